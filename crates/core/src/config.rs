@@ -1,0 +1,249 @@
+//! Every tunable of the manager with its default: the one table that `docs/defaults.md` repeats.
+
+use std::time::Duration;
+
+use crate::{ByteSize, Confidence, PressureLevel, Priority};
+
+/// Settings of the whole. Every field has the default of `docs/defaults.md`.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Config {
+    /// Budget and measuring.
+    pub memory: MemoryConfig,
+    /// Deadlines of demands, loads, stops and shutdown.
+    pub deadlines: DeadlineConfig,
+    /// Waiting after failures.
+    pub back_off: BackOffConfig,
+    /// Closing after many failures.
+    pub quarantine: QuarantineConfig,
+    /// The queue of demands.
+    pub queue: QueueConfig,
+    /// Concurrent loads.
+    pub loads: LoadConfig,
+    /// Loading ahead.
+    pub speculation: SpeculationConfig,
+    /// From command text to components.
+    pub triggers: TriggerConfig,
+}
+
+/// The memory budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum BudgetSetting {
+    /// A share, in `0.0..=1.0`, of the effective limit (the smaller of the machine and the own group).
+    Share(f64),
+    /// A stated size.
+    Bytes(ByteSize),
+}
+
+/// Which victims go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum PolicyKind {
+    /// Least recently used first.
+    #[default]
+    Lru,
+    /// Greedy-dual-size-frequency.
+    Gdsf,
+}
+
+/// How available memory becomes a pressure level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum PressureProfile {
+    /// By share of the effective limit, with floors.
+    #[default]
+    Share,
+    /// The predecessor's absolute figures: 4, 2, 1 and 0.5 GiB available.
+    Legacy,
+}
+
+/// Budget, booking and pressure.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct MemoryConfig {
+    /// The total budget. Default: 60 % of the effective limit.
+    pub budget: BudgetSetting,
+    /// First estimates are multiplied by this. Range 1..=4, default 1.2.
+    pub estimate_margin: f64,
+    /// A component that became ready is no victim for this long. Default 2 s.
+    pub min_residency: Duration,
+    /// Which victims go first. Default LRU.
+    pub policy: PolicyKind,
+    /// How pressure is told. Default by share.
+    pub pressure_profile: PressureProfile,
+    /// A level must be left for this long before it is believed to have fallen. Default 10 s.
+    pub pressure_dwell: Duration,
+    /// From this level on idle LOW components go. Default HIGH.
+    pub unload_low_at: PressureLevel,
+    /// From this level on idle MEDIUM components go too. Default CRITICAL.
+    pub unload_medium_at: PressureLevel,
+    /// From this level on everything that may go goes and loads are refused. Default EMERGENCY.
+    pub refuse_loads_at: PressureLevel,
+    /// From this level on components are asked to trim. Default MEDIUM.
+    pub trim_at: PressureLevel,
+    /// First wait between rounds of pressure or overdraft actions that freed nothing; doubles up to 30 s.
+    /// Default 1 s.
+    pub relief_back_off: Duration,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            budget: BudgetSetting::Share(0.6),
+            estimate_margin: 1.2,
+            min_residency: Duration::from_secs(2),
+            policy: PolicyKind::default(),
+            pressure_profile: PressureProfile::default(),
+            pressure_dwell: Duration::from_secs(10),
+            unload_low_at: PressureLevel::High,
+            unload_medium_at: PressureLevel::Critical,
+            refuse_loads_at: PressureLevel::Emergency,
+            trim_at: PressureLevel::Medium,
+            relief_back_off: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Deadlines.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct DeadlineConfig {
+    /// A demand is answered within this. Default 30 s.
+    pub demand: Duration,
+    /// A load ends within this unless the component says otherwise. Default 60 s.
+    pub load: Duration,
+    /// A stop ends within this unless the component says otherwise. Default 5 s.
+    pub stop: Duration,
+    /// Shutdown ends within this. Default 10 s.
+    pub shutdown: Duration,
+}
+
+impl Default for DeadlineConfig {
+    fn default() -> Self {
+        Self {
+            demand: Duration::from_secs(30),
+            load: Duration::from_secs(60),
+            stop: Duration::from_secs(5),
+            shutdown: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Waiting after failures: `base · 2^n`, at most `max`.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct BackOffConfig {
+    /// After the first failure. Default 1 s.
+    pub base: Duration,
+    /// At most. Default 5 min.
+    pub max: Duration,
+}
+
+impl Default for BackOffConfig {
+    fn default() -> Self {
+        Self { base: Duration::from_secs(1), max: Duration::from_secs(300) }
+    }
+}
+
+/// Closing a component after many failures.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct QuarantineConfig {
+    /// This many failures … Range 1..=32, default 5.
+    pub failures: u32,
+    /// … within this time close it. Default 10 min.
+    pub window: Duration,
+    /// It opens by itself after this. Default 15 min.
+    pub duration: Duration,
+}
+
+impl Default for QuarantineConfig {
+    fn default() -> Self {
+        Self { failures: 5, window: Duration::from_secs(600), duration: Duration::from_secs(900) }
+    }
+}
+
+/// The queue of demands.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct QueueConfig {
+    /// Demands that may wait; more are refused as overloaded. Default 1024.
+    pub capacity: usize,
+    /// A waiting demand rises one tier each time this passes. Default 5 s.
+    pub ageing: Duration,
+    /// Ageing stops at this tier. Default HIGH.
+    pub ageing_ceiling: Priority,
+    /// The head may be overtaken this often. Default 8.
+    pub max_overtakes: u32,
+    /// The head may be overtaken for this long. Default 2 s.
+    pub overtake_for: Duration,
+    /// A component whose leases the head waits for closes to newcomers after this. Default 2 s.
+    pub drain_after: Duration,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            capacity: 1024,
+            ageing: Duration::from_secs(5),
+            ageing_ceiling: Priority::High,
+            max_overtakes: 8,
+            overtake_for: Duration::from_secs(2),
+            drain_after: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Concurrent loads.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LoadConfig {
+    /// Loads at a time. Range 1..=64, default 2.
+    pub max_concurrent: usize,
+    /// Of these, kept for loads that somebody waits for. At most `max_concurrent`, default 1.
+    pub kept_for_demands: usize,
+}
+
+impl Default for LoadConfig {
+    fn default() -> Self {
+        Self { max_concurrent: 2, kept_for_demands: 1 }
+    }
+}
+
+/// Loading ahead.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct SpeculationConfig {
+    /// Whether anything is loaded before it is asked for. Default true.
+    pub enabled: bool,
+    /// Hints below this are ignored. Default 0.2.
+    pub floor: Confidence,
+    /// Hints that may wait. Default 64 a tier.
+    pub queue: usize,
+}
+
+impl Default for SpeculationConfig {
+    fn default() -> Self {
+        Self { enabled: true, floor: Confidence::saturating(0.2), queue: 64 }
+    }
+}
+
+/// From command text to components.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct TriggerConfig {
+    /// A component is needed when its confidence reaches this. Default 0.5.
+    pub threshold: Confidence,
+}
+
+impl Default for TriggerConfig {
+    fn default() -> Self {
+        Self { threshold: Confidence::saturating(0.5) }
+    }
+}

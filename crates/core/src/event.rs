@@ -1,0 +1,142 @@
+//! What happened, as plain data: the records that followers, `why` and replays read.
+
+use crate::{
+    ByteSize, Cause, ComponentKey, ComponentState, Confidence, Moment, OpId, PressureLevel,
+    Refusal, WaiterId,
+};
+
+/// One record. `seq` has no gaps within a process.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct EventRecord {
+    /// Running number from 0.
+    pub seq: u64,
+    /// When.
+    pub at: Moment,
+    /// What.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A component changed its state.
+    State {
+        /// The component.
+        component: ComponentKey,
+        /// The state it left.
+        from: ComponentState,
+        /// The state it entered.
+        to: ComponentState,
+        /// Why.
+        cause: Cause,
+        /// Its incarnation, where there is one.
+        op: Option<OpId>,
+        /// Its booked bytes after the change.
+        booked: ByteSize,
+    },
+    /// A waiter was granted what it asked for.
+    Granted {
+        /// The waiter.
+        waiter: WaiterId,
+        /// The components leased.
+        components: Vec<ComponentKey>,
+        /// How long it waited in the engine, in microseconds.
+        waited_us: u64,
+    },
+    /// A waiter was refused.
+    Refused {
+        /// The waiter.
+        waiter: WaiterId,
+        /// The components it asked for.
+        components: Vec<ComponentKey>,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A waiter called its demand off.
+    Abandoned {
+        /// The waiter.
+        waiter: WaiterId,
+    },
+    /// A preload was proposed and not done, or was taken over by a demand.
+    Hint {
+        /// The component.
+        component: ComponentKey,
+        /// How likely its use was said to be.
+        confidence: Confidence,
+        /// What became of it.
+        outcome: HintOutcome,
+    },
+    /// The level of memory pressure changed.
+    Pressure {
+        /// The level before.
+        from: PressureLevel,
+        /// The level now.
+        to: PressureLevel,
+    },
+    /// The bytes booked over the budget changed.
+    Overdraft {
+        /// Over the total, now.
+        total: ByteSize,
+    },
+    /// A component was told to give back what it can spare.
+    Trimmed {
+        /// The component.
+        component: ComponentKey,
+    },
+    /// A component's leases were told to end.
+    Revoked {
+        /// The component.
+        component: ComponentKey,
+    },
+    /// The configuration was replaced.
+    ConfigApplied {
+        /// Components changed, added or removed.
+        changed: usize,
+    },
+    /// The machine slept.
+    Resumed {
+        /// For how long, in microseconds.
+        gap_us: u64,
+    },
+    /// What a command really used.
+    Observed {
+        /// The components used.
+        used: Vec<ComponentKey>,
+    },
+    /// Shutdown began.
+    ShutdownStarted,
+    /// Shutdown ended.
+    ShutdownDone {
+        /// Components that could not be stopped.
+        stuck: Vec<ComponentKey>,
+    },
+}
+
+/// What became of a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum HintOutcome {
+    /// A speculative load began.
+    Started,
+    /// Loaded already, or on its way.
+    Present,
+    /// Nothing that may go for it is worth less, or there is no room.
+    NoRoom,
+    /// It conflicts with something loaded.
+    Conflict,
+    /// Pressure, overdraft, start-up or shutdown forbid speculation.
+    Forbidden,
+    /// It failed before and may not be tried yet, or cannot run at all.
+    Unavailable,
+    /// Its confidence is below the floor.
+    BelowFloor,
+    /// The queue of hints was full, or a newer one replaced it.
+    Dropped,
+}

@@ -1,0 +1,34 @@
+//! The vocabulary of Majordomo: what every other crate says, and nothing that decides.
+//!
+//! Plain data only: names, priorities, sizes, times, states, refusals, events, settings and the
+//! [`StateStore`] trait. No algorithm, no clock, no I/O; no dependency but `serde` behind a feature.
+#![forbid(unsafe_code)]
+
+mod confidence;
+mod config;
+mod event;
+mod id;
+mod level;
+mod refusal;
+mod size;
+mod state;
+mod status;
+mod store;
+mod time;
+mod values;
+
+pub use confidence::{Confidence, ConfidenceError};
+pub use config::{
+    BackOffConfig, BudgetSetting, Config, DeadlineConfig, LoadConfig, MemoryConfig, PolicyKind,
+    PressureProfile, QuarantineConfig, QueueConfig, SpeculationConfig, TriggerConfig,
+};
+pub use event::{EventKind, EventRecord, HintOutcome};
+pub use id::{ComponentId, ComponentKey, NameError, OpId, WaiterId};
+pub use level::{PressureLevel, Priority, UnknownWord};
+pub use refusal::{Holder, HolderKind, Refusal};
+pub use size::{ByteSize, ByteSizeError};
+pub use state::{Cause, ComponentState};
+pub use status::{ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus, Status, StatusValue};
+pub use store::{StateStore, StoreError, StoreOp};
+pub use time::{Moment, WallSeconds};
+pub use values::{Value, Values};

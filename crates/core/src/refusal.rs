@@ -1,0 +1,294 @@
+//! Why a demand was refused: always with the names and numbers that explain it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{ByteSize, ComponentId, Moment, PressureLevel};
+
+/// Why something cannot be let go just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum HolderKind {
+    /// It is CORE.
+    Core,
+    /// It is pinned.
+    Pinned,
+    /// Somebody holds leases on it.
+    Leased {
+        /// How many.
+        leases: u32,
+    },
+    /// A load that somebody waits for needs it.
+    InTransaction,
+    /// It has been ready for less than the minimum residency.
+    JustLoaded,
+    /// It is stuck.
+    Stuck,
+    /// It is on its way out.
+    Leaving,
+}
+
+/// Somebody who holds memory, or a conflict, that a demand needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Holder {
+    /// The component.
+    pub component: ComponentId,
+    /// Its booked bytes.
+    pub booked: ByteSize,
+    /// Why it stays.
+    pub kind: HolderKind,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, ", self.component, self.booked)?;
+        match self.kind {
+            HolderKind::Core => f.write_str("CORE")?,
+            HolderKind::Pinned => f.write_str("pinned")?,
+            HolderKind::Leased { leases: 1 } => f.write_str("1 lease")?,
+            HolderKind::Leased { leases } => write!(f, "{leases} leases")?,
+            HolderKind::InTransaction => f.write_str("needed by a load")?,
+            HolderKind::JustLoaded => f.write_str("just loaded")?,
+            HolderKind::Stuck => f.write_str("stuck")?,
+            HolderKind::Leaving => f.write_str("leaving")?,
+        }
+        f.write_str(")")
+    }
+}
+
+/// Why a demand was not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "reason", rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No component has this name.
+    UnknownComponent {
+        /// The name asked for.
+        name: String,
+        /// The nearest name there is.
+        did_you_mean: Option<ComponentId>,
+    },
+    /// The queue of demands is full.
+    Overloaded {
+        /// How many demands it holds.
+        capacity: usize,
+    },
+    /// The manager is shutting down.
+    ShuttingDown,
+    /// The components do not fit even if everything that can go goes.
+    TooLarge {
+        /// What the closure needs.
+        need: ByteSize,
+        /// What could be had.
+        available: ByteSize,
+        /// The pool that is too small; none = the total budget.
+        pool: Option<Arc<str>>,
+        /// Who holds the rest.
+        holders: Vec<Holder>,
+    },
+    /// Another component that must not run beside it is in use, or refuses to be replaced.
+    Conflict {
+        /// The component asked for.
+        component: ComponentId,
+        /// The one in its way.
+        with: ComponentId,
+        /// Whether one of them has the policy `refuse`; otherwise the other cannot go now.
+        refuses: bool,
+    },
+    /// Two components of one demand (with dependencies) must not run together.
+    ConflictWithin {
+        /// One.
+        a: ComponentId,
+        /// The other.
+        b: ComponentId,
+    },
+    /// Its last load or run failed and it may not be tried yet.
+    BackingOff {
+        /// The component.
+        component: ComponentId,
+        /// When it may be tried again.
+        retry_at: Moment,
+        /// How long that is from now.
+        retry_in: Duration,
+    },
+    /// It failed too often.
+    Quarantined {
+        /// The component.
+        component: ComponentId,
+        /// When it opens by itself.
+        until: Moment,
+        /// How long that is from now.
+        retry_in: Duration,
+    },
+    /// It neither loads nor stops.
+    Stuck {
+        /// The component.
+        component: ComponentId,
+    },
+    /// A load that the demand waited for failed.
+    LoadFailed {
+        /// The component that failed: one asked for, or a dependency.
+        component: ComponentId,
+        /// The cause in the loader's words.
+        cause: String,
+    },
+    /// The demand's deadline passed.
+    DeadlineExceeded {
+        /// How long it waited.
+        waited: Duration,
+        /// The components that were not ready.
+        missing: Vec<ComponentId>,
+        /// Who was in the way.
+        holders: Vec<Holder>,
+    },
+    /// Memory pressure forbids loads.
+    Pressure {
+        /// The level.
+        level: PressureLevel,
+    },
+    /// The configuration no longer has this component.
+    Removed {
+        /// The component.
+        component: ComponentId,
+    },
+    /// An `acquire` inside a component's own load; dependencies come by the load context instead.
+    ReentrantAcquire {
+        /// The component being loaded.
+        loading: ComponentId,
+    },
+    /// Its type in memory is not the one asked for.
+    WrongType {
+        /// The component.
+        component: ComponentId,
+        /// The type asked for.
+        wanted: &'static str,
+    },
+    /// The demand was called off by its owner.
+    Abandoned,
+}
+
+impl Refusal {
+    /// A short stable word for tables and APIs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownComponent { .. } => "unknown_component",
+            Self::Overloaded { .. } => "overloaded",
+            Self::ShuttingDown => "shutting_down",
+            Self::TooLarge { .. } => "too_large",
+            Self::Conflict { .. } => "conflict",
+            Self::ConflictWithin { .. } => "conflict_within",
+            Self::BackingOff { .. } => "backing_off",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Stuck { .. } => "stuck",
+            Self::LoadFailed { .. } => "load_failed",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
+            Self::Pressure { .. } => "pressure",
+            Self::Removed { .. } => "removed",
+            Self::ReentrantAcquire { .. } => "reentrant_acquire",
+            Self::WrongType { .. } => "wrong_type",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: &[T]) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "{item}")?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownComponent { name, did_you_mean } => {
+                write!(f, "no component is called {name:?}")?;
+                match did_you_mean {
+                    Some(near) => write!(f, "; did you mean \"{near}\"?"),
+                    None => Ok(()),
+                }
+            }
+            Self::Overloaded { capacity } => {
+                write!(f, "{capacity} demands are waiting already; try again later")
+            }
+            Self::ShuttingDown => f.write_str("the manager is shutting down"),
+            Self::TooLarge { need, available, pool, holders } => {
+                write!(f, "{need} are needed and {available} can be had ")?;
+                match pool {
+                    Some(pool) => write!(f, "in pool \"{pool}\"")?,
+                    None => f.write_str("in the memory budget")?,
+                }
+                if !holders.is_empty() {
+                    f.write_str("; the rest is held by ")?;
+                    list(f, holders)?;
+                }
+                Ok(())
+            }
+            Self::Conflict { component, with, refuses: true } => write!(
+                f,
+                "{component} must not run beside {with}, which is loaded, and their conflict policy is \"refuse\"; unload {with} first"
+            ),
+            Self::Conflict { component, with, refuses: false } => {
+                write!(f, "{component} must not run beside {with}, which cannot be let go")
+            }
+            Self::ConflictWithin { a, b } => {
+                write!(f, "{a} and {b} must not run together; ask for one of them")
+            }
+            Self::BackingOff { component, retry_in, .. } => {
+                write!(
+                    f,
+                    "{component} failed; it may be tried again in {:.1} s",
+                    retry_in.as_secs_f64()
+                )
+            }
+            Self::Quarantined { component, retry_in, .. } => write!(
+                f,
+                "{component} failed too often and is quarantined for {:.0} s; load it by hand or change its configuration to try at once",
+                retry_in.as_secs_f64()
+            ),
+            Self::Stuck { component } => {
+                write!(
+                    f,
+                    "{component} is stuck: its loader neither finishes nor stops; restart the program"
+                )
+            }
+            Self::LoadFailed { component, cause } => {
+                write!(f, "{component} could not be loaded: {cause}")
+            }
+            Self::DeadlineExceeded { waited, missing, holders } => {
+                write!(f, "waited {:.1} s for ", waited.as_secs_f64())?;
+                list(f, missing)?;
+                if !holders.is_empty() {
+                    f.write_str("; in the way: ")?;
+                    list(f, holders)?;
+                }
+                Ok(())
+            }
+            Self::Pressure { level } => {
+                write!(f, "memory pressure is {level}; nothing is loaded until it falls")
+            }
+            Self::Removed { component } => {
+                write!(f, "{component} was removed from the configuration")
+            }
+            Self::ReentrantAcquire { loading } => write!(
+                f,
+                "acquire was called inside the load of {loading}; declare a dependency and use LoadContext::dependency"
+            ),
+            Self::WrongType { component, wanted } => {
+                write!(f, "{component} is loaded, but is no {wanted}")
+            }
+            Self::Abandoned => f.write_str("called off by its owner"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,183 @@
+//! The states of a component and why it changed them.
+
+use std::fmt;
+
+use crate::{Moment, PressureLevel, WaiterId};
+
+/// Where a component is in its life.
+///
+/// `Unloaded → Queued → Loading → Ready → Draining → Unloading → Unloaded`, and the faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum ComponentState {
+    /// Not in memory.
+    #[default]
+    Unloaded,
+    /// Will be loaded: waits for memory to be cleared, for dependencies or for a load lane.
+    Queued,
+    /// Its loader runs.
+    Loading,
+    /// Usable.
+    Ready,
+    /// Closed to newcomers; waits for its leases to end.
+    Draining,
+    /// Its loader takes it down.
+    Unloading,
+    /// The last load or run failed; it may be tried again later.
+    Failed {
+        /// Not before this moment.
+        retry_at: Moment,
+    },
+    /// Failed too often; closed until an operator, a changed configuration, or this moment.
+    Quarantined {
+        /// When it opens by itself.
+        until: Moment,
+    },
+    /// Neither loaded nor stopped by its deadline: unusable, its bytes stay booked.
+    Stuck,
+}
+
+impl ComponentState {
+    /// The state's name without its data.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unloaded => "unloaded",
+            Self::Queued => "queued",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Unloading => "unloading",
+            Self::Failed { .. } => "failed",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Stuck => "stuck",
+        }
+    }
+
+    /// Whether it may use memory and counts for conflicts: Loading, Ready, Draining, Unloading, Stuck.
+    #[must_use]
+    pub const fn is_alive(self) -> bool {
+        matches!(self, Self::Loading | Self::Ready | Self::Draining | Self::Unloading | Self::Stuck)
+    }
+}
+
+impl fmt::Display for ComponentState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a component changed its state, by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Cause {
+    /// A waiter needs it, itself or through a dependent.
+    Demand {
+        /// The first such waiter.
+        waiter: WaiterId,
+    },
+    /// An operator asked.
+    Operator,
+    /// CORE, or `lazy_init = false`, at start.
+    Startup,
+    /// A hint or prediction.
+    Speculation,
+    /// Its restart policy, after a failure or a changed configuration.
+    Restart,
+    /// Its loader said that it is up.
+    LoadFinished,
+    /// Its loader failed.
+    LoadFailed {
+        /// The loader's words.
+        error: String,
+    },
+    /// Its loader did not finish by the load deadline.
+    LoadTimedOut,
+    /// Its process ended, or it reported that it is gone.
+    Exited {
+        /// How, in the loader's words.
+        how: String,
+    },
+    /// Three failed health probes.
+    Unhealthy {
+        /// The last probe's words.
+        error: String,
+    },
+    /// Its bytes are needed by a waiter.
+    EvictedForDemand {
+        /// That waiter.
+        waiter: WaiterId,
+    },
+    /// Its bytes are needed by something that nobody waits for (start-up, operator, better speculation).
+    EvictedForLoad,
+    /// It conflicts with something that was asked for.
+    Replaced,
+    /// Memory pressure.
+    Pressure {
+        /// The level.
+        level: PressureLevel,
+    },
+    /// More is booked than the budget has.
+    Overdraft,
+    /// Its idle timeout passed.
+    Idle,
+    /// A component that it depends on was lost or goes.
+    DependencyLost,
+    /// A component that depends on it goes first.
+    DependentFirst,
+    /// Nobody waits for the load any more.
+    Abandoned,
+    /// Its entry in the configuration changed or went away.
+    ConfigChanged,
+    /// Too many failures within the window.
+    TooManyFailures,
+    /// Its back-off or quarantine ended.
+    RetryAllowed,
+    /// Its leases ended, or were revoked at the deadline.
+    Drained,
+    /// Its loader said that it is down.
+    UnloadFinished,
+    /// Its loader did not take it down by the stop deadline.
+    UnloadTimedOut,
+    /// The manager shuts down.
+    Shutdown,
+    /// The machine was suspended and resumed.
+    Resumed,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demand { waiter } => write!(f, "waiter {waiter} needs it"),
+            Self::Operator => f.write_str("an operator asked"),
+            Self::Startup => f.write_str("loaded at start"),
+            Self::Speculation => f.write_str("predicted to be needed"),
+            Self::Restart => f.write_str("restart"),
+            Self::LoadFinished => f.write_str("its load finished"),
+            Self::LoadFailed { error } => write!(f, "its load failed: {error}"),
+            Self::LoadTimedOut => f.write_str("its load did not finish by the deadline"),
+            Self::Exited { how } => write!(f, "it ended: {how}"),
+            Self::Unhealthy { error } => write!(f, "its health probes failed: {error}"),
+            Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),
+            Self::EvictedForLoad => f.write_str("another load needs its memory"),
+            Self::Replaced => f.write_str("it conflicts with what was asked for"),
+            Self::Pressure { level } => write!(f, "memory pressure is {level}"),
+            Self::Overdraft => f.write_str("more memory is booked than the budget has"),
+            Self::Idle => f.write_str("its idle timeout passed"),
+            Self::DependencyLost => f.write_str("a component it depends on was lost"),
+            Self::DependentFirst => f.write_str("a component that depends on it stops first"),
+            Self::Abandoned => f.write_str("nobody waits for it any more"),
+            Self::ConfigChanged => f.write_str("its configuration changed"),
+            Self::TooManyFailures => f.write_str("it failed too often"),
+            Self::RetryAllowed => f.write_str("it may be tried again"),
+            Self::Drained => f.write_str("its leases ended"),
+            Self::UnloadFinished => f.write_str("it is down"),
+            Self::UnloadTimedOut => f.write_str("it did not stop by the deadline"),
+            Self::Shutdown => f.write_str("the manager shuts down"),
+            Self::Resumed => f.write_str("the machine was suspended"),
+        }
+    }
+}

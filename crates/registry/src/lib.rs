@@ -1,0 +1,13 @@
+//! What components there are: specifications, configuration files, validation and dependency plans.
+//!
+//! Knows nothing of what is loaded now.
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod spec;
+
+pub use catalog::{Catalog, CatalogError, Conflict};
+pub use spec::{
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, ProcessSpec,
+    ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS,
+};

@@ -1,0 +1,242 @@
+//! The specification of one component: what a configuration file or a builder says of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentId, Priority};
+
+/// Pools that exist without being declared.
+pub const WELL_KNOWN_POOLS: [&str; 4] = ["vision", "audio", "ml", "general"];
+
+/// What happens when a component is asked for while another that it conflicts with is loaded.
+/// The stricter side wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum ConflictPolicy {
+    /// The other one is unloaded first, when it may go.
+    #[default]
+    Replace,
+    /// The demand is refused.
+    Refuse,
+}
+
+/// What happens after a component that was up fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+pub enum RestartPolicy {
+    /// Loaded again on the next demand only (CORE and pinned ones: at once after the back-off).
+    #[default]
+    OnDemand,
+    /// Loaded again after its back-off, whoever asks.
+    Always,
+    /// Never loaded again until an operator or a changed configuration.
+    Never,
+}
+
+/// What happens to a load when the last one who waited for it leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum OnAbandon {
+    /// Finish when more than half of the learned load time has passed, else cancel.
+    #[default]
+    Auto,
+    /// Always finish.
+    Finish,
+    /// Always cancel.
+    Cancel,
+}
+
+/// What a process finds on its standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum StdinMode {
+    /// End of file at once.
+    #[default]
+    Empty,
+    /// An open pipe that never has data: for programs that leave at end of file.
+    Hold,
+}
+
+/// When a process counts as up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum ReadySpec {
+    /// As soon as the program runs.
+    #[default]
+    Started,
+    /// When a line of its standard output contains this text.
+    Stdout(String),
+    /// When a TCP connection to `{port}` on 127.0.0.1, or to `{socket}`, succeeds.
+    Connect,
+    /// When `GET` of this path on `{port}` (or `{socket}`) answers 200.
+    Http(String),
+}
+
+/// How a running process is asked whether it still works.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ProbeSpec {
+    /// What is asked: the same means as for readiness, `Connect` or `Http`.
+    pub how: ReadySpec,
+    /// Time between probes. Default 10 s.
+    pub every: Duration,
+    /// A probe that takes longer has failed. Default 2 s.
+    pub timeout: Duration,
+}
+
+/// A program that is the component.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ProcessSpec {
+    /// Program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in per
+    /// incarnation; `{{` and `}}` stand for braces.
+    pub command: Vec<String>,
+    /// Names of environment variables that are passed on. `PATH`, `HOME`, `LANG`, `LC_ALL`, `TMPDIR` and
+    /// `USER` always are.
+    pub env_allow: Vec<String>,
+    /// Environment variables that are set; the same place-holders as in `command`.
+    pub env: BTreeMap<String, String>,
+    /// Working directory; the configuration file's folder when relative; the manager's when none.
+    pub cwd: Option<PathBuf>,
+    /// Standard input.
+    pub stdin: StdinMode,
+    /// When it counts as up.
+    pub ready: ReadySpec,
+    /// How it is asked whether it still works.
+    pub probe: Option<ProbeSpec>,
+}
+
+/// How a component comes into memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum LoaderSpec {
+    /// A Rust factory registered with the manager's builder under this name.
+    Builtin {
+        /// The factory's name; by default the component's.
+        factory: String,
+    },
+    /// A program in its own process group.
+    Process(ProcessSpec),
+    /// A Python import function `module:function`.
+    Python {
+        /// The module.
+        module: String,
+        /// The function in it.
+        function: String,
+    },
+}
+
+impl LoaderSpec {
+    /// The word for the kind of loader.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Builtin { .. } => "builtin",
+            Self::Process(_) => "process",
+            Self::Python { .. } => "python",
+        }
+    }
+}
+
+/// A pool of memory with a budget of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PoolSpec {
+    /// Its name; the rules of component names.
+    pub name: Arc<str>,
+    /// Its budget; none = only the total bounds it.
+    pub budget: Option<ByteSize>,
+    /// Its bytes are no RAM (VRAM, say): they count against this pool's budget and not against the total.
+    pub declared: bool,
+}
+
+/// What is known of one component before it runs.
+#[derive(Clone, Debug, PartialEq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ComponentSpec {
+    /// Its name.
+    pub id: ComponentId,
+    /// What it is, for people.
+    pub description: String,
+    /// How much it matters. Default MEDIUM.
+    pub priority: Priority,
+    /// The pool whose budget it uses. Default `general`.
+    pub pool: Arc<str>,
+    /// Expected memory. Default 100 MiB.
+    pub memory: ByteSize,
+    /// Expected load time. Default 100 ms.
+    pub load_time: Duration,
+    /// Components that must be ready before and while it is.
+    pub dependencies: Vec<ComponentId>,
+    /// Components that, if they are loaded in the same plan, come before it; not pulled in.
+    pub after: Vec<ComponentId>,
+    /// Components it must not run beside. Symmetric.
+    pub conflicts: Vec<ComponentId>,
+    /// What happens when such a one is loaded.
+    pub conflict_policy: ConflictPolicy,
+    /// Words and phrases in a command that mean this component is needed.
+    pub keywords: Vec<String>,
+    /// Words and phrases in a command after which it is likely to be needed.
+    pub preload_triggers: Vec<String>,
+    /// Load on first demand (default), or already at start if it fits.
+    pub lazy_init: bool,
+    /// Never a victim once loaded.
+    pub pinned: bool,
+    /// Leases at a time; none = no limit.
+    pub max_leases: Option<u32>,
+    /// Unload after this long without use; none = only when memory is needed.
+    pub idle_timeout: Option<Duration>,
+    /// The load must end within this; none = the manager's default.
+    pub load_deadline: Option<Duration>,
+    /// The stop must end within this; none = the manager's default.
+    pub stop_deadline: Option<Duration>,
+    /// After a failure of a running one.
+    pub restart: RestartPolicy,
+    /// When the last waiter of a load leaves.
+    pub on_abandon: OnAbandon,
+    /// A version of the component's own; a change reloads it.
+    pub version: String,
+    /// How it comes into memory.
+    pub loader: LoaderSpec,
+}
+
+impl ComponentSpec {
+    /// A specification with the documented defaults.
+    #[must_use]
+    pub fn new(id: ComponentId, loader: LoaderSpec) -> Self {
+        Self {
+            id,
+            description: String::new(),
+            priority: Priority::Medium,
+            pool: Arc::from("general"),
+            memory: ByteSize::mib(100),
+            load_time: Duration::from_millis(100),
+            dependencies: Vec::new(),
+            after: Vec::new(),
+            conflicts: Vec::new(),
+            conflict_policy: ConflictPolicy::default(),
+            keywords: Vec::new(),
+            preload_triggers: Vec::new(),
+            lazy_init: true,
+            pinned: false,
+            max_leases: None,
+            idle_timeout: None,
+            load_deadline: None,
+            stop_deadline: None,
+            restart: RestartPolicy::default(),
+            on_abandon: OnAbandon::default(),
+            version: String::new(),
+            loader,
+        }
+    }
+}
