@@ -12,12 +12,6 @@ pub struct Confidence(f32);
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConfidenceError(pub f32);
 
-impl PartialOrd for Confidence {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl fmt::Display for ConfidenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is no probability; it must lie between 0 and 1", self.0)
