@@ -1,0 +1,494 @@
+//! The ledger of bytes: what each component has booked, what demands have claimed, what is free.
+//!
+//! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
+//! itself only). A component's booking is `max(reserved, last measured)`. Admissions (`reserve`, `claim`,
+//! `settle`) never exceed a budget; measuring, a smaller budget and other programs may, and that excess is
+//! the overdraft, told by kind.
+//!
+//! Invariant: `booked` and `claimed`, of the total and of each pool, are the sums over accounts and claims.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{ByteSize, ComponentKey, OverdraftStatus};
+
+/// The limit of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolLimit {
+    /// Its budget in bytes; none = only the total bounds it.
+    pub budget: Option<ByteSize>,
+    /// Its bytes are no RAM and do not count in the total.
+    pub declared: bool,
+}
+
+/// Bytes wanted, by pool position. Pools stand once, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Need(Vec<(usize, u64)>);
+
+impl Need {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds bytes of a pool.
+    pub fn add(&mut self, pool: usize, bytes: ByteSize) {
+        if bytes.0 == 0 {
+            return;
+        }
+        match self.0.binary_search_by_key(&pool, |e| e.0) {
+            Ok(i) => self.0[i].1 = self.0[i].1.saturating_add(bytes.0),
+            Err(i) => self.0.insert(i, (pool, bytes.0)),
+        }
+    }
+
+    /// The bytes of a pool.
+    #[must_use]
+    pub fn of(&self, pool: usize) -> ByteSize {
+        ByteSize(self.0.iter().find(|e| e.0 == pool).map_or(0, |e| e.1))
+    }
+
+    /// Pools and bytes, ascending by pool.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, ByteSize)> + '_ {
+        self.0.iter().map(|&(p, b)| (p, ByteSize(b)))
+    }
+
+    /// Whether nothing is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// How much is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortage {
+    /// In the total.
+    pub total: ByteSize,
+    /// In pools, ascending by position; only those that lack something.
+    pub pools: Vec<(usize, ByteSize)>,
+}
+
+impl Shortage {
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.total.0 == 0 && self.pools.is_empty()
+    }
+
+    /// Takes bytes that a victim frees off what is missing.
+    pub fn relieve(&mut self, pool: usize, declared: bool, bytes: ByteSize) {
+        if !declared {
+            self.total = self.total - bytes;
+        }
+        if let Some(entry) = self.pools.iter_mut().find(|e| e.0 == pool) {
+            entry.1 = entry.1 - bytes;
+        }
+        self.pools.retain(|e| e.1.0 > 0);
+    }
+
+    /// Whether bytes of this pool would help.
+    #[must_use]
+    pub fn helped_by(&self, pool: usize, declared: bool) -> bool {
+        (self.total.0 > 0 && !declared) || self.pools.iter().any(|e| e.0 == pool)
+    }
+}
+
+/// A misuse or a refusal of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BudgetError {
+    /// It does not fit.
+    #[error("{} more are needed than the budget has free", .0.total)]
+    Short(Shortage),
+    /// The component has an account already.
+    #[error("component {0} is booked already")]
+    Booked(ComponentKey),
+    /// The claim does not cover what is to be settled.
+    #[error("the claim of {0} does not cover what it is to pay for")]
+    NotCovered(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Account {
+    pool: usize,
+    reserved: u64,
+    measured: Option<u64>,
+}
+
+impl Account {
+    fn booked(&self) -> u64 {
+        self.reserved.max(self.measured.unwrap_or(0))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Pool {
+    limit: PoolLimit,
+    booked: u64,
+    claimed: u64,
+}
+
+/// The ledger. A plain value: whoever holds `&mut` is the one who books.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    total: u64,
+    booked: u64,
+    claimed: u64,
+    external: u64,
+    unreturned: u64,
+    pools: Vec<Pool>,
+    accounts: Vec<Option<Account>>,
+    claims: BTreeMap<u64, Need>,
+}
+
+impl Budget {
+    /// A ledger with nothing booked.
+    #[must_use]
+    pub fn new(total: ByteSize, pools: impl IntoIterator<Item = PoolLimit>) -> Self {
+        let pools = pools.into_iter().map(|limit| Pool { limit, ..Pool::default() }).collect();
+        Self { total: total.0, pools, ..Self::default() }
+    }
+
+    /// Changes the limits; what is booked stays. Pools may only be appended or changed in place.
+    ///
+    /// A pool that changes between declared and not moves its bytes out of or into the total.
+    pub fn set_limits(&mut self, total: ByteSize, pools: impl IntoIterator<Item = PoolLimit>) {
+        self.total = total.0;
+        for (i, limit) in pools.into_iter().enumerate() {
+            if i == self.pools.len() {
+                self.pools.push(Pool { limit, ..Pool::default() });
+                continue;
+            }
+            let p = &mut self.pools[i];
+            if p.limit.declared && !limit.declared {
+                self.booked += p.booked;
+                self.claimed += p.claimed;
+            } else if !p.limit.declared && limit.declared {
+                self.booked -= p.booked;
+                self.claimed -= p.claimed;
+            }
+            p.limit = limit;
+        }
+    }
+
+    /// The total budget.
+    #[must_use]
+    pub fn total(&self) -> ByteSize {
+        ByteSize(self.total)
+    }
+
+    /// Bytes booked in the total.
+    #[must_use]
+    pub fn booked(&self) -> ByteSize {
+        ByteSize(self.booked)
+    }
+
+    /// Bytes set aside for claims in the total.
+    #[must_use]
+    pub fn claimed(&self) -> ByteSize {
+        ByteSize(self.claimed)
+    }
+
+    /// The booking of one component.
+    #[must_use]
+    pub fn booked_for(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, Account::booked))
+    }
+
+    /// The reservation of one component.
+    #[must_use]
+    pub fn reserved_for(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.reserved))
+    }
+
+    /// What was last measured of one component since it was booked.
+    #[must_use]
+    pub fn measured_for(&self, key: ComponentKey) -> Option<ByteSize> {
+        self.account(key).and_then(|a| a.measured).map(ByteSize)
+    }
+
+    /// Bytes booked in a pool.
+    #[must_use]
+    pub fn booked_in(&self, pool: usize) -> ByteSize {
+        ByteSize(self.pools.get(pool).map_or(0, |p| p.booked))
+    }
+
+    /// The limit of a pool.
+    #[must_use]
+    pub fn limit_of(&self, pool: usize) -> PoolLimit {
+        self.pools.get(pool).map_or_else(PoolLimit::default, |p| p.limit)
+    }
+
+    fn account(&self, key: ComponentKey) -> Option<&Account> {
+        self.accounts.get(key.index()).and_then(Option::as_ref)
+    }
+
+    /// Free bytes of the total; negative when overdrawn.
+    fn headroom(&self) -> i128 {
+        i128::from(self.total)
+            - i128::from(self.booked)
+            - i128::from(self.claimed)
+            - i128::from(self.external)
+            - i128::from(self.unreturned)
+    }
+
+    fn pool_headroom(&self, pool: usize) -> i128 {
+        match self.pools.get(pool) {
+            Some(Pool { limit: PoolLimit { budget: Some(b), .. }, booked, claimed }) => {
+                i128::from(b.0) - i128::from(*booked) - i128::from(*claimed)
+            }
+            _ => i128::MAX,
+        }
+    }
+
+    /// Bytes free in the total.
+    #[must_use]
+    pub fn free(&self) -> ByteSize {
+        ByteSize(u64::try_from(self.headroom().max(0)).unwrap_or(u64::MAX))
+    }
+
+    /// What is missing for `need` now, less what `claimant` has set aside already.
+    #[must_use]
+    pub fn shortage(&self, need: &Need, claimant: Option<u64>) -> Shortage {
+        let held = claimant.and_then(|c| self.claims.get(&c));
+        let mut total = 0i128;
+        let mut pools = Vec::new();
+        for (pool, bytes) in need.iter() {
+            let rest = i128::from(bytes.0) - held.map_or(0, |h| i128::from(h.of(pool).0));
+            let rest = rest.max(0);
+            if !self.limit_of(pool).declared {
+                total += rest;
+            }
+            let lacks = rest - self.pool_headroom(pool).max(0);
+            if lacks > 0 {
+                pools.push((pool, clamp(lacks)));
+            }
+        }
+        Shortage { total: clamp(total - self.headroom().max(0)), pools }
+    }
+
+    /// Books a reservation for a component that has none.
+    ///
+    /// # Errors
+    /// [`BudgetError::Short`] when it does not fit, [`BudgetError::Booked`] when it has an account.
+    pub fn reserve(
+        &mut self,
+        key: ComponentKey,
+        pool: usize,
+        bytes: ByteSize,
+    ) -> Result<(), BudgetError> {
+        let mut need = Need::new();
+        need.add(pool, bytes);
+        let shortage = self.shortage(&need, None);
+        if !shortage.is_none() {
+            return Err(BudgetError::Short(shortage));
+        }
+        self.open(key, pool, bytes.0)
+    }
+
+    fn open(&mut self, key: ComponentKey, pool: usize, reserved: u64) -> Result<(), BudgetError> {
+        if self.account(key).is_some() {
+            return Err(BudgetError::Booked(key));
+        }
+        if self.accounts.len() <= key.index() {
+            self.accounts.resize(key.index() + 1, None);
+        }
+        self.accounts[key.index()] = Some(Account { pool, reserved, measured: None });
+        self.shift(pool, 0, reserved);
+        Ok(())
+    }
+
+    /// Moves a pool's (and the total's) booked bytes from `old` to `new`.
+    fn shift(&mut self, pool: usize, old: u64, new: u64) {
+        let p = &mut self.pools[pool];
+        p.booked = p.booked - old + new;
+        if !p.limit.declared {
+            self.booked = self.booked - old + new;
+        }
+    }
+
+    /// Records what a component was measured to use. Components without an account are ignored.
+    pub fn measure(&mut self, key: ComponentKey, bytes: ByteSize) {
+        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let (pool, old) = (account.pool, account.booked());
+        account.measured = Some(bytes.0);
+        let new = account.booked();
+        self.shift(pool, old, new);
+    }
+
+    /// Closes a component's account and returns what it had booked.
+    pub fn release(&mut self, key: ComponentKey) -> ByteSize {
+        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::take) else {
+            return ByteSize::ZERO;
+        };
+        let freed = account.booked();
+        self.shift(account.pool, freed, 0);
+        ByteSize(freed)
+    }
+
+    /// Sets free bytes aside for a claimant, up to `need`. True when the claim is complete.
+    pub fn claim(&mut self, claimant: u64, need: &Need) -> bool {
+        let mut held = self.claims.remove(&claimant).unwrap_or_default();
+        let mut complete = true;
+        for (pool, bytes) in need.iter() {
+            let want = bytes.0 - bytes.0.min(held.of(pool).0);
+            let declared = self.limit_of(pool).declared;
+            let mut room = self.pool_headroom(pool).max(0);
+            if !declared {
+                room = room.min(self.headroom().max(0));
+            }
+            let take = u64::try_from(room).unwrap_or(u64::MAX).min(want);
+            complete &= take == want;
+            held.add(pool, ByteSize(take));
+            self.pools[pool].claimed += take;
+            if !declared {
+                self.claimed += take;
+            }
+        }
+        if !held.is_empty() {
+            self.claims.insert(claimant, held);
+        }
+        complete
+    }
+
+    /// Gives up a claim; its bytes are free again.
+    pub fn drop_claim(&mut self, claimant: u64) {
+        let Some(held) = self.claims.remove(&claimant) else { return };
+        for (pool, bytes) in held.iter() {
+            let p = &mut self.pools[pool];
+            p.claimed -= bytes.0;
+            if !p.limit.declared {
+                self.claimed -= bytes.0;
+            }
+        }
+    }
+
+    /// Turns a claim into the reservations that it covers, all or none. What it held beyond them is free.
+    ///
+    /// # Errors
+    /// [`BudgetError::NotCovered`] when it holds too little, [`BudgetError::Booked`] when a component has an
+    /// account already; nothing is changed then.
+    pub fn settle(
+        &mut self,
+        claimant: u64,
+        members: &[(ComponentKey, usize, ByteSize)],
+    ) -> Result<(), BudgetError> {
+        let mut need = Need::new();
+        for &(key, pool, bytes) in members {
+            if self.account(key).is_some() {
+                return Err(BudgetError::Booked(key));
+            }
+            need.add(pool, bytes);
+        }
+        let empty = Need::new();
+        let held = self.claims.get(&claimant).unwrap_or(&empty);
+        if need.iter().any(|(pool, bytes)| held.of(pool) < bytes) {
+            return Err(BudgetError::NotCovered(claimant));
+        }
+        self.drop_claim(claimant);
+        for &(key, pool, bytes) in members {
+            self.open(key, pool, bytes.0)?;
+        }
+        Ok(())
+    }
+
+    /// Tells what other programs take of the budget, and what this process freed but did not give back.
+    pub fn set_taken(&mut self, external: ByteSize, unreturned: ByteSize) {
+        self.external = external.0;
+        self.unreturned = unreturned.0;
+    }
+
+    /// By how much bookings and takings exceed the total budget.
+    #[must_use]
+    pub fn overdraft(&self) -> ByteSize {
+        clamp(-self.headroom())
+    }
+
+    /// By how much a pool's bookings exceed its budget.
+    #[must_use]
+    pub fn pool_overdraft(&self, pool: usize) -> ByteSize {
+        clamp(-self.pool_headroom(pool))
+    }
+
+    /// Whether the total or any pool is overdrawn.
+    #[must_use]
+    pub fn is_overdrawn(&self) -> bool {
+        self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
+    }
+
+    /// What would have to be freed to end every overdraft.
+    #[must_use]
+    pub fn excess(&self) -> Shortage {
+        let pools = (0..self.pools.len())
+            .map(|p| (p, self.pool_overdraft(p)))
+            .filter(|(_, b)| b.0 > 0)
+            .collect();
+        Shortage { total: self.overdraft(), pools }
+    }
+
+    /// The total's overdraft by kind. The kinds add up to it; what no other kind explains comes from the
+    /// configuration.
+    #[must_use]
+    pub fn overdraft_by_kind(&self) -> OverdraftStatus {
+        let mut rest = self.overdraft().0;
+        let mut take = |bytes: u64| {
+            let part = rest.min(bytes);
+            rest -= part;
+            ByteSize(part)
+        };
+        let growth = self
+            .accounts
+            .iter()
+            .flatten()
+            .filter(|a| !self.pools[a.pool].limit.declared)
+            .map(|a| a.booked() - a.reserved)
+            .sum();
+        let external = take(self.external);
+        let unreturned = take(self.unreturned);
+        let growth = take(growth);
+        OverdraftStatus { growth, external, unreturned, config: ByteSize(rest) }
+    }
+
+    /// Checks the sums against the accounts and claims.
+    ///
+    /// # Errors
+    /// Says which sum is wrong.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut booked = vec![0u64; self.pools.len()];
+        let mut claimed = vec![0u64; self.pools.len()];
+        for a in self.accounts.iter().flatten() {
+            booked[a.pool] += a.booked();
+        }
+        for need in self.claims.values() {
+            for (pool, bytes) in need.iter() {
+                claimed[pool] += bytes.0;
+            }
+        }
+        let mut sums = (0, 0);
+        for (i, p) in self.pools.iter().enumerate() {
+            if (p.booked, p.claimed) != (booked[i], claimed[i]) {
+                return Err(format!(
+                    "pool {i} has {}+{} on its books, its accounts and claims add up to {}+{}",
+                    p.booked, p.claimed, booked[i], claimed[i]
+                ));
+            }
+            if !p.limit.declared {
+                sums = (sums.0 + p.booked, sums.1 + p.claimed);
+            }
+        }
+        if sums != (self.booked, self.claimed) {
+            return Err(format!(
+                "the total has {}+{} on its books, its pools add up to {}+{}",
+                self.booked, self.claimed, sums.0, sums.1
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn clamp(v: i128) -> ByteSize {
+    ByteSize(u64::try_from(v.max(0)).unwrap_or(u64::MAX))
+}

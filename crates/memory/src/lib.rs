@@ -1,0 +1,12 @@
+//! Memory for components: the [`Budget`] ledger, eviction policies, and where pressure is felt.
+//!
+//! Knows bytes and keys; not what a component does, not who waits for it. The ledger and the policies
+//! are plain values without clock or I/O; a [`PressureSource`] reads the machine inside `read` only.
+
+mod budget;
+mod policy;
+
+pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
+pub use policy::{
+    Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, product_policy, victim_order,
+};

@@ -1,0 +1,153 @@
+//! Which component goes first: the trait that every eviction policy implements, and the order of victims.
+
+mod gdsf;
+mod lru;
+
+pub use gdsf::Gdsf;
+pub use lru::Lru;
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, Moment, PolicyKind, Priority, Values};
+
+/// What a policy is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PolicyEvent {
+    /// A component became ready.
+    Loaded {
+        /// The component.
+        key: ComponentKey,
+        /// When.
+        at: Moment,
+        /// Its booked bytes.
+        size: ByteSize,
+        /// How long its load took, or is expected to take.
+        load_time: Duration,
+        /// Nobody asked for it yet.
+        speculative: bool,
+    },
+    /// A component was used.
+    Used {
+        /// The component.
+        key: ComponentKey,
+        /// When it was last used.
+        at: Moment,
+        /// How often since the last such event.
+        uses: u64,
+        /// Its booked bytes.
+        size: ByteSize,
+        /// How long its load takes.
+        load_time: Duration,
+    },
+    /// A component left memory.
+    Unloaded {
+        /// The component.
+        key: ComponentKey,
+        /// When.
+        at: Moment,
+        /// It was chosen as a victim, rather than having failed or been asked to go.
+        evicted: bool,
+    },
+}
+
+/// A component that may go, together with everything that depends on it and is loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The component.
+    pub key: ComponentKey,
+    /// The highest priority of itself and its live dependents.
+    pub priority: Priority,
+    /// Bytes freed if it and its live dependents go.
+    pub size: ByteSize,
+    /// What loading it again takes.
+    pub load_time: Duration,
+    /// Its own or its dependents' latest use; the time it became ready when never used.
+    pub last_use: Moment,
+    /// Uses of this component in this process.
+    pub uses: u64,
+    /// Nobody asked for it yet.
+    pub speculative: bool,
+}
+
+/// How much a candidate is worth keeping: at least 0, larger = keep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ranked {
+    /// The component.
+    pub key: ComponentKey,
+    /// The worth; finite and not negative.
+    pub keep: f64,
+}
+
+/// An eviction policy. Deterministic: the same events and calls give the same answers.
+pub trait EvictionPolicy: Send + std::fmt::Debug {
+    /// Its name in tables.
+    fn name(&self) -> &'static str;
+    /// Learns of an event.
+    fn on_event(&mut self, event: &PolicyEvent);
+    /// Scores the candidates, in their order.
+    fn rank(&mut self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
+}
+
+/// The product policy of a configured kind.
+#[must_use]
+pub fn product_policy(kind: PolicyKind) -> Box<dyn EvictionPolicy> {
+    match kind {
+        PolicyKind::Gdsf => Box::new(Gdsf::default()),
+        _ => Box::new(Lru::default()),
+    }
+}
+
+/// Positions in `candidates` in the order in which they go: unasked-for loads first, then by
+/// `(floor(log2 keep), priority, keep, key)`. Total and transitive: scores within a factor of two are
+/// alike, and there priority decides.
+#[must_use]
+pub fn victim_order(candidates: &[Candidate], ranked: &[Ranked]) -> Vec<usize> {
+    debug_assert_eq!(candidates.len(), ranked.len());
+    let octave = |keep: f64| if keep > 0.0 { keep.log2().floor() as i32 } else { i32::MIN };
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (ca, cb, ka, kb) = (&candidates[a], &candidates[b], ranked[a].keep, ranked[b].keep);
+        cb.speculative
+            .cmp(&ca.speculative)
+            .then(octave(ka).cmp(&octave(kb)))
+            .then(cb.priority.cmp(&ca.priority))
+            .then(ka.total_cmp(&kb))
+            .then(ca.key.cmp(&cb.key))
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(key: u32, priority: Priority) -> Candidate {
+        Candidate {
+            key: ComponentKey(key),
+            priority,
+            size: ByteSize::mib(1),
+            load_time: Duration::from_millis(10),
+            last_use: Moment::ZERO,
+            uses: 1,
+            speculative: false,
+        }
+    }
+
+    #[test]
+    fn priority_decides_between_like_scores_only() {
+        let c = [
+            candidate(0, Priority::High),
+            candidate(1, Priority::Low),
+            candidate(2, Priority::Low),
+        ];
+        let check = |keeps: [f64; 3], want: [usize; 3]| {
+            let r: Vec<_> =
+                c.iter().zip(keeps).map(|(c, keep)| Ranked { key: c.key, keep }).collect();
+            assert_eq!(victim_order(&c, &r), want, "{keeps:?}");
+        };
+        check([1.0, 1.9, 1.5], [2, 1, 0]);
+        check([1.0, 2.1, 2.2], [0, 1, 2]);
+        check([0.0, 0.0, 1e-9], [1, 0, 2]);
+    }
+}
