@@ -94,7 +94,7 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 pub fn product_policy(kind: PolicyKind) -> Box<dyn EvictionPolicy> {
     match kind {
         PolicyKind::Gdsf => Box::new(Gdsf::default()),
-        _ => Box::new(Lru::default()),
+        _ => Box::new(Lru),
     }
 }
 
