@@ -168,6 +168,13 @@ pub enum Refusal {
         /// The type asked for.
         wanted: &'static str,
     },
+    /// It cannot be unloaded without force.
+    InUse {
+        /// The component.
+        component: ComponentId,
+        /// Who needs it.
+        holders: Vec<Holder>,
+    },
     /// The demand was called off by its owner.
     Abandoned,
 }
@@ -192,6 +199,7 @@ impl Refusal {
             Self::Removed { .. } => "removed",
             Self::ReentrantAcquire { .. } => "reentrant_acquire",
             Self::WrongType { .. } => "wrong_type",
+            Self::InUse { .. } => "in_use",
             Self::Abandoned => "abandoned",
         }
     }
@@ -285,6 +293,11 @@ impl fmt::Display for Refusal {
             ),
             Self::WrongType { component, wanted } => {
                 write!(f, "{component} is loaded, but is no {wanted}")
+            }
+            Self::InUse { component, holders } => {
+                write!(f, "{component} is in use by ")?;
+                list(f, holders)?;
+                f.write_str("; use force to unload it all the same")
             }
             Self::Abandoned => f.write_str("called off by its owner"),
         }

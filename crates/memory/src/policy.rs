@@ -86,7 +86,7 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Learns of an event.
     fn on_event(&mut self, event: &PolicyEvent);
     /// Scores the candidates, in their order.
-    fn rank(&mut self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
+    fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
 }
 
 /// The product policy of a configured kind.

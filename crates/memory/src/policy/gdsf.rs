@@ -59,10 +59,13 @@ impl EvictionPolicy for Gdsf {
         }
     }
 
-    fn rank(&mut self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
         candidates
             .iter()
-            .map(|c| Ranked { key: c.key, keep: self.entry(c.key.index()).keep })
+            .map(|c| Ranked {
+                key: c.key,
+                keep: self.entries.get(c.key.index()).map_or(0.0, |e| e.keep),
+            })
             .collect()
     }
 }

@@ -15,7 +15,7 @@ impl EvictionPolicy for Lru {
 
     fn on_event(&mut self, _event: &PolicyEvent) {}
 
-    fn rank(&mut self, candidates: &[Candidate], _values: &Values, now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _values: &Values, now: Moment) -> Vec<Ranked> {
         candidates
             .iter()
             .map(|c| {

@@ -1,0 +1,251 @@
+//! The invariants of the engine, checked from scratch: for tests and the simulator, after every input.
+//!
+//! What spans several inputs (each waiter is answered once, no admission overdraws the budget) the
+//! simulator checks from effects and records.
+
+use std::fmt;
+
+use majordomo_core::{ComponentKey, ComponentState, Moment};
+use majordomo_lifecycle::{Origin, Phase};
+
+use crate::Engine;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number in `docs/architecture.md`.
+    pub invariant: u8,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {}: {}", self.invariant, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+fn broken<T>(invariant: u8, what: String) -> Result<T, Violation> {
+    Err(Violation { invariant, what })
+}
+
+impl Engine {
+    /// Checks every invariant that one moment can show.
+    ///
+    /// # Errors
+    /// The first that is broken.
+    pub fn audit(&self, now: Moment) -> Result<(), Violation> {
+        self.audit_dependencies()?;
+        self.audit_conflicts()?;
+        self.audit_bytes()?;
+        self.audit_loads()?;
+        self.audit_transactions(now)
+    }
+
+    fn name(&self, key: ComponentKey) -> &str {
+        self.catalog().id(key).as_str()
+    }
+
+    fn audit_dependencies(&self) -> Result<(), Violation> {
+        for (key, e) in self.scheduler.entries() {
+            if !e.state.is_alive() && !e.dependencies.is_empty() {
+                return broken(
+                    1,
+                    format!("{} is {} and still holds dependencies", self.name(key), e.state),
+                );
+            }
+            for d in &e.dependencies {
+                let p = self.scheduler.entry(*d);
+                if e.state == ComponentState::Ready && p.state != ComponentState::Ready {
+                    let what = format!(
+                        "{} is ready and its dependency {} is {}",
+                        self.name(key),
+                        self.name(*d),
+                        p.state
+                    );
+                    return broken(1, what);
+                }
+                if !p.dependents.contains(&key) {
+                    return broken(
+                        1,
+                        format!(
+                            "{} is not noted as a dependent of {}",
+                            self.name(key),
+                            self.name(*d)
+                        ),
+                    );
+                }
+            }
+            for d in &e.dependents {
+                if !self.scheduler.entry(*d).dependencies.contains(&key) {
+                    return broken(
+                        1,
+                        format!("{} does not depend on {}", self.name(*d), self.name(key)),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_conflicts(&self) -> Result<(), Violation> {
+        for (key, e) in self.scheduler.entries() {
+            if !e.state.is_alive() || e.stale {
+                continue;
+            }
+            for c in self.catalog().conflicts(key) {
+                let other = self.scheduler.entry(c.with);
+                let same = |k: ComponentKey| {
+                    let e = self.scheduler.entry(k);
+                    // What runs by an older specification is judged by that one's conflicts.
+                    e.spec
+                        .as_ref()
+                        .zip(self.catalog().spec(k))
+                        .is_some_and(|(a, b)| a.conflicts == b.conflicts)
+                };
+                if other.state.is_alive() && !other.stale && same(key) && same(c.with) {
+                    let what = format!(
+                        "{} is {} beside {}, which is {}",
+                        self.name(key),
+                        e.state,
+                        self.name(c.with),
+                        other.state
+                    );
+                    return broken(2, what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_bytes(&self) -> Result<(), Violation> {
+        if let Err(what) = self.budget.audit() {
+            return broken(3, what);
+        }
+        for (key, e) in self.scheduler.entries() {
+            let booked = self.budget.booked_for(key);
+            let reserved_by = |phase| {
+                self.scheduler
+                    .transactions()
+                    .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.0 == key))
+            };
+            let may_book = e.state.is_alive() || e.state == ComponentState::Queued;
+            if booked.0 > 0 && !may_book {
+                return broken(
+                    3,
+                    format!("{} is {} and has {booked} booked", self.name(key), e.state),
+                );
+            }
+            let should_book = self.budget.reserved_for(key).0 == 0
+                && e.state == ComponentState::Queued
+                && !reserved_by(Phase::Clearing)
+                && self.need(key).0 > 0;
+            if should_book {
+                return broken(
+                    3,
+                    format!("{} is queued and nothing is booked for it", self.name(key)),
+                );
+            }
+        }
+        let kinds = self.budget.overdraft_by_kind();
+        let sum = kinds.growth + kinds.config + kinds.external + kinds.unreturned;
+        if sum != self.budget.overdraft() {
+            return broken(
+                3,
+                format!("overdraft is {}, its kinds add up to {sum}", self.budget.overdraft()),
+            );
+        }
+        Ok(())
+    }
+
+    fn audit_loads(&self) -> Result<(), Violation> {
+        let mut leaving = 0;
+        for (key, e) in self.scheduler.entries() {
+            let has_op = e.op.is_some();
+            if has_op != e.state.is_alive() {
+                return broken(
+                    4,
+                    format!("{} is {} with incarnation {:?}", self.name(key), e.state, e.op),
+                );
+            }
+            if (e.state == ComponentState::Loading) != e.load_deadline.is_some() {
+                return broken(
+                    4,
+                    format!(
+                        "{} is {} with load deadline {:?}",
+                        self.name(key),
+                        e.state,
+                        e.load_deadline
+                    ),
+                );
+            }
+            if e.state == ComponentState::Unloading && e.unload_deadline.is_none() {
+                return broken(7, format!("{} unloads without a deadline", self.name(key)));
+            }
+            let must_leave = matches!(
+                e.state,
+                ComponentState::Draining | ComponentState::Unloading | ComponentState::Stuck
+            );
+            if e.leave.is_some() != must_leave {
+                return broken(
+                    4,
+                    format!("{} is {} with leave {:?}", self.name(key), e.state, e.leave),
+                );
+            }
+            leaving += usize::from(e.leave.is_some());
+        }
+        if leaving != self.scheduler.n_leaving() {
+            return broken(
+                4,
+                format!("{leaving} components leave, {} are counted", self.scheduler.n_leaving()),
+            );
+        }
+        let loading = self.scheduler.keys_where(|e| e.state == ComponentState::Loading).len();
+        if loading > self.config().loads.max_concurrent.max(1) {
+            // A smaller limit of a new configuration is reached as loads end.
+            if !self.lanes_shrunk {
+                return broken(4, format!("{loading} loads run at a time"));
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_transactions(&self, now: Moment) -> Result<(), Violation> {
+        let mut pins = vec![0u32; self.scheduler.entries().count()];
+        for t in self.scheduler.transactions() {
+            if t.deadline <= now && t.origin != Origin::Adopted {
+                return broken(
+                    6,
+                    format!("transaction {} is past its deadline {}", t.id.0, t.deadline),
+                );
+            }
+            if t.is_active() && !t.origin.is_speculative() {
+                for k in &t.closure {
+                    pins[k.index()] += 1;
+                }
+            }
+        }
+        for (key, e) in self.scheduler.entries() {
+            if e.pins != pins[key.index()] {
+                let what = format!(
+                    "{} has {} pins, {} transactions need it",
+                    self.name(key),
+                    e.pins,
+                    pins[key.index()]
+                );
+                return broken(5, what);
+            }
+        }
+        for (waiter, id) in &self.waiters {
+            let owner = self.scheduler.transaction(*id).and_then(|t| t.origin.waiter());
+            let adopted =
+                self.scheduler.transaction(*id).is_some_and(|t| t.origin == Origin::Adopted);
+            if owner != Some(*waiter) && !adopted {
+                return broken(6, format!("waiter {waiter} has no transaction"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! A new configuration under running components.
+
+use std::sync::Arc;
+
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Priority, Refusal,
+};
+use majordomo_lifecycle::{Cells, DropReason, Origin, Out, Then};
+use majordomo_memory::product_policy;
+use majordomo_registry::{Catalog, ComponentSpec};
+
+use crate::Engine;
+use crate::engine::pool_limits;
+
+/// What became of one component's specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Added,
+    Removed,
+    /// What is loaded is no longer what is configured.
+    Reload,
+    /// Only how it is managed.
+    InPlace,
+}
+
+fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Change> {
+    match (old, new) {
+        (None, None) => None,
+        (None, Some(_)) => Some(Change::Added),
+        (Some(_), None) => Some(Change::Removed),
+        (Some(a), Some(b)) if a == b => None,
+        (Some(a), Some(b)) => {
+            let same = a.loader == b.loader
+                && a.version == b.version
+                && a.pool == b.pool
+                && a.dependencies == b.dependencies
+                && a.conflicts == b.conflicts;
+            Some(if same { Change::InPlace } else { Change::Reload })
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn configure(
+        &mut self,
+        catalog: &Arc<Catalog>,
+        config: Config,
+        budget: ByteSize,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let old = Arc::clone(self.catalog());
+        if config.memory.policy != self.config().memory.policy {
+            self.policy = product_policy(config.memory.policy);
+        }
+        self.lanes_shrunk |= config.loads.max_concurrent < self.config().loads.max_concurrent;
+        self.budget.set_limits(budget, pool_limits(catalog));
+        let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
+            .map(ComponentKey::from_index)
+            .filter_map(|k| {
+                Some((k, change(old.spec(k).map(|s| &**s), catalog.spec(k).map(|s| &**s))?))
+            })
+            .collect();
+        self.scheduler.configure(Arc::clone(catalog), config);
+        out.record(EventKind::ConfigApplied { changed: changes.len() });
+        let refused = self.scheduler.replan_all(&mut self.budget, out);
+        for (id, key) in refused {
+            let component = catalog.id(key).clone();
+            self.end(id, &DropReason::Refused(Refusal::Removed { component }), out);
+        }
+        for &(key, change) in &changes {
+            match change {
+                Change::Added => self.added(key, out),
+                Change::InPlace => {
+                    let e = self.scheduler.entry_mut(key);
+                    if e.spec.is_some() {
+                        e.spec = catalog.spec(key).cloned();
+                    }
+                }
+                Change::Removed => self.outdated(key, &Then::Unloaded, cells, out),
+                Change::Reload => self.outdated(key, &Then::Reload, cells, out),
+            }
+        }
+        self.hints.retain(|h| catalog.spec(h.key).is_some());
+        out.push(majordomo_lifecycle::Effect::Publish);
+    }
+
+    fn added(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+        let Some(spec) = self.catalog().spec(key) else { return };
+        let (priority, eager) = (spec.priority, spec.priority == Priority::Core || !spec.lazy_init);
+        if eager && self.ending.is_none() {
+            let deadline =
+                out.now + self.config().deadlines.demand.max(self.config().deadlines.load);
+            self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
+        }
+    }
+
+    /// What runs by an old specification ends: at once when idle, at its last release when leased, after its
+    /// load when somebody waits for that.
+    fn outdated(
+        &mut self,
+        key: ComponentKey,
+        then: &Then,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
+        self.scheduler.entry_mut(key).restart_at = None;
+        match self.state(key) {
+            ComponentState::Loading => {
+                let e = self.scheduler.entry_mut(key);
+                if e.speculative || e.pins == 0 {
+                    self.scheduler.cancel_load(key, Cause::ConfigChanged, &self.budget, out);
+                } else {
+                    e.stale = true;
+                }
+            }
+            ComponentState::Ready | ComponentState::Draining => {
+                self.scheduler.entry_mut(key).stale = true;
+                self.send_group_away(key, &Cause::ConfigChanged, then, None, cells, out);
+            }
+            ComponentState::Unloading => {
+                if let Some(leave) = &mut self.scheduler.entry_mut(key).leave
+                    && *then == Then::Unloaded
+                {
+                    leave.then = Then::Unloaded;
+                }
+            }
+            _ => {}
+        }
+    }
+}

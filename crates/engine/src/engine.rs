@@ -1,0 +1,380 @@
+//! The engine: its parts, and the way of an input through them.
+//!
+//! An input first changes what it is about (a state, a lease, a limit); then `pump` moves everything on
+//! that can move: components on their way out, clearing transactions, grants, the queue, relief of
+//! pressure and overdraft, load lanes, and last of all speculation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, PressureLevel,
+    Refusal, Values, WaiterId,
+};
+use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
+use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, PoolLimit, product_policy};
+use majordomo_registry::Catalog;
+
+use crate::relieve::Relief;
+use crate::shutdown::Ending;
+use crate::speculate::Hint;
+use crate::{Input, Usage};
+
+/// What the shell is to do, in order.
+pub type Effects = Vec<Effect>;
+
+/// An operator who waits until a component is down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnloadWaiter {
+    pub waiter: WaiterId,
+    pub key: ComponentKey,
+    pub deadline: Moment,
+    pub since: Moment,
+}
+
+/// The pure composition of scheduler, ledger, policy and speculation.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) budget: Budget,
+    pub(crate) policy: Box<dyn EvictionPolicy>,
+    pub(crate) values: Values,
+    pub(crate) pressure: PressureLevel,
+    pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
+    pub(crate) unload_waiters: Vec<UnloadWaiter>,
+    pub(crate) hints: Vec<Hint>,
+    pub(crate) relief: Relief,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) overdraft: ByteSize,
+    /// When the queue is looked at again although nothing happened.
+    pub(crate) look_again: Option<Moment>,
+    /// A configuration with fewer load lanes has come while more loads ran.
+    pub(crate) lanes_shrunk: bool,
+    seq: u64,
+}
+
+pub(crate) fn pool_limits(catalog: &Catalog) -> Vec<PoolLimit> {
+    catalog.pools().iter().map(|p| PoolLimit { budget: p.budget, declared: p.declared }).collect()
+}
+
+impl Engine {
+    /// An engine with everything unloaded. `budget` is the total in bytes.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
+        Self {
+            budget: Budget::new(budget, pool_limits(&catalog)),
+            policy: product_policy(config.memory.policy),
+            scheduler: Scheduler::new(catalog, config),
+            values: Values::new(),
+            pressure: PressureLevel::Low,
+            waiters: BTreeMap::new(),
+            unload_waiters: Vec::new(),
+            hints: Vec::new(),
+            relief: Relief::default(),
+            ending: None,
+            overdraft: ByteSize::ZERO,
+            look_again: None,
+            lanes_shrunk: false,
+            seq: 0,
+        }
+    }
+
+    /// Replaces the eviction policy; before the first input only, since policies learn from events.
+    pub fn set_policy(&mut self, policy: Box<dyn EvictionPolicy>) {
+        self.policy = policy;
+    }
+
+    /// The catalog in force.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        self.scheduler.catalog()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        self.scheduler.config()
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The state of a component.
+    #[must_use]
+    pub fn state(&self, key: ComponentKey) -> ComponentState {
+        self.scheduler.entry(key).state
+    }
+
+    /// The scheduler, to look at.
+    #[must_use]
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Takes one input at a time `now`, which never goes back, and says what to do.
+    pub fn handle(&mut self, input: Input, now: Moment, cells: &mut dyn Cells) -> Effects {
+        let mut effects = Vec::new();
+        let mut seq = self.seq;
+        let mut out = Out::new(now, &mut effects, &mut seq);
+        self.take(input, cells, &mut out);
+        self.timers(cells, &mut out);
+        self.pump(cells, &mut out);
+        self.seq = seq;
+        self.tell_policy(&effects, now);
+        effects
+    }
+
+    fn take(&mut self, input: Input, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        match input {
+            Input::Start => self.start(out),
+            Input::Demand { waiter, keys, priority, deadline } => {
+                self.demand(waiter, keys, priority, deadline, out);
+            }
+            Input::Abandon { waiter } => self.abandon(waiter, out),
+            Input::Hint { key, confidence } => self.hint(key, confidence, out),
+            Input::Observed { used } => out.record(EventKind::Observed { used }),
+            Input::LoadFinished { key, op, result } => {
+                if !self.scheduler.is_loading(key, op) {
+                    return;
+                }
+                match result {
+                    Ok(report) => {
+                        self.scheduler.load_succeeded(key, report, &mut self.budget, out);
+                        self.publish(key, op, cells, out);
+                    }
+                    Err(error) => {
+                        let refusal = self.load_failure(key, error.clone());
+                        self.scheduler.load_failed(key, error, &mut self.budget, out);
+                        self.refuse_dependents(key, &refusal, out);
+                    }
+                }
+            }
+            Input::UnloadFinished { key, op } => {
+                let failed = self.failure_on_the_way_out(key);
+                if self.scheduler.unload_finished(key, op, &mut self.budget, out)
+                    && let Some(refusal) = failed
+                {
+                    self.refuse_dependents(key, &refusal, out);
+                }
+            }
+            Input::Exited { key, op, how } => self.exited(key, op, how, cells, out),
+            Input::Health { key, op, result } => self.health(key, op, result, cells, out),
+            Input::Pressure(level) => self.set_pressure(level, out),
+            Input::Footprints(f) => {
+                for (key, op, bytes) in f.own {
+                    self.measured(key, op, bytes, out);
+                }
+                self.budget.set_taken(f.external, f.unreturned);
+                self.scheduler.touch();
+            }
+            Input::Usage(rows) => self.used(&rows),
+            Input::Released { key, op } => {
+                self.scheduler.released(key, op, cells);
+                self.scheduler.touch();
+            }
+            Input::Configure { catalog, config, budget } => {
+                self.configure(&catalog, *config, budget, cells, out);
+            }
+            Input::Learned(rows) => self.learned(rows),
+            Input::Resumed { gap } => self.resumed(gap, out),
+            Input::Operator { waiter, key, action } => {
+                self.operate(waiter, key, action, cells, out)
+            }
+            Input::Tick => {}
+            Input::Shutdown { deadline } => self.begin_shutdown(deadline, cells, out),
+        }
+    }
+
+    fn pump(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        // Each round either changes something or is the last; a state machine without cycles in one instant
+        // ends by itself. The bound is for cells that answer differently each time they are asked.
+        for _ in 0..64 {
+            self.scheduler.take_changed();
+            self.scheduler.progress_leaving(&mut self.budget, cells, out);
+            self.scheduler.clear_all(&mut self.budget, out);
+            self.grant_all(cells, out);
+            self.scan_queue(cells, out);
+            self.relieve(cells, out);
+            self.scheduler.start_loads(&mut self.budget, out);
+            self.speculate(cells, out);
+            self.note_overdraft(out);
+            self.finish_unload_waiters(out);
+            if !self.scheduler.take_changed() {
+                break;
+            }
+        }
+        self.finish_shutdown(out);
+        self.waiters.retain(|_, id| self.scheduler.transaction(*id).is_some());
+    }
+
+    /// The policy learns from what was decided, in order.
+    fn tell_policy(&mut self, effects: &[Effect], now: Moment) {
+        for effect in effects {
+            let Effect::Record(r) = effect else { continue };
+            let EventKind::State { component: key, from, to, cause, .. } = &r.kind else {
+                continue;
+            };
+            match to {
+                ComponentState::Ready if *from == ComponentState::Loading => {
+                    let event = PolicyEvent::Loaded {
+                        key: *key,
+                        at: now,
+                        size: self.budget.booked_for(*key),
+                        load_time: self.load_time(*key),
+                        speculative: self.scheduler.entry(*key).speculative,
+                    };
+                    self.policy.on_event(&event);
+                }
+                ComponentState::Unloading => {
+                    let evicted = matches!(
+                        cause,
+                        Cause::EvictedForDemand { .. }
+                            | Cause::EvictedForLoad
+                            | Cause::Overdraft
+                            | Cause::Pressure { .. }
+                    );
+                    self.policy.on_event(&PolicyEvent::Unloaded { key: *key, at: now, evicted });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn load_time(&self, key: ComponentKey) -> std::time::Duration {
+        let declared =
+            || self.catalog().spec(key).map_or(std::time::Duration::ZERO, |s| s.load_time);
+        self.scheduler.entry(key).load_time.unwrap_or_else(declared)
+    }
+
+    /// What a component needs: the highest measured of earlier loads, else its estimate with the margin.
+    pub(crate) fn need(&self, key: ComponentKey) -> ByteSize {
+        let margin = self.config().memory.estimate_margin.max(1.0);
+        let estimate =
+            || self.catalog().spec(key).map_or(ByteSize::ZERO, |s| s.memory.scaled(margin));
+        self.scheduler.entry(key).peak.unwrap_or_else(estimate)
+    }
+
+    fn used(&mut self, rows: &[Usage]) {
+        for u in rows {
+            let size = self.budget.booked_for(u.key);
+            let load_time = self.load_time(u.key);
+            let e = self.scheduler.entry_mut(u.key);
+            if e.op != Some(u.op) {
+                continue;
+            }
+            e.uses += u.uses;
+            if let Some(at) = u.last_use {
+                e.last_use = Some(e.last_use.map_or(at, |l| l.max(at)));
+                e.speculative = false;
+                let event =
+                    PolicyEvent::Used { key: u.key, at, uses: u.uses.max(1), size, load_time };
+                self.policy.on_event(&event);
+            }
+        }
+    }
+
+    fn measured(
+        &mut self,
+        key: ComponentKey,
+        op: majordomo_core::OpId,
+        bytes: ByteSize,
+        out: &mut Out<'_>,
+    ) {
+        let e = self.scheduler.entry_mut(key);
+        if e.op != Some(op) || !e.state.is_alive() {
+            return;
+        }
+        let known = e.peak;
+        e.peak = Some(known.map_or(bytes, |p| p.max(bytes)));
+        let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
+        // Small growth is not worth a write each time.
+        if known.is_none_or(|p| bytes.0 > p.0 + p.0 / 16) {
+            out.push(Effect::Persist(learned));
+        }
+        self.budget.measure(key, bytes);
+    }
+
+    fn learned(&mut self, rows: Vec<Persisted>) {
+        for row in rows {
+            if row.key.index() < self.catalog().len() {
+                let e = self.scheduler.entry_mut(row.key);
+                e.peak = row.peak.or(e.peak);
+                e.load_time = row.load_time.or(e.load_time);
+            }
+        }
+    }
+
+    fn note_overdraft(&mut self, out: &mut Out<'_>) {
+        let total = self.budget.overdraft();
+        if total != self.overdraft {
+            self.overdraft = total;
+            out.record(EventKind::Overdraft { total });
+        }
+    }
+
+    /// What waiters of a failed load are told.
+    pub(crate) fn load_failure(&self, key: ComponentKey, cause: String) -> Refusal {
+        Refusal::LoadFailed { component: self.catalog().id(key).clone(), cause }
+    }
+
+    /// Refuses every transaction that counted on a component that failed.
+    pub(crate) fn refuse_dependents(
+        &mut self,
+        key: ComponentKey,
+        refusal: &Refusal,
+        out: &mut Out<'_>,
+    ) {
+        let ids: Vec<_> = self
+            .scheduler
+            .transactions()
+            .filter(|t| t.is_active() && t.closure.contains(&key))
+            .map(|t| t.id)
+            .collect();
+        for id in ids {
+            self.end(id, &DropReason::Refused(refusal.clone()), out);
+        }
+    }
+
+    /// Ends a transaction; what must run whatever happens (CORE, pinned, restarts) is tried again later.
+    pub(crate) fn end(&mut self, id: TxnId, reason: &DropReason, out: &mut Out<'_>) {
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        let retry = matches!(reason, DropReason::Refused(_))
+            && matches!(txn.origin, Origin::Startup | Origin::Restart)
+            && self.ending.is_none();
+        let wanted = txn.wanted.clone();
+        self.scheduler.drop_txn(id, reason, &mut self.budget, out);
+        if retry {
+            let at = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
+            for key in wanted {
+                self.restart_later(key, at);
+            }
+        }
+    }
+
+    fn restart_later(&mut self, key: ComponentKey, at: Moment) {
+        let spec = self.catalog().spec(key).cloned();
+        let e = self.scheduler.entry_mut(key);
+        let must_run = e.is_pinned(spec.as_ref())
+            || spec.is_some_and(|s| {
+                s.priority == majordomo_core::Priority::Core
+                    || s.restart == majordomo_registry::RestartPolicy::Always
+            });
+        if must_run && e.restart_at.is_none() && e.state == ComponentState::Unloaded {
+            e.restart_at = Some(at);
+        }
+    }
+
+    /// The failure that waiters of a cancelled load are told when it is down.
+    fn failure_on_the_way_out(&self, key: ComponentKey) -> Option<Refusal> {
+        let e = self.scheduler.entry(key);
+        match e.leave.as_ref().map(|l| &l.then) {
+            Some(majordomo_lifecycle::Then::Failed(cause)) => {
+                Some(self.load_failure(key, cause.to_string()))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! Demands: from their arrival through the queue to their leases.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{
+    Cause, ComponentKey, ComponentState, Moment, OpId, Priority, Refusal, WaiterId,
+};
+use majordomo_lifecycle::{
+    Cells, CloseAnswer, DropReason, Leave, Origin, Out, Phase, Then, TxnId, Verdict,
+};
+
+use crate::Engine;
+use crate::admit::Ask;
+
+/// The component that has just become ready, whose cell is not published yet.
+struct Fresh {
+    key: ComponentKey,
+    leases: u32,
+}
+
+impl Engine {
+    pub(crate) fn demand(
+        &mut self,
+        waiter: WaiterId,
+        keys: Vec<ComponentKey>,
+        priority: Option<Priority>,
+        deadline: Option<Duration>,
+        out: &mut Out<'_>,
+    ) {
+        let known = keys.iter().all(|k| self.catalog().spec(*k).is_some());
+        let removed = keys.iter().find(|k| self.catalog().spec(**k).is_none()).copied();
+        let highest = keys.iter().filter_map(|k| self.catalog().spec(*k)).map(|s| s.priority).min();
+        let priority = priority.or(highest).unwrap_or(Priority::Low);
+        let deadline = out.now + deadline.unwrap_or(self.config().deadlines.demand);
+        let full = self.scheduler.n_waiting() >= self.config().queue.capacity;
+        let origin = Origin::Demand { waiter, lease: true };
+        let keys = if known { keys } else { Vec::new() };
+        let id = self.scheduler.submit(origin, keys, priority, out.now, deadline);
+        self.waiters.insert(waiter, id);
+        let refusal = if self.ending.is_some() {
+            Some(Refusal::ShuttingDown)
+        } else if let Some(key) = removed {
+            Some(
+                match (key.index() < self.catalog().len()).then(|| self.catalog().id(key).clone()) {
+                    Some(component) => Refusal::Removed { component },
+                    None => {
+                        Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None }
+                    }
+                },
+            )
+        } else if full {
+            Some(Refusal::Overloaded { capacity: self.config().queue.capacity })
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.end(id, &DropReason::Refused(refusal), out);
+        }
+    }
+
+    pub(crate) fn abandon(&mut self, waiter: WaiterId, out: &mut Out<'_>) {
+        if let Some(id) = self.waiters.get(&waiter).copied() {
+            self.end(id, &DropReason::Abandoned, out);
+        }
+        self.unload_waiters.retain(|w| w.waiter != waiter);
+    }
+
+    /// Publishes a component that has just become ready, with the leases of everybody who waited for it.
+    pub(crate) fn publish(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let mut fresh = Fresh { key, leases: 0 };
+        let mut granted = Vec::new();
+        for id in self.grantable(out.now) {
+            let wants_it = self.scheduler.transaction(id).is_some_and(|t| t.closure.contains(&key));
+            if wants_it && self.lease_all(id, Some(&mut fresh), cells) {
+                granted.push(id);
+            }
+        }
+        cells.install(key, op, fresh.leases);
+        for id in granted {
+            self.granted(id, out);
+        }
+        if self.scheduler.entry(key).stale || self.ending.is_some() {
+            let cause = if self.ending.is_some() { Cause::Shutdown } else { Cause::ConfigChanged };
+            self.send_group_away(key, &cause, &Then::Unloaded, None, cells, out);
+        }
+    }
+
+    /// Transactions whose closure is ready, in queue order.
+    fn grantable(&self, now: Moment) -> Vec<TxnId> {
+        let queue = &self.config().queue;
+        let mut ids: Vec<_> = self
+            .scheduler
+            .transactions()
+            .filter(|t| t.phase != Phase::Clearing)
+            .filter(|t| {
+                t.closure.iter().all(|k| {
+                    let e = self.scheduler.entry(*k);
+                    e.state == ComponentState::Ready && !e.probe_first
+                })
+            })
+            .map(|t| (t.tier(now, queue), t.id))
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Puts the leases of a transaction into the cells, all or none.
+    fn lease_all(
+        &mut self,
+        id: TxnId,
+        mut fresh: Option<&mut Fresh>,
+        cells: &mut dyn Cells,
+    ) -> bool {
+        let Some(txn) = self.scheduler.transaction(id) else { return false };
+        if !matches!(txn.origin, Origin::Demand { lease: true, .. }) {
+            return true;
+        }
+        let wanted = txn.wanted.clone();
+        for &key in &wanted {
+            let Some(max) = self.lease_limit(key) else { continue };
+            let out_now = match &fresh {
+                Some(f) if f.key == key => f.leases,
+                _ => count_leases(key, cells),
+            };
+            if out_now >= max {
+                return false;
+            }
+        }
+        for key in wanted {
+            match &mut fresh {
+                Some(f) if f.key == key => f.leases += 1,
+                _ => cells.lease_n(key, 1),
+            }
+        }
+        true
+    }
+
+    fn lease_limit(&self, key: ComponentKey) -> Option<u32> {
+        let spec = self.scheduler.entry(key).spec.as_ref()?;
+        spec.max_leases
+    }
+
+    fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        if !txn.origin.is_speculative() {
+            for key in txn.closure.clone() {
+                self.scheduler.entry_mut(key).speculative = false;
+            }
+        }
+        self.end(id, &DropReason::Granted, out);
+    }
+
+    /// Grants everything whose components are ready, whatever its place in the queue.
+    pub(crate) fn grant_all(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        for id in self.grantable(out.now) {
+            if self.lease_all(id, None, cells) {
+                self.granted(id, out);
+            } else {
+                // At its limit of leases: wait without holding anything.
+                self.scheduler.requeue(id, &mut self.budget, out);
+                self.wait_for_lease(id, cells, out.now);
+            }
+        }
+    }
+
+    fn wait_for_lease(&mut self, id: TxnId, cells: &mut dyn Cells, now: Moment) {
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        for key in txn.wanted.clone() {
+            let Some(max) = self.lease_limit(key) else { continue };
+            cells.want(key);
+            let leases = count_leases(key, cells);
+            if leases < max {
+                // Released in the meantime.
+                self.look_again = Some(now);
+                continue;
+            }
+            let holder = self.holder(key, majordomo_core::HolderKind::Leased { leases });
+            if let Some(t) = self.scheduler.transaction_mut(id) {
+                t.holders = vec![holder];
+                t.blocked_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Admits what can be admitted, in order; a blocked head is overtaken only so often and so long.
+    pub(crate) fn scan_queue(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let mut blocked: Vec<TxnId> = Vec::new();
+        self.look_again = None;
+        for id in self.scheduler.queue(out.now) {
+            if blocked.iter().any(|b| self.may_not_be_overtaken(*b, out.now)) {
+                break;
+            }
+            let head = blocked.is_empty();
+            match self.try_admit(id, head, cells, out) {
+                Some(true) => {
+                    for b in &blocked {
+                        if let Some(t) = self.scheduler.transaction_mut(*b) {
+                            t.overtaken += 1;
+                        }
+                    }
+                }
+                Some(false) => blocked.push(id),
+                None => {}
+            }
+        }
+    }
+
+    fn may_not_be_overtaken(&self, id: TxnId, now: Moment) -> bool {
+        let queue = &self.config().queue;
+        self.scheduler.transaction(id).is_some_and(|t| {
+            t.overtaken >= queue.max_overtakes
+                || t.blocked_since.is_some_and(|s| now.since(s) >= queue.overtake_for)
+        })
+    }
+
+    /// `Some(true)` when admitted, `Some(false)` when blocked, none when answered otherwise.
+    fn try_admit(
+        &mut self,
+        id: TxnId,
+        head: bool,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) -> Option<bool> {
+        let txn = self.scheduler.transaction(id)?;
+        let (origin, closure) = (txn.origin, txn.closure.clone());
+        let ask = Ask { id: Some(id), origin, closure: &closure };
+        let mut leased = BTreeMap::new();
+        // The leased components among the victims of the plan that ignores leases: whom the head waits for.
+        let mut first_leased: Option<Vec<ComponentKey>> = None;
+        loop {
+            match self.admit(ask, &leased, out.now) {
+                // The grant pass could not lease it: it waits for a lease.
+                Verdict::Ready => return Some(false),
+                Verdict::Refuse(refusal) => {
+                    self.end(id, &DropReason::Refused(refusal), out);
+                    return None;
+                }
+                Verdict::Blocked { holders, until } => {
+                    let wanted = first_leased.unwrap_or_default();
+                    self.block(id, holders, until, out.now);
+                    self.want(id, &wanted, head, cells, out);
+                    return Some(false);
+                }
+                Verdict::Start { reserve, victims, replaced, awaits } => {
+                    let now_leased = self.close_all(&victims, cells);
+                    if now_leased.is_empty() {
+                        self.evict(id, origin, &victims, &replaced, &awaits, cells, out);
+                        self.scheduler.activate(id, reserve, awaits, &mut self.budget, out);
+                        return Some(true);
+                    }
+                    // Some are in use: plan again without them. Each round learns of one more at least.
+                    first_leased.get_or_insert_with(|| now_leased.iter().map(|l| l.0).collect());
+                    leased.extend(now_leased);
+                }
+            }
+        }
+    }
+
+    /// Closes the cells of ready victims in order; if any is leased, all are opened again and the leased ones
+    /// returned.
+    pub(crate) fn close_all(
+        &mut self,
+        victims: &[ComponentKey],
+        cells: &mut dyn Cells,
+    ) -> Vec<(ComponentKey, u32)> {
+        let mut closed = Vec::new();
+        let mut leased = Vec::new();
+        for &key in victims {
+            if self.scheduler.entry(key).state != ComponentState::Ready {
+                continue;
+            }
+            match cells.try_close(key) {
+                CloseAnswer::Closed => closed.push(key),
+                CloseAnswer::Leased(n) => leased.push((key, n)),
+            }
+        }
+        if !leased.is_empty() {
+            for key in closed {
+                cells.reopen(key);
+            }
+        }
+        leased
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn evict(
+        &mut self,
+        id: TxnId,
+        origin: Origin,
+        victims: &[ComponentKey],
+        replaced: &[ComponentKey],
+        awaits: &[ComponentKey],
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        for &key in victims {
+            let cause = if replaced.contains(&key) {
+                Cause::Replaced
+            } else {
+                Self::eviction_cause(origin)
+            };
+            self.dismiss(key, cause, Some(id), cells, out);
+        }
+        for key in awaits {
+            if let Some(leave) = &mut self.scheduler.entry_mut(*key).leave {
+                leave.freed_for.get_or_insert(id);
+            }
+        }
+    }
+
+    /// Lets a victim go: a ready one, whose cell is closed without leases, or a speculative load.
+    pub(crate) fn dismiss(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        freed_for: Option<TxnId>,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        match self.scheduler.entry(key).state {
+            ComponentState::Ready => {
+                let leave = Leave {
+                    cause,
+                    then: Then::Unloaded,
+                    drained: true,
+                    forced: false,
+                    force_at: None,
+                    freed_for,
+                    reversible: false,
+                };
+                self.scheduler.begin_leave(key, leave, &mut self.budget, cells, out);
+            }
+            ComponentState::Loading => {
+                self.scheduler.cancel_load(key, cause, &self.budget, out);
+                if let Some(leave) = &mut self.scheduler.entry_mut(key).leave {
+                    leave.freed_for = freed_for;
+                }
+            }
+            ComponentState::Queued => {
+                let ids: Vec<_> = self
+                    .scheduler
+                    .transactions()
+                    .filter(|t| t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key))
+                    .map(|t| t.id)
+                    .collect();
+                for id in ids {
+                    self.end(id, &DropReason::Cancelled, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn block(
+        &mut self,
+        id: TxnId,
+        holders: Vec<majordomo_core::Holder>,
+        until: Option<Moment>,
+        now: Moment,
+    ) {
+        if let Some(t) = self.scheduler.transaction_mut(id) {
+            t.holders = holders;
+            t.retry_at = until;
+            t.blocked_since.get_or_insert(now);
+        }
+    }
+
+    /// Asks for a notice when leases in the way end; what the head waits for too long is drained.
+    fn want(
+        &mut self,
+        id: TxnId,
+        leased: &[ComponentKey],
+        head: bool,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let patience = self.config().queue.drain_after;
+        for &key in leased {
+            cells.want(key);
+            if cells.try_close(key) == CloseAnswer::Closed {
+                // Released between the answer and the wish: nobody will tell, so look again now.
+                cells.reopen(key);
+                self.look_again = Some(out.now);
+                continue;
+            }
+            if !head {
+                continue;
+            }
+            let since = *self.scheduler.entry_mut(key).wanted_since.get_or_insert(out.now);
+            if out.now.since(since) >= patience {
+                self.drain_for(id, key, cells, out);
+            }
+        }
+    }
+
+    /// Closes a leased component, and what depends on it, to newcomers, so that overlapping leases cannot
+    /// starve the head of the queue. It stays if the head goes away first.
+    fn drain_for(
+        &mut self,
+        id: TxnId,
+        key: ComponentKey,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        let cause = Self::eviction_cause(txn.origin);
+        for member in self.scheduler.live_group(key) {
+            if self.scheduler.entry(member).state != ComponentState::Ready {
+                continue;
+            }
+            cells.close(member);
+            let leave = Leave {
+                cause: cause.clone(),
+                then: Then::Unloaded,
+                drained: cells.try_close(member) == CloseAnswer::Closed,
+                forced: false,
+                force_at: None,
+                freed_for: Some(id),
+                reversible: true,
+            };
+            self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+        }
+    }
+
+    /// Closes a ready component and everything that depends on it and lets them go when their leases have
+    /// ended, or are revoked at `force_at`.
+    pub(crate) fn send_group_away(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        then: &Then,
+        force_at: Option<Moment>,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        for member in self.scheduler.live_group(key) {
+            let own = member == key;
+            match self.scheduler.entry(member).state {
+                ComponentState::Ready => {
+                    cells.close(member);
+                    let leave = Leave {
+                        cause: if own { cause.clone() } else { Cause::DependencyLost },
+                        then: if own { then.clone() } else { Then::Unloaded },
+                        drained: cells.try_close(member) == CloseAnswer::Closed,
+                        forced: false,
+                        force_at,
+                        freed_for: None,
+                        reversible: false,
+                    };
+                    self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+                }
+                ComponentState::Loading if !own => {
+                    self.scheduler.cancel_load(member, Cause::DependencyLost, &self.budget, out);
+                }
+                ComponentState::Draining => {
+                    if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {
+                        leave.reversible = false;
+                        if own {
+                            leave.then = then.clone();
+                        }
+                        leave.force_at = match (leave.force_at, force_at) {
+                            (Some(a), Some(b)) => Some(a.min(b)),
+                            (a, b) => a.or(b),
+                        };
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.scheduler.touch();
+    }
+}
+
+/// Leases out on a component that the engine alone grants: asked without leaving it closed.
+fn count_leases(key: ComponentKey, cells: &mut dyn Cells) -> u32 {
+    match cells.try_close(key) {
+        CloseAnswer::Closed => {
+            cells.reopen(key);
+            0
+        }
+        CloseAnswer::Leased(n) => n,
+    }
+}

@@ -1,0 +1,205 @@
+//! Everything that the engine can be told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, Config, Moment, OpId, PressureLevel, Priority, WaiterId,
+};
+use majordomo_lifecycle::{LoadReport, Persisted};
+use majordomo_registry::Catalog;
+
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprints {
+    /// Components: which incarnation, and its bytes.
+    pub own: Vec<(ComponentKey, OpId, ByteSize)>,
+    /// Bytes of the budget that other programs take.
+    pub external: ByteSize,
+    /// Bytes that this process freed and the allocator kept.
+    pub unreturned: ByteSize,
+}
+
+/// The uses of one incarnation since the last sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The component.
+    pub key: ComponentKey,
+    /// Its incarnation.
+    pub op: OpId,
+    /// How often it was leased since the last sweep.
+    pub uses: u64,
+    /// When it was last used; none = not since the last sweep.
+    pub last_use: Option<Moment>,
+}
+
+/// What an operator may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OperatorAction {
+    /// Load it; a failed or quarantined one at once.
+    Load,
+    /// Let it go, with everything that depends on it.
+    Unload {
+        /// Even if it is CORE, pinned or leased: leases are revoked.
+        force: bool,
+    },
+    /// Never a victim from now on.
+    Pin,
+    /// May be a victim from now on.
+    Unpin,
+    /// Ask it to give back what it can spare.
+    Trim,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// Load CORE components, then those that are not lazy.
+    Start,
+    /// Somebody wants a set of components.
+    Demand {
+        /// Who; unique in the life of the process.
+        waiter: WaiterId,
+        /// The set.
+        keys: Vec<ComponentKey>,
+        /// Its priority; none = the highest of the set.
+        priority: Option<Priority>,
+        /// How long it may wait; none = the configured deadline.
+        deadline: Option<Duration>,
+    },
+    /// A waiter left.
+    Abandon {
+        /// Who.
+        waiter: WaiterId,
+    },
+    /// A component is likely to be needed.
+    Hint {
+        /// The component.
+        key: ComponentKey,
+        /// How likely.
+        confidence: Confidence,
+    },
+    /// What a command really used.
+    Observed {
+        /// The components.
+        used: Vec<ComponentKey>,
+    },
+    /// A load ended.
+    LoadFinished {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How. After an error nothing of the load is left.
+        result: Result<LoadReport, String>,
+    },
+    /// An unload or a cancelled load ended: nothing is left.
+    UnloadFinished {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+    },
+    /// A component that was up ended by itself.
+    Exited {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How.
+        how: String,
+    },
+    /// A health probe ended.
+    Health {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How.
+        result: Result<(), String>,
+    },
+    /// The pressure level now.
+    Pressure(PressureLevel),
+    /// Memory was measured.
+    Footprints(Footprints),
+    /// Leases were counted.
+    Usage(Vec<Usage>),
+    /// A lease ended that somebody waited for.
+    Released {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+    },
+    /// Another configuration.
+    Configure {
+        /// The catalog, made from the one before.
+        catalog: Arc<Catalog>,
+        /// The settings.
+        config: Box<Config>,
+        /// The total budget.
+        budget: ByteSize,
+    },
+    /// What earlier processes learned.
+    Learned(Vec<Persisted>),
+    /// The machine slept.
+    Resumed {
+        /// For how long.
+        gap: Duration,
+    },
+    /// An operator's wish.
+    Operator {
+        /// Who is told when it is done.
+        waiter: WaiterId,
+        /// The component.
+        key: ComponentKey,
+        /// The wish.
+        action: OperatorAction,
+    },
+    /// Time passed.
+    Tick,
+    /// End. A second one hastens.
+    Shutdown {
+        /// Within this time.
+        deadline: Duration,
+    },
+}
+
+impl Input {
+    /// The input's name, for tables.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Demand { .. } => "demand",
+            Self::Abandon { .. } => "abandon",
+            Self::Hint { .. } => "hint",
+            Self::Observed { .. } => "observed",
+            Self::LoadFinished { result: Ok(_), .. } => "load_succeeded",
+            Self::LoadFinished { .. } => "load_failed",
+            Self::UnloadFinished { .. } => "unload_finished",
+            Self::Exited { .. } => "exited",
+            Self::Health { result: Ok(()), .. } => "healthy",
+            Self::Health { .. } => "unhealthy",
+            Self::Pressure(_) => "pressure",
+            Self::Footprints(_) => "footprints",
+            Self::Usage(_) => "usage",
+            Self::Released { .. } => "released",
+            Self::Configure { .. } => "configure",
+            Self::Learned(_) => "learned",
+            Self::Resumed { .. } => "resumed",
+            Self::Operator { action, .. } => match action {
+                OperatorAction::Load => "operator_load",
+                OperatorAction::Unload { force: false } => "operator_unload",
+                OperatorAction::Unload { force: true } => "operator_unload_force",
+                OperatorAction::Pin => "operator_pin",
+                OperatorAction::Unpin => "operator_unpin",
+                OperatorAction::Trim => "operator_trim",
+            },
+            Self::Tick => "tick",
+            Self::Shutdown { .. } => "shutdown",
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The one pure type that decides: demands, victims, conflicts, speculation, pressure, health, restarts.
+//!
+//! [`Engine::handle`] takes an [`Input`] and the time and returns [`Effects`]; it reads no clock, does no
+//! I/O and asks nothing but lease cells. The runtime's shell, the simulator and the replay drive this
+//! same type.
+#![forbid(unsafe_code)]
+
+mod admit;
+mod audit;
+mod configure;
+mod engine;
+mod grant;
+mod health;
+mod input;
+mod operate;
+mod plan;
+mod relieve;
+mod shutdown;
+mod speculate;
+mod status;
+mod timers;
+
+pub use audit::Violation;
+pub use engine::{Effects, Engine};
+pub use input::{Footprints, Input, OperatorAction, Usage};
+pub use majordomo_lifecycle::{Cells, CloseAnswer, Effect, LoadReport, PeekCells, Persisted};
+pub use plan::{Plan, PlannedEviction, PlannedLoad};

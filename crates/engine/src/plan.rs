@@ -1,0 +1,128 @@
+//! What would happen: admission itself, run on the state as it is, changing nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, Moment, Refusal, WaiterId};
+use majordomo_lifecycle::{Origin, PeekCells, Verdict};
+
+use crate::Engine;
+use crate::admit::Ask;
+
+/// A component that would be loaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannedLoad {
+    /// The component.
+    pub key: ComponentKey,
+    /// The bytes that would be reserved.
+    pub bytes: ByteSize,
+    /// Its learned or declared load time.
+    pub load_time: Duration,
+    /// The wave in which it would load, from 0; waves follow each other.
+    pub wave: usize,
+    /// It is being loaded already.
+    pub under_way: bool,
+}
+
+/// A component that would go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannedEviction {
+    /// The component.
+    pub key: ComponentKey,
+    /// The bytes that it would free.
+    pub bytes: ByteSize,
+    /// It goes because it conflicts, not for its bytes.
+    pub conflict: bool,
+}
+
+/// What a demand would meet with now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Components of the set and their dependencies that are ready.
+    pub ready: Vec<ComponentKey>,
+    /// Loads, in their order.
+    pub loads: Vec<PlannedLoad>,
+    /// Evictions, in their order.
+    pub evictions: Vec<PlannedEviction>,
+    /// Who is in the way; then it would wait.
+    pub holders: Vec<Holder>,
+    /// Why it would be refused.
+    pub refusal: Option<Refusal>,
+    /// How long the loads would take, waves one after the other and two loads at a time.
+    pub wait: Duration,
+}
+
+impl Engine {
+    /// What a demand for `keys` would meet with at `now`. Shares its admission with [`Engine::handle`].
+    #[must_use]
+    pub fn plan(&self, keys: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
+        if let Some(key) = keys.iter().find(|k| self.catalog().spec(**k).is_none()) {
+            let known = key.index() < self.catalog().len();
+            let refusal = if known {
+                Refusal::Removed { component: self.catalog().id(*key).clone() }
+            } else {
+                Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None }
+            };
+            return Plan { refusal: Some(refusal), ..Plan::default() };
+        }
+        let closure = self.catalog().closure(keys);
+        let mut plan = Plan::default();
+        if self.is_shutting_down() {
+            plan.refusal = Some(Refusal::ShuttingDown);
+            return plan;
+        }
+        let leased: BTreeMap<_, _> = self
+            .scheduler
+            .entries()
+            .map(|(k, _)| (k, cells.leases(k)))
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
+        let verdict = self.admit(Ask { id: None, origin, closure: &closure }, &leased, now);
+        plan.ready =
+            closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
+        match verdict {
+            Verdict::Refuse(refusal) => plan.refusal = Some(refusal),
+            Verdict::Blocked { holders, .. } => plan.holders = holders,
+            Verdict::Ready => {}
+            Verdict::Start { victims, replaced, .. } => {
+                plan.evictions = victims
+                    .into_iter()
+                    .map(|key| PlannedEviction {
+                        key,
+                        bytes: self.budget.booked_for(key),
+                        conflict: replaced.contains(&key),
+                    })
+                    .collect();
+            }
+        }
+        if plan.refusal.is_none() {
+            self.plan_loads(&closure, &mut plan);
+        }
+        plan
+    }
+
+    fn plan_loads(&self, closure: &[ComponentKey], plan: &mut Plan) {
+        let missing: Vec<_> =
+            closure.iter().copied().filter(|k| self.state(*k) != ComponentState::Ready).collect();
+        let mut waves: BTreeMap<ComponentKey, usize> = BTreeMap::new();
+        for &key in &missing {
+            let before = self.catalog().dependencies(key).iter().chain(self.catalog().after(key));
+            let wave = before.filter_map(|d| waves.get(d)).max().map_or(0, |w| w + 1);
+            waves.insert(key, wave);
+            let under_way =
+                matches!(self.state(key), ComponentState::Loading | ComponentState::Queued);
+            let bytes = if under_way { self.budget.booked_for(key) } else { self.need(key) };
+            let load_time = self.load_time(key);
+            plan.loads.push(PlannedLoad { key, bytes, load_time, wave, under_way });
+        }
+        plan.loads.sort_by_key(|l| l.wave);
+        let lanes = u32::try_from(self.config().loads.max_concurrent.max(1)).unwrap_or(u32::MAX);
+        for wave in 0..=waves.values().copied().max().unwrap_or(0) {
+            let times: Vec<_> =
+                plan.loads.iter().filter(|l| l.wave == wave).map(|l| l.load_time).collect();
+            let sum: Duration = times.iter().sum();
+            plan.wait += times.into_iter().max().unwrap_or_default().max(sum / lanes);
+        }
+    }
+}

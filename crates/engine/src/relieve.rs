@@ -1,0 +1,230 @@
+//! Pressure and overdraft: trim, then let idle components go, and back off when nothing more can go.
+
+use std::time::Duration;
+
+use majordomo_core::{
+    Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
+};
+use majordomo_lifecycle::{Cells, Effect, Out};
+use majordomo_memory::victim_order;
+
+use crate::Engine;
+use crate::admit::Ask;
+
+/// The longest wait between rounds that freed nothing.
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// When relief was last tried and when it is tried next.
+#[derive(Debug, Default)]
+pub(crate) struct Relief {
+    /// No round before this moment; none = no relief is needed.
+    due: Option<Moment>,
+    /// Rounds in a row that freed nothing.
+    idle_rounds: u32,
+    /// This need was answered by trimming already.
+    trimmed: bool,
+}
+
+impl Relief {
+    pub(crate) fn next(&self) -> Option<Moment> {
+        self.due
+    }
+}
+
+impl Engine {
+    pub(crate) fn set_pressure(&mut self, level: PressureLevel, out: &mut Out<'_>) {
+        if level == self.pressure {
+            return;
+        }
+        out.record(EventKind::Pressure { from: self.pressure, to: level });
+        if level > self.pressure {
+            // A new need: act at once.
+            self.relief = Relief { due: Some(out.now), idle_rounds: 0, trimmed: false };
+        }
+        self.pressure = level;
+        self.scheduler.touch();
+    }
+
+    /// One round, when one is due.
+    pub(crate) fn relieve(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let overdrawn = self.budget.is_overdrawn();
+        let m = &self.config().memory;
+        let (pressed, first_wait) =
+            (self.pressure >= m.trim_at || self.pressure >= m.unload_low_at, m.relief_back_off);
+        if !overdrawn && !pressed {
+            self.relief = Relief::default();
+            return;
+        }
+        if overdrawn && self.overdraft.0 == 0 && self.budget.overdraft().0 > 0 {
+            // It has just begun.
+            self.relief = Relief { due: Some(out.now), idle_rounds: 0, trimmed: false };
+        }
+        if self.relief.due.is_some_and(|t| t > out.now) {
+            return;
+        }
+        let mut progress = 0;
+        if !self.relief.trimmed {
+            self.relief.trimmed = true;
+            progress += self.trim_all(out);
+        }
+        progress += self.drop_speculation(cells, out);
+        progress += self.unload_for_pressure(cells, out);
+        // Trimming gets one round to show before components go, unless it cannot help.
+        if overdrawn && (progress == 0 || self.pressure >= PressureLevel::Critical) {
+            progress += self.unload_for_overdraft(cells, out);
+        }
+        self.relief.idle_rounds = if progress > 0 { 0 } else { self.relief.idle_rounds + 1 };
+        let factor = 1u32.checked_shl(self.relief.idle_rounds).unwrap_or(u32::MAX);
+        let wait = first_wait.checked_mul(factor).map_or(MAX_BACK_OFF, |w| w.min(MAX_BACK_OFF));
+        self.relief.due = Some(out.now + wait.max(Duration::from_millis(1)));
+    }
+
+    /// Asks every ready component to give back what it can spare; each at most once in 30 s.
+    fn trim_all(&mut self, out: &mut Out<'_>) -> usize {
+        let now = out.now;
+        let keys = self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Ready
+                && e.trimmed_at.is_none_or(|t| now.since(t) >= MAX_BACK_OFF)
+        });
+        for &key in &keys {
+            self.trim(key, out);
+        }
+        keys.len()
+    }
+
+    pub(crate) fn trim(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+        let e = self.scheduler.entry_mut(key);
+        if let (ComponentState::Ready, Some(op)) = (e.state, e.op) {
+            e.trimmed_at = Some(out.now);
+            out.push(Effect::Trim { key, op });
+            out.record(EventKind::Trimmed { component: key });
+        }
+    }
+
+    /// What was loaded ahead and not asked for goes first.
+    fn drop_speculation(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+        let keys = self.scheduler.keys_where(|e| {
+            e.speculative
+                && e.pins == 0
+                && matches!(
+                    e.state,
+                    ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+                )
+        });
+        let cause = self.relief_cause();
+        keys.into_iter().filter(|k| self.let_idle_go(*k, &cause, cells, out)).count()
+    }
+
+    fn relief_cause(&self) -> Cause {
+        if self.pressure >= self.config().memory.unload_low_at {
+            Cause::Pressure { level: self.pressure }
+        } else {
+            Cause::Overdraft
+        }
+    }
+
+    fn unload_for_pressure(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+        let m = &self.config().memory;
+        let lowest_kept = if self.pressure >= m.refuse_loads_at {
+            Priority::Core
+        } else if self.pressure >= m.unload_medium_at {
+            Priority::High
+        } else if self.pressure >= m.unload_low_at {
+            Priority::Medium
+        } else {
+            return 0;
+        };
+        let at_once = self.pressure >= m.refuse_loads_at;
+        let residency = m.min_residency;
+        let now = out.now;
+        let keys = self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Ready && (at_once || now.since(e.ready_at) >= residency)
+        });
+        let cause = Cause::Pressure { level: self.pressure };
+        let goes = |engine: &Self, key: &ComponentKey| {
+            engine.scheduler.effective_priority(*key, now) > lowest_kept
+        };
+        keys.into_iter()
+            .filter(|k| self.scheduler.entry(*k).state == ComponentState::Ready && goes(self, k))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter(|k| self.let_idle_go(*k, &cause, cells, out))
+            .count()
+    }
+
+    /// Victims in the policy's order until what leaves covers the excess.
+    fn unload_for_overdraft(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+        let mut excess = self.budget.excess();
+        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
+            let pool = self.catalog().pool(key);
+            excess.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
+        }
+        let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
+        let candidates: Vec<_> = ready
+            .iter()
+            .map(|k| self.candidate(*k, &self.scheduler.live_group(*k), out.now))
+            .collect();
+        let ranked = self.policy.rank(&candidates, &self.values, out.now);
+        let mut progress = 0;
+        for i in victim_order(&candidates, &ranked) {
+            if excess.is_none() {
+                break;
+            }
+            let key = candidates[i].key;
+            let pool = self.catalog().pool(key);
+            let declared = self.budget.limit_of(pool).declared;
+            let group = self.scheduler.live_group(key);
+            let booked: Vec<_> = group
+                .iter()
+                .map(|k| (self.catalog().pool(*k), self.budget.booked_for(*k)))
+                .collect();
+            if excess.helped_by(pool, declared)
+                && self.let_idle_go(key, &Cause::Overdraft, cells, out)
+            {
+                progress += 1;
+                for (pool, bytes) in booked {
+                    excess.relieve(pool, self.budget.limit_of(pool).declared, bytes);
+                }
+            }
+        }
+        progress
+    }
+
+    /// Lets a component and everything that depends on it go, if all of them may and none is leased.
+    fn let_idle_go(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let there = |s| {
+            matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
+        };
+        let group = self.scheduler.live_group(key);
+        let free = group.iter().all(|k| {
+            let e = self.scheduler.entry(*k);
+            // A load under way is let go only if nobody asked for it.
+            there(e.state)
+                && !e.is_fixed()
+                && e.pins == 0
+                && (e.state == ComponentState::Ready || e.speculative)
+        });
+        if !free || !self.close_all(&group, cells).is_empty() {
+            return false;
+        }
+        for member in group {
+            let cause = if member == key { cause.clone() } else { Cause::DependentFirst };
+            self.dismiss(member, cause, None, cells, out);
+        }
+        true
+    }
+
+    /// A set as speculation asks for it.
+    pub(crate) fn ask_ahead(
+        closure: &[ComponentKey],
+        confidence: majordomo_core::Confidence,
+    ) -> Ask<'_> {
+        Ask { id: None, origin: majordomo_lifecycle::Origin::Speculation { confidence }, closure }
+    }
+}

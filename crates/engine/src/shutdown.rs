@@ -1,0 +1,182 @@
+//! The end: refuse, wait a little for what is wanted, revoke, stop in waves, kill, report.
+
+use std::time::Duration;
+
+use majordomo_core::{Cause, ComponentState, EventKind, Moment, Refusal};
+use majordomo_lifecycle::{Cells, DropReason, Effect, Out, Phase, Then};
+
+use crate::Engine;
+
+/// A shutdown under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    began: Moment,
+    deadline: Duration,
+    loads_ended: bool,
+    killed: bool,
+    done: bool,
+}
+
+impl Ending {
+    /// Demanded loads may go on until here.
+    fn loads_until(&self) -> Moment {
+        self.began + self.deadline / 5
+    }
+
+    /// Leases may be held until here.
+    fn leases_until(&self) -> Moment {
+        self.began + self.deadline / 2
+    }
+
+    /// From here on nobody is asked politely.
+    fn kill_at(&self) -> Moment {
+        self.end() - Duration::from_secs(1).min(self.deadline / 10)
+    }
+
+    fn end(&self) -> Moment {
+        self.began + self.deadline
+    }
+
+    pub(crate) fn next(&self) -> Moment {
+        if self.done {
+            Moment::NEVER
+        } else if !self.loads_ended {
+            self.loads_until()
+        } else if !self.killed {
+            self.kill_at()
+        } else {
+            self.end()
+        }
+    }
+
+    /// After a suspend the whole deadline begins anew.
+    pub(crate) fn restart(&mut self, now: Moment) {
+        self.began = now;
+    }
+}
+
+impl Engine {
+    /// Whether shutdown has begun.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether shutdown has ended: no further effect will come.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.ending.is_some_and(|e| e.done)
+    }
+
+    pub(crate) fn begin_shutdown(
+        &mut self,
+        deadline: Duration,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        if let Some(ending) = &mut self.ending {
+            if !ending.done {
+                // Asked twice: no more patience. The last second starts now.
+                let rest = Duration::from_secs(1).min(ending.deadline);
+                *ending = Ending { began: out.now - rest * 9, deadline: rest * 10, ..*ending };
+                self.scheduler.set_last_call(Some(ending.kill_at()));
+            }
+            return;
+        }
+        out.record(EventKind::ShutdownStarted);
+        let deadline = deadline.max(Duration::from_millis(10));
+        let ending =
+            Ending { began: out.now, deadline, loads_ended: false, killed: false, done: false };
+        self.scheduler.set_last_call(Some(ending.kill_at()));
+        self.ending = Some(ending);
+        self.hints.clear();
+        let ids: Vec<_> = self
+            .scheduler
+            .transactions()
+            .filter(|t| t.phase != Phase::Loading || t.origin.waiter().is_none())
+            .map(|t| t.id)
+            .collect();
+        for id in ids {
+            self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+        }
+        for key in self.scheduler.keys_where(|e| e.restart_at.is_some()) {
+            self.scheduler.entry_mut(key).restart_at = None;
+        }
+        self.advance_shutdown(cells, out);
+    }
+
+    /// Moves the shutdown on to the phase that its clock says.
+    pub(crate) fn advance_shutdown(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let Some(ending) = self.ending.filter(|e| !e.done) else { return };
+        let now = out.now;
+        if now >= ending.loads_until() && !ending.loads_ended {
+            let ids: Vec<_> = self.scheduler.transactions().map(|t| t.id).collect();
+            for id in ids {
+                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+            }
+            if let Some(e) = &mut self.ending {
+                e.loads_ended = true;
+            }
+        }
+        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Loading && e.pins == 0)
+        {
+            self.scheduler.cancel_load(key, Cause::Shutdown, &self.budget, out);
+        }
+        let idle = |e: &majordomo_lifecycle::Entry| {
+            e.pins == 0 && matches!(e.state, ComponentState::Ready | ComponentState::Draining)
+        };
+        for key in self.scheduler.keys_where(idle) {
+            // A provider of something that still loads waits for it.
+            let group = self.scheduler.live_group(key);
+            if group.iter().all(|k| self.scheduler.entry(*k).pins == 0) {
+                let until = ending.leases_until();
+                self.send_group_away(
+                    key,
+                    &Cause::Shutdown,
+                    &Then::Unloaded,
+                    Some(until),
+                    cells,
+                    out,
+                );
+            }
+        }
+        self.scheduler.progress_leaving(&mut self.budget, cells, out);
+        if now >= ending.kill_at() && !ending.killed {
+            self.scheduler.force_leaving(&mut self.budget, cells, out);
+            for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
+                if let Some(op) = self.scheduler.entry(key).op {
+                    out.push(Effect::Kill { key, op });
+                }
+            }
+            if let Some(e) = &mut self.ending {
+                e.killed = true;
+            }
+        }
+    }
+
+    /// Reports the end when everything is down, or time is up.
+    pub(crate) fn finish_shutdown(&mut self, out: &mut Out<'_>) {
+        let Some(ending) = self.ending.filter(|e| !e.done) else { return };
+        let alive = self.scheduler.keys_where(|e| {
+            matches!(
+                e.state,
+                ComponentState::Queued
+                    | ComponentState::Loading
+                    | ComponentState::Ready
+                    | ComponentState::Draining
+                    | ComponentState::Unloading
+            )
+        });
+        if !alive.is_empty() && out.now < ending.end() {
+            return;
+        }
+        self.scheduler.give_up_unloads(&self.budget, out);
+        let stuck = self.scheduler.keys_where(|e| e.state == ComponentState::Stuck);
+        self.finish_unload_waiters(out);
+        out.record(EventKind::ShutdownDone { stuck: stuck.clone() });
+        out.push(Effect::ShutdownDone { stuck });
+        if let Some(e) = &mut self.ending {
+            e.done = true;
+        }
+    }
+}

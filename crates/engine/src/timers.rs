@@ -1,0 +1,179 @@
+//! What time alone brings about, and when the engine wants to be called next.
+
+use std::time::Duration;
+
+use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
+use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out};
+
+use crate::Engine;
+
+impl Engine {
+    /// When `handle` must be called at the latest, with a tick if nothing else happens.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Moment> {
+        let queue = &self.config().queue;
+        let mut next = self.scheduler.next_deadline().unwrap_or(Moment::NEVER);
+        let mut at = |t: Option<Moment>| next = next.min(t.unwrap_or(Moment::NEVER));
+        at(self.look_again);
+        at(self.relief.next());
+        at(self.ending.as_ref().map(crate::shutdown::Ending::next));
+        at(self.unload_waiters.iter().map(|w| w.deadline).min());
+        let waits = self.scheduler.transactions().any(|t| !t.is_active());
+        for t in self.scheduler.transactions().filter(|t| !t.is_active()) {
+            at(t.retry_at);
+            // The moment from which nobody overtakes it; ageing can only matter among several.
+            at(t.blocked_since
+                .filter(|_| t.overtaken < queue.max_overtakes)
+                .map(|s| s + queue.overtake_for));
+            if queue.ageing > Duration::ZERO && t.priority > queue.ageing_ceiling {
+                at(Some(t.since + queue.ageing));
+            }
+        }
+        for (key, e) in self.scheduler.entries() {
+            at(e.restart_at);
+            if e.state == ComponentState::Ready {
+                at(e.next_probe);
+                at(e.wanted_since.filter(|_| waits).map(|s| s + queue.drain_after));
+                at(self.idle_end(key));
+            }
+            if let ComponentState::Quarantined { until } = e.state {
+                at(Some(until));
+            }
+        }
+        (next != Moment::NEVER).then_some(next)
+    }
+
+    pub(crate) fn idle_end(&self, key: majordomo_core::ComponentKey) -> Option<Moment> {
+        let e = self.scheduler.entry(key);
+        let timeout = e.spec.as_ref()?.idle_timeout?;
+        if e.is_fixed() || e.pins > 0 || !e.dependents.is_empty() {
+            return None;
+        }
+        Some((e.last_touched() + timeout).max(e.idle_again.unwrap_or_default()))
+    }
+
+    pub(crate) fn timers(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let now = out.now;
+        self.expire_transactions(out);
+        self.expire_loads(out);
+        self.scheduler.expire_unloads(&self.budget, out);
+        self.advance_shutdown(cells, out);
+        for key in self.scheduler.keys_where(
+            |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
+        ) {
+            self.scheduler.forgive(key, Cause::RetryAllowed, &self.budget, out);
+        }
+        if self.ending.is_none() {
+            self.restart_due(out);
+            self.unload_idle(cells, out);
+        }
+        self.probe_due(out);
+        if self.next_wakeup().is_some_and(|t| t <= now) {
+            // Something is due that only a look at the queue can settle.
+            self.scheduler.touch();
+        }
+    }
+
+    fn expire_transactions(&mut self, out: &mut Out<'_>) {
+        let now = out.now;
+        let late: Vec<_> = self
+            .scheduler
+            .transactions()
+            .filter(|t| t.deadline <= now && t.origin != Origin::Adopted)
+            .map(|t| t.id)
+            .collect();
+        for id in late {
+            let Some(txn) = self.scheduler.transaction(id) else { continue };
+            let missing = txn
+                .closure
+                .iter()
+                .filter(|k| self.scheduler.entry(**k).state != ComponentState::Ready)
+                .chain(
+                    txn.wanted
+                        .iter()
+                        .filter(|k| self.scheduler.entry(**k).state == ComponentState::Ready),
+                )
+                .map(|k| self.catalog().id(*k).clone())
+                .collect();
+            let refusal = Refusal::DeadlineExceeded {
+                waited: now.since(txn.since),
+                missing,
+                holders: txn.holders.clone(),
+            };
+            self.end(id, &DropReason::Refused(refusal), out);
+        }
+    }
+
+    fn expire_loads(&mut self, out: &mut Out<'_>) {
+        let now = out.now;
+        for key in self.scheduler.keys_where(|e| e.load_deadline.is_some_and(|t| t <= now)) {
+            let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());
+            self.scheduler.cancel_load(key, Cause::LoadTimedOut, &self.budget, out);
+            self.refuse_dependents(key, &refusal, out);
+        }
+    }
+
+    fn restart_due(&mut self, out: &mut Out<'_>) {
+        let now = out.now;
+        for key in self.scheduler.keys_where(|e| e.restart_at.is_some_and(|t| t <= now)) {
+            self.scheduler.entry_mut(key).restart_at = None;
+            let Some(spec) = self.catalog().spec(key) else { continue };
+            let priority = spec.priority;
+            let state = self.scheduler.entry(key).state;
+            if matches!(state, ComponentState::Unloaded | ComponentState::Failed { .. }) {
+                let deadline = now + self.config().deadlines.demand;
+                self.scheduler.submit(Origin::Restart, vec![key], priority, now, deadline);
+            }
+        }
+    }
+
+    fn unload_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let now = out.now;
+        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready) {
+            if self.idle_end(key).is_none_or(|t| t > now) {
+                continue;
+            }
+            match cells.try_close(key) {
+                CloseAnswer::Closed => self.dismiss(key, Cause::Idle, None, cells, out),
+                // In use all the while: its idle time begins when a sweep has seen the use.
+                CloseAnswer::Leased(_) => {
+                    let timeout =
+                        self.scheduler.entry(key).spec.as_ref().and_then(|s| s.idle_timeout);
+                    self.scheduler.entry_mut(key).idle_again =
+                        Some(now + timeout.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    fn probe_due(&mut self, out: &mut Out<'_>) {
+        let now = out.now;
+        for key in self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Ready && e.next_probe.is_some_and(|t| t <= now)
+        }) {
+            let every = self.scheduler.probe_period(key);
+            let e = self.scheduler.entry_mut(key);
+            e.next_probe = every.map(|p| now + p.max(Duration::from_millis(1)));
+            if let Some(op) = e.op {
+                out.push(Effect::Probe { key, op });
+            }
+        }
+    }
+
+    /// CORE components, then those that are not lazy; each in a transaction of its own, so that one that
+    /// fails does not hold up the others.
+    pub(crate) fn start(&mut self, out: &mut Out<'_>) {
+        let deadline = out.now + self.config().deadlines.demand.max(self.config().deadlines.load);
+        let mut eager: Vec<_> = self
+            .catalog()
+            .keys()
+            .filter_map(|k| self.catalog().spec(k).map(|s| (k, s.priority, s.lazy_init)))
+            .filter(|(_, priority, lazy)| *priority == Priority::Core || !lazy)
+            .map(|(k, priority, _)| (priority, self.catalog().rank(k), k))
+            .collect();
+        eager.sort_unstable();
+        for (priority, _, key) in eager {
+            self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
+        }
+    }
+}

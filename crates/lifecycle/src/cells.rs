@@ -1,0 +1,30 @@
+//! What the engine may do to lease cells, and the one thing it may ask them.
+
+use majordomo_core::{ComponentKey, OpId};
+
+use crate::CloseAnswer;
+
+/// The cells of all slots, as the engine sees them. Only [`Cells::try_close`] answers; its answers belong
+/// to the input that is being handled, so "same inputs and same answers, same effects" holds.
+pub trait Cells {
+    /// Closes a component's cell if no lease is out.
+    fn try_close(&mut self, key: ComponentKey) -> CloseAnswer;
+    /// Closes it to newcomers.
+    fn close(&mut self, key: ComponentKey);
+    /// Opens it again.
+    fn reopen(&mut self, key: ComponentKey);
+    /// Asks for a notice at the next release.
+    fn want(&mut self, key: ComponentKey);
+    /// Tells holders that the instance goes, and closes.
+    fn revoke(&mut self, key: ComponentKey);
+    /// Adds leases for waiters that are granted now.
+    fn lease_n(&mut self, key: ComponentKey, n: u32);
+    /// Publishes the instance that load `op` made, with `n` leases in its cell.
+    fn install(&mut self, key: ComponentKey, op: OpId, n: u32);
+}
+
+/// Looks at cells without touching them, for plans.
+pub trait PeekCells {
+    /// Leases out now; 0 when nothing is loaded.
+    fn leases(&self, key: ComponentKey) -> u32;
+}

@@ -1,0 +1,131 @@
+//! What the engine wants done, and where it writes that down.
+
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, ComponentKey, EventKind, EventRecord, Moment, OpId, Refusal, WaiterId,
+};
+
+/// Something learned that should survive a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Persisted {
+    /// The component.
+    pub key: ComponentKey,
+    /// Its highest measured memory.
+    pub peak: Option<ByteSize>,
+    /// Its learned load time.
+    pub load_time: Option<Duration>,
+}
+
+/// One thing for the shell to do. The order matters.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Run the loader. Exactly one `LoadFinished` or, after a `CancelLoad`, one `UnloadFinished` follows.
+    StartLoad {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation that it begins.
+        op: OpId,
+        /// When the engine will give up on it.
+        deadline: Duration,
+    },
+    /// Stop a running load and take down what it made. `UnloadFinished` follows, even if the load had just
+    /// finished.
+    CancelLoad {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+        /// Ask politely for this long, then by force.
+        grace: Duration,
+    },
+    /// Take an instance down. `UnloadFinished` follows.
+    StartUnload {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+        /// Ask politely for this long, then by force.
+        grace: Duration,
+    },
+    /// End an unload or cancellation by force now.
+    Kill {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+    },
+    /// Ask a component to give back what it can spare.
+    Trim {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+    },
+    /// Ask a component whether it still works; a health report follows.
+    Probe {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+    },
+    /// Hand a waiter its leases, which are in the cells already.
+    Grant {
+        /// The waiter.
+        waiter: WaiterId,
+        /// The components leased, each once.
+        keys: Vec<ComponentKey>,
+    },
+    /// Tell a waiter without leases (an operator) that it is done.
+    Done {
+        /// The waiter.
+        waiter: WaiterId,
+    },
+    /// Tell a waiter that it does not get what it asked for.
+    Refuse {
+        /// The waiter.
+        waiter: WaiterId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Publish the names and slots of the current catalog.
+    Publish,
+    /// Keep a record.
+    Record(EventRecord),
+    /// Store something learned, soon.
+    Persist(Persisted),
+    /// Everything is down.
+    ShutdownDone {
+        /// But for these.
+        stuck: Vec<ComponentKey>,
+    },
+}
+
+/// Where effects and records of one input are collected.
+#[derive(Debug)]
+pub struct Out<'a> {
+    /// The time of the input.
+    pub now: Moment,
+    effects: &'a mut Vec<Effect>,
+    seq: &'a mut u64,
+}
+
+impl<'a> Out<'a> {
+    /// Collects into `effects`, numbering records from `seq`.
+    pub fn new(now: Moment, effects: &'a mut Vec<Effect>, seq: &'a mut u64) -> Self {
+        Self { now, effects, seq }
+    }
+
+    /// Adds an effect.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Adds a record.
+    pub fn record(&mut self, kind: EventKind) {
+        let seq = *self.seq;
+        *self.seq += 1;
+        self.effects.push(Effect::Record(EventRecord { seq, at: self.now, kind }));
+    }
+}

@@ -1,0 +1,126 @@
+//! What the scheduler knows of one component.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
+use majordomo_registry::ComponentSpec;
+
+use crate::TxnId;
+
+/// What a component becomes when it is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Unloaded.
+    Unloaded,
+    /// Unloaded, and loaded again at once.
+    Reload,
+    /// Failed, for this reason.
+    Failed(Cause),
+}
+
+/// A component's way out, from the moment it is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Why it goes.
+    pub cause: Cause,
+    /// What it becomes.
+    pub then: Then,
+    /// No leases are out.
+    pub drained: bool,
+    /// Leases were told to end; it is taken down with or without them.
+    pub forced: bool,
+    /// When leases are revoked and it is taken down all the same; none = it waits for them.
+    pub force_at: Option<Moment>,
+    /// The transaction that its bytes belong to.
+    pub freed_for: Option<TxnId>,
+    /// It may turn back to Ready if that transaction goes away before its leases ended.
+    pub reversible: bool,
+}
+
+/// One component's life in this process.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// Its state.
+    pub state: ComponentState,
+    /// Since when.
+    pub since: Moment,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// The incarnation, while it is alive.
+    pub op: Option<OpId>,
+    /// The specification that the incarnation was loaded by.
+    pub spec: Option<Arc<ComponentSpec>>,
+    /// The dependencies of the incarnation.
+    pub dependencies: Vec<ComponentKey>,
+    /// Live components that have this one among their dependencies.
+    pub dependents: Vec<ComponentKey>,
+    /// Active transactions with an owner that need it.
+    pub pins: u32,
+    /// Nobody has asked for this incarnation.
+    pub speculative: bool,
+    /// Pinned or unpinned by an operator, over the configuration.
+    pub operator_pin: Option<bool>,
+    /// Its configuration changed under a load that somebody waits for.
+    pub stale: bool,
+    /// When its load began.
+    pub load_started: Moment,
+    /// When its load is given up.
+    pub load_deadline: Option<Moment>,
+    /// When its unload counts as stuck.
+    pub unload_deadline: Option<Moment>,
+    /// Its way out.
+    pub leave: Option<Leave>,
+    /// When it became ready.
+    pub ready_at: Moment,
+    /// Its last use.
+    pub last_use: Option<Moment>,
+    /// Uses in this process.
+    pub uses: u64,
+    /// Loads in this process.
+    pub loads: u64,
+    /// Failures in this process.
+    pub failures: u64,
+    /// Failures within the quarantine window.
+    pub recent_failures: VecDeque<Moment>,
+    /// The highest memory measured, in this process or an earlier one.
+    pub peak: Option<ByteSize>,
+    /// Learned load time.
+    pub load_time: Option<Duration>,
+    /// Failed health probes in a row.
+    pub failed_probes: u8,
+    /// When it is probed next.
+    pub next_probe: Option<Moment>,
+    /// It grants nothing until a probe has answered (after a suspend).
+    pub probe_first: bool,
+    /// Since when the head of the queue waits for its leases.
+    pub wanted_since: Option<Moment>,
+    /// When it is loaded again by its restart policy.
+    pub restart_at: Option<Moment>,
+    /// Its idle timeout was reached while it was leased: look again then.
+    pub idle_again: Option<Moment>,
+    /// When it was last asked to trim.
+    pub trimmed_at: Option<Moment>,
+}
+
+impl Entry {
+    /// Whether it is pinned, by an operator or by `spec`.
+    #[must_use]
+    pub fn is_pinned(&self, spec: Option<&Arc<ComponentSpec>>) -> bool {
+        self.operator_pin.unwrap_or_else(|| spec.is_some_and(|s| s.pinned))
+    }
+
+    /// Whether it is CORE or pinned by the specification it runs by.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.is_pinned(self.spec.as_ref())
+            || self.spec.as_ref().is_some_and(|s| s.priority == Priority::Core)
+    }
+
+    /// The age that eviction judges by: its last use, or the time it became ready.
+    #[must_use]
+    pub fn last_touched(&self) -> Moment {
+        self.last_use.map_or(self.ready_at, |u| u.max(self.ready_at))
+    }
+}

@@ -1,0 +1,347 @@
+//! The pure scheduler: states of all components, the queue of transactions, load lanes.
+//!
+//! It moves components through their states and keeps transactions true; it is *told* what to admit and
+//! whom to let go (victims, conflicts and speculation are the engine's). Time comes with each call.
+//!
+//! Invariants: an active transaction pins its closure; a component has an account in the budget exactly
+//! while it is reserved or alive; at most one incarnation of a component is alive.
+
+mod leaving;
+mod loading;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Refusal,
+};
+use majordomo_memory::Budget;
+use majordomo_registry::{Catalog, RestartPolicy};
+
+use crate::{Effect, Entry, Origin, Out, Phase, Transaction, TxnId};
+
+/// After its grace and the kill, an unload that has not finished within this counts as stuck.
+pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
+
+/// What a loader tells of a finished load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// The memory in use right after it, where it is known.
+    pub measured: Option<ByteSize>,
+}
+
+/// What the engine decided about a transaction that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Everything is ready: grant.
+    Ready,
+    /// Reserve and load.
+    Start {
+        /// Component, pool and bytes to reserve.
+        reserve: Vec<(ComponentKey, usize, ByteSize)>,
+        /// Components that go for it, in rank order, each with everything live that depends on it: ready
+        /// ones are closed and unloaded, speculative loads cancelled.
+        victims: Vec<ComponentKey>,
+        /// Of these, the ones that go because they conflict.
+        replaced: Vec<ComponentKey>,
+        /// Components on their way out already whose end is awaited.
+        awaits: Vec<ComponentKey>,
+    },
+    /// Not now.
+    Blocked {
+        /// Who is in the way.
+        holders: Vec<majordomo_core::Holder>,
+        /// When that ends by itself, if it does.
+        until: Option<Moment>,
+    },
+    /// Not at all.
+    Refuse(Refusal),
+}
+
+/// Why a transaction is dropped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DropReason {
+    /// Its waiter got what it asked for.
+    Granted,
+    /// Its waiter is told why not.
+    Refused(Refusal),
+    /// Its waiter left.
+    Abandoned,
+    /// Speculation that is no longer wanted.
+    Cancelled,
+}
+
+/// States, queue and load lanes.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) config: Config,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) txns: BTreeMap<TxnId, Transaction>,
+    next_txn: u64,
+    next_op: u64,
+    pub(crate) leaving: usize,
+    last_call: Option<Moment>,
+    changed: bool,
+}
+
+impl Scheduler {
+    /// A scheduler with everything unloaded.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, config: Config) -> Self {
+        let entries = vec![Entry::default(); catalog.len()];
+        Self {
+            catalog,
+            config,
+            entries,
+            txns: BTreeMap::new(),
+            next_txn: 0,
+            next_op: 1,
+            leaving: 0,
+            last_call: None,
+            changed: true,
+        }
+    }
+
+    /// The catalog in force.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Replaces catalog and settings. What that means for loaded components is the engine's to say.
+    pub fn configure(&mut self, catalog: Arc<Catalog>, config: Config) {
+        self.entries.resize(catalog.len().max(self.entries.len()), Entry::default());
+        self.catalog = catalog;
+        self.config = config;
+        self.changed = true;
+    }
+
+    /// What is known of a component.
+    #[must_use]
+    pub fn entry(&self, key: ComponentKey) -> &Entry {
+        &self.entries[key.index()]
+    }
+
+    /// The same, to change what is not a state.
+    pub fn entry_mut(&mut self, key: ComponentKey) -> &mut Entry {
+        &mut self.entries[key.index()]
+    }
+
+    /// Every component that ever was, by key.
+    pub fn entries(&self) -> impl Iterator<Item = (ComponentKey, &Entry)> {
+        self.entries.iter().enumerate().map(|(i, e)| (ComponentKey::from_index(i), e))
+    }
+
+    /// Keys in a state that satisfies `f`.
+    #[must_use]
+    pub fn keys_where(&self, f: impl Fn(&Entry) -> bool) -> Vec<ComponentKey> {
+        self.entries().filter(|(_, e)| f(e)).map(|(k, _)| k).collect()
+    }
+
+    /// The transactions, by number.
+    pub fn transactions(&self) -> impl DoubleEndedIterator<Item = &Transaction> {
+        self.txns.values()
+    }
+
+    /// One transaction.
+    #[must_use]
+    pub fn transaction(&self, id: TxnId) -> Option<&Transaction> {
+        self.txns.get(&id)
+    }
+
+    /// The same, to note why it waits.
+    pub fn transaction_mut(&mut self, id: TxnId) -> Option<&mut Transaction> {
+        self.txns.get_mut(&id)
+    }
+
+    /// Whether anything changed since the last call that could let a waiting transaction go on.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Notes that waiting transactions should be looked at again.
+    pub fn touch(&mut self) {
+        self.changed = true;
+    }
+
+    /// Moves a component to another state and records it.
+    pub(crate) fn set_state(
+        &mut self,
+        key: ComponentKey,
+        to: ComponentState,
+        cause: Cause,
+        budget: &Budget,
+        out: &mut Out<'_>,
+    ) {
+        let e = &mut self.entries[key.index()];
+        let from = std::mem::replace(&mut e.state, to);
+        debug_assert!(
+            may_follow(from, to),
+            "{key:?} cannot go from {from:?} to {to:?} because {cause}"
+        );
+        e.since = out.now;
+        e.cause = Some(cause.clone());
+        let op = e.op;
+        let booked = budget.booked_for(key);
+        out.record(EventKind::State { component: key, from, to, cause, op, booked });
+        self.changed = true;
+    }
+
+    /// Components on their way out, stuck ones included.
+    #[must_use]
+    pub fn n_leaving(&self) -> usize {
+        self.leaving
+    }
+
+    /// From this moment on nothing is given time to stop politely (shutdown).
+    pub fn set_last_call(&mut self, at: Option<Moment>) {
+        self.last_call = at;
+    }
+
+    pub(crate) fn new_op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op - 1)
+    }
+
+    /// Puts a failed component into back-off or quarantine.
+    pub(crate) fn fail(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        budget: &Budget,
+        out: &mut Out<'_>,
+    ) {
+        let now = out.now;
+        let (q, b) = (&self.config.quarantine, &self.config.back_off);
+        let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
+        let fixed = self.entries[key.index()].is_pinned(self.catalog.spec(key))
+            || self.catalog.spec(key).is_some_and(|s| s.priority == majordomo_core::Priority::Core);
+        let e = &mut self.entries[key.index()];
+        e.failures += 1;
+        e.recent_failures.push_back(now);
+        while e.recent_failures.front().is_some_and(|t| now.since(*t) > q.window) {
+            e.recent_failures.pop_front();
+        }
+        let n = u32::try_from(e.recent_failures.len()).unwrap_or(u32::MAX);
+        e.op = None;
+        e.spec = None;
+        e.restart_at = None;
+        let to = if n >= q.failures.max(1) {
+            e.recent_failures.clear();
+            ComponentState::Quarantined { until: now + q.duration }
+        } else {
+            let factor = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX);
+            let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
+            let retry_at = if policy == RestartPolicy::Never { Moment::NEVER } else { now + wait };
+            if policy == RestartPolicy::Always || (fixed && policy == RestartPolicy::OnDemand) {
+                e.restart_at = Some(retry_at);
+            }
+            ComponentState::Failed { retry_at }
+        };
+        self.set_state(key, to, cause, budget, out);
+    }
+
+    /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
+    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, budget: &Budget, out: &mut Out<'_>) {
+        let e = &mut self.entries[key.index()];
+        if matches!(e.state, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
+            e.recent_failures.clear();
+            e.restart_at = None;
+            self.set_state(key, ComponentState::Unloaded, cause, budget, out);
+        }
+    }
+
+    /// Enters a transaction into the queue.
+    pub fn submit(
+        &mut self,
+        origin: Origin,
+        mut wanted: Vec<ComponentKey>,
+        priority: majordomo_core::Priority,
+        now: Moment,
+        deadline: Moment,
+    ) -> TxnId {
+        wanted.sort_unstable();
+        wanted.dedup();
+        let id = TxnId(self.next_txn);
+        self.next_txn += 1;
+        let closure = self.catalog.closure(&wanted);
+        let txn = Transaction {
+            id,
+            origin,
+            cause: origin.cause(),
+            wanted,
+            closure,
+            priority,
+            since: now,
+            deadline,
+            phase: Phase::Waiting,
+            overtaken: 0,
+            blocked_since: None,
+            holders: Vec::new(),
+            retry_at: None,
+            reserve: Vec::new(),
+            awaits: Vec::new(),
+        };
+        self.txns.insert(id, txn);
+        self.changed = true;
+        id
+    }
+
+    /// Answers the waiter of a transaction that is gone.
+    pub(crate) fn answer(txn: &Transaction, reason: &DropReason, out: &mut Out<'_>) {
+        let Origin::Demand { waiter, lease } = txn.origin else { return };
+        match reason {
+            DropReason::Granted => {
+                let waited_us =
+                    u64::try_from(out.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
+                if lease {
+                    out.push(Effect::Grant { waiter, keys: txn.wanted.clone() });
+                } else {
+                    out.push(Effect::Done { waiter });
+                }
+                out.record(EventKind::Granted {
+                    waiter,
+                    components: txn.wanted.clone(),
+                    waited_us,
+                });
+            }
+            DropReason::Refused(refusal) => {
+                out.push(Effect::Refuse { waiter, refusal: refusal.clone() });
+                out.record(EventKind::Refused {
+                    waiter,
+                    components: txn.wanted.clone(),
+                    refusal: refusal.clone(),
+                });
+            }
+            DropReason::Abandoned => out.record(EventKind::Abandoned { waiter }),
+            DropReason::Cancelled => {}
+        }
+    }
+}
+
+/// The state machine's edges. A component that is removed or reset never skips an unload.
+fn may_follow(from: ComponentState, to: ComponentState) -> bool {
+    use ComponentState as S;
+    match from {
+        S::Unloaded => matches!(to, S::Queued),
+        S::Queued => matches!(to, S::Loading | S::Unloaded),
+        S::Loading => {
+            matches!(to, S::Ready | S::Unloading | S::Failed { .. } | S::Quarantined { .. })
+        }
+        S::Ready => matches!(to, S::Draining | S::Unloading),
+        S::Draining => matches!(to, S::Unloading | S::Ready),
+        S::Unloading | S::Stuck => {
+            matches!(to, S::Unloaded | S::Failed { .. } | S::Quarantined { .. } | S::Stuck)
+        }
+        S::Failed { .. } | S::Quarantined { .. } => matches!(to, S::Queued | S::Unloaded),
+    }
+}

@@ -1,0 +1,299 @@
+//! The way out: draining, unloading, being stuck, and what follows.
+
+use std::time::Duration;
+
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment, OpId};
+use majordomo_memory::Budget;
+
+use super::{KILL_MARGIN, Scheduler};
+use crate::{Cells, CloseAnswer, Effect, Leave, Out, Then};
+
+impl Scheduler {
+    /// Sends a ready component away. Its cell must be closed by now (`leave.drained` says whether leases are
+    /// out). It is taken down when its leases have ended, or were revoked at `leave.force_at`, and everything
+    /// that depends on it is down.
+    pub fn begin_leave(
+        &mut self,
+        key: ComponentKey,
+        leave: Leave,
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        debug_assert_eq!(self.entry(key).state, ComponentState::Ready);
+        let at_once = leave.drained && self.entry(key).dependents.is_empty();
+        let cause = leave.cause.clone();
+        let drained = leave.drained;
+        let e = self.entry_mut(key);
+        e.leave = Some(leave);
+        e.next_probe = None;
+        e.wanted_since = None;
+        self.leaving += 1;
+        if at_once {
+            self.start_unload(key, cause, budget, out);
+            return;
+        }
+        self.set_state(key, ComponentState::Draining, cause, budget, out);
+        if !drained {
+            self.await_release(key, cells);
+        }
+    }
+
+    /// Asks for a notice of the last release, and looks once more in case it has just happened.
+    fn await_release(&mut self, key: ComponentKey, cells: &mut dyn Cells) {
+        cells.want(key);
+        if cells.try_close(key) == CloseAnswer::Closed
+            && let Some(leave) = &mut self.entry_mut(key).leave
+        {
+            leave.drained = true;
+        }
+    }
+
+    /// A lease of a draining component ended.
+    pub fn released(&mut self, key: ComponentKey, op: OpId, cells: &mut dyn Cells) {
+        let e = self.entry(key);
+        if e.op == Some(op) && e.state == ComponentState::Draining {
+            self.await_release(key, cells);
+        }
+    }
+
+    /// Takes down every draining component that may go now.
+    pub fn progress_leaving(
+        &mut self,
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        if self.leaving == 0 {
+            return;
+        }
+        for key in self.keys_where(|e| e.state == ComponentState::Draining) {
+            let now = out.now;
+            let e = self.entry_mut(key);
+            let Some(leave) = &mut e.leave else { continue };
+            if !leave.forced && leave.force_at.is_some_and(|t| t <= now) {
+                leave.forced = true;
+                if !leave.drained {
+                    cells.revoke(key);
+                    out.record(EventKind::Revoked { component: key });
+                }
+            }
+            if !(leave.drained || leave.forced) {
+                continue;
+            }
+            let cause = leave.cause.clone();
+            // A stuck dependent will never go; whoever must go at a set time does not wait for it.
+            let forced = leave.forced;
+            let held = self
+                .entry(key)
+                .dependents
+                .iter()
+                .any(|d| !(forced && self.entry(*d).state == ComponentState::Stuck));
+            if !held {
+                self.start_unload(key, cause, budget, out);
+            }
+        }
+    }
+
+    fn start_unload(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        budget: &Budget,
+        out: &mut Out<'_>,
+    ) {
+        let grace = self.grace(key, out.now);
+        self.start_unload_within(key, grace, cause, budget, out);
+    }
+
+    fn start_unload_within(
+        &mut self,
+        key: ComponentKey,
+        grace: Duration,
+        cause: Cause,
+        budget: &Budget,
+        out: &mut Out<'_>,
+    ) {
+        let e = self.entry_mut(key);
+        let Some(op) = e.op else { return };
+        e.unload_deadline = Some(out.now + grace + KILL_MARGIN);
+        self.set_state(key, ComponentState::Unloading, cause, budget, out);
+        out.push(Effect::StartUnload { key, op, grace });
+    }
+
+    /// A ready or draining component is gone by itself: what is left of it is taken down, and everything
+    /// that depends on it leaves.
+    pub fn lost(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let was_ready = self.entry(key).state == ComponentState::Ready;
+        cells.revoke(key);
+        out.record(EventKind::Revoked { component: key });
+        let e = self.entry_mut(key);
+        e.next_probe = None;
+        let leave = Leave {
+            cause: cause.clone(),
+            then: Then::Failed(cause.clone()),
+            drained: false,
+            forced: true,
+            force_at: None,
+            freed_for: e.leave.as_ref().and_then(|l| l.freed_for),
+            reversible: false,
+        };
+        e.leave = Some(leave);
+        if was_ready {
+            self.leaving += 1;
+        }
+        self.start_unload_within(key, Duration::ZERO, cause.clone(), budget, out);
+        for dependent in self.live_group(key) {
+            if dependent != key {
+                self.lose_dependency(dependent, budget, cells, out);
+            }
+        }
+    }
+
+    fn lose_dependency(
+        &mut self,
+        key: ComponentKey,
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let force_at = out.now + self.grace(key, out.now);
+        match self.entry(key).state {
+            ComponentState::Ready => {
+                cells.revoke(key);
+                out.record(EventKind::Revoked { component: key });
+                let leave = Leave {
+                    cause: Cause::DependencyLost,
+                    then: Then::Unloaded,
+                    drained: false,
+                    forced: false,
+                    force_at: Some(force_at),
+                    freed_for: None,
+                    reversible: false,
+                };
+                self.begin_leave(key, leave, budget, cells, out);
+            }
+            ComponentState::Draining => {
+                cells.revoke(key);
+                out.record(EventKind::Revoked { component: key });
+                if let Some(leave) = &mut self.entry_mut(key).leave {
+                    leave.force_at = Some(leave.force_at.map_or(force_at, |t| t.min(force_at)));
+                    leave.reversible = false;
+                }
+            }
+            ComponentState::Loading => {
+                self.cancel_load(key, Cause::DependencyLost, budget, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// A draining component may stay after all.
+    pub fn stay(
+        &mut self,
+        key: ComponentKey,
+        budget: &Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let e = self.entry_mut(key);
+        if e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible) {
+            e.leave = None;
+            self.leaving -= 1;
+            cells.reopen(key);
+            self.entry_mut(key).next_probe = self.probe_period(key).map(|p| out.now + p);
+            self.set_state(key, ComponentState::Ready, Cause::Abandoned, budget, out);
+        }
+    }
+
+    /// An unload or cancellation ended. False when it was no incarnation that is leaving.
+    pub fn unload_finished(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let e = self.entry_mut(key);
+        let leaving = matches!(e.state, ComponentState::Unloading | ComponentState::Stuck);
+        if e.op != Some(op) || !leaving {
+            return false;
+        }
+        e.op = None;
+        e.spec = None;
+        e.unload_deadline = None;
+        e.stale = false;
+        let leave = e.leave.take();
+        if leave.is_some() {
+            self.leaving -= 1;
+        }
+        self.forget_dependencies(key);
+        budget.release(key);
+        match leave.map(|l| l.then) {
+            Some(Then::Failed(cause)) => self.fail(key, cause, budget, out),
+            Some(Then::Reload) => {
+                self.entry_mut(key).restart_at = Some(out.now);
+                self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out);
+            }
+            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out),
+        }
+        true
+    }
+
+    /// Unloads that are past their deadlines become stuck; their bytes stay booked.
+    pub fn expire_unloads(&mut self, budget: &Budget, out: &mut Out<'_>) {
+        let now = out.now;
+        let late = self.keys_where(|e| {
+            e.state == ComponentState::Unloading && e.unload_deadline.is_some_and(|t| t <= now)
+        });
+        for key in late {
+            self.entry_mut(key).unload_deadline = None;
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, budget, out);
+        }
+    }
+
+    /// Everything that still drains is taken down now, leases or not.
+    pub fn force_leaving(&mut self, budget: &mut Budget, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        for key in self.keys_where(|e| e.state == ComponentState::Draining) {
+            if let Some(leave) = &mut self.entry_mut(key).leave {
+                leave.force_at = Some(out.now);
+            }
+        }
+        self.progress_leaving(budget, cells, out);
+        // What is still held back by dependents that are themselves being killed does not wait for them.
+        for key in self.keys_where(|e| e.state == ComponentState::Draining) {
+            self.start_unload(key, Cause::Shutdown, budget, out);
+        }
+    }
+
+    /// Unloads that have not ended are stuck: there is no more time.
+    pub fn give_up_unloads(&mut self, budget: &Budget, out: &mut Out<'_>) {
+        for key in self.keys_where(|e| e.state == ComponentState::Unloading) {
+            self.entry_mut(key).unload_deadline = None;
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, budget, out);
+        }
+    }
+
+    /// The next moment at which something here has to be done without an input.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        let entries = self.entries.iter().flat_map(|e| {
+            let force =
+                e.leave.as_ref().filter(|l| !l.forced && e.state == ComponentState::Draining);
+            [e.load_deadline, e.unload_deadline, force.and_then(|l| l.force_at)]
+        });
+        let txns = self
+            .txns
+            .values()
+            .filter(|t| t.origin != crate::Origin::Adopted)
+            .map(|t| Some(t.deadline));
+        entries.chain(txns).flatten().min()
+    }
+}

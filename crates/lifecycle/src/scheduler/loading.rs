@@ -1,0 +1,253 @@
+//! Loads: when they start, how they end, when they are given up.
+
+use std::time::Duration;
+
+use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
+use majordomo_memory::Budget;
+use majordomo_registry::OnAbandon;
+
+use super::{LoadReport, Scheduler};
+use crate::{Effect, Leave, Out, Persisted, Phase, Then, TxnId};
+
+impl Scheduler {
+    /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
+    /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand.
+    pub fn start_loads(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+        let queue = &self.config.queue;
+        let mut order: Vec<_> = self
+            .txns
+            .values()
+            .filter(|t| t.phase == Phase::Loading)
+            .map(|t| (t.origin.is_speculative(), t.tier(out.now, queue), t.id))
+            .collect();
+        order.sort_unstable();
+        for (speculative, _, id) in order {
+            while let Some(key) = self.next_member(id) {
+                if !self.lane_for(speculative, budget, out) {
+                    return;
+                }
+                self.start_load(key, budget, out);
+            }
+        }
+    }
+
+    /// The next member of a transaction whose load may start.
+    fn next_member(&self, id: TxnId) -> Option<ComponentKey> {
+        let txn = &self.txns[&id];
+        txn.closure.iter().copied().find(|&key| {
+            self.entry(key).state == ComponentState::Queued
+                // Another transaction that still clears memory reserves it.
+                && self.is_reserved(key)
+                && self.catalog.dependencies(key).iter().all(|d| {
+                    let e = self.entry(*d);
+                    e.state == ComponentState::Ready && !e.stale
+                })
+                && !self.catalog.after(key).iter().any(|a| {
+                    txn.closure.contains(a)
+                        && matches!(
+                            self.entry(*a).state,
+                            ComponentState::Queued | ComponentState::Loading
+                        )
+                })
+        })
+    }
+
+    fn is_reserved(&self, key: ComponentKey) -> bool {
+        self.txns
+            .values()
+            .all(|t| t.phase != Phase::Clearing || t.reserve.iter().all(|r| r.0 != key))
+    }
+
+    /// Whether a lane is free, or can be had from speculation.
+    fn lane_for(&mut self, speculative: bool, budget: &mut Budget, out: &mut Out<'_>) -> bool {
+        let loading = self.keys_where(|e| e.state == ComponentState::Loading);
+        let ahead: Vec<_> =
+            loading.iter().copied().filter(|k| self.entry(*k).speculative).collect();
+        let max = self.config.loads.max_concurrent.max(1);
+        if speculative {
+            let lanes = max.saturating_sub(self.config.loads.kept_for_demands);
+            return loading.len() < max && ahead.len() < lanes;
+        }
+        if loading.len() < max {
+            return true;
+        }
+        let Some(&victim) = ahead.first() else { return false };
+        self.cancel_load(victim, Cause::EvictedForLoad, budget, out);
+        true
+    }
+
+    fn start_load(&mut self, key: ComponentKey, budget: &Budget, out: &mut Out<'_>) {
+        let op = self.new_op();
+        let spec = self.catalog.spec(key).cloned();
+        let deadline =
+            spec.as_ref().and_then(|s| s.load_deadline).unwrap_or(self.config.deadlines.load);
+        let dependencies = self.catalog.dependencies(key).to_vec();
+        for d in &dependencies {
+            self.entry_mut(*d).dependents.push(key);
+        }
+        let cause = self.entry(key).cause.clone().unwrap_or(Cause::Operator);
+        let e = self.entry_mut(key);
+        e.op = Some(op);
+        e.spec = spec;
+        e.dependencies = dependencies;
+        e.load_started = out.now;
+        e.load_deadline = Some(out.now + deadline);
+        e.stale = false;
+        e.failed_probes = 0;
+        e.probe_first = false;
+        e.wanted_since = None;
+        e.restart_at = None;
+        self.set_state(key, ComponentState::Loading, cause, budget, out);
+        out.push(Effect::StartLoad { key, op, deadline });
+    }
+
+    /// Whether `op` is the load of this component that runs now.
+    #[must_use]
+    pub fn is_loading(&self, key: ComponentKey, op: OpId) -> bool {
+        self.entries
+            .get(key.index())
+            .is_some_and(|e| e.op == Some(op) && e.state == ComponentState::Loading)
+    }
+
+    /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
+    pub fn load_succeeded(
+        &mut self,
+        key: ComponentKey,
+        report: LoadReport,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        let probe_every = self.probe_period(key);
+        let e = self.entry_mut(key);
+        let took = out.now.since(e.load_started);
+        e.load_time = Some(match e.load_time {
+            Some(known) => known.mul_f64(0.7) + took.mul_f64(0.3),
+            None => took,
+        });
+        e.load_deadline = None;
+        e.loads += 1;
+        e.ready_at = out.now;
+        e.next_probe = probe_every.map(|p| out.now + p);
+        if let Some(bytes) = report.measured {
+            budget.measure(key, bytes);
+            e.peak = Some(e.peak.map_or(bytes, |p| p.max(bytes)));
+        }
+        let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
+        self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);
+        out.push(Effect::Persist(learned));
+    }
+
+    /// A load ended badly; nothing of it is left.
+    pub fn load_failed(
+        &mut self,
+        key: ComponentKey,
+        error: String,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        self.entry_mut(key).load_deadline = None;
+        self.forget_dependencies(key);
+        budget.release(key);
+        self.fail(key, Cause::LoadFailed { error }, budget, out);
+    }
+
+    /// Cancels a running load; the component is down when its loader says so.
+    pub fn cancel_load(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        budget: &Budget,
+        out: &mut Out<'_>,
+    ) {
+        let then = match cause {
+            Cause::LoadTimedOut => Then::Failed(cause.clone()),
+            _ => Then::Unloaded,
+        };
+        let grace = self.grace(key, out.now);
+        let e = self.entry_mut(key);
+        let Some(op) = e.op else { return };
+        e.load_deadline = None;
+        e.unload_deadline = Some(out.now + grace + super::KILL_MARGIN);
+        e.leave = Some(Leave {
+            cause: cause.clone(),
+            then,
+            drained: true,
+            forced: false,
+            force_at: None,
+            freed_for: None,
+            reversible: false,
+        });
+        self.leaving += 1;
+        self.set_state(key, ComponentState::Unloading, cause, budget, out);
+        out.push(Effect::CancelLoad { key, op, grace });
+    }
+
+    /// Whether an abandoned load goes on: by its policy, by default when more than half of the learned load
+    /// time has passed.
+    pub(crate) fn finishes_alone(&self, key: ComponentKey, now: Moment) -> bool {
+        let e = self.entry(key);
+        match self.catalog.spec(key).map(|s| s.on_abandon) {
+            Some(OnAbandon::Finish) => true,
+            Some(OnAbandon::Auto) => e.load_time.is_some_and(|t| now.since(e.load_started) * 2 > t),
+            _ => false,
+        }
+    }
+
+    /// How long an unload may take politely.
+    #[must_use]
+    pub fn grace(&self, key: ComponentKey, now: Moment) -> Duration {
+        let spec = self.entry(key).spec.as_ref().or_else(|| self.catalog.spec(key));
+        let grace = spec.and_then(|s| s.stop_deadline).unwrap_or(self.config.deadlines.stop);
+        self.last_call.map_or(grace, |t| grace.min(t.since(now)))
+    }
+
+    /// The time between health probes, for components that have one.
+    #[must_use]
+    pub fn probe_period(&self, key: ComponentKey) -> Option<Duration> {
+        let spec = self.entry(key).spec.as_ref()?;
+        match &spec.loader {
+            majordomo_registry::LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.every),
+            _ => None,
+        }
+    }
+
+    /// The highest priority of a component, its live dependents and the transactions that want it.
+    #[must_use]
+    pub fn effective_priority(&self, key: ComponentKey, now: Moment) -> Priority {
+        let own = |k: ComponentKey| {
+            let e = self.entry(k);
+            e.spec.as_ref().or_else(|| self.catalog.spec(k)).map_or(Priority::Low, |s| s.priority)
+        };
+        let group = self.live_group(key);
+        let waiting = self
+            .txns
+            .values()
+            .filter(|t| !t.origin.is_speculative() && t.closure.contains(&key))
+            .map(|t| t.tier(now, &self.config.queue));
+        group.iter().map(|k| own(*k)).chain(waiting).min().unwrap_or(Priority::Low)
+    }
+
+    /// A component with everything live that depends on it, dependents first.
+    #[must_use]
+    pub fn live_group(&self, key: ComponentKey) -> Vec<ComponentKey> {
+        let mut found = vec![key];
+        let mut next = 0;
+        while next < found.len() {
+            for d in &self.entry(found[next]).dependents {
+                if !found.contains(d) {
+                    found.push(*d);
+                }
+            }
+            next += 1;
+        }
+        // A dependent's rank is above its dependencies'.
+        found.sort_by_key(|k| std::cmp::Reverse((self.catalog.rank(*k), *k)));
+        found
+    }
+
+    pub(crate) fn forget_dependencies(&mut self, key: ComponentKey) {
+        for d in std::mem::take(&mut self.entry_mut(key).dependencies) {
+            self.entry_mut(d).dependents.retain(|k| *k != key);
+        }
+    }
+}

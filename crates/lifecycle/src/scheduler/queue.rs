@@ -1,0 +1,304 @@
+//! Transactions: from the queue to their reservations, and back.
+
+use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment};
+use majordomo_memory::Budget;
+
+use super::{DropReason, Scheduler};
+use crate::{Origin, Out, Phase, TxnId};
+
+/// What became of a transaction that was clearing memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cleared {
+    /// Something it awaits is still on its way out.
+    NotYet,
+    /// Its bytes are reserved.
+    Reserved,
+    /// It has to be planned anew.
+    Replan,
+}
+
+impl Scheduler {
+    /// Waiting transactions in the order in which they are looked at: by tier, then arrival.
+    #[must_use]
+    pub fn queue(&self, now: Moment) -> Vec<TxnId> {
+        let queue = &self.config.queue;
+        let mut order: Vec<_> = self
+            .txns
+            .values()
+            .filter(|t| !t.is_active() && !t.origin.is_speculative())
+            .map(|t| (t.tier(now, queue), t.id))
+            .collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Waiting transactions that somebody waits for.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        self.txns.values().filter(|t| !t.is_active() && t.origin.waiter().is_some()).count()
+    }
+
+    /// Lets a waiting transaction go on with what the engine planned; its victims are on their way out.
+    pub fn activate(
+        &mut self,
+        id: TxnId,
+        reserve: Vec<(ComponentKey, usize, ByteSize)>,
+        awaits: Vec<ComponentKey>,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        let Some(txn) = self.txns.get_mut(&id) else { return };
+        debug_assert_eq!(txn.phase, Phase::Waiting);
+        txn.reserve = reserve;
+        txn.awaits = awaits;
+        txn.phase = Phase::Clearing;
+        txn.holders.clear();
+        txn.retry_at = None;
+        let owned = !txn.origin.is_speculative();
+        let closure = txn.closure.clone();
+        let members: Vec<_> = txn.reserve.iter().map(|r| r.0).collect();
+        let cause = txn.cause.clone();
+        for &key in &closure {
+            let e = &mut self.entries[key.index()];
+            if owned {
+                e.pins += 1;
+                e.speculative = false;
+                e.restart_at = None;
+            }
+        }
+        for key in members {
+            let e = &mut self.entries[key.index()];
+            if matches!(
+                e.state,
+                ComponentState::Unloaded
+                    | ComponentState::Failed { .. }
+                    | ComponentState::Quarantined { .. }
+            ) {
+                e.speculative = !owned;
+                self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
+            }
+        }
+        let need = self.txns[&id].need();
+        budget.claim(id.0, &need);
+        self.clear(id, budget, out);
+    }
+
+    /// Tries to turn the claims of a clearing transaction into reservations.
+    pub(crate) fn clear(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) -> Cleared {
+        let Some(txn) = self.txns.get(&id).filter(|t| t.phase == Phase::Clearing) else {
+            return Cleared::NotYet;
+        };
+        let need = txn.need();
+        // What its victims freed so far is its own, before anybody else looks.
+        let complete = budget.claim(id.0, &need);
+        let stuck = txn.awaits.iter().any(|k| self.entry(*k).state == ComponentState::Stuck);
+        let pending = txn.awaits.iter().any(|k| {
+            let s = self.entry(*k).state;
+            matches!(s, ComponentState::Draining | ComponentState::Unloading)
+        });
+        if stuck {
+            return Cleared::Replan;
+        }
+        if pending {
+            return Cleared::NotYet;
+        }
+        let startable = txn.reserve.iter().all(|(k, ..)| {
+            matches!(self.entry(*k).state, ComponentState::Queued | ComponentState::Unloaded)
+        });
+        let reserve = txn.reserve.clone();
+        if !complete || !startable || budget.settle(id.0, &reserve).is_err() {
+            return Cleared::Replan;
+        }
+        let cause = self.txns[&id].cause.clone();
+        let owned = !self.txns[&id].origin.is_speculative();
+        for (key, ..) in reserve {
+            if self.entry(key).state == ComponentState::Unloaded {
+                self.entry_mut(key).speculative = !owned;
+                self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
+            }
+        }
+        if let Some(txn) = self.txns.get_mut(&id) {
+            txn.phase = Phase::Loading;
+        }
+        Cleared::Reserved
+    }
+
+    /// Moves every clearing transaction on; those that must be planned anew go back to the queue.
+    pub fn clear_all(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+        let ids: Vec<_> =
+            self.txns.values().filter(|t| t.phase == Phase::Clearing).map(|t| t.id).collect();
+        for id in ids {
+            if self.clear(id, budget, out) == Cleared::Replan {
+                self.requeue(id, budget, out);
+            }
+        }
+        let unneeded: Vec<_> = self
+            .txns
+            .values()
+            .filter(|t| t.origin == Origin::Adopted && !self.others_count_on(t.id))
+            .map(|t| t.id)
+            .collect();
+        for id in unneeded {
+            self.drop_txn(id, &DropReason::Cancelled, budget, out);
+        }
+        // A member that fell out of another's transaction: whoever counted on it plans anew.
+        let lost: Vec<_> = self
+            .txns
+            .values()
+            .filter(|t| t.phase == Phase::Loading && t.closure.iter().any(|k| !self.is_coming(*k)))
+            .map(|t| t.id)
+            .collect();
+        for id in lost {
+            self.requeue(id, budget, out);
+        }
+    }
+
+    /// After a new configuration: every transaction is planned anew by the new graph. Returns those that want
+    /// a component that is gone, with that component.
+    pub fn replan_all(
+        &mut self,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) -> Vec<(TxnId, ComponentKey)> {
+        let mut gone = Vec::new();
+        let ids: Vec<_> = self.txns.keys().copied().collect();
+        for id in ids {
+            let Some(txn) = self.txns.get(&id) else { continue };
+            let closure = self.catalog.closure(&txn.wanted);
+            let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
+            if let Some(key) = removed {
+                gone.push((id, key));
+            } else if closure != txn.closure {
+                self.requeue(id, budget, out);
+                if let Some(txn) = self.txns.get_mut(&id) {
+                    txn.closure = closure;
+                }
+            }
+        }
+        gone
+    }
+
+    /// After a suspend: what every transaction and operation may take begins anew.
+    pub fn restart_deadlines(&mut self, now: Moment) {
+        for t in self.txns.values_mut() {
+            t.deadline = now + t.deadline.since(t.since);
+            t.since = now;
+            t.blocked_since = t.blocked_since.map(|_| now);
+        }
+        for e in &mut self.entries {
+            if let Some(deadline) = e.load_deadline {
+                e.load_deadline = Some(now + deadline.since(e.load_started));
+                e.load_started = now;
+            }
+            let since = e.since;
+            e.unload_deadline = e.unload_deadline.map(|t| now + t.since(since));
+            if let Some(leave) = &mut e.leave {
+                leave.force_at = leave.force_at.map(|t| now + t.since(since));
+            }
+            if e.unload_deadline.is_some() || e.leave.is_some() {
+                e.since = now;
+            }
+            e.wanted_since = e.wanted_since.map(|_| now);
+        }
+    }
+
+    fn is_coming(&self, key: ComponentKey) -> bool {
+        matches!(
+            self.entry(key).state,
+            ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+        )
+    }
+
+    /// Puts an active transaction back into the queue, in its old place, holding nothing.
+    pub fn requeue(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+        let Some(txn) = self.txns.get_mut(&id).filter(|t| t.is_active()) else { return };
+        txn.phase = Phase::Waiting;
+        let speculative = txn.origin.is_speculative();
+        self.let_go(id, budget, out);
+        if speculative {
+            self.txns.remove(&id);
+        }
+        self.changed = true;
+    }
+
+    /// Ends a transaction and answers its waiter. Members that nobody else needs go back, or are cancelled;
+    /// members that others count on go on.
+    pub fn drop_txn(
+        &mut self,
+        id: TxnId,
+        reason: &DropReason,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        let Some(txn) = self.txns.get(&id) else { return };
+        Self::answer(txn, reason, out);
+        if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
+        {
+            if let Some(txn) = self.txns.get_mut(&id) {
+                txn.origin = Origin::Adopted;
+            }
+            return;
+        }
+        if txn.is_active() {
+            self.let_go(id, budget, out);
+        }
+        self.txns.remove(&id);
+        self.changed = true;
+    }
+
+    /// Whether another owned active transaction has one of the members this one is to reserve.
+    fn others_count_on(&self, id: TxnId) -> bool {
+        let txn = &self.txns[&id];
+        let own = u32::from(!txn.origin.is_speculative());
+        txn.reserve.iter().any(|(k, ..)| self.entry(*k).pins > own)
+    }
+
+    /// Gives up pins, claims and members of an active transaction.
+    fn let_go(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+        budget.drop_claim(id.0);
+        let Some(txn) = self.txns.get_mut(&id) else { return };
+        let closure = txn.closure.clone();
+        txn.reserve.clear();
+        txn.awaits.clear();
+        if !txn.origin.is_speculative() {
+            for key in &closure {
+                let e = &mut self.entries[key.index()];
+                debug_assert!(e.pins > 0, "{key:?} is pinned by every active transaction over it");
+                e.pins -= 1;
+            }
+        }
+        // Dependents first, so that a component is cancelled before what it needs.
+        for key in closure.into_iter().rev() {
+            self.orphaned(key, budget, out);
+        }
+        for e in &mut self.entries {
+            if let Some(leave) = &mut e.leave
+                && leave.freed_for == Some(id)
+            {
+                leave.freed_for = None;
+            }
+        }
+    }
+
+    /// A member that lost a transaction: goes back or is cancelled when no other wants it.
+    fn orphaned(&mut self, key: ComponentKey, budget: &mut Budget, out: &mut Out<'_>) {
+        let wanted = self.entry(key).pins > 0
+            || self.txns.values().any(|t| {
+                t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key)
+            });
+        if wanted {
+            return;
+        }
+        match self.entry(key).state {
+            ComponentState::Queued => {
+                budget.release(key);
+                self.set_state(key, ComponentState::Unloaded, Cause::Abandoned, budget, out);
+            }
+            ComponentState::Loading if !self.finishes_alone(key, out.now) => {
+                self.cancel_load(key, Cause::Abandoned, budget, out);
+            }
+            ComponentState::Loading => self.entry_mut(key).speculative = true,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A set of components that somebody wants ready, from its arrival to its answer.
+
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, Confidence, Holder, Moment, Priority, QueueConfig, WaiterId,
+};
+use majordomo_memory::Need;
+
+/// The number of a transaction, in order of arrival; also its name as a claimant of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TxnId(pub u64);
+
+/// Who wants it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A waiter, who is answered.
+    Demand {
+        /// The waiter.
+        waiter: WaiterId,
+        /// It wants leases; an operator only wants to know.
+        lease: bool,
+    },
+    /// CORE, or `lazy_init = false`, at start.
+    Startup,
+    /// A restart policy, or a changed configuration.
+    Restart,
+    /// A hint.
+    Speculation {
+        /// How likely its use is.
+        confidence: Confidence,
+    },
+    /// Its owner left, but others wait for what it loads.
+    Adopted,
+}
+
+impl Origin {
+    /// The waiter to answer.
+    #[must_use]
+    pub fn waiter(self) -> Option<WaiterId> {
+        match self {
+            Self::Demand { waiter, .. } => Some(waiter),
+            _ => None,
+        }
+    }
+
+    /// Why members of its transaction are loaded.
+    #[must_use]
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::Demand { waiter, lease: true } => Cause::Demand { waiter },
+            Self::Demand { lease: false, .. } => Cause::Operator,
+            Self::Startup => Cause::Startup,
+            Self::Restart | Self::Adopted => Cause::Restart,
+            Self::Speculation { .. } => Cause::Speculation,
+        }
+    }
+
+    /// Whether nobody asked for it.
+    #[must_use]
+    pub fn is_speculative(self) -> bool {
+        matches!(self, Self::Speculation { .. })
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// In the queue; holds nothing.
+    Waiting,
+    /// Victims are on their way out; freed bytes are claimed, members pinned.
+    Clearing,
+    /// All bytes are reserved; members load or are ready.
+    Loading,
+}
+
+/// One set that somebody wants ready.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Its number.
+    pub id: TxnId,
+    /// Who wants it.
+    pub origin: Origin,
+    /// Why its members are loaded.
+    pub cause: Cause,
+    /// The components asked for, ascending, each once.
+    pub wanted: Vec<ComponentKey>,
+    /// These with all hard dependencies, dependencies first.
+    pub closure: Vec<ComponentKey>,
+    /// Its priority on arrival.
+    pub priority: Priority,
+    /// When it arrived; moved on after a suspend.
+    pub since: Moment,
+    /// When it is answered at the latest.
+    pub deadline: Moment,
+    /// How far it is.
+    pub phase: Phase,
+    /// How often later ones were admitted before it.
+    pub overtaken: u32,
+    /// Since when it could have been admitted but for what is in its way.
+    pub blocked_since: Option<Moment>,
+    /// Who was in its way at the last try.
+    pub holders: Vec<Holder>,
+    /// When something that blocks it ends by itself (a minimum residency).
+    pub retry_at: Option<Moment>,
+    /// What it reserves: component, pool, bytes.
+    pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    /// Components that must be down before it can reserve.
+    pub awaits: Vec<ComponentKey>,
+}
+
+impl Transaction {
+    /// Whether it holds claims, reservations or pins.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.phase != Phase::Waiting
+    }
+
+    /// Its tier in the queue now: its priority, one up for each ageing period waited.
+    #[must_use]
+    pub fn tier(&self, now: Moment, queue: &QueueConfig) -> Priority {
+        let period = queue.ageing.max(Duration::from_millis(1));
+        let waited = now.since(self.since).as_micros() / period.as_micros();
+        self.priority.raised(u32::try_from(waited).unwrap_or(u32::MAX), queue.ageing_ceiling)
+    }
+
+    /// What it reserves, by pool.
+    #[must_use]
+    pub fn need(&self) -> Need {
+        let mut need = Need::new();
+        for &(_, pool, bytes) in &self.reserve {
+            need.add(pool, bytes);
+        }
+        need
+    }
+}
