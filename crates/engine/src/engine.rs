@@ -181,7 +181,7 @@ impl Engine {
             Input::Learned(rows) => self.learned(rows),
             Input::Resumed { gap } => self.resumed(gap, out),
             Input::Operator { waiter, key, action } => {
-                self.operate(waiter, key, action, cells, out)
+                self.operate(waiter, key, action, cells, out);
             }
             Input::Tick => {}
             Input::Shutdown { deadline } => self.begin_shutdown(deadline, cells, out),

@@ -28,7 +28,7 @@ impl Engine {
         match action {
             OperatorAction::Load => self.operator_load(waiter, key, out),
             OperatorAction::Unload { force } => {
-                self.operator_unload(waiter, key, force, cells, out)
+                self.operator_unload(waiter, key, force, cells, out);
             }
             OperatorAction::Pin | OperatorAction::Unpin => {
                 self.scheduler.entry_mut(key).operator_pin = Some(action == OperatorAction::Pin);
