@@ -1,198 +1,222 @@
-//! The immutable catalog: names ↔ keys, the dependency graph, conflicts, and plans over them.
+//! The immutable catalog: names ↔ keys, specifications, pools, conflicts and the order of loading.
 //!
-//! Keys are dense and append-only: a removed component leaves a tombstone, and the same name comes back
-//! to the same key.
+//! Knows nothing of files and of what is loaded now. Keys are dense and append-only: a removed component
+//! leaves a tombstone, and the same name comes back to the same key through any chain of rebuilds. A
+//! catalog that exists has no cycle, no dangling name and no component that conflicts with its own
+//! closure.
 
-use std::collections::BTreeMap;
+mod conflicts;
+mod error;
+mod fingerprint;
+mod graph;
+mod plan;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use majordomo_core::{ComponentId, ComponentKey};
+use fixedbitset::FixedBitSet;
+use majordomo_core::{ComponentId, ComponentKey, Priority};
 
-use crate::{ComponentSpec, ConflictPolicy, PoolSpec, WELL_KNOWN_POOLS};
+pub use self::conflicts::Conflict;
+pub use self::error::{CatalogError, Relation};
+pub use self::plan::LoadPlan;
 
-/// Why specifications make no catalog.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CatalogError {
-    /// Two components with one name.
-    #[error("component \"{0}\" stands twice")]
-    Duplicate(ComponentId),
-    /// A dependency, `after` or conflict that names no component.
-    #[error("component \"{component}\" names \"{target}\", which does not exist")]
-    Unknown {
-        /// The component that names it.
-        component: ComponentId,
-        /// The name.
-        target: ComponentId,
-    },
-    /// Dependencies that lead back to their start.
-    #[error("dependencies form a cycle: {}", .0.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" -> "))]
-    Cycle(Vec<ComponentId>),
-}
+use self::conflicts::ConflictTable;
+use self::graph::LoadGraph;
+use crate::nearest::NameIndex;
+use crate::{ComponentSpec, PoolSpec, WELL_KNOWN_POOLS};
 
-/// One side of a conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// The other component.
-    pub with: ComponentKey,
-    /// The policy in force: `refuse` on either side wins.
-    pub policy: ConflictPolicy,
-}
+/// Distances that one build may compute for its "did you mean": about a second.
+const SUGGESTION_EFFORT: usize = 2_000_000;
 
 #[derive(Clone, Debug)]
 struct Entry {
     id: ComponentId,
     spec: Option<Arc<ComponentSpec>>,
-    dependencies: Vec<ComponentKey>,
-    dependents: Vec<ComponentKey>,
-    after: Vec<ComponentKey>,
-    conflicts: Vec<Conflict>,
     pool: usize,
-    rank: u32,
     config_hash: u64,
 }
 
 /// Every component of a configuration, with keys.
+///
+/// Methods that take a key panic when it is not from this catalog or an earlier one of its chain, except
+/// [`Self::spec`].
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     entries: Vec<Entry>,
-    by_name: BTreeMap<ComponentId, ComponentKey>,
+    by_name: HashMap<ComponentId, ComponentKey>,
     pools: Vec<PoolSpec>,
+    graph: LoadGraph,
+    conflicts: ConflictTable,
+    rank: Vec<u32>,
 }
 
 impl Catalog {
-    /// Builds a catalog. `prev` keeps the keys of the names that it knows.
+    /// Builds a catalog. `prev` keeps the keys of the names that it knows; new names get new keys in the
+    /// order of `specs`.
     ///
     /// # Errors
-    /// The first problem found; `check` in the configuration reader reports all.
+    /// The first problem found; [`Self::build_all`] tells all.
     pub fn build(
         specs: Vec<ComponentSpec>,
         pools: Vec<PoolSpec>,
         prev: Option<&Self>,
     ) -> Result<Self, CatalogError> {
-        let mut c = Self::default();
-        for name in WELL_KNOWN_POOLS {
-            c.pools.push(PoolSpec { name: Arc::from(name), budget: None, declared: false });
+        Self::build_all(specs, pools, prev).map_err(|mut errors| errors.swap_remove(0))
+    }
+
+    /// Builds a catalog as [`Self::build`] does.
+    ///
+    /// # Errors
+    /// Every problem: first duplicates, then names in order of keys, cycles, conflicts. There is at
+    /// least one. Conflicts inside closures are looked for only when there is no cycle.
+    pub fn build_all(
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        prev: Option<&Self>,
+    ) -> Result<Self, Vec<CatalogError>> {
+        let mut errors = Vec::new();
+        let mut catalog = Self::default();
+        catalog.intern(specs, pools, prev, &mut errors);
+        catalog.link(&mut errors);
+        match catalog.graph.order() {
+            Some(order) => catalog.settle(&order, &mut errors),
+            None => errors.extend(catalog.graph.cycles().into_iter().map(|cycle| {
+                CatalogError::Cycle(cycle.into_iter().map(|k| catalog.id(k).clone()).collect())
+            })),
         }
-        for p in pools {
-            match c.pools.iter_mut().find(|q| q.name == p.name) {
-                Some(q) => *q = p,
-                None => c.pools.push(p),
+        if errors.is_empty() { Ok(catalog) } else { Err(errors) }
+    }
+
+    /// Gives every name its key.
+    fn intern(
+        &mut self,
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        prev: Option<&Self>,
+        errors: &mut Vec<CatalogError>,
+    ) {
+        let open = |name: Arc<str>| PoolSpec { name, budget: None, declared: false };
+        self.pools = WELL_KNOWN_POOLS.into_iter().map(|name| open(Arc::from(name))).collect();
+        for pool in pools {
+            match self.pools.iter_mut().find(|p| p.name == pool.name) {
+                Some(known) => *known = pool,
+                None => self.pools.push(pool),
             }
         }
-        let entry = |id: ComponentId| Entry {
-            id,
-            spec: None,
-            dependencies: vec![],
-            dependents: vec![],
-            after: vec![],
-            conflicts: vec![],
-            pool: 3,
-            rank: 0,
-            config_hash: 0,
-        };
+        let mut pool_of: HashMap<Arc<str>, usize> =
+            self.pools.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
         if let Some(prev) = prev {
-            for e in &prev.entries {
-                c.by_name.insert(e.id.clone(), ComponentKey::from_index(c.entries.len()));
-                c.entries.push(entry(e.id.clone()));
-            }
+            self.by_name.clone_from(&prev.by_name);
+            self.entries = prev.entries.iter().map(|e| Entry { spec: None, ..e.clone() }).collect();
         }
+        self.entries.reserve(specs.len());
+        self.by_name.reserve(specs.len());
         for spec in specs {
-            let next = ComponentKey::from_index(c.entries.len());
-            let key = *c.by_name.entry(spec.id.clone()).or_insert(next);
+            let next = ComponentKey::from_index(self.entries.len());
+            let key = *self.by_name.entry(spec.id.clone()).or_insert(next);
             if key == next {
-                c.entries.push(entry(spec.id.clone()));
+                self.entries.push(Entry {
+                    id: spec.id.clone(),
+                    spec: None,
+                    pool: 0,
+                    config_hash: 0,
+                });
             }
-            let e = &mut c.entries[key.index()];
-            if e.spec.is_some() {
-                return Err(CatalogError::Duplicate(spec.id));
+            let entry = &mut self.entries[key.index()];
+            if entry.spec.is_some() {
+                errors.push(CatalogError::Duplicate(spec.id));
+                continue;
             }
-            e.pool = match c.pools.iter().position(|p| p.name == spec.pool) {
-                Some(i) => i,
-                None => {
-                    c.pools.push(PoolSpec {
-                        name: spec.pool.clone(),
-                        budget: None,
-                        declared: false,
-                    });
-                    c.pools.len() - 1
-                }
-            };
-            e.spec = Some(Arc::new(spec));
+            entry.pool = *pool_of.entry(spec.pool.clone()).or_insert_with(|| {
+                self.pools.push(open(spec.pool.clone()));
+                self.pools.len() - 1
+            });
+            entry.config_hash = fingerprint::of(&spec);
+            entry.spec = Some(Arc::new(spec));
         }
-        let find = |c: &Self, s: &ComponentSpec, t: &ComponentId| {
-            c.by_name
-                .get(t)
-                .copied()
-                .filter(|k| c.entries[k.index()].spec.is_some())
-                .ok_or_else(|| CatalogError::Unknown { component: s.id.clone(), target: t.clone() })
-        };
-        for i in 0..c.entries.len() {
-            let Some(s) = c.entries[i].spec.clone() else { continue };
-            let key = ComponentKey::from_index(i);
-            for d in &s.dependencies {
-                let k = find(&c, &s, d)?;
-                if !c.entries[i].dependencies.contains(&k) {
-                    c.entries[i].dependencies.push(k);
-                    c.entries[k.index()].dependents.push(key);
-                }
-            }
-            for d in &s.after {
-                let k = find(&c, &s, d)?;
-                c.entries[i].after.push(k);
-            }
-            for d in &s.conflicts {
-                let k = find(&c, &s, d)?;
-                let other = c.spec(k).map_or(ConflictPolicy::Replace, |o| o.conflict_policy);
-                let policy = if s.conflict_policy == ConflictPolicy::Refuse
-                    || other == ConflictPolicy::Refuse
-                {
-                    ConflictPolicy::Refuse
-                } else {
-                    ConflictPolicy::Replace
-                };
-                for (a, b) in [(key, k), (k, key)] {
-                    let list = &mut c.entries[a.index()].conflicts;
-                    if !list.iter().any(|x| x.with == b) {
-                        list.push(Conflict { with: b, policy });
+    }
+
+    /// Turns the names in specifications into edges between keys.
+    fn link(&mut self, errors: &mut Vec<CatalogError>) {
+        let mut suggestions: Option<NameIndex<'_>> = None;
+        let mut edges: [Vec<(ComponentKey, ComponentKey)>; 3] = Default::default();
+        for (i, entry) in self.entries.iter().enumerate() {
+            let Some(spec) = &entry.spec else { continue };
+            let lists = [
+                (Relation::Dependencies, &spec.dependencies),
+                (Relation::After, &spec.after),
+                (Relation::Conflicts, &spec.conflicts),
+            ];
+            for ((relation, names), edges) in lists.into_iter().zip(&mut edges) {
+                for name in names {
+                    match self.key(name.as_str()) {
+                        Some(key) => edges.push((ComponentKey::from_index(i), key)),
+                        None => {
+                            let index = suggestions.get_or_insert_with(|| {
+                                NameIndex::new(self.names(), SUGGESTION_EFFORT)
+                            });
+                            let nearest = index.nearest(name.as_str());
+                            errors.push(CatalogError::Unknown {
+                                component: spec.id.clone(),
+                                relation,
+                                target: name.clone(),
+                                did_you_mean: nearest
+                                    .and_then(|n| Some(self.id(self.key(n)?).clone())),
+                            });
+                        }
                     }
                 }
             }
         }
-        // Kahn's algorithm over dependencies and `after`.
-        let n = c.entries.len();
-        let mut indegree: Vec<usize> =
-            c.entries.iter().map(|e| e.dependencies.len() + e.after.len()).collect();
-        let mut followers: Vec<Vec<usize>> = vec![vec![]; n];
-        for (i, e) in c.entries.iter().enumerate() {
-            for d in e.dependencies.iter().chain(&e.after) {
-                followers[d.index()].push(i);
+        let [dependencies, after, mut conflicts] = edges;
+        conflicts.retain(|(a, b)| {
+            if a == b {
+                errors.push(CatalogError::SelfConflict(self.id(*a).clone()));
             }
+            a != b
+        });
+        self.graph = LoadGraph::new(self.entries.len(), &dependencies, &after);
+        self.conflicts = ConflictTable::new(self.entries.len(), &conflicts, |key| {
+            self.entries[key.index()]
+                .spec
+                .as_ref()
+                .map_or_else(Default::default, |s| s.conflict_policy)
+        });
+    }
+
+    /// Fixes the ranks, and looks for conflicts that would make components unloadable.
+    fn settle(&mut self, order: &[ComponentKey], errors: &mut Vec<CatalogError>) {
+        self.rank = vec![0; order.len()];
+        for (rank, key) in order.iter().enumerate() {
+            self.rank[key.index()] = rank as u32;
         }
-        let mut ready: std::collections::BTreeSet<usize> =
-            (0..n).filter(|&i| indegree[i] == 0).collect();
-        let mut rank = 0;
-        while let Some(i) = ready.pop_first() {
-            c.entries[i].rank = rank;
-            rank += 1;
-            for &f in &followers[i] {
-                indegree[f] -= 1;
-                if indegree[f] == 0 {
-                    ready.insert(f);
-                }
-            }
+        let mut told = std::collections::BTreeSet::new();
+        for (component, a, b) in self.conflicts.inside_closures(&self.graph, order) {
+            told.insert((a, b));
+            errors.push(CatalogError::ConflictInClosure {
+                component: self.id(component).clone(),
+                first: self.id(a).clone(),
+                second: self.id(b).clone(),
+            });
         }
-        if (rank as usize) < n {
-            return Err(CatalogError::Cycle(
-                c.entries
-                    .iter()
-                    .zip(&indegree)
-                    .filter(|(_, d)| **d > 0)
-                    .map(|(e, _)| e.id.clone())
-                    .collect(),
-            ));
+        if self.conflicts.pairs().is_empty() {
+            return;
         }
-        Ok(c)
+        let core: Vec<_> = self
+            .keys()
+            .filter(|k| self.spec(*k).is_some_and(|s| s.priority == Priority::Core))
+            .collect();
+        let mut together = FixedBitSet::with_capacity(self.len());
+        for key in self.closure(&core) {
+            together.insert(key.index());
+        }
+        for (a, b) in self.conflicts.within(&together).filter(|pair| !told.contains(pair)) {
+            errors.push(CatalogError::CoreConflict {
+                first: self.id(a).clone(),
+                second: self.id(b).clone(),
+            });
+        }
     }
 
     /// The number of keys, tombstones included.
@@ -234,31 +258,38 @@ impl Catalog {
             .map(|(i, _)| ComponentKey::from_index(i))
     }
 
-    /// Direct hard dependencies.
+    /// Direct hard dependencies, each once, in the specification's order.
     #[must_use]
     pub fn dependencies(&self, key: ComponentKey) -> &[ComponentKey] {
-        &self.entries[key.index()].dependencies
+        self.graph.dependencies.row(key)
     }
 
-    /// Components that depend on it directly.
+    /// Components that depend on it directly, ascending.
     #[must_use]
     pub fn dependents(&self, key: ComponentKey) -> &[ComponentKey] {
-        &self.entries[key.index()].dependents
+        self.graph.dependents.row(key)
     }
 
     /// Components that, when loaded in the same plan, come before it.
     #[must_use]
     pub fn after(&self, key: ComponentKey) -> &[ComponentKey] {
-        &self.entries[key.index()].after
+        self.graph.after.row(key)
     }
 
-    /// Components it must not run beside.
+    /// Components it must not run beside, ascending, whichever side says so.
     #[must_use]
     pub fn conflicts(&self, key: ComponentKey) -> &[Conflict] {
-        &self.entries[key.index()].conflicts
+        self.conflicts.row(key)
     }
 
-    /// The pools; the well-known ones come first.
+    /// Every conflicting pair once, smaller key first, ascending.
+    #[must_use]
+    pub fn conflict_pairs(&self) -> &[(ComponentKey, ComponentKey)] {
+        self.conflicts.pairs()
+    }
+
+    /// The pools; the well-known ones come first, then the declared ones. Positions hold for this
+    /// catalog only; across catalogs a pool is known by its name.
     #[must_use]
     pub fn pools(&self) -> &[PoolSpec] {
         &self.pools
@@ -273,41 +304,24 @@ impl Catalog {
     /// The position in one fixed order in which every component comes after its dependencies and `after`.
     #[must_use]
     pub fn rank(&self, key: ComponentKey) -> u32 {
-        self.entries[key.index()].rank
+        self.rank[key.index()]
     }
 
-    /// A hash of what a measured footprint depends on: loader and version. Stable across processes.
+    /// A hash of what a measured footprint depends on: loader and version. The same in every process
+    /// and build.
     #[must_use]
     pub fn config_hash(&self, key: ComponentKey) -> u64 {
         self.entries[key.index()].config_hash
     }
 
-    /// The set with all its hard dependencies, each once, dependencies first.
+    /// The name nearest to a word that names no component; none when nothing is near.
     #[must_use]
-    pub fn closure(&self, set: &[ComponentKey]) -> Vec<ComponentKey> {
-        self.reach(set, |e| &e.dependencies)
+    pub fn nearest(&self, name: &str) -> Option<&ComponentId> {
+        let nearest = NameIndex::new(self.names(), usize::MAX).nearest(name)?;
+        Some(self.id(self.key(nearest)?))
     }
 
-    /// The set with everything that depends on it, each once, dependencies first.
-    #[must_use]
-    pub fn dependent_closure(&self, set: &[ComponentKey]) -> Vec<ComponentKey> {
-        self.reach(set, |e| &e.dependents)
-    }
-
-    fn reach(
-        &self,
-        set: &[ComponentKey],
-        next: impl Fn(&Entry) -> &Vec<ComponentKey>,
-    ) -> Vec<ComponentKey> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut stack: Vec<ComponentKey> = set.to_vec();
-        while let Some(k) = stack.pop() {
-            if seen.insert(k) {
-                stack.extend(next(&self.entries[k.index()]));
-            }
-        }
-        let mut out: Vec<_> = seen.into_iter().collect();
-        out.sort_by_key(|k| (self.rank(*k), *k));
-        out
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(|e| e.spec.is_some()).map(|e| e.id.as_str())
     }
 }

@@ -1,0 +1,142 @@
+//! A fixed fingerprint of what a measured footprint depends on: loader and version.
+//!
+//! FNV-1a, 64 bit, over an encoding of our own: derived `Hash` promises nothing across compilers,
+//! platforms and releases, and measured footprints outlive all three. Every text is preceded by its
+//! length, every list by its count and every choice by a tag, so that no two loaders share an encoding.
+
+use std::collections::BTreeMap;
+use std::hash::Hasher;
+use std::time::Duration;
+
+use fnv::FnvHasher;
+
+use crate::{ComponentSpec, LoaderSpec, ProcessSpec, ReadySpec, StdinMode};
+
+/// The fingerprint of one specification.
+pub(super) fn of(spec: &ComponentSpec) -> u64 {
+    let mut out = Encoder(FnvHasher::default());
+    out.text(&spec.version);
+    out.text(spec.loader.kind());
+    match &spec.loader {
+        LoaderSpec::Builtin { factory } => out.text(factory),
+        LoaderSpec::Process(process) => out.process(process),
+        LoaderSpec::Python { module, function } => {
+            out.text(module);
+            out.text(function);
+        }
+    }
+    out.0.finish()
+}
+
+struct Encoder(FnvHasher);
+
+impl Encoder {
+    fn number(&mut self, n: u64) {
+        self.0.write(&n.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.write(text.as_bytes());
+    }
+
+    fn texts(&mut self, list: &[String]) {
+        self.number(list.len() as u64);
+        list.iter().for_each(|t| self.text(t));
+    }
+
+    fn map(&mut self, map: &BTreeMap<String, String>) {
+        self.number(map.len() as u64);
+        for (name, value) in map {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
+    fn duration(&mut self, d: Duration) {
+        self.number(d.as_secs());
+        self.number(u64::from(d.subsec_nanos()));
+    }
+
+    fn ready(&mut self, ready: &ReadySpec) {
+        match ready {
+            ReadySpec::Started => self.text("started"),
+            ReadySpec::Connect => self.text("connect"),
+            ReadySpec::Stdout(line) => {
+                self.text("stdout");
+                self.text(line);
+            }
+            ReadySpec::Http(path) => {
+                self.text("http");
+                self.text(path);
+            }
+        }
+    }
+
+    fn process(&mut self, p: &ProcessSpec) {
+        self.texts(&p.command);
+        self.texts(&p.env_allow);
+        self.map(&p.env);
+        match &p.cwd {
+            None => self.number(0),
+            Some(path) => {
+                self.number(1);
+                self.text(&path.to_string_lossy());
+            }
+        }
+        self.number(match p.stdin {
+            StdinMode::Empty => 0,
+            StdinMode::Hold => 1,
+        });
+        self.ready(&p.ready);
+        match &p.probe {
+            None => self.number(0),
+            Some(probe) => {
+                self.number(1);
+                self.ready(&probe.how);
+                self.duration(probe.every);
+                self.duration(probe.timeout);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_core::ComponentId;
+
+    fn spec(loader: LoaderSpec) -> ComponentSpec {
+        ComponentSpec::new(ComponentId::new("a").unwrap(), loader)
+    }
+
+    #[test]
+    fn fixed_across_builds() {
+        // Figures computed outside; a change here throws every learned footprint away.
+        let builtin = spec(LoaderSpec::Builtin { factory: "ocr".into() });
+        assert_eq!(of(&builtin), 0xe305bbd0bfc219ae);
+        let process = spec(LoaderSpec::Process(ProcessSpec {
+            command: vec!["sqlite3".into(), ":memory:".into()],
+            ..ProcessSpec::default()
+        }));
+        assert_eq!(of(&process), 0x5dfa1bd89b0e35f6);
+    }
+
+    #[test]
+    fn only_loader_and_version_count() {
+        let base = spec(LoaderSpec::Builtin { factory: "ocr".into() });
+        let mut other = base.clone();
+        other.keywords.push("read".into());
+        other.memory = majordomo_core::ByteSize::gib(1);
+        assert_eq!(of(&base), of(&other));
+        other.version = "2".into();
+        assert_ne!(of(&base), of(&other));
+        let moved = |words: &[&str]| {
+            of(&spec(LoaderSpec::Process(ProcessSpec {
+                command: words.iter().map(ToString::to_string).collect(),
+                ..ProcessSpec::default()
+            })))
+        };
+        assert_ne!(moved(&["ab", "c"]), moved(&["a", "bc"]));
+    }
+}

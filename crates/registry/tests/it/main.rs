@@ -1,0 +1,6 @@
+//! Tests of the registry through its public interface.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod catalog;
+mod catalog_laws;
