@@ -5,6 +5,8 @@
 //! whatever width the target has by default. Nothing here fuses a multiplication with an addition:
 //! `mul_add` becomes a call into the C library where the target has no such instruction.
 
+use super::exp;
+
 /// Partial sums per reduction: four 128-bit vectors, enough to hide the latency of an addition.
 const LANES: usize = 16;
 
@@ -143,31 +145,15 @@ pub(crate) fn sigmoid_f32(x: &mut [f32]) {
     }
 }
 
-/// Constants of the exponential, shared by all back ends.
-///
-/// `exp(x) = 2^n · exp(r)` with `n = round(x / ln 2)` and `|r| <= ln 2 / 2`, after Cody and Waite,
-/// "Software Manual for the Elementary Functions" (1980): ln 2 is split in two so that `n · HIGH` is
-/// exact. The polynomial for `exp(r)` is that of Moshier's Cephes library (`expf`).
-pub(super) mod exp {
-    /// Below it the result rounds to 0, so it is as good as -∞ and keeps `n` in range.
-    pub(crate) const LOWEST: f32 = -104.0;
-    /// ln 2 in 9 bits.
-    pub(crate) const LN2_HIGH: f32 = 355.0 / 512.0;
-    /// ln 2 - `LN2_HIGH`.
-    pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
-    /// 1.5 · 2^23: adding it rounds to an integer, which then stands in the low bits.
-    pub(crate) const ROUND: f32 = 12_582_912.0;
-    /// `exp(r) = 1 + r + r² · (C[0] r⁵ + ... + C[5])`, highest power first.
-    pub(crate) const C: [f32; 6] =
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 5e-1];
-}
+/// 1.5 · 2^23: adding it rounds to an integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
 
-/// `exp(x)` for `x <= 0` or NaN.
+/// `exp(x)` for `x <= 0` or NaN; see [`exp`] for the method.
 #[inline]
 fn exp_nonpositive(x: f32) -> f32 {
     let x = if x < exp::LOWEST { exp::LOWEST } else { x };
-    let rounded = x * core::f32::consts::LOG2_E + exp::ROUND;
-    let n = rounded - exp::ROUND;
+    let rounded = x * core::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = x - n * exp::LN2_HIGH - n * exp::LN2_LOW;
     let mut p = exp::C[0];
     for c in &exp::C[1..] {
@@ -175,7 +161,7 @@ fn exp_nonpositive(x: f32) -> f32 {
     }
     let p = p * (r * r) + r + 1.0;
     // In two steps, since 2^n alone may be subnormal.
-    let n = rounded.to_bits().wrapping_sub(exp::ROUND.to_bits()) as i32;
+    let n = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
     let half = n >> 1;
     p * power_of_two(half) * power_of_two(n - half)
 }
