@@ -5,6 +5,7 @@
 //! this program builds in release mode and runs.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod child;
 mod lab;
 mod project;
@@ -38,11 +39,18 @@ mod flags {
             }
             /// Checks the rules of the house: layers, manifests, headers, lengths, documents.
             cmd tidy {
-                /// Rewrites what is derived: docs/defaults.md and the shared part of every clippy.toml.
+                /// Rewrites what is derived: docs/defaults.md, README's table of crates, shared parts of clippy.toml.
                 optional --bless
             }
             /// Runs the model check of the lease cell (the stage `loom` of `test`).
             cmd loom {}
+            /// Runs the criterion benches of another revision and of this tree in turn and prints the ratios.
+            cmd bench {
+                /// The revision to compare with.
+                required --compare rev: String
+                /// Only benchmarks whose name contains this.
+                optional filter: String
+            }
         }
     }
 }
@@ -80,6 +88,10 @@ fn run() -> Result<ExitCode> {
                 tidy::bless(&project)?;
             }
             tidy::run(&Project::load()?)
+        }
+        flags::XtaskCmd::Bench(flags) => {
+            bench::compare(&project, &flags.compare, flags.filter.as_deref())?;
+            true
         }
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -56,9 +56,14 @@ impl Project {
             })
             .with_context(|| format!("{} is in no cargo workspace", here.display()))?
             .to_owned();
+        Self::load_from(&root)
+    }
+
+    /// Reads the tree below a workspace's folder.
+    pub(crate) fn load_from(root: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
-        read_folder(&root, "", &mut files)?;
-        Self::from_files(root, files)
+        read_folder(root, "", &mut files)?;
+        Self::from_files(root.to_owned(), files)
     }
 
     /// A tree from its files.

@@ -221,15 +221,13 @@ fn feature_sets(package: &Package) -> Vec<&'static [&'static str]> {
 /// dependencies with the tests; measured are they by `cargo bench`.
 fn benches(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
-    for package in &context.project.packages {
-        let name = &package.name;
-        let targets: Vec<_> =
-            package.benches().into_iter().flat_map(|bench| ["--bench", bench]).collect();
-        if !targets.is_empty() {
-            child::run(cmd!(sh, "cargo test --package {name} {targets...}"))?;
-        }
+    let names = context.project.packages.iter().flat_map(Package::benches);
+    let targets: Vec<_> = names.flat_map(|name| ["--bench", name]).collect();
+    if targets.is_empty() {
+        println!("no crate declares a bench");
+        return Ok(Closing::default());
     }
-    Ok(Closing::default())
+    child::run(cmd!(sh, "cargo test --workspace {targets...}"))
 }
 
 /// In release mode and in a folder of its own: another cfg means other builds of everything.

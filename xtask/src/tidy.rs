@@ -93,6 +93,7 @@ pub(crate) fn run(project: &Project) -> bool {
 /// Rewrites the derived files that are out of date.
 pub(crate) fn bless(project: &Project) -> Result<()> {
     let mut derived = clippy::derived(project);
+    derived.extend(documents::derived(project));
     derived.extend(defaults::derived(project)?);
     for (path, text) in derived {
         if project.file(&path) != Some(text.as_str()) {

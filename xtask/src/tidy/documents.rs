@@ -1,4 +1,6 @@
 //! Documents: README, CHANGELOG, architecture and decision records.
+//!
+//! The README's table of crates is derived from their manifests, between two marks.
 
 use super::Findings;
 use crate::project::Project;
@@ -8,6 +10,10 @@ const CHANGELOG: &str = "CHANGELOG.md";
 const ARCHITECTURE: &str = "docs/architecture.md";
 const MAX_ARCHITECTURE_LINES: usize = 300;
 const DECISIONS: &str = "docs/adr/";
+
+/// Between these lines of the README stands the table of crates.
+const CRATES_BEGIN: &str = "<!-- crates: begin (written by `cargo xtask tidy --bless`) -->\n";
+const CRATES_END: &str = "<!-- crates: end -->";
 
 /// What a newcomer types, in this order.
 const FIRST_COMMANDS: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
@@ -25,6 +31,13 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
                     README,
                     0,
                     format!("opens with {FIRST_COMMANDS:?}, not {commands:?}"),
+                );
+            }
+            if with_crates(project, text).as_deref() != Some(text) {
+                findings.error(
+                    README,
+                    0,
+                    "the table of crates is out of date or lost its marks: `cargo xtask tidy --bless`",
                 );
             }
         }
@@ -47,6 +60,29 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
         None => findings.error(ARCHITECTURE, 0, "missing"),
     }
     check_decisions(project, findings);
+}
+
+/// The README with its table of crates as it should be.
+pub(super) fn derived(project: &Project) -> Vec<(String, String)> {
+    let text = project.file(README).and_then(|text| with_crates(project, text));
+    text.map(|text| (README.to_owned(), text)).into_iter().collect()
+}
+
+fn with_crates(project: &Project, readme: &str) -> Option<String> {
+    let (before, rest) = readme.split_once(CRATES_BEGIN)?;
+    let (_, after) = rest.split_once(CRATES_END)?;
+    let mut table = "| crate | what it is |\n|---|---|\n".to_owned();
+    for package in project.packages.iter().filter(|package| package.folder.starts_with("crates/")) {
+        let about =
+            package.manifest.get("package").and_then(|table| table.get("description")?.as_str());
+        table.push_str(&format!(
+            "| [`{}`]({}) | {} |\n",
+            package.name,
+            package.folder,
+            about.unwrap_or("")
+        ));
+    }
+    Some(format!("{before}{CRATES_BEGIN}{table}{CRATES_END}{after}"))
 }
 
 /// The commands in the fenced blocks of a document, without prompts and comments.
@@ -95,7 +131,8 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    const README_GOOD: &str = "# M\n```sh\ncargo run --release -- demo   # the main job\n\n$ cargo xtask test\n```\n```sh\nother\n```\n";
+    const README_GOOD: &str = "# M\n<!-- crates: begin (written by `cargo xtask tidy --bless`) -->\n| crate | what it is |\n|---|---|\n\
+        <!-- crates: end -->\n```sh\ncargo run --release -- demo   # the main job\n\n$ cargo xtask test\n```\n```sh\nother\n```\n";
     const DECISION: &str =
         "# 0001: A\n## Context\n## Decision\n## Consequences\n## What would change our mind\n";
 
@@ -121,6 +158,7 @@ mod tests {
         testing::check(
             check,
             &[
+                ("crates/core/Cargo.toml", "[package]\nname = \"majordomo-core\"\n"),
                 (README, swapped),
                 (ARCHITECTURE, long.as_str()),
                 ("docs/adr/0001-a.md", DECISION),
@@ -130,6 +168,7 @@ mod tests {
             ],
             &[
                 "README.md: opens with",
+                "the table of crates is out of date or lost",
                 "CHANGELOG.md: missing",
                 "301 lines",
                 "the number 0001 is taken",
