@@ -1,0 +1,98 @@
+//! `cargo xtask`: the project's chores.
+//!
+//! Owns what must pass (`test`, `tidy`) and how the heavy commands are built and started. Links none of the
+//! product's crates, so that it starts in seconds: whatever needs them is a command of `majordomo-lab`, which
+//! this program builds in release mode and runs.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod child;
+mod lab;
+mod project;
+mod stages;
+mod tidy;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::project::Project;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::needless_pass_by_value,
+    reason = "written by xflags"
+)]
+mod flags {
+    xflags::xflags! {
+        /// The project's chores. `stress`, `intents`, `replay` and `pretrain` build majordomo-lab in release mode
+        /// and hand it every argument that follows.
+        cmd xtask {
+            /// Runs everything that must pass, or only the stages named; ends with the minutes of each.
+            cmd test {
+                /// Lists the stages and runs none.
+                optional --list
+                /// Names of stages; none means all.
+                repeated stages: String
+            }
+            /// Checks the rules of the house: layers, manifests, headers, lengths, documents.
+            cmd tidy {
+                /// Rewrites what is derived: docs/defaults.md, README's table of crates, shared parts of clippy.toml.
+                optional --bless
+            }
+            /// Runs the model check of the lease cell (the stage `loom` of `test`).
+            cmd loom {}
+            /// Runs the criterion benches of another revision and of this tree in turn and prints the ratios.
+            cmd bench {
+                /// The revision to compare with.
+                required --compare rev: String
+                /// Only benchmarks whose name contains this.
+                optional filter: String
+            }
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let project = Project::load()?;
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // What follows these names belongs to another program: it is handed on unread.
+    if let Some((name, rest)) = arguments.split_first()
+        && let Some(name) = name.to_str()
+        && lab::COMMANDS.contains(&name)
+    {
+        return lab::run(&project, name, rest);
+    }
+
+    let passed = match flags::Xtask::from_env_or_exit().subcommand {
+        flags::XtaskCmd::Test(flags) if flags.list => {
+            stages::list();
+            true
+        }
+        flags::XtaskCmd::Test(flags) => stages::run(&project, &flags.stages)?,
+        flags::XtaskCmd::Loom(_) => stages::run(&project, &["loom".to_owned()])?,
+        flags::XtaskCmd::Tidy(flags) => {
+            if flags.bless {
+                tidy::bless(&project)?;
+            }
+            tidy::run(&Project::load()?)
+        }
+        flags::XtaskCmd::Bench(flags) => {
+            bench::compare(&project, &flags.compare, flags.filter.as_deref())?;
+            true
+        }
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

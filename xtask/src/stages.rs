@@ -1,0 +1,258 @@
+//! `cargo xtask test`: the table of stages, and how they are run and timed.
+//!
+//! Owns what must pass. A failed stage does not stop the others, so one run shows everything; the run passes
+//! only when all did. Adding a stage is a line in [`STAGES`].
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::child::{self, Closing};
+use crate::project::{Package, Project};
+use crate::{lab, tidy};
+
+struct Stage {
+    name: &'static str,
+    about: &'static str,
+    /// The crate that it is about; while that crate is not in the tree there is nothing to run.
+    about_crate: Option<&'static str>,
+    run: fn(&Context<'_>) -> Result<Closing>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { name: "fmt", about: "formatting", about_crate: None, run: fmt },
+    Stage { name: "tidy", about: "the rules of the house", about_crate: None, run: check_tidy },
+    Stage { name: "clippy", about: "lints, warnings are errors", about_crate: None, run: clippy },
+    Stage { name: "tests", about: "unit and integration tests", about_crate: None, run: tests },
+    Stage {
+        name: "doc-tests",
+        about: "examples in the documentation",
+        about_crate: None,
+        run: doc_tests,
+    },
+    Stage {
+        name: "docs",
+        about: "documentation, warnings are errors",
+        about_crate: None,
+        run: docs,
+    },
+    Stage {
+        name: "alone",
+        about: "each crate and feature set by itself",
+        about_crate: None,
+        run: alone,
+    },
+    Stage {
+        name: "benches",
+        about: "each bench once, as a smoke test",
+        about_crate: None,
+        run: benches,
+    },
+    Stage {
+        name: "loom",
+        about: "model check of the lease cell",
+        about_crate: Some("crates/lifecycle"),
+        run: loom,
+    },
+    Stage {
+        name: "simulated",
+        about: "50 seeds of a simulated day",
+        about_crate: Some(lab::FOLDER),
+        run: simulated,
+    },
+];
+
+/// Loom explores interleavings with at most this many preemptions, unless the environment says otherwise: its
+/// documentation finds two or three enough for nearly all bugs, and more take hours.
+const LOOM_MAX_PREEMPTIONS: &str = "3";
+
+struct Context<'a> {
+    project: &'a Project,
+    sh: Shell,
+}
+
+struct Outcome {
+    stage: &'static Stage,
+    took: Duration,
+    result: Result<Closing>,
+}
+
+/// Prints the stages.
+pub(crate) fn list() {
+    for stage in STAGES {
+        println!("{:<10}  {}", stage.name, stage.about);
+    }
+}
+
+/// Runs the named stages, or all, in the order of the table, and tells whether all passed.
+pub(crate) fn run(project: &Project, names: &[String]) -> Result<bool> {
+    if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name))
+    {
+        let known: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        bail!("no stage is called `{unknown}`; there are {}", known.join(", "));
+    }
+    let sh = Shell::new()?;
+    sh.change_dir(&project.root);
+    let context = Context { project, sh };
+    let mut outcomes = Vec::new();
+    for stage in STAGES {
+        if !names.is_empty() && !names.iter().any(|name| name == stage.name) {
+            continue;
+        }
+        if let Some(folder) = stage.about_crate
+            && !project.has_package(folder)
+        {
+            println!("\n== {}: nothing to run, {folder} is not in this tree", stage.name);
+            continue;
+        }
+        println!("\n== {}: {}", stage.name, stage.about);
+        let (took, result) = timed(|| (stage.run)(&context));
+        if let Err(error) = &result {
+            eprintln!("error: {}: {error:#}", stage.name);
+        }
+        outcomes.push(Outcome { stage, took, result });
+    }
+    Ok(summary(&outcomes))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a stage's minutes are told to people; nothing is decided by them"
+)]
+fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = run();
+    (start.elapsed(), result)
+}
+
+/// The closing table, then the test runners' own last words.
+fn summary(outcomes: &[Outcome]) -> bool {
+    println!("\n{:<10} {:>8} {:>7}  result", "stage", "minutes", "tests");
+    for Outcome { stage, took, result } in outcomes {
+        let (n_passed, verdict) = match result {
+            Ok(closing) if closing.n_passed > 0 => (closing.n_passed.to_string(), "ok".to_owned()),
+            Ok(_) => (String::new(), "ok".to_owned()),
+            Err(error) => (String::new(), format!("FAILED: {error}")),
+        };
+        println!("{:<10} {:>8} {n_passed:>7}  {verdict}", stage.name, minutes(*took));
+    }
+    println!("{:<10} {:>8}", "sum", minutes(outcomes.iter().map(|outcome| outcome.took).sum()));
+    for outcome in outcomes {
+        for line in outcome.result.iter().flat_map(|closing| &closing.lines) {
+            println!("{}: {line}", outcome.stage.name);
+        }
+    }
+    let passed = outcomes.iter().all(|outcome| outcome.result.is_ok());
+    println!("{}", if passed { "all passed" } else { "FAILED" });
+    passed
+}
+
+fn minutes(took: Duration) -> String {
+    format!("{:.1}", took.as_secs_f64() / 60.0)
+}
+
+fn fmt(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    child::run(cmd!(sh, "cargo fmt --all --check"))
+}
+
+fn check_tidy(context: &Context<'_>) -> Result<Closing> {
+    ensure!(tidy::run(context.project), "the tree is not tidy");
+    Ok(Closing::default())
+}
+
+fn clippy(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    child::run(cmd!(sh, "cargo clippy --workspace --all-targets -- -D warnings"))
+}
+
+fn tests(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let has_nextest = cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_ok();
+    let closing = child::run(if has_nextest {
+        cmd!(sh, "cargo nextest run --workspace --no-fail-fast")
+    } else {
+        cmd!(sh, "cargo test --workspace --no-fail-fast --lib --bins --tests --examples")
+    })?;
+    some_passed(closing)
+}
+
+fn doc_tests(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    child::run(cmd!(sh, "cargo test --workspace --no-fail-fast --doc"))
+}
+
+fn docs(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    child::run(cmd!(sh, "cargo doc --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// A workspace build unifies features and so hides those that a crate forgot to ask for.
+fn alone(context: &Context<'_>) -> Result<Closing> {
+    let mut failed = Vec::new();
+    for package in &context.project.packages {
+        for features in feature_sets(package) {
+            let (sh, name) = (&context.sh, &package.name);
+            if child::run(cmd!(sh, "cargo clippy --package {name} {features...} -- -D warnings"))
+                .is_err()
+            {
+                failed.push(format!("{name} {}", features.join(" ")));
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join(", "));
+    Ok(Closing::default())
+}
+
+/// The sets that differ: the default features, none, all.
+fn feature_sets(package: &Package) -> Vec<&'static [&'static str]> {
+    let mut sets: Vec<&'static [&'static str]> = vec![&[]];
+    if package.has_default_features() {
+        sets.push(&["--no-default-features"]);
+    }
+    if package.features().iter().any(|name| *name != "default") {
+        sets.push(&["--all-features"]);
+    }
+    sets
+}
+
+/// Criterion runs each benchmark once when cargo does not ask it to measure. The test profile shares its
+/// dependencies with the tests; measured are they by `cargo bench`.
+fn benches(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let names = context.project.packages.iter().flat_map(Package::benches);
+    let targets: Vec<_> = names.flat_map(|name| ["--bench", name]).collect();
+    if targets.is_empty() {
+        println!("no crate declares a bench");
+        return Ok(Closing::default());
+    }
+    child::run(cmd!(sh, "cargo test --workspace {targets...}"))
+}
+
+/// In release mode and in a folder of its own: another cfg means other builds of everything.
+fn loom(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let target = context.project.target_dir().join("loom");
+    let mut command: Cmd<'_> = cmd!(
+        sh,
+        "cargo test --release --package majordomo-lifecycle --tests --target-dir {target} loom"
+    )
+    .env("RUSTFLAGS", "--cfg majordomo_loom");
+    if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {
+        command = command.env("LOOM_MAX_PREEMPTIONS", LOOM_MAX_PREEMPTIONS);
+    }
+    some_passed(child::run(command)?)
+}
+
+fn simulated(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let lab = lab::build(context.project)?;
+    child::run(cmd!(sh, "{lab} stress --simulated 24h --seeds 50"))
+}
+
+/// A filter that matches nothing, or a runner whose words changed, must not pass for success.
+fn some_passed(closing: Closing) -> Result<Closing> {
+    ensure!(closing.n_passed > 0, "no test ran, or the runner's closing line is unknown");
+    Ok(closing)
+}

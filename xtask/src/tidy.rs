@@ -1,0 +1,133 @@
+//! `cargo xtask tidy`: the rules of the house, checked by machine.
+//!
+//! Owns the list of rules and how findings are told. Each rule reads a [`Project`] and nothing else, so each is
+//! tested on a tree that breaks it. `--bless` rewrites what is derived and changes nothing else.
+
+mod clippy;
+mod defaults;
+mod dependencies;
+mod documents;
+mod layers;
+mod manifests;
+mod sources;
+mod texts;
+
+use std::fmt;
+
+use anyhow::{Context, Result};
+
+use crate::project::Project;
+
+/// What a rule found.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    path: String,
+    /// From 1; 0 means the file as a whole.
+    line: usize,
+    message: String,
+    /// Told, but no reason to fail.
+    is_note: bool,
+}
+
+/// Where rules put what they find.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, path: &str, line: usize, message: impl Into<String>) {
+        self.0.push(Finding {
+            path: path.to_owned(),
+            line,
+            message: message.into(),
+            is_note: false,
+        });
+    }
+
+    fn note(&mut self, path: &str, message: impl Into<String>) {
+        self.0.push(Finding {
+            path: path.to_owned(),
+            line: 0,
+            message: message.into(),
+            is_note: true,
+        });
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_note { "note" } else { "error" };
+        match self.line {
+            0 => write!(f, "{kind}: {}: {}", self.path, self.message),
+            line => write!(f, "{kind}: {}:{line}: {}", self.path, self.message),
+        }
+    }
+}
+
+type Rule = fn(&Project, &mut Findings);
+
+const RULES: &[Rule] = &[
+    layers::check,
+    manifests::check,
+    clippy::check,
+    dependencies::check,
+    sources::check,
+    texts::check,
+    documents::check,
+    defaults::check,
+];
+
+/// Checks every rule, prints what is found, and tells whether the tree is tidy.
+pub(crate) fn run(project: &Project) -> bool {
+    let mut findings = Findings::default();
+    for rule in RULES {
+        rule(project, &mut findings);
+    }
+    for finding in &findings.0 {
+        println!("{finding}");
+    }
+    let n_errors = findings.0.iter().filter(|finding| !finding.is_note).count();
+    println!("tidy: {n_errors} errors in {} files", project.files.len());
+    n_errors == 0
+}
+
+/// Rewrites the derived files that are out of date.
+pub(crate) fn bless(project: &Project) -> Result<()> {
+    let mut derived = clippy::derived(project);
+    derived.extend(documents::derived(project));
+    derived.extend(defaults::derived(project)?);
+    for (path, text) in derived {
+        if project.file(&path) != Some(text.as_str()) {
+            std::fs::write(project.root.join(&path), text)
+                .with_context(|| format!("{path} cannot be written"))?;
+            println!("rewrote {path}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod testing {
+    //! A tree from literal files.
+
+    use super::*;
+
+    /// What one rule says about a tree, one line for each finding.
+    pub(super) fn found(rule: Rule, files: &[(&str, &str)]) -> Vec<String> {
+        let mut files: std::collections::BTreeMap<String, String> =
+            files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        files.entry("Cargo.toml".to_owned()).or_insert_with(|| "[workspace]\n".to_owned());
+        let project = Project::from_files(std::path::PathBuf::new(), files).unwrap();
+        let mut findings = Findings::default();
+        rule(&project, &mut findings);
+        findings.0.iter().map(ToString::to_string).collect()
+    }
+
+    /// Fails unless the rule finds exactly what is expected, each finding told by a part of its line.
+    pub(super) fn check(rule: Rule, files: &[(&str, &str)], expected: &[&str]) {
+        let found = found(rule, files);
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "`{expected}` is not in `{found}`");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Documents: README, CHANGELOG, architecture and decision records.
+//!
+//! The README's table of crates is derived from their manifests, between two marks.
+
+use super::Findings;
+use crate::project::Project;
+
+const README: &str = "README.md";
+const CHANGELOG: &str = "CHANGELOG.md";
+const ARCHITECTURE: &str = "docs/architecture.md";
+const MAX_ARCHITECTURE_LINES: usize = 300;
+const DECISIONS: &str = "docs/adr/";
+
+/// Between these lines of the README stands the table of crates.
+const CRATES_BEGIN: &str = "<!-- crates: begin (written by `cargo xtask tidy --bless`) -->\n";
+const CRATES_END: &str = "<!-- crates: end -->";
+
+/// What a newcomer types, in this order.
+const FIRST_COMMANDS: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
+
+/// What a decision record says.
+const SECTIONS: &[&str] =
+    &["## Context", "## Decision", "## Consequences", "## What would change our mind"];
+
+pub(super) fn check(project: &Project, findings: &mut Findings) {
+    match project.file(README) {
+        Some(text) => {
+            let commands: Vec<_> = commands(text).into_iter().take(FIRST_COMMANDS.len()).collect();
+            if commands != FIRST_COMMANDS {
+                findings.error(
+                    README,
+                    0,
+                    format!("opens with {FIRST_COMMANDS:?}, not {commands:?}"),
+                );
+            }
+            if with_crates(project, text).as_deref() != Some(text) {
+                findings.error(
+                    README,
+                    0,
+                    "the table of crates is out of date or lost its marks: `cargo xtask tidy --bless`",
+                );
+            }
+        }
+        None => findings.error(README, 0, "missing"),
+    }
+    match project.file(CHANGELOG) {
+        Some(text) if text.lines().any(|line| line == "## [Unreleased]") => {}
+        Some(_) => findings.error(CHANGELOG, 0, "has no `## [Unreleased]`"),
+        None => findings.error(CHANGELOG, 0, "missing"),
+    }
+    match project.file(ARCHITECTURE).map(|text| text.lines().count()) {
+        Some(n_lines) if n_lines > MAX_ARCHITECTURE_LINES => {
+            findings.error(
+                ARCHITECTURE,
+                0,
+                format!("{n_lines} lines; {MAX_ARCHITECTURE_LINES} are enough for a map"),
+            );
+        }
+        Some(_) => {}
+        None => findings.error(ARCHITECTURE, 0, "missing"),
+    }
+    check_decisions(project, findings);
+}
+
+/// The README with its table of crates as it should be.
+pub(super) fn derived(project: &Project) -> Vec<(String, String)> {
+    let text = project.file(README).and_then(|text| with_crates(project, text));
+    text.map(|text| (README.to_owned(), text)).into_iter().collect()
+}
+
+fn with_crates(project: &Project, readme: &str) -> Option<String> {
+    let (before, rest) = readme.split_once(CRATES_BEGIN)?;
+    let (_, after) = rest.split_once(CRATES_END)?;
+    let mut table = "| crate | what it is |\n|---|---|\n".to_owned();
+    for package in project.packages.iter().filter(|package| package.folder.starts_with("crates/")) {
+        let about =
+            package.manifest.get("package").and_then(|table| table.get("description")?.as_str());
+        table.push_str(&format!(
+            "| [`{}`]({}) | {} |\n",
+            package.name,
+            package.folder,
+            about.unwrap_or("")
+        ));
+    }
+    Some(format!("{before}{CRATES_BEGIN}{table}{CRATES_END}{after}"))
+}
+
+/// The commands in the fenced blocks of a document, without prompts and comments.
+fn commands(text: &str) -> Vec<&str> {
+    let mut is_block = false;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_block = !is_block;
+        } else if is_block && !line.trim().is_empty() {
+            let line = line.trim_start_matches("$ ");
+            commands.push(line.split(" #").next().unwrap_or(line).trim());
+        }
+    }
+    commands
+}
+
+fn check_decisions(project: &Project, findings: &mut Findings) {
+    let mut previous = None;
+    for (path, text) in &project.files {
+        let Some(name) = path.strip_prefix(DECISIONS) else { continue };
+        let number =
+            name.split_once('-').map(|(number, _)| number).filter(|number| number.len() == 4);
+        let Some(number) = number.filter(|_| name.ends_with(".md")) else {
+            findings.error(path, 0, "a decision record is called NNNN-slug.md");
+            continue;
+        };
+        // Files come sorted, so a number that stands twice stands side by side.
+        if previous == Some(number) {
+            findings.error(path, 0, format!("the number {number} is taken"));
+        }
+        previous = Some(number);
+        if !text.starts_with(&format!("# {number}: ")) {
+            findings.error(path, 1, format!("opens with `# {number}: ` and its title"));
+        }
+        for section in SECTIONS {
+            if !text.lines().any(|line| line == *section) {
+                findings.error(path, 0, format!("has no `{section}`"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    const README_GOOD: &str = "# M\n<!-- crates: begin (written by `cargo xtask tidy --bless`) -->\n| crate | what it is |\n|---|---|\n\
+        <!-- crates: end -->\n```sh\ncargo run --release -- demo   # the main job\n\n$ cargo xtask test\n```\n```sh\nother\n```\n";
+    const DECISION: &str =
+        "# 0001: A\n## Context\n## Decision\n## Consequences\n## What would change our mind\n";
+
+    #[test]
+    fn good_documents_pass() {
+        testing::check(
+            check,
+            &[
+                (README, README_GOOD),
+                (CHANGELOG, "# Changelog\n## [Unreleased]\n"),
+                (ARCHITECTURE, "# Architecture\n"),
+                ("docs/adr/0001-a.md", DECISION),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn each_departure_is_found() {
+        let swapped = "```\ncargo xtask test\ncargo run --release -- demo\n```\n";
+        let long = "line\n".repeat(MAX_ARCHITECTURE_LINES + 1);
+        let partial = DECISION.replace("## Consequences\n", "");
+        testing::check(
+            check,
+            &[
+                ("crates/core/Cargo.toml", "[package]\nname = \"majordomo-core\"\n"),
+                (README, swapped),
+                (ARCHITECTURE, long.as_str()),
+                ("docs/adr/0001-a.md", DECISION),
+                ("docs/adr/0001-b.md", partial.as_str()),
+                ("docs/adr/0002-c.md", DECISION),
+                ("docs/adr/notes.md", ""),
+            ],
+            &[
+                "README.md: opens with",
+                "the table of crates is out of date or lost",
+                "CHANGELOG.md: missing",
+                "301 lines",
+                "the number 0001 is taken",
+                "has no `## Consequences`",
+                "opens with `# 0002: `",
+                "NNNN-slug.md",
+            ],
+        );
+    }
+}
