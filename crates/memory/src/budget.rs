@@ -125,16 +125,19 @@ impl Account {
 #[derive(Clone, Debug, Default)]
 struct Pool {
     limit: PoolLimit,
-    booked: u64,
-    claimed: u64,
+    booked: u128,
+    claimed: u128,
 }
 
 /// The ledger. A plain value: whoever holds `&mut` is the one who books.
+///
+/// A pool that was given no limit is bounded by the total only.
 #[derive(Clone, Debug, Default)]
 pub struct Budget {
     total: u64,
-    booked: u64,
-    claimed: u64,
+    // Sums are wider than their parts: no measurement, however absurd, makes them overflow.
+    booked: u128,
+    claimed: u128,
     external: u64,
     unreturned: u64,
     pools: Vec<Pool>,
@@ -181,13 +184,13 @@ impl Budget {
     /// Bytes booked in the total.
     #[must_use]
     pub fn booked(&self) -> ByteSize {
-        ByteSize(self.booked)
+        narrow(self.booked)
     }
 
     /// Bytes set aside for claims in the total.
     #[must_use]
     pub fn claimed(&self) -> ByteSize {
-        ByteSize(self.claimed)
+        narrow(self.claimed)
     }
 
     /// The booking of one component.
@@ -211,7 +214,7 @@ impl Budget {
     /// Bytes booked in a pool.
     #[must_use]
     pub fn booked_in(&self, pool: usize) -> ByteSize {
-        ByteSize(self.pools.get(pool).map_or(0, |p| p.booked))
+        narrow(self.pools.get(pool).map_or(0, |p| p.booked))
     }
 
     /// The limit of a pool.
@@ -227,8 +230,8 @@ impl Budget {
     /// Free bytes of the total; negative when overdrawn.
     fn headroom(&self) -> i128 {
         i128::from(self.total)
-            - i128::from(self.booked)
-            - i128::from(self.claimed)
+            - signed(self.booked)
+            - signed(self.claimed)
             - i128::from(self.external)
             - i128::from(self.unreturned)
     }
@@ -236,7 +239,7 @@ impl Budget {
     fn pool_headroom(&self, pool: usize) -> i128 {
         match self.pools.get(pool) {
             Some(Pool { limit: PoolLimit { budget: Some(b), .. }, booked, claimed }) => {
-                i128::from(b.0) - i128::from(*booked) - i128::from(*claimed)
+                i128::from(b.0) - signed(*booked) - signed(*claimed)
             }
             _ => i128::MAX,
         }
@@ -248,7 +251,8 @@ impl Budget {
         ByteSize(u64::try_from(self.headroom().max(0)).unwrap_or(u64::MAX))
     }
 
-    /// What is missing for `need` now, less what `claimant` has set aside already.
+    /// What is missing for `need` now, less what `claimant` has set aside already. Once so much is freed, the
+    /// need fits; where the budget is overdrawn, that includes the overdraft.
     #[must_use]
     pub fn shortage(&self, need: &Need, claimant: Option<u64>) -> Shortage {
         let held = claimant.and_then(|c| self.claims.get(&c));
@@ -260,12 +264,13 @@ impl Budget {
             if !self.limit_of(pool).declared {
                 total += rest;
             }
-            let lacks = rest - self.pool_headroom(pool).max(0);
-            if lacks > 0 {
+            let lacks = rest - self.pool_headroom(pool);
+            if rest > 0 && lacks > 0 {
                 pools.push((pool, clamp(lacks)));
             }
         }
-        Shortage { total: clamp(total - self.headroom().max(0)), pools }
+        let total = if total > 0 { clamp(total - self.headroom()) } else { ByteSize::ZERO };
+        Shortage { total, pools }
     }
 
     /// Books a reservation for a component that has none.
@@ -299,9 +304,17 @@ impl Budget {
         Ok(())
     }
 
+    fn pool_mut(&mut self, pool: usize) -> &mut Pool {
+        if self.pools.len() <= pool {
+            self.pools.resize_with(pool + 1, Pool::default);
+        }
+        &mut self.pools[pool]
+    }
+
     /// Moves a pool's (and the total's) booked bytes from `old` to `new`.
     fn shift(&mut self, pool: usize, old: u64, new: u64) {
-        let p = &mut self.pools[pool];
+        let (old, new) = (u128::from(old), u128::from(new));
+        let p = self.pool_mut(pool);
         p.booked = p.booked - old + new;
         if !p.limit.declared {
             self.booked = self.booked - old + new;
@@ -343,9 +356,9 @@ impl Budget {
             let take = u64::try_from(room).unwrap_or(u64::MAX).min(want);
             complete &= take == want;
             held.add(pool, ByteSize(take));
-            self.pools[pool].claimed += take;
+            self.pool_mut(pool).claimed += u128::from(take);
             if !declared {
-                self.claimed += take;
+                self.claimed += u128::from(take);
             }
         }
         if !held.is_empty() {
@@ -358,10 +371,11 @@ impl Budget {
     pub fn drop_claim(&mut self, claimant: u64) {
         let Some(held) = self.claims.remove(&claimant) else { return };
         for (pool, bytes) in held.iter() {
-            let p = &mut self.pools[pool];
-            p.claimed -= bytes.0;
+            let bytes = u128::from(bytes.0);
+            let p = self.pool_mut(pool);
+            p.claimed -= bytes;
             if !p.limit.declared {
-                self.claimed -= bytes.0;
+                self.claimed -= bytes;
             }
         }
     }
@@ -377,8 +391,9 @@ impl Budget {
         members: &[(ComponentKey, usize, ByteSize)],
     ) -> Result<(), BudgetError> {
         let mut need = Need::new();
-        for &(key, pool, bytes) in members {
-            if self.account(key).is_some() {
+        for (i, &(key, pool, bytes)) in members.iter().enumerate() {
+            let twice = members[..i].iter().any(|m| m.0 == key);
+            if twice || self.account(key).is_some() {
                 return Err(BudgetError::Booked(key));
             }
             need.add(pool, bytes);
@@ -445,7 +460,7 @@ impl Budget {
             .flatten()
             .filter(|a| !self.pools[a.pool].limit.declared)
             .map(|a| a.booked() - a.reserved)
-            .sum();
+            .fold(0, u64::saturating_add);
         let external = take(self.external);
         let unreturned = take(self.unreturned);
         let growth = take(growth);
@@ -457,17 +472,17 @@ impl Budget {
     /// # Errors
     /// Says which sum is wrong.
     pub fn audit(&self) -> Result<(), String> {
-        let mut booked = vec![0u64; self.pools.len()];
-        let mut claimed = vec![0u64; self.pools.len()];
+        let mut booked = vec![0u128; self.pools.len()];
+        let mut claimed = vec![0u128; self.pools.len()];
         for a in self.accounts.iter().flatten() {
-            booked[a.pool] += a.booked();
+            booked[a.pool] += u128::from(a.booked());
         }
         for need in self.claims.values() {
             for (pool, bytes) in need.iter() {
-                claimed[pool] += bytes.0;
+                claimed[pool] += u128::from(bytes.0);
             }
         }
-        let mut sums = (0, 0);
+        let mut sums = (0u128, 0u128);
         for (i, p) in self.pools.iter().enumerate() {
             if (p.booked, p.claimed) != (booked[i], claimed[i]) {
                 return Err(format!(
@@ -487,6 +502,14 @@ impl Budget {
         }
         Ok(())
     }
+}
+
+fn narrow(v: u128) -> ByteSize {
+    ByteSize(u64::try_from(v).unwrap_or(u64::MAX))
+}
+
+fn signed(v: u128) -> i128 {
+    i128::try_from(v).unwrap_or(i128::MAX)
 }
 
 fn clamp(v: i128) -> ByteSize {

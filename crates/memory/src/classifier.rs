@@ -1,0 +1,186 @@
+//! From readings to one of five levels: thresholds, hysteresis and dwell.
+//!
+//! Pure: time and readings come in as arguments. Invariant: the level is never below what the reading at hand
+//! demands (rising is immediate), and it falls one step at a time, each after a dwell in which every reading
+//! was clearly above the threshold of the level to be left.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Moment, PressureLevel, PressureProfile};
+
+use crate::source::PressureReading;
+
+/// A threshold as a share of the limit with a floor, and a cap as a share: `min(max(share, floor), cap)`.
+struct Threshold {
+    share: f64,
+    floor: ByteSize,
+    cap: f64,
+}
+
+/// MEDIUM, HIGH, CRITICAL, EMERGENCY. The caps keep the order below 4 GiB, where the floors would put HIGH
+/// above MEDIUM and a group of 128 MiB into a lasting EMERGENCY (ADR 0012); at 2.5 GiB and above only
+/// MEDIUM's can bind.
+const SHARES: [Threshold; 4] = [
+    Threshold { share: 0.125, floor: ByteSize::gib(1), cap: 0.25 },
+    Threshold { share: 0.05, floor: ByteSize::mib(512), cap: 0.20 },
+    Threshold { share: 0.025, floor: ByteSize::mib(256), cap: 0.15 },
+    Threshold { share: 0.012, floor: ByteSize::mib(128), cap: 0.10 },
+];
+
+/// The predecessor's absolute figures.
+const LEGACY: [ByteSize; 4] =
+    [ByteSize::gib(4), ByteSize::gib(2), ByteSize::gib(1), ByteSize::mib(512)];
+
+/// A level is left only while this much more than its threshold is available.
+const CLEARANCE: f64 = 1.125;
+
+/// Below how many available bytes each level begins: MEDIUM, HIGH, CRITICAL, EMERGENCY. Descending.
+#[must_use]
+pub fn pressure_thresholds(profile: PressureProfile, limit: ByteSize) -> [ByteSize; 4] {
+    match profile {
+        PressureProfile::Legacy => LEGACY,
+        _ => SHARES.map(|t| limit.scaled(t.share).max(t.floor).min(limit.scaled(t.cap))),
+    }
+}
+
+/// The level that so many available bytes mean, without memory of earlier readings.
+fn level_of(thresholds: [ByteSize; 4], available: ByteSize) -> PressureLevel {
+    PressureLevel::ALL[thresholds.iter().filter(|t| available < **t).count()]
+}
+
+/// Turns readings into a level. One per manager.
+#[derive(Clone, Debug)]
+pub struct PressureClassifier {
+    profile: PressureProfile,
+    dwell: Duration,
+    level: PressureLevel,
+    calm_since: Option<Moment>,
+}
+
+impl PressureClassifier {
+    /// Starts at LOW. `dwell` is how long a level must be clearly left before the next lower one holds.
+    #[must_use]
+    pub fn new(profile: PressureProfile, dwell: Duration) -> Self {
+        Self { profile, dwell, level: PressureLevel::Low, calm_since: None }
+    }
+
+    /// Changes profile and dwell; the level stays until the next reading.
+    pub fn configure(&mut self, profile: PressureProfile, dwell: Duration) {
+        (self.profile, self.dwell) = (profile, dwell);
+    }
+
+    /// The level as of the last reading.
+    #[must_use]
+    pub fn level(&self) -> PressureLevel {
+        self.level
+    }
+
+    /// When the level may fall if readings stay as they are; none while they do not allow it.
+    #[must_use]
+    pub fn falls_at(&self) -> Option<Moment> {
+        self.calm_since.map(|since| since + self.dwell)
+    }
+
+    /// Takes a reading in and returns the level that holds now.
+    pub fn observe(&mut self, reading: &PressureReading, now: Moment) -> PressureLevel {
+        let thresholds = pressure_thresholds(self.profile, reading.limit);
+        let hint = reading.hint.unwrap_or(PressureLevel::Low);
+        let demanded = level_of(thresholds, reading.available).max(hint);
+        let clear = thresholds.map(|t| t.scaled(CLEARANCE));
+        let allowed = level_of(clear, reading.available).max(hint);
+        if demanded > self.level {
+            self.level = demanded;
+            self.calm_since = None;
+        } else if allowed >= self.level {
+            self.calm_since = None;
+        } else {
+            let since = *self.calm_since.get_or_insert(now);
+            if now.since(since) >= self.dwell {
+                self.level = PressureLevel::ALL[self.level as usize - 1];
+                // Counted anew for the level below, and not at all once the readings allow no further fall.
+                self.calm_since = (allowed < self.level).then_some(now);
+            }
+        }
+        self.level
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::ReadingSource;
+    use PressureLevel::{Critical, Emergency, High, Low, Medium};
+
+    fn reading(available: ByteSize, limit: ByteSize) -> PressureReading {
+        PressureReading { available, limit, hint: None, source: ReadingSource::Scripted }
+    }
+
+    #[test]
+    fn thresholds_by_limit() {
+        let check = |limit: ByteSize, want: [u64; 4]| {
+            let got = pressure_thresholds(PressureProfile::Share, limit).map(|t| t.0 >> 20);
+            assert_eq!(got, want, "of {limit}");
+        };
+        check(ByteSize::gib(64), [8192, 3276, 1638, 786]);
+        check(ByteSize::gib(16), [2048, 819, 409, 196]);
+        check(ByteSize::gib(8), [1024, 512, 256, 128]);
+        check(ByteSize::gib(4), [1024, 512, 256, 128]);
+        check(ByteSize::gib(3), [768, 512, 256, 128]);
+        check(ByteSize::gib(1), [256, 204, 153, 102]);
+        check(ByteSize::mib(100), [25, 20, 15, 10]);
+        assert_eq!(pressure_thresholds(PressureProfile::Legacy, ByteSize::gib(1)), LEGACY);
+    }
+
+    #[test]
+    fn levels_of_an_eight_gib_machine() {
+        let check = |mib: u64, want: PressureLevel| {
+            let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
+            let r = reading(ByteSize::mib(mib), ByteSize::gib(8));
+            assert_eq!(c.observe(&r, Moment::ZERO), want, "{mib} MiB available");
+        };
+        check(8192, Low);
+        check(1024, Low);
+        check(1023, Medium);
+        check(512, Medium);
+        check(511, High);
+        check(255, Critical);
+        check(128, Critical);
+        check(127, Emergency);
+        check(0, Emergency);
+    }
+
+    #[test]
+    fn falls_slowly_and_only_when_clear() {
+        let mut c = PressureClassifier::new(PressureProfile::Share, Duration::from_secs(10));
+        let mut at = |s: u64, mib: u64, want: PressureLevel| {
+            let r = reading(ByteSize::mib(mib), ByteSize::gib(8));
+            assert_eq!(c.observe(&r, Moment(s * 1_000_000)), want, "{mib} MiB at {s} s");
+        };
+        at(0, 100, Emergency);
+        at(1, 8000, Emergency);
+        at(10, 8000, Emergency);
+        at(11, 8000, Critical);
+        at(20, 8000, Critical);
+        at(21, 8000, High);
+        // 520 MiB is above HIGH's threshold of 512 MiB, but not clearly.
+        at(30, 520, High);
+        at(99, 520, High);
+        at(100, 600, High);
+        at(110, 600, Medium);
+        // MEDIUM holds by itself at 600 MiB.
+        at(300, 600, Medium);
+        at(301, 2000, Medium);
+        at(305, 200, Critical);
+    }
+
+    #[test]
+    fn a_hint_raises_and_holds_but_never_lowers() {
+        let mut c = PressureClassifier::new(PressureProfile::Share, Duration::from_secs(1));
+        let plenty = reading(ByteSize::gib(7), ByteSize::gib(8));
+        assert_eq!(c.observe(&plenty.raised(Some(High)), Moment(0)), High);
+        assert_eq!(c.observe(&plenty.raised(Some(High)), Moment(9_000_000)), High);
+        assert_eq!(c.falls_at(), None);
+        let short = reading(ByteSize::mib(10), ByteSize::gib(8));
+        assert_eq!(c.observe(&short.raised(Some(Low)), Moment(9_000_001)), Emergency);
+    }
+}

@@ -1,0 +1,176 @@
+//! Where memory pressure is felt: the trait of all sources, what they tell, and how they fail.
+//!
+//! A source does I/O inside [`PressureSource::read`] only and keeps no clock. Which level a reading means is
+//! the classifier's business. Invariant: a reading has a limit above zero; a source that cannot tell says so
+//! with an error instead of repeating its last answer.
+
+mod chain;
+mod machine;
+mod scripted;
+
+pub use chain::SourceChain;
+pub use machine::MachineSource;
+pub use scripted::{ScriptHandle, ScriptedSource};
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use majordomo_core::{ByteSize, PressureLevel};
+
+/// Whose limit a reading is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ReadingSource {
+    /// The machine's memory is the tighter bound.
+    Machine,
+    /// A control group that this process belongs to is the tighter bound.
+    Group,
+    /// A script of a test or a simulation.
+    Scripted,
+}
+
+impl fmt::Display for ReadingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Machine => "machine",
+            Self::Group => "own group",
+            Self::Scripted => "script",
+        })
+    }
+}
+
+/// What a source told at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PressureReading {
+    /// Bytes that can still be had before the limit: free, or reclaimable without swapping.
+    pub available: ByteSize,
+    /// The effective limit: the smaller of the machine's memory and the own group's limit. Above zero.
+    pub limit: ByteSize,
+    /// The level that the system itself reports (PSI, macOS). It can raise a level, never lower it.
+    pub hint: Option<PressureLevel>,
+    /// Whose limit it is.
+    pub source: ReadingSource,
+}
+
+impl PressureReading {
+    /// The same reading with its hint raised to at least `hint`.
+    #[must_use]
+    pub fn raised(self, hint: Option<PressureLevel>) -> Self {
+        Self { hint: self.hint.max(hint), ..self }
+    }
+}
+
+/// Why a source cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A file of the system could not be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A file of the system says something that is not understood.
+    #[error("{}: {what} in {text:?}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+        /// The text in question.
+        text: String,
+    },
+    /// The system does not offer this.
+    #[error("{what}")]
+    Unavailable {
+        /// What is missing, and why.
+        what: String,
+    },
+    /// A script ended, or was told to fail.
+    #[error("the script {0}")]
+    Script(String),
+    /// Every source of a chain failed.
+    #[error("no source of memory pressure works: {}", list(.0))]
+    AllFailed(Vec<(String, SourceError)>),
+}
+
+fn list(failures: &[(String, SourceError)]) -> String {
+    let words: Vec<_> = failures.iter().map(|(name, e)| format!("{name}: {e}")).collect();
+    words.join("; ")
+}
+
+/// What happened to a source; for logs and the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SourceReport {
+    /// It cannot tell any more; the next one is asked instead.
+    Failed {
+        /// The source or the part of it.
+        source: String,
+        /// Its error.
+        error: String,
+        /// Who answers now; none = nobody.
+        replaced_by: Option<String>,
+    },
+    /// It works again and answers instead of the ones behind it.
+    Recovered {
+        /// The source or the part of it.
+        source: String,
+    },
+}
+
+impl fmt::Display for SourceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { source, error, replaced_by: Some(next) } => {
+                write!(f, "pressure source {source} failed ({error}); {next} is asked instead")
+            }
+            Self::Failed { source, error, replaced_by: None } => {
+                write!(f, "pressure source {source} failed ({error}); nothing stands in for it")
+            }
+            Self::Recovered { source } => write!(f, "pressure source {source} works again"),
+        }
+    }
+}
+
+/// Tells how much memory there is. Blocking: the shell calls it on an owned or blocking thread.
+pub trait PressureSource: Send {
+    /// Its name in logs and tables.
+    fn name(&self) -> &str;
+
+    /// Reads the system now.
+    ///
+    /// # Errors
+    /// When the system cannot be read, or says something that is no reading.
+    fn read(&mut self) -> Result<PressureReading, SourceError>;
+
+    /// Takes the reports that piled up since the last call: parts that failed or came back.
+    fn take_reports(&mut self) -> Vec<SourceReport> {
+        Vec::new()
+    }
+}
+
+impl<S: PressureSource + ?Sized> PressureSource for Box<S> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn read(&mut self) -> Result<PressureReading, SourceError> {
+        (**self).read()
+    }
+
+    fn take_reports(&mut self) -> Vec<SourceReport> {
+        (**self).take_reports()
+    }
+}
+
+/// The effective limit of this process: the smaller of the machine's memory and its own group's limit.
+///
+/// # Errors
+/// As [`PressureSource::read`].
+pub fn effective_limit(source: &mut dyn PressureSource) -> Result<ByteSize, SourceError> {
+    source.read().map(|r| r.limit)
+}
