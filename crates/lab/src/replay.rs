@@ -1,0 +1,172 @@
+//! `majordomo-lab replay`: traces in, figures out as a table or JSON lines.
+//!
+//! Knows the command line and the output; the protocol lives in `majordomo-sim`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use majordomo_sim::replay::{Budget, PolicyName, Report, Tally, Trace, replay_trace};
+
+/// Arguments of `replay`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Traces: user TAB unix seconds TAB item [TAB command], sorted by user and time; gzip allowed
+    #[arg(required = true)]
+    traces: Vec<PathBuf>,
+    /// Budgets: slots:K or mb:M; may be given several times
+    #[arg(long = "budget", required = true)]
+    budgets: Vec<Budget>,
+    /// Policies, or `all`; may be given several times
+    #[arg(long = "policy", default_value = "all")]
+    policies: Vec<String>,
+    /// One JSON object per line instead of a table
+    #[arg(long)]
+    json: bool,
+    /// A row for every user too
+    #[arg(long)]
+    per_user: bool,
+    /// Take every N-th user of a trace: `shell-schonlau=5`
+    #[arg(long = "user-stride", value_name = "TRACE=N", value_parser = parse_stride)]
+    strides: Vec<(String, usize)>,
+}
+
+fn parse_stride(text: &str) -> Result<(String, usize), String> {
+    let bad = || format!("{text:?} is no stride; write TRACE=N with N from 1");
+    let (name, n) = text.split_once('=').ok_or_else(bad)?;
+    match n.parse() {
+        Ok(n) if n >= 1 && !name.is_empty() => Ok((name.to_owned(), n)),
+        _ => Err(bad()),
+    }
+}
+
+fn chosen(policies: &[String]) -> anyhow::Result<Vec<PolicyName>> {
+    let mut chosen = Vec::new();
+    for name in policies {
+        let names = if name == "all" {
+            PolicyName::ALL.to_vec()
+        } else {
+            vec![name.parse::<PolicyName>()?]
+        };
+        for name in names {
+            if !chosen.contains(&name) {
+                chosen.push(name);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+fn open(args: &Args) -> anyhow::Result<Vec<Trace>> {
+    let mut traces: Vec<Trace> = Vec::new();
+    for path in &args.traces {
+        let mut trace = Trace::open(path)?;
+        if traces.iter().any(|t| t.name == trace.name) {
+            bail!("two traces are called {:?}; rename one of the files", trace.name);
+        }
+        if trace.dropped_users > 0 {
+            eprintln!(
+                "{}: {} user(s) with too few events left out",
+                trace.name, trace.dropped_users
+            );
+        }
+        for (name, stride) in &args.strides {
+            if *name == trace.name {
+                trace.keep_every(*stride);
+            }
+        }
+        traces.push(trace);
+    }
+    for (name, _) in &args.strides {
+        if !traces.iter().any(|t| t.name == *name) {
+            bail!("--user-stride names {name:?}, but no such trace is given");
+        }
+    }
+    Ok(traces)
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let policies = chosen(&args.policies)?;
+    let traces = open(args)?;
+    let mut rows = Vec::new();
+    let n_cells = args.budgets.len() * policies.len() * traces.len();
+    let mut n_done = 0;
+    for budget in &args.budgets {
+        for policy in &policies {
+            let name = policy.to_string();
+            let mut of_traces = Vec::new();
+            for trace in &traces {
+                if std::io::stderr().is_terminal() {
+                    eprint!("\r\x1b[K{n_done}/{n_cells} {name} {budget} {}", trace.name);
+                }
+                let tallies = replay_trace(trace, *budget, *policy);
+                if args.per_user {
+                    for (user, tally) in trace.users.iter().zip(&tallies) {
+                        rows.push(Report::new(
+                            &name,
+                            *budget,
+                            &trace.name,
+                            Some(&user.name),
+                            tally,
+                        ));
+                    }
+                }
+                let mut sum = Tally::default();
+                tallies.iter().for_each(|t| sum.add(t));
+                of_traces.push(Report::new(&name, *budget, &trace.name, None, &sum));
+                n_done += 1;
+            }
+            let mean = Report::mean(&of_traces);
+            rows.extend(of_traces);
+            rows.extend(mean);
+        }
+    }
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K");
+    }
+    let text = if args.json { json(&rows)? } else { table(&rows) };
+    std::io::stdout().write_all(text.as_bytes()).context("the result cannot be written")
+}
+
+fn json(rows: &[Report]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(&serde_json::to_string(row)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn table(rows: &[Report]) -> String {
+    let mut text = format!(
+        "{:<10} {:<17} {:<20} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>9} {:>8} {:>5} {:>5}\n",
+        "budget",
+        "policy",
+        "trace",
+        "events",
+        "hit %",
+        "wait ms",
+        "preload",
+        "wasted",
+        "share",
+        "resident",
+        "loaded",
+        "hr@1",
+        "mrr"
+    );
+    for r in rows {
+        let rate = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.3}"));
+        let trace = match &r.user {
+            Some(user) => format!("{}/{user}", r.trace),
+            None => r.trace.clone(),
+        };
+        text.push_str(&format!(
+            "{:<10} {:<17} {:<20} {:>7} {:>6.2} {:>8.1} {:>8.3} {:>8.4} {:>6.3} {:>9.1} {:>8.2} {:>5} {:>5}\n",
+            r.budget, r.policy, trace, r.events, r.hit_pct, r.wait_ms_mean, r.preloads_per_event,
+            r.wasted_per_event, r.waste_share, r.resident_mb_mean, r.loaded_mb_per_event,
+            rate(r.hr1), rate(r.mrr)
+        ));
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! What the replay asks of a policy, and the table of policies by name.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use majordomo_core::{ComponentKey, Moment, Values};
+use majordomo_memory::{Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked};
+
+use super::control;
+use super::run::{Replay, ReplayBudget};
+use super::trace::UserTrace;
+
+/// What a policy may look at when it lists preloads.
+pub struct View<'a> {
+    /// Position of the event at hand in the user's history.
+    pub index: usize,
+    /// The virtual clock, in unix microseconds.
+    pub at_us: u64,
+    /// The item in use; none when it did not fit.
+    pub current: Option<ComponentKey>,
+    pub(super) replay: &'a Replay<'a>,
+}
+
+/// What an idle timer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerAction {
+    /// Unload an item.
+    Unload(ComponentKey),
+    /// Queue an item for the loader.
+    Preload(ComponentKey),
+}
+
+/// A policy under replay. Only `rank` is needed; the rest has empty defaults.
+pub trait ReplayPolicy {
+    /// Scores candidates: the production trait's call.
+    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked>;
+    /// Learns of loads, uses and unloads: the production trait's call.
+    fn on_event(&mut self, event: &PolicyEvent);
+    /// Learns that `x` is in use now, before victims are chosen.
+    fn observe(&mut self, _x: ComponentKey, _at: Moment, _view: &View<'_>) {}
+    /// Where the last prediction ranked `x`, the item in use left out: `None` = it predicts nothing,
+    /// `Some(None)` = `x` was not ranked.
+    fn predicted_rank(&mut self, _x: ComponentKey) -> Option<Option<usize>> {
+        None
+    }
+    /// Lists items to load, in order, and resident items whose recency is refreshed.
+    fn preloads(
+        &mut self,
+        _view: &View<'_>,
+        _queue: &mut Vec<ComponentKey>,
+        _touched: &mut Vec<ComponentKey>,
+    ) {
+    }
+    /// Whether a preload is worth the victims it needs.
+    fn admits(&mut self, _key: ComponentKey, _victims: &[ComponentKey], _view: &View<'_>) -> bool {
+        true
+    }
+    /// When it wants to be called next without an event.
+    fn next_timer(&self) -> Option<Moment> {
+        None
+    }
+    /// That moment has come; must move `next_timer` on.
+    fn fire(&mut self, _now: Moment, _view: &View<'_>) -> Vec<TimerAction> {
+        Vec::new()
+    }
+}
+
+/// An eviction policy alone, on demand.
+#[derive(Debug)]
+pub(super) struct OnDemand<P>(pub(super) P);
+
+impl<P: EvictionPolicy> ReplayPolicy for OnDemand<P> {
+    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
+        self.0.rank(candidates, &Values::new(), now)
+    }
+    fn on_event(&mut self, event: &PolicyEvent) {
+        self.0.on_event(event);
+    }
+}
+
+/// A policy that can be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyName {
+    /// Least recently used (product).
+    Lru,
+    /// Least frequently used, lifetime counts.
+    Lfu,
+    /// S3-FIFO (Yang et al. 2023).
+    S3Fifo,
+    /// Greedy-dual-size-frequency (product).
+    Gdsf,
+    /// LRU with the most frequent successor preloaded.
+    LruMarkov,
+    /// LRU with a fixed idle timeout in minutes.
+    KeepAlive(u32),
+    /// LRU with the hybrid-histogram keep-alive of "Serverless in the Wild".
+    HybridHistogram,
+    /// Farthest next use, on demand.
+    Belady,
+    /// Knows the future and preloads it.
+    Clairvoyant,
+}
+
+impl PolicyName {
+    /// Every policy, in the order of tables.
+    pub const ALL: [Self; 11] = [
+        Self::Lru,
+        Self::Lfu,
+        Self::S3Fifo,
+        Self::Gdsf,
+        Self::LruMarkov,
+        Self::KeepAlive(10),
+        Self::KeepAlive(30),
+        Self::KeepAlive(60),
+        Self::HybridHistogram,
+        Self::Belady,
+        Self::Clairvoyant,
+    ];
+
+    /// A fresh policy for one user.
+    #[must_use]
+    pub fn build(self, user: &UserTrace, budget: ReplayBudget) -> Box<dyn ReplayPolicy> {
+        match self {
+            Self::Lru => Box::new(OnDemand(Lru)),
+            Self::Lfu => Box::new(OnDemand(control::Lfu::default())),
+            Self::S3Fifo => Box::new(OnDemand(control::S3Fifo::new(budget.total))),
+            Self::Gdsf => Box::new(OnDemand(Gdsf::default())),
+            Self::LruMarkov => Box::new(control::LruMarkov::default()),
+            Self::KeepAlive(minutes) => {
+                Box::new(control::KeepAlive::new(Duration::from_secs(u64::from(minutes) * 60)))
+            }
+            Self::HybridHistogram => Box::new(control::HybridHistogram::default()),
+            Self::Belady => Box::new(control::Belady::new(user)),
+            Self::Clairvoyant => Box::new(control::Clairvoyant::new(user)),
+        }
+    }
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Lru => "lru",
+            Self::Lfu => "lfu",
+            Self::S3Fifo => "s3-fifo",
+            Self::Gdsf => "gdsf",
+            Self::LruMarkov => "lru+markov-1",
+            Self::KeepAlive(minutes) => return f.pad(&format!("keep-alive-{minutes}")),
+            Self::HybridHistogram => "hybrid-histogram",
+            Self::Belady => "belady",
+            Self::Clairvoyant => "clairvoyant",
+        })
+    }
+}
+
+/// A name that is no policy's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no policy {0:?}; choose from all, {list}", list = names())]
+pub struct UnknownPolicy(String);
+
+fn names() -> String {
+    PolicyName::ALL.map(|p| p.to_string()).join(", ")
+}
+
+impl FromStr for PolicyName {
+    type Err = UnknownPolicy;
+    fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.to_string() == text)
+            .ok_or_else(|| UnknownPolicy(text.to_owned()))
+    }
+}

@@ -1,0 +1,270 @@
+//! Usage traces: reading `user TAB unix_seconds TAB item [TAB command text]`, plain or gzip.
+//!
+//! Invariant: a trace that was read has contiguous users, times that never go back within a user, no
+//! two equal items in a row, and at least [`MIN_EVENTS`] events a user. Anything else was an error that
+//! names the line, or is counted in [`Trace::dropped_users`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use majordomo_core::ComponentKey;
+
+use super::item::ItemCost;
+
+/// Users with fewer events, repeats merged, are left out.
+pub const MIN_EVENTS: usize = 30;
+
+/// A line longer than this is no trace.
+const MAX_LINE: u64 = 1 << 16;
+
+/// One use of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceEvent {
+    /// Unix time in microseconds.
+    pub at_us: u64,
+    /// The item, by the user's own numbering (first seen, first numbered).
+    pub item: ComponentKey,
+}
+
+/// One user's history.
+#[derive(Clone, Debug)]
+pub struct UserTrace {
+    /// The user's name.
+    pub name: String,
+    /// Names of the items by key.
+    pub items: Vec<String>,
+    /// Size and load time of the items by key.
+    pub costs: Vec<ItemCost>,
+    /// The events in order of time.
+    pub events: Vec<TraceEvent>,
+}
+
+/// A trace of some users.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// Its name: the file's, without `.tsv` and `.gz`.
+    pub name: String,
+    /// The users, in the order of the file.
+    pub users: Vec<UserTrace>,
+    /// Users left out because fewer than [`MIN_EVENTS`] events remained.
+    pub dropped_users: usize,
+}
+
+/// Why a trace could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// The file cannot be read.
+    #[error("trace {path:?} cannot be read: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line that is no event.
+    #[error("trace {path:?}, line {line}: {what}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it and what to do.
+        what: String,
+    },
+    /// No user is left.
+    #[error(
+        "trace {path:?} has no user with at least {MIN_EVENTS} events ({users} users read, repeated items merged); \
+         a longer history is needed"
+    )]
+    NoUsers {
+        /// The file.
+        path: PathBuf,
+        /// Users read and left out.
+        users: usize,
+    },
+}
+
+/// Microseconds of `1234` or `1234.5`.
+fn parse_seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let mut micros = 0;
+    for i in 0..6 {
+        micros = micros * 10 + u64::from(fraction.as_bytes().get(i).map_or(0, |b| b - b'0'));
+    }
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+/// The history of one user while it is read.
+struct Builder {
+    user: UserTrace,
+    keys: BTreeMap<String, ComponentKey>,
+}
+
+impl Builder {
+    fn new(name: &str) -> Self {
+        Self {
+            user: UserTrace {
+                name: name.to_owned(),
+                items: Vec::new(),
+                costs: Vec::new(),
+                events: Vec::new(),
+            },
+            keys: BTreeMap::new(),
+        }
+    }
+
+    fn push(&mut self, at_us: u64, item: &str) {
+        let user = &mut self.user;
+        let key = match self.keys.get(item) {
+            Some(key) => *key,
+            None => {
+                let key = ComponentKey::from_index(user.items.len());
+                user.items.push(item.to_owned());
+                user.costs.push(ItemCost::of(item));
+                self.keys.insert(item.to_owned(), key);
+                key
+            }
+        };
+        if user.events.last().is_none_or(|e| e.item != key) {
+            user.events.push(TraceEvent { at_us, item: key });
+        }
+    }
+}
+
+impl Trace {
+    /// Reads a trace from a file, plain or gzip (told by its first bytes).
+    ///
+    /// # Errors
+    /// When the file cannot be read or unpacked, a line is no event (with its number), a user's times go
+    /// back, a user's lines are not together, or no user is left.
+    pub fn open(path: &Path) -> Result<Self, TraceError> {
+        let io_error = |source| TraceError::Io { path: path.to_owned(), source };
+        let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
+        let gzip = reader.fill_buf().map_err(io_error)?.starts_with(&[0x1f, 0x8b]);
+        if gzip {
+            Self::read(path, BufReader::new(flate2::bufread::MultiGzDecoder::new(reader)))
+        } else {
+            Self::read(path, reader)
+        }
+    }
+
+    /// Reads a trace; `path` gives it its name and stands in errors.
+    ///
+    /// # Errors
+    /// As [`Trace::open`].
+    pub fn read(path: &Path, mut reader: impl BufRead) -> Result<Self, TraceError> {
+        let mut users: Vec<UserTrace> = Vec::new();
+        let mut names = BTreeSet::new();
+        let mut dropped_users = 0;
+        let mut current: Option<(Builder, u64)> = None;
+        let mut buffer = Vec::new();
+        let mut line = 0;
+        let mut finish = |b: Option<(Builder, u64)>| {
+            if let Some((b, _)) = b {
+                if b.user.events.len() < MIN_EVENTS {
+                    dropped_users += 1;
+                } else {
+                    users.push(b.user);
+                }
+            }
+        };
+        loop {
+            buffer.clear();
+            line += 1;
+            let bad = |what: String| TraceError::Line { path: path.to_owned(), line, what };
+            let n = reader
+                .by_ref()
+                .take(MAX_LINE + 1)
+                .read_until(b'\n', &mut buffer)
+                .map_err(|e| bad(format!("cannot be read or unpacked: {e}")))?;
+            if n == 0 {
+                break;
+            }
+            if n as u64 > MAX_LINE {
+                return Err(bad(format!(
+                    "longer than {MAX_LINE} bytes; a trace is tab-separated text"
+                )));
+            }
+            let text = std::str::from_utf8(&buffer)
+                .map_err(|_| bad("not UTF-8; a trace is tab-separated text, or gzip of it".into()))?
+                .trim_end_matches(['\n', '\r']);
+            let columns: Vec<&str> = text.splitn(4, '\t').collect();
+            let &[user, seconds, item, ..] = columns.as_slice() else {
+                return Err(bad(format!(
+                    "{} column(s) instead of user, unix seconds, item and optionally the command, \
+                     separated by tabs",
+                    if text.is_empty() { 0 } else { columns.len() }
+                )));
+            };
+            // An empty item is an item like others: shells record commands without a program.
+            if user.is_empty() {
+                return Err(bad("the user is empty".into()));
+            }
+            if text.bytes().any(|b| b == 0) {
+                return Err(bad("contains a zero byte; a trace is text".into()));
+            }
+            let at_us = parse_seconds(seconds).ok_or_else(|| {
+                bad(format!("{seconds:?} is no time; write unix seconds, such as 1564000000"))
+            })?;
+            match &mut current {
+                Some((b, last)) if b.user.name == user => {
+                    if at_us < *last {
+                        return Err(bad(format!(
+                            "the time of user {user:?} goes back to {seconds} from {}; sort by user and time",
+                            *last / 1_000_000
+                        )));
+                    }
+                    *last = at_us;
+                    b.push(at_us, item);
+                }
+                _ => {
+                    finish(current.take());
+                    if !names.insert(user.to_owned()) {
+                        return Err(bad(format!(
+                            "user {user:?} comes again after another; sort by user and time"
+                        )));
+                    }
+                    let mut b = Builder::new(user);
+                    b.push(at_us, item);
+                    current = Some((b, at_us));
+                }
+            }
+        }
+        finish(current);
+        if users.is_empty() {
+            return Err(TraceError::NoUsers { path: path.to_owned(), users: dropped_users });
+        }
+        Ok(Self { name: trace_name(path), users, dropped_users })
+    }
+
+    /// Keeps every `stride`-th user, beginning with the first. 0 and 1 keep all.
+    pub fn keep_every(&mut self, stride: usize) {
+        if stride > 1 {
+            let mut position = 0;
+            self.users.retain(|_| {
+                position += 1;
+                (position - 1) % stride == 0
+            });
+        }
+    }
+
+    /// Events of all users.
+    #[must_use]
+    pub fn n_events(&self) -> usize {
+        self.users.iter().map(|u| u.events.len()).sum()
+    }
+}
+
+/// `shell-kypo` of `…/shell-kypo.tsv.gz`.
+fn trace_name(path: &Path) -> String {
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.strip_suffix(".tsv").unwrap_or(name).to_owned()
+}

@@ -1,0 +1,3 @@
+//! Integration tests of the simulator crate.
+
+mod replay;

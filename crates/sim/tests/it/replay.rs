@@ -1,0 +1,176 @@
+//! Trace replay: the reader's answers to bad input, and figures that can be counted by hand.
+
+use std::io::Write;
+use std::path::Path;
+
+use majordomo_sim::replay::{Budget, PolicyName, Report, Tally, Trace, replay_trace};
+use proptest::prelude::*;
+
+fn read(text: &[u8]) -> Result<Trace, String> {
+    Trace::read(Path::new("made.tsv"), text).map_err(|e| e.to_string())
+}
+
+/// One user who uses `items` in order, `gap` seconds apart.
+fn trace_of(items: &[u32], gap: u64) -> Trace {
+    let line = |(i, x): (usize, &u32)| format!("u\t{}\titem-{x}\n", 1000 + gap * i as u64);
+    read(items.iter().enumerate().map(line).collect::<String>().as_bytes()).expect("a made trace")
+}
+
+fn tally(trace: &Trace, budget: &str, policy: PolicyName) -> Tally {
+    let mut sum = Tally::default();
+    replay_trace(trace, budget.parse().expect("a budget"), policy).iter().for_each(|t| sum.add(t));
+    sum
+}
+
+fn round_robin(n_items: u32, n_events: u32) -> Vec<u32> {
+    (0..n_events).map(|i| i % n_items).collect()
+}
+
+#[test]
+fn bad_lines_are_errors_with_their_number() {
+    let check = |text: &[u8], want: &[&str]| {
+        let error = read(text).unwrap_err();
+        for part in want {
+            assert!(error.contains(part), "{error:?} does not say {part:?}");
+        }
+    };
+    check(b"", &["made.tsv", "no user"]);
+    check(b"u\t1\ta\nu\t2\tb\n", &["no user", "30"]);
+    check(b"u\t5\ta\nu\t4\tb\n", &["line 2", "goes back", "sort"]);
+    check(b"u\t5\ta\nv\t4\tb\nu\t6\tc\n", &["line 3", "\"u\"", "sort"]);
+    check(b"u\t5\n", &["line 1", "2 column"]);
+    check(b"u\t5\ta\n\n", &["line 2", "0 column"]);
+    check(b"user\tunix_seconds\titem\n", &["line 1", "unix_seconds", "no time"]);
+    check(b"u\t-5\ta\n", &["line 1", "-5"]);
+    check(b"u\t99999999999999999999\ta\n", &["line 1", "no time"]);
+    check(b"\t5\ta\n", &["line 1", "user is empty"]);
+    check(b"u\t5\t\xff\xfe\n", &["line 1", "UTF-8"]);
+    check(b"u\t5\ta\0b\n", &["line 1", "zero byte"]);
+    check(&[b'x'; 100_000], &["line 1", "longer"]);
+}
+
+#[test]
+fn a_user_with_too_few_events_is_left_out_and_counted() {
+    let mut text = String::from("once\t7\ta\n");
+    for i in 0..40 {
+        text.push_str(&format!("often\t{}\tx{}\n", 100 + i, i % 3));
+    }
+    let trace = read(text.as_bytes()).unwrap();
+    assert_eq!((trace.users.len(), trace.dropped_users, trace.n_events()), (1, 1, 40));
+    // Repeats merge before events are counted.
+    let repeats: String = (0..60).map(|i| format!("u\t{i}\tx{}\n", (i / 2) % 2)).collect();
+    assert_eq!(read(repeats.as_bytes()).unwrap().n_events(), 30);
+}
+
+#[test]
+fn gzip_is_told_by_its_bytes_and_a_cut_file_is_an_error() {
+    let text: String = (0..50).map(|i| format!("u\t{i}\tx{}\tdo {i}\n", i % 4)).collect();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(text.as_bytes()).unwrap();
+    let bytes = gz.finish().unwrap();
+    let path =
+        |name: &str| std::env::temp_dir().join(format!("majordomo-{}-{name}", std::process::id()));
+    let (whole, cut) = (path("whole.tsv.gz"), path("cut.tsv.gz"));
+    std::fs::write(&whole, &bytes).unwrap();
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let (read, error) = (Trace::open(&whole), Trace::open(&cut));
+    std::fs::remove_file(&whole).unwrap();
+    std::fs::remove_file(&cut).unwrap();
+    assert_eq!(read.unwrap().n_events(), 50);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("line") && error.contains("unpacked"), "{error}");
+    let missing = Trace::open(Path::new("no-such-trace.tsv")).unwrap_err().to_string();
+    assert!(missing.contains("no-such-trace.tsv"), "{missing}");
+}
+
+#[test]
+fn budgets_and_names_are_checked() {
+    for bad in ["4", "slots:0", "slots:-1", "slots:x", "mb:0", "mb:nan", "mb:-3", "gb:3", ""] {
+        assert!(bad.parse::<Budget>().is_err(), "{bad:?}");
+    }
+    assert_eq!("mb:1500".parse::<Budget>().unwrap().to_string(), "mb:1500");
+    for policy in PolicyName::ALL {
+        assert_eq!(policy.to_string().parse::<PolicyName>().unwrap(), policy);
+    }
+    assert!("lur".parse::<PolicyName>().unwrap_err().to_string().contains("lru"));
+}
+
+#[test]
+fn known_figures_on_a_round() {
+    // Five items in turn in four slots: LRU never hits, Belady (demand only) keeps three of four.
+    let trace = trace_of(&round_robin(5, 500), 60);
+    assert_eq!(tally(&trace, "slots:4", PolicyName::Lru).hits, 0);
+    let belady = tally(&trace, "slots:4", PolicyName::Belady).hits;
+    assert!((370..=375).contains(&belady), "{belady}");
+    // The successor is certain after one round: all but the first round and its closing step hit.
+    let markov = tally(&trace, "slots:4", PolicyName::LruMarkov);
+    assert_eq!((markov.hits, markov.wasted), (494, 0));
+    // The first event cannot be preloaded.
+    assert_eq!(tally(&trace, "slots:4", PolicyName::Clairvoyant).hits, 499);
+    // Enough room: only first uses miss.
+    for policy in [PolicyName::Lru, PolicyName::Lfu, PolicyName::S3Fifo, PolicyName::Gdsf] {
+        assert_eq!(tally(&trace, "slots:5", policy).hits, 495, "{policy}");
+    }
+    // A timeout longer than the round keeps all, a shorter one none.
+    assert_eq!(tally(&trace, "slots:9", PolicyName::KeepAlive(10)).hits, 495);
+    let trace = trace_of(&round_robin(5, 500), 200);
+    assert_eq!(tally(&trace, "slots:9", PolicyName::KeepAlive(10)).hits, 0);
+}
+
+#[test]
+fn an_item_larger_than_the_budget_is_served_and_dropped() {
+    let trace = trace_of(&round_robin(2, 100), 60);
+    let t = tally(&trace, "mb:1", PolicyName::Lru);
+    assert_eq!((t.hits, t.resident_seconds), (0, 0.0));
+    assert!(t.wait_us > 0 && t.loaded > 0.0);
+    assert_eq!(tally(&trace, "mb:1", PolicyName::Clairvoyant).preloads, 0);
+}
+
+#[test]
+fn an_item_still_loading_is_no_hit_and_waits_the_rest() {
+    // All in one second: each item comes back before its load has ended.
+    let trace = trace_of(&round_robin(2, 40), 0);
+    let t = tally(&trace, "slots:2", PolicyName::Lru);
+    let load_us: u128 =
+        trace.users[0].costs.iter().map(|c| c.load_time.as_micros()).sum::<u128>() * 20;
+    assert_eq!((t.hits, u128::from(t.wait_us)), (0, load_us));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// No policy beats what knowing the future allows on demand, and every run repeats exactly.
+    #[test]
+    fn belady_bounds_demand_policies(
+        items in prop::collection::vec(0u32..12, 60..200),
+        slots in 1u32..8,
+    ) {
+        let text: String = (0..items.len())
+            .map(|i| format!("u\t{}\ti{}\n", i * 60, items[i])).collect();
+        let Ok(trace) = read(text.as_bytes()) else { return Ok(()) };
+        let budget = format!("slots:{slots}");
+        let bound = tally(&trace, &budget, PolicyName::Belady).hits;
+        for policy in [PolicyName::Lru, PolicyName::Lfu, PolicyName::S3Fifo, PolicyName::Gdsf] {
+            let t = tally(&trace, &budget, policy);
+            prop_assert!(t.hits <= bound, "{policy}: {} > {bound}", t.hits);
+        }
+        for policy in PolicyName::ALL {
+            let (a, b) = (tally(&trace, &budget, policy), tally(&trace, &budget, policy));
+            prop_assert_eq!(a, b);
+            prop_assert!(a.wasted <= a.preloads && a.hits <= a.events);
+            prop_assert!(a.resident_seconds <= f64::from(slots) * a.seconds + 1e-6);
+        }
+    }
+}
+
+#[test]
+fn means_are_unweighted() {
+    let budget: Budget = "slots:2".parse().unwrap();
+    let row = |hits, events| {
+        let t = Tally { hits, events, ..Tally::default() };
+        Report::new("lru", budget, "t", None, &t)
+    };
+    let mean = Report::mean(&[row(1, 1), row(0, 99)]).unwrap();
+    assert_eq!((mean.hit_pct, mean.events, mean.hr1), (50.0, 100, None));
+    assert!(Report::mean(&[]).is_none());
+}
