@@ -34,7 +34,7 @@ pub enum TimerAction {
 /// A policy under replay. Only `rank` is needed; the rest has empty defaults.
 pub trait ReplayPolicy {
     /// Scores candidates: the production trait's call.
-    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked>;
+    fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked>;
     /// Learns of loads, uses and unloads: the production trait's call.
     fn on_event(&mut self, event: &PolicyEvent);
     /// Learns that `x` is in use now, before victims are chosen.
@@ -71,7 +71,7 @@ pub trait ReplayPolicy {
 pub(super) struct OnDemand<P>(pub(super) P);
 
 impl<P: EvictionPolicy> ReplayPolicy for OnDemand<P> {
-    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
         self.0.rank(candidates, &Values::new(), now)
     }
     fn on_event(&mut self, event: &PolicyEvent) {

@@ -51,7 +51,7 @@ impl Belady {
 }
 
 impl ReplayPolicy for Belady {
-    fn rank(&mut self, candidates: &[Candidate], _now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _now: Moment) -> Vec<Ranked> {
         self.0.rank(candidates)
     }
     fn on_event(&mut self, _event: &PolicyEvent) {}
@@ -71,7 +71,7 @@ impl Clairvoyant {
 }
 
 impl ReplayPolicy for Clairvoyant {
-    fn rank(&mut self, candidates: &[Candidate], _now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _now: Moment) -> Vec<Ranked> {
         self.0.rank(candidates)
     }
     fn on_event(&mut self, _event: &PolicyEvent) {}

@@ -94,7 +94,7 @@ impl HybridHistogram {
 }
 
 impl ReplayPolicy for HybridHistogram {
-    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
         Lru.rank(candidates, &Values::new(), now)
     }
 

@@ -30,7 +30,7 @@ impl KeepAlive {
 }
 
 impl ReplayPolicy for KeepAlive {
-    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
         Lru.rank(candidates, &Values::new(), now)
     }
 

@@ -26,9 +26,9 @@ impl EvictionPolicy for Lfu {
         }
     }
 
-    fn rank(&mut self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
         let score = |c: &Candidate| {
-            let (count, last) = *slot(&mut self.counts, c.key.index());
+            let (count, last) = self.counts.get(c.key.index()).copied().unwrap_or_default();
             // Below 2^24 counts and 2^28 uses both parts are exact in 52 bits.
             Ranked { key: c.key, keep: count as f64 + last as f64 / (1u64 << 28) as f64 }
         };

@@ -29,7 +29,7 @@ impl LruMarkov {
 }
 
 impl ReplayPolicy for LruMarkov {
-    fn rank(&mut self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
         self.lru.rank(candidates, &Values::new(), now)
     }
 

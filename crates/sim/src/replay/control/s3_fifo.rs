@@ -115,7 +115,7 @@ impl EvictionPolicy for S3Fifo {
         }
     }
 
-    fn rank(&mut self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
+    fn rank(&self, candidates: &[Candidate], _values: &Values, _now: Moment) -> Vec<Ranked> {
         let mut walk = self.clone();
         let mut order = vec![f64::MAX; self.sizes.len()];
         let mut place = 0.0;
