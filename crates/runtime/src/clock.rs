@@ -1,0 +1,204 @@
+//! The one file that may read clocks.
+//!
+//! Gives monotonic [`Moment`]s since its start, wall-clock seconds, the time the machine was suspended,
+//! and a coarse tick for hot paths. Knows nothing of what the times are used for.
+//! Invariant: `Moment`s never go back; the wall clock is never used to measure a span.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use majordomo_core::{Moment, WallSeconds};
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often the coarse tick moves.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// A gap of the boot-time clock longer than this is a suspend.
+pub const SUSPEND_THRESHOLD: Duration = Duration::from_secs(5);
+
+/// A monotonic clock that starts at zero. Cloning gives the same clock.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    start: Instant,
+    suspended_at_start: Duration,
+}
+
+impl Clock {
+    /// A clock whose zero is now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock file")]
+    pub fn start() -> Self {
+        Self { start: Instant::now(), suspended_at_start: total_suspended() }
+    }
+
+    /// Time since the start; stands still while the machine is suspended.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment::ZERO + self.start.elapsed()
+    }
+
+    /// How long the machine has been suspended since the start, all in all.
+    ///
+    /// The difference of the clock that counts suspended time and the one that does not: Linux
+    /// `CLOCK_BOOTTIME` − `CLOCK_MONOTONIC`, macOS `CLOCK_MONOTONIC` − `CLOCK_UPTIME_RAW`. A step of the
+    /// wall clock does not show in it.
+    #[must_use]
+    pub fn suspended(&self) -> Duration {
+        total_suspended().saturating_sub(self.suspended_at_start)
+    }
+}
+
+/// Finds suspends: asked now and then, it tells each gap once.
+#[derive(Debug)]
+pub struct SuspendDetector {
+    seen: Duration,
+}
+
+impl SuspendDetector {
+    /// A detector that knows nothing of suspends before now.
+    #[must_use]
+    pub fn new(clock: &Clock) -> Self {
+        Self { seen: clock.suspended() }
+    }
+
+    /// How long the machine was suspended since the last answer, when that is more than
+    /// [`SUSPEND_THRESHOLD`].
+    pub fn check(&mut self, clock: &Clock) -> Option<Duration> {
+        self.advance(clock.suspended())
+    }
+
+    fn advance(&mut self, total: Duration) -> Option<Duration> {
+        let gap = total.saturating_sub(self.seen);
+        if gap <= SUSPEND_THRESHOLD {
+            return None;
+        }
+        self.seen = total;
+        Some(gap)
+    }
+}
+
+/// The wall clock; seconds before 1970 count below zero.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the clock file")]
+pub fn wall_now() -> WallSeconds {
+    let secs = |d: Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => WallSeconds(secs(after)),
+        Err(before) => WallSeconds(-secs(before.duration())),
+    }
+}
+
+fn read(id: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(id)).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(target_os = "linux")]
+fn total_suspended() -> Duration {
+    // Monotonic first: if the thread is preempted between the two, the difference is too large by
+    // microseconds, never negative.
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
+}
+
+#[cfg(target_os = "macos")]
+fn total_suspended() -> Duration {
+    let awake = read(ClockId::UptimeRaw);
+    read(ClockId::Monotonic).saturating_sub(awake)
+}
+
+/// The time of a [`Clock`], at most [`TICK`] old, for readers that cannot afford a system call.
+///
+/// One owned thread moves it and ends when this value is dropped.
+#[derive(Debug)]
+pub struct CoarseTick {
+    micros: Arc<AtomicU64>,
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CoarseTick {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(clock: Clock) -> std::io::Result<Self> {
+        let micros = Arc::new(AtomicU64::new(clock.now().0));
+        let (stop, stopped) = mpsc::channel();
+        let cell = Arc::clone(&micros);
+        let thread =
+            std::thread::Builder::new().name("majordomo-tick".into()).spawn(move || {
+                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    // Relaxed: the value stands alone, nothing is published through it.
+                    cell.store(clock.now().0, Ordering::Relaxed);
+                }
+            })?;
+        Ok(Self { micros, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The time of the last tick.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment(self.micros.load(Ordering::Relaxed))
+    }
+
+    /// The cell itself (microseconds), for readers that outlive this value.
+    #[must_use]
+    pub fn cell(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.micros)
+    }
+}
+
+impl Drop for CoarseTick {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It cannot panic: the loop above has nothing that does.
+            drop(thread.join());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_do_not_go_back() {
+        let clock = Clock::start();
+        let a = clock.now();
+        assert!(clock.now() >= a);
+        assert!(clock.suspended() < Duration::from_secs(1));
+        assert!(wall_now().0 > 1_600_000_000);
+    }
+
+    #[test]
+    fn suspends_are_told_once() {
+        let mut d = SuspendDetector { seen: Duration::from_secs(100) };
+        let check = |d: &mut SuspendDetector, total: u64, want: Option<u64>| {
+            assert_eq!(d.advance(Duration::from_secs(total)), want.map(Duration::from_secs));
+        };
+        check(&mut d, 100, None);
+        check(&mut d, 105, None);
+        // Short naps add up: what was not told is not forgotten.
+        check(&mut d, 106, Some(6));
+        check(&mut d, 106, None);
+        check(&mut d, 90, None);
+        check(&mut d, 206, Some(100));
+    }
+
+    #[test]
+    fn the_tick_moves_and_its_thread_ends() {
+        let tick = CoarseTick::start(Clock::start()).unwrap();
+        let cell = tick.cell();
+        let first = tick.now();
+        while tick.now() == first {
+            std::thread::yield_now();
+        }
+        drop(tick);
+        // The thread is joined: its clone of the cell is gone.
+        assert_eq!(Arc::strong_count(&cell), 1);
+    }
+}

@@ -1,0 +1,157 @@
+//! The guard: one process per manager that outlives it for a moment and kills what it left behind.
+//!
+//! The guard has its own process group (the hidden form its own session), ignores HUP, INT and TERM, and
+//! reads a pipe from the manager: groups come and go. When the pipe ends, however the manager died, it
+//! sends SIGKILL to every group left and ends. A child starts as a trampoline that waits for a word on
+//! its standard input; the manager sends it only after the guard has acknowledged the child's group, so
+//! that a SIGKILL of the manager in between leaves either a trampoline that reads end of file and ends,
+//! or a group that the guard knows.
+//!
+//! Knows nothing of components. Invariant: a group is killed only if its leader's start time is the one
+//! that was announced, or its leader is gone (its number cannot have been given away then while it had
+//! members).
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use majordomo_registry::StdinMode;
+
+mod client;
+mod hidden;
+mod pidfile;
+mod shell;
+
+pub(crate) use client::Announced;
+pub use client::Guard;
+pub use hidden::{EXEC_ARG, GUARD_ARG, hidden_main};
+
+/// The environment variable that marks every descendant of a component: `SESSION/COMPONENT/LOAD`.
+pub const TAG_VARIABLE: &str = "MAJORDOMO_INCARNATION";
+
+/// The first line a guard says: the protocol's version.
+const HELLO: &str = "guard 1";
+
+/// The word that makes a trampoline become its program.
+pub(crate) const GO: &[u8] = b"go\n";
+
+/// The guard answers within this or counts as broken.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the guard and the trampolines are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GuardForm {
+    /// `/bin/sh`: for programs that embed the library.
+    Shell,
+    /// A binary whose `main` starts with [`hidden_main`].
+    Hidden {
+        /// The binary.
+        program: PathBuf,
+    },
+}
+
+impl GuardForm {
+    /// This very program, which must call [`hidden_main`] first thing.
+    ///
+    /// # Errors
+    /// When the system does not tell its path.
+    pub fn this_program() -> io::Result<Self> {
+        // Through /proc the running file is meant even after an upgrade has replaced it on disk.
+        let program = if cfg!(target_os = "linux") {
+            PathBuf::from("/proc/self/exe")
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self::Hidden { program })
+    }
+
+    fn guard_argv(&self) -> Vec<OsString> {
+        match self {
+            Self::Shell => {
+                ["/bin/sh", "-c", shell::GUARD, "majordomo-guard"].map(Into::into).to_vec()
+            }
+            Self::Hidden { program } => vec![program.into(), GUARD_ARG.into()],
+        }
+    }
+
+    /// What stands before a child's own words.
+    pub(crate) fn trampoline_argv(&self, stdin: StdinMode) -> Vec<OsString> {
+        match (self, stdin) {
+            (Self::Shell, StdinMode::Empty) => {
+                ["/bin/sh", "-c", shell::EXEC_EMPTY, EXEC_ARG].map(Into::into).to_vec()
+            }
+            (Self::Shell, StdinMode::Hold) => {
+                ["/bin/sh", "-c", shell::EXEC_HOLD, EXEC_ARG].map(Into::into).to_vec()
+            }
+            (Self::Hidden { program }, stdin) => {
+                let mode = match stdin {
+                    StdinMode::Empty => hidden::EMPTY,
+                    StdinMode::Hold => hidden::HOLD,
+                };
+                vec![program.into(), EXEC_ARG.into(), mode.into(), "--".into()]
+            }
+        }
+    }
+}
+
+/// How the guard is set up.
+#[derive(Clone, Debug)]
+pub struct GuardConfig {
+    /// Its form.
+    pub form: GuardForm,
+    /// Where the list of groups is kept for the case that guard and manager die together; none = not
+    /// kept. One manager at a time may use a file: hold the state directory's lock first.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Why there is no guard.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GuardError {
+    /// It did not start.
+    #[error("the guard process {program:?} could not be started: {source}")]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It did not say what a guard says.
+    #[error(
+        "the guard process {program:?} answered {answer:?} instead of {HELLO:?}; its main must call majordomo_runtime::guard::hidden_main first"
+    )]
+    NoGuard {
+        /// The program.
+        program: PathBuf,
+        /// What it said.
+        answer: String,
+    },
+    /// It says nothing, or is gone and cannot be started again.
+    #[error("the guard process does not answer: {why}")]
+    Broken {
+        /// What happened.
+        why: String,
+    },
+    /// The list of groups cannot be written or read.
+    #[error(
+        "the list of process groups {path:?} cannot be used: {source}; check who owns the state directory"
+    )]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another manager lives.
+    #[error(
+        "{path:?} is in use by the manager with pid {pid}; stop that one or choose another state directory"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Its pid.
+        pid: i32,
+    },
+}

@@ -1,0 +1,369 @@
+//! The manager's end of the guard: one task that owns the guard process and tells it of groups.
+//!
+//! Invariant: `add` returns success only after a living guard has acknowledged the group and the pid file
+//! has it. A guard that dies is replaced, and the new one is told everything, before anything else.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use majordomo_registry::StdinMode;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, pidfile};
+use crate::proctable::{self, Group};
+
+/// A guard that has to end is given this long before it is killed.
+const END_DEADLINE: Duration = Duration::from_secs(2);
+
+enum Message {
+    Add(Group, oneshot::Sender<Result<(), GuardError>>),
+    Remove(i32),
+    Close(oneshot::Sender<()>),
+}
+
+/// A handle on the guard process. The guard ends, and kills what is left, when the last handle is
+/// dropped or the runtime ends.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    // Bounded by construction: at most one `Add` and one `Remove` for each process that lives.
+    tx: mpsc::UnboundedSender<Message>,
+    form: GuardForm,
+    session: Arc<str>,
+    swept: Arc<[Group]>,
+}
+
+impl Guard {
+    /// Sweeps what a former manager left according to the pid file, then starts the guard. Needs a tokio
+    /// runtime with I/O and time.
+    ///
+    /// # Errors
+    /// When another manager uses the pid file, when it cannot be used, or when the guard does not start.
+    pub async fn start(config: GuardConfig) -> Result<Self, GuardError> {
+        let own = i32::try_from(std::process::id()).unwrap_or(0);
+        let pid_file = config.pid_file.clone();
+        let (start, boot, swept) = blocking(move || {
+            let swept = pid_file.as_deref().map_or(Ok(Vec::new()), pidfile::sweep)?;
+            Ok((proctable::start_time(own), proctable::boot_id().unwrap_or_default(), swept))
+        })
+        .await?;
+        for group in &swept {
+            tracing::warn!(group = group.pgid, "killed a process group that a former manager left");
+        }
+        let start = start.ok_or_else(|| GuardError::Broken {
+            why: "the system does not tell when this process started".into(),
+        })?;
+        // One process may have several managers; what one leaves must not take the others' along.
+        static MANAGERS: AtomicU32 = AtomicU32::new(0);
+        let n = MANAGERS.fetch_add(1, Ordering::Relaxed);
+        let session: Arc<str> = format!("{own}-{start}-{n}").into();
+        let mut actor = Actor {
+            form: config.form.clone(),
+            contents: pidfile::Contents {
+                boot,
+                session: session.to_string(),
+                manager: Group { pgid: own, start },
+                guard: None,
+                groups: Vec::new(),
+            },
+            pid_file: config.pid_file,
+            groups: BTreeMap::new(),
+            link: None,
+        };
+        actor.connect().await?;
+        actor.save().await?;
+        let (tx, rx) = mpsc::unbounded_channel();
+        tokio::spawn(actor.run(rx));
+        Ok(Self { tx, form: config.form, session, swept: swept.into() })
+    }
+
+    /// The groups of a former manager that were killed at start.
+    #[must_use]
+    pub fn swept(&self) -> &[Group] {
+        &self.swept
+    }
+
+    /// A word for this manager, unique on this machine until it boots again.
+    #[must_use]
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    pub(crate) fn trampoline(&self, stdin: StdinMode) -> Vec<std::ffi::OsString> {
+        self.form.trampoline_argv(stdin)
+    }
+
+    /// Announces a group; when this returns success its members cannot outlive the manager. Dropping
+    /// the future takes the group off the list again.
+    pub(crate) async fn announce(&self, group: Group) -> Result<Announced, GuardError> {
+        let gone = || GuardError::Broken { why: "it was closed".into() };
+        let announced = Announced { guard: Some(self.clone()), pgid: group.pgid };
+        let (tx, rx) = oneshot::channel();
+        self.tx.send(Message::Add(group, tx)).map_err(|_| gone())?;
+        rx.await.map_err(|_| gone())??;
+        Ok(announced)
+    }
+
+    /// Ends the guard (it kills every group still listed) and waits for that, at most two seconds.
+    /// Removes the pid file. Later `add`s fail.
+    pub async fn close(&self) {
+        let (tx, rx) = oneshot::channel();
+        if self.tx.send(Message::Close(tx)).is_ok() {
+            let _ = rx.await;
+        }
+    }
+}
+
+/// A group on the guard's list; dropping it takes it off.
+#[derive(Debug)]
+pub(crate) struct Announced {
+    guard: Option<Guard>,
+    pgid: i32,
+}
+
+impl Announced {
+    /// Takes the group off the list: it has no members any more.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            // Without a guard task there is no list.
+            let _ = guard.tx.send(Message::Remove(self.pgid));
+        }
+    }
+
+    /// Leaves it on the list for good.
+    pub(crate) fn keep(&mut self) {
+        self.guard = None;
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, GuardError> + Send + 'static,
+) -> Result<T, GuardError> {
+    let stopped = |_| GuardError::Broken { why: "the runtime is shutting down".into() };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+/// A living guard.
+struct Link {
+    child: Child,
+    to: pipe::Sender,
+    from: Lines<BufReader<pipe::Receiver>>,
+}
+
+impl Link {
+    async fn line(&mut self) -> io::Result<String> {
+        match timeout(ANSWER_DEADLINE, self.from.next_line()).await {
+            Ok(Ok(Some(line))) => Ok(line),
+            Ok(Ok(None)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Err(e)) => Err(e),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn say(&mut self, text: &str) -> io::Result<()> {
+        let written = timeout(ANSWER_DEADLINE, self.to.write_all(text.as_bytes())).await;
+        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn add(&mut self, group: &Group) -> io::Result<()> {
+        self.say(&format!("add {} {}\n", group.pgid, group.start)).await?;
+        let answer = self.line().await?;
+        if answer == format!("ok {}", group.pgid) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("unexpected answer {answer:?}")))
+    }
+
+    /// Closes the pipe and waits for the guard to end.
+    async fn end(self) {
+        let Self { mut child, to, from } = self;
+        drop((to, from));
+        let ended = timeout(END_DEADLINE, async {
+            while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        if ended.await.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+struct Actor {
+    form: GuardForm,
+    pid_file: Option<PathBuf>,
+    contents: pidfile::Contents,
+    groups: BTreeMap<i32, Group>,
+    link: Option<Link>,
+}
+
+impl Actor {
+    async fn run(mut self, mut rx: mpsc::UnboundedReceiver<Message>) {
+        let closer = loop {
+            tokio::select! {
+                message = rx.recv() => match message {
+                    None => break None,
+                    Some(Message::Close(done)) => break Some(done),
+                    Some(Message::Add(group, done)) => {
+                        let answer = self.add(group).await;
+                        // The load was cancelled; its owner removes the group again.
+                        let _ = done.send(answer);
+                    }
+                    Some(Message::Remove(pgid)) => self.remove(pgid).await,
+                },
+                () = died(self.link.as_mut()) => {
+                    tracing::warn!("the guard process ended; starting another one");
+                    self.drop_link().await;
+                    if let Err(error) = self.connect().await {
+                        tracing::error!(%error, "no guard: nothing is started until there is one");
+                    }
+                }
+            }
+        };
+        if let Some(link) = self.link.take() {
+            link.end().await;
+        }
+        if let Some(path) = self.pid_file.take() {
+            let _ = tokio::task::spawn_blocking(move || pidfile::remove(&path)).await;
+        }
+        if let Some(done) = closer {
+            let _ = done.send(());
+        }
+    }
+
+    async fn add(&mut self, group: Group) -> Result<(), GuardError> {
+        let pgid = group.pgid;
+        self.groups.insert(pgid, group.clone());
+        let told = async {
+            self.save().await?;
+            if let Some(link) = self.link.as_mut() {
+                match link.add(&group).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => {
+                        tracing::warn!(%error, "the guard process does not answer; starting another one");
+                    }
+                }
+                self.drop_link().await;
+            }
+            // Tells the new one of all groups, this one among them.
+            self.connect().await
+        };
+        let answer = told.await;
+        if answer.is_err() {
+            self.groups.remove(&pgid);
+        }
+        answer
+    }
+
+    async fn remove(&mut self, pgid: i32) {
+        if self.groups.remove(&pgid).is_none() {
+            return;
+        }
+        if let Err(error) = self.save().await {
+            // A group too many in the file is harmless: its start time will not match.
+            tracing::warn!(%error, "a process group that ended stays in the list");
+        }
+        if let Some(link) = self.link.as_mut()
+            && link.say(&format!("del {pgid}\n")).await.is_err()
+        {
+            self.drop_link().await;
+            if let Err(error) = self.connect().await {
+                tracing::error!(%error, "no guard: nothing is started until there is one");
+            }
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), GuardError> {
+        let Some(path) = self.pid_file.clone() else { return Ok(()) };
+        self.contents.groups = self.groups.values().cloned().collect();
+        let contents = self.contents.clone();
+        blocking(move || pidfile::write(&path, &contents)).await
+    }
+
+    /// A guard that failed is killed outright: were it to read the end of its pipe it would kill what
+    /// lives.
+    async fn drop_link(&mut self) {
+        if let Some(mut link) = self.link.take() {
+            let _ = link.child.kill();
+            let _ = tokio::task::spawn_blocking(move || link.child.wait()).await;
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), GuardError> {
+        let mut link = spawn(&self.form).await?;
+        let told = self.tell_all(&mut link).await;
+        self.link = Some(link);
+        if let Err(e) = told {
+            self.drop_link().await;
+            return Err(GuardError::Broken { why: e.to_string() });
+        }
+        Ok(())
+    }
+
+    async fn tell_all(&mut self, link: &mut Link) -> io::Result<()> {
+        link.say(&format!("session {}\n", self.contents.session)).await?;
+        for group in self.groups.values() {
+            link.add(group).await?;
+        }
+        let pid = i32::try_from(link.child.id()).unwrap_or(0);
+        let start = tokio::task::spawn_blocking(move || proctable::start_time(pid)).await;
+        self.contents.guard = start.ok().flatten().map(|start| Group { pgid: pid, start });
+        Ok(())
+    }
+}
+
+/// Returns when the guard has closed its end, that is, is dead; never while there is none.
+async fn died(link: Option<&mut Link>) {
+    let Some(link) = link else { return std::future::pending().await };
+    // Between answers it says nothing, so a line here is as wrong as an end.
+    let _ = link.from.next_line().await;
+}
+
+async fn spawn(form: &GuardForm) -> Result<Link, GuardError> {
+    let argv = form.guard_argv();
+    let program = PathBuf::from(&argv[0]);
+    let failed = |source| GuardError::Spawn { program: program.clone(), source };
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    if *form == GuardForm::Shell {
+        // The hidden form makes its own session, which a group leader may not.
+        command.process_group(0);
+    }
+    let mut child = tokio::task::spawn_blocking(move || command.spawn())
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(failed)?;
+    let pipes = child.stdin.take().zip(child.stdout.take());
+    let (to, from) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+    let to = pipe::Sender::from_owned_fd(to.into()).map_err(failed)?;
+    let from = pipe::Receiver::from_owned_fd(from.into()).map_err(failed)?;
+    let mut link = Link { child, to, from: BufReader::new(from).lines() };
+    let answer = match link.line().await {
+        Ok(line) if line == HELLO => return Ok(link),
+        Ok(line) => line,
+        Err(e) => e.to_string(),
+    };
+    let _ = link.child.kill();
+    let _ = link.child.wait();
+    Err(GuardError::NoGuard { program, answer })
+}

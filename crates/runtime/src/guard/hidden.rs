@@ -1,0 +1,201 @@
+//! The hidden modes of a binary: `__guard` and `__exec`.
+//!
+//! They run before anything else of the binary does: no logging, no configuration, no terminal.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{GO, HELLO, TAG_VARIABLE};
+use crate::proctable::{self, Group, StartTime};
+
+/// The first argument that makes a binary the guard.
+pub const GUARD_ARG: &str = "__guard";
+/// The first argument that makes a binary a trampoline.
+pub const EXEC_ARG: &str = "__exec";
+pub(super) const EMPTY: &str = "empty";
+pub(super) const HOLD: &str = "hold";
+
+/// As `sh` has it: what could not be run, and what does not exist.
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+/// The manager went away before it said "go".
+const NO_WORD: u8 = 125;
+
+/// Runs a hidden mode when the arguments (without the program's name) ask for one; else gives `None` at
+/// once. The first thing `main` of a binary with [`super::GuardForm::Hidden`] does.
+#[must_use]
+pub fn hidden_main(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut args = args.into_iter();
+    let mode = args.next()?;
+    if mode == GUARD_ARG {
+        Some(guard_main())
+    } else if mode == EXEC_ARG {
+        Some(exec_main(args))
+    } else {
+        None
+    }
+}
+
+/// Waits for the word, then becomes the program; returns only when that fails.
+fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let mode = args.next().unwrap_or_default();
+    let (Some(_), Some(program)) = (args.next().filter(|dashes| dashes == "--"), args.next())
+    else {
+        eprintln!(
+            "usage: {EXEC_ARG} {EMPTY}|{HOLD} -- PROGRAM [ARGUMENT]...; it is run by the manager only"
+        );
+        return ExitCode::from(NO_WORD);
+    };
+    if !read_word() {
+        return ExitCode::from(NO_WORD);
+    }
+    let mut command = Command::new(&program);
+    command.args(args);
+    if mode == OsStr::new(EMPTY) {
+        command.stdin(Stdio::null());
+    }
+    let error = command.exec();
+    eprintln!("majordomo: {program:?} could not be run: {error}");
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN })
+}
+
+/// Reads exactly the word and not a byte more: with `hold` the rest belongs to the program.
+fn read_word() -> bool {
+    let mut word = [0; GO.len()];
+    let mut have = 0;
+    while have < word.len() {
+        match rustix::io::read(rustix::stdio::stdin(), &mut word[have..]) {
+            Ok(n) if n > 0 => have += n,
+            Err(rustix::io::Errno::INTR) => {}
+            _ => return false,
+        }
+    }
+    word == GO
+}
+
+fn guard_main() -> ExitCode {
+    // It fails for a group leader, which has what matters already: a group of its own.
+    let _ = rustix::process::setsid();
+    let _ = std::env::set_current_dir("/");
+    // A registered handler takes the place of the deadly default; nobody reads what it tells.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("majordomo guard: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let entered = runtime.enter();
+    let ignored =
+        [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    drop(entered);
+    if let Some(Err(e)) = ignored.iter().find(|s| s.is_err()) {
+        eprintln!("majordomo guard: {e}");
+        return ExitCode::FAILURE;
+    }
+    let mut book = Book::default();
+    let mut out = std::io::stdout().lock();
+    let mut say = |text: &str| writeln!(out, "{text}").and_then(|()| out.flush());
+    // When the manager is gone the answer goes nowhere; the end of input follows.
+    let _ = say(HELLO);
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        if let Some(answer) = book.take(&line) {
+            let _ = say(&answer);
+        }
+    }
+    book.kill_all();
+    ExitCode::SUCCESS
+}
+
+/// The guard's list.
+#[derive(Default)]
+struct Book {
+    groups: BTreeMap<i32, Group>,
+    session: Option<String>,
+}
+
+impl Book {
+    /// One line of the protocol; what it cannot read it ignores, which leaves it without the answer.
+    fn take(&mut self, line: &str) -> Option<String> {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next()?, words.next()?, words.next()) {
+            ("add", pgid, Some(start)) => {
+                let pgid = pgid.parse().ok().filter(|id| *id > 1)?;
+                let start = StartTime::new(start)?;
+                self.groups.insert(pgid, Group { pgid, start });
+                Some(format!("ok {pgid}"))
+            }
+            ("del", pgid, None) => {
+                self.groups.remove(&pgid.parse().ok()?);
+                None
+            }
+            ("session", session, None) => {
+                self.session = Some(session.to_owned());
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn kill_all(&self) {
+        for group in self.groups.values().filter(|g| g.is_ours()) {
+            group.kill();
+        }
+        if let Some(session) = &self.session {
+            kill_tagged(&format!("{session}/"));
+        }
+    }
+}
+
+/// Kills every process whose tag starts with `prefix`: children that left their group. Again and again
+/// while there are new ones, a bounded number of times.
+pub(super) fn kill_tagged(prefix: &str) -> usize {
+    let mut killed = 0;
+    for _ in 0..16 {
+        let found: Vec<i32> = proctable::tagged(TAG_VARIABLE, prefix);
+        if found.is_empty() {
+            break;
+        }
+        for pid in found {
+            killed += usize::from(proctable::signal_process(pid, rustix::process::Signal::KILL));
+        }
+    }
+    killed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_book_takes_what_it_can_read() {
+        let mut book = Book::default();
+        let mut check = |line: &str, answer: Option<&str>, groups: usize| {
+            assert_eq!(book.take(line).as_deref(), answer, "{line}");
+            assert_eq!(book.groups.len(), groups, "{line}");
+        };
+        check("add 77 123", Some("ok 77"), 1);
+        check("add 78 Mon_Nov_23", Some("ok 78"), 2);
+        check("add 1 5", None, 2);
+        check("add -9 5", None, 2);
+        check("add x 5", None, 2);
+        check("add 9", None, 2);
+        check("", None, 2);
+        check("del 77", None, 1);
+        check("del 77", None, 1);
+        check("session 1-2", None, 1);
+    }
+
+    #[test]
+    fn other_arguments_are_not_for_us() {
+        assert!(hidden_main(["demo".into()]).is_none());
+        assert!(hidden_main([]).is_none());
+    }
+}

@@ -1,0 +1,155 @@
+//! The list of groups on disk, for the case that guard and manager die together.
+//!
+//! Written whole (a new file renamed over the old one) at every change. Read once, at start: what it
+//! names and still lives is killed. Invariant: nothing is killed unless machine boot and start time are
+//! the recorded ones.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+
+use super::{GuardError, hidden};
+use crate::proctable::{self, Group, StartTime};
+
+const HEADER: &str = "majordomo-groups 1";
+
+/// What the file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) boot: String,
+    pub(super) session: String,
+    pub(super) manager: Group,
+    pub(super) guard: Option<Group>,
+    pub(super) groups: Vec<Group>,
+}
+
+impl Contents {
+    fn encode(&self) -> String {
+        let mut out = format!("{HEADER}\nboot {}\nsession {}\n", self.boot, self.session);
+        let named = [("manager", Some(&self.manager)), ("guard", self.guard.as_ref())];
+        let lines = named.iter().filter_map(|(name, g)| g.map(|g| (*name, g)));
+        for (name, g) in lines.chain(self.groups.iter().map(|g| ("group", g))) {
+            out.push_str(&format!("{name} {} {}\n", g.pgid, g.start));
+        }
+        out
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        if lines.next()? != HEADER {
+            return None;
+        }
+        let boot = lines.next()?.strip_prefix("boot ")?.to_owned();
+        let session = lines.next()?.strip_prefix("session ")?.to_owned();
+        let (mut manager, mut guard, mut groups) = (None, None, Vec::new());
+        for line in lines {
+            let mut words = line.split(' ');
+            let name = words.next()?;
+            let pgid = words.next()?.parse().ok().filter(|id| *id > 1)?;
+            let group = Group { pgid, start: StartTime::new(words.next()?)? };
+            match name {
+                "manager" => manager = Some(group),
+                "guard" => guard = Some(group),
+                "group" => groups.push(group),
+                _ => return None,
+            }
+        }
+        Some(Self { boot, session, manager: manager?, guard, groups })
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> GuardError {
+    GuardError::PidFile { path: path.to_owned(), source }
+}
+
+/// Replaces the file.
+pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), GuardError> {
+    let new = path.with_extension("new");
+    fs::write(&new, contents.encode())
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(|e| failed(path, e))
+}
+
+/// Removes the file, if it is there.
+pub(super) fn remove(path: &Path) {
+    if let Err(e) = fs::remove_file(path)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), error = %e, "the list of process groups was not removed");
+    }
+}
+
+/// Kills what a former manager left and gives the groups that were killed.
+pub(super) fn sweep(path: &Path) -> Result<Vec<Group>, GuardError> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(failed(path, e)),
+    };
+    let Some(old) = Contents::decode(&text) else {
+        let aside: PathBuf = path.with_extension("unreadable");
+        fs::rename(path, &aside).map_err(|e| failed(path, e))?;
+        tracing::warn!(path = %path.display(), aside = %aside.display(),
+            "the list of process groups is unreadable and was set aside; nothing was swept");
+        return Ok(Vec::new());
+    };
+    if proctable::boot_id().as_deref() != Some(&old.boot) {
+        return Ok(Vec::new());
+    }
+    let lives = |g: &Group| proctable::start_time(g.pgid).as_ref() == Some(&g.start);
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    if lives(&old.manager) && old.manager.pgid != own && !is_zombie(old.manager.pgid) {
+        return Err(GuardError::InUse { path: path.to_owned(), pid: old.manager.pgid });
+    }
+    // The former guard may be at its work just now; two kills do no harm.
+    let killed: Vec<Group> = old.groups.into_iter().filter(lives).collect();
+    for group in &killed {
+        group.kill();
+    }
+    if let Some(guard) = old.guard.filter(lives) {
+        // Its pipe has ended, so it is on its way out, unless it hangs.
+        proctable::signal_process(guard.pgid, Signal::KILL);
+    }
+    hidden::kill_tagged(&format!("{}/", old.session));
+    Ok(killed)
+}
+
+fn is_zombie(pid: i32) -> bool {
+    proctable::scan().iter().any(|e| e.pid == pid && e.zombie)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_reads_back_and_rubbish_does_not() {
+        let group = |pgid, start| Group { pgid, start: StartTime::new(start).unwrap() };
+        let contents = Contents {
+            boot: "b-1".into(),
+            session: "7-9".into(),
+            manager: group(7, "9"),
+            guard: Some(group(8, "10")),
+            groups: vec![group(11, "12"), group(13, "Mon_Nov")],
+        };
+        assert_eq!(Contents::decode(&contents.encode()), Some(contents.clone()));
+        let without = Contents { guard: None, groups: Vec::new(), ..contents };
+        assert_eq!(Contents::decode(&without.encode()), Some(without));
+        let head = "majordomo-groups 1\nboot b\nsession s\n";
+        for bad in [
+            "",
+            "\0\0",
+            "majordomo-groups 2\n",
+            head,
+            &format!("{head}manager 0 1\n"),
+            &format!("{head}manager 5 1\ngroup 1 2\n"),
+            &format!("{head}manager 5 1\ngroup -1 2\n"),
+            &format!("{head}manager 5 1\ngroup 9\n"),
+            &format!("{head}manager 5 1\nwhat 9 9\n"),
+        ] {
+            assert_eq!(Contents::decode(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The guard and the trampolines as a few lines of `/bin/sh`.
+//!
+//! Nothing is ever put into these texts: what varies comes as arguments or on standard input.
+
+/// Reads `add PGID START` and `del PGID`; kills what is left at end of file.
+///
+/// `start_of` gives the word that `StartTime` holds: on Linux field 22 of `/proc/PID/stat` (counted from
+/// the last `)`, since a program's name may hold anything), elsewhere `ps -o lstart=` with `_` for
+/// blanks.
+pub(super) const GUARD: &str = r#"
+trap '' HUP INT TERM
+set -f
+cd /
+start_of() (
+  if [ -d /proc/self ]; then
+    s=
+    while read -r line; do s="$s $line"; done 2>/dev/null <"/proc/$1/stat" || exit
+    set -- ${s##*)}
+    shift 19 && echo "$1"
+  else
+    set -- $(LC_ALL=C ps -o lstart= -p "$1")
+    IFS=_
+    echo "$*"
+  fi
+) 2>/dev/null
+groups=
+echo 'guard 1'
+while read -r verb pgid start; do
+  case $verb in
+  add)
+    groups="$groups $pgid:$start"
+    echo "ok $pgid"
+    ;;
+  del)
+    left=
+    for g in $groups; do
+      [ "${g%%:*}" = "$pgid" ] || left="$left $g"
+    done
+    groups=$left
+    ;;
+  esac
+done
+for g in $groups; do
+  pgid=${g%%:*}
+  now=$(start_of "$pgid")
+  if [ -z "$now" ] || [ "$now" = "${g#*:}" ]; then
+    kill -s KILL -- "-$pgid" 2>/dev/null
+  fi
+done
+"#;
+
+/// Waits for the word, then becomes the program with an empty standard input.
+pub(super) const EXEC_EMPTY: &str =
+    r#"read -r word && [ "$word" = go ] && exec "$@" </dev/null; exit 125"#;
+
+/// The same with its standard input left open.
+pub(super) const EXEC_HOLD: &str = r#"read -r word && [ "$word" = go ] && exec "$@"; exit 125"#;

@@ -1,0 +1,21 @@
+//! The tokio shell of Majordomo: what runs, measures and remembers components. It never decides.
+//!
+//! - [`process`]: programs as components: start, readiness, health, stop, exit.
+//! - [`guard`]: the process that keeps children from outliving the manager.
+//! - [`logs`]: bounded, numbered logs.
+//! - [`clock`]: the one place that reads clocks.
+//!
+//! Unix only: Linux and macOS.
+#![forbid(unsafe_code)]
+
+#[cfg(not(unix))]
+compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
+
+pub mod clock;
+pub mod guard;
+pub mod logs;
+pub mod process;
+
+mod proctable;
+
+pub use proctable::{Group, StartTime};

@@ -1,0 +1,101 @@
+//! Programs as components: started without a shell, watched, probed and stopped with all they started.
+//!
+//! Owns the way of a process from configuration to "down". Knows nothing of states, budgets or leases.
+//! Invariants: a program runs only after the guard has its group; dropping a load or a
+//! [`RunningProcess`] kills the group; a group is signalled only while its number cannot have been given
+//! to another one (its leader is reaped last); everything that waits has a deadline.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ComponentId, OpId};
+use majordomo_registry::ProcessSpec;
+
+use crate::logs::LogBuffer;
+
+mod error;
+mod http;
+mod loader;
+mod prepare;
+mod ready;
+mod resolve;
+mod running;
+mod spawn;
+mod strays;
+mod supervise;
+mod template;
+
+pub use error::{ProcessError, Tail};
+pub use loader::{ProcessConfig, ProcessLoader};
+pub use running::RunningProcess;
+pub use strays::Subreaper;
+
+/// Where a running program is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Its port on 127.0.0.1, when its command has `{port}`.
+    pub port: Option<u16>,
+    /// Its Unix socket, when its command has `{socket}`.
+    pub socket: Option<PathBuf>,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Somebody else collected its exit status.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with code {code}"),
+            Self::Signal(n) => match signal_name(*n) {
+                Some(name) => write!(f, "was killed by {name}"),
+                None => write!(f, "was killed by signal {n}"),
+            },
+            Self::Unknown => f.write_str("ended"),
+        }
+    }
+}
+
+/// The signals whose numbers are the same everywhere.
+fn signal_name(number: i32) -> Option<&'static str> {
+    const NAMES: [(i32, &str); 11] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (5, "SIGTRAP"),
+        (6, "SIGABRT"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (15, "SIGTERM"),
+    ];
+    NAMES.iter().find(|(n, _)| *n == number).map(|(_, name)| *name)
+}
+
+/// What one load needs to know.
+#[derive(Clone, Debug)]
+pub struct StartContext {
+    /// The component.
+    pub component: ComponentId,
+    /// This load; makes the socket's name unique.
+    pub op: OpId,
+    /// The program.
+    pub spec: Arc<ProcessSpec>,
+    /// Relative working directories count from here: the configuration file's folder, absolute.
+    pub base_dir: PathBuf,
+    /// It must be ready within this.
+    pub deadline: Duration,
+    /// Where its output goes.
+    pub logs: Arc<LogBuffer>,
+}

@@ -1,0 +1,63 @@
+//! `GET` of a path, and only its status: enough to ask a program whether it works.
+//!
+//! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). Reads at most one kilobyte of the answer.
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+const MAX_STATUS_LINE: usize = 1024;
+
+/// The status code of `GET path`.
+pub(super) async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+) -> Result<u16, String> {
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let request = format!(
+        "GET {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .map_err(|e| format!("it cannot be written to: {e}"))?;
+    let mut answer = Vec::with_capacity(MAX_STATUS_LINE);
+    let mut stream = stream.take(MAX_STATUS_LINE as u64);
+    while !answer.contains(&b'\n') {
+        let n =
+            stream.read_buf(&mut answer).await.map_err(|e| format!("it cannot be read: {e}"))?;
+        if n == 0 {
+            break;
+        }
+    }
+    parse_status(&answer).ok_or_else(|| {
+        let start = &answer[..answer.len().min(40)];
+        format!(
+            "it does not speak HTTP; its answer starts with {:?}",
+            String::from_utf8_lossy(start)
+        )
+    })
+}
+
+fn parse_status(answer: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(answer.split(|b| *b == b'\n').next()?).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.next()?.strip_prefix("HTTP/1.")?;
+    words.next()?.parse().ok().filter(|code| (100..600).contains(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_lines() {
+        let check =
+            |answer: &str, want| assert_eq!(parse_status(answer.as_bytes()), want, "{answer:?}");
+        check("HTTP/1.1 200 OK\r\nX: y\r\n", Some(200));
+        check("HTTP/1.0 503 \r\n", Some(503));
+        check("HTTP/1.1 200", Some(200));
+        check("HTTP/1.1 99 x\r\n", None);
+        check("-ERR unknown command 'GET'\r\n", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,264 @@
+//! Brings a program up: prepare, start behind the guard, wait until it is ready.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_registry::{ReadySpec, StdinMode};
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+use super::prepare::{self, Prepared};
+use super::spawn::{self, Leader};
+use super::strays::Subreaper;
+use super::supervise::{Order, Phase, Supervisor};
+use super::{ProcessError, RunningProcess, StartContext, Tail, ready};
+use crate::guard::{Announced, GO, Guard};
+use crate::logs::{LogStream, Watch, pump};
+
+/// Lines of output shown with a failure.
+const TAIL_LINES: usize = 3;
+/// Lines of output in which a port that is taken is looked for.
+const PORT_LINES: usize = 50;
+
+/// Settings of the process loader.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// Sockets and the components' own directories live here; absolute.
+    pub state_dir: PathBuf,
+    /// With readiness `started`, a program that ends within this after its start counts as failed
+    /// instead of ready. Default 20 ms.
+    pub settle: Duration,
+    /// Finds children that leave their group; see [`Subreaper`].
+    pub subreaper: Option<Subreaper>,
+}
+
+impl ProcessConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self { state_dir, settle: Duration::from_millis(20), subreaper: None }
+    }
+}
+
+/// Starts programs. Cloning gives the same loader.
+#[derive(Clone, Debug)]
+pub struct ProcessLoader {
+    config: Arc<ProcessConfig>,
+    guard: Guard,
+}
+
+impl ProcessLoader {
+    /// A loader whose children the guard watches.
+    #[must_use]
+    pub fn new(config: ProcessConfig, guard: Guard) -> Self {
+        Self { config: Arc::new(config), guard }
+    }
+
+    /// The guard.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Starts a program and waits until it is ready, at most the context's deadline. On error everything
+    /// it started is down. Dropping the future kills its group. A program with `{port}` that ends
+    /// because its port is taken is started once more.
+    ///
+    /// # Errors
+    /// A [`ProcessError`] that names the component, what failed, and the way out.
+    pub async fn start(&self, ctx: StartContext) -> Result<RunningProcess, ProcessError> {
+        let until = Instant::now() + ctx.deadline;
+        match self.start_once(&ctx, until).await {
+            Err(Failure { error, port_taken: true }) if Instant::now() < until => {
+                let remark = format!("its port was taken, starting it once more: {error}");
+                ctx.logs.push(LogStream::Manager, &remark);
+                self.start_once(&ctx, until).await.map_err(|f| f.error)
+            }
+            other => other.map_err(|f| f.error),
+        }
+    }
+
+    async fn start_once(
+        &self,
+        ctx: &StartContext,
+        until: Instant,
+    ) -> Result<RunningProcess, Failure> {
+        let first_line = ctx.logs.next_number();
+        let (prepared, leader) = self.spawn(ctx).await?;
+        let program = prepared.argv[0].to_string_lossy().into_owned();
+        let endpoint = prepared.endpoint;
+        let (group, command_line) = (leader.group.clone(), leader.trampoline.clone());
+        let component = || ctx.component.clone();
+        let announced = self.guard.announce(group.clone()).await;
+        let announced =
+            announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
+        let started = self.supervise(ctx, leader, announced, &endpoint);
+        let (process, said) = started.map_err(|source| ProcessError::Spawn {
+            component: component(),
+            program: program.clone(),
+            source,
+        })?;
+
+        let ready = async {
+            match &ctx.spec.ready {
+                ReadySpec::Stdout(_) => match said.await {
+                    Ok(()) => {}
+                    // Its output ended without the line: it can only end now, or hang.
+                    Err(_) => std::future::pending().await,
+                },
+                how @ (ReadySpec::Connect | ReadySpec::Http(_)) => {
+                    ready::until_good(how, &endpoint).await;
+                }
+                _ => {
+                    while !spawn::has_become_the_program(group.pgid, &command_line) {
+                        sleep(Duration::from_millis(1)).await;
+                    }
+                    sleep(self.config.settle).await;
+                }
+            }
+        };
+        let tail = |lines| {
+            let all = ctx.logs.since(first_line, usize::MAX).lines;
+            let own = all.iter().filter(|l| l.stream != LogStream::Manager);
+            let texts: Vec<String> = own.map(|l| l.text.to_string()).collect();
+            Tail(texts[texts.len().saturating_sub(lines)..].to_vec())
+        };
+        tokio::select! {
+            // An exit is looked at first: who takes a dead program's port is not the program.
+            biased;
+            exit = process.wait_exit() => {
+                process.wait_down().await?;
+                let port_taken = endpoint.port.is_some_and(|port| is_port_trouble(&tail(PORT_LINES), port));
+                let error = ProcessError::ExitedEarly {
+                    component: component(),
+                    program,
+                    exit,
+                    tail: tail(TAIL_LINES),
+                };
+                Err(Failure { error, port_taken })
+            }
+            () = ready => {
+                ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
+                Ok(process)
+            }
+            () = tokio::time::sleep_until(until) => {
+                process.kill();
+                process.wait_down().await?;
+                Err(ProcessError::NeverReady {
+                    component: component(),
+                    program,
+                    deadline: ctx.deadline,
+                    waited_for: ready::words(&ctx.spec.ready, &endpoint),
+                    tail: tail(TAIL_LINES),
+                }.into())
+            }
+        }
+    }
+
+    /// Checks, prepares and starts the trampoline, on a blocking thread. Dropping the future drops the
+    /// leader there, which kills it.
+    async fn spawn(&self, ctx: &StartContext) -> Result<(Prepared, Leader), ProcessError> {
+        let (component, ctx) = (ctx.component.clone(), ctx.clone());
+        let (config, guard) = (Arc::clone(&self.config), self.guard.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let prepared = prepare::prepare(&ctx, &config.state_dir, guard.session())?;
+            let trampoline = guard.trampoline(ctx.spec.stdin);
+            spawn::spawn(&prepared, &trampoline, config.subreaper.as_ref())
+                .map_err(|source| ProcessError::Spawn {
+                    component: ctx.component.clone(),
+                    program: prepared.argv[0].to_string_lossy().into_owned(),
+                    source,
+                })
+                .map(|leader| (prepared, leader))
+        });
+        // It fails only when the runtime shuts down.
+        work.await.unwrap_or(Err(ProcessError::Cancelled { component }))
+    }
+
+    /// Hands the leader to its supervisor and lets the trampoline become the program.
+    fn supervise(
+        &self,
+        ctx: &StartContext,
+        mut leader: Leader,
+        announced: Announced,
+        endpoint: &super::Endpoint,
+    ) -> std::io::Result<(RunningProcess, oneshot::Receiver<()>)> {
+        let child_ended = signal(SignalKind::child())?;
+        let (found, said) = oneshot::channel();
+        let mut watch_stdout = match &ctx.spec.ready {
+            ReadySpec::Stdout(needle) => Some(Watch { needle: needle.clone(), found }),
+            _ => None,
+        };
+        let out = leader.child.stdout.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
+        let err = leader.child.stderr.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
+        let mut pumps = Vec::new();
+        for (pipe, stream) in [(out, LogStream::Stdout), (err, LogStream::Stderr)] {
+            if let Some(pipe) = pipe.transpose()? {
+                let watch = if stream == LogStream::Stdout { watch_stdout.take() } else { None };
+                pumps.push(tokio::spawn(pump(pipe, Arc::clone(&ctx.logs), stream, watch)));
+            }
+        }
+        let (orders, orders_seen) = watch::channel(Order::Run);
+        let (phase, phase_seen) = watch::channel(Phase::Running);
+        let mut stdin = leader.take_stdin();
+        let process = RunningProcess {
+            component: ctx.component.clone(),
+            endpoint: endpoint.clone(),
+            group: leader.group.clone(),
+            logs: Arc::clone(&ctx.logs),
+            probe: ctx.spec.probe.clone(),
+            orders,
+            phase: phase_seen,
+        };
+        if let Some(pipe) = &mut stdin {
+            // Three bytes into an empty pipe never block. If it fails the trampoline has ended, which
+            // the supervisor sees.
+            let _ = pipe.write_all(GO);
+        }
+        if ctx.spec.stdin == StdinMode::Empty {
+            stdin = None;
+        }
+        let supervisor = Supervisor {
+            leader,
+            child_ended,
+            orders: orders_seen,
+            phase,
+            pumps,
+            announced,
+            logs: Arc::clone(&ctx.logs),
+            subreaper: self.config.subreaper.clone(),
+            tag: format!("{}/{}/{}", self.guard.session(), ctx.component, ctx.op),
+            socket: endpoint.socket.clone(),
+        };
+        tokio::spawn(async move {
+            supervisor.run().await;
+            // Held until here: it is what `stdin = "hold"` promises.
+            drop(stdin);
+        });
+        Ok((process, said))
+    }
+}
+
+struct Failure {
+    error: ProcessError,
+    port_taken: bool,
+}
+
+impl From<ProcessError> for Failure {
+    fn from(error: ProcessError) -> Self {
+        Self { error, port_taken: false }
+    }
+}
+
+/// Whether a program ended because its port was taken: it says so, or somebody has it now.
+fn is_port_trouble(tail: &Tail, port: u16) -> bool {
+    let says_so = |line: &String| {
+        let line = line.to_ascii_lowercase();
+        ["in use", "eaddrinuse", "errno 98", "errno 48"].iter().any(|w| line.contains(w))
+    };
+    tail.0.iter().any(says_so) || prepare::is_taken(port)
+}

@@ -1,0 +1,66 @@
+//! Asks a program whether it is there: by connection or by HTTP. The same means serve readiness and
+//! health probes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use majordomo_registry::ReadySpec;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use super::{Endpoint, http};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// One attempt may take this long; a program that accepts and never answers is asked anew then.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// Whether the means asks the program over its endpoint.
+pub(super) fn needs_endpoint(how: &ReadySpec) -> bool {
+    matches!(how, ReadySpec::Connect | ReadySpec::Http(_))
+}
+
+/// What is waited for, in words.
+pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
+    let place = match endpoint {
+        Endpoint { port: Some(port), .. } => format!("127.0.0.1:{port}"),
+        Endpoint { socket: Some(socket), .. } => socket.display().to_string(),
+        _ => "nowhere".into(),
+    };
+    match how {
+        ReadySpec::Stdout(text) => format!("a line with {text:?} on its standard output"),
+        ReadySpec::Connect => format!("a connection to {place}"),
+        ReadySpec::Http(path) => format!("GET {path} on {place} to answer 200"),
+        _ => "its start".into(),
+    }
+}
+
+/// Asks once; bounded by the caller.
+pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), String> {
+    let no_connection = |e| format!("it takes no connection: {e}");
+    let path = match how {
+        ReadySpec::Connect => None,
+        ReadySpec::Http(path) => Some(path),
+        _ => return Ok(()),
+    };
+    let status = if let Some(port) = endpoint.port {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(no_connection)?;
+        let Some(path) = path else { return Ok(()) };
+        http::get(stream, &format!("127.0.0.1:{port}"), path).await?
+    } else {
+        let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
+        let stream = UnixStream::connect(socket).await.map_err(no_connection)?;
+        let Some(path) = path else { return Ok(()) };
+        http::get(stream, "localhost", path).await?
+    };
+    if status == 200 { Ok(()) } else { Err(format!("it answered {status} instead of 200")) }
+}
+
+/// Asks again and again, with growing pauses, until the answer is good. The caller bounds the time.
+pub(super) async fn until_good(how: &ReadySpec, endpoint: &Endpoint) {
+    let mut pause = FIRST_PAUSE;
+    while !matches!(timeout(ATTEMPT, ask(how, endpoint)).await, Ok(Ok(()))) {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

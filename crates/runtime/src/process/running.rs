@@ -1,0 +1,134 @@
+//! A program that runs: where it is, how it is, and how it is stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::ComponentId;
+use majordomo_registry::ProbeSpec;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::supervise::{Order, Phase};
+use super::{Endpoint, Exit, ProcessError, ready};
+use crate::logs::LogBuffer;
+use crate::proctable::Group;
+
+/// A started program and everything it started in its group. Dropping it kills the group.
+#[derive(Debug)]
+pub struct RunningProcess {
+    pub(super) component: ComponentId,
+    pub(super) endpoint: Endpoint,
+    pub(super) group: Group,
+    pub(super) logs: Arc<LogBuffer>,
+    pub(super) probe: Option<ProbeSpec>,
+    pub(super) orders: watch::Sender<Order>,
+    pub(super) phase: watch::Receiver<Phase>,
+}
+
+impl RunningProcess {
+    /// Where it is reached.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Its process group: the key for measuring its footprint.
+    #[must_use]
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Its log.
+    #[must_use]
+    pub fn logs(&self) -> &Arc<LogBuffer> {
+        &self.logs
+    }
+
+    /// Whether its leader has ended.
+    #[must_use]
+    pub fn exited(&self) -> Option<Exit> {
+        match *self.phase.borrow() {
+            Phase::Running => None,
+            Phase::Exited(exit) | Phase::Down(exit, _) => Some(exit),
+        }
+    }
+
+    /// Waits until its leader has ended, for whatever reason; has no deadline of its own. Cancel safe.
+    pub async fn wait_exit(&self) -> Exit {
+        match self.wait_for(|p| !matches!(p, Phase::Running)).await {
+            Phase::Exited(exit) | Phase::Down(exit, _) => exit,
+            Phase::Running => Exit::Unknown,
+        }
+    }
+
+    /// Waits until it is down: leader reaped, no living member of its group. The wait ends at most five
+    /// seconds after SIGKILL; cancel safe.
+    ///
+    /// # Errors
+    /// [`ProcessError::Survivors`] when members of the group outlive SIGKILL.
+    pub async fn wait_down(&self) -> Result<Exit, ProcessError> {
+        match self.wait_for(|p| matches!(p, Phase::Down(..))).await {
+            Phase::Down(_, pids) if !pids.is_empty() => Err(ProcessError::Survivors {
+                component: self.component.clone(),
+                pgid: self.group.pgid,
+                pids,
+            }),
+            Phase::Down(exit, _) | Phase::Exited(exit) => Ok(exit),
+            Phase::Running => Ok(Exit::Unknown),
+        }
+    }
+
+    async fn wait_for(&self, done: impl FnMut(&Phase) -> bool) -> Phase {
+        let mut phase = self.phase.clone();
+        // The supervisor ends without "down" only when the whole runtime does.
+        phase.wait_for(done).await.map_or(Phase::Down(Exit::Unknown, Vec::new()), |p| p.clone())
+    }
+
+    /// TERM to the group, KILL after `deadline`, then waits until it is down. A second call may hasten
+    /// the deadline but not extend it. Dropping the future does not call the stop off.
+    ///
+    /// # Errors
+    /// [`ProcessError::Survivors`] when members of the group outlive SIGKILL.
+    pub async fn stop(&self, deadline: Duration) -> Result<Exit, ProcessError> {
+        let kill_at = Instant::now() + deadline;
+        self.orders.send_if_modified(|order| {
+            let raised = match *order {
+                Order::Run => Order::Stop(kill_at),
+                Order::Stop(earlier) => Order::Stop(earlier.min(kill_at)),
+                Order::Kill => Order::Kill,
+            };
+            let changed = *order != raised;
+            *order = raised;
+            changed
+        });
+        self.wait_down().await
+    }
+
+    /// KILL to the group, without waiting.
+    pub fn kill(&self) {
+        self.orders.send_if_modified(|order| std::mem::replace(order, Order::Kill) != Order::Kill);
+    }
+
+    /// Asks it once whether it works, as configured; a program without a probe works while it runs.
+    /// Takes at most the probe's timeout. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ProcessError::Probe`] with the reason.
+    pub async fn probe(&self) -> Result<(), ProcessError> {
+        let failed = |why| ProcessError::Probe { component: self.component.clone(), why };
+        if let Some(exit) = self.exited() {
+            return Err(failed(format!("it {exit}")));
+        }
+        let Some(probe) = &self.probe else { return Ok(()) };
+        match timeout(probe.timeout, ready::ask(&probe.how, &self.endpoint)).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(failed(format!("no answer within {:?}", probe.timeout))),
+        }
+    }
+}
+
+impl Drop for RunningProcess {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,118 @@
+//! Starts the trampoline in its own process group and keeps it from being lost.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+
+use super::Exit;
+use super::prepare::Prepared;
+use super::strays::Subreaper;
+use crate::proctable::{self, Group};
+
+/// A leader that has not been reaped, so that its number, and its group's, stands for it alone.
+/// Dropping kills the group and reaps the leader.
+#[derive(Debug)]
+pub(super) struct Leader {
+    pub(super) child: Child,
+    pub(super) group: Group,
+    /// The trampoline's command line, to tell it from the program.
+    pub(super) trampoline: Vec<u8>,
+    subreaper: Option<Subreaper>,
+    reaped: bool,
+}
+
+/// Blocks until the trampoline runs.
+pub(super) fn spawn(
+    prepared: &Prepared,
+    trampoline: &[std::ffi::OsString],
+    subreaper: Option<&Subreaper>,
+) -> io::Result<Leader> {
+    let mut command = Command::new(&trampoline[0]);
+    command
+        .args(&trampoline[1..])
+        .args(&prepared.argv)
+        .env_clear()
+        .envs(&prepared.env)
+        .current_dir(&prepared.cwd)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = match subreaper {
+        Some(s) => s.spawn(&mut command)?,
+        None => command.spawn()?,
+    };
+    let pgid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let Some(start) = proctable::start_time(pgid) else {
+        // Its standard input is closed with it, so it ends by itself; this only hastens that.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(io::Error::other("the system does not tell when it started"));
+    };
+    let words = trampoline.iter().chain(&prepared.argv);
+    let command_line = words.flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat()).collect();
+    Ok(Leader {
+        child,
+        group: Group { pgid, start },
+        trampoline: command_line,
+        subreaper: subreaper.cloned(),
+        reaped: false,
+    })
+}
+
+impl Leader {
+    /// How the leader ended, when it has; it stays a zombie, so its number stays taken.
+    pub(super) fn ended(&self) -> Option<Exit> {
+        let pid = Pid::from_raw(self.group.pgid)?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match rustix::process::waitid(WaitId::Pid(pid), options) {
+            Ok(None) | Err(rustix::io::Errno::INTR) => None,
+            Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Unknown,
+            }),
+            // Somebody else in this program reaped it.
+            Err(_) => Some(Exit::Unknown),
+        }
+    }
+
+    pub(super) fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
+    /// Kills what is left of the group, then lets go of the leader, which has ended. From here on the
+    /// group's number may mean another group as soon as it has no members.
+    pub(super) fn reap(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.group.kill();
+        // Returns at once, or as soon as SIGKILL has done its work.
+        let _ = self.child.wait();
+        self.reaped = true;
+        if let Some(s) = &self.subreaper {
+            s.forget(self.group.pgid);
+        }
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        self.reap();
+    }
+}
+
+/// Whether the trampoline has become the program; where that cannot be seen, always.
+#[cfg(target_os = "linux")]
+pub(super) fn has_become_the_program(pid: i32, trampoline: &[u8]) -> bool {
+    // Unreadable or empty: it has ended, which shows elsewhere.
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line != trampoline)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn has_become_the_program(_pid: i32, _trampoline: &[u8]) -> bool {
+    true
+}

@@ -1,0 +1,114 @@
+//! The other side: what a component or a manager under test does.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// The first argument that makes this binary a helper.
+pub(crate) const ARG: &str = "__helper";
+
+pub(crate) fn main(words: &[String]) -> ExitCode {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // Says the words and lives until it is killed.
+        ["say", text @ ..] => {
+            println!("{}", text.join(" "));
+            forever()
+        }
+        ["exit", code, text @ ..] => {
+            println!("{}", text.join(" "));
+            ExitCode::from(code.parse::<u8>().unwrap())
+        }
+        // Shows its words, environment and directory, then reads its standard input to the end.
+        ["show", rest @ ..] => {
+            println!("words {rest:?}");
+            for (name, value) in std::env::vars() {
+                println!("env {name}={value}");
+            }
+            println!("cwd {}", std::env::current_dir().unwrap().display());
+            println!("shown");
+            let mut input = Vec::new();
+            std::io::stdin().read_to_end(&mut input).unwrap();
+            println!("stdin ended after {} bytes", input.len());
+            forever()
+        }
+        // Ignores TERM.
+        ["stubborn", pid_file, text] => {
+            // A shell, since this language has no safe way to ignore a signal. It waits for a child that
+            // ignores TERM as well.
+            let script = r#"trap '' TERM; echo $$ >"$1"; echo "$2"; while :; do sleep 1; done"#;
+            let words = ["-c", script, "sh", pid_file, text];
+            panic!("{}", Command::new("/bin/sh").args(words).exec())
+        }
+        // Starts a child that ignores TERM, and leaves on TERM itself.
+        ["parent", child_pid] => {
+            let words = [ARG, "stubborn", child_pid, "up"];
+            let mut child =
+                Command::new(std::env::current_exe().unwrap()).args(words).spawn().unwrap();
+            child.wait().unwrap();
+            ExitCode::SUCCESS
+        }
+        // Answers HTTP: first the codes of one list, then those of the other, the last of it for ever.
+        ["http", port, first, then] => {
+            let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+            let codes: Vec<&str> = first.split(',').chain(then.split(',')).collect();
+            let mut next = 0;
+            let mut kept = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let n = stream.read(&mut request).unwrap_or(0);
+                if !request[..n].starts_with(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:") {
+                    continue;
+                }
+                let code = codes[next.min(codes.len() - 1)];
+                next += 1;
+                if code == "hang" {
+                    kept.push(stream);
+                } else {
+                    let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
+                }
+            }
+        }
+        ["unix", path] => {
+            let listener = UnixListener::bind(path).unwrap();
+            loop {
+                drop(listener.accept().unwrap());
+            }
+        }
+        // The first `fail` times it finds its port taken.
+        ["bind", port, count_file, fail] => {
+            let so_far = std::fs::read_to_string(count_file).unwrap_or_default();
+            std::fs::write(count_file, format!("{so_far}x")).unwrap();
+            if so_far.len() < fail.parse().unwrap() {
+                eprintln!("bind: Address already in use");
+                return ExitCode::FAILURE;
+            }
+            let _listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+            forever()
+        }
+        // As fast as it can, one endless line and many short ones in turn; tells in a file how far it is.
+        ["flood", progress] => {
+            let mut out = std::io::stdout().lock();
+            let line = [b'x'; 100_000];
+            for round in 0u64.. {
+                out.write_all(&line).unwrap();
+                for _ in 0..1000 {
+                    out.write_all(b"\nshort").unwrap();
+                }
+                out.write_all(b"\nflooding\n").unwrap();
+                std::fs::write(progress, format!("{round}\n")).unwrap();
+            }
+            ExitCode::SUCCESS
+        }
+        other => panic!("no such helper: {other:?}"),
+    }
+}
+
+fn forever() -> ! {
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,25 @@
+//! Tests with real processes: this binary is test runner, guard, trampoline, manager and component.
+//!
+//! Started with `__guard` or `__exec` it is what the product's binary is then; with `__helper NAME` a
+//! component or a manager that a test drives; else it runs the tests.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::process::ExitCode;
+
+mod helper;
+mod process;
+mod support;
+
+fn main() -> ExitCode {
+    if let Some(code) = majordomo_runtime::guard::hidden_main(std::env::args_os().skip(1)) {
+        return code;
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.first().is_some_and(|w| w == helper::ARG) {
+        return helper::main(&words[1..]);
+    }
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut tests = Vec::new();
+    process::tests(&mut tests);
+    libtest_mimic::run(&arguments, tests).exit_code()
+}
