@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn a_failing_child_is_an_error_that_names_it() {
-        let mut command = Command::new("cargo");
-        command.arg("no-such-command-of-cargo");
+        let mut command = Command::new("sh");
+        command.args(["-c", "exit 3"]);
         let error = run(command).unwrap_err().to_string();
-        assert!(error.starts_with("`cargo no-such-command-of-cargo` failed: "), "{error}");
+        assert_eq!(error, "`sh -c exit 3` failed: exit status: 3");
     }
 }

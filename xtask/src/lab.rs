@@ -1,6 +1,6 @@
 //! Commands that need the product: built and run as `majordomo-lab`, in release mode.
 //!
-//! Owns their names and nothing of what they do: every argument is handed on unread.
+//! Knows nothing of what they do: name and arguments are handed on unread.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -11,10 +11,7 @@ use xshell::{Shell, cmd};
 use crate::project::Project;
 
 /// The folder of the binary.
-pub(crate) const FOLDER: &str = "crates/lab";
-
-/// What it is asked to do, by the names it knows itself.
-pub(crate) const COMMANDS: &[&str] = &["stress", "intents", "replay", "pretrain"];
+const FOLDER: &str = "crates/lab";
 
 /// Builds it, then becomes its parent: input, output and exit code are the command's own.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {

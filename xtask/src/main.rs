@@ -55,6 +55,12 @@ mod flags {
     }
 }
 
+type HandedOn = fn(&Project, &str, &[OsString]) -> Result<ExitCode>;
+
+/// Commands that read their own arguments.
+const HANDED_ON: &[(&str, HandedOn)] =
+    &[("intents", lab::run), ("pretrain", lab::run), ("replay", lab::run), ("stress", lab::run)];
+
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
@@ -68,12 +74,10 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode> {
     let project = Project::load()?;
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // What follows these names belongs to another program: it is handed on unread.
     if let Some((name, rest)) = arguments.split_first()
-        && let Some(name) = name.to_str()
-        && lab::COMMANDS.contains(&name)
+        && let Some((name, run)) = HANDED_ON.iter().find(|(known, _)| name == known)
     {
-        return lab::run(&project, name, rest);
+        return run(&project, name, rest);
     }
 
     let passed = match flags::Xtask::from_env_or_exit().subcommand {

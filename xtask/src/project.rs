@@ -21,7 +21,7 @@ pub(crate) struct Project {
     pub(crate) files: BTreeMap<String, String>,
     /// The workspace manifest.
     pub(crate) workspace: Document<String>,
-    /// The member packages, by folder.
+    /// The member packages, by folder; those with a workspace of their own are not among them.
     pub(crate) packages: Vec<Package>,
 }
 
@@ -73,6 +73,10 @@ impl Project {
         for path in files.keys() {
             let Some(folder) = path.strip_suffix("/Cargo.toml") else { continue };
             let manifest = parse_manifest(path, &files)?;
+            // A workspace of its own: no part of the product's build.
+            if manifest.contains_key("workspace") {
+                continue;
+            }
             let name = manifest
                 .get("package")
                 .and_then(|package| package.get("name")?.as_str())
