@@ -5,15 +5,22 @@
 
 mod budget;
 mod classifier;
+mod group;
+mod limits;
 mod policy;
+mod psi;
 mod source;
+mod watch;
 
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
+pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
+pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, product_policy, victim_order,
 };
 pub use source::{
-    MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle, ScriptedSource,
-    SourceChain, SourceError, SourceReport, effective_limit,
+    GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
+    ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
 };
+pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};
