@@ -3,6 +3,8 @@
 //! Knows bytes and keys; not what a component does, not who waits for it. The ledger, the policies and the
 //! classifier are plain values without clock or I/O; a [`PressureSource`] reads the machine inside `read` only.
 
+#[cfg(feature = "arena")]
+mod arena;
 mod budget;
 mod classifier;
 mod group;
@@ -12,6 +14,10 @@ mod psi;
 mod source;
 mod watch;
 
+#[cfg(feature = "arena")]
+pub use arena::{
+    ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, GrantHold, MappedBuf, PoolGrant, SharedSlice,
+};
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
 pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};

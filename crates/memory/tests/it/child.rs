@@ -24,7 +24,6 @@ impl TestChild {
             .env(ROLE, role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let stdin = child.stdin.take();
@@ -53,6 +52,17 @@ impl TestChild {
             line.clear();
         }
         false
+    }
+
+    /// Lets it begin, and waits for its end, which must be a good one.
+    #[cfg(feature = "arena")]
+    pub(crate) fn succeeds(role: &str) {
+        let mut child = Self::start(role);
+        child.go();
+        let mut said = String::new();
+        child.stdout.read_to_string(&mut said).unwrap();
+        let status = child.end();
+        assert!(status.success(), "{role}: {status}\n{said}");
     }
 
     /// Waits for its end.
@@ -101,6 +111,10 @@ fn body() {
                 while file.read(&mut block).unwrap() > 0 {}
             }
         }
+        #[cfg(feature = "arena")]
+        Some(("arena", "whole")) => crate::arena::gives_back_whole(),
+        #[cfg(feature = "arena")]
+        Some(("arena", "shared")) => crate::arena::shared_slices_outlive_the_arena(),
         _ => panic!("unknown role {role:?}"),
     }
 }

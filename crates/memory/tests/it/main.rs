@@ -2,6 +2,8 @@
 // Helpers of tests stand outside of test functions, where clippy does not see that they are tests.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "arena")]
+mod arena;
 mod budget;
 mod child;
 mod classifier;
