@@ -34,6 +34,9 @@ const LEGACY: [ByteSize; 4] =
 /// A level is left only while this much more than its threshold is available.
 const CLEARANCE: f64 = 1.125;
 
+/// Bytes a second: faster than anything that fills memory with something useful.
+const FASTEST_GROWTH: f64 = (1u64 << 30) as f64;
+
 /// Below how many available bytes each level begins: MEDIUM, HIGH, CRITICAL, EMERGENCY. Descending.
 #[must_use]
 pub fn pressure_thresholds(profile: PressureProfile, limit: ByteSize) -> [ByteSize; 4] {
@@ -79,6 +82,16 @@ impl PressureClassifier {
     #[must_use]
     pub fn falls_at(&self) -> Option<Moment> {
         self.calm_since.map(|since| since + self.dwell)
+    }
+
+    /// How soon to read again: before growth at 1 GiB/s could reach the next level, within 50 ms..=2 s. The
+    /// fallback beside the kernel's own wake-ups, which come late or not at all on some systems.
+    #[must_use]
+    pub fn sample_within(&self, reading: &PressureReading) -> Duration {
+        let thresholds = pressure_thresholds(self.profile, reading.limit);
+        let next = thresholds.get(self.level as usize).copied().unwrap_or(ByteSize::ZERO);
+        let seconds = (reading.available - next).bytes() as f64 / FASTEST_GROWTH;
+        Duration::from_secs_f64(seconds.clamp(0.05, 2.0))
     }
 
     /// Takes a reading in and returns the level that holds now.
@@ -171,6 +184,22 @@ mod tests {
         at(300, 600, Medium);
         at(301, 2000, Medium);
         at(305, 200, Critical);
+    }
+
+    #[test]
+    fn samples_faster_the_nearer_the_next_level_is() {
+        let check = |mib: u64, want_ms: u128| {
+            let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
+            let r = reading(ByteSize::mib(mib), ByteSize::gib(8));
+            c.observe(&r, Moment::ZERO);
+            assert_eq!(c.sample_within(&r).as_millis(), want_ms, "{mib} MiB available");
+        };
+        check(8192, 2000);
+        check(2048, 1000);
+        check(1024, 50);
+        check(1000, 476);
+        check(100, 97);
+        check(0, 50);
     }
 
     #[test]

@@ -3,17 +3,30 @@
 //! Knows bytes and keys; not what a component does, not who waits for it. The ledger, the policies and the
 //! classifier are plain values without clock or I/O; a [`PressureSource`] reads the machine inside `read` only.
 
+#[cfg(feature = "arena")]
+mod arena;
 mod budget;
 mod classifier;
+mod group;
+mod limits;
 mod policy;
+mod psi;
 mod source;
+mod watch;
 
+#[cfg(feature = "arena")]
+pub use arena::{
+    ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, GrantHold, MappedBuf, PoolGrant, SharedSlice,
+};
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
+pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
+pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, product_policy, victim_order,
 };
 pub use source::{
-    MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle, ScriptedSource,
-    SourceChain, SourceError, SourceReport, effective_limit,
+    GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
+    ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
 };
+pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};

@@ -5,10 +5,12 @@
 //! with an error instead of repeating its last answer.
 
 mod chain;
+mod group;
 mod machine;
 mod scripted;
 
 pub use chain::SourceChain;
+pub use group::GroupSource;
 pub use machine::MachineSource;
 pub use scripted::{ScriptHandle, ScriptedSource};
 
@@ -165,6 +167,16 @@ impl<S: PressureSource + ?Sized> PressureSource for Box<S> {
     fn take_reports(&mut self) -> Vec<SourceReport> {
         (**self).take_reports()
     }
+}
+
+/// The sources of this platform in order of preference.
+#[must_use]
+pub fn platform_source() -> SourceChain {
+    SourceChain::new(vec![
+        #[cfg(target_os = "linux")]
+        Box::new(GroupSource::new("/", MachineSource)),
+        Box::new(MachineSource),
+    ])
 }
 
 /// The effective limit of this process: the smaller of the machine's memory and its own group's limit.

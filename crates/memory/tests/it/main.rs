@@ -1,5 +1,14 @@
 //! Tests of the memory crate from outside: laws by property, sources by fixture, bytes by the kernel's own count.
+// Helpers of tests stand outside of test functions, where clippy does not see that they are tests.
+#![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "arena")]
+mod arena;
 mod budget;
+mod child;
 mod classifier;
+mod fixture;
+mod group;
+mod limits;
 mod source;
+mod watch;

@@ -1,0 +1,251 @@
+//! The control group that bounds a process: where it lies, what its limits leave, what happened in it.
+//!
+//! Reads the files of cgroup v1 and v2; decides nothing. Every entry point takes the root of the file system,
+//! so that fixture directories stand in for a machine. Invariant: a bound is the tightest of the group and
+//! all its ancestors up to the mount, since each of them can bring the OOM killer.
+
+mod locate;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use majordomo_core::ByteSize;
+
+use crate::source::SourceError;
+
+/// Which generation of control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupVersion {
+    /// One hierarchy per controller.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+impl fmt::Display for GroupVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::V1 => "cgroup v1",
+            Self::V2 => "cgroup v2",
+        })
+    }
+}
+
+/// A group of the memory controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryGroup {
+    version: GroupVersion,
+    mount: PathBuf,
+    dir: PathBuf,
+}
+
+/// What a group and its ancestors leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupBound {
+    /// The smallest limit among them.
+    pub limit: ByteSize,
+    /// The smallest rest among them: limit less usage, where inactive file cache counts as free.
+    pub available: ByteSize,
+}
+
+/// What happened in a group, counted since it exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupEvents {
+    /// Times that `memory.high` was exceeded (v2).
+    pub high: u64,
+    /// Times that the limit was hit: `max` (v2), `failcnt` (v1).
+    pub max: u64,
+    /// Processes that the OOM killer ended in it.
+    pub oom_kill: u64,
+}
+
+/// Above this a v1 limit means "none": the kernel's largest page counter is just below 2^63.
+const UNLIMITED: u64 = 1 << 60;
+
+impl MemoryGroup {
+    /// The group of this process's memory; none where no memory controller is mounted or this process stands at
+    /// its top, outside of every group.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
+    pub fn of_self(root: &Path) -> Result<Option<Self>, SourceError> {
+        locate::own_group(root)
+    }
+
+    /// A group at a known place: `dir` at or below `mount`.
+    #[must_use]
+    pub fn at(version: GroupVersion, mount: PathBuf, dir: PathBuf) -> Self {
+        Self { version, mount, dir }
+    }
+
+    /// Its generation.
+    #[must_use]
+    pub fn version(&self) -> GroupVersion {
+        self.version
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A group below this one.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Self {
+        Self { dir: self.dir.join(name), ..self.clone() }
+    }
+
+    /// The group above, unless this one is the top of what is mounted.
+    pub(crate) fn parent(&self) -> Option<Self> {
+        self.ancestry().nth(1)
+    }
+
+    /// The file of this group with the v1 or the v2 name.
+    pub(crate) fn file(&self, v1: &str, v2: &str) -> PathBuf {
+        self.dir.join(match self.version {
+            GroupVersion::V1 => v1,
+            GroupVersion::V2 => v2,
+        })
+    }
+
+    /// This group and all above it, innermost first.
+    pub(crate) fn ancestry(&self) -> impl Iterator<Item = Self> + '_ {
+        self.dir
+            .ancestors()
+            .take_while(|dir| dir.starts_with(&self.mount))
+            .map(|dir| Self { dir: dir.to_owned(), ..self.clone() })
+    }
+
+    /// The tightest bound of this group and its ancestors; none when none of them is limited.
+    ///
+    /// # Errors
+    /// When a file of the group cannot be read or understood.
+    pub fn bound(&self) -> Result<Option<GroupBound>, SourceError> {
+        // The group itself must be there: a deleted one would else count as unlimited.
+        fs::metadata(&self.dir).map_err(|error| io_error(&self.dir, error))?;
+        let mut tightest: Option<GroupBound> = None;
+        for group in self.ancestry() {
+            let Some(limit) = group.own_limit()? else { continue };
+            let available = limit - group.working_set()?;
+            tightest = Some(tightest.map_or(GroupBound { limit, available }, |t| GroupBound {
+                limit: t.limit.min(limit),
+                available: t.available.min(available),
+            }));
+        }
+        Ok(tightest)
+    }
+
+    /// The limit set on this group alone: the smaller of `memory.max` and `memory.high` (v2), or
+    /// `memory.limit_in_bytes` (v1).
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn own_limit(&self) -> Result<Option<ByteSize>, SourceError> {
+        let limits = match self.version {
+            GroupVersion::V1 => [self.amount("memory.limit_in_bytes")?, None],
+            GroupVersion::V2 => [self.amount("memory.max")?, self.amount("memory.high")?],
+        };
+        Ok(limits.into_iter().flatten().min())
+    }
+
+    /// Bytes charged to this group and those below it, page cache included.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn usage(&self) -> Result<ByteSize, SourceError> {
+        let path = self.file("memory.usage_in_bytes", "memory.current");
+        parse_amount(&path, &read(&path)?)?
+            .ok_or_else(|| malformed(&path, "an amount was expected", "max"))
+    }
+
+    /// The highest [`Self::usage`] so far, where the kernel keeps it (v1; v2 since Linux 5.19).
+    ///
+    /// # Errors
+    /// When the file cannot be understood.
+    pub fn peak(&self) -> Result<Option<ByteSize>, SourceError> {
+        self.amount(match self.version {
+            GroupVersion::V1 => "memory.max_usage_in_bytes",
+            GroupVersion::V2 => "memory.peak",
+        })
+    }
+
+    /// Usage less the file cache that the kernel drops first.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn working_set(&self) -> Result<ByteSize, SourceError> {
+        let path = self.dir.join("memory.stat");
+        let key = match self.version {
+            GroupVersion::V1 => "total_inactive_file",
+            GroupVersion::V2 => "inactive_file",
+        };
+        let inactive = keyed(&path, &read(&path)?, key)?;
+        Ok(self.usage()? - ByteSize(inactive))
+    }
+
+    /// What happened so far.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn events(&self) -> Result<GroupEvents, SourceError> {
+        match self.version {
+            GroupVersion::V1 => {
+                let path = self.dir.join("memory.oom_control");
+                let oom_kill = keyed(&path, &read(&path)?, "oom_kill")?;
+                let max = self.amount("memory.failcnt")?.map_or(0, ByteSize::bytes);
+                Ok(GroupEvents { high: 0, max, oom_kill })
+            }
+            GroupVersion::V2 => {
+                let path = self.dir.join("memory.events");
+                let text = read(&path)?;
+                Ok(GroupEvents {
+                    high: keyed(&path, &text, "high")?,
+                    max: keyed(&path, &text, "max")?,
+                    oom_kill: keyed(&path, &text, "oom_kill")?,
+                })
+            }
+        }
+    }
+
+    /// The amount in a file; none when it is unlimited or the file does not exist (as at the top).
+    fn amount(&self, file: &str) -> Result<Option<ByteSize>, SourceError> {
+        let path = self.dir.join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) => parse_amount(&path, &text),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path, error)),
+        }
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, SourceError> {
+    fs::read_to_string(path).map_err(|error| io_error(path, error))
+}
+
+pub(crate) fn io_error(path: &Path, error: io::Error) -> SourceError {
+    SourceError::Io { path: path.to_owned(), error }
+}
+
+pub(crate) fn malformed(path: &Path, what: &'static str, text: &str) -> SourceError {
+    let text = text.chars().take(80).collect();
+    SourceError::Malformed { path: path.to_owned(), what, text }
+}
+
+fn parse_amount(path: &Path, text: &str) -> Result<Option<ByteSize>, SourceError> {
+    let text = text.trim();
+    if text == "max" {
+        return Ok(None);
+    }
+    let bytes: u64 =
+        text.parse().map_err(|_| malformed(path, "neither a number of bytes nor \"max\"", text))?;
+    Ok((bytes < UNLIMITED).then_some(ByteSize(bytes)))
+}
+
+/// The value of a key in `key value` lines; 0 when it is missing, as older kernels lack some.
+fn keyed(path: &Path, text: &str, key: &str) -> Result<u64, SourceError> {
+    let value = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
+    value.map_or(Ok(0), |v| v.trim().parse().map_err(|_| malformed(path, "no number", v)))
+}

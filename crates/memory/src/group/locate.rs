@@ -1,0 +1,126 @@
+//! Finds the own memory group from `/proc/self/cgroup` and `/proc/self/mountinfo` (formats: cgroups(7),
+//! proc_pid_mountinfo(5)). Knows nothing of limits.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::group::{GroupVersion, MemoryGroup, malformed, read};
+use crate::source::SourceError;
+
+struct Mount {
+    /// The part of the hierarchy that is mounted.
+    root: PathBuf,
+    /// Where.
+    point: PathBuf,
+}
+
+pub(super) fn own_group(root: &Path) -> Result<Option<MemoryGroup>, SourceError> {
+    let membership_file = root.join("proc/self/cgroup");
+    let membership = read(&membership_file)?;
+    let mounts_file = root.join("proc/self/mountinfo");
+    let mounts = read(&mounts_file)?;
+
+    // A v1 memory hierarchy owns the controller wherever there is one, also beside a unified mount.
+    let v1 = membership.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        controllers.split(',').any(|c| c == "memory").then_some(path)
+    });
+    let v2 = membership.lines().find_map(|line| line.strip_prefix("0::"));
+    let (version, path) = match (v1, v2) {
+        (Some(path), _) => (GroupVersion::V1, path),
+        (None, Some(path)) => (GroupVersion::V2, path),
+        (None, None) => match membership.lines().find(|l| l.matches(':').count() < 2) {
+            Some(line) => return Err(malformed(&membership_file, "no list of groups", line)),
+            None => return Ok(None),
+        },
+    };
+    let Some(mount) = find_mount(&mounts, version) else { return Ok(None) };
+    let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
+    if path.components().any(|c| c == Component::ParentDir) {
+        let what = format!("the own group {} lies outside of what is mounted", path.display());
+        return Err(SourceError::Unavailable { what });
+    }
+    let inside = match path.strip_prefix(&mount.root) {
+        Ok(inside) => inside,
+        // A container that sees the host's path, but has its own group mounted as the top.
+        Err(_) => Path::new(""),
+    };
+    let point = root.join(mount.point.strip_prefix("/").unwrap_or(&mount.point));
+    let dir = if inside.as_os_str().is_empty() { point.clone() } else { point.join(inside) };
+    if !dir.is_dir() {
+        let what = format!("the own group {} does not exist", dir.display());
+        return Err(SourceError::Unavailable { what });
+    }
+    // Below the top of v2 the controller may end above the own group: the nearest one that has it bounds.
+    let bounding = dir
+        .ancestors()
+        .take_while(|d| d.starts_with(&point))
+        .find(|d| version == GroupVersion::V1 || d.join("memory.current").exists());
+    Ok(bounding.map(|d| MemoryGroup::at(version, point.clone(), d.to_owned())))
+}
+
+fn find_mount(mountinfo: &str, version: GroupVersion) -> Option<Mount> {
+    mountinfo.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut fields = before.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let mut after = after.split(' ');
+        let (kind, _device, options) = (after.next()?, after.next()?, after.next().unwrap_or(""));
+        let fits = match version {
+            GroupVersion::V1 => kind == "cgroup" && options.split(',').any(|o| o == "memory"),
+            GroupVersion::V2 => kind == "cgroup2",
+        };
+        fits.then(|| Mount { root: unescape(root), point: unescape(point) })
+    })
+}
+
+/// Undoes the kernel's octal escapes (`\040` for a space).
+fn unescape(field: &str) -> PathBuf {
+    let mut out = String::with_capacity(field.len());
+    let mut rest = field;
+    while let Some(at) = rest.find('\\') {
+        let (head, tail) = rest.split_at(at);
+        out.push_str(head);
+        let code = tail.get(1..4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(byte) if byte.is_ascii() => {
+                out.push(char::from(byte));
+                rest = &tail[4..];
+            }
+            _ => {
+                out.push('\\');
+                rest = &tail[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    PathBuf::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undoes_escapes() {
+        let check = |field: &str, want: &str| assert_eq!(unescape(field), Path::new(want));
+        check("/a\\040b", "/a b");
+        check("/a\\134b", "/a\\b");
+        check("/a\\", "/a\\");
+        check("/a\\09", "/a\\09");
+        check("/ä\\011", "/ä\t");
+    }
+
+    #[test]
+    fn finds_the_memory_mount() {
+        let text = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+             35 31 0:32 /box /sys/fs/cgroup/mem\\040ory rw shared:9 - cgroup cgroup rw,memory\n\
+             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let v1 = find_mount(text, GroupVersion::V1).unwrap();
+        assert_eq!((v1.root, v1.point), ("/box".into(), "/sys/fs/cgroup/mem ory".into()));
+        let v2 = find_mount(text, GroupVersion::V2).unwrap();
+        assert_eq!(v2.point, Path::new("/sys/fs/cgroup/unified"));
+        assert!(find_mount("garbage\n\n", GroupVersion::V2).is_none());
+    }
+}

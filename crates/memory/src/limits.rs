@@ -1,0 +1,231 @@
+//! Bounds on the memory of child processes: which mechanism there is, one limit per process, its end.
+//!
+//! Creates and removes control groups below the own one, and nowhere else. Invariant: a [`ProcessLimit`] that
+//! is dropped leaves no group behind unless the kernel refuses (a process still lives in it); then the next
+//! limit of the same name takes it over.
+
+mod choose;
+mod oom;
+
+pub use choose::{LimitChoice, choose_limits};
+pub use oom::{OomEvidence, OomWatch};
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use majordomo_core::ByteSize;
+
+use crate::group::{GroupVersion, MemoryGroup};
+use crate::source::SourceError;
+
+/// `memory.high` of a limited group stands at this share of its limit: the kernel reclaims and tells before
+/// it kills.
+const HIGH_SHARE: f64 = 0.9;
+
+/// Why a process cannot be limited.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// The system refused.
+    #[error("the memory limit {} cannot be set: {error}", path.display())]
+    Io {
+        /// The file or group.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The resource limit was refused.
+    #[error("the data limit of process {pid} cannot be set: {error}")]
+    Rlimit {
+        /// The process.
+        pid: u32,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A name that is no single path element.
+    #[error("{0:?} is no name for a group; use letters, digits, \"-\", \"_\" and \".\"")]
+    Name(String),
+    /// A limit of zero.
+    #[error("a memory limit of 0 lets no process start")]
+    Zero,
+    /// Other processes live in a group of this name.
+    #[error("the group {} is in use by other processes", .0.display())]
+    InUse(PathBuf),
+}
+
+/// The bound of one process and its children; made before the process, dropped after it was reaped.
+#[derive(Debug)]
+pub struct ProcessLimit {
+    limit: ByteSize,
+    how: How,
+}
+
+#[derive(Debug)]
+enum How {
+    Group(OwnedGroup),
+    DataLimit,
+    Unlimited,
+}
+
+/// A group that this process made.
+#[derive(Debug)]
+struct OwnedGroup(MemoryGroup);
+
+impl Drop for OwnedGroup {
+    fn drop(&mut self) {
+        // Refused while a process lives in it; `LimitChoice::sweep` removes it later.
+        let _ = fs::remove_dir(self.0.dir());
+    }
+}
+
+impl LimitChoice {
+    /// Makes the bound for one process. `name` is unique among the living ones, such as `vision-17`.
+    ///
+    /// # Errors
+    /// When the name or limit is unusable, or the system refuses; nothing is left behind then.
+    pub fn limit(&self, name: &str, limit: ByteSize) -> Result<ProcessLimit, LimitError> {
+        if limit == ByteSize::ZERO {
+            return Err(LimitError::Zero);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(LimitError::Name(name.to_owned()));
+        }
+        let how = match self {
+            Self::Group(parent) => How::Group(make_group(parent, name, limit)?),
+            Self::DataLimit { .. } => How::DataLimit,
+            Self::Unlimited { .. } => How::Unlimited,
+        };
+        Ok(ProcessLimit { limit, how })
+    }
+
+    /// Removes groups of earlier processes in which nobody lives any more; returns how many.
+    pub fn sweep(&self) -> usize {
+        let Self::Group(parent) = self else { return 0 };
+        let Ok(entries) = fs::read_dir(parent.dir()) else { return 0 };
+        entries
+            .flatten()
+            .filter(|e| e.file_name().to_string_lossy().starts_with(GROUP_PREFIX))
+            .filter(|e| fs::remove_dir(e.path()).is_ok())
+            .count()
+    }
+}
+
+/// All groups made here begin so.
+const GROUP_PREFIX: &str = "majordomo-";
+
+fn make_group(parent: &MemoryGroup, name: &str, limit: ByteSize) -> Result<OwnedGroup, LimitError> {
+    let group = parent.child(&format!("{GROUP_PREFIX}{name}"));
+    let dir = group.dir().to_owned();
+    match fs::create_dir(&dir) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            // Left behind by an earlier process of this name; taken over when nobody lives in it.
+            let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+            if !procs.trim().is_empty() {
+                return Err(LimitError::InUse(dir));
+            }
+        }
+        Err(error) => return Err(LimitError::Io { path: dir, error }),
+    }
+    let group = OwnedGroup(group);
+    set_limit(&group.0, limit)?;
+    Ok(group)
+}
+
+fn set_limit(group: &MemoryGroup, limit: ByteSize) -> Result<(), LimitError> {
+    let amount = limit.bytes().to_string();
+    match group.version() {
+        GroupVersion::V1 => {
+            write(&group.dir().join("memory.limit_in_bytes"), &amount)?;
+            // Without it a process over its limit would swap instead; not every kernel counts swap.
+            optional(write(&group.dir().join("memory.memsw.limit_in_bytes"), &amount))
+        }
+        GroupVersion::V2 => {
+            let high = limit.scaled(HIGH_SHARE).bytes().to_string();
+            write(&group.dir().join("memory.high"), &high)?;
+            write(&group.dir().join("memory.max"), &amount)?;
+            optional(write(&group.dir().join("memory.swap.max"), "0"))?;
+            // One killed process of a component is the end of the component.
+            optional(write(&group.dir().join("memory.oom.group"), "1"))
+        }
+    }
+}
+
+/// Files that not every kernel has.
+fn optional(written: Result<(), LimitError>) -> Result<(), LimitError> {
+    match written {
+        Err(LimitError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), LimitError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| LimitError::Io { path: path.to_owned(), error })
+}
+
+impl ProcessLimit {
+    /// The limit.
+    #[must_use]
+    pub fn limit(&self) -> ByteSize {
+        self.limit
+    }
+
+    /// Its control group, where it has one.
+    #[must_use]
+    pub fn group(&self) -> Option<&MemoryGroup> {
+        match &self.how {
+            How::Group(group) => Some(&group.0),
+            How::DataLimit | How::Unlimited => None,
+        }
+    }
+
+    /// Bounds a process that has not yet begun its work; its later children are bounded too (by data limit:
+    /// each by itself).
+    ///
+    /// # Errors
+    /// When the system refuses, or the process is gone.
+    pub fn enter(&self, pid: u32) -> Result<(), LimitError> {
+        match &self.how {
+            How::Group(group) => write(&group.0.dir().join("cgroup.procs"), &pid.to_string()),
+            How::DataLimit => set_data_limit(pid, self.limit),
+            How::Unlimited => Ok(()),
+        }
+    }
+
+    /// Bytes that its group uses now; none without a group.
+    ///
+    /// # Errors
+    /// When the group cannot be read.
+    pub fn usage(&self) -> Result<Option<ByteSize>, SourceError> {
+        self.group().map(MemoryGroup::usage).transpose()
+    }
+
+    /// Begins to watch for the OOM killer; call it before the process starts.
+    #[must_use]
+    pub fn watch_oom(&self, root: &Path) -> OomWatch {
+        OomWatch::new(root, self.group().cloned(), Some(self.limit))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn set_data_limit(pid: u32, limit: ByteSize) -> Result<(), LimitError> {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let refused = |error: io::Error| LimitError::Rlimit { pid, error };
+    let gone = || refused(io::Error::from(io::ErrorKind::NotFound));
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    let bound = Rlimit { current: Some(limit.bytes()), maximum: Some(limit.bytes()) };
+    prlimit(Some(target), Resource::Data, bound).map_err(|e| refused(e.into()))?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_data_limit(pid: u32, _limit: ByteSize) -> Result<(), LimitError> {
+    let error = io::Error::from(io::ErrorKind::Unsupported);
+    Err(LimitError::Rlimit { pid, error })
+}

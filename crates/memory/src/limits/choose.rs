@@ -1,0 +1,120 @@
+//! Which mechanism bounds child processes here: cgroup v2 where delegated, else v1 where writable, else data
+//! limits, else none. The probe makes one group and removes it.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use super::write;
+use crate::group::{GroupVersion, MemoryGroup};
+
+/// Where this process moves in a delegated v2 group.
+const LEAF: &str = "majordomo.main";
+
+/// How child processes are bounded, and why not better. Its text stands in the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitChoice {
+    /// Control groups below this one.
+    Group(MemoryGroup),
+    /// `RLIMIT_DATA` of each process: private memory that it maps, touched or not.
+    DataLimit {
+        /// Why no group.
+        why: String,
+    },
+    /// Nothing: the system bounds no process from outside.
+    Unlimited {
+        /// Why.
+        why: String,
+    },
+}
+
+impl fmt::Display for LimitChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(group) => write!(f, "{} below {}", group.version(), group.dir().display()),
+            Self::DataLimit { why } => write!(f, "data limit per process ({why})"),
+            Self::Unlimited { why } => write!(f, "none ({why})"),
+        }
+    }
+}
+
+/// Finds out what there is. `root` is `/` but in tests.
+#[must_use]
+pub fn choose_limits(root: &Path) -> LimitChoice {
+    if !cfg!(target_os = "linux") {
+        let why = "this system has neither control groups nor limits set from outside".to_owned();
+        return LimitChoice::Unlimited { why };
+    }
+    match MemoryGroup::of_self(root) {
+        Ok(Some(group)) => match probe(&group) {
+            Ok(parent) => LimitChoice::Group(parent),
+            Err(why) => LimitChoice::DataLimit { why },
+        },
+        Ok(None) => LimitChoice::DataLimit { why: "no memory control group".to_owned() },
+        Err(error) => LimitChoice::DataLimit { why: error.to_string() },
+    }
+}
+
+/// The group below which children can be made, or why there is none.
+fn probe(group: &MemoryGroup) -> Result<MemoryGroup, String> {
+    let delegated;
+    let group = if group.version() == GroupVersion::V2 {
+        // A leaf that an earlier call moved this process into stands below the group that was delegated.
+        delegated = if group.dir().ends_with(LEAF) { group.parent() } else { None };
+        let group = delegated.as_ref().unwrap_or(group);
+        delegate(group)?;
+        group
+    } else {
+        group
+    };
+    let trial = group.child(&format!("{}probe-{}", super::GROUP_PREFIX, std::process::id()));
+    let refused = |e: std::io::Error| {
+        format!("{} {} is not writable: {e}", group.version(), group.dir().display())
+    };
+    match fs::create_dir(trial.dir()) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(refused(e)),
+        _ => {}
+    }
+    let limit_file = trial.file("memory.limit_in_bytes", "memory.max");
+    let usable = limit_file.exists();
+    let _ = fs::remove_dir(trial.dir());
+    if !usable {
+        let what = limit_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Err(format!("groups below {} have no {what}", group.dir().display()));
+    }
+    Ok(group.clone())
+}
+
+/// Makes the memory controller available to children of a v2 group. A group with children that have
+/// controllers may hold no processes itself (cgroups(7), "no internal processes"), so this process moves into
+/// a leaf of its own when it is alone; a group with other processes in it was not delegated to us.
+fn delegate(group: &MemoryGroup) -> Result<(), String> {
+    let dir = group.dir();
+    let words = |file: &str| {
+        let path = dir.join(file);
+        fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let has = |list: &str| list.split_ascii_whitespace().any(|w| w == "memory");
+    if has(&words("cgroup.subtree_control")?) {
+        return Ok(());
+    }
+    if !has(&words("cgroup.controllers")?) {
+        return Err(format!("{} has no memory controller to hand on", dir.display()));
+    }
+    let own = std::process::id().to_string();
+    let residents = words("cgroup.procs")?;
+    if residents.lines().any(|pid| pid != own) {
+        return Err(format!("{} is shared with other processes, so not delegated", dir.display()));
+    }
+    let leaf = dir.join(LEAF);
+    let _ = fs::create_dir(&leaf);
+    let moved = write(&leaf.join("cgroup.procs"), &own)
+        .and_then(|()| write(&dir.join("cgroup.subtree_control"), "+memory"));
+    moved.map_err(|error| {
+        // Back to where it was; a leaf that is empty again goes.
+        let _ = write(&dir.join("cgroup.procs"), &own);
+        let _ = fs::remove_dir(&leaf);
+        format!("not delegated: {error}")
+    })
+}

@@ -1,0 +1,123 @@
+//! Tells an OOM kill from any other end of a process, by evidence.
+//!
+//! Knows counters and signals; what follows from an OOM kill (a higher estimate, a restart) is the engine's.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use majordomo_core::ByteSize;
+
+use crate::group::MemoryGroup;
+
+/// A process that dies by SIGKILL within this share of its limit is taken for an OOM kill even where no
+/// counter says so.
+const NEAR_LIMIT: f64 = 0.95;
+
+/// `SIGKILL` has this number on every platform we know.
+const SIGKILL: i32 = 9;
+
+/// Why an end is taken for an OOM kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OomEvidence {
+    /// The group's own counter rose.
+    GroupKill {
+        /// By how much.
+        kills: u64,
+        /// The highest usage, where known.
+        peak: Option<ByteSize>,
+    },
+    /// It was killed with its usage at the limit.
+    NearLimit {
+        /// The highest usage known.
+        peak: ByteSize,
+        /// The limit.
+        limit: ByteSize,
+    },
+    /// It was killed while the machine's count of OOM kills rose.
+    MachineKill {
+        /// By how much.
+        kills: u64,
+    },
+}
+
+impl fmt::Display for OomEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GroupKill { kills, peak } => {
+                write!(f, "out of memory: the kernel killed {kills} in its group")?;
+                peak.map_or(Ok(()), |peak| write!(f, " at {peak}"))
+            }
+            Self::NearLimit { peak, limit } => {
+                write!(f, "out of memory: killed at {peak} with a limit of {limit}")
+            }
+            Self::MachineKill { kills } => {
+                write!(f, "out of memory: killed while the machine counted {kills} OOM kills")
+            }
+        }
+    }
+}
+
+/// Counters as they stood before a process started.
+#[derive(Clone, Debug)]
+pub struct OomWatch {
+    vmstat: PathBuf,
+    group: Option<MemoryGroup>,
+    limit: Option<ByteSize>,
+    group_kills: u64,
+    machine_kills: u64,
+}
+
+impl OomWatch {
+    /// Takes the counters now. `group`: the process's own group, with nobody else in it; `limit`: its bound.
+    #[must_use]
+    pub fn new(root: &Path, group: Option<MemoryGroup>, limit: Option<ByteSize>) -> Self {
+        let vmstat = root.join("proc/vmstat");
+        let machine_kills = machine_kills(&vmstat);
+        let group_kills = group.as_ref().and_then(kills_in).unwrap_or(0);
+        Self { vmstat, group, limit, group_kills, machine_kills }
+    }
+
+    /// The evidence that the process which ended was killed for memory; none when there is none.
+    ///
+    /// `signal`: by which signal it ended; `killed_by_us`: whether we sent it; `peak`: the highest footprint
+    /// measured, used where the group keeps none. Call it before the [`ProcessLimit`](super::ProcessLimit) is
+    /// dropped.
+    #[must_use]
+    pub fn evidence(
+        &self,
+        signal: Option<i32>,
+        killed_by_us: bool,
+        peak: Option<ByteSize>,
+    ) -> Option<OomEvidence> {
+        let group_peak = self.group.as_ref().and_then(|g| g.peak().ok().flatten());
+        let peak = group_peak.or(peak);
+        let group_kills = self.group.as_ref().and_then(kills_in);
+        if let Some(kills @ 1..) = group_kills.map(|now| now.saturating_sub(self.group_kills)) {
+            return Some(OomEvidence::GroupKill { kills, peak });
+        }
+        if signal != Some(SIGKILL) || killed_by_us {
+            return None;
+        }
+        // A group's usage counts file cache, so being near the limit says nothing beside its counter.
+        if let (Some(peak), Some(limit), None) = (peak, self.limit, group_kills)
+            && peak >= limit.scaled(NEAR_LIMIT)
+        {
+            return Some(OomEvidence::NearLimit { peak, limit });
+        }
+        let kills = machine_kills(&self.vmstat).saturating_sub(self.machine_kills);
+        (kills > 0).then_some(OomEvidence::MachineKill { kills })
+    }
+}
+
+fn kills_in(group: &MemoryGroup) -> Option<u64> {
+    group.events().ok().map(|e| e.oom_kill)
+}
+
+/// The machine's count of OOM kills, those in groups included; 0 where the kernel keeps none.
+fn machine_kills(vmstat: &Path) -> u64 {
+    let text = fs::read_to_string(vmstat).unwrap_or_default();
+    let value = text.lines().find_map(|l| l.strip_prefix("oom_kill "));
+    value.and_then(|v| v.trim().parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,124 @@
+//! The machine and the own control group together, with the kernel's stall information as a hint.
+//!
+//! Invariant: a limit that was seen does not vanish silently: when the group's files cannot be read any more
+//! the reading fails, and the chain says who answers instead.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use majordomo_core::PressureLevel;
+
+use super::{PressureReading, PressureSource, ReadingSource, SourceError, SourceReport};
+use crate::group::{MemoryGroup, read};
+use crate::psi::Stalls;
+
+/// Above this share of available memory a stall of the whole machine comes from somebody's own group limit,
+/// and letting go of components would help nobody.
+const MACHINE_STALL_SHARE: f64 = 0.5;
+
+/// Machine, own control group (v1 or v2) and PSI. Linux; elsewhere there is no group and no PSI.
+#[derive(Debug)]
+pub struct GroupSource<M> {
+    machine: M,
+    root: PathBuf,
+    had_group: bool,
+    machine_stalls: StallFile,
+    group_stalls: StallFile,
+    reports: Vec<SourceReport>,
+}
+
+/// A PSI file that may come and go.
+#[derive(Debug)]
+struct StallFile {
+    name: &'static str,
+    /// It was readable at least once; from then on its absence is a failure.
+    seen: bool,
+    failing: bool,
+}
+
+impl StallFile {
+    /// What the file hints at; failures and recoveries are reported when they begin.
+    fn hint(&mut self, path: &Path, reports: &mut Vec<SourceReport>) -> Option<PressureLevel> {
+        match read(path).and_then(|text| Stalls::parse(path, &text)) {
+            Ok(stalls) => {
+                self.seen = true;
+                if std::mem::take(&mut self.failing) {
+                    reports.push(SourceReport::Recovered { source: self.name.to_owned() });
+                }
+                stalls.hint()
+            }
+            Err(error) => {
+                let absent = matches!(&error, SourceError::Io { error, .. } if is_absent(error));
+                if (self.seen || !absent) && !std::mem::replace(&mut self.failing, true) {
+                    reports.push(SourceReport::Failed {
+                        source: self.name.to_owned(),
+                        error: error.to_string(),
+                        replaced_by: Some("available bytes".to_owned()),
+                    });
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Kernels without PSI have no file, or one that cannot be opened.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.kind() == io::ErrorKind::Unsupported
+}
+
+impl<M: PressureSource> GroupSource<M> {
+    /// Reads below `root` (`/` on a real machine); `machine` tells the machine's own memory.
+    pub fn new(root: impl Into<PathBuf>, machine: M) -> Self {
+        let file = |name| StallFile { name, seen: false, failing: false };
+        Self {
+            machine,
+            root: root.into(),
+            had_group: false,
+            machine_stalls: file("machine stalls"),
+            group_stalls: file("own group's stalls"),
+            reports: Vec::new(),
+        }
+    }
+}
+
+impl<M: PressureSource> PressureSource for GroupSource<M> {
+    fn name(&self) -> &str {
+        "machine and own group"
+    }
+
+    fn read(&mut self) -> Result<PressureReading, SourceError> {
+        let mut reading = self.machine.read()?;
+        // The own group is looked up each time: a process can be moved.
+        let group = MemoryGroup::of_self(&self.root)?;
+        if group.is_none() && self.had_group {
+            let what = "the own control group is not mounted any more".to_owned();
+            return Err(SourceError::Unavailable { what });
+        }
+        self.had_group |= group.is_some();
+        let mut hint = None;
+        let path = self.root.join("proc/pressure/memory");
+        let stalls = self.machine_stalls.hint(&path, &mut self.reports);
+        if reading.available < reading.limit.scaled(MACHINE_STALL_SHARE) {
+            hint = stalls;
+        }
+        if let Some(group) = group {
+            let path = group.dir().join("memory.pressure");
+            hint = hint.max(self.group_stalls.hint(&path, &mut self.reports));
+            if let Some(bound) = group.bound()? {
+                if bound.limit < reading.limit {
+                    reading.limit = bound.limit;
+                    reading.source = ReadingSource::Group;
+                }
+                reading.available = reading.available.min(bound.available);
+            }
+        }
+        Ok(reading.raised(hint))
+    }
+
+    fn take_reports(&mut self) -> Vec<SourceReport> {
+        let mut all = std::mem::take(&mut self.reports);
+        all.append(&mut self.machine.take_reports());
+        all
+    }
+}

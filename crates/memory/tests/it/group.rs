@@ -1,0 +1,194 @@
+//! The own control group on fixture directories, v1 and v2, and on this machine.
+
+use majordomo_core::{ByteSize, PressureLevel};
+use majordomo_memory::{
+    GroupBound, GroupEvents, GroupSource, GroupVersion, MemoryGroup, PressureReading,
+    PressureSource, ReadingSource, ScriptedSource, SourceChain, platform_source,
+};
+
+use crate::fixture::Fixture;
+
+const MIB: u64 = 1 << 20;
+const V1_UNLIMITED: &str = "9223372036854771712";
+
+fn machine(available_mib: u64, total_mib: u64) -> PressureReading {
+    PressureReading {
+        available: ByteSize::mib(available_mib),
+        limit: ByteSize::mib(total_mib),
+        hint: None,
+        source: ReadingSource::Machine,
+    }
+}
+
+fn group_source(f: &Fixture, machine: PressureReading) -> GroupSource<ScriptedSource> {
+    GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0)
+}
+
+#[test]
+fn v1_limits_of_group_and_ancestors() {
+    let f = Fixture::v1("/outer/inner");
+    f.v1_group("", V1_UNLIMITED, 9000 * MIB, 0);
+    f.v1_group("/outer", &(2000 * MIB).to_string(), 1500 * MIB, 100 * MIB);
+    f.v1_group("/outer/inner", &(3000 * MIB).to_string(), 100 * MIB, 20 * MIB);
+    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(group.version(), GroupVersion::V1);
+    // The outer group is nearly full although the inner one is not.
+    let want = GroupBound { limit: ByteSize::mib(2000), available: ByteSize::mib(600) };
+    assert_eq!(group.bound().unwrap(), Some(want));
+    assert_eq!(group.events().unwrap(), GroupEvents { high: 0, max: 7, oom_kill: 2 });
+
+    let mut source = group_source(&f, machine(9000, 16_000));
+    let reading = source.read().unwrap();
+    assert_eq!((reading.limit, reading.available), (want.limit, want.available));
+    assert_eq!(reading.source, ReadingSource::Group);
+}
+
+#[test]
+fn v2_limits_by_max_and_high() {
+    let f = Fixture::v2("/a/b");
+    f.v2_group("/a", "max", "max", 5000 * MIB, 0);
+    f.v2_group("/a/b", &(1024 * MIB).to_string(), &(900 * MIB).to_string(), 500 * MIB, 50 * MIB);
+    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
+    let want = GroupBound { limit: ByteSize::mib(900), available: ByteSize::mib(450) };
+    assert_eq!(group.bound().unwrap(), Some(want));
+    assert_eq!(group.events().unwrap(), GroupEvents { high: 5, max: 3, oom_kill: 1 });
+    assert_eq!(group.peak().unwrap(), None, "kernels before 5.19 keep no peak");
+
+    // A machine with less left than the group has: its bytes count, the group's limit stays the smaller.
+    let reading = group_source(&f, machine(100, 16_000)).read().unwrap();
+    assert_eq!(reading.available, ByteSize::mib(100));
+    assert_eq!((reading.limit, reading.source), (ByteSize::mib(900), ReadingSource::Group));
+}
+
+#[test]
+fn without_limits_the_machine_bounds() {
+    let unlimited = Fixture::v2("/free");
+    unlimited.v2_group("/free", "max", "max", 10 * MIB, 0);
+    let top = Fixture::v2("/");
+    top.put("sys/fs/cgroup/cgroup.procs", "");
+    let v1_top = Fixture::v1("/");
+    v1_top.v1_group("", V1_UNLIMITED, 10 * MIB, 0);
+    for f in [unlimited, top, v1_top] {
+        let mut source = group_source(&f, machine(1000, 4000));
+        assert_eq!(source.read().unwrap(), machine(1000, 4000));
+        assert_eq!(source.take_reports(), []);
+    }
+}
+
+#[test]
+fn the_nearest_v2_group_with_the_controller_bounds() {
+    let f = Fixture::v2("/slice/app");
+    f.v2_group("/slice", &(64 * MIB).to_string(), "max", 60 * MIB, 0);
+    f.put("sys/fs/cgroup/slice/app/cgroup.procs", "");
+    let bound = MemoryGroup::of_self(f.root()).unwrap().unwrap().bound().unwrap().unwrap();
+    assert_eq!((bound.limit, bound.available), (ByteSize::mib(64), ByteSize::mib(4)));
+}
+
+#[test]
+fn a_container_with_its_own_group_as_the_top() {
+    let f = Fixture::new();
+    f.put("proc/self/cgroup", "4:memory:/docker/abc\n");
+    f.put("proc/self/mountinfo", "35 31 0:32 /docker/abc /cg/mem rw - cgroup cgroup rw,memory\n");
+    f.put("cg/mem/memory.limit_in_bytes", "104857600\n");
+    f.put("cg/mem/memory.usage_in_bytes", "4857600\n");
+    f.put("cg/mem/memory.stat", "total_inactive_file 0\n");
+    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(group.bound().unwrap().unwrap().available, ByteSize(100_000_000));
+}
+
+#[test]
+fn a_group_that_disappears_is_reported_and_replaced() {
+    let f = Fixture::v1("/box");
+    f.v1_group("", V1_UNLIMITED, 0, 0);
+    f.v1_group("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
+    let (fallback, _handle) = ScriptedSource::shared("machine alone", machine(9000, 16_000));
+    let group = Box::new(group_source(&f, machine(9000, 16_000)));
+    let mut chain = SourceChain::new(vec![group, Box::new(fallback)]);
+    assert_eq!(chain.read().unwrap().limit, ByteSize::mib(1000));
+    f.remove("sys/fs/cgroup/memory/box");
+    assert_eq!(chain.read().unwrap().limit, ByteSize::mib(16_000));
+    let reports: Vec<_> = chain.take_reports().iter().map(ToString::to_string).collect();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(reports[0].contains("does not exist); machine alone is asked instead"), "{reports:?}");
+    f.v1_group("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
+    assert_eq!(chain.read().unwrap().limit, ByteSize::mib(1000));
+
+    // The whole controller gone: not mistaken for "no limit".
+    f.put("proc/self/cgroup", "9:name=systemd:/\n");
+    assert_eq!(chain.read().unwrap().limit, ByteSize::mib(16_000));
+}
+
+#[test]
+fn malformed_files_are_named() {
+    let check = |break_it: &dyn Fn(&Fixture), want: &str| {
+        let f = Fixture::v2("/g");
+        f.v2_group("/g", "1000000", "max", 1, 0);
+        break_it(&f);
+        let error = group_source(&f, machine(1, 2)).read().unwrap_err().to_string();
+        assert!(error.contains(want), "{error:?} should say {want:?}");
+    };
+    check(
+        &|f| {
+            f.put("sys/fs/cgroup/g/memory.max", "lots\n");
+        },
+        "memory.max: neither",
+    );
+    check(
+        &|f| {
+            f.put("sys/fs/cgroup/g/memory.current", "");
+        },
+        "memory.current",
+    );
+    check(
+        &|f| {
+            f.put("sys/fs/cgroup/g/memory.stat", "inactive_file x\n");
+        },
+        "memory.stat",
+    );
+    check(
+        &|f| {
+            f.put("proc/self/cgroup", "nonsense\n");
+        },
+        "cgroup: no list of groups",
+    );
+    check(
+        &|f| {
+            f.put("proc/self/cgroup", "0::/../other\n");
+        },
+        "lies outside",
+    );
+    check(&|f| f.remove("proc/self/mountinfo"), "mountinfo");
+}
+
+#[test]
+fn stalls_hint_and_their_loss_is_reported() {
+    let f = Fixture::v2("/g");
+    f.v2_group("/g", &(1000 * MIB).to_string(), "max", MIB, 0);
+    let stalled = "some avg10=20.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
+    let calm = "some avg10=0.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
+    let hint = |source: &mut GroupSource<ScriptedSource>| source.read().unwrap().hint;
+
+    // A machine with plenty left stalls because of somebody else's limit.
+    f.put("proc/pressure/memory", stalled);
+    assert_eq!(hint(&mut group_source(&f, machine(9000, 10_000))), None);
+    let mut source = group_source(&f, machine(4000, 10_000));
+    assert_eq!(hint(&mut source), Some(PressureLevel::Medium));
+    assert_eq!(source.take_reports(), [], "a group without stall file is no failure");
+
+    f.put("proc/pressure/memory", calm);
+    f.put("sys/fs/cgroup/g/memory.pressure", &stalled.replace("full avg10=0", "full avg10=50"));
+    assert_eq!(hint(&mut source), Some(PressureLevel::Critical));
+    f.remove("sys/fs/cgroup/g/memory.pressure");
+    assert_eq!(hint(&mut source), None);
+    assert_eq!(hint(&mut source), None);
+    let reports: Vec<_> = source.take_reports().iter().map(ToString::to_string).collect();
+    assert!(reports.len() == 1 && reports[0].contains("own group's stalls failed"), "{reports:?}");
+}
+
+#[test]
+fn this_machine_answers() {
+    let mut source = platform_source();
+    let reading = source.read().unwrap();
+    assert!(reading.available <= reading.limit && reading.limit > ByteSize::ZERO, "{reading:?}");
+    assert_eq!(source.take_reports(), []);
+}

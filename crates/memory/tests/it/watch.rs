@@ -1,0 +1,139 @@
+//! The watcher: wakers and time-outs everywhere, the kernel's own wake-ups where this machine has them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, PressureLevel, PressureProfile};
+use majordomo_memory::{
+    GroupEvents, GroupVersion, MemoryGroup, PressureWatcher, WakeCause, Wakeup, WatchConfig,
+    WatchMeans, pressure_thresholds,
+};
+
+use crate::child::TestChild;
+use crate::fixture::Fixture;
+use crate::limits::{real_groups, required};
+
+/// Longer than anything here takes; a wait that long is a failure.
+const LONG: Duration = Duration::from_secs(60);
+
+fn bare() -> (Fixture, PressureWatcher) {
+    let f = Fixture::new();
+    let config = WatchConfig { root: f.root().to_owned(), group: None };
+    let watcher = PressureWatcher::new(&config).unwrap();
+    (f, watcher)
+}
+
+#[test]
+fn ends_by_time_or_by_its_waker() {
+    let (_f, mut watcher) = bare();
+    assert!(matches!(watcher.means(), [WatchMeans::Missing { .. }]), "{:?}", watcher.means());
+    assert!(watcher.wait(Duration::from_millis(1)).is_timeout());
+    let waker = watcher.waker();
+    // Many wakes before a wait are one.
+    for _ in 0..1000 {
+        waker.wake();
+    }
+    assert_eq!(watcher.wait(LONG).causes, [WakeCause::Woken]);
+    assert!(watcher.wait(Duration::ZERO).is_timeout());
+    let thread = std::thread::spawn(move || watcher.wait(LONG));
+    waker.wake();
+    assert_eq!(thread.join().unwrap().causes, [WakeCause::Woken]);
+    waker.wake();
+}
+
+#[test]
+fn causes_hint_at_the_gravest_level() {
+    let check = |causes: Vec<WakeCause>, want: Option<PressureLevel>| {
+        assert_eq!(Wakeup { causes: causes.clone() }.hint(), want, "{causes:?}");
+    };
+    let events = |high, max, oom_kill| WakeCause::Group(GroupEvents { high, max, oom_kill });
+    check(vec![], None);
+    check(vec![WakeCause::Woken], None);
+    check(vec![WakeCause::Usage { threshold: ByteSize(1) }], None);
+    check(vec![events(1, 0, 0), WakeCause::Woken], Some(PressureLevel::High));
+    check(vec![events(1, 1, 0)], Some(PressureLevel::Critical));
+    check(vec![events(0, 0, 1), events(1, 0, 0)], Some(PressureLevel::Emergency));
+}
+
+#[test]
+fn v2_files_of_a_fixture_are_armed() {
+    let f = Fixture::v2("/g");
+    f.v2_group("/g", "1000", "max", 0, 0);
+    f.put("sys/fs/cgroup/g/memory.pressure", "");
+    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(group.version(), GroupVersion::V2);
+    let config = WatchConfig { root: f.root().to_owned(), group: Some((group, [ByteSize(1); 4])) };
+    let watcher = PressureWatcher::new(&config).unwrap();
+    let means: Vec<_> = watcher.means().iter().map(ToString::to_string).collect();
+    assert_eq!(means.len(), 3, "{means:?}");
+    assert!(means[0].starts_with("no PSI trigger at"), "{means:?}");
+    assert_eq!(means[1..], ["PSI of the own group, 1 s window", "memory.events (cgroup v2)"]);
+}
+
+#[test]
+fn real_usage_thresholds_wake() {
+    let Some(choice) = real_groups() else { return };
+    let limit = choice.limit("test-usage", ByteSize::mib(128)).unwrap();
+    let group = limit.group().unwrap().clone();
+    let v1 = match group.version() {
+        GroupVersion::V1 => Ok(()),
+        GroupVersion::V2 => Err("usage thresholds are a matter of cgroup v1; this machine has v2"),
+    };
+    let Some(()) = required(v1) else { return };
+    let thresholds = pressure_thresholds(PressureProfile::Share, ByteSize::mib(128));
+    let config = WatchConfig { root: "/".into(), group: Some((group, thresholds)) };
+    let mut watcher = PressureWatcher::new(&config).unwrap();
+    assert!(
+        watcher.means().contains(&WatchMeans::UsageThresholds { count: 4 }),
+        "{:?}",
+        watcher.means()
+    );
+    let mut hog = TestChild::start("hog 110");
+    limit.enter(hog.pid()).unwrap();
+    hog.go();
+    assert!(hog.hears("held"));
+    // 110 of 128 MiB leave 18: below MEDIUM's 32, HIGH's 25.6 and CRITICAL's 19.2.
+    let mut crossed = Vec::new();
+    while crossed.len() < 3 {
+        let wakeup = watcher.wait(LONG);
+        assert!(!wakeup.is_timeout(), "crossed {crossed:?} only");
+        for cause in wakeup.causes {
+            if let WakeCause::Usage { threshold } = cause {
+                crossed.push(threshold);
+            }
+        }
+    }
+    crossed.sort_unstable();
+    let want: Vec<_> = thresholds[..3].iter().map(|t| ByteSize::mib(128) - *t).collect();
+    assert_eq!(crossed, want);
+}
+
+#[test]
+fn real_stalls_wake() {
+    let config = WatchConfig { root: "/".into(), group: None };
+    let mut watcher = PressureWatcher::new(&config).unwrap();
+    let armed = match watcher.means() {
+        [WatchMeans::Stalls { .. }] => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    let Some(()) = required(armed) else { return };
+    let Some(choice) = real_groups() else { return };
+    // Reading a file over and over in a group that holds a fraction of it: every pass goes to the disk.
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let file = dir.join(format!("majordomo-stall-{}", std::process::id()));
+    let limit = choice.limit("test-stall", ByteSize::mib(24)).unwrap();
+    let mut reader = TestChild::start(&format!("thrash {}", file.display()));
+    limit.enter(reader.pid()).unwrap();
+    reader.go();
+    let wakeup = watcher.wait(LONG);
+    drop(reader);
+    std::fs::remove_file(&file).unwrap();
+    let stalled = if wakeup.is_timeout() {
+        Err("the disk is too fast: reading in a full group stalls for less than 10 % of the time")
+    } else {
+        Ok(())
+    };
+    let Some(()) = required(stalled) else { return };
+    assert!(wakeup.hint() >= Some(PressureLevel::Medium), "{wakeup:?}");
+    assert!(matches!(wakeup.causes[0], WakeCause::Stall { own_group: false, .. }), "{wakeup:?}");
+}
