@@ -4,10 +4,16 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod config;
 mod nearest;
+mod problem;
 mod spec;
 
 pub use catalog::{Catalog, CatalogError, Conflict, LoadPlan, Relation};
+pub use config::{
+    LoadedConfig, legacy_schema, parse_legacy_json, parse_toml, read_config, reference, schema,
+};
+pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, ProcessSpec,
     ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS,
