@@ -19,10 +19,10 @@ use majordomo_core::{ComponentId, ComponentKey, Priority};
 
 pub use self::conflicts::Conflict;
 pub use self::error::{CatalogError, Relation};
+pub use self::graph::LoadGraph;
 pub use self::plan::LoadPlan;
 
 use self::conflicts::ConflictTable;
-use self::graph::LoadGraph;
 use crate::nearest::NameIndex;
 use crate::{ComponentSpec, PoolSpec, WELL_KNOWN_POOLS};
 
