@@ -19,10 +19,10 @@ use majordomo_core::{ComponentId, ComponentKey, Priority};
 
 pub use self::conflicts::Conflict;
 pub use self::error::{CatalogError, Relation};
+pub use self::graph::LoadGraph;
 pub use self::plan::LoadPlan;
 
 use self::conflicts::ConflictTable;
-use self::graph::LoadGraph;
 use crate::nearest::NameIndex;
 use crate::{ComponentSpec, PoolSpec, WELL_KNOWN_POOLS};
 
@@ -75,6 +75,18 @@ impl Catalog {
         pools: Vec<PoolSpec>,
         prev: Option<&Self>,
     ) -> Result<Self, Vec<CatalogError>> {
+        Self::build_shared(specs.into_iter().map(Arc::new).collect(), pools, prev)
+    }
+
+    /// As [`Self::build_all`], from specifications that are shared already.
+    ///
+    /// # Errors
+    /// As [`Self::build_all`].
+    pub fn build_shared(
+        specs: Vec<Arc<ComponentSpec>>,
+        pools: Vec<PoolSpec>,
+        prev: Option<&Self>,
+    ) -> Result<Self, Vec<CatalogError>> {
         let mut errors = Vec::new();
         let mut catalog = Self::default();
         catalog.intern(specs, pools, prev, &mut errors);
@@ -91,7 +103,7 @@ impl Catalog {
     /// Gives every name its key.
     fn intern(
         &mut self,
-        specs: Vec<ComponentSpec>,
+        specs: Vec<Arc<ComponentSpec>>,
         pools: Vec<PoolSpec>,
         prev: Option<&Self>,
         errors: &mut Vec<CatalogError>,
@@ -125,7 +137,7 @@ impl Catalog {
             }
             let entry = &mut self.entries[key.index()];
             if entry.spec.is_some() {
-                errors.push(CatalogError::Duplicate(spec.id));
+                errors.push(CatalogError::Duplicate(spec.id.clone()));
                 continue;
             }
             entry.pool = *pool_of.entry(spec.pool.clone()).or_insert_with(|| {
@@ -133,7 +145,7 @@ impl Catalog {
                 self.pools.len() - 1
             });
             entry.config_hash = fingerprint::of(&spec);
-            entry.spec = Some(Arc::new(spec));
+            entry.spec = Some(spec);
         }
     }
 

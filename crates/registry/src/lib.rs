@@ -4,10 +4,19 @@
 #![forbid(unsafe_code)]
 
 mod catalog;
+mod config;
 mod nearest;
+mod problem;
 mod spec;
 
+/// Measured by the bench apart from names; no part of the interface.
+#[doc(hidden)]
+pub use catalog::LoadGraph;
 pub use catalog::{Catalog, CatalogError, Conflict, LoadPlan, Relation};
+pub use config::{
+    LoadedConfig, legacy_schema, parse_legacy_json, parse_toml, read_config, reference, schema,
+};
+pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, ProcessSpec,
     ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS,

@@ -36,14 +36,12 @@ impl fmt::Display for Relation {
 }
 
 /// Why specifications make no catalog.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// Two components with one name.
-    #[error("component \"{0}\" stands twice; names must be unique")]
     Duplicate(ComponentId),
     /// A dependency, `after` or conflict that names no component.
-    #[error("component \"{component}\" names \"{target}\" in {relation}, which does not exist{}", hint(.did_you_mean.as_ref()))]
     Unknown {
         /// The component that names it.
         component: ComponentId,
@@ -55,15 +53,10 @@ pub enum CatalogError {
         did_you_mean: Option<ComponentId>,
     },
     /// Dependencies and `after` that lead back to their start; the first name stands again at the end.
-    #[error("components need each other in a cycle: {}; take one of the links away", path(.0))]
     Cycle(Vec<ComponentId>),
     /// A component that lists itself among its conflicts.
-    #[error("component \"{0}\" conflicts with itself; take its own name out of conflicts")]
     SelfConflict(ComponentId),
     /// A component that can never load: it needs two that must not run beside each other.
-    #[error(
-        "component \"{component}\" can never load: it needs both \"{first}\" and \"{second}\" (or is one of them), which conflict"
-    )]
     ConflictInClosure {
         /// The component.
         component: ComponentId,
@@ -73,9 +66,6 @@ pub enum CatalogError {
         second: ComponentId,
     },
     /// Two components that are CORE, or needed by CORE ones, and must not run beside each other.
-    #[error(
-        "\"{first}\" and \"{second}\" conflict, but both are CORE or needed by a CORE component; one of them must not be"
-    )]
     CoreConflict {
         /// One side.
         first: ComponentId,
@@ -84,12 +74,78 @@ pub enum CatalogError {
     },
 }
 
-fn hint(nearest: Option<&ComponentId>) -> String {
-    nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
+impl CatalogError {
+    /// A fixed word for the kind of error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate(_) => "duplicate",
+            Self::Unknown { .. } => "unknown-component",
+            Self::Cycle(path) if path.len() == 2 => "self-dependency",
+            Self::Cycle(_) => "cycle",
+            Self::SelfConflict(_) => "self-conflict",
+            Self::ConflictInClosure { .. } => "conflict-in-closure",
+            Self::CoreConflict { .. } => "core-conflict",
+        }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::Duplicate(id) => format!("component \"{id}\" stands twice"),
+            Self::Unknown { component, relation, target, .. } => format!(
+                "component \"{component}\" names \"{target}\" in {relation}, which does not exist"
+            ),
+            Self::Cycle(path) if path.len() == 2 => {
+                format!("component \"{}\" needs itself", path[0])
+            }
+            Self::Cycle(path) => format!("components need each other in a cycle: {}", chain(path)),
+            Self::SelfConflict(id) => format!("component \"{id}\" conflicts with itself"),
+            Self::ConflictInClosure { component, first, second }
+                if component == first || component == second =>
+            {
+                let other = if component == first { second } else { first };
+                format!(
+                    "component \"{component}\" can never load: it needs \"{other}\" and conflicts with it"
+                )
+            }
+            Self::ConflictInClosure { component, first, second } => format!(
+                "component \"{component}\" can never load: it needs \"{first}\" and \"{second}\", which conflict"
+            ),
+            Self::CoreConflict { first, second } => format!(
+                "\"{first}\" and \"{second}\" conflict, but both are CORE or needed by a CORE component"
+            ),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn way_out(&self) -> String {
+        match self {
+            Self::Unknown { did_you_mean: Some(name), .. } => format!("did you mean \"{name}\"?"),
+            Self::Unknown { .. } => "declare it, or take the name out".to_owned(),
+            Self::Duplicate(_) => "keep one of them".to_owned(),
+            Self::Cycle(_) => "take one of the links away".to_owned(),
+            Self::SelfConflict(_) => "take its own name out of conflicts".to_owned(),
+            Self::ConflictInClosure { .. } => {
+                "take away the conflict, or one of the dependencies".to_owned()
+            }
+            Self::CoreConflict { .. } => "lower the priority of one of them".to_owned(),
+        }
+    }
 }
 
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.way_out())
+    }
+}
+
+impl std::error::Error for CatalogError {}
+
 /// A cycle in words; a long one keeps its ends.
-fn path(names: &[ComponentId]) -> String {
+fn chain(names: &[ComponentId]) -> String {
     const ENDS: usize = 6;
     let join = |part: &[ComponentId]| {
         part.iter().map(ComponentId::as_str).collect::<Vec<_>>().join(" -> ")

@@ -88,7 +88,7 @@ impl Adjacency {
 
 /// Hard dependencies and `after`, in both directions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LoadGraph {
+pub struct LoadGraph {
     pub(super) len: usize,
     pub(super) dependencies: Adjacency,
     pub(super) dependents: Adjacency,
@@ -97,7 +97,9 @@ pub(super) struct LoadGraph {
 }
 
 impl LoadGraph {
-    pub(super) fn new(
+    /// The graph of `len` keys from pairs (component, what it needs) and (component, what it comes after).
+    #[must_use]
+    pub fn new(
         len: usize,
         dependencies: &[(ComponentKey, ComponentKey)],
         after: &[(ComponentKey, ComponentKey)],
@@ -114,13 +116,15 @@ impl LoadGraph {
     }
 
     /// Every key after everything that it depends on or comes `after`; none when there is a cycle.
-    pub(super) fn order(&self) -> Option<Vec<ComponentKey>> {
+    #[must_use]
+    pub fn order(&self) -> Option<Vec<ComponentKey>> {
         toposort(self, None).ok().map(|order| order.into_iter().map(ComponentKey).collect())
     }
 
     /// One shortest cycle, `[a, b, .., a]` along "needs", for each group of components that need each
     /// other; empty when there is none. Starts at the group's smallest key; groups by that key.
-    pub(super) fn cycles(&self) -> Vec<Vec<ComponentKey>> {
+    #[must_use]
+    pub fn cycles(&self) -> Vec<Vec<ComponentKey>> {
         let mut group_of = vec![u32::MAX; self.len];
         let mut starts = Vec::new();
         for (group, members) in kosaraju_scc(self).into_iter().enumerate() {
@@ -176,7 +180,8 @@ impl LoadGraph {
 }
 
 /// The neighbours of a key, as petgraph's node numbers.
-pub(super) struct Neighbors<'a>(Chain<Iter<'a, ComponentKey>, Iter<'a, ComponentKey>>);
+#[derive(Debug)]
+pub struct Neighbors<'a>(Chain<Iter<'a, ComponentKey>, Iter<'a, ComponentKey>>);
 
 impl Iterator for Neighbors<'_> {
     type Item = u32;

@@ -66,21 +66,18 @@ fn every_error_at_once_with_names() {
     check(
         &["voice", "clock: voise", "voice"],
         &[
-            "component \"voice\" stands twice; names must be unique",
+            "component \"voice\" stands twice; keep one of them",
             "component \"clock\" names \"voise\" in dependencies, which does not exist; did you mean \"voice\"?",
         ],
     );
     check(
         &["a: | after weather", "b: | not c"],
         &[
-            "component \"a\" names \"weather\" in after, which does not exist",
-            "component \"b\" names \"c\" in conflicts, which does not exist",
+            "component \"a\" names \"weather\" in after, which does not exist; declare it, or take the name out",
+            "component \"b\" names \"c\" in conflicts, which does not exist; declare it, or take the name out",
         ],
     );
-    check(
-        &["a: a"],
-        &["components need each other in a cycle: a -> a; take one of the links away"],
-    );
+    check(&["a: a"], &["component \"a\" needs itself; take one of the links away"]);
     check(
         &["x: a", "a: b", "b: c x", "c: a", "p: | after q", "q: p"],
         &[
@@ -95,19 +92,19 @@ fn every_error_at_once_with_names() {
     check(
         &["top: left right", "left: l", "right: r", "l: | not r", "r", "over: top"],
         &[
-            "component \"top\" can never load: it needs both \"l\" and \"r\" (or is one of them), which conflict",
+            "component \"top\" can never load: it needs \"l\" and \"r\", which conflict; take away the conflict, or one of the dependencies",
         ],
     );
     check(
         &["a: b | not b", "b"],
         &[
-            "component \"a\" can never load: it needs both \"a\" and \"b\" (or is one of them), which conflict",
+            "component \"a\" can never load: it needs \"b\" and conflicts with it; take away the conflict, or one of the dependencies",
         ],
     );
     check(
         &["a: low | core", "b: | core | not low", "low"],
         &[
-            "\"b\" and \"low\" conflict, but both are CORE or needed by a CORE component; one of them must not be",
+            "\"b\" and \"low\" conflict, but both are CORE or needed by a CORE component; lower the priority of one of them",
         ],
     );
 }

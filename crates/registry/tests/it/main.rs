@@ -4,3 +4,7 @@
 
 mod catalog;
 mod catalog_laws;
+mod config;
+mod config_files;
+mod config_fuzz;
+mod documents;

@@ -1,0 +1,169 @@
+//! Configuration files: what is read from them, and reading as a whole.
+//!
+//! Owns the order of work: text, tree, sections, then what only the whole can tell. Does not know loaders
+//! or memory sources; the machine's limit comes in as an argument. A configuration with an error is not
+//! handed out at all.
+
+mod check;
+mod fill;
+mod keys;
+mod node;
+mod reference;
+mod schema;
+mod sections;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use majordomo_core::{ByteSize, Config};
+
+pub use self::reference::reference;
+pub use self::schema::{legacy_schema, schema};
+
+use self::sections::{Draft, LegacyMapping};
+use self::source::{Report, Source, whole_file};
+use crate::problem::{Problem, Problems, Severity, sort};
+use crate::{Catalog, CatalogError, ComponentSpec, PoolSpec};
+
+/// A configuration without errors.
+#[derive(Clone, Debug)]
+pub struct LoadedConfig {
+    /// The settings of the whole.
+    pub config: Config,
+    /// The components, in the order of the files.
+    pub specs: Vec<Arc<ComponentSpec>>,
+    /// The pools that were declared.
+    pub pools: Vec<PoolSpec>,
+    /// The files that it came from, the one named first.
+    pub sources: Vec<PathBuf>,
+    /// What is doubtful.
+    pub warnings: Vec<Problem>,
+}
+
+impl LoadedConfig {
+    /// The catalog. `prev` keeps the keys of the names that it knows.
+    ///
+    /// # Errors
+    /// None for what was read unchanged; a [`CatalogError`] when `specs` were changed for the worse.
+    pub fn catalog(&self, prev: Option<&Catalog>) -> Result<Catalog, CatalogError> {
+        Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev)
+            .map_err(|mut errors| errors.swap_remove(0))
+    }
+}
+
+/// The two formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Toml,
+    LegacyJson,
+}
+
+/// Reads a configuration file: the predecessor's JSON when its name ends in `.json`, else TOML, with the
+/// legacy file that it may name. `machine_limit` is the effective memory limit, for budgets that are a
+/// share of it; without it such a budget is not checked.
+///
+/// # Errors
+/// Everything that is wrong: one syntax error a file, or all others at once.
+pub fn read_config(path: &Path, machine_limit: Option<ByteSize>) -> Result<LoadedConfig, Problems> {
+    let source = Source::open(path).map_err(|problem| Problems::new(vec![problem]))?;
+    let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+    let format = if json { Format::LegacyJson } else { Format::Toml };
+    load(&source, format, machine_limit, &Source::open)
+}
+
+/// Reads TOML from memory. Relative paths in it start at the folder of `file_name`; a `[legacy]` section is
+/// an error, since it names another file.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn parse_toml(
+    text: &str,
+    file_name: &str,
+    machine_limit: Option<ByteSize>,
+) -> Result<LoadedConfig, Problems> {
+    let no_files = |path: &Path| {
+        let message = format!("{} is a file, and only text is read here", path.display());
+        let suggestion = "read the configuration from its file".to_owned();
+        Err(whole_file(file_name, "unreadable", message, Some(suggestion)))
+    };
+    let source = Source::new(file_name, text.to_owned());
+    load(&source, Format::Toml, machine_limit, &no_files)
+}
+
+/// Reads the predecessor's JSON from memory; its entries become Python loaders.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn parse_legacy_json(
+    text: &str,
+    file_name: &str,
+    machine_limit: Option<ByteSize>,
+) -> Result<LoadedConfig, Problems> {
+    let source = Source::new(file_name, text.to_owned());
+    load(&source, Format::LegacyJson, machine_limit, &Source::open)
+}
+
+fn load(
+    source: &Source,
+    format: Format,
+    machine_limit: Option<ByteSize>,
+    open: &dyn Fn(&Path) -> Result<Source, Problem>,
+) -> Result<LoadedConfig, Problems> {
+    let mut report = Report::new(source);
+    let mut draft = Draft::default();
+    let tree = match format {
+        _ if source.text.trim().is_empty() => {
+            let problem = whole_file(
+                &source.name,
+                "empty",
+                "the file is empty".to_owned(),
+                Some("declare a component: [components.NAME]".to_owned()),
+            );
+            return Err(Problems::new(vec![problem]));
+        }
+        Format::Toml => node::parse_toml(&mut report),
+        Format::LegacyJson => node::parse_json(&mut report),
+    };
+    let Some(tree) = tree else { return Err(Problems::new(report.problems)) };
+    let mapping = match format {
+        Format::Toml => sections::read_toml(&mut report, &tree, &mut draft),
+        Format::LegacyJson => {
+            sections::read_legacy(&mut report, 0, &tree, &LegacyMapping::default(), &mut draft);
+            None
+        }
+    };
+    let mut reports = vec![report];
+    // The second file, its tree and its report live as long as the draft that points into them.
+    let second;
+    let second_tree;
+    if let Some(mapping) = &mapping {
+        match open(&mapping.file) {
+            Err(problem) => reports[0].problems.push(problem),
+            Ok(source) => {
+                second = source;
+                let mut report = Report::new(&second);
+                if let Some(tree) = node::parse_json(&mut report) {
+                    second_tree = tree;
+                    sections::read_legacy(&mut report, 1, &second_tree, mapping, &mut draft);
+                }
+                reports.push(report);
+            }
+        }
+    }
+    check::whole(&mut reports, &draft, machine_limit);
+    let sources = reports.iter().map(|r| PathBuf::from(&*r.source.name)).collect();
+    let mut problems: Vec<Problem> = reports.into_iter().flat_map(|r| r.problems).collect();
+    if problems.iter().any(|p| p.severity == Severity::Error) {
+        return Err(Problems::new(problems));
+    }
+    sort(&mut problems);
+    let specs = draft.components.into_iter().map(|c| c.spec).collect();
+    Ok(LoadedConfig {
+        config: draft.config,
+        specs,
+        pools: draft.pools,
+        sources,
+        warnings: problems,
+    })
+}

@@ -1,0 +1,232 @@
+//! What only the whole can tell: names that dangle, cycles, conflicts, budgets.
+//!
+//! Owns turning the catalog's errors into problems with places, and the sums over budgets. Does not know
+//! keys and types. Looks places up only when something is wrong, so that a valid file pays nothing.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use majordomo_core::{BudgetSetting, ByteSize, ComponentId, ComponentKey, Priority};
+
+use super::node::Value;
+use super::sections::{Declared, Draft};
+use super::source::Report;
+use crate::problem::Severity;
+use crate::{Catalog, CatalogError, Relation};
+
+/// Checks a draft; problems go to the report of the file in question.
+pub(crate) fn whole(
+    reports: &mut [Report<'_>],
+    draft: &Draft<'_>,
+    machine_limit: Option<ByteSize>,
+) {
+    let clean = reports.iter().all(|r| r.problems.is_empty());
+    if draft.components.is_empty() && clean {
+        let message = "no component is declared".to_owned();
+        let help = Some("declare one: [components.NAME]".to_owned());
+        reports[0].add(Severity::Warning, "no-component", &(0..0), message, help);
+    }
+    let specs = draft.components.iter().map(|c| c.spec.clone()).collect();
+    match Catalog::build_shared(specs, draft.pools.clone(), None) {
+        Ok(catalog) => budgets(reports, draft, &catalog, machine_limit),
+        Err(errors) => {
+            let places = Places::new(draft);
+            for error in errors {
+                let (file, span) = places.place(&error);
+                reports[file].error(error.code(), &span, error.what(), Some(error.way_out()));
+            }
+        }
+    }
+}
+
+/// Components by name, for places.
+struct Places<'d> {
+    by_name: HashMap<&'d ComponentId, &'d Declared<'d>>,
+}
+
+impl<'d> Places<'d> {
+    fn new(draft: &'d Draft<'d>) -> Self {
+        let by_name = draft.components.iter().map(|c| (&c.spec.id, c)).collect();
+        Self { by_name }
+    }
+
+    /// Where a component lists another; the component's name when the list does not.
+    fn list_item(
+        &self,
+        component: &ComponentId,
+        relation: Relation,
+        target: &ComponentId,
+    ) -> (usize, Range<usize>) {
+        let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
+        let list = declared.node.get(relation.key()).map(|m| &m.node.value);
+        let items = match list {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let is_target = |v: &Value<'_>| matches!(v, Value::Text(t) if *t == target.as_str());
+        let item = items.iter().find(|item| is_target(&item.value));
+        (declared.file, item.map_or(declared.name_span, |item| &item.span).clone())
+    }
+
+    fn name(&self, component: &ComponentId) -> (usize, Range<usize>) {
+        self.by_name.get(component).map_or((0, 0..0), |d| (d.file, d.name_span.clone()))
+    }
+
+    /// The first of these lists that really has the item.
+    fn link(&self, links: [(&ComponentId, Relation, &ComponentId); 2]) -> (usize, Range<usize>) {
+        let place = |(from, relation, to)| self.list_item(from, relation, to);
+        let first = place(links[0]);
+        if first == self.name(links[0].0) { place(links[1]) } else { first }
+    }
+
+    fn place(&self, error: &CatalogError) -> (usize, Range<usize>) {
+        match error {
+            CatalogError::Duplicate(id) => self.name(id),
+            CatalogError::Unknown { component, relation, target, .. } => {
+                self.list_item(component, *relation, target)
+            }
+            CatalogError::Cycle(path) => {
+                let (first, second) = (&path[0], &path[1]);
+                let relations = [Relation::Dependencies, Relation::After];
+                self.link(relations.map(|relation| (first, relation, second)))
+            }
+            CatalogError::SelfConflict(id) => self.list_item(id, Relation::Conflicts, id),
+            CatalogError::ConflictInClosure { component, .. } => self.name(component),
+            CatalogError::CoreConflict { first, second } => self
+                .link([(first, Relation::Conflicts, second), (second, Relation::Conflicts, first)]),
+        }
+    }
+}
+
+/// A budget, and how binding it is.
+struct Limit {
+    bytes: ByteSize,
+    name: String,
+    /// An error when the budget was stated, a warning when it is the default.
+    severity: Severity,
+    span: Option<Range<usize>>,
+}
+
+fn budgets(
+    reports: &mut [Report<'_>],
+    draft: &Draft<'_>,
+    catalog: &Catalog,
+    machine_limit: Option<ByteSize>,
+) {
+    let total = match draft.config.memory.budget {
+        BudgetSetting::Bytes(bytes) => Some(bytes),
+        BudgetSetting::Share(share) => machine_limit.map(|limit| limit.scaled(share)),
+    };
+    let stated = draft.budget_span.is_some();
+    let total = total.map(|bytes| Limit {
+        bytes,
+        name: "the total budget".to_owned(),
+        severity: if stated { Severity::Error } else { Severity::Warning },
+        span: draft.budget_span.clone(),
+    });
+    let pools: Vec<(bool, Option<Limit>)> = catalog
+        .pools()
+        .iter()
+        .map(|pool| {
+            let limit = |bytes| Limit {
+                bytes,
+                name: format!("the budget of pool \"{}\"", pool.name),
+                severity: Severity::Error,
+                span: None,
+            };
+            (pool.declared, pool.budget.map(limit))
+        })
+        .collect();
+    let margin = draft.config.memory.estimate_margin;
+    for (declared, key) in draft.components.iter().zip(catalog.keys()) {
+        let (other_memory, pool) = &pools[catalog.pool(key)];
+        let limits = [pool.as_ref(), total.as_ref().filter(|_| !other_memory)];
+        for limit in limits.into_iter().flatten() {
+            if declared.spec.memory.scaled(margin) > limit.bytes {
+                too_large(reports, declared, limit, margin);
+            }
+        }
+    }
+    let stays = |key: &ComponentKey| {
+        catalog.spec(*key).is_some_and(|s| s.priority == Priority::Core || s.pinned)
+    };
+    let staying = catalog.closure(&catalog.keys().filter(stays).collect::<Vec<_>>());
+    for (i, (_, limit)) in pools.iter().enumerate() {
+        let members = staying.iter().copied().filter(|k| catalog.pool(*k) == i);
+        if let Some(limit) = limit {
+            too_many(reports, draft, catalog, limit, members.collect());
+        }
+    }
+    if let Some(limit) = &total {
+        let members = staying.iter().copied().filter(|k| !pools[catalog.pool(*k)].0);
+        too_many(reports, draft, catalog, limit, members.collect());
+    }
+}
+
+/// A component that does not fit a budget even alone, or not with the margin of its first load.
+fn too_large(reports: &mut [Report<'_>], declared: &Declared<'_>, limit: &Limit, margin: f64) {
+    let memory = declared.spec.memory;
+    let stated = ["memory", "estimated_memory_mb"].iter().find_map(|k| declared.node.get(k));
+    let span = stated.map_or(declared.name_span, |m| &m.node.span);
+    let name = &declared.spec.id;
+    let (severity, message) = if memory > limit.bytes {
+        let message = format!(
+            "component \"{name}\" needs {memory}, more than {}, which is {}",
+            limit.name, limit.bytes
+        );
+        (limit.severity, message)
+    } else {
+        let message = format!(
+            "component \"{name}\" needs {memory}, with the margin of {margin} on first loads {}, more than {}, which is {}",
+            memory.scaled(margin),
+            limit.name,
+            limit.bytes
+        );
+        (Severity::Warning, message)
+    };
+    let help = Some("raise the budget, or correct the component's memory".to_owned());
+    reports[declared.file].add(severity, "over-budget", span, message, help);
+}
+
+/// Components that stay once loaded and together exceed a budget.
+fn too_many(
+    reports: &mut [Report<'_>],
+    draft: &Draft<'_>,
+    catalog: &Catalog,
+    limit: &Limit,
+    mut members: Vec<ComponentKey>,
+) {
+    const SHOWN: usize = 5;
+    let memory = |key: &ComponentKey| catalog.spec(*key).map_or(ByteSize::ZERO, |s| s.memory);
+    let sum: ByteSize = members.iter().map(memory).sum();
+    if sum <= limit.bytes || members.len() < 2 {
+        return; // One alone was told by `too_large`.
+    }
+    members.sort_by_key(|key| (std::cmp::Reverse(memory(key)), *key));
+    let mut shown: Vec<String> = members
+        .iter()
+        .take(SHOWN)
+        .map(|key| format!("{} {}", catalog.id(*key), memory(key)))
+        .collect();
+    if members.len() > SHOWN {
+        shown.push(format!("{} more", members.len() - SHOWN));
+    }
+    let message = format!(
+        "CORE and pinned components and what they depend on need {sum} ({}), more than {}, which is {}",
+        shown.join(", "),
+        limit.name,
+        limit.bytes
+    );
+    let help = Some("raise the budget, or let some of them go: neither CORE nor pinned".to_owned());
+    // Keys follow the order of declaration.
+    let largest = draft.components.get(members[0].index());
+    match (&limit.span, largest) {
+        (None, Some(c)) => {
+            reports[c.file].add(limit.severity, "over-budget", c.name_span, message, help);
+        }
+        (span, _) => {
+            let span = span.clone().unwrap_or(0..0);
+            reports[0].add(limit.severity, "over-budget", &span, message, help);
+        }
+    }
+}

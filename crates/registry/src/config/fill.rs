@@ -1,0 +1,379 @@
+//! Filling a target from a table by its rows of keys.
+//!
+//! Owns unknown and repeated keys, types, ranges and the reading of sizes, durations and shares. Does not
+//! know what the keys mean together. A value that is wrong is reported and leaves the target as it was.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId};
+
+use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft};
+use super::keys::{Key, Kind, LARGEST, SMALLEST};
+use super::node::{Node, Value};
+use super::source::{Report, shorten};
+use crate::ReadySpec;
+use crate::nearest::NameIndex;
+
+/// "Did you mean" over a fixed list of words.
+pub(crate) fn suggest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    NameIndex::new(names, usize::MAX).nearest(word).map(|n| format!("did you mean \"{n}\"?"))
+}
+
+/// Reads a table's members into the target. `place` names the table in messages.
+pub(crate) fn fill<T>(
+    report: &mut Report<'_>,
+    place: &dyn fmt::Display,
+    table: &Node<'_>,
+    keys: &[Key<T>],
+    target: &mut T,
+) {
+    let Value::Table(members) = &table.value else {
+        mismatch(report, place, table, "a table of keys", None);
+        return;
+    };
+    let mut seen = HashSet::new();
+    for member in members {
+        if !seen.insert(&*member.key) {
+            let message = format!("key {:?} stands twice in {place}", member.key);
+            report.error("duplicate", &member.key_span, message, Some("keep one of them".into()));
+            continue;
+        }
+        let Some(key) = keys.iter().find(|k| k.name == member.key) else {
+            let message = format!("unknown key {:?} in {place}", shorten(&member.key));
+            let nearest = suggest(&member.key, keys.iter().map(|k| k.name));
+            let known = || format!("known keys are {}", join(keys.iter().map(|k| k.name)));
+            report.error(
+                "unknown-key",
+                &member.key_span,
+                message,
+                Some(nearest.unwrap_or_else(known)),
+            );
+            continue;
+        };
+        set(report, key, &member.node, target);
+    }
+}
+
+fn join<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Reports a value of the wrong type.
+pub(crate) fn mismatch(
+    report: &mut Report<'_>,
+    name: &dyn fmt::Display,
+    node: &Node<'_>,
+    wanted: &str,
+    suggestion: Option<String>,
+) {
+    let message = format!("{name} must be {wanted}, not {}", node.type_name());
+    report.error("wrong-type", &node.span, message, suggestion);
+}
+
+fn out_of_range(report: &mut Report<'_>, name: &str, node: &Node<'_>, range: &str) {
+    report.error("out-of-range", &node.span, format!("{name} must lie within {range}"), None);
+}
+
+fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T) {
+    let name = key.name;
+    match &key.kind {
+        Kind::Bool(set) => match &node.value {
+            Value::Bool(v) => set(target, *v),
+            _ => mismatch(report, &name, node, "true or false", None),
+        },
+        Kind::Word(words, set) => {
+            if let Some(i) = word(report, name, node, words) {
+                set(target, i);
+            }
+        }
+        Kind::Text(set) => {
+            if let Some(v) = text(report, &name, node, "text") {
+                set(target, v.to_owned());
+            }
+        }
+        Kind::Size(set) => {
+            if let Some(v) = size(report, name, node) {
+                set(target, v);
+            }
+        }
+        Kind::Budget(set) => {
+            if let Some(v) = budget(report, name, node) {
+                set(target, v);
+            }
+        }
+        Kind::Duration(min, max, set) => {
+            if let Some(v) = duration(report, name, node, *min, *max) {
+                set(target, v);
+            }
+        }
+        Kind::Count(min, max, set) => match &node.value {
+            Value::Integer(Some(v)) if u64::try_from(*v).is_ok_and(|v| *min <= v && v <= *max) => {
+                set(target, v.unsigned_abs());
+            }
+            Value::Integer(_) => out_of_range(report, name, node, &format!("{min} and {max}")),
+            _ => mismatch(report, &name, node, "an integer", None),
+        },
+        Kind::Number(min, max, set) => {
+            let number = match &node.value {
+                Value::Integer(v) => v.map_or(f64::INFINITY, |v| v as f64),
+                Value::Float(v) => *v,
+                _ => return mismatch(report, &name, node, "a number", None),
+            };
+            if (*min..=*max).contains(&number) {
+                set(target, number);
+            } else {
+                out_of_range(report, name, node, &format!("{min} and {max}"));
+            }
+        }
+        Kind::Names(set) => set(target, names(report, name, node)),
+        Kind::Phrases(set) => {
+            let wanted = "a list of words and phrases";
+            let phrases = texts(report, name, node, wanted, |report, item, phrase| {
+                if phrase.trim().is_empty() {
+                    let message = format!("a phrase in {name} is empty and would match nothing");
+                    report.error("empty-phrase", &item.span, message, Some("take it out".into()));
+                }
+            });
+            set(target, phrases);
+        }
+        Kind::Texts(set) => {
+            set(target, texts(report, name, node, "a list of texts", |_, _, _| ()));
+        }
+        Kind::TextMap(set) => {
+            let Value::Table(members) = &node.value else {
+                return mismatch(report, &name, node, "a table of texts", None);
+            };
+            let mut map = BTreeMap::new();
+            for member in members {
+                if let Some(v) = text(report, &member.key, &member.node, "text") {
+                    map.insert(member.key.to_string(), v.to_owned());
+                }
+            }
+            set(target, map);
+        }
+        Kind::Ready(set) => {
+            if let Some(v) = ready(report, name, node) {
+                set(target, v);
+            }
+        }
+        Kind::Probe(set) => {
+            let mut probe = Default::default();
+            fill(report, &name, node, PROBE, &mut probe);
+            set(target, probe);
+        }
+    }
+}
+
+fn text<'n>(
+    report: &mut Report<'_>,
+    name: &dyn fmt::Display,
+    node: &'n Node<'_>,
+    wanted: &str,
+) -> Option<&'n str> {
+    match &node.value {
+        Value::Text(text) => Some(text),
+        Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {
+            let quoted = report.source.text.get(node.span.clone());
+            let quoted = quoted.map(|raw| format!("put it in quotation marks: \"{raw}\""));
+            mismatch(report, name, node, wanted, quoted);
+            None
+        }
+        _ => {
+            mismatch(report, name, node, wanted, None);
+            None
+        }
+    }
+}
+
+fn word(report: &mut Report<'_>, name: &str, node: &Node<'_>, words: &[&str]) -> Option<usize> {
+    let given = text(report, &name, node, &format!("one of {}", join(words.iter().copied())))?;
+    let found = words.iter().position(|w| *w == given);
+    if found.is_none() {
+        let message = format!("{:?} is no value of {name}", shorten(given));
+        let same = words.iter().find(|w| w.eq_ignore_ascii_case(given)).copied();
+        let suggestion = same
+            .map(|w| format!("did you mean \"{w}\"?"))
+            .or_else(|| suggest(given, words.iter().copied()))
+            .unwrap_or_else(|| format!("use one of {}", join(words.iter().copied())));
+        report.error("bad-value", &node.span, message, Some(suggestion));
+    }
+    found
+}
+
+fn texts(
+    report: &mut Report<'_>,
+    name: &str,
+    node: &Node<'_>,
+    wanted: &str,
+    mut check: impl FnMut(&mut Report<'_>, &Node<'_>, &str),
+) -> Vec<String> {
+    let Value::List(items) = &node.value else {
+        let one = matches!(node.value, Value::Text(_));
+        let raw = report.source.text.get(node.span.clone()).filter(|_| one);
+        let suggestion = raw.map(|raw| format!("put it in brackets: [{raw}]"));
+        mismatch(report, &name, node, wanted, suggestion);
+        return Vec::new();
+    };
+    let mut all = Vec::with_capacity(items.len());
+    for item in items {
+        if let Some(one) = text(report, &format_args!("each item of {name}"), item, "text") {
+            check(report, item, one);
+            all.push(one.to_owned());
+        }
+    }
+    all
+}
+
+fn names(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<ComponentId> {
+    let mut ids = Vec::new();
+    texts(report, name, node, "a list of component names", |report, item, one| {
+        ids.extend(component_id(report, one, &item.span));
+    });
+    ids
+}
+
+/// Checks a component's name, and proposes one that would do.
+pub(crate) fn component_id(
+    report: &mut Report<'_>,
+    name: &str,
+    span: &std::ops::Range<usize>,
+) -> Option<ComponentId> {
+    match ComponentId::new(name) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            let fixed: String = name
+                .trim()
+                .chars()
+                .map(|c| c.to_ascii_lowercase())
+                .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+                .collect();
+            let fixed = ComponentId::new(fixed.trim_start_matches(['_', '-'])).ok();
+            let suggestion = fixed.map(|id| format!("call it \"{id}\""));
+            let message = format!("{:?} is no name: {error}", shorten(name));
+            report.error("bad-name", span, message, suggestion);
+            None
+        }
+    }
+}
+
+fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ByteSize> {
+    const WANTED: &str = "a size such as \"300MiB\"";
+    let given = match &node.value {
+        Value::Integer(Some(n)) => {
+            let suggestion = Some(format!("write the unit: \"{}MiB\"", n.unsigned_abs()));
+            if *n < 0 {
+                let message = format!("{name} is negative");
+                report.error("out-of-range", &node.span, message, suggestion);
+            } else {
+                mismatch(report, &name, node, WANTED, suggestion);
+            }
+            return None;
+        }
+        _ => text(report, &name, node, WANTED)?,
+    };
+    match given.parse::<ByteSize>() {
+        Ok(size) if (SMALLEST..=LARGEST).contains(&size) => Some(size),
+        Ok(size) => {
+            let unit = given.trim().bytes().all(|b| b.is_ascii_digit());
+            let suggestion = unit.then(|| format!("write the unit: \"{}MiB\"", given.trim()));
+            let message = format!("{name} is {size}; it must lie within {SMALLEST} and {LARGEST}");
+            report.error("out-of-range", &node.span, message, suggestion);
+            None
+        }
+        Err(error) => {
+            let code = match error {
+                ByteSizeError::Negative(_) | ByteSizeError::TooLarge(_) => "out-of-range",
+                _ => "bad-value",
+            };
+            report.error(code, &node.span, format!("{name}: {error}"), None);
+            None
+        }
+    }
+}
+
+fn budget(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<BudgetSetting> {
+    let percent = match &node.value {
+        Value::Text(text) => text.trim().strip_suffix('%'),
+        _ => None,
+    };
+    let Some(percent) = percent else {
+        return size(report, name, node).map(BudgetSetting::Bytes);
+    };
+    match percent.trim().parse::<f64>() {
+        Ok(share) if share > 0.0 && share <= 100.0 => Some(BudgetSetting::Share(share / 100.0)),
+        Ok(_) => {
+            out_of_range(report, name, node, "1% and 100%");
+            None
+        }
+        Err(_) => {
+            let message = format!("{name}: {:?} is no share", shorten(percent));
+            let suggestion = Some("write a share such as \"60%\"".to_owned());
+            report.error("bad-value", &node.span, message, suggestion);
+            None
+        }
+    }
+}
+
+fn duration(
+    report: &mut Report<'_>,
+    name: &str,
+    node: &Node<'_>,
+    min: Duration,
+    max: Duration,
+) -> Option<Duration> {
+    const WANTED: &str = "a duration such as \"80ms\", \"5s\" or \"2min\"";
+    let given = match &node.value {
+        Value::Integer(Some(n)) if *n >= 0 => {
+            let suggestion = Some(format!("write the unit: \"{n}s\" or \"{n}ms\""));
+            mismatch(report, &name, node, WANTED, suggestion);
+            return None;
+        }
+        _ => text(report, &name, node, WANTED)?,
+    };
+    let trimmed = given.trim();
+    if trimmed.starts_with('-') {
+        report.error("out-of-range", &node.span, format!("{name} is negative"), None);
+        return None;
+    }
+    match humantime::parse_duration(trimmed) {
+        Ok(v) if (min..=max).contains(&v) => Some(v),
+        Ok(_) => {
+            let show = humantime::format_duration;
+            out_of_range(report, name, node, &format!("{} and {}", show(min), show(max)));
+            None
+        }
+        Err(error) => {
+            let message = format!("{name}: {:?} is no duration: {error}", shorten(given));
+            let suggestion =
+                Some("write whole numbers with units, such as \"80ms\" or \"1min 30s\"".to_owned());
+            report.error("bad-value", &node.span, message, suggestion);
+            None
+        }
+    }
+}
+
+fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ReadySpec> {
+    if !matches!(node.value, Value::Table(_)) {
+        return match word(report, name, node, READY_WORDS)? {
+            0 => Some(ReadySpec::Started),
+            _ => Some(ReadySpec::Connect),
+        };
+    }
+    let mut draft = ReadyDraft::default();
+    let before = report.problems.len();
+    fill(report, &name, node, READY, &mut draft);
+    match (draft.stdout, draft.http) {
+        (Some(line), None) => Some(ReadySpec::Stdout(line)),
+        (None, Some(path)) => Some(ReadySpec::Http(path)),
+        // Something in it was reported already.
+        _ if report.problems.len() > before => None,
+        _ => {
+            let message = format!("{name} must say either stdout or http");
+            let suggestion = Some("such as { stdout = \"listening\" }".to_owned());
+            report.error("bad-value", &node.span, message, suggestion);
+            None
+        }
+    }
+}

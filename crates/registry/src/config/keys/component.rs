@@ -1,0 +1,329 @@
+//! Rows of `[components.NAME]` and of the tables inside it.
+
+use std::time::Duration;
+
+use majordomo_core::{ComponentId, Priority};
+
+use super::{Key, Kind, LONGEST, MS, key};
+use crate::{
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, ProbeSpec, ProcessSpec, ReadySpec,
+    RestartPolicy, StdinMode,
+};
+
+/// The kinds of loader, in the order of their words.
+pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
+
+/// Which keys only one kind of loader has.
+pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
+    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe"]),
+    ("python", &["module", "function"]),
+    ("builtin", &["factory"]),
+];
+
+/// What `[components.NAME]` says.
+#[derive(Debug)]
+pub(crate) struct ComponentDraft {
+    pub(crate) spec: ComponentSpec,
+    pub(crate) pool: Option<String>,
+    pub(crate) loader: Option<&'static str>,
+    pub(crate) factory: Option<String>,
+    pub(crate) process: ProcessSpec,
+    pub(crate) probe: Option<ProbeDraft>,
+    pub(crate) module: Option<String>,
+    pub(crate) function: Option<String>,
+}
+
+impl ComponentDraft {
+    pub(crate) fn new(id: ComponentId) -> Self {
+        Self {
+            spec: ComponentSpec::new(id, LoaderSpec::Builtin { factory: String::new() }),
+            pool: None,
+            loader: None,
+            factory: None,
+            process: ProcessSpec::default(),
+            probe: None,
+            module: None,
+            function: None,
+        }
+    }
+}
+
+/// `[components.NAME]`.
+pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
+    key!(
+        "description",
+        "\"\"",
+        "What it is, for people.",
+        Kind::Text(|c, v| c.spec.description = v)
+    ),
+    key!(
+        "priority",
+        "\"MEDIUM\"",
+        "How much it matters. CORE is loaded at start and stays.",
+        Kind::Word(Priority::WORDS, |c, i| c.spec.priority = Priority::ALL[i])
+    ),
+    key!(
+        "pool",
+        "\"general\"",
+        "The pool whose budget it uses: `vision`, `audio`, `ml`, `general`, or one of `[pools]`.",
+        Kind::Text(|c, v| c.pool = Some(v))
+    ),
+    key!("memory", "\"100MiB\"", "Expected memory.", Kind::Size(|c, v| c.spec.memory = v)),
+    key!(
+        "load_time",
+        "\"100ms\"",
+        "Expected load time.",
+        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.spec.load_time = v)
+    ),
+    key!(
+        "dependencies",
+        "[]",
+        "Components that must be ready before and while it is.",
+        Kind::Names(|c, v| c.spec.dependencies = v)
+    ),
+    key!(
+        "after",
+        "[]",
+        "Components that come before it when they are loaded together; they are not pulled in.",
+        Kind::Names(|c, v| c.spec.after = v)
+    ),
+    key!(
+        "conflicts",
+        "[]",
+        "Components it must not run beside, whichever side says so.",
+        Kind::Names(|c, v| c.spec.conflicts = v)
+    ),
+    key!(
+        "conflict_policy",
+        "\"replace\"",
+        "When a conflicting one is loaded: unload that one first, or refuse. `refuse` on either side wins.",
+        Kind::Word(&["replace", "refuse"], |c, i| {
+            c.spec.conflict_policy = [ConflictPolicy::Replace, ConflictPolicy::Refuse][i];
+        })
+    ),
+    key!(
+        "keywords",
+        "[]",
+        "Words and phrases in a command that mean it is needed.",
+        Kind::Phrases(|c, v| c.spec.keywords = v)
+    ),
+    key!(
+        "preload_triggers",
+        "[]",
+        "Words and phrases in a command after which it is likely to be needed.",
+        Kind::Phrases(|c, v| c.spec.preload_triggers = v)
+    ),
+    key!(
+        "lazy_init",
+        "true",
+        "Load on first demand; false loads it at start if it fits.",
+        Kind::Bool(|c, v| c.spec.lazy_init = v)
+    ),
+    key!(
+        "pinned",
+        "false",
+        "Once loaded, it is never unloaded for another.",
+        Kind::Bool(|c, v| c.spec.pinned = v)
+    ),
+    key!(
+        "max_leases",
+        "",
+        "Users at a time; without it there is no limit.",
+        Kind::Count(1, 1 << 20, |c, v| c.spec.max_leases = Some(v as u32))
+    ),
+    key!(
+        "idle_timeout",
+        "",
+        "Unload after this long without use; without it only when memory is needed.",
+        Kind::Duration(MS, LONGEST, |c, v| c.spec.idle_timeout = Some(v))
+    ),
+    key!(
+        "load_deadline",
+        "",
+        "Its load ends within this time; without it the manager's.",
+        Kind::Duration(MS, LONGEST, |c, v| c.spec.load_deadline = Some(v))
+    ),
+    key!(
+        "stop_deadline",
+        "",
+        "It stops within this time; without it the manager's.",
+        Kind::Duration(MS, LONGEST, |c, v| c.spec.stop_deadline = Some(v))
+    ),
+    key!(
+        "restart",
+        "\"on-demand\"",
+        "After a failure: load it again when asked for, always, or never.",
+        Kind::Word(&["on-demand", "always", "never"], |c, i| {
+            c.spec.restart =
+                [RestartPolicy::OnDemand, RestartPolicy::Always, RestartPolicy::Never][i];
+        })
+    ),
+    key!(
+        "on_abandon",
+        "\"auto\"",
+        "When nobody waits for its load any more: decide by the time that has passed, finish, or cancel.",
+        Kind::Word(&["auto", "finish", "cancel"], |c, i| {
+            c.spec.on_abandon = [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel][i];
+        })
+    ),
+    key!(
+        "version",
+        "\"\"",
+        "A version of its own; a change reloads it.",
+        Kind::Text(|c, v| c.spec.version = v)
+    ),
+    key!(
+        "loader",
+        "",
+        "How it comes into memory: a Rust factory of the program, a process, or a Python function. Needed only where no other key tells it.",
+        Kind::Word(LOADERS, |c, i| c.loader = Some(LOADERS[i]))
+    ),
+    key!(
+        "factory",
+        "",
+        "`builtin`: the factory's name; without it the component's.",
+        Kind::Text(|c, v| c.factory = Some(v))
+    ),
+    key!(
+        "command",
+        "",
+        "`process`: program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in at each start; `{{` and `}}` stand for braces.",
+        Kind::Texts(|c, v| c.process.command = v)
+    ),
+    key!(
+        "env",
+        "",
+        "`process`: environment variables that are set, with the place-holders of `command`.",
+        Kind::TextMap(|c, v| c.process.env = v)
+    ),
+    key!(
+        "env_allow",
+        "[]",
+        "`process`: environment variables that are passed on besides PATH, HOME, LANG, LC_ALL, TMPDIR and USER.",
+        Kind::Texts(|c, v| c.process.env_allow = v)
+    ),
+    key!(
+        "cwd",
+        "",
+        "`process`: working directory, relative to this file's folder; without it the manager's.",
+        Kind::Text(|c, v| c.process.cwd = Some(v.into()))
+    ),
+    key!(
+        "stdin",
+        "\"empty\"",
+        "`process`: standard input is at its end, or held open without data for programs that leave at its end.",
+        Kind::Word(&["empty", "hold"], |c, i| {
+            c.process.stdin = [StdinMode::Empty, StdinMode::Hold][i];
+        })
+    ),
+    key!(
+        "ready",
+        "\"started\"",
+        "`process`: when it counts as up. `\"started\"`, `{ stdout = \"part of a line\" }`, `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
+        Kind::Ready(|c, v| c.process.ready = v)
+    ),
+    key!(
+        "probe",
+        "",
+        "`process`: how it is asked whether it still works; see below.",
+        Kind::Probe(|c, v| c.probe = Some(v))
+    ),
+    key!(
+        "module",
+        "",
+        "`python`: the module of the import function. Required there.",
+        Kind::Text(|c, v| c.module = Some(v))
+    ),
+    key!(
+        "function",
+        "",
+        "`python`: the import function; without it `import_` and the component's name.",
+        Kind::Text(|c, v| c.function = Some(v))
+    ),
+];
+
+/// What `probe` says.
+#[derive(Debug)]
+pub(crate) struct ProbeDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) connect: bool,
+    pub(crate) every: Duration,
+    pub(crate) timeout: Duration,
+}
+
+impl Default for ProbeDraft {
+    fn default() -> Self {
+        Self {
+            http: None,
+            connect: false,
+            every: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl ProbeDraft {
+    /// None when it says neither or both of `http` and `connect`.
+    pub(crate) fn finish(self) -> Option<ProbeSpec> {
+        let how = match (self.http, self.connect) {
+            (Some(path), false) => ReadySpec::Http(path),
+            (None, true) => ReadySpec::Connect,
+            _ => return None,
+        };
+        Some(ProbeSpec { how, every: self.every, timeout: self.timeout })
+    }
+}
+
+/// `probe = { .. }`.
+pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
+    key!(
+        "http",
+        "",
+        "`GET` of this path on `{port}` or `{socket}` answers 200.",
+        Kind::Text(|p, v| p.http = Some(v))
+    ),
+    key!(
+        "connect",
+        "false",
+        "A connection to `{port}` or `{socket}` succeeds.",
+        Kind::Bool(|p, v| p.connect = v)
+    ),
+    key!(
+        "every",
+        "\"10s\"",
+        "Time between probes.",
+        Kind::Duration(MS, LONGEST, |p, v| p.every = v)
+    ),
+    key!(
+        "timeout",
+        "\"2s\"",
+        "A probe that takes longer has failed.",
+        Kind::Duration(MS, LONGEST, |p, v| p.timeout = v)
+    ),
+];
+
+/// What `ready` says when it is a table.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyDraft {
+    pub(crate) stdout: Option<String>,
+    pub(crate) http: Option<String>,
+}
+
+/// `ready = { .. }`.
+pub(crate) const READY: &[Key<ReadyDraft>] = &[
+    key!(
+        "stdout",
+        "",
+        "A line of standard output contains this text.",
+        Kind::Text(|r, v| r.stdout = Some(v))
+    ),
+    key!(
+        "http",
+        "",
+        "`GET` of this path on `{port}` or `{socket}` answers 200.",
+        Kind::Text(|r, v| r.http = Some(v))
+    ),
+];
+
+/// The words that `ready` may be.
+pub(crate) const READY_WORDS: &[&str] = &["started", "connect"];

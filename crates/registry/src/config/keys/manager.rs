@@ -1,0 +1,207 @@
+//! Rows of `[manager]`: every setting of [`majordomo_core::Config`].
+
+use std::time::Duration;
+
+use majordomo_core::{Confidence, Config, PolicyKind, PressureLevel, PressureProfile, Priority};
+
+use super::{Key, Kind, LONGEST, MS, key};
+
+/// `[manager]`.
+pub(crate) const MANAGER: &[Key<Config>] = &[
+    key!(
+        "budget",
+        "\"60%\"",
+        "Memory for all components: a size, or a share of the effective limit (the smaller of the machine and the own group).",
+        Kind::Budget(|c, v| c.memory.budget = v)
+    ),
+    key!(
+        "estimate_margin",
+        "1.2",
+        "A component's declared memory is multiplied by this until it has been measured.",
+        Kind::Number(1.0, 4.0, |c, v| c.memory.estimate_margin = v)
+    ),
+    key!(
+        "min_residency",
+        "\"2s\"",
+        "A component that became ready is not unloaded for another within this time.",
+        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.memory.min_residency = v)
+    ),
+    key!(
+        "policy",
+        "\"lru\"",
+        "Which components go first when memory is needed: the least recently used, or greedy-dual-size-frequency.",
+        Kind::Word(&["lru", "gdsf"], |c, i| {
+            c.memory.policy = [PolicyKind::Lru, PolicyKind::Gdsf][i];
+        })
+    ),
+    key!(
+        "pressure_profile",
+        "\"share\"",
+        "How available memory becomes a pressure level: by share of the effective limit, or the predecessor's 4, 2, 1 and 0.5 GiB.",
+        Kind::Word(&["share", "legacy"], |c, i| {
+            c.memory.pressure_profile = [PressureProfile::Share, PressureProfile::Legacy][i];
+        })
+    ),
+    key!(
+        "pressure_dwell",
+        "\"10s\"",
+        "A pressure level has fallen when it was lower for this long.",
+        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.memory.pressure_dwell = v)
+    ),
+    key!(
+        "trim_at",
+        "\"MEDIUM\"",
+        "From this pressure on components are asked to give back what they can spare.",
+        Kind::Word(PressureLevel::WORDS, |c, i| c.memory.trim_at = PressureLevel::ALL[i])
+    ),
+    key!(
+        "unload_low_at",
+        "\"HIGH\"",
+        "From this pressure on idle LOW components are unloaded.",
+        Kind::Word(PressureLevel::WORDS, |c, i| c.memory.unload_low_at = PressureLevel::ALL[i])
+    ),
+    key!(
+        "unload_medium_at",
+        "\"CRITICAL\"",
+        "From this pressure on idle MEDIUM components are unloaded too.",
+        Kind::Word(PressureLevel::WORDS, |c, i| c.memory.unload_medium_at = PressureLevel::ALL[i])
+    ),
+    key!(
+        "refuse_loads_at",
+        "\"EMERGENCY\"",
+        "From this pressure on everything not CORE, pinned or leased is unloaded and loads are refused.",
+        Kind::Word(PressureLevel::WORDS, |c, i| c.memory.refuse_loads_at = PressureLevel::ALL[i])
+    ),
+    key!(
+        "relief_back_off",
+        "\"1s\"",
+        "First wait between rounds of freeing memory that freed nothing; doubles up to 30 s.",
+        Kind::Duration(MS, LONGEST, |c, v| c.memory.relief_back_off = v)
+    ),
+    key!(
+        "demand_deadline",
+        "\"30s\"",
+        "A demand is answered within this time.",
+        Kind::Duration(MS, LONGEST, |c, v| c.deadlines.demand = v)
+    ),
+    key!(
+        "load_deadline",
+        "\"60s\"",
+        "A load ends within this time, unless the component says otherwise.",
+        Kind::Duration(MS, LONGEST, |c, v| c.deadlines.load = v)
+    ),
+    key!(
+        "stop_deadline",
+        "\"5s\"",
+        "A component stops within this time, unless it says otherwise; then it is killed.",
+        Kind::Duration(MS, LONGEST, |c, v| c.deadlines.stop = v)
+    ),
+    key!(
+        "shutdown_deadline",
+        "\"10s\"",
+        "Shutdown of the whole ends within this time.",
+        Kind::Duration(MS, LONGEST, |c, v| c.deadlines.shutdown = v)
+    ),
+    key!(
+        "back_off",
+        "\"1s\"",
+        "Wait after a component's first failure; doubles with each further one.",
+        Kind::Duration(MS, LONGEST, |c, v| c.back_off.base = v)
+    ),
+    key!(
+        "back_off_max",
+        "\"5min\"",
+        "The longest wait after failures.",
+        Kind::Duration(MS, LONGEST, |c, v| c.back_off.max = v)
+    ),
+    key!(
+        "quarantine_failures",
+        "5",
+        "This many failures within `quarantine_window` close a component.",
+        Kind::Count(1, 32, |c, v| c.quarantine.failures = v as u32)
+    ),
+    key!(
+        "quarantine_window",
+        "\"10min\"",
+        "The time within which failures are counted.",
+        Kind::Duration(MS, LONGEST, |c, v| c.quarantine.window = v)
+    ),
+    key!(
+        "quarantine_duration",
+        "\"15min\"",
+        "A closed component may be tried again after this time.",
+        Kind::Duration(MS, LONGEST, |c, v| c.quarantine.duration = v)
+    ),
+    key!(
+        "queue_capacity",
+        "1024",
+        "Demands that may wait; more are refused.",
+        Kind::Count(1, 1 << 20, |c, v| c.queue.capacity = v as usize)
+    ),
+    key!(
+        "queue_ageing",
+        "\"5s\"",
+        "A waiting demand rises one priority each time this passes.",
+        Kind::Duration(MS, LONGEST, |c, v| c.queue.ageing = v)
+    ),
+    key!(
+        "queue_ageing_ceiling",
+        "\"HIGH\"",
+        "A waiting demand rises no higher than this.",
+        Kind::Word(Priority::WORDS, |c, i| c.queue.ageing_ceiling = Priority::ALL[i])
+    ),
+    key!(
+        "max_overtakes",
+        "8",
+        "The first demand in the queue may be overtaken this often ...",
+        Kind::Count(0, 1 << 20, |c, v| c.queue.max_overtakes = v as u32)
+    ),
+    key!(
+        "overtake_for",
+        "\"2s\"",
+        "... and for this long.",
+        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.queue.overtake_for = v)
+    ),
+    key!(
+        "drain_after",
+        "\"2s\"",
+        "A component whose leases the first demand waits for takes no new ones after this time.",
+        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.queue.drain_after = v)
+    ),
+    key!(
+        "max_concurrent_loads",
+        "2",
+        "Loads at a time.",
+        Kind::Count(1, 64, |c, v| c.loads.max_concurrent = v as usize)
+    ),
+    key!(
+        "loads_kept_for_demands",
+        "1",
+        "Of these, kept for loads that somebody waits for; at most `max_concurrent_loads`.",
+        Kind::Count(0, 64, |c, v| c.loads.kept_for_demands = v as usize)
+    ),
+    key!(
+        "speculation",
+        "true",
+        "Whether anything is loaded before it is asked for.",
+        Kind::Bool(|c, v| c.speculation.enabled = v)
+    ),
+    key!(
+        "speculation_floor",
+        "0.2",
+        "Predictions less likely than this are ignored.",
+        Kind::Number(0.0, 1.0, |c, v| c.speculation.floor = Confidence::saturating(v as f32))
+    ),
+    key!(
+        "speculation_queue",
+        "64",
+        "Predictions that may wait, a tier.",
+        Kind::Count(1, 1 << 20, |c, v| c.speculation.queue = v as usize)
+    ),
+    key!(
+        "trigger_threshold",
+        "0.5",
+        "A component is needed for a command when its confidence reaches this.",
+        Kind::Number(0.0, 1.0, |c, v| c.triggers.threshold = Confidence::saturating(v as f32))
+    ),
+];

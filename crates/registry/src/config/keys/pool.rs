@@ -1,0 +1,20 @@
+//! Rows of `[pools.NAME]`.
+
+use super::{Key, Kind, key};
+use crate::PoolSpec;
+
+/// `[pools.NAME]`.
+pub(crate) const POOL: &[Key<PoolSpec>] = &[
+    key!(
+        "budget",
+        "",
+        "Memory for the components of this pool; without it only the total bounds them.",
+        Kind::Size(|p, v| p.budget = Some(v))
+    ),
+    key!(
+        "accounting",
+        "\"memory\"",
+        "`declared` for bytes that are no main memory (of a graphics card, say): they count against this pool and not against the total.",
+        Kind::Word(&["memory", "declared"], |p, i| p.declared = i == 1)
+    ),
+];

@@ -1,0 +1,85 @@
+//! The reference of the configuration for people, in Markdown; made from the table of keys.
+
+use std::fmt::Write;
+
+use super::keys::component::{COMPONENT, PROBE};
+use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
+use super::keys::manager::MANAGER;
+use super::keys::pool::POOL;
+use super::keys::{Key, Kind};
+
+/// A configuration that shows most keys.
+const EXAMPLE: &str = include_str!("example.toml");
+
+/// The text of `docs/configuration.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut out = format!("{INTRODUCTION}\n```toml\n{EXAMPLE}```\n");
+    section(&mut out, "`[manager]`", "Settings of the whole.", MANAGER);
+    section(&mut out, "`[pools.NAME]`", POOLS, POOL);
+    section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
+    section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
+    section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
+    section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
+    out
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Made from the reader's own table of keys; a test compares them. After a change of the table:
+MAJORDOMO_BLESS=1 cargo test -p majordomo-registry reference -->
+
+A configuration is a TOML file. `majordomo check CONFIG` tells everything that is wrong with it at once,
+with line, column and a way out; `majordomo schema` prints a JSON schema for editors.
+
+- Names of components and pools: `[a-z0-9][a-z0-9_-]{0,63}`.
+- Sizes: a number and a unit, `\"300MiB\"`, `\"1.5GiB\"` (2^20 and 2^30 bytes; `MB` and `GB` are decimal); within 4 KiB and 16 TiB.
+- Durations: whole numbers with units, `\"80ms\"`, `\"5s\"`, `\"2min\"`, `\"1h 30m\"`; at most 30 days.
+- Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
+- A file that every user may write to is refused: it says which programs run.
+";
+const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
+    being declared, and without a budget.";
+const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \
+    Python; `factory`: a Rust factory); otherwise write `loader`.";
+const LEGACY_INTRODUCTION: &str =
+    "Takes over the predecessor's components, beside those of this file.";
+const JSON: &str = "A flat object of entries by name, read as it is; a file whose name ends in `.json` is read so.";
+
+fn section<T>(out: &mut String, title: &str, introduction: &str, keys: &[Key<T>]) {
+    let _ = write!(
+        out,
+        "\n## {title}\n\n{introduction}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
+    );
+    for key in keys {
+        let default = if key.default.is_empty() { "none".into() } else { code(key.default) };
+        let _ = writeln!(out, "| `{}` | {} | {default} | {} |", key.name, kind(&key.kind), key.doc);
+    }
+}
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn kind<T>(kind: &Kind<T>) -> String {
+    match kind {
+        Kind::Bool(_) => "`true`, `false`".into(),
+        Kind::Word(words, _) => {
+            words.iter().map(|w| format!("`\"{w}\"`")).collect::<Vec<_>>().join(", ")
+        }
+        Kind::Text(_) => "text".into(),
+        Kind::Size(_) => "size".into(),
+        Kind::Budget(_) => "size or share".into(),
+        Kind::Duration(min, ..) if min.is_zero() => "duration".into(),
+        Kind::Duration(min, ..) => format!("duration from {min:?}"),
+        Kind::Count(min, max, _) => format!("integer {min} to {max}"),
+        Kind::Number(min, max, _) => format!("number {min} to {max}"),
+        Kind::Names(_) => "list of component names".into(),
+        Kind::Phrases(_) => "list of words and phrases".into(),
+        Kind::Texts(_) => "list of texts".into(),
+        Kind::TextMap(_) => "table of texts".into(),
+        Kind::Ready(_) => "word or table".into(),
+        Kind::Probe(_) => "table".into(),
+    }
+}

@@ -1,0 +1,117 @@
+//! JSON schemas of both formats, for editors; made from the table of keys.
+//!
+//! Draft 2020-12. A schema is looser than the reader only where JSON schema cannot say it: names that must
+//! exist, budgets, cycles.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS};
+use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
+use super::keys::manager::MANAGER;
+use super::keys::pool::POOL;
+use super::keys::{Key, Kind};
+
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// Component names, as `ComponentId` checks them.
+const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
+const SIZE: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*([KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb]|[KkMmGgTt])?\s*$";
+const SHARE: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*%$";
+/// The units that `humantime` reads, up to weeks.
+const DURATION: &str = "^\\s*(0|([0-9]+\\s*(nanos|nsec|ns|usec|us|µs|msec|millis|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w)\\s*)+)$";
+
+/// The JSON schema of the TOML configuration, as text.
+#[must_use]
+pub fn schema() -> String {
+    let mut component = table(COMPONENT);
+    // The loader is told by a key that only one kind has, or stated.
+    let telling = LOADER_KEYS.iter().flat_map(|(_, keys)| keys.iter());
+    component["anyOf"] = std::iter::once("loader")
+        .chain(telling.copied())
+        .map(|key| json!({ "required": [key] }))
+        .collect();
+    let mut legacy = table(LEGACY);
+    legacy["required"] = json!(["file"]);
+    text(&json!({
+        "$schema": DRAFT,
+        "title": "Majordomo configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "manager": table(MANAGER),
+            "pools": by_name(&table(POOL)),
+            "components": by_name(&component),
+            "legacy": legacy,
+        },
+    }))
+}
+
+/// The JSON schema of the predecessor's `components.json`, as text.
+#[must_use]
+pub fn legacy_schema() -> String {
+    let mut entry = table(LEGACY_ENTRY);
+    entry["required"] = json!(["priority"]);
+    let mut whole = by_name(&entry);
+    whole["$schema"] = json!(DRAFT);
+    whole["title"] = json!("Components of the predecessor");
+    text(&whole)
+}
+
+fn text(schema: &Value) -> String {
+    format!("{schema:#}\n")
+}
+
+fn by_name(entry: &Value) -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": NAME },
+        "additionalProperties": entry,
+    })
+}
+
+fn table<T>(keys: &[Key<T>]) -> Value {
+    let properties: Map<String, Value> =
+        keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn property<T>(key: &Key<T>) -> Value {
+    let mut property = kind(&key.kind);
+    property["description"] = json!(key.doc);
+    if let Some(default) = default_of(key) {
+        property["default"] = default;
+    }
+    property
+}
+
+/// Defaults are written as TOML values that are JSON too: texts, numbers, words and empty lists.
+fn default_of<T>(key: &Key<T>) -> Option<Value> {
+    serde_json::from_str(key.default).ok()
+}
+
+fn kind<T>(kind: &Kind<T>) -> Value {
+    let pattern = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let list = |items: &Value| json!({ "type": "array", "items": items });
+    match kind {
+        Kind::Bool(_) => json!({ "type": "boolean" }),
+        Kind::Word(words, _) => json!({ "enum": words }),
+        Kind::Text(_) => json!({ "type": "string" }),
+        Kind::Size(_) => pattern(SIZE),
+        Kind::Budget(_) => json!({ "anyOf": [pattern(SIZE), pattern(SHARE)] }),
+        Kind::Duration(..) => pattern(DURATION),
+        Kind::Count(min, max, _) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Number(min, max, _) => json!({ "type": "number", "minimum": min, "maximum": max }),
+        Kind::Names(_) => list(&pattern(NAME)),
+        Kind::Phrases(_) => list(&pattern(r"\S")),
+        Kind::Texts(_) => list(&json!({ "type": "string" })),
+        Kind::TextMap(_) => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
+        Kind::Ready(_) => {
+            let mut one = table(READY);
+            one["minProperties"] = json!(1);
+            one["maxProperties"] = json!(1);
+            json!({ "anyOf": [{ "enum": READY_WORDS }, one] })
+        }
+        Kind::Probe(_) => table(PROBE),
+    }
+}

@@ -1,0 +1,190 @@
+//! A configuration file's text, and places in it.
+//!
+//! Owns reading files (size, encoding, permissions) and turning byte positions into lines and columns.
+//! Does not know what the text means. Every place it tells lies inside the text.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::problem::{Position, Problem, Severity};
+
+/// The largest file that is read: 64 MiB, several times a configuration of 100 000 components.
+const MAX_BYTES: usize = 64 << 20;
+
+/// The longest offending value that is shown, in characters.
+const MAX_SHOWN: usize = 60;
+
+/// A file's text under the name it was called by.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) name: Arc<str>,
+    pub(crate) text: String,
+    line_starts: OnceCell<Vec<usize>>,
+}
+
+impl Source {
+    pub(crate) fn new(name: &str, text: String) -> Self {
+        Self { name: Arc::from(name), text, line_starts: OnceCell::new() }
+    }
+
+    /// Reads a file.
+    pub(crate) fn open(path: &Path) -> Result<Self, Problem> {
+        let name = path.display().to_string();
+        let fail = |code, message: String, suggestion: &str| {
+            whole_file(&name, code, message, Some(suggestion.to_owned()))
+        };
+        let unreadable = |error: std::io::Error| {
+            let way_out = match error.kind() {
+                std::io::ErrorKind::NotFound => "check the path",
+                std::io::ErrorKind::PermissionDenied => "make it readable for this user",
+                _ => "check that it is a file that can be read",
+            };
+            fail("unreadable", format!("cannot read the file: {error}"), way_out)
+        };
+        let file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(fail(
+                "unreadable",
+                "this is a directory, not a file".to_owned(),
+                "name the configuration file in it",
+            ));
+        }
+        if writable_by_others(&metadata) {
+            return Err(fail(
+                "unsafe-file",
+                "every user of this machine may write to this file, and it says which programs run"
+                    .to_owned(),
+                "take the permission away: chmod o-w",
+            ));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() > MAX_BYTES {
+            return Err(fail(
+                "too-large",
+                format!("the file is larger than {} MiB", MAX_BYTES >> 20),
+                "check that it is a configuration",
+            ));
+        }
+        Self::decode(&name, bytes)
+    }
+
+    fn decode(name: &str, bytes: Vec<u8>) -> Result<Self, Problem> {
+        String::from_utf8(bytes).map(|text| Self::new(name, text)).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let valid = String::from_utf8_lossy(&bytes[..at]).into_owned();
+            Self::new(name, valid).problem(
+                Severity::Error,
+                "not-utf8",
+                at..at,
+                format!("the byte {:#04x} is not part of UTF-8 text", bytes[at]),
+                Some("save the file as UTF-8".to_owned()),
+            )
+        })
+    }
+
+    /// The line and column of a byte position; the end when it lies behind it.
+    pub(crate) fn position(&self, at: usize) -> Position {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let starts = self.line_starts.get_or_init(|| {
+            let newlines = self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+            std::iter::once(0).chain(newlines.map(|(i, _)| i + 1)).collect()
+        });
+        let line = starts.partition_point(|start| *start <= at);
+        let column = self.text[starts[line - 1]..at].chars().count() + 1;
+        Position { line: line as u32, column: u32::try_from(column).unwrap_or(u32::MAX) }
+    }
+
+    pub(crate) fn problem(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        span: Range<usize>,
+        message: String,
+        suggestion: Option<String>,
+    ) -> Problem {
+        let shown = self.text.get(span.clone()).and_then(|t| t.lines().next()).map(shorten);
+        Problem {
+            severity,
+            code,
+            file: self.name.clone(),
+            at: Some(self.position(span.start)),
+            value: shown.filter(|t| !t.is_empty()),
+            message,
+            suggestion,
+        }
+    }
+}
+
+/// An error about a file as a whole.
+pub(crate) fn whole_file(
+    name: &str,
+    code: &'static str,
+    message: String,
+    suggestion: Option<String>,
+) -> Problem {
+    let (severity, file) = (Severity::Error, Arc::from(name));
+    Problem { severity, code, file, at: None, value: None, message, suggestion }
+}
+
+/// A text cut to what is shown of it.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}...", &text[..at]),
+    }
+}
+
+#[cfg(unix)]
+fn writable_by_others(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.is_file() && metadata.mode() & 0o002 != 0
+}
+
+#[cfg(not(unix))]
+fn writable_by_others(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// A source and what is wrong with it so far.
+#[derive(Debug)]
+pub(crate) struct Report<'s> {
+    pub(crate) source: &'s Source,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl<'s> Report<'s> {
+    pub(crate) fn new(source: &'s Source) -> Self {
+        Self { source, problems: Vec::new() }
+    }
+
+    pub(crate) fn error(
+        &mut self,
+        code: &'static str,
+        span: &Range<usize>,
+        message: String,
+        suggestion: Option<String>,
+    ) {
+        self.add(Severity::Error, code, span, message, suggestion);
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        span: &Range<usize>,
+        message: String,
+        suggestion: Option<String>,
+    ) {
+        self.problems.push(self.source.problem(severity, code, span.clone(), message, suggestion));
+    }
+}

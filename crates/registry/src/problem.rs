@@ -1,0 +1,136 @@
+//! Problems of configuration files: where, what, and the way out.
+//!
+//! Owns how they are told and their order. Does not know how they are found.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The configuration is not used.
+    Error,
+    /// The configuration works, but not as somebody would expect.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// A place in a text file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+/// One thing that is wrong, or doubtful, in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A fixed word for the kind of problem, such as `unknown-key`.
+    pub code: &'static str,
+    /// The file, as it was named.
+    pub file: Arc<str>,
+    /// Where in the file; none when the file as a whole is meant.
+    pub at: Option<Position>,
+    /// The offending text, shortened to one line.
+    pub value: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub suggestion: Option<String>,
+}
+
+/// `file:line:column: error[code]: message`, and the way out on a line of its own.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(Position { line, column }) = self.at {
+            write!(f, ":{line}:{column}")?;
+        }
+        write!(f, ": {}[{}]: {}", self.severity, self.code, self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "\n  help: {suggestion}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that is wrong with a configuration: at least one error, and the warnings beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// In order of file, place and severity.
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
+        sort(&mut problems);
+        Self(problems)
+    }
+
+    /// The problems in order of file and place.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Problem] {
+        &self.0
+    }
+
+    /// How many of them are errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.0.iter().filter(|p| p.severity == Severity::Error).count()
+    }
+}
+
+/// Files keep the order in which they were read, which is that of their first problem.
+pub(crate) fn sort(problems: &mut [Problem]) {
+    let mut files: Vec<Arc<str>> = Vec::new();
+    for problem in problems.iter() {
+        if !files.contains(&problem.file) {
+            files.push(problem.file.clone());
+        }
+    }
+    let file_idx = |p: &Problem| files.iter().position(|f| *f == p.file);
+    problems.sort_by_cached_key(|p| (file_idx(p), p.at, p.severity));
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "{problem}")?;
+        }
+        let errors = self.errors();
+        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        f.write_str(&count(errors, "error"))?;
+        match self.0.len() - errors {
+            0 => Ok(()),
+            warnings => write!(f, ", {}", count(warnings, "warning")),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Problems {
+    type Item = Problem;
+    type IntoIter = std::vec::IntoIter<Problem>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
