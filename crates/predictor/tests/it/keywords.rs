@@ -1,0 +1,140 @@
+//! Keyword search: boundaries, phrases, folding, evidence; and agreement with Aho-Corasick.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use majordomo_core::ComponentKey;
+use majordomo_predictor::{KeywordError, KeywordMatcher, KeywordScratch};
+use proptest::prelude::*;
+
+/// (component, matched text, confidence) of every hit.
+fn search(entries: &[(u32, &str)], text: &str) -> Vec<(u32, String, f32)> {
+    let matcher = KeywordMatcher::build(entries.iter().map(|&(c, p)| (ComponentKey(c), p)))
+        .expect("the entries have words");
+    let mut scratch = KeywordScratch::default();
+    let found = matcher.find(text, &mut scratch);
+    let hits: Vec<_> = found.components().flat_map(|c| c.hits.iter().copied()).collect();
+    assert_eq!(hits, found.hits());
+    hits.iter().map(|h| (h.component.0, text[h.range()].to_owned(), h.confidence().get())).collect()
+}
+
+#[track_caller]
+fn check(entries: &[(u32, &str)], text: &str, want: &[(u32, &str, f32)]) {
+    let got = search(entries, text);
+    let got: Vec<_> = got.iter().map(|(c, t, p)| (*c, t.as_str(), *p)).collect();
+    assert_eq!(got, want, "{text:?}");
+}
+
+#[test]
+fn keywords_match_whole_words_only() {
+    check(&[(0, "lock")], "at five o'clock", &[]);
+    check(&[(0, "lock")], "Lock the door, lock!", &[(0, "Lock", 1.0), (0, "lock", 1.0)]);
+    check(&[(0, "ask")], "a new task", &[]);
+    check(&[(0, "über")], "ÜBER uns", &[(0, "ÜBER", 1.0)]);
+    check(&[(0, "c++"), (1, "c")], "c++ or c", &[(0, "c++", 1.0), (1, "c", 1.0)]);
+    check(&[(0, "音乐")], "播放音乐吧", &[(0, "音乐", 1.0)]);
+    check(&[(0, "🎵")], "more 🎵!", &[(0, "🎵", 1.0)]);
+    check(&[(0, "אור")], "הדלק אור", &[(0, "אור", 1.0)]);
+}
+
+#[test]
+fn phrases_are_longest_and_ignore_spacing() {
+    let entries = [(0, "turn  on"), (1, "turn on the light"), (2, "light"), (3, "the")];
+    check(&entries, "Turn\ton the lights", &[(0, "Turn\ton", 1.0), (3, "the", 1.0)]);
+    check(&entries, "turn on the LIGHT", &[(1, "turn on the LIGHT", 1.0)]);
+    check(&entries, "turn the light", &[(2, "light", 1.0), (3, "the", 1.0)]);
+    check(&[(0, "to-do")], "my to do list", &[(0, "to do", 1.0)]);
+}
+
+#[test]
+fn a_failed_longer_phrase_hides_nothing() {
+    check(&[(0, "a b c"), (1, "b")], "a b d", &[(1, "b", 1.0)]);
+    check(&[(0, "a b c"), (1, "a"), (2, "b c d")], "a b c d", &[(0, "a b c", 1.0)]);
+}
+
+#[test]
+fn shared_keywords_count_for_less() {
+    let entries = [(7, "play"), (2, "play"), (2, "PLAY"), (2, "song")];
+    check(&entries, "play a song", &[(2, "play", 0.5), (2, "song", 1.0), (7, "play", 0.5)]);
+    let matcher = KeywordMatcher::build(entries.map(|(c, p)| (ComponentKey(c), p))).expect("valid");
+    let mut scratch = KeywordScratch::default();
+    let best: Vec<_> = matcher
+        .find("play a song", &mut scratch)
+        .components()
+        .map(|c| (c.component.0, c.confidence().get()))
+        .collect();
+    assert_eq!(best, [(2, 1.0), (7, 0.5)]);
+    assert_eq!(matcher.n_phrases(), 2);
+}
+
+#[test]
+fn nothing_to_find_is_no_fault() {
+    check(&[], "play", &[]);
+    check(&[(0, "play")], "", &[]);
+    check(&[(0, "play")], "\0\u{7}\u{202e}", &[]);
+    let megabyte = "word ".repeat(200_000) + "play";
+    check(&[(0, "play"), (1, "word word x")], &megabyte, &[(0, "play", 1.0)]);
+}
+
+#[test]
+fn a_keyword_without_a_word_is_refused() {
+    for phrase in ["", "  ", "...", "\u{feff}"] {
+        let error = KeywordMatcher::build([(ComponentKey(3), phrase)]).expect_err("no word");
+        assert_eq!(
+            error,
+            KeywordError::NoWord { component: ComponentKey(3), phrase: phrase.into() }
+        );
+        assert!(error.to_string().contains("component 3"), "{error}");
+    }
+}
+
+#[test]
+fn ten_thousand_keywords_fit_in_four_mebibytes() {
+    let phrases: Vec<String> =
+        (0..10_000).map(|i| format!("keyword{i} of some{}", i % 977)).collect();
+    let matcher = KeywordMatcher::build(
+        phrases.iter().enumerate().map(|(i, p)| (ComponentKey(i as u32), p.as_str())),
+    )
+    .expect("valid");
+    assert_eq!(matcher.n_phrases(), 10_000);
+    assert!(matcher.memory_bytes() <= 4 << 20, "{} bytes", matcher.memory_bytes());
+}
+
+proptest! {
+    /// The oracle: Aho-Corasick, leftmost-longest, over words joined and wrapped by one space. Words
+    /// are single letters, so that a match of bytes is a match of words; overlap of the separators is
+    /// avoided by writing each of them twice.
+    #[test]
+    fn agrees_with_aho_corasick(
+        phrases in prop::collection::vec(prop::collection::vec(0u8..4, 1..4), 1..12),
+        text in prop::collection::vec(0u8..5, 0..40),
+    ) {
+        let spell = |ids: &[u8], gap: &str| {
+            ids.iter().map(|&i| char::from(b'a' + i).to_string()).collect::<Vec<_>>().join(gap)
+        };
+        let wrap = |ids: &[u8]| format!(" {} ", spell(ids, "  "));
+        let mut unique = phrases.clone();
+        unique.sort();
+        unique.dedup();
+        let oracle = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(unique.iter().map(|p| wrap(p)))
+            .expect("small");
+        let haystack = wrap(&text);
+        let mut want: Vec<(u32, usize)> = oracle
+            .find_iter(&haystack)
+            .map(|m| (m.pattern().as_u32(), m.start() / 3))
+            .collect();
+        want.sort_unstable();
+        let plain: Vec<String> = unique.iter().map(|p| spell(p, " ")).collect();
+        let matcher = KeywordMatcher::build(
+            plain.iter().enumerate().map(|(i, p)| (ComponentKey(i as u32), p.as_str())),
+        ).expect("valid");
+        let mut scratch = KeywordScratch::default();
+        let got: Vec<(u32, usize)> = matcher
+            .find(&spell(&text, " "), &mut scratch)
+            .hits()
+            .iter()
+            .map(|h| (h.component.0, h.start as usize / 2))
+            .collect();
+        prop_assert_eq!(got, want);
+    }
+}

@@ -1,0 +1,3 @@
+//! The predictor from outside: one module a feature.
+
+mod keywords;
