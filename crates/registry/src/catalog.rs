@@ -109,7 +109,11 @@ impl Catalog {
         errors: &mut Vec<CatalogError>,
     ) {
         let open = |name: Arc<str>| PoolSpec { name, budget: None, declared: false };
-        self.pools = WELL_KNOWN_POOLS.into_iter().map(|name| open(Arc::from(name))).collect();
+        // The ledger books by position: a pool keeps its position in the whole chain.
+        self.pools = match prev {
+            Some(prev) => prev.pools.iter().map(|p| open(p.name.clone())).collect(),
+            None => WELL_KNOWN_POOLS.into_iter().map(|name| open(Arc::from(name))).collect(),
+        };
         for pool in pools {
             match self.pools.iter_mut().find(|p| p.name == pool.name) {
                 Some(known) => *known = pool,

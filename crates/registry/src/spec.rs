@@ -211,6 +211,25 @@ pub struct ComponentSpec {
 }
 
 impl ComponentSpec {
+    /// A component that the factory of the same name makes, with the documented defaults.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn builtin(name: &str) -> Result<Self, majordomo_core::NameError> {
+        let id = ComponentId::new(name)?;
+        Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
+    }
+
+    /// A component that is a program, started without a shell, with the documented defaults.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn process(name: &str, command: &[&str]) -> Result<Self, majordomo_core::NameError> {
+        let command = command.iter().map(|word| (*word).to_owned()).collect();
+        let process = ProcessSpec { command, ..ProcessSpec::default() };
+        Ok(Self::new(ComponentId::new(name)?, LoaderSpec::Process(process)))
+    }
+
     /// A specification with the documented defaults.
     #[must_use]
     pub fn new(id: ComponentId, loader: LoaderSpec) -> Self {

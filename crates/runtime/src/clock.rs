@@ -5,12 +5,12 @@
 //! Invariant: `Moment`s never go back; the wall clock is never used to measure a span.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use majordomo_core::{Moment, WallSeconds};
+use majordomo_lifecycle::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often the coarse tick moves.
@@ -20,7 +20,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub const SUSPEND_THRESHOLD: Duration = Duration::from_secs(5);
 
 /// A monotonic clock that starts at zero. Cloning gives the same clock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
     suspended_at_start: Duration,
@@ -114,7 +114,7 @@ fn total_suspended() -> Duration {
 /// One owned thread moves it and ends when this value is dropped.
 #[derive(Debug)]
 pub struct CoarseTick {
-    micros: Arc<AtomicU64>,
+    micros: Arc<Tick>,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -125,14 +125,13 @@ impl CoarseTick {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(clock: Clock) -> std::io::Result<Self> {
-        let micros = Arc::new(AtomicU64::new(clock.now().0));
+        let micros = Arc::new(Tick::new(clock.now().0));
         let (stop, stopped) = mpsc::channel();
         let cell = Arc::clone(&micros);
         let thread =
             std::thread::Builder::new().name("majordomo-tick".into()).spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    // Relaxed: the value stands alone, nothing is published through it.
-                    cell.store(clock.now().0, Ordering::Relaxed);
+                    cell.set(clock.now().0);
                 }
             })?;
         Ok(Self { micros, stop: Some(stop), thread: Some(thread) })
@@ -141,12 +140,12 @@ impl CoarseTick {
     /// The time of the last tick.
     #[must_use]
     pub fn now(&self) -> Moment {
-        Moment(self.micros.load(Ordering::Relaxed))
+        Moment(self.micros.get())
     }
 
     /// The cell itself (microseconds), for readers that outlive this value.
     #[must_use]
-    pub fn cell(&self) -> Arc<AtomicU64> {
+    pub fn tick(&self) -> Arc<Tick> {
         Arc::clone(&self.micros)
     }
 }
@@ -192,7 +191,7 @@ mod tests {
     #[test]
     fn the_tick_moves_and_its_thread_ends() {
         let tick = CoarseTick::start(Clock::start()).unwrap();
-        let cell = tick.cell();
+        let cell = tick.tick();
         let first = tick.now();
         while tick.now() == first {
             std::thread::yield_now();

@@ -1,5 +1,7 @@
 //! The tokio shell of Majordomo: what runs, measures and remembers components. It never decides.
 //!
+//! - [`Host`]: the shell as callers see it; its task owns the engine and carries out its effects.
+//! - [`Factory`], [`Instance`], [`Component`]: components inside this process.
 //! - [`process`]: programs as components: start, readiness, health, stop, exit.
 //! - [`guard`]: the process that keeps children from outliving the manager.
 //! - [`logs`]: bounded, numbered logs.
@@ -12,10 +14,24 @@
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
 
 pub mod clock;
+pub mod footprint;
 pub mod guard;
 pub mod logs;
 pub mod process;
+pub mod state;
 
+mod component;
+mod events;
+mod host;
+mod lease;
+mod loader;
 mod proctable;
+mod shell;
 
+pub use component::{Component, Instance};
+pub use events::{EventLog, Followed, Follower};
+pub use host::{AcquireOptions, Host};
+pub use lease::{AnyLease, CachedIncarnation, Dependency, Lease};
+pub use loader::{Factory, LoadContext, LoadError};
 pub use proctable::{Group, StartTime};
+pub use shell::{HintTier, ShellParts, budget_bytes};

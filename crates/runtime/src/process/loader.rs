@@ -71,12 +71,26 @@ impl ProcessLoader {
     /// # Errors
     /// A [`ProcessError`] that names the component, what failed, and the way out.
     pub async fn start(&self, ctx: StartContext) -> Result<RunningProcess, ProcessError> {
+        let (_never, cancel) = oneshot::channel();
+        self.start_unless(ctx, cancel).await
+    }
+
+    /// The same, but a time span sent to `cancel` stops the program: politely for so long, then by force.
+    /// When this returns [`ProcessError::Cancelled`] everything it started is down.
+    ///
+    /// # Errors
+    /// A [`ProcessError`] that names the component, what failed, and the way out.
+    pub async fn start_unless(
+        &self,
+        ctx: StartContext,
+        mut cancel: oneshot::Receiver<Duration>,
+    ) -> Result<RunningProcess, ProcessError> {
         let until = Instant::now() + ctx.deadline;
-        match self.start_once(&ctx, until).await {
+        match self.start_once(&ctx, until, &mut cancel).await {
             Err(Failure { error, port_taken: true }) if Instant::now() < until => {
                 let remark = format!("its port was taken, starting it once more: {error}");
                 ctx.logs.push(LogStream::Manager, &remark);
-                self.start_once(&ctx, until).await.map_err(|f| f.error)
+                self.start_once(&ctx, until, &mut cancel).await.map_err(|f| f.error)
             }
             other => other.map_err(|f| f.error),
         }
@@ -86,6 +100,7 @@ impl ProcessLoader {
         &self,
         ctx: &StartContext,
         until: Instant,
+        cancel: &mut oneshot::Receiver<Duration>,
     ) -> Result<RunningProcess, Failure> {
         let first_line = ctx.logs.next_number();
         let (prepared, leader) = self.spawn(ctx).await?;
@@ -140,6 +155,10 @@ impl ProcessLoader {
                     tail: tail(TAIL_LINES),
                 };
                 Err(Failure { error, port_taken })
+            }
+            Ok(grace) = &mut *cancel => {
+                process.stop(grace).await?;
+                Err(ProcessError::Cancelled { component: component() }.into())
             }
             () = ready => {
                 ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));

@@ -1,0 +1,324 @@
+//! From components, settings and factories to a running manager.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
+use majordomo_memory::{MachineSource, PressureSource, effective_limit};
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
+use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
+use majordomo_runtime::process::{ProcessConfig, ProcessLoader};
+use majordomo_runtime::state::RedbStore;
+use majordomo_runtime::{
+    Component, Factory, Host, Instance, LoadContext, LoadError, ShellParts, budget_bytes,
+};
+
+use crate::error::BuildError;
+use crate::manager::{Manager, Origin};
+use crate::needs::Needs;
+
+/// Collects what a manager is made of; [`Builder::start`] checks it as a whole and starts it.
+#[derive(Default)]
+pub struct Builder {
+    file: Option<PathBuf>,
+    specs: Vec<Arc<ComponentSpec>>,
+    pools: Vec<PoolSpec>,
+    config: Config,
+    budget: Option<BudgetSetting>,
+    factories: BTreeMap<String, Factory>,
+    state_dir: Option<PathBuf>,
+    base_dir: Option<PathBuf>,
+    guard: Option<GuardForm>,
+    pressure: Option<Option<Box<dyn PressureSource>>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("file", &self.file)
+            .field("components", &self.specs.len())
+            .field("factories", &self.factories)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Reads components and settings from a configuration file (TOML, or the predecessor's JSON) at
+    /// [`Self::start`]; [`Manager::reload`] reads it again.
+    #[must_use]
+    pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Adds a component, besides those of the file.
+    #[must_use]
+    pub fn component(mut self, spec: ComponentSpec) -> Self {
+        self.specs.push(Arc::new(spec));
+        self
+    }
+
+    /// Adds a pool, besides those of the file.
+    #[must_use]
+    pub fn pool(mut self, pool: PoolSpec) -> Self {
+        self.pools.push(pool);
+        self
+    }
+
+    /// Sets the settings; a configuration file's take their place.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sets the total memory budget, over file and settings.
+    #[must_use]
+    pub fn budget(mut self, bytes: ByteSize) -> Self {
+        self.budget = Some(BudgetSetting::Bytes(bytes));
+        self
+    }
+
+    /// Registers a factory for builtins: a function that may block and gives any value.
+    #[must_use]
+    pub fn builtin<T, F>(self, name: &str, make: F) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
+    {
+        self.factory(name, Factory::blocking(move |ctx| make(ctx).map(Instance::plain)))
+    }
+
+    /// The same for a value with hooks: footprint, trim, health.
+    #[must_use]
+    pub fn builtin_component<T, F>(self, name: &str, make: F) -> Self
+    where
+        T: Component,
+        F: Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
+    {
+        self.factory(name, Factory::blocking(move |ctx| make(ctx).map(Instance::component)))
+    }
+
+    /// Registers an async factory, which must not block.
+    #[must_use]
+    pub fn builtin_async<T, F, R>(self, name: &str, make: F) -> Self
+    where
+        T: Send + Sync + 'static,
+        F: Fn(LoadContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, LoadError>> + Send + 'static,
+    {
+        let make = move |ctx| {
+            let made = make(ctx);
+            async move { made.await.map(Instance::plain) }
+        };
+        self.factory(name, Factory::asynchronous(make))
+    }
+
+    fn factory(mut self, name: &str, factory: Factory) -> Self {
+        self.factories.insert(name.to_owned(), factory);
+        self
+    }
+
+    /// Where learned figures, sockets and components' own folders live; created when missing. Without one
+    /// nothing is remembered, and a temporary folder is used for the rest.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(path.into());
+        self
+    }
+
+    /// Relative working directories of processes count from here; by default the configuration file's
+    /// folder, else the current one.
+    #[must_use]
+    pub fn base_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.base_dir = Some(path.into());
+        self
+    }
+
+    /// What the guard process is; by default a few lines of `/bin/sh`.
+    #[must_use]
+    pub fn guard(mut self, form: GuardForm) -> Self {
+        self.guard = Some(form);
+        self
+    }
+
+    /// Where memory pressure is felt; none = nowhere. By default this machine.
+    #[must_use]
+    pub fn pressure(mut self, source: Option<Box<dyn PressureSource>>) -> Self {
+        self.pressure = Some(source);
+        self
+    }
+
+    /// Checks everything and starts the manager on the current tokio runtime, which needs time and I/O.
+    ///
+    /// # Errors
+    /// A [`BuildError`]; nothing runs then.
+    pub async fn start(self) -> Result<Manager, BuildError> {
+        let mut machine = MachineSource::default();
+        let limit = effective_limit(&mut machine);
+        let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
+        let extra = (parts.specs.clone(), parts.pools.clone());
+        if let Some(file) = &self.file {
+            let loaded = read_config(file, limit.as_ref().ok().copied())?;
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            parts.specs.splice(0..0, loaded.specs);
+            parts.pools.splice(0..0, loaded.pools);
+            parts.config = loaded.config;
+        }
+        if let Some(budget) = self.budget {
+            parts.config.memory.budget = budget;
+        }
+        let limit = match (parts.config.memory.budget, limit) {
+            (BudgetSetting::Bytes(bytes), Err(_)) => bytes,
+            (_, limit) => limit.map_err(|e| BuildError::Memory(e.to_string()))?,
+        };
+        let (catalog, budget) = parts.check(limit, None)?;
+        let catalog = Arc::new(catalog);
+        let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
+
+        let state = StateDir::open(self.state_dir).await?;
+        let runs_processes = catalog
+            .keys()
+            .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
+        let processes = if runs_processes || self.file.is_some() {
+            let form = self.guard.unwrap_or(GuardForm::Shell);
+            let pid_file = Some(state.path.join("guard.pids"));
+            let guard = Guard::start(GuardConfig { form, pid_file }).await?;
+            Some(ProcessLoader::new(ProcessConfig::new(state.path.clone()), guard))
+        } else {
+            None
+        };
+        let base_dir = match (self.base_dir, &self.file) {
+            (Some(dir), _) => dir,
+            (None, Some(file)) => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            (None, None) => PathBuf::new(),
+        };
+        let base_dir = std::path::absolute(if base_dir.as_os_str().is_empty() {
+            std::env::current_dir()?
+        } else {
+            base_dir
+        })?;
+        let pressure = self.pressure.unwrap_or_else(|| Some(Box::new(machine)));
+        let host = Host::start(ShellParts {
+            catalog,
+            config: parts.config,
+            budget,
+            factories: self.factories,
+            processes,
+            base_dir,
+            store: state.store.clone(),
+            pressure,
+        })?;
+        let origin = Origin { file: self.file, extra, budget: self.budget, limit };
+        Ok(Manager::new(host, ArcSwap::from_pointee(needs), origin, state))
+    }
+}
+
+/// What a catalog is made of.
+pub(crate) struct Parts {
+    pub specs: Vec<Arc<ComponentSpec>>,
+    pub pools: Vec<PoolSpec>,
+    pub config: Config,
+}
+
+impl Parts {
+    /// The catalog and the budget in bytes, if all fits together.
+    pub(crate) fn check(
+        &self,
+        limit: ByteSize,
+        prev: Option<&Catalog>,
+    ) -> Result<(Catalog, ByteSize), BuildError> {
+        let catalog = Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev)
+            .map_err(|mut errors| errors.swap_remove(0))?;
+        let budget = budget_bytes(self.config.memory.budget, limit);
+        let fixed: Vec<_> = catalog
+            .keys()
+            .filter(|k| catalog.spec(*k).is_some_and(|s| s.pinned || s.priority == Priority::Core))
+            .collect();
+        let need = catalog
+            .closure(&fixed)
+            .into_iter()
+            .filter(|k| !catalog.pools()[catalog.pool(*k)].declared)
+            .filter_map(|k| catalog.spec(k))
+            .map(|s| s.memory)
+            .sum::<ByteSize>();
+        if need > budget {
+            if matches!(self.config.memory.budget, BudgetSetting::Bytes(_)) {
+                return Err(BuildError::OverBudget { need, budget });
+            }
+            tracing::warn!(%need, %budget, "CORE and pinned components need more than the default budget");
+        }
+        Ok((catalog, budget))
+    }
+}
+
+/// The state directory, temporary when none was named.
+pub(crate) struct StateDir {
+    pub path: PathBuf,
+    pub store: Option<Arc<dyn StateStore>>,
+    temporary: bool,
+}
+
+impl StateDir {
+    async fn open(path: Option<PathBuf>) -> Result<Self, BuildError> {
+        let temporary = path.is_none();
+        type Opened = (PathBuf, Option<Arc<dyn StateStore>>);
+        let opened = tokio::task::spawn_blocking(move || -> Result<Opened, BuildError> {
+            match path {
+                Some(path) => {
+                    let path = std::path::absolute(&path).unwrap_or(path);
+                    let failed = |why: String| BuildError::State { path: path.clone(), why };
+                    let store = RedbStore::open(&path).map_err(|e| failed(e.to_string()))?;
+                    Ok((path, Some(Arc::new(store) as Arc<dyn StateStore>)))
+                }
+                None => {
+                    let path = temporary_dir().map_err(|e| BuildError::State {
+                        path: std::env::temp_dir(),
+                        why: e.to_string(),
+                    })?;
+                    Ok((path, None))
+                }
+            }
+        });
+        let (path, store) =
+            opened.await.map_err(|e| BuildError::Start(std::io::Error::other(e)))??;
+        Ok(Self { path, store, temporary })
+    }
+}
+
+impl fmt::Debug for StateDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StateDir").field(&self.path).finish()
+    }
+}
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::debug!(%error, path = ?self.path, "the temporary folder stays");
+        }
+    }
+}
+
+/// A new folder for this manager alone, mode 0700.
+fn temporary_dir() -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let pid = std::process::id();
+    for n in 0..u32::MAX {
+        let path = std::env::temp_dir().join(format!("majordomo-{pid}-{n}"));
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(std::io::Error::other("no free name for a temporary folder"))
+}

@@ -1,0 +1,66 @@
+//! Why a manager could not be made or changed.
+
+use std::path::PathBuf;
+
+use majordomo_registry::{CatalogError, Problems};
+
+/// Why there is no manager.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The configuration file has problems.
+    #[error("{0}")]
+    Config(Problems),
+    /// The components do not fit together.
+    #[error("the components do not fit together: {0}")]
+    Catalog(#[from] CatalogError),
+    /// A keyword or trigger has no word in it.
+    #[error("a keyword is unusable: {0}")]
+    Keyword(String),
+    /// CORE and pinned components need more than the budget.
+    #[error("CORE and pinned components need {need}, the budget is {budget}; raise it or pin less")]
+    OverBudget {
+        /// What they need.
+        need: majordomo_core::ByteSize,
+        /// The budget.
+        budget: majordomo_core::ByteSize,
+    },
+    /// The machine does not tell how much memory it has.
+    #[error("the memory of this machine cannot be read ({0}); state a budget in bytes")]
+    Memory(String),
+    /// The state directory or file cannot be used.
+    #[error("the state directory {path:?} cannot be used: {why}")]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The guard process, without which no process is started, does not run.
+    #[error("the guard process cannot be started: {0}")]
+    Guard(#[from] majordomo_runtime::guard::GuardError),
+    /// The system gives no thread, or there is no tokio runtime.
+    #[error("the manager cannot be started: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+/// Why a new configuration was not taken; nothing is changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The manager was not made from a file.
+    #[error("this manager was built in code, there is no file to read again")]
+    NoFile,
+    /// The file, or what it describes, has problems.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The manager is shutting down.
+    #[error("the manager is shutting down")]
+    ShuttingDown,
+}
+
+impl From<Problems> for BuildError {
+    fn from(problems: Problems) -> Self {
+        Self::Config(problems)
+    }
+}

@@ -1,0 +1,73 @@
+//! Majordomo keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
+//!
+//! A command's text goes in; [`Manager::handle`] decides which components it needs, has them ready with
+//! their dependencies, hands out leases, and lets idle ones go when others need their memory.
+//!
+//! ```
+//! use majordomo::{ByteSize, ComponentSpec, Manager};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     struct Alarm;
+//!     impl Alarm {
+//!         fn set(&self, hour: u8) -> String {
+//!             format!("alarm set for {hour}:00")
+//!         }
+//!     }
+//!
+//!     let mut spec = ComponentSpec::builtin("alarm")?;
+//!     spec.memory = ByteSize::mib(20);
+//!     spec.keywords = vec!["alarm".into(), "wake me".into()];
+//!     let manager = Manager::builder()
+//!         .budget(ByteSize::mib(64))
+//!         .component(spec)
+//!         .builtin("alarm", |_| Ok(Alarm))
+//!         .start()
+//!         .await?;
+//!
+//!     let outcome = manager.handle("please wake me at seven").await;
+//!     assert_eq!(outcome.needed()[0].id.as_str(), "alarm");
+//!     let alarm = outcome.component::<Alarm>("alarm").expect("it is leased");
+//!     assert_eq!(alarm.set(7), "alarm set for 7:00");
+//!
+//!     drop(outcome);
+//!     manager.shutdown(None).await;
+//!     Ok(())
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+#[cfg(not(unix))]
+compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
+
+mod builder;
+mod error;
+mod handle;
+mod manager;
+mod needs;
+mod outcome;
+mod plan;
+
+pub use builder::Builder;
+pub use error::{BuildError, ReloadError};
+pub use handle::Handle;
+pub use manager::{Manager, Reloaded};
+pub use outcome::{Evidence, Need, Outcome};
+pub use plan::{Eviction, Load, Plan};
+
+pub use majordomo_core::{
+    BudgetSetting, ByteSize, Cause, ComponentId, ComponentKey, ComponentState, ComponentStatus,
+    Confidence, Config, EventKind, EventRecord, HintOutcome, Holder, HolderKind, MemoryStatus,
+    Moment, NameError, PolicyKind, PressureLevel, Priority, Refusal, Status, StatusValue,
+};
+pub use majordomo_registry::{
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, Problem, Problems,
+    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, read_config, schema,
+};
+pub use majordomo_runtime::guard::{GuardForm, hidden_main};
+pub use majordomo_runtime::logs::{LogChunk, LogLine, LogStream};
+pub use majordomo_runtime::process::Endpoint;
+pub use majordomo_runtime::{
+    AcquireOptions, AnyLease, Component, Dependency, Followed, Follower, HintTier, Lease,
+    LoadContext, LoadError,
+};

@@ -1,0 +1,366 @@
+//! The manager: from a command's text to leases on what it needs.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use majordomo_core::{
+    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, EventRecord, Moment, Refusal,
+    Status,
+};
+use majordomo_engine::OperatorAction;
+use majordomo_registry::{Catalog, ComponentSpec, PoolSpec, Problem, read_config};
+use majordomo_runtime::{AcquireOptions, AnyLease, Follower, HintTier, Host, Lease};
+
+use crate::builder::{Builder, Parts, StateDir};
+use crate::error::{BuildError, ReloadError};
+use crate::handle::{Handle, typed};
+use crate::needs::Needs;
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+
+/// What a manager was made from, to make it again.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub file: Option<PathBuf>,
+    pub extra: (Vec<Arc<ComponentSpec>>, Vec<PoolSpec>),
+    pub budget: Option<BudgetSetting>,
+    pub limit: ByteSize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    host: Host,
+    needs: ArcSwap<Needs>,
+    origin: Origin,
+    state: StateDir,
+}
+
+/// Keeps components loaded. Clones are handles on the same one; when the last is dropped everything is shut
+/// down in the background, and the guard process stands behind that.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    inner: Arc<Inner>,
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reloaded {
+    /// New components.
+    pub added: Vec<ComponentId>,
+    /// Components that are gone.
+    pub removed: Vec<ComponentId>,
+    /// Components that are configured differently.
+    pub changed: Vec<ComponentId>,
+    /// What is doubtful in the file.
+    pub warnings: Vec<Problem>,
+}
+
+impl Manager {
+    /// A builder with documented defaults and no components.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(host: Host, needs: ArcSwap<Needs>, origin: Origin, state: StateDir) -> Self {
+        Self { inner: Arc::new(Inner { host, needs, origin, state }) }
+    }
+
+    fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
+    /// Decides which components a command needs and leases them all, loading what is missing. A refusal is
+    /// part of the outcome; so are components that were not sure enough to be loaded.
+    pub async fn handle(&self, text: &str) -> Outcome {
+        self.handle_with(text, AcquireOptions::default()).await
+    }
+
+    /// The same with options.
+    pub async fn handle_with(&self, text: &str, options: AcquireOptions) -> Outcome {
+        let host = self.host();
+        let (needed, candidates) = self.inner.needs.load().of(text);
+        let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
+        let since = host.clock().now();
+        let ready_at_once: Vec<_> = needed
+            .iter()
+            .filter(|n| host.try_acquire(n.key).is_some())
+            .map(|n| n.id.clone())
+            .collect();
+        let (leases, refusal) = match host.acquire_all(&keys, options).await {
+            Ok(leases) => (leases, None),
+            Err(refusal) => (Vec::new(), Some(refusal)),
+        };
+        for (key, confidence) in self.inner.needs.load().triggered(text) {
+            if !keys.contains(&key) {
+                // A full lane is counted in the status.
+                let _ = host.hint(HintTier::Delayed, key, confidence);
+            }
+        }
+        let waited = host.clock().now().since(since);
+        tracing::debug!(
+            needed = needed.len(),
+            waited_us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX),
+            refused = refusal.is_some(),
+            "command"
+        );
+        let host = host.clone();
+        Outcome {
+            host,
+            needed,
+            candidates,
+            ready_at_once,
+            leases,
+            waited,
+            refusal,
+            reported: false,
+        }
+    }
+
+    /// Tells which components a command really used, over what its leases say.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`] for a name that does not exist; nothing is told then.
+    pub fn feedback(&self, mut outcome: Outcome, used: &[&str]) -> Result<(), Refusal> {
+        let keys = self.keys(used)?;
+        outcome.reported = true;
+        self.host().observed(keys);
+        Ok(())
+    }
+
+    fn keys(&self, names: &[&str]) -> Result<Vec<ComponentKey>, Refusal> {
+        names.iter().map(|n| self.host().key(n)).collect()
+    }
+
+    /// A lease on a component as a `T`; loads it if need be.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not; [`Refusal::WrongType`] when it is no `T`.
+    pub async fn acquire<T: 'static>(&self, name: &str) -> Result<Lease<T>, Refusal> {
+        if let Some(lease) = self.host().try_acquire_named(name) {
+            return typed(lease);
+        }
+        let mut leases = self.acquire_all(&[name], AcquireOptions::default()).await?;
+        typed(leases.pop().ok_or(Refusal::Abandoned)?)
+    }
+
+    /// Leases on a set of components, all or none, in the order of the names with repeats left out.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn acquire_all(
+        &self,
+        names: &[&str],
+        options: AcquireOptions,
+    ) -> Result<Vec<AnyLease>, Refusal> {
+        let keys = self.keys(names)?;
+        self.host().acquire_all(&keys, options).await
+    }
+
+    /// A cached way to one component, for callers that ask often.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub fn handle_of<T: 'static>(&self, name: &str) -> Result<Handle<T>, Refusal> {
+        let key = self.host().key(name)?;
+        let id = self.host().catalog().id(key).clone();
+        let cached = self.host().cached(key).ok_or(Refusal::Removed { component: id.clone() })?;
+        Ok(Handle { host: self.host().clone(), key, name: id, cached, of: PhantomData })
+    }
+
+    /// What a command would meet with now, changing nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`].
+    pub async fn plan(&self, text: &str) -> Result<Plan, Refusal> {
+        let (needed, candidates) = self.inner.needs.load().of(text);
+        let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
+        let plan = self.host().plan(&keys).await?;
+        Ok(Plan { needed, candidates, ..Plan::new(plan, &self.host().catalog()) })
+    }
+
+    /// What a demand for components would meet with now, changing nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`] or [`Refusal::ShuttingDown`].
+    pub async fn plan_for(&self, names: &[&str]) -> Result<Plan, Refusal> {
+        let keys = self.keys(names)?;
+        let plan = self.host().plan(&keys).await?;
+        Ok(Plan::new(plan, &self.host().catalog()))
+    }
+
+    /// A picture of the whole, at most 50 ms old.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the manager has ended.
+    pub async fn status(&self) -> Result<Arc<Status>, Refusal> {
+        self.host().status().await.ok_or(Refusal::ShuttingDown)
+    }
+
+    /// Follows what happens, from record number `from`, or from now on.
+    #[must_use]
+    pub fn events(&self, from: Option<u64>) -> Follower {
+        self.host().events().follow(from)
+    }
+
+    /// The last records about a component, oldest first, with the causes of its states.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub fn why(&self, name: &str) -> Result<Vec<EventRecord>, Refusal> {
+        Ok(self.host().events().history(self.host().key(name)?))
+    }
+
+    /// Loads a component; a failed or quarantined one is tried at once.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn load(&self, name: &str) -> Result<(), Refusal> {
+        self.operate(name, OperatorAction::Load).await
+    }
+
+    /// Unloads a component with everything that depends on it, and waits until it is down.
+    ///
+    /// # Errors
+    /// [`Refusal::InUse`] without `force` when it is CORE, pinned or leased.
+    pub async fn unload(&self, name: &str, force: bool) -> Result<(), Refusal> {
+        self.operate(name, OperatorAction::Unload { force }).await
+    }
+
+    /// Makes a component no victim (`true`) or a possible one (`false`) until the process ends.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub async fn pin(&self, name: &str, pinned: bool) -> Result<(), Refusal> {
+        let action = if pinned { OperatorAction::Pin } else { OperatorAction::Unpin };
+        self.operate(name, action).await
+    }
+
+    /// Asks a component to give back what it can spare.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub async fn trim(&self, name: &str) -> Result<(), Refusal> {
+        self.operate(name, OperatorAction::Trim).await
+    }
+
+    async fn operate(&self, name: &str, action: OperatorAction) -> Result<(), Refusal> {
+        let key = self.host().key(name)?;
+        self.host().operate(key, action).await
+    }
+
+    /// Tells that a component is likely to be needed. False when the lane of that tier is full.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub fn hint(
+        &self,
+        name: &str,
+        confidence: Confidence,
+        tier: HintTier,
+    ) -> Result<bool, Refusal> {
+        Ok(self.host().hint(tier, self.host().key(name)?, confidence))
+    }
+
+    /// The output of a component: lines from number `from` on, at most `max`.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub fn logs(
+        &self,
+        name: &str,
+        from: u64,
+        max: usize,
+    ) -> Result<majordomo_runtime::logs::LogChunk, Refusal> {
+        let key = self.host().key(name)?;
+        let id = || self.host().catalog().id(key).clone();
+        let logs = self.host().logs(key).ok_or_else(|| Refusal::Removed { component: id() })?;
+        Ok(logs.since(from, max))
+    }
+
+    /// Reads the configuration file again and applies what changed; a file with errors changes nothing.
+    ///
+    /// # Errors
+    /// A [`ReloadError`]; nothing is changed then.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let origin = &self.inner.origin;
+        let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
+        let limit = origin.limit;
+        let read = tokio::task::spawn_blocking(move || read_config(&file, Some(limit)));
+        let loaded =
+            read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
+        let mut parts = Parts { specs: loaded.specs, pools: loaded.pools, config: loaded.config };
+        parts.specs.extend(origin.extra.0.iter().cloned());
+        parts.pools.extend(origin.extra.1.iter().cloned());
+        if let Some(budget) = origin.budget {
+            parts.config.memory.budget = budget;
+        }
+        let old = self.host().catalog();
+        let (catalog, budget) = parts.check(limit, Some(&old))?;
+        let catalog = Arc::new(catalog);
+        let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
+        let mut reloaded = difference(&old, &catalog);
+        reloaded.warnings = loaded.warnings;
+        let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
+        match self.host().configure(specs, parts.pools, parts.config, budget).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(BuildError::from(error).into()),
+            None => return Err(ReloadError::ShuttingDown),
+        }
+        self.inner.needs.store(Arc::new(needs));
+        Ok(reloaded)
+    }
+
+    /// The time of the clock that all [`Moment`]s are of.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.host().clock().now()
+    }
+
+    /// The name of a key in events; none for a key of another manager.
+    #[must_use]
+    pub fn name_of(&self, key: ComponentKey) -> Option<ComponentId> {
+        let catalog = self.host().catalog();
+        (key.index() < catalog.len()).then(|| catalog.id(key).clone())
+    }
+
+    /// The specifications in force, by key order.
+    #[must_use]
+    pub fn components(&self) -> Vec<Arc<ComponentSpec>> {
+        let catalog = self.host().catalog();
+        catalog.keys().filter_map(|k| catalog.spec(k).cloned()).collect()
+    }
+
+    /// Where state, sockets and components' folders live.
+    #[must_use]
+    pub fn state_dir(&self) -> &std::path::Path {
+        &self.inner.state.path
+    }
+
+    /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call
+    /// hastens. Returns the components that could not be stopped.
+    pub async fn shutdown(&self, deadline: Option<Duration>) -> Vec<ComponentId> {
+        self.host().shutdown(deadline).await.to_vec()
+    }
+}
+
+fn difference(old: &Catalog, new: &Catalog) -> Reloaded {
+    let mut r = Reloaded::default();
+    for key in new.keys() {
+        let id = new.id(key).clone();
+        match (old.spec(key), new.spec(key)) {
+            (None, Some(_)) => r.added.push(id),
+            (Some(a), Some(b)) if a != b => r.changed.push(id),
+            _ => {}
+        }
+    }
+    for key in old.keys() {
+        if new.spec(key).is_none() {
+            r.removed.push(old.id(key).clone());
+        }
+    }
+    r
+}

@@ -1,0 +1,125 @@
+//! What became of one command.
+
+use std::time::Duration;
+
+use majordomo_core::{ComponentId, ComponentKey, Confidence, Refusal};
+use majordomo_runtime::{AnyLease, Host};
+
+/// Why a component is thought to be needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Evidence {
+    /// The keyword or phrase as it stands in the text.
+    pub keyword: String,
+    /// How many components have that keyword.
+    pub shared_by: u32,
+}
+
+/// A component that a text needs, or may need.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Need {
+    /// The component.
+    pub id: ComponentId,
+    /// Its key.
+    pub key: ComponentKey,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What became of one command: what it needs, the leases on that, or why there are none.
+///
+/// Dropping it gives the leases back and reports which components were really used, unless
+/// [`Manager::feedback`](crate::Manager::feedback) has told that already.
+#[derive(Debug)]
+pub struct Outcome {
+    pub(crate) host: Host,
+    pub(crate) needed: Vec<Need>,
+    pub(crate) candidates: Vec<Need>,
+    pub(crate) ready_at_once: Vec<ComponentId>,
+    pub(crate) leases: Vec<AnyLease>,
+    pub(crate) waited: Duration,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) reported: bool,
+}
+
+impl Outcome {
+    /// The components needed, most confident first.
+    #[must_use]
+    pub fn needed(&self) -> &[Need] {
+        &self.needed
+    }
+
+    /// Components below the threshold: not loaded on a guess.
+    #[must_use]
+    pub fn candidates(&self) -> &[Need] {
+        &self.candidates
+    }
+
+    /// Whether every component was ready when the command came. True as well when none is needed.
+    #[must_use]
+    pub fn was_hit(&self) -> bool {
+        self.refusal.is_none() && self.ready_at_once.len() == self.needed.len()
+    }
+
+    /// The needed components that were ready when the command came.
+    #[must_use]
+    pub fn ready_at_once(&self) -> &[ComponentId] {
+        &self.ready_at_once
+    }
+
+    /// How long it took to have everything.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Why there are no leases.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// The leases, in the order of [`Self::needed`].
+    #[must_use]
+    pub fn leases(&self) -> &[AnyLease] {
+        &self.leases
+    }
+
+    /// The lease on a component.
+    #[must_use]
+    pub fn lease(&self, name: &str) -> Option<&AnyLease> {
+        self.leases.iter().find(|l| l.id().as_str() == name)
+    }
+
+    /// A leased component as a `T`, if it is one; counts as a use.
+    #[must_use]
+    pub fn component<T: 'static>(&self, name: &str) -> Option<&T> {
+        self.lease(name)?.get()
+    }
+
+    /// Counts every leased component as used.
+    pub fn mark_used(&self) {
+        self.leases.iter().for_each(AnyLease::mark_used);
+    }
+
+    /// Takes the leases out, to keep them longer than this value.
+    #[must_use]
+    pub fn into_leases(mut self) -> Vec<AnyLease> {
+        std::mem::take(&mut self.leases)
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        if self.reported || self.refusal.is_some() {
+            return;
+        }
+        let used: Vec<_> = self.leases.iter().filter(|l| l.was_used()).map(AnyLease::key).collect();
+        if !used.is_empty() {
+            self.host.observed(used);
+        }
+    }
+}

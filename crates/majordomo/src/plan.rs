@@ -1,0 +1,88 @@
+//! What a demand would meet with, by name.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
+use majordomo_registry::Catalog;
+
+use crate::Need;
+
+/// A component that would be loaded.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Load {
+    /// The component.
+    pub component: ComponentId,
+    /// The bytes that would be reserved.
+    pub bytes: ByteSize,
+    /// Its learned or declared load time.
+    pub load_time: Duration,
+    /// The wave in which it loads, from 0.
+    pub wave: usize,
+    /// It is being loaded already.
+    pub under_way: bool,
+}
+
+/// A component that would go.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Eviction {
+    /// The component.
+    pub component: ComponentId,
+    /// The bytes that it would free.
+    pub bytes: ByteSize,
+    /// It goes because it conflicts, not for its bytes.
+    pub conflict: bool,
+}
+
+/// What a demand would meet with now: admission itself, run on the state as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Plan {
+    /// What the text needs, with evidence; empty for plans by name.
+    pub needed: Vec<Need>,
+    /// What it may need, below the threshold.
+    pub candidates: Vec<Need>,
+    /// Components that are ready.
+    pub ready: Vec<ComponentId>,
+    /// Loads, in their order.
+    pub loads: Vec<Load>,
+    /// Evictions, in their order.
+    pub evictions: Vec<Eviction>,
+    /// Who is in the way; then it would wait for them.
+    pub holders: Vec<Holder>,
+    /// Why it would be refused.
+    pub refusal: Option<Refusal>,
+    /// How long the loads would take.
+    pub wait: Duration,
+}
+
+impl Plan {
+    pub(crate) fn new(plan: majordomo_engine::Plan, catalog: &Catalog) -> Self {
+        let id = |k| catalog.id(k).clone();
+        Self {
+            needed: Vec::new(),
+            candidates: Vec::new(),
+            ready: plan.ready.into_iter().map(id).collect(),
+            loads: plan
+                .loads
+                .into_iter()
+                .map(|l| Load {
+                    component: id(l.key),
+                    bytes: l.bytes,
+                    load_time: l.load_time,
+                    wave: l.wave,
+                    under_way: l.under_way,
+                })
+                .collect(),
+            evictions: plan
+                .evictions
+                .into_iter()
+                .map(|e| Eviction { component: id(e.key), bytes: e.bytes, conflict: e.conflict })
+                .collect(),
+            holders: plan.holders,
+            refusal: plan.refusal,
+            wait: plan.wait,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a loaded component is in this process: a value of any type, with optional hooks.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use majordomo_core::ByteSize;
+
+use crate::process::{Endpoint, RunningProcess};
+
+/// Hooks that a builtin component may offer. All have harmless defaults; all may be called from any thread.
+pub trait Component: Send + Sync + 'static {
+    /// Its memory in bytes by its own account; none = not known, its reservation is booked.
+    fn footprint(&self) -> Option<ByteSize> {
+        None
+    }
+
+    /// Gives back what it can spare (caches, buffers). Runs on a blocking thread.
+    fn trim(&self) {}
+
+    /// Says whether it still works. Runs on a blocking thread.
+    ///
+    /// # Errors
+    /// In words, why it does not.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+type Value = dyn Any + Send + Sync;
+
+#[derive(Clone, Copy)]
+struct Hooks {
+    footprint: fn(&Value) -> Option<ByteSize>,
+    trim: fn(&Value),
+    health: fn(&Value) -> Result<(), String>,
+}
+
+/// Tells, when it is dropped, that the value before it was dropped.
+pub(crate) struct Gone(pub(crate) Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell();
+        }
+    }
+}
+
+/// A loaded component.
+pub struct Instance {
+    // Dropped in this order: the value, then the word that it is gone.
+    value: Box<Value>,
+    hooks: Option<Hooks>,
+    process: Option<Arc<RunningProcess>>,
+    pub(crate) gone: Gone,
+}
+
+impl Instance {
+    /// A value without hooks.
+    #[must_use]
+    pub fn plain<T: Send + Sync + 'static>(value: T) -> Self {
+        Self { value: Box::new(value), hooks: None, process: None, gone: Gone(None) }
+    }
+
+    /// A value with hooks.
+    #[must_use]
+    pub fn component<T: Component>(value: T) -> Self {
+        let hooks = Hooks {
+            footprint: |v| v.downcast_ref::<T>().and_then(T::footprint),
+            trim: |v| {
+                if let Some(t) = v.downcast_ref::<T>() {
+                    t.trim();
+                }
+            },
+            health: |v| v.downcast_ref::<T>().map_or(Ok(()), T::health),
+        };
+        Self { value: Box::new(value), hooks: Some(hooks), process: None, gone: Gone(None) }
+    }
+
+    pub(crate) fn process(process: Arc<RunningProcess>) -> Self {
+        let endpoint = process.endpoint().clone();
+        Self { value: Box::new(endpoint), hooks: None, process: Some(process), gone: Gone(None) }
+    }
+
+    /// The value, if it is a `T`. A process' value is its [`Endpoint`].
+    #[must_use]
+    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        self.value.downcast_ref()
+    }
+
+    /// The process behind it, if it is one.
+    #[must_use]
+    pub fn running(&self) -> Option<&Arc<RunningProcess>> {
+        self.process.as_ref()
+    }
+
+    /// Where it is reached, if it is a process.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.downcast_ref()
+    }
+
+    pub(crate) fn footprint(&self) -> Option<ByteSize> {
+        self.hooks.and_then(|h| (h.footprint)(&*self.value))
+    }
+
+    pub(crate) fn trim(&self) {
+        if let Some(h) = self.hooks {
+            (h.trim)(&*self.value);
+        }
+    }
+
+    pub(crate) fn health(&self) -> Result<(), String> {
+        self.hooks.map_or(Ok(()), |h| (h.health)(&*self.value))
+    }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.process.is_some() { "process" } else { "builtin" };
+        f.debug_struct("Instance").field("kind", &kind).finish_non_exhaustive()
+    }
+}

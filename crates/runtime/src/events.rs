@@ -1,0 +1,171 @@
+//! The record of what happened: a ring of all, a short history of each component, and followers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use majordomo_core::{ComponentKey, EventKind, EventRecord};
+use tokio::sync::watch;
+
+/// Records kept in all.
+const RING: usize = 4096;
+/// Records kept of each component.
+const HISTORY: usize = 32;
+
+/// What a follower gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Followed {
+    /// The next record.
+    Record(EventRecord),
+    /// It was too slow: so many records are lost to it.
+    Gap(u64),
+}
+
+#[derive(Debug, Default)]
+struct Rings {
+    all: VecDeque<EventRecord>,
+    by_component: BTreeMap<ComponentKey, VecDeque<EventRecord>>,
+}
+
+/// The rings; written by the shell alone.
+#[derive(Debug)]
+pub struct EventLog {
+    rings: Mutex<Rings>,
+    /// The number of records so far.
+    written: watch::Sender<u64>,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self { rings: Mutex::default(), written: watch::Sender::new(0) }
+    }
+}
+
+impl EventLog {
+    fn rings(&self) -> MutexGuard<'_, Rings> {
+        // A panic elsewhere leaves whole records behind.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, records: impl IntoIterator<Item = EventRecord>) {
+        let mut last = None;
+        {
+            let mut rings = self.rings();
+            for record in records {
+                last = Some(record.seq + 1);
+                for key in concerns(&record.kind) {
+                    let history = rings.by_component.entry(key).or_default();
+                    if history.len() == HISTORY {
+                        history.pop_front();
+                    }
+                    history.push_back(record.clone());
+                }
+                if rings.all.len() == RING {
+                    rings.all.pop_front();
+                }
+                rings.all.push_back(record);
+            }
+        }
+        if let Some(n) = last {
+            self.written.send_replace(n);
+        }
+    }
+
+    /// The last records of a component, oldest first.
+    #[must_use]
+    pub fn history(&self, key: ComponentKey) -> Vec<EventRecord> {
+        self.rings().by_component.get(&key).map(|h| h.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The last `n` records, oldest first.
+    #[must_use]
+    pub fn tail(&self, n: usize) -> Vec<EventRecord> {
+        let rings = self.rings();
+        rings.all.iter().skip(rings.all.len().saturating_sub(n)).cloned().collect()
+    }
+
+    fn get(&self, seq: u64) -> Option<Followed> {
+        let rings = self.rings();
+        let first = rings.all.front()?.seq;
+        if seq < first {
+            return Some(Followed::Gap(first - seq));
+        }
+        rings.all.get(usize::try_from(seq - first).ok()?).cloned().map(Followed::Record)
+    }
+
+    /// Follows the records from number `from`; from the next one when none.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>, from: Option<u64>) -> Follower {
+        let written = self.written.subscribe();
+        let next = from.unwrap_or_else(|| *written.borrow());
+        Follower { log: Arc::clone(self), written, next }
+    }
+}
+
+/// Reads records as they come.
+#[derive(Debug)]
+pub struct Follower {
+    log: Arc<EventLog>,
+    written: watch::Receiver<u64>,
+    next: u64,
+}
+
+impl Follower {
+    /// The next record or gap; none when the manager is gone and everything was read. Cancel safe.
+    pub async fn next(&mut self) -> Option<Followed> {
+        loop {
+            if let Some(next) = self.try_next() {
+                return Some(next);
+            }
+            let from = self.next;
+            self.written.wait_for(|n| *n > from).await.ok()?;
+        }
+    }
+
+    /// The next record or gap that is there already.
+    pub fn try_next(&mut self) -> Option<Followed> {
+        let found = self.log.get(self.next)?;
+        self.next += match &found {
+            Followed::Record(_) => 1,
+            Followed::Gap(n) => *n,
+        };
+        Some(found)
+    }
+}
+
+/// The components that a record is about.
+fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
+    match kind {
+        EventKind::State { component, .. }
+        | EventKind::Hint { component, .. }
+        | EventKind::Trimmed { component }
+        | EventKind::Revoked { component } => vec![*component],
+        EventKind::Granted { components, .. } | EventKind::Refused { components, .. } => {
+            components.clone()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_core::Moment;
+
+    fn record(seq: u64) -> EventRecord {
+        let kind = EventKind::Trimmed { component: ComponentKey(u32::try_from(seq % 3).unwrap()) };
+        EventRecord { seq, at: Moment(seq), kind }
+    }
+
+    #[test]
+    fn a_slow_follower_is_told_its_gap() {
+        let log = Arc::new(EventLog::default());
+        let mut follower = log.follow(None);
+        assert_eq!(follower.try_next(), None);
+        log.push((0..RING as u64 + 10).map(record));
+        assert_eq!(follower.try_next(), Some(Followed::Gap(10)));
+        assert_eq!(follower.try_next(), Some(Followed::Record(record(10))));
+        assert_eq!(log.follow(None).try_next(), None);
+        assert_eq!(log.history(ComponentKey(0)).len(), HISTORY);
+        assert_eq!(log.tail(2), [record(RING as u64 + 8), record(RING as u64 + 9)]);
+    }
+}

@@ -1,0 +1,282 @@
+//! The shell as callers see it: acquire, hint, operate, look.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ComponentId, ComponentKey, Confidence, Config, Priority, Refusal, Status, WaiterId,
+};
+use majordomo_engine::{Input, OperatorAction, Plan};
+use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
+use tokio::sync::{oneshot, watch};
+
+use crate::clock::Clock;
+use crate::events::EventLog;
+use crate::lease::{AnyLease, CachedIncarnation};
+use crate::loader::loading_here;
+use crate::logs::LogBuffer;
+use crate::shell::{Control, DemandError, HintTier, Lanes, Shell, ShellParts};
+
+/// How a demand should be treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AcquireOptions {
+    /// Its priority in the queue; none = the highest of its components.
+    pub priority: Option<Priority>,
+    /// How long it may wait; none = the configured deadline.
+    pub deadline: Option<Duration>,
+}
+
+/// A running shell. Clones are handles on the same one; dropping the last begins a shutdown.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lanes: Arc<Lanes>,
+    finished: watch::Receiver<Option<Arc<[ComponentId]>>>,
+    shutdown_deadline: Duration,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let deadline = self.shutdown_deadline;
+        self.lanes.control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// A wait that tells the engine when it is dropped before its answer.
+struct Wait<'a> {
+    lanes: &'a Lanes,
+    waiter: WaiterId,
+    armed: bool,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.lanes.control().send(Control::Abandon(self.waiter));
+        }
+    }
+}
+
+impl Host {
+    /// Starts the shell on the current tokio runtime (which needs time and, for processes, I/O).
+    ///
+    /// # Errors
+    /// When the system gives no thread for the coarse clock.
+    pub fn start(parts: ShellParts) -> std::io::Result<Self> {
+        let shutdown_deadline = parts.config.deadlines.shutdown;
+        let (tell, told) = oneshot::channel();
+        let lanes = Shell::start(parts, tell)?;
+        let (set, finished) = watch::channel(None);
+        tokio::spawn(async move {
+            let stuck = told.await.unwrap_or_default();
+            set.send_replace(Some(Arc::from(stuck)));
+        });
+        Ok(Self { inner: Arc::new(Inner { lanes, finished, shutdown_deadline }) })
+    }
+
+    fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
+    }
+
+    /// The catalog in force.
+    #[must_use]
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.lanes().published.load().catalog)
+    }
+
+    /// The clock that all moments are of.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.lanes().clock
+    }
+
+    /// The key of a component's name.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`], with the nearest name there is.
+    pub fn key(&self, name: &str) -> Result<ComponentKey, Refusal> {
+        let published = self.lanes().published.load();
+        published.key(name).ok_or_else(|| Refusal::UnknownComponent {
+            name: name.to_owned(),
+            did_you_mean: published.catalog.nearest(name).cloned(),
+        })
+    }
+
+    /// A lease if the component is ready, without asking the engine.
+    #[must_use]
+    pub fn try_acquire(&self, key: ComponentKey) -> Option<AnyLease> {
+        let published = self.lanes().published.load();
+        let raw = published.slot(key)?.acquire()?;
+        Some(AnyLease { raw, id: published.catalog.id(key).clone() })
+    }
+
+    /// The same by name.
+    #[must_use]
+    pub fn try_acquire_named(&self, name: &str) -> Option<AnyLease> {
+        let published = self.lanes().published.load();
+        let key = published.key(name)?;
+        let raw = published.slot(key)?.acquire()?;
+        Some(AnyLease { raw, id: published.catalog.id(key).clone() })
+    }
+
+    /// A cached way to one component.
+    #[must_use]
+    pub fn cached(&self, key: ComponentKey) -> Option<CachedIncarnation> {
+        Some(CachedIncarnation::new(Arc::clone(self.lanes().published.load().slot(key)?)))
+    }
+
+    /// Leases on a set, all or none, in the order of `keys` with repeats left out; loads what is missing.
+    /// Dropping the future gives up the wait, not a load that others wait for.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn acquire_all(
+        &self,
+        keys: &[ComponentKey],
+        options: AcquireOptions,
+    ) -> Result<Vec<AnyLease>, Refusal> {
+        if let Some(loading) = loading_here() {
+            return Err(Refusal::ReentrantAcquire { loading });
+        }
+        let mut wanted: Vec<ComponentKey> = Vec::with_capacity(keys.len());
+        for key in keys {
+            if !wanted.contains(key) {
+                wanted.push(*key);
+            }
+        }
+        // All ready: no round through the engine. On the first miss the leases taken are dropped again.
+        let ready: Option<Vec<_>> = wanted.iter().map(|k| self.try_acquire(*k)).collect();
+        if let Some(leases) = ready {
+            return Ok(leases);
+        }
+        let lanes = self.lanes();
+        let waiter = lanes.new_waiter();
+        let (reply, answer) = oneshot::channel();
+        let demand = crate::shell::Demand {
+            waiter,
+            keys: wanted.clone(),
+            priority: options.priority,
+            deadline: options.deadline,
+            reply,
+        };
+        match lanes.demand(demand) {
+            Ok(()) => {}
+            Err(DemandError::Full) => {
+                return Err(Refusal::Overloaded { capacity: lanes.capacity() });
+            }
+            Err(DemandError::Closed) => return Err(Refusal::ShuttingDown),
+        }
+        let mut wait = Wait { lanes, waiter, armed: true };
+        let answer = answer.await;
+        wait.armed = false;
+        let granted = answer.map_err(|_| Refusal::ShuttingDown)??;
+        let catalog = self.catalog();
+        let mut leases: Vec<_> = granted
+            .leases
+            .into_iter()
+            .map(|raw| AnyLease { id: catalog.id(raw.incarnation().key()).clone(), raw })
+            .collect();
+        leases.sort_by_key(|l| wanted.iter().position(|k| *k == l.key()));
+        Ok(leases)
+    }
+
+    /// Carries out an operator's wish and waits until it is done.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn operate(&self, key: ComponentKey, action: OperatorAction) -> Result<(), Refusal> {
+        if let Some(loading) = loading_here() {
+            return Err(Refusal::ReentrantAcquire { loading });
+        }
+        let lanes = self.lanes();
+        let waiter = lanes.new_waiter();
+        let (reply, answer) = oneshot::channel();
+        lanes.control().send(Control::Operator { waiter, key, action, reply });
+        let mut wait = Wait { lanes, waiter, armed: true };
+        let answer = answer.await;
+        wait.armed = false;
+        answer.map_err(|_| Refusal::ShuttingDown)?.map(drop)
+    }
+
+    /// Tells that a component is likely to be needed; false when the lane is full.
+    #[must_use]
+    pub fn hint(&self, tier: HintTier, key: ComponentKey, confidence: Confidence) -> bool {
+        self.lanes().hint(tier, key, confidence)
+    }
+
+    /// Tells what a command really used.
+    pub fn observed(&self, used: Vec<ComponentKey>) {
+        self.lanes().control().send(Control::Engine(Box::new(Input::Observed { used })));
+    }
+
+    /// A picture of the whole, at most 50 ms old; none when the shell has ended.
+    pub async fn status(&self) -> Option<Arc<Status>> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::Status(reply));
+        answer.await.ok()
+    }
+
+    /// What a demand would meet with now.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the shell has ended.
+    pub async fn plan(&self, keys: &[ComponentKey]) -> Result<Plan, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::Plan { keys: keys.to_vec(), reply });
+        answer.await.map_err(|_| Refusal::ShuttingDown)
+    }
+
+    /// Replaces components and settings.
+    ///
+    /// # Errors
+    /// When the specifications make no catalog; nothing is changed then. None when the shell has ended.
+    pub async fn configure(
+        &self,
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        config: Config,
+        budget: majordomo_core::ByteSize,
+    ) -> Option<Result<(), CatalogError>> {
+        let (reply, answer) = oneshot::channel();
+        let config = Box::new(config);
+        self.lanes().control().send(Control::Configure { specs, pools, config, budget, reply });
+        answer.await.ok()
+    }
+
+    /// The record of what happened.
+    #[must_use]
+    pub fn events(&self) -> &Arc<EventLog> {
+        &self.lanes().events
+    }
+
+    /// The log of a component's output.
+    #[must_use]
+    pub fn logs(&self, key: ComponentKey) -> Option<Arc<LogBuffer>> {
+        self.lanes().published.load().logs.get(key.index()).cloned()
+    }
+
+    /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call hastens.
+    /// Returns the components that could not be stopped.
+    pub async fn shutdown(&self, deadline: Option<Duration>) -> Arc<[ComponentId]> {
+        let deadline = deadline.unwrap_or(self.inner.shutdown_deadline);
+        self.lanes().control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
+        self.finished().await
+    }
+
+    /// Waits until everything is down.
+    pub async fn finished(&self) -> Arc<[ComponentId]> {
+        let mut finished = self.inner.finished.clone();
+        let done = finished.wait_for(Option::is_some).await;
+        done.ok().and_then(|d| d.clone()).unwrap_or_default()
+    }
+}

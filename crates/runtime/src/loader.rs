@@ -1,0 +1,166 @@
+//! How components come into memory: factories for builtins, and what a load is told.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use majordomo_core::{ComponentId, OpId};
+use majordomo_registry::ComponentSpec;
+
+use crate::component::Instance;
+use crate::lease::{Dependency, Incarnation};
+
+tokio::task_local! {
+    /// The component whose load runs in this task; an `acquire` there would wait for itself.
+    pub(crate) static LOADING: ComponentId;
+}
+
+/// The component whose load is running here, if any.
+pub(crate) fn loading_here() -> Option<ComponentId> {
+    LOADING.try_with(Clone::clone).ok()
+}
+
+/// Any error, as loaders return it.
+pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a builtin's factory is told.
+#[derive(Clone)]
+pub struct LoadContext {
+    pub(crate) spec: Arc<ComponentSpec>,
+    pub(crate) op: OpId,
+    pub(crate) deadline: Duration,
+    pub(crate) dependencies: Arc<BTreeMap<ComponentId, Arc<Incarnation>>>,
+    pub(crate) cancelled: Arc<AtomicBool>,
+}
+
+impl LoadContext {
+    /// The component being loaded.
+    #[must_use]
+    pub fn id(&self) -> &ComponentId {
+        &self.spec.id
+    }
+
+    /// Its specification.
+    #[must_use]
+    pub fn spec(&self) -> &ComponentSpec {
+        &self.spec
+    }
+
+    /// The number of this load.
+    #[must_use]
+    pub fn op(&self) -> OpId {
+        self.op
+    }
+
+    /// The load is given up after this long.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Nobody wants the result any more: return early, with any error.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        // Relaxed: a hint; whoever misses it is only slower.
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// A declared dependency as a `T`; it stays loaded as long as this component is. None when it is not
+    /// declared, or no `T`. (A process' value is its `Endpoint`.)
+    #[must_use]
+    pub fn dependency<T: 'static>(&self, name: &str) -> Option<Dependency<T>> {
+        Dependency::new(Arc::clone(self.dependencies.get(name)?))
+    }
+}
+
+impl fmt::Debug for LoadContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadContext")
+            .field("id", self.id())
+            .field("op", &self.op)
+            .finish_non_exhaustive()
+    }
+}
+
+type LoadFuture = Pin<Box<dyn Future<Output = Result<Instance, LoadError>> + Send>>;
+
+/// Makes instances of one builtin component.
+#[derive(Clone)]
+pub enum Factory {
+    /// Runs on a blocking thread.
+    Blocking(Arc<dyn Fn(LoadContext) -> Result<Instance, LoadError> + Send + Sync>),
+    /// Runs as a task; must not block.
+    Async(Arc<dyn Fn(LoadContext) -> LoadFuture + Send + Sync>),
+}
+
+impl Factory {
+    /// From a function that may block.
+    pub fn blocking<F>(f: F) -> Self
+    where
+        F: Fn(LoadContext) -> Result<Instance, LoadError> + Send + Sync + 'static,
+    {
+        Self::Blocking(Arc::new(f))
+    }
+
+    /// From an async function that never blocks.
+    pub fn asynchronous<F, R>(f: F) -> Self
+    where
+        F: Fn(LoadContext) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Instance, LoadError>> + Send + 'static,
+    {
+        Self::Async(Arc::new(move |ctx| Box::pin(f(ctx))))
+    }
+}
+
+impl fmt::Debug for Factory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blocking(_) => "Factory::Blocking",
+            Self::Async(_) => "Factory::Async",
+        })
+    }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// What a panic said.
+pub(crate) fn panic_in_words(panic: &(dyn Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    said.map_or_else(|| "it panicked".to_owned(), |s| format!("it panicked: {s}"))
+}
+
+/// Runs a factory on this (blocking) thread; a panic becomes an error.
+pub(crate) fn run_blocking(
+    factory: &(dyn Fn(LoadContext) -> Result<Instance, LoadError> + Send + Sync),
+    ctx: LoadContext,
+) -> Result<Instance, String> {
+    let id = ctx.id().clone();
+    let call = AssertUnwindSafe(|| LOADING.sync_scope(id, || factory(ctx)));
+    match std::panic::catch_unwind(call) {
+        Ok(Ok(instance)) => Ok(instance),
+        Ok(Err(error)) => Err(in_words(&*error)),
+        Err(panic) => Err(panic_in_words(&*panic)),
+    }
+}

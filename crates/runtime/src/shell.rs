@@ -1,0 +1,312 @@
+//! The tokio shell: one task that owns the engine, carries out its effects and feeds back what happened.
+//!
+//! Data flow: callers and tasks put messages into lanes and wake the shell; the shell drains control, then
+//! demands, then hints; each message becomes one engine input; effects are carried out at once, in order.
+//! It never decides. Lanes: control (bounded by construction: completions, abandons, operators), demands
+//! (bounded, full = overloaded), three lanes of hints (bounded, full = dropped and counted).
+
+mod carry_out;
+mod lanes;
+mod measure;
+mod remember;
+mod slots;
+
+pub use lanes::HintTier;
+pub(crate) use lanes::{Control, Demand, DemandError, Lanes, Reply};
+pub use measure::budget_bytes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, StateStore, WaiterId,
+};
+use majordomo_engine::{Engine, Input};
+use majordomo_memory::PressureSource;
+use majordomo_registry::{Catalog, PoolSpec};
+use tokio::sync::oneshot;
+
+use crate::clock::{Clock, SuspendDetector};
+use crate::component::Instance;
+use crate::events::EventLog;
+use crate::lease::Incarnation;
+use crate::loader::Factory;
+use crate::logs::LogBuffer;
+use crate::process::ProcessLoader;
+use slots::{Notices, Published, ShellCells};
+
+/// The shell measures and sweeps this often.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Everything a shell is made of.
+pub struct ShellParts {
+    /// The components.
+    pub catalog: Arc<Catalog>,
+    /// The settings.
+    pub config: Config,
+    /// The total budget in bytes.
+    pub budget: ByteSize,
+    /// Factories of builtins by name.
+    pub factories: BTreeMap<String, Factory>,
+    /// The loader of processes; none = components of that kind cannot be loaded.
+    pub processes: Option<ProcessLoader>,
+    /// Relative working directories count from here.
+    pub base_dir: PathBuf,
+    /// Where learned figures are kept; none = they are forgotten at the end.
+    pub store: Option<Arc<dyn StateStore>>,
+    /// Where pressure is felt; none = never.
+    pub pressure: Option<Box<dyn PressureSource>>,
+}
+
+impl std::fmt::Debug for ShellParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShellParts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A load or unload that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Tells a builtin's load to stop.
+    pub cancelled: Arc<AtomicBool>,
+    /// Tells a process' load to stop within the time sent.
+    pub cancel: Option<oneshot::Sender<Duration>>,
+    /// Ends an async builtin's load.
+    pub abort: Option<tokio::task::AbortHandle>,
+    pub was_cancelled: bool,
+}
+
+/// The state of the shell's task.
+pub(crate) struct Shell {
+    pub engine: Engine,
+    pub lanes: Arc<Lanes>,
+    pub clock: Clock,
+    pub events: Arc<EventLog>,
+    pub notices: Arc<Notices>,
+    pub waiters: BTreeMap<WaiterId, oneshot::Sender<Reply>>,
+    pub slots: Vec<Arc<crate::lease::Slot>>,
+    pub logs: Vec<Arc<LogBuffer>>,
+    pub running: BTreeMap<OpId, Running>,
+    /// Incarnations that are being taken down, so that they can be killed.
+    pub leaving: BTreeMap<OpId, std::sync::Weak<Incarnation>>,
+    pub factories: Arc<BTreeMap<String, Factory>>,
+    pub processes: Option<ProcessLoader>,
+    pub base_dir: PathBuf,
+    pub memory: remember::Memory,
+    pub seen_uses: BTreeMap<OpId, u64>,
+    pub suspend: SuspendDetector,
+    pub next_sweep: Moment,
+    pub measuring: bool,
+    pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
+    pub on_finished: Option<oneshot::Sender<Vec<ComponentId>>>,
+    pub stuck: Vec<ComponentId>,
+    pub down: bool,
+}
+
+impl Shell {
+    /// Starts the shell's task and gives the lanes into it. Needs a tokio runtime with time.
+    ///
+    /// # Errors
+    /// When the system gives no thread for the coarse clock.
+    pub(crate) fn start(
+        parts: ShellParts,
+        on_finished: oneshot::Sender<Vec<ComponentId>>,
+    ) -> std::io::Result<Arc<Lanes>> {
+        let clock = Clock::start();
+        let engine = Engine::new(Arc::clone(&parts.catalog), parts.config, parts.budget);
+        let notices = Arc::new(Notices::default());
+        let lanes =
+            Arc::new(Lanes::new(clock, engine.config(), &parts.catalog, Arc::clone(&notices))?);
+        let (memory, learned) = remember::Memory::open(parts.store, &parts.catalog);
+        let mut shell = Self {
+            suspend: SuspendDetector::new(&clock),
+            engine,
+            events: Arc::clone(&lanes.events),
+            lanes: Arc::clone(&lanes),
+            clock,
+            notices,
+            waiters: BTreeMap::new(),
+            slots: Vec::new(),
+            logs: Vec::new(),
+            running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            factories: Arc::new(parts.factories),
+            processes: parts.processes,
+            base_dir: parts.base_dir,
+            memory,
+            seen_uses: BTreeMap::new(),
+            next_sweep: clock.now() + SWEEP,
+            measuring: false,
+            status: None,
+            on_finished: Some(on_finished),
+            stuck: Vec::new(),
+            down: false,
+        };
+        shell.publish();
+        if let Some(source) = parts.pressure {
+            measure::feel_pressure(source, shell.engine.config(), clock, &lanes);
+        }
+        shell.feed(Input::Learned(learned));
+        tokio::spawn(shell.run());
+        Ok(lanes)
+    }
+
+    async fn run(mut self) {
+        self.feed(Input::Start);
+        while !self.down {
+            if self.drain() {
+                // Loads and grants of this very task's runtime get their turn between inputs.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let now = self.clock.now();
+            let due = self.engine.next_wakeup().unwrap_or(Moment::NEVER).min(self.next_sweep);
+            if due > now {
+                let lanes = Arc::clone(&self.lanes);
+                tokio::select! {
+                    biased;
+                    () = lanes.woken() => continue,
+                    () = tokio::time::sleep(due.since(now)) => {}
+                }
+            }
+            let now = self.clock.now();
+            if self.next_sweep <= now {
+                self.next_sweep = now + SWEEP;
+                self.sweep();
+                self.remember(false);
+                self.measure();
+                if let Some(gap) = self.suspend.check(&self.clock) {
+                    self.feed(Input::Resumed { gap });
+                }
+            }
+            if self.engine.next_wakeup().is_some_and(|t| t <= now) {
+                self.feed(Input::Tick);
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Takes everything that waits in the lanes now, control first. True when there was anything.
+    fn drain(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            if let Some(notice) = self.notices.pop() {
+                self.feed(Input::Released { key: notice.key, op: notice.op });
+            } else if let Some(control) = self.lanes.next_control() {
+                self.control(control);
+            } else if let Some(demand) = self.lanes.next_demand() {
+                // What was used since the last sweep counts before anybody is chosen to go.
+                self.sweep();
+                self.waiters.insert(demand.waiter, demand.reply);
+                self.feed(Input::Demand {
+                    waiter: demand.waiter,
+                    keys: demand.keys,
+                    priority: demand.priority,
+                    deadline: demand.deadline,
+                });
+            } else if let Some((key, confidence)) = self.lanes.next_hint() {
+                self.feed(Input::Hint { key, confidence });
+            } else {
+                return any;
+            }
+            any = true;
+            if self.down {
+                return true;
+            }
+        }
+    }
+
+    /// Gives the engine an input and carries out what it says.
+    pub(crate) fn feed(&mut self, input: Input) {
+        self.feed_with(input, None);
+    }
+
+    /// The same, with the instance that a finished load made.
+    pub(crate) fn feed_with(&mut self, input: Input, made: Option<Instance>) {
+        let now = self.clock.now();
+        let mut cells = ShellCells {
+            slots: &self.slots,
+            engine_catalog: Arc::clone(self.engine.catalog()),
+            made,
+            tick: Arc::clone(&self.lanes.tick),
+            notices: Arc::clone(&self.notices),
+            control: self.lanes.control(),
+        };
+        let effects = self.engine.handle(input, now, &mut cells);
+        let leftover = cells.made.take();
+        // A load that the engine did not want any more: what it made is dropped off this task.
+        if let Some(instance) = leftover {
+            tokio::task::spawn_blocking(move || drop(instance));
+        }
+        self.status = None;
+        self.carry_out(effects);
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Loaded { key, op, result } => self.loaded(key, op, result),
+            Control::Down { key, op } => {
+                self.running.remove(&op);
+                self.leaving.remove(&op);
+                self.seen_uses.remove(&op);
+                self.feed(Input::UnloadFinished { key, op });
+            }
+            Control::Engine(input) => self.feed(*input),
+            Control::Operator { waiter, key, action, reply } => {
+                self.waiters.insert(waiter, reply);
+                self.feed(Input::Operator { waiter, key, action });
+            }
+            Control::Abandon(waiter) => {
+                if self.waiters.remove(&waiter).is_some() {
+                    self.feed(Input::Abandon { waiter });
+                }
+            }
+            Control::Status(reply) => {
+                let _ = reply.send(self.current_status());
+            }
+            Control::Plan { keys, reply } => {
+                self.sweep();
+                let peek = slots::Peek(&self.slots);
+                let _ = reply.send(self.engine.plan(&keys, self.clock.now(), &peek));
+            }
+            Control::Configure { specs, pools, config, budget, reply } => {
+                let _ = reply.send(self.configure(specs, pools, config, budget));
+            }
+            Control::Measured(footprints) => {
+                self.measuring = false;
+                self.feed(Input::Footprints(footprints));
+            }
+        }
+    }
+
+    fn configure(
+        &mut self,
+        specs: Vec<majordomo_registry::ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        config: Box<Config>,
+        budget: ByteSize,
+    ) -> Result<(), majordomo_registry::CatalogError> {
+        let catalog = Arc::new(Catalog::build(specs, pools, Some(self.engine.catalog()))?);
+        self.grow_slots(catalog.len());
+        self.feed(Input::Configure { catalog, config, budget });
+        Ok(())
+    }
+
+    pub(crate) fn grow_slots(&mut self, len: usize) {
+        while self.slots.len() < len {
+            self.slots.push(Arc::default());
+            self.logs.push(Arc::new(LogBuffer::new(crate::logs::LogConfig::default())));
+        }
+    }
+
+    /// Publishes names and slots for the fast path.
+    pub(crate) fn publish(&mut self) {
+        let catalog = Arc::clone(self.engine.catalog());
+        self.grow_slots(catalog.len());
+        let published = Published::new(catalog, self.slots.clone(), self.logs.clone());
+        self.lanes.published.store(Arc::new(published));
+    }
+}

@@ -1,0 +1,319 @@
+//! Carrying out effects: loads, unloads, answers.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, OpId};
+use majordomo_engine::{Effect, Input, LoadReport};
+use majordomo_registry::{LoaderSpec, ProcessSpec};
+use tokio::sync::oneshot;
+
+use super::lanes::{Control, Granted};
+use super::{Running, Shell};
+use crate::component::Instance;
+use crate::lease::{Incarnation, RawLease};
+use crate::loader::{self, Factory, LOADING, LoadContext};
+use crate::process::StartContext;
+
+impl Shell {
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut records = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::StartLoad { key, op, deadline } => self.start_load(key, op, deadline),
+                Effect::CancelLoad { op, grace, .. } => self.cancel_load(op, grace),
+                Effect::StartUnload { key, op, grace } => self.start_unload(key, op, grace),
+                Effect::Kill { op, .. } => self.kill(op),
+                Effect::Trim { key, op } => {
+                    if let Some(i) = self.incarnation(key, op) {
+                        tokio::task::spawn_blocking(move || guarded(|| i.instance().trim()));
+                    }
+                }
+                Effect::Probe { key, op } => self.probe(key, op),
+                Effect::Grant { waiter, keys } => {
+                    let leases = keys
+                        .iter()
+                        .filter_map(|k| self.slots.get(k.index())?.current())
+                        .map(RawLease::granted)
+                        .collect();
+                    // A waiter that has left drops its leases right here.
+                    if let Some(reply) = self.waiters.remove(&waiter) {
+                        let _ = reply.send(Ok(Granted { leases }));
+                    }
+                }
+                Effect::Done { waiter } => {
+                    if let Some(reply) = self.waiters.remove(&waiter) {
+                        let _ = reply.send(Ok(Granted::default()));
+                    }
+                }
+                Effect::Refuse { waiter, refusal } => {
+                    tracing::debug!(%refusal, "refused");
+                    if let Some(reply) = self.waiters.remove(&waiter) {
+                        let _ = reply.send(Err(refusal));
+                    }
+                }
+                Effect::Publish => self.publish(),
+                Effect::Record(record) => {
+                    tracing::trace!(?record, "event");
+                    records.push(record);
+                }
+                Effect::Persist(learned) => self.memory.learn(learned),
+                Effect::ShutdownDone { stuck } => {
+                    let names: Vec<_> =
+                        stuck.iter().map(|k| self.engine.catalog().id(*k).clone()).collect();
+                    if !names.is_empty() {
+                        tracing::warn!(?names, "components did not stop");
+                    }
+                    self.stuck = names;
+                    self.down = true;
+                }
+                _ => {}
+            }
+        }
+        if !records.is_empty() {
+            self.events.push(records);
+        }
+    }
+
+    pub(super) fn incarnation(&self, key: ComponentKey, op: OpId) -> Option<Arc<Incarnation>> {
+        self.slots.get(key.index())?.current().filter(|i| i.op() == op)
+    }
+
+    fn start_load(&mut self, key: ComponentKey, op: OpId, deadline: Duration) {
+        let Some(spec) = self.engine.catalog().spec(key).cloned() else { return };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let mut running = Running {
+            cancelled: Arc::clone(&cancelled),
+            cancel: None,
+            abort: None,
+            was_cancelled: false,
+        };
+        let control = self.lanes.control();
+        let finished = move |result| control.send(Control::Loaded { key, op, result });
+        match &spec.loader {
+            LoaderSpec::Builtin { factory } => {
+                let Some(factory) = self.factories.get(factory).cloned() else {
+                    let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
+                    finished(Err(format!(
+                        "no builtin factory is registered as {factory:?} (registered: {}); register it with the builder",
+                        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                    )));
+                    self.running.insert(op, running);
+                    return;
+                };
+                let dependencies = Arc::new(self.dependencies(key));
+                let ctx = LoadContext { spec, op, deadline, dependencies, cancelled };
+                match factory {
+                    Factory::Blocking(f) => {
+                        tokio::task::spawn_blocking(move || {
+                            let made = loader::run_blocking(&*f, ctx);
+                            finished(made.map(with_footprint));
+                        });
+                    }
+                    Factory::Async(f) => {
+                        let id = ctx.id().clone();
+                        let task = tokio::spawn(LOADING.scope(id, async move { f(ctx).await }));
+                        running.abort = Some(task.abort_handle());
+                        tokio::spawn(async move {
+                            finished(match task.await {
+                                Ok(Ok(instance)) => Ok(with_footprint(instance)),
+                                Ok(Err(error)) => Err(loader::in_words(&*error)),
+                                Err(e) if e.is_panic() => {
+                                    Err(loader::panic_in_words(&*e.into_panic()))
+                                }
+                                Err(_) => Err("its load was cancelled".to_owned()),
+                            });
+                        });
+                    }
+                }
+            }
+            LoaderSpec::Process(process) => {
+                let (cancel, cancelled) = oneshot::channel();
+                running.cancel = Some(cancel);
+                self.start_process(key, op, deadline, process.clone(), cancelled, finished);
+            }
+            _ => finished(Err(format!("{} loader not in this build", spec.loader.kind()))),
+        }
+        self.running.insert(op, running);
+    }
+
+    fn start_process(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        deadline: Duration,
+        spec: ProcessSpec,
+        cancelled: oneshot::Receiver<Duration>,
+        finished: impl FnOnce(Result<(Instance, Option<ByteSize>), String>) + Send + 'static,
+    ) {
+        let Some(loader) = self.processes.clone() else {
+            finished(Err("this manager was built without the process loader".to_owned()));
+            return;
+        };
+        let ctx = StartContext {
+            component: self.engine.catalog().id(key).clone(),
+            op,
+            spec: Arc::new(spec),
+            base_dir: self.base_dir.clone(),
+            deadline,
+            logs: Arc::clone(&self.logs[key.index()]),
+        };
+        tokio::spawn(async move {
+            let result = loader.start_unless(ctx, cancelled).await;
+            finished(match result {
+                Ok(process) => {
+                    let group = process.group().clone();
+                    let measured =
+                        tokio::task::spawn_blocking(move || crate::footprint::group_rss(&group));
+                    let measured = measured.await.ok().flatten();
+                    Ok((Instance::process(Arc::new(process)), measured))
+                }
+                Err(error) => Err(loader::in_words(&error)),
+            });
+        });
+    }
+
+    fn dependencies(
+        &self,
+        key: ComponentKey,
+    ) -> BTreeMap<majordomo_core::ComponentId, Arc<Incarnation>> {
+        let catalog = self.engine.catalog();
+        catalog
+            .dependencies(key)
+            .iter()
+            .filter_map(|d| Some((catalog.id(*d).clone(), self.slots.get(d.index())?.current()?)))
+            .collect()
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        result: Result<(Instance, Option<ByteSize>), String>,
+    ) {
+        let cancelled = self.running.remove(&op).is_some_and(|r| r.was_cancelled);
+        match result {
+            Ok((instance, _)) if cancelled => self.take_down(key, op, instance),
+            Ok((instance, measured)) => {
+                let process = instance.running().cloned();
+                let report = LoadReport { measured };
+                self.feed_with(Input::LoadFinished { key, op, result: Ok(report) }, Some(instance));
+                if let Some(process) = process {
+                    let control = self.lanes.control();
+                    tokio::spawn(async move {
+                        let exit = process.wait_exit().await;
+                        drop(process);
+                        let how = exit.to_string();
+                        control.send(Control::Engine(Box::new(Input::Exited { key, op, how })));
+                    });
+                }
+            }
+            Err(_) if cancelled => self.lanes.control().send(Control::Down { key, op }),
+            Err(error) => {
+                tracing::warn!(component = %self.engine.catalog().id(key), %error, "load failed");
+                self.feed(Input::LoadFinished { key, op, result: Err(error) });
+            }
+        }
+    }
+
+    fn cancel_load(&mut self, op: OpId, grace: Duration) {
+        let Some(r) = self.running.get_mut(&op) else { return };
+        r.was_cancelled = true;
+        // Relaxed: a hint to the loader.
+        r.cancelled.store(true, Ordering::Relaxed);
+        if let Some(cancel) = r.cancel.take() {
+            let _ = cancel.send(grace);
+        }
+        if let Some(abort) = &r.abort {
+            abort.abort();
+        }
+    }
+
+    fn start_unload(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
+        let Some(incarnation) = self.incarnation(key, op) else { return };
+        self.slots[key.index()].clear();
+        self.leaving.insert(op, Arc::downgrade(&incarnation));
+        match incarnation.instance().running().cloned() {
+            Some(process) => {
+                let control = self.lanes.control();
+                tokio::spawn(async move {
+                    let _held = incarnation;
+                    if let Err(error) = process.stop(grace).await {
+                        tracing::error!(%error, "a component did not end");
+                        // Its bytes stay booked; the engine will call it stuck.
+                        return;
+                    }
+                    control.send(Control::Down { key, op });
+                });
+            }
+            // Its `Gone` tells when the last holder has dropped it.
+            None => drop_elsewhere(incarnation),
+        }
+    }
+
+    /// Takes down what a cancelled load made all the same.
+    fn take_down(&mut self, key: ComponentKey, op: OpId, mut instance: Instance) {
+        let control = self.lanes.control();
+        if let Some(process) = instance.running().cloned() {
+            tokio::spawn(async move {
+                if process.stop(Duration::ZERO).await.is_ok() {
+                    control.send(Control::Down { key, op });
+                }
+            });
+        } else {
+            instance.gone.0 = Some(Box::new(move || control.send(Control::Down { key, op })));
+            tokio::task::spawn_blocking(move || guarded(move || drop(instance)));
+        }
+    }
+
+    fn kill(&mut self, op: OpId) {
+        if let Some(r) = self.running.get_mut(&op)
+            && let Some(cancel) = r.cancel.take()
+        {
+            let _ = cancel.send(Duration::ZERO);
+        }
+        let leaving = self.leaving.get(&op).and_then(std::sync::Weak::upgrade);
+        if let Some(process) = leaving.as_ref().and_then(|i| i.instance().running()) {
+            process.kill();
+        }
+    }
+
+    fn probe(&mut self, key: ComponentKey, op: OpId) {
+        let Some(incarnation) = self.incarnation(key, op) else { return };
+        let control = self.lanes.control();
+        tokio::spawn(async move {
+            let result = match incarnation.instance().running().cloned() {
+                Some(process) => {
+                    drop(incarnation);
+                    process.probe().await.map_err(|e| e.to_string())
+                }
+                None => {
+                    let asked =
+                        tokio::task::spawn_blocking(move || incarnation.instance().health());
+                    asked.await.unwrap_or_else(|_| Err("its health check panicked".to_owned()))
+                }
+            };
+            control.send(Control::Engine(Box::new(Input::Health { key, op, result })));
+        });
+    }
+}
+
+fn with_footprint(instance: Instance) -> (Instance, Option<ByteSize>) {
+    let bytes = std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten();
+    (instance, bytes)
+}
+
+/// Runs a component's code; its panic is logged and goes no further.
+fn guarded(f: impl FnOnce()) {
+    if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(f)) {
+        tracing::error!(panic = loader::panic_in_words(&*panic), "a component's hook failed");
+    }
+}
+
+/// Drops an instance off the shell's task, since its `Drop` may take long.
+fn drop_elsewhere(incarnation: Arc<Incarnation>) {
+    tokio::task::spawn_blocking(move || guarded(move || drop(incarnation)));
+}

@@ -1,0 +1,231 @@
+//! The ways into the shell, and what is shared with callers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, Config, OpId, Priority, Refusal, Status, WaiterId,
+};
+use majordomo_engine::{Footprints, Input, OperatorAction, Plan};
+use majordomo_lifecycle::Tick;
+use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
+use tokio::sync::oneshot;
+
+use super::slots::{Notices, Published};
+use crate::clock::{Clock, CoarseTick};
+use crate::component::Instance;
+use crate::events::EventLog;
+use crate::lease::RawLease;
+
+/// What a waiter is answered: leases in the order of the keys, or why not. Operators get no leases.
+pub(crate) type Reply = Result<Granted, Refusal>;
+
+/// Leases of a granted demand.
+#[derive(Debug, Default)]
+pub(crate) struct Granted {
+    pub(crate) leases: Vec<RawLease>,
+}
+
+/// Why a demand could not even be put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DemandError {
+    /// The lane is full.
+    Full,
+    /// The shell has ended.
+    Closed,
+}
+
+/// When a hint should be acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HintTier {
+    /// At once.
+    Immediate,
+    /// Soon.
+    Delayed,
+    /// When there is nothing else to do.
+    Background,
+}
+
+pub(crate) struct Demand {
+    pub waiter: WaiterId,
+    pub keys: Vec<ComponentKey>,
+    pub priority: Option<Priority>,
+    pub deadline: Option<Duration>,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+pub(crate) enum Control {
+    Loaded {
+        key: ComponentKey,
+        op: OpId,
+        result: Result<(Instance, Option<ByteSize>), String>,
+    },
+    Down {
+        key: ComponentKey,
+        op: OpId,
+    },
+    Engine(Box<Input>),
+    Operator {
+        waiter: WaiterId,
+        key: ComponentKey,
+        action: OperatorAction,
+        reply: oneshot::Sender<Reply>,
+    },
+    Abandon(WaiterId),
+    Status(oneshot::Sender<Arc<Status>>),
+    Plan {
+        keys: Vec<ComponentKey>,
+        reply: oneshot::Sender<Plan>,
+    },
+    Configure {
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        config: Box<Config>,
+        budget: ByteSize,
+        reply: oneshot::Sender<Result<(), CatalogError>>,
+    },
+    Measured(Footprints),
+}
+
+/// Sends to the control lane.
+#[derive(Clone)]
+pub(crate) struct ControlSender {
+    tx: flume::Sender<Control>,
+    notices: Arc<Notices>,
+}
+
+impl ControlSender {
+    /// Puts a message in; nothing happens when the shell has ended.
+    pub(crate) fn send(&self, control: Control) {
+        if self.tx.send(control).is_ok() {
+            self.notices.wake();
+        }
+    }
+}
+
+/// The ways into the shell, and what callers share with it.
+pub(crate) struct Lanes {
+    control: ControlSender,
+    control_rx: flume::Receiver<Control>,
+    demands: flume::Sender<Demand>,
+    demands_rx: flume::Receiver<Demand>,
+    hints: [flume::Sender<(ComponentKey, Confidence)>; 3],
+    hints_rx: [flume::Receiver<(ComponentKey, Confidence)>; 3],
+    hints_dropped: AtomicU64,
+    next_waiter: AtomicU64,
+    capacity: usize,
+    pub(crate) notices: Arc<Notices>,
+    /// Names and slots.
+    pub published: ArcSwap<Published>,
+    /// What happened.
+    pub events: Arc<EventLog>,
+    pub(crate) clock: Clock,
+    pub(crate) tick: Arc<Tick>,
+    _coarse: CoarseTick,
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
+
+impl Lanes {
+    pub(super) fn new(
+        clock: Clock,
+        config: &Config,
+        catalog: &Arc<Catalog>,
+        notices: Arc<Notices>,
+    ) -> std::io::Result<Self> {
+        let coarse = CoarseTick::start(clock)?;
+        // Bounded by construction: each message belongs to a load, an unload, a waiter or an operator's call.
+        let (tx, control_rx) = flume::unbounded();
+        let capacity = config.queue.capacity.max(1);
+        let (demands, demands_rx) = flume::bounded(capacity);
+        let lane = || flume::bounded(config.speculation.queue.max(1));
+        let ((h0, r0), (h1, r1), (h2, r2)) = (lane(), lane(), lane());
+        Ok(Self {
+            control: ControlSender { tx, notices: Arc::clone(&notices) },
+            control_rx,
+            demands,
+            demands_rx,
+            hints: [h0, h1, h2],
+            hints_rx: [r0, r1, r2],
+            hints_dropped: AtomicU64::new(0),
+            next_waiter: AtomicU64::new(0),
+            capacity,
+            notices,
+            published: ArcSwap::from_pointee(Published::new(
+                Arc::clone(catalog),
+                Vec::new(),
+                Vec::new(),
+            )),
+            events: Arc::default(),
+            clock,
+            tick: coarse.tick(),
+            _coarse: coarse,
+        })
+    }
+
+    pub(crate) fn control(&self) -> ControlSender {
+        self.control.clone()
+    }
+
+    pub(super) fn next_control(&self) -> Option<Control> {
+        self.control_rx.try_recv().ok()
+    }
+
+    pub(super) fn next_demand(&self) -> Option<Demand> {
+        self.demands_rx.try_recv().ok()
+    }
+
+    pub(super) fn next_hint(&self) -> Option<(ComponentKey, Confidence)> {
+        self.hints_rx.iter().find_map(|rx| rx.try_recv().ok())
+    }
+
+    pub(super) async fn woken(&self) {
+        self.notices.woken().await;
+    }
+
+    /// A number for somebody who waits.
+    pub(crate) fn new_waiter(&self) -> WaiterId {
+        WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How many demands may wait.
+    #[must_use]
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn demand(&self, demand: Demand) -> Result<(), DemandError> {
+        match self.demands.try_send(demand) {
+            Ok(()) => {
+                self.notices.wake();
+                Ok(())
+            }
+            Err(flume::TrySendError::Full(_)) => Err(DemandError::Full),
+            Err(flume::TrySendError::Disconnected(_)) => Err(DemandError::Closed),
+        }
+    }
+
+    /// Puts a hint in; false when its lane is full.
+    pub(crate) fn hint(&self, tier: HintTier, key: ComponentKey, confidence: Confidence) -> bool {
+        let sent = self.hints[tier as usize].try_send((key, confidence)).is_ok();
+        if sent {
+            self.notices.wake();
+        } else {
+            self.hints_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Hints that found their lane full.
+    #[must_use]
+    pub(crate) fn hints_dropped(&self) -> u64 {
+        self.hints_dropped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,154 @@
+//! Measuring: uses, footprints, pressure, and the status made of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Config, Moment, Status, StatusValue};
+use majordomo_engine::{Footprints, Input, Usage};
+use majordomo_memory::{PressureClassifier, PressureSource};
+
+use super::Shell;
+use super::lanes::{Control, Lanes};
+use crate::clock::Clock;
+use crate::footprint;
+
+/// A status is made anew at most this often.
+const STATUS_AGE: Duration = Duration::from_millis(50);
+/// Pressure is read this often.
+const PRESSURE_PERIOD: Duration = Duration::from_secs(1);
+
+impl Shell {
+    /// Tells the engine what was used since the last sweep.
+    pub(super) fn sweep(&mut self) {
+        let mut rows = Vec::new();
+        for slot in &self.slots {
+            let Some(i) = slot.current() else { continue };
+            let uses = i.cell().uses();
+            let seen = self.seen_uses.entry(i.op()).or_insert(0);
+            let last_use = i.last_use();
+            if uses == *seen && last_use == 0 {
+                continue;
+            }
+            let delta = uses.wrapping_sub(*seen);
+            *seen = uses;
+            let last_use = (last_use > 0).then_some(Moment(last_use));
+            if delta > 0 || last_use.is_some() {
+                rows.push(Usage { key: i.key(), op: i.op(), uses: delta, last_use });
+            }
+        }
+        if !rows.is_empty() {
+            self.feed(Input::Usage(rows));
+        }
+    }
+
+    /// Measures every loaded component on a blocking thread; one measurement at a time.
+    pub(super) fn measure(&mut self) {
+        if self.measuring {
+            return;
+        }
+        let mut own = Vec::new();
+        let mut groups = Vec::new();
+        for slot in &self.slots {
+            let Some(i) = slot.current() else { continue };
+            match i.instance().running() {
+                Some(process) => groups.push((i.key(), i.op(), process.group().clone())),
+                None => own.push(i),
+            }
+        }
+        if own.is_empty() && groups.is_empty() {
+            return;
+        }
+        self.measuring = true;
+        let control = self.lanes.control();
+        tokio::task::spawn_blocking(move || {
+            let mut f = Footprints::default();
+            for i in own {
+                if let Some(bytes) = i.instance().footprint() {
+                    f.own.push((i.key(), i.op(), bytes));
+                }
+            }
+            let wanted: Vec<_> = groups.iter().map(|g| g.2.clone()).collect();
+            for ((key, op, _), bytes) in groups.into_iter().zip(footprint::groups_rss(&wanted)) {
+                f.own.extend(bytes.map(|b| (key, op, b)));
+            }
+            control.send(Control::Measured(f));
+        });
+    }
+
+    /// The status now, or one at most 50 ms old.
+    pub(super) fn current_status(&mut self) -> Arc<Status> {
+        let now = self.clock.now();
+        if let Some((at, status)) = &self.status
+            && now.since(*at) < STATUS_AGE
+        {
+            return Arc::clone(status);
+        }
+        self.sweep();
+        let mut status = self.engine.status(now);
+        for c in &mut status.components {
+            let slot =
+                self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
+            c.leases = slot.and_then(|s| s.current()).map_or(0, |i| i.cell().leases());
+        }
+        let runtime = vec![
+            ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),
+            ("loads_running".to_owned(), StatusValue::Count(self.running.len() as u64)),
+            ("state_store".to_owned(), StatusValue::Text(self.memory.describe())),
+        ];
+        status.sections.insert("runtime".to_owned(), runtime);
+        let status = Arc::new(status);
+        self.status = Some((now, Arc::clone(&status)));
+        status
+    }
+}
+
+/// Reads pressure on an owned thread until the shell is gone.
+pub(super) fn feel_pressure(
+    mut source: Box<dyn PressureSource>,
+    config: &Config,
+    clock: Clock,
+    lanes: &Arc<Lanes>,
+) {
+    let mut classifier =
+        PressureClassifier::new(config.memory.pressure_profile, config.memory.pressure_dwell);
+    let lanes = Arc::downgrade(lanes);
+    let mut level = majordomo_core::PressureLevel::Low;
+    let mut failed = false;
+    tokio::spawn(async move {
+        loop {
+            let read = tokio::task::spawn_blocking(move || {
+                let reading = source.read();
+                (source, reading)
+            });
+            let Ok((back, reading)) = read.await else { return };
+            source = back;
+            let Some(lanes) = lanes.upgrade() else { return };
+            match reading {
+                Ok(reading) => {
+                    failed = false;
+                    let now = classifier.observe(&reading, clock.now());
+                    if now != level {
+                        level = now;
+                        lanes.control().send(Control::Engine(Box::new(Input::Pressure(level))));
+                    }
+                }
+                Err(error) if !failed => {
+                    failed = true;
+                    tracing::warn!(%error, source = source.name(), "memory pressure cannot be read");
+                }
+                Err(_) => {}
+            }
+            drop(lanes);
+            tokio::time::sleep(PRESSURE_PERIOD).await;
+        }
+    });
+}
+
+/// The budget in bytes that a setting means on a machine (or in a group) with `limit` bytes.
+#[must_use]
+pub fn budget_bytes(setting: majordomo_core::BudgetSetting, limit: ByteSize) -> ByteSize {
+    match setting {
+        majordomo_core::BudgetSetting::Bytes(bytes) => bytes,
+        majordomo_core::BudgetSetting::Share(share) => limit.scaled(share.clamp(0.0, 1.0)),
+    }
+}

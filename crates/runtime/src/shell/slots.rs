@@ -1,0 +1,143 @@
+//! Slots as the engine and callers see them: the cells, the published names, the notices of releases.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crossbeam_queue::SegQueue;
+use majordomo_core::{ComponentId, ComponentKey, OpId};
+use majordomo_engine::{Cells, CloseAnswer, PeekCells};
+use majordomo_lifecycle::{ReleaseNotice, ReleaseSink, Tick};
+use majordomo_registry::Catalog;
+use tokio::sync::Notify;
+
+use super::lanes::{Control, ControlSender};
+use crate::component::{Gone, Instance};
+use crate::lease::{Incarnation, Slot};
+use crate::logs::LogBuffer;
+
+/// Names and slots, as callers see them; replaced as a whole.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    names: HashMap<ComponentId, ComponentKey>,
+    pub(crate) slots: Vec<Arc<Slot>>,
+    pub(crate) logs: Vec<Arc<LogBuffer>>,
+}
+
+impl Published {
+    pub(super) fn new(
+        catalog: Arc<Catalog>,
+        slots: Vec<Arc<Slot>>,
+        logs: Vec<Arc<LogBuffer>>,
+    ) -> Self {
+        let names = catalog.keys().map(|k| (catalog.id(k).clone(), k)).collect();
+        Self { catalog, names, slots, logs }
+    }
+
+    /// The key of a name.
+    #[must_use]
+    pub(crate) fn key(&self, name: &str) -> Option<ComponentKey> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn slot(&self, key: ComponentKey) -> Option<&Arc<Slot>> {
+        self.slots.get(key.index())
+    }
+}
+
+/// Notices of releases, bounded by construction (one per wish of the engine), and what wakes the shell.
+#[derive(Debug, Default)]
+pub(crate) struct Notices {
+    queue: SegQueue<ReleaseNotice>,
+    wake: Notify,
+}
+
+impl Notices {
+    pub(super) fn pop(&self) -> Option<ReleaseNotice> {
+        self.queue.pop()
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl ReleaseSink for Notices {
+    fn notify(&self, notice: ReleaseNotice) {
+        self.queue.push(notice);
+        self.wake();
+    }
+}
+
+/// The cells during one input.
+pub(super) struct ShellCells<'a> {
+    pub slots: &'a [Arc<Slot>],
+    pub engine_catalog: Arc<Catalog>,
+    /// What the load that has just finished made.
+    pub made: Option<Instance>,
+    pub tick: Arc<Tick>,
+    pub notices: Arc<Notices>,
+    pub control: ControlSender,
+}
+
+impl ShellCells<'_> {
+    fn with<R>(&self, key: ComponentKey, f: impl FnOnce(&Incarnation) -> R) -> Option<R> {
+        self.slots.get(key.index())?.current().map(|i| f(&i))
+    }
+}
+
+impl Cells for ShellCells<'_> {
+    fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
+        // Nothing published: nothing can be leased.
+        self.with(key, |i| i.cell().try_close()).unwrap_or(CloseAnswer::Closed)
+    }
+
+    fn close(&mut self, key: ComponentKey) {
+        self.with(key, |i| i.cell().close());
+    }
+
+    fn reopen(&mut self, key: ComponentKey) {
+        self.with(key, |i| i.cell().reopen());
+    }
+
+    fn want(&mut self, key: ComponentKey) {
+        self.with(key, |i| i.cell().want());
+    }
+
+    fn revoke(&mut self, key: ComponentKey) {
+        self.with(key, |i| i.cell().revoke());
+    }
+
+    fn lease_n(&mut self, key: ComponentKey, n: u32) {
+        self.with(key, |i| i.cell().lease_n(n));
+    }
+
+    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
+        let (Some(mut instance), Some(slot)) = (self.made.take(), self.slots.get(key.index()))
+        else {
+            return;
+        };
+        if instance.running().is_none() {
+            let control = self.control.clone();
+            instance.gone = Gone(Some(Box::new(move || control.send(Control::Down { key, op }))));
+        }
+        let limited = self.engine_catalog.spec(key).is_some_and(|s| s.max_leases.is_some());
+        let (tick, sink) =
+            (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
+        slot.install(Arc::new(Incarnation::new(key, op, instance, limited, n, tick, sink)));
+    }
+}
+
+/// Looks at the cells for plans.
+pub(super) struct Peek<'a>(pub &'a [Arc<Slot>]);
+
+impl PeekCells for Peek<'_> {
+    fn leases(&self, key: ComponentKey) -> u32 {
+        self.0.get(key.index()).and_then(|s| s.current()).map_or(0, |i| i.cell().leases())
+    }
+}
