@@ -3,6 +3,8 @@
 //! - [`process`]: programs as components: start, readiness, health, stop, exit.
 //! - [`guard`]: the process that keeps children from outliving the manager.
 //! - [`logs`]: bounded, numbered logs.
+//! - [`footprint`]: memory of process groups.
+//! - [`state`]: what survives a restart.
 //! - [`clock`]: the one place that reads clocks.
 //!
 //! Unix only: Linux and macOS.
@@ -12,9 +14,11 @@
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
 
 pub mod clock;
+pub mod footprint;
 pub mod guard;
 pub mod logs;
 pub mod process;
+pub mod state;
 
 mod proctable;
 
