@@ -5,6 +5,8 @@
 //! - [`process`]: programs as components: start, readiness, health, stop, exit.
 //! - [`guard`]: the process that keeps children from outliving the manager.
 //! - [`logs`]: bounded, numbered logs.
+//! - [`footprint`]: memory of process groups.
+//! - [`state`]: what survives a restart.
 //! - [`clock`]: the one place that reads clocks.
 //!
 //! Unix only: Linux and macOS.

@@ -250,7 +250,7 @@ impl ProcessLoader {
             announced,
             logs: Arc::clone(&ctx.logs),
             subreaper: self.config.subreaper.clone(),
-            tag: format!("{}/{}/{}", self.guard.session(), ctx.component, ctx.op),
+            tag: prepare::tag(ctx, self.guard.session()),
             socket: endpoint.socket.clone(),
         };
         tokio::spawn(async move {

@@ -86,8 +86,7 @@ pub(super) fn prepare(
     for (name, text) in &spec.env {
         env.insert(name.into(), fill(text)?.into());
     }
-    let tag = format!("{session}/{}/{}", ctx.component, ctx.op);
-    env.insert(TAG_VARIABLE.into(), tag.into());
+    env.insert(TAG_VARIABLE.into(), tag(ctx, session).into());
     let mut argv = Vec::with_capacity(spec.command.len());
     for text in &spec.command {
         argv.push(OsString::from(fill(text)?));
@@ -97,6 +96,11 @@ pub(super) fn prepare(
     argv[0] = resolve::resolve(&ctx.component, &program, &cwd, search.as_deref())?.into();
     let endpoint = Endpoint { port: values.port, socket: values.socket };
     Ok(Prepared { argv, env, cwd, endpoint })
+}
+
+/// The value that marks every descendant of one incarnation.
+pub(super) fn tag(ctx: &StartContext, session: &str) -> String {
+    format!("{session}/{}/{}/", ctx.component, ctx.op)
 }
 
 /// A port that is free now: bound, read, closed. Another program may take it before the component does,

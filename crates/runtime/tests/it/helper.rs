@@ -4,7 +4,14 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
+
+use majordomo_core::{StateStore, StoreOp};
+use majordomo_runtime::state::RedbStore;
+
+use crate::managers;
+use crate::state::put;
 
 /// The first argument that makes this binary a helper.
 pub(crate) const ARG: &str = "__helper";
@@ -103,11 +110,37 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        // Has so many MiB.
+        ["hog", mib] => {
+            let bytes = vec![7u8; mib.parse::<usize>().unwrap() << 20];
+            println!("up");
+            std::hint::black_box(&bytes);
+            forever()
+        }
+        ["open-state", dir] => {
+            match RedbStore::open(Path::new(dir)) {
+                Ok(_) => println!("opened"),
+                Err(e) => println!("{e}"),
+            }
+            ExitCode::SUCCESS
+        }
+        // Under a limit on file sizes: a batch too large in between two small ones.
+        ["fill-state", dir] => {
+            let (store, _) = RedbStore::open(Path::new(dir)).unwrap();
+            store.apply(&[put("a", "before", b"1")]).unwrap();
+            let big: Vec<StoreOp> =
+                (0..64).map(|i| put("big", &i.to_string(), &[7; 1 << 20])).collect();
+            println!("{}", store.apply(&big).unwrap_err());
+            assert_eq!(store.get("a", "before").unwrap().as_deref(), Some(&b"1"[..]));
+            store.apply(&[put("a", "after", b"2")]).unwrap();
+            ExitCode::SUCCESS
+        }
+        [kind, dir, rest @ ..] if kind.contains("manager") => managers::main(kind, dir, rest),
         other => panic!("no such helper: {other:?}"),
     }
 }
 
-fn forever() -> ! {
+pub(crate) fn forever() -> ! {
     loop {
         std::thread::park();
     }

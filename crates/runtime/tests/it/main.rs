@@ -6,8 +6,12 @@
 
 use std::process::ExitCode;
 
+mod footprint;
+mod guard;
 mod helper;
+mod managers;
 mod process;
+mod state;
 mod support;
 
 fn main() -> ExitCode {
@@ -21,5 +25,8 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut tests = Vec::new();
     process::tests(&mut tests);
+    guard::tests(&mut tests);
+    footprint::tests(&mut tests);
+    state::tests(&mut tests);
     libtest_mimic::run(&arguments, tests).exit_code()
 }

@@ -1,0 +1,67 @@
+//! Footprints from `/proc`: `statm` for the quick look, `smaps_rollup` for the exact one.
+
+use std::fs;
+
+use majordomo_core::ByteSize;
+
+use super::Detail;
+use crate::proctable;
+
+/// Calls `found(pgid, resident, exact)` for every living process of a group that is `wanted`.
+pub(super) fn each_member(
+    detail: Detail,
+    mut found: impl FnMut(i32, ByteSize, Option<ByteSize>),
+    wanted: impl Fn(i32) -> bool,
+) {
+    let page = rustix::param::page_size() as u64;
+    for entry in proctable::scan().iter().filter(|e| !e.zombie && wanted(e.pgid)) {
+        if let Some((resident, exact)) = measure(&entry.pid.to_string(), page, detail) {
+            found(entry.pgid, resident, exact);
+        }
+    }
+}
+
+/// This process.
+pub(super) fn own(detail: Detail) -> Option<(ByteSize, Option<ByteSize>)> {
+    measure("self", rustix::param::page_size() as u64, detail)
+}
+
+fn measure(pid: &str, page: u64, detail: Detail) -> Option<(ByteSize, Option<ByteSize>)> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let resident = parse_statm(&statm, page)?;
+    let exact = match detail {
+        Detail::Quick => None,
+        Detail::Exact => {
+            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+            rollup.ok().and_then(|text| parse_rollup(&text))
+        }
+    };
+    Some((resident, exact))
+}
+
+/// The second field: resident pages.
+fn parse_statm(text: &str, page: u64) -> Option<ByteSize> {
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(ByteSize(pages.checked_mul(page)?))
+}
+
+fn parse_rollup(text: &str) -> Option<ByteSize> {
+    let value = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
+    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(ByteSize(kib.checked_mul(1024)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_the_kernel() {
+        assert_eq!(parse_statm("1234 56 7 8 0 9 0\n", 4096), Some(ByteSize(56 * 4096)));
+        assert_eq!(parse_statm("1234", 4096), None);
+        assert_eq!(parse_statm("1 99999999999999999999", 4096), None);
+        let rollup = "55-7f ---p 00000000 00:00 0  [rollup]\nRss:    884 kB\nPss:     123 kB\nPss_Anon: 9 kB\n";
+        assert_eq!(parse_rollup(rollup), Some(ByteSize::kib(123)));
+        assert_eq!(parse_rollup("Rss: 1 kB\n"), None);
+    }
+}

@@ -1,0 +1,262 @@
+//! What survives a restart: one `redb` file in the state directory, behind `core::StateStore`.
+//!
+//! Owns the directory's lock, the file, its version and the checksums of its values. Knows nothing of
+//! what the bytes mean, but for [`measured`]. Blocking; belongs on a blocking thread.
+//! Invariants: a batch is there whole or not at all, and on disk when `apply` returns; a file that is
+//! corrupt or not ours is renamed, never deleted or overwritten; one process at a time has the directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use majordomo_core::{StateStore, StoreError, StoreOp};
+use redb::{Database, ReadableDatabase, TableDefinition};
+
+mod host;
+pub mod measured;
+mod open;
+
+pub use host::host_hash;
+
+/// The file's name in the state directory.
+pub const FILE: &str = "state.redb";
+/// The lock's name; it holds the owner's process id.
+pub const LOCK: &str = "lock";
+
+const VALUES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("majordomo-values");
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("majordomo-meta");
+const FORMAT_KEY: &str = "format";
+/// The format of the file. A file of another one is set aside.
+const FORMAT: u64 = 1;
+
+/// Why the state cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another process has it.
+    #[error("the state directory {dir:?} is in use{by}; stop that program or choose another directory", by = pid.map_or(String::new(), |p| format!(" by the program with pid {p}")))]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+        /// Who has it, when that is known.
+        pid: Option<u32>,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "{path:?} belongs to user {owner}, not to user {user} who runs this; choose another state directory or change its owner"
+    )]
+    Owner {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// Others may write to it.
+    #[error("{path:?} may be written by others (mode {mode:03o}); run: chmod go-w {path:?}")]
+    Writable {
+        /// The file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It cannot be made, written or read.
+    #[error(
+        "the state in {path:?} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory"
+    )]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done: `created`, `written`, `read`, `set aside`.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A file that was not ours, or no longer whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it was.
+    pub from: PathBuf,
+    /// Where it is now.
+    pub to: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl std::fmt::Display for SetAside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { from, to, why } = self;
+        write!(
+            f,
+            "{from:?} could not be used ({why}); it was renamed to {to:?} and learning starts anew"
+        )
+    }
+}
+
+/// The open state.
+#[derive(Debug)]
+pub struct RedbStore {
+    path: PathBuf,
+    // None after an I/O error that left the database unusable, until it could be opened again.
+    db: RwLock<Option<Database>>,
+    // Held open: closing it gives the directory to the next.
+    _lock: std::fs::File,
+}
+
+impl RedbStore {
+    /// Opens or creates the state in a directory, which is created when it is not there.
+    ///
+    /// A file that is corrupt, foreign or of another format is renamed and told in the second part.
+    ///
+    /// # Errors
+    /// [`StateError`]: in use, wrong owner, writable by others, or not usable.
+    pub fn open(dir: &Path) -> Result<(Self, Option<SetAside>), StateError> {
+        let lock = open::lock(dir)?;
+        let path = dir.join(FILE);
+        let (db, set_aside) = open::open_or_set_aside(&path)?;
+        Ok((Self { path, db: RwLock::new(Some(db)), _lock: lock }, set_aside))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, doing: &str, source: impl Into<redb::Error>) -> StoreError {
+        StoreError {
+            what: format!("the state in {} cannot be {doing}", self.path.display()),
+            source: Some(Box::new(source.into())),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        doing: &str,
+        work: impl Fn(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        // A poisoned lock only means that a reader panicked; the database is transactional.
+        if let Some(db) = self.db.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            match work(db) {
+                Err(redb::Error::PreviousIo) => {}
+                other => return other.map_err(|e| self.failed(doing, e)),
+            }
+        }
+        // After an I/O error (a full disk) redb wants to be opened again.
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one first: it holds the file's lock.
+        drop(db.take());
+        let opened = open::open(&self.path).map_err(|why| StoreError {
+            what: format!("the state in {} cannot be {doing}: {why}", self.path.display()),
+            source: None,
+        })?;
+        work(db.insert(opened)).map_err(|e| self.failed(doing, e))
+    }
+}
+
+impl StateStore for RedbStore {
+    fn get(&self, namespace: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with("read", |db| {
+            let table = db.begin_read()?.open_table(VALUES)?;
+            table.get((namespace, key))?.map(|v| checked(namespace, key, v.value())).transpose()
+        })
+    }
+
+    fn list(&self, namespace: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let after = after(namespace);
+        self.with("read", |db| {
+            let table = db.begin_read()?.open_table(VALUES)?;
+            let mut out = Vec::new();
+            for entry in table.range((namespace, "")..(after.as_str(), ""))? {
+                let (k, v) = entry?;
+                let key = k.value().1.to_owned();
+                let value = checked(namespace, &key, v.value())?;
+                out.push((key, value));
+            }
+            Ok(out)
+        })
+    }
+
+    fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError> {
+        self.with("written", |db| {
+            let tx = db.begin_write()?;
+            {
+                let mut table = tx.open_table(VALUES)?;
+                for op in batch {
+                    match op {
+                        StoreOp::Put { namespace, key, value } => {
+                            table.insert(
+                                (namespace.as_str(), key.as_str()),
+                                seal(value).as_slice(),
+                            )?;
+                        }
+                        StoreOp::Delete { namespace, key } => {
+                            table.remove((namespace.as_str(), key.as_str()))?;
+                        }
+                        StoreOp::Clear { namespace } => {
+                            let after = after(namespace);
+                            table.retain_in(
+                                (namespace.as_str(), "")..(after.as_str(), ""),
+                                |_, _| false,
+                            )?;
+                        }
+                    }
+                }
+            }
+            tx.commit()?;
+            Ok(())
+        })
+    }
+}
+
+/// The first text after all keys of a namespace: nothing sorts between a text and itself with a zero.
+fn after(namespace: &str) -> String {
+    format!("{namespace}\0")
+}
+
+/// Version of a value's envelope.
+const ENVELOPE: u8 = 1;
+
+/// Envelope: version byte, CRC-32 of the value (little endian), the value.
+fn seal(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 5);
+    out.push(ENVELOPE);
+    out.extend_from_slice(&crc32fast::hash(value).to_le_bytes());
+    out.extend_from_slice(value);
+    out
+}
+
+fn unseal(bytes: &[u8]) -> Option<&[u8]> {
+    let (version, rest) = bytes.split_first()?;
+    let (sum, value) = rest.split_first_chunk::<4>()?;
+    (*version == ENVELOPE && crc32fast::hash(value).to_le_bytes() == *sum).then_some(value)
+}
+
+fn checked(namespace: &str, key: &str, bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
+    let corrupt =
+        || redb::Error::Corrupted(format!("value {namespace}/{key} does not match its checksum"));
+    unseal(bytes).map(<[u8]>::to_vec).ok_or_else(corrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envelopes() {
+        for value in [&b""[..], b"x", &[7; 1000]] {
+            let sealed = seal(value);
+            assert_eq!(unseal(&sealed), Some(value));
+            for i in 0..sealed.len() {
+                let mut bad = sealed.clone();
+                bad[i] ^= 0x10;
+                assert_eq!(unseal(&bad), None);
+                assert_ne!(unseal(&sealed[..i]), Some(value));
+            }
+        }
+        assert_eq!(unseal(&[]), None);
+    }
+}

@@ -1,0 +1,298 @@
+//! The guard: whatever happens to a manager, nothing it started outlives it.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use majordomo_registry::ReadySpec;
+use majordomo_runtime::guard::{Guard, GuardConfig, GuardError, GuardForm};
+use majordomo_runtime::process::ProcessError;
+
+use crate::helper;
+use crate::support::{
+    DEADLINE, Dir, add, add_async, context, eventually, hidden, lives, loader, read_pid, runtime,
+    spec,
+};
+
+/// What the product promises after a SIGKILL.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) fn tests(tests: &mut Vec<Trial>) {
+    for form in ["shell", "hidden"] {
+        let name = |test| format!("guard::{form}::{test}");
+        add(tests, &name("manager_killed"), move || manager_killed(form));
+        add(tests, &name("manager_killed_at_any_moment"), move || killed_at_any_moment(form));
+        add(tests, &name("guard_killed_first"), move || guard_killed_first(form));
+        add(tests, &name("both_killed_and_swept"), move || both_killed_and_swept(form));
+        add(tests, &name("runtime_ends"), move || runtime_ends(form));
+    }
+    add(tests, "guard::trampoline_without_word_ends", trampoline_without_word_ends);
+    add(tests, "guard::list_of_another_boot_or_process", list_of_another_boot_or_process);
+    add_async(tests, "guard::programs_that_are_no_guard", programs_that_are_no_guard);
+    add_async(tests, "guard::closed", closed);
+    #[cfg(target_os = "linux")]
+    for form in ["stop", "kill"] {
+        add(tests, &format!("guard::strays_after_{form}"), move || strays(form));
+    }
+}
+
+pub(crate) fn form(name: &str) -> GuardForm {
+    if name == "shell" { GuardForm::Shell } else { hidden() }
+}
+
+/// A manager in a process of its own; killed at the latest when dropped.
+struct Manager {
+    child: Child,
+    dir: Dir,
+}
+
+impl Manager {
+    fn start(kind: &str, words: &[&str]) -> Self {
+        let dir = Dir::new();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([helper::ARG, kind, dir.0.to_str().unwrap()])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, dir }
+    }
+
+    /// Waits until it says so by a file.
+    fn wait_for(&self, file: &str) {
+        eventually(DEADLINE, file, || self.dir.path(file).exists());
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Every living process with this manager's directory among its words, but itself.
+    fn left(&self) -> Vec<String> {
+        let out = Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let own = self.child.id().to_string();
+        let marker = self.dir.0.to_str().unwrap();
+        let ours = |l: &&str| {
+            let mut words = l.split_whitespace();
+            let (pid, stat) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+            l.contains(marker) && pid != own && !stat.starts_with('Z')
+        };
+        text.lines().filter(ours).map(str::to_owned).collect()
+    }
+
+    fn all_gone(&self) {
+        eventually(GONE_WITHIN / 10, "everything is gone", || self.left().is_empty());
+    }
+
+    /// A number from the pid file.
+    fn listed(&self, name: &str) -> Vec<i32> {
+        let text = fs::read_to_string(self.dir.path("groups")).unwrap_or_default();
+        let line = |l: &str| l.strip_prefix(name)?.split_whitespace().next()?.parse().ok();
+        text.lines().filter_map(line).collect()
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn signal(name: &str, pid: i32) {
+    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
+}
+
+fn manager_killed(form: &str) {
+    let mut manager = Manager::start("manager", &[form, "3"]);
+    manager.wait_for("ready");
+    // Three times a leader and its child, at least.
+    assert!(manager.left().len() >= 6, "{:?}", manager.left());
+    let guard = manager.listed("guard ")[0];
+    for name in ["HUP", "INT", "TERM"] {
+        signal(name, guard);
+    }
+    assert!(lives(guard), "the guard ignores what ends others");
+    manager.kill();
+    manager.all_gone();
+    eventually(GONE_WITHIN / 10, "the guard ends as well", || !lives(guard));
+}
+
+fn killed_at_any_moment(form: &str) {
+    for n in 0..8usize {
+        let mut manager = Manager::start("busy-manager", &[form]);
+        eventually(DEADLINE, "its groups", || manager.listed("group ").len() >= n.min(5));
+        manager.kill();
+        manager.all_gone();
+    }
+}
+
+fn guard_killed_first(form: &str) {
+    let mut manager = Manager::start("manager", &[form, "2"]);
+    manager.wait_for("ready");
+    let guard = manager.listed("guard ")[0];
+    signal("KILL", guard);
+    // The manager replaces it; the pid file is written at the next change, so it is looked for by parent.
+    let own = manager.child.id().to_string();
+    let another = || {
+        let out = Command::new("ps").args(["-A", "-o", "ppid=,pid=,stat=,args="]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        text.lines().any(|l| {
+            let w: Vec<&str> = l.split_whitespace().collect();
+            w[0] == own
+                && w[1] != guard.to_string()
+                && !w[2].starts_with('Z')
+                && (l.contains("__guard") || l.contains("majordomo-guard"))
+        })
+    };
+    eventually(DEADLINE, "another guard", another);
+    assert!(manager.left().len() >= 4, "the components did not notice");
+    signal("STOP", manager.child.id().try_into().unwrap());
+    manager.kill();
+    manager.all_gone();
+}
+
+fn both_killed_and_swept(name: &str) {
+    let mut manager = Manager::start("manager", &[name, "2"]);
+    manager.wait_for("ready");
+    let pid = i32::try_from(manager.child.id()).unwrap();
+    let config = || GuardConfig { form: form(name), pid_file: Some(manager.dir.path("groups")) };
+    let runtime = runtime();
+    let error = runtime.block_on(Guard::start(config())).unwrap_err();
+    assert!(matches!(error, GuardError::InUse { pid: p, .. } if p == pid), "{error}");
+    assert!(
+        error.to_string().contains(&format!("in use by the manager with pid {pid}")),
+        "{error}"
+    );
+
+    // It must not replace the guard before it dies itself.
+    signal("STOP", pid);
+    signal("KILL", manager.listed("guard ")[0]);
+    let config = config();
+    manager.kill();
+    assert!(manager.left().len() >= 4, "nobody was left to kill them");
+    let guard = runtime.block_on(Guard::start(config)).unwrap();
+    assert_eq!(guard.swept().len(), 2);
+    manager.all_gone();
+}
+
+/// The manager's process lives on, its runtime does not.
+fn runtime_ends(name: &str) {
+    let dir = Dir::new();
+    let runtime = runtime();
+    let process = runtime.block_on(async {
+        let loader = loader(&dir, form(name)).await;
+        let process =
+            loader.start(context(spec(&["say", "up"], ReadySpec::Stdout("up".into())))).await;
+        std::mem::forget(loader);
+        process.unwrap()
+    });
+    let pid = process.group().pgid;
+    std::mem::forget(process);
+    assert!(lives(pid));
+    drop(runtime);
+    eventually(GONE_WITHIN / 10, "it is gone", || !lives(pid));
+}
+
+/// The manager dies between the trampoline's start and the guard's answer, which never comes here.
+fn trampoline_without_word_ends() {
+    let mut manager = Manager::start("manager-without-answer", &[]);
+    let trampoline = || manager.left().iter().any(|l| l.contains("__exec"));
+    eventually(DEADLINE, "the trampoline waits", trampoline);
+    assert!(!manager.dir.path("ran").exists());
+    manager.kill();
+    manager.all_gone();
+    assert!(!manager.dir.path("ran").exists(), "the program never ran");
+}
+
+fn list_of_another_boot_or_process() {
+    let mut manager = Manager::start("manager", &["shell", "1"]);
+    manager.wait_for("ready");
+    let good = fs::read_to_string(manager.dir.path("groups")).unwrap();
+    let own = manager.child.id().to_string();
+    let group = manager.listed("group ")[0];
+    let start_of = |text: &str, name: &str| {
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap();
+        line.split(' ').nth(2).unwrap().to_owned()
+    };
+    // As if the manager had died: its entry means nobody.
+    let dead = good.replace(&format!("manager {own} "), &format!("manager {own} 9"));
+    let other_boot = dead.replacen("boot ", "boot x", 1);
+    let start = start_of(&good, "group ");
+    let other_process = dead
+        .replace(&format!("group {group} {start}"), &format!("group {group} 9{start}"))
+        .lines()
+        .filter(|l| !l.starts_with("guard "))
+        .map(|l| if l.starts_with("session ") { "session none" } else { l })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let rubbish = "majordomo-groups 1\nboot \u{0}".to_owned();
+    let runtime = runtime();
+    for (n, text) in [other_boot, other_process, rubbish].into_iter().enumerate() {
+        let path = manager.dir.path(&format!("list-{n}"));
+        fs::write(&path, text).unwrap();
+        let guard = runtime
+            .block_on(Guard::start(GuardConfig { form: GuardForm::Shell, pid_file: Some(path) }));
+        assert_eq!(guard.unwrap().swept(), []);
+        assert!(lives(group));
+    }
+    assert!(manager.dir.path("list-2.unreadable").exists());
+    manager.kill();
+    manager.all_gone();
+}
+
+async fn programs_that_are_no_guard() {
+    let start = |program: &str| {
+        Guard::start(GuardConfig {
+            form: GuardForm::Hidden { program: program.into() },
+            pid_file: None,
+        })
+    };
+    let text = start("/no/such/binary").await.unwrap_err().to_string();
+    assert!(text.contains("\"/no/such/binary\" could not be started"), "{text}");
+    let text = start("/bin/echo").await.unwrap_err().to_string();
+    assert!(text.contains("answered \"__guard\"") && text.contains("hidden_main"), "{text}");
+    let config =
+        GuardConfig { form: GuardForm::Shell, pid_file: Some("/no/such/dir/groups".into()) };
+    let text = Guard::start(config).await.unwrap_err().to_string();
+    assert!(text.contains("\"/no/such/dir/groups\" cannot be used"), "{text}");
+}
+
+async fn closed() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    assert!(dir.path("groups").exists());
+    loader.guard().close().await;
+    assert!(!dir.path("groups").exists());
+    let error = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap_err();
+    assert!(matches!(error, ProcessError::Guard { .. }), "{error}");
+    assert!(error.to_string().contains("c: not started, because the guard"), "{error}");
+}
+
+/// A child that leaves its group is found when its component stops, or when the manager is killed.
+#[cfg(target_os = "linux")]
+fn strays(how: &str) {
+    let mut manager = Manager::start("stray-manager", &[how]);
+    manager.wait_for("ready");
+    let stray = read_pid(&manager.dir.path("stray"));
+    if how == "kill" {
+        assert!(lives(stray));
+        manager.kill();
+    } else {
+        manager.wait_for("stopped");
+    }
+    eventually(GONE_WITHIN / 10, "the stray is gone", || !lives(stray));
+    if how == "stop" {
+        let out =
+            Command::new("ps").args(["-o", "pid=", "-p", &stray.to_string()]).output().unwrap();
+        assert!(out.stdout.is_empty(), "it was reaped by the manager that adopted it");
+        let other = read_pid(&manager.dir.path("other"));
+        assert!(lives(other), "another component's stray stays");
+        manager.kill();
+        eventually(GONE_WITHIN / 10, "that goes with its own", || !lives(other));
+    }
+}
