@@ -274,7 +274,11 @@ impl StateDir {
                 Some(path) => {
                     let path = std::path::absolute(&path).unwrap_or(path);
                     let failed = |why: String| BuildError::State { path: path.clone(), why };
-                    let store = RedbStore::open(&path).map_err(|e| failed(e.to_string()))?;
+                    let (store, set_aside) =
+                        RedbStore::open(&path).map_err(|e| failed(e.to_string()))?;
+                    if let Some(set_aside) = set_aside {
+                        tracing::warn!("{set_aside}");
+                    }
                     Ok((path, Some(Arc::new(store) as Arc<dyn StateStore>)))
                 }
                 None => {

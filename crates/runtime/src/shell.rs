@@ -21,9 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, StateStore, WaiterId,
-};
+use majordomo_core::{ByteSize, ComponentId, Config, Moment, OpId, StateStore, WaiterId};
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
@@ -100,6 +98,7 @@ pub(crate) struct Shell {
     pub suspend: SuspendDetector,
     pub next_sweep: Moment,
     pub measuring: bool,
+    pub samples: u64,
     pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
     pub on_finished: Option<oneshot::Sender<Vec<ComponentId>>>,
     pub stuck: Vec<ComponentId>,
@@ -140,6 +139,7 @@ impl Shell {
             seen_uses: BTreeMap::new(),
             next_sweep: clock.now() + SWEEP,
             measuring: false,
+            samples: 0,
             status: None,
             on_finished: Some(on_finished),
             stuck: Vec::new(),

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::lanes::{Control, Granted};
 use super::{Running, Shell};
 use crate::component::Instance;
+use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LOADING, LoadContext};
 use crate::process::StartContext;
@@ -166,9 +167,9 @@ impl Shell {
             finished(match result {
                 Ok(process) => {
                     let group = process.group().clone();
-                    let measured =
-                        tokio::task::spawn_blocking(move || crate::footprint::group_rss(&group));
-                    let measured = measured.await.ok().flatten();
+                    let sampled =
+                        footprint::sample_async(vec![group], footprint::Detail::Quick).await;
+                    let measured = sampled.first().copied().flatten().map(|f| f.best());
                     Ok((Instance::process(Arc::new(process)), measured))
                 }
                 Err(error) => Err(loader::in_words(&error)),

@@ -14,6 +14,8 @@ use crate::footprint;
 
 /// A status is made anew at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
+/// One measurement in so many is exact.
+const EXACT_EVERY: u64 = 30;
 /// Pressure is read this often.
 const PRESSURE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,10 @@ impl Shell {
             return;
         }
         self.measuring = true;
+        // Shared pages count once only in the exact figure, which is dear: one look in thirty.
+        self.samples += 1;
+        let exact = self.samples % EXACT_EVERY == 1;
+        let detail = if exact { footprint::Detail::Exact } else { footprint::Detail::Quick };
         let control = self.lanes.control();
         tokio::task::spawn_blocking(move || {
             let mut f = Footprints::default();
@@ -68,8 +74,9 @@ impl Shell {
                 }
             }
             let wanted: Vec<_> = groups.iter().map(|g| g.2.clone()).collect();
-            for ((key, op, _), bytes) in groups.into_iter().zip(footprint::groups_rss(&wanted)) {
-                f.own.extend(bytes.map(|b| (key, op, b)));
+            let sampled = footprint::sample(&wanted, detail);
+            for ((key, op, _), footprint) in groups.into_iter().zip(sampled) {
+                f.own.extend(footprint.map(|f| (key, op, f.best())));
             }
             control.send(Control::Measured(f));
         });

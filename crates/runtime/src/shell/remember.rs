@@ -8,13 +8,21 @@ use majordomo_engine::Persisted;
 use majordomo_registry::Catalog;
 
 use super::Shell;
-use crate::state::{Learned, load_learned, save_learned};
+use crate::state::host_hash;
+use crate::state::measured::{self, Measured, MeasuredKey};
 
 /// Changes are gathered for this long before they are written.
 const COALESCE: std::time::Duration = std::time::Duration::from_secs(10);
 
+fn measured_key(catalog: &Catalog, key: ComponentKey, host: u64) -> MeasuredKey {
+    let component = catalog.id(key).clone();
+    MeasuredKey { component, config: catalog.config_hash(key), host }
+}
+
 /// What waits to be written, and where to.
 pub(crate) struct Memory {
+    /// This machine: figures of another one do not count.
+    host: u64,
     store: Option<Arc<dyn StateStore>>,
     dirty: BTreeMap<ComponentKey, Persisted>,
     since: Option<Moment>,
@@ -28,18 +36,22 @@ impl Memory {
         catalog: &Catalog,
     ) -> (Self, Vec<Persisted>) {
         let mut learned = Vec::new();
+        let host = host_hash().unwrap_or(0);
         if let Some(store) = &store {
             for key in catalog.keys() {
-                match load_learned(&**store, catalog.id(key), catalog.config_hash(key)) {
-                    Ok(Some(l)) => {
-                        learned.push(Persisted { key, peak: l.peak, load_time: l.load_time });
+                match measured::get(&**store, &measured_key(catalog, key, host)) {
+                    Ok(Some(m)) => {
+                        learned.push(Persisted { key, peak: m.peak, load_time: m.load_time });
                     }
                     Ok(None) => {}
-                    Err(error) => tracing::warn!(%error, "learned figures cannot be read"),
+                    Err(error) => {
+                        tracing::warn!(%error, "learned figures cannot be read");
+                        break;
+                    }
                 }
             }
         }
-        (Self { store, dirty: BTreeMap::new(), since: None, writing: None }, learned)
+        (Self { host, store, dirty: BTreeMap::new(), since: None, writing: None }, learned)
     }
 
     pub(super) fn learn(&mut self, learned: Persisted) {
@@ -72,15 +84,16 @@ impl Shell {
         let Some(store) = self.memory.store.clone() else { return };
         self.memory.since = None;
         let catalog = Arc::clone(self.engine.catalog());
-        let rows: Vec<_> = std::mem::take(&mut self.memory.dirty)
+        let host = self.memory.host;
+        let batch: Vec<_> = std::mem::take(&mut self.memory.dirty)
             .into_values()
             .map(|p| {
-                let learned = Learned { peak: p.peak, load_time: p.load_time };
-                (catalog.id(p.key).clone(), catalog.config_hash(p.key), learned)
+                let m = Measured { peak: p.peak, load_time: p.load_time };
+                measured::put(&measured_key(&catalog, p.key, host), &m)
             })
             .collect();
         self.memory.writing = Some(tokio::task::spawn_blocking(move || {
-            if let Err(error) = save_learned(&*store, &rows) {
+            if let Err(error) = store.apply(&batch) {
                 tracing::warn!(%error, "learned figures cannot be written");
             }
         }));

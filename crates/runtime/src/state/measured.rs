@@ -9,6 +9,9 @@ pub const NAMESPACE: &str = "measured";
 
 const VERSION: u8 = 1;
 
+/// Stands for a figure that is not known.
+const UNKNOWN: u64 = u64::MAX;
+
 /// What figures belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MeasuredKey {
@@ -23,14 +26,10 @@ pub struct MeasuredKey {
 /// What was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// The footprint last measured.
-    pub footprint: ByteSize,
-    /// The highest measured.
-    pub peak: ByteSize,
-    /// The learned load time, in whole microseconds.
-    pub load_time: Duration,
-    /// Loads that went into it.
-    pub loads: u32,
+    /// The highest footprint measured; none = never measured.
+    pub peak: Option<ByteSize>,
+    /// The learned load time, in whole microseconds; none = never loaded.
+    pub load_time: Option<Duration>,
 }
 
 impl MeasuredKey {
@@ -49,10 +48,10 @@ impl MeasuredKey {
 
 impl Measured {
     fn encode(&self) -> Vec<u8> {
-        let micros = u64::try_from(self.load_time.as_micros()).unwrap_or(u64::MAX);
+        let micros = self.load_time.map(|t| u64::try_from(t.as_micros()).unwrap_or(UNKNOWN - 1));
         let mut out = vec![VERSION];
-        for n in [self.footprint.0, self.peak.0, micros, u64::from(self.loads)] {
-            out.extend_from_slice(&n.to_le_bytes());
+        for n in [self.peak.map(|p| p.0), micros] {
+            out.extend_from_slice(&n.unwrap_or(UNKNOWN).to_le_bytes());
         }
         out
     }
@@ -60,12 +59,11 @@ impl Measured {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         let (numbers, []) = rest.as_chunks::<8>() else { return None };
-        let [footprint, peak, micros, loads] = numbers else { return None };
+        let [peak, micros] = numbers else { return None };
+        let known = |bytes: &[u8; 8]| Some(u64::from_le_bytes(*bytes)).filter(|n| *n != UNKNOWN);
         (*version == VERSION).then_some(Self {
-            footprint: ByteSize(u64::from_le_bytes(*footprint)),
-            peak: ByteSize(u64::from_le_bytes(*peak)),
-            load_time: Duration::from_micros(u64::from_le_bytes(*micros)),
-            loads: u32::try_from(u64::from_le_bytes(*loads)).ok()?,
+            peak: known(peak).map(ByteSize),
+            load_time: known(micros).map(Duration::from_micros),
         })
     }
 }
@@ -103,17 +101,16 @@ mod tests {
         let key = MeasuredKey { component, config: u64::MAX, host: 3 };
         assert_eq!(MeasuredKey::decode(&key.encode()), Some(key));
         let measured = Measured {
-            footprint: ByteSize(1),
-            peak: ByteSize(u64::MAX),
-            load_time: Duration::from_micros(1_500_001),
-            loads: 7,
+            peak: Some(ByteSize(u64::MAX - 1)),
+            load_time: Some(Duration::from_micros(1_500_001)),
         };
+        assert_eq!(Measured::decode(&Measured::default().encode()), Some(Measured::default()));
         let bytes = measured.encode();
         assert_eq!(Measured::decode(&bytes), Some(measured));
         for bad in ["", "a", "a/1", "A/1/2", "a/1/2/3", "a/x/2"] {
             assert_eq!(MeasuredKey::decode(bad), None, "{bad}");
         }
-        assert_eq!(Measured::decode(&bytes[..32]), None);
+        assert_eq!(Measured::decode(&bytes[..16]), None);
         assert_eq!(Measured::decode(&[&[9], &bytes[1..]].concat()), None);
         assert_eq!(Measured::decode(&[]), None);
     }
