@@ -34,6 +34,7 @@ pub struct Builder {
     base_dir: Option<PathBuf>,
     guard: Option<GuardForm>,
     pressure: Option<Option<Box<dyn PressureSource>>>,
+    dormant: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -153,6 +154,13 @@ impl Builder {
         self
     }
 
+    /// Loads nothing at start, not even CORE, and starts no guard: for asking what would happen.
+    #[must_use]
+    pub fn dormant(mut self) -> Self {
+        self.dormant = true;
+        self
+    }
+
     /// Checks everything and starts the manager on the current tokio runtime, which needs time and I/O.
     ///
     /// # Errors
@@ -186,7 +194,7 @@ impl Builder {
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
-        let processes = if runs_processes || self.file.is_some() {
+        let processes = if !self.dormant && (runs_processes || self.file.is_some()) {
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
             let guard = Guard::start(GuardConfig { form, pid_file }).await?;
@@ -214,10 +222,18 @@ impl Builder {
             base_dir,
             store: state.store.clone(),
             pressure,
+            start: !self.dormant,
         })?;
         let origin = Origin { file: self.file, extra, budget: self.budget, limit };
         Ok(Manager::new(host, ArcSwap::from_pointee(needs), origin, state))
     }
+}
+
+/// The memory that this process may use at all: the machine's, or its group's if that is smaller. None when the
+/// system does not tell.
+#[must_use]
+pub fn memory_limit() -> Option<ByteSize> {
+    effective_limit(&mut MachineSource::default()).ok()
 }
 
 /// What a catalog is made of.

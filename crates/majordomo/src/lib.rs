@@ -37,8 +37,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
-#[cfg(not(unix))]
-compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 mod builder;
 mod error;
@@ -48,7 +48,7 @@ mod needs;
 mod outcome;
 mod plan;
 
-pub use builder::Builder;
+pub use builder::{Builder, memory_limit};
 pub use error::{BuildError, ReloadError};
 pub use handle::Handle;
 pub use manager::{Manager, Reloaded};

@@ -12,8 +12,8 @@
 //! Unix only: Linux and macOS.
 #![forbid(unsafe_code)]
 
-#[cfg(not(unix))]
-compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 pub mod clock;
 pub mod footprint;

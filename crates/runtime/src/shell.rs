@@ -57,6 +57,8 @@ pub struct ShellParts {
     pub store: Option<Arc<dyn StateStore>>,
     /// Where pressure is felt; none = never.
     pub pressure: Option<Box<dyn PressureSource>>,
+    /// Whether CORE components, and those that are not lazy, are loaded at once.
+    pub start: bool,
 }
 
 impl std::fmt::Debug for ShellParts {
@@ -150,12 +152,14 @@ impl Shell {
             measure::feel_pressure(source, shell.engine.config(), clock, &lanes);
         }
         shell.feed(Input::Learned(learned));
-        tokio::spawn(shell.run());
+        tokio::spawn(shell.run(parts.start));
         Ok(lanes)
     }
 
-    async fn run(mut self) {
-        self.feed(Input::Start);
+    async fn run(mut self, start: bool) {
+        if start {
+            self.feed(Input::Start);
+        }
         while !self.down {
             if self.drain() {
                 // Loads and grants of this very task's runtime get their turn between inputs.

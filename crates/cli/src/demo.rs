@@ -1,0 +1,164 @@
+//! `demo`: the main job on built-in components, which are real child processes.
+
+mod assistant;
+mod generator;
+mod view;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use majordomo::{ByteSize, GuardForm, Manager};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+
+use crate::args::DemoArgs;
+use crate::plan::start;
+use crate::print;
+use crate::signals::Interrupts;
+use crate::summary::Summary;
+use generator::Days;
+use view::View;
+
+/// A demand of the demo waits at most this long.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::new()?;
+    let program = std::env::current_exe()?;
+    let (specs, config) = assistant::components(&program)?;
+    let declared: ByteSize = specs.iter().map(|s| s.memory).sum();
+    let budget = ByteSize(declared.0 / 3);
+    let mut builder =
+        Manager::builder().config(config).budget(budget).guard(GuardForm::this_program()?);
+    for spec in specs {
+        builder = builder.component(spec);
+    }
+    let manager = match start(builder).await? {
+        Ok(manager) => manager,
+        Err(code) => return Ok(code),
+    };
+    if !json {
+        print::line(&format!(
+            "An assistant of {} components, {declared} declared, in a budget of {budget}.",
+            manager.components().len()
+        ));
+    }
+    let mut summary = Summary::new(&manager);
+    let interrupted = {
+        let work = commands(&manager, &args, json, &mut summary);
+        tokio::select! {
+            done = work => { done?; false }
+            () = interrupts.next() => true,
+        }
+    };
+    if interrupted {
+        eprintln!("interrupted; stopping (once more to hasten)");
+    }
+    summary.catch_up(&manager).await;
+    let stuck = interrupts.shutdown(&manager).await;
+    if json {
+        print::json(&summary.json());
+    } else {
+        print::line("");
+        summary.lines().iter().for_each(|l| print::line(l));
+        print::line("Every process of the demo has ended.");
+    }
+    for id in &stuck {
+        print::error(&format!("{id} could not be stopped"));
+    }
+    Ok(if stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Lines of standard input when there are any, else generated days.
+async fn commands(
+    manager: &Manager,
+    args: &DemoArgs,
+    json: bool,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let terminal = std::io::stdin().is_terminal();
+    if args.lines || !terminal {
+        let mut lines = piped_lines();
+        // Something that is piped in is there soon; an idle pipe is nobody's command.
+        let first = if args.lines {
+            lines.recv().await
+        } else {
+            tokio::time::timeout(Duration::from_millis(500), lines.recv()).await.ok().flatten()
+        };
+        if first.is_some() || args.lines {
+            return from_lines(manager, first, lines, json, summary).await;
+        }
+    }
+    days(manager, args, json, summary).await
+}
+
+/// The lines of standard input, read on a task of their own.
+fn piped_lines() -> mpsc::Receiver<String> {
+    let (tx, rx) = mpsc::channel(16);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(tokio::io::stdin());
+        let mut bytes = Vec::new();
+        while matches!(lines.read_until(b'\n', &mut bytes).await, Ok(n) if n > 0) {
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            if !text.is_empty() && tx.send(text).await.is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    });
+    rx
+}
+
+async fn from_lines(
+    manager: &Manager,
+    first: Option<String>,
+    mut lines: mpsc::Receiver<String>,
+    json: bool,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let mut next = first;
+    while let Some(text) = next {
+        let outcome = manager.handle(&text).await;
+        outcome.mark_used();
+        summary.command(&outcome);
+        let memory = summary.catch_up(manager).await;
+        if !json {
+            let needs: Vec<_> = outcome.needed().iter().map(|n| n.id.as_str()).collect();
+            print::line(&format!("> {text}"));
+            print::line(&format!("  {} {}", needs.join(", "), crate::run::told(&outcome, memory)));
+        }
+        drop(outcome);
+        next = lines.recv().await;
+    }
+    Ok(())
+}
+
+async fn days(
+    manager: &Manager,
+    args: &DemoArgs,
+    json: bool,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let mut days = Days::new(args.seed, &manager.components());
+    let mut view = View::new(args.days, json);
+    view.say(&format!(
+        "{} days from seed {}, idle times scaled down. Ctrl-C stops; pipe lines in to give your own commands.",
+        args.days, args.seed
+    ));
+    for day in 1..=args.days {
+        for command in days.next_day() {
+            tokio::time::sleep(command.pause).await;
+            let options =
+                majordomo::AcquireOptions { deadline: Some(DEADLINE), ..Default::default() };
+            let outcome = manager.handle_with(&command.text, options).await;
+            outcome.mark_used();
+            summary.command(&outcome);
+            let memory = summary.catch_up(manager).await;
+            view.command(day, &command.text, &outcome, memory, manager, summary).await;
+        }
+        view.day(day, summary);
+    }
+    view.end();
+    Ok(())
+}

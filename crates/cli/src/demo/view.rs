@@ -1,0 +1,112 @@
+//! What the demo shows while it runs: a live picture on a terminal, a line a day elsewhere.
+
+use std::io::{IsTerminal, Write};
+
+use majordomo::{ByteSize, ComponentState, Manager, Outcome};
+
+use crate::print;
+use crate::summary::Summary;
+
+/// Width of the memory bar.
+const BAR: usize = 40;
+
+pub(super) struct View {
+    days: u32,
+    live: bool,
+    quiet: bool,
+    /// Lines drawn by the last picture.
+    drawn: usize,
+}
+
+impl View {
+    pub(super) fn new(days: u32, quiet: bool) -> Self {
+        Self { days, live: !quiet && std::io::stdout().is_terminal(), quiet, drawn: 0 }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            print::line(text);
+        }
+    }
+
+    pub(super) async fn command(
+        &mut self,
+        day: u32,
+        text: &str,
+        outcome: &Outcome,
+        memory: ByteSize,
+        manager: &Manager,
+        summary: &Summary,
+    ) {
+        if !self.live {
+            return;
+        }
+        let Ok(status) = manager.status().await else { return };
+        let budget = status.memory.budget;
+        let filled =
+            (memory.0 * BAR as u64).checked_div(budget.0).unwrap_or(0).min(BAR as u64) as usize;
+        let mut lines = vec![
+            format!("day {day:>2}/{}  > {text}", self.days),
+            format!("           {}", crate::run::told(outcome, memory)),
+            format!(
+                "memory     [{}{}] {memory} of {budget}",
+                "#".repeat(filled),
+                "-".repeat(BAR - filled)
+            ),
+            format!(
+                "so far     {} commands, {} waited, {} loads, {} unloads",
+                summary.commands,
+                summary.n_waited(),
+                summary.loads,
+                summary.unloads
+            ),
+        ];
+        for c in &status.components {
+            let mark = match c.state {
+                ComponentState::Ready => "*",
+                ComponentState::Loading | ComponentState::Queued => "+",
+                ComponentState::Unloading | ComponentState::Draining => "-",
+                ComponentState::Unloaded => " ",
+                _ => "!",
+            };
+            let size = c
+                .measured
+                .filter(|_| c.state.is_alive())
+                .map(|m| m.to_string())
+                .unwrap_or_default();
+            lines.push(format!("  {mark} {:<12} {:<10} {size:>10}", c.id, c.state));
+        }
+        self.draw(&lines);
+    }
+
+    /// Draws over the last picture.
+    fn draw(&mut self, lines: &[String]) {
+        let mut out = String::new();
+        if self.drawn > 0 {
+            out.push_str(&format!("\u{1b}[{}A", self.drawn));
+        }
+        for line in lines {
+            out.push_str(&format!("\u{1b}[2K{line}\n"));
+        }
+        self.drawn = lines.len();
+        let mut stdout = std::io::stdout();
+        let _ = stdout.write_all(out.as_bytes());
+        let _ = stdout.flush();
+    }
+
+    pub(super) fn day(&self, day: u32, summary: &Summary) {
+        if !self.live && !self.quiet {
+            print::line(&format!(
+                "day {day:>2}: {} commands so far, {} waited, {} loads, {} unloads",
+                summary.commands,
+                summary.n_waited(),
+                summary.loads,
+                summary.unloads
+            ));
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.drawn = 0;
+    }
+}

@@ -1,0 +1,135 @@
+//! `run`: commands from the arguments or standard input, each with what it needed and how it went.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use majordomo::{GuardForm, Manager, Outcome};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::args::RunArgs;
+use crate::plan::{evidence, start};
+use crate::print::{self, Style, styled, time};
+use crate::signals::Interrupts;
+use crate::summary::Summary;
+
+pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut builder =
+        Manager::builder().config_file(&args.config).guard(GuardForm::this_program()?);
+    if let Some(dir) = &args.state_dir {
+        builder = builder.state_dir(dir);
+    }
+    let mut interrupts = Interrupts::new()?;
+    let manager = match start(builder).await? {
+        Ok(manager) => manager,
+        Err(code) => return Ok(code),
+    };
+    let mut summary = Summary::new(&manager);
+    let outcome = tokio::select! {
+        done = commands(&manager, &args, json, &mut summary) => done,
+        () = interrupts.next() => {
+            eprintln!("interrupted; stopping (once more to hasten)");
+            Ok(())
+        }
+    };
+    summary.catch_up(&manager).await;
+    let stuck = interrupts.shutdown(&manager).await;
+    outcome?;
+    // What was unloaded at the end is no part of the work: the figures are those before it.
+    if json {
+        print::json(&summary.json());
+    } else {
+        print::line("");
+        summary.lines().iter().for_each(|l| print::line(l));
+    }
+    for id in &stuck {
+        print::error(&format!("{id} could not be stopped"));
+    }
+    let refused = !summary.refusals.is_empty();
+    Ok(match (stuck.is_empty(), refused) {
+        (false, _) => ExitCode::FAILURE,
+        (_, true) => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+async fn commands(
+    manager: &Manager,
+    args: &RunArgs,
+    json: bool,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    if !args.text.is_empty() {
+        return command(manager, &args.text.join(" "), args.hold, json, summary).await;
+    }
+    let mut lines = BufReader::new(tokio::io::stdin());
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if lines.read_until(b'\n', &mut bytes).await? == 0 {
+            return Ok(());
+        }
+        // A line that is no UTF-8 is still a command; what cannot be read matches nothing.
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.trim().is_empty() {
+            command(manager, text.trim(), args.hold, json, summary).await?;
+        }
+    }
+}
+
+async fn command(
+    manager: &Manager,
+    text: &str,
+    hold: Duration,
+    json: bool,
+    summary: &mut Summary,
+) -> anyhow::Result<()> {
+    let outcome = manager.handle(text).await;
+    outcome.mark_used();
+    summary.command(&outcome);
+    let memory = summary.catch_up(manager).await;
+    if json {
+        print::json(&serde_json::json!({
+            "command": text,
+            "needed": outcome.needed(),
+            "candidates": outcome.candidates(),
+            "hit": outcome.was_hit(),
+            "waited_ms": outcome.waited().as_secs_f64() * 1e3,
+            "refusal": outcome.refusal(),
+            "memory_bytes": memory,
+        }));
+    } else {
+        print::line(&format!("{} {text}", styled(Style::Faint, ">")));
+        print::line(&format!("  {}", told(&outcome, memory)));
+        for need in outcome.needed() {
+            print::line(&format!(
+                "  {} {} because of {}",
+                need.id,
+                need.confidence,
+                evidence(need)
+            ));
+        }
+        for need in outcome.candidates() {
+            print::line(&format!(
+                "  unsure: {} {} because of {}",
+                need.id,
+                need.confidence,
+                evidence(need)
+            ));
+        }
+    }
+    if !hold.is_zero() {
+        tokio::time::sleep(hold).await;
+    }
+    Ok(())
+}
+
+/// How a command went, in one line.
+pub(crate) fn told(outcome: &Outcome, memory: majordomo::ByteSize) -> String {
+    let how = match outcome.refusal() {
+        Some(refusal) => styled(Style::Bad, &format!("refused: {refusal}")),
+        None if outcome.needed().is_empty() => styled(Style::Faint, "no component needed"),
+        None if outcome.was_hit() => styled(Style::Good, "hit"),
+        None => styled(Style::Doubtful, &format!("waited {}", time(outcome.waited()))),
+    };
+    format!("{how}, {memory} in use")
+}
