@@ -171,7 +171,7 @@ async fn cancelled_while_loading(form: GuardForm) {
         _ = follower.next(1) => {}
     }
     let pid = read_pid(&pid_file);
-    until(|| !lives(pid)).await;
+    eventually_async(|| !lives(pid)).await;
 
     // Dropped after any number of steps, nothing stays and the loader goes on working.
     for steps in 0..40 {
@@ -191,8 +191,10 @@ async fn cancelled_while_loading(form: GuardForm) {
             _ = follower.next(1) => {}
         }
     }
-    until(|| std::fs::read_to_string(dir.path("groups")).is_ok_and(|t| !t.contains("\ngroup ")))
-        .await;
+    eventually_async(|| {
+        std::fs::read_to_string(dir.path("groups")).is_ok_and(|t| !t.contains("\ngroup "))
+    })
+    .await;
     let own = std::process::id().to_string();
     let children = || {
         let out =
@@ -201,11 +203,11 @@ async fn cancelled_while_loading(form: GuardForm) {
         let mine = |l: &&str| l.split_whitespace().next() == Some(&own) && l.contains("loading");
         text.lines().filter(mine).map(str::to_owned).collect::<Vec<_>>()
     };
-    until(|| children().is_empty()).await;
+    eventually_async(|| children().is_empty()).await;
 }
 
 /// As `eventually`, but lets the runtime's own tasks go on.
-async fn until(mut check: impl FnMut() -> bool) {
+async fn eventually_async(mut check: impl FnMut() -> bool) {
     let mut check = || check();
     let rounds = tokio::time::timeout(DEADLINE * 10, async {
         while !check() {
@@ -229,7 +231,7 @@ async fn killed_while_running(form: GuardForm) {
         loader.start(context(spec(&["say", "up"], ReadySpec::Stdout("up".into())))).await.unwrap();
     let pid = process.group().pgid;
     drop(process);
-    until(|| !lives(pid)).await;
+    eventually_async(|| !lives(pid)).await;
 }
 
 async fn environment_and_empty_input(form: GuardForm) {
@@ -359,7 +361,7 @@ async fn floods_its_output() {
     let round = || std::fs::read_to_string(&progress).ok()?.trim().parse::<u64>().ok();
     let first = round();
     // It is never held up for good, and what is kept stays bounded.
-    until(|| round() > first.map(|n| n + 20)).await;
+    eventually_async(|| round() > first.map(|n| n + 20)).await;
     let config = ctx.logs.config();
     let lines = ctx.logs.tail(usize::MAX);
     assert!(lines.len() <= config.max_lines);
