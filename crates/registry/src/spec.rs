@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Priority};
+
+/// One allocation for the pool of most components.
+static GENERAL: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("general"));
 
 /// Pools that exist without being declared.
 pub const WELL_KNOWN_POOLS: [&str; 4] = ["vision", "audio", "ml", "general"];
@@ -237,7 +240,7 @@ impl ComponentSpec {
             id,
             description: String::new(),
             priority: Priority::Medium,
-            pool: Arc::from("general"),
+            pool: GENERAL.clone(),
             memory: ByteSize::mib(100),
             load_time: Duration::from_millis(100),
             dependencies: Vec::new(),

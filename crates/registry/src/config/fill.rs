@@ -33,9 +33,15 @@ pub(crate) fn fill<T>(
         mismatch(report, place, table, "a table of keys", None);
         return;
     };
+    // Only JSON repeats keys; a hostile table of many keys must not cost their square.
     let mut seen = HashSet::new();
-    for member in members {
-        if !seen.insert(&*member.key) {
+    let few = members.len() <= 32;
+    for (i, member) in members.iter().enumerate() {
+        let repeated = match few {
+            true => members[..i].iter().any(|m| m.key == member.key),
+            false => !seen.insert(&*member.key),
+        };
+        if repeated {
             let message = format!("key {:?} stands twice in {place}", member.key);
             report.error("duplicate", &member.key_span, message, Some("keep one of them".into()));
             continue;

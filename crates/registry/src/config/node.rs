@@ -7,9 +7,12 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use jsonc_parser::ast;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::source::Report;
+
+mod pieces;
 
 /// A value and where it stands.
 #[derive(Debug)]
@@ -73,10 +76,12 @@ impl<'a> Node<'a> {
 /// Parses TOML. A syntax error, or every duplicate key, goes into the report; then there is no tree.
 pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
     let text = report.source.text.as_str();
+    if let Some(tree) = pieces::parse(text, pieces::LEAST) {
+        return Some(tree);
+    }
     let (table, errors) = DeTable::parse_recoverable(text);
     let Some(first) = errors.first() else {
-        let span = table.span();
-        return Some(Node { span, value: from_toml_table(table.into_inner()) });
+        return Some(Node { span: table.span(), value: from_toml_table(table.into_inner(), 0) });
     };
     // A recovering parser reports one slip many times; but a key that stands twice confuses nothing.
     let duplicates = errors.iter().filter(|e| e.message() == DUPLICATE_KEY);
@@ -97,18 +102,23 @@ pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
 /// The parser's message for a key that stands twice.
 const DUPLICATE_KEY: &str = "duplicate key";
 
-fn from_toml_table<'a>(table: DeTable<'a>) -> Value<'a> {
+/// Spans are shifted by `base`, the place of the parsed text in the file.
+fn shifted<T>(spanned: &Spanned<T>, base: usize) -> Range<usize> {
+    let span = spanned.span();
+    span.start + base..span.end + base
+}
+
+fn from_toml_table<'a>(table: DeTable<'a>, base: usize) -> Value<'a> {
     let members = table.into_iter().map(|(key, value)| {
-        let key_span = key.span();
-        let span = value.span();
-        let node = Node { span, value: from_toml(value.into_inner()) };
-        Member { key: key.into_inner(), key_span, node }
+        let key_span = shifted(&key, base);
+        Member { key: key.into_inner(), key_span, node: from_toml(value, base) }
     });
     Value::Table(members.collect())
 }
 
-fn from_toml<'a>(value: DeValue<'a>) -> Value<'a> {
-    match value {
+fn from_toml<'a>(value: Spanned<DeValue<'a>>, base: usize) -> Node<'a> {
+    let span = shifted(&value, base);
+    let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text),
         DeValue::Integer(n) => Value::Integer(i64::from_str_radix(n.as_str(), n.radix()).ok()),
         DeValue::Float(x) => {
@@ -116,17 +126,12 @@ fn from_toml<'a>(value: DeValue<'a>) -> Value<'a> {
         }
         DeValue::Boolean(b) => Value::Bool(b),
         DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Array(items) => Value::List(
-            items
-                .into_iter()
-                .map(|item| {
-                    let span = item.span();
-                    Node { span, value: from_toml(item.into_inner()) }
-                })
-                .collect(),
-        ),
-        DeValue::Table(table) => from_toml_table(table),
-    }
+        DeValue::Array(items) => {
+            Value::List(items.into_iter().map(|item| from_toml(item, base)).collect())
+        }
+        DeValue::Table(table) => from_toml_table(table, base),
+    };
+    Node { span, value }
 }
 
 /// Parses strict JSON. A syntax error goes into the report; then there is no tree.
