@@ -12,12 +12,9 @@
 //! Unix only: Linux and macOS.
 #![forbid(unsafe_code)]
 
-<<<<<<< HEAD
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
-=======
->>>>>>> 87358e752259ab1fbf2189d554b70d472f32a51a
 pub mod clock;
 pub mod footprint;
 pub mod guard;

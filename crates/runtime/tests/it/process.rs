@@ -203,20 +203,6 @@ async fn cancelled_while_loading(form: GuardForm) {
     eventually_async(|| children().is_empty()).await;
 }
 
-<<<<<<< HEAD
-/// As `eventually`, but lets the runtime's own tasks go on.
-async fn eventually_async(mut check: impl FnMut() -> bool) {
-    let mut check = || check();
-    let rounds = tokio::time::timeout(DEADLINE * 10, async {
-        while !check() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    });
-    rounds.await.expect("waited too long");
-}
-
-=======
->>>>>>> 87358e752259ab1fbf2189d554b70d472f32a51a
 async fn killed_while_running(form: GuardForm) {
     let dir = Dir::new();
     let loader = loader(&dir, form).await;
