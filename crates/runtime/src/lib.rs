@@ -12,9 +12,6 @@
 //! Unix only: Linux and macOS.
 #![forbid(unsafe_code)]
 
-#[cfg(not(unix))]
-compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
-
 pub mod clock;
 pub mod footprint;
 pub mod guard;

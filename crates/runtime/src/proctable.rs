@@ -4,6 +4,9 @@
 //! for a moment and belongs on a blocking thread. Invariant: a process that vanishes while being read
 //! is left out, never an error.
 
+#[cfg(not(unix))]
+compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
+
 use std::fmt;
 
 use rustix::process::{Pid, Signal};

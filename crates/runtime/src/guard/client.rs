@@ -159,9 +159,44 @@ async fn blocking<T: Send + 'static>(
 
 /// A living guard.
 struct Link {
-    child: Child,
+    child: Reaped,
     to: pipe::Sender,
     from: Lines<BufReader<pipe::Receiver>>,
+}
+
+/// A child that is reaped even when nobody waits for it, as when the runtime ends before the program.
+struct Reaped(Option<Child>);
+
+impl Reaped {
+    fn id(&self) -> i32 {
+        self.0.as_ref().and_then(|c| i32::try_from(c.id()).ok()).unwrap_or(0)
+    }
+
+    /// Kills and reaps it; blocks until it is dead.
+    fn kill(mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let ended = self.0.as_mut().is_none_or(|c| !matches!(c.try_wait(), Ok(None)));
+        if ended {
+            self.0 = None;
+        }
+        ended
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // The thread lives as long as the guard, which ends with its pipe.
+            let reap = move || drop(child.wait());
+            drop(std::thread::Builder::new().name("majordomo-reap".into()).spawn(reap));
+        }
+    }
 }
 
 impl Link {
@@ -193,13 +228,12 @@ impl Link {
         let Self { mut child, to, from } = self;
         drop((to, from));
         let ended = timeout(END_DEADLINE, async {
-            while !matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+            while !child.has_ended() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
         if ended.await.is_err() {
-            let _ = child.kill();
-            let _ = child.wait();
+            child.kill();
         }
     }
 }
@@ -298,9 +332,9 @@ impl Actor {
     /// A guard that failed is killed outright: were it to read the end of its pipe it would kill what
     /// lives.
     async fn drop_link(&mut self) {
-        if let Some(mut link) = self.link.take() {
-            let _ = link.child.kill();
-            let _ = tokio::task::spawn_blocking(move || link.child.wait()).await;
+        if let Some(Link { child, to, from }) = self.link.take() {
+            let _ = tokio::task::spawn_blocking(move || child.kill()).await;
+            drop((to, from));
         }
     }
 
@@ -320,7 +354,7 @@ impl Actor {
         for group in self.groups.values() {
             link.add(group).await?;
         }
-        let pid = i32::try_from(link.child.id()).unwrap_or(0);
+        let pid = link.child.id();
         let start = tokio::task::spawn_blocking(move || proctable::start_time(pid)).await;
         self.contents.guard = start.ok().flatten().map(|start| Group { pgid: pid, start });
         Ok(())
@@ -357,13 +391,12 @@ async fn spawn(form: &GuardForm) -> Result<Link, GuardError> {
     let (to, from) = pipes.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
     let to = pipe::Sender::from_owned_fd(to.into()).map_err(failed)?;
     let from = pipe::Receiver::from_owned_fd(from.into()).map_err(failed)?;
-    let mut link = Link { child, to, from: BufReader::new(from).lines() };
+    let mut link = Link { child: Reaped(Some(child)), to, from: BufReader::new(from).lines() };
     let answer = match link.line().await {
         Ok(line) if line == HELLO => return Ok(link),
         Ok(line) => line,
         Err(e) => e.to_string(),
     };
-    let _ = link.child.kill();
-    let _ = link.child.wait();
+    link.child.kill();
     Err(GuardError::NoGuard { program, answer })
 }

@@ -9,10 +9,10 @@ use majordomo_registry::ReadySpec;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardError, GuardForm};
 use majordomo_runtime::process::ProcessError;
 
+use crate::eventually::eventually;
 use crate::helper;
 use crate::support::{
-    DEADLINE, Dir, add, add_async, context, eventually, hidden, lives, loader, read_pid, runtime,
-    spec,
+    DEADLINE, Dir, add, add_async, context, hidden, lives, loader, read_pid, runtime, spec,
 };
 
 /// What the product promises after a SIGKILL.
@@ -85,7 +85,7 @@ impl Manager {
     }
 
     fn all_gone(&self) {
-        eventually(GONE_WITHIN / 10, "everything is gone", || self.left().is_empty());
+        eventually(GONE_WITHIN, "everything is gone", || self.left().is_empty());
     }
 
     /// A number from the pid file.
@@ -119,7 +119,7 @@ fn manager_killed(form: &str) {
     assert!(lives(guard), "the guard ignores what ends others");
     manager.kill();
     manager.all_gone();
-    eventually(GONE_WITHIN / 10, "the guard ends as well", || !lives(guard));
+    eventually(GONE_WITHIN, "the guard ends as well", || !lives(guard));
 }
 
 fn killed_at_any_moment(form: &str) {
@@ -184,6 +184,11 @@ fn both_killed_and_swept(name: &str) {
 fn runtime_ends(name: &str) {
     let dir = Dir::new();
     let runtime = runtime();
+    let guard = || {
+        let text = fs::read_to_string(dir.path("groups")).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix("guard ")).unwrap();
+        line.split(' ').next().unwrap().to_owned()
+    };
     let process = runtime.block_on(async {
         let loader = loader(&dir, form(name)).await;
         let process =
@@ -194,8 +199,13 @@ fn runtime_ends(name: &str) {
     let pid = process.group().pgid;
     std::mem::forget(process);
     assert!(lives(pid));
+    let guard = guard();
     drop(runtime);
-    eventually(GONE_WITHIN / 10, "it is gone", || !lives(pid));
+    eventually(GONE_WITHIN, "it is gone", || !lives(pid));
+    let reaped = || {
+        Command::new("ps").args(["-o", "pid=", "-p", &guard]).output().unwrap().stdout.is_empty()
+    };
+    eventually(GONE_WITHIN, "its guard is gone and reaped", reaped);
 }
 
 /// The manager dies between the trampoline's start and the guard's answer, which never comes here.
@@ -285,7 +295,7 @@ fn strays(how: &str) {
     } else {
         manager.wait_for("stopped");
     }
-    eventually(GONE_WITHIN / 10, "the stray is gone", || !lives(stray));
+    eventually(GONE_WITHIN, "the stray is gone", || !lives(stray));
     if how == "stop" {
         let out =
             Command::new("ps").args(["-o", "pid=", "-p", &stray.to_string()]).output().unwrap();
@@ -293,6 +303,6 @@ fn strays(how: &str) {
         let other = read_pid(&manager.dir.path("other"));
         assert!(lives(other), "another component's stray stays");
         manager.kill();
-        eventually(GONE_WITHIN / 10, "that goes with its own", || !lives(other));
+        eventually(GONE_WITHIN, "that goes with its own", || !lives(other));
     }
 }

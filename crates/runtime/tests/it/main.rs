@@ -6,11 +6,13 @@
 
 use std::process::ExitCode;
 
+mod eventually;
 mod footprint;
 mod guard;
 mod helper;
 mod managers;
 mod process;
+mod readiness;
 mod state;
 mod support;
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut tests = Vec::new();
     process::tests(&mut tests);
+    readiness::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
     state::tests(&mut tests);

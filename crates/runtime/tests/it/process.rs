@@ -11,8 +11,9 @@ use majordomo_registry::{ProbeSpec, ProcessSpec, ReadySpec, StdinMode};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{Exit, ProcessError};
 
+use crate::eventually::{eventually, until};
 use crate::support::{
-    DEADLINE, Dir, add_async, context, eventually, hidden, lives, loader, log_text, read_pid, spec,
+    DEADLINE, Dir, add_async, context, hidden, lives, loader, log_text, read_pid, spec,
 };
 
 pub(crate) fn tests(tests: &mut Vec<Trial>) {
@@ -28,12 +29,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         environment_and_empty_input held_input
     }
     add_async(tests, "process::bad_specifications", bad_specifications);
-    add_async(tests, "process::started_means_executed", started_means_executed);
     add_async(tests, "process::floods_its_output", floods_its_output);
     add_async(tests, "process::a_later_stop_hastens", a_later_stop_hastens);
-    add_async(tests, "process::ready_by_connection_and_http", ready_by_connection_and_http);
-    add_async(tests, "process::ready_on_a_socket", ready_on_a_socket);
-    add_async(tests, "process::a_taken_port_is_tried_once_more", a_taken_port_is_tried_once_more);
     add_async(tests, "process::many_at_once", many_at_once);
 }
 
@@ -204,17 +201,6 @@ async fn cancelled_while_loading(form: GuardForm) {
     until(|| children().is_empty()).await;
 }
 
-/// As `eventually`, but lets the runtime's own tasks go on.
-async fn until(mut check: impl FnMut() -> bool) {
-    let mut check = || check();
-    let rounds = tokio::time::timeout(DEADLINE * 10, async {
-        while !check() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    });
-    rounds.await.expect("waited too long");
-}
-
 async fn killed_while_running(form: GuardForm) {
     let dir = Dir::new();
     let loader = loader(&dir, form).await;
@@ -335,19 +321,6 @@ async fn bad_specifications() {
     assert_eq!(std::fs::read_to_string(dir.path("groups")).unwrap().matches("group ").count(), 0);
 }
 
-async fn started_means_executed() {
-    let dir = Dir::new();
-    let loader = loader(&dir, GuardForm::Shell).await;
-    let process = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap();
-    let out = std::process::Command::new("ps")
-        .args(["-o", "args=", "-p", &process.group().pgid.to_string()])
-        .output()
-        .unwrap();
-    let args = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(args.contains("__helper say x") && !args.contains("__exec"), "{args}");
-    process.stop(DEADLINE).await.unwrap();
-}
-
 async fn floods_its_output() {
     let dir = Dir::new();
     let loader = loader(&dir, GuardForm::Shell).await;
@@ -370,67 +343,6 @@ async fn floods_its_output() {
     let chunk = follower.next(10).await;
     assert!(chunk.missed > 0 && chunk.lines[0].number == chunk.missed);
     process.stop(DEADLINE).await.unwrap();
-}
-
-async fn ready_by_connection_and_http() {
-    let dir = Dir::new();
-    let loader = loader(&dir, GuardForm::Shell).await;
-    for (ready, answers) in
-        [(ReadySpec::Connect, "200"), (ReadySpec::Http("/health".into()), "503,404,200")]
-    {
-        let mut spec = spec(&["http", "{port}", answers, "200,500,hang"], ready);
-        spec.probe = Some(ProbeSpec {
-            how: ReadySpec::Http("health".into()),
-            every: DEADLINE,
-            timeout: Duration::from_millis(300),
-        });
-        let process = loader.start(context(spec)).await.unwrap();
-        assert!(process.endpoint().port.is_some() && process.endpoint().socket.is_none());
-        // With readiness by connection the one 200 before the turn is still to come.
-        if process.probe().await.is_ok() {
-            while process.probe().await.is_ok() {}
-        }
-        let hung = process.probe().await.unwrap_err().to_string();
-        assert!(hung.contains("no answer within 300ms"), "{hung}");
-        process.stop(DEADLINE).await.unwrap();
-    }
-}
-
-async fn ready_on_a_socket() {
-    let dir = Dir::new();
-    let loader = loader(&dir, GuardForm::Shell).await;
-    let process =
-        loader.start(context(spec(&["unix", "{socket}"], ReadySpec::Connect))).await.unwrap();
-    let socket = process.endpoint().socket.clone().unwrap();
-    assert!(socket.exists());
-    process.stop(DEADLINE).await.unwrap();
-    assert!(!socket.exists(), "a socket goes with its incarnation");
-
-    let deep = Dir::new();
-    let mut long = deep.0.clone();
-    for _ in 0..10 {
-        long.push("a-rather-long-name");
-    }
-    let config = majordomo_runtime::process::ProcessConfig::new(long);
-    let loader = majordomo_runtime::process::ProcessLoader::new(config, loader.guard().clone());
-    let error =
-        loader.start(context(spec(&["unix", "{socket}"], ReadySpec::Connect))).await.unwrap_err();
-    assert!(error.to_string().contains("use a shorter state directory"), "{error}");
-}
-
-async fn a_taken_port_is_tried_once_more() {
-    let dir = Dir::new();
-    let loader = loader(&dir, GuardForm::Shell).await;
-    let (once, twice) = (dir.path("once"), dir.path("twice"));
-    let words = ["bind", "{port}", once.to_str().unwrap(), "1"];
-    let process = loader.start(context(spec(&words, ReadySpec::Connect))).await.unwrap();
-    process.stop(DEADLINE).await.unwrap();
-    assert_eq!(std::fs::read_to_string(&once).unwrap().len(), 2);
-
-    let words = ["bind", "{port}", twice.to_str().unwrap(), "9"];
-    let error = loader.start(context(spec(&words, ReadySpec::Connect))).await.unwrap_err();
-    assert!(matches!(error, ProcessError::ExitedEarly { .. }), "{error}");
-    assert_eq!(std::fs::read_to_string(&twice).unwrap().len(), 2, "tried twice, not for ever");
 }
 
 async fn many_at_once() {

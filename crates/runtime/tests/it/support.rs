@@ -14,6 +14,7 @@ use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::logs::LogBuffer;
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, StartContext};
 
+use crate::eventually::eventually;
 use crate::helper;
 
 /// Long enough for a busy machine; nothing waits that long when all is well.
@@ -42,16 +43,6 @@ pub(crate) fn add_async<F: Future<Output = ()> + Send>(
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Waits until `check` is true, at most ten times `deadline`. The only wait for time in the tests.
-#[expect(clippy::disallowed_methods, reason = "the one helper that waits")]
-pub(crate) fn eventually(deadline: Duration, what: &str, mut check: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !check() {
-        assert!(start.elapsed() < deadline * 10, "waited too long for: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A directory that goes with the test.

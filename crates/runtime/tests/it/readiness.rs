@@ -1,0 +1,91 @@
+//! When a program counts as up, and how it is reached.
+
+use std::time::Duration;
+
+use libtest_mimic::Trial;
+use majordomo_registry::{ProbeSpec, ReadySpec};
+use majordomo_runtime::guard::GuardForm;
+use majordomo_runtime::process::{ProcessConfig, ProcessError, ProcessLoader};
+
+use crate::support::{DEADLINE, Dir, add_async, context, loader, spec};
+
+pub(crate) fn tests(tests: &mut Vec<Trial>) {
+    add_async(tests, "readiness::ready_by_connection_and_http", ready_by_connection_and_http);
+    add_async(tests, "readiness::ready_on_a_socket", ready_on_a_socket);
+    add_async(tests, "readiness::a_taken_port_is_tried_once_more", a_taken_port_is_tried_once_more);
+    add_async(tests, "readiness::started_means_executed", started_means_executed);
+}
+
+async fn ready_by_connection_and_http() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    for (ready, answers) in
+        [(ReadySpec::Connect, "200"), (ReadySpec::Http("/health".into()), "503,404,200")]
+    {
+        let mut spec = spec(&["http", "{port}", answers, "200,500,hang"], ready);
+        spec.probe = Some(ProbeSpec {
+            how: ReadySpec::Http("health".into()),
+            every: DEADLINE,
+            timeout: Duration::from_millis(300),
+        });
+        let process = loader.start(context(spec)).await.unwrap();
+        assert!(process.endpoint().port.is_some() && process.endpoint().socket.is_none());
+        // With readiness by connection the one 200 before the turn is still to come.
+        if process.probe().await.is_ok() {
+            while process.probe().await.is_ok() {}
+        }
+        let hung = process.probe().await.unwrap_err().to_string();
+        assert!(hung.contains("no answer within 300ms"), "{hung}");
+        process.stop(DEADLINE).await.unwrap();
+    }
+}
+
+async fn ready_on_a_socket() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let process =
+        loader.start(context(spec(&["unix", "{socket}"], ReadySpec::Connect))).await.unwrap();
+    let socket = process.endpoint().socket.clone().unwrap();
+    assert!(socket.exists());
+    process.stop(DEADLINE).await.unwrap();
+    assert!(!socket.exists(), "a socket goes with its incarnation");
+
+    let deep = Dir::new();
+    let mut long = deep.0.clone();
+    for _ in 0..10 {
+        long.push("a-rather-long-name");
+    }
+    let config = ProcessConfig::new(long);
+    let loader = ProcessLoader::new(config, loader.guard().clone());
+    let error =
+        loader.start(context(spec(&["unix", "{socket}"], ReadySpec::Connect))).await.unwrap_err();
+    assert!(error.to_string().contains("use a shorter state directory"), "{error}");
+}
+
+async fn a_taken_port_is_tried_once_more() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let (once, twice) = (dir.path("once"), dir.path("twice"));
+    let words = ["bind", "{port}", once.to_str().unwrap(), "1"];
+    let process = loader.start(context(spec(&words, ReadySpec::Connect))).await.unwrap();
+    process.stop(DEADLINE).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&once).unwrap().len(), 2);
+
+    let words = ["bind", "{port}", twice.to_str().unwrap(), "9"];
+    let error = loader.start(context(spec(&words, ReadySpec::Connect))).await.unwrap_err();
+    assert!(matches!(error, ProcessError::ExitedEarly { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(&twice).unwrap().len(), 2, "tried twice, not for ever");
+}
+
+async fn started_means_executed() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let process = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap();
+    let out = std::process::Command::new("ps")
+        .args(["-o", "args=", "-p", &process.group().pgid.to_string()])
+        .output()
+        .unwrap();
+    let args = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(args.contains("__helper say x") && !args.contains("__exec"), "{args}");
+    process.stop(DEADLINE).await.unwrap();
+}
