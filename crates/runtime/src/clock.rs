@@ -23,7 +23,7 @@ pub const SUSPEND_THRESHOLD: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
-    suspended_at_start: Duration,
+    start_with_suspend: Duration,
 }
 
 impl Clock {
@@ -31,7 +31,7 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the clock file")]
     pub fn start() -> Self {
-        Self { start: Instant::now(), suspended_at_start: total_suspended() }
+        Self { start: Instant::now(), start_with_suspend: with_suspend() }
     }
 
     /// Time since the start; stands still while the machine is suspended.
@@ -43,11 +43,13 @@ impl Clock {
     /// How long the machine has been suspended since the start, all in all.
     ///
     /// The difference of the clock that counts suspended time and the one that does not: Linux
-    /// `CLOCK_BOOTTIME` − `CLOCK_MONOTONIC`, macOS `CLOCK_MONOTONIC` − `CLOCK_UPTIME_RAW`. A step of the
-    /// wall clock does not show in it.
+    /// `CLOCK_BOOTTIME` − `CLOCK_MONOTONIC`, macOS `CLOCK_MONOTONIC` − `CLOCK_UPTIME_RAW`; the second of
+    /// each is what `Instant` reads. A step of the wall clock does not show in it.
     #[must_use]
     pub fn suspended(&self) -> Duration {
-        total_suspended().saturating_sub(self.suspended_at_start)
+        // The awake clock is read last: preemption in between makes the gap smaller, never larger.
+        let all = with_suspend().saturating_sub(self.start_with_suspend);
+        all.saturating_sub(self.start.elapsed())
     }
 }
 
@@ -91,23 +93,15 @@ pub fn wall_now() -> WallSeconds {
     }
 }
 
-fn read(id: ClockId) -> Duration {
-    Duration::try_from(clock_gettime(id)).unwrap_or(Duration::ZERO)
+/// A clock that goes on while the machine is suspended.
+fn with_suspend() -> Duration {
+    Duration::try_from(clock_gettime(BOOT_TIME)).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(target_os = "linux")]
-fn total_suspended() -> Duration {
-    // Monotonic first: if the thread is preempted between the two, the difference is too large by
-    // microseconds, never negative.
-    let awake = read(ClockId::Monotonic);
-    read(ClockId::Boottime).saturating_sub(awake)
-}
-
-#[cfg(target_os = "macos")]
-fn total_suspended() -> Duration {
-    let awake = read(ClockId::UptimeRaw);
-    read(ClockId::Monotonic).saturating_sub(awake)
-}
+const BOOT_TIME: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const BOOT_TIME: ClockId = ClockId::Monotonic;
 
 /// The time of a [`Clock`], at most [`TICK`] old, for readers that cannot afford a system call.
 ///

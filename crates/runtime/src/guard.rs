@@ -1,6 +1,6 @@
 //! The guard: one process per manager that outlives it for a moment and kills what it left behind.
 //!
-//! The guard has its own process group (the hidden form its own session), ignores HUP, INT and TERM, and
+//! The guard has its own process group (the hidden form its own session), ignores HUP, INT, TERM, PIPE, and
 //! reads a pipe from the manager: groups come and go. When the pipe ends, however the manager died, it
 //! sends SIGKILL to every group left and ends. A child starts as a trampoline that waits for a word on
 //! its standard input; the manager sends it only after the guard has acknowledged the child's group, so

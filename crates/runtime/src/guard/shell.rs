@@ -4,11 +4,12 @@
 
 /// Reads `add PGID START` and `del PGID`; kills what is left at end of file.
 ///
+/// PIPE is ignored as well: an answer to a manager that is gone must not end the guard before its work.
 /// `start_of` gives the word that `StartTime` holds: on Linux field 22 of `/proc/PID/stat` (counted from
 /// the last `)`, since a program's name may hold anything), elsewhere `ps -o lstart=` with `_` for
 /// blanks.
 pub(super) const GUARD: &str = r#"
-trap '' HUP INT TERM
+trap '' HUP INT TERM PIPE
 set -f
 cd /
 start_of() (

@@ -23,6 +23,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         let name = |test| format!("guard::{form}::{test}");
         add(tests, &name("manager_killed"), move || manager_killed(form));
         add(tests, &name("manager_killed_at_any_moment"), move || killed_at_any_moment(form));
+        add(tests, &name("manager_killed_while_it_waits"), move || killed_while_it_waits(form));
         add(tests, &name("guard_killed_first"), move || guard_killed_first(form));
         add(tests, &name("both_killed_and_swept"), move || both_killed_and_swept(form));
         add(tests, &name("runtime_ends"), move || runtime_ends(form));
@@ -129,6 +130,19 @@ fn killed_at_any_moment(form: &str) {
         manager.kill();
         manager.all_gone();
     }
+}
+
+/// The guard has an announcement to answer and nobody to answer to.
+fn killed_while_it_waits(form: &str) {
+    let mut manager = Manager::start("busy-manager", &[form]);
+    eventually(DEADLINE, "its groups", || manager.listed("group ").len() >= 3);
+    let guard = manager.listed("guard ")[0];
+    signal("STOP", guard);
+    let waits = || manager.left().iter().any(|l| l.contains("__exec"));
+    eventually(DEADLINE, "a trampoline waits", waits);
+    manager.kill();
+    signal("CONT", guard);
+    manager.all_gone();
 }
 
 fn guard_killed_first(form: &str) {

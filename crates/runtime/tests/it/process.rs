@@ -168,7 +168,7 @@ async fn cancelled_while_loading(form: GuardForm) {
         _ = follower.next(1) => {}
     }
     let pid = read_pid(&pid_file);
-    eventually_async(|| !lives(pid)).await;
+    until(|| !lives(pid)).await;
 
     // Dropped after any number of steps, nothing stays and the loader goes on working.
     for steps in 0..40 {
@@ -188,10 +188,8 @@ async fn cancelled_while_loading(form: GuardForm) {
             _ = follower.next(1) => {}
         }
     }
-    eventually_async(|| {
-        std::fs::read_to_string(dir.path("groups")).is_ok_and(|t| !t.contains("\ngroup "))
-    })
-    .await;
+    until(|| std::fs::read_to_string(dir.path("groups")).is_ok_and(|t| !t.contains("\ngroup ")))
+        .await;
     let own = std::process::id().to_string();
     let children = || {
         let out =
@@ -200,7 +198,7 @@ async fn cancelled_while_loading(form: GuardForm) {
         let mine = |l: &&str| l.split_whitespace().next() == Some(&own) && l.contains("loading");
         text.lines().filter(mine).map(str::to_owned).collect::<Vec<_>>()
     };
-    eventually_async(|| children().is_empty()).await;
+    until(|| children().is_empty()).await;
 }
 
 async fn killed_while_running(form: GuardForm) {
@@ -217,7 +215,7 @@ async fn killed_while_running(form: GuardForm) {
         loader.start(context(spec(&["say", "up"], ReadySpec::Stdout("up".into())))).await.unwrap();
     let pid = process.group().pgid;
     drop(process);
-    eventually_async(|| !lives(pid)).await;
+    until(|| !lives(pid)).await;
 }
 
 async fn environment_and_empty_input(form: GuardForm) {
@@ -332,9 +330,8 @@ async fn floods_its_output() {
     let mut follower = ctx.logs.follow(0);
     let process = loader.start(ctx.clone()).await.unwrap();
     let round = || std::fs::read_to_string(&progress).ok()?.trim().parse::<u64>().ok();
-    let first = round();
     // It is never held up for good, and what is kept stays bounded.
-    eventually_async(|| round() > first.map(|n| n + 20)).await;
+    until(|| round() > Some(20)).await;
     let config = ctx.logs.config();
     let lines = ctx.logs.tail(usize::MAX);
     assert!(lines.len() <= config.max_lines);

@@ -66,7 +66,13 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
+        // A guard task may be writing its list at this very moment.
+        for _ in 0..1000 {
+            if std::fs::remove_dir_all(&self.0).is_ok() {
+                break;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
