@@ -7,11 +7,14 @@
 mod arena;
 mod budget;
 mod classifier;
+#[cfg(feature = "cold")]
+mod cold;
 mod group;
 mod limits;
 mod policy;
 mod psi;
 mod source;
+mod trim;
 mod watch;
 
 #[cfg(feature = "arena")]
@@ -20,6 +23,8 @@ pub use arena::{
 };
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
+#[cfg(feature = "cold")]
+pub use cold::{ColdError, ColdStore, Snapshot};
 pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
@@ -29,4 +34,5 @@ pub use source::{
     GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
     ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
 };
+pub use trim::{TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, trim_allocator};
 pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};
