@@ -34,5 +34,7 @@ pub use source::{
     GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
     ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
 };
+#[cfg(target_os = "macos")]
+pub use source::{MacosSource, physical_footprint};
 pub use trim::{TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, trim_allocator};
 pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};
