@@ -9,6 +9,7 @@ mod budget;
 mod classifier;
 #[cfg(feature = "cold")]
 mod cold;
+mod footprint;
 mod group;
 mod limits;
 mod policy;
@@ -25,6 +26,7 @@ pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]
 pub use cold::{ColdError, ColdStore, Snapshot};
+pub use footprint::{Measure, process_footprint};
 pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{

@@ -10,6 +10,8 @@ mod classifier;
 #[cfg(feature = "cold")]
 mod cold;
 mod fixture;
+#[cfg(target_os = "linux")]
+mod footprint;
 mod group;
 mod limits;
 mod source;
