@@ -1,17 +1,29 @@
-//! Memory for components: the [`Budget`] ledger, eviction policies, and where pressure is felt.
+//! Memory for components: where pressure is felt, what is booked, who goes first, and how bytes come back.
 //!
-//! Knows bytes and keys; not what a component does, not who waits for it. The ledger, the policies and the
-//! classifier are plain values without clock or I/O; a [`PressureSource`] reads the machine inside `read` only.
+//! - *Pressure*: a [`PressureSource`] (machine, own control group, stalls) gives readings, a [`PressureClassifier`]
+//!   makes one of five levels of them, a [`PressureWatcher`] waits for the next reading to be due.
+//! - *Booking*: the [`Budget`] ledger; the [`EvictionPolicy`] trait with the product policies.
+//! - *Giving back*: `Arena`s out of `PoolGrant`s (feature `arena`, default), [`trim_allocator`] with its
+//!   [`TrimDebounce`], and `ColdStore` for snapshots of what was unloaded (feature `cold`).
+//! - *Processes*: [`choose_limits`] bounds them, [`OomWatch`] tells why one died, [`process_footprint`] measures.
+//!
+//! Knows bytes and keys; not what a component does, not who waits for it. The ledger, the policies, the
+//! classifier, the debouncer and the cold store are plain values without clock or I/O; what does I/O says so.
+//! Each part has its own error type, since their callers have nothing in common.
 
 #[cfg(feature = "arena")]
 mod arena;
 mod budget;
 mod classifier;
+#[cfg(feature = "cold")]
+mod cold;
+mod footprint;
 mod group;
 mod limits;
 mod policy;
 mod psi;
 mod source;
+mod trim;
 mod watch;
 
 #[cfg(feature = "arena")]
@@ -20,6 +32,9 @@ pub use arena::{
 };
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
+#[cfg(feature = "cold")]
+pub use cold::{ColdError, ColdStore, Snapshot};
+pub use footprint::{Measure, process_footprint};
 pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
@@ -29,4 +44,7 @@ pub use source::{
     GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
     ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
 };
+#[cfg(target_os = "macos")]
+pub use source::{MacosSource, physical_footprint};
+pub use trim::{TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, trim_allocator};
 pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};

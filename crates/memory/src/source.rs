@@ -7,11 +7,15 @@
 mod chain;
 mod group;
 mod machine;
+#[cfg(target_os = "macos")]
+mod macos;
 mod scripted;
 
 pub use chain::SourceChain;
 pub use group::GroupSource;
 pub use machine::MachineSource;
+#[cfg(target_os = "macos")]
+pub use macos::{MacosSource, physical_footprint};
 pub use scripted::{ScriptHandle, ScriptedSource};
 
 use std::fmt;
@@ -175,6 +179,8 @@ pub fn platform_source() -> SourceChain {
     SourceChain::new(vec![
         #[cfg(target_os = "linux")]
         Box::new(GroupSource::new("/", MachineSource)),
+        #[cfg(target_os = "macos")]
+        Box::new(MacosSource::default()),
         Box::new(MachineSource),
     ])
 }

@@ -6,6 +6,8 @@
 
 #[cfg(target_os = "linux")]
 mod kernel;
+#[cfg(target_os = "macos")]
+mod macos;
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -27,6 +29,8 @@ use crate::source::{SourceError, SourceReport};
 pub enum WakeCause {
     /// Another thread asked by a [`PressureWaker`].
     Woken,
+    /// The system's own level changed (macOS); the next reading has it.
+    System,
     /// Tasks stalled for memory, by a PSI trigger.
     Stall {
         /// In the own group only; otherwise anywhere on the machine.
@@ -72,7 +76,7 @@ impl WakeCause {
             Self::Group(GroupEvents { oom_kill: 1.., .. }) => Some(PressureLevel::Emergency),
             Self::Group(GroupEvents { max: 1.., .. }) => Some(PressureLevel::Critical),
             Self::Group(GroupEvents { high: 1.., .. }) => Some(PressureLevel::High),
-            Self::Woken | Self::Usage { .. } | Self::Group(_) => None,
+            Self::Woken | Self::System | Self::Usage { .. } | Self::Group(_) => None,
         }
     }
 }
@@ -95,6 +99,8 @@ pub enum WatchMeans {
     },
     /// `memory.events` of the own group (v2).
     GroupEvents,
+    /// The system's own level (macOS).
+    System,
     /// None of a kind can be had: the reason.
     Missing {
         /// What is missing and why.
@@ -112,6 +118,7 @@ impl fmt::Display for WatchMeans {
                 write!(f, "PSI of the machine, {} s window", window.as_secs())
             }
             Self::UsageThresholds { count } => write!(f, "{count} usage thresholds (cgroup v1)"),
+            Self::System => f.write_str("the system's memory pressure events"),
             Self::GroupEvents => f.write_str("memory.events (cgroup v2)"),
             Self::Missing { what } => write!(f, "no {what}"),
         }
@@ -139,6 +146,11 @@ enum Kind {
     Events { group: MemoryGroup, last: GroupEvents },
 }
 
+/// What a waker writes.
+const WAKE_BYTE: u8 = 1;
+/// What the handler of the system's events writes.
+const SYSTEM_BYTE: u8 = 2;
+
 struct Signal {
     fd: OwnedFd,
     kind: Kind,
@@ -151,6 +163,8 @@ pub struct PressureWatcher {
     signals: Vec<Signal>,
     means: Vec<WatchMeans>,
     reports: Vec<SourceReport>,
+    #[cfg(target_os = "macos")]
+    _events: macos::Events,
 }
 
 impl fmt::Debug for PressureWatcher {
@@ -167,7 +181,7 @@ impl PressureWaker {
     /// Ends the present wait, or the next one when none is going on.
     pub fn wake(&self) {
         // A full pipe holds a wake-up already; a closed one has nobody to wake.
-        let _ = (&*self.0).write(&[1]);
+        let _ = (&*self.0).write(&[WAKE_BYTE]);
     }
 }
 
@@ -186,12 +200,24 @@ impl PressureWatcher {
         let (wake, waker) = pipe().map_err(|e| io_error(&config.root, e))?;
         #[cfg(target_os = "linux")]
         let (signals, means) = kernel::arm(config);
-        #[cfg(not(target_os = "linux"))]
+        let waker = Arc::new(waker);
+        #[cfg(target_os = "macos")]
+        let (signals, means, events) =
+            (Vec::new(), vec![WatchMeans::System], macos::arm(Arc::clone(&waker)));
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         let (signals, means) = {
             let what = "wake-ups by the kernel on this system".to_owned();
             (Vec::new(), vec![WatchMeans::Missing { what }])
         };
-        Ok(Self { wake, waker: Arc::new(waker), signals, means, reports: Vec::new() })
+        Ok(Self {
+            wake,
+            waker,
+            signals,
+            means,
+            reports: Vec::new(),
+            #[cfg(target_os = "macos")]
+            _events: events,
+        })
     }
 
     /// What wakes it, and what is missing.
@@ -232,9 +258,7 @@ impl PressureWatcher {
         let signals_ready = ready.split_off(1);
         let mut causes = Vec::new();
         if !ready[0].is_empty() {
-            let mut sink = [0; 64];
-            while matches!(self.wake.read(&mut sink), Ok(n) if n == sink.len()) {}
-            causes.push(WakeCause::Woken);
+            causes.extend(self.drain_wakes());
         }
         let mut kept = Vec::with_capacity(self.signals.len());
         for (mut signal, flags) in self.signals.drain(..).zip(signals_ready) {
@@ -256,6 +280,15 @@ impl PressureWatcher {
         }
         self.signals = kept;
         Wakeup { causes }
+    }
+
+    /// Empties the pipe; each kind of byte is one cause, however often it was written.
+    fn drain_wakes(&mut self) -> Vec<WakeCause> {
+        let mut bytes = Vec::new();
+        // Ends with "would block" on an empty pipe.
+        let _ = self.wake.read_to_end(&mut bytes);
+        let kinds = [(WAKE_BYTE, WakeCause::Woken), (SYSTEM_BYTE, WakeCause::System)];
+        kinds.into_iter().filter(|(byte, _)| bytes.contains(byte)).map(|(_, cause)| cause).collect()
     }
 }
 

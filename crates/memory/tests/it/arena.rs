@@ -10,23 +10,11 @@ use majordomo_memory::{
 };
 use proptest::prelude::*;
 
-use crate::child::TestChild;
+#[cfg(target_os = "linux")]
+use crate::child::{TestChild, resident};
 use crate::fixture::Fixture;
 
 const MIB: usize = 1 << 20;
-
-/// Resident bytes of this process, counted page by page.
-#[cfg(target_os = "linux")]
-fn resident() -> u64 {
-    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-    let rss = text.lines().find_map(|l| l.strip_prefix("Rss:")).unwrap();
-    rss.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
-}
-
-#[cfg(not(target_os = "linux"))]
-fn resident() -> u64 {
-    panic!("resident bytes are measured on Linux only");
-}
 
 /// Page faults of this thread so far.
 #[cfg(target_os = "linux")]
@@ -36,6 +24,7 @@ fn faults() -> u64 {
     rest.split_ascii_whitespace().nth(7).unwrap().parse().unwrap()
 }
 
+#[cfg(target_os = "linux")]
 /// In a process of its own: an arena of 300 MB gives at least 97 % of what it added back when dropped.
 pub(crate) fn gives_back_whole() {
     let before = resident();
@@ -61,6 +50,7 @@ pub(crate) fn gives_back_whole() {
     assert!(returned >= 0.97);
 }
 
+#[cfg(target_os = "linux")]
 /// In a process of its own: what is shared stays resident and booked until its last reader is gone; the rest
 /// goes with the arena.
 pub(crate) fn shared_slices_outlive_the_arena() {
@@ -152,10 +142,10 @@ fn the_system_refuses_what_it_does_not_have() {
 proptest! {
     #[test]
     fn live_buffers_never_overlap(
-        ops in prop::collection::vec((0usize..400_000, any::<bool>(), any::<usize>()), 1..200)
+        ops in prop::collection::vec((0usize..20_000, any::<bool>(), any::<usize>()), 1..200)
     ) {
         let grant = PoolGrant::new(ByteSize::mib(256));
-        let arena = Arena::with_slab_size(grant.clone(), ByteSize::mib(1));
+        let arena = Arena::with_slab_size(grant.clone(), ByteSize::kib(64));
         let mut live: Vec<(u8, ArenaBuf<'_>)> = Vec::new();
         for (i, (len, free, pick)) in ops.into_iter().enumerate() {
             if free && !live.is_empty() {

@@ -9,6 +9,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 const ROLE: &str = "MAJORDOMO_TEST_CHILD";
 
+/// Resident bytes of this process, counted page by page.
+#[cfg(target_os = "linux")]
+pub(crate) fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let rss = text.lines().find_map(|l| l.strip_prefix("Rss:")).unwrap();
+    rss.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
+}
+
 /// A child process; killed and reaped when dropped.
 pub(crate) struct TestChild {
     child: Child,
@@ -55,7 +63,7 @@ impl TestChild {
     }
 
     /// Lets it begin, and waits for its end, which must be a good one.
-    #[cfg(feature = "arena")]
+    #[cfg(target_os = "linux")]
     pub(crate) fn succeeds(role: &str) {
         let mut child = Self::start(role);
         child.go();
@@ -63,6 +71,7 @@ impl TestChild {
         child.stdout.read_to_string(&mut said).unwrap();
         let status = child.end();
         assert!(status.success(), "{role}: {status}\n{said}");
+        println!("{role}: {}", said.trim());
     }
 
     /// Waits for its end.
@@ -111,10 +120,12 @@ fn body() {
                 while file.read(&mut block).unwrap() > 0 {}
             }
         }
-        #[cfg(feature = "arena")]
+        #[cfg(all(feature = "arena", target_os = "linux"))]
         Some(("arena", "whole")) => crate::arena::gives_back_whole(),
-        #[cfg(feature = "arena")]
+        #[cfg(all(feature = "arena", target_os = "linux"))]
         Some(("arena", "shared")) => crate::arena::shared_slices_outlive_the_arena(),
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        Some(("heap", "small")) => crate::trim::small_allocations_come_back(),
         _ => panic!("unknown role {role:?}"),
     }
 }

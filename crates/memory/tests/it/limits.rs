@@ -34,6 +34,11 @@ pub(crate) fn real_groups() -> Option<LimitChoice> {
     })
 }
 
+/// A name of a group that no test run beside this one uses.
+pub(crate) fn unique(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
 #[test]
 fn v2_is_chosen_where_delegated() {
     let f = Fixture::v2("/app");
@@ -133,7 +138,7 @@ fn oom_evidence_on_fixtures() {
 #[test]
 fn a_real_group_bounds_kills_and_tells() {
     let Some(choice) = real_groups() else { return };
-    let limit = choice.limit("test-kill", ByteSize::mib(48)).unwrap();
+    let limit = choice.limit(&unique("test-kill"), ByteSize::mib(48)).unwrap();
     let dir = limit.group().unwrap().dir().to_owned();
     let watch = limit.watch_oom(Path::new("/"));
     let mut hog = TestChild::start("hog 96");
@@ -154,7 +159,7 @@ fn a_real_group_bounds_kills_and_tells() {
 #[test]
 fn a_process_within_its_real_group_is_left_alone() {
     let Some(choice) = real_groups() else { return };
-    let limit = choice.limit("test-fits", ByteSize::mib(96)).unwrap();
+    let limit = choice.limit(&unique("test-fits"), ByteSize::mib(96)).unwrap();
     let watch = limit.watch_oom(Path::new("/"));
     let mut hog = TestChild::start("hog 48");
     limit.enter(hog.pid()).unwrap();

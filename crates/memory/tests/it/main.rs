@@ -7,8 +7,14 @@ mod arena;
 mod budget;
 mod child;
 mod classifier;
+#[cfg(feature = "cold")]
+mod cold;
 mod fixture;
+#[cfg(target_os = "linux")]
+mod footprint;
 mod group;
 mod limits;
 mod source;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod trim;
 mod watch;

@@ -11,7 +11,7 @@ use majordomo_memory::{
 
 use crate::child::TestChild;
 use crate::fixture::Fixture;
-use crate::limits::{real_groups, required};
+use crate::limits::{real_groups, required, unique};
 
 /// Longer than anything here takes; a wait that long is a failure.
 const LONG: Duration = Duration::from_secs(60);
@@ -71,26 +71,27 @@ fn v2_files_of_a_fixture_are_armed() {
 }
 
 #[test]
-fn real_usage_thresholds_wake() {
+fn a_real_group_that_fills_up_wakes() {
     let Some(choice) = real_groups() else { return };
-    let limit = choice.limit("test-usage", ByteSize::mib(128)).unwrap();
+    let limit = choice.limit(&unique("test-usage"), ByteSize::mib(128)).unwrap();
     let group = limit.group().unwrap().clone();
-    let v1 = match group.version() {
-        GroupVersion::V1 => Ok(()),
-        GroupVersion::V2 => Err("usage thresholds are a matter of cgroup v1; this machine has v2"),
-    };
-    let Some(()) = required(v1) else { return };
+    let version = group.version();
     let thresholds = pressure_thresholds(PressureProfile::Share, ByteSize::mib(128));
     let config = WatchConfig { root: "/".into(), group: Some((group, thresholds)) };
     let mut watcher = PressureWatcher::new(&config).unwrap();
-    assert!(
-        watcher.means().contains(&WatchMeans::UsageThresholds { count: 4 }),
-        "{:?}",
-        watcher.means()
-    );
-    let mut hog = TestChild::start("hog 110");
+    let (means, hog) = match version {
+        GroupVersion::V1 => (WatchMeans::UsageThresholds { count: 4 }, "hog 110"),
+        // Above `memory.high`, which stands at 115 MiB.
+        GroupVersion::V2 => (WatchMeans::GroupEvents, "hog 120"),
+    };
+    assert!(watcher.means().contains(&means), "{:?}", watcher.means());
+    let mut hog = TestChild::start(hog);
     limit.enter(hog.pid()).unwrap();
     hog.go();
+    if version == GroupVersion::V2 {
+        while watcher.wait(LONG).hint() < Some(PressureLevel::High) {}
+        return;
+    }
     assert!(hog.hears("held"));
     // 110 of 128 MiB leave 18: below MEDIUM's 32, HIGH's 25.6 and CRITICAL's 19.2.
     let mut crossed = Vec::new();
@@ -121,7 +122,7 @@ fn real_stalls_wake() {
     // Reading a file over and over in a group that holds a fraction of it: every pass goes to the disk.
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = dir.join(format!("majordomo-stall-{}", std::process::id()));
-    let limit = choice.limit("test-stall", ByteSize::mib(24)).unwrap();
+    let limit = choice.limit(&unique("test-stall"), ByteSize::mib(24)).unwrap();
     let mut reader = TestChild::start(&format!("thrash {}", file.display()));
     limit.enter(reader.pid()).unwrap();
     reader.go();

@@ -1,0 +1,118 @@
+//! The process's allocator: glibc's can be asked to return free pages and tells what is in use; others return
+//! by themselves or not at all, which is said.
+#![cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "malloc_trim and mallinfo2 are C functions")
+)]
+
+use std::fmt;
+
+use majordomo_core::ByteSize;
+
+/// What a trim did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrimOutcome {
+    /// glibc gave pages back.
+    Returned,
+    /// glibc had nothing to give back.
+    Nothing,
+    /// This allocator cannot be asked.
+    Unsupported {
+        /// Its name.
+        allocator: &'static str,
+    },
+}
+
+impl fmt::Display for TrimOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned => f.write_str("malloc_trim gave pages back"),
+            Self::Nothing => f.write_str("malloc_trim had nothing to give back"),
+            Self::Unsupported { allocator } => write!(f, "{allocator} cannot be trimmed"),
+        }
+    }
+}
+
+/// Asks the allocator to give free pages back to the system. Takes milliseconds per 100 MB freed and holds the
+/// allocator's locks: call it on a blocking thread, debounced ([`TrimDebounce`](super::TrimDebounce)).
+pub fn trim_allocator() -> TrimOutcome {
+    imp::trim()
+}
+
+/// Measures what this process freed but did not give back: its anonymous resident memory beyond what the
+/// allocator has in use and arenas have mapped, less the same gap at start (stacks, the allocator's own books).
+#[derive(Clone, Copy, Debug)]
+pub struct UnreturnedMeter {
+    gap: u64,
+}
+
+impl UnreturnedMeter {
+    /// Takes the gap now, before components are loaded; none where the allocator does not tell.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        imp::gap().map(|gap| Self { gap })
+    }
+
+    /// Freed but resident bytes; `arenas` = bytes taken from all grants. None when the system stops telling.
+    #[must_use]
+    pub fn measure(&self, arenas: ByteSize) -> Option<ByteSize> {
+        let gap = imp::gap()?.saturating_sub(arenas.bytes());
+        Some(ByteSize(gap.saturating_sub(self.gap)))
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod imp {
+    use super::TrimOutcome;
+
+    pub(super) fn trim() -> TrimOutcome {
+        // SAFETY: malloc_trim may be called at any time from any thread; 0 keeps no padding at the top.
+        match unsafe { libc::malloc_trim(0) } {
+            0 => TrimOutcome::Nothing,
+            _ => TrimOutcome::Returned,
+        }
+    }
+
+    /// Anonymous resident bytes that the allocator does not have in use.
+    pub(super) fn gap() -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        Some((kib << 10).saturating_sub(in_use()?))
+    }
+
+    /// Bytes in live allocations, those with mappings of their own included.
+    fn in_use() -> Option<u64> {
+        // Looked up by name, since a binary linked to it would not start with a glibc before 2.33.
+        // SAFETY: the name is a C string; the handle means "wherever this process finds it".
+        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
+        if symbol.is_null() {
+            return None;
+        }
+        type Mallinfo2 = unsafe extern "C" fn() -> libc::mallinfo2;
+        // SAFETY: glibc's `mallinfo2` has this signature (malloc.h), and no other library defines the name.
+        let mallinfo2 = unsafe { std::mem::transmute::<*mut libc::c_void, Mallinfo2>(symbol) };
+        // SAFETY: it takes the arenas' locks itself and has no preconditions.
+        let info = unsafe { mallinfo2() };
+        Some((info.uordblks + info.hblkhd) as u64)
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod imp {
+    use super::TrimOutcome;
+
+    pub(super) fn trim() -> TrimOutcome {
+        let allocator = if cfg!(target_os = "macos") {
+            "the macOS allocator, which returns by itself under pressure,"
+        } else {
+            "this system's allocator"
+        };
+        TrimOutcome::Unsupported { allocator }
+    }
+
+    pub(super) fn gap() -> Option<u64> {
+        None
+    }
+}
