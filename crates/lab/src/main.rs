@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod replay;
+mod stress;
 
 use std::process::ExitCode;
 
@@ -20,11 +21,14 @@ struct Cli {
 enum Command {
     /// Replay usage traces against eviction and preloading policies
     Replay(replay::Args),
+    /// Simulate days of use with faults and check every invariant after every input
+    Stress(stress::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Replay(args) => replay::run(&args),
+        Command::Stress(args) => stress::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,216 @@
+//! `majordomo-lab stress --simulated`: seeds of simulated days, what was met, and what broke.
+//!
+//! Knows the command line and the output; the days live in `majordomo-sim`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
+
+/// Arguments of `stress`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The length of a simulated day: 24h, 90m, 600s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    simulated: Duration,
+    /// How many seeds
+    #[arg(long, default_value_t = 10)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Components of the catalog
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(4..=90))]
+    components: u64,
+    /// Runs that reducing a failing seed may take
+    #[arg(long, default_value_t = 2_000)]
+    max_reduction_runs: usize,
+    /// Prints every input and effect of the seeds
+    #[arg(long)]
+    trace: bool,
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no time; write a number and h, m or s, such as 24h");
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "h" => number.checked_mul(3_600),
+        "m" => number.checked_mul(60),
+        "s" => Some(number),
+        _ => None,
+    };
+    let seconds = seconds.filter(|s| (1..=3_600 * 24 * 366).contains(s)).ok_or_else(bad)?;
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.seeds == 0 {
+        bail!("--seeds 0 runs nothing; give at least 1");
+    }
+    let n_components = usize::try_from(args.components).context("too many components")?;
+    let mut counts = Counts::default();
+    let mut coverage = Coverage::default();
+    let mut failed = Vec::new();
+    let mut took = Duration::ZERO;
+    let shown = std::io::stderr().is_terminal();
+    // A panic of the engine is a finding of the simulator, told with its seed; the hook would tell it thousands of
+    // times while the seed is reduced.
+    std::panic::set_hook(Box::new(|_| {}));
+    for seed in args.seed..args.seed.saturating_add(args.seeds) {
+        if shown {
+            eprint!("\r\x1b[Kseed {seed}, {} failed", failed.len());
+        }
+        let script = Script::seeded(seed, n_components, args.simulated);
+        let (outcome, time) = timed(|| stress::run(&script, args.trace));
+        took += time;
+        counts.add(&outcome.counts);
+        coverage.add(&outcome.coverage);
+        if let Some(trace) = &outcome.trace {
+            std::io::stdout().write_all(trace.as_bytes()).context("the trace cannot be written")?;
+        }
+        if let Some(failure) = outcome.failure {
+            if shown {
+                eprint!("\r\x1b[K");
+            }
+            println!("{}", told(args, seed, &script, &failure, failed.is_empty()));
+            failed.push(seed);
+        }
+    }
+    let _ = std::panic::take_hook();
+    if shown {
+        eprint!("\r\x1b[K");
+    }
+    print!("{}", report(args, &counts, &coverage, took));
+    let (missed, surprising) = (coverage.missed(), coverage.surprising());
+    if !failed.is_empty() {
+        bail!("{} of {} seeds broke an invariant: {failed:?}", failed.len(), args.seeds);
+    }
+    if !surprising.is_empty() {
+        bail!("pairs that the table declares unreachable were met: {surprising:?}");
+    }
+    // A few short days cannot meet everything.
+    if !missed.is_empty() && args.seeds * args.simulated.as_secs() >= 50 * 24 * 3_600 {
+        bail!("pairs that the table declares reachable were never met: {missed:?}");
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rate is told to people; nothing is decided by it"
+)]
+fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = run();
+    (result, start.elapsed())
+}
+
+/// A failing seed: how to replay it, the shortest prefix, and, for the first one, what is left after reduction.
+fn told(args: &Args, seed: u64, script: &Script, failure: &Failure, reduce: bool) -> String {
+    let mut text = format!(
+        "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}\n",
+        failure.broken,
+        failure.at,
+        failure.input,
+        args.simulated.as_secs(),
+        args.components,
+    );
+    let prefix = script.until(failure.at);
+    let _ = writeln!(
+        text,
+        "  shortest failing prefix: {} of {} actions, --simulated {}s",
+        prefix.actions.len(),
+        script.actions.len(),
+        failure.at.0.div_ceil(1_000_000)
+    );
+    if !reduce || args.max_reduction_runs == 0 {
+        return text;
+    }
+    let shrunk = stress::shrink(script, failure, args.max_reduction_runs);
+    let _ = writeln!(
+        text,
+        "  reduced to {} actions in {} runs: {}",
+        shrunk.script.actions.len(),
+        shrunk.n_runs,
+        shrunk.failure.broken
+    );
+    for (at, action) in &shrunk.script.actions {
+        let _ = writeln!(text, "    {at} {action:?}");
+    }
+    let trace = stress::run(&shrunk.script, true).trace.unwrap_or_default();
+    let lines: Vec<_> = trace.lines().collect();
+    let _ = writeln!(text, "  inputs (>) and effects (<) of the reduced run, the last 120:");
+    for line in &lines[lines.len().saturating_sub(120)..] {
+        let _ = writeln!(text, "    {line}");
+    }
+    text
+}
+
+fn report(args: &Args, counts: &Counts, coverage: &Coverage, took: Duration) -> String {
+    let n = counts.n_inputs();
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} seeds of {} s with {} components: {n} inputs in {:.1} s, {:.0} a second on one core (and {} ticks, not counted)",
+        args.seeds,
+        args.simulated.as_secs(),
+        args.components,
+        took.as_secs_f64(),
+        n as f64 / took.as_secs_f64().max(1e-9),
+        counts.n_ticks,
+    );
+    let mix: Vec<_> = counts
+        .by_name
+        .iter()
+        .map(|(name, m)| format!("{name} {:.2} %", *m as f64 * 100.0 / n.max(1) as f64))
+        .collect();
+    let _ = writeln!(text, "inputs: {}", mix.join(", "));
+    let answers: Vec<_> = counts.answers.iter().map(|(name, m)| format!("{name} {m}")).collect();
+    let _ = writeln!(text, "answers: {}", answers.join(", "));
+    let _ = write!(text, "{:<22}", "input \\ state");
+    for state in stress::STATES {
+        let _ = write!(text, " {state:>11}");
+    }
+    text.push('\n');
+    for input in stress::INPUTS {
+        let _ = write!(text, "{input:<22}");
+        for state in stress::STATES {
+            let met = coverage.pairs().find(|p| p.0 == state && p.1 == input).map_or(0, |p| p.2);
+            let cell = match (met, stress::unreachable(state, input)) {
+                (0, Some(_)) => "-".to_owned(),
+                (0, None) => "MISSED".to_owned(),
+                (n, Some(_)) => format!("{n}!"),
+                (n, None) => n.to_string(),
+            };
+            let _ = write!(text, " {cell:>11}");
+        }
+        text.push('\n');
+    }
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    let n_pairs = stress::STATES.len() * stress::INPUTS.len();
+    let mut n_unreachable = 0;
+    for (state, input, _) in coverage.pairs() {
+        if let Some(why) = stress::unreachable(state, input) {
+            n_unreachable += 1;
+            match reasons.iter_mut().find(|r| r.0 == why) {
+                Some(r) => r.1.push(format!("{input} while {state}")),
+                None => reasons.push((why, vec![format!("{input} while {state}")])),
+            }
+        }
+    }
+    let n_missed = coverage.missed().len();
+    let _ = writeln!(
+        text,
+        "pairs of state and input: {} of {} reachable ones met; {n_unreachable} are unreachable:",
+        n_pairs - n_unreachable - n_missed,
+        n_pairs - n_unreachable,
+    );
+    for (why, pairs) in reasons {
+        let _ = writeln!(text, "  {why}: {}", pairs.join(", "));
+    }
+    text
+}

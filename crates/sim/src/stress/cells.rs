@@ -1,0 +1,216 @@
+//! Real lease cells, and clients who race with the engine's questions to them.
+//!
+//! Knows who holds which lease. Invariant: a cell's lease count is the number of leases listed on it.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{ComponentKey, Moment, OpId};
+use majordomo_engine::{Cells, CloseAnswer};
+use majordomo_lifecycle::LeaseCell;
+
+use crate::rng::Rng;
+
+/// One load of one component.
+#[derive(Debug)]
+pub(crate) struct Incarnation {
+    pub(crate) key: ComponentKey,
+    pub(crate) op: OpId,
+    pub(crate) cell: LeaseCell,
+    /// Only the engine grants.
+    limited: bool,
+    pub(crate) last_use: Option<Moment>,
+    pub(crate) uses_swept: u64,
+}
+
+/// A lease that a client holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) incarnation: usize,
+    /// Does not react to revocation, and does not race.
+    pub(crate) stubborn: bool,
+}
+
+/// All cells of one process.
+#[derive(Debug)]
+pub(crate) struct SimCells {
+    pub(crate) incarnations: Vec<Incarnation>,
+    slots: Vec<Option<usize>>,
+    limited: Vec<bool>,
+    pub(crate) leases: BTreeMap<u64, Held>,
+    next_lease: u64,
+    pub(crate) now: Moment,
+    /// How many of a thousand questions meet a racing client.
+    pub(crate) races: u16,
+    rng: Rng,
+    /// Leases that the engine gave during one input, by component.
+    pub(crate) given: Vec<(ComponentKey, u32)>,
+    /// Releases to be told.
+    pub(crate) notices: Vec<(ComponentKey, OpId)>,
+    /// Incarnations whose leases were revoked during one input.
+    pub(crate) revoked: Vec<usize>,
+    /// Leases that racing clients took during one input.
+    pub(crate) raced: Vec<u64>,
+    /// What the engine did wrong with a cell.
+    pub(crate) misuse: Option<String>,
+}
+
+impl SimCells {
+    pub(crate) fn new(rng: Rng) -> Self {
+        Self {
+            incarnations: Vec::new(),
+            slots: Vec::new(),
+            limited: Vec::new(),
+            leases: BTreeMap::new(),
+            next_lease: 0,
+            now: Moment::ZERO,
+            races: 0,
+            rng,
+            given: Vec::new(),
+            notices: Vec::new(),
+            revoked: Vec::new(),
+            raced: Vec::new(),
+            misuse: None,
+        }
+    }
+
+    /// Whether the next incarnation of a component has limited leases.
+    pub(crate) fn set_limited(&mut self, key: ComponentKey, limited: bool) {
+        if self.limited.len() <= key.index() {
+            self.limited.resize(key.index() + 1, false);
+        }
+        self.limited[key.index()] = limited;
+    }
+
+    pub(crate) fn slot(&self, key: ComponentKey) -> Option<usize> {
+        self.slots.get(key.index()).copied().flatten()
+    }
+
+    pub(crate) fn current(&self, key: ComponentKey) -> Option<&Incarnation> {
+        self.slot(key).map(|i| &self.incarnations[i])
+    }
+
+    /// The incarnation is no longer found by its name.
+    pub(crate) fn clear(&mut self, key: ComponentKey) {
+        if let Some(slot) = self.slots.get_mut(key.index()) {
+            *slot = None;
+        }
+    }
+
+    /// A lease by the fast path.
+    pub(crate) fn acquire(&mut self, key: ComponentKey, stubborn: bool) -> Option<u64> {
+        let at = self.slot(key)?;
+        let i = &mut self.incarnations[at];
+        if i.limited || !i.cell.try_acquire() {
+            return None;
+        }
+        i.last_use = Some(self.now);
+        Some(self.note(at, stubborn))
+    }
+
+    /// Notes the holder of a lease that is in the cell already.
+    pub(crate) fn granted(&mut self, key: ComponentKey, stubborn: bool) -> Option<u64> {
+        let at = self.slot(key)?;
+        self.incarnations[at].last_use = Some(self.now);
+        Some(self.note(at, stubborn))
+    }
+
+    fn note(&mut self, incarnation: usize, stubborn: bool) -> u64 {
+        let id = self.next_lease;
+        self.next_lease += 1;
+        self.leases.insert(id, Held { incarnation, stubborn });
+        id
+    }
+
+    /// Gives a lease back, if it was not given back before.
+    pub(crate) fn release(&mut self, lease: u64) {
+        let Some(held) = self.leases.remove(&lease) else { return };
+        let i = &mut self.incarnations[held.incarnation];
+        i.last_use = Some(self.now);
+        if i.cell.release() {
+            self.notices.push((i.key, i.op));
+        }
+    }
+
+    /// A client who comes, or leaves, just before the engine asks.
+    fn race(&mut self, key: ComponentKey) {
+        if self.races == 0 || self.rng.below(1000) >= usize::from(self.races) {
+            return;
+        }
+        if self.rng.chance(0.5) {
+            if let Some(lease) = self.acquire(key, false) {
+                self.raced.push(lease);
+            }
+            return;
+        }
+        let Some(at) = self.slot(key) else { return };
+        let last = self.leases.iter().find(|(_, h)| h.incarnation == at && !h.stubborn);
+        if let Some(lease) = last.map(|(id, _)| *id) {
+            self.release(lease);
+        }
+    }
+
+    fn cell(&mut self, key: ComponentKey, what: &str) -> Option<&LeaseCell> {
+        match self.slot(key) {
+            Some(at) => Some(&self.incarnations[at].cell),
+            None => {
+                self.misuse
+                    .get_or_insert_with(|| format!("{what} of {key}, which is not published"));
+                None
+            }
+        }
+    }
+}
+
+impl Cells for SimCells {
+    fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
+        self.race(key);
+        self.cell(key, "try_close").map_or(CloseAnswer::Closed, LeaseCell::try_close)
+    }
+
+    fn close(&mut self, key: ComponentKey) {
+        if let Some(cell) = self.cell(key, "close") {
+            cell.close();
+        }
+    }
+
+    fn reopen(&mut self, key: ComponentKey) {
+        if let Some(cell) = self.cell(key, "reopen") {
+            cell.reopen();
+        }
+    }
+
+    fn want(&mut self, key: ComponentKey) {
+        if let Some(cell) = self.cell(key, "want") {
+            cell.want();
+        }
+    }
+
+    fn revoke(&mut self, key: ComponentKey) {
+        if let Some(cell) = self.cell(key, "revoke") {
+            cell.revoke();
+        }
+        self.revoked.extend(self.slot(key));
+    }
+
+    fn lease_n(&mut self, key: ComponentKey, n: u32) {
+        if let Some(cell) = self.cell(key, "lease_n") {
+            cell.lease_n(n);
+        }
+        self.given.push((key, n));
+    }
+
+    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
+        if self.slot(key).is_some() {
+            self.misuse = Some(format!("install of {key}, which is published already"));
+        }
+        if self.slots.len() <= key.index() {
+            self.slots.resize(key.index() + 1, None);
+        }
+        self.slots[key.index()] = Some(self.incarnations.len());
+        let limited = self.limited.get(key.index()).copied().unwrap_or(false);
+        let cell = LeaseCell::new(n);
+        let i = Incarnation { key, op, cell, limited, last_use: None, uses_swept: 0 };
+        self.incarnations.push(i);
+        self.given.push((key, n));
+    }
+}

@@ -1,0 +1,201 @@
+//! Which inputs met components in which states, against a declared table of what can happen.
+//!
+//! An input that names components counts for their states; one that names none, for the states of all.
+
+use majordomo_core::{ComponentKey, ComponentState};
+use majordomo_engine::{Engine, Input, OperatorAction};
+
+/// States, in the order of the table.
+pub const STATES: [&str; 9] = [
+    "unloaded",
+    "queued",
+    "loading",
+    "ready",
+    "draining",
+    "unloading",
+    "failed",
+    "quarantined",
+    "stuck",
+];
+
+/// Inputs by `Input::name`, in the order of the table.
+pub const INPUTS: [&str; 25] = [
+    "start",
+    "demand",
+    "abandon",
+    "hint",
+    "observed",
+    "load_succeeded",
+    "load_failed",
+    "unload_finished",
+    "exited",
+    "healthy",
+    "unhealthy",
+    "pressure",
+    "footprints",
+    "usage",
+    "released",
+    "configure",
+    "learned",
+    "resumed",
+    "operator_load",
+    "operator_unload",
+    "operator_unload_force",
+    "operator_pin",
+    "operator_unpin",
+    "operator_trim",
+    "shutdown",
+];
+
+/// The row of a state in [`STATES`].
+pub(crate) fn state_idx(state: ComponentState) -> usize {
+    match state {
+        ComponentState::Unloaded => 0,
+        ComponentState::Queued => 1,
+        ComponentState::Loading => 2,
+        ComponentState::Ready => 3,
+        ComponentState::Draining => 4,
+        ComponentState::Unloading => 5,
+        ComponentState::Failed { .. } => 6,
+        ComponentState::Quarantined { .. } => 7,
+        ComponentState::Stuck => 8,
+    }
+}
+
+/// The column of an input in [`INPUTS`]; none for ticks, which meet every state all the time.
+pub(crate) fn input_idx(input: &Input) -> Option<usize> {
+    Some(match input {
+        Input::Start => 0,
+        Input::Demand { .. } => 1,
+        Input::Abandon { .. } => 2,
+        Input::Hint { .. } => 3,
+        Input::Observed { .. } => 4,
+        Input::LoadFinished { result: Ok(_), .. } => 5,
+        Input::LoadFinished { .. } => 6,
+        Input::UnloadFinished { .. } => 7,
+        Input::Exited { .. } => 8,
+        Input::Health { result: Ok(()), .. } => 9,
+        Input::Health { .. } => 10,
+        Input::Pressure(_) => 11,
+        Input::Footprints(_) => 12,
+        Input::Usage(_) => 13,
+        Input::Released { .. } => 14,
+        Input::Configure { .. } => 15,
+        Input::Learned(_) => 16,
+        Input::Resumed { .. } => 17,
+        Input::Operator { action, .. } => match action {
+            OperatorAction::Load => 18,
+            OperatorAction::Unload { force: false } => 19,
+            OperatorAction::Unload { force: true } => 20,
+            OperatorAction::Pin => 21,
+            OperatorAction::Unpin => 22,
+            _ => 23,
+        },
+        Input::Shutdown { .. } => 24,
+        _ => return None,
+    })
+}
+
+/// Why a pair cannot happen; none when it can.
+#[must_use]
+pub fn unreachable(state: &str, input: &str) -> Option<&'static str> {
+    let only = |states: &[&str], why: &'static str| (!states.contains(&state)).then_some(why);
+    match input {
+        "start" | "learned" => only(&["unloaded"], "told to an engine that has loaded nothing yet"),
+        "load_succeeded" | "load_failed" => only(
+            &["loading", "unloading"],
+            "a load ends once: while it runs, or just as it is cancelled",
+        ),
+        "unload_finished" => {
+            only(&["unloading", "stuck"], "a stop ends once, after it was asked for")
+        }
+        "exited" => only(
+            &["ready", "draining", "unloading"],
+            "what is up ends by itself: while it is up, or just as it is stopped",
+        ),
+        "healthy" | "unhealthy" => only(
+            &["ready", "draining", "unloading", "unloaded", "failed"],
+            "probes are asked of what is ready and answered within two seconds",
+        ),
+        "released" => only(
+            &["ready", "draining", "unloading", "unloaded", "failed"],
+            "told of an incarnation that was published and, at most, has just gone",
+        ),
+        _ => None,
+    }
+}
+
+/// How often each pair was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    pairs: [[u64; INPUTS.len()]; STATES.len()],
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self { pairs: [[0; INPUTS.len()]; STATES.len()] }
+    }
+}
+
+impl Coverage {
+    /// Counts an input that is about to be handled. `concerned` are the components that it names; none = all.
+    pub(crate) fn note(
+        &mut self,
+        engine: &Engine,
+        input: &Input,
+        concerned: Option<&[ComponentKey]>,
+    ) {
+        let Some(column) = input_idx(input) else { return };
+        match concerned {
+            Some(keys) => {
+                let n_known = engine.catalog().len();
+                for key in keys.iter().filter(|k| k.index() < n_known) {
+                    self.pairs[state_idx(engine.state(*key))][column] += 1;
+                }
+            }
+            None => {
+                let mut met = [false; STATES.len()];
+                for (_, e) in engine.scheduler().entries() {
+                    met[state_idx(e.state)] = true;
+                }
+                for (row, _) in met.iter().enumerate().filter(|(_, m)| **m) {
+                    self.pairs[row][column] += 1;
+                }
+            }
+        }
+    }
+
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (row, theirs) in self.pairs.iter_mut().zip(&other.pairs) {
+            for (n, m) in row.iter_mut().zip(theirs) {
+                *n += m;
+            }
+        }
+    }
+
+    /// State, input and count of every pair, in the order of the table.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        STATES.iter().enumerate().flat_map(move |(r, s)| {
+            INPUTS.iter().enumerate().map(move |(c, i)| (*s, *i, self.pairs[r][c]))
+        })
+    }
+
+    /// Pairs that can happen and did not.
+    #[must_use]
+    pub fn missed(&self) -> Vec<(&'static str, &'static str)> {
+        self.pairs()
+            .filter(|(s, i, n)| *n == 0 && unreachable(s, i).is_none())
+            .map(|(s, i, _)| (s, i))
+            .collect()
+    }
+
+    /// Pairs that were declared impossible and happened all the same.
+    #[must_use]
+    pub fn surprising(&self) -> Vec<(&'static str, &'static str)> {
+        self.pairs()
+            .filter(|(s, i, n)| *n > 0 && unreachable(s, i).is_some())
+            .map(|(s, i, _)| (s, i))
+            .collect()
+    }
+}

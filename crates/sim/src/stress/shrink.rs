@@ -1,0 +1,63 @@
+//! From a failing day to the few actions that make it fail.
+//!
+//! First the shortest failing prefix, then delta debugging (Zeller and Hildebrandt 2002, `ddmin`) over its
+//! actions. A reduced script counts as failing when it breaks the same invariant at the same kind of input.
+
+use super::{Action, Failure, Script, run};
+use majordomo_core::Moment;
+
+/// A reduced script and how it fails.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The script; running it gives `failure`.
+    pub script: Script,
+    /// How it fails.
+    pub failure: Failure,
+    /// Runs it took.
+    pub n_runs: usize,
+}
+
+/// What stays the same while actions are left out: digits are left out, since times and ids change.
+fn kind(failure: &Failure) -> (u8, String) {
+    let what = failure.broken.what.chars().filter(|c| c.is_alphabetic()).take(24).collect();
+    (failure.broken.invariant, what)
+}
+
+/// Reduces the script of a failing seed, with at most `max_runs` runs.
+#[must_use]
+pub fn shrink(script: &Script, failure: &Failure, max_runs: usize) -> Shrunk {
+    let prefix = script.until(failure.at);
+    let mut best = Shrunk { script: prefix, failure: failure.clone(), n_runs: 0 };
+    let wanted = kind(failure);
+    let mut chunks = 2;
+    while best.script.actions.len() > 1 && best.n_runs < max_runs {
+        let n = best.script.actions.len();
+        let size = n.div_ceil(chunks);
+        let mut reduced = false;
+        let mut begin = 0;
+        while begin < best.script.actions.len() && best.n_runs < max_runs {
+            let actions = &best.script.actions;
+            let end = (begin + size).min(actions.len());
+            let mut rest: Vec<(Moment, Action)> = actions[..begin].to_vec();
+            rest.extend_from_slice(&actions[end..]);
+            let candidate = best.script.with(rest);
+            best.n_runs += 1;
+            match run(&candidate, false).failure {
+                Some(f) if kind(&f) == wanted => {
+                    best.script = candidate.until(f.at);
+                    best.failure = f;
+                    reduced = true;
+                }
+                _ => begin += size,
+            }
+        }
+        if reduced {
+            chunks = chunks.max(2);
+        } else if size == 1 {
+            break;
+        } else {
+            chunks = (chunks * 2).min(n);
+        }
+    }
+    best
+}
