@@ -7,6 +7,7 @@
 
 mod bench;
 mod child;
+mod cross;
 mod lab;
 mod project;
 mod stages;
@@ -44,6 +45,13 @@ mod flags {
             }
             /// Runs the model check of the lease cell (the stage `loom` of `test`).
             cmd loom {}
+            /// Builds and tests packages for aarch64, and builds them for macOS (default: majordomo-simd).
+            cmd cross {
+                /// A package to check; may be repeated.
+                repeated -p,--package name: String
+                /// Fails, instead of saying so and passing, where the tools cannot be had.
+                optional --required
+            }
             /// Runs the criterion benches of another revision and of this tree in turn and prints the ratios.
             cmd bench {
                 /// The revision to compare with.
@@ -87,6 +95,10 @@ fn run() -> Result<ExitCode> {
         }
         flags::XtaskCmd::Test(flags) => stages::run(&project, &flags.stages)?,
         flags::XtaskCmd::Loom(_) => stages::run(&project, &["loom".to_owned()])?,
+        flags::XtaskCmd::Cross(flags) => {
+            cross::run(&project, &flags.package, flags.required)?;
+            true
+        }
         flags::XtaskCmd::Tidy(flags) => {
             if flags.bless {
                 tidy::bless(&project)?;

@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{lab, tidy};
+use crate::{cross, lab, tidy};
 
 struct Stage {
     name: &'static str,
@@ -49,6 +49,12 @@ const STAGES: &[Stage] = &[
         about: "model check of the lease cell",
         subject: Some(("crates/lifecycle/", "loom::model")),
         run: loom,
+    },
+    Stage {
+        name: "cross",
+        about: "aarch64 under an emulator, code for macOS; skipped where the tools cannot be had",
+        subject: None,
+        run: cross_builds,
     },
     Stage {
         name: "simulated",
@@ -240,6 +246,10 @@ fn loom(context: &Context<'_>) -> Result<Closing> {
         command = command.env("LOOM_MAX_PREEMPTIONS", LOOM_MAX_PREEMPTIONS);
     }
     some_passed(child::run(command)?)
+}
+
+fn cross_builds(context: &Context<'_>) -> Result<Closing> {
+    cross::run(context.project, &[], false)
 }
 
 fn simulated(context: &Context<'_>) -> Result<Closing> {
