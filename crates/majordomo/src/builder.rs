@@ -166,7 +166,7 @@ impl Builder {
     /// # Errors
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
-        let mut machine = MachineSource::default();
+        let mut machine = MachineSource;
         let limit = effective_limit(&mut machine);
         let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
         let extra = (parts.specs.clone(), parts.pools.clone());
@@ -233,7 +233,7 @@ impl Builder {
 /// system does not tell.
 #[must_use]
 pub fn memory_limit() -> Option<ByteSize> {
-    effective_limit(&mut MachineSource::default()).ok()
+    effective_limit(&mut MachineSource).ok()
 }
 
 /// What a catalog is made of.

@@ -35,7 +35,7 @@ struct Inner {
     host: Host,
     needs: ArcSwap<Needs>,
     origin: Origin,
-    state: StateDir,
+    state_dir: PathBuf,
 }
 
 /// Keeps components loaded. Clones are handles on the same one; when the last is dropped everything is shut
@@ -66,7 +66,14 @@ impl Manager {
     }
 
     pub(crate) fn new(host: Host, needs: ArcSwap<Needs>, origin: Origin, state: StateDir) -> Self {
-        Self { inner: Arc::new(Inner { host, needs, origin, state }) }
+        let state_dir = state.path.clone();
+        let finished = host.finished();
+        tokio::spawn(async move {
+            finished.await;
+            // A temporary folder goes, and a lock is given up, when nothing uses them any more.
+            drop(state);
+        });
+        Self { inner: Arc::new(Inner { host, needs, origin, state_dir }) }
     }
 
     fn host(&self) -> &Host {
@@ -337,7 +344,7 @@ impl Manager {
     /// Where state, sockets and components' folders live.
     #[must_use]
     pub fn state_dir(&self) -> &std::path::Path {
-        &self.inner.state.path
+        &self.inner.state_dir
     }
 
     /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call

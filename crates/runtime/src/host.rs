@@ -1,6 +1,7 @@
 //! The shell as callers see it: acquire, hint, operate, look.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -273,10 +274,13 @@ impl Host {
         self.finished().await
     }
 
-    /// Waits until everything is down.
-    pub async fn finished(&self) -> Arc<[ComponentId]> {
+    /// Waits until everything is down, and gives the components that could not be stopped. Does not keep the
+    /// shell alive.
+    pub fn finished(&self) -> impl Future<Output = Arc<[ComponentId]>> + Send + 'static {
         let mut finished = self.inner.finished.clone();
-        let done = finished.wait_for(Option::is_some).await;
-        done.ok().and_then(|d| d.clone()).unwrap_or_default()
+        async move {
+            let done = finished.wait_for(Option::is_some).await;
+            done.ok().and_then(|d| d.clone()).unwrap_or_default()
+        }
     }
 }

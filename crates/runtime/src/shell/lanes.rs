@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -94,14 +94,19 @@ pub(crate) enum Control {
 #[derive(Clone)]
 pub(crate) struct ControlSender {
     tx: flume::Sender<Control>,
+    rx: flume::Receiver<Control>,
     notices: Arc<Notices>,
+    closed: Arc<AtomicBool>,
 }
 
 impl ControlSender {
     /// Puts a message in; nothing happens when the shell has ended.
     pub(crate) fn send(&self, control: Control) {
-        if self.tx.send(control).is_ok() {
-            self.notices.wake();
+        let _ = self.tx.send(control);
+        self.notices.wake();
+        // The shell may have ended between: whoever comes last empties the lane, which answers its waiters.
+        if self.closed.load(Ordering::SeqCst) {
+            drop(self.rx.drain());
         }
     }
 }
@@ -109,7 +114,6 @@ impl ControlSender {
 /// The ways into the shell, and what callers share with it.
 pub(crate) struct Lanes {
     control: ControlSender,
-    control_rx: flume::Receiver<Control>,
     demands: flume::Sender<Demand>,
     demands_rx: flume::Receiver<Demand>,
     hints: [flume::Sender<(ComponentKey, Confidence)>; 3],
@@ -148,8 +152,12 @@ impl Lanes {
         let lane = || flume::bounded(config.speculation.queue.max(1));
         let ((h0, r0), (h1, r1), (h2, r2)) = (lane(), lane(), lane());
         Ok(Self {
-            control: ControlSender { tx, notices: Arc::clone(&notices) },
-            control_rx,
+            control: ControlSender {
+                tx,
+                rx: control_rx,
+                notices: Arc::clone(&notices),
+                closed: Arc::default(),
+            },
             demands,
             demands_rx,
             hints: [h0, h1, h2],
@@ -175,7 +183,7 @@ impl Lanes {
     }
 
     pub(super) fn next_control(&self) -> Option<Control> {
-        self.control_rx.try_recv().ok()
+        self.control.rx.try_recv().ok()
     }
 
     pub(super) fn next_demand(&self) -> Option<Demand> {
@@ -205,11 +213,24 @@ impl Lanes {
         match self.demands.try_send(demand) {
             Ok(()) => {
                 self.notices.wake();
+                if self.control.closed.load(Ordering::SeqCst) {
+                    drop(self.demands_rx.drain());
+                    return Err(DemandError::Closed);
+                }
                 Ok(())
             }
             Err(flume::TrySendError::Full(_)) => Err(DemandError::Full),
             Err(flume::TrySendError::Disconnected(_)) => Err(DemandError::Closed),
         }
+    }
+
+    /// The shell has ended: nobody who waits, or comes later, waits for ever. Dropping a message drops the
+    /// sender of its answer. Sequentially consistent with the checks after sending: either the sender sees the
+    /// mark, or its message is seen here.
+    pub(super) fn close(&self) {
+        self.control.closed.store(true, Ordering::SeqCst);
+        drop(self.control.rx.drain());
+        drop(self.demands_rx.drain());
     }
 
     /// Puts a hint in; false when its lane is full.

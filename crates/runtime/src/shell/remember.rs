@@ -111,6 +111,7 @@ impl Shell {
         if let Some(processes) = &self.processes {
             processes.guard().close().await;
         }
+        self.lanes.close();
         if let Some(tell) = self.on_finished.take() {
             let _ = tell.send(std::mem::take(&mut self.stuck));
         }
