@@ -1,7 +1,10 @@
 //! Incarnations, slots and leases: how callers reach a loaded component without asking the engine.
 //!
 //! Each load makes one [`Incarnation`]; a [`Slot`] publishes it; a [`Lease`] holds its incarnation, so a
-//! crash and a reload cannot confuse counts.
+//! crash and a reload cannot confuse counts. Knows nothing of what instances are.
+//!
+//! Invariant: a cell that takes leases belongs to the incarnation in its slot. What leaves the slot is closed
+//! first, so callers may keep a `Weak` and ask only the cell.
 
 use std::fmt;
 use std::sync::Arc;
@@ -51,16 +54,20 @@ impl Tick {
 }
 
 /// One load of a component: its instance and its leases.
+///
+/// In this order: what leases write comes first, beside the reference counts in front of it, so that a lease
+/// touches one cache line; what is only read follows, and keeps the next allocation's counts off that line.
+#[repr(C)]
 pub struct Incarnation<I> {
-    key: ComponentKey,
-    op: OpId,
     cell: LeaseCell,
+    last_use: AtomicU64,
     /// Only the engine grants leases, because it counts them against a limit.
     limited: bool,
-    instance: I,
-    last_use: AtomicU64,
+    key: ComponentKey,
+    op: OpId,
     tick: Arc<Tick>,
     sink: Arc<dyn ReleaseSink>,
+    instance: I,
 }
 
 impl<I> Incarnation<I> {
@@ -76,7 +83,7 @@ impl<I> Incarnation<I> {
         sink: Arc<dyn ReleaseSink>,
     ) -> Self {
         let last_use = AtomicU64::new(0);
-        Self { key, op, cell: LeaseCell::new(leases), limited, instance, last_use, tick, sink }
+        Self { cell: LeaseCell::new(leases), last_use, limited, key, op, tick, sink, instance }
     }
 
     /// The component.
@@ -112,11 +119,22 @@ impl<I> Incarnation<I> {
 
     /// A lease by the fast path; none when the cell is closed or its leases are limited.
     #[must_use]
+    #[inline]
     pub fn acquire(self: &Arc<Self>) -> Option<Lease<I>> {
-        if self.limited || !self.cell.try_acquire() {
-            return None;
-        }
-        Some(Lease { incarnation: Arc::clone(self), used: AtomicBool::new(false) })
+        self.try_acquire().then(|| Lease::granted(Arc::clone(self)))
+    }
+
+    /// The same for who has a reference to spare: the lease keeps it.
+    #[must_use]
+    #[inline]
+    pub fn acquire_owned(self: Arc<Self>) -> Option<Lease<I>> {
+        // Not `then_some`: a lease made too early would give back what was never taken.
+        if self.try_acquire() { Some(Lease::granted(self)) } else { None }
+    }
+
+    #[inline]
+    fn try_acquire(&self) -> bool {
+        !self.limited && self.cell.try_acquire()
     }
 }
 
@@ -144,12 +162,14 @@ impl<I> Lease<I> {
     }
 
     /// The instance; the first call counts as the use.
+    #[inline]
     pub fn get(&self) -> &I {
         self.mark_used();
         &self.incarnation.instance
     }
 
     /// Counts as used without touching the instance.
+    #[inline]
     pub fn mark_used(&self) {
         // Relaxed: read by this lease's own drop, which the borrow checker orders after every use.
         if !self.used.load(Ordering::Relaxed) {
@@ -174,9 +194,11 @@ impl<I> Lease<I> {
 }
 
 impl<I> Drop for Lease<I> {
+    #[inline]
     fn drop(&mut self) {
         let i = &*self.incarnation;
         if self.used.load(Ordering::Relaxed) {
+            // Before the release, so that who closes after it sees this use.
             i.mark_used();
         }
         if i.cell.release() {
@@ -196,29 +218,29 @@ impl<I> fmt::Debug for Lease<I> {
 
 /// Where the current incarnation of one component is found.
 pub struct Slot<I> {
-    #[cfg(not(majordomo_loom))]
-    current: arc_swap::ArcSwapOption<Incarnation<I>>,
-    #[cfg(majordomo_loom)]
-    current: loom::sync::Mutex<Option<Arc<Incarnation<I>>>>,
+    current: Current<I>,
 }
+
+/// `load` shows the incarnation without taking a reference where it can; `swap` is one exchange, so whoever
+/// loads sees the old one or the new one. While the protocol is modelled it is a mutex: arc-swap is not ours
+/// to model, the protocol of slot and cell is.
+#[cfg(not(majordomo_loom))]
+type Current<I> = arc_swap::ArcSwapOption<Incarnation<I>>;
+#[cfg(majordomo_loom)]
+type Current<I> = crate::sync::Swap<Incarnation<I>>;
 
 impl<I> Default for Slot<I> {
     fn default() -> Self {
-        #[cfg(not(majordomo_loom))]
-        let current = arc_swap::ArcSwapOption::empty();
-        #[cfg(majordomo_loom)]
-        let current = loom::sync::Mutex::new(None);
-        Self { current }
+        Self { current: Current::new(None) }
     }
 }
 
-#[cfg(not(majordomo_loom))]
 impl<I> Slot<I> {
     /// A lease by the fast path.
     #[must_use]
+    #[inline]
     pub fn acquire(&self) -> Option<Lease<I>> {
-        let current = self.current.load();
-        current.as_ref()?.acquire()
+        (*self.current.load()).as_ref()?.acquire()
     }
 
     /// The current incarnation.
@@ -227,37 +249,23 @@ impl<I> Slot<I> {
         self.current.load_full()
     }
 
-    /// Publishes an incarnation and returns the one before.
+    /// Publishes an incarnation and returns the one before, closed.
     pub fn install(&self, incarnation: Arc<Incarnation<I>>) -> Option<Arc<Incarnation<I>>> {
-        self.current.swap(Some(incarnation))
+        self.replace(Some(incarnation))
     }
 
-    /// Takes the incarnation away.
+    /// Takes the incarnation away and returns it, closed.
     pub fn clear(&self) -> Option<Arc<Incarnation<I>>> {
-        self.current.swap(None)
-    }
-}
-
-#[cfg(majordomo_loom)]
-#[allow(missing_docs, clippy::unwrap_used)]
-impl<I> Slot<I> {
-    #[must_use]
-    pub fn acquire(&self) -> Option<Lease<I>> {
-        let current = self.current.lock().unwrap().clone();
-        current.as_ref()?.acquire()
+        self.replace(None)
     }
 
-    #[must_use]
-    pub fn current(&self) -> Option<Arc<Incarnation<I>>> {
-        self.current.lock().unwrap().clone()
-    }
-
-    pub fn install(&self, incarnation: Arc<Incarnation<I>>) -> Option<Arc<Incarnation<I>>> {
-        self.current.lock().unwrap().replace(incarnation)
-    }
-
-    pub fn clear(&self) -> Option<Arc<Incarnation<I>>> {
-        self.current.lock().unwrap().take()
+    fn replace(&self, new: Option<Arc<Incarnation<I>>>) -> Option<Arc<Incarnation<I>>> {
+        // Closed before the exchange, not after: when the new one can be leased the old one cannot. Only the
+        // engine's owner writes slots, so what is closed here is what the exchange takes out.
+        if let Some(old) = &*self.current.load() {
+            old.cell.close();
+        }
+        self.current.swap(new)
     }
 }
 
