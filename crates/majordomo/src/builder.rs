@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
-use majordomo_memory::{MachineSource, PressureSource, effective_limit};
+use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader};
@@ -166,7 +166,7 @@ impl Builder {
     /// # Errors
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
-        let mut machine = MachineSource;
+        let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
         let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
         let extra = (parts.specs.clone(), parts.pools.clone());
@@ -233,7 +233,7 @@ impl Builder {
 /// system does not tell.
 #[must_use]
 pub fn memory_limit() -> Option<ByteSize> {
-    effective_limit(&mut MachineSource).ok()
+    effective_limit(&mut platform_source()).ok()
 }
 
 /// What a catalog is made of.
