@@ -29,8 +29,11 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     let (specs, config) = assistant::components(&program)?;
     let declared: ByteSize = specs.iter().map(|s| s.memory).sum();
     let budget = ByteSize(declared.0 / 3);
-    let mut builder =
-        Manager::builder().config(config).budget(budget).guard(GuardForm::this_program()?);
+    let mut builder = Manager::builder()
+        .config(config)
+        .budget(budget)
+        .guard(GuardForm::this_program()?)
+        .adopt_strays();
     for spec in specs {
         builder = builder.component(spec);
     }

@@ -13,8 +13,10 @@ use crate::signals::Interrupts;
 use crate::summary::Summary;
 
 pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let mut builder =
-        Manager::builder().config_file(&args.config).guard(GuardForm::this_program()?);
+    let mut builder = Manager::builder()
+        .config_file(&args.config)
+        .guard(GuardForm::this_program()?)
+        .adopt_strays();
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }

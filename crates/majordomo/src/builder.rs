@@ -11,7 +11,7 @@ use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
-use majordomo_runtime::process::{ProcessConfig, ProcessLoader};
+use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
 use majordomo_runtime::state::RedbStore;
 use majordomo_runtime::{
     Component, Factory, Host, Instance, LoadContext, LoadError, ShellParts, budget_bytes,
@@ -35,6 +35,7 @@ pub struct Builder {
     guard: Option<GuardForm>,
     pressure: Option<Option<Box<dyn PressureSource>>>,
     dormant: bool,
+    adopt_strays: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -147,6 +148,14 @@ impl Builder {
         self
     }
 
+    /// Finds and ends what components start outside their process group, on Linux, by making this process the
+    /// one that orphans come back to. Only for programs that start no children of their own.
+    #[must_use]
+    pub fn adopt_strays(mut self) -> Self {
+        self.adopt_strays = true;
+        self
+    }
+
     /// Where memory pressure is felt; none = nowhere. By default this machine.
     #[must_use]
     pub fn pressure(mut self, source: Option<Box<dyn PressureSource>>) -> Self {
@@ -198,7 +207,12 @@ impl Builder {
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
             let guard = Guard::start(GuardConfig { form, pid_file }).await?;
-            Some(ProcessLoader::new(ProcessConfig::new(state.path.clone()), guard))
+            let mut config = ProcessConfig::new(state.path.clone());
+            // macOS has no such thing: there strays are out of scope.
+            if self.adopt_strays && cfg!(target_os = "linux") {
+                config.subreaper = Some(Subreaper::enable()?);
+            }
+            Some(ProcessLoader::new(config, guard))
         } else {
             None
         };

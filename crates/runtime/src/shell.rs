@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, Config, Moment, OpId, StateStore, WaiterId};
+use majordomo_core::{
+    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, StateStore, WaiterId,
+};
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
@@ -67,6 +69,13 @@ impl std::fmt::Debug for ShellParts {
     }
 }
 
+/// Uses of an incarnation that the engine knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub uses: u64,
+    pub last_use: u64,
+}
+
 /// A load or unload that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -96,7 +105,8 @@ pub(crate) struct Shell {
     pub processes: Option<ProcessLoader>,
     pub base_dir: PathBuf,
     pub memory: remember::Memory,
-    pub seen_uses: BTreeMap<OpId, u64>,
+    /// Published components: what each was seen to have been used by the last sweep.
+    pub seen: BTreeMap<ComponentKey, Seen>,
     pub suspend: SuspendDetector,
     pub next_sweep: Moment,
     pub measuring: bool,
@@ -138,7 +148,7 @@ impl Shell {
             processes: parts.processes,
             base_dir: parts.base_dir,
             memory,
-            seen_uses: BTreeMap::new(),
+            seen: BTreeMap::new(),
             next_sweep: clock.now() + SWEEP,
             measuring: false,
             samples: 0,
@@ -235,12 +245,16 @@ impl Shell {
             slots: &self.slots,
             engine_catalog: Arc::clone(self.engine.catalog()),
             made,
+            installed: None,
             tick: Arc::clone(&self.lanes.tick),
             notices: Arc::clone(&self.notices),
             control: self.lanes.control(),
         };
         let effects = self.engine.handle(input, now, &mut cells);
         let leftover = cells.made.take();
+        if let Some(key) = cells.installed {
+            self.seen.insert(key, Seen::default());
+        }
         // A load that the engine did not want any more: what it made is dropped off this task.
         if let Some(instance) = leftover {
             tokio::task::spawn_blocking(move || drop(instance));
@@ -255,7 +269,6 @@ impl Shell {
             Control::Down { key, op } => {
                 self.running.remove(&op);
                 self.leaving.remove(&op);
-                self.seen_uses.remove(&op);
                 self.feed(Input::UnloadFinished { key, op });
             }
             Control::Engine(input) => self.feed(*input),

@@ -58,6 +58,12 @@ impl ProcessLoader {
         Self { config: Arc::new(config), guard }
     }
 
+    /// What finds children that left their group, where that was asked for.
+    #[must_use]
+    pub fn subreaper(&self) -> Option<&Subreaper> {
+        self.config.subreaper.as_ref()
+    }
+
     /// The guard.
     #[must_use]
     pub fn guard(&self) -> &Guard {

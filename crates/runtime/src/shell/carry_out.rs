@@ -236,6 +236,7 @@ impl Shell {
     fn start_unload(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
         let Some(incarnation) = self.incarnation(key, op) else { return };
         self.slots[key.index()].clear();
+        self.seen.remove(&key);
         self.leaving.insert(op, Arc::downgrade(&incarnation));
         match incarnation.instance().running().cloned() {
             Some(process) => {

@@ -7,8 +7,8 @@ use majordomo_core::{ByteSize, Config, Moment, Status, StatusValue};
 use majordomo_engine::{Footprints, Input, Usage};
 use majordomo_memory::{PressureClassifier, PressureSource};
 
-use super::Shell;
 use super::lanes::{Control, Lanes};
+use super::{Seen, Shell};
 use crate::clock::Clock;
 use crate::footprint;
 
@@ -23,20 +23,16 @@ impl Shell {
     /// Tells the engine what was used since the last sweep.
     pub(super) fn sweep(&mut self) {
         let mut rows = Vec::new();
-        for slot in &self.slots {
-            let Some(i) = slot.current() else { continue };
-            let uses = i.cell().uses();
-            let seen = self.seen_uses.entry(i.op()).or_insert(0);
-            let last_use = i.last_use();
-            if uses == *seen && last_use == 0 {
+        for (&key, seen) in &mut self.seen {
+            let Some(i) = self.slots[key.index()].current() else { continue };
+            let now = Seen { uses: i.cell().uses(), last_use: i.last_use() };
+            if now == *seen {
                 continue;
             }
-            let delta = uses.wrapping_sub(*seen);
-            *seen = uses;
-            let last_use = (last_use > 0).then_some(Moment(last_use));
-            if delta > 0 || last_use.is_some() {
-                rows.push(Usage { key: i.key(), op: i.op(), uses: delta, last_use });
-            }
+            let uses = now.uses.wrapping_sub(seen.uses);
+            let last_use = (now.last_use != seen.last_use).then_some(Moment(now.last_use));
+            *seen = now;
+            rows.push(Usage { key, op: i.op(), uses, last_use });
         }
         if !rows.is_empty() {
             self.feed(Input::Usage(rows));
@@ -50,8 +46,8 @@ impl Shell {
         }
         let mut own = Vec::new();
         let mut groups = Vec::new();
-        for slot in &self.slots {
-            let Some(i) = slot.current() else { continue };
+        for key in self.seen.keys() {
+            let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
                 Some(process) => groups.push((i.key(), i.op(), process.group().clone())),
                 None => own.push(i),
@@ -65,8 +61,13 @@ impl Shell {
         self.samples += 1;
         let exact = self.samples % EXACT_EVERY == 1;
         let detail = if exact { footprint::Detail::Exact } else { footprint::Detail::Quick };
+        let subreaper =
+            self.processes.as_ref().and_then(|p| p.subreaper()).filter(|_| exact).cloned();
         let control = self.lanes.control();
         tokio::task::spawn_blocking(move || {
+            if let Some(subreaper) = subreaper {
+                subreaper.reap_adopted();
+            }
             let mut f = Footprints::default();
             for i in own {
                 if let Some(bytes) = i.instance().footprint() {

@@ -80,6 +80,8 @@ pub(super) struct ShellCells<'a> {
     pub engine_catalog: Arc<Catalog>,
     /// What the load that has just finished made.
     pub made: Option<Instance>,
+    /// The component that was published.
+    pub installed: Option<ComponentKey>,
     pub tick: Arc<Tick>,
     pub notices: Arc<Notices>,
     pub control: ControlSender,
@@ -129,6 +131,7 @@ impl Cells for ShellCells<'_> {
         let limited = self.engine_catalog.spec(key).is_some_and(|s| s.max_leases.is_some());
         let (tick, sink) =
             (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
+        self.installed = Some(key);
         slot.install(Arc::new(Incarnation::new(key, op, instance, limited, n, tick, sink)));
     }
 }
