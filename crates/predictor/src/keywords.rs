@@ -89,6 +89,11 @@ pub struct KeywordMatches<'a> {
 }
 
 impl<'a> KeywordMatches<'a> {
+    /// Hits sorted by component and position.
+    pub(crate) fn new(hits: &'a [KeywordHit]) -> Self {
+        Self { hits }
+    }
+
     /// Every hit, by component and then by position.
     #[must_use]
     pub fn hits(&self) -> &'a [KeywordHit] {

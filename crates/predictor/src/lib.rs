@@ -1,13 +1,32 @@
 //! From a command's text to the components it needs, each with a confidence and the evidence for it.
 //!
 //! Pure computation: no file, no clock, no thread, and no idea of what is loaded. Everything is
-//! deterministic; nothing here depends on the order of a hash map.
+//! deterministic given its seed; nothing here depends on the order of a hash map.
 #![forbid(unsafe_code)]
 
-mod hash;
+mod buffer;
+mod classifier;
+mod codec;
+mod features;
+mod intents;
 mod keywords;
+mod model;
+mod params;
+mod prior;
+mod retrain;
+mod rng;
+mod text_predictor;
 mod words;
 
+pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};
+pub use codec::DecodeError;
+pub use features::{FEATURE_VERSION, MAX_WORDS};
+pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot};
 pub use keywords::{
     ComponentHits, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
 };
+pub use model::dense::DenseForward;
+pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
+pub use prior::Prior;
+pub use retrain::{Candidate, CandidateReport, RetrainJob};
+pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor, Verdict};

@@ -4,7 +4,7 @@
 //! those from the first-level cache, so that the number of keywords hardly shows in the cost of a
 //! search. A hit is verified byte by byte, so a clash of hashes costs time, never a wrong answer.
 
-use crate::hash::hash_bytes;
+use majordomo_simd::hash_bytes;
 
 const EMPTY: u32 = u32::MAX;
 /// Changes with nothing that is stored: tables live in memory only.

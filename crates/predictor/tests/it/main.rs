@@ -1,3 +1,5 @@
 //! The predictor from outside: one module a feature.
 
+mod classifier;
 mod keywords;
+mod predictor;

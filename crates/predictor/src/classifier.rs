@@ -1,0 +1,220 @@
+//! The text model for callers with labelled texts: fit, probabilities, decisions. No components, no ndarray.
+//!
+//! Owns the checks of training data and the two-threshold decision. Invariant: probabilities are finite and
+//! in `0..=1`, whatever the text.
+
+use std::sync::atomic::AtomicBool;
+
+use crate::features::HashedTexts;
+use crate::model::text_model::{ModelScratch, TextModel};
+use crate::model::{Mode, NONE, TrainingSet};
+use crate::params::TextValidParams;
+use crate::prior::Prior;
+use crate::words::Words;
+
+/// A text and the labels that belong to it (none: no label applies).
+#[derive(Clone, Copy, Debug)]
+pub struct Example<'a> {
+    /// The text.
+    pub text: &'a str,
+    /// Numbers of labels, each at most once.
+    pub labels: &'a [u32],
+}
+
+/// Why nothing was trained.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// No example.
+    #[error("there is no example to train on; give at least one")]
+    NoExample,
+    /// A label that does not exist.
+    #[error("example {row} has label {label}, but there are {n_labels} labels (from 0)")]
+    UnknownLabel {
+        /// Position of the example.
+        row: usize,
+        /// The label.
+        label: u32,
+        /// How many labels there are.
+        n_labels: usize,
+    },
+    /// A label twice in one example.
+    #[error("example {row} has label {label} twice")]
+    RepeatedLabel {
+        /// Position of the example.
+        row: usize,
+        /// The label.
+        label: u32,
+    },
+    /// The caller cancelled.
+    #[error("training was cancelled")]
+    Cancelled,
+}
+
+/// What a text is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The labels above their thresholds, which stand well apart.
+    Confident,
+    /// Something, but too close to call: the caller should ask or wait.
+    Unsure,
+    /// No label applies.
+    None,
+}
+
+/// A trained model over numbered labels.
+#[derive(Clone, Debug)]
+pub struct TextClassifier {
+    bits: u32,
+    model: TextModel,
+}
+
+/// Buffers of a query, kept between queries so that they do not allocate.
+#[derive(Clone, Debug)]
+pub struct TextScratch {
+    pub(crate) words: Words,
+    pub(crate) texts: HashedTexts,
+    pub(crate) model: ModelScratch,
+}
+
+impl TextScratch {
+    pub(crate) fn new(bits: u32) -> Self {
+        Self {
+            words: Words::default(),
+            texts: HashedTexts::new(bits),
+            model: ModelScratch::default(),
+        }
+    }
+}
+
+impl TextValidParams {
+    /// Fits to `train`; `held_out` rows stop the training and tune calibration and thresholds (without
+    /// them, fixed passes and start values). `prior` gives the first layer its start.
+    ///
+    /// # Errors
+    /// See [`TrainError`]; nothing of a failed training remains.
+    pub fn fit_texts(
+        &self,
+        n_labels: usize,
+        train: &[Example<'_>],
+        held_out: &[Example<'_>],
+        prior: Option<&Prior>,
+        cancel: &AtomicBool,
+    ) -> Result<TextClassifier, TrainError> {
+        let params = self.params();
+        if train.is_empty() {
+            return Err(TrainError::NoExample);
+        }
+        let mut set = TrainingSet::new(params.bits, n_labels);
+        for (row, example) in train.iter().chain(held_out).enumerate() {
+            check(row, example.labels, n_labels)?;
+            set.push(example.text, example.labels.iter().copied());
+        }
+        let rows: Vec<u32> = (0..set.len() as u32).collect();
+        let (rows, held_out) = rows.split_at(train.len());
+        let evidence = |_| Vec::new();
+        let model = TextModel::fit(&set, rows, held_out, &evidence, params, prior, cancel)
+            .ok_or(TrainError::Cancelled)?;
+        Ok(TextClassifier { bits: params.bits, model })
+    }
+
+    /// Trains a [`Prior`] on public text.
+    ///
+    /// # Errors
+    /// As [`fit_texts`](Self::fit_texts).
+    pub fn fit_prior(
+        &self,
+        n_labels: usize,
+        train: &[Example<'_>],
+        held_out: &[Example<'_>],
+    ) -> Result<Prior, TrainError> {
+        let fitted = self.fit_texts(n_labels, train, held_out, None, &AtomicBool::new(false))?;
+        let model = fitted.model;
+        Ok(Prior::quantise(&model.mlp.first, &model.mlp.dense.hidden_bias, &model.tfidf))
+    }
+}
+
+fn check(row: usize, labels: &[u32], n_labels: usize) -> Result<(), TrainError> {
+    for (at, &label) in labels.iter().enumerate() {
+        if label as usize >= n_labels {
+            return Err(TrainError::UnknownLabel { row, label, n_labels });
+        }
+        if labels[..at].contains(&label) {
+            return Err(TrainError::RepeatedLabel { row, label });
+        }
+    }
+    Ok(())
+}
+
+impl TextClassifier {
+    /// Buffers for [`predict_proba`](Self::predict_proba).
+    #[must_use]
+    pub fn scratch(&self) -> TextScratch {
+        TextScratch::new(self.bits)
+    }
+
+    /// The number of labels.
+    #[must_use]
+    pub fn n_labels(&self) -> usize {
+        self.model.n_outputs() - 1
+    }
+
+    /// Whether labels exclude each other (their probabilities and that of none sum to 1).
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.model.mode == Mode::Exclusive
+    }
+
+    /// Passes over the rows that the perceptron was trained for.
+    #[must_use]
+    pub fn n_epochs(&self) -> usize {
+        self.model.n_epochs
+    }
+
+    /// The probability of no label, and that of each label. Allocates nothing once `scratch` has grown.
+    pub fn predict_proba<'s>(&self, text: &str, scratch: &'s mut TextScratch) -> (f32, &'s [f32]) {
+        scratch.words.split(text);
+        scratch.texts.clear();
+        scratch.texts.push(&scratch.words);
+        self.model.predict(scratch.texts.get(0), &[], &mut scratch.model);
+        let probabilities = &scratch.model.probabilities;
+        (probabilities[NONE], &probabilities[NONE + 1..])
+    }
+
+    /// The thresholds by label.
+    #[must_use]
+    pub fn thresholds(&self) -> &[f32] {
+        &self.model.calibration.thresholds
+    }
+
+    /// The labels that a text is taken for: exclusive models give the likeliest unless none is likelier,
+    /// others every label at or above its threshold. Appends to `out`.
+    pub fn predict(&self, text: &str, scratch: &mut TextScratch, out: &mut Vec<u32>) {
+        self.predict_proba(text, scratch);
+        choose(&self.model, &scratch.model.probabilities, out);
+    }
+
+    /// Heap memory of the model, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.model.memory_bytes()
+    }
+}
+
+/// Appends the labels that probabilities by output stand for.
+pub(crate) fn choose(model: &TextModel, probabilities: &[f32], out: &mut Vec<u32>) {
+    match model.mode {
+        Mode::Exclusive => {
+            let best = (0..probabilities.len())
+                .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(b.cmp(&a)));
+            if let Some(best) = best.filter(|&b| b != NONE) {
+                out.push(best as u32 - 1);
+            }
+        }
+        Mode::Independent => {
+            let labels =
+                probabilities[NONE + 1..].iter().zip(&model.calibration.thresholds).enumerate();
+            out.extend(labels.filter(|(_, (p, t))| p >= t).map(|(label, _)| label as u32));
+        }
+    }
+}

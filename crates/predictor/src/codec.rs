@@ -1,0 +1,194 @@
+//! How learned state becomes bytes: little-endian, with magic, format version and checksum.
+//!
+//! Invariant: a [`Reader`] gives finite numbers only and never reads past the end, so what it read can be
+//! used without further checks of that kind.
+
+use majordomo_simd::hash_bytes;
+
+/// Why bytes are no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Another kind of file.
+    #[error("these bytes are not a {want} (they do not start with its mark)")]
+    Foreign {
+        /// What was expected.
+        want: &'static str,
+    },
+    /// Written by another version of the format.
+    #[error(
+        "the state has format version {found}, this build reads {want}; start fresh or use the other build"
+    )]
+    Format {
+        /// The version found.
+        found: u32,
+        /// The version that this build reads.
+        want: u32,
+    },
+    /// Learned with another version of the features.
+    #[error(
+        "the state was learned with features of version {found}, this build has {want}; start fresh"
+    )]
+    FeatureVersion {
+        /// The version found.
+        found: u32,
+        /// The version of this build.
+        want: u32,
+    },
+    /// Cut off, altered, or with numbers that cannot be.
+    #[error("the state is damaged: {what}; start fresh")]
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+const CUT: DecodeError = DecodeError::Damaged { what: "it ends too early" };
+
+/// Writes state.
+pub(crate) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(crate) fn new(magic: &[u8; 4], format: u32) -> Self {
+        let mut out = Self(magic.to_vec());
+        out.u32(format);
+        out
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn u8(&mut self, x: u8) {
+        self.0.push(x);
+    }
+
+    pub(crate) fn u32(&mut self, x: u32) {
+        self.bytes(&x.to_le_bytes());
+    }
+
+    pub(crate) fn u64(&mut self, x: u64) {
+        self.bytes(&x.to_le_bytes());
+    }
+
+    pub(crate) fn f32(&mut self, x: f32) {
+        self.bytes(&x.to_le_bytes());
+    }
+
+    pub(crate) fn f32s(&mut self, xs: &[f32]) {
+        for &x in xs {
+            self.f32(x);
+        }
+    }
+
+    pub(crate) fn str(&mut self, s: &str) {
+        self.u32(s.len() as u32);
+        self.bytes(s.as_bytes());
+    }
+
+    /// Appends the checksum.
+    pub(crate) fn finish(mut self, seed: u64) -> Vec<u8> {
+        let sum = hash_bytes(&self.0, seed);
+        self.u64(sum);
+        self.0
+    }
+}
+
+/// Reads state.
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// Checks mark, format and checksum.
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        magic: &[u8; 4],
+        format: u32,
+        seed: u64,
+    ) -> Result<Self, DecodeError> {
+        if bytes.get(..4) != Some(magic) {
+            let want = if magic == b"MJDP" { "prior" } else { "state of the text predictor" };
+            return Err(DecodeError::Foreign { want });
+        }
+        if bytes.len() < 16 {
+            return Err(CUT);
+        }
+        let (body, sum) = bytes.split_at(bytes.len() - 8);
+        let mut out = Self { bytes: body, at: 4 };
+        let found = out.u32()?;
+        if found != format {
+            return Err(DecodeError::Format { found, want: format });
+        }
+        if hash_bytes(body, seed).to_le_bytes() != sum {
+            return Err(DecodeError::Damaged { what: "its checksum does not match" });
+        }
+        Ok(out)
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Steps over `n` bytes and gives where they start.
+    pub(crate) fn skip(&mut self, n: usize) -> Result<usize, DecodeError> {
+        let start = self.at;
+        self.take(n)?;
+        Ok(start)
+    }
+
+    pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+        let end = self.at.checked_add(n).ok_or(CUT)?;
+        let out = self.bytes.get(self.at..end).ok_or(CUT)?;
+        self.at = end;
+        Ok(out)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.take(N)?.try_into().map_err(|_| CUT)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn f32(&mut self) -> Result<f32, DecodeError> {
+        let x = f32::from_le_bytes(self.array()?);
+        if x.is_finite() {
+            Ok(x)
+        } else {
+            Err(DecodeError::Damaged { what: "it holds a number that is not finite" })
+        }
+    }
+
+    pub(crate) fn f32s(&mut self, n: usize) -> Result<Vec<f32>, DecodeError> {
+        if self.bytes.len() - self.at < n.saturating_mul(4) {
+            return Err(CUT);
+        }
+        (0..n).map(|_| self.f32()).collect()
+    }
+
+    pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
+        let n = self.u32()? as usize;
+        std::str::from_utf8(self.take(n)?)
+            .map_err(|_| DecodeError::Damaged { what: "a text in it is not UTF-8" })
+    }
+
+    /// Checks that nothing is left.
+    pub(crate) fn end(self) -> Result<(), DecodeError> {
+        if self.at == self.bytes.len() {
+            Ok(())
+        } else {
+            Err(DecodeError::Damaged { what: "it goes on after its end" })
+        }
+    }
+}

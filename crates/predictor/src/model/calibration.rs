@@ -1,0 +1,201 @@
+//! From the scores of the parts and the keywords to calibrated probabilities and decisions.
+//!
+//! The fused score of an output is `linear · margin + mlp · score + bias + keyword evidence`, all factors
+//! but the biases at least 0, learned on held-out rows by their log-loss (Platt scaling over several
+//! scores; for one part it is temperature scaling). Keyword evidence grows with the share that one
+//! component has in the word: three non-negative increments, so the rule is monotone by construction.
+
+use majordomo_simd::Kernels;
+
+use crate::model::{Mode, NONE, TrainingSet};
+
+/// Index in [`Calibration::factors`].
+const LINEAR: usize = 0;
+const MLP: usize = 1;
+const NONE_BIAS: usize = 2;
+const BIAS: usize = 3;
+/// First of three increments of keyword evidence.
+const KEYWORD: usize = 4;
+const N_FACTORS: usize = 7;
+
+/// How sure a keyword must make one: shared by nobody, by up to three, by more.
+const EVIDENCE_STEPS: [f32; 3] = [0.0, 0.3, 0.9];
+
+/// Keyword evidence: (output, confidence of its strongest keyword).
+pub(crate) type Evidence = (u32, f32);
+
+/// Factors and thresholds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Calibration {
+    pub(crate) factors: [f32; N_FACTORS],
+    /// By label (output - 1).
+    pub(crate) thresholds: Vec<f32>,
+}
+
+/// The scores of the parts for held-out rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldOutScores {
+    pub(crate) rows: Vec<u32>,
+    /// `rows × n_outputs` each.
+    pub(crate) linear: Vec<f32>,
+    pub(crate) mlp: Vec<f32>,
+    pub(crate) evidence: Vec<Vec<Evidence>>,
+}
+
+impl Calibration {
+    /// What is believed before any held-out row.
+    pub(crate) fn start(mode: Mode, n_labels: usize) -> Self {
+        let threshold = match mode {
+            Mode::Exclusive => 0.4,
+            Mode::Independent => 0.3,
+        };
+        Self { factors: [2.0, 0.5, 0.0, 0.0, 0.5, 1.0, 1.5], thresholds: vec![threshold; n_labels] }
+    }
+
+    /// What keyword evidence of a confidence in (0, 1] adds to a score.
+    pub(crate) fn keyword_score(&self, confidence: f32) -> f32 {
+        let steps = EVIDENCE_STEPS.iter().zip(&self.factors[KEYWORD..]);
+        steps.filter(|(step, _)| confidence > **step).map(|(_, factor)| factor).sum()
+    }
+
+    pub(crate) fn linear_factor(&self) -> f32 {
+        self.factors[LINEAR]
+    }
+
+    /// Writes the fused scores into `out`.
+    pub(crate) fn fuse(&self, linear: &[f32], mlp: &[f32], evidence: &[Evidence], out: &mut [f32]) {
+        let f = &self.factors;
+        for ((out, l), m) in out.iter_mut().zip(linear).zip(mlp) {
+            *out = f[LINEAR] * l + f[MLP] * m + f[BIAS];
+        }
+        out[NONE] += f[NONE_BIAS];
+        for &(output, confidence) in evidence {
+            out[output as usize] += self.keyword_score(confidence);
+        }
+    }
+
+    /// Learns factors, then thresholds.
+    pub(crate) fn fit(mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) -> Self {
+        let mut out = Self::start(mode, set.n_outputs() - 1);
+        if held_out.rows.is_empty() {
+            return out;
+        }
+        out.fit_factors(mode, set, held_out);
+        out.fit_thresholds(mode, set, held_out);
+        out
+    }
+
+    /// Rprop (Riedmiller and Braun, 1993) on the log-loss, pulled to the start with the weight of four
+    /// rows: few rows cannot carry the factors away.
+    fn fit_factors(&mut self, mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) {
+        let kernels = Kernels::active();
+        let n = set.n_outputs();
+        let start = self.factors;
+        let mut steps = [0.1f32; N_FACTORS];
+        let mut before = [0.0f64; N_FACTORS];
+        let mut p = vec![0.0; n];
+        for _ in 0..60 {
+            let mut gradient = [0.0f64; N_FACTORS];
+            for (at, &row) in held_out.rows.iter().enumerate() {
+                let linear = &held_out.linear[at * n..][..n];
+                let mlp = &held_out.mlp[at * n..][..n];
+                let evidence = &held_out.evidence[at];
+                self.fuse(linear, mlp, evidence, &mut p);
+                mode.activate(kernels, &mut p);
+                let target = set.target(mode, row as usize);
+                for &output in set.outputs(row as usize) {
+                    p[output as usize] -= target;
+                }
+                gradient[LINEAR] += f64::from(kernels.dot(&p, linear));
+                gradient[MLP] += f64::from(kernels.dot(&p, mlp));
+                gradient[NONE_BIAS] += f64::from(p[NONE]);
+                if mode == Mode::Independent {
+                    gradient[BIAS] += p.iter().copied().map(f64::from).sum::<f64>();
+                }
+                for &(output, confidence) in evidence {
+                    for (i, step) in EVIDENCE_STEPS.iter().enumerate() {
+                        if confidence > *step {
+                            gradient[KEYWORD + i] += f64::from(p[output as usize]);
+                        }
+                    }
+                }
+            }
+            for i in 0..N_FACTORS {
+                let g = gradient[i] + 4.0 * f64::from(self.factors[i] - start[i]);
+                let product = g * before[i];
+                if product > 0.0 {
+                    steps[i] = (steps[i] * 1.2).min(1.0);
+                } else if product < 0.0 {
+                    steps[i] *= 0.5;
+                }
+                before[i] = g;
+                if g != 0.0 {
+                    self.factors[i] -= steps[i] * g.signum() as f32;
+                }
+                if i != NONE_BIAS && i != BIAS {
+                    self.factors[i] = self.factors[i].max(0.0);
+                }
+            }
+        }
+    }
+
+    /// One threshold for the best micro-F1, then one a label, drawn to the common one while the label has
+    /// few held-out rows.
+    fn fit_thresholds(&mut self, mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) {
+        let kernels = Kernels::active();
+        let n = set.n_outputs();
+        let mut p = vec![0.0; n];
+        // (probability, is on) by label
+        let mut judged: Vec<Vec<(f32, bool)>> =
+            vec![Vec::with_capacity(held_out.rows.len()); n - 1];
+        for (at, &row) in held_out.rows.iter().enumerate() {
+            self.fuse(
+                &held_out.linear[at * n..][..n],
+                &held_out.mlp[at * n..][..n],
+                &held_out.evidence[at],
+                &mut p,
+            );
+            mode.activate(kernels, &mut p);
+            let on = set.outputs(row as usize);
+            for (label, judged) in judged.iter_mut().enumerate() {
+                judged.push((p[label + 1], on.contains(&(label as u32 + 1))));
+            }
+        }
+        let grid = || (4..=36).map(|i| i as f32 * 0.025);
+        let best = |counts: &dyn Fn(f32) -> (usize, usize, usize)| {
+            // Ties go to the threshold nearest to the middle of the best run: take the mean of all best.
+            let scores: Vec<(f32, f64)> = grid().map(|t| (t, f1(counts(t)))).collect();
+            let top = scores.iter().map(|s| s.1).fold(0.0, f64::max);
+            let among: Vec<f32> =
+                scores.iter().filter(|s| s.1 >= top - 1e-9).map(|s| s.0).collect();
+            among.iter().sum::<f32>() / among.len() as f32
+        };
+        let common = best(&|t| {
+            judged
+                .iter()
+                .map(|j| count(j, t))
+                .fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
+        });
+        for (threshold, judged) in self.thresholds.iter_mut().zip(&judged) {
+            let n_on = judged.iter().filter(|j| j.1).count() as f32;
+            let own = best(&|t| count(judged, t));
+            *threshold = (n_on * own + 30.0 * common) / (n_on + 30.0);
+        }
+    }
+}
+
+/// (true positives, false positives, false negatives)
+fn count(judged: &[(f32, bool)], threshold: f32) -> (usize, usize, usize) {
+    judged.iter().fold((0, 0, 0), |(tp, fp, fneg), &(p, on)| {
+        let said = p >= threshold;
+        (
+            tp + usize::from(said && on),
+            fp + usize::from(said && !on),
+            fneg + usize::from(!said && on),
+        )
+    })
+}
+
+fn f1((tp, fp, fneg): (usize, usize, usize)) -> f64 {
+    if tp == 0 { 0.0 } else { 2.0 * tp as f64 / (2 * tp + fp + fneg) as f64 }
+}

@@ -1,0 +1,194 @@
+//! The first layer: hashed n-grams to hidden units, pooled over words.
+//!
+//! Units that read the whole text sum the rows of all its n-grams. A windowed unit does so for every run
+//! of a few words and keeps the strongest answer, as a convolution with max-pooling does (Collobert et
+//! al., 2011); a command inside a longer sentence then looks as it does alone. Either sum is divided by
+//! the norm of what went into it, so that length does not show. The rows are read once for both.
+
+use majordomo_simd::Kernels;
+
+use crate::model::tfidf::TextVector;
+use crate::rng::Rng;
+
+/// (units, words); 0 words stands for the whole text.
+pub(crate) type Pool = (usize, usize);
+
+/// Rows by bucket.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FirstLayer {
+    pub(crate) n_hidden: usize,
+    pub(crate) pools: [Pool; 3],
+    /// `n_buckets × n_hidden`, row-major.
+    pub(crate) weights: Vec<f32>,
+}
+
+/// What the forward pass leaves for the dense layers and for the backward pass.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pooled {
+    /// Sums over the first words: `(n_words + 1) × n_hidden`.
+    sums: Vec<f32>,
+    squares: Vec<f32>,
+    /// By unit: the pooled answer, the first word of its window, and the factor on its sum.
+    pub(crate) units: Vec<f32>,
+    first_words: Vec<u32>,
+    factors: Vec<f32>,
+    /// Gradient by word, of the backward pass.
+    deltas: Vec<f32>,
+}
+
+/// Adagrad with one accumulator a row.
+#[derive(Clone, Debug)]
+pub(crate) struct RowAdagrad {
+    pub(crate) rate: f32,
+    pub(crate) epsilon: f32,
+    /// Sum of mean squares of gradients by bucket.
+    pub(crate) squares: Vec<f32>,
+}
+
+fn factor(square: f32) -> f32 {
+    if square > 1e-9 { 1.0 / square.sqrt() } else { 0.0 }
+}
+
+impl FirstLayer {
+    pub(crate) fn new(n_buckets: usize, pools: [Pool; 3], sd: f32, rng: &mut Rng) -> Self {
+        let n_hidden = pools.iter().map(|p| p.0).sum();
+        let weights = (0..n_buckets * n_hidden).map(|_| sd * rng.normal()).collect();
+        Self { n_hidden, pools, weights }
+    }
+
+    /// The same units without rows.
+    pub(crate) fn emptied(&self) -> Self {
+        self.zeroed(0)
+    }
+
+    /// The same units with rows of zeros.
+    pub(crate) fn zeroed(&self, n_buckets: usize) -> Self {
+        let weights = vec![0.0; n_buckets * self.n_hidden];
+        Self { n_hidden: self.n_hidden, pools: self.pools, weights }
+    }
+
+    pub(crate) fn row_mut(&mut self, bucket: usize) -> &mut [f32] {
+        &mut self.weights[bucket * self.n_hidden..][..self.n_hidden]
+    }
+
+    pub(crate) fn forward(&self, kernels: Kernels, text: &TextVector, out: &mut Pooled) {
+        let n = self.n_hidden;
+        let n_words = text.word_ends.len();
+        out.sums.clear();
+        out.sums.resize((n_words + 1) * n, 0.0);
+        out.squares.clear();
+        out.squares.push(0.0);
+        let mut start = 0;
+        for (word, &end) in text.word_ends.iter().enumerate() {
+            let range = start..end as usize;
+            start = end as usize;
+            let (before, sum) = out.sums[word * n..(word + 2) * n].split_at_mut(n);
+            sum.copy_from_slice(before);
+            let weights = &text.weights[range.clone()];
+            kernels.gather_accumulate(&self.weights, &text.buckets[range], weights, sum);
+            out.squares.push(out.squares[word] + weights.iter().map(|w| w * w).sum::<f32>());
+        }
+        out.units.clear();
+        out.units.resize(n, 0.0);
+        out.first_words.clear();
+        out.first_words.resize(n, 0);
+        out.factors.clear();
+        out.factors.resize(n, 0.0);
+        let mut unit = 0;
+        for (n_units, width) in self.pools {
+            out.pool(n, unit..unit + n_units, width, n_words);
+            unit += n_units;
+        }
+    }
+
+    /// Takes an Adagrad step (one accumulator a row) down the gradient `by_unit` of the pooled answers.
+    pub(crate) fn backward(
+        &mut self,
+        kernels: Kernels,
+        text: &TextVector,
+        pooled: &mut Pooled,
+        by_unit: &[f32],
+        adagrad: &mut RowAdagrad,
+    ) {
+        let RowAdagrad { rate, epsilon, squares } = adagrad;
+        let n = self.n_hidden;
+        let n_words = text.word_ends.len();
+        let Pooled { first_words, factors, deltas, .. } = pooled;
+        // A window adds its gradient at its first word and takes it back after its last.
+        deltas.clear();
+        deltas.resize((n_words + 1) * n, 0.0);
+        let mut unit = 0;
+        for (n_units, width) in self.pools {
+            for unit in unit..unit + n_units {
+                let delta = by_unit[unit] * factors[unit];
+                if width == 0 || n_words <= width {
+                    deltas[unit] += delta;
+                } else {
+                    let first = first_words[unit] as usize;
+                    deltas[first * n + unit] += delta;
+                    deltas[(first + width) * n + unit] -= delta;
+                }
+            }
+            unit += n_units;
+        }
+        let mut start = 0;
+        for (word, &end) in text.word_ends.iter().enumerate() {
+            if word > 0 {
+                let (before, delta) = deltas[(word - 1) * n..(word + 1) * n].split_at_mut(n);
+                kernels.axpy(1.0, before, delta);
+            }
+            let delta = &deltas[word * n..][..n];
+            let mean_square = kernels.dot(delta, delta) / n as f32;
+            let range = start..end as usize;
+            start = end as usize;
+            if mean_square == 0.0 {
+                continue;
+            }
+            for (&bucket, &weight) in text.buckets[range.clone()].iter().zip(&text.weights[range]) {
+                if weight == 0.0 {
+                    continue;
+                }
+                let square = &mut squares[bucket as usize];
+                *square += weight * weight * mean_square;
+                let step = -*rate * weight / (*square + *epsilon).sqrt();
+                let row = &mut self.weights[bucket as usize * n..][..n];
+                kernels.axpy(step, delta, row);
+            }
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice())
+    }
+}
+
+impl Pooled {
+    fn pool(&mut self, n: usize, units: std::ops::Range<usize>, width: usize, n_words: usize) {
+        if width == 0 || n_words <= width {
+            let factor = factor(self.squares[n_words]);
+            let sums = &self.sums[n_words * n..][units.clone()];
+            for (out, sum) in self.units[units.clone()].iter_mut().zip(sums) {
+                *out = sum * factor;
+            }
+            self.factors[units].fill(factor);
+            return;
+        }
+        self.units[units.clone()].fill(f32::MIN);
+        for first in 0..=n_words - width {
+            let factor = factor(self.squares[first + width] - self.squares[first]);
+            let low = &self.sums[first * n..][units.clone()];
+            let high = &self.sums[(first + width) * n..][units.clone()];
+            let out = self.units[units.clone()].iter_mut();
+            let which = self.first_words[units.clone()].iter_mut();
+            let by = self.factors[units.clone()].iter_mut();
+            for ((((low, high), out), which), by) in
+                low.iter().zip(high).zip(out).zip(which).zip(by)
+            {
+                let x = (high - low) * factor;
+                if x > *out {
+                    (*out, *which, *by) = (x, first as u32, factor);
+                }
+            }
+        }
+    }
+}

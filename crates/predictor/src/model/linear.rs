@@ -1,0 +1,157 @@
+//! The linear part: one linear support vector machine an output, all outputs in lockstep.
+//!
+//! Dual coordinate descent for the squared hinge loss (Hsieh et al., ICML 2008; what LIBLINEAR does) with
+//! the weights of one bucket for all outputs side by side, so that one pass over a text's buckets serves
+//! every output. No learning rate; deterministic given the seed. The online step is the same step on an
+//! example that is new, which is the passive-aggressive update (Crammer et al., 2006, PA-II).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use majordomo_simd::Kernels;
+
+use crate::model::TrainingSet;
+use crate::model::tfidf::{TextVector, TfIdf};
+use crate::params::LinearParams;
+use crate::rng::Rng;
+
+/// Outputs are padded to a multiple of this, so that a row is whole vectors.
+const LANES: usize = 8;
+
+/// Weights and biases of all outputs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Linear {
+    n_outputs: usize,
+    /// Outputs and padding.
+    stride: usize,
+    /// `n_buckets × stride`, row-major.
+    pub(crate) weights: Vec<f32>,
+    /// `stride` long.
+    pub(crate) bias: Vec<f32>,
+}
+
+impl Linear {
+    pub(crate) fn new(n_buckets: usize, n_outputs: usize) -> Self {
+        let stride = n_outputs.next_multiple_of(LANES);
+        Self { n_outputs, stride, weights: vec![0.0; n_buckets * stride], bias: vec![0.0; stride] }
+    }
+
+    /// Length of the buffers that [`margins`](Self::margins) takes.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Writes the margin of every output into `out`, which is `stride` long.
+    pub(crate) fn margins(&self, kernels: Kernels, text: &TextVector, out: &mut [f32]) {
+        out.copy_from_slice(&self.bias);
+        kernels.gather_accumulate(&self.weights, &text.row_buckets, &text.row_weights, out);
+    }
+
+    /// What one bucket of weight 1 adds to an output.
+    pub(crate) fn weight(&self, bucket: usize, output: usize) -> f32 {
+        self.weights[bucket * self.stride + output]
+    }
+
+    fn add(&mut self, kernels: Kernels, text: &TextVector, steps: &[f32]) {
+        kernels.axpy(1.0, steps, &mut self.bias);
+        for (&bucket, &weight) in text.row_buckets.iter().zip(&text.row_weights) {
+            let row = &mut self.weights[bucket as usize * self.stride..][..self.stride];
+            kernels.axpy(weight, steps, row);
+        }
+    }
+
+    /// One step towards a new example; `is_on(output)` tells its targets.
+    pub(crate) fn learn(
+        &mut self,
+        kernels: Kernels,
+        text: &TextVector,
+        c: f32,
+        is_on: impl Fn(usize) -> bool,
+        margins: &mut [f32],
+    ) {
+        self.margins(kernels, text, margins);
+        for (output, m) in margins.iter_mut().enumerate() {
+            let y = if is_on(output) { 1.0 } else { -1.0 };
+            let loss = (1.0 - y * *m).max(0.0);
+            *m = if output < self.n_outputs { y * loss / (2.0 + 0.5 / c) } else { 0.0 };
+        }
+        self.add(kernels, text, margins);
+    }
+
+    /// Fits from scratch to the rows of `set` that `rows` lists; stops early when cancelled.
+    pub(crate) fn fit(
+        set: &TrainingSet,
+        rows: &[u32],
+        tfidf: &TfIdf,
+        n_outputs: usize,
+        params: &LinearParams,
+        rng: &mut Rng,
+        cancel: &AtomicBool,
+    ) -> Self {
+        let kernels = Kernels::active();
+        let mut model = Self::new(set.n_buckets(), n_outputs);
+        let stride = model.stride;
+        let mut alphas = vec![0.0f32; rows.len() * stride];
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        let mut margins = vec![0.0; stride];
+        let mut targets = vec![-1.0f32; stride];
+        let mut text = TextVector::default();
+        let diagonal = 0.5 / params.c;
+        // Rows have norm 1 (or 0) and the bias counts as a feature of value 1.
+        let curvature = 2.0 + diagonal;
+        for _ in 0..params.max_epochs {
+            rng.shuffle(&mut order);
+            let mut largest = 0.0f32;
+            for &at in &order {
+                if cancel.load(Ordering::Relaxed) {
+                    return model;
+                }
+                let row = rows[at as usize] as usize;
+                tfidf.vector(set.texts.get(row), &mut text);
+                model.margins(kernels, &text, &mut margins);
+                for &output in set.outputs(row) {
+                    targets[output as usize] = 1.0;
+                }
+                let alpha = &mut alphas[at as usize * stride..][..stride];
+                for ((m, y), a) in margins.iter_mut().zip(&targets).zip(alpha).take(n_outputs) {
+                    let gradient = y * *m - 1.0 + diagonal * *a;
+                    let step = (*a - gradient / curvature).max(0.0) - *a;
+                    *a += step;
+                    *m = step * y;
+                    largest = largest.max(step.abs());
+                }
+                margins[n_outputs..].fill(0.0);
+                for &output in set.outputs(row) {
+                    targets[output as usize] = -1.0;
+                }
+                model.add(kernels, &text, &margins);
+            }
+            if largest < params.tolerance {
+                break;
+            }
+        }
+        model
+    }
+
+    /// The same weights for `n_outputs` outputs, output `i` taken from `from(i)` or zero.
+    pub(crate) fn remap(&self, n_outputs: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
+        let n_buckets = self.weights.len() / self.stride.max(1);
+        let mut out = Self::new(n_buckets, n_outputs);
+        for output in 0..n_outputs {
+            let Some(source) = from(output) else {
+                // A label that was never seen is off: the margin of a class without examples.
+                out.bias[output] = -1.0;
+                continue;
+            };
+            out.bias[output] = self.bias[source];
+            for bucket in 0..n_buckets {
+                out.weights[bucket * out.stride + output] =
+                    self.weights[bucket * self.stride + source];
+            }
+        }
+        out
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
+    }
+}

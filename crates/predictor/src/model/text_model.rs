@@ -1,0 +1,183 @@
+//! One version of the learned model: everything between a text's words and its probabilities.
+//!
+//! Invariant: its parts agree on buckets, hidden units and outputs, and all its numbers are finite.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use majordomo_simd::Kernels;
+
+use crate::features::HashedText;
+use crate::model::calibration::{Calibration, Evidence, HeldOutScores};
+use crate::model::dense::DenseForward;
+use crate::model::first_layer::Pooled;
+use crate::model::linear::Linear;
+use crate::model::mlp::Mlp;
+use crate::model::tfidf::{TextVector, TfIdf};
+use crate::model::{Mode, NONE, TrainingSet};
+use crate::params::TextParams;
+use crate::prior::Prior;
+use crate::rng::Rng;
+
+/// Held-out rows that calibration looks at.
+const MAX_CALIBRATION_ROWS: usize = 4000;
+/// Step of the dense layers' online learning.
+const ONLINE_RATE: f32 = 0.1;
+
+/// Buffers of a query, kept between queries so that they do not allocate.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ModelScratch {
+    pub(crate) text: TextVector,
+    pooled: Pooled,
+    linear: Vec<f32>,
+    mlp: Vec<f32>,
+    /// Probability by output, after a query.
+    pub(crate) probabilities: Vec<f32>,
+}
+
+/// The model.
+#[derive(Clone, Debug)]
+pub(crate) struct TextModel {
+    pub(crate) mode: Mode,
+    pub(crate) tfidf: TfIdf,
+    pub(crate) linear: Linear,
+    pub(crate) mlp: Mlp,
+    pub(crate) calibration: Calibration,
+    /// Passes of the perceptron's training, for reports.
+    pub(crate) n_epochs: usize,
+}
+
+impl TextModel {
+    /// Fits to `rows` of `set`, stops and calibrates by `held_out` rows. `None` when cancelled.
+    pub(crate) fn fit(
+        set: &TrainingSet,
+        rows: &[u32],
+        held_out: &[u32],
+        evidence: &dyn Fn(u32) -> Vec<Evidence>,
+        params: &TextParams,
+        prior: Option<&Prior>,
+        cancel: &AtomicBool,
+    ) -> Option<Self> {
+        let mode = set.mode(params.multi_share);
+        let pools = [(params.mlp.n_whole, 0), params.mlp.windows[0], params.mlp.windows[1]];
+        let prior = prior.filter(|p| p.fits(set.n_buckets(), pools));
+        let mut tfidf = prior.map_or_else(|| TfIdf::new(set.n_buckets()), Prior::tfidf);
+        for &row in rows {
+            tfidf.observe(set.texts.get(row as usize));
+        }
+        tfidf.refresh();
+        let mut rng = Rng::new(params.seed);
+        let n_outputs = set.n_outputs();
+        let linear = Linear::fit(set, rows, &tfidf, n_outputs, &params.linear, &mut rng, cancel);
+        let (mlp, n_epochs) =
+            Mlp::fit(set, rows, held_out, &tfidf, mode, &params.mlp, prior, &mut rng, cancel);
+        if cancel.load(Ordering::Relaxed) {
+            return None;
+        }
+        let calibration = Calibration::start(mode, n_outputs - 1);
+        let mut model = Self { mode, tfidf, linear, mlp, calibration, n_epochs };
+        let scores = model.held_out_scores(set, held_out, evidence);
+        model.calibration = Calibration::fit(mode, set, &scores);
+        (!cancel.load(Ordering::Relaxed)).then_some(model)
+    }
+
+    fn held_out_scores(
+        &self,
+        set: &TrainingSet,
+        rows: &[u32],
+        evidence: &dyn Fn(u32) -> Vec<Evidence>,
+    ) -> HeldOutScores {
+        let mut scratch = ModelScratch::default();
+        let mut out = HeldOutScores::default();
+        for &row in rows.iter().take(MAX_CALIBRATION_ROWS) {
+            self.parts(set.texts.get(row as usize), &mut scratch);
+            out.rows.push(row);
+            out.linear.extend_from_slice(&scratch.linear[..self.n_outputs()]);
+            out.mlp.extend_from_slice(&scratch.mlp);
+            out.evidence.push(evidence(row));
+        }
+        out
+    }
+
+    pub(crate) fn n_outputs(&self) -> usize {
+        self.mlp.dense.n_outputs()
+    }
+
+    /// Computes the scores of both parts.
+    fn parts(&self, text: HashedText<'_>, scratch: &mut ModelScratch) {
+        let kernels = Kernels::active();
+        let ModelScratch { text: vector, pooled, linear, mlp, .. } = scratch;
+        self.tfidf.vector(text, vector);
+        linear.resize(self.linear.stride(), 0.0);
+        self.linear.margins(kernels, vector, linear);
+        mlp.resize(self.n_outputs(), 0.0);
+        self.mlp.scores(kernels, vector, pooled, mlp);
+    }
+
+    /// Writes the probability of every output into `scratch.probabilities`.
+    pub(crate) fn predict(
+        &self,
+        text: HashedText<'_>,
+        evidence: &[Evidence],
+        scratch: &mut ModelScratch,
+    ) {
+        self.parts(text, scratch);
+        let ModelScratch { linear, mlp, probabilities, .. } = scratch;
+        probabilities.resize(self.n_outputs(), 0.0);
+        self.calibration.fuse(linear, mlp, evidence, probabilities);
+        self.mode.activate(Kernels::active(), probabilities);
+    }
+
+    /// Takes one step towards an example at once; `outputs` are those that are on, never empty.
+    pub(crate) fn learn(
+        &mut self,
+        text: HashedText<'_>,
+        outputs: &[u32],
+        is_new: bool,
+        c: f32,
+        scratch: &mut ModelScratch,
+    ) {
+        let kernels = Kernels::active();
+        if is_new {
+            self.tfidf.observe(text);
+        }
+        self.parts(text, scratch);
+        let ModelScratch { text: vector, pooled, linear, mlp, .. } = scratch;
+        let is_on = |output: usize| outputs.contains(&(output as u32));
+        self.mode.activate(kernels, mlp);
+        let target = match self.mode {
+            Mode::Exclusive => 1.0 / outputs.len() as f32,
+            Mode::Independent => 1.0,
+        };
+        for &output in outputs {
+            mlp[output as usize] -= target;
+        }
+        self.mlp.dense.learn(kernels, &pooled.units, mlp, ONLINE_RATE);
+        self.linear.learn(kernels, vector, c, is_on, linear);
+    }
+
+    /// The same model for other labels: label `i` is the old label `from(i)`, or new.
+    pub(crate) fn remap(&self, n_labels: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
+        let output = |o: usize| if o == NONE { Some(NONE) } else { from(o - 1).map(|l| l + 1) };
+        let start = Calibration::start(self.mode, n_labels);
+        let thresholds = (0..n_labels)
+            .map(|l| from(l).map_or(start.thresholds[l], |old| self.calibration.thresholds[old]))
+            .collect();
+        Self {
+            mode: self.mode,
+            tfidf: self.tfidf.clone(),
+            linear: self.linear.remap(n_labels + 1, output),
+            mlp: Mlp {
+                first: self.mlp.first.clone(),
+                dense: self.mlp.dense.remap(n_labels + 1, output),
+            },
+            calibration: Calibration { thresholds, ..self.calibration.clone() },
+            n_epochs: self.n_epochs,
+        }
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let counts = 8 * self.tfidf.counts().1.len();
+        let dense = 4 * self.mlp.dense.weights.len();
+        counts + dense + self.linear.memory_bytes() + self.mlp.first.memory_bytes()
+    }
+}

@@ -1,0 +1,166 @@
+//! The settings of the text model: defaults, ranges, and the check that stands before training.
+//!
+//! Defaults were chosen on the valid rows of public data sets; docs/adr/0011-text-predictor.md has the
+//! reasons. Invariant: a [`TextValidParams`] holds values that cannot make training fail or diverge.
+
+/// Why settings are refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+#[error("{name} is {value}, which is out of its range {range}")]
+pub struct ParamError {
+    /// The setting.
+    pub name: &'static str,
+    /// What it was set to.
+    pub value: f64,
+    /// What it may be.
+    pub range: &'static str,
+}
+
+/// Settings of the linear part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinearParams {
+    /// Cost of a training error against the size of the weights. Range (0, 1000], default 1.
+    pub c: f32,
+    /// Passes over the rows, at most. Range 1..=1000, default 15.
+    pub max_epochs: usize,
+    /// Stops when no dual variable moved by more. Range [0, 1], default 0.001.
+    pub tolerance: f32,
+}
+
+/// Settings of the multi-layer perceptron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MlpParams {
+    /// Hidden units that read the whole text. Together with the windowed ones 8..=1024 and a multiple of
+    /// 8; default 32.
+    pub n_whole: usize,
+    /// (hidden units, words): units that read every window of so many words and keep the strongest
+    /// answer. Default 32 of 5 words and 32 of 3.
+    pub windows: [(usize, usize); 2],
+    /// Step of Adagrad. Range (0, 1], default 0.03.
+    pub learning_rate: f32,
+    /// Factor on the step of a first layer that starts from the prior, while rows are few; it rises to 1 at
+    /// 8 000 rows. Range [0, 1], default 0.05.
+    pub prior_rate: f32,
+    /// Start of Adagrad's accumulators. Range (0, 1], default 1e-5.
+    pub epsilon: f32,
+    /// Hidden units silenced in training. Range [0, 0.9], default 0.4.
+    pub dropout: f32,
+    /// Standard deviation of the first layer's start. Range [0, 1], default 0.02.
+    pub start_sd: f32,
+    /// Passes over the rows, at most; up to five times as many where rows are few. Range 1..=1000,
+    /// default 40.
+    pub max_epochs: usize,
+    /// Passes without a lower held-out loss before training stops; some more where rows are few. Range
+    /// 1..=1000, default 3.
+    pub patience: usize,
+}
+
+/// Settings of the whole text model; check them to train.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextParams {
+    /// Logarithm of the number of buckets. Range 8..=16, default 14.
+    pub bits: u32,
+    /// The linear part.
+    pub linear: LinearParams,
+    /// The perceptron.
+    pub mlp: MlpParams,
+    /// Share of examples with several labels above which labels are judged one by one instead of against
+    /// each other. Range [0, 1], default 0.05.
+    pub multi_share: f32,
+    /// Seed of every random choice. Default 42.
+    pub seed: u64,
+}
+
+impl Default for TextParams {
+    fn default() -> Self {
+        Self {
+            bits: 14,
+            linear: LinearParams { c: 1.0, max_epochs: 15, tolerance: 1e-3 },
+            mlp: MlpParams {
+                n_whole: 32,
+                windows: [(32, 5), (32, 3)],
+                learning_rate: 0.03,
+                prior_rate: 0.05,
+                epsilon: 1e-5,
+                dropout: 0.4,
+                start_sd: 0.02,
+                max_epochs: 40,
+                patience: 3,
+            },
+            multi_share: 0.05,
+            seed: 42,
+        }
+    }
+}
+
+/// Checked [`TextParams`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TextValidParams(TextParams);
+
+impl TextValidParams {
+    /// The settings.
+    #[must_use]
+    pub fn params(&self) -> &TextParams {
+        &self.0
+    }
+}
+
+impl TextParams {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub fn check(self) -> Result<TextValidParams, ParamError> {
+        self.check_in_place()?;
+        Ok(TextValidParams(self))
+    }
+
+    pub(crate) fn check_in_place(&self) -> Result<(), ParamError> {
+        let check = |ok: bool, name, value: f64, range| {
+            if ok { Ok(()) } else { Err(ParamError { name, value, range }) }
+        };
+        let float = |x: f32, low: f32, high: f32| x >= low && x <= high;
+        let (l, m) = (&self.linear, &self.mlp);
+        let n_hidden = m.n_hidden();
+        check((8..=16).contains(&self.bits), "bits", self.bits.into(), "8..=16")?;
+        check(l.c > 0.0 && l.c <= 1000.0, "linear.c", l.c.into(), "(0, 1000]")?;
+        check(
+            (1..=1000).contains(&l.max_epochs),
+            "linear.max_epochs",
+            l.max_epochs as f64,
+            "1..=1000",
+        )?;
+        check(float(l.tolerance, 0.0, 1.0), "linear.tolerance", l.tolerance.into(), "[0, 1]")?;
+        check(
+            (8..=1024).contains(&n_hidden) && n_hidden.is_multiple_of(8),
+            "mlp.n_whole + windows",
+            n_hidden as f64,
+            "8..=1024, a multiple of 8",
+        )?;
+        for (_, width) in m.windows {
+            check((1..=64).contains(&width), "mlp.windows' words", width as f64, "1..=64")?;
+        }
+        let rate = m.learning_rate;
+        check(rate > 0.0 && rate <= 1.0, "mlp.learning_rate", rate.into(), "(0, 1]")?;
+        check(float(m.prior_rate, 0.0, 1.0), "mlp.prior_rate", m.prior_rate.into(), "[0, 1]")?;
+        check(m.epsilon > 0.0 && m.epsilon <= 1.0, "mlp.epsilon", m.epsilon.into(), "(0, 1]")?;
+        check(float(m.dropout, 0.0, 0.9), "mlp.dropout", m.dropout.into(), "[0, 0.9]")?;
+        check(float(m.start_sd, 0.0, 1.0), "mlp.start_sd", m.start_sd.into(), "[0, 1]")?;
+        check(
+            (1..=1000).contains(&m.max_epochs),
+            "mlp.max_epochs",
+            m.max_epochs as f64,
+            "1..=1000",
+        )?;
+        check((1..=1000).contains(&m.patience), "mlp.patience", m.patience as f64, "1..=1000")?;
+        check(float(self.multi_share, 0.0, 1.0), "multi_share", self.multi_share.into(), "[0, 1]")
+    }
+}
+
+impl MlpParams {
+    /// Hidden units of all kinds.
+    #[must_use]
+    pub fn n_hidden(&self) -> usize {
+        self.n_whole + self.windows.iter().map(|w| w.0).sum::<usize>()
+    }
+}

@@ -1,0 +1,235 @@
+//! A full retrain as a value: everything it needs, nothing it shares, cancellable at any moment.
+//!
+//! The owner of a [`TextPredictor`](crate::TextPredictor) makes a [`RetrainJob`], runs it wherever it
+//! likes, and gives the [`Candidate`] back. Holds out every eighth text (by its hash, so always the same
+//! ones) to stop, to calibrate and to judge the candidate. Invariant: the candidate depends on the job
+//! alone.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use majordomo_core::ComponentId;
+
+use crate::buffer::{Judgement, Outcome};
+use crate::classifier::TrainError;
+use crate::keywords::{KeywordMatcher, KeywordScratch};
+use crate::model::calibration::Evidence;
+use crate::model::text_model::{ModelScratch, TextModel};
+use crate::model::{NONE, TrainingSet};
+use crate::params::TextValidParams;
+use crate::prior::Prior;
+
+/// Examples from which some are held out.
+const MIN_HELD_OUT_FROM: usize = 40;
+/// One text in so many is held out.
+const HELD_OUT_SHARE: u64 = 8;
+/// Confidence whose precision the gate guards.
+const SURE: f32 = 0.85;
+
+/// What a full retrain needs.
+#[derive(Debug)]
+pub struct RetrainJob {
+    pub(crate) params: TextValidParams,
+    pub(crate) labels: Vec<ComponentId>,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) keywords: Arc<KeywordMatcher>,
+    /// Label by component key.
+    pub(crate) label_of_key: Vec<Option<u32>>,
+    pub(crate) prior: Option<Prior>,
+    pub(crate) epoch: u64,
+    pub(crate) next_order: u64,
+}
+
+/// A trained model that has not been let in yet.
+#[derive(Debug)]
+pub struct Candidate {
+    pub(crate) model: TextModel,
+    pub(crate) labels: Vec<ComponentId>,
+    pub(crate) epoch: u64,
+    pub(crate) next_order: u64,
+    pub(crate) report: CandidateReport,
+}
+
+/// How a candidate did on held-out examples, beside the answers that were given before they were learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CandidateReport {
+    /// Examples it was trained on.
+    pub n_train: usize,
+    /// Held-out examples that could be compared.
+    pub n_compared: usize,
+    /// Mean log-loss of the candidate on them, and of the earlier answers.
+    pub log_loss: (f64, f64),
+    /// Precision at a confidence of 0.85 or more of the candidate on them, and of the earlier answers.
+    pub precision: (f64, f64),
+    /// Whether the candidate may take over.
+    pub is_accepted: bool,
+}
+
+impl Candidate {
+    /// How it did.
+    #[must_use]
+    pub fn report(&self) -> &CandidateReport {
+        &self.report
+    }
+}
+
+impl RetrainJob {
+    /// Trains. Checks `cancel` before every example.
+    ///
+    /// # Errors
+    /// [`TrainError::Cancelled`], or [`TrainError::NoExample`] when nothing was learned yet.
+    pub fn run(&self, cancel: &AtomicBool) -> Result<Candidate, TrainError> {
+        if self.outcomes.is_empty() {
+            return Err(TrainError::NoExample);
+        }
+        let params = self.params.params();
+        let mut set = TrainingSet::new(params.bits, self.labels.len());
+        for outcome in &self.outcomes {
+            set.push(&outcome.text, outcome.labels.iter().copied());
+        }
+        let holds_out = self.outcomes.len() >= MIN_HELD_OUT_FROM;
+        let is_held_out = |row: &u32| {
+            holds_out && (self.outcomes[*row as usize].hash >> 7).is_multiple_of(HELD_OUT_SHARE)
+        };
+        let (held_out, rows): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(is_held_out);
+        let evidence = |row: u32| self.evidence(row);
+        let mut model =
+            TextModel::fit(&set, &rows, &held_out, &evidence, params, self.prior.as_ref(), cancel)
+                .ok_or(TrainError::Cancelled)?;
+        let mut scratch = ModelScratch::default();
+        let report = self.judge(&model, &set, rows.len(), &held_out, &mut scratch);
+        // The held-out examples have done their work: learn them too.
+        for &row in &held_out {
+            let text = set.texts.get(row as usize);
+            model.learn(text, set.outputs(row as usize), true, params.linear.c, &mut scratch);
+        }
+        Ok(Candidate {
+            model,
+            labels: self.labels.clone(),
+            epoch: self.epoch,
+            next_order: self.next_order,
+            report,
+        })
+    }
+
+    fn evidence(&self, row: u32) -> Vec<Evidence> {
+        let mut scratch = KeywordScratch::default();
+        let found = self.keywords.find(&self.outcomes[row as usize].text, &mut scratch);
+        found
+            .components()
+            .filter_map(|hits| {
+                let label = self.label_of_key.get(hits.component.index()).copied().flatten()?;
+                Some((label + 1, hits.confidence().get()))
+            })
+            .collect()
+    }
+
+    fn judge(
+        &self,
+        model: &TextModel,
+        set: &TrainingSet,
+        n_train: usize,
+        held_out: &[u32],
+        scratch: &mut ModelScratch,
+    ) -> CandidateReport {
+        let mut pairs: Vec<(Judgement, Judgement)> = Vec::new();
+        for &row in held_out {
+            if let Some(before) = self.outcomes[row as usize].before {
+                let text = set.texts.get(row as usize);
+                model.predict(text, &self.evidence(row), scratch);
+                let p = &scratch.probabilities;
+                let after =
+                    judge(p, set.outputs(row as usize), set.log_loss(model.mode, row as usize, p));
+                pairs.push((after, before));
+            }
+        }
+        let n = pairs.len() as f64;
+        let mean = |f: &dyn Fn(&(Judgement, Judgement)) -> f64| {
+            if pairs.is_empty() { 0.0 } else { pairs.iter().map(f).sum::<f64>() / n }
+        };
+        let log_loss = (mean(&|p| p.0.log_loss.into()), mean(&|p| p.1.log_loss.into()));
+        let worse = |p: &(Judgement, Judgement)| f64::from(p.0.log_loss) - f64::from(p.1.log_loss);
+        let difference = mean(&worse);
+        let spread = mean(&|p| (worse(p) - difference).powi(2)).sqrt();
+        let error = if pairs.is_empty() { 0.0 } else { spread / n.sqrt() };
+        let after: Vec<Judgement> = pairs.iter().map(|p| p.0).collect();
+        let before: Vec<Judgement> = pairs.iter().map(|p| p.1).collect();
+        let (precision, own_error) = precision(&after);
+        let (precision_before, _) = self::precision(&before);
+        CandidateReport {
+            n_train,
+            n_compared: pairs.len(),
+            log_loss,
+            precision: (precision, precision_before),
+            // Not worse by more than one standard error, which chance alone gives.
+            is_accepted: difference <= error && precision >= precision_before - own_error.max(0.01),
+        }
+    }
+}
+
+/// Precision of sure answers and its standard error; 1 when there are none.
+fn precision(judged: &[Judgement]) -> (f64, f64) {
+    let sure: Vec<&Judgement> = judged.iter().filter(|j| j.confidence >= SURE).collect();
+    if sure.is_empty() {
+        return (1.0, 1.0);
+    }
+    let n = sure.len() as f64;
+    let p = sure.iter().filter(|j| j.is_right).count() as f64 / n;
+    // With one pseudo-error, so that "all of five right" is not certainty.
+    let smoothed = (p * n + 1.0) / (n + 2.0);
+    (p, (smoothed * (1.0 - smoothed) / n).sqrt())
+}
+
+/// How good probabilities by output were.
+pub(crate) fn judge(probabilities: &[f32], outputs: &[u32], log_loss: f64) -> Judgement {
+    let best = (0..probabilities.len())
+        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
+        .unwrap_or(NONE);
+    Judgement {
+        log_loss: log_loss as f32,
+        confidence: probabilities.get(best).copied().unwrap_or(0.0),
+        is_right: outputs.contains(&(best as u32)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use majordomo_core::ComponentId;
+
+    use crate::{PredictorConfig, TextPredictor, Verdict};
+
+    #[test]
+    fn a_worse_candidate_is_turned_away() {
+        let mut predictor = TextPredictor::new(PredictorConfig::default());
+        let [music, clock] = ["music", "clock"].map(|n| [ComponentId::new(n).expect("a name")]);
+        let teach = |predictor: &mut TextPredictor, from: usize| {
+            for i in from..from + 120 {
+                let (verb, used) = if i % 2 == 0 {
+                    ("play song number", &music)
+                } else {
+                    ("set alarm number", &clock)
+                };
+                predictor.learn_named(&format!("{verb} {i}"), used).expect("a text");
+            }
+        };
+        teach(&mut predictor, 0);
+        let never = AtomicBool::new(false);
+        let first = predictor.retrain_job().run(&never).expect("outcomes");
+        assert!(matches!(predictor.install(first), Verdict::Accepted { .. }));
+        // These are judged before they are learned, and judged right.
+        teach(&mut predictor, 120);
+        let mut poisoned = predictor.retrain_job();
+        for outcome in &mut poisoned.outcomes {
+            if !(outcome.hash >> 7).is_multiple_of(super::HELD_OUT_SHARE) {
+                outcome.labels[0] = 1 - outcome.labels[0];
+            }
+        }
+        let candidate = poisoned.run(&never).expect("outcomes");
+        let report = *candidate.report();
+        assert!(report.n_compared > 0 && report.log_loss.0 > report.log_loss.1, "{report:?}");
+        assert_eq!(predictor.install(candidate), Verdict::Rejected(report));
+        assert_eq!(predictor.prequential().n_rejected, 1);
+    }
+}

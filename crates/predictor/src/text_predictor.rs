@@ -1,0 +1,449 @@
+//! The predictor as a value: one owner learns, any number of readers query snapshots.
+//!
+//! Owns labels, replay buffer, current and previous model. Does not know threads, files or clocks: the
+//! owner publishes [`snapshot`](TextPredictor::snapshot) where readers find it, and runs
+//! [`retrain_job`](TextPredictor::retrain_job) where it likes. Invariant: components' names, not their
+//! keys, are what is learned about; a new catalog changes keys without touching what was learned.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use majordomo_core::{ComponentId, ComponentKey};
+
+use crate::buffer::{Judgement, ReplayBuffer, cut, text_hash};
+use crate::features::HashedTexts;
+use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot};
+use crate::keywords::KeywordMatcher;
+use crate::model::TrainingSet;
+use crate::model::mlp::Mlp;
+use crate::model::text_model::{ModelScratch, TextModel};
+use crate::params::TextValidParams;
+use crate::prior::Prior;
+use crate::retrain::{Candidate, CandidateReport, RetrainJob, judge};
+use crate::rng::Rng;
+use crate::words::Words;
+
+mod state;
+
+/// Replayed outcomes by outcome learned online.
+const N_REPLAYS: usize = 3;
+
+/// Settings of a [`TextPredictor`].
+#[derive(Clone, Debug)]
+pub struct PredictorConfig {
+    /// Settings of the model.
+    pub params: TextValidParams,
+    /// Outcomes that are kept to learn from. Range 1.., default 10 000.
+    pub buffer_capacity: usize,
+    /// New outcomes after which a full retrain is due; before the first hundred, growth by a half is
+    /// enough. Range 1.., default 100.
+    pub retrain_every: usize,
+    /// What a model starts from. Default the shipped prior.
+    pub prior: Option<Prior>,
+}
+
+impl Default for PredictorConfig {
+    fn default() -> Self {
+        Self {
+            params: TextValidParams::default(),
+            buffer_capacity: 10_000,
+            retrain_every: 100,
+            prior: Some(Prior::shipped()),
+        }
+    }
+}
+
+/// Outcomes before the first retrain.
+const FIRST_RETRAIN: usize = 10;
+
+/// Why an outcome cannot be learned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// A key that is not in the catalog.
+    #[error("component {0} is not in the catalog that the predictor was given")]
+    UnknownComponent(ComponentKey),
+    /// A text without a word.
+    #[error("the text has no word to learn from")]
+    NoWord,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// It answers from now on, as this version.
+    Accepted {
+        /// The new version.
+        version: u64,
+    },
+    /// It did worse than the answers given so far; the current model stays.
+    Rejected(CandidateReport),
+    /// Something was forgotten after the job was made, so the candidate knows too much.
+    Stale,
+}
+
+/// How good the answers were: each judged before its outcome was learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prequential {
+    /// Outcomes judged.
+    pub n: u64,
+    /// Of those, how many whose likeliest component was used.
+    pub n_right: u64,
+    /// Retrains let in.
+    pub n_retrains: u64,
+    /// Retrains turned away.
+    pub n_rejected: u64,
+}
+
+/// Learns which components texts need. See the [module](self) for who may call what.
+#[derive(Debug)]
+pub struct TextPredictor {
+    config: PredictorConfig,
+    labels: Vec<ComponentId>,
+    by_name: BTreeMap<ComponentId, ComponentKey>,
+    now: TextSnapshot,
+    published: Option<Arc<TextSnapshot>>,
+    /// The model before the last accepted candidate, with its labels; the first layer in 8 bits.
+    previous: Option<(Retired, Vec<ComponentId>)>,
+    buffer: ReplayBuffer,
+    n_new: usize,
+    must_retrain: bool,
+    /// Rises when something is forgotten.
+    epoch: u64,
+    prequential: Prequential,
+    words: Words,
+    texts: HashedTexts,
+    scratch: ModelScratch,
+}
+
+/// A model whose first layer is packed into 8 bits.
+#[derive(Clone, Debug)]
+pub(crate) struct Retired {
+    /// Its first layer is empty.
+    model: TextModel,
+    table: Prior,
+}
+
+impl Retired {
+    fn pack(mut model: TextModel) -> Self {
+        let table = Prior::quantise(&model.mlp.first, &model.mlp.dense.hidden_bias, &model.tfidf);
+        model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
+        Self { model, table }
+    }
+
+    fn unpack(mut self) -> TextModel {
+        let n_buckets = self.model.tfidf.counts().1.len();
+        let mut first = self.model.mlp.first.zeroed(n_buckets);
+        let mut bias = self.model.mlp.dense.hidden_bias.clone();
+        self.table.start(&mut first, &mut bias);
+        self.model.mlp.first = Arc::new(first);
+        self.model
+    }
+}
+
+impl TextPredictor {
+    /// A predictor that has learned nothing and knows no component.
+    #[must_use]
+    pub fn new(config: PredictorConfig) -> Self {
+        let bits = config.params.params().bits;
+        Self {
+            buffer: ReplayBuffer::new(config.buffer_capacity),
+            config,
+            labels: Vec::new(),
+            by_name: BTreeMap::new(),
+            now: TextSnapshot {
+                bits,
+                version: 0,
+                model: None,
+                keywords: Arc::new(KeywordMatcher::default()),
+                key_of_label: Vec::new(),
+                label_of_key: Vec::new(),
+            },
+            published: None,
+            previous: None,
+            n_new: 0,
+            must_retrain: false,
+            epoch: 0,
+            prequential: Prequential::default(),
+            words: Words::default(),
+            texts: HashedTexts::new(bits),
+            scratch: ModelScratch::default(),
+        }
+    }
+
+    /// Takes a new catalog: the components that exist now, and their keywords. What was learned about
+    /// other components is kept, silent until they come back (or [`remove`](Self::remove) drops it).
+    pub fn set_catalog<'a>(
+        &mut self,
+        components: impl IntoIterator<Item = (ComponentKey, &'a ComponentId)>,
+        keywords: KeywordMatcher,
+    ) {
+        self.by_name = components.into_iter().map(|(key, id)| (id.clone(), key)).collect();
+        self.now.keywords = Arc::new(keywords);
+        self.rekey();
+    }
+
+    fn rekey(&mut self) {
+        let keys: Vec<_> = self.labels.iter().map(|l| self.by_name.get(l).copied()).collect();
+        let n_keys = self.by_name.values().map(|k| k.index() + 1).max().unwrap_or(0);
+        let mut labels = vec![None; n_keys];
+        for (label, key) in keys.iter().enumerate() {
+            if let Some(key) = key {
+                labels[key.index()] = Some(label as u32);
+            }
+        }
+        self.now.key_of_label = keys;
+        self.now.label_of_key = labels;
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.now.version += 1;
+        self.published = None;
+    }
+
+    /// The state for readers: cheap while nothing changed, else one copy of what online learning touches.
+    pub fn snapshot(&mut self) -> Arc<TextSnapshot> {
+        self.published.get_or_insert_with(|| Arc::new(self.now.clone())).clone()
+    }
+
+    /// As [`TextSnapshot::intents`], for the owner.
+    pub fn intents<'s>(&self, text: &str, scratch: &'s mut IntentScratch) -> Intents<'s> {
+        self.now.intents(text, scratch)
+    }
+
+    /// As [`TextSnapshot::explain`], for the owner.
+    #[must_use]
+    pub fn explain(
+        &self,
+        text: &str,
+        component: ComponentKey,
+        scratch: &mut IntentScratch,
+    ) -> Explanation {
+        self.now.explain(text, component, scratch)
+    }
+
+    /// Version of the current model; rises with every change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.now.version
+    }
+
+    /// How good the answers were so far.
+    #[must_use]
+    pub fn prequential(&self) -> Prequential {
+        self.prequential
+    }
+
+    /// Outcomes that are kept.
+    #[must_use]
+    pub fn n_outcomes(&self) -> usize {
+        self.buffer.outcomes().len()
+    }
+
+    /// Learns which components a text really used (none is an outcome too), at once and for later
+    /// retrains. Only outcomes belong here, never the predictor's own answers.
+    ///
+    /// # Errors
+    /// An unknown component or a text without a word; nothing is learned then.
+    pub fn learn(&mut self, text: &str, used: &[ComponentKey]) -> Result<(), LearnError> {
+        let mut names = Vec::with_capacity(used.len());
+        for &key in used {
+            let name = self.by_name.iter().find(|(_, k)| **k == key).map(|(name, _)| name.clone());
+            names.push(name.ok_or(LearnError::UnknownComponent(key))?);
+        }
+        self.learn_named(text, &names)
+    }
+
+    /// As [`learn`](Self::learn), for names; components that are not in the catalog are learned too.
+    ///
+    /// # Errors
+    /// A text without a word.
+    pub fn learn_named(&mut self, text: &str, used: &[ComponentId]) -> Result<(), LearnError> {
+        self.words.split(cut(text));
+        if self.words.len() == 0 {
+            return Err(LearnError::NoWord);
+        }
+        let mut labels: Vec<u32> = used.iter().map(|name| self.label(name)).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        let hash = text_hash(&self.words);
+        let outputs = outputs_of(&labels);
+        self.texts.clear();
+        self.texts.push(&self.words);
+        let mut before = None;
+        let c = self.config.params.params().linear.c;
+        if let Some(model) = &mut self.now.model {
+            model.predict(self.texts.get(0), &[], &mut self.scratch);
+            let judgement = judge_now(model, &self.scratch.probabilities, &labels);
+            self.prequential.n += 1;
+            self.prequential.n_right += u64::from(judgement.is_right);
+            before = Some(judgement);
+            model.learn(self.texts.get(0), &outputs, true, c, &mut self.scratch);
+            let mut rng = Rng::new(self.buffer.next_order());
+            for _ in 0..N_REPLAYS {
+                let Some(outcome) = self.buffer.sample(&mut rng) else { break };
+                self.words.split(&outcome.text);
+                self.texts.clear();
+                self.texts.push(&self.words);
+                let outputs = outputs_of(&outcome.labels);
+                model.learn(self.texts.get(0), &outputs, false, c, &mut self.scratch);
+            }
+        }
+        self.buffer.push(text, hash, labels, before);
+        self.n_new += 1;
+        self.changed();
+        Ok(())
+    }
+
+    /// The label of a name; a new one is added to the model, silent until it is learned.
+    fn label(&mut self, name: &ComponentId) -> u32 {
+        if let Some(at) = self.labels.iter().position(|l| l == name) {
+            return at as u32;
+        }
+        self.labels.push(name.clone());
+        let n = self.labels.len();
+        if let Some(model) = &mut self.now.model {
+            *model = model.remap(n, |label| (label + 1 < n).then_some(label));
+        }
+        self.rekey();
+        n as u32 - 1
+    }
+
+    /// Whether enough is new for a full retrain.
+    #[must_use]
+    pub fn retrain_due(&self) -> bool {
+        let n = self.buffer.outcomes().len();
+        let enough = match self.now.model {
+            None => FIRST_RETRAIN,
+            Some(_) => self.config.retrain_every.min((n / 3).max(FIRST_RETRAIN)),
+        };
+        (self.must_retrain || self.n_new >= enough) && n > 0
+    }
+
+    /// Everything a full retrain needs. Give what it makes to [`install`](Self::install).
+    pub fn retrain_job(&mut self) -> RetrainJob {
+        self.n_new = 0;
+        RetrainJob {
+            params: self.config.params.clone(),
+            labels: self.labels.clone(),
+            outcomes: self.buffer.outcomes().to_vec(),
+            keywords: self.now.keywords.clone(),
+            label_of_key: self.now.label_of_key.clone(),
+            prior: self.config.prior.clone(),
+            epoch: self.epoch,
+            next_order: self.buffer.next_order(),
+        }
+    }
+
+    /// Lets a candidate in if it is not worse than what answered so far, after it has learned what came
+    /// since its job was made. The model before it is kept for [`roll_back`](Self::roll_back).
+    pub fn install(&mut self, candidate: Candidate) -> Verdict {
+        if candidate.epoch != self.epoch {
+            return Verdict::Stale;
+        }
+        // After forgetting, the current model must go whatever the candidate is worth.
+        if !candidate.report.is_accepted && !self.must_retrain {
+            self.prequential.n_rejected += 1;
+            return Verdict::Rejected(candidate.report);
+        }
+        let Candidate { model, labels, next_order, .. } = candidate;
+        let mut model = self.fit_labels(model, &labels);
+        let c = self.config.params.params().linear.c;
+        let mut since: Vec<_> =
+            self.buffer.outcomes().iter().filter(|o| o.order >= next_order).collect();
+        since.sort_by_key(|o| o.order);
+        for outcome in since {
+            self.words.split(&outcome.text);
+            self.texts.clear();
+            self.texts.push(&self.words);
+            let outputs = outputs_of(&outcome.labels);
+            model.learn(self.texts.get(0), &outputs, true, c, &mut self.scratch);
+        }
+        if let Some(old) = self.now.model.replace(model) {
+            self.previous = (!self.must_retrain).then(|| (Retired::pack(old), self.labels.clone()));
+        }
+        self.must_retrain = false;
+        self.prequential.n_retrains += 1;
+        self.changed();
+        Verdict::Accepted { version: self.now.version }
+    }
+
+    /// A model for `labels` made to fit the labels of today.
+    fn fit_labels(&self, model: TextModel, labels: &[ComponentId]) -> TextModel {
+        if labels == self.labels {
+            return model;
+        }
+        let from = |l: usize| labels.iter().position(|name| *name == self.labels[l]);
+        model.remap(self.labels.len(), from)
+    }
+
+    /// Goes back to the model before the last accepted candidate. `false` when there is none.
+    pub fn roll_back(&mut self) -> bool {
+        let Some((retired, labels)) = self.previous.take() else { return false };
+        self.now.model = Some(self.fit_labels(retired.unpack(), &labels));
+        self.changed();
+        true
+    }
+
+    /// Drops what was learned about a component. `false` when nothing was.
+    pub fn remove(&mut self, name: &ComponentId) -> bool {
+        let Some(gone) = self.labels.iter().position(|l| l == name) else { return false };
+        let old = self.labels.clone();
+        self.labels.remove(gone);
+        self.buffer.remove_label(gone as u32);
+        self.now.model = self.now.model.take().map(|model| self.fit_labels(model, &old));
+        self.epoch += 1;
+        self.rekey();
+        true
+    }
+
+    /// Forgets a text. It goes from the buffer at once, and from the model with the retrain that is then
+    /// due; the previous model goes too. `false` when the text was not known.
+    pub fn forget(&mut self, text: &str) -> bool {
+        self.words.split(cut(text));
+        let known = self.buffer.forget(text_hash(&self.words));
+        if known {
+            self.previous = None;
+            self.must_retrain = true;
+            self.epoch += 1;
+            if self.buffer.outcomes().is_empty() {
+                self.forget_everything();
+            }
+        }
+        known
+    }
+
+    /// Forgets all that was learned: labels, outcomes, models. The prior and the catalog stay.
+    pub fn forget_everything(&mut self) {
+        self.labels.clear();
+        self.buffer = ReplayBuffer::new(self.config.buffer_capacity);
+        self.now.model = None;
+        self.previous = None;
+        self.n_new = 0;
+        self.must_retrain = false;
+        self.epoch += 1;
+        self.prequential = Prequential::default();
+        self.rekey();
+    }
+
+    /// Heap memory of models, keywords and buffer, in bytes; published snapshots not counted.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let model = self.now.model.as_ref().map_or(0, TextModel::memory_bytes);
+        let previous = self
+            .previous
+            .as_ref()
+            .map_or(0, |(retired, _)| retired.model.memory_bytes() + retired.table.encode().len());
+        model + previous + self.buffer.memory_bytes() + self.now.keywords.memory_bytes()
+    }
+}
+
+fn outputs_of(labels: &[u32]) -> Vec<u32> {
+    if labels.is_empty() { vec![0] } else { labels.iter().map(|l| l + 1).collect() }
+}
+
+fn judge_now(model: &TextModel, probabilities: &[f32], labels: &[u32]) -> Judgement {
+    let outputs = outputs_of(labels);
+    judge(probabilities, &outputs, TrainingSet::log_loss_of(model.mode, &outputs, probabilities))
+}

@@ -1,0 +1,232 @@
+//! The predictor's state as bytes: labels, outcomes and the current model.
+//!
+//! The first layer is written in 8 bits; the other parts as they are. Components stand by name. A state of
+//! another format or feature version, or a damaged one, is refused as a whole: nothing half-read remains.
+
+use std::sync::Arc;
+
+use majordomo_core::ComponentId;
+
+use super::{PredictorConfig, Retired, TextPredictor};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::features::FEATURE_VERSION;
+use crate::model::Mode;
+use crate::model::calibration::Calibration;
+use crate::model::dense::Dense;
+use crate::model::first_layer::FirstLayer;
+use crate::model::linear::Linear;
+use crate::model::mlp::Mlp;
+use crate::model::text_model::TextModel;
+use crate::model::tfidf::TfIdf;
+use crate::prior::Prior;
+
+const MAGIC: &[u8; 4] = b"MJDT";
+const FORMAT: u32 = 1;
+const SEED: u64 = 0x7374_6174_6500_0001;
+/// More labels or outcomes than these are no state of ours.
+const MAX_ITEMS: u32 = 1 << 24;
+
+const ABSURD: DecodeError = DecodeError::Damaged { what: "a size in it is absurd" };
+
+impl TextPredictor {
+    /// The state as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(MAGIC, FORMAT);
+        w.u32(FEATURE_VERSION);
+        w.u32(self.now.bits);
+        w.u64(self.now.version);
+        w.u32(self.labels.len() as u32);
+        for label in &self.labels {
+            w.str(label.as_str());
+        }
+        w.u64(self.buffer.next_order());
+        w.u32(self.n_new as u32);
+        w.u8(u8::from(self.must_retrain));
+        let p = self.prequential;
+        for x in [p.n, p.n_right, p.n_retrains, p.n_rejected] {
+            w.u64(x);
+        }
+        w.u32(self.buffer.outcomes().len() as u32);
+        for outcome in self.buffer.outcomes() {
+            write_outcome(&mut w, outcome);
+        }
+        match &self.now.model {
+            None => w.u8(0),
+            Some(model) => {
+                w.u8(1);
+                write_model(&mut w, &Retired::pack(model.clone()));
+            }
+        }
+        w.finish(SEED)
+    }
+
+    /// A predictor from bytes that [`encode`](Self::encode) wrote. Give it a catalog next.
+    ///
+    /// # Errors
+    /// When the bytes are foreign, of another version, damaged, or hold a number that cannot be.
+    pub fn decode(config: PredictorConfig, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes, MAGIC, FORMAT, SEED)?;
+        let found = r.u32()?;
+        if found != FEATURE_VERSION {
+            return Err(DecodeError::FeatureVersion { found, want: FEATURE_VERSION });
+        }
+        let mut out = Self::new(config);
+        let bits = r.u32()?;
+        if bits != out.now.bits {
+            return Err(DecodeError::Damaged {
+                what: "it was learned with another number of buckets",
+            });
+        }
+        out.now.version = r.u64()?;
+        for _ in 0..items(&mut r)? {
+            let name = ComponentId::new(r.str()?).map_err(|_| DecodeError::Damaged {
+                what: "a component's name in it is no name",
+            })?;
+            if out.labels.contains(&name) {
+                return Err(DecodeError::Damaged { what: "a component stands twice in it" });
+            }
+            out.labels.push(name);
+        }
+        let next_order = r.u64()?;
+        out.n_new = r.u32()? as usize;
+        out.must_retrain = r.u8()? != 0;
+        let p = &mut out.prequential;
+        (p.n, p.n_right, p.n_retrains, p.n_rejected) = (r.u64()?, r.u64()?, r.u64()?, r.u64()?);
+        let n_outcomes = items(&mut r)?;
+        let mut outcomes = Vec::new();
+        for _ in 0..n_outcomes {
+            outcomes.push(read_outcome(&mut r, out.labels.len())?);
+        }
+        out.buffer = ReplayBuffer::restore(out.config.buffer_capacity, outcomes, next_order)
+            .ok_or(DecodeError::Damaged { what: "a text stands twice in it" })?;
+        if r.u8()? != 0 {
+            out.now.model = Some(read_model(&mut r, bits, out.labels.len())?.unpack());
+        }
+        r.end()?;
+        out.rekey();
+        Ok(out)
+    }
+}
+
+fn items(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let n = r.u32()?;
+    if n > MAX_ITEMS { Err(ABSURD) } else { Ok(n) }
+}
+
+fn write_outcome(w: &mut Writer, outcome: &Outcome) {
+    w.str(&outcome.text);
+    w.u64(outcome.hash);
+    w.u64(outcome.order);
+    w.u32(outcome.labels.len() as u32);
+    for &label in &outcome.labels {
+        w.u32(label);
+    }
+    match outcome.before {
+        None => w.u8(0),
+        Some(before) => {
+            w.u8(1 + u8::from(before.is_right));
+            w.f32(before.log_loss);
+            w.f32(before.confidence);
+        }
+    }
+}
+
+fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeError> {
+    let text = r.str()?.into();
+    let (hash, order) = (r.u64()?, r.u64()?);
+    let mut labels = Vec::new();
+    for _ in 0..items(r)? {
+        let label = r.u32()?;
+        if label as usize >= n_labels || labels.last().is_some_and(|l| *l >= label) {
+            return Err(DecodeError::Damaged { what: "a label in it does not exist" });
+        }
+        labels.push(label);
+    }
+    let before = match r.u8()? {
+        0 => None,
+        right => {
+            let (log_loss, confidence) = (r.f32()?, r.f32()?);
+            Some(Judgement { log_loss, confidence, is_right: right == 2 })
+        }
+    };
+    Ok(Outcome { text, hash, labels, order, before })
+}
+
+fn write_model(w: &mut Writer, retired: &Retired) {
+    let model = &retired.model;
+    w.u8(u8::from(model.mode == Mode::Independent));
+    w.u32(model.n_outputs() as u32);
+    w.u32(model.n_epochs as u32);
+    let (n_texts, df) = model.tfidf.counts();
+    w.u32(n_texts);
+    for &count in df {
+        w.u32(count);
+    }
+    w.f32s(&model.linear.bias);
+    let stride = model.linear.stride();
+    let rows = || model.linear.weights.chunks_exact(stride).enumerate();
+    let is_set = |row: &[f32]| row.iter().any(|x| *x != 0.0);
+    w.u32(rows().filter(|(_, row)| is_set(row)).count() as u32);
+    for (bucket, row) in rows().filter(|(_, row)| is_set(row)) {
+        w.u32(bucket as u32);
+        w.f32s(row);
+    }
+    let dense = &model.mlp.dense;
+    w.u32(dense.hidden_bias.len() as u32);
+    for xs in [&dense.hidden_bias, &dense.weights, &dense.bias] {
+        w.f32s(xs);
+    }
+    w.f32s(&model.calibration.factors);
+    w.f32s(&model.calibration.thresholds);
+    let table = retired.table.encode();
+    w.u32(table.len() as u32);
+    w.bytes(table);
+}
+
+fn read_model(r: &mut Reader<'_>, bits: u32, n_labels: usize) -> Result<Retired, DecodeError> {
+    let mode = if r.u8()? == 0 { Mode::Exclusive } else { Mode::Independent };
+    let n_outputs = r.u32()? as usize;
+    if n_outputs != n_labels + 1 {
+        return Err(DecodeError::Damaged { what: "its model has other components than its list" });
+    }
+    let n_epochs = r.u32()? as usize;
+    let n_buckets = 1usize << bits;
+    let n_texts = r.u32()?;
+    let df = (0..n_buckets).map(|_| r.u32()).collect::<Result<Vec<u32>, _>>()?;
+    let mut linear = Linear::new(n_buckets, n_outputs);
+    linear.bias = r.f32s(linear.stride())?;
+    for _ in 0..items(r)? {
+        let bucket = r.u32()? as usize;
+        if bucket >= n_buckets {
+            return Err(ABSURD);
+        }
+        let stride = linear.stride();
+        linear.weights[bucket * stride..][..stride].copy_from_slice(&r.f32s(stride)?);
+    }
+    let n_hidden = r.u32()? as usize;
+    if n_hidden > 1024 {
+        return Err(ABSURD);
+    }
+    let dense = Dense {
+        hidden_bias: r.f32s(n_hidden)?,
+        weights: r.f32s(n_hidden * n_outputs)?,
+        bias: r.f32s(n_outputs)?,
+    };
+    let mut calibration = Calibration::start(mode, n_labels);
+    for factor in &mut calibration.factors {
+        *factor = r.f32()?;
+    }
+    calibration.thresholds = r.f32s(n_labels)?;
+    let n_bytes = r.u32()? as usize;
+    let table = Prior::decode(r.take(n_bytes)?)?;
+    let pools = table.pools();
+    if !table.fits(n_buckets, pools) || pools.iter().map(|p| p.0).sum::<usize>() != n_hidden {
+        return Err(DecodeError::Damaged { what: "its first layer does not fit the others" });
+    }
+    let first = Arc::new(FirstLayer { n_hidden, pools, weights: Vec::new() });
+    let tfidf = TfIdf::from_counts(n_texts, df);
+    let model = TextModel { mode, tfidf, linear, mlp: Mlp { first, dense }, calibration, n_epochs };
+    Ok(Retired { model, table })
+}

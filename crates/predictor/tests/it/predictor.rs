@@ -1,0 +1,247 @@
+//! The predictor as its owner uses it: outcomes in, answers out, retrains, state, forgetting.
+
+use std::sync::atomic::AtomicBool;
+
+use majordomo_core::{ComponentId, ComponentKey};
+use majordomo_predictor::{
+    Decision, DecodeError, IntentScratch, KeywordMatcher, LearnError, PredictorConfig,
+    TextPredictor, TrainError, Verdict,
+};
+
+const NAMES: [&str; 3] = ["music", "clock", "weather"];
+
+fn id(name: &str) -> ComponentId {
+    ComponentId::new(name).expect("a name")
+}
+
+fn key(k: u32) -> ComponentKey {
+    ComponentKey(k)
+}
+
+/// Components `music`, `clock`, `weather` with keys 0, 1, 2 and a keyword each.
+fn predictor() -> TextPredictor {
+    let mut out = TextPredictor::new(PredictorConfig::default());
+    catalog(&mut out, [0, 1, 2]);
+    out
+}
+
+fn catalog(predictor: &mut TextPredictor, keys: [u32; 3]) {
+    let ids = NAMES.map(id);
+    let words = ["song", "alarm", "forecast"];
+    let entries = keys.iter().zip(words).map(|(&k, w)| (key(k), w));
+    let keywords = KeywordMatcher::build(entries).expect("words");
+    predictor.set_catalog(keys.iter().map(|&k| key(k)).zip(&ids), keywords);
+}
+
+/// `n` outcomes: every third one a component.
+fn teach(predictor: &mut TextPredictor, n: usize, keys: [u32; 3]) {
+    let verbs = ["please", "now", "quickly", "again", "for me", "today", "once more"];
+    let what = [
+        ["play some jazz", "start the playlist", "louder music", "play the radio"],
+        ["wake me at six", "set a timer", "what time is it", "remind me at noon"],
+        ["will it rain", "is it cold outside", "do i need an umbrella", "how hot is it"],
+    ];
+    for i in 0..n {
+        let (component, text) = (i % 3, what[i % 3][(i / 3) % 4]);
+        let text = format!("{text} {} {}", verbs[(i / 12) % 7], i / 84);
+        predictor.learn(&text, &[key(keys[component])]).expect("known component");
+    }
+}
+
+fn retrain(predictor: &mut TextPredictor) -> Verdict {
+    let candidate = predictor.retrain_job().run(&AtomicBool::new(false)).expect("outcomes");
+    predictor.install(candidate)
+}
+
+#[track_caller]
+fn check(predictor: &TextPredictor, text: &str, decision: Decision, want: &[u32]) {
+    let mut scratch = IntentScratch::default();
+    let intents = predictor.intents(text, &mut scratch);
+    let got: Vec<u32> = intents.components.iter().map(|i| i.component.0).collect();
+    assert_eq!((intents.decision, got.as_slice()), (decision, want), "{text:?}: {intents:?}");
+}
+
+#[test]
+fn keywords_answer_before_anything_is_learned() {
+    let predictor = predictor();
+    check(&predictor, "another song", Decision::Confident, &[0]);
+    check(&predictor, "a song and an alarm", Decision::Confident, &[0, 1]);
+    check(&predictor, "good morning", Decision::None, &[]);
+    check(&predictor, "", Decision::None, &[]);
+}
+
+#[test]
+fn outcomes_teach_at_once_and_by_retrain() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 9, [0, 1, 2]);
+    assert!(!predictor.retrain_due());
+    teach(&mut predictor, 84, [0, 1, 2]);
+    assert!(predictor.retrain_due());
+    let before = predictor.version();
+    assert!(matches!(retrain(&mut predictor), Verdict::Accepted { version } if version > before));
+    assert!(!predictor.retrain_due());
+    check(&predictor, "play jazz", Decision::Confident, &[0]);
+    check(&predictor, "is it going to rain", Decision::Confident, &[2]);
+    // A new meaning is learned online, before any retrain.
+    for _ in 0..4 {
+        predictor.learn("qwertz uiop", &[key(1)]).expect("known");
+    }
+    check(&predictor, "qwertz uiop", Decision::Confident, &[1]);
+    assert!(predictor.prequential().n >= 4);
+}
+
+#[test]
+fn readers_keep_their_snapshot() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    let snapshot = predictor.snapshot();
+    assert!(std::sync::Arc::ptr_eq(&snapshot, &predictor.snapshot()));
+    let mut scratch = IntentScratch::default();
+    let before = snapshot.intents("play jazz", &mut scratch).candidates.to_vec();
+    predictor.forget_everything();
+    assert_eq!(snapshot.intents("play jazz", &mut scratch).candidates, before);
+    assert!(predictor.snapshot().version() > snapshot.version());
+}
+
+#[test]
+fn a_component_can_come_and_go_and_change_its_key() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    catalog(&mut predictor, [7, 8, 9]);
+    check(&predictor, "play jazz", Decision::Confident, &[7]);
+    let keywords = KeywordMatcher::build([]).expect("nothing");
+    let (music, lights) = (id("music"), id("lights"));
+    predictor.set_catalog([(key(7), &music), (key(3), &lights)], keywords);
+    check(&predictor, "play jazz", Decision::Confident, &[7]);
+    for i in 0..6 {
+        predictor.learn(&format!("dim the lamp number {i}"), &[key(3)]).expect("known");
+    }
+    check(&predictor, "dim the lamp number 9", Decision::Confident, &[3]);
+    check(&predictor, "play jazz", Decision::Confident, &[7]);
+    assert!(predictor.remove(&music) && !predictor.remove(&music));
+    check(&predictor, "dim the lamp number 9", Decision::Confident, &[3]);
+    let mut scratch = IntentScratch::default();
+    assert!(
+        predictor
+            .intents("play jazz", &mut scratch)
+            .candidates
+            .iter()
+            .all(|i| i.component != key(7))
+    );
+}
+
+#[test]
+fn explanations_name_keywords_and_n_grams() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    let mut scratch = IntentScratch::default();
+    let why = predictor.explain("play a song", key(0), &mut scratch);
+    assert_eq!(why.keywords.len(), 1);
+    assert!(why.keyword_score > 0.0 && why.confidence >= why.threshold);
+    assert!(
+        why.n_grams.iter().any(|(gram, added)| gram.contains("play") && *added > 0.0),
+        "{why:?}"
+    );
+    assert_eq!(why.version, predictor.version());
+}
+
+#[test]
+fn what_is_not_an_outcome_is_refused() {
+    let mut predictor = predictor();
+    assert_eq!(predictor.learn("play", &[key(9)]), Err(LearnError::UnknownComponent(key(9))));
+    assert_eq!(predictor.learn("  ", &[key(0)]), Err(LearnError::NoWord));
+    assert_eq!(predictor.n_outcomes(), 0);
+    let error = predictor.retrain_job().run(&AtomicBool::new(false)).expect_err("nothing");
+    assert_eq!(error, TrainError::NoExample);
+}
+
+#[test]
+fn contradictions_and_long_texts_do_no_harm() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    for i in 0..20 {
+        predictor.learn("one and the same", &[key(i % 3)]).expect("known");
+        predictor.learn(&"word ".repeat(200_000), &[key(0), key(0)]).expect("known");
+        predictor.learn("nothing at all", &[]).expect("an outcome");
+    }
+    assert_eq!(predictor.n_outcomes(), 87);
+    retrain(&mut predictor);
+    let mut scratch = IntentScratch::default();
+    let intents = predictor.intents("one and the same", &mut scratch);
+    assert!(intents.candidates.iter().all(|i| i.confidence.get().is_finite()));
+}
+
+#[test]
+fn forgetting_reaches_buffer_model_and_running_jobs() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    for _ in 0..5 {
+        predictor.learn("my secret phrase", &[key(0)]).expect("known");
+    }
+    retrain(&mut predictor);
+    let stale = predictor.retrain_job().run(&AtomicBool::new(false)).expect("outcomes");
+    assert!(predictor.forget("MY secret  phrase") && !predictor.forget("my secret phrase"));
+    assert_eq!(predictor.install(stale), Verdict::Stale);
+    assert!(predictor.retrain_due());
+    assert!(matches!(retrain(&mut predictor), Verdict::Accepted { .. }));
+    assert!(!predictor.roll_back(), "the model that knew it must be gone");
+    let bytes = predictor.encode();
+    assert!(!bytes.windows(6).any(|w| w == b"secret"));
+    predictor.forget_everything();
+    assert_eq!(predictor.n_outcomes(), 0);
+    check(&predictor, "play jazz", Decision::None, &[]);
+}
+
+#[test]
+fn a_cancelled_job_leaves_nothing_and_a_roll_back_restores() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    let job = predictor.retrain_job();
+    assert_eq!(job.run(&AtomicBool::new(true)).expect_err("cancelled"), TrainError::Cancelled);
+    assert!(!predictor.roll_back());
+    retrain(&mut predictor);
+    assert!(predictor.roll_back());
+    check(&predictor, "play jazz", Decision::Confident, &[0]);
+    assert!(!predictor.roll_back());
+}
+
+#[test]
+fn state_survives_and_damage_is_refused() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    let bytes = predictor.encode();
+    let mut restored =
+        TextPredictor::decode(PredictorConfig::default(), &bytes).expect("own state");
+    catalog(&mut restored, [0, 1, 2]);
+    assert_eq!(restored.n_outcomes(), 84);
+    check(&restored, "is it going to rain", Decision::Confident, &[2]);
+    teach(&mut restored, 10, [0, 1, 2]);
+    assert!(matches!(retrain(&mut restored), Verdict::Accepted { .. }));
+
+    let decode = |bytes: &[u8]| TextPredictor::decode(PredictorConfig::default(), bytes).map(drop);
+    assert!(matches!(decode(b"other"), Err(DecodeError::Foreign { .. })));
+    assert!(matches!(decode(&[]), Err(DecodeError::Foreign { .. })));
+    for at in [4, 9, 40, bytes.len() / 2, bytes.len() - 1] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert!(decode(&damaged).is_err(), "byte {at}");
+        assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+    }
+    let empty = TextPredictor::new(PredictorConfig::default()).encode();
+    assert!(decode(&empty).is_ok());
+}
+
+#[test]
+fn memory_stays_within_its_bounds() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 252, [0, 1, 2]);
+    retrain(&mut predictor);
+    retrain(&mut predictor);
+    assert!(predictor.memory_bytes() <= 16 << 20, "{}", predictor.memory_bytes());
+}
