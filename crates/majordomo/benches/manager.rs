@@ -17,8 +17,18 @@ use tokio::sync::oneshot;
 
 /// As many components as an assistant has; the two measured ones are in the middle.
 const NAMES: [&str; 12] = [
-    "alarm", "calendar", "camera", "email", "lights", "music", "weather", "news", "speech",
-    "translate", "vision", "wake-word",
+    "alarm",
+    "calendar",
+    "camera",
+    "email",
+    "lights",
+    "music",
+    "weather",
+    "news",
+    "speech",
+    "translate",
+    "vision",
+    "wake-word",
 ];
 const FIRST: &str = NAMES[5];
 const SECOND: &str = NAMES[6];
@@ -259,7 +269,9 @@ fn loads(scale: &Scale) {
             manager.shutdown(None).await;
             us
         });
-        println!("load and unload from a task, {name} runtime (target p50 <= 20 us, p99 <= 200 us)");
+        println!(
+            "load and unload from a task, {name} runtime (target p50 <= 20 us, p99 <= 200 us)"
+        );
         let [p50, p99] = [0.5, 0.99].map(|q| quantile(&us, q));
         println!("  p50 {p50:.1} us   p99 {p99:.1} us");
     }

@@ -95,7 +95,7 @@ pub struct Prequential {
     pub n_rejected: u64,
 }
 
-/// Learns which components texts need. See the [module](self) for who may call what.
+/// Learns which components texts need. One thread learns; any number ask its snapshots.
 #[derive(Debug)]
 pub struct TextPredictor {
     config: PredictorConfig,
