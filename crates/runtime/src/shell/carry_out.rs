@@ -159,9 +159,11 @@ impl Shell {
             op,
             spec: Arc::new(spec),
             base_dir: self.base_dir.clone(),
-            deadline,
+            // Before the engine's own deadline, so that the loader can say what the program lacked.
+            deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
             logs: Arc::clone(&self.logs[key.index()]),
         };
+        let name = format!("{}: ", ctx.component);
         tokio::spawn(async move {
             let result = loader.start_unless(ctx, cancelled).await;
             finished(match result {
@@ -172,7 +174,11 @@ impl Shell {
                     let measured = sampled.first().copied().flatten().map(|f| f.best());
                     Ok((Instance::process(Arc::new(process)), measured))
                 }
-                Err(error) => Err(loader::in_words(&error)),
+                Err(error) => {
+                    let words = loader::in_words(&error);
+                    // Who reads it is told the component's name besides.
+                    Err(words.strip_prefix(&name).map(str::to_owned).unwrap_or(words))
+                }
             });
         });
     }
