@@ -90,15 +90,26 @@ fn norms(c: &mut Criterion) {
         }
         group.finish();
 
+        // Vectors in turn, 16 KiB of them: one alone would wait for its own stores of the run before.
+        let n_vectors = 4096 / n;
+        let mut vectors: Vec<Aligned> =
+            (0..n_vectors).map(|i| Aligned::random(n, i as u64)).collect();
+        let mut turn = 0;
         let mut group = flat_group(c, "normalize");
         for (name, kernels) in back_ends() {
             group.bench_function(BenchmarkId::new(name, n), |bench| {
-                bench.iter(|| kernels.normalize(black_box(x.get_mut())));
+                bench.iter(|| {
+                    turn = (turn + 1) % n_vectors;
+                    kernels.normalize(black_box(vectors[turn].get_mut()))
+                });
             });
         }
         if let Some(blas) = &blas {
             group.bench_function(BenchmarkId::new("openblas", n), |bench| {
-                bench.iter(|| blas.normalize(black_box(x.get_mut())));
+                bench.iter(|| {
+                    turn = (turn + 1) % n_vectors;
+                    blas.normalize(black_box(vectors[turn].get_mut()));
+                });
             });
         }
     }
@@ -116,6 +127,21 @@ fn matvec(c: &mut Criterion) {
                 bench.iter(|| kernels.matvec(black_box(matrix), black_box(x), &mut out));
             });
         }
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // The matrix once, as two streams: what the cache that holds it can deliver.
+            let (upper, lower) = matrix.split_at(matrix.len() / 2);
+            group.bench_function(BenchmarkId::new("only-load", n), |bench| {
+                // SAFETY: just detected.
+                bench.iter(|| unsafe { only_load(black_box(upper), black_box(lower)) });
+            });
+        }
+        group.bench_function(BenchmarkId::new("dispatched dot by row", n), |bench| {
+            bench.iter(|| {
+                for (row, out) in black_box(matrix).chunks_exact(n).zip(&mut out) {
+                    *out = majordomo_simd::dot(row, x);
+                }
+            });
+        });
         group.bench_function(BenchmarkId::new("faer", n), |bench| {
             let (matrix, x) = (MatRef::from_row_major_slice(matrix, n, n), ColRef::from_slice(x));
             let mut out = faer::Col::<f32>::zeros(n);
@@ -237,9 +263,13 @@ fn hashing(c: &mut Criterion) {
 
 /// No length may be slower than the portable loop by more than a tenth and a nanosecond.
 fn short(c: &mut Criterion) {
+    // Vectors in turn: one alone would wait for its own stores of the run before.
+    let n_vectors = 32;
     for n in [0, 1, 3, 7, 8, 15, 16, 17, 24, 31, 33, 47, 63] {
         let (a, b) = (Aligned::random(n, 1), Aligned::random(n, 2));
-        let mut y = Aligned::random(n, 3);
+        let mut vectors: Vec<Aligned> =
+            (0..n_vectors).map(|i| Aligned::random(n, i as u64)).collect();
+        let mut turn = 0;
         for (name, kernels) in back_ends() {
             let mut group = flat_group(c, "short dot");
             group.bench_function(BenchmarkId::new(&name, n), |bench| {
@@ -249,13 +279,18 @@ fn short(c: &mut Criterion) {
             let mut group = flat_group(c, "short axpy");
             group.bench_function(BenchmarkId::new(&name, n), |bench| {
                 bench.iter(|| {
-                    kernels.axpy(black_box(1e-9), black_box(a.get()), black_box(y.get_mut()))
+                    turn = (turn + 1) % n_vectors;
+                    let y = black_box(vectors[turn].get_mut());
+                    kernels.axpy(black_box(1e-9), black_box(a.get()), y);
                 });
             });
             group.finish();
             let mut group = flat_group(c, "short relu");
             group.bench_function(BenchmarkId::new(&name, n), |bench| {
-                bench.iter(|| kernels.relu(black_box(y.get_mut())));
+                bench.iter(|| {
+                    turn = (turn + 1) % n_vectors;
+                    kernels.relu(black_box(vectors[turn].get_mut()));
+                });
             });
         }
     }
@@ -267,7 +302,8 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(400))
         // Many short samples: on a busy machine some of them are left undisturbed.
-        .sample_size(250);
+        .sample_size(250)
+        .nresamples(2000);
     targets = dot, norms, matvec, activations, gather, hashing, short
 }
 criterion_main!(kernels);

@@ -67,7 +67,7 @@ pub(crate) use dispatch;
 /// The entries of an instruction set: each kernel compiled for its features, which its token proves.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! entries {
-    ($token:ident, $features:literal, dot: $dot:literal, norm: $norm:literal, gather: $gather:literal) => {
+    ($token:ident, $features:literal, dot: $dot:literal, norm: $norm:literal) => {
         #[target_feature(enable = $features)]
         pub(crate) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
             generic::dot::<_, $dot>($token::new(), a, b)
@@ -80,9 +80,7 @@ macro_rules! entries {
 
         #[target_feature(enable = $features)]
         pub(crate) fn scale_f32(alpha: f32, x: &mut [f32]) {
-            let s = $token::new();
-            let alpha = s.splat(alpha);
-            generic::map(s, x, |x| s.mul(alpha, x));
+            generic::scale($token::new(), alpha, x);
         }
 
         #[target_feature(enable = $features)]
@@ -116,16 +114,14 @@ macro_rules! entries {
             out: &mut [f32],
         ) {
             let s = $token::new();
-            generic::gather_accumulate::<_, _, _, $gather>(
-                s,
-                $token::blocks,
-                |block| s.load(block),
-                |rest| s.load_partial(rest),
+            let rows = generic::Rows {
                 table,
-                indices,
-                weights,
-                out,
-            );
+                width: out.len(),
+                blocks: $token::blocks,
+                load: |block: &_| s.load(block),
+                load_partial: |rest: &[_]| s.load_partial(rest),
+            };
+            generic::gather_accumulate(s, &rows, indices, weights, out);
         }
 
         #[target_feature(enable = $features)]
@@ -136,16 +132,14 @@ macro_rules! entries {
             out: &mut [f32],
         ) {
             let s = $token::new();
-            generic::gather_accumulate::<_, _, _, $gather>(
-                s,
-                $token::blocks_i8,
-                |block| s.load_i8(block),
-                |rest| s.load_i8_partial(rest),
+            let rows = generic::Rows {
                 table,
-                indices,
-                weights,
-                out,
-            );
+                width: out.len(),
+                blocks: $token::blocks_i8,
+                load: |block: &_| s.load_i8(block),
+                load_partial: |rest: &[_]| s.load_i8_partial(rest),
+            };
+            generic::gather_accumulate(s, &rows, indices, weights, out);
         }
 
         #[target_feature(enable = $features)]

@@ -23,7 +23,7 @@ impl Avx2 {
     }
 }
 
-entries!(Avx2, "avx2,fma", dot: 4, norm: 8, gather: 8);
+entries!(Avx2, "avx2,fma", dot: 4, norm: 8);
 
 /// Eight lanes from position `8 - n` are a mask of the first `n`.
 static MASK: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -29,7 +29,7 @@ impl Avx512 {
     }
 }
 
-entries!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", dot: 4, norm: 8, gather: 8);
+entries!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma", dot: 4, norm: 8);
 
 // SAFETY of all blocks below: the token proves that the CPU has the instructions. Where memory is
 // touched, a block is 16 floats (or bytes) and a mask covers no more lanes than the slice has

@@ -78,6 +78,9 @@ fn sum_registers<S: Vector, const N: usize>(s: S, mut x: [S::Reg; N]) -> S::Reg 
 const UNROLL: usize = 4;
 
 /// `x[i] = op(x[i])`.
+///
+/// `op` must be a closure of an entry, which shares the entry's target features. One made in this module
+/// does not: should the compiler not inline it, each of its intrinsics would become a call.
 #[inline(always)]
 pub(super) fn map<S: Vector>(s: S, x: &mut [f32], op: impl Fn(S::Reg) -> S::Reg) {
     let (blocks, rest) = S::blocks_mut(x);
@@ -96,6 +99,29 @@ pub(super) fn map<S: Vector>(s: S, x: &mut [f32], op: impl Fn(S::Reg) -> S::Reg)
     }
     if !rest.is_empty() {
         s.store_partial(rest, op(s.load_partial(rest)));
+    }
+}
+
+/// `x[i] *= alpha`.
+#[inline(always)]
+pub(super) fn scale<S: Vector>(s: S, alpha: f32, x: &mut [f32]) {
+    let alpha = s.splat(alpha);
+    let (blocks, rest) = S::blocks_mut(x);
+    let (groups, left) = blocks.as_chunks_mut::<UNROLL>();
+    for group in groups {
+        let mut regs = [alpha; UNROLL];
+        for i in 0..UNROLL {
+            regs[i] = s.mul(alpha, s.load(&group[i]));
+        }
+        for i in 0..UNROLL {
+            s.store(&mut group[i], regs[i]);
+        }
+    }
+    for x in left {
+        s.store(x, s.mul(alpha, s.load(x)));
+    }
+    if !rest.is_empty() {
+        s.store_partial(rest, s.mul(alpha, s.load_partial(rest)));
     }
 }
 
@@ -185,61 +211,83 @@ fn dot4<S: Vector>(s: S, rows: &[f32], x: &[f32]) -> [f32; 4] {
     s.sum4(sums)
 }
 
-/// Adds rows in the order of the indices, `N` registers of `out` at a time: `out` is loaded and
-/// stored once, and every row is read once, front to back.
-///
-/// The type of a row's elements comes with the three functions that read it.
+/// Whole blocks, and the elements behind them.
+type Split<T, B> = fn(&[T]) -> (&[B], &[T]);
+
+/// A table of rows, the type of whose elements comes with the functions that read it.
+pub(super) struct Rows<'a, T, B, L, P> {
+    pub(super) table: &'a [T],
+    pub(super) width: usize,
+    pub(super) blocks: Split<T, B>,
+    pub(super) load: L,
+    pub(super) load_partial: P,
+}
+
+/// Adds rows in the order of the indices. As many columns as registers allow go at a time, so that `out` is
+/// loaded and stored once and a row of up to eight registers is read front to back.
 #[inline(always)]
-#[expect(clippy::too_many_arguments)]
-pub(super) fn gather_accumulate<S: Vector, T, B, const N: usize>(
+pub(super) fn gather_accumulate<S: Vector, T, B, L: Fn(&B) -> S::Reg, P: Fn(&[T]) -> S::Reg>(
     s: S,
-    blocks_of: impl Fn(&[T]) -> (&[B], &[T]),
-    load: impl Fn(&B) -> S::Reg,
-    load_partial: impl Fn(&[T]) -> S::Reg,
-    table: &[T],
+    rows: &Rows<'_, T, B, L, P>,
     indices: &[u32],
     weights: &[f32],
     out: &mut [f32],
 ) {
-    let width = out.len();
-    let row = |index: u32, from: usize, n: usize| &table[index as usize * width + from..][..n];
     let (blocks, rest) = S::blocks_mut(out);
-    let (groups, left) = blocks.as_chunks_mut::<N>();
     let mut from = 0;
-    for group in groups {
-        let mut sums = [s.splat(0.0); N];
-        for i in 0..N {
-            sums[i] = s.load(&group[i]);
-        }
-        for (&index, &weight) in indices.iter().zip(weights) {
-            let weight = s.splat(weight);
-            let row = blocks_of(row(index, from, N * S::LANES)).0;
-            for i in 0..N {
-                sums[i] = s.mul_add(weight, load(&row[i]), sums[i]);
-            }
-        }
-        for i in 0..N {
-            s.store(&mut group[i], sums[i]);
-        }
-        from += N * S::LANES;
+    let (eights, blocks) = blocks.as_chunks_mut::<8>();
+    for eight in eights {
+        from = gather_columns(s, rows, indices, weights, from, eight);
     }
-    for block in left {
-        let mut sum = s.load(block);
-        for (&index, &weight) in indices.iter().zip(weights) {
-            let row = blocks_of(row(index, from, S::LANES)).0;
-            sum = s.mul_add(s.splat(weight), load(&row[0]), sum);
-        }
-        s.store(block, sum);
-        from += S::LANES;
+    let (fours, blocks) = blocks.as_chunks_mut::<4>();
+    for four in fours {
+        from = gather_columns(s, rows, indices, weights, from, four);
+    }
+    let (twos, ones) = blocks.as_chunks_mut::<2>();
+    for two in twos {
+        from = gather_columns(s, rows, indices, weights, from, two);
+    }
+    let (ones, _) = ones.as_chunks_mut::<1>();
+    for one in ones {
+        from = gather_columns(s, rows, indices, weights, from, one);
     }
     if !rest.is_empty() {
         let mut sum = s.load_partial(rest);
         for (&index, &weight) in indices.iter().zip(weights) {
-            let row = row(index, from, rest.len());
-            sum = s.mul_add(s.splat(weight), load_partial(row), sum);
+            let row = &rows.table[index as usize * rows.width + from..][..rest.len()];
+            sum = s.mul_add(s.splat(weight), (rows.load_partial)(row), sum);
         }
         s.store_partial(rest, sum);
     }
+}
+
+/// `N` registers of columns from `from`; returns where the next begin.
+#[inline(always)]
+fn gather_columns<S: Vector, T, B, L: Fn(&B) -> S::Reg, P, const N: usize>(
+    s: S,
+    rows: &Rows<'_, T, B, L, P>,
+    indices: &[u32],
+    weights: &[f32],
+    from: usize,
+    out: &mut [S::Block; N],
+) -> usize {
+    let n_columns = N * S::LANES;
+    let mut sums = [s.splat(0.0); N];
+    for i in 0..N {
+        sums[i] = s.load(&out[i]);
+    }
+    for (&index, &weight) in indices.iter().zip(weights) {
+        let weight = s.splat(weight);
+        let row = &rows.table[index as usize * rows.width + from..][..n_columns];
+        let row = (rows.blocks)(row).0;
+        for i in 0..N {
+            sums[i] = s.mul_add(weight, (rows.load)(&row[i]), sums[i]);
+        }
+    }
+    for i in 0..N {
+        s.store(&mut out[i], sums[i]);
+    }
+    from + n_columns
 }
 
 /// Three passes: the maximum, the exponentials with their sum, the division.
@@ -260,8 +308,7 @@ pub(super) fn softmax<S: Vector>(s: S, x: &mut [f32]) {
         // Of what was stored: the lanes behind it hold the exponential of nothing.
         sum += s.sum(s.load_partial(rest));
     }
-    let scale = s.splat(1.0 / sum);
-    map(s, x, |x| s.mul(x, scale));
+    scale(s, 1.0 / sum, x);
 }
 
 /// The largest element, or anything not below it where one is NaN; -∞ for an empty slice.
@@ -288,12 +335,21 @@ fn max<S: Vector>(s: S, x: &[f32]) -> f32 {
 
 #[inline(always)]
 pub(super) fn sigmoid<S: Vector>(s: S, x: &mut [f32]) {
+    let (blocks, rest) = S::blocks_mut(x);
+    for x in blocks {
+        s.store(x, logistic(s, s.load(x)));
+    }
+    if !rest.is_empty() {
+        s.store_partial(rest, logistic(s, s.load_partial(rest)));
+    }
+}
+
+#[inline(always)]
+fn logistic<S: Vector>(s: S, x: S::Reg) -> S::Reg {
+    // exp(-|x|) cannot overflow, and keeps its digits where the result is tiny.
+    let e = exp_nonpositive(s, s.neg_abs(x));
     let one = s.splat(1.0);
-    map(s, x, |x| {
-        // exp(-|x|) cannot overflow, and keeps its digits where the result is tiny.
-        let e = exp_nonpositive(s, s.neg_abs(x));
-        s.div(s.select_by_sign(x, e, one), s.add(one, e))
-    });
+    s.div(s.select_by_sign(x, e, one), s.add(one, e))
 }
 
 /// `exp(x)` for `x <= 0` or NaN; see [`exp`] for the method.

@@ -22,7 +22,7 @@ impl Neon {
     }
 }
 
-entries!(Neon, "neon", dot: 8, norm: 8, gather: 8);
+entries!(Neon, "neon", dot: 8, norm: 8);
 
 // SAFETY of all blocks below: the token proves that the CPU has the instructions. Where memory is
 // touched, it is an array of 4 floats (or 8 bytes).
