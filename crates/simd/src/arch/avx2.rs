@@ -74,6 +74,16 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn load_partial_or(self, rest: &[f32], fill: f32) -> __m256 {
+        let (fill, n) = (self.splat(fill), rest.len().min(8));
+        unsafe {
+            let mask = _mm256_loadu_si256(MASK.as_ptr().add(8 - n).cast());
+            let loaded = _mm256_maskload_ps(rest.as_ptr(), mask);
+            _mm256_blendv_ps(fill, loaded, _mm256_castsi256_ps(mask))
+        }
+    }
+
+    #[inline(always)]
     fn load_i8(self, block: &[i8; 8]) -> __m256 {
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(block.as_ptr().cast()))) }
     }

@@ -73,6 +73,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn load_partial_or(self, rest: &[f32], fill: f32) -> __m512 {
+        let fill = self.splat(fill);
+        unsafe { _mm512_mask_loadu_ps(fill, Self::mask(rest.len()), rest.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn load_i8(self, block: &[i8; 16]) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_epi8(block.as_ptr()))) }
     }

@@ -301,14 +301,19 @@ pub(super) fn softmax<S: Vector>(s: S, x: &mut [f32]) {
         sum = s.add(sum, e);
         s.store(block, e);
     }
-    let mut sum = s.sum(sum);
+    // The tail stays in a register: to load what was just stored by mask would wait for the store. The
+    // lanes behind it are exp(-∞) = 0.
+    let tail = exp_nonpositive(s, s.sub(s.load_partial_or(rest, f32::NEG_INFINITY), max));
     if !rest.is_empty() {
-        let e = exp_nonpositive(s, s.sub(s.load_partial(rest), max));
-        s.store_partial(rest, e);
-        // Of what was stored: the lanes behind it hold the exponential of nothing.
-        sum += s.sum(s.load_partial(rest));
+        sum = s.add(sum, tail);
     }
-    scale(s, 1.0 / sum, x);
+    let alpha = 1.0 / s.sum(sum);
+    if !rest.is_empty() {
+        s.store_partial(rest, s.mul(tail, s.splat(alpha)));
+    }
+    let n_rest = rest.len();
+    let whole = x.len() - n_rest;
+    scale(s, alpha, &mut x[..whole]);
 }
 
 /// The largest element, or anything not below it where one is NaN; -∞ for an empty slice.
@@ -328,9 +333,11 @@ fn max<S: Vector>(s: S, x: &[f32]) -> f32 {
             largest[i] = s.max(largest[i], s.load(x));
         }
     }
+    if !rest.is_empty() {
+        largest[N - 1] = s.max(largest[N - 1], s.load_partial_or(rest, f32::NEG_INFINITY));
+    }
     let [a, b, c, d] = largest;
-    let largest = s.max_lane(s.max(s.max(a, b), s.max(c, d)));
-    rest.iter().fold(largest, |largest, &x| if x > largest { x } else { largest })
+    s.max_lane(s.max(s.max(a, b), s.max(c, d)))
 }
 
 #[inline(always)]

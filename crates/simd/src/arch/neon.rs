@@ -61,8 +61,13 @@ impl Vector for Neon {
 
     #[inline(always)]
     fn load_partial(self, rest: &[f32]) -> float32x4_t {
-        let at = |i: usize| rest.get(i).copied().unwrap_or(0.0);
-        self.load(&[at(0), at(1), at(2), 0.0])
+        self.load_partial_or(rest, 0.0)
+    }
+
+    #[inline(always)]
+    fn load_partial_or(self, rest: &[f32], fill: f32) -> float32x4_t {
+        let at = |i: usize| rest.get(i).copied().unwrap_or(fill);
+        self.load(&[at(0), at(1), at(2), fill])
     }
 
     #[inline(always)]

@@ -30,6 +30,8 @@ pub(super) trait Vector: Copy {
     fn load(self, block: &Self::Block) -> Self::Reg;
     /// Fewer than `LANES` elements, 0 in the lanes behind them; reads nothing beyond.
     fn load_partial(self, rest: &[f32]) -> Self::Reg;
+    /// Fewer than `LANES` elements, `fill` in the lanes behind them; reads nothing beyond.
+    fn load_partial_or(self, rest: &[f32], fill: f32) -> Self::Reg;
     /// Integers as floats.
     fn load_i8(self, block: &Self::BlockI8) -> Self::Reg;
     /// Fewer than `LANES` integers, 0 in the lanes behind them; reads nothing beyond.
