@@ -3,6 +3,8 @@
 //! Owns the command line only; each command is a module.
 #![forbid(unsafe_code)]
 
+mod intents;
+mod pretrain;
 mod replay;
 mod stress;
 
@@ -19,6 +21,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Score the intent predictor on labelled texts
+    Intents(intents::Args),
+    /// Train the table of n-grams that ships with the predictor
+    Pretrain(pretrain::Args),
     /// Replay usage traces against eviction and preloading policies
     Replay(replay::Args),
     /// Simulate days of use with faults and check every invariant after every input
@@ -27,6 +33,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Intents(args) => intents::run(&args),
+        Command::Pretrain(args) => pretrain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Stress(args) => stress::run(&args),
     };

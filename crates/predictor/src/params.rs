@@ -39,7 +39,7 @@ pub struct MlpParams {
     /// Step of Adagrad. Range (0, 1], default 0.03.
     pub learning_rate: f32,
     /// Factor on the step of a first layer that starts from the prior, while rows are few; it rises to 1 at
-    /// 8 000 rows. Range [0, 1], default 0.05.
+    /// 20 000 rows. Range [0, 1], default 0.05.
     pub prior_rate: f32,
     /// Start of Adagrad's accumulators. Range (0, 1], default 1e-5.
     pub epsilon: f32,

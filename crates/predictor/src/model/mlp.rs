@@ -27,7 +27,7 @@ pub(crate) struct Mlp {
 /// Passes where there are no held-out rows to stop by.
 const BLIND_EPOCHS: usize = 15;
 /// Rows from which a first layer that starts from the prior learns at the full rate.
-const FULL_RATE_ROWS: f32 = 8000.0;
+const FULL_RATE_ROWS: f32 = 20_000.0;
 
 impl Mlp {
     /// Writes the scores of every output into `out`.
