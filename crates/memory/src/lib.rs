@@ -38,7 +38,8 @@ pub use footprint::{Measure, process_footprint};
 pub use group::{GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
-    Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, product_policy, victim_order,
+    Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
+    newcomer, product_policy, victim_order,
 };
 pub use source::{
     GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,

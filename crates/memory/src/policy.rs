@@ -2,9 +2,11 @@
 
 mod gdsf;
 mod lru;
+mod vrank;
 
 pub use gdsf::Gdsf;
 pub use lru::Lru;
+pub use vrank::{VRank, VRankConfig, VRankMode, newcomer};
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ mod params;
 mod prior;
 mod retrain;
 mod rng;
+mod sequence;
 mod text_predictor;
 mod words;
 
@@ -29,4 +30,5 @@ pub use model::dense::DenseForward;
 pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
 pub use prior::Prior;
 pub use retrain::{Candidate, CandidateReport, RetrainJob};
+pub use sequence::{ExpertOpinion, REUSE_HORIZON, SequenceModel, SequenceStateError};
 pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor, Verdict};

@@ -10,6 +10,7 @@ mod policy;
 mod report;
 mod run;
 mod trace;
+mod vrank;
 
 pub use item::ItemCost;
 pub use policy::{PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};

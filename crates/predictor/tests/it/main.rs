@@ -3,3 +3,4 @@
 mod classifier;
 mod keywords;
 mod predictor;
+mod sequence;

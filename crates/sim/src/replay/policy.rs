@@ -5,11 +5,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use majordomo_core::{ComponentKey, Moment, Values};
-use majordomo_memory::{Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked};
+use majordomo_memory::{Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRankMode};
+use majordomo_preloader::IdleTrimConfig;
 
 use super::control;
 use super::run::{Replay, ReplayBudget};
 use super::trace::UserTrace;
+use super::vrank::VRankReplay;
 
 /// What a policy may look at when it lists preloads.
 pub struct View<'a> {
@@ -100,11 +102,17 @@ pub enum PolicyName {
     Belady,
     /// Knows the future and preloads it.
     Clairvoyant,
+    /// V-rank with preloading, sparing misses (product).
+    VRank,
+    /// V-rank with preloading, sparing waits (product).
+    VRankWait,
+    /// V-rank with idle trimming and refill (product).
+    VRankTrim,
 }
 
 impl PolicyName {
     /// Every policy, in the order of tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Lru,
         Self::Lfu,
         Self::S3Fifo,
@@ -116,6 +124,9 @@ impl PolicyName {
         Self::HybridHistogram,
         Self::Belady,
         Self::Clairvoyant,
+        Self::VRank,
+        Self::VRankWait,
+        Self::VRankTrim,
     ];
 
     /// A fresh policy for one user.
@@ -133,6 +144,12 @@ impl PolicyName {
             Self::HybridHistogram => Box::new(control::HybridHistogram::default()),
             Self::Belady => Box::new(control::Belady::new(user)),
             Self::Clairvoyant => Box::new(control::Clairvoyant::new(user)),
+            Self::VRank => Box::new(VRankReplay::new(VRankMode::Hits, None, budget)),
+            Self::VRankWait => Box::new(VRankReplay::new(VRankMode::Wait, None, budget)),
+            Self::VRankTrim => {
+                let trim = Some(IdleTrimConfig::default());
+                Box::new(VRankReplay::new(VRankMode::Hits, trim, budget))
+            }
         }
     }
 }
@@ -149,6 +166,9 @@ impl fmt::Display for PolicyName {
             Self::HybridHistogram => "hybrid-histogram",
             Self::Belady => "belady",
             Self::Clairvoyant => "clairvoyant",
+            Self::VRank => "vrank",
+            Self::VRankWait => "vrank-wait",
+            Self::VRankTrim => "vrank-trim",
         })
     }
 }

@@ -323,6 +323,18 @@ impl View<'_> {
         self.replay.resident[key.index()].is_some()
     }
 
+    /// The resident items, by key.
+    pub fn resident(&self) -> impl Iterator<Item = ComponentKey> {
+        let all = self.replay.resident.iter().enumerate();
+        all.filter(|(_, r)| r.is_some()).map(|(i, _)| ComponentKey::from_index(i))
+    }
+
+    /// The budget.
+    #[must_use]
+    pub fn budget(&self) -> ByteSize {
+        self.replay.budget.total
+    }
+
     /// The size of an item.
     #[must_use]
     pub fn size(&self, key: ComponentKey) -> ByteSize {

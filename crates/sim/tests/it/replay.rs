@@ -10,6 +10,16 @@ fn read(text: &[u8]) -> Result<Trace, String> {
     Trace::read(Path::new("made.tsv"), text).map_err(|e| e.to_string())
 }
 
+/// Uses without order: item 0 in half of the events, the rest by chance.
+fn zipf_like(n_events: usize) -> Vec<u32> {
+    let mut seed = 11u64;
+    let mut random = || {
+        seed = seed * 48_271 % 2_147_483_647;
+        seed
+    };
+    (0..n_events).map(|_| ((random() % 12) * (random() % 2)) as u32).collect()
+}
+
 /// One user who uses `items` in order, `gap` seconds apart.
 fn trace_of(items: &[u32], gap: u64) -> Trace {
     let line = |(i, x): (usize, &u32)| format!("u\t{}\titem-{x}\n", 1000 + gap * i as u64);
@@ -173,4 +183,38 @@ fn means_are_unweighted() {
     let mean = Report::mean(&[row(1, 1), row(0, 99)]).unwrap();
     assert_eq!((mean.hit_pct, mean.events, mean.hr1), (50.0, 100, None));
     assert!(Report::mean(&[]).is_none());
+}
+
+#[test]
+fn vrank_learns_a_round_and_hardly_wastes() {
+    let trace = trace_of(&round_robin(5, 500), 60);
+    let t = tally(&trace, "slots:4", PolicyName::VRank);
+    assert!(t.hits > 460, "{t:?}");
+    assert!(t.wasted < 10, "{t:?}");
+    assert!(t.top1 > 440 && t.ranked == 499, "{t:?}");
+    // With room for all it does nothing but keep.
+    let t = tally(&trace, "slots:5", PolicyName::VRank);
+    assert_eq!((t.hits, t.preloads), (495, 0));
+}
+
+#[test]
+fn idle_trimming_gives_memory_back_and_refills() {
+    // Five items in turn for ten minutes, then a night, twenty times.
+    let text: String = (0..20u64 * 10)
+        .map(|i| format!("u\t{}\ti{}\n", i / 10 * 40_000 + i % 10 * 60, i % 5))
+        .collect();
+    let trace = read(text.as_bytes()).unwrap();
+    let keep = tally(&trace, "slots:10", PolicyName::VRank);
+    let trim = tally(&trace, "slots:10", PolicyName::VRankTrim);
+    assert!(trim.resident_seconds < 0.5 * keep.resident_seconds, "{trim:?} against {keep:?}");
+    assert!(trim.hits * 10 > keep.hits * 8, "{trim:?} against {keep:?}");
+}
+
+#[test]
+fn the_wait_mode_trades_hits_for_waiting() {
+    let trace = trace_of(&zipf_like(2000), 60);
+    let run = |policy| tally(&trace, "slots:4", policy);
+    let (hits, wait) = (run(PolicyName::VRank), run(PolicyName::VRankWait));
+    assert!(wait.wait_us < hits.wait_us, "{wait:?} against {hits:?}");
+    assert!(wait.wait_us < run(PolicyName::Lru).wait_us);
 }

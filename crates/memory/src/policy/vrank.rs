@@ -1,0 +1,266 @@
+//! V-rank: keep what is most likely to be used, per byte; fall back to LRU where LRU does better.
+//!
+//! Knows the predictor's [`Values`] and what it is told of uses; not how the values come about. A
+//! component is worth `V = P(used again soon) + 3 · P(used next)`, in wait mode times its load time. One
+//! value for both decisions: the lowest per byte goes first, and a preload is worth its victims only if
+//! its value exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
+//! last window of uses, the ranking is LRU's and nothing is worth preloading.
+
+mod shadow;
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, Moment, StatusValue, Values};
+
+use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked};
+use shadow::ShadowLru;
+
+/// How much more a use in the next command counts than one soon. Any weight from 2 to 10 does as well.
+const NEXT_WEIGHT: f64 = 3.0;
+
+/// How fast the usual load time follows the uses.
+const USUAL_RATE: f64 = 0.02;
+
+fn log_seconds(load_time: Duration) -> f64 {
+    load_time.as_secs_f64().max(1e-6).ln()
+}
+
+/// What V-rank spares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VRankMode {
+    /// Misses: every use counts the same.
+    #[default]
+    Hits,
+    /// Waiting: a use counts by the load time it would cost.
+    Wait,
+}
+
+/// Settings of [`VRank`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VRankConfig {
+    /// What is spared.
+    pub mode: VRankMode,
+    /// Uses over which V-rank and the shadow LRU are compared, and for which a fallback lasts. Range
+    /// 50..=100000, default 500.
+    pub window: usize,
+    /// Share of the window by which the shadow must lead before the fallback. Range 0..=1, default 0.02.
+    pub margin: f64,
+    /// Bytes the shadow may hold. Default: the most that was ever loaded at once.
+    pub capacity: Option<ByteSize>,
+}
+
+impl Default for VRankConfig {
+    fn default() -> Self {
+        Self { mode: VRankMode::default(), window: 500, margin: 0.02, capacity: None }
+    }
+}
+
+/// Eviction by predicted value, with a shadow LRU beside it.
+#[derive(Debug)]
+pub struct VRank {
+    mode: VRankMode,
+    /// Mean logarithm of the load times (in seconds) of late uses; none before the first.
+    usual_load: Option<f64>,
+    shadow: ShadowLru,
+}
+
+impl VRank {
+    /// A policy that has seen nothing. Settings out of range are drawn into it.
+    #[must_use]
+    pub fn new(config: VRankConfig) -> Self {
+        let window = config.window.clamp(50, 100_000);
+        let margin = if config.margin.is_nan() { 0.0 } else { config.margin.clamp(0.0, 1.0) };
+        let by_time = config.mode == VRankMode::Wait;
+        let shadow = ShadowLru::new(window, margin, config.capacity, by_time);
+        Self { mode: config.mode, usual_load: None, shadow }
+    }
+
+    /// What having a component loaded is worth: expected uses (hit mode, up to 4) or expected seconds of
+    /// waiting spared (wait mode). At least 0.
+    #[must_use]
+    pub fn worth(&self, candidate: &Candidate, values: &Values) -> f64 {
+        let value = values.get(candidate.key);
+        let uses = f64::from(value.reuse.get()) + NEXT_WEIGHT * f64::from(value.next.get());
+        match self.mode {
+            VRankMode::Hits => uses,
+            VRankMode::Wait => uses * candidate.load_time.as_secs_f64(),
+        }
+    }
+
+    /// How much more than usual is at stake in guessing this component right: 1 in hit mode; in wait mode
+    /// its load time over the usual one, within 0.25..=4. A hint's confidence times this is what
+    /// the floor should see.
+    #[must_use]
+    pub fn stakes(&self, load_time: Duration) -> f64 {
+        match (self.mode, self.usual_load) {
+            (VRankMode::Wait, Some(usual)) => {
+                (log_seconds(load_time) - usual).exp().clamp(0.25, 4.0)
+            }
+            _ => 1.0,
+        }
+    }
+
+    /// Whether loading `newcomer` ahead is worth losing `victims`: its worth exceeds theirs together.
+    /// Never during a fallback.
+    #[must_use]
+    pub fn pays(&self, newcomer: &Candidate, victims: &[Candidate], values: &Values) -> bool {
+        let lost: f64 = victims.iter().map(|v| self.worth(v, values)).sum();
+        !self.is_fallen_back() && self.worth(newcomer, values) > lost
+    }
+
+    /// Whether it ranks as LRU at present because the shadow did better.
+    #[must_use]
+    pub fn is_fallen_back(&self) -> bool {
+        self.shadow.is_ahead()
+    }
+
+    /// The shadow changes its size with the budget.
+    pub fn set_capacity(&mut self, capacity: ByteSize) {
+        self.shadow.set_capacity(capacity);
+    }
+
+    /// Lines for the status: hit shares (in wait mode of load time) of the last window beside the shadow's, and fallbacks.
+    #[must_use]
+    pub fn section(&self) -> Vec<(String, StatusValue)> {
+        self.shadow.section()
+    }
+}
+
+impl Default for VRank {
+    fn default() -> Self {
+        Self::new(VRankConfig::default())
+    }
+}
+
+impl EvictionPolicy for VRank {
+    fn name(&self) -> &'static str {
+        match self.mode {
+            VRankMode::Hits => "vrank",
+            VRankMode::Wait => "vrank-wait",
+        }
+    }
+
+    fn on_event(&mut self, event: &PolicyEvent) {
+        if let PolicyEvent::Used { load_time, .. } = *event {
+            let log = log_seconds(load_time);
+            let usual = self.usual_load.get_or_insert(log);
+            *usual += USUAL_RATE * (log - *usual);
+        }
+        self.shadow.on_event(event);
+    }
+
+    fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked> {
+        if self.is_fallen_back() {
+            return Lru.rank(candidates, values, now);
+        }
+        let keep = |c: &Candidate| self.worth(c, values) / c.size.as_mib_f64().max(1e-6);
+        candidates.iter().map(|c| Ranked { key: c.key, keep: keep(c) }).collect()
+    }
+}
+
+/// A component as a candidate for loading, of which only key, size and load time matter.
+#[must_use]
+pub fn newcomer(key: ComponentKey, size: ByteSize, load_time: Duration) -> Candidate {
+    Candidate {
+        key,
+        priority: majordomo_core::Priority::Low,
+        size,
+        load_time,
+        last_use: Moment::ZERO,
+        uses: 0,
+        speculative: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_core::{Confidence, Priority, Value};
+
+    fn candidate(key: u32, mib: u64, load_ms: u64, last_use: u64) -> Candidate {
+        Candidate {
+            priority: Priority::Medium,
+            last_use: Moment(last_use),
+            speculative: false,
+            ..newcomer(ComponentKey(key), ByteSize::mib(mib), Duration::from_millis(load_ms))
+        }
+    }
+
+    fn values(rows: &[(f32, f32)]) -> Values {
+        let mut values = Values::new();
+        values.refresh(rows.iter().map(|(next, reuse)| Value {
+            next: Confidence::saturating(*next),
+            reuse: Confidence::saturating(*reuse),
+        }));
+        values
+    }
+
+    fn order(policy: &VRank, candidates: &[Candidate], values: &Values) -> Vec<u32> {
+        let mut ranked = policy.rank(candidates, values, Moment(1_000_000_000));
+        ranked.sort_by(|a, b| a.keep.total_cmp(&b.keep));
+        ranked.iter().map(|r| r.key.0).collect()
+    }
+
+    #[test]
+    fn the_least_worth_per_byte_goes_first() {
+        let v = values(&[(0.1, 0.5), (0.3, 0.1), (0.0, 0.0), (0.1, 0.5)]);
+        let c = [
+            candidate(0, 10, 100, 1),
+            candidate(1, 10, 10, 2),
+            candidate(2, 10, 100, 3),
+            candidate(3, 100, 100, 4),
+        ];
+        assert_eq!(order(&VRank::default(), &c, &v), [2, 3, 0, 1]);
+        let wait = VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() });
+        assert_eq!(order(&wait, &c, &v), [2, 3, 1, 0]);
+    }
+
+    #[test]
+    fn a_preload_must_be_worth_more_than_all_its_victims() {
+        let v = values(&[(0.2, 0.3), (0.1, 0.1), (0.1, 0.1), (0.1, 0.1)]);
+        let c: Vec<_> = (0..4).map(|k| candidate(k, 10, 100, 1)).collect();
+        let policy = VRank::default();
+        assert!(policy.pays(&c[0], &c[1..3], &v));
+        assert!(!policy.pays(&c[0], &c[1..4], &v));
+        assert!(!policy.pays(&c[1], &c[2..3], &v), "a tie does not pay");
+        assert!(policy.pays(&c[1], &[], &v));
+    }
+
+    /// Two components in turn with room for two, but a policy that keeps missing: LRU would hit.
+    #[test]
+    fn it_falls_back_while_the_shadow_leads_and_tries_again() {
+        let mut policy = VRank::new(VRankConfig {
+            window: 50,
+            capacity: Some(ByteSize::mib(2)),
+            ..VRankConfig::default()
+        });
+        let v = values(&[(0.9, 0.9), (0.0, 0.0)]);
+        let c = [candidate(0, 1, 10, 1), candidate(1, 1, 10, 2)];
+        let (size, load_time) = (ByteSize::mib(1), Duration::from_millis(10));
+        let missed = |policy: &mut VRank, n: u32| {
+            for i in 0..n {
+                let (key, at) = (ComponentKey(i % 2), Moment(u64::from(i)));
+                policy.on_event(&PolicyEvent::Loaded {
+                    key,
+                    at,
+                    size,
+                    load_time,
+                    speculative: false,
+                });
+                policy.on_event(&PolicyEvent::Used { key, at, uses: 1, size, load_time });
+                policy.on_event(&PolicyEvent::Unloaded { key, at, evicted: true });
+            }
+        };
+        missed(&mut policy, 49);
+        assert!(!policy.is_fallen_back());
+        assert_eq!(order(&policy, &c, &v), [1, 0]);
+        missed(&mut policy, 1);
+        assert!(policy.is_fallen_back());
+        assert_eq!(order(&policy, &c, &v), [0, 1], "now by recency");
+        assert!(!policy.pays(&c[0], &[], &v));
+        missed(&mut policy, 50);
+        assert!(!policy.is_fallen_back(), "a fallback lasts one window");
+        missed(&mut policy, 50);
+        assert!(policy.is_fallen_back());
+    }
+}

@@ -1,0 +1,230 @@
+//! The sequence model: from what was used so far to what is used next, and what is used again soon.
+//!
+//! Owns the learned state of one user: experts (each a probability for every component), their mixture,
+//! and the head that says whether a component is used again within [`REUSE_HORIZON`] commands. Does not know
+//! texts, what is loaded, or a clock: the time of a command is an argument. Learns online, in
+//! O(components) per command, from what was *used*. Invariants: probabilities are in `0..=1`; memory is
+//! bounded by the number of components; the same observations give the same numbers.
+
+mod context;
+mod experts;
+mod frequency;
+mod mixture;
+mod recency;
+mod renewal;
+mod reuse;
+mod state;
+
+pub use state::SequenceStateError;
+
+use majordomo_core::{ComponentKey, Confidence, Value, Values, WallSeconds};
+use serde::{Deserialize, Serialize};
+
+use experts::{EXPERT_NAMES, Experts};
+use mixture::Mixture;
+use reuse::ReuseHead;
+
+/// "Soon" means within this many commands.
+pub const REUSE_HORIZON: u64 = 8;
+
+/// How fast the share of components never used before, and the size of commands, are learned.
+const DRIFT: f32 = 0.02;
+
+/// What one expert says of a component, for `why`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExpertOpinion {
+    /// The expert.
+    pub expert: &'static str,
+    /// Its own probability that the component is next.
+    pub probability: f32,
+    /// Its weight in the mixture; may be negative.
+    pub weight: f32,
+}
+
+/// The online model of one user's use of components.
+///
+/// Inside, components have local numbers in the order of their first use, so that learned state survives
+/// other keys in another process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SequenceModel {
+    /// Key of each local number; none once its component is unknown to this process.
+    #[serde(skip)]
+    keys: Vec<Option<ComponentKey>>,
+    /// Local number of each key.
+    #[serde(skip)]
+    locals: Vec<Option<u32>>,
+    /// Components that were removed and have not been used since.
+    #[serde(skip)]
+    retired: Vec<bool>,
+    experts: Experts,
+    mixture: Mixture,
+    reuse: ReuseHead,
+    /// Share of uses that were first uses, of late.
+    novelty: Novelty,
+    /// Components per command, of late.
+    set_size: SetSize,
+    #[serde(skip)]
+    scratch: Scratch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Novelty(f32);
+
+impl Default for Novelty {
+    fn default() -> Self {
+        Self(0.5)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct SetSize(f32);
+
+impl Default for SetSize {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+/// What the last prediction left, by local number.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Scratch {
+    /// Log-probabilities, one row an expert.
+    features: Vec<f32>,
+    /// The mixture over known components; sums to 1.
+    mixed: Vec<f32>,
+    next: Vec<f32>,
+    reuse: Vec<f32>,
+    used: Vec<u32>,
+}
+
+impl SequenceModel {
+    /// A model that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Commands observed.
+    #[must_use]
+    pub fn n_observed(&self) -> u64 {
+        self.experts.steps()
+    }
+
+    /// Learns that a command used these components at a time, and predicts anew.
+    ///
+    /// Repeats in `used` count once; an empty command teaches nothing. A time before the last one counts
+    /// as no time passed. Runs in O(components used so far).
+    pub fn observe(&mut self, used: &[ComponentKey], at: WallSeconds) {
+        if used.is_empty() {
+            return;
+        }
+        let n_known = self.keys.len();
+        let mut locals = std::mem::take(&mut self.scratch.used);
+        locals.clear();
+        locals.extend(used.iter().map(|key| self.local(*key)));
+        locals.sort_unstable();
+        locals.dedup();
+
+        let known = locals.partition_point(|l| (*l as usize) < n_known);
+        self.mixture.learn(&self.scratch.features, &self.scratch.mixed, &locals[..known]);
+        let n_novel = (locals.len() - known) as f32;
+        self.novelty.0 += DRIFT * (n_novel / locals.len() as f32 - self.novelty.0);
+        self.set_size.0 += DRIFT * (locals.len() as f32 - self.set_size.0);
+        self.experts.learn(&locals, at, self.keys.len());
+        self.reuse.learn(&locals, self.experts.steps());
+        self.scratch.used = locals;
+        self.predict();
+    }
+
+    /// The local number of a key, new when it was never used.
+    fn local(&mut self, key: ComponentKey) -> u32 {
+        if self.locals.len() <= key.index() {
+            self.locals.resize(key.index() + 1, None);
+        }
+        let local = *self.locals[key.index()].get_or_insert_with(|| {
+            self.keys.push(Some(key));
+            self.retired.push(false);
+            (self.keys.len() - 1) as u32
+        });
+        self.retired[local as usize] = false;
+        local
+    }
+
+    /// Computes the tables that [`refresh`](Self::refresh) gives out.
+    fn predict(&mut self) {
+        let n = self.keys.len();
+        let s = &mut self.scratch;
+        let now = self.experts.predict(n, &mut s.features);
+        self.mixture.predict(&s.features, &self.retired, &mut s.mixed);
+        // A first use cannot be foretold; a command that uses m components has m chances.
+        let scale = (1.0 - self.novelty.0) * self.set_size.0;
+        s.next.clear();
+        s.next.extend(s.mixed.iter().map(|p| (p * scale).min(1.0)));
+        self.reuse.predict(&now, &self.experts, &s.features, &s.mixed, &mut s.reuse);
+        for (reuse, retired) in s.reuse.iter_mut().zip(&self.retired) {
+            if *retired {
+                *reuse = 0.0;
+            }
+        }
+    }
+
+    /// Writes P(next) and P(used again within [`REUSE_HORIZON`]) of every component into the table.
+    pub fn refresh(&self, values: &mut Values) {
+        values.refresh(self.locals.iter().map(|local| self.value_of(*local)));
+    }
+
+    /// The prospects of one component; zeros when it was never used or is retired.
+    #[must_use]
+    pub fn value(&self, key: ComponentKey) -> Value {
+        self.value_of(self.locals.get(key.index()).copied().flatten())
+    }
+
+    fn value_of(&self, local: Option<u32>) -> Value {
+        let at = |table: &[f32]| {
+            let p = local.and_then(|l| table.get(l as usize)).copied().unwrap_or(0.0);
+            Confidence::saturating(p)
+        };
+        Value { next: at(&self.scratch.next), reuse: at(&self.scratch.reuse) }
+    }
+
+    /// The components most likely to be next, at most `n`, likeliest first.
+    #[must_use]
+    pub fn likeliest(&self, n: usize) -> Vec<(ComponentKey, Confidence)> {
+        let known = self.keys.iter().zip(&self.scratch.next);
+        let mut all: Vec<_> = known
+            .filter_map(|(key, p)| Some(((*key)?, Confidence::saturating(*p))))
+            .filter(|(_, p)| p.get() > 0.0)
+            .collect();
+        all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(n);
+        all
+    }
+
+    /// What each expert said of a component after the last command, the most influential first.
+    #[must_use]
+    pub fn opinions(&self, key: ComponentKey) -> Vec<ExpertOpinion> {
+        let (Some(local), n) =
+            (self.locals.get(key.index()).copied().flatten(), self.scratch.mixed.len())
+        else {
+            return Vec::new();
+        };
+        let weights = self.mixture.weights().iter().zip(EXPERT_NAMES).enumerate();
+        let mut all: Vec<_> = weights
+            .filter_map(|(row, (weight, expert))| {
+                let log = self.scratch.features.get(row * n + local as usize)?;
+                Some((log, ExpertOpinion { expert, probability: log.exp(), weight: *weight }))
+            })
+            .collect();
+        let influence = |(log, o): &(&f32, ExpertOpinion)| (o.weight * *log).abs();
+        all.sort_by(|a, b| influence(b).total_cmp(&influence(a)));
+        all.into_iter().map(|(_, opinion)| opinion).collect()
+    }
+
+    /// A component left the catalog: it is neither predicted nor forgotten until it is used again.
+    pub fn retire(&mut self, key: ComponentKey) {
+        if let Some(local) = self.locals.get(key.index()).copied().flatten() {
+            self.retired[local as usize] = true;
+            self.predict();
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The reuse head: P(used again within the horizon), an online logistic regression.
+//!
+//! Learns from every component at once, when the horizon of a prediction has passed and it is known what
+//! was used within it. AdaGrad, from a prior.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::REUSE_HORIZON;
+use super::experts::{Experts, FREQUENCY_ROW, N_FREQUENCIES, Now, SLOT_ROW};
+
+const N_INPUTS: usize = 9 + N_FREQUENCIES;
+/// Weights before anything was seen.
+const PRIOR: [f32; N_INPUTS] = [
+    1.2, -0.3, 1.0, -0.2, -0.05, // bias, log and logit P(next), age in commands and seconds
+    0.15, 0.15, 0.2, 0.35, 0.15, 0.0, 0.25, // frequencies
+    0.4, 0.7, 0.9, -0.45, // time of day, in use, uses, stack depth
+];
+const RATE: f32 = 0.1;
+/// Squared gradient counted at the start.
+const STIFFNESS: f32 = 30.0;
+
+type Inputs = [f32; N_INPUTS];
+
+/// A prediction whose horizon has not passed.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Pending {
+    step: u64,
+    inputs: Vec<Inputs>,
+    used: Vec<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ReuseHead {
+    weights: Inputs,
+    squares: Inputs,
+    #[serde(skip)]
+    pending: VecDeque<Pending>,
+    /// One spent prediction, kept for its memory.
+    #[serde(skip)]
+    spare: Pending,
+}
+
+impl Default for ReuseHead {
+    fn default() -> Self {
+        Self {
+            weights: PRIOR,
+            squares: [STIFFNESS; N_INPUTS],
+            pending: VecDeque::new(),
+            spare: Pending::default(),
+        }
+    }
+}
+
+fn probability(weights: &Inputs, inputs: &Inputs) -> f32 {
+    let z: f32 = weights.iter().zip(inputs).map(|(w, x)| w * x).sum();
+    1.0 / (1.0 + (-z).exp())
+}
+
+impl ReuseHead {
+    /// Marks what was used in the predictions that wait, and learns from those that wait no longer.
+    pub(super) fn learn(&mut self, used: &[u32], step: u64) {
+        for pending in &mut self.pending {
+            for local in used {
+                if let Some(mark) = pending.used.get_mut(*local as usize) {
+                    *mark = true;
+                }
+            }
+        }
+        while self.pending.front().is_some_and(|p| p.step + REUSE_HORIZON <= step) {
+            let Some(due) = self.pending.pop_front() else { break };
+            let mut gradient = [0.0; N_INPUTS];
+            for (inputs, used) in due.inputs.iter().zip(&due.used) {
+                let error = probability(&self.weights, inputs) - f32::from(u8::from(*used));
+                for (g, x) in gradient.iter_mut().zip(inputs) {
+                    *g += error * x;
+                }
+            }
+            for ((w, s), g) in self.weights.iter_mut().zip(&mut self.squares).zip(gradient) {
+                *s += g * g;
+                *w -= RATE * g / s.sqrt();
+            }
+            self.spare = due;
+        }
+    }
+
+    /// Writes the probabilities and remembers the prediction until its horizon has passed.
+    pub(super) fn predict(
+        &mut self,
+        now: &Now,
+        experts: &Experts,
+        features: &[f32],
+        mixed: &[f32],
+        out: &mut Vec<f32>,
+    ) {
+        let n = mixed.len();
+        let mut pending = std::mem::take(&mut self.spare);
+        pending.step = now.step;
+        pending.inputs.clear();
+        pending.used.clear();
+        pending.used.resize(n, false);
+        out.clear();
+        for (i, p) in mixed.iter().enumerate() {
+            let p = p.max(1e-6);
+            let age = experts.age(i);
+            // Scaled so that all inputs vary by about one.
+            let mut x: Inputs = [0.0; N_INPUTS];
+            x[0] = 1.0;
+            x[1] = 0.3 * p.ln();
+            x[2] = 0.3 * (p / (1.0 - p).max(1e-3)).max(1e-4).ln();
+            x[3] = 0.5 * (1.0 + age as f32).ln();
+            x[4] = 0.2 * (1.0 + experts.seconds(i, now)).ln();
+            for (j, x) in x[5..5 + N_FREQUENCIES].iter_mut().enumerate() {
+                *x = 0.3 * features[(FREQUENCY_ROW + j) * n + i];
+            }
+            let rest = &mut x[5 + N_FREQUENCIES..];
+            rest[0] = 0.3 * features[SLOT_ROW * n + i];
+            rest[1] = f32::from(u8::from(age == 0));
+            rest[2] = 0.3 * (1.0 + experts.uses(i) as f32).ln();
+            rest[3] = 0.5 * (1.0 + experts.depth(i) as f32).ln();
+            out.push(probability(&self.weights, &x));
+            pending.inputs.push(x);
+        }
+        // A prediction made anew for the same moment replaces the one before.
+        if self.pending.back().is_some_and(|p| p.step == now.step) {
+            self.pending.pop_back();
+        }
+        self.pending.push_back(pending);
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.weights.iter().all(|w| w.is_finite() && w.abs() < 1e4)
+            && self.squares.iter().all(|s| s.is_finite() && *s > 0.0)
+    }
+}

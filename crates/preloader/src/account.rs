@@ -1,0 +1,133 @@
+//! What preloading brought: hits, late ones with the time saved, and waste in counts and byte-seconds.
+//!
+//! Invariant: started = hits + late + wasted + failed + open, in every account.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, Moment};
+
+use super::hint::Tier;
+
+/// Counts of one component or tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PreloadAccount {
+    /// Loads begun ahead.
+    pub started: u64,
+    /// Used after they were ready.
+    pub hits: u64,
+    /// Needed while they were still loading.
+    pub late: u64,
+    /// Time by which the late ones were ahead of a load on demand.
+    pub saved: Duration,
+    /// Gone before their first use.
+    pub wasted: u64,
+    /// Bytes times seconds that the wasted ones held.
+    pub wasted_byte_seconds: f64,
+    /// Failed to load.
+    pub failed: u64,
+    /// Loading, or loaded and not used yet.
+    pub open: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    tier: Tier,
+    size: ByteSize,
+    started: Moment,
+    ready: Option<Moment>,
+}
+
+/// How a preload ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Used,
+    Wasted { byte_seconds: f64 },
+    Failed,
+}
+
+/// The books.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accounts {
+    open: BTreeMap<ComponentKey, Open>,
+    by_component: BTreeMap<ComponentKey, PreloadAccount>,
+    by_tier: [PreloadAccount; 3],
+}
+
+impl Accounts {
+    pub(super) fn is_open(&self, key: ComponentKey) -> bool {
+        self.open.contains_key(&key)
+    }
+
+    pub(super) fn component(&self, key: ComponentKey) -> PreloadAccount {
+        self.by_component.get(&key).copied().unwrap_or_default()
+    }
+
+    pub(super) fn tier(&self, tier: Tier) -> PreloadAccount {
+        self.by_tier[tier as usize]
+    }
+
+    fn both(&mut self, key: ComponentKey, tier: Tier, change: impl Fn(&mut PreloadAccount)) {
+        change(self.by_component.entry(key).or_default());
+        change(&mut self.by_tier[tier as usize]);
+    }
+
+    /// A second start of the same component before the first ended is the same preload.
+    pub(super) fn start(&mut self, key: ComponentKey, tier: Tier, size: ByteSize, now: Moment) {
+        if self.is_open(key) {
+            return;
+        }
+        self.open.insert(key, Open { tier, size, started: now, ready: None });
+        self.both(key, tier, |a| {
+            a.started += 1;
+            a.open += 1;
+        });
+    }
+
+    pub(super) fn ready(&mut self, key: ComponentKey, now: Moment) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.ready.get_or_insert(now);
+        }
+    }
+
+    fn end(&mut self, key: ComponentKey, now: Moment, end: impl Fn(&Open) -> End) -> Option<End> {
+        let open = self.open.remove(&key)?;
+        let end = end(&open);
+        let hit = open.ready.is_some_and(|ready| ready <= now);
+        self.both(key, open.tier, |a| {
+            a.open -= 1;
+            match end {
+                End::Used if hit => a.hits += 1,
+                End::Used => {
+                    a.late += 1;
+                    a.saved += now.since(open.started);
+                }
+                End::Wasted { byte_seconds } => {
+                    a.wasted += 1;
+                    a.wasted_byte_seconds += byte_seconds;
+                }
+                End::Failed => a.failed += 1,
+            }
+        });
+        Some(end)
+    }
+
+    pub(super) fn used(&mut self, key: ComponentKey, now: Moment) {
+        self.end(key, now, |_| End::Used);
+    }
+
+    pub(super) fn failed(&mut self, key: ComponentKey, now: Moment) {
+        self.end(key, now, |_| End::Failed);
+    }
+
+    /// Its byte-seconds if it was an open preload.
+    pub(super) fn gone(&mut self, key: ComponentKey, now: Moment) -> Option<f64> {
+        let end = self.end(key, now, |open| End::Wasted {
+            byte_seconds: open.size.bytes() as f64 * now.since(open.started).as_secs_f64(),
+        })?;
+        match end {
+            End::Wasted { byte_seconds } => Some(byte_seconds),
+            _ => None,
+        }
+    }
+}

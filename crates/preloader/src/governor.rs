@@ -1,0 +1,146 @@
+//! The governor: moves the floor of confidence so that waste stays within its budget.
+//!
+//! Two integral controllers on the logarithm of the floor, one over counts and one over bytes held in
+//! vain; the higher floor rules. Every observation lowers the floor a little and every wasted preload
+//! raises it, so that in balance the rate of waste is the budget. Invariant: the floor stays within its
+//! range.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Confidence, Moment};
+
+/// How much speculation may waste.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WasteBudget {
+    /// Wasted preloads per observation. Range 0..=1, default 0.08.
+    pub per_observation: f64,
+    /// Bytes that wasted preloads may hold on the average over time. Default: no bound.
+    pub mean_bytes: Option<ByteSize>,
+    /// The floor before anything was wasted. Default 0.12.
+    pub first_floor: Confidence,
+    /// The floor never falls below this. Default 0.12.
+    pub lowest_floor: Confidence,
+    /// The floor never rises above this. Default 0.8.
+    pub highest_floor: Confidence,
+}
+
+impl Default for WasteBudget {
+    fn default() -> Self {
+        Self {
+            per_observation: 0.08,
+            mean_bytes: None,
+            first_floor: Confidence::saturating(0.12),
+            lowest_floor: Confidence::saturating(0.12),
+            highest_floor: Confidence::saturating(0.8),
+        }
+    }
+}
+
+/// How far one wasted preload moves the logarithm of the floor: by a tenth.
+const STEP: f64 = 0.1;
+/// Time over which bytes held in vain are averaged.
+const SPAN: Duration = Duration::from_secs(600);
+
+/// Moves the floor. Time and waste come in, the floor goes out.
+#[derive(Clone, Debug)]
+pub struct Governor {
+    budget: WasteBudget,
+    /// Logarithm of the floor by counts.
+    by_count: f64,
+    /// Logarithm of the floor by bytes.
+    by_bytes: f64,
+    last: Option<Moment>,
+}
+
+impl Governor {
+    /// A governor at its first floor.
+    #[must_use]
+    pub fn new(budget: WasteBudget) -> Self {
+        let mut new = Self { budget, by_count: 0.0, by_bytes: f64::MIN, last: None };
+        let [low, high] = new.range();
+        new.by_count = f64::from(budget.first_floor.get()).max(1e-6).ln().clamp(low, high);
+        new.by_bytes = low;
+        new
+    }
+
+    fn range(&self) -> [f64; 2] {
+        let log = |c: Confidence| f64::from(c.get()).max(1e-6).ln();
+        let low = log(self.budget.lowest_floor);
+        [low, log(self.budget.highest_floor).max(low)]
+    }
+
+    fn keep_in_range(&mut self) {
+        let [low, high] = self.range();
+        self.by_count = self.by_count.clamp(low, high);
+        self.by_bytes = self.by_bytes.clamp(low, high);
+    }
+
+    /// The floor now: hints below it are not loaded.
+    #[must_use]
+    pub fn floor(&self) -> Confidence {
+        Confidence::saturating(self.by_count.max(self.by_bytes).exp() as f32)
+    }
+
+    /// A command was observed: the floor sinks by what the budget allows.
+    pub fn observed(&mut self, now: Moment) {
+        self.by_count -= STEP * self.budget.per_observation;
+        if let Some(last) = self.last.replace(now) {
+            let share = now.since(last).as_secs_f64() / SPAN.as_secs_f64();
+            self.by_bytes -= STEP * share.min(1.0);
+        }
+        self.keep_in_range();
+    }
+
+    /// A preload was wasted after holding this many byte-seconds: the floor rises.
+    pub fn wasted(&mut self, byte_seconds: f64) {
+        self.by_count += STEP;
+        if let Some(mean) = self.budget.mean_bytes {
+            let allowed = mean.bytes() as f64 * SPAN.as_secs_f64();
+            self.by_bytes += STEP * (byte_seconds / allowed.max(1.0)).min(10.0);
+        }
+        self.keep_in_range();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A world in which a preload at floor f is wasted with rate 0.3 · (1 − f): the balance is the budget.
+    #[test]
+    fn waste_settles_at_the_budget() {
+        let budget = WasteBudget { per_observation: 0.1, ..WasteBudget::default() };
+        let mut governor = Governor::new(budget);
+        let (mut debt, mut wasted) = (0.0, 0);
+        let n = 20_000;
+        for i in 0..n {
+            governor.observed(Moment(i));
+            debt += 0.3 * (1.0 - f64::from(governor.floor().get()));
+            if debt >= 1.0 {
+                debt -= 1.0;
+                wasted += 1;
+                governor.wasted(0.0);
+            }
+        }
+        let rate = f64::from(wasted) / n as f64;
+        assert!((rate - 0.1).abs() < 0.005, "{rate}");
+    }
+
+    #[test]
+    fn bytes_held_in_vain_raise_the_floor_and_time_lowers_it() {
+        let budget = WasteBudget {
+            per_observation: 1.0,
+            mean_bytes: Some(ByteSize::mib(10)),
+            ..WasteBudget::default()
+        };
+        let mut governor = Governor::new(budget);
+        for _ in 0..200 {
+            governor.wasted(ByteSize::gib(10).bytes() as f64 * 600.0);
+        }
+        assert_eq!(governor.floor(), budget.highest_floor);
+        for hour in 0..100 {
+            governor.observed(Moment(hour * 3_600_000_000));
+        }
+        assert_eq!(governor.floor(), budget.lowest_floor);
+    }
+}

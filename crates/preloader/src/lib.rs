@@ -1,0 +1,43 @@
+//! What to load before it is asked for: hints in, proposals out, and an account of what it brought.
+//!
+//! A pure core: time is an argument, nothing is loaded here, and nothing is known of dependencies,
+//! conflicts or victims; whoever asks for the [next proposal](Preloader::next) decides whether it is
+//! done, and tells what became of it. A new observation replaces the hints of the one before; duplicates
+//! merge; a [`Governor`] moves the floor of confidence so that waste stays within a budget.
+//!
+//! ```
+//! use majordomo_core::{ComponentKey, Confidence, Moment, PressureLevel};
+//! use majordomo_preloader::{Hint, HintSource, Preloader, PreloaderConfig, Tier};
+//! use std::time::Duration;
+//!
+//! let mut preloader = Preloader::new(PreloaderConfig::default())?;
+//! let hint = |key, p| Hint {
+//!     key: ComponentKey(key),
+//!     confidence: Confidence::saturating(p),
+//!     tier: Tier::Delayed,
+//!     source: HintSource::Sequence,
+//! };
+//! preloader.observe(&[hint(1, 0.3), hint(2, 0.7), hint(3, 0.01)], Moment::ZERO);
+//! assert!(preloader.next(Moment::ZERO, true, PressureLevel::Low).is_none(), "delayed by 100 ms");
+//! let now = Moment::ZERO + Duration::from_millis(100);
+//! let first = preloader.next(now, true, PressureLevel::Low).unwrap();
+//! assert_eq!(first.key, ComponentKey(2));
+//! # Ok::<(), majordomo_preloader::PreloaderError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod account;
+mod governor;
+mod hint;
+mod idle;
+mod preloader;
+#[cfg(feature = "worker")]
+mod worker;
+
+pub use account::PreloadAccount;
+pub use governor::{Governor, WasteBudget};
+pub use hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
+pub use idle::{IdleTrim, IdleTrimConfig};
+pub use preloader::{Preloader, PreloaderConfig, PreloaderError};
+#[cfg(feature = "worker")]
+pub use worker::{LoadOutcome, PreloadWorker, WorkerConfig};

@@ -1,0 +1,300 @@
+//! The core: which hints wait, which is proposed next, and what came of those that were loaded.
+//!
+//! Invariants: a component waits at most once; no tier holds more than its bound; nothing below the floor
+//! is proposed; nothing is proposed from MEDIUM pressure on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PressureLevel, StatusValue};
+
+use super::account::{Accounts, PreloadAccount};
+use super::governor::{Governor, WasteBudget};
+use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
+
+/// Settings of [`Preloader`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PreloaderConfig {
+    /// How long a delayed hint waits. Range 0..=60 s, default 100 ms.
+    pub delay: Duration,
+    /// Hints that may wait in a tier. Range 1..=4096, default 64.
+    pub queue: usize,
+    /// Hints that are taken from one observation, the likeliest first. Range 0..=64, default 3.
+    pub per_observation: usize,
+    /// A hint that waited longer is dropped. Range 1 s..=1 day, default 60 s.
+    pub patience: Duration,
+    /// What may be wasted, and the range of the floor.
+    pub waste: WasteBudget,
+}
+
+impl Default for PreloaderConfig {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(100),
+            queue: 64,
+            per_observation: 3,
+            patience: Duration::from_secs(60),
+            waste: WasteBudget::default(),
+        }
+    }
+}
+
+/// A setting out of its range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("preloader setting {name} is {value}; it must lie in {range}")]
+pub struct PreloaderError {
+    /// The setting.
+    pub name: &'static str,
+    /// What it was.
+    pub value: String,
+    /// What it may be.
+    pub range: &'static str,
+}
+
+impl PreloaderConfig {
+    fn check(&self) -> Result<(), PreloaderError> {
+        let check = |ok: bool, name, value: String, range| {
+            if ok { Ok(()) } else { Err(PreloaderError { name, value, range }) }
+        };
+        let (delay, patience) = (self.delay, self.patience);
+        let day = Duration::from_secs(86_400);
+        check(delay <= Duration::from_secs(60), "delay", format!("{delay:?}"), "0..=60 s")?;
+        check((1..=4096).contains(&self.queue), "queue", self.queue.to_string(), "1..=4096")?;
+        let per = self.per_observation;
+        check(per <= 64, "per_observation", per.to_string(), "0..=64")?;
+        let patient = (Duration::from_secs(1)..=day).contains(&patience);
+        check(patient, "patience", format!("{patience:?}"), "1 s..=1 day")?;
+        let waste = self.waste.per_observation;
+        check((0.0..=1.0).contains(&waste), "waste.per_observation", waste.to_string(), "0..=1")?;
+        let [low, high] = [self.waste.lowest_floor, self.waste.highest_floor];
+        check(low <= high, "waste.lowest_floor", low.to_string(), "0..=waste.highest_floor")
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    hint: Hint,
+    since: Moment,
+    due: Moment,
+    number: u64,
+}
+
+/// Hints in, proposals out.
+#[derive(Clone, Debug)]
+pub struct Preloader {
+    config: PreloaderConfig,
+    waiting: BTreeMap<ComponentKey, Waiting>,
+    n_hints: u64,
+    governor: Governor,
+    accounts: Accounts,
+    merged: u64,
+    replaced: u64,
+    below_floor: u64,
+    overflowed: u64,
+    expired: u64,
+    overtaken: u64,
+}
+
+impl Preloader {
+    /// A preloader without hints.
+    ///
+    /// # Errors
+    /// When a setting is out of its range.
+    pub fn new(config: PreloaderConfig) -> Result<Self, PreloaderError> {
+        config.check()?;
+        Ok(Self {
+            config,
+            waiting: BTreeMap::new(),
+            n_hints: 0,
+            governor: Governor::new(config.waste),
+            accounts: Accounts::default(),
+            merged: 0,
+            replaced: 0,
+            below_floor: 0,
+            overflowed: 0,
+            expired: 0,
+            overtaken: 0,
+        })
+    }
+
+    /// The floor of confidence now.
+    #[must_use]
+    pub fn floor(&self) -> Confidence {
+        self.governor.floor()
+    }
+
+    /// A command was observed: its predictions replace those of the one before. Hints of the application
+    /// stay.
+    pub fn observe(&mut self, predicted: &[Hint], now: Moment) {
+        self.governor.observed(now);
+        let before = self.waiting.len();
+        self.waiting.retain(|_, w| w.hint.source == HintSource::Application);
+        self.replaced += (before - self.waiting.len()) as u64;
+        let mut likeliest: Vec<&Hint> = predicted.iter().collect();
+        likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
+        let mut taken = 0;
+        for hint in likeliest {
+            if taken == self.config.per_observation {
+                break;
+            }
+            taken += usize::from(self.hint(*hint, now) == HintAnswer::Queued);
+        }
+    }
+
+    /// Takes one hint.
+    pub fn hint(&mut self, hint: Hint, now: Moment) -> HintAnswer {
+        if hint.confidence < self.floor() {
+            self.below_floor += 1;
+            return HintAnswer::BelowFloor;
+        }
+        if self.accounts.is_open(hint.key) {
+            return HintAnswer::Present;
+        }
+        let due = now + if hint.tier == Tier::Delayed { self.config.delay } else { Duration::ZERO };
+        if let Some(waiting) = self.waiting.get_mut(&hint.key) {
+            self.merged += 1;
+            let old = &mut waiting.hint;
+            old.confidence = old.confidence.max(hint.confidence);
+            if hint.tier < old.tier {
+                (old.tier, waiting.due) = (hint.tier, waiting.due.min(due));
+            }
+            if hint.source == HintSource::Application {
+                (old.source, waiting.since) = (hint.source, now);
+            }
+            return HintAnswer::Merged;
+        }
+        let in_tier = self.waiting.values().filter(|w| w.hint.tier == hint.tier);
+        if in_tier.clone().count() >= self.config.queue {
+            self.overflowed += 1;
+            let least = in_tier.min_by_key(|w| (w.hint.confidence, std::cmp::Reverse(w.number)));
+            match least.map(|w| w.hint) {
+                Some(least) if least.confidence < hint.confidence => {
+                    self.waiting.remove(&least.key);
+                }
+                _ => return HintAnswer::Full,
+            }
+        }
+        self.n_hints += 1;
+        let number = self.n_hints;
+        self.waiting.insert(hint.key, Waiting { hint, since: now, due, number });
+        HintAnswer::Queued
+    }
+
+    /// The most urgent, then likeliest hint that is due; it waits no longer. `idle` = nothing loads,
+    /// nobody waits, the processor is not saturated: only then background hints come.
+    pub fn next(&mut self, now: Moment, idle: bool, pressure: PressureLevel) -> Option<Proposal> {
+        let before = self.waiting.len();
+        self.waiting.retain(|_, w| now.since(w.since) <= self.config.patience);
+        self.expired += (before - self.waiting.len()) as u64;
+        if pressure >= PressureLevel::Medium {
+            return None;
+        }
+        loop {
+            let due = self
+                .waiting
+                .values()
+                .filter(|w| w.due <= now && (idle || w.hint.tier != Tier::Background));
+            let order =
+                |w: &&Waiting| (w.hint.tier, std::cmp::Reverse(w.hint.confidence), w.number);
+            let Hint { key, confidence, tier, source } = due.min_by_key(order)?.hint;
+            self.waiting.remove(&key);
+            if confidence >= self.floor() {
+                return Some(Proposal { key, confidence, tier, source });
+            }
+            // The floor rose while it waited.
+            self.below_floor += 1;
+        }
+    }
+
+    /// When the next delayed hint becomes due, if that is after `now`.
+    #[must_use]
+    pub fn next_wakeup(&self, now: Moment) -> Option<Moment> {
+        self.waiting.values().map(|w| w.due).filter(|due| *due > now).min()
+    }
+
+    /// The load of a proposal began.
+    pub fn on_started(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
+        self.accounts.start(proposal.key, proposal.tier, size, now);
+    }
+
+    /// A load that was begun ahead is ready.
+    pub fn on_loaded(&mut self, key: ComponentKey, now: Moment) {
+        self.accounts.ready(key, now);
+    }
+
+    /// A load that was begun ahead failed.
+    pub fn on_failed(&mut self, key: ComponentKey, now: Moment) {
+        self.accounts.failed(key, now);
+    }
+
+    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it.
+    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
+        self.overtaken += u64::from(self.waiting.remove(&key).is_some());
+        self.accounts.used(key, now);
+    }
+
+    /// The component was used.
+    pub fn on_used(&mut self, key: ComponentKey, now: Moment) {
+        self.accounts.used(key, now);
+    }
+
+    /// The component left memory, or its load was called off.
+    pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) {
+        if let Some(byte_seconds) = self.accounts.gone(key, now) {
+            self.governor.wasted(byte_seconds);
+        }
+    }
+
+    /// Hints that wait.
+    #[must_use]
+    pub fn n_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// What preloading a component brought.
+    #[must_use]
+    pub fn account(&self, key: ComponentKey) -> PreloadAccount {
+        self.accounts.component(key)
+    }
+
+    /// What a tier brought.
+    #[must_use]
+    pub fn tier_account(&self, tier: Tier) -> PreloadAccount {
+        self.accounts.tier(tier)
+    }
+
+    /// Lines for the status.
+    #[must_use]
+    pub fn section(&self) -> Vec<(String, StatusValue)> {
+        let mut lines = vec![
+            ("floor".to_owned(), StatusValue::Number(f64::from(self.floor().get()))),
+            ("waiting".to_owned(), StatusValue::Count(self.waiting.len() as u64)),
+        ];
+        let counts = [
+            ("hints merged", self.merged),
+            ("hints replaced", self.replaced),
+            ("hints below the floor", self.below_floor),
+            ("hints over the bound", self.overflowed),
+            ("hints too old", self.expired),
+            ("hints overtaken by a demand", self.overtaken),
+        ];
+        lines.extend(counts.map(|(name, n)| (name.to_owned(), StatusValue::Count(n))));
+        for tier in Tier::ALL {
+            let a = self.accounts.tier(tier);
+            let mut line =
+                |what: &str, value| lines.push((format!("{}: {what}", tier.name()), value));
+            line("started", StatusValue::Count(a.started));
+            line("hits", StatusValue::Count(a.hits));
+            line("late", StatusValue::Count(a.late));
+            line("time saved by late ones", StatusValue::Time(a.saved));
+            line("wasted", StatusValue::Count(a.wasted));
+            line(
+                "wasted MiB-seconds",
+                StatusValue::Number(a.wasted_byte_seconds / f64::from(1u32 << 20)),
+            );
+            line("failed", StatusValue::Count(a.failed));
+            line("open", StatusValue::Count(a.open));
+        }
+        lines
+    }
+}

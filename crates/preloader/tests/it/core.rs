@@ -1,0 +1,278 @@
+//! The pure core: tiers, merging, replacement, bounds, accounts and the idle plan.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PressureLevel};
+use majordomo_preloader::{
+    Hint, HintAnswer, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Proposal,
+    Tier, WasteBudget,
+};
+use proptest::prelude::*;
+
+const LOW: PressureLevel = PressureLevel::Low;
+
+fn hint(key: u32, confidence: f32, tier: Tier, source: HintSource) -> Hint {
+    Hint { key: ComponentKey(key), confidence: Confidence::saturating(confidence), tier, source }
+}
+
+fn sequence(key: u32, confidence: f32) -> Hint {
+    hint(key, confidence, Tier::Delayed, HintSource::Sequence)
+}
+
+fn preloader() -> Preloader {
+    Preloader::new(PreloaderConfig::default()).expect("the default settings are in range")
+}
+
+fn at(ms: u64) -> Moment {
+    Moment::ZERO + Duration::from_millis(ms)
+}
+
+fn keys(preloader: &mut Preloader, now: Moment, idle: bool) -> Vec<u32> {
+    std::iter::from_fn(|| preloader.next(now, idle, LOW)).map(|p| p.key.0).collect()
+}
+
+#[test]
+fn tiers_come_in_their_order_and_time() {
+    let mut p = preloader();
+    p.hint(hint(1, 0.9, Tier::Background, HintSource::Application), at(0));
+    p.hint(hint(2, 0.3, Tier::Delayed, HintSource::Application), at(0));
+    p.hint(hint(3, 0.2, Tier::Immediate, HintSource::Application), at(0));
+    p.hint(hint(4, 0.5, Tier::Immediate, HintSource::Application), at(0));
+    assert_eq!(p.next_wakeup(at(0)), Some(at(100)));
+    assert_eq!(keys(&mut p, at(0), false), [4, 3]);
+    assert_eq!(keys(&mut p, at(99), false), [0u32; 0]);
+    assert_eq!(keys(&mut p, at(100), false), [2]);
+    assert_eq!(p.next_wakeup(at(100)), None, "background waits for idleness, not for time");
+    assert_eq!(keys(&mut p, at(100), true), [1]);
+}
+
+#[test]
+fn an_observation_replaces_predictions_and_spares_the_application() {
+    let mut p = preloader();
+    p.observe(&[sequence(1, 0.5), sequence(2, 0.4)], at(0));
+    p.hint(hint(9, 0.5, Tier::Delayed, HintSource::Application), at(0));
+    p.observe(&[sequence(3, 0.5)], at(50));
+    assert_eq!(keys(&mut p, at(100), false), [9]);
+    assert_eq!(keys(&mut p, at(150), false), [3]);
+    // At most three of an observation, the likeliest.
+    p.observe(&(0..8).map(|k| sequence(k, 0.2 + 0.1 * k as f32)).collect::<Vec<_>>(), at(200));
+    assert_eq!(keys(&mut p, at(300), false), [7, 6, 5]);
+}
+
+#[test]
+fn duplicates_merge_and_may_rise() {
+    let mut p = preloader();
+    assert_eq!(p.hint(hint(1, 0.3, Tier::Background, HintSource::Text), at(0)), HintAnswer::Queued);
+    assert_eq!(p.hint(hint(1, 0.6, Tier::Delayed, HintSource::Text), at(0)), HintAnswer::Merged);
+    // Less urgent does not lower it.
+    assert_eq!(
+        p.hint(hint(1, 0.1, Tier::Background, HintSource::Text), at(0)),
+        HintAnswer::BelowFloor
+    );
+    assert_eq!(p.hint(hint(1, 0.2, Tier::Background, HintSource::Text), at(0)), HintAnswer::Merged);
+    assert_eq!(p.n_waiting(), 1);
+    // It was due at once in the background tier, so it need not wait out the delay it rose to.
+    let proposal = p.next(at(0), false, LOW).unwrap();
+    assert_eq!((proposal.tier, proposal.confidence), (Tier::Delayed, Confidence::saturating(0.6)));
+    // Loading it, a new hint has nothing to add.
+    p.on_started(&proposal, ByteSize::mib(1), at(0));
+    assert_eq!(p.hint(sequence(1, 0.9), at(10)), HintAnswer::Present);
+}
+
+#[test]
+fn a_full_tier_keeps_the_likelier() {
+    let config = PreloaderConfig { queue: 2, ..PreloaderConfig::default() };
+    let mut p = Preloader::new(config).unwrap();
+    let app = |key, c| hint(key, c, Tier::Immediate, HintSource::Application);
+    assert_eq!(p.hint(app(1, 0.5), at(0)), HintAnswer::Queued);
+    assert_eq!(p.hint(app(2, 0.4), at(0)), HintAnswer::Queued);
+    assert_eq!(p.hint(app(3, 0.3), at(0)), HintAnswer::Full);
+    assert_eq!(p.hint(app(4, 0.6), at(0)), HintAnswer::Queued);
+    // Another tier has its own bound.
+    assert_eq!(
+        p.hint(hint(5, 0.2, Tier::Delayed, HintSource::Application), at(0)),
+        HintAnswer::Queued
+    );
+    assert_eq!(keys(&mut p, at(0), false), [4, 1]);
+    let over = p.section().into_iter().find(|(name, _)| name == "hints over the bound");
+    assert_eq!(over.unwrap().1.to_string(), "2");
+}
+
+#[test]
+fn pressure_stops_speculation_and_old_hints_go() {
+    let mut p = preloader();
+    p.hint(hint(1, 0.9, Tier::Immediate, HintSource::Application), at(0));
+    assert!(p.next(at(0), true, PressureLevel::Medium).is_none());
+    assert!(p.next(at(59_000), true, PressureLevel::Emergency).is_none());
+    assert_eq!(p.n_waiting(), 1);
+    assert!(p.next(at(61_000), true, LOW).is_none());
+    assert_eq!(p.n_waiting(), 0);
+}
+
+#[test]
+fn a_demand_takes_a_hint_over() {
+    let mut p = preloader();
+    p.observe(&[sequence(1, 0.5)], at(0));
+    p.on_demand(ComponentKey(1), at(10));
+    assert_eq!(keys(&mut p, at(100), true), [0u32; 0]);
+    assert_eq!(p.account(ComponentKey(1)).started, 0);
+}
+
+/// One preload of 2 MiB, started at 0; the end is told by `end`.
+fn account(end: impl Fn(&mut Preloader)) -> (Preloader, majordomo_preloader::PreloadAccount) {
+    let mut p = preloader();
+    let proposal = Proposal {
+        key: ComponentKey(1),
+        confidence: Confidence::ONE,
+        tier: Tier::Delayed,
+        source: HintSource::Sequence,
+    };
+    p.on_started(&proposal, ByteSize::mib(2), at(0));
+    end(&mut p);
+    let account = p.account(ComponentKey(1));
+    assert_eq!(account, p.tier_account(Tier::Delayed));
+    assert_eq!(p.tier_account(Tier::Immediate), majordomo_preloader::PreloadAccount::default());
+    (p, account)
+}
+
+#[test]
+fn accounts_tell_hit_late_waste_and_failure() {
+    let key = ComponentKey(1);
+    let (_, a) = account(|p| {
+        p.on_loaded(key, at(500));
+        p.on_used(key, at(700));
+        p.on_used(key, at(800));
+        p.on_evicted(key, at(900));
+    });
+    assert_eq!((a.started, a.hits, a.late, a.wasted, a.open), (1, 1, 0, 0, 0));
+    let (_, a) = account(|p| p.on_demand(key, at(300)));
+    assert_eq!((a.hits, a.late, a.saved), (0, 1, Duration::from_millis(300)));
+    let (p, a) = account(|p| {
+        p.on_loaded(key, at(500));
+        p.on_evicted(key, at(4000));
+    });
+    assert_eq!((a.wasted, a.wasted_byte_seconds), (1, 4.0 * 2.0 * f64::from(1 << 20)));
+    assert!(p.floor() > preloader().floor(), "waste raises the floor");
+    let (p, a) = account(|p| p.on_failed(key, at(500)));
+    assert_eq!((a.failed, a.wasted, a.open), (1, 0, 0));
+    assert_eq!(p.floor(), preloader().floor());
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let check = |config: PreloaderConfig, name: &str| {
+        let error = Preloader::new(config).unwrap_err();
+        assert_eq!(error.name, name);
+        assert!(error.to_string().contains(name), "{error}");
+    };
+    let base = PreloaderConfig::default();
+    check(PreloaderConfig { queue: 0, ..base }, "queue");
+    check(PreloaderConfig { per_observation: 65, ..base }, "per_observation");
+    check(PreloaderConfig { delay: Duration::from_secs(61), ..base }, "delay");
+    check(PreloaderConfig { patience: Duration::ZERO, ..base }, "patience");
+    let waste = WasteBudget { per_observation: f64::NAN, ..base.waste };
+    check(PreloaderConfig { waste, ..base }, "waste.per_observation");
+    let waste = WasteBudget { lowest_floor: Confidence::ONE, ..base.waste };
+    check(PreloaderConfig { waste, ..base }, "waste.lowest_floor");
+}
+
+#[test]
+fn idleness_trims_all_but_the_most_valuable() {
+    let mut idle =
+        IdleTrim::new(IdleTrimConfig { after: Duration::from_secs(60), keep_share: 0.5 });
+    assert_eq!(idle.next_wakeup(), None);
+    idle.on_used(at(1000));
+    let wakeup = at(61_000);
+    assert_eq!(idle.next_wakeup(), Some(wakeup));
+    let loaded = |k: u32, mib, keep| (ComponentKey(k), ByteSize::mib(mib), keep);
+    let loaded = [loaded(0, 20, 0.1), loaded(1, 30, 0.5), loaded(2, 10, 0.2), loaded(3, 5, 0.05)];
+    let plan = |idle: &mut IdleTrim, now| {
+        let gone = idle.plan(now, ByteSize::mib(100), ByteSize::mib(5), &loaded);
+        gone.into_iter().map(|k| k.0).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&mut idle, at(60_999)), [0u32; 0], "not yet");
+    // 45 MiB are left: 1 and 2 fit, then 0 does not, but 3 does.
+    assert_eq!(plan(&mut idle, wakeup), [0]);
+    assert_eq!(idle.next_wakeup(), None, "once until the next use");
+    assert_eq!(idle.trimmed(), [ComponentKey(0)]);
+    idle.on_back(ComponentKey(0));
+    assert_eq!(idle.trimmed(), []);
+}
+
+/// What a caller may do with a preloader.
+#[derive(Clone, Debug)]
+enum Step {
+    Observe(Vec<(u32, f32)>),
+    Hint(u32, f32, usize),
+    Next(bool),
+    Loaded(u32),
+    Used(u32),
+    Demand(u32),
+    Evicted(u32),
+    Failed(u32),
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = 0u32..8;
+    prop_oneof![
+        prop::collection::vec((key.clone(), 0f32..1.0), 0..6).prop_map(Step::Observe),
+        (key.clone(), 0f32..1.0, 0usize..3).prop_map(|(k, c, t)| Step::Hint(k, c, t)),
+        any::<bool>().prop_map(Step::Next),
+        key.clone().prop_map(Step::Loaded),
+        key.clone().prop_map(Step::Used),
+        key.clone().prop_map(Step::Demand),
+        key.clone().prop_map(Step::Evicted),
+        key.prop_map(Step::Failed),
+        (0u64..40_000).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Every preload that was started is a hit, late, wasted, failed or open; queues keep their bounds;
+    /// nothing below the floor is proposed, and no component twice while it waits or is open.
+    #[test]
+    fn the_books_balance(steps in prop::collection::vec(step(), 1..80)) {
+        let config = PreloaderConfig { queue: 2, ..PreloaderConfig::default() };
+        let mut p = Preloader::new(config).unwrap();
+        let (mut now, mut n_started) = (0u64, 0);
+        for step in steps {
+            let time = at(now);
+            match step {
+                Step::Observe(hints) => {
+                    let hints: Vec<_> = hints.iter().map(|(k, c)| sequence(*k, *c)).collect();
+                    p.observe(&hints, time);
+                }
+                Step::Hint(k, c, tier) => {
+                    p.hint(hint(k, c, Tier::ALL[tier], HintSource::Application), time);
+                }
+                Step::Next(idle) => {
+                    if let Some(proposal) = p.next(time, idle, LOW) {
+                        prop_assert!(proposal.confidence >= p.floor());
+                        prop_assert_eq!(p.account(proposal.key).open, 0);
+                        p.on_started(&proposal, ByteSize::mib(1), time);
+                        n_started += 1;
+                    }
+                }
+                Step::Loaded(k) => p.on_loaded(ComponentKey(k), time),
+                Step::Used(k) => p.on_used(ComponentKey(k), time),
+                Step::Demand(k) => p.on_demand(ComponentKey(k), time),
+                Step::Evicted(k) => p.on_evicted(ComponentKey(k), time),
+                Step::Failed(k) => p.on_failed(ComponentKey(k), time),
+                Step::Wait(ms) => now += ms,
+            }
+            prop_assert!(p.n_waiting() <= 6);
+            let floor = p.floor();
+            prop_assert!(config.waste.lowest_floor <= floor && floor <= config.waste.highest_floor);
+            let mut sum = 0;
+            for tier in Tier::ALL {
+                let a = p.tier_account(tier);
+                prop_assert_eq!(a.started, a.hits + a.late + a.wasted + a.failed + a.open);
+                sum += a.started;
+            }
+            prop_assert_eq!(sum, n_started);
+        }
+    }
+}
