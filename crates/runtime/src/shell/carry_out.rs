@@ -310,8 +310,13 @@ impl Shell {
 }
 
 fn with_footprint(instance: Instance) -> (Instance, Option<ByteSize>) {
-    let bytes = std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten();
+    let bytes = footprint_of(&instance);
     (instance, bytes)
+}
+
+/// A component's own account of its memory; none when that panics.
+pub(super) fn footprint_of(instance: &Instance) -> Option<ByteSize> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten()
 }
 
 /// Runs a component's code; its panic is logged and goes no further.
