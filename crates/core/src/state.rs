@@ -158,7 +158,9 @@ impl fmt::Display for Cause {
             Self::Restart => f.write_str("restart"),
             Self::LoadFinished => f.write_str("its load finished"),
             Self::LoadFailed { error } => write!(f, "its load failed: {error}"),
-            Self::LoadTimedOut => f.write_str("its load did not finish by the deadline"),
+            Self::LoadTimedOut => f.write_str(
+                "its load did not finish by the deadline; raise load_deadline if it needs longer",
+            ),
             Self::Exited { how } => write!(f, "it ended: {how}"),
             Self::Unhealthy { error } => write!(f, "its health probes failed: {error}"),
             Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),

@@ -7,51 +7,65 @@ use majordomo_lifecycle::{Cells, DropReason, Effect, Out, Phase, Then};
 
 use crate::Engine;
 
+/// What is left of the deadline, at most, when everything still alive is killed.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// A shutdown under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
-    began: Moment,
     deadline: Duration,
+    /// Demanded loads may go on until here.
+    loads_until: Moment,
+    /// Leases may be held until here.
+    leases_until: Moment,
+    /// From here on nobody is asked politely.
+    kill_at: Moment,
+    end: Moment,
     loads_ended: bool,
     killed: bool,
     done: bool,
 }
 
 impl Ending {
-    /// Demanded loads may go on until here.
-    fn loads_until(&self) -> Moment {
-        self.began + self.deadline / 5
+    fn new(now: Moment, deadline: Duration) -> Self {
+        let end = now + deadline;
+        Self {
+            deadline,
+            loads_until: now + deadline / 5,
+            leases_until: now + deadline / 2,
+            kill_at: end - LAST_CALL.min(deadline / 10),
+            end,
+            loads_ended: false,
+            killed: false,
+            done: false,
+        }
     }
 
-    /// Leases may be held until here.
-    fn leases_until(&self) -> Moment {
-        self.began + self.deadline / 2
-    }
-
-    /// From here on nobody is asked politely.
-    fn kill_at(&self) -> Moment {
-        self.end() - Duration::from_secs(1).min(self.deadline / 10)
-    }
-
-    fn end(&self) -> Moment {
-        self.began + self.deadline
+    /// No more patience: the last second starts now.
+    fn hasten(&mut self, now: Moment) {
+        self.deadline = self.deadline.min(LAST_CALL);
+        self.end = self.end.min(now + self.deadline);
+        for moment in [&mut self.loads_until, &mut self.leases_until, &mut self.kill_at] {
+            *moment = now.min(*moment);
+        }
     }
 
     pub(crate) fn next(&self) -> Moment {
         if self.done {
             Moment::NEVER
         } else if !self.loads_ended {
-            self.loads_until()
+            self.loads_until
         } else if !self.killed {
-            self.kill_at()
+            self.kill_at
         } else {
-            self.end()
+            self.end
         }
     }
 
     /// After a suspend the whole deadline begins anew.
     pub(crate) fn restart(&mut self, now: Moment) {
-        self.began = now;
+        let (loads_ended, killed) = (self.loads_ended, self.killed);
+        *self = Self { loads_ended, killed, ..Self::new(now, self.deadline) };
     }
 }
 
@@ -76,18 +90,15 @@ impl Engine {
     ) {
         if let Some(ending) = &mut self.ending {
             if !ending.done {
-                // Asked twice: no more patience. The last second starts now.
-                let rest = Duration::from_secs(1).min(ending.deadline);
-                *ending = Ending { began: out.now - rest * 9, deadline: rest * 10, ..*ending };
-                self.scheduler.set_last_call(Some(ending.kill_at()));
+                ending.hasten(out.now);
+                self.scheduler.set_last_call(Some(ending.kill_at));
             }
             return;
         }
         out.record(EventKind::ShutdownStarted);
         let deadline = deadline.max(Duration::from_millis(10));
-        let ending =
-            Ending { began: out.now, deadline, loads_ended: false, killed: false, done: false };
-        self.scheduler.set_last_call(Some(ending.kill_at()));
+        let ending = Ending::new(out.now, deadline);
+        self.scheduler.set_last_call(Some(ending.kill_at));
         self.ending = Some(ending);
         self.hints.clear();
         let ids: Vec<_> = self
@@ -109,7 +120,7 @@ impl Engine {
     pub(crate) fn advance_shutdown(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let Some(ending) = self.ending.filter(|e| !e.done) else { return };
         let now = out.now;
-        if now >= ending.loads_until() && !ending.loads_ended {
+        if now >= ending.loads_until && !ending.loads_ended {
             let ids: Vec<_> = self.scheduler.transactions().map(|t| t.id).collect();
             for id in ids {
                 self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
@@ -129,7 +140,7 @@ impl Engine {
             // A provider of something that still loads waits for it.
             let group = self.scheduler.live_group(key);
             if group.iter().all(|k| self.scheduler.entry(*k).pins == 0) {
-                let until = ending.leases_until();
+                let until = ending.leases_until;
                 self.send_group_away(
                     key,
                     &Cause::Shutdown,
@@ -141,7 +152,7 @@ impl Engine {
             }
         }
         self.scheduler.progress_leaving(&mut self.budget, cells, out);
-        if now >= ending.kill_at() && !ending.killed {
+        if now >= ending.kill_at && !ending.killed {
             self.scheduler.force_leaving(&mut self.budget, cells, out);
             for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
                 if let Some(op) = self.scheduler.entry(key).op {
@@ -167,7 +178,7 @@ impl Engine {
                     | ComponentState::Unloading
             )
         });
-        if !alive.is_empty() && out.now < ending.end() {
+        if !alive.is_empty() && out.now < ending.end {
             return;
         }
         self.scheduler.give_up_unloads(&self.budget, out);

@@ -199,7 +199,7 @@ impl Builder {
         let catalog = Arc::new(catalog);
         let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
 
-        let state = StateDir::open(self.state_dir).await?;
+        let (state, store) = StateDir::open(self.state_dir).await?;
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
@@ -234,7 +234,7 @@ impl Builder {
             factories: self.factories,
             processes,
             base_dir,
-            store: state.store.clone(),
+            store,
             pressure,
             start: !self.dormant,
         })?;
@@ -291,12 +291,14 @@ impl Parts {
 /// The state directory, temporary when none was named.
 pub(crate) struct StateDir {
     pub path: PathBuf,
-    pub store: Option<Arc<dyn StateStore>>,
     temporary: bool,
 }
 
 impl StateDir {
-    async fn open(path: Option<PathBuf>) -> Result<Self, BuildError> {
+    /// The directory, and the store in it, which belongs to the shell alone and is closed with it.
+    async fn open(
+        path: Option<PathBuf>,
+    ) -> Result<(Self, Option<Arc<dyn StateStore>>), BuildError> {
         let temporary = path.is_none();
         type Opened = (PathBuf, Option<Arc<dyn StateStore>>);
         let opened = tokio::task::spawn_blocking(move || -> Result<Opened, BuildError> {
@@ -322,7 +324,7 @@ impl StateDir {
         });
         let (path, store) =
             opened.await.map_err(|e| BuildError::Start(std::io::Error::other(e)))??;
-        Ok(Self { path, store, temporary })
+        Ok((Self { path, temporary }, store))
     }
 }
 

@@ -26,24 +26,38 @@ struct Rings {
     by_component: BTreeMap<ComponentKey, VecDeque<EventRecord>>,
 }
 
+impl Rings {
+    fn get(&self, seq: u64) -> Option<Followed> {
+        let first = self.all.front()?.seq;
+        if seq < first {
+            return Some(Followed::Gap(first - seq));
+        }
+        self.all.get(usize::try_from(seq - first).ok()?).cloned().map(Followed::Record)
+    }
+}
+
+fn locked(rings: &Mutex<Rings>) -> MutexGuard<'_, Rings> {
+    // A panic elsewhere leaves whole records behind.
+    rings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The rings; written by the shell alone.
 #[derive(Debug)]
 pub struct EventLog {
-    rings: Mutex<Rings>,
+    rings: Arc<Mutex<Rings>>,
     /// The number of records so far.
     written: watch::Sender<u64>,
 }
 
 impl Default for EventLog {
     fn default() -> Self {
-        Self { rings: Mutex::default(), written: watch::Sender::new(0) }
+        Self { rings: Arc::default(), written: watch::Sender::new(0) }
     }
 }
 
 impl EventLog {
     fn rings(&self) -> MutexGuard<'_, Rings> {
-        // A panic elsewhere leaves whole records behind.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.rings)
     }
 
     pub(crate) fn push(&self, records: impl IntoIterator<Item = EventRecord>) {
@@ -83,28 +97,20 @@ impl EventLog {
         rings.all.iter().skip(rings.all.len().saturating_sub(n)).cloned().collect()
     }
 
-    fn get(&self, seq: u64) -> Option<Followed> {
-        let rings = self.rings();
-        let first = rings.all.front()?.seq;
-        if seq < first {
-            return Some(Followed::Gap(first - seq));
-        }
-        rings.all.get(usize::try_from(seq - first).ok()?).cloned().map(Followed::Record)
-    }
-
     /// Follows the records from number `from`; from the next one when none.
     #[must_use]
-    pub fn follow(self: &Arc<Self>, from: Option<u64>) -> Follower {
+    pub fn follow(&self, from: Option<u64>) -> Follower {
         let written = self.written.subscribe();
         let next = from.unwrap_or_else(|| *written.borrow());
-        Follower { log: Arc::clone(self), written, next }
+        Follower { rings: Arc::clone(&self.rings), written, next }
     }
 }
 
 /// Reads records as they come.
 #[derive(Debug)]
 pub struct Follower {
-    log: Arc<EventLog>,
+    // Not the log itself: its end is told by the end of `written`.
+    rings: Arc<Mutex<Rings>>,
     written: watch::Receiver<u64>,
     next: u64,
 }
@@ -123,7 +129,7 @@ impl Follower {
 
     /// The next record or gap that is there already.
     pub fn try_next(&mut self) -> Option<Followed> {
-        let found = self.log.get(self.next)?;
+        let found = locked(&self.rings).get(self.next)?;
         self.next += match &found {
             Followed::Record(_) => 1,
             Followed::Gap(n) => *n,
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_slow_follower_is_told_its_gap() {
-        let log = Arc::new(EventLog::default());
+        let log = EventLog::default();
         let mut follower = log.follow(None);
         assert_eq!(follower.try_next(), None);
         log.push((0..RING as u64 + 10).map(record));

@@ -21,7 +21,21 @@ use crate::process::StartContext;
 
 impl Shell {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
-        let mut records = Vec::new();
+        // Whoever is answered must find in the record what was decided, and the names of it.
+        if effects.iter().any(|e| matches!(e, Effect::Publish)) {
+            self.publish();
+        }
+        let records: Vec<_> = effects
+            .iter()
+            .filter_map(|e| match e {
+                Effect::Record(record) => Some(record.clone()),
+                _ => None,
+            })
+            .collect();
+        if !records.is_empty() {
+            tracing::trace!(?records, "events");
+            self.events.push(records);
+        }
         for effect in effects {
             match effect {
                 Effect::StartLoad { key, op, deadline } => self.start_load(key, op, deadline),
@@ -56,11 +70,6 @@ impl Shell {
                         let _ = reply.send(Err(refusal));
                     }
                 }
-                Effect::Publish => self.publish(),
-                Effect::Record(record) => {
-                    tracing::trace!(?record, "event");
-                    records.push(record);
-                }
                 Effect::Persist(learned) => self.memory.learn(learned),
                 Effect::ShutdownDone { stuck } => {
                     let names: Vec<_> =
@@ -73,9 +82,6 @@ impl Shell {
                 }
                 _ => {}
             }
-        }
-        if !records.is_empty() {
-            self.events.push(records);
         }
     }
 
@@ -310,8 +316,13 @@ impl Shell {
 }
 
 fn with_footprint(instance: Instance) -> (Instance, Option<ByteSize>) {
-    let bytes = std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten();
+    let bytes = footprint_of(&instance);
     (instance, bytes)
+}
+
+/// A component's own account of its memory; none when that panics.
+pub(super) fn footprint_of(instance: &Instance) -> Option<ByteSize> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten()
 }
 
 /// Runs a component's code; its panic is logged and goes no further.

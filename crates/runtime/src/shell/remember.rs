@@ -112,6 +112,8 @@ impl Shell {
             processes.guard().close().await;
         }
         self.lanes.close();
+        // The state file is free for another manager when the end is told.
+        self.memory.store = None;
         if let Some(tell) = self.on_finished.take() {
             let _ = tell.send(std::mem::take(&mut self.stuck));
         }

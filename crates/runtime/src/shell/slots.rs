@@ -31,7 +31,11 @@ impl Published {
         slots: Vec<Arc<Slot>>,
         logs: Vec<Arc<LogBuffer>>,
     ) -> Self {
-        let names = catalog.keys().map(|k| (catalog.id(k).clone(), k)).collect();
+        // Names of removed components too: who asks for one is told so, and what is still leased is found.
+        let names = (0..catalog.len())
+            .map(ComponentKey::from_index)
+            .map(|k| (catalog.id(k).clone(), k))
+            .collect();
         Self { catalog, names, slots, logs }
     }
 

@@ -1,0 +1,229 @@
+//! Components inside the process: panics, hangs, and demands from inside a load.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use majordomo::{ByteSize, Component, ComponentSpec, Manager, Refusal};
+
+use crate::eventually::until;
+use crate::support::{World, lease, mib, ms, path, run, says, state, status};
+
+fn builtin(name: &str) -> ComponentSpec {
+    let mut spec = ComponentSpec::builtin(name).unwrap();
+    spec.memory = mib(10);
+    spec
+}
+
+/// Waits until the other end is dropped: a test that fails lets go of it.
+fn hang(until: &Mutex<Receiver<()>>) {
+    let _ = until.lock().unwrap().recv();
+}
+
+#[test]
+fn a_panic_in_a_load_is_a_failed_load() {
+    run(async {
+        let world = World::new();
+        let manager = world
+            .builder(vec![builtin("now"), builtin("later"), builtin("good")])
+            .builtin::<u8, _>("now", |_| panic!("boom {}", 1))
+            .builtin_async("later", |_| async {
+                tokio::task::yield_now().await;
+                if true {
+                    panic!("bang");
+                }
+                Ok(1u8)
+            })
+            .builtin("good", |_| Ok(2u8))
+            .start()
+            .await
+            .unwrap();
+        for (name, words) in [("now", "boom 1"), ("later", "bang")] {
+            let refusal = lease(&manager, name).await.unwrap_err();
+            assert_eq!(refusal.code(), "load_failed");
+            says(&refusal.to_string(), &[name, "it panicked", words]);
+            assert_eq!(state(&manager, name), "failed");
+        }
+        assert_eq!(*manager.acquire::<u8>("good").await.unwrap(), 2);
+    });
+}
+
+#[test]
+fn an_error_is_told_with_its_causes_and_a_missing_factory_with_those_there_are() {
+    run(async {
+        let world = World::new();
+        let manager = world
+            .builder(vec![builtin("bad"), builtin("missing")])
+            .builtin::<u8, _>("bad", |ctx| Err(format!("no weights for {}", ctx.id()).into()))
+            .start()
+            .await
+            .unwrap();
+        says(&lease(&manager, "bad").await.unwrap_err().to_string(), &["no weights for bad"]);
+        let missing = lease(&manager, "missing").await.unwrap_err().to_string();
+        says(&missing, &["missing", "no builtin factory", "registered: bad", "register it"]);
+    });
+}
+
+#[test]
+fn panics_in_hooks_and_drop_do_no_harm() {
+    struct Touchy(Arc<AtomicUsize>);
+    impl Component for Touchy {
+        fn footprint(&self) -> Option<ByteSize> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("no footprint");
+        }
+        fn trim(&self) {
+            panic!("no trim");
+        }
+    }
+    impl Drop for Touchy {
+        fn drop(&mut self) {
+            panic!("no drop");
+        }
+    }
+    struct Plain(Arc<AtomicUsize>);
+    impl Component for Plain {
+        fn footprint(&self) -> Option<ByteSize> {
+            Some(mib(20 + self.0.fetch_add(1, Ordering::Relaxed) as u64))
+        }
+    }
+    run(async {
+        let world = World::new();
+        let looks = Arc::new([const { AtomicUsize::new(0) }; 2].map(Arc::new));
+        let (touchy, plain) = (Arc::clone(&looks[0]), Arc::clone(&looks[1]));
+        let manager = world
+            .builder(vec![builtin("touchy"), builtin("plain")])
+            .builtin_component("touchy", move |_| Ok(Touchy(Arc::clone(&touchy))))
+            .builtin_component("plain", move |_| Ok(Plain(Arc::clone(&plain))))
+            .start()
+            .await
+            .unwrap();
+        drop(lease(&manager, "touchy").await.unwrap());
+        drop(lease(&manager, "plain").await.unwrap());
+        manager.trim("touchy").await.unwrap();
+        // Measuring goes on for both.
+        until(|| looks.iter().all(|n| n.load(Ordering::Relaxed) >= 3)).await;
+        assert!(status(&manager, "plain").await.measured.unwrap() > mib(20));
+        manager.unload("touchy", false).await.unwrap();
+        assert_eq!(path(&manager, "touchy").last(), Some(&"unloaded"));
+    });
+}
+
+#[test]
+fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
+    run(async {
+        let world = World::new();
+        let (let_go, until_then) = channel::<()>();
+        let until_then = Mutex::new(until_then);
+        let seen_cancel = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&seen_cancel);
+        let mut spec = builtin("a");
+        spec.load_deadline = Some(ms(100));
+        spec.stop_deadline = Some(ms(100));
+        let manager = world
+            .builder(vec![spec])
+            .builtin("a", move |ctx| {
+                hang(&until_then);
+                seen.store(ctx.is_cancelled(), Ordering::Relaxed);
+                Ok(1u8)
+            })
+            .start()
+            .await
+            .unwrap();
+        let refusal = lease(&manager, "a").await.unwrap_err();
+        assert_eq!(refusal.code(), "load_failed");
+        says(&refusal.to_string(), &["a could not be loaded", "deadline"]);
+        until(|| state(&manager, "a") == "stuck").await;
+        let status_now = manager.status().await.unwrap();
+        assert_eq!(status_now.memory.booked, mib(12));
+        let refusal = lease(&manager, "a").await.unwrap_err();
+        assert!(matches!(refusal, Refusal::Stuck { .. }), "{refusal}");
+        says(&refusal.to_string(), &["a is stuck", "restart the program"]);
+        // When it comes back after all it is dropped, and its bytes are free.
+        drop(let_go);
+        until(|| state(&manager, "a") != "stuck").await;
+        assert!(seen_cancel.load(Ordering::Relaxed));
+        assert_eq!(manager.status().await.unwrap().memory.booked.0, 0);
+    });
+}
+
+#[test]
+fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
+    struct Slow(Mutex<Receiver<()>>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            hang(&self.0);
+        }
+    }
+    run(async {
+        let world = World::new();
+        let (let_go, until_then) = channel::<()>();
+        let once = Mutex::new(Some(until_then));
+        let mut spec = builtin("a");
+        spec.stop_deadline = Some(ms(100));
+        let manager = world
+            .builder(vec![spec, builtin("b")])
+            .builtin("a", move |_| Ok(Slow(Mutex::new(once.lock().unwrap().take().unwrap()))))
+            .builtin("b", |_| Ok(1u8))
+            .start()
+            .await
+            .unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+        drop(lease(&manager, "b").await.unwrap());
+        let refusal = manager.unload("a", false).await.unwrap_err();
+        assert_eq!(refusal.code(), "stuck");
+        assert_eq!(status(&manager, "a").await.booked, mib(12));
+        let stuck = manager.shutdown(Some(ms(300))).await;
+        assert_eq!(stuck.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(state(&manager, "b"), "unloaded");
+        drop(let_go);
+    });
+}
+
+#[test]
+fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
+    run(async {
+        let world = World::new();
+        let cell: Arc<OnceLock<Manager>> = Arc::default();
+        let (one, two) = (Arc::clone(&cell), Arc::clone(&cell));
+        let mut depends = builtin("depends");
+        depends.dependencies = vec!["other".parse().unwrap()];
+        let manager = world
+            .builder(vec![builtin("blocking"), builtin("later"), builtin("other"), depends])
+            .builtin::<u8, _>("blocking", move |_| {
+                let manager = one.get().unwrap();
+                let asked = tokio::runtime::Handle::current().block_on(lease(manager, "other"));
+                Err(Box::new(asked.unwrap_err()))
+            })
+            .builtin_async("later", move |_| {
+                let manager = two.get().unwrap().clone();
+                async move {
+                    let loaded = manager.load("other").await.unwrap_err();
+                    assert_eq!(loaded.code(), "reentrant_acquire");
+                    manager.acquire::<u8>("other").await?;
+                    Ok(1u8)
+                }
+            })
+            .builtin("other", |_| Ok(7u8))
+            .builtin("depends", |ctx| {
+                ctx.dependency::<u8>("other").map(|d| *d + 1).ok_or("no dependency".into())
+            })
+            .start()
+            .await
+            .unwrap();
+        cell.set(manager.clone()).unwrap();
+        for name in ["blocking", "later"] {
+            let refusal = lease(&manager, name).await.unwrap_err();
+            assert_eq!(refusal.code(), "load_failed");
+            let way_out = "declare a dependency and use LoadContext::dependency";
+            says(&refusal.to_string(), &[&format!("inside the load of {name}"), way_out]);
+        }
+        // Even for what is ready: the load would hold a lease on what it depends on.
+        drop(lease(&manager, "other").await.unwrap());
+        assert_eq!(*manager.acquire::<u8>("depends").await.unwrap(), 8);
+        let refusal = manager.acquire::<String>("depends").await.unwrap_err();
+        assert_eq!(refusal.code(), "wrong_type");
+        // The factories hold the manager: end it by hand.
+        manager.shutdown(None).await;
+    });
+}

@@ -1,0 +1,263 @@
+//! Demands that share loads, order and conflicts, and what a command's outcome tells.
+
+use majordomo::{ComponentSpec, ConflictPolicy, EventKind, Manager, Refusal};
+
+use crate::eventually::until;
+use crate::support::{UP, World, changes, lease, lease_within, ms, path, run, says, state, status};
+
+/// Tells in `log` when it comes and when it goes.
+fn told(world: &World, name: &str, needs: &[&str]) -> ComponentSpec {
+    let script = format!(
+        "echo +{name} >>log; trap 'echo -{name} >>log; exit 0' TERM; echo up; \
+         while :; do sleep 0.05; done"
+    );
+    let mut spec = world.program(name, &script);
+    spec.dependencies = needs.iter().map(|n| n.parse().unwrap()).collect();
+    spec
+}
+
+/// Loads when the file `go` is there.
+const WAITS: &str =
+    "echo $$ >>pids; while [ ! -e go ]; do sleep 0.02; done; echo up; exec sleep 1000";
+
+fn position(log: &str, word: &str) -> usize {
+    log.lines().position(|l| l == word).unwrap_or_else(|| panic!("no {word} in {log:?}"))
+}
+
+#[test]
+fn dependencies_come_first_and_go_last() {
+    run(async {
+        let world = World::new();
+        let specs = vec![
+            told(&world, "top", &["left", "right"]),
+            told(&world, "left", &["base"]),
+            told(&world, "right", &["base"]),
+            told(&world, "base", &[]),
+        ];
+        let manager = world.manager(specs).await;
+        drop(lease(&manager, "top").await.unwrap());
+        manager.unload("base", false).await.unwrap();
+        let log = world.read("log");
+        let at = |word: &str| position(&log, word);
+        for side in ["left", "right"] {
+            assert!(at("+base") < at(&format!("+{side}")), "{log}");
+            assert!(at(&format!("+{side}")) < at("+top"), "{log}");
+            assert!(at("-top") < at(&format!("-{side}")), "{log}");
+            assert!(at(&format!("-{side}")) < at("-base"), "{log}");
+        }
+        // In use, it stays, with the reason.
+        let held = lease(&manager, "top").await.unwrap();
+        let refusal = manager.unload("base", false).await.unwrap_err();
+        assert_eq!(refusal.code(), "in_use");
+        says(&refusal.to_string(), &["base", "top", "1 lease", "use force"]);
+        drop(held);
+    });
+}
+
+#[test]
+fn a_dependency_that_fails_is_named_and_its_dependents_stay_out() {
+    run(async {
+        let world = World::new();
+        let mut top = world.program("top", UP);
+        top.dependencies = vec!["base".parse().unwrap()];
+        let manager = world.manager(vec![world.program("base", "exit 4"), top]).await;
+        let refusal = lease(&manager, "top").await.unwrap_err();
+        says(&refusal.to_string(), &["base could not be loaded", "code 4"]);
+        assert_eq!(state(&manager, "top"), "unloaded");
+    });
+}
+
+#[test]
+fn conflicts_replace_or_refuse() {
+    run(async {
+        let world = World::new();
+        let mut b = told(&world, "b", &[]);
+        b.conflicts = vec!["a".parse().unwrap()];
+        let mut d = told(&world, "d", &[]);
+        d.conflicts = vec!["c".parse().unwrap()];
+        d.conflict_policy = ConflictPolicy::Refuse;
+        let specs = vec![told(&world, "a", &[]), b, told(&world, "c", &[]), d];
+        let manager = world.manager(specs).await;
+        drop(lease(&manager, "a").await.unwrap());
+        drop(lease(&manager, "b").await.unwrap());
+        // The other way round as well: conflicts are symmetric.
+        drop(lease(&manager, "a").await.unwrap());
+        assert_eq!(world.read("log"), "+a\n-a\n+b\n-b\n+a\n");
+        drop(lease(&manager, "c").await.unwrap());
+        let refusal = lease(&manager, "d").await.unwrap_err();
+        assert_eq!(refusal.code(), "conflict");
+        says(&refusal.to_string(), &["d must not run beside c", "unload c first"]);
+        manager.unload("c", false).await.unwrap();
+        drop(lease(&manager, "d").await.unwrap());
+        let refusal = lease(&manager, "c").await.unwrap_err();
+        assert_eq!(refusal.code(), "conflict");
+        let both = manager.acquire_all(&["a", "b"], Default::default()).await.unwrap_err();
+        assert_eq!(both.code(), "conflict_within");
+    });
+}
+
+#[test]
+fn a_conflict_waits_for_the_leases_of_the_other() {
+    run(async {
+        let world = World::new();
+        let mut b = world.program("b", UP);
+        b.conflicts = vec!["a".parse().unwrap()];
+        let manager = world.manager(vec![world.program("a", UP), b]).await;
+        let held = lease(&manager, "a").await.unwrap();
+        let refusal = lease_within(&manager, "b", Some(ms(50))).await.unwrap_err();
+        says(&refusal.to_string(), &["a"]);
+        assert!(!held.revoked());
+        assert_eq!(state(&manager, "a"), "ready");
+        drop(held);
+        drop(lease(&manager, "b").await.unwrap());
+        assert_eq!(state(&manager, "a"), "unloaded");
+    });
+}
+
+#[test]
+fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
+    run(async {
+        let world = World::new();
+        let manager = world.manager(vec![world.program("a", WAITS)]).await;
+        let demand = || {
+            let manager = manager.clone();
+            tokio::spawn(async move { lease(&manager, "a").await })
+        };
+        let first = demand();
+        until(|| state(&manager, "a") == "loading").await;
+        let others: Vec<_> = (0..20).map(|_| demand()).collect();
+        first.abort();
+        let options = ms(50);
+        let refusal = lease_within(&manager, "a", Some(options)).await.unwrap_err();
+        assert_eq!(refusal.code(), "deadline_exceeded");
+        assert_eq!(state(&manager, "a"), "loading");
+        world.write("go", "");
+        for other in others {
+            drop(other.await.unwrap().unwrap());
+        }
+        assert_eq!(world.read("pids").lines().count(), 1);
+        assert_eq!(status(&manager, "a").await.loads, 1);
+    });
+}
+
+#[test]
+fn a_load_that_nobody_waits_for_any_more_is_called_off() {
+    run(async {
+        let world = World::new();
+        let mut spec = world.program("a", WAITS);
+        spec.on_abandon = majordomo::OnAbandon::Cancel;
+        let manager = world.manager(vec![spec]).await;
+        let refusal = lease_within(&manager, "a", Some(ms(300))).await.unwrap_err();
+        assert_eq!(refusal.code(), "deadline_exceeded");
+        until(|| state(&manager, "a") == "unloaded").await;
+        assert!(world.processes().is_empty());
+        assert_eq!(path(&manager, "a"), ["queued", "loading", "unloading", "unloaded"]);
+    });
+}
+
+#[test]
+fn an_outcome_tells_needs_hits_and_what_was_used() {
+    run(async {
+        let world = World::new();
+        let spec = |name: &str, keywords: &[&str]| {
+            let mut spec = world.program(name, UP);
+            spec.keywords = keywords.iter().map(|k| (*k).to_owned()).collect();
+            spec
+        };
+        let specs = vec![
+            spec("music", &["play", "some music"]),
+            spec("video", &["film"]),
+            spec("radio", &["station", "news"]),
+            spec("papers", &["news"]),
+            spec("tv", &["news"]),
+        ];
+        let manager = world.manager(specs).await;
+        let outcome = manager.handle("Play SOME music; no playing around").await;
+        let words: Vec<_> =
+            outcome.needed()[0].evidence.iter().map(|e| e.keyword.as_str()).collect();
+        assert_eq!(words, ["Play", "SOME music"]);
+        assert!(!outcome.was_hit() && outcome.waited() > ms(0));
+        drop(outcome);
+        let outcome = manager.handle("play").await;
+        assert!(outcome.was_hit());
+        assert_eq!(outcome.ready_at_once()[0].as_str(), "music");
+        // Three share a word: too little to load anything.
+        let unsure = manager.handle("the news").await;
+        assert!(unsure.needed().is_empty() && unsure.leases().is_empty());
+        assert_eq!(unsure.candidates().len(), 3);
+        assert_eq!(state(&manager, "tv"), "unloaded");
+        // Only what was used is learned from; feedback has the last word.
+        assert!(used(&manager).is_empty());
+        drop(outcome);
+        let outcome = manager.handle("play").await;
+        outcome.mark_used();
+        drop(outcome);
+        until(|| used(&manager) == [["music"]]).await;
+        let outcome = manager.handle("play").await;
+        outcome.mark_used();
+        manager.feedback(outcome, &["music", "video"]).unwrap();
+        until(|| used(&manager).len() == 2).await;
+        assert_eq!(used(&manager)[1], ["music", "video"]);
+        let outcome = manager.handle("play").await;
+        let refusal = manager.feedback(outcome, &["vidoe"]).unwrap_err();
+        says(&refusal.to_string(), &["did you mean \"video\"?"]);
+    });
+}
+
+/// What commands were told to have used.
+fn used(manager: &Manager) -> Vec<Vec<String>> {
+    let mut follower = manager.events(Some(0));
+    let mut all = Vec::new();
+    while let Some(majordomo::Followed::Record(record)) = follower.try_next() {
+        if let EventKind::Observed { used } = record.kind {
+            all.push(used.iter().map(|k| manager.name_of(*k).unwrap().to_string()).collect());
+        }
+    }
+    all
+}
+
+#[test]
+fn a_cached_handle_follows_its_component_through_reloads() {
+    struct Counted;
+    run(async {
+        let world = World::new();
+        let manager = world
+            .builder(vec![ComponentSpec::builtin("a").unwrap()])
+            .builtin("a", |_| Ok(Counted))
+            .start()
+            .await
+            .unwrap();
+        let mut handle = manager.handle_of::<Counted>("a").unwrap();
+        assert!(handle.try_acquire().is_none());
+        let lease = handle.acquire().await.unwrap();
+        assert!(handle.try_acquire().is_some());
+        drop(lease);
+        manager.unload("a", false).await.unwrap();
+        assert!(handle.try_acquire().is_none());
+        drop(handle.acquire().await.unwrap());
+        assert_eq!(status(&manager, "a").await.loads, 2);
+    });
+}
+
+#[test]
+fn a_failed_probe_takes_a_component_out_of_service() {
+    run(async {
+        let world = World::new();
+        // Listens, until it is told not to: sh cannot, so the probe never succeeds once it is up.
+        let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
+        if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {
+            p.probe = Some(majordomo::ProbeSpec {
+                how: majordomo::ReadySpec::Connect,
+                every: ms(20),
+                timeout: ms(20),
+            });
+        }
+        let manager = world.manager(vec![spec]).await;
+        drop(lease(&manager, "a").await.unwrap());
+        until(|| state(&manager, "a") == "failed").await;
+        let failed = changes(&manager, "a").pop().unwrap().1.to_string();
+        says(&failed, &["health probes failed"]);
+        let refusal = lease(&manager, "a").await.unwrap_err();
+        assert!(matches!(refusal, Refusal::BackingOff { .. }), "{refusal}");
+    });
+}

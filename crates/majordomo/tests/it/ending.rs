@@ -1,0 +1,205 @@
+//! The end: shutdown by hand and by dropping, what it refuses, and what it leaves behind.
+
+use majordomo::{ByteSize, ComponentSpec, Priority, StdinMode};
+
+use crate::eventually::{eventually, until};
+use crate::support::{
+    DEADLINE, STUBBORN, UP, World, config, lease, lease_within, ms, path, run, says, state, status,
+};
+
+#[test]
+fn shutdown_takes_everything_down_and_refuses_what_comes() {
+    run(async {
+        let world = World::new();
+        let mut top = world.program("top", UP);
+        top.dependencies = vec!["base".parse().unwrap()];
+        let mut core = world.program("core", UP);
+        core.priority = Priority::Core;
+        let manager = world.manager(vec![world.program("base", UP), top, core]).await;
+        until(|| state(&manager, "core") == "ready").await;
+        drop(lease(&manager, "top").await.unwrap());
+        assert_eq!(world.processes().len(), 3);
+        assert!(manager.shutdown(None).await.is_empty());
+        assert!(world.processes().is_empty());
+        for name in ["top", "base", "core"] {
+            assert_eq!(state(&manager, name), "unloaded");
+        }
+        assert_eq!(lease(&manager, "top").await.unwrap_err().code(), "shutting_down");
+        assert_eq!(manager.load("top").await.unwrap_err().code(), "shutting_down");
+        assert_eq!(manager.plan("x").await.unwrap_err().code(), "shutting_down");
+        assert_eq!(manager.status().await.unwrap_err().code(), "shutting_down");
+        let outcome = manager.handle("hello").await;
+        assert!(outcome.needed().is_empty());
+        // Once more does no harm.
+        assert!(manager.shutdown(None).await.is_empty());
+    });
+}
+
+#[test]
+fn shutdown_revokes_leases_and_kills_what_does_not_stop() {
+    run(async {
+        let world = World::new();
+        let mut stubborn = world.program("stubborn", STUBBORN);
+        stubborn.stop_deadline = Some(DEADLINE * 100);
+        let manager = world.manager(vec![stubborn, world.program("a", UP)]).await;
+        let held = lease(&manager, "a").await.unwrap();
+        drop(lease(&manager, "stubborn").await.unwrap());
+        assert!(manager.shutdown(Some(ms(500))).await.is_empty());
+        assert!(held.revoked());
+        assert!(world.processes().is_empty());
+    });
+}
+
+#[test]
+fn a_second_shutdown_hastens_the_first() {
+    run(async {
+        let world = World::new();
+        let mut stubborn = world.program("stubborn", STUBBORN);
+        stubborn.stop_deadline = Some(DEADLINE * 100);
+        let manager = world.manager(vec![stubborn]).await;
+        drop(lease(&manager, "stubborn").await.unwrap());
+        let first = manager.clone();
+        // By itself this one would outlast the test.
+        let first = tokio::spawn(async move { first.shutdown(Some(DEADLINE * 100)).await });
+        until(|| state(&manager, "stubborn") == "unloading").await;
+        let began = manager.now();
+        assert!(manager.shutdown(None).await.is_empty());
+        assert!(first.await.unwrap().is_empty());
+        // At once, so far as a busy machine can; not at the end of some deadline.
+        assert!(manager.now().since(began) < DEADLINE, "{:?}", manager.now().since(began));
+        assert!(world.processes().is_empty());
+    });
+}
+
+#[test]
+fn waiting_demands_and_loads_end_with_the_manager() {
+    run(async {
+        let world = World::new();
+        let specs = vec![world.program("a", "sleep 1000"), world.program("b", UP)];
+        let manager = world.manager(specs).await;
+        let waits = manager.clone();
+        let waits = tokio::spawn(async move { lease(&waits, "a").await });
+        until(|| state(&manager, "a") == "loading").await;
+        assert!(manager.shutdown(Some(ms(500))).await.is_empty());
+        assert_eq!(waits.await.unwrap().unwrap_err().code(), "shutting_down");
+        assert!(world.processes().is_empty());
+    });
+}
+
+#[test]
+fn the_last_manager_dropped_takes_everything_down() {
+    run(async {
+        let world = World::new();
+        let mut stubborn = world.program("stubborn", STUBBORN);
+        stubborn.stop_deadline = Some(ms(100));
+        let mut config = config();
+        config.deadlines.shutdown = ms(500);
+        let builder = world.builder(vec![world.program("a", UP), stubborn]).config(config);
+        let manager = builder.start().await.unwrap();
+        let state_dir = manager.state_dir().to_owned();
+        let clone = manager.clone();
+        drop(lease(&manager, "stubborn").await.unwrap());
+        drop(manager);
+        // A clone keeps it up; so does nothing else.
+        let held = lease(&clone, "a").await.unwrap();
+        assert!(world.processes().len() >= 2);
+        drop(clone);
+        until(|| world.processes().is_empty()).await;
+        assert!(held.revoked());
+        until(|| !state_dir.exists()).await;
+    });
+}
+
+#[test]
+fn a_runtime_that_ends_first_leaves_nothing_running() {
+    let world = World::new();
+    run(async {
+        let manager = world.manager(vec![world.program("a", STUBBORN)]).await;
+        let held = lease(&manager, "a").await.unwrap();
+        // Neither shut down nor dropped in order: the guard alone is left to see to it.
+        std::mem::forget((manager, held));
+    });
+    eventually(DEADLINE, "the guard's work", || world.processes().is_empty());
+}
+
+#[test]
+fn what_was_learned_survives_a_restart() {
+    run(async {
+        let world = World::new();
+        let spec = || world.program("a", UP);
+        let start = || world.builder(vec![spec()]).state_dir(world.path("state")).start();
+        let manager = start().await.unwrap();
+        assert_eq!(manager.plan_for(&["a"]).await.unwrap().loads[0].bytes, ByteSize::mib(12));
+        drop(lease(&manager, "a").await.unwrap());
+        let learned = status(&manager, "a").await;
+        assert!(learned.peak.is_some_and(|p| p.0 > 0 && p < ByteSize::mib(10)), "{learned:?}");
+        manager.shutdown(None).await;
+        // The directory is free again, and the figures are there before the first load.
+        let manager = start().await.unwrap();
+        let now = status(&manager, "a").await;
+        assert_eq!((now.peak, now.loads), (learned.peak, 0));
+        assert!(now.load_time.is_some());
+        let plan = manager.plan_for(&["a"]).await.unwrap();
+        assert!(plan.loads[0].bytes < ByteSize::mib(10), "{plan:?}");
+        manager.shutdown(None).await;
+        // Of another configuration they say nothing.
+        let other = world.builder(vec![ComponentSpec { version: "2".to_owned(), ..spec() }]);
+        let manager = other.state_dir(world.path("state")).start().await.unwrap();
+        assert_eq!(manager.plan_for(&["a"]).await.unwrap().loads[0].bytes, ByteSize::mib(12));
+        manager.shutdown(None).await;
+    });
+}
+
+#[test]
+fn a_corrupt_state_file_is_set_aside_and_the_manager_starts() {
+    run(async {
+        let world = World::new();
+        let start = || world.builder(vec![world.program("a", UP)]).state_dir(world.path("state"));
+        start().start().await.unwrap().shutdown(None).await;
+        let files = || {
+            let entries = std::fs::read_dir(world.path("state")).unwrap();
+            entries.map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect::<Vec<_>>()
+        };
+        let redb = files().into_iter().find(|p| p.extension().is_some_and(|e| e == "redb"));
+        std::fs::write(redb.unwrap(), "garbage").unwrap();
+        let before = files().len();
+        let manager = start().start().await.unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+        manager.shutdown(None).await;
+        assert!(files().len() > before, "the corrupt file is kept: {:?}", files());
+    });
+}
+
+#[test]
+fn a_core_component_that_fails_leaves_the_rest_in_service() {
+    run(async {
+        let world = World::new();
+        let core = |name, script: &str| ComponentSpec {
+            priority: Priority::Core,
+            ..world.program(name, script)
+        };
+        let specs = vec![core("bad", "exit 1"), core("good", UP), world.program("a", UP)];
+        let manager = world.manager(specs).await;
+        until(|| state(&manager, "good") == "ready" && state(&manager, "bad") == "failed").await;
+        drop(lease(&manager, "a").await.unwrap());
+        assert_eq!(path(&manager, "good"), ["queued", "loading", "ready"]);
+        says(&status(&manager, "bad").await.cause, &["ended with code 1"]);
+    });
+}
+
+#[test]
+fn programs_that_leave_at_the_end_of_their_input_can_be_held() {
+    run(async {
+        let world = World::new();
+        let script = "echo up; cat; echo left";
+        let mut held = world.program("held", script);
+        if let majordomo::LoaderSpec::Process(p) = &mut held.loader {
+            p.stdin = StdinMode::Hold;
+        }
+        let manager = world.manager(vec![held, world.program("empty", script)]).await;
+        drop(lease(&manager, "held").await.unwrap());
+        drop(lease_within(&manager, "empty", None).await);
+        until(|| state(&manager, "empty") == "failed").await;
+        assert_eq!(state(&manager, "held"), "ready");
+    });
+}

@@ -1,0 +1,15 @@
+//! The facade with real processes and builtins: faults, bad input, budgets, reloads and the end.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+mod builtins;
+mod configuration;
+mod demands;
+mod ending;
+#[path = "../../../runtime/tests/it/eventually.rs"]
+mod eventually;
+mod memory;
+mod processes;
+mod programs;
+mod records;
+mod reload;
+mod support;

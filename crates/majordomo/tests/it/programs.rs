@@ -1,0 +1,253 @@
+//! Programs that misbehave: each ends in a clear error or a working component, never in a hang or an orphan.
+
+use majordomo::{Manager, Refusal, RestartPolicy};
+
+use crate::eventually::until;
+use crate::processes::signal;
+use crate::support::{
+    DEADLINE, STUBBORN, UP, World, config, lease, ms, path, run, says, state, status,
+};
+
+/// What is said when the component cannot be loaded.
+async fn failure(manager: &Manager, name: &str) -> String {
+    match lease(manager, name).await {
+        Err(refusal @ Refusal::LoadFailed { .. }) => refusal.to_string(),
+        other => panic!("expected a failed load, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_executable_is_named_with_component_and_way_out() {
+    run(async {
+        let world = World::new();
+        let specs = vec![
+            world.command("ears", &["no-such-program-anywhere", "--listen"]),
+            world.command("eyes", &["./eyes"]),
+            world.command("nose", &["./nose"]),
+        ];
+        world.write("nose", "no program");
+        let manager = world.manager(specs).await;
+        let text = failure(&manager, "ears").await;
+        says(&text, &["ears", "\"no-such-program-anywhere\"", "install it or correct the command"]);
+        says(&failure(&manager, "eyes").await, &["eyes", "eyes\"", "correct the command"]);
+        says(&failure(&manager, "nose").await, &["nose\" cannot be run", "chmod"]);
+        // Asked again at once, it says when it may be tried, and nothing is started.
+        let again = lease(&manager, "ears").await.unwrap_err();
+        assert!(matches!(again, Refusal::BackingOff { .. }), "{again}");
+        says(&again.to_string(), &["ears", "may be tried again in"]);
+        assert_eq!(path(&manager, "ears"), ["queued", "loading", "failed"]);
+        says(&status(&manager, "ears").await.cause, &["no-such-program-anywhere"]);
+    });
+}
+
+#[test]
+fn one_that_exits_at_once_is_told_with_code_and_last_words() {
+    run(async {
+        let world = World::new();
+        let script = "echo no model file >&2; exit 3";
+        let manager = world.manager(vec![world.program("a", script)]).await;
+        let text = failure(&manager, "a").await;
+        says(&text, &["a could not be loaded", "/bin/sh", "ended with code 3", "no model file"]);
+        assert_eq!(status(&manager, "a").await.booked.0, 0);
+    });
+}
+
+#[test]
+fn one_that_never_gets_ready_is_killed_at_its_load_deadline() {
+    run(async {
+        let world = World::new();
+        let mut spec = world.program("a", "trap '' TERM; echo starting; while :; do sleep 1; done");
+        spec.load_deadline = Some(ms(200));
+        spec.stop_deadline = Some(ms(100));
+        let manager = world.manager(vec![spec]).await;
+        let text = failure(&manager, "a").await;
+        says(&text, &["a could not be loaded", "load_deadline"]);
+        until(|| state(&manager, "a") == "failed").await;
+        assert!(world.processes().is_empty());
+        let logs = manager.logs("a", 0, 10).unwrap();
+        assert_eq!(&*logs.lines[0].text, "starting");
+    });
+}
+
+#[test]
+fn a_flood_on_stdout_is_bounded_and_hinders_nobody() {
+    run(async {
+        let world = World::new();
+        let flood = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
+        let mut before = world.program("before", flood);
+        before.load_deadline = Some(ms(300));
+        before.stop_deadline = Some(ms(100));
+        let after = world.program("after", &format!("echo up; {flood}"));
+        let manager = world.manager(vec![before, after, world.program("b", UP)]).await;
+        let flooding = lease(&manager, "after").await.unwrap();
+        let text = failure(&manager, "before").await;
+        assert!(text.len() < 10_000, "{} bytes", text.len());
+        drop(lease(&manager, "b").await.unwrap());
+        until(|| manager.logs("after", 0, 1).unwrap().lines.first().is_some_and(|l| l.number > 0))
+            .await;
+        let logs = manager.logs("after", 0, usize::MAX).unwrap();
+        assert!(logs.lines.len() < 100_000, "{} lines are kept", logs.lines.len());
+        drop(flooding);
+        manager.unload("after", false).await.unwrap();
+        assert_eq!(state(&manager, "after"), "unloaded");
+    });
+}
+
+#[test]
+fn one_that_ignores_term_is_killed_at_its_stop_deadline() {
+    run(async {
+        let world = World::new();
+        let mut spec = world.program("a", STUBBORN);
+        spec.stop_deadline = Some(ms(100));
+        let manager = world.manager(vec![spec]).await;
+        drop(lease(&manager, "a").await.unwrap());
+        assert!(!world.processes().is_empty());
+        manager.unload("a", false).await.unwrap();
+        assert_eq!(path(&manager, "a"), ["queued", "loading", "ready", "unloading", "unloaded"]);
+        assert!(world.processes().is_empty());
+        assert_eq!(manager.status().await.unwrap().memory.booked.0, 0);
+    });
+}
+
+#[test]
+fn an_unload_ends_when_every_child_of_the_program_is_gone() {
+    run(async {
+        let world = World::new();
+        let script = "sleep 1000 & (trap '' TERM; echo up; while :; do sleep 1; done) & wait";
+        let mut spec = world.program("a", script);
+        spec.stop_deadline = Some(ms(100));
+        let manager = world.manager(vec![spec]).await;
+        drop(lease(&manager, "a").await.unwrap());
+        assert!(world.processes().len() >= 3, "{:?}", world.processes());
+        manager.unload("a", false).await.unwrap();
+        assert!(world.processes().is_empty());
+    });
+}
+
+#[test]
+fn a_leader_that_leaves_children_behind_has_ended() {
+    run(async {
+        let world = World::new();
+        let script = "sleep 1000 & echo up; while [ ! -e leave ]; do sleep 0.05; done";
+        let manager = world.manager(vec![world.program("a", script)]).await;
+        drop(lease(&manager, "a").await.unwrap());
+        world.write("leave", "");
+        until(|| state(&manager, "a") == "failed").await;
+        says(&status(&manager, "a").await.cause, &["ended with code 0"]);
+        assert!(world.processes().is_empty());
+    });
+}
+
+#[test]
+fn one_that_is_killed_while_loading_fails_its_waiters_at_once() {
+    run(async {
+        let world = World::new();
+        let script = "echo $$ >pid; sleep 1000";
+        let manager = world.manager(vec![world.program("a", script)]).await;
+        let kill = async {
+            until(|| world.read("pid").ends_with('\n')).await;
+            assert!(signal(world.read("pid").trim().parse().unwrap(), "KILL"));
+        };
+        let (text, other, ()) = tokio::join!(failure(&manager, "a"), failure(&manager, "a"), kill);
+        says(&text, &["a could not be loaded", "was killed by SIGKILL"]);
+        assert_eq!(text, other);
+        until(|| state(&manager, "a") == "failed").await;
+    });
+}
+
+#[test]
+fn one_that_is_killed_while_leased_revokes_and_loads_again_on_demand() {
+    run(async {
+        let world = World::new();
+        let mut spec = world.program("a", "echo $$ >pid; echo up; exec sleep 1000");
+        spec.restart = RestartPolicy::OnDemand;
+        let mut top = world.program("top", UP);
+        top.dependencies = vec![spec.id.clone()];
+        let mut config = config();
+        config.back_off.base = ms(200);
+        let manager = world.builder(vec![spec, top]).config(config).start().await.unwrap();
+        let leases = (lease(&manager, "a").await.unwrap(), lease(&manager, "top").await.unwrap());
+        assert!(signal(world.read("pid").trim().parse().unwrap(), "KILL"));
+        until(|| leases.0.revoked() && leases.1.revoked()).await;
+        // What depended on it goes when its lease ends.
+        drop(leases);
+        until(|| state(&manager, "a") == "failed" && state(&manager, "top") == "unloaded").await;
+        says(&status(&manager, "a").await.cause, &["was killed by SIGKILL"]);
+        let deadline = tokio::time::timeout(DEADLINE * 10, async {
+            loop {
+                match lease(&manager, "top").await {
+                    Ok(lease) => return lease,
+                    Err(Refusal::BackingOff { .. }) => until(|| true).await,
+                    Err(other) => panic!("{other}"),
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        drop(deadline.await.unwrap());
+        assert_eq!(status(&manager, "a").await.loads, 2);
+    });
+}
+
+#[test]
+fn restart_policies_are_followed_after_a_crash() {
+    run(async {
+        let world = World::new();
+        let script = |name: &str| format!("echo $$ >{name}; echo up; exec sleep 1000");
+        let mut always = world.program("always", &script("always"));
+        always.restart = RestartPolicy::Always;
+        let mut never = world.program("never", &script("never"));
+        never.restart = RestartPolicy::Never;
+        let mut config = config();
+        config.back_off.base = ms(20);
+        let manager = world.builder(vec![always, never]).config(config).start().await.unwrap();
+        for name in ["always", "never"] {
+            drop(lease(&manager, name).await.unwrap());
+            assert!(signal(world.read(name).trim().parse().unwrap(), "KILL"));
+        }
+        until(|| path(&manager, "always").iter().filter(|s| **s == "ready").count() == 2).await;
+        until(|| matches!(state(&manager, "never"), "quarantined" | "failed")).await;
+        let refused = lease(&manager, "never").await.unwrap_err();
+        says(&refused.to_string(), &["never"]);
+        // An operator may.
+        manager.load("never").await.unwrap();
+        assert_eq!(state(&manager, "never"), "ready");
+    });
+}
+
+#[test]
+fn many_failures_close_a_component_until_an_operator_loads_it() {
+    run(async {
+        let world = World::new();
+        let script = "[ -e good ] || exit 1; echo up; exec sleep 1000";
+        let mut config = config();
+        config.back_off.base = ms(1);
+        config.back_off.max = ms(1);
+        config.quarantine.failures = 2;
+        let builder = world.builder(vec![world.program("a", script)]).config(config);
+        let manager = builder.start().await.unwrap();
+        let mut refusals = Vec::new();
+        while state(&manager, "a") != "quarantined" {
+            refusals.push(lease(&manager, "a").await.unwrap_err().code());
+        }
+        assert_eq!(refusals.iter().filter(|c| **c == "load_failed").count(), 2, "{refusals:?}");
+        let refusal = lease(&manager, "a").await.unwrap_err();
+        assert_eq!(refusal.code(), "quarantined");
+        says(&refusal.to_string(), &["a failed too often", "load it by hand"]);
+        world.write("good", "");
+        manager.load("a").await.unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+    });
+}
+
+#[test]
+fn components_of_a_kind_that_is_not_built_in_say_so() {
+    run(async {
+        let world = World::new();
+        world.write("c.json", r#"{"vision": {"priority": "LOW", "intent_keywords": ["see"]}}"#);
+        let manager = world.manager_of_file("c.json").await;
+        let outcome = manager.handle("what do you see").await;
+        let refusal = outcome.refusal().unwrap();
+        assert_eq!(refusal.code(), "load_failed");
+        says(&refusal.to_string(), &["vision", "python loader not in this build"]);
+    });
+}

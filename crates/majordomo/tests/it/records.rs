@@ -1,0 +1,115 @@
+//! What the manager tells of itself: events without holes, gaps for the slow, `why` with causes.
+
+use majordomo::{Cause, ComponentSpec, Confidence, EventKind, Followed, HintTier};
+
+use crate::eventually::until;
+use crate::support::{DEADLINE, UP, World, changes, lease, mib, run, says, state};
+
+#[test]
+fn events_come_in_order_and_without_holes() {
+    run(async {
+        let world = World::new();
+        let manager = world.manager(vec![world.program("a", UP)]).await;
+        let mut follower = manager.events(Some(0));
+        drop(lease(&manager, "a").await.unwrap());
+        manager.unload("a", false).await.unwrap();
+        let mut states = Vec::new();
+        let mut next = 0;
+        while states.last() != Some(&"unloaded") {
+            let Some(Followed::Record(record)) = follower.next().await else { panic!("a gap") };
+            assert_eq!(record.seq, next);
+            next += 1;
+            if let EventKind::State { to, component, .. } = record.kind {
+                assert_eq!(manager.name_of(component).unwrap().as_str(), "a");
+                states.push(to.name());
+            }
+        }
+        assert_eq!(states, ["queued", "loading", "ready", "unloading", "unloaded"]);
+        // Who begins now sees nothing of that; who waits when the manager ends is let go.
+        let mut late = manager.events(None);
+        assert_eq!(late.try_next(), None);
+        manager.shutdown(None).await;
+        drop(manager);
+        let read_on = async { while late.next().await.is_some() {} };
+        tokio::time::timeout(DEADLINE, read_on)
+            .await
+            .expect("the last event is followed by the end");
+    });
+}
+
+#[test]
+fn a_slow_follower_is_told_how_much_it_missed() {
+    run(async {
+        let world = World::new();
+        let spec = ComponentSpec::builtin("a").unwrap();
+        let manager = world.builder(vec![spec]).builtin("a", |_| Ok(1u8)).start().await.unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+        let mut slow = manager.events(Some(0));
+        let mut newest = manager.events(None);
+        let mut sent = 0u64;
+        while sent < 5000 {
+            if manager.hint("a", Confidence::ONE, HintTier::Immediate).unwrap() {
+                sent += 1;
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut seen = 0;
+        while seen < sent {
+            seen += match newest.next().await.unwrap() {
+                Followed::Record(_) => 1,
+                Followed::Gap(n) => n,
+            };
+        }
+        let Some(Followed::Gap(missed)) = slow.next().await else { panic!("no gap") };
+        let Some(Followed::Record(first)) = slow.next().await else { panic!("a second gap") };
+        assert!(missed >= sent - 4096, "{missed}");
+        assert_eq!(first.seq, missed);
+    });
+}
+
+#[test]
+fn why_names_the_cause_of_every_change() {
+    run(async {
+        let world = World::new();
+        let mut b = world.program("b", UP);
+        b.conflicts = vec!["a".parse().unwrap()];
+        let specs = vec![world.program("a", UP), b, world.program("c", "exit 1")];
+        let manager = world.manager(specs).await;
+        drop(lease(&manager, "a").await.unwrap());
+        drop(lease(&manager, "b").await.unwrap());
+        lease(&manager, "c").await.unwrap_err();
+        let causes: Vec<_> = changes(&manager, "a").into_iter().map(|c| c.1).collect();
+        assert!(matches!(causes[0], Cause::Demand { .. }), "{causes:?}");
+        assert_eq!(causes[2..], [Cause::LoadFinished, Cause::Replaced, Cause::UnloadFinished]);
+        says(&changes(&manager, "c").pop().unwrap().1.to_string(), &["its load failed", "code 1"]);
+        let refused = manager.why("c").unwrap().into_iter().any(|r| {
+            matches!(r.kind, EventKind::Refused { refusal, .. } if refusal.code() == "load_failed")
+        });
+        assert!(refused);
+    });
+}
+
+#[test]
+fn pins_and_operators_have_their_say() {
+    run(async {
+        let world = World::new();
+        let specs = ["a", "b"].map(|n| world.program(n, UP)).into();
+        let manager = world.builder(specs).budget(mib(13)).start().await.unwrap();
+        manager.load("a").await.unwrap();
+        assert!(changes(&manager, "a").iter().any(|c| c.0.name() == "ready"));
+        manager.pin("a", true).await.unwrap();
+        let refusal = lease(&manager, "b").await.unwrap_err();
+        says(&refusal.to_string(), &["a (12 MiB, pinned)"]);
+        assert_eq!(manager.unload("a", false).await.unwrap_err().code(), "in_use");
+        manager.pin("a", false).await.unwrap();
+        drop(lease(&manager, "b").await.unwrap());
+        until(|| state(&manager, "a") == "unloaded").await;
+        // Force does not wait for leases.
+        let held = lease(&manager, "b").await.unwrap();
+        assert_eq!(manager.unload("b", false).await.unwrap_err().code(), "in_use");
+        manager.unload("b", true).await.unwrap();
+        assert!(held.revoked());
+        assert_eq!(state(&manager, "b"), "unloaded");
+    });
+}

@@ -1,0 +1,178 @@
+//! Reloading the configuration under running components.
+
+use majordomo::{Cause, ComponentId, Manager, ReloadError};
+
+use crate::eventually::until;
+use crate::support::{UP, World, changes, lease, lease_within, mib, ms, run, says, state, status};
+
+const FAST: &str =
+    "[manager]\nbudget = \"1000MiB\"\nmin_residency = \"0s\"\nrelief_back_off = \"1ms\"\n";
+
+fn names(ids: &[ComponentId]) -> Vec<&str> {
+    ids.iter().map(ComponentId::as_str).collect()
+}
+
+async fn manager_of(world: &World, text: &str) -> Manager {
+    world.write("c.toml", text);
+    world.manager_of_file("c.toml").await
+}
+
+#[test]
+fn added_changed_and_removed_components() {
+    run(async {
+        let world = World::new();
+        let section = |name: &str, more: &str| world.section(name, UP, more);
+        let text = [
+            FAST.to_owned(),
+            section("same", ""),
+            section("changed", "version = \"1\""),
+            section("words", ""),
+            section("removed", ""),
+        ];
+        let manager = manager_of(&world, &text.concat()).await;
+        for name in ["same", "changed", "words", "removed"] {
+            drop(lease(&manager, name).await.unwrap());
+        }
+        let text = [
+            FAST.to_owned(),
+            section("same", ""),
+            section("changed", "version = \"2\""),
+            section("words", "keywords = [\"hello\"]"),
+            section("added", "keywords = [\"bonjour\"]"),
+        ];
+        world.write("c.toml", &text.concat());
+        let reloaded = manager.reload().await.unwrap();
+        assert_eq!(names(&reloaded.added), ["added"]);
+        assert_eq!(names(&reloaded.removed), ["removed"]);
+        assert_eq!(names(&reloaded.changed), ["changed", "words"]);
+        // Idle and changed: restarted. Only managed differently: stays. Gone: unloaded.
+        until(|| state(&manager, "removed") == "unloaded").await;
+        until(|| path_has(&manager, "changed", 2)).await;
+        assert_eq!((state(&manager, "same"), state(&manager, "words")), ("ready", "ready"));
+        assert_eq!(status(&manager, "same").await.loads, 1);
+        assert_eq!(status(&manager, "words").await.loads, 1);
+        assert!(manager.handle("hello").await.was_hit());
+        assert_eq!(manager.handle("bonjour").await.needed()[0].id.as_str(), "added");
+        let refusal = lease(&manager, "removed").await.unwrap_err();
+        says(&refusal.to_string(), &["removed"]);
+        assert!(matches!(refusal.code(), "removed" | "unknown_component"), "{refusal}");
+    });
+}
+
+/// Whether a component became ready so many times.
+fn path_has(manager: &Manager, name: &str, times: usize) -> bool {
+    crate::support::path(manager, name).iter().filter(|s| **s == "ready").count() == times
+}
+
+#[test]
+fn a_leased_component_is_stale_until_its_last_release() {
+    run(async {
+        let world = World::new();
+        let text = |a: &str, b: &str| {
+            let a = world.section("a", &format!("echo {a} >>log; {UP}"), "");
+            format!("{FAST}{a}{b}")
+        };
+        let b = world.section("b", UP, "");
+        let manager = manager_of(&world, &text("one", &b)).await;
+        let first = lease(&manager, "a").await.unwrap();
+        let second = lease(&manager, "a").await.unwrap();
+        let removed = lease(&manager, "b").await.unwrap();
+        world.write("c.toml", &text("two", ""));
+        manager.reload().await.unwrap();
+        until(|| state(&manager, "a") == "draining" && state(&manager, "b") == "draining").await;
+        assert!(status(&manager, "a").await.stale);
+        assert!(!first.revoked(), "nobody is hurried by a new configuration");
+        // Newcomers wait for the new one.
+        let refusal = lease_within(&manager, "a", Some(ms(50))).await.unwrap_err();
+        assert_eq!(refusal.code(), "deadline_exceeded");
+        drop(first);
+        assert_eq!(state(&manager, "a"), "draining");
+        drop(second);
+        drop(removed);
+        until(|| state(&manager, "b") == "unloaded").await;
+        drop(lease(&manager, "a").await.unwrap());
+        assert_eq!(world.read("log"), "one\ntwo\n");
+        assert!(changes(&manager, "a").iter().any(|c| c.1 == Cause::ConfigChanged));
+        assert!(!status(&manager, "a").await.stale);
+    });
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    run(async {
+        let world = World::new();
+        let good = format!("{FAST}{}", world.section("a", UP, "keywords = [\"hello\"]"));
+        let manager = manager_of(&world, &good).await;
+        let held = lease(&manager, "a").await.unwrap();
+        for (text, part) in [
+            ("[components.b\n", "error"),
+            ("[components.b]\ncommand = [\"x\"]\nconflicts = [\"b\"]\n", "conflicts with itself"),
+            ("[manager]\nbudget = \"-1GiB\"\n", "-1GiB"),
+        ] {
+            world.write("c.toml", text);
+            let error = manager.reload().await.unwrap_err().to_string();
+            says(&error, &["c.toml:", part]);
+        }
+        std::fs::remove_file(world.path("c.toml")).unwrap();
+        says(&manager.reload().await.unwrap_err().to_string(), &["c.toml", "cannot read"]);
+        assert_eq!(manager.components().len(), 1);
+        assert!(!status(&manager, "a").await.stale && !held.revoked());
+        assert!(manager.handle("hello").await.was_hit());
+    });
+}
+
+#[test]
+fn a_manager_built_in_code_has_nothing_to_read_again() {
+    run(async {
+        let world = World::new();
+        let manager = world.manager(vec![]).await;
+        assert!(matches!(manager.reload().await, Err(ReloadError::NoFile)));
+    });
+}
+
+#[test]
+fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
+    run(async {
+        let world = World::new();
+        let components = ["a", "b", "c"].map(|n| world.section(n, UP, "")).concat();
+        let manager = manager_of(&world, &format!("{FAST}{components}")).await;
+        let held = lease(&manager, "a").await.unwrap();
+        drop(lease(&manager, "b").await.unwrap());
+        drop(lease(&manager, "c").await.unwrap());
+        // Room for one and a half.
+        world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "18MiB")));
+        manager.reload().await.unwrap();
+        until(|| state(&manager, "b") == "unloaded" && state(&manager, "c") == "unloaded").await;
+        assert!(changes(&manager, "b").iter().any(|c| c.1 == Cause::Overdraft));
+        assert!(!held.revoked());
+        let memory = manager.status().await.unwrap().memory.clone();
+        assert_eq!((memory.booked, memory.overdraft), (mib(12), mib(0)));
+        // Below the one in use: an overdraft that is shown and ends with the lease.
+        world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "11MiB")));
+        manager.reload().await.unwrap();
+        let memory = manager.status().await.unwrap().memory.clone();
+        assert_eq!((memory.overdraft, memory.overdraft_by_kind.config), (mib(1), mib(1)));
+        assert_eq!(state(&manager, "a"), "ready");
+        assert!(!held.revoked());
+        let refusal = lease_within(&manager, "b", Some(ms(50))).await.unwrap_err();
+        says(&refusal.to_string(), &["a"]);
+        drop(held);
+        until(|| state(&manager, "a") == "unloaded").await;
+        assert_eq!(manager.status().await.unwrap().memory.overdraft, mib(0));
+    });
+}
+
+#[test]
+fn a_core_component_that_is_added_loads_at_once() {
+    run(async {
+        let world = World::new();
+        let manager = manager_of(&world, FAST).await;
+        let core = world.section("core", UP, "priority = \"CORE\"");
+        let eager = world.section("eager", UP, "lazy_init = false");
+        world.write("c.toml", &format!("{FAST}{core}{eager}"));
+        manager.reload().await.unwrap();
+        until(|| state(&manager, "core") == "ready" && state(&manager, "eager") == "ready").await;
+        let refusal = manager.unload("core", false).await.unwrap_err();
+        says(&refusal.to_string(), &["core", "CORE"]);
+    });
+}
