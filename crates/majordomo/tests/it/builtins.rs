@@ -174,7 +174,7 @@ fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
         assert_eq!(refusal.code(), "stuck");
         assert_eq!(status(&manager, "a").await.booked, mib(12));
         let stuck = manager.shutdown(Some(ms(300))).await;
-        assert_eq!(stuck.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(stuck.iter().map(majordomo::ComponentId::as_str).collect::<Vec<_>>(), ["a"]);
         assert_eq!(state(&manager, "b"), "unloaded");
         drop(let_go);
     });
