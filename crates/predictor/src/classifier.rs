@@ -134,7 +134,7 @@ impl TextValidParams {
     }
 }
 
-fn check(row: usize, labels: &[u32], n_labels: usize) -> Result<(), TrainError> {
+pub(crate) fn check(row: usize, labels: &[u32], n_labels: usize) -> Result<(), TrainError> {
     for (at, &label) in labels.iter().enumerate() {
         if label as usize >= n_labels {
             return Err(TrainError::UnknownLabel { row, label, n_labels });
@@ -144,6 +144,25 @@ fn check(row: usize, labels: &[u32], n_labels: usize) -> Result<(), TrainError> 
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "linfa")]
+impl TextClassifier {
+    pub(crate) fn new(bits: u32, model: TextModel) -> Self {
+        Self { bits, model }
+    }
+
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    pub(crate) fn model(&self) -> &TextModel {
+        &self.model
+    }
+
+    pub(crate) fn model_mut(&mut self) -> &mut TextModel {
+        &mut self.model
+    }
 }
 
 impl TextClassifier {

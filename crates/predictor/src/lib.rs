@@ -10,6 +10,8 @@ mod codec;
 mod features;
 mod intents;
 mod keywords;
+#[cfg(feature = "linfa")]
+mod linfa_traits;
 mod model;
 mod params;
 mod prior;
@@ -26,6 +28,8 @@ pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot};
 pub use keywords::{
     ComponentHits, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
 };
+#[cfg(feature = "linfa")]
+pub use linfa_traits::{FitError, LabelSets, TextModelParams, TextRecords};
 pub use model::dense::DenseForward;
 pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
 pub use prior::Prior;

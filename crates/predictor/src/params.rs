@@ -98,6 +98,12 @@ impl Default for TextParams {
 pub struct TextValidParams(TextParams);
 
 impl TextValidParams {
+    /// For a guard that checks later.
+    #[cfg(feature = "linfa")]
+    pub(crate) fn unchecked(params: TextParams) -> Self {
+        Self(params)
+    }
+
     /// The settings.
     #[must_use]
     pub fn params(&self) -> &TextParams {

@@ -31,10 +31,29 @@ impl TrainingSet {
         }
     }
 
+    /// Takes hashed texts and the labels of each.
+    #[cfg(feature = "linfa")]
+    pub(crate) fn from_hashed(
+        texts: HashedTexts,
+        bits: u32,
+        n_labels: usize,
+        labels: &[Vec<u32>],
+    ) -> Self {
+        let mut out = Self { texts, ..Self::new(bits, n_labels) };
+        for labels in labels {
+            out.push_labels(labels.iter().copied());
+        }
+        out
+    }
+
     /// Adds an example; `labels` are numbers below `n_labels`, each at most once.
     pub(crate) fn push(&mut self, text: &str, labels: impl IntoIterator<Item = u32>) {
         self.words.split(text);
         self.texts.push(&self.words);
+        self.push_labels(labels);
+    }
+
+    fn push_labels(&mut self, labels: impl IntoIterator<Item = u32>) {
         let start = self.outputs.len();
         self.outputs.extend(labels.into_iter().map(|l| l + 1));
         match self.outputs.len() - start {
