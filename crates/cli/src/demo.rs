@@ -56,7 +56,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         }
     };
     if interrupted {
-        eprintln!("interrupted; stopping (once more to hasten)");
+        print::note("interrupted; stopping (once more to hasten)");
     }
     summary.catch_up(&manager).await;
     let stuck = interrupts.shutdown(&manager).await;

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
-                eprintln!("error: the program cannot start its threads: {error}");
+                print::error(&format!("the program cannot start its threads: {error}"));
                 return ExitCode::FAILURE;
             }
         };
@@ -63,7 +63,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(a) => run::run(a, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Schema => {
-            println!("{}", majordomo::schema());
+            print::line(&majordomo::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Worker(w) => Ok(worker::run(&w)),

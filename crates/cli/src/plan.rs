@@ -12,7 +12,7 @@ pub(crate) async fn start(builder: Builder) -> anyhow::Result<Result<Manager, Ex
     match builder.start().await {
         Ok(manager) => Ok(Ok(manager)),
         Err(BuildError::Config(problems)) => {
-            eprintln!("{problems}");
+            print::note(&problems.to_string());
             Ok(Err(ExitCode::FAILURE))
         }
         Err(error) => Err(error.into()),

@@ -40,7 +40,12 @@ pub(crate) fn error(text: &str) {
     } else {
         "error:".to_owned()
     };
-    eprintln!("{label} {text}");
+    note(&format!("{label} {text}"));
+}
+
+/// A line on standard error, for people; lost when nobody reads it any more.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// One JSON object on a line of its own.

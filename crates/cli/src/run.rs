@@ -29,7 +29,7 @@ pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
     let outcome = tokio::select! {
         done = commands(&manager, &args, json, &mut summary) => done,
         () = interrupts.next() => {
-            eprintln!("interrupted; stopping (once more to hasten)");
+            print::note("interrupted; stopping (once more to hasten)");
             Ok(())
         }
     };

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &WorkerArgs) -> ExitCode {
         }
         let _ = never.recv_timeout(pause);
     }
-    println!("ready");
+    crate::print::line("ready");
     std::hint::black_box(&memory);
     // TERM's default action ends the process.
     let _ = never.recv();

@@ -8,6 +8,7 @@ mod ending;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod memory;
+#[allow(dead_code, reason = "the tests of the binary use the rest")]
 mod processes;
 mod programs;
 mod records;

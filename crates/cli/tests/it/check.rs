@@ -1,0 +1,110 @@
+//! `check`: all problems at once with file, line and way out; and what a good configuration holds.
+
+use crate::support::{UP, World};
+
+#[test]
+fn a_good_configuration() {
+    let world = World::new();
+    let text = format!(
+        "[manager]\nbudget = \"100MiB\"\n{}{}{}",
+        world.section("base", UP, "priority = \"CORE\""),
+        world.section("top", UP, "dependencies = [\"base\"]\nkeywords = [\"compose\"]"),
+        world.section("other", UP, "conflicts = [\"top\"]"),
+    );
+    world.write("c.toml", text);
+    let ran = world.run(&["check", "c.toml"]);
+    let figures = "3 components, 30 MiB in all; 1 CORE with 10 MiB; 1 conflicts; 2 load waves";
+    ran.check(0, &["ok c.toml", figures, "top", "needs base"], &[]);
+    let ran = world.run(&["--json", "check", "c.toml"]);
+    ran.check(0, &[], &[]);
+    let value = ran.json().pop().unwrap();
+    assert_eq!((&value["ok"], &value["components"]), (&true.into(), &3.into()));
+    assert!(world.components().is_empty(), "a check starts nothing");
+}
+
+#[test]
+fn every_problem_at_once() {
+    let world = World::new();
+    let text = "[manager]\npolicy = \"lfu\"\n[components.vision]\ncommand = [\"x\"]\nmemory = \"-1GiB\"\n\
+                [components.ears]\ncomand = [\"x\"]\ndependencies = [\"visoin\", \"ears\"]\n\
+                conflicts = [\"ears\"]\n";
+    world.write("c.toml", text);
+    let parts = [
+        "c.toml:2:10: error[bad-value]",
+        "did you mean \"lru\"",
+        "c.toml:5:",
+        "-1GiB",
+        "c.toml:7:",
+        "did you mean \"command\"",
+        "c.toml:8:",
+        "did you mean \"vision\"",
+        "\"ears\" needs itself",
+        "conflicts with itself",
+        "errors",
+    ];
+    world.run(&["check", "c.toml"]).check(1, &parts, &[]);
+    let ran = world.run(&["check", "c.toml", "--json"]);
+    ran.check(1, &[], &[]);
+    let problems = ran.json();
+    assert!(problems.len() >= 6, "{problems:?}");
+    for problem in &problems {
+        assert!(problem["file"] == "c.toml" && problem["line"].is_u64(), "{problem}");
+        assert!(problem["code"].is_string() && problem["message"].is_string(), "{problem}");
+    }
+    // The other commands say the same and start nothing.
+    for words in [&["run", "c.toml", "see"] as &[&str], &["plan", "c.toml", "see"]] {
+        world.run(words).check(1, &[], &parts);
+    }
+}
+
+#[test]
+fn files_that_are_none() {
+    let world = World::new();
+    std::fs::create_dir(world.path("folder")).unwrap();
+    world.write("empty.toml", "");
+    world.write("binary.toml", [0, 159, 146, 150]);
+    world.write("broken.json", "{\"a\": {\"priority\": }}");
+    let cases = [
+        ("absent.toml", "cannot read the file", "check the path"),
+        ("folder", "this is a directory", "name the configuration file in it"),
+        ("empty.toml", "the file is empty", "declare a component"),
+        ("binary.toml", "UTF-8", "save the file as UTF-8"),
+        ("broken.json", "broken.json:1:", "error"),
+    ];
+    for (file, what, way_out) in cases {
+        world.run(&["check", file]).check(1, &[file, what, way_out], &[]);
+        world.run(&["run", file, "hello"]).check(1, &[], &[file, what, way_out]);
+    }
+}
+
+#[test]
+fn the_json_of_the_predecessor() {
+    let world = World::new();
+    let entry = |more: &str| {
+        format!(
+            "{{\"priority\": \"LOW\", \"estimated_memory_mb\": 20, \"estimated_load_time_ms\": 30, \
+             \"intent_keywords\": [\"see\"], \"dependencies\": [], \"conflicts\": [], \
+             \"preload_triggers\": [], \"arm64_optimized\": true, \"lazy_init\": true, \
+             \"import_path\": \"senses.eyes\", \"import_function\": \"import_eyes\", \
+             \"description\": \"eyes\"{more}}}"
+        )
+    };
+    world.write("old.json", format!("{{\"eyes\": {}}}", entry("")));
+    let ran = world.run(&["check", "old.json"]);
+    ran.check(0, &["ok old.json", "1 components, 20 MiB", "eyes", "python"], &[]);
+    // It cannot be loaded here, and says why.
+    let ran = world.run(&["run", "old.json", "what do you see"]);
+    ran.check(3, &["eyes", "python loader not in this build"], &[]);
+    // A template makes programs of its entries.
+    let script = "echo up; exec sleep 1000";
+    let toml = format!(
+        "[legacy]\nfile = \"old.json\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}, \
+         \"{{import_path}}:{{import_function}}\"]\n"
+    );
+    world.write("new.toml", toml);
+    world.run(&["check", "new.toml"]).check(0, &["eyes", "process"], &[]);
+    world.run(&["run", "new.toml", "see"]).check(0, &["eyes", "waited"], &[]);
+    world.write("old.json", format!("{{\"eyes\": {}}}", entry(", \"colour\": 1")));
+    let ran = world.run(&["check", "old.json"]);
+    assert!(ran.out.contains("colour"), "{ran:?}");
+}

@@ -1,0 +1,15 @@
+//! The binary as an operator meets it: what it prints, how it exits, and that it leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+mod check;
+mod demo;
+#[allow(dead_code, reason = "these tests have no tasks to let go on")]
+#[path = "../../../runtime/tests/it/eventually.rs"]
+mod eventually;
+mod plan;
+#[path = "../../../majordomo/tests/it/processes.rs"]
+mod processes;
+mod run;
+mod signals;
+mod support;
+mod words;

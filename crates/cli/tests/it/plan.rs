@@ -1,0 +1,56 @@
+//! `plan`: what a command would meet with; nothing is started.
+
+use crate::support::{UP, World};
+
+fn config(world: &World) -> String {
+    format!(
+        "[manager]\nbudget = \"30MiB\"\n{}{}{}{}",
+        world.section("base", UP, "priority = \"CORE\""),
+        world.section(
+            "top",
+            UP,
+            "dependencies = [\"base\"]\nkeywords = [\"compose\", \"write a song\"]"
+        ),
+        world
+            .section("wide", UP, "keywords = [\"paint\"]\nload_time = \"2s\"")
+            .replace("10MiB", "28MiB"),
+        ["x", "y", "z"].map(|n| world.section(n, UP, "keywords = [\"news\"]")).concat(),
+    )
+}
+
+#[test]
+fn needs_loads_and_times() {
+    let world = World::new();
+    world.write("c.toml", config(&world));
+    let ran = world.run(&["plan", "c.toml", "please", "compose", "something"]);
+    let parts = [
+        "needs    top (1.00) because of \"compose\"",
+        "load     base in wave 1 (12 MiB, about 100 ms)",
+        "load     top in wave 2 (12 MiB, about 100 ms)",
+        "wait     about 200 ms",
+    ];
+    ran.check(0, &parts, &[]);
+    let ran = world.run(&["plan", "c.toml", "the news"]);
+    ran.check(0, &["no component is needed", "unsure   x (0.33)", "(shared by 3)"], &[]);
+    world.run(&["plan", "c.toml", "hello"]).check(0, &["no component is needed"], &[]);
+    let ran = world.run(&["plan", "--json", "c.toml", "write a song"]);
+    ran.check(0, &[], &[]);
+    let [plan] = ran.json().try_into().unwrap();
+    assert_eq!(plan["needed"][0]["id"], "top");
+    assert_eq!(plan["needed"][0]["evidence"][0]["keyword"], "write a song");
+    assert_eq!(plan["loads"].as_array().unwrap().len(), 2);
+    assert!(plan["refusal"].is_null());
+    assert!(world.processes().is_empty(), "a plan starts nothing, not even CORE");
+}
+
+#[test]
+fn a_refusal_is_told_by_text_code_and_exit() {
+    let world = World::new();
+    world.write("c.toml", config(&world));
+    // 28 MiB fit, but not with the margin of a first load.
+    let ran = world.run(&["plan", "c.toml", "paint"]);
+    ran.check(3, &["refused", "33.6 MiB are needed", "30 MiB can be had"], &[]);
+    let ran = world.run(&["plan", "c.toml", "paint", "--json"]);
+    ran.check(3, &[], &[]);
+    assert_eq!(ran.json()[0]["refusal"]["reason"], "too_large");
+}
