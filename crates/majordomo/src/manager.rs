@@ -36,6 +36,8 @@ struct Inner {
     needs: ArcSwap<Needs>,
     origin: Origin,
     state_dir: PathBuf,
+    /// One reload at a time: each builds on the catalog before it.
+    reloading: tokio::sync::Mutex<()>,
 }
 
 /// Keeps components loaded. Clones are handles on the same one; when the last is dropped everything is shut
@@ -73,7 +75,15 @@ impl Manager {
             // A temporary folder goes, and a lock is given up, when nothing uses them any more.
             drop(state);
         });
-        Self { inner: Arc::new(Inner { host, needs, origin, state_dir }) }
+        Self {
+            inner: Arc::new(Inner {
+                host,
+                needs,
+                origin,
+                state_dir,
+                reloading: tokio::sync::Mutex::default(),
+            }),
+        }
     }
 
     fn host(&self) -> &Host {
@@ -92,11 +102,8 @@ impl Manager {
         let (needed, candidates) = self.inner.needs.load().of(text);
         let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
         let since = host.clock().now();
-        let ready_at_once: Vec<_> = needed
-            .iter()
-            .filter(|n| host.try_acquire(n.key).is_some())
-            .map(|n| n.id.clone())
-            .collect();
+        let ready_at_once: Vec<_> =
+            needed.iter().filter(|n| host.is_ready(n.key)).map(|n| n.id.clone()).collect();
         let (leases, refusal) = match host.acquire_all(&keys, options).await {
             Ok(leases) => (leases, None),
             Err(refusal) => (Vec::new(), Some(refusal)),
@@ -199,7 +206,7 @@ impl Manager {
         Ok(Plan::new(plan, &self.host().catalog()))
     }
 
-    /// A picture of the whole, at most 50 ms old.
+    /// A picture of the whole; while nothing happens the same one for 50 ms.
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`] when the manager has ended.
@@ -293,6 +300,7 @@ impl Manager {
     /// # Errors
     /// A [`ReloadError`]; nothing is changed then.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let _one_at_a_time = self.inner.reloading.lock().await;
         let origin = &self.inner.origin;
         let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
         let limit = origin.limit;

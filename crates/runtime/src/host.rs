@@ -17,7 +17,7 @@ use crate::events::EventLog;
 use crate::lease::{AnyLease, CachedIncarnation};
 use crate::loader::loading_here;
 use crate::logs::LogBuffer;
-use crate::shell::{Control, DemandError, HintTier, Lanes, Shell, ShellParts};
+use crate::shell::{Control, DemandError, HintTier, Lanes, Reply, Shell, ShellParts};
 
 /// How a demand should be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,12 +57,22 @@ impl fmt::Debug for Host {
 struct Wait<'a> {
     lanes: &'a Lanes,
     waiter: WaiterId,
-    armed: bool,
+    answer: Option<oneshot::Receiver<Reply>>,
+}
+
+impl Wait<'_> {
+    async fn answer(&mut self) -> Reply {
+        let Some(answer) = &mut self.answer else { return Err(Refusal::ShuttingDown) };
+        let reply = answer.await;
+        self.answer = None;
+        reply.unwrap_or(Err(Refusal::ShuttingDown))
+    }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        if self.armed {
+        // The receiver goes first: whoever takes the demand after the word of its end sees it closed.
+        if self.answer.take().is_some() {
             self.lanes.control().send(Control::Abandon(self.waiter));
         }
     }
@@ -130,6 +140,14 @@ impl Host {
         Some(AnyLease { raw, id: published.catalog.id(key).clone() })
     }
 
+    /// Whether a component is ready and open to newcomers, without leasing it.
+    #[must_use]
+    pub fn is_ready(&self, key: ComponentKey) -> bool {
+        let published = self.lanes().published.load();
+        let current = published.slot(key).and_then(|slot| slot.current());
+        current.is_some_and(|i| !i.cell().is_closed())
+    }
+
     /// A cached way to one component.
     #[must_use]
     pub fn cached(&self, key: ComponentKey) -> Option<CachedIncarnation> {
@@ -177,10 +195,7 @@ impl Host {
             }
             Err(DemandError::Closed) => return Err(Refusal::ShuttingDown),
         }
-        let mut wait = Wait { lanes, waiter, armed: true };
-        let answer = answer.await;
-        wait.armed = false;
-        let granted = answer.map_err(|_| Refusal::ShuttingDown)??;
+        let granted = Wait { lanes, waiter, answer: Some(answer) }.answer().await?;
         let catalog = self.catalog();
         let mut leases: Vec<_> = granted
             .leases
@@ -203,10 +218,7 @@ impl Host {
         let waiter = lanes.new_waiter();
         let (reply, answer) = oneshot::channel();
         lanes.control().send(Control::Operator { waiter, key, action, reply });
-        let mut wait = Wait { lanes, waiter, armed: true };
-        let answer = answer.await;
-        wait.armed = false;
-        answer.map_err(|_| Refusal::ShuttingDown)?.map(drop)
+        Wait { lanes, waiter, answer: Some(answer) }.answer().await.map(drop)
     }
 
     /// Tells that a component is likely to be needed; false when the lane is full.
@@ -215,12 +227,12 @@ impl Host {
         self.lanes().hint(tier, key, confidence)
     }
 
-    /// Tells what a command really used.
+    /// Tells what a command really used. When thousands of such messages wait already, this one is dropped.
     pub fn observed(&self, used: Vec<ComponentKey>) {
-        self.lanes().control().send(Control::Engine(Box::new(Input::Observed { used })));
+        self.lanes().observed(used);
     }
 
-    /// A picture of the whole, at most 50 ms old; none when the shell has ended.
+    /// A picture of the whole; while nothing happens the same one for 50 ms. None when the shell has ended.
     pub async fn status(&self) -> Option<Arc<Status>> {
         let (reply, answer) = oneshot::channel();
         self.lanes().control().send(Control::Status(reply));

@@ -27,7 +27,7 @@ use majordomo_core::{
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, SuspendDetector};
 use crate::component::Instance;
@@ -38,6 +38,8 @@ use crate::logs::LogBuffer;
 use crate::process::ProcessLoader;
 use slots::{Notices, Published, ShellCells};
 
+/// Messages taken from the lanes before sweeps and timers get their turn.
+const BATCH: usize = 256;
 /// The shell measures and sweeps this often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -76,13 +78,22 @@ pub(crate) struct Seen {
     pub last_use: u64,
 }
 
+/// Closes the lanes when the shell's task ends, by a panic too.
+struct CloseOnDrop(Arc<Lanes>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// A load or unload that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
     /// Tells a builtin's load to stop.
     pub cancelled: Arc<AtomicBool>,
-    /// Tells a process' load to stop within the time sent.
-    pub cancel: Option<oneshot::Sender<Duration>>,
+    /// Tells a process' load to stop within the time sent; a later, shorter time hastens.
+    pub cancel: Option<watch::Sender<Option<Duration>>>,
     /// Ends an async builtin's load.
     pub abort: Option<tokio::task::AbortHandle>,
     pub was_cancelled: bool,
@@ -167,18 +178,19 @@ impl Shell {
     }
 
     async fn run(mut self, start: bool) {
+        // Whatever ends this task, nobody who waits waits for ever.
+        let _close = CloseOnDrop(Arc::clone(&self.lanes));
         if start {
             self.feed(Input::Start);
         }
         while !self.down {
-            if self.drain() {
-                // Loads and grants of this very task's runtime get their turn between inputs.
-                tokio::task::yield_now().await;
-                continue;
-            }
+            let busy = self.drain();
             let now = self.clock.now();
             let due = self.engine.next_wakeup().unwrap_or(Moment::NEVER).min(self.next_sweep);
-            if due > now {
+            if busy {
+                // Loads and grants of this very task's runtime get their turn between inputs.
+                tokio::task::yield_now().await;
+            } else if due > now {
                 let lanes = Arc::clone(&self.lanes);
                 tokio::select! {
                     biased;
@@ -203,15 +215,19 @@ impl Shell {
         self.finish().await;
     }
 
-    /// Takes everything that waits in the lanes now, control first. True when there was anything.
+    /// Takes what waits in the lanes, control first, but no more at a time than leaves other duties their
+    /// turn. True when there was anything.
     fn drain(&mut self) -> bool {
-        let mut any = false;
-        loop {
+        for taken in 0..BATCH {
             if let Some(notice) = self.notices.pop() {
                 self.feed(Input::Released { key: notice.key, op: notice.op });
             } else if let Some(control) = self.lanes.next_control() {
                 self.control(control);
             } else if let Some(demand) = self.lanes.next_demand() {
+                if demand.reply.is_closed() {
+                    // Its owner has left already; the word of that came by the faster lane.
+                    continue;
+                }
                 // What was used since the last sweep counts before anybody is chosen to go.
                 self.sweep();
                 self.waiters.insert(demand.waiter, demand.reply);
@@ -224,13 +240,13 @@ impl Shell {
             } else if let Some((key, confidence)) = self.lanes.next_hint() {
                 self.feed(Input::Hint { key, confidence });
             } else {
-                return any;
+                return taken > 0;
             }
-            any = true;
             if self.down {
                 return true;
             }
         }
+        true
     }
 
     /// Gives the engine an input and carries out what it says.

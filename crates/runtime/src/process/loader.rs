@@ -77,11 +77,12 @@ impl ProcessLoader {
     /// # Errors
     /// A [`ProcessError`] that names the component, what failed, and the way out.
     pub async fn start(&self, ctx: StartContext) -> Result<RunningProcess, ProcessError> {
-        let (_never, cancel) = oneshot::channel();
+        let (_never, cancel) = watch::channel(None);
         self.start_unless(ctx, cancel).await
     }
 
-    /// The same, but a time span sent to `cancel` stops the program: politely for so long, then by force.
+    /// The same, but a time span sent to `cancel` stops the program: politely for so long, then by force;
+    /// a later, shorter one hastens that.
     /// When this returns [`ProcessError::Cancelled`] everything it started is down.
     ///
     /// # Errors
@@ -89,7 +90,7 @@ impl ProcessLoader {
     pub async fn start_unless(
         &self,
         ctx: StartContext,
-        mut cancel: oneshot::Receiver<Duration>,
+        mut cancel: watch::Receiver<Option<Duration>>,
     ) -> Result<RunningProcess, ProcessError> {
         let until = Instant::now() + ctx.deadline;
         match self.start_once(&ctx, until, &mut cancel).await {
@@ -106,7 +107,7 @@ impl ProcessLoader {
         &self,
         ctx: &StartContext,
         until: Instant,
-        cancel: &mut oneshot::Receiver<Duration>,
+        cancel: &mut watch::Receiver<Option<Duration>>,
     ) -> Result<RunningProcess, Failure> {
         let first_line = ctx.logs.next_number();
         let (prepared, leader) = self.spawn(ctx).await?;
@@ -162,8 +163,12 @@ impl ProcessLoader {
                 };
                 Err(Failure { error, port_taken })
             }
-            Ok(grace) = &mut *cancel => {
-                process.stop(grace).await?;
+            Some(grace) = next_order(cancel) => {
+                tokio::select! {
+                    stopped = process.stop(grace) => drop(stopped?),
+                    // Another order hastens it.
+                    Some(grace) = next_order(cancel) => drop(process.stop(grace).await?),
+                }
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
             () = ready => {
@@ -265,6 +270,17 @@ impl ProcessLoader {
             drop(stdin);
         });
         Ok((process, said))
+    }
+}
+
+/// The next time span ordered; none when nobody can order any more.
+async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Option<Duration> {
+    match cancel.wait_for(Option::is_some).await.map(|order| *order) {
+        Ok(order) => {
+            cancel.mark_unchanged();
+            order
+        }
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentKey, OpId};
 use majordomo_engine::{Effect, Input, LoadReport};
 use majordomo_registry::{LoaderSpec, ProcessSpec};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use super::lanes::{Control, Granted};
 use super::{Running, Shell};
@@ -138,7 +138,7 @@ impl Shell {
                 }
             }
             LoaderSpec::Process(process) => {
-                let (cancel, cancelled) = oneshot::channel();
+                let (cancel, cancelled) = watch::channel(None);
                 running.cancel = Some(cancel);
                 self.start_process(key, op, deadline, process.clone(), cancelled, finished);
             }
@@ -153,7 +153,7 @@ impl Shell {
         op: OpId,
         deadline: Duration,
         spec: ProcessSpec,
-        cancelled: oneshot::Receiver<Duration>,
+        cancelled: watch::Receiver<Option<Duration>>,
         finished: impl FnOnce(Result<(Instance, Option<ByteSize>), String>) + Send + 'static,
     ) {
         let Some(loader) = self.processes.clone() else {
@@ -237,8 +237,8 @@ impl Shell {
         r.was_cancelled = true;
         // Relaxed: a hint to the loader.
         r.cancelled.store(true, Ordering::Relaxed);
-        if let Some(cancel) = r.cancel.take() {
-            let _ = cancel.send(grace);
+        if let Some(cancel) = &r.cancel {
+            cancel.send_replace(Some(grace));
         }
         if let Some(abort) = &r.abort {
             abort.abort();
@@ -284,10 +284,8 @@ impl Shell {
     }
 
     fn kill(&mut self, op: OpId) {
-        if let Some(r) = self.running.get_mut(&op)
-            && let Some(cancel) = r.cancel.take()
-        {
-            let _ = cancel.send(Duration::ZERO);
+        if let Some(cancel) = self.running.get(&op).and_then(|r| r.cancel.as_ref()) {
+            cancel.send_replace(Some(Duration::ZERO));
         }
         let leaving = self.leaving.get(&op).and_then(std::sync::Weak::upgrade);
         if let Some(process) = leaving.as_ref().and_then(|i| i.instance().running()) {

@@ -20,6 +20,9 @@ use crate::component::Instance;
 use crate::events::EventLog;
 use crate::lease::RawLease;
 
+/// Observations are dropped while so many control messages wait.
+const MAX_OBSERVED: usize = 4096;
+
 /// What a waiter is answered: leases in the order of the keys, or why not. Operators get no leases.
 pub(crate) type Reply = Result<Granted, Refusal>;
 
@@ -196,6 +199,13 @@ impl Lanes {
 
     pub(super) async fn woken(&self) {
         self.notices.woken().await;
+    }
+
+    /// Tells what a command used; dropped when the lane is flooded, since it is only a habit's trace.
+    pub(crate) fn observed(&self, used: Vec<ComponentKey>) {
+        if self.control.rx.len() < MAX_OBSERVED {
+            self.control.send(Control::Engine(Box::new(Input::Observed { used })));
+        }
     }
 
     /// A number for somebody who waits.
