@@ -24,7 +24,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, StateStore, WaiterId,
 };
-use majordomo_engine::{Engine, Input};
+use majordomo_engine::{Engine, Footprints, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
 use tokio::sync::{oneshot, watch};
@@ -69,6 +69,13 @@ impl std::fmt::Debug for ShellParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ShellParts").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Measurements that run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measuring {
+    pub builtins: bool,
+    pub processes: bool,
 }
 
 /// Uses of an incarnation that the engine knows of.
@@ -120,7 +127,7 @@ pub(crate) struct Shell {
     pub seen: BTreeMap<ComponentKey, Seen>,
     pub suspend: SuspendDetector,
     pub next_sweep: Moment,
-    pub measuring: bool,
+    pub measuring: Measuring,
     pub samples: u64,
     pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
     pub on_finished: Option<oneshot::Sender<Vec<ComponentId>>>,
@@ -161,7 +168,7 @@ impl Shell {
             memory,
             seen: BTreeMap::new(),
             next_sweep: clock.now() + SWEEP,
-            measuring: false,
+            measuring: Measuring::default(),
             samples: 0,
             status: None,
             on_finished: Some(on_finished),
@@ -308,9 +315,13 @@ impl Shell {
             Control::Configure { specs, pools, config, budget, reply } => {
                 let _ = reply.send(self.configure(specs, pools, config, budget));
             }
-            Control::Measured(footprints) => {
-                self.measuring = false;
-                self.feed(Input::Footprints(footprints));
+            Control::Measured { own, builtins } => {
+                if builtins {
+                    self.measuring.builtins = false;
+                } else {
+                    self.measuring.processes = false;
+                }
+                self.feed(Input::Footprints(Footprints { own, ..Footprints::default() }));
             }
         }
     }

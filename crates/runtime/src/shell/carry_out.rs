@@ -17,7 +17,10 @@ use crate::component::Instance;
 use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LOADING, LoadContext};
-use crate::process::StartContext;
+use crate::process::{RunningProcess, StartContext};
+
+/// Groups that outlived SIGKILL are looked at this often.
+const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 
 impl Shell {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
@@ -255,11 +258,7 @@ impl Shell {
                 let control = self.lanes.control();
                 tokio::spawn(async move {
                     let _held = incarnation;
-                    if let Err(error) = process.stop(grace).await {
-                        tracing::error!(%error, "a component did not end");
-                        // Its bytes stay booked; the engine will call it stuck.
-                        return;
-                    }
+                    until_down(&process, grace).await;
                     control.send(Control::Down { key, op });
                 });
             }
@@ -273,9 +272,8 @@ impl Shell {
         let control = self.lanes.control();
         if let Some(process) = instance.running().cloned() {
             tokio::spawn(async move {
-                if process.stop(Duration::ZERO).await.is_ok() {
-                    control.send(Control::Down { key, op });
-                }
+                until_down(&process, Duration::ZERO).await;
+                control.send(Control::Down { key, op });
             });
         } else {
             instance.gone.0 = Some(Box::new(move || control.send(Control::Down { key, op })));
@@ -287,9 +285,12 @@ impl Shell {
         if let Some(cancel) = self.running.get(&op).and_then(|r| r.cancel.as_ref()) {
             cancel.send_replace(Some(Duration::ZERO));
         }
-        let leaving = self.leaving.get(&op).and_then(std::sync::Weak::upgrade);
-        if let Some(process) = leaving.as_ref().and_then(|i| i.instance().running()) {
-            process.kill();
+        if let Some(leaving) = self.leaving.get(&op).and_then(std::sync::Weak::upgrade) {
+            if let Some(process) = leaving.instance().running() {
+                process.kill();
+            }
+            // It may be the last holder by now.
+            drop_elsewhere(leaving);
         }
     }
 
@@ -310,6 +311,18 @@ impl Shell {
             };
             control.send(Control::Engine(Box::new(Input::Health { key, op, result })));
         });
+    }
+}
+
+/// Stops a process and waits until nothing of its group is left, however long that takes: the engine calls it
+/// stuck meanwhile, with its bytes booked, and takes it back when it has ended after all.
+async fn until_down(process: &RunningProcess, grace: Duration) {
+    let Err(error) = process.stop(grace).await else { return };
+    tracing::error!(%error, "a component did not end");
+    let group = process.group().clone();
+    while footprint::sample_async(vec![group.clone()], footprint::Detail::Quick).await[0].is_some()
+    {
+        tokio::time::sleep(SURVIVOR_PERIOD).await;
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use majordomo_core::{
     ByteSize, ComponentKey, Confidence, Config, OpId, Priority, Refusal, Status, WaiterId,
 };
-use majordomo_engine::{Footprints, Input, OperatorAction, Plan};
+use majordomo_engine::{Input, OperatorAction, Plan};
 use majordomo_lifecycle::Tick;
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::oneshot;
@@ -90,7 +90,11 @@ pub(crate) enum Control {
         budget: ByteSize,
         reply: oneshot::Sender<Result<(), CatalogError>>,
     },
-    Measured(Footprints),
+    /// Footprints of builtins, or of processes.
+    Measured {
+        own: Vec<(ComponentKey, OpId, ByteSize)>,
+        builtins: bool,
+    },
 }
 
 /// Sends to the control lane.

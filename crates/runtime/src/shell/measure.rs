@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Config, Moment, Status, StatusValue};
-use majordomo_engine::{Footprints, Input, Usage};
+use majordomo_core::{ByteSize, ComponentKey, Config, Moment, OpId, Status, StatusValue};
+use majordomo_engine::{Input, Usage};
 use majordomo_memory::{PressureClassifier, PressureSource};
 
 use super::carry_out::footprint_of;
@@ -40,24 +40,36 @@ impl Shell {
         }
     }
 
-    /// Measures every loaded component on a blocking thread; one measurement at a time.
+    /// Measures every loaded component on blocking threads; one measurement of each kind at a time.
     pub(super) fn measure(&mut self) {
-        if self.measuring {
-            return;
-        }
-        let mut own = Vec::new();
+        let mut builtins = Vec::new();
         let mut groups = Vec::new();
         for key in self.seen.keys() {
             let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
                 Some(process) => groups.push((i.key(), i.op(), process.group().clone())),
-                None => own.push(i),
+                None => builtins.push(i),
             }
         }
-        if own.is_empty() && groups.is_empty() {
-            return;
+        // Apart from each other: a builtin's own report may hang, and must not blind the rest.
+        if !builtins.is_empty() && !self.measuring.builtins {
+            self.measuring.builtins = true;
+            let control = self.lanes.control();
+            tokio::task::spawn_blocking(move || {
+                // A panic there must not end measuring for all.
+                let rows = builtins
+                    .iter()
+                    .filter_map(|i| Some((i.key(), i.op(), footprint_of(i.instance())?)));
+                control.send(Control::Measured { own: rows.collect(), builtins: true });
+            });
         }
-        self.measuring = true;
+        if !groups.is_empty() && !self.measuring.processes {
+            self.measuring.processes = true;
+            self.measure_processes(groups);
+        }
+    }
+
+    fn measure_processes(&mut self, groups: Vec<(ComponentKey, OpId, crate::Group)>) {
         // Shared pages count once only in the exact figure, which is dear: one look in thirty.
         self.samples += 1;
         let exact = self.samples % EXACT_EVERY == 1;
@@ -69,23 +81,15 @@ impl Shell {
             if let Some(subreaper) = subreaper {
                 subreaper.reap_adopted();
             }
-            let mut f = Footprints::default();
-            for i in own {
-                // A panic there must not end measuring for all.
-                if let Some(bytes) = footprint_of(i.instance()) {
-                    f.own.push((i.key(), i.op(), bytes));
-                }
-            }
             let wanted: Vec<_> = groups.iter().map(|g| g.2.clone()).collect();
             let sampled = footprint::sample(&wanted, detail);
-            for ((key, op, _), footprint) in groups.into_iter().zip(sampled) {
-                f.own.extend(footprint.map(|f| (key, op, f.best())));
-            }
-            control.send(Control::Measured(f));
+            let rows = groups.into_iter().zip(sampled);
+            let own = rows.filter_map(|((key, op, _), f)| Some((key, op, f?.best()))).collect();
+            control.send(Control::Measured { own, builtins: false });
         });
     }
 
-    /// The status now, or one at most 50 ms old.
+    /// The status now; while nothing happens the same one for 50 ms.
     pub(super) fn current_status(&mut self) -> Arc<Status> {
         let now = self.clock.now();
         if let Some((at, status)) = &self.status
