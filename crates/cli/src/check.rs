@@ -7,7 +7,7 @@ use majordomo::{ByteSize, Priority, Problem, read_config};
 use crate::args::CheckArgs;
 use crate::print::{self, Style, styled};
 
-fn problem_json(p: &Problem) -> serde_json::Value {
+pub(crate) fn problem_json(p: &Problem) -> serde_json::Value {
     serde_json::json!({
         "severity": p.severity.to_string(),
         "file": &*p.file,

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{ByteSize, GuardForm, Manager};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
@@ -37,7 +36,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     for spec in specs {
         builder = builder.component(spec);
     }
-    let manager = match start(builder).await? {
+    let manager = match start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
@@ -82,7 +81,7 @@ async fn commands(
 ) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if args.lines || !terminal {
-        let mut lines = piped_lines();
+        let mut lines = crate::lines::stdin();
         // Something that is piped in is there soon; an idle pipe is nobody's command.
         let first = if args.lines {
             lines.recv().await
@@ -94,23 +93,6 @@ async fn commands(
         }
     }
     days(manager, args, json, summary).await
-}
-
-/// The lines of standard input, read on a task of their own.
-fn piped_lines() -> mpsc::Receiver<String> {
-    let (tx, rx) = mpsc::channel(16);
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(tokio::io::stdin());
-        let mut bytes = Vec::new();
-        while matches!(lines.read_until(b'\n', &mut bytes).await, Ok(n) if n > 0) {
-            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            if !text.is_empty() && tx.send(text).await.is_err() {
-                return;
-            }
-            bytes.clear();
-        }
-    });
-    rx
 }
 
 async fn from_lines(

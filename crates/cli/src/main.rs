@@ -7,6 +7,7 @@
 mod args;
 mod check;
 mod demo;
+mod lines;
 mod plan;
 mod print;
 mod run;

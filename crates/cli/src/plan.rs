@@ -8,7 +8,10 @@ use crate::args::PlanArgs;
 use crate::print::{self, Style, styled, time};
 
 /// A manager's problems are printed as the configuration's own; others as one error.
-pub(crate) async fn start(builder: Builder) -> anyhow::Result<Result<Manager, ExitCode>> {
+pub(crate) async fn start(
+    builder: Builder,
+    json: bool,
+) -> anyhow::Result<Result<Manager, ExitCode>> {
     match builder.start().await {
         Ok(manager) => Ok(Ok(manager)),
         Err(BuildError::Config(problems)) => {
@@ -24,7 +27,7 @@ pub(crate) async fn run(args: PlanArgs, json: bool) -> anyhow::Result<ExitCode> 
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }
-    let manager = match start(builder).await? {
+    let manager = match start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

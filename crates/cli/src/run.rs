@@ -4,13 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{GuardForm, Manager, Outcome};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::args::RunArgs;
 use crate::plan::{evidence, start};
 use crate::print::{self, Style, styled, time};
 use crate::signals::Interrupts;
 use crate::summary::Summary;
+
+/// Memory is measured at least this often.
+const SAMPLE: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
     let mut builder = Manager::builder()
@@ -21,7 +23,7 @@ pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
         builder = builder.state_dir(dir);
     }
     let mut interrupts = Interrupts::new()?;
-    let manager = match start(builder).await? {
+    let manager = match start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
@@ -63,17 +65,16 @@ async fn commands(
     if !args.text.is_empty() {
         return command(manager, &args.text.join(" "), args.hold, json, summary).await;
     }
-    let mut lines = BufReader::new(tokio::io::stdin());
-    let mut bytes = Vec::new();
+    let mut lines = crate::lines::stdin();
+    // Memory is looked at between commands too, or its mean would be that of the busy moments only.
+    let mut look = tokio::time::interval(SAMPLE);
     loop {
-        bytes.clear();
-        if lines.read_until(b'\n', &mut bytes).await? == 0 {
-            return Ok(());
-        }
-        // A line that is no UTF-8 is still a command; what cannot be read matches nothing.
-        let text = String::from_utf8_lossy(&bytes);
-        if !text.trim().is_empty() {
-            command(manager, text.trim(), args.hold, json, summary).await?;
+        tokio::select! {
+            line = lines.recv() => match line {
+                Some(text) => command(manager, &text, args.hold, json, summary).await?,
+                None => return Ok(()),
+            },
+            _ = look.tick() => drop(summary.catch_up(manager).await),
         }
     }
 }
