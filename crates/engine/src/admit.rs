@@ -84,6 +84,8 @@ impl Engine {
                     missing = true;
                     draft.block(self.holder(key, HolderKind::Leaving), None);
                 }
+                // Another transaction brings it: it is not paid for twice.
+                _ if self.scheduler.is_expected(key, ask.id) => missing = true,
                 ComponentState::Unloading => {
                     missing = true;
                     draft.awaits.push(key);
@@ -249,7 +251,8 @@ impl Engine {
             for conflict in self.catalog().conflicts(key) {
                 let other = conflict.with;
                 let e = self.scheduler.entry(other);
-                if !(e.state.is_alive() || e.state == ComponentState::Queued) {
+                let expected = self.scheduler.is_expected(other, ask.id);
+                if !(e.state.is_alive() || e.state == ComponentState::Queued || expected) {
                     continue;
                 }
                 let refuse = |refuses: bool| Refusal::Conflict {
@@ -262,6 +265,11 @@ impl Engine {
                 }
                 if self.fixed_by(other).is_some() || e.state == ComponentState::Stuck {
                     return Err(refuse(false));
+                }
+                if expected && e.state != ComponentState::Queued {
+                    // On its way out, or down, and to be loaded again for somebody else.
+                    draft.block(self.holder(other, HolderKind::InTransaction), None);
+                    continue;
                 }
                 if e.state == ComponentState::Unloading {
                     draft.awaits.push(other);
@@ -436,6 +444,7 @@ impl Engine {
         let mut groups = Vec::new();
         let mut candidates = Vec::new();
         let mut barred = Vec::new();
+        let tiers = self.scheduler.wanted_tiers(now);
         for (key, e) in self.scheduler.entries() {
             let there = matches!(
                 e.state,
@@ -457,7 +466,7 @@ impl Engine {
                 }
                 continue;
             }
-            candidates.push(self.candidate(key, &group, now));
+            candidates.push(self.candidate(key, &group, &tiers));
             groups.push(group);
         }
         if ask.origin.is_speculative() {
@@ -472,13 +481,13 @@ impl Engine {
         &self,
         key: ComponentKey,
         group: &[ComponentKey],
-        now: Moment,
+        tiers: &[Priority],
     ) -> Candidate {
         let e = self.scheduler.entry(key);
         let touched = group.iter().map(|k| self.scheduler.entry(*k).last_touched()).max();
         Candidate {
             key,
-            priority: self.scheduler.effective_priority(key, now),
+            priority: self.scheduler.effective_priority(key, group, tiers),
             size: group.iter().map(|k| self.budget.booked_for(*k)).sum(),
             load_time: self.load_time(key),
             last_use: touched.unwrap_or_default(),

@@ -37,6 +37,9 @@ impl Engine {
     /// # Errors
     /// The first that is broken.
     pub fn audit(&self, now: Moment) -> Result<(), Violation> {
+        if self.unsettled {
+            return broken(9, "the engine moves without end in one moment".to_owned());
+        }
         self.audit_dependencies()?;
         self.audit_conflicts()?;
         self.audit_bytes()?;
@@ -240,9 +243,7 @@ impl Engine {
         }
         for (waiter, id) in &self.waiters {
             let owner = self.scheduler.transaction(*id).and_then(|t| t.origin.waiter());
-            let adopted =
-                self.scheduler.transaction(*id).is_some_and(|t| t.origin == Origin::Adopted);
-            if owner != Some(*waiter) && !adopted {
+            if owner != Some(*waiter) {
                 return broken(6, format!("waiter {waiter} has no transaction"));
             }
         }

@@ -50,6 +50,12 @@ pub struct Engine {
     pub(crate) look_again: Option<Moment>,
     /// A configuration with fewer load lanes has come while more loads ran.
     pub(crate) lanes_shrunk: bool,
+    /// The time of the last input.
+    pub(crate) now: Moment,
+    /// When it wants to be called next, as of the last input.
+    pub(crate) wake: Option<Moment>,
+    /// The last input brought no end to what can move.
+    pub(crate) unsettled: bool,
     seq: u64,
 }
 
@@ -75,6 +81,9 @@ impl Engine {
             overdraft: ByteSize::ZERO,
             look_again: None,
             lanes_shrunk: false,
+            now: Moment::ZERO,
+            wake: None,
+            unsettled: false,
             seq: 0,
         }
     }
@@ -123,6 +132,8 @@ impl Engine {
         self.timers(cells, &mut out);
         self.pump(cells, &mut out);
         self.seq = seq;
+        self.now = now;
+        self.wake = self.find_wakeup();
         self.tell_policy(&effects, now);
         effects
     }
@@ -189,8 +200,13 @@ impl Engine {
     }
 
     fn pump(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        if !self.scheduler.take_changed() {
+            self.finish_shutdown(out);
+            return;
+        }
         // Each round either changes something or is the last; a state machine without cycles in one instant
         // ends by itself. The bound is for cells that answer differently each time they are asked.
+        self.unsettled = true;
         for _ in 0..64 {
             self.scheduler.take_changed();
             self.scheduler.progress_leaving(&mut self.budget, cells, out);
@@ -203,11 +219,11 @@ impl Engine {
             self.note_overdraft(out);
             self.finish_unload_waiters(out);
             if !self.scheduler.take_changed() {
+                self.unsettled = false;
                 break;
             }
         }
         self.finish_shutdown(out);
-        self.waiters.retain(|_, id| self.scheduler.transaction(*id).is_some());
     }
 
     /// The policy learns from what was decided, in order.
@@ -345,6 +361,10 @@ impl Engine {
             && matches!(txn.origin, Origin::Startup | Origin::Restart)
             && self.ending.is_none();
         let wanted = txn.wanted.clone();
+        // Answered: what its owner may still send does not reach a load that others took over.
+        if let Some(waiter) = txn.origin.waiter() {
+            self.waiters.remove(&waiter);
+        }
         self.scheduler.drop_txn(id, reason, &mut self.budget, out);
         if retry {
             let at = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));

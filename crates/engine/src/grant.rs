@@ -412,8 +412,14 @@ impl Engine {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let cause = Self::eviction_cause(txn.origin);
         for member in self.scheduler.live_group(key) {
-            if self.scheduler.entry(member).state != ComponentState::Ready {
-                continue;
+            match self.scheduler.entry(member).state {
+                ComponentState::Ready => {}
+                // A dependent that nobody asked for must not come up while what it needs drains.
+                ComponentState::Loading => {
+                    self.scheduler.cancel_load(member, cause.clone(), &self.budget, out);
+                    continue;
+                }
+                _ => continue,
             }
             cells.close(member);
             let leave = Leave {

@@ -141,8 +141,10 @@ impl Engine {
             e.state == ComponentState::Ready && (at_once || now.since(e.ready_at) >= residency)
         });
         let cause = Cause::Pressure { level: self.pressure };
+        let tiers = self.scheduler.wanted_tiers(now);
         let goes = |engine: &Self, key: &ComponentKey| {
-            engine.scheduler.effective_priority(*key, now) > lowest_kept
+            let group = engine.scheduler.live_group(*key);
+            engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
         keys.into_iter()
             .filter(|k| self.scheduler.entry(*k).state == ComponentState::Ready && goes(self, k))
@@ -160,9 +162,10 @@ impl Engine {
             excess.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
         }
         let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
+        let tiers = self.scheduler.wanted_tiers(out.now);
         let candidates: Vec<_> = ready
             .iter()
-            .map(|k| self.candidate(*k, &self.scheduler.live_group(*k), out.now))
+            .map(|k| self.candidate(*k, &self.scheduler.live_group(*k), &tiers))
             .collect();
         let ranked = self.policy.rank(&candidates, &self.values, out.now);
         let mut progress = 0;

@@ -91,6 +91,10 @@ impl Engine {
                 _ => HintOutcome::NoRoom,
             };
         };
+        // What is still on its way out is not brought back on a guess.
+        if reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading) {
+            return HintOutcome::NoRoom;
+        }
         if !self.close_all(&victims, cells).is_empty() {
             return HintOutcome::NoRoom;
         }

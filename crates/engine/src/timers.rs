@@ -11,6 +11,13 @@ impl Engine {
     /// When `handle` must be called at the latest, with a tick if nothing else happens.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Moment> {
+        self.wake
+    }
+
+    pub(crate) fn find_wakeup(&self) -> Option<Moment> {
+        if self.is_down() {
+            return None;
+        }
         let queue = &self.config().queue;
         let mut next = self.scheduler.next_deadline().unwrap_or(Moment::NEVER);
         let mut at = |t: Option<Moment>| next = next.min(t.unwrap_or(Moment::NEVER));
@@ -18,23 +25,26 @@ impl Engine {
         at(self.relief.next());
         at(self.ending.as_ref().map(crate::shutdown::Ending::next));
         at(self.unload_waiters.iter().map(|w| w.deadline).min());
+        // What only a look at the queue settles is due once: at the first call that has reached it.
+        let once = |t: Option<Moment>| t.filter(|t| *t > self.now);
         let waits = self.scheduler.transactions().any(|t| !t.is_active());
         for t in self.scheduler.transactions().filter(|t| !t.is_active()) {
-            at(t.retry_at);
+            at(once(t.retry_at));
             // The moment from which nobody overtakes it; ageing can only matter among several.
-            at(t.blocked_since
-                .filter(|_| t.overtaken < queue.max_overtakes)
-                .map(|s| s + queue.overtake_for));
-            if queue.ageing > Duration::ZERO && t.priority > queue.ageing_ceiling {
-                at(Some(t.since + queue.ageing));
-            }
+            at(once(
+                t.blocked_since
+                    .filter(|_| t.overtaken < queue.max_overtakes)
+                    .map(|s| s + queue.overtake_for),
+            ));
+            at(once(t.next_ageing(self.now, queue)));
         }
         for (key, e) in self.scheduler.entries() {
-            at(e.restart_at);
+            // A shutdown restarts nothing and waits for no idle time.
+            at(e.restart_at.filter(|_| self.ending.is_none()));
             if e.state == ComponentState::Ready {
                 at(e.next_probe);
-                at(e.wanted_since.filter(|_| waits).map(|s| s + queue.drain_after));
-                at(self.idle_end(key));
+                at(once(e.wanted_since.filter(|_| waits).map(|s| s + queue.drain_after)));
+                at(self.idle_end(key).filter(|_| self.ending.is_none()));
             }
             if let ComponentState::Quarantined { until } = e.state {
                 at(Some(until));
@@ -68,7 +78,7 @@ impl Engine {
             self.unload_idle(cells, out);
         }
         self.probe_due(out);
-        if self.next_wakeup().is_some_and(|t| t <= now) {
+        if self.wake.is_some_and(|t| t <= now) {
             // Something is due that only a look at the queue can settle.
             self.scheduler.touch();
         }
@@ -107,6 +117,10 @@ impl Engine {
     fn expire_loads(&mut self, out: &mut Out<'_>) {
         let now = out.now;
         for key in self.scheduler.keys_where(|e| e.load_deadline.is_some_and(|t| t <= now)) {
+            // Refusing those who waited for one may have cancelled the other.
+            if self.state(key) != ComponentState::Loading {
+                continue;
+            }
             let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());
             self.scheduler.cancel_load(key, Cause::LoadTimedOut, &self.budget, out);
             self.refuse_dependents(key, &refusal, out);

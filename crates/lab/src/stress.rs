@@ -76,7 +76,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if shown {
                 eprint!("\r\x1b[K");
             }
-            println!("{}", told(args, seed, &script, &failure, failed.is_empty()));
+            print!("{}", told(args, seed, &script, &failure));
+            if failed.is_empty() && args.max_reduction_runs > 0 {
+                print!("{}", reduced(args, &script, &failure));
+            }
             failed.push(seed);
         }
     }
@@ -109,8 +112,8 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     (result, start.elapsed())
 }
 
-/// A failing seed: how to replay it, the shortest prefix, and, for the first one, what is left after reduction.
-fn told(args: &Args, seed: u64, script: &Script, failure: &Failure, reduce: bool) -> String {
+/// A failing seed: how to replay it, and the shortest prefix that fails.
+fn told(args: &Args, seed: u64, script: &Script, failure: &Failure) -> String {
     let mut text = format!(
         "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}\n",
         failure.broken,
@@ -127,9 +130,12 @@ fn told(args: &Args, seed: u64, script: &Script, failure: &Failure, reduce: bool
         script.actions.len(),
         failure.at.0.div_ceil(1_000_000)
     );
-    if !reduce || args.max_reduction_runs == 0 {
-        return text;
-    }
+    text
+}
+
+/// The few actions that make it fail, and what happened in their run.
+fn reduced(args: &Args, script: &Script, failure: &Failure) -> String {
+    let mut text = String::new();
     let shrunk = stress::shrink(script, failure, args.max_reduction_runs);
     let _ = writeln!(
         text,

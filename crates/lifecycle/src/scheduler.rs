@@ -9,8 +9,8 @@
 mod leaving;
 mod loading;
 mod queue;
+mod table;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use majordomo_core::{
 use majordomo_memory::Budget;
 use majordomo_registry::{Catalog, RestartPolicy};
 
+use self::table::TxnTable;
 use crate::{Effect, Entry, Origin, Out, Phase, Transaction, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
@@ -79,7 +80,7 @@ pub struct Scheduler {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: Config,
     pub(crate) entries: Vec<Entry>,
-    pub(crate) txns: BTreeMap<TxnId, Transaction>,
+    pub(crate) txns: TxnTable,
     next_txn: u64,
     next_op: u64,
     pub(crate) leaving: usize,
@@ -96,7 +97,7 @@ impl Scheduler {
             catalog,
             config,
             entries,
-            txns: BTreeMap::new(),
+            txns: TxnTable::default(),
             next_txn: 0,
             next_op: 1,
             leaving: 0,
@@ -155,12 +156,12 @@ impl Scheduler {
     /// One transaction.
     #[must_use]
     pub fn transaction(&self, id: TxnId) -> Option<&Transaction> {
-        self.txns.get(&id)
+        self.txns.get(id)
     }
 
     /// The same, to note why it waits.
     pub fn transaction_mut(&mut self, id: TxnId) -> Option<&mut Transaction> {
-        self.txns.get_mut(&id)
+        self.txns.get_mut(id)
     }
 
     /// Whether anything changed since the last call that could let a waiting transaction go on.
@@ -284,6 +285,7 @@ impl Scheduler {
             since: now,
             deadline,
             phase: Phase::Waiting,
+            admissions: 0,
             overtaken: 0,
             blocked_since: None,
             holders: Vec::new(),
@@ -291,7 +293,7 @@ impl Scheduler {
             reserve: Vec::new(),
             awaits: Vec::new(),
         };
-        self.txns.insert(id, txn);
+        self.txns.push(txn);
         self.changed = true;
         id
     }

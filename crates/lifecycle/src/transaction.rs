@@ -1,7 +1,5 @@
 //! A set of components that somebody wants ready, from its arrival to its answer.
 
-use std::time::Duration;
-
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, Confidence, Holder, Moment, Priority, QueueConfig, WaiterId,
 };
@@ -96,6 +94,8 @@ pub struct Transaction {
     pub deadline: Moment,
     /// How far it is.
     pub phase: Phase,
+    /// How often it was admitted; more than once when it had to be planned anew.
+    pub admissions: u32,
     /// How often later ones were admitted before it.
     pub overtaken: u32,
     /// Since when it could have been admitted but for what is in its way.
@@ -117,12 +117,36 @@ impl Transaction {
         self.phase != Phase::Waiting
     }
 
+    /// The members that it has still to find the bytes for.
+    pub(crate) fn unpaid(&self) -> Vec<ComponentKey> {
+        match self.phase {
+            Phase::Clearing => self.reserve.iter().map(|r| r.0).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Its tier in the queue now: its priority, one up for each ageing period waited.
     #[must_use]
     pub fn tier(&self, now: Moment, queue: &QueueConfig) -> Priority {
-        let period = queue.ageing.max(Duration::from_millis(1));
-        let waited = now.since(self.since).as_micros() / period.as_micros();
-        self.priority.raised(u32::try_from(waited).unwrap_or(u32::MAX), queue.ageing_ceiling)
+        let n_passed = self.periods(now, queue).0;
+        self.priority.raised(u32::try_from(n_passed).unwrap_or(u32::MAX), queue.ageing_ceiling)
+    }
+
+    /// Ageing periods that passed since its arrival, and the length of one in microseconds.
+    fn periods(&self, now: Moment, queue: &QueueConfig) -> (u64, u64) {
+        // At most 2^64 us; whole words, since this runs for each transaction at each input.
+        let period = u64::try_from(queue.ageing.as_micros()).unwrap_or(u64::MAX).max(1_000);
+        (now.0.saturating_sub(self.since.0) / period, period)
+    }
+
+    /// When its tier rises next; none = never, or it is at the ceiling.
+    #[must_use]
+    pub fn next_ageing(&self, now: Moment, queue: &QueueConfig) -> Option<Moment> {
+        if self.tier(now, queue) <= queue.ageing_ceiling {
+            return None;
+        }
+        let (n_passed, period) = self.periods(now, queue);
+        Some(Moment(self.since.0.saturating_add(period.saturating_mul(n_passed + 1))))
     }
 
     /// What it reserves, by pool.

@@ -22,6 +22,10 @@ impl Scheduler {
             .collect();
         order.sort_unstable();
         for (speculative, _, id) in order {
+            // Reserved before the budget was overdrawn, not begun: it waits, or is dropped by the relief.
+            if speculative && budget.is_overdrawn() {
+                continue;
+            }
             while let Some(key) = self.next_member(id) {
                 if !self.lane_for(speculative, budget, out) {
                     return;
@@ -33,7 +37,7 @@ impl Scheduler {
 
     /// The next member of a transaction whose load may start.
     fn next_member(&self, id: TxnId) -> Option<ComponentKey> {
-        let txn = &self.txns[&id];
+        let txn = &self.txns[id];
         txn.closure.iter().copied().find(|&key| {
             self.entry(key).state == ComponentState::Queued
                 // Another transaction that still clears memory reserves it.
@@ -61,8 +65,12 @@ impl Scheduler {
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, budget: &mut Budget, out: &mut Out<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
-        let ahead: Vec<_> =
-            loading.iter().copied().filter(|k| self.entry(*k).speculative).collect();
+        // CORE and pinned components are no victims, whoever began their load.
+        let ahead: Vec<_> = loading
+            .iter()
+            .copied()
+            .filter(|k| self.entry(*k).speculative && !self.entry(*k).is_fixed())
+            .collect();
         let max = self.config.loads.max_concurrent.max(1);
         if speculative {
             let lanes = max.saturating_sub(self.config.loads.kept_for_demands);
@@ -211,20 +219,33 @@ impl Scheduler {
         }
     }
 
-    /// The highest priority of a component, its live dependents and the transactions that want it.
+    /// By component: the highest tier of the transactions that want it; LOW when none does.
     #[must_use]
-    pub fn effective_priority(&self, key: ComponentKey, now: Moment) -> Priority {
-        let own = |k: ComponentKey| {
-            let e = self.entry(k);
-            e.spec.as_ref().or_else(|| self.catalog.spec(k)).map_or(Priority::Low, |s| s.priority)
+    pub fn wanted_tiers(&self, now: Moment) -> Vec<Priority> {
+        let mut tiers = vec![Priority::Low; self.entries.len()];
+        for t in self.txns.values().filter(|t| !t.origin.is_speculative()) {
+            let tier = t.tier(now, &self.config.queue);
+            for key in &t.closure {
+                tiers[key.index()] = tiers[key.index()].min(tier);
+            }
+        }
+        tiers
+    }
+
+    /// The highest priority of a component, its live dependents (`group`) and the transactions that want it
+    /// (`tiers`, of [`Self::wanted_tiers`]).
+    #[must_use]
+    pub fn effective_priority(
+        &self,
+        key: ComponentKey,
+        group: &[ComponentKey],
+        tiers: &[Priority],
+    ) -> Priority {
+        let own = |k: &ComponentKey| {
+            let e = self.entry(*k);
+            e.spec.as_ref().or_else(|| self.catalog.spec(*k)).map_or(Priority::Low, |s| s.priority)
         };
-        let group = self.live_group(key);
-        let waiting = self
-            .txns
-            .values()
-            .filter(|t| !t.origin.is_speculative() && t.closure.contains(&key))
-            .map(|t| t.tier(now, &self.config.queue));
-        group.iter().map(|k| own(*k)).chain(waiting).min().unwrap_or(Priority::Low)
+        group.iter().map(own).min().unwrap_or(Priority::Low).min(tiers[key.index()])
     }
 
     /// A component with everything live that depends on it, dependents first.

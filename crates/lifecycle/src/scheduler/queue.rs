@@ -4,7 +4,7 @@ use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment};
 use majordomo_memory::Budget;
 
 use super::{DropReason, Scheduler};
-use crate::{Origin, Out, Phase, TxnId};
+use crate::{Origin, Out, Phase, Transaction, TxnId};
 
 /// What became of a transaction that was clearing memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,12 @@ impl Scheduler {
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
-        let Some(txn) = self.txns.get_mut(&id) else { return };
+        let Some(txn) = self.txns.get_mut(id) else { return };
         debug_assert_eq!(txn.phase, Phase::Waiting);
         txn.reserve = reserve;
         txn.awaits = awaits;
         txn.phase = Phase::Clearing;
+        txn.admissions += 1;
         txn.holders.clear();
         txn.retry_at = None;
         let owned = !txn.origin.is_speculative();
@@ -78,14 +79,14 @@ impl Scheduler {
                 self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
             }
         }
-        let need = self.txns[&id].need();
+        let need = self.txns[id].need();
         budget.claim(id.0, &need);
         self.clear(id, budget, out);
     }
 
     /// Tries to turn the claims of a clearing transaction into reservations.
     pub(crate) fn clear(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) -> Cleared {
-        let Some(txn) = self.txns.get(&id).filter(|t| t.phase == Phase::Clearing) else {
+        let Some(txn) = self.txns.get(id).filter(|t| t.phase == Phase::Clearing) else {
             return Cleared::NotYet;
         };
         let need = txn.need();
@@ -109,15 +110,15 @@ impl Scheduler {
         if !complete || !startable || budget.settle(id.0, &reserve).is_err() {
             return Cleared::Replan;
         }
-        let cause = self.txns[&id].cause.clone();
-        let owned = !self.txns[&id].origin.is_speculative();
+        let cause = self.txns[id].cause.clone();
+        let owned = !self.txns[id].origin.is_speculative();
         for (key, ..) in reserve {
             if self.entry(key).state == ComponentState::Unloaded {
                 self.entry_mut(key).speculative = !owned;
                 self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
             }
         }
-        if let Some(txn) = self.txns.get_mut(&id) {
+        if let Some(txn) = self.txns.get_mut(id) {
             txn.phase = Phase::Loading;
         }
         Cleared::Reserved
@@ -161,21 +162,38 @@ impl Scheduler {
         out: &mut Out<'_>,
     ) -> Vec<(TxnId, ComponentKey)> {
         let mut gone = Vec::new();
-        let ids: Vec<_> = self.txns.keys().copied().collect();
+        let ids: Vec<_> = self.txns.values().map(|t| t.id).collect();
         for id in ids {
-            let Some(txn) = self.txns.get(&id) else { continue };
+            let Some(txn) = self.txns.get(id) else { continue };
             let closure = self.catalog.closure(&txn.wanted);
             let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
             if let Some(key) = removed {
                 gone.push((id, key));
-            } else if closure != txn.closure {
+            } else if closure != txn.closure || self.meets_a_new_conflict(txn) {
                 self.requeue(id, budget, out);
-                if let Some(txn) = self.txns.get_mut(&id) {
+                if let Some(txn) = self.txns.get_mut(id) {
                     txn.closure = closure;
                 }
             }
         }
         gone
+    }
+
+    /// Whether something that this transaction is still to load conflicts, by the new configuration, with what
+    /// is there or on its way.
+    fn meets_a_new_conflict(&self, txn: &Transaction) -> bool {
+        let to_come = |k: ComponentKey| {
+            self.entry(k).state == ComponentState::Queued || txn.reserve.iter().any(|r| r.0 == k)
+        };
+        txn.is_active()
+            && txn.closure.iter().filter(|k| to_come(**k)).any(|k| {
+                self.catalog.conflicts(*k).iter().any(|c| {
+                    let state = self.entry(c.with).state;
+                    let there = state.is_alive() || state == ComponentState::Queued;
+                    (there && !txn.awaits.contains(&c.with))
+                        || self.is_expected(c.with, Some(txn.id))
+                })
+            })
     }
 
     /// After a suspend: what every transaction and operation may take begins anew.
@@ -206,19 +224,56 @@ impl Scheduler {
         matches!(
             self.entry(key).state,
             ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
-        )
+        ) || self.is_expected(key, None)
+    }
+
+    /// Whether a transaction that clears memory, other than `except`, is to load a component: it may still be
+    /// on its way out, or down already, and yet it is spoken for.
+    #[must_use]
+    pub fn is_expected(&self, key: ComponentKey, except: Option<TxnId>) -> bool {
+        self.txns.values().any(|t| {
+            t.phase == Phase::Clearing
+                && Some(t.id) != except
+                && t.reserve.iter().any(|r| r.0 == key)
+        })
     }
 
     /// Puts an active transaction back into the queue, in its old place, holding nothing.
     pub fn requeue(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
-        let Some(txn) = self.txns.get_mut(&id).filter(|t| t.is_active()) else { return };
+        let Some(txn) = self.txns.get_mut(id).filter(|t| t.is_active()) else { return };
+        let unpaid = txn.unpaid();
         txn.phase = Phase::Waiting;
         let speculative = txn.origin.is_speculative();
         self.let_go(id, budget, out);
         if speculative {
-            self.txns.remove(&id);
+            self.txns.remove(id);
         }
         self.changed = true;
+        self.replan_counting_on(&unpaid, budget, out);
+    }
+
+    /// Whoever counted on a transaction that is gone to pay for its members plans anew as well, or they would be
+    /// loaded without bytes.
+    fn replan_counting_on(
+        &mut self,
+        unpaid: &[ComponentKey],
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        for &key in unpaid {
+            if self.entry(key).state != ComponentState::Queued || self.is_expected(key, None) {
+                continue;
+            }
+            let counting: Vec<_> = self
+                .txns
+                .values()
+                .filter(|t| t.is_active() && t.closure.contains(&key))
+                .map(|t| t.id)
+                .collect();
+            for other in counting {
+                self.requeue(other, budget, out);
+            }
+        }
     }
 
     /// Ends a transaction and answers its waiter. Members that nobody else needs go back, or are cancelled;
@@ -230,25 +285,34 @@ impl Scheduler {
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
-        let Some(txn) = self.txns.get(&id) else { return };
+        let Some(txn) = self.txns.get(id) else { return };
         Self::answer(txn, reason, out);
         if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
         {
-            if let Some(txn) = self.txns.get_mut(&id) {
+            let txn = &self.txns[id];
+            if txn.origin.is_speculative() {
+                // From now on somebody waits for it.
+                for key in txn.closure.clone() {
+                    self.entry_mut(key).pins += 1;
+                }
+            }
+            if let Some(txn) = self.txns.get_mut(id) {
                 txn.origin = Origin::Adopted;
             }
             return;
         }
+        let unpaid = txn.unpaid();
         if txn.is_active() {
             self.let_go(id, budget, out);
         }
-        self.txns.remove(&id);
+        self.txns.remove(id);
         self.changed = true;
+        self.replan_counting_on(&unpaid, budget, out);
     }
 
     /// Whether another owned active transaction has one of the members this one is to reserve.
     fn others_count_on(&self, id: TxnId) -> bool {
-        let txn = &self.txns[&id];
+        let txn = &self.txns[id];
         let own = u32::from(!txn.origin.is_speculative());
         txn.reserve.iter().any(|(k, ..)| self.entry(*k).pins > own)
     }
@@ -256,7 +320,7 @@ impl Scheduler {
     /// Gives up pins, claims and members of an active transaction.
     fn let_go(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
         budget.drop_claim(id.0);
-        let Some(txn) = self.txns.get_mut(&id) else { return };
+        let Some(txn) = self.txns.get_mut(id) else { return };
         let closure = txn.closure.clone();
         txn.reserve.clear();
         txn.awaits.clear();

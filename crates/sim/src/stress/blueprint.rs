@@ -189,7 +189,7 @@ impl Blueprint {
     /// One random change of the configuration.
     pub(crate) fn change(&mut self, rng: &mut Rng, n: usize) {
         let i = rng.below(self.specs.len().max(1));
-        match rng.below(12) {
+        match rng.below(13) {
             0 | 1 => {
                 if let Some(s) = self.specs.get_mut(i) {
                     s.version.push('x');
@@ -211,9 +211,12 @@ impl Blueprint {
             4 if self.specs.len() > 3 => {
                 self.specs.remove(i);
             }
-            4 | 5 => {
-                let new = rng.below(n + N_SPARE);
-                if !self.specs.iter().any(|s| s.id == name(new)) {
+            4 | 5 | 12 => {
+                let absent: Vec<_> = (0..n + N_SPARE)
+                    .filter(|i| !self.specs.iter().any(|s| s.id == name(*i)))
+                    .collect();
+                if !absent.is_empty() {
+                    let new = *rng.pick(&absent);
                     self.specs.push(spec(new, n, rng));
                 }
             }
@@ -228,10 +231,10 @@ impl Blueprint {
                     self.specs[i].conflict_policy = fresh.conflict_policy;
                 }
             }
-            7 | 8 => self.budget = self.budget.scaled(0.4 + 0.5 * rng.unit()),
-            9 => {
+            7..=9 => {
+                // Cut, or grown.
                 let total: u64 = self.specs.iter().map(|s| s.memory.0).sum();
-                self.budget = ByteSize((total as f64 * (0.3 + 0.4 * rng.unit())) as u64);
+                self.budget = ByteSize(total).scaled(0.15 + 0.6 * rng.unit());
             }
             10 => {
                 self.config.loads.max_concurrent = rng.between(1, 4) as usize;

@@ -58,8 +58,8 @@ struct Before {
     overdraft: ByteSize,
     committed: ByteSize,
     pools: Vec<ByteSize>,
-    /// Active transactions that somebody waits for.
-    active: Vec<TxnId>,
+    /// Active transactions that somebody waits for, and how often each was admitted.
+    active: Vec<(TxnId, u32)>,
     /// The input may change what is booked without admitting anything.
     measures: bool,
     /// The input may change pools themselves.
@@ -155,7 +155,7 @@ impl Checker {
                 .scheduler()
                 .transactions()
                 .filter(|t| t.is_active() && !t.origin.is_speculative())
-                .map(|t| t.id),
+                .map(|t| (t.id, t.admissions)),
         );
     }
 
@@ -220,6 +220,7 @@ impl Checker {
                     e,
                     Effect::Record(_)
                         | Effect::Refuse { .. }
+                        | Effect::Done { .. }
                         | Effect::Persist(_)
                         | Effect::Publish
                 )
@@ -396,7 +397,8 @@ impl Checker {
     }
 
     fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
-        if engine.budget().is_overdrawn() {
+        // A demand may have taken it over since.
+        if engine.scheduler().entry(key).speculative && engine.budget().is_overdrawn() {
             return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
         }
         Ok(())
@@ -409,7 +411,7 @@ impl Checker {
         let wanted = engine.scheduler().transactions().find(|t| {
             t.is_active()
                 && !t.origin.is_speculative()
-                && self.before.active.contains(&t.id)
+                && self.before.active.contains(&(t.id, t.admissions))
                 && t.closure.contains(&key)
         });
         match wanted {
@@ -501,7 +503,7 @@ impl Checker {
                 "its load is past its deadline"
             } else if due(e.unload_deadline) {
                 "its unload is past its deadline"
-            } else if due(e.restart_at) {
+            } else if due(e.restart_at) && !engine.is_shutting_down() {
                 "its restart is due"
             } else if e.state == ComponentState::Ready && due(e.next_probe) {
                 "its probe is due"
@@ -551,8 +553,9 @@ impl Checker {
         }
         let Some(key) = startable else { return Ok(()) };
         let loading = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
-        let (n, ahead) =
-            loading.fold((0, 0), |(n, a), (_, e)| (n + 1, a + usize::from(e.speculative)));
+        let (n, ahead) = loading.fold((0, 0), |(n, a), (_, e)| {
+            (n + 1, a + usize::from(e.speculative && !e.is_fixed()))
+        });
         if n < engine.config().loads.max_concurrent.max(1) || ahead > 0 {
             return broken(
                 5,

@@ -113,14 +113,6 @@ pub fn unreachable(state: &str, input: &str) -> Option<&'static str> {
             &["ready", "draining", "unloading"],
             "what is up ends by itself: while it is up, or just as it is stopped",
         ),
-        "healthy" | "unhealthy" => only(
-            &["ready", "draining", "unloading", "unloaded", "failed"],
-            "probes are asked of what is ready and answered within two seconds",
-        ),
-        "released" => only(
-            &["ready", "draining", "unloading", "unloaded", "failed"],
-            "told of an incarnation that was published and, at most, has just gone",
-        ),
         _ => None,
     }
 }

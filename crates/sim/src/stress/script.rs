@@ -302,7 +302,7 @@ fn demand(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action 
         components,
         priority: rng.chance(0.2).then(|| *rng.pick(Priority::ALL)),
         deadline: rng.chance(0.4).then(|| rng.millis(5, 20_000)),
-        hold: if rng.chance(0.1) { Duration::from_secs(3_600) } else { rng.millis(1, 8_000) },
+        hold: if rng.chance(0.02) { Duration::from_secs(3_600) } else { rng.millis(1, 8_000) },
         patience: rng.chance(0.2).then(|| rng.millis(1, 5_000)),
         stubborn: rng.chance(0.1),
         direct: rng.chance(0.3),

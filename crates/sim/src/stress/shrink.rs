@@ -17,6 +17,32 @@ pub struct Shrunk {
     pub n_runs: usize,
 }
 
+impl Shrunk {
+    /// Most failures have their cause shortly before them: tries the last actions only, ever more of them, with
+    /// what lasts longest (configurations, restarts, operators' pins) and up to half of all.
+    fn forget_the_past(&mut self, wanted: &(u8, String), max_runs: usize) {
+        let mut n_last = 16;
+        while n_last * 2 <= self.script.actions.len() && self.n_runs < max_runs {
+            let from = self.script.actions.len() - n_last;
+            let (past, last) = self.script.actions.split_at(from);
+            let lasting = past.iter().filter(|a| {
+                matches!(
+                    a.1,
+                    Action::Configure(_) | Action::Shutdown { .. } | Action::Operator { .. }
+                )
+            });
+            let candidate = self.script.with(lasting.chain(last).cloned().collect());
+            self.n_runs += 1;
+            if let Some(f) = run(&candidate, false).failure.filter(|f| kind(f) == *wanted) {
+                self.script = candidate.until(f.at);
+                self.failure = f;
+                return;
+            }
+            n_last *= 2;
+        }
+    }
+}
+
 /// What stays the same while actions are left out: digits are left out, since times and ids change.
 fn kind(failure: &Failure) -> (u8, String) {
     let what = failure.broken.what.chars().filter(|c| c.is_alphabetic()).take(24).collect();
@@ -29,6 +55,7 @@ pub fn shrink(script: &Script, failure: &Failure, max_runs: usize) -> Shrunk {
     let prefix = script.until(failure.at);
     let mut best = Shrunk { script: prefix, failure: failure.clone(), n_runs: 0 };
     let wanted = kind(failure);
+    best.forget_the_past(&wanted, max_runs);
     let mut chunks = 2;
     while best.script.actions.len() > 1 && best.n_runs < max_runs {
         let n = best.script.actions.len();

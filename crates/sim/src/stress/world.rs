@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, OpId, PressureLevel, WaiterId};
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, EventKind, Moment, OpId, PressureLevel, WaiterId,
+};
 use majordomo_engine::{
     Effect, Engine, Footprints, Input, LoadReport, OperatorAction, Persisted, Usage,
 };
@@ -323,7 +325,7 @@ impl<'a> World<'a> {
         };
         if let Some(trace) = &mut self.trace {
             for e in &effects {
-                trace.push_str(&format!("{} < {e:?}\n", self.now));
+                trace.push_str(&format!("{} < {}\n", self.now, answered(e)));
             }
         }
         self.checker.after(&self.engine, &effects, &self.cells, self.now)?;
@@ -430,6 +432,8 @@ impl<'a> World<'a> {
                         self.after(Duration::from_millis(20), Event::StopEnd { key, op });
                     }
                 }
+                // Its end is on its way to the engine.
+                None => {}
                 _ => return broken(4, format!("{key} is killed and is not on its way out")),
             },
             Effect::Probe { key, op } => {
@@ -928,5 +932,21 @@ fn told(input: &Input) -> String {
             format!("Configure {{ budget: {budget}, components: {specs:?} }}")
         }
         other => format!("{other:?}"),
+    }
+}
+
+/// An effect as text: records of states and answers short, since there are many.
+fn answered(effect: &Effect) -> String {
+    let Effect::Record(r) = effect else { return format!("{effect:?}") };
+    match &r.kind {
+        EventKind::State { component, from, to, cause, op, booked } => {
+            let op = op.map_or_else(String::new, |o| format!(" #{o}"));
+            format!("[{}] key {component}{op}: {from:?} -> {to:?}, {booked}: {cause}", r.seq)
+        }
+        EventKind::Granted { waiter, .. } => format!("[{}] granted {waiter}", r.seq),
+        EventKind::Refused { waiter, refusal, .. } => {
+            format!("[{}] refused {waiter}: {refusal}", r.seq)
+        }
+        other => format!("[{}] {other:?}", r.seq),
     }
 }
