@@ -15,7 +15,14 @@ pub(crate) async fn start(
     match builder.start().await {
         Ok(manager) => Ok(Ok(manager)),
         Err(BuildError::Config(problems)) => {
-            print::note(&problems.to_string());
+            if json {
+                problems
+                    .as_slice()
+                    .iter()
+                    .for_each(|p| print::json(&crate::check::problem_json(p)));
+            } else {
+                print::note(&problems.to_string());
+            }
             Ok(Err(ExitCode::FAILURE))
         }
         Err(error) => Err(error.into()),

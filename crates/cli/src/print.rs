@@ -33,11 +33,6 @@ fn wrap(style: Style, text: &str) -> String {
     format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
-/// A warning on standard error.
-pub(crate) fn warning(text: &str) {
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
-}
-
 /// An error on standard error.
 pub(crate) fn error(text: &str) {
     let label = if colour(std::io::stderr().is_terminal()) {
@@ -73,9 +68,4 @@ pub(crate) fn time(d: std::time::Duration) -> String {
     } else {
         format!("{ms:.1} ms")
     }
-}
-
-/// What is wrong with a configuration, on standard error.
-pub(crate) fn problems(problems: &majordomo::Problems) {
-    let _ = writeln!(std::io::stderr(), "{problems}");
 }

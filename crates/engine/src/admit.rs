@@ -314,6 +314,8 @@ impl Engine {
             return bar(HolderKind::Leased { leases });
         }
         match e.state {
+            // Its cell is closed until it has answered a probe; nothing opens it before.
+            ComponentState::Ready if e.probe_first => bar(HolderKind::Leaving),
             ComponentState::Ready => {
                 let stays = e.ready_at + self.config().memory.min_residency;
                 // What nobody asked for has no right to stay.

@@ -34,7 +34,8 @@ fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Ch
                 && a.version == b.version
                 && a.pool == b.pool
                 && a.dependencies == b.dependencies
-                && a.conflicts == b.conflicts;
+                && a.conflicts == b.conflicts
+                && a.max_leases.is_some() == b.max_leases.is_some();
             Some(if same { Change::InPlace } else { Change::Reload })
         }
     }
@@ -89,8 +90,7 @@ impl Engine {
         let Some(spec) = self.catalog().spec(key) else { return };
         let (priority, eager) = (spec.priority, spec.priority == Priority::Core || !spec.lazy_init);
         if eager && self.ending.is_none() {
-            let deadline =
-                out.now + self.config().deadlines.demand.max(self.config().deadlines.load);
+            let deadline = out.now + self.patience(key);
             self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
         }
     }
@@ -105,7 +105,14 @@ impl Engine {
         out: &mut Out<'_>,
     ) {
         self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
-        self.scheduler.entry_mut(key).restart_at = None;
+        let e = self.scheduler.entry_mut(key);
+        e.restart_at = None;
+        // Measured figures belong to the configuration that they were measured by.
+        e.peak = None;
+        e.load_time = None;
+        if *then == Then::Reload {
+            self.restart_later(key, out.now);
+        }
         match self.state(key) {
             ComponentState::Loading => {
                 let e = self.scheduler.entry_mut(key);

@@ -190,7 +190,7 @@ impl Engine {
                 self.configure(&catalog, *config, budget, cells, out);
             }
             Input::Learned(rows) => self.learned(rows),
-            Input::Resumed { gap } => self.resumed(gap, out),
+            Input::Resumed { gap } => self.resumed(gap, cells, out),
             Input::Operator { waiter, key, action } => {
                 self.operate(waiter, key, action, cells, out);
             }
@@ -207,8 +207,10 @@ impl Engine {
         // Each round either changes something or is the last; a state machine without cycles in one instant
         // ends by itself. The bound is for cells that answer differently each time they are asked.
         self.unsettled = true;
+        self.look_again = None;
         for _ in 0..64 {
             self.scheduler.take_changed();
+            self.let_stay(cells, out);
             self.scheduler.progress_leaving(&mut self.budget, cells, out);
             self.scheduler.clear_all(&mut self.budget, out);
             self.grant_all(cells, out);
@@ -303,6 +305,11 @@ impl Engine {
         if e.op != Some(op) || !e.state.is_alive() {
             return;
         }
+        if e.stale {
+            // It runs by an older configuration: its figures are not the new one's.
+            self.budget.measure(key, bytes);
+            return;
+        }
         let known = e.peak;
         e.peak = Some(known.map_or(bytes, |p| p.max(bytes)));
         let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
@@ -374,16 +381,14 @@ impl Engine {
         }
     }
 
-    fn restart_later(&mut self, key: ComponentKey, at: Moment) {
-        let spec = self.catalog().spec(key).cloned();
-        let e = self.scheduler.entry_mut(key);
-        let must_run = e.is_pinned(spec.as_ref())
-            || spec.is_some_and(|s| {
-                s.priority == majordomo_core::Priority::Core
-                    || s.restart == majordomo_registry::RestartPolicy::Always
-            });
-        if must_run && e.restart_at.is_none() && e.state == ComponentState::Unloaded {
-            e.restart_at = Some(at);
+    /// Has a component that must run loaded again at `at`, or when it is down.
+    pub(crate) fn restart_later(&mut self, key: ComponentKey, at: Moment) {
+        let down = matches!(
+            self.state(key),
+            ComponentState::Unloaded | ComponentState::Unloading | ComponentState::Draining
+        );
+        if down && self.scheduler.must_run(key) {
+            self.scheduler.entry_mut(key).restart_at.get_or_insert(at);
         }
     }
 

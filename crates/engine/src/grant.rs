@@ -86,9 +86,9 @@ impl Engine {
         for id in granted {
             self.granted(id, out);
         }
-        if self.scheduler.entry(key).stale || self.ending.is_some() {
-            let cause = if self.ending.is_some() { Cause::Shutdown } else { Cause::ConfigChanged };
-            self.send_group_away(key, &cause, &Then::Unloaded, None, cells, out);
+        // At shutdown it goes in the same step as well, unless a demanded load still needs it.
+        if self.scheduler.entry(key).stale {
+            self.send_group_away(key, &Cause::ConfigChanged, &Then::Reload, None, cells, out);
         }
     }
 
@@ -172,19 +172,43 @@ impl Engine {
 
     fn wait_for_lease(&mut self, id: TxnId, cells: &mut dyn Cells, now: Moment) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
+        let mut holders = Vec::new();
         for key in txn.wanted.clone() {
             let Some(max) = self.lease_limit(key) else { continue };
             cells.want(key);
             let leases = count_leases(key, cells);
-            if leases < max {
-                // Released in the meantime.
-                self.look_again = Some(now);
-                continue;
+            if leases >= max {
+                holders.push(self.holder(key, majordomo_core::HolderKind::Leased { leases }));
             }
-            let holder = self.holder(key, majordomo_core::HolderKind::Leased { leases });
-            if let Some(t) = self.scheduler.transaction_mut(id) {
-                t.holders = vec![holder];
-                t.blocked_since.get_or_insert(now);
+        }
+        if holders.is_empty() {
+            // All were released in the meantime: nobody will tell.
+            self.look_again = Some(now);
+        }
+        if let Some(t) = self.scheduler.transaction_mut(id) {
+            t.holders = holders;
+        }
+    }
+
+    /// Components that drain only for a head of the queue that has gone away stay after all, providers first.
+    pub(crate) fn let_stay(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        if self.scheduler.n_leaving() == 0 {
+            return;
+        }
+        let mut back = self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Draining
+                && e.leave.as_ref().is_some_and(|l| {
+                    l.reversible
+                        && !l.drained
+                        && !l.forced
+                        && l.freed_for.is_none_or(|t| self.scheduler.transaction(t).is_none())
+                })
+        });
+        back.sort_by_key(|k| self.catalog().rank(*k));
+        for key in back {
+            let needs = &self.scheduler.entry(key).dependencies;
+            if needs.iter().all(|d| self.state(*d) == ComponentState::Ready) {
+                self.scheduler.stay(key, &self.budget, cells, out);
             }
         }
     }
@@ -192,8 +216,12 @@ impl Engine {
     /// Admits what can be admitted, in order; a blocked head is overtaken only so often and so long.
     pub(crate) fn scan_queue(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let mut blocked: Vec<TxnId> = Vec::new();
-        self.look_again = None;
         for id in self.scheduler.queue(out.now) {
+            if self.ending.is_some() {
+                // A demanded load that fell back into the queue is not begun anew.
+                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+                continue;
+            }
             if blocked.iter().any(|b| self.may_not_be_overtaken(*b, out.now)) {
                 break;
             }
@@ -236,8 +264,9 @@ impl Engine {
         let mut first_leased: Option<Vec<ComponentKey>> = None;
         loop {
             match self.admit(ask, &leased, out.now) {
-                // The grant pass could not lease it: it waits for a lease.
-                Verdict::Ready => return Some(false),
+                // It needs no memory and waits for a lease only, which the grant pass gives it: nobody is behind
+                // it in the queue for memory.
+                Verdict::Ready => return None,
                 Verdict::Refuse(refusal) => {
                     self.end(id, &DropReason::Refused(refusal), out);
                     return None;
@@ -393,7 +422,13 @@ impl Engine {
             if !head {
                 continue;
             }
-            let since = *self.scheduler.entry_mut(key).wanted_since.get_or_insert(out.now);
+            let e = self.scheduler.entry_mut(key);
+            // Patience is each head's own: what an earlier one waited does not count.
+            let since = match e.wanted_since {
+                Some((head, since)) if head == id => since,
+                _ => out.now,
+            };
+            e.wanted_since = Some((id, since));
             if out.now.since(since) >= patience {
                 self.drain_for(id, key, cells, out);
             }
@@ -451,9 +486,12 @@ impl Engine {
             match self.scheduler.entry(member).state {
                 ComponentState::Ready => {
                     cells.close(member);
+                    let comes_back = !matches!(cause, Cause::Shutdown | Cause::Operator)
+                        && self.scheduler.must_run(member);
+                    let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
                     let leave = Leave {
                         cause: if own { cause.clone() } else { Cause::DependencyLost },
-                        then: if own { then.clone() } else { Then::Unloaded },
+                        then: if own { then.clone() } else { with_it },
                         drained: cells.try_close(member) == CloseAnswer::Closed,
                         forced: false,
                         force_at,

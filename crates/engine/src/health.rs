@@ -46,6 +46,7 @@ impl Engine {
             Ok(()) => {
                 e.failed_probes = 0;
                 if std::mem::take(&mut e.probe_first) {
+                    cells.reopen(key);
                     self.scheduler.touch();
                 }
             }
@@ -70,7 +71,7 @@ impl Engine {
     }
 
     /// Deadlines start anew, what runs is probed before it is granted, and idle ages grow by the gap.
-    pub(crate) fn resumed(&mut self, gap: Duration, out: &mut Out<'_>) {
+    pub(crate) fn resumed(&mut self, gap: Duration, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let now = out.now;
         out.record(EventKind::Resumed {
             gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
@@ -83,12 +84,14 @@ impl Engine {
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready) {
             let probed = self.scheduler.probe_period(key).is_some();
             let e = self.scheduler.entry_mut(key);
-            // Residency counts from now; use lies further back by the gap.
+            // Its uses lie further back by the gap, and so does the time it became ready.
             e.last_use = e.last_use.map(|t| t - gap);
             e.ready_at = e.ready_at - gap;
             e.failed_probes = 0;
             if probed {
                 e.probe_first = true;
+                // The fast path must not grant it before it has answered.
+                cells.close(key);
                 e.next_probe = None;
                 if let Some(op) = e.op {
                     out.push(Effect::Probe { key, op });

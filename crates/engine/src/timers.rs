@@ -40,10 +40,10 @@ impl Engine {
         }
         for (key, e) in self.scheduler.entries() {
             // A shutdown restarts nothing and waits for no idle time.
-            at(e.restart_at.filter(|_| self.ending.is_none()));
+            at(e.restart_at.filter(|_| self.ending.is_none() && may_restart(e.state)));
             if e.state == ComponentState::Ready {
                 at(e.next_probe);
-                at(once(e.wanted_since.filter(|_| waits).map(|s| s + queue.drain_after)));
+                at(once(e.wanted_since.filter(|_| waits).map(|(_, s)| s + queue.drain_after)));
                 at(self.idle_end(key).filter(|_| self.ending.is_none()));
             }
             if let ComponentState::Quarantined { until } = e.state {
@@ -72,6 +72,7 @@ impl Engine {
             |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
         ) {
             self.scheduler.forgive(key, Cause::RetryAllowed, &self.budget, out);
+            self.restart_later(key, now);
         }
         if self.ending.is_none() {
             self.restart_due(out);
@@ -129,16 +130,27 @@ impl Engine {
 
     fn restart_due(&mut self, out: &mut Out<'_>) {
         let now = out.now;
-        for key in self.scheduler.keys_where(|e| e.restart_at.is_some_and(|t| t <= now)) {
+        // One that is still on its way out is restarted when it is down.
+        let due = |e: &majordomo_lifecycle::Entry| {
+            e.restart_at.is_some_and(|t| t <= now) && may_restart(e.state)
+        };
+        for key in self.scheduler.keys_where(due) {
             self.scheduler.entry_mut(key).restart_at = None;
             let Some(spec) = self.catalog().spec(key) else { continue };
             let priority = spec.priority;
-            let state = self.scheduler.entry(key).state;
-            if matches!(state, ComponentState::Unloaded | ComponentState::Failed { .. }) {
-                let deadline = now + self.config().deadlines.demand;
-                self.scheduler.submit(Origin::Restart, vec![key], priority, now, deadline);
-            }
+            let deadline = now + self.patience(key);
+            self.scheduler.submit(Origin::Restart, vec![key], priority, now, deadline);
         }
+    }
+
+    /// How long a load that nobody waits for may take in all: every load of its closure one after the other,
+    /// and a demand's time in the queue.
+    pub(crate) fn patience(&self, key: majordomo_core::ComponentKey) -> Duration {
+        let deadlines = &self.config().deadlines;
+        let closure = self.catalog().closure(&[key]);
+        let loads = closure.iter().filter_map(|k| self.catalog().spec(*k));
+        let loads: Duration = loads.map(|s| s.load_deadline.unwrap_or(deadlines.load)).sum();
+        deadlines.demand + loads
     }
 
     fn unload_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
@@ -177,7 +189,6 @@ impl Engine {
     /// CORE components, then those that are not lazy; each in a transaction of its own, so that one that
     /// fails does not hold up the others.
     pub(crate) fn start(&mut self, out: &mut Out<'_>) {
-        let deadline = out.now + self.config().deadlines.demand.max(self.config().deadlines.load);
         let mut eager: Vec<_> = self
             .catalog()
             .keys()
@@ -187,7 +198,13 @@ impl Engine {
             .collect();
         eager.sort_unstable();
         for (priority, _, key) in eager {
+            let deadline = out.now + self.patience(key);
             self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
         }
     }
+}
+
+/// Whether a component is down, so that a restart that is due can begin.
+fn may_restart(state: ComponentState) -> bool {
+    matches!(state, ComponentState::Unloaded | ComponentState::Failed { .. })
 }

@@ -95,7 +95,7 @@ pub struct Entry {
     /// It grants nothing until a probe has answered (after a suspend).
     pub probe_first: bool,
     /// Since when the head of the queue waits for its leases.
-    pub wanted_since: Option<Moment>,
+    pub wanted_since: Option<(TxnId, Moment)>,
     /// When it is loaded again by its restart policy.
     pub restart_at: Option<Moment>,
     /// Its idle timeout was reached while it was leased: look again then.

@@ -213,6 +213,18 @@ impl Scheduler {
         OpId(self.next_op - 1)
     }
 
+    /// Whether a component is to run whoever asks: CORE, pinned, or restarted always.
+    #[must_use]
+    pub fn must_run(&self, key: ComponentKey) -> bool {
+        let spec = self.catalog.spec(key);
+        let pinned = self.entries[key.index()].is_pinned(spec);
+        spec.is_some_and(|s| match s.restart {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnDemand => pinned || s.priority == majordomo_core::Priority::Core,
+            RestartPolicy::Never => false,
+        })
+    }
+
     /// Puts a failed component into back-off or quarantine.
     pub(crate) fn fail(
         &mut self,
@@ -224,8 +236,7 @@ impl Scheduler {
         let now = out.now;
         let (q, b) = (&self.config.quarantine, &self.config.back_off);
         let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
-        let fixed = self.entries[key.index()].is_pinned(self.catalog.spec(key))
-            || self.catalog.spec(key).is_some_and(|s| s.priority == majordomo_core::Priority::Core);
+        let must_run = self.must_run(key);
         let e = &mut self.entries[key.index()];
         e.failures += 1;
         e.recent_failures.push_back(now);
@@ -243,7 +254,7 @@ impl Scheduler {
             let factor = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX);
             let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
             let retry_at = if policy == RestartPolicy::Never { Moment::NEVER } else { now + wait };
-            if policy == RestartPolicy::Always || (fixed && policy == RestartPolicy::OnDemand) {
+            if must_run {
                 e.restart_at = Some(retry_at);
             }
             ComponentState::Failed { retry_at }

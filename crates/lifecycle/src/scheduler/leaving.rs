@@ -171,7 +171,7 @@ impl Scheduler {
                 out.record(EventKind::Revoked { component: key });
                 let leave = Leave {
                     cause: Cause::DependencyLost,
-                    then: Then::Unloaded,
+                    then: if self.must_run(key) { Then::Reload } else { Then::Unloaded },
                     drained: false,
                     forced: false,
                     force_at: Some(force_at),

@@ -191,12 +191,16 @@ impl Scheduler {
     }
 
     /// Whether an abandoned load goes on: by its policy, by default when more than half of the learned load
-    /// time has passed.
+    /// time (the declared one before the first load) has passed.
     pub(crate) fn finishes_alone(&self, key: ComponentKey, now: Moment) -> bool {
         let e = self.entry(key);
         match self.catalog.spec(key).map(|s| s.on_abandon) {
             Some(OnAbandon::Finish) => true,
-            Some(OnAbandon::Auto) => e.load_time.is_some_and(|t| now.since(e.load_started) * 2 > t),
+            Some(OnAbandon::Auto) => {
+                let declared = self.catalog.spec(key).map(|s| s.load_time);
+                let expected = e.load_time.or(declared).unwrap_or_default();
+                now.since(e.load_started) * 2 > expected
+            }
             _ => false,
         }
     }

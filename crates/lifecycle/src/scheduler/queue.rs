@@ -216,7 +216,7 @@ impl Scheduler {
             if e.unload_deadline.is_some() || e.leave.is_some() {
                 e.since = now;
             }
-            e.wanted_since = e.wanted_since.map(|_| now);
+            e.wanted_since = e.wanted_since.map(|(head, _)| (head, now));
         }
     }
 

@@ -503,7 +503,10 @@ impl Checker {
                 "its load is past its deadline"
             } else if due(e.unload_deadline) {
                 "its unload is past its deadline"
-            } else if due(e.restart_at) && !engine.is_shutting_down() {
+            } else if due(e.restart_at)
+                && matches!(e.state, ComponentState::Unloaded | ComponentState::Failed { .. })
+                && !engine.is_shutting_down()
+            {
                 "its restart is due"
             } else if e.state == ComponentState::Ready && due(e.next_probe) {
                 "its probe is due"
