@@ -69,7 +69,7 @@ fn a_manager_that_is_killed_leaves_nothing_and_starts_again() {
     let world = World::new();
     let children = "sleep 1000 & (trap '' TERM; echo up; while :; do sleep 1; done) & wait";
     let top = world.section("top", UP, "keywords = [\"play\"]\ndependencies = [\"base\"]");
-    let base = world.section("base", children, "keywords = [\"hum\"]");
+    let base = world.section("base", children, "keywords = [\"hum\"]\nstop_deadline = \"200ms\"");
     let loads = world.section("loads", "sleep 1000", "lazy_init = false");
     world.write("c.toml", format!("{base}{top}{loads}"));
     let words = ["run", "c.toml", "--state-dir", "state"];

@@ -218,7 +218,7 @@ fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
             let way_out = "declare a dependency and use LoadContext::dependency";
             says(&refusal.to_string(), &[&format!("inside the load of {name}"), way_out]);
         }
-        // Even for what is ready: the load would hold a lease on what it depends on.
+        // What a load depends on it gets from its context instead.
         drop(lease(&manager, "other").await.unwrap());
         assert_eq!(*manager.acquire::<u8>("depends").await.unwrap(), 8);
         let refusal = manager.acquire::<String>("depends").await.unwrap_err();
