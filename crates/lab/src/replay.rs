@@ -2,6 +2,8 @@
 //!
 //! Knows the command line and the output; the protocol lives in `majordomo-sim`.
 
+mod plot;
+
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -26,6 +28,9 @@ pub(crate) struct Args {
     /// A row for every user too
     #[arg(long)]
     per_user: bool,
+    /// Draw hit share against budget, means over the traces, into this SVG file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Take every N-th user of a trace: `shell-schonlau=5`
     #[arg(long = "user-stride", value_name = "TRACE=N", value_parser = parse_stride)]
     strides: Vec<(String, usize)>,
@@ -124,6 +129,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K");
+    }
+    if let Some(path) = &args.plot {
+        plot::write(path, &rows)?;
     }
     let text = if args.json { json(&rows)? } else { table(&rows) };
     std::io::stdout().write_all(text.as_bytes()).context("the result cannot be written")

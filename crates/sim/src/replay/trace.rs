@@ -57,7 +57,7 @@ pub struct Trace {
 #[non_exhaustive]
 pub enum TraceError {
     /// The file cannot be read.
-    #[error("trace {path:?} cannot be read: {source}")]
+    #[error("trace {path:?} cannot be read")]
     Io {
         /// The file.
         path: PathBuf,
