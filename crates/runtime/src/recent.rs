@@ -34,8 +34,8 @@ impl Recent {
     }
 
     #[inline]
-    fn acquire(&self, key: ComponentKey) -> Option<RawLease> {
-        self.by_key.get(key.index())?.upgrade()?.acquire_owned()
+    fn incarnation(&self, key: ComponentKey) -> Option<Arc<Incarnation>> {
+        self.by_key.get(key.index())?.upgrade()
     }
 
     /// The entry of a key; this thread has turned to another shell when the last was not this one.
@@ -56,9 +56,13 @@ impl Recent {
 pub(crate) fn acquire(lanes: &Arc<Lanes>, key: ComponentKey) -> Option<RawLease> {
     let known = RECENT.try_with(|r| {
         let r = r.try_borrow().ok()?;
-        if r.is_of(lanes) { r.acquire(key) } else { None }
+        if r.is_of(lanes) { r.incarnation(key) } else { None }
     });
-    known.ok().flatten().or_else(|| look_up(lanes, key))
+    // The lease is made out here: through the nested results it would be copied by way of memory.
+    match known.unwrap_or(None).and_then(Incarnation::acquire_owned) {
+        Some(lease) => Some(lease),
+        None => look_up(lanes, key),
+    }
 }
 
 /// The same by name.
@@ -66,11 +70,16 @@ pub(crate) fn acquire(lanes: &Arc<Lanes>, key: ComponentKey) -> Option<RawLease>
 pub(crate) fn acquire_named(lanes: &Arc<Lanes>, name: &str) -> Option<RawLease> {
     let known = RECENT.try_with(|r| {
         let r = r.try_borrow().ok()?;
-        if r.is_of(lanes) { r.acquire(*r.names.get(name)?) } else { None }
+        if r.is_of(lanes) { r.incarnation(*r.names.get(name)?) } else { None }
     });
-    if let Some(lease) = known.ok().flatten() {
-        return Some(lease);
+    match known.unwrap_or(None).and_then(Incarnation::acquire_owned) {
+        Some(lease) => Some(lease),
+        None => look_up_named(lanes, name),
     }
+}
+
+#[cold]
+fn look_up_named(lanes: &Arc<Lanes>, name: &str) -> Option<RawLease> {
     let key = lanes.published.load().key(name)?;
     let lease = look_up(lanes, key)?;
     let id = &lease.incarnation().instance().id;
