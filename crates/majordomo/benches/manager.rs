@@ -138,6 +138,11 @@ fn by_handle(handle: &mut Handle<Noop>) {
     black_box(lease.0);
 }
 
+fn by_name(manager: &Manager, name: &str) {
+    let lease = manager.try_acquire::<Noop>(name).expect("it is ready");
+    black_box(lease.0);
+}
+
 /// One column of figures, a row a round.
 struct Series {
     name: &'static str,
@@ -184,18 +189,20 @@ fn leases(scale: &Scale) {
             Series::new("lease by key", Some(2.5)),
             Series::new("lease by cached handle", Some(2.0)),
             Series::new("lease by name", Some(4.0)),
+            Series::new("lease by name, awaited", None),
         ];
         let n = scale.n_leases;
         for _ in 0..scale.n_rounds {
             series[0].ns.push(time(n, || arc_clone(black_box(&control))));
             series[1].ns.push(time(n, || by_key(&host, black_box(key))));
             series[2].ns.push(time(n, || by_handle(&mut handle)));
+            series[3].ns.push(time(n, || by_name(&manager, black_box(FIRST))));
             let start = now();
             for _ in 0..n {
                 let lease = manager.acquire::<Noop>(black_box(FIRST)).await.expect("it is ready");
                 black_box(lease.0);
             }
-            series[3].ns.push(start.elapsed().as_nanos() as f64 / n as f64);
+            series[4].ns.push(start.elapsed().as_nanos() as f64 / n as f64);
         }
         report("acquire, use and release a ready component, one thread", &series);
         manager.shutdown(None).await;

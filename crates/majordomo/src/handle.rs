@@ -1,7 +1,6 @@
 //! A cached way to one component, for callers that ask often.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use majordomo_core::{ComponentKey, Refusal};
 use majordomo_runtime::{AcquireOptions, AnyLease, CachedIncarnation, Host, Lease};
@@ -12,15 +11,15 @@ pub struct Handle<T> {
     pub(crate) host: Host,
     pub(crate) key: ComponentKey,
     pub(crate) name: majordomo_core::ComponentId,
-    pub(crate) cached: CachedIncarnation,
-    pub(crate) of: PhantomData<fn() -> T>,
+    pub(crate) cached: CachedIncarnation<T>,
 }
 
 impl<T: 'static> Handle<T> {
     /// A lease if the component is ready and a `T`, without asking the engine.
     #[must_use]
+    #[inline]
     pub fn try_acquire(&mut self) -> Option<Lease<T>> {
-        AnyLease::from_cached(&mut self.cached, &self.name)?.typed().ok()
+        self.cached.acquire()
     }
 
     /// A lease; loads the component if need be.

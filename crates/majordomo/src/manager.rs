@@ -1,6 +1,5 @@
 //! The manager: from a command's text to leases on what it needs.
 
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +148,13 @@ impl Manager {
         names.iter().map(|n| self.host().key(n)).collect()
     }
 
+    /// A lease on a component as a `T` if it is ready and is one; loads nothing, asks nobody.
+    #[must_use]
+    #[inline]
+    pub fn try_acquire<T: 'static>(&self, name: &str) -> Option<Lease<T>> {
+        self.host().try_acquire_named(name)?.typed().ok()
+    }
+
     /// A lease on a component as a `T`; loads it if need be.
     ///
     /// # Errors
@@ -182,7 +188,7 @@ impl Manager {
         let key = self.host().key(name)?;
         let id = self.host().catalog().id(key).clone();
         let cached = self.host().cached(key).ok_or(Refusal::Removed { component: id.clone() })?;
-        Ok(Handle { host: self.host().clone(), key, name: id, cached, of: PhantomData })
+        Ok(Handle { host: self.host().clone(), key, name: id, cached })
     }
 
     /// What a command would meet with now, changing nothing.

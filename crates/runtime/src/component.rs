@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use majordomo_core::ByteSize;
+use majordomo_core::{ByteSize, ComponentId};
 
 use crate::process::{Endpoint, RunningProcess};
 
@@ -53,6 +54,8 @@ pub struct Instance {
     value: Box<Value>,
     hooks: Option<Hooks>,
     process: Option<Arc<RunningProcess>>,
+    /// Made by an async factory, which promised never to block: its `Drop` may run on a task.
+    pub(crate) never_blocks: bool,
     pub(crate) gone: Gone,
 }
 
@@ -60,7 +63,13 @@ impl Instance {
     /// A value without hooks.
     #[must_use]
     pub fn plain<T: Send + Sync + 'static>(value: T) -> Self {
-        Self { value: Box::new(value), hooks: None, process: None, gone: Gone(None) }
+        Self {
+            value: Box::new(value),
+            hooks: None,
+            process: None,
+            never_blocks: false,
+            gone: Gone(None),
+        }
     }
 
     /// A value with hooks.
@@ -75,16 +84,29 @@ impl Instance {
             },
             health: |v| v.downcast_ref::<T>().map_or(Ok(()), T::health),
         };
-        Self { value: Box::new(value), hooks: Some(hooks), process: None, gone: Gone(None) }
+        Self {
+            value: Box::new(value),
+            hooks: Some(hooks),
+            process: None,
+            never_blocks: false,
+            gone: Gone(None),
+        }
     }
 
     pub(crate) fn process(process: Arc<RunningProcess>) -> Self {
         let endpoint = process.endpoint().clone();
-        Self { value: Box::new(endpoint), hooks: None, process: Some(process), gone: Gone(None) }
+        Self {
+            value: Box::new(endpoint),
+            hooks: None,
+            process: Some(process),
+            never_blocks: false,
+            gone: Gone(None),
+        }
     }
 
     /// The value, if it is a `T`. A process' value is its [`Endpoint`].
     #[must_use]
+    #[inline]
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         self.value.downcast_ref()
     }
@@ -113,6 +135,22 @@ impl Instance {
 
     pub(crate) fn health(&self) -> Result<(), String> {
         self.hooks.map_or(Ok(()), |h| (h.health)(&*self.value))
+    }
+}
+
+/// A loaded component with its name, as its incarnation keeps it.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    pub(crate) id: ComponentId,
+    pub(crate) instance: Instance,
+}
+
+impl Deref for Resident {
+    type Target = Instance;
+
+    #[inline]
+    fn deref(&self) -> &Instance {
+        &self.instance
     }
 }
 

@@ -17,6 +17,7 @@ use crate::events::EventLog;
 use crate::lease::{AnyLease, CachedIncarnation};
 use crate::loader::loading_here;
 use crate::logs::LogBuffer;
+use crate::recent;
 use crate::shell::{Control, DemandError, HintTier, Lanes, Reply, Shell, ShellParts};
 
 /// How a demand should be treated.
@@ -125,19 +126,16 @@ impl Host {
 
     /// A lease if the component is ready, without asking the engine.
     #[must_use]
+    #[inline]
     pub fn try_acquire(&self, key: ComponentKey) -> Option<AnyLease> {
-        let published = self.lanes().published.load();
-        let raw = published.slot(key)?.acquire()?;
-        Some(AnyLease { raw, id: published.catalog.id(key).clone() })
+        Some(AnyLease { raw: recent::acquire(&self.inner.lanes, key)? })
     }
 
     /// The same by name.
     #[must_use]
+    #[inline]
     pub fn try_acquire_named(&self, name: &str) -> Option<AnyLease> {
-        let published = self.lanes().published.load();
-        let key = published.key(name)?;
-        let raw = published.slot(key)?.acquire()?;
-        Some(AnyLease { raw, id: published.catalog.id(key).clone() })
+        Some(AnyLease { raw: recent::acquire_named(&self.inner.lanes, name)? })
     }
 
     /// Whether a component is ready and open to newcomers, without leasing it.
@@ -148,9 +146,9 @@ impl Host {
         current.is_some_and(|i| !i.cell().is_closed())
     }
 
-    /// A cached way to one component.
+    /// A cached way to one component as a `T`.
     #[must_use]
-    pub fn cached(&self, key: ComponentKey) -> Option<CachedIncarnation> {
+    pub fn cached<T: 'static>(&self, key: ComponentKey) -> Option<CachedIncarnation<T>> {
         Some(CachedIncarnation::new(Arc::clone(self.lanes().published.load().slot(key)?)))
     }
 
@@ -196,12 +194,7 @@ impl Host {
             Err(DemandError::Closed) => return Err(Refusal::ShuttingDown),
         }
         let granted = Wait { lanes, waiter, answer: Some(answer) }.answer().await?;
-        let catalog = self.catalog();
-        let mut leases: Vec<_> = granted
-            .leases
-            .into_iter()
-            .map(|raw| AnyLease { id: catalog.id(raw.incarnation().key()).clone(), raw })
-            .collect();
+        let mut leases: Vec<_> = granted.leases.into_iter().map(|raw| AnyLease { raw }).collect();
         leases.sort_by_key(|l| wanted.iter().position(|k| *k == l.key()));
         Ok(leases)
     }

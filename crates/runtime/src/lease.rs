@@ -8,31 +8,24 @@ use std::sync::{Arc, Weak};
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_lifecycle as lifecycle;
 
-use crate::component::Instance;
+use crate::component::Resident;
 use crate::process::Endpoint;
 
-pub(crate) type Incarnation = lifecycle::Incarnation<Instance>;
-pub(crate) type Slot = lifecycle::Slot<Instance>;
-pub(crate) type RawLease = lifecycle::Lease<Instance>;
+pub(crate) type Incarnation = lifecycle::Incarnation<Resident>;
+pub(crate) type Slot = lifecycle::Slot<Resident>;
+pub(crate) type RawLease = lifecycle::Lease<Resident>;
 
 /// A lease on a component, whatever it is. Dropping it gives it back.
 #[derive(Debug)]
 pub struct AnyLease {
     pub(crate) raw: RawLease,
-    pub(crate) id: ComponentId,
 }
 
 impl AnyLease {
-    /// A lease by a cached way; none when the component is not ready.
-    #[must_use]
-    pub fn from_cached(cached: &mut CachedIncarnation, id: &ComponentId) -> Option<Self> {
-        Some(Self { raw: cached.acquire()?, id: id.clone() })
-    }
-
     /// The component's name.
     #[must_use]
     pub fn id(&self) -> &ComponentId {
-        &self.id
+        &self.raw.incarnation().instance().id
     }
 
     /// Its key in the catalog.
@@ -43,6 +36,7 @@ impl AnyLease {
 
     /// The component as a `T`, if it is one; counts as a use.
     #[must_use]
+    #[inline]
     pub fn get<T: 'static>(&self) -> Option<&T> {
         self.raw.get().downcast_ref()
     }
@@ -74,6 +68,7 @@ impl AnyLease {
     ///
     /// # Errors
     /// The lease itself, when the component is no `T`.
+    #[inline]
     pub fn typed<T: 'static>(self) -> Result<Lease<T>, Self> {
         if self.raw.incarnation().instance().downcast_ref::<T>().is_some() {
             Ok(Lease { any: self, of: PhantomData })
@@ -93,7 +88,7 @@ impl<T: 'static> Lease<T> {
     /// The component's name.
     #[must_use]
     pub fn id(&self) -> &ComponentId {
-        &self.any.id
+        self.any.id()
     }
 
     /// Whether the component is being taken away: finish and drop the lease.
@@ -112,6 +107,7 @@ impl<T: 'static> Lease<T> {
 impl<T: 'static> Deref for Lease<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         // Its type was checked when the lease was made, and the instance never changes.
         self.any.get::<T>().expect("a lease has the type that it was made with")
@@ -120,7 +116,7 @@ impl<T: 'static> Deref for Lease<T> {
 
 impl<T> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(&self.any.id).finish()
+        f.debug_tuple("Lease").field(self.any.id()).finish()
     }
 }
 
@@ -151,26 +147,42 @@ impl<T> fmt::Debug for Dependency<T> {
     }
 }
 
-/// A cached way to one component for callers that ask often: leases it without a look-up while the same
-/// incarnation is loaded.
-#[derive(Debug)]
-pub struct CachedIncarnation {
+/// A cached way to one component as a `T`, for callers that ask often: leases it without a look-up while the
+/// same incarnation is loaded. Keeps no component alive.
+pub struct CachedIncarnation<T> {
     slot: Arc<Slot>,
+    /// Its instance is a `T`, or it is empty.
     current: Weak<Incarnation>,
+    of: PhantomData<fn() -> T>,
 }
 
-impl CachedIncarnation {
+impl<T: 'static> CachedIncarnation<T> {
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, current: Weak::new() }
+        Self { slot, current: Weak::new(), of: PhantomData }
     }
 
-    /// A lease by the fast path; none when the component is not ready.
-    pub(crate) fn acquire(&mut self) -> Option<RawLease> {
-        if let Some(lease) = self.current.upgrade().and_then(|i| i.acquire()) {
-            return Some(lease);
-        }
+    /// A lease by the fast path; none when the component is not ready or no `T`.
+    #[inline]
+    pub fn acquire(&mut self) -> Option<Lease<T>> {
+        // Only its cell is asked: an open one belongs to the incarnation in the slot.
+        let raw = match self.current.upgrade().and_then(Incarnation::acquire_owned) {
+            Some(raw) => raw,
+            None => self.look_up()?,
+        };
+        Some(Lease { any: AnyLease { raw }, of: PhantomData })
+    }
+
+    #[cold]
+    fn look_up(&mut self) -> Option<RawLease> {
         let current = self.slot.current()?;
+        current.instance().downcast_ref::<T>()?;
         self.current = Arc::downgrade(&current);
-        current.acquire()
+        current.acquire_owned()
+    }
+}
+
+impl<T> fmt::Debug for CachedIncarnation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CachedIncarnation").field(&self.slot).finish()
     }
 }

@@ -28,6 +28,7 @@ mod host;
 mod lease;
 mod loader;
 mod proctable;
+mod recent;
 mod shell;
 
 pub use component::{Component, Instance};

@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use majordomo_core::{ComponentId, OpId};
@@ -163,4 +164,21 @@ pub(crate) fn run_blocking(
         Ok(Err(error)) => Err(in_words(&*error)),
         Err(panic) => Err(panic_in_words(&*panic)),
     }
+}
+
+/// Runs an async factory; a panic becomes an error.
+pub(crate) async fn run_async(
+    factory: &(dyn Fn(LoadContext) -> LoadFuture + Send + Sync),
+    ctx: LoadContext,
+) -> Result<Instance, String> {
+    let id = ctx.id().clone();
+    // The factory is called inside, so that its own panic is caught as well.
+    let mut load = Box::pin(LOADING.scope(id, async move { factory(ctx).await }));
+    std::future::poll_fn(|cx| {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(cx))) {
+            Ok(polled) => polled.map_err(|error| in_words(&*error)),
+            Err(panic) => Poll::Ready(Err(panic_in_words(&*panic))),
+        }
+    })
+    .await
 }

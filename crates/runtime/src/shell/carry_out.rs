@@ -16,7 +16,7 @@ use super::{Running, Shell};
 use crate::component::Instance;
 use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
-use crate::loader::{self, Factory, LOADING, LoadContext};
+use crate::loader::{self, Factory, LoadContext};
 use crate::process::{RunningProcess, StartContext};
 
 /// Groups that outlived SIGKILL are looked at this often.
@@ -124,19 +124,15 @@ impl Shell {
                         });
                     }
                     Factory::Async(f) => {
-                        let id = ctx.id().clone();
-                        let task = tokio::spawn(LOADING.scope(id, async move { f(ctx).await }));
-                        running.abort = Some(task.abort_handle());
-                        tokio::spawn(async move {
-                            finished(match task.await {
-                                Ok(Ok(instance)) => Ok(with_footprint(instance)),
-                                Ok(Err(error)) => Err(loader::in_words(&*error)),
-                                Err(e) if e.is_panic() => {
-                                    Err(loader::panic_in_words(&*e.into_panic()))
-                                }
-                                Err(_) => Err("its load was cancelled".to_owned()),
-                            });
+                        let told = Told(Some(finished));
+                        let task = tokio::spawn(async move {
+                            let made = loader::run_async(&*f, ctx).await;
+                            told.tell(made.map(|mut instance| {
+                                instance.never_blocks = true;
+                                with_footprint(instance)
+                            }));
                         });
+                        running.abort = Some(task.abort_handle());
                     }
                 }
             }
@@ -263,6 +259,9 @@ impl Shell {
                 });
             }
             // Its `Gone` tells when the last holder has dropped it.
+            None if incarnation.instance().never_blocks => {
+                tokio::spawn(async move { guarded(move || drop(incarnation)) });
+            }
             None => drop_elsewhere(incarnation),
         }
     }
@@ -323,6 +322,25 @@ async fn until_down(process: &RunningProcess, grace: Duration) {
     while footprint::sample_async(vec![group.clone()], footprint::Detail::Quick).await[0].is_some()
     {
         tokio::time::sleep(SURVIVOR_PERIOD).await;
+    }
+}
+
+/// Tells once how a load ended: at the latest when its task is dropped because it was cancelled.
+struct Told<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)>(Option<F>);
+
+impl<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)> Told<F> {
+    fn tell(mut self, result: Result<(Instance, Option<ByteSize>), String>) {
+        if let Some(tell) = self.0.take() {
+            tell(result);
+        }
+    }
+}
+
+impl<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)> Drop for Told<F> {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(Err("its load was cancelled".to_owned()));
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crossbeam_queue::SegQueue;
+use fnv::FnvBuildHasher;
 use majordomo_core::{ComponentId, ComponentKey, OpId};
 use majordomo_engine::{Cells, CloseAnswer, PeekCells};
 use majordomo_lifecycle::{ReleaseNotice, ReleaseSink, Tick};
@@ -11,7 +12,7 @@ use majordomo_registry::Catalog;
 use tokio::sync::Notify;
 
 use super::lanes::{Control, ControlSender};
-use crate::component::{Gone, Instance};
+use crate::component::{Gone, Instance, Resident};
 use crate::lease::{Incarnation, Slot};
 use crate::logs::LogBuffer;
 
@@ -20,7 +21,7 @@ use crate::logs::LogBuffer;
 pub(crate) struct Published {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    names: HashMap<ComponentId, ComponentKey>,
+    names: HashMap<ComponentId, ComponentKey, FnvBuildHasher>,
     pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) logs: Vec<Arc<LogBuffer>>,
 }
@@ -136,7 +137,8 @@ impl Cells for ShellCells<'_> {
         let (tick, sink) =
             (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
         self.installed = Some(key);
-        slot.install(Arc::new(Incarnation::new(key, op, instance, limited, n, tick, sink)));
+        let resident = Resident { id: self.engine_catalog.id(key).clone(), instance };
+        slot.install(Arc::new(Incarnation::new(key, op, resident, limited, n, tick, sink)));
     }
 }
 

@@ -1,0 +1,119 @@
+//! Leases through the whole manager: one load for all who wait, and no way to reach what is no longer there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use majordomo::{ByteSize, ComponentSpec, Manager, Refusal};
+use tokio::sync::Semaphore;
+
+/// Which load made it.
+struct Made(u32);
+
+/// A manager with one async builtin `name` whose loads are counted and wait for a permit of `gate`.
+async fn manager(name: &str, loads: &Arc<AtomicU32>, gate: &Arc<Semaphore>) -> Manager {
+    let mut spec = ComponentSpec::builtin(name).expect("the name is good");
+    spec.memory = ByteSize::mib(1);
+    let (loads, gate) = (Arc::clone(loads), Arc::clone(gate));
+    let make = move |_| {
+        let (loads, gate) = (Arc::clone(&loads), Arc::clone(&gate));
+        async move {
+            gate.acquire().await?.forget();
+            Ok(Made(loads.fetch_add(1, Ordering::Relaxed) + 1))
+        }
+    };
+    Manager::builder()
+        .budget(ByteSize::mib(8))
+        .pressure(None)
+        .component(spec)
+        .builtin_async(name, make)
+        .start()
+        .await
+        .expect("the catalog is good")
+}
+
+fn open() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1_000))
+}
+
+#[tokio::test]
+async fn a_thousand_demands_cost_one_load() {
+    let (loads, gate) = (Arc::default(), Arc::new(Semaphore::new(0)));
+    let manager = manager("model", &loads, &gate).await;
+    let asked = Arc::new(AtomicU32::new(0));
+    let callers: Vec<_> = (0..1_000)
+        .map(|_| {
+            let (manager, asked) = (manager.clone(), Arc::clone(&asked));
+            tokio::spawn(async move {
+                asked.fetch_add(1, Ordering::Relaxed);
+                manager.acquire::<Made>("model").await.map(|lease| lease.0)
+            })
+        })
+        .collect();
+    // On this one thread a task that has counted itself has also put its demand in.
+    while asked.load(Ordering::Relaxed) < 1_000 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(1_000);
+    for caller in callers {
+        assert_eq!(caller.await.expect("no caller panics"), Ok(1));
+    }
+    assert_eq!(loads.load(Ordering::Relaxed), 1);
+    manager.shutdown(None).await;
+}
+
+#[tokio::test]
+async fn handles_and_names_follow_a_reload() {
+    let loads = Arc::default();
+    let manager = manager("model", &loads, &open()).await;
+    let mut handle = manager.handle_of::<Made>("model").expect("it exists");
+    assert!(handle.try_acquire().is_none() && manager.try_acquire::<Made>("model").is_none());
+    for n in 1..=3 {
+        assert_eq!(handle.acquire().await.expect("it loads").0, n);
+        // The second by each way is the cached one.
+        for _ in 0..2 {
+            assert_eq!(handle.try_acquire().expect("it is ready").0, n);
+            assert_eq!(manager.try_acquire::<Made>("model").expect("it is ready").0, n);
+        }
+        let lease = handle.try_acquire().expect("it is ready");
+        assert!(matches!(manager.unload("model", false).await, Err(Refusal::InUse { .. })));
+        drop(lease);
+        manager.unload("model", false).await.expect("nobody uses it");
+        assert!(handle.try_acquire().is_none(), "a handle reached what was unloaded");
+        assert!(manager.try_acquire::<Made>("model").is_none(), "so did a name");
+    }
+    manager.shutdown(None).await;
+}
+
+#[tokio::test]
+async fn another_type_is_refused_every_way() {
+    let manager = manager("model", &Arc::default(), &open()).await;
+    manager.load("model").await.expect("it loads");
+    assert!(manager.try_acquire::<String>("model").is_none());
+    let refused = manager.acquire::<String>("model").await.err();
+    assert!(matches!(refused, Some(Refusal::WrongType { .. })), "{refused:?}");
+    let mut handle = manager.handle_of::<String>("model").expect("it exists");
+    assert!(handle.try_acquire().is_none());
+    let refused = handle.acquire().await.err();
+    assert!(matches!(refused, Some(Refusal::WrongType { .. })), "{refused:?}");
+    manager.shutdown(None).await;
+}
+
+/// What a thread remembers of one manager means nothing to another, though keys and names are the same.
+#[tokio::test]
+async fn managers_on_one_thread_do_not_mix() {
+    let counts = [Arc::new(AtomicU32::new(10)), Arc::new(AtomicU32::new(20))];
+    let first = manager("model", &counts[0], &open()).await;
+    let second = manager("model", &counts[1], &open()).await;
+    for m in [&first, &second] {
+        m.load("model").await.expect("it loads");
+    }
+    for _ in 0..3 {
+        for (m, n) in [(&first, 11), (&second, 21)] {
+            assert_eq!(m.try_acquire::<Made>("model").expect("it is ready").0, n);
+        }
+    }
+    first.shutdown(None).await;
+    assert!(first.try_acquire::<Made>("model").is_none());
+    assert_eq!(second.try_acquire::<Made>("model").expect("it is ready").0, 21);
+    second.shutdown(None).await;
+}
