@@ -209,6 +209,7 @@ impl Engine {
         self.unsettled = true;
         for _ in 0..64 {
             self.scheduler.take_changed();
+            self.let_stay(cells, out);
             self.scheduler.progress_leaving(&mut self.budget, cells, out);
             self.scheduler.clear_all(&mut self.budget, out);
             self.grant_all(cells, out);
