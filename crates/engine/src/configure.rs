@@ -30,7 +30,10 @@ fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Ch
         (Some(_), None) => Some(Change::Removed),
         (Some(a), Some(b)) if a == b => None,
         (Some(a), Some(b)) => {
-            let same = a.loader == b.loader
+            // Whether leases are limited is fixed when an incarnation is published.
+            let limited = a.max_leases.is_some() || b.max_leases.is_none();
+            let same = limited
+                && a.loader == b.loader
                 && a.version == b.version
                 && a.pool == b.pool
                 && a.dependencies == b.dependencies

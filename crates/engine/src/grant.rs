@@ -470,6 +470,30 @@ impl Engine {
         }
     }
 
+    /// Opens again what was closed for a head of the queue that no longer waits for it.
+    pub(crate) fn let_stay(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        if self.scheduler.n_leaving() == 0 || self.ending.is_some() {
+            return;
+        }
+        let mut keys = self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible)
+        });
+        // Dependencies first: a component is ready only while they are.
+        keys.sort_by_key(|k| self.catalog().rank(*k));
+        for key in keys {
+            let e = self.scheduler.entry(key);
+            let waiting = e
+                .leave
+                .as_ref()
+                .and_then(|l| self.scheduler.transaction(l.freed_for?))
+                .is_some_and(|t| t.phase == Phase::Waiting || t.awaits.contains(&key));
+            let ready = |d: &ComponentKey| self.state(*d) == ComponentState::Ready;
+            if !waiting && e.dependencies.iter().all(ready) {
+                self.scheduler.stay(key, &self.budget, cells, out);
+            }
+        }
+    }
+
     /// Closes a ready component and everything that depends on it and lets them go when their leases have
     /// ended, or are revoked at `force_at`.
     pub(crate) fn send_group_away(

@@ -64,8 +64,8 @@ impl Ending {
 
     /// After a suspend the whole deadline begins anew.
     pub(crate) fn restart(&mut self, now: Moment) {
-        let (loads_ended, killed) = (self.loads_ended, self.killed);
-        *self = Self { loads_ended, killed, ..Self::new(now, self.deadline) };
+        let (loads_ended, killed, done) = (self.loads_ended, self.killed, self.done);
+        *self = Self { loads_ended, killed, done, ..Self::new(now, self.deadline) };
     }
 }
 

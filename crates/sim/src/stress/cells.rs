@@ -10,6 +10,8 @@ use majordomo_lifecycle::LeaseCell;
 
 use crate::rng::Rng;
 
+const MAX_RACES_A_SECOND: u32 = 20;
+
 /// One load of one component.
 #[derive(Debug)]
 pub(crate) struct Incarnation {
@@ -42,6 +44,8 @@ pub(crate) struct SimCells {
     /// How many of a thousand questions meet a racing client.
     pub(crate) races: u16,
     rng: Rng,
+    /// A second, and the races in it: clients do not come the faster the more the engine asks.
+    rate: (u64, u32),
     /// Leases that the engine gave during one input, by component.
     pub(crate) given: Vec<(ComponentKey, u32)>,
     /// Releases to be told.
@@ -65,6 +69,7 @@ impl SimCells {
             now: Moment::ZERO,
             races: 0,
             rng,
+            rate: (0, 0),
             given: Vec::new(),
             notices: Vec::new(),
             revoked: Vec::new(),
@@ -134,6 +139,11 @@ impl SimCells {
     /// A client who comes, or leaves, just before the engine asks.
     fn race(&mut self, key: ComponentKey) {
         if self.races == 0 || self.rng.below(1000) >= usize::from(self.races) {
+            return;
+        }
+        let second = self.now.0 / 1_000_000;
+        self.rate = (second, if self.rate.0 == second { self.rate.1 + 1 } else { 1 });
+        if self.rate.1 > MAX_RACES_A_SECOND {
             return;
         }
         if self.rng.chance(0.5) {

@@ -29,6 +29,12 @@ const LANE: Duration = Duration::from_micros(300);
 /// So many ticks may follow each other at one moment.
 const MAX_TICKS_AT_ONCE: u32 = 3;
 
+/// More inputs in one second come of loads that chase each other.
+const MAX_INPUTS_A_SECOND: u64 = 3_000;
+
+/// So long after the end of all faults nothing is on its way any more.
+const CALM: Duration = Duration::from_secs(120);
+
 /// What will happen by itself.
 #[derive(Debug)]
 enum Event {
@@ -176,6 +182,9 @@ pub(crate) struct World<'a> {
     clients: BTreeMap<WaiterId, Client>,
     next_waiter: u64,
     sweep_due: bool,
+    /// A second, and the inputs in it.
+    rate: (u64, u64),
+    calm_since: Option<Moment>,
     last_input: &'static str,
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
@@ -207,6 +216,8 @@ impl<'a> World<'a> {
             clients: BTreeMap::new(),
             next_waiter: 0,
             sweep_due: false,
+            rate: (0, 0),
+            calm_since: None,
             last_input: "none",
             counts: Counts::default(),
             coverage: Coverage::default(),
@@ -300,6 +311,11 @@ impl<'a> World<'a> {
     /// Tells the engine something, checks what it makes of it, and carries its effects out.
     fn input(&mut self, input: Input) -> Result<(), Broken> {
         self.last_input = input.name();
+        let second = self.now.0 / 1_000_000;
+        self.rate = (second, if self.rate.0 == second { self.rate.1 + 1 } else { 1 });
+        if self.rate.1 > MAX_INPUTS_A_SECOND {
+            return broken(4, "components come and go without end");
+        }
         if matches!(input, Input::Tick) {
             self.counts.n_ticks += 1;
         } else {
@@ -751,7 +767,7 @@ impl<'a> World<'a> {
             self.flush_cells();
         }
         let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
-        if calm {
+        if calm && self.is_calm() {
             // Noted as the input is.
             self.input_calm(waiter, keys, priority, deadline)
         } else {
@@ -847,6 +863,7 @@ impl<'a> World<'a> {
             }
             Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
             Action::Stall(wait) => {
+                self.calm_since = None;
                 self.now += *wait;
                 Ok(())
             }
@@ -861,6 +878,8 @@ impl<'a> World<'a> {
                 self.input(Input::Shutdown { deadline: *deadline })
             }
             Action::Calm => self.calm(),
+            // A stalled process may have seen the calm late.
+            Action::Quiet if !self.is_calm() => Ok(()),
             Action::Quiet => {
                 if self.checker.n_open() > 0 {
                     return broken(
@@ -890,7 +909,12 @@ impl<'a> World<'a> {
         self.input(Input::Footprints(Footprints { own, external, unreturned }))
     }
 
+    fn is_calm(&self) -> bool {
+        self.calm_since.is_some_and(|t| self.now.since(t) >= CALM)
+    }
+
     fn calm(&mut self) -> Result<(), Broken> {
+        self.calm_since = Some(self.now);
         for fate in &mut self.fates {
             *fate = Fate { n_loads: fate.n_loads, learned: fate.learned, ..Fate::default() };
         }
