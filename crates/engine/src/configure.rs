@@ -37,8 +37,7 @@ fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Ch
                 && a.version == b.version
                 && a.pool == b.pool
                 && a.dependencies == b.dependencies
-                && a.conflicts == b.conflicts
-                && a.max_leases.is_some() == b.max_leases.is_some();
+                && a.conflicts == b.conflicts;
             Some(if same { Change::InPlace } else { Change::Reload })
         }
     }

@@ -190,29 +190,6 @@ impl Engine {
         }
     }
 
-    /// Components that drain only for a head of the queue that has gone away stay after all, providers first.
-    pub(crate) fn let_stay(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        if self.scheduler.n_leaving() == 0 {
-            return;
-        }
-        let mut back = self.scheduler.keys_where(|e| {
-            e.state == ComponentState::Draining
-                && e.leave.as_ref().is_some_and(|l| {
-                    l.reversible
-                        && !l.drained
-                        && !l.forced
-                        && l.freed_for.is_none_or(|t| self.scheduler.transaction(t).is_none())
-                })
-        });
-        back.sort_by_key(|k| self.catalog().rank(*k));
-        for key in back {
-            let needs = &self.scheduler.entry(key).dependencies;
-            if needs.iter().all(|d| self.state(*d) == ComponentState::Ready) {
-                self.scheduler.stay(key, &self.budget, cells, out);
-            }
-        }
-    }
-
     /// Admits what can be admitted, in order; a blocked head is overtaken only so often and so long.
     pub(crate) fn scan_queue(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let mut blocked: Vec<TxnId> = Vec::new();
