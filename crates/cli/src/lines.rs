@@ -35,8 +35,8 @@ async fn read(mut from: impl AsyncBufRead + Unpin, to: mpsc::Sender<String>) {
             continue;
         }
         if skipped > 0 {
-            crate::print::warning(&format!(
-                "a line is longer than {MAX_LINE} bytes; the rest was skipped"
+            crate::print::note(&format!(
+                "warning: a line is longer than {MAX_LINE} bytes; the rest was skipped"
             ));
         }
         // A line that is no UTF-8 is still a command; what cannot be read matches nothing.

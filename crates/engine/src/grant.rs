@@ -13,6 +13,13 @@ use majordomo_lifecycle::{
 use crate::Engine;
 use crate::admit::Ask;
 
+/// A set at its limit of leases is tried again so often after notices were asked for: what was released before
+/// that is not told.
+const LEASE_TRIES: u32 = 2;
+
+/// When cells change while they are looked at, the engine looks again after this.
+const RECHECK: Duration = Duration::from_millis(1);
+
 /// The component that has just become ready, whose cell is not published yet.
 struct Fresh {
     key: ComponentKey,
@@ -160,34 +167,50 @@ impl Engine {
     /// Grants everything whose components are ready, whatever its place in the queue.
     pub(crate) fn grant_all(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         for id in self.grantable(out.now) {
-            if self.lease_all(id, None, cells) {
+            if (0..LEASE_TRIES).any(|_| self.lease_or_wish(id, cells)) {
                 self.granted(id, out);
-            } else {
-                // At its limit of leases: wait without holding anything.
-                self.scheduler.requeue(id, &mut self.budget, out);
-                self.wait_for_lease(id, cells, out.now);
+                continue;
+            }
+            // At its limit of leases: it waits without holding anything.
+            self.scheduler.requeue(id, &mut self.budget, out);
+            let Some(txn) = self.scheduler.transaction(id) else { continue };
+            let holders = self.at_their_limit(&txn.wanted.clone(), cells);
+            if holders.is_empty() {
+                // Leases come and go while they are counted, and no notice is certain to come.
+                self.look_again = Some(out.now + RECHECK);
+            }
+            if let Some(t) = self.scheduler.transaction_mut(id) {
+                t.holders = holders;
             }
         }
     }
 
-    fn wait_for_lease(&mut self, id: TxnId, cells: &mut dyn Cells, now: Moment) {
-        let Some(txn) = self.scheduler.transaction(id) else { return };
-        let mut holders = Vec::new();
-        for key in txn.wanted.clone() {
-            let Some(max) = self.lease_limit(key) else { continue };
+    /// Leases a transaction's set; if it cannot, asks for notices of the releases that it waits for.
+    fn lease_or_wish(&mut self, id: TxnId, cells: &mut dyn Cells) -> bool {
+        if self.lease_all(id, None, cells) {
+            return true;
+        }
+        let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone()).unwrap_or_default();
+        for key in wanted.into_iter().filter(|k| self.lease_limit(*k).is_some()) {
             cells.want(key);
-            let leases = count_leases(key, cells);
-            if leases >= max {
-                holders.push(self.holder(key, majordomo_core::HolderKind::Leased { leases }));
-            }
         }
-        if holders.is_empty() {
-            // All were released in the meantime: nobody will tell.
-            self.look_again = Some(now);
-        }
-        if let Some(t) = self.scheduler.transaction_mut(id) {
-            t.holders = holders;
-        }
+        false
+    }
+
+    /// Who of a set has as many leases out as it may.
+    fn at_their_limit(
+        &self,
+        wanted: &[ComponentKey],
+        cells: &mut dyn Cells,
+    ) -> Vec<majordomo_core::Holder> {
+        let limited = wanted.iter().filter_map(|k| Some((*k, self.lease_limit(*k)?)));
+        limited
+            .filter_map(|(key, max)| {
+                let leases = count_leases(key, cells);
+                let kind = majordomo_core::HolderKind::Leased { leases };
+                (leases >= max).then(|| self.holder(key, kind))
+            })
+            .collect()
     }
 
     /// Admits what can be admitted, in order; a blocked head is overtaken only so often and so long.
@@ -391,9 +414,9 @@ impl Engine {
         for &key in leased {
             cells.want(key);
             if cells.try_close(key) == CloseAnswer::Closed {
-                // Released between the answer and the wish: nobody will tell, so look again now.
+                // Released between the answer and the wish: nobody will tell, so look again soon.
                 cells.reopen(key);
-                self.look_again = Some(out.now);
+                self.look_again = Some(out.now + RECHECK);
                 continue;
             }
             if !head {
