@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Contexts a table keeps; the longest unvisited go.
+/// Contexts a table keeps; long unvisited ones go.
 const MAX_NODES: usize = 4096;
+/// Contexts looked at to find one that goes.
+const SAMPLE: usize = 8;
 /// Followers a context keeps; the rarest go.
 const MAX_FOLLOWERS: usize = 48;
 /// Taken off each follower's count.
@@ -34,15 +36,23 @@ struct Node {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct ContextTable {
     nodes: BTreeMap<u64, Node>,
+    cursor: u64,
 }
 
-/// Drops the quarter of a full table that was not visited for longest.
-fn prune<V>(nodes: &mut BTreeMap<u64, V>, visited: impl Fn(&V) -> u64) {
-    if nodes.len() > MAX_NODES {
-        let mut visits: Vec<u64> = nodes.values().map(&visited).collect();
-        let (_, oldest, _) = visits.select_nth_unstable(MAX_NODES / 4);
-        let oldest = *oldest;
-        nodes.retain(|_, node| visited(node) > oldest);
+/// Drops one context of a table over its bound: of [`SAMPLE`] neighbours in hash order, a place that moves
+/// round the table, the longest unvisited (sampled LRU; constant time, unlike a sweep).
+fn prune<V>(nodes: &mut BTreeMap<u64, V>, cursor: &mut u64, visited: impl Fn(&V) -> u64) {
+    if nodes.len() <= MAX_NODES {
+        return;
+    }
+    let sample = nodes.range(*cursor..).chain(nodes.iter()).take(SAMPLE);
+    let mut oldest = None;
+    for (key, node) in sample {
+        *cursor = key.wrapping_add(1);
+        oldest = oldest.into_iter().chain([(visited(node), *key)]).min();
+    }
+    if let Some((_, key)) = oldest {
+        nodes.remove(&key);
     }
 }
 
@@ -69,7 +79,7 @@ impl ContextTable {
                 node.followers.remove(rarest);
             }
         }
-        prune(&mut self.nodes, |node| node.visited);
+        prune(&mut self.nodes, &mut self.cursor, |node| node.visited);
     }
 
     /// Writes P(component | context), with `back_off` for what the context does not tell.
@@ -95,7 +105,7 @@ impl ContextTable {
 
     pub(super) fn is_sound(&self, n: usize) -> bool {
         let sound = |f: &(u32, f32)| (f.0 as usize) < n && f.1.is_finite() && f.1 >= 0.0;
-        self.nodes.len() <= MAX_NODES + 1
+        self.nodes.len() <= MAX_NODES
             && self.nodes.values().all(|node| node.followers.iter().all(sound))
     }
 }
@@ -104,6 +114,7 @@ impl ContextTable {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Followed {
     nodes: BTreeMap<u64, ([u64; 2], u64)>,
+    cursor: u64,
 }
 
 impl Followed {
@@ -111,7 +122,7 @@ impl Followed {
         let (last, visited) = self.nodes.entry(command).or_default();
         *last = [follower, last[0]];
         *visited = step;
-        prune(&mut self.nodes, |node| node.1);
+        prune(&mut self.nodes, &mut self.cursor, |node| node.1);
     }
 
     pub(super) fn of(&self, command: u64) -> [u64; 2] {
