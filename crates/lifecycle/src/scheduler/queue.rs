@@ -168,6 +168,8 @@ impl Scheduler {
             let closure = self.catalog.closure(&txn.wanted);
             let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
             if let Some(key) = removed {
+                // It holds nothing any more, or what is gone would be loaded for those who count on it.
+                self.requeue(id, budget, out);
                 gone.push((id, key));
             } else if closure != txn.closure || self.meets_a_new_conflict(txn) {
                 self.requeue(id, budget, out);

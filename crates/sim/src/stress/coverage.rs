@@ -103,15 +103,15 @@ pub fn unreachable(state: &str, input: &str) -> Option<&'static str> {
     match input {
         "start" | "learned" => only(&["unloaded"], "told to an engine that has loaded nothing yet"),
         "load_succeeded" | "load_failed" => only(
-            &["loading", "unloading"],
-            "a load ends once: while it runs, or just as it is cancelled",
+            &["loading", "unloading", "stuck"],
+            "a load ends once: while it runs, or just as it is cancelled, perhaps by a shutdown whose time is up",
         ),
         "unload_finished" => {
             only(&["unloading", "stuck"], "a stop ends once, after it was asked for")
         }
         "exited" => only(
-            &["ready", "draining", "unloading"],
-            "what is up ends by itself: while it is up, or just as it is stopped",
+            &["ready", "draining", "unloading", "stuck"],
+            "what is up ends by itself: while it is up, or just as it is stopped, perhaps by a shutdown whose time is up",
         ),
         _ => None,
     }

@@ -2,6 +2,9 @@
 //!
 //! Carries effects out, lets time pass, and feeds back what comes of it. Decides nothing that the script or
 //! the seed has not decided; knows no invariant but the loaders' protocol.
+//!
+//! Length: one event loop over one state; loaders, clients and lanes share its clock and its heap, and apart
+//! from each other they would need every field of it public.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
