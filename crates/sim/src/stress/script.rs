@@ -247,9 +247,20 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         }
     }
     if rng.chance(0.12) {
-        let deadline = rng.millis(200, 12_000);
+        let deadline = if rng.chance(0.3) { rng.millis(5, 100) } else { rng.millis(200, 12_000) };
         let again = rng.chance(0.3).then(|| rng.millis(1, 3_000));
-        actions.push((now, Action::Shutdown { deadline, again }));
+        if rng.chance(0.3) {
+            // In the middle of loads, and with no time for the process just then.
+            let c = *rng.pick(&favourites);
+            let fault = *rng.pick(&[LoadFault::Fails, LoadFault::DiesAtOnce, LoadFault::Slow]);
+            actions.push((now, Action::LoadFault(c, fault)));
+            actions.push((now, demand(rng, n, &mood, &[c])));
+            actions.push((now, Action::Shutdown { deadline, again }));
+            now += rng.millis(1, 50);
+            actions.push((now, Action::Stall(rng.millis(20, 5_000))));
+        } else {
+            actions.push((now, Action::Shutdown { deadline, again }));
+        }
         // Clients do not know yet.
         for _ in 0..rng.below(4) {
             now += rng.millis(1, 2_000);
@@ -366,7 +377,8 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
 }
 
 fn fault(rng: &mut Rng, n: usize, favourites: &[usize]) -> Action {
-    let c = component(rng, n, favourites);
+    // Faults like company: what failed once fails again.
+    let c = if rng.chance(0.4) { favourites[0] } else { component(rng, n, favourites) };
     match rng.below(14) {
         0 | 1 => Action::LoadFault(c, LoadFault::Slow),
         2 => Action::LoadFault(c, LoadFault::Fails),
