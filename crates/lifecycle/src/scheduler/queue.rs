@@ -189,12 +189,11 @@ impl Scheduler {
     /// Whether something that this transaction is still to load is among `changed`: its bytes, its pool or more is
     /// another now.
     fn is_to_load_any(&self, txn: &Transaction, changed: &[ComponentKey]) -> bool {
+        let unpaid = txn.unpaid();
         txn.is_active()
             && changed.iter().any(|k| {
                 txn.closure.contains(k)
-                    && (self.entry(*k).state == ComponentState::Queued
-                        || txn.reserve.iter().any(|r| r.0 == *k))
-                    && self.entry(*k).op.is_none()
+                    && (self.entry(*k).state == ComponentState::Queued || unpaid.contains(k))
             })
     }
 
