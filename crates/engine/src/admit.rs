@@ -89,11 +89,11 @@ impl Engine {
                 ComponentState::Unloading => {
                     missing = true;
                     draft.awaits.push(key);
-                    draft.reserve.push((key, self.catalog().pool(key), self.need(key)));
+                    draft.reserve.push((key, self.configured_pool(key), self.need(key)));
                 }
                 _ => {
                     missing = true;
-                    draft.reserve.push((key, self.catalog().pool(key), self.need(key)));
+                    draft.reserve.push((key, self.configured_pool(key), self.need(key)));
                 }
             }
         }
@@ -164,7 +164,7 @@ impl Engine {
                 } else {
                     booked
                 };
-            let pool = self.catalog().pool(key);
+            let pool = self.pool(key);
             need.add(pool, bytes);
             if !self.budget.limit_of(pool).declared {
                 total += bytes;
@@ -185,7 +185,7 @@ impl Engine {
                     None => continue,
                 },
             };
-            let pool = self.catalog().pool(key);
+            let pool = self.pool(key);
             let booked = self.budget.booked_for(key);
             fixed.add(pool, booked);
             if !self.budget.limit_of(pool).declared {
@@ -201,11 +201,9 @@ impl Engine {
             let Some(limit) = self.budget.limit_of(pool).budget else { continue };
             let available = limit - fixed.of(pool);
             if bytes > available {
-                let name = self.catalog().pools()[pool].name.clone();
+                let name = self.pools.name(pool).clone();
                 holders.retain(|h| {
-                    self.catalog()
-                        .key(h.component.as_str())
-                        .is_some_and(|k| self.catalog().pool(k) == pool)
+                    self.catalog().key(h.component.as_str()).is_some_and(|k| self.pool(k) == pool)
                 });
                 return Err(Refusal::TooLarge {
                     need: bytes,
@@ -424,13 +422,13 @@ impl Engine {
     }
 
     fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
-        let pool = self.catalog().pool(key);
+        let pool = self.pool(key);
         self.budget.booked_for(key).0 > 0
             && short.helped_by(pool, self.budget.limit_of(pool).declared)
     }
 
     fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
-        let pool = self.catalog().pool(key);
+        let pool = self.pool(key);
         short.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
     }
 

@@ -134,6 +134,12 @@ impl Engine {
                     .transactions()
                     .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.0 == key))
             };
+            let pool = self.budget.pool_of(key);
+            let right =
+                e.spec.as_ref().is_none_or(|s| pool.is_none_or(|p| *self.pools.name(p) == s.pool));
+            if !right {
+                return broken(3, format!("{} is booked in pool {pool:?}", self.name(key)));
+            }
             let may_book = e.state.is_alive() || e.state == ComponentState::Queued;
             if booked.0 > 0 && !may_book {
                 return broken(

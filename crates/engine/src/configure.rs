@@ -10,7 +10,6 @@ use majordomo_memory::product_policy;
 use majordomo_registry::{Catalog, ComponentSpec};
 
 use crate::Engine;
-use crate::engine::pool_limits;
 
 /// What became of one component's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Engine {
             self.policy = product_policy(config.memory.policy);
         }
         self.lanes_shrunk |= config.loads.max_concurrent < self.config().loads.max_concurrent;
-        self.budget.set_limits(budget, pool_limits(catalog));
+        self.budget.set_limits(budget, self.pools.configure(catalog).iter().copied());
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
             .map(ComponentKey::from_index)
             .filter_map(|k| {
@@ -66,18 +65,22 @@ impl Engine {
             .collect();
         self.scheduler.configure(Arc::clone(catalog), config);
         out.record(EventKind::ConfigApplied { changed: changes.len() });
-        let refused = self.scheduler.replan_all(&mut self.budget, out);
+        let changed: Vec<_> = changes.iter().map(|c| c.0).collect();
+        let refused = self.scheduler.replan_all(&changed, &mut self.budget, out);
         for (id, key) in refused {
             let component = catalog.id(key).clone();
             self.end(id, &DropReason::Refused(Refusal::Removed { component }), out);
         }
-        for &(key, change) in &changes {
-            match change {
+        for &(key, what) in &changes {
+            match what {
                 Change::Added => self.added(key, out),
                 Change::InPlace => {
+                    let new = catalog.spec(key).cloned();
                     let e = self.scheduler.entry_mut(key);
-                    if e.spec.is_some() {
-                        e.spec = catalog.spec(key).cloned();
+                    // What runs by a still older specification is on its way out and stays what it is.
+                    let running = change(e.spec.as_deref(), new.as_deref());
+                    if e.spec.is_some() && running == Some(Change::InPlace) {
+                        e.spec = new;
                     }
                 }
                 Change::Removed => self.outdated(key, &Then::Unloaded, cells, out),

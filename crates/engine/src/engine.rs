@@ -12,9 +12,10 @@ use majordomo_core::{
     Refusal, Values, WaiterId,
 };
 use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
-use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, PoolLimit, product_policy};
+use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_registry::Catalog;
 
+use crate::pools::Pools;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::speculate::Hint;
@@ -37,6 +38,7 @@ pub(crate) struct UnloadWaiter {
 pub struct Engine {
     pub(crate) scheduler: Scheduler,
     pub(crate) budget: Budget,
+    pub(crate) pools: Pools,
     pub(crate) policy: Box<dyn EvictionPolicy>,
     pub(crate) values: Values,
     pub(crate) pressure: PressureLevel,
@@ -59,16 +61,14 @@ pub struct Engine {
     seq: u64,
 }
 
-pub(crate) fn pool_limits(catalog: &Catalog) -> Vec<PoolLimit> {
-    catalog.pools().iter().map(|p| PoolLimit { budget: p.budget, declared: p.declared }).collect()
-}
-
 impl Engine {
     /// An engine with everything unloaded. `budget` is the total in bytes.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
+        let mut pools = Pools::default();
         Self {
-            budget: Budget::new(budget, pool_limits(&catalog)),
+            budget: Budget::new(budget, pools.configure(&catalog).iter().copied()),
+            pools,
             policy: product_policy(config.memory.policy),
             scheduler: Scheduler::new(catalog, config),
             values: Values::new(),
@@ -215,6 +215,7 @@ impl Engine {
             self.scheduler.clear_all(&mut self.budget, out);
             self.grant_all(cells, out);
             self.scan_queue(cells, out);
+            self.scheduler.cancel_loose(&mut self.budget, out);
             self.relieve(cells, out);
             self.scheduler.start_loads(&mut self.budget, out);
             self.speculate(cells, out);

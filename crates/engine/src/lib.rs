@@ -14,6 +14,7 @@ mod health;
 mod input;
 mod operate;
 mod plan;
+mod pools;
 mod relieve;
 mod shutdown;
 mod speculate;

@@ -158,7 +158,7 @@ impl Engine {
     fn unload_for_overdraft(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
         let mut excess = self.budget.excess();
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
-            let pool = self.catalog().pool(key);
+            let pool = self.pool(key);
             excess.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
         }
         let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
@@ -174,13 +174,11 @@ impl Engine {
                 break;
             }
             let key = candidates[i].key;
-            let pool = self.catalog().pool(key);
+            let pool = self.pool(key);
             let declared = self.budget.limit_of(pool).declared;
             let group = self.scheduler.live_group(key);
-            let booked: Vec<_> = group
-                .iter()
-                .map(|k| (self.catalog().pool(*k), self.budget.booked_for(*k)))
-                .collect();
+            let booked: Vec<_> =
+                group.iter().map(|k| (self.pool(*k), self.budget.booked_for(*k))).collect();
             if excess.helped_by(pool, declared)
                 && self.let_idle_go(key, &Cause::Overdraft, cells, out)
             {

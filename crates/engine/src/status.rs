@@ -62,7 +62,7 @@ impl Engine {
         let pools = self.catalog().pools().iter().enumerate().map(|(i, p)| PoolStatus {
             name: p.name.clone(),
             budget: p.budget,
-            booked: self.budget.booked_in(i),
+            booked: self.budget.booked_in(self.pools.of_catalog(i)),
             declared: p.declared,
         });
         MemoryStatus {

@@ -84,6 +84,8 @@ pub struct Scheduler {
     next_txn: u64,
     next_op: u64,
     pub(crate) leaving: usize,
+    /// Loads that lost their last transaction during this input.
+    pub(crate) loose: Vec<ComponentKey>,
     last_call: Option<Moment>,
     changed: bool,
 }
@@ -101,6 +103,7 @@ impl Scheduler {
             next_txn: 0,
             next_op: 1,
             leaving: 0,
+            loose: Vec::new(),
             last_call: None,
             changed: true,
         }

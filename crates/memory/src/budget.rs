@@ -205,6 +205,12 @@ impl Budget {
         ByteSize(self.account(key).map_or(0, |a| a.reserved))
     }
 
+    /// The pool of a component's account, while it has one.
+    #[must_use]
+    pub fn pool_of(&self, key: ComponentKey) -> Option<usize> {
+        self.account(key).map(|a| a.pool)
+    }
+
     /// What was last measured of one component since it was booked.
     #[must_use]
     pub fn measured_for(&self, key: ComponentKey) -> Option<ByteSize> {

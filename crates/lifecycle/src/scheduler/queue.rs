@@ -154,10 +154,12 @@ impl Scheduler {
         }
     }
 
-    /// After a new configuration: every transaction is planned anew by the new graph. Returns those that want
-    /// a component that is gone, with that component.
+    /// After a new configuration: every transaction that it touches is planned anew. `changed` are the components
+    /// whose specifications are others now. Returns the transactions that want a component that is gone, with that
+    /// component.
     pub fn replan_all(
         &mut self,
+        changed: &[ComponentKey],
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) -> Vec<(TxnId, ComponentKey)> {
@@ -171,7 +173,10 @@ impl Scheduler {
                 // It holds nothing any more, or what is gone would be loaded for those who count on it.
                 self.requeue(id, budget, out);
                 gone.push((id, key));
-            } else if closure != txn.closure || self.meets_a_new_conflict(txn) {
+            } else if closure != txn.closure
+                || self.meets_a_new_conflict(txn)
+                || self.is_to_load_any(txn, changed)
+            {
                 self.requeue(id, budget, out);
                 if let Some(txn) = self.txns.get_mut(id) {
                     txn.closure = closure;
@@ -179,6 +184,17 @@ impl Scheduler {
             }
         }
         gone
+    }
+
+    /// Whether something that this transaction is still to load is among `changed`: its bytes, its pool or more is
+    /// another now.
+    fn is_to_load_any(&self, txn: &Transaction, changed: &[ComponentKey]) -> bool {
+        let unpaid = txn.unpaid();
+        txn.is_active()
+            && changed.iter().any(|k| {
+                txn.closure.contains(k)
+                    && (self.entry(*k).state == ComponentState::Queued || unpaid.contains(k))
+            })
     }
 
     /// Whether something that this transaction is still to load conflicts, by the new configuration, with what
@@ -348,11 +364,7 @@ impl Scheduler {
 
     /// A member that lost a transaction: goes back or is cancelled when no other wants it.
     fn orphaned(&mut self, key: ComponentKey, budget: &mut Budget, out: &mut Out<'_>) {
-        let wanted = self.entry(key).pins > 0
-            || self.txns.values().any(|t| {
-                t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key)
-            });
-        if wanted {
+        if self.is_wanted(key) {
             return;
         }
         match self.entry(key).state {
@@ -360,11 +372,35 @@ impl Scheduler {
                 budget.release(key);
                 self.set_state(key, ComponentState::Unloaded, Cause::Abandoned, budget, out);
             }
-            ComponentState::Loading if !self.finishes_alone(key, out.now) => {
-                self.cancel_load(key, Cause::Abandoned, budget, out);
-            }
-            ComponentState::Loading => self.entry_mut(key).speculative = true,
+            // It may be wanted again before this input is done: a transaction that goes back to the queue is often
+            // admitted at once.
+            ComponentState::Loading if !self.loose.contains(&key) => self.loose.push(key),
             _ => {}
         }
+    }
+
+    /// Ends the loads that lost their transactions during this input and were not taken over since.
+    pub fn cancel_loose(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+        let mut loose = std::mem::take(&mut self.loose);
+        // Dependents first, so that a component is cancelled before what it needs.
+        loose.sort_by_key(|k| std::cmp::Reverse((self.catalog.rank(*k), *k)));
+        for key in loose {
+            if self.entry(key).state != ComponentState::Loading || self.is_wanted(key) {
+                continue;
+            }
+            if self.finishes_alone(key, out.now) {
+                self.entry_mut(key).speculative = true;
+            } else {
+                self.cancel_load(key, Cause::Abandoned, budget, out);
+            }
+        }
+    }
+
+    /// Whether an active transaction wants a member that is not ready yet.
+    fn is_wanted(&self, key: ComponentKey) -> bool {
+        self.entry(key).pins > 0
+            || self.txns.values().any(|t| {
+                t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key)
+            })
     }
 }

@@ -147,8 +147,7 @@ impl Checker {
         b.overdraft = engine.budget().overdraft();
         b.committed = committed(engine);
         b.pools.clear();
-        b.pools
-            .extend((0..engine.catalog().pools().len()).map(|p| engine.budget().pool_overdraft(p)));
+        b.pools.extend((0..16).map(|p| engine.budget().pool_overdraft(p)));
         b.active.clear();
         b.active.extend(
             engine
@@ -602,7 +601,7 @@ fn committed(engine: &Engine) -> ByteSize {
     let reserved: ByteSize = engine
         .scheduler()
         .entries()
-        .filter(|(k, _)| !b.limit_of(engine.catalog().pool(*k)).declared)
+        .filter(|(k, _)| b.pool_of(*k).is_some_and(|p| !b.limit_of(p).declared))
         .map(|(k, _)| b.reserved_for(k))
         .sum();
     reserved + b.claimed()

@@ -246,10 +246,25 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
             }
         }
     }
+    if mood.faults > 0.0 && rng.chance(0.2) {
+        now = breakdown(rng, favourites[0], now, actions);
+    }
     if rng.chance(0.12) {
-        let deadline = rng.millis(200, 12_000);
+        let deadline = if rng.chance(0.3) { rng.millis(5, 100) } else { rng.millis(200, 12_000) };
         let again = rng.chance(0.3).then(|| rng.millis(1, 3_000));
-        actions.push((now, Action::Shutdown { deadline, again }));
+        if rng.chance(0.3) {
+            // In the middle of loads, and with no time for the process just then.
+            let c = *rng.pick(&favourites);
+            let fault = *rng.pick(&[LoadFault::Fails, LoadFault::DiesAtOnce, LoadFault::Slow]);
+            actions.push((now, Action::LoadFault(c, fault)));
+            actions.push((now, demand(rng, n, &mood, &[c])));
+            let deadline = rng.millis(300, 6_000);
+            actions.push((now, Action::Shutdown { deadline, again }));
+            now += rng.millis(1, 50);
+            actions.push((now, Action::Stall(deadline + rng.millis(1, 1_000))));
+        } else {
+            actions.push((now, Action::Shutdown { deadline, again }));
+        }
         // Clients do not know yet.
         for _ in 0..rng.below(4) {
             now += rng.millis(1, 2_000);
@@ -269,6 +284,38 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
     now += Duration::from_secs(50);
     actions.push((now, Action::Quiet));
     now + rng.millis(1_000, 200_000)
+}
+
+/// A component that dies again and again, as soon as its back-off lets it be loaded, until it is quarantined. The
+/// machine sleeps now and then, after which everything is probed.
+fn breakdown(
+    rng: &mut Rng,
+    component: usize,
+    begin: Moment,
+    actions: &mut Vec<(Moment, Action)>,
+) -> Moment {
+    let mut now = begin;
+    for i in 0..7 {
+        let demand = Action::Demand {
+            components: vec![component],
+            priority: None,
+            deadline: None,
+            hold: rng.millis(1, 2_000),
+            patience: None,
+            stubborn: false,
+            direct: true,
+            calm: false,
+        };
+        actions.push((now, demand));
+        now += rng.millis(2_000, 6_000);
+        if rng.chance(0.6) {
+            actions.push((now, Action::Suspend(Duration::from_secs(rng.between(6, 60)))));
+            now += rng.millis(5, 2_000);
+        }
+        actions.push((now, Action::Crash(component)));
+        now += Duration::from_secs(1 << i.min(5)) + rng.millis(1, 500);
+    }
+    now
 }
 
 fn component(rng: &mut Rng, n: usize, favourites: &[usize]) -> usize {
@@ -366,7 +413,8 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
 }
 
 fn fault(rng: &mut Rng, n: usize, favourites: &[usize]) -> Action {
-    let c = component(rng, n, favourites);
+    // Faults like company: what failed once fails again.
+    let c = if rng.chance(0.4) { favourites[0] } else { component(rng, n, favourites) };
     match rng.below(14) {
         0 | 1 => Action::LoadFault(c, LoadFault::Slow),
         2 => Action::LoadFault(c, LoadFault::Fails),

@@ -27,7 +27,7 @@ use super::script::{Action, LoadFault, Script, StopFault, Verb};
 use crate::rng::Rng;
 
 /// A message from a loader or a cell reaches the engine after this.
-const LANE: Duration = Duration::from_micros(300);
+const LANE: Duration = Duration::from_millis(3);
 
 /// So many ticks may follow each other at one moment.
 const MAX_TICKS_AT_ONCE: u32 = 3;
@@ -673,7 +673,9 @@ impl<'a> World<'a> {
         fate.sick = fate.sick.saturating_sub(1);
         let well = !sick && matches!(r.stage, Stage::Up { .. });
         let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
-        self.deliver(Input::Health { key, op, result });
+        // An answer may be long on its way.
+        let wait = self.rng(11, key.index(), op.0 ^ self.now.0).millis(1, 2_000);
+        self.after(wait, Event::Deliver(Input::Health { key, op, result }));
         Ok(())
     }
 
