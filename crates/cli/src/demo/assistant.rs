@@ -43,7 +43,7 @@ const PARTS: &[Part] = &[
     Part {
         keywords: &["chat", "what do you think"],
         conflicts: &["essayist"],
-        ..part("chat", "small language model", Priority::Medium, 50, 120)
+        ..part("chat", "small language model", Priority::Medium, 50, 90)
     },
     Part {
         keywords: &["email", "inbox"],
@@ -55,13 +55,13 @@ const PARTS: &[Part] = &[
     },
     Part {
         keywords: &["say it", "read aloud"],
-        ..part("speech", "speaks", Priority::High, 40, 90)
+        ..part("speech", "speaks", Priority::High, 40, 60)
     },
-    Part { keywords: &["camera", "look at"], ..part("vision", "sees", Priority::Medium, 60, 150) },
+    Part { keywords: &["camera", "look at"], ..part("vision", "sees", Priority::Medium, 60, 120) },
     Part {
         needs: &["speech"],
         keywords: &["translate"],
-        ..part("translate", "translates and speaks", Priority::Low, 40, 100)
+        ..part("translate", "translates and speaks", Priority::Low, 40, 70)
     },
     Part {
         keywords: &["route", "traffic"],
@@ -70,7 +70,7 @@ const PARTS: &[Part] = &[
     Part {
         needs: &["vision"],
         keywords: &["scan", "text on the page"],
-        ..part("ocr", "reads what vision sees", Priority::Low, 45, 110)
+        ..part("ocr", "reads what vision sees", Priority::Low, 45, 80)
     },
     Part {
         conflicts: &["chat"],

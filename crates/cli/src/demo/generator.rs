@@ -95,8 +95,8 @@ impl Days {
                 let words = &self.keywords[self.last];
                 let word = words[self.random.below(words.len())].clone();
                 let form = FORMS[self.random.below(FORMS.len())];
-                // Exponential, 10 ms in the mean; a night is 100 ms.
-                let pause = if i == 0 { 0.1 } else { -0.01 * (1.0 - self.random.unit()).ln() };
+                // Exponential, 6 ms in the mean; a night is 60 ms.
+                let pause = if i == 0 { 0.06 } else { -0.006 * (1.0 - self.random.unit()).ln() };
                 Command {
                     text: form.replace("{}", &word),
                     pause: Duration::from_secs_f64(pause.min(0.2)),
