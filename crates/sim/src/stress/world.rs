@@ -795,6 +795,9 @@ impl<'a> World<'a> {
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Broken> {
+        if !matches!(action, Action::Calm | Action::Quiet | Action::Demand { calm: true, .. }) {
+            self.calm_since = None;
+        }
         match action {
             Action::Demand {
                 components,
@@ -868,7 +871,6 @@ impl<'a> World<'a> {
             }
             Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
             Action::Stall(wait) => {
-                self.calm_since = None;
                 self.now += *wait;
                 Ok(())
             }
