@@ -2,28 +2,26 @@
 //!
 //! Carries effects out, lets time pass, and feeds back what comes of it. Decides nothing that the script or
 //! the seed has not decided; knows no invariant but the loaders' protocol.
-//!
-//! Length: one event loop over one state; loaders, clients and lanes share its clock and its heap, and apart
-//! from each other they would need every field of it public.
+
+mod clients;
+mod loaders;
+mod told;
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, EventKind, Moment, OpId, PressureLevel, WaiterId,
-};
-use majordomo_engine::{
-    Effect, Engine, Footprints, Input, LoadReport, OperatorAction, Persisted, Usage,
-};
+use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, WaiterId};
+use majordomo_engine::{Effect, Engine, Input, LoadReport, Persisted, Usage};
 use majordomo_registry::Catalog;
 
+use self::told::{answered, told};
 use super::blueprint::{Blueprint, N_SPARE};
 use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
 use super::coverage::Coverage;
-use super::script::{Action, LoadFault, Script, StopFault, Verb};
+use super::script::{LoadFault, Script, StopFault};
 use crate::rng::Rng;
 
 /// A message from a loader or a cell reaches the engine after this.
@@ -493,65 +491,6 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn start_load(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
-        if let Some(r) = &self.running[key.index()] {
-            return broken(4, format!("{key} is loaded while {r:?}"));
-        }
-        let Some(spec) = self.catalog.spec(key).cloned() else {
-            return broken(4, format!("{key} is loaded and is not configured"));
-        };
-        let number = self.numbers[key.index()];
-        let fate = &mut self.fates[number];
-        fate.n_loads += 1;
-        let fault = fate.load.take();
-        let mut rng = Rng::new(&[self.script.seed, 8, number as u64, fate.n_loads]);
-        let memory = spec.memory.scaled(0.6 + 0.55 * rng.unit());
-        self.running[key.index()] = Some(Running {
-            op,
-            stage: Stage::Loading { hangs: fault == Some(LoadFault::Hangs) },
-            memory,
-        });
-        self.cells.set_limited(key, spec.max_leases.is_some());
-        let took = spec.load_time.mul_f64(0.3 + 1.2 * rng.unit());
-        match fault {
-            None => self.after(took, Event::LoadEnd { key, op, error: None }),
-            Some(LoadFault::Slow) => self.after(took * 10, Event::LoadEnd { key, op, error: None }),
-            Some(LoadFault::Fails) => {
-                self.after(took / 2, Event::LoadEnd { key, op, error: Some("no such file") });
-            }
-            Some(LoadFault::Panics) => {
-                self.after(
-                    took / 2,
-                    Event::LoadEnd { key, op, error: Some("the loader panicked") },
-                );
-            }
-            Some(LoadFault::Hangs) => {}
-            Some(LoadFault::DiesAtOnce) => {
-                self.after(took, Event::LoadEnd { key, op, error: None });
-                self.after(took, Event::Dies { key, op });
-            }
-        }
-        Ok(())
-    }
-
-    fn stop(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
-        let number = self.numbers[key.index()];
-        let mut rng = self.rng(9, number, op.0);
-        let Some(r) = &mut self.running[key.index()] else { return };
-        let gone = matches!(r.stage, Stage::Failed | Stage::Dead);
-        let fault = if gone { None } else { self.fates[number].stop.take() };
-        r.stage = Stage::Stopping { stuck: fault == Some(StopFault::Stuck) };
-        self.cells.clear(key);
-        let killed = grace + rng.millis(1, 900);
-        let wait = match fault {
-            None if gone => Duration::from_millis(1),
-            None => rng.millis(1, 400).min(killed),
-            Some(StopFault::Refuses) => killed,
-            Some(StopFault::Stuck) => rng.millis(8_000, 400_000),
-        };
-        self.after(wait, Event::StopEnd { key, op });
-    }
-
     fn happen(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Deliver(input) => {
@@ -631,54 +570,6 @@ impl<'a> World<'a> {
         }
     }
 
-    fn memory(&self, key: ComponentKey, usual: ByteSize) -> ByteSize {
-        match self.fates[self.numbers[key.index()]].grown {
-            0 => usual,
-            percent => usual.scaled(f64::from(percent) / 100.0),
-        }
-    }
-
-    fn die(&mut self, key: ComponentKey, only: Option<OpId>) {
-        let Some(Some(r)) = self.running.get_mut(key.index()) else { return };
-        if only.is_some_and(|op| op != r.op) {
-            return;
-        }
-        let op = r.op;
-        match r.stage {
-            Stage::Up { .. } => {
-                // Told or not, what was said of its load comes before what is said of its end.
-                let told = r.stage == Stage::Up { told: true };
-                if told {
-                    r.stage = Stage::Dead;
-                    self.deliver(Input::Exited { key, op, how: "killed by signal 9".to_owned() });
-                } else {
-                    self.after(LANE, Event::Dies { key, op });
-                }
-            }
-            Stage::Loading { .. } => {
-                self.after(Duration::ZERO, Event::LoadEnd { key, op, error: Some("it exited") });
-            }
-            _ => {}
-        }
-    }
-
-    fn probe_end(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
-        let Some(r) = self.running[key.index()].filter(|r| r.op == op) else {
-            // It has gone since; the answer is on its way all the same.
-            self.deliver(Input::Health { key, op, result: Err("no answer".to_owned()) });
-            return Ok(());
-        };
-        let fate = self.fate(key);
-        let sick = fate.sick > 0;
-        fate.sick = fate.sick.saturating_sub(1);
-        let well = !sick && matches!(r.stage, Stage::Up { .. });
-        let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
-        // An answer may be long on its way.
-        let wait = self.rng(11, key.index(), op.0 ^ self.now.0).millis(1, 2_000);
-        self.after(wait, Event::Deliver(Input::Health { key, op, result }));
-        Ok(())
-    }
-
     fn sweep(&mut self) -> Result<(), Broken> {
         self.sweep_due = false;
         let mut rows = Vec::new();
@@ -725,257 +616,5 @@ impl<'a> World<'a> {
             .collect();
         self.input(Input::Learned(rows))?;
         self.input(Input::Start)
-    }
-
-    fn waiter(&mut self, client: Client, patience: Option<Duration>) -> WaiterId {
-        let waiter = WaiterId(self.next_waiter);
-        self.next_waiter += 1;
-        self.clients.insert(waiter, client);
-        if let Some(patience) = patience {
-            self.after(patience, Event::Leave { waiter });
-        }
-        waiter
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "they are the fields of one action")]
-    fn ask(
-        &mut self,
-        components: &[usize],
-        priority: Option<majordomo_core::Priority>,
-        deadline: Option<Duration>,
-        hold: Duration,
-        patience: Option<Duration>,
-        stubborn: bool,
-        direct: bool,
-        calm: bool,
-    ) -> Result<(), Broken> {
-        let keys: Vec<_> = components.iter().map(|c| self.key(*c)).collect();
-        if !direct && !keys.is_empty() {
-            self.cells.now = self.now;
-            let mut taken = Vec::new();
-            for key in &keys {
-                match self.cells.acquire(*key, stubborn) {
-                    Some(lease) => taken.push(lease),
-                    None => break,
-                }
-            }
-            self.used();
-            if taken.len() == keys.len() {
-                for lease in taken {
-                    self.after(hold, Event::Release { lease });
-                }
-                return Ok(());
-            }
-            for lease in taken {
-                self.cells.release(lease);
-            }
-            self.flush_cells();
-        }
-        let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
-        if calm && self.is_calm() {
-            // Noted as the input is.
-            self.input_calm(waiter, keys, priority, deadline)
-        } else {
-            self.input(Input::Demand { waiter, keys, priority, deadline })
-        }
-    }
-
-    fn input_calm(
-        &mut self,
-        waiter: WaiterId,
-        keys: Vec<ComponentKey>,
-        priority: Option<majordomo_core::Priority>,
-        deadline: Option<Duration>,
-    ) -> Result<(), Broken> {
-        self.input(Input::Demand { waiter, keys, priority, deadline })?;
-        if self.checker.is_open(waiter) {
-            self.checker.expect_calm(waiter);
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, action: &Action) -> Result<(), Broken> {
-        match action {
-            Action::Demand {
-                components,
-                priority,
-                deadline,
-                hold,
-                patience,
-                stubborn,
-                direct,
-                calm,
-            } => self
-                .ask(components, *priority, *deadline, *hold, *patience, *stubborn, *direct, *calm),
-            Action::Overlap { component, every, n_clients } => self.happen(Event::NextOfChain {
-                component: *component,
-                every: *every,
-                left: *n_clients,
-            }),
-            Action::Hint { component, percent } => {
-                let confidence = Confidence::saturating(f32::from(*percent) / 100.0);
-                self.input(Input::Hint { key: self.key(*component), confidence })
-            }
-            Action::Observed { components } => {
-                let used = components.iter().map(|c| self.key(*c)).collect();
-                self.input(Input::Observed { used })
-            }
-            Action::Pressure(level) => self.input(Input::Pressure(*level)),
-            Action::Grow { component, percent } => {
-                self.fates[*component].grown = *percent;
-                Ok(())
-            }
-            Action::Measure { external, unreturned } => self.measure(*external, *unreturned),
-            Action::Operator { component, verb, patience } => {
-                let action = match verb {
-                    Verb::Load => OperatorAction::Load,
-                    Verb::Unload => OperatorAction::Unload { force: false },
-                    Verb::UnloadForce => OperatorAction::Unload { force: true },
-                    Verb::Pin => OperatorAction::Pin,
-                    Verb::Unpin => OperatorAction::Unpin,
-                    Verb::Trim => OperatorAction::Trim,
-                };
-                let client = Client { hold: Duration::ZERO, stubborn: false, gone: false };
-                let waiter = self.waiter(client, *patience);
-                self.input(Input::Operator { waiter, key: self.key(*component), action })
-            }
-            Action::LoadFault(c, fault) => {
-                self.fates[*c].load = Some(*fault);
-                Ok(())
-            }
-            Action::StopFault(c, fault) => {
-                self.fates[*c].stop = Some(*fault);
-                Ok(())
-            }
-            Action::Crash(c) => {
-                self.die(self.key(*c), None);
-                Ok(())
-            }
-            Action::Sick { component, n_probes } => {
-                self.fates[*component].sick = *n_probes;
-                Ok(())
-            }
-            Action::Configure(number) => {
-                let mut rng = Rng::new(&[*number]);
-                for _ in 0..rng.between(1, 3) {
-                    self.blueprint.change(&mut rng, self.script.n_components);
-                }
-                self.catalog = Arc::new(self.blueprint.build(Some(&self.catalog)));
-                self.number();
-                let b = &self.blueprint;
-                let (config, budget) = (Box::new(b.config.clone()), b.budget);
-                self.input(Input::Configure { catalog: Arc::clone(&self.catalog), config, budget })
-            }
-            Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
-            Action::Stall(wait) => {
-                self.calm_since = None;
-                self.now += *wait;
-                Ok(())
-            }
-            Action::Races(per_thousand) => {
-                self.cells.races = *per_thousand;
-                Ok(())
-            }
-            Action::Shutdown { deadline, again } => {
-                if let Some(again) = again {
-                    self.after(*again, Event::Deliver(Input::Shutdown { deadline: *deadline }));
-                }
-                self.input(Input::Shutdown { deadline: *deadline })
-            }
-            Action::Calm => self.calm(),
-            // A stalled process may have seen the calm late.
-            Action::Quiet if !self.is_calm() => Ok(()),
-            Action::Quiet => {
-                if self.checker.n_open() > 0 {
-                    return broken(
-                        6,
-                        format!("{} wait with nothing in their way", self.checker.n_open()),
-                    );
-                }
-                if self.engine.is_shutting_down() {
-                    return Ok(());
-                }
-                self.checker.quiet(&self.engine, self.now)
-            }
-        }
-    }
-
-    fn measure(&mut self, external: u8, unreturned: u8) -> Result<(), Broken> {
-        let own = self
-            .running
-            .iter()
-            .enumerate()
-            .filter_map(|(i, r)| Some((ComponentKey::from_index(i), (*r)?)))
-            .filter(|(_, r)| matches!(r.stage, Stage::Up { told: true }))
-            .map(|(key, r)| (key, r.op, self.memory(key, r.memory)))
-            .collect();
-        let share = |percent: u8| self.blueprint.budget.scaled(f64::from(percent) / 100.0);
-        let (external, unreturned) = (share(external), share(unreturned));
-        self.input(Input::Footprints(Footprints { own, external, unreturned }))
-    }
-
-    fn is_calm(&self) -> bool {
-        self.calm_since.is_some_and(|t| self.now.since(t) >= CALM)
-    }
-
-    fn calm(&mut self) -> Result<(), Broken> {
-        self.calm_since = Some(self.now);
-        for fate in &mut self.fates {
-            *fate = Fate { n_loads: fate.n_loads, learned: fate.learned, ..Fate::default() };
-        }
-        self.cells.races = 0;
-        self.cells.now = self.now;
-        for lease in self.cells.leases.keys().copied().collect::<Vec<_>>() {
-            self.cells.release(lease);
-        }
-        self.used();
-        self.flush_cells();
-        let waiting: Vec<_> =
-            self.heap.drain().filter(|d| !matches!(d.event, Event::NextOfChain { .. })).collect();
-        self.heap.extend(waiting);
-        for key in (0..self.running.len()).map(ComponentKey::from_index) {
-            let Some(r) = self.running[key.index()] else { continue };
-            let op = r.op;
-            match r.stage {
-                Stage::Loading { hangs: true } => {
-                    self.after(LANE, Event::LoadEnd { key, op, error: None });
-                }
-                Stage::Stopping { stuck: true } => self.after(LANE, Event::StopEnd { key, op }),
-                _ => {}
-            }
-        }
-        // Whoever is granted from now on holds nothing for long.
-        for client in self.clients.values_mut() {
-            client.hold = Duration::from_millis(1);
-        }
-        self.input(Input::Pressure(PressureLevel::Low))?;
-        self.measure(0, 0)
-    }
-}
-
-/// An input as text, without whole catalogs.
-fn told(input: &Input) -> String {
-    match input {
-        Input::Configure { catalog, budget, .. } => {
-            let specs: Vec<_> = catalog.keys().map(|k| catalog.id(k).as_str()).collect();
-            format!("Configure {{ budget: {budget}, components: {specs:?} }}")
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-/// An effect as text: records of states and answers short, since there are many.
-fn answered(effect: &Effect) -> String {
-    let Effect::Record(r) = effect else { return format!("{effect:?}") };
-    match &r.kind {
-        EventKind::State { component, from, to, cause, op, booked } => {
-            let op = op.map_or_else(String::new, |o| format!(" #{o}"));
-            format!("[{}] key {component}{op}: {from:?} -> {to:?}, {booked}: {cause}", r.seq)
-        }
-        EventKind::Granted { waiter, .. } => format!("[{}] granted {waiter}", r.seq),
-        EventKind::Refused { waiter, refusal, .. } => {
-            format!("[{}] refused {waiter}: {refusal}", r.seq)
-        }
-        other => format!("[{}] {other:?}", r.seq),
     }
 }

@@ -1,3 +1,4 @@
 //! Integration tests of the simulator crate.
 
 mod replay;
+mod stress;

@@ -1,0 +1,201 @@
+//! Who goes for whom: residency, priorities, conflicts, pins, overdraft, pressure.
+
+use majordomo_core::{ByteSize, PressureLevel, Priority};
+use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
+use majordomo_registry::ConflictPolicy;
+
+use crate::rig::{Rig, id, seconds, spec, with};
+
+#[test]
+fn what_is_ready_stays_for_two_seconds() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
+    rig.have("a");
+    rig.wait(seconds(0.5));
+    let w = rig.demand(&["b"]);
+    rig.wait(seconds(1.4));
+    assert_eq!(rig.states(&["a", "b"]), ["ready", "unloaded"]);
+    rig.wait(seconds(0.2));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"]);
+    rig.settle();
+    assert_eq!(rig.answered(w), "granted");
+}
+
+#[test]
+fn priority_decides_between_victims_of_like_age() {
+    // Ages of the high and the low one when memory is needed, and who goes.
+    let check = |high_age: f64, low_age: f64, want: &str| {
+        let specs = vec![
+            with(spec("high"), |s| s.priority = Priority::High),
+            with(spec("low"), |s| s.priority = Priority::Low),
+            spec("new"),
+        ];
+        let mut rig = Rig::new(specs, 200);
+        rig.have("high");
+        rig.have("low");
+        rig.wait(seconds(10.0));
+        let (first, second) = if high_age > low_age { ("high", "low") } else { ("low", "high") };
+        rig.used(first);
+        rig.wait(seconds((high_age - low_age).abs()));
+        rig.used(second);
+        rig.wait(seconds(high_age.min(low_age)));
+        rig.demand(&["new"]);
+        let gone = if rig.state("high") == "unloading" { "high" } else { "low" };
+        assert_eq!(gone, want, "ages {high_age} and {low_age}");
+    };
+    // keep = 1 / age: ages of 4.1 to 7.9 seconds lie in one octave.
+    check(7.9, 4.1, "low");
+    check(9.0, 3.0, "high");
+    check(3.0, 9.0, "low");
+}
+
+#[test]
+fn core_pinned_leased_and_needed_ones_are_no_victims() {
+    let check =
+        |what: &str, change: &dyn Fn(&mut majordomo_registry::ComponentSpec), lease: bool| {
+            let mut rig = Rig::new(vec![with(spec("a"), change), spec("b")], 100);
+            rig.have("a");
+            rig.wait(seconds(3.0));
+            if lease {
+                assert!(rig.take("a"));
+            }
+            let w = rig.demand(&["b"]);
+            let want = if lease { "waits" } else { "too_large" };
+            assert_eq!((rig.answered(w), rig.state("a")), (want, "ready"), "{what}");
+        };
+    check("core", &|s| s.priority = Priority::Core, false);
+    check("pinned", &|s| s.pinned = true, false);
+    check("leased", &|_| (), true);
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
+    rig.have("a");
+    rig.operator("a", OperatorAction::Pin);
+    rig.wait(seconds(3.0));
+    let w = rig.demand(&["b"]);
+    assert_eq!(rig.answered(w), "too_large");
+}
+
+#[test]
+fn a_provider_goes_with_what_depends_on_it() {
+    let specs = vec![
+        spec("base"),
+        with(spec("top"), |s| s.dependencies = vec![id("base")]),
+        with(spec("big"), |s| s.memory = ByteSize::mib(200)),
+    ];
+    let mut rig = Rig::new(specs, 200);
+    rig.have("top");
+    rig.wait(seconds(3.0));
+    rig.demand(&["big"]);
+    assert_eq!(rig.states(&["base", "top"]), ["draining", "unloading"], "dependents first");
+    rig.unloaded("top");
+    assert_eq!(rig.state("base"), "unloading");
+    rig.settle();
+    assert_eq!(rig.state("big"), "ready");
+}
+
+#[test]
+fn conflicts_are_replaced_or_refused() {
+    let specs = |policy| {
+        vec![
+            with(spec("a"), |s| {
+                s.conflicts = vec![id("b")];
+                s.conflict_policy = policy;
+            }),
+            spec("b"),
+        ]
+    };
+    let mut rig = Rig::new(specs(ConflictPolicy::Replace), 1000);
+    rig.have("a");
+    let early = rig.demand(&["b"]);
+    assert_eq!(rig.state("a"), "ready", "just loaded");
+    rig.wait(seconds(2.1));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"], "never both");
+    rig.unloaded("a");
+    rig.settle();
+    assert_eq!(rig.answered(early), "granted");
+    // Leased: the demand for the other one waits.
+    rig.wait(seconds(3.0));
+    let w = rig.demand(&["a"]);
+    assert_eq!((rig.answered(w), rig.state("b")), ("waits", "ready"));
+    rig.give_back("b");
+    rig.settle();
+    assert_eq!(rig.answered(w), "granted");
+    let both = rig.demand(&["a", "b"]);
+    assert_eq!(rig.answered(both), "conflict_within");
+
+    let mut rig = Rig::new(specs(ConflictPolicy::Refuse), 1000);
+    rig.have("b");
+    rig.wait(seconds(3.0));
+    let w = rig.demand(&["a"]);
+    assert_eq!(rig.answered(w), "conflict");
+}
+
+#[test]
+fn two_that_conflict_are_not_both_admitted_while_a_third_leaves() {
+    // Both wait for the bytes of `old`; only one may have them.
+    let specs = vec![
+        with(spec("a"), |s| s.conflicts = vec![id("b")]),
+        spec("b"),
+        with(spec("old"), |s| s.memory = ByteSize::mib(200)),
+    ];
+    let mut rig = Rig::new(specs, 200);
+    rig.have("old");
+    rig.wait(seconds(3.0));
+    let first = rig.demand(&["a"]);
+    let second = rig.demand(&["b"]);
+    rig.unloaded("old");
+    assert_eq!((rig.is_loading("a"), rig.is_loading("b")), (true, false));
+    rig.loaded("a");
+    rig.give_back("a");
+    rig.wait(seconds(3.0));
+    rig.settle();
+    assert_eq!((rig.answered(first), rig.answered(second)), ("granted", "granted"));
+}
+
+#[test]
+fn growth_is_overdraft_and_is_worked_off() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 200);
+    rig.have("a");
+    rig.have("b");
+    rig.wait(seconds(3.0));
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let own = vec![(key, op, ByteSize::mib(150))];
+    rig.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
+    assert_eq!(rig.engine.budget().overdraft(), ByteSize::mib(50));
+    assert!(rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })), "first it is trimmed");
+    rig.wait(seconds(5.0));
+    rig.settle();
+    assert_eq!(rig.engine.budget().overdraft(), ByteSize::ZERO);
+    // What was measured is what it needs next time.
+    assert!(rig.engine.budget().booked() <= ByteSize::mib(150));
+}
+
+#[test]
+fn pressure_lets_go_by_priority_and_refuses_at_the_end() {
+    let specs = || {
+        vec![
+            with(spec("low"), |s| s.priority = Priority::Low),
+            spec("medium"),
+            with(spec("high"), |s| s.priority = Priority::High),
+            with(spec("core"), |s| s.priority = Priority::Core),
+        ]
+    };
+    let names = ["low", "medium", "high", "core"];
+    let check = |level: PressureLevel, want: [&str; 4]| {
+        let mut rig = Rig::new(specs(), 1000);
+        for name in names {
+            rig.have(name);
+        }
+        rig.wait(seconds(3.0));
+        rig.input(Input::Pressure(level));
+        rig.settle();
+        assert_eq!(rig.states(&names), want, "{level}");
+        if level == PressureLevel::Emergency {
+            let w = rig.demand(&["low"]);
+            assert_eq!(rig.answered(w), "pressure");
+        }
+    };
+    check(PressureLevel::Medium, ["ready"; 4]);
+    check(PressureLevel::High, ["unloaded", "ready", "ready", "ready"]);
+    check(PressureLevel::Critical, ["unloaded", "unloaded", "ready", "ready"]);
+    check(PressureLevel::Emergency, ["unloaded", "unloaded", "unloaded", "ready"]);
+}

@@ -1,0 +1,121 @@
+//! Loads and components that fail: back-off, quarantine, lost dependencies, stuck ones.
+
+use majordomo_engine::{Input, OperatorAction};
+
+use crate::rig::{Rig, id, seconds, spec, with};
+
+#[test]
+fn back_off_doubles_and_the_fifth_failure_closes() {
+    let mut rig = Rig::new(vec![spec("a")], 100);
+    for wait in [1.0, 2.0, 4.0, 8.0] {
+        let w = rig.demand(&["a"]);
+        rig.load_ends("a", Err("no"));
+        assert_eq!(rig.answered(w), "load_failed");
+        assert_eq!(rig.retry_at("a").since(rig.now), seconds(wait));
+        let early = rig.demand(&["a"]);
+        assert_eq!(rig.answered(early), "backing_off");
+        rig.wait(seconds(wait));
+    }
+    rig.demand(&["a"]);
+    rig.load_ends("a", Err("no"));
+    assert_eq!(rig.state("a"), "quarantined");
+    let w = rig.demand(&["a"]);
+    assert_eq!(rig.answered(w), "quarantined");
+    rig.wait(seconds(899.0));
+    assert_eq!(rig.state("a"), "quarantined");
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.state("a"), "unloaded", "it opens by itself");
+}
+
+#[test]
+fn an_operator_loads_what_backs_off() {
+    let mut rig = Rig::new(vec![spec("a")], 100);
+    rig.demand(&["a"]);
+    rig.load_ends("a", Err("no"));
+    let w = rig.operator("a", OperatorAction::Load);
+    rig.loaded("a");
+    assert_eq!(rig.answered(w), "done");
+}
+
+#[test]
+fn a_lost_dependency_closes_its_dependents_at_once() {
+    let specs = vec![
+        spec("base"),
+        with(spec("mid"), |s| s.dependencies = vec![id("base")]),
+        with(spec("top"), |s| s.dependencies = vec![id("mid")]),
+    ];
+    let mut rig = Rig::new(specs, 1000);
+    rig.demand(&["top"]);
+    rig.settle();
+    rig.exits("base");
+    assert_eq!(rig.states(&["base", "mid", "top"]), ["unloading", "draining", "draining"]);
+    assert!(!rig.take("mid") && !rig.take("top"));
+    let top = rig.key("top");
+    assert!(rig.cells.0[&top].revoked, "its holder is told");
+    rig.give_back("top");
+    rig.settle();
+    assert_eq!(rig.states(&["base", "mid", "top"]), ["failed", "unloaded", "unloaded"]);
+}
+
+#[test]
+fn loads_that_time_out_together_are_cancelled_once_each() {
+    let specs = vec![spec("a"), spec("b")];
+    let mut rig = Rig::new(specs, 1000);
+    let w = rig.ask(&["a", "b"], None, Some(seconds(300.0)));
+    rig.wait(seconds(60.0));
+    assert_eq!(rig.answered(w), "load_failed");
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"]);
+    rig.settle();
+    assert_eq!(rig.state("a"), "failed");
+}
+
+#[test]
+fn three_failed_probes_close_it() {
+    let mut rig = Rig::new(vec![spec("a")], 100);
+    rig.have("a");
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    for want in ["ready", "ready", "unloading"] {
+        rig.input(Input::Health { key, op, result: Err("timed out".to_owned()) });
+        assert_eq!(rig.state("a"), want);
+    }
+    rig.unloaded("a");
+    assert_eq!(rig.state("a"), "failed");
+}
+
+#[test]
+fn a_stuck_component_keeps_its_bytes_and_may_come_back() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
+    rig.have("a");
+    rig.operator("a", OperatorAction::Unload { force: false });
+    rig.wait(seconds(7.5));
+    assert_eq!(rig.state("a"), "stuck");
+    for (name, want) in [("a", "stuck"), ("b", "too_large")] {
+        let w = rig.demand(&[name]);
+        assert_eq!(rig.answered(w), want);
+    }
+    rig.unloaded("a");
+    assert_eq!(rig.state("a"), "unloaded");
+}
+
+#[test]
+fn a_dependent_loaded_ahead_does_not_come_up_while_its_provider_drains() {
+    let specs = vec![
+        spec("base"),
+        with(spec("top"), |s| {
+            s.dependencies = vec![id("base")];
+            s.load_deadline = Some(seconds(60.0));
+        }),
+        with(spec("big"), |s| s.memory = majordomo_core::ByteSize::mib(200)),
+    ];
+    let mut rig = Rig::new(specs, 200);
+    rig.have("base");
+    let key = rig.key("top");
+    rig.input(Input::Hint { key, confidence: majordomo_core::Confidence::ONE });
+    assert!(rig.is_loading("top"));
+    assert!(rig.take("base"));
+    rig.demand(&["big"]);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.state("base"), "draining");
+    assert!(!rig.is_loading("top"), "its load was called off");
+}

@@ -1,0 +1,9 @@
+//! Tests of the engine from outside: rules by table, the whole against a naive model.
+
+mod admission;
+mod configuration;
+mod demands;
+mod failures;
+mod model;
+mod rig;
+mod shutdown;

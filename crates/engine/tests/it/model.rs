@@ -1,0 +1,265 @@
+//! The engine against a naive model, and its plans against what it then does.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Cause, ComponentState, EventKind, Moment, WaiterId};
+use majordomo_engine::{Effect, Input};
+use majordomo_registry::{ComponentSpec, OnAbandon};
+use proptest::prelude::*;
+
+use crate::rig::{Rig, config, id, spec, with};
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+const AGES: Duration = Duration::from_secs(100_000);
+
+#[derive(Clone, Debug)]
+enum Op {
+    Demand(usize),
+    Finish(usize),
+    Fail(usize),
+    Unloaded(usize),
+    Abandon(usize),
+    GiveBack(usize),
+    Wait(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let i = 0..NAMES.len();
+    prop_oneof![
+        4 => i.clone().prop_map(Op::Demand),
+        3 => i.clone().prop_map(Op::Finish),
+        2 => i.clone().prop_map(Op::Fail),
+        2 => i.clone().prop_map(Op::Unloaded),
+        2 => (0usize..8).prop_map(Op::Abandon),
+        2 => i.prop_map(Op::GiveBack),
+        2 => (1u64..20_000).prop_map(Op::Wait),
+    ]
+}
+
+/// One component that nothing competes with.
+#[derive(Clone, Debug, PartialEq)]
+enum Naive {
+    Unloaded,
+    Loading(Vec<WaiterId>),
+    Ready {
+        leases: u32,
+    },
+    /// Cancelled; these wait for it to be loaded anew.
+    Unloading(Vec<WaiterId>),
+    Failed {
+        until: Moment,
+    },
+    Quarantined {
+        until: Moment,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Model {
+    is: Naive,
+    failures: Vec<Moment>,
+}
+
+#[derive(Default)]
+struct Expected(Vec<(WaiterId, &'static str)>);
+
+impl Expected {
+    fn set(&mut self, waiter: WaiterId, answer: &'static str) {
+        match self.0.iter_mut().find(|e| e.0 == waiter) {
+            Some(e) => e.1 = answer,
+            None => self.0.push((waiter, answer)),
+        }
+    }
+}
+
+impl Model {
+    fn demand(&mut self, w: WaiterId, now: Moment, expected: &mut Expected) {
+        expected.set(w, "waits");
+        match &mut self.is {
+            Naive::Unloaded => self.is = Naive::Loading(vec![w]),
+            Naive::Failed { until } if *until <= now => self.is = Naive::Loading(vec![w]),
+            Naive::Loading(waiting) | Naive::Unloading(waiting) => waiting.push(w),
+            Naive::Ready { leases } => {
+                *leases += 1;
+                expected.set(w, "granted");
+            }
+            Naive::Failed { .. } => expected.set(w, "backing_off"),
+            Naive::Quarantined { .. } => expected.set(w, "quarantined"),
+        }
+    }
+
+    fn fail(&mut self, now: Moment, expected: &mut Expected) {
+        let Naive::Loading(waiting) = &self.is else { return };
+        waiting.iter().for_each(|w| expected.set(*w, "load_failed"));
+        self.failures.push(now);
+        self.failures.retain(|t| now.since(*t) <= Duration::from_secs(600));
+        let n = self.failures.len() as u32;
+        self.is = if n >= 5 {
+            self.failures.clear();
+            Naive::Quarantined { until: now + Duration::from_secs(900) }
+        } else {
+            Naive::Failed { until: now + Duration::from_secs(1) * 2u32.pow(n - 1) }
+        };
+    }
+
+    fn abandon(&mut self, w: WaiterId) {
+        if let Naive::Loading(waiting) | Naive::Unloading(waiting) = &mut self.is {
+            waiting.retain(|x| *x != w);
+        }
+        if self.is == Naive::Loading(Vec::new()) {
+            self.is = Naive::Unloading(Vec::new());
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.is {
+            Naive::Unloaded => "unloaded",
+            Naive::Loading(_) => "loading",
+            Naive::Ready { .. } => "ready",
+            Naive::Unloading(_) => "unloading",
+            Naive::Failed { .. } => "failed",
+            Naive::Quarantined { .. } => "quarantined",
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn components_alone_behave_as_the_naive_model(ops in prop::collection::vec(op(), 1..80)) {
+        let specs = NAMES.iter().map(|n| with(spec(n), |s| {
+            (s.load_deadline, s.stop_deadline) = (Some(AGES), Some(AGES));
+            s.on_abandon = OnAbandon::Cancel;
+        }));
+        let mut c = config();
+        c.loads.max_concurrent = 8;
+        let mut rig = Rig::with_pools(specs.collect(), vec![], 10_000, c);
+        let mut models = vec![Model { is: Naive::Unloaded, failures: vec![] }; NAMES.len()];
+        let mut expected = Expected::default();
+        for op in ops {
+            match op {
+                Op::Demand(i) => {
+                    let w = rig.ask(&[NAMES[i]], None, Some(AGES));
+                    models[i].demand(w, rig.now, &mut expected);
+                }
+                Op::Finish(i) => if let Naive::Loading(waiting) = models[i].is.clone() {
+                    rig.loaded(NAMES[i]);
+                    waiting.iter().for_each(|w| expected.set(*w, "granted"));
+                    models[i].is = Naive::Ready { leases: waiting.len() as u32 };
+                },
+                Op::Fail(i) => if matches!(models[i].is, Naive::Loading(_)) {
+                    rig.load_ends(NAMES[i], Err("no"));
+                    models[i].fail(rig.now, &mut expected);
+                },
+                Op::Unloaded(i) => if let Naive::Unloading(waiting) = models[i].is.clone() {
+                    rig.unloaded(NAMES[i]);
+                    models[i].is =
+                        if waiting.is_empty() { Naive::Unloaded } else { Naive::Loading(waiting) };
+                },
+                Op::Abandon(n) => {
+                    let waiting = expected.0.iter().filter(|e| e.1 == "waits").nth(n).copied();
+                    if let Some((w, _)) = waiting {
+                        rig.input(Input::Abandon { waiter: w });
+                        models.iter_mut().for_each(|m| m.abandon(w));
+                        expected.0.retain(|e| e.0 != w);
+                    }
+                }
+                Op::GiveBack(i) => if let Naive::Ready { leases } = &mut models[i].is
+                    && *leases > 0 {
+                    *leases -= 1;
+                    rig.give_back(NAMES[i]);
+                },
+                Op::Wait(ms) => {
+                    rig.wait(Duration::from_millis(ms));
+                    for m in &mut models {
+                        if matches!(m.is, Naive::Quarantined { until } if until <= rig.now) {
+                            m.is = Naive::Unloaded;
+                        }
+                    }
+                }
+            }
+            for (w, answer) in &expected.0 {
+                prop_assert_eq!(rig.answered(*w), *answer, "waiter {}", w);
+            }
+            let mut booked = ByteSize::ZERO;
+            for (name, m) in NAMES.iter().zip(&models) {
+                prop_assert_eq!(rig.state(name), m.name(), "{}", name);
+                if matches!(m.is, Naive::Loading(_) | Naive::Ready { .. } | Naive::Unloading(_)) {
+                    booked += ByteSize::mib(100);
+                }
+                if let Naive::Ready { leases } = m.is {
+                    prop_assert_eq!(rig.cells.0[&rig.key(name)].leases, leases);
+                }
+            }
+            prop_assert_eq!(rig.engine.budget().booked(), booked);
+        }
+    }
+}
+
+/// A small crowded world: dependencies, a conflict, a pinned one, and room for about half.
+fn crowd() -> Vec<ComponentSpec> {
+    let sized = |name, mib| with(spec(name), |s| s.memory = ByteSize::mib(mib));
+    vec![
+        sized("base", 50),
+        with(sized("left", 80), |s| s.dependencies = vec![id("base")]),
+        with(sized("right", 70), |s| {
+            s.dependencies = vec![id("base")];
+            s.conflicts = vec![id("solo")];
+        }),
+        sized("solo", 120),
+        with(sized("kept", 30), |s| s.pinned = true),
+        sized("huge", 290),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_is_what_then_happens(
+        steps in prop::collection::vec((0usize..6, 0u64..4_000, any::<bool>(), any::<bool>()), 1..40)
+    ) {
+        let names: Vec<_> = crowd().iter().map(|s| s.id.to_string()).collect();
+        let mut rig = Rig::new(crowd(), 300);
+        for (i, wait, settle, keep) in steps {
+            rig.wait(Duration::from_millis(wait));
+            if settle {
+                rig.settle();
+            }
+            // A head of the queue may hold later ones up, which a plan does not foresee.
+            let alone = rig.engine.scheduler().n_waiting() == 0;
+            let name = names[i].as_str();
+            let plan = rig.engine.plan(&[rig.key(name)], rig.now, &rig.cells);
+            let w = rig.demand(&[name]);
+            let evicted: BTreeSet<_> = rig.effects.iter().filter_map(|e| match e {
+                Effect::Record(r) => match &r.kind {
+                    EventKind::State {
+                        component,
+                        from: ComponentState::Ready,
+                        cause: Cause::EvictedForDemand { .. } | Cause::Replaced,
+                        ..
+                    } => Some(*component),
+                    _ => None,
+                },
+                _ => None,
+            }).collect();
+            if alone {
+                let planned: BTreeSet<_> = plan.evictions.iter().map(|e| e.key).collect();
+                prop_assert_eq!(&planned, &evicted, "{}", name);
+                let want = match &plan.refusal {
+                    Some(refusal) => refusal.code(),
+                    None if plan.loads.is_empty() && plan.holders.is_empty() => "granted",
+                    None => "waits",
+                };
+                prop_assert_eq!(rig.answered(w), want, "{}", name);
+                let blocked = rig.engine.scheduler().n_waiting() > 0;
+                prop_assert_eq!(blocked, !plan.holders.is_empty(), "{}", name);
+            }
+            if rig.answered(w) == "granted" && !keep {
+                rig.give_back(name);
+            }
+        }
+    }
+}

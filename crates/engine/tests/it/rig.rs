@@ -1,0 +1,307 @@
+//! An engine with plain cells and loaders that a test finishes by hand. Audits after every input.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, ComponentId, ComponentKey, ComponentState, Config, Moment, OpId, Priority, WaiterId,
+};
+use majordomo_engine::{
+    Cells, CloseAnswer, Effect, Engine, Input, LoadReport, OperatorAction, PeekCells, Usage,
+};
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
+
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    pub(crate) leases: u32,
+    pub(crate) closed: bool,
+    wanted: bool,
+    pub(crate) revoked: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct PlainCells(pub(crate) BTreeMap<ComponentKey, Cell>);
+
+impl PlainCells {
+    fn cell(&mut self, key: ComponentKey) -> &mut Cell {
+        self.0.get_mut(&key).expect("only published cells are touched")
+    }
+}
+
+impl Cells for PlainCells {
+    fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
+        let cell = self.cell(key);
+        if cell.leases > 0 {
+            return CloseAnswer::Leased(cell.leases);
+        }
+        cell.closed = true;
+        CloseAnswer::Closed
+    }
+    fn close(&mut self, key: ComponentKey) {
+        self.cell(key).closed = true;
+    }
+    fn reopen(&mut self, key: ComponentKey) {
+        self.cell(key).closed = false;
+    }
+    fn want(&mut self, key: ComponentKey) {
+        self.cell(key).wanted = true;
+    }
+    fn revoke(&mut self, key: ComponentKey) {
+        let cell = self.cell(key);
+        (cell.revoked, cell.closed) = (true, true);
+    }
+    fn lease_n(&mut self, key: ComponentKey, n: u32) {
+        self.cell(key).leases += n;
+    }
+    fn install(&mut self, key: ComponentKey, _op: OpId, n: u32) {
+        self.0.insert(key, Cell { leases: n, ..Cell::default() });
+    }
+}
+
+impl PeekCells for PlainCells {
+    fn leases(&self, key: ComponentKey) -> u32 {
+        self.0.get(&key).map_or(0, |c| c.leases)
+    }
+}
+
+/// A component of 100 MiB that a test may change.
+pub(crate) fn spec(name: &str) -> ComponentSpec {
+    let id = ComponentId::new(name).expect("a name of a test");
+    ComponentSpec::new(id, LoaderSpec::Builtin { factory: name.to_owned() })
+}
+
+pub(crate) fn with(mut spec: ComponentSpec, change: impl Fn(&mut ComponentSpec)) -> ComponentSpec {
+    change(&mut spec);
+    spec
+}
+
+pub(crate) fn id(name: &str) -> ComponentId {
+    ComponentId::new(name).expect("a name of a test")
+}
+
+pub(crate) fn seconds(s: f64) -> Duration {
+    Duration::from_secs_f64(s)
+}
+
+/// No margin on estimates, so that bytes are easy to count.
+pub(crate) fn config() -> Config {
+    let mut config = Config::default();
+    config.memory.estimate_margin = 1.0;
+    config
+}
+
+pub(crate) struct Rig {
+    pub(crate) engine: Engine,
+    pub(crate) cells: PlainCells,
+    pub(crate) now: Moment,
+    pub(crate) effects: Vec<Effect>,
+    loading: BTreeMap<ComponentKey, OpId>,
+    stopping: BTreeMap<ComponentKey, OpId>,
+    answers: BTreeMap<WaiterId, String>,
+    next_waiter: u64,
+}
+
+impl Rig {
+    pub(crate) fn new(specs: Vec<ComponentSpec>, budget_mib: u64) -> Self {
+        Self::with_pools(specs, Vec::new(), budget_mib, config())
+    }
+
+    pub(crate) fn with_pools(
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        budget_mib: u64,
+        config: Config,
+    ) -> Self {
+        let catalog = Catalog::build(specs, pools, None).expect("a catalog of a test");
+        let engine = Engine::new(Arc::new(catalog), config, ByteSize::mib(budget_mib));
+        Self {
+            engine,
+            cells: PlainCells::default(),
+            now: Moment::ZERO,
+            effects: Vec::new(),
+            loading: BTreeMap::new(),
+            stopping: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            next_waiter: 0,
+        }
+    }
+
+    pub(crate) fn key(&self, name: &str) -> ComponentKey {
+        self.engine.catalog().key(name).expect("a configured name")
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        let text = format!("{input:?}");
+        self.effects = self.engine.handle(input, self.now, &mut self.cells);
+        if let Err(violation) = self.engine.audit(self.now) {
+            panic!("after {text}: {violation}");
+        }
+        let effects = self.effects.clone();
+        for effect in &effects {
+            match effect {
+                Effect::StartLoad { key, op, .. } => {
+                    assert_eq!(self.loading.insert(*key, *op), None, "{key} is loaded twice");
+                }
+                Effect::CancelLoad { key, op, .. } => {
+                    assert_eq!(self.loading.remove(key), Some(*op));
+                    self.stopping.insert(*key, *op);
+                }
+                Effect::StartUnload { key, op, .. } => {
+                    self.cells.0.remove(key);
+                    self.stopping.insert(*key, *op);
+                }
+                Effect::Grant { waiter, .. } => self.answer(*waiter, "granted"),
+                Effect::Done { waiter } => self.answer(*waiter, "done"),
+                Effect::Refuse { waiter, refusal } => self.answer(*waiter, refusal.code()),
+                _ => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, waiter: WaiterId, answer: &str) {
+        let before = self.answers.insert(waiter, answer.to_owned());
+        assert_eq!(before, None, "waiter {waiter} is answered twice");
+    }
+
+    /// The answer of a waiter; `waits` when there is none yet.
+    pub(crate) fn answered(&self, waiter: WaiterId) -> &str {
+        self.answers.get(&waiter).map_or("waits", String::as_str)
+    }
+
+    pub(crate) fn waiter(&mut self) -> WaiterId {
+        self.next_waiter += 1;
+        WaiterId(self.next_waiter)
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        names: &[&str],
+        priority: Option<Priority>,
+        deadline: Option<Duration>,
+    ) -> WaiterId {
+        let keys = names.iter().map(|n| self.key(n)).collect();
+        let waiter = self.waiter();
+        self.input(Input::Demand { waiter, keys, priority, deadline });
+        waiter
+    }
+
+    pub(crate) fn demand(&mut self, names: &[&str]) -> WaiterId {
+        self.ask(names, None, None)
+    }
+
+    pub(crate) fn operator(&mut self, name: &str, action: OperatorAction) -> WaiterId {
+        let waiter = self.waiter();
+        self.input(Input::Operator { waiter, key: self.key(name), action });
+        waiter
+    }
+
+    /// Lets time pass, with every tick that the engine asks for.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        let mut at_once = 0;
+        while let Some(at) = self.engine.next_wakeup().filter(|t| *t <= end) {
+            at_once = if at > self.now { 0 } else { at_once + 1 };
+            assert!(at_once < 4, "the engine wants to be called at {at} again and again");
+            self.now = self.now.max(at);
+            self.input(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn is_loading(&self, name: &str) -> bool {
+        self.loading.contains_key(&self.key(name))
+    }
+
+    pub(crate) fn loading(&self) -> Vec<ComponentKey> {
+        self.loading.keys().copied().collect()
+    }
+
+    pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {
+        let key = self.key(name);
+        let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
+        let result = result.map(|()| LoadReport::default()).map_err(str::to_owned);
+        self.input(Input::LoadFinished { key, op, result });
+    }
+
+    pub(crate) fn loaded(&mut self, name: &str) {
+        self.load_ends(name, Ok(()));
+    }
+
+    pub(crate) fn unloaded(&mut self, name: &str) {
+        let key = self.key(name);
+        let op = self.stopping.remove(&key).unwrap_or_else(|| panic!("{name} does not stop"));
+        self.input(Input::UnloadFinished { key, op });
+    }
+
+    pub(crate) fn exits(&mut self, name: &str) {
+        let key = self.key(name);
+        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        self.input(Input::Exited { key, op, how: "signal 9".to_owned() });
+    }
+
+    /// Everything on its way arrives, until nothing moves.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            if let Some((key, op)) = self.stopping.pop_first() {
+                self.input(Input::UnloadFinished { key, op });
+            } else if let Some((key, op)) = self.loading.pop_first() {
+                self.input(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) });
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Has a component ready and unleased, loaded at this moment.
+    pub(crate) fn have(&mut self, name: &str) {
+        let waiter = self.demand(&[name]);
+        self.settle();
+        assert_eq!(self.answered(waiter), "granted", "{name}");
+        self.give_back(name);
+    }
+
+    pub(crate) fn used(&mut self, name: &str) {
+        let key = self.key(name);
+        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        self.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: Some(self.now) }]));
+    }
+
+    /// A lease by the fast path.
+    pub(crate) fn take(&mut self, name: &str) -> bool {
+        let key = self.key(name);
+        match self.cells.0.get_mut(&key) {
+            Some(cell) if !cell.closed => {
+                cell.leases += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, name: &str) {
+        let key = self.key(name);
+        // After an unload the holder of a revoked lease gives back what is no longer published.
+        let Some(cell) = self.cells.0.get_mut(&key) else { return };
+        cell.leases -= 1;
+        if std::mem::take(&mut cell.wanted) {
+            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            self.input(Input::Released { key, op });
+        }
+    }
+
+    pub(crate) fn state(&self, name: &str) -> &'static str {
+        self.engine.state(self.key(name)).name()
+    }
+
+    pub(crate) fn states(&self, names: &[&str]) -> Vec<&'static str> {
+        names.iter().map(|n| self.state(n)).collect()
+    }
+
+    pub(crate) fn retry_at(&self, name: &str) -> Moment {
+        match self.engine.state(self.key(name)) {
+            ComponentState::Failed { retry_at } => retry_at,
+            other => panic!("{name} is {other}"),
+        }
+    }
+}

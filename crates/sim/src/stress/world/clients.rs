@@ -1,0 +1,230 @@
+//! What comes from outside: clients, operators, configurations, faults, and the calm after them.
+//!
+//! Turns the script's actions into inputs, or into what the loaders will meet. Knows nothing of what the engine
+//! makes of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ComponentKey, Confidence, PressureLevel, WaiterId};
+use majordomo_engine::{Input, OperatorAction};
+
+use super::{CALM, Client, Event, Fate, LANE, Stage, World};
+use crate::rng::Rng;
+use crate::stress::check::{Broken, broken};
+use crate::stress::script::{Action, Verb};
+
+impl World<'_> {
+    fn waiter(&mut self, client: Client, patience: Option<Duration>) -> WaiterId {
+        let waiter = WaiterId(self.next_waiter);
+        self.next_waiter += 1;
+        self.clients.insert(waiter, client);
+        if let Some(patience) = patience {
+            self.after(patience, Event::Leave { waiter });
+        }
+        waiter
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are the fields of one action")]
+    pub(super) fn ask(
+        &mut self,
+        components: &[usize],
+        priority: Option<majordomo_core::Priority>,
+        deadline: Option<Duration>,
+        hold: Duration,
+        patience: Option<Duration>,
+        stubborn: bool,
+        direct: bool,
+        calm: bool,
+    ) -> Result<(), Broken> {
+        let keys: Vec<_> = components.iter().map(|c| self.key(*c)).collect();
+        if !direct && !keys.is_empty() {
+            self.cells.now = self.now;
+            let mut taken = Vec::new();
+            for key in &keys {
+                match self.cells.acquire(*key, stubborn) {
+                    Some(lease) => taken.push(lease),
+                    None => break,
+                }
+            }
+            self.used();
+            if taken.len() == keys.len() {
+                for lease in taken {
+                    self.after(hold, Event::Release { lease });
+                }
+                return Ok(());
+            }
+            for lease in taken {
+                self.cells.release(lease);
+            }
+            self.flush_cells();
+        }
+        let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
+        if calm && self.is_calm() {
+            // Noted as the input is.
+            self.input_calm(waiter, keys, priority, deadline)
+        } else {
+            self.input(Input::Demand { waiter, keys, priority, deadline })
+        }
+    }
+
+    fn input_calm(
+        &mut self,
+        waiter: WaiterId,
+        keys: Vec<ComponentKey>,
+        priority: Option<majordomo_core::Priority>,
+        deadline: Option<Duration>,
+    ) -> Result<(), Broken> {
+        self.input(Input::Demand { waiter, keys, priority, deadline })?;
+        if self.checker.is_open(waiter) {
+            self.checker.expect_calm(waiter);
+        }
+        Ok(())
+    }
+
+    pub(super) fn act(&mut self, action: &Action) -> Result<(), Broken> {
+        if !matches!(action, Action::Calm | Action::Quiet | Action::Demand { calm: true, .. }) {
+            self.calm_since = None;
+        }
+        match action {
+            Action::Demand {
+                components,
+                priority,
+                deadline,
+                hold,
+                patience,
+                stubborn,
+                direct,
+                calm,
+            } => self
+                .ask(components, *priority, *deadline, *hold, *patience, *stubborn, *direct, *calm),
+            Action::Overlap { component, every, n_clients } => self.happen(Event::NextOfChain {
+                component: *component,
+                every: *every,
+                left: *n_clients,
+            }),
+            Action::Hint { component, percent } => {
+                let confidence = Confidence::saturating(f32::from(*percent) / 100.0);
+                self.input(Input::Hint { key: self.key(*component), confidence })
+            }
+            Action::Observed { components } => {
+                let used = components.iter().map(|c| self.key(*c)).collect();
+                self.input(Input::Observed { used })
+            }
+            Action::Pressure(level) => self.input(Input::Pressure(*level)),
+            Action::Grow { component, percent } => {
+                self.fates[*component].grown = *percent;
+                Ok(())
+            }
+            Action::Measure { external, unreturned } => self.measure(*external, *unreturned),
+            Action::Operator { component, verb, patience } => {
+                let action = match verb {
+                    Verb::Load => OperatorAction::Load,
+                    Verb::Unload => OperatorAction::Unload { force: false },
+                    Verb::UnloadForce => OperatorAction::Unload { force: true },
+                    Verb::Pin => OperatorAction::Pin,
+                    Verb::Unpin => OperatorAction::Unpin,
+                    Verb::Trim => OperatorAction::Trim,
+                };
+                let client = Client { hold: Duration::ZERO, stubborn: false, gone: false };
+                let waiter = self.waiter(client, *patience);
+                self.input(Input::Operator { waiter, key: self.key(*component), action })
+            }
+            Action::LoadFault(c, fault) => {
+                self.fates[*c].load = Some(*fault);
+                Ok(())
+            }
+            Action::StopFault(c, fault) => {
+                self.fates[*c].stop = Some(*fault);
+                Ok(())
+            }
+            Action::Crash(c) => {
+                self.die(self.key(*c), None);
+                Ok(())
+            }
+            Action::Sick { component, n_probes } => {
+                self.fates[*component].sick = *n_probes;
+                Ok(())
+            }
+            Action::Configure(number) => {
+                let mut rng = Rng::new(&[*number]);
+                for _ in 0..rng.between(1, 3) {
+                    self.blueprint.change(&mut rng, self.script.n_components);
+                }
+                self.catalog = Arc::new(self.blueprint.build(Some(&self.catalog)));
+                self.number();
+                let b = &self.blueprint;
+                let (config, budget) = (Box::new(b.config.clone()), b.budget);
+                self.input(Input::Configure { catalog: Arc::clone(&self.catalog), config, budget })
+            }
+            Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
+            Action::Stall(wait) => {
+                self.now += *wait;
+                Ok(())
+            }
+            Action::Races(per_thousand) => {
+                self.cells.races = *per_thousand;
+                Ok(())
+            }
+            Action::Shutdown { deadline, again } => {
+                if let Some(again) = again {
+                    self.after(*again, Event::Deliver(Input::Shutdown { deadline: *deadline }));
+                }
+                self.input(Input::Shutdown { deadline: *deadline })
+            }
+            Action::Calm => self.calm(),
+            // A stalled process may have seen the calm late.
+            Action::Quiet if !self.is_calm() => Ok(()),
+            Action::Quiet => {
+                if self.checker.n_open() > 0 {
+                    return broken(
+                        6,
+                        format!("{} wait with nothing in their way", self.checker.n_open()),
+                    );
+                }
+                if self.engine.is_shutting_down() {
+                    return Ok(());
+                }
+                self.checker.quiet(&self.engine, self.now)
+            }
+        }
+    }
+
+    fn is_calm(&self) -> bool {
+        self.calm_since.is_some_and(|t| self.now.since(t) >= CALM)
+    }
+
+    fn calm(&mut self) -> Result<(), Broken> {
+        self.calm_since = Some(self.now);
+        for fate in &mut self.fates {
+            *fate = Fate { n_loads: fate.n_loads, learned: fate.learned, ..Fate::default() };
+        }
+        self.cells.races = 0;
+        self.cells.now = self.now;
+        for lease in self.cells.leases.keys().copied().collect::<Vec<_>>() {
+            self.cells.release(lease);
+        }
+        self.used();
+        self.flush_cells();
+        let waiting: Vec<_> =
+            self.heap.drain().filter(|d| !matches!(d.event, Event::NextOfChain { .. })).collect();
+        self.heap.extend(waiting);
+        for key in (0..self.running.len()).map(ComponentKey::from_index) {
+            let Some(r) = self.running[key.index()] else { continue };
+            let op = r.op;
+            match r.stage {
+                Stage::Loading { hangs: true } => {
+                    self.after(LANE, Event::LoadEnd { key, op, error: None });
+                }
+                Stage::Stopping { stuck: true } => self.after(LANE, Event::StopEnd { key, op }),
+                _ => {}
+            }
+        }
+        // Whoever is granted from now on holds nothing for long.
+        for client in self.clients.values_mut() {
+            client.hold = Duration::from_millis(1);
+        }
+        self.input(Input::Pressure(PressureLevel::Low))?;
+        self.measure(0, 0)
+    }
+}

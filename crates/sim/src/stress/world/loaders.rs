@@ -1,0 +1,136 @@
+//! Loaders of the simulated machine: loads, stops, deaths, probes and measurements.
+//!
+//! Knows the script's faults, nothing of clients. Invariant: of one component one incarnation runs at a time.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, OpId};
+use majordomo_engine::{Footprints, Input};
+
+use super::{Event, LANE, Running, Stage, World};
+use crate::rng::Rng;
+use crate::stress::check::{Broken, broken};
+use crate::stress::script::{LoadFault, StopFault};
+
+impl World<'_> {
+    pub(super) fn start_load(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
+        if let Some(r) = &self.running[key.index()] {
+            return broken(4, format!("{key} is loaded while {r:?}"));
+        }
+        let Some(spec) = self.catalog.spec(key).cloned() else {
+            return broken(4, format!("{key} is loaded and is not configured"));
+        };
+        let number = self.numbers[key.index()];
+        let fate = &mut self.fates[number];
+        fate.n_loads += 1;
+        let fault = fate.load.take();
+        let mut rng = Rng::new(&[self.script.seed, 8, number as u64, fate.n_loads]);
+        let memory = spec.memory.scaled(0.6 + 0.55 * rng.unit());
+        self.running[key.index()] = Some(Running {
+            op,
+            stage: Stage::Loading { hangs: fault == Some(LoadFault::Hangs) },
+            memory,
+        });
+        self.cells.set_limited(key, spec.max_leases.is_some());
+        let took = spec.load_time.mul_f64(0.3 + 1.2 * rng.unit());
+        match fault {
+            None => self.after(took, Event::LoadEnd { key, op, error: None }),
+            Some(LoadFault::Slow) => self.after(took * 10, Event::LoadEnd { key, op, error: None }),
+            Some(LoadFault::Fails) => {
+                self.after(took / 2, Event::LoadEnd { key, op, error: Some("no such file") });
+            }
+            Some(LoadFault::Panics) => {
+                self.after(
+                    took / 2,
+                    Event::LoadEnd { key, op, error: Some("the loader panicked") },
+                );
+            }
+            Some(LoadFault::Hangs) => {}
+            Some(LoadFault::DiesAtOnce) => {
+                self.after(took, Event::LoadEnd { key, op, error: None });
+                self.after(took, Event::Dies { key, op });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
+        let number = self.numbers[key.index()];
+        let mut rng = self.rng(9, number, op.0);
+        let Some(r) = &mut self.running[key.index()] else { return };
+        let gone = matches!(r.stage, Stage::Failed | Stage::Dead);
+        let fault = if gone { None } else { self.fates[number].stop.take() };
+        r.stage = Stage::Stopping { stuck: fault == Some(StopFault::Stuck) };
+        self.cells.clear(key);
+        let killed = grace + rng.millis(1, 900);
+        let wait = match fault {
+            None if gone => Duration::from_millis(1),
+            None => rng.millis(1, 400).min(killed),
+            Some(StopFault::Refuses) => killed,
+            Some(StopFault::Stuck) => rng.millis(8_000, 400_000),
+        };
+        self.after(wait, Event::StopEnd { key, op });
+    }
+
+    pub(super) fn memory(&self, key: ComponentKey, usual: ByteSize) -> ByteSize {
+        match self.fates[self.numbers[key.index()]].grown {
+            0 => usual,
+            percent => usual.scaled(f64::from(percent) / 100.0),
+        }
+    }
+
+    pub(super) fn die(&mut self, key: ComponentKey, only: Option<OpId>) {
+        let Some(Some(r)) = self.running.get_mut(key.index()) else { return };
+        if only.is_some_and(|op| op != r.op) {
+            return;
+        }
+        let op = r.op;
+        match r.stage {
+            Stage::Up { .. } => {
+                // Told or not, what was said of its load comes before what is said of its end.
+                let told = r.stage == Stage::Up { told: true };
+                if told {
+                    r.stage = Stage::Dead;
+                    self.deliver(Input::Exited { key, op, how: "killed by signal 9".to_owned() });
+                } else {
+                    self.after(LANE, Event::Dies { key, op });
+                }
+            }
+            Stage::Loading { .. } => {
+                self.after(Duration::ZERO, Event::LoadEnd { key, op, error: Some("it exited") });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn probe_end(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
+        let Some(r) = self.running[key.index()].filter(|r| r.op == op) else {
+            // It has gone since; the answer is on its way all the same.
+            self.deliver(Input::Health { key, op, result: Err("no answer".to_owned()) });
+            return Ok(());
+        };
+        let fate = self.fate(key);
+        let sick = fate.sick > 0;
+        fate.sick = fate.sick.saturating_sub(1);
+        let well = !sick && matches!(r.stage, Stage::Up { .. });
+        let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
+        // An answer may be long on its way.
+        let wait = self.rng(11, key.index(), op.0 ^ self.now.0).millis(1, 2_000);
+        self.after(wait, Event::Deliver(Input::Health { key, op, result }));
+        Ok(())
+    }
+
+    pub(super) fn measure(&mut self, external: u8, unreturned: u8) -> Result<(), Broken> {
+        let own = self
+            .running
+            .iter()
+            .enumerate()
+            .filter_map(|(i, r)| Some((ComponentKey::from_index(i), (*r)?)))
+            .filter(|(_, r)| matches!(r.stage, Stage::Up { told: true }))
+            .map(|(key, r)| (key, r.op, self.memory(key, r.memory)))
+            .collect();
+        let share = |percent: u8| self.blueprint.budget.scaled(f64::from(percent) / 100.0);
+        let (external, unreturned) = (share(external), share(unreturned));
+        self.input(Input::Footprints(Footprints { own, external, unreturned }))
+    }
+}
