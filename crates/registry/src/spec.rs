@@ -203,6 +203,9 @@ pub struct ComponentSpec {
     pub load_deadline: Option<Duration>,
     /// The stop must end within this; none = the manager's default.
     pub stop_deadline: Option<Duration>,
+    /// A builtin is asked for its health this often while it is ready; none = never. Processes have a
+    /// [`ProbeSpec`] instead.
+    pub health_every: Option<Duration>,
     /// After a failure of a running one.
     pub restart: RestartPolicy,
     /// When the last waiter of a load leaves.
@@ -255,6 +258,7 @@ impl ComponentSpec {
             idle_timeout: None,
             load_deadline: None,
             stop_deadline: None,
+            health_every: None,
             restart: RestartPolicy::default(),
             on_abandon: OnAbandon::default(),
             version: String::new(),

@@ -219,6 +219,7 @@ impl Scheduler {
         let spec = self.entry(key).spec.as_ref()?;
         match &spec.loader {
             majordomo_registry::LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.every),
+            majordomo_registry::LoaderSpec::Builtin { .. } => spec.health_every,
             _ => None,
         }
     }

@@ -227,3 +227,36 @@ fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
         manager.shutdown(None).await;
     });
 }
+
+#[test]
+fn a_builtin_that_says_it_is_ill_is_taken_out_of_service() {
+    struct Ill(Arc<AtomicBool>);
+    impl Component for Ill {
+        fn health(&self) -> Result<(), String> {
+            if self.0.load(Ordering::Relaxed) {
+                Err("the model is gone".to_owned())
+            } else {
+                Ok(())
+            }
+        }
+    }
+    run(async {
+        let world = World::new();
+        let ill = Arc::new(AtomicBool::new(false));
+        let mut spec = builtin("a");
+        spec.health_every = Some(ms(5));
+        let told = Arc::clone(&ill);
+        let manager = world
+            .builder(vec![spec])
+            .builtin_component("a", move |_| Ok(Ill(Arc::clone(&told))))
+            .start()
+            .await
+            .unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+        assert_eq!(state(&manager, "a"), "ready");
+        ill.store(true, Ordering::Relaxed);
+        until(|| state(&manager, "a") == "failed").await;
+        let why = crate::support::changes(&manager, "a").pop().unwrap().1.to_string();
+        says(&why, &["health probes failed", "the model is gone"]);
+    });
+}

@@ -17,7 +17,7 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
     ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe"]),
     ("python", &["module", "function"]),
-    ("builtin", &["factory"]),
+    ("builtin", &["factory", "health_every"]),
 ];
 
 /// What `[components.NAME]` says.
@@ -183,6 +183,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`builtin`: the factory's name; without it the component's.",
         Kind::Text(|c, v| c.factory = Some(v))
+    ),
+    key!(
+        "health_every",
+        "",
+        "`builtin`: it is asked for its health this often while it is ready; without it never. Three failures in a row unload it.",
+        Kind::Duration(MS, LONGEST, |c, v| c.spec.health_every = Some(v))
     ),
     key!(
         "command",
