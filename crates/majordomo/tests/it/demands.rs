@@ -126,10 +126,15 @@ fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
         let first = demand();
         until(|| state(&manager, "a") == "loading").await;
         let others: Vec<_> = (0..20).map(|_| demand()).collect();
-        first.abort();
-        let options = ms(50);
-        let refusal = lease_within(&manager, "a", Some(options)).await.unwrap_err();
+        // Demands are heard in order: when the last one has run out of time, the others wait.
+        let last = {
+            let manager = manager.clone();
+            tokio::spawn(async move { lease_within(&manager, "a", Some(ms(50))).await })
+        };
+        let refusal = last.await.unwrap().unwrap_err();
         assert_eq!(refusal.code(), "deadline_exceeded");
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
         assert_eq!(state(&manager, "a"), "loading");
         world.write("go", "");
         for other in others {
