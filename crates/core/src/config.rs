@@ -24,6 +24,8 @@ pub struct Config {
     pub speculation: SpeculationConfig,
     /// From command text to components.
     pub triggers: TriggerConfig,
+    /// Learning which components texts need.
+    pub intents: IntentConfig,
 }
 
 /// The memory budget.
@@ -238,12 +240,50 @@ impl Default for SpeculationConfig {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TriggerConfig {
-    /// A component is needed when its confidence reaches this. Default 0.5.
+    /// A component that nothing is learned about is needed when its keywords reach this. Default 0.5.
     pub threshold: Confidence,
 }
 
 impl Default for TriggerConfig {
     fn default() -> Self {
         Self { threshold: Confidence::saturating(0.5) }
+    }
+}
+
+/// Learning which components texts need.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct IntentConfig {
+    /// Whether what was learned answers; without it keywords answer alone. Default true.
+    pub enabled: bool,
+    /// Whether outcomes are learned from. Default true.
+    pub learn: bool,
+    /// Whether a model starts from the table of public command text that is shipped. Read at start. Default true.
+    pub prior: bool,
+    /// No learned answer below this loads anything. Default 0.4.
+    pub min_confidence: Confidence,
+    /// Where components exclude each other, the likeliest must be this much likelier than the next. Default 0.1.
+    pub min_gap: Confidence,
+    /// New outcomes after which the model is trained anew. Range 1..=100000, default 100.
+    pub retrain_every: usize,
+    /// Outcomes that are kept to learn from. Read at start. Range 1..=100000, default 10000.
+    pub max_outcomes: usize,
+    /// Whether answers say which parts of the text spoke for them, which costs some ten microseconds a command.
+    /// Default true.
+    pub evidence: bool,
+}
+
+impl Default for IntentConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            learn: true,
+            prior: true,
+            min_confidence: Confidence::saturating(0.4),
+            min_gap: Confidence::saturating(0.1),
+            retrain_every: 100,
+            max_outcomes: 10000,
+            evidence: true,
+        }
     }
 }

@@ -14,16 +14,33 @@ use crate::model::calibration::Evidence;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE};
 
-/// A component without learned threshold is needed from this confidence on.
-const KEYWORD_THRESHOLD: f32 = 0.5;
-/// An exclusive answer must be this likely …
-const MIN_CONFIDENCE: f32 = 0.4;
-/// … and this much likelier than the next.
-const MIN_GAP: f32 = 0.1;
 /// What is less likely than this is no candidate.
 const MIN_CANDIDATE: f32 = 0.05;
 /// Strongest n-grams in an explanation.
 const N_GRAMS: usize = 8;
+
+/// From which confidence on an answer is acted upon.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    /// A component that nothing is learned about is needed when its keywords reach this. Default 0.5.
+    pub keyword: Confidence,
+    /// No learned answer below this is acted upon; where several components at a time are usual, each has a
+    /// learned threshold as well. Default 0.4.
+    pub min_confidence: Confidence,
+    /// Where components exclude each other, the likeliest must be this much likelier than the next.
+    /// Default 0.1.
+    pub min_gap: Confidence,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            keyword: Confidence::saturating(0.5),
+            min_confidence: Confidence::saturating(0.4),
+            min_gap: Confidence::saturating(0.1),
+        }
+    }
+}
 
 /// One component and how sure the predictor is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,6 +117,7 @@ impl Default for IntentScratch {
 pub struct TextSnapshot {
     pub(crate) bits: u32,
     pub(crate) version: u64,
+    pub(crate) thresholds: Thresholds,
     pub(crate) model: Option<TextModel>,
     pub(crate) keywords: Arc<KeywordMatcher>,
     /// Component key by label; labels of components that are gone have none.
@@ -113,6 +131,18 @@ impl TextSnapshot {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The same keywords and thresholds without anything learned.
+    #[must_use]
+    pub fn without_model(&self) -> Self {
+        Self { model: None, ..self.clone() }
+    }
+
+    /// Whether there is a model; without one keywords answer alone.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        self.model.is_some()
     }
 
     fn label(&self, key: ComponentKey) -> Option<u32> {
@@ -152,9 +182,10 @@ impl TextSnapshot {
             threshold: Confidence::saturating(threshold),
         };
         let hits = KeywordMatches::new(&keywords.hits);
+        let keyword_threshold = self.thresholds.keyword.get();
         // Components that the model does not know yet stand on their keywords alone.
         for hit in hits.components().filter(|h| self.label(h.component).is_none()) {
-            let found = intent(hit.component, hit.confidence().get(), KEYWORD_THRESHOLD);
+            let found = intent(hit.component, hit.confidence().get(), keyword_threshold);
             candidates.push(found);
             if found.confidence >= found.threshold {
                 chosen.push(found);
@@ -191,9 +222,12 @@ impl TextSnapshot {
             .zip(&trained.calibration.thresholds)
             .filter_map(|((k, p), t)| Some(((*k)?, *p, *t)));
         let n_before = chosen.len();
+        let min_confidence = self.thresholds.min_confidence.get();
+        let min_gap = self.thresholds.min_gap.get();
         match trained.mode {
             Mode::Independent => {
                 for (key, p, threshold) in keyed {
+                    let threshold = threshold.max(min_confidence);
                     if p >= threshold {
                         chosen.push(intent(key, p, threshold));
                     }
@@ -207,7 +241,7 @@ impl TextSnapshot {
                     (None, probabilities[NONE]);
                 for (key, p, _) in keyed {
                     if p >= MIN_CANDIDATE {
-                        candidates.push(intent(key, p, MIN_CONFIDENCE));
+                        candidates.push(intent(key, p, min_confidence));
                     }
                     match best {
                         Some((_, top)) if p <= top => second = second.max(p),
@@ -215,9 +249,9 @@ impl TextSnapshot {
                     }
                 }
                 if let Some((key, p)) =
-                    best.filter(|(_, p)| *p >= MIN_CONFIDENCE && p - second >= MIN_GAP)
+                    best.filter(|(_, p)| *p >= min_confidence && p - second >= min_gap)
                 {
-                    chosen.push(intent(key, p, MIN_CONFIDENCE));
+                    chosen.push(intent(key, p, min_confidence));
                 }
             }
         }
@@ -234,13 +268,20 @@ impl TextSnapshot {
         scratch: &mut IntentScratch,
     ) -> Explanation {
         self.run(text, scratch);
+        self.explain_last(component, scratch)
+    }
+
+    /// As [`explain`](Self::explain), for the text of the last query of this snapshot with `scratch`,
+    /// without another query.
+    #[must_use]
+    pub fn explain_last(&self, component: ComponentKey, scratch: &IntentScratch) -> Explanation {
         let keywords: Vec<KeywordHit> =
             scratch.keywords.hits.iter().filter(|h| h.component == component).copied().collect();
         let strength = keywords.iter().map(|h| h.confidence().get()).fold(0.0, f32::max);
         let mut out = Explanation {
             component,
             confidence: Confidence::saturating(strength),
-            threshold: Confidence::saturating(KEYWORD_THRESHOLD),
+            threshold: self.thresholds.keyword,
             keywords,
             keyword_score: 0.0,
             n_grams: Vec::new(),
@@ -249,10 +290,13 @@ impl TextSnapshot {
         let (Some(trained), Some(label)) = (&self.model, self.label(component)) else { return out };
         let output = label as usize + 1;
         out.confidence = Confidence::saturating(scratch.model.probabilities[output]);
-        out.threshold = Confidence::saturating(match trained.mode {
-            Mode::Exclusive => MIN_CONFIDENCE,
-            Mode::Independent => trained.calibration.thresholds[label as usize],
-        });
+        let floor = self.thresholds.min_confidence;
+        out.threshold = match trained.mode {
+            Mode::Exclusive => floor,
+            Mode::Independent => {
+                floor.max(Confidence::saturating(trained.calibration.thresholds[label as usize]))
+            }
+        };
         out.keyword_score = trained.calibration.keyword_score(strength);
         let vector = &scratch.model.text;
         let factor = trained.calibration.linear_factor();

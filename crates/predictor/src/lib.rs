@@ -24,7 +24,7 @@ mod words;
 pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;
 pub use features::{FEATURE_VERSION, MAX_WORDS};
-pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot};
+pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot, Thresholds};
 pub use keywords::{
     ComponentHits, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
 };

@@ -12,7 +12,7 @@ use majordomo_core::{ComponentId, ComponentKey};
 
 use crate::buffer::{Judgement, ReplayBuffer, cut, text_hash};
 use crate::features::HashedTexts;
-use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot};
+use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot, Thresholds};
 use crate::keywords::KeywordMatcher;
 use crate::model::TrainingSet;
 use crate::model::mlp::Mlp;
@@ -40,6 +40,8 @@ pub struct PredictorConfig {
     pub retrain_every: usize,
     /// What a model starts from. Default the shipped prior.
     pub prior: Option<Prior>,
+    /// When an answer is acted upon.
+    pub thresholds: Thresholds,
 }
 
 impl Default for PredictorConfig {
@@ -49,6 +51,7 @@ impl Default for PredictorConfig {
             buffer_capacity: 10_000,
             retrain_every: 100,
             prior: Some(Prior::shipped()),
+            thresholds: Thresholds::default(),
         }
     }
 }
@@ -146,6 +149,7 @@ impl TextPredictor {
     #[must_use]
     pub fn new(config: PredictorConfig) -> Self {
         let bits = config.params.params().bits;
+        let thresholds = config.thresholds;
         Self {
             buffer: ReplayBuffer::new(config.buffer_capacity),
             config,
@@ -154,6 +158,7 @@ impl TextPredictor {
             now: TextSnapshot {
                 bits,
                 version: 0,
+                thresholds,
                 model: None,
                 keywords: Arc::new(KeywordMatcher::default()),
                 key_of_label: Vec::new(),
@@ -233,6 +238,33 @@ impl TextPredictor {
     #[must_use]
     pub fn prequential(&self) -> Prequential {
         self.prequential
+    }
+
+    /// Other thresholds and another interval of retrains, as in [`PredictorConfig`].
+    pub fn configure(&mut self, thresholds: Thresholds, retrain_every: usize) {
+        self.config.thresholds = thresholds;
+        self.config.retrain_every = retrain_every.max(1);
+        self.now.thresholds = thresholds;
+        self.published = None;
+    }
+
+    /// Whether there is a model yet; without one keywords answer alone.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        self.now.model.is_some()
+    }
+
+    /// The components that something was learned about, in the order of their first outcome.
+    #[must_use]
+    pub fn labels(&self) -> &[ComponentId] {
+        &self.labels
+    }
+
+    /// The outcomes that are kept: each text with the components it used.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&str, Vec<&ComponentId>)> {
+        self.buffer.outcomes().iter().map(|outcome| {
+            (&*outcome.text, outcome.labels.iter().map(|&l| &self.labels[l as usize]).collect())
+        })
     }
 
     /// Outcomes that are kept.

@@ -4,6 +4,7 @@
 //! sentence for people. Reader, schema and reference are driven by these rows alone, so they cannot differ.
 
 pub(crate) mod component;
+pub(crate) mod intents;
 pub(crate) mod legacy;
 pub(crate) mod manager;
 pub(crate) mod pool;

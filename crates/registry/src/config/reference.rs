@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::keys::component::{COMPONENT, PROBE};
+use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
@@ -16,6 +17,7 @@ const EXAMPLE: &str = include_str!("example.toml");
 pub fn reference() -> String {
     let mut out = format!("{INTRODUCTION}\n```toml\n{EXAMPLE}```\n");
     section(&mut out, "`[manager]`", "Settings of the whole.", MANAGER);
+    section(&mut out, "`[intents]`", INTENTS_INTRODUCTION, INTENTS);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
@@ -39,6 +41,8 @@ with line, column and a way out; `majordomo schema` prints a JSON schema for edi
 - Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
 - A file that every user may write to is refused: it says which programs run.
 ";
+const INTENTS_INTRODUCTION: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
+    what commands really used.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
 const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \

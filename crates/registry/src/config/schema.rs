@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS};
+use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
@@ -38,6 +39,7 @@ pub fn schema() -> String {
         "additionalProperties": false,
         "properties": {
             "manager": table(MANAGER),
+            "intents": table(INTENTS),
             "pools": by_name(&table(POOL)),
             "components": by_name(&component),
             "legacy": legacy,

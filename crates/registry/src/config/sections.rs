@@ -11,6 +11,7 @@ use majordomo_core::{ComponentId, Config};
 
 use super::fill::{component_id, fill, mismatch, suggest};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
+use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
@@ -21,7 +22,7 @@ use crate::{ComponentSpec, LoaderSpec, PoolSpec, WELL_KNOWN_POOLS};
 mod process;
 
 /// The sections of the TOML file.
-pub(crate) const SECTIONS: [&str; 4] = ["manager", "pools", "components", "legacy"];
+pub(crate) const SECTIONS: [&str; 5] = ["manager", "intents", "pools", "components", "legacy"];
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -64,6 +65,9 @@ pub(crate) fn read_toml<'n>(
     }
     if let Some(section) = root.get("manager") {
         manager(report, &section.node, draft);
+    }
+    if let Some(section) = root.get("intents") {
+        fill(report, &"[intents]", &section.node, INTENTS, &mut draft.config);
     }
     if let Some(section) = root.get("pools") {
         for member in table(report, "[pools]", &section.node) {

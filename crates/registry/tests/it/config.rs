@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{BudgetSetting, ByteSize, Priority};
+use majordomo_core::{BudgetSetting, ByteSize, Confidence, IntentConfig, Priority};
 use majordomo_registry::{
     LoaderSpec, OnAbandon, ReadySpec, RestartPolicy, Severity, StdinMode, parse_toml,
 };
@@ -42,6 +42,15 @@ fn everything_that_can_be_said() {
         budget = "75%"
         queue_capacity = 7
         trigger_threshold = 1
+        [intents]
+        enabled = false
+        learn = false
+        prior = false
+        min_confidence = 0.75
+        min_gap = 0
+        retrain_every = 50
+        max_outcomes = 500
+        evidence = false
         [pools.gpu]
         budget = "8GiB"
         accounting = "declared"
@@ -85,6 +94,17 @@ fn everything_that_can_be_said() {
     assert_eq!(loaded.config.memory.budget, BudgetSetting::Share(0.75));
     assert_eq!(loaded.config.queue.capacity, 7);
     assert_eq!(loaded.config.triggers.threshold.get(), 1.0);
+    let intents = IntentConfig {
+        enabled: false,
+        learn: false,
+        prior: false,
+        min_confidence: Confidence::saturating(0.75),
+        min_gap: Confidence::ZERO,
+        retrain_every: 50,
+        max_outcomes: 500,
+        evidence: false,
+    };
+    assert_eq!(loaded.config.intents, intents);
     assert_eq!((loaded.pools[0].declared, loaded.pools[0].budget), (true, Some(ByteSize::gib(8))));
     let names: Vec<_> = loaded.specs.iter().map(|s| s.id.as_str()).collect();
     assert_eq!(names, ["a", "b", "c", "d"]);

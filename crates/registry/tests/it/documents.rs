@@ -169,16 +169,21 @@ fn reader_and_schema_agree_on_every_key() {
     assert!(accepted > 100);
 }
 
+/// The sections that hold settings.
+const SETTINGS: [&str; 2] = ["manager", "intents"];
+
 #[test]
 fn every_default_is_the_default() {
     let whole = value(&schema());
-    let keys = whole["properties"]["manager"]["properties"].as_object().unwrap();
-    let mut text = String::from("[manager]\n");
-    for (key, schema) in keys {
-        text += &format!(
-            "{key} = {}\n",
-            toml(schema.get("default").unwrap_or_else(|| panic!("{key}")))
-        );
+    let mut text = String::new();
+    for section in SETTINGS {
+        text += &format!("[{section}]\n");
+        for (key, schema) in whole["properties"][section]["properties"].as_object().unwrap() {
+            text += &format!(
+                "{key} = {}\n",
+                toml(schema.get("default").unwrap_or_else(|| panic!("{key}")))
+            );
+        }
     }
     let loaded = parse_toml(&text, "c.toml", None).unwrap();
     assert_eq!(loaded.config, Config::default());
@@ -212,15 +217,16 @@ fn every_setting_has_a_key() {
     };
     let default = leaves(&Config::default());
     let whole = value(&schema());
-    let keys = whole["properties"]["manager"]["properties"].as_object().unwrap();
+    let keys = |section| whole["properties"][section]["properties"].as_object().unwrap();
+    let keys = SETTINGS.iter().flat_map(|s| keys(*s).iter().map(move |(k, schema)| (s, k, schema)));
     let mut moved = std::collections::BTreeSet::new();
-    for (key, schema) in keys {
+    for (section, key, schema) in keys.clone() {
         for sample in samples().iter().filter(|s| allows(schema, s)) {
             let more = match key.as_str() {
                 "back_off" => "back_off_max = \"1h\"\n",
                 _ => "",
             };
-            let text = format!("[manager]\n{key} = {}\n{more}", toml(sample));
+            let text = format!("[{section}]\n{key} = {}\n{more}", toml(sample));
             let Ok(loaded) = parse_toml(&text, "c.toml", None) else { continue };
             let changed = leaves(&loaded.config).into_iter().zip(&default).filter(|(a, b)| a != *b);
             moved.extend(changed.map(|((name, _), _)| name));
@@ -228,7 +234,7 @@ fn every_setting_has_a_key() {
     }
     let all: std::collections::BTreeSet<_> = default.into_iter().map(|(name, _)| name).collect();
     assert_eq!(moved, all);
-    assert_eq!(keys.len(), all.len());
+    assert_eq!(keys.count(), all.len());
 }
 
 #[test]

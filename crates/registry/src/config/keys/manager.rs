@@ -201,7 +201,7 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
     key!(
         "trigger_threshold",
         "0.5",
-        "A component is needed for a command when its confidence reaches this.",
+        "A component that nothing is learned about is needed for a command when its keywords reach this.",
         Kind::Number(0.0, 1.0, |c, v| c.triggers.threshold = Confidence::saturating(v as f32))
     ),
 ];
