@@ -60,6 +60,31 @@ impl ComponentState {
     pub const fn is_alive(self) -> bool {
         matches!(self, Self::Loading | Self::Ready | Self::Draining | Self::Unloading | Self::Stuck)
     }
+
+    /// Whether the state machine has an edge from this state to `to`.
+    #[must_use]
+    pub const fn may_become(self, to: Self) -> bool {
+        match self {
+            Self::Unloaded => matches!(to, Self::Queued),
+            Self::Queued => matches!(to, Self::Loading | Self::Unloaded),
+            Self::Loading => matches!(
+                to,
+                Self::Ready | Self::Unloading | Self::Failed { .. } | Self::Quarantined { .. }
+            ),
+            Self::Ready => matches!(to, Self::Draining | Self::Unloading),
+            Self::Draining => matches!(to, Self::Unloading | Self::Ready),
+            Self::Unloading => matches!(
+                to,
+                Self::Unloaded | Self::Failed { .. } | Self::Quarantined { .. } | Self::Stuck
+            ),
+            Self::Stuck => {
+                matches!(to, Self::Unloaded | Self::Failed { .. } | Self::Quarantined { .. })
+            }
+            Self::Failed { .. } | Self::Quarantined { .. } => {
+                matches!(to, Self::Queued | Self::Unloaded)
+            }
+        }
+    }
 }
 
 impl fmt::Display for ComponentState {

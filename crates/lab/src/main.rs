@@ -1,11 +1,14 @@
 //! The binary `majordomo-lab`: the heavy work that `cargo xtask` spawns.
 //!
-//! Owns the command line only; each command is a module.
+//! Owns the command line only; each command is a module. Of itself it is also what a soak needs besides: guard and
+//! trampoline of the manager, the process under test, and the components.
 #![forbid(unsafe_code)]
 
 mod intents;
+mod planted;
 mod pretrain;
 mod replay;
+mod soak;
 mod stress;
 
 use std::process::ExitCode;
@@ -27,16 +30,30 @@ enum Command {
     Pretrain(pretrain::Args),
     /// Replay usage traces against eviction and preloading policies
     Replay(replay::Args),
-    /// Simulate days of use with faults and check every invariant after every input
+    /// Soak a real manager in real time, or simulate days; with faults, and every invariant checked
     Stress(stress::Args),
+    /// Soak with and without planted leaks: the test of the soak's verdict
+    Planted(planted::Args),
+    /// Be the process that a soak tests
+    #[command(hide = true)]
+    SoakSubject(soak::subject::Args),
+    /// Be a component of a soak
+    #[command(hide = true)]
+    Component(soak::component::Args),
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
+        return code;
+    }
     let result = match Cli::parse().command {
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Stress(args) => stress::run(&args),
+        Command::Planted(args) => planted::run(&args),
+        Command::SoakSubject(args) => soak::subject::run(&args),
+        Command::Component(args) => return soak::component::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

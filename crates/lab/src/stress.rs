@@ -1,33 +1,57 @@
-//! `majordomo-lab stress --simulated`: seeds of simulated days, what was met, and what broke.
+//! `majordomo-lab stress`: a real soak, or with `--simulated` seeds of simulated days.
 //!
-//! Knows the command line and the output; the days live in `majordomo-sim`.
+//! Knows the command line, and of the simulated days the output; they live in `majordomo-sim`, the soak in `soak`.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
 
+use crate::soak::{self, Leak, Options, Profile};
+
 /// Arguments of `stress`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The length of a simulated day: 24h, 90m, 600s
+    /// Length of the soak in real time, hours
+    #[arg(long, default_value_t = 24.0, conflicts_with = "minutes")]
+    hours: f64,
+    /// Length of the soak in real time, minutes
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// How the manager is used in the soak
+    #[arg(long, value_enum, default_value_t = Profile::Mixed)]
+    profile: Profile,
+    /// Goes on with the soak of a folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Where the soak's report goes; by default a new folder in target/stress
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Time between samples of the soak; by default 1m, and 1s below 30 minutes
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    simulated: Duration,
-    /// How many seeds
+    sample: Option<Duration>,
+    /// Plants a leak, to see that it is found
+    #[arg(long, value_enum, hide = true)]
+    plant: Option<Leak>,
+    /// Simulates days of this length instead: 24h, 90m, 600s
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    simulated: Option<Duration>,
+    /// How many seeds are simulated
     #[arg(long, default_value_t = 10)]
     seeds: u64,
-    /// The first seed
+    /// The seed, of simulated days the first
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Components of the catalog
+    /// Components of the simulated catalog
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(4..=90))]
     components: u64,
-    /// Runs that reducing a failing seed may take
+    /// Runs that reducing a failing simulated seed may take
     #[arg(long, default_value_t = 2_000)]
     max_reduction_runs: usize,
-    /// Prints every input and effect of the seeds
+    /// Prints every simulated input and effect
     #[arg(long)]
     trace: bool,
 }
@@ -48,6 +72,33 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    match args.simulated {
+        Some(day) => simulate(args, day),
+        None => real(args),
+    }
+}
+
+fn real(args: &Args) -> anyhow::Result<()> {
+    let seconds = args.minutes.map_or(args.hours * 3_600.0, |m| m * 60.0);
+    if !(30.0..=3_600.0 * 24.0 * 366.0).contains(&seconds) {
+        bail!("a soak takes 30 seconds (--minutes 0.5) to a year, not {seconds} s");
+    }
+    let passed = soak::run(&Options {
+        total: Duration::from_secs_f64(seconds),
+        profile: args.profile,
+        seed: args.seed,
+        resume: args.resume.clone(),
+        out: args.out.clone(),
+        sample: args.sample,
+        plant: args.plant,
+    })?;
+    if !passed {
+        bail!("the soak failed; the report says why");
+    }
+    Ok(())
+}
+
+fn simulate(args: &Args, day: Duration) -> anyhow::Result<()> {
     if args.seeds == 0 {
         bail!("--seeds 0 runs nothing; give at least 1");
     }
@@ -64,7 +115,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         if shown {
             eprint!("\r\x1b[Kseed {seed}, {} failed", failed.len());
         }
-        let script = Script::seeded(seed, n_components, args.simulated);
+        let script = Script::seeded(seed, n_components, day);
         let (outcome, time) = timed(|| stress::run(&script, args.trace));
         took += time;
         counts.add(&outcome.counts);
@@ -76,7 +127,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             if shown {
                 eprint!("\r\x1b[K");
             }
-            print!("{}", told(args, seed, &script, &failure));
+            print!("{}", told(args, day, seed, &script, &failure));
             if failed.is_empty() && args.max_reduction_runs > 0 {
                 print!("{}", reduced(args, &script, &failure));
             }
@@ -87,7 +138,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if shown {
         eprint!("\r\x1b[K");
     }
-    print!("{}", report(args, &counts, &coverage, took));
+    print!("{}", report(args, day, &counts, &coverage, took));
     let (missed, surprising) = (coverage.missed(), coverage.surprising());
     if !failed.is_empty() {
         bail!("{} of {} seeds broke an invariant: {failed:?}", failed.len(), args.seeds);
@@ -96,7 +147,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!("pairs that the table declares unreachable were met: {surprising:?}");
     }
     // A few short days cannot meet everything.
-    if !missed.is_empty() && args.seeds * args.simulated.as_secs() >= 50 * 24 * 3_600 {
+    if !missed.is_empty() && args.seeds * day.as_secs() >= 50 * 24 * 3_600 {
         bail!("pairs that the table declares reachable were never met: {missed:?}");
     }
     Ok(())
@@ -113,13 +164,13 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// A failing seed: how to replay it, and the shortest prefix that fails.
-fn told(args: &Args, seed: u64, script: &Script, failure: &Failure) -> String {
+fn told(args: &Args, day: Duration, seed: u64, script: &Script, failure: &Failure) -> String {
     let mut text = format!(
         "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}\n",
         failure.broken,
         failure.at,
         failure.input,
-        args.simulated.as_secs(),
+        day.as_secs(),
         args.components,
     );
     let prefix = script.until(failure.at);
@@ -156,14 +207,20 @@ fn reduced(args: &Args, script: &Script, failure: &Failure) -> String {
     text
 }
 
-fn report(args: &Args, counts: &Counts, coverage: &Coverage, took: Duration) -> String {
+fn report(
+    args: &Args,
+    day: Duration,
+    counts: &Counts,
+    coverage: &Coverage,
+    took: Duration,
+) -> String {
     let n = counts.n_inputs();
     let mut text = String::new();
     let _ = writeln!(
         text,
         "{} seeds of {} s with {} components: {n} inputs in {:.1} s, {:.0} a second on one core (and {} ticks, not counted)",
         args.seeds,
-        args.simulated.as_secs(),
+        day.as_secs(),
         args.components,
         took.as_secs_f64(),
         n as f64 / took.as_secs_f64().max(1e-9),

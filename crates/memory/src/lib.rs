@@ -47,5 +47,8 @@ pub use source::{
 };
 #[cfg(target_os = "macos")]
 pub use source::{MacosSource, physical_footprint};
-pub use trim::{TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, trim_allocator};
+pub use trim::{
+    AllocatorUsage, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, allocator_usage,
+    trim_allocator,
+};
 pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};

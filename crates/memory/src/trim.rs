@@ -6,7 +6,9 @@
 
 mod allocator;
 
-pub use allocator::{TrimOutcome, UnreturnedMeter, trim_allocator};
+pub use allocator::{
+    AllocatorUsage, TrimOutcome, UnreturnedMeter, allocator_usage, trim_allocator,
+};
 
 use std::time::Duration;
 

@@ -6,3 +6,5 @@
 pub mod replay;
 mod rng;
 pub mod stress;
+
+pub use rng::Rng;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 /// The finaliser of SplitMix64: spreads a word's bits.
 fn spread(mut z: u64) -> u64 {
@@ -18,7 +18,7 @@ fn spread(mut z: u64) -> u64 {
 
 impl Rng {
     /// A generator for one purpose: the same words give the same draws, other words independent ones.
-    pub(crate) fn new(words: &[u64]) -> Self {
+    pub fn new(words: &[u64]) -> Self {
         let state = words.iter().fold(0x9e37_79b9_7f4a_7c15, |h, w| {
             spread(h ^ spread(w.wrapping_add(0x9e37_79b9_7f4a_7c15)))
         });
@@ -26,38 +26,38 @@ impl Rng {
     }
 
     /// 64 bits.
-    pub(crate) fn bits(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         spread(self.0)
     }
 
     /// A number in `0..n`; 0 when `n` is 0.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
     /// A number in `0.0..1.0`.
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// True with probability `p`.
-    pub(crate) fn chance(&mut self, p: f64) -> bool {
+    pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
 
     /// A number in `low..=high`.
-    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(usize::try_from(high - low + 1).unwrap_or(usize::MAX)) as u64
     }
 
     /// One of `items`.
-    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
     /// Milliseconds between `low` and `high`, as likely in each decade (log-uniform).
-    pub(crate) fn millis(&mut self, low: u64, high: u64) -> Duration {
+    pub fn millis(&mut self, low: u64, high: u64) -> Duration {
         let (a, b) = ((low.max(1) as f64).ln(), (high.max(1) as f64).ln());
         Duration::from_micros(((a + (b - a) * self.unit()).exp() * 1e3) as u64)
     }

@@ -40,6 +40,21 @@ pub fn trim_allocator() -> TrimOutcome {
     imp::trim()
 }
 
+/// What the allocator says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocatorUsage {
+    /// Bytes in live allocations, those with mappings of their own included.
+    pub in_use: ByteSize,
+    /// Bytes that were freed and are kept for later allocations.
+    pub retained: ByteSize,
+}
+
+/// What the allocator has in use and keeps; none where it does not tell. Takes its locks for a moment.
+#[must_use]
+pub fn allocator_usage() -> Option<AllocatorUsage> {
+    imp::usage()
+}
+
 /// Measures what this process freed but did not give back: its anonymous resident memory beyond what the
 /// allocator has in use and arenas have mapped, less the same gap at start (stacks, the allocator's own books).
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +79,9 @@ impl UnreturnedMeter {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod imp {
-    use super::TrimOutcome;
+    use majordomo_core::ByteSize;
+
+    use super::{AllocatorUsage, TrimOutcome};
 
     pub(super) fn trim() -> TrimOutcome {
         // SAFETY: malloc_trim may be called at any time from any thread; 0 keeps no padding at the top.
@@ -79,11 +96,10 @@ mod imp {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        Some((kib << 10).saturating_sub(in_use()?))
+        Some((kib << 10).saturating_sub(usage()?.in_use.0))
     }
 
-    /// Bytes in live allocations, those with mappings of their own included.
-    fn in_use() -> Option<u64> {
+    pub(super) fn usage() -> Option<AllocatorUsage> {
         // Looked up by name, since a binary linked to it would not start with a glibc before 2.33.
         // SAFETY: the name is a C string; the handle means "wherever this process finds it".
         let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"mallinfo2".as_ptr()) };
@@ -95,13 +111,16 @@ mod imp {
         let mallinfo2 = unsafe { std::mem::transmute::<*mut libc::c_void, Mallinfo2>(symbol) };
         // SAFETY: it takes the arenas' locks itself and has no preconditions.
         let info = unsafe { mallinfo2() };
-        Some((info.uordblks + info.hblkhd) as u64)
+        Some(AllocatorUsage {
+            in_use: ByteSize((info.uordblks + info.hblkhd) as u64),
+            retained: ByteSize(info.fordblks as u64),
+        })
     }
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod imp {
-    use super::TrimOutcome;
+    use super::{AllocatorUsage, TrimOutcome};
 
     pub(super) fn trim() -> TrimOutcome {
         let allocator = if cfg!(target_os = "macos") {
@@ -113,6 +132,10 @@ mod imp {
     }
 
     pub(super) fn gap() -> Option<u64> {
+        None
+    }
+
+    pub(super) fn usage() -> Option<AllocatorUsage> {
         None
     }
 }

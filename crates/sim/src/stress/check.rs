@@ -93,25 +93,6 @@ fn is_eviction(cause: &Cause) -> bool {
     )
 }
 
-/// The edges of the design's state machine.
-fn may_follow(from: ComponentState, to: ComponentState) -> bool {
-    use ComponentState as S;
-    match from {
-        S::Unloaded => matches!(to, S::Queued),
-        S::Queued => matches!(to, S::Loading | S::Unloaded),
-        S::Loading => {
-            matches!(to, S::Ready | S::Unloading | S::Failed { .. } | S::Quarantined { .. })
-        }
-        S::Ready => matches!(to, S::Draining | S::Unloading),
-        S::Draining => matches!(to, S::Unloading | S::Ready),
-        S::Unloading => {
-            matches!(to, S::Unloaded | S::Failed { .. } | S::Quarantined { .. } | S::Stuck)
-        }
-        S::Stuck => matches!(to, S::Unloaded | S::Failed { .. } | S::Quarantined { .. }),
-        S::Failed { .. } | S::Quarantined { .. } => matches!(to, S::Queued | S::Unloaded),
-    }
-}
-
 impl Checker {
     /// Whether somebody still waits for this answer.
     pub(crate) fn is_open(&self, waiter: WaiterId) -> bool {
@@ -363,7 +344,7 @@ impl Checker {
         match kind {
             EventKind::State { component: key, from, to, cause, .. } => {
                 let known = std::mem::replace(&mut self.mirror[key.index()], *to);
-                if known != *from || !may_follow(*from, *to) {
+                if known != *from || !from.may_become(*to) {
                     return broken(
                         9,
                         format!("{key} was {known:?} and goes from {from:?} to {to:?}: {cause}"),

@@ -1,0 +1,115 @@
+//! `majordomo-lab stress`: a manager in real time with real parts, faults all along, and a verdict.
+//!
+//! The driver (this process) starts the manager in a process of its own, which it can stop, starve and kill; that
+//! process has the clients and the faults of components in it, and checks the invariants on every record. Nights, in
+//! which nobody asks and everything is unloaded, show what stays behind; leaks are judged on them.
+
+pub(crate) mod component;
+pub(crate) mod subject;
+
+mod catalog;
+mod clients;
+mod driver;
+mod faults;
+mod group;
+mod histogram;
+mod leak;
+mod plan;
+mod plot;
+mod progress;
+mod record;
+mod report;
+mod sample;
+mod stats;
+mod verdict;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use plan::Times;
+pub(crate) use plan::{Leak, Profile};
+use record::{Folder, Record};
+
+/// What a soak is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) total: Duration,
+    pub(crate) profile: Profile,
+    pub(crate) seed: u64,
+    pub(crate) resume: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) sample: Option<Duration>,
+    pub(crate) plant: Option<Leak>,
+}
+
+/// A new folder for reports: the one named, or the first free one below `target/stress`.
+pub(crate) fn new_folder(named: Option<&Path>, word: &str) -> anyhow::Result<PathBuf> {
+    Ok(record::new_folder(named, word)?.0)
+}
+
+/// The word for a value of an enumeration of the command line.
+#[expect(clippy::needless_pass_by_value, reason = "the values are small and copied")]
+pub(crate) fn word(value: impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
+}
+
+/// Runs a soak and writes its report; true when it passed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+    ensure!(
+        options.total >= Duration::from_secs(30),
+        "a soak takes at least 30 s: it must warm up and be seen at rest"
+    );
+    let (folder, record, rows) = match &options.resume {
+        Some(path) => {
+            let path = std::path::absolute(path)?;
+            let folder = Folder(path);
+            let mut record = folder.load()?;
+            // What was planned then is gone on with; more time is asked for by naming it.
+            record.total_s = record.total_s.max(options.total.as_secs_f64());
+            if record.elapsed_s >= record.total_s {
+                bail!("that run is complete; give a longer --minutes or --hours to go on with it");
+            }
+            let rows = folder.rows()?;
+            (folder, record, rows)
+        }
+        None => {
+            let folder = record::new_folder(options.out.as_deref(), &word(options.profile))?;
+            (folder, Record::new(options.profile, options.seed, options.total), Vec::new())
+        }
+    };
+    if !cfg!(target_os = "linux") {
+        eprintln!("note: without /proc descriptors, threads and memory are not measured here");
+    }
+    let total = Duration::from_secs_f64(record.total_s);
+    let times = Times::of(total, options.sample);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the driver's runtime cannot be made")?;
+    let mut driver = driver::Driver::new(folder, record, rows, times, options.plant);
+    let ran = runtime.block_on(driver.run());
+    drop(runtime);
+    let verdict = verdict::verdict(&driver.record, &driver.rows, times.warm_up.as_secs_f64());
+    let command = command(&driver.record, options);
+    let told = report::write(&driver.folder, &driver.record, &driver.rows, &verdict, &command)?;
+    print!("{told}");
+    ran?;
+    Ok(verdict.passed)
+}
+
+/// The command that does it again.
+fn command(record: &Record, options: &Options) -> String {
+    let mut text = format!(
+        "cargo xtask stress --minutes {} --profile {} --seed {}",
+        record.total_s / 60.0,
+        word(record.profile),
+        record.seed
+    );
+    if let Some(leak) = options.plant {
+        text.push_str(&format!(" --plant {}", word(leak)));
+    }
+    text
+}

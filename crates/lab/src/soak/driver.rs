@@ -1,0 +1,511 @@
+//! The one that watches: starts the process under test, hits it, starts it again, and keeps what it says.
+//!
+//! What it does to the process it does as a bystander could: signals, a limit on file sizes in place of a full
+//! disk, memory taken in its control group. Its own state is written after every sample, so that it may be ended at
+//! any moment and go on with `--resume`.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use majordomo_sim::Rng;
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::group::Group;
+use super::plan::{Leak, Times};
+use super::progress::Progress;
+use super::record::{Ending, Folder, Record, Row};
+use super::sample::{Learned, Levels, MARK, Message, marked};
+
+/// After a SIGKILL of the manager nothing of it may live longer.
+const ORPHANS: Duration = Duration::from_secs(2);
+/// The process under test must be up within this, and down within this when it is told to stop.
+const UP: Duration = Duration::from_secs(60);
+const DOWN: Duration = Duration::from_secs(120);
+/// After a full disk has room again, what was learned must be written within this.
+const WRITTEN: Duration = Duration::from_secs(60);
+
+/// Where files end on a full disk: orders and configuration still fit, the state file does not.
+const FULL: u64 = 8 << 10;
+
+/// What is done to the manager from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Blow {
+    Kill,
+    Stall,
+    StallEnds,
+    Disk,
+    DiskEnds,
+    Press,
+    PressEnds,
+}
+
+/// A run under way.
+pub(crate) struct Driver {
+    pub(crate) folder: Folder,
+    pub(crate) record: Record,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) times: Times,
+    pub(crate) plant: Option<Leak>,
+    mark: String,
+    began: Instant,
+    before_s: f64,
+    rng: Rng,
+    group: Option<Group>,
+    hog: Option<Child>,
+    blows: Vec<(Instant, Blow)>,
+    warm: Levels,
+    durable: Learned,
+    /// Since when the disk has had room again and nothing was written yet.
+    unwritten: Option<Instant>,
+}
+
+struct Subject {
+    child: Child,
+    pid: Pid,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// How watching one process ended.
+enum Over {
+    Time,
+    Interrupted,
+    Killed,
+    /// It ended by itself.
+    Ended,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        folder: Folder,
+        record: Record,
+        rows: Vec<Row>,
+        times: Times,
+        plant: Option<Leak>,
+    ) -> Self {
+        let mark = format!("soak-{}-{}", std::process::id(), record.seed);
+        let before_s = record.elapsed_s;
+        let rng = Rng::new(&[record.seed, before_s as u64]);
+        let now = Instant::now();
+        Self {
+            folder,
+            record,
+            rows,
+            times,
+            plant,
+            mark,
+            began: now,
+            before_s,
+            rng,
+            group: None,
+            hog: None,
+            blows: Vec::new(),
+            warm: Levels::default(),
+            durable: Learned::new(),
+            unwritten: None,
+        }
+    }
+
+    fn at_s(&self) -> f64 {
+        self.before_s + self.began.elapsed().as_secs_f64()
+    }
+
+    fn left(&self) -> Duration {
+        Duration::from_secs_f64((self.record.total_s - self.at_s()).max(0.0))
+    }
+
+    fn mark(&mut self, what: impl Into<String>) {
+        let at = self.at_s();
+        self.record.mark(at, what);
+    }
+
+    fn violation(&mut self, what: impl Into<String>) {
+        let (at, what) = (self.at_s(), what.into());
+        eprintln!("\r\x1b[K{at:.0} s: {what}");
+        self.record.violation(at, what);
+    }
+
+    /// Runs until the time is over or somebody interrupts.
+    pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
+        let hits = self.record.profile.hits_the_manager();
+        if hits {
+            match Group::create(&format!("majordomo-{}", self.mark)) {
+                Ok(group) => {
+                    self.group = Some(group);
+                    self.record.pressure = "real: a control group of the run's own".to_owned();
+                }
+                Err(why) => {
+                    self.record.pressure = format!("scripted, since there is no group: {why}");
+                }
+            }
+        } else {
+            self.record.pressure = "none".to_owned();
+        }
+        let mut progress = Progress::new();
+        loop {
+            if self.before_s > 0.0 || self.record.epoch > 0 || !self.rows.is_empty() {
+                self.record.next_epoch();
+            }
+            let mut subject = self.start().await?;
+            let over = self.watch(&mut subject, &mut progress).await?;
+            self.release(&subject);
+            self.hog = None;
+            let again = matches!(over, Over::Killed | Over::Ended);
+            match over {
+                Over::Time | Over::Interrupted => self.stop(subject).await?,
+                Over::Killed => self.after_kill(subject).await,
+                Over::Ended => {
+                    let status = subject.child.wait().await?;
+                    self.violation(format!("the manager's process ended by itself: {status}"));
+                    self.orphans("its end").await;
+                }
+            }
+            self.save()?;
+            // A process that cannot live for long needs no second of the same to be judged.
+            if !again || self.left().is_zero() || self.record.n_violations > 1_000 {
+                break;
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    fn save(&mut self) -> anyhow::Result<()> {
+        self.record.elapsed_s = self.at_s();
+        self.folder.save(&self.record)
+    }
+
+    async fn start(&mut self) -> anyhow::Result<Subject> {
+        let program = std::env::current_exe().context("the own program cannot be found")?;
+        // What the file size limit sends is ignored, so that writes fail as on a full disk; a group is joined before
+        // anything is allocated.
+        let script = "trap '' XFSZ; if [ -n \"$1\" ]; then echo $$ >\"$1\" || exit 1; fi; shift; exec \"$@\"";
+        let members = self.group.as_ref().map(Group::members).unwrap_or_default();
+        let mut command = Command::new("/bin/sh");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path("subject.log"))
+            .context("the log of the process under test cannot be opened")?;
+        command
+            .args(["-c", script, "sh"])
+            .arg(members)
+            .arg(&program)
+            .arg("soak-subject")
+            .arg(format!("--mark={}", self.mark))
+            .arg("--dir")
+            .arg(&self.folder.0)
+            .arg(format!("--profile={}", super::word(self.record.profile)))
+            .arg(format!("--seed={}", self.record.seed))
+            .arg(format!("--epoch={}", self.record.epoch))
+            .arg(format!("--offset-ms={}", (self.at_s() * 1e3) as u64))
+            .arg(format!("--sample-ms={}", self.times.sample.as_millis()))
+            .arg(format!("--day-ms={}", self.times.day.as_millis()))
+            .env_remove(MARK)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true);
+        if self.group.is_some() {
+            command.arg("--real-pressure");
+        }
+        if let Some(leak) = self.plant {
+            command.arg(format!("--plant={}", super::word(leak)));
+        }
+        let mut child = command.spawn().context("the process under test cannot be started")?;
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let (Some(pid), Some(stdin), Some(stdout)) = (pid, child.stdin.take(), child.stdout.take())
+        else {
+            bail!("the process under test ended at once");
+        };
+        let mut lines = BufReader::new(stdout).lines();
+        let first = timeout(UP, lines.next_line()).await;
+        let Ok(Ok(Some(line))) = first else {
+            bail!(
+                "the process under test does not come up; see {}",
+                self.folder.path("subject.log").display()
+            );
+        };
+        if let Message::Started { learned } = Message::read(&line)? {
+            self.remembered(&learned);
+        }
+        self.mark("start");
+        self.plan();
+        Ok(Subject { child, pid, stdin, lines })
+    }
+
+    /// Everything that was durable before is there.
+    fn remembered(&mut self, learned: &Learned) {
+        let durable = std::mem::take(&mut self.durable);
+        let lost: Vec<_> = durable
+            .iter()
+            .filter(|(name, (peak, time))| {
+                learned.get(*name).is_none_or(|now| {
+                    (peak.is_some() && now.0 < *peak) || (time.is_some() && now.1.is_none())
+                })
+            })
+            .map(|(name, was)| format!("{name}: {was:?}, now {:?}", learned.get(name)))
+            .collect();
+        if !lost.is_empty() {
+            self.violation(format!("the restarted manager has forgotten {}", lost.join("; ")));
+        }
+        let aside = std::fs::read_dir(self.folder.path("state")).into_iter().flatten().flatten();
+        let odd: Vec<_> = aside
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.contains("corrupt") || name.contains("aside"))
+            .collect();
+        if !odd.is_empty() {
+            self.violation(format!("the state file did not open and was set aside: {odd:?}"));
+        }
+    }
+
+    /// When the next of each blow falls.
+    fn plan(&mut self) {
+        self.blows.clear();
+        if !self.record.profile.hits_the_manager() {
+            return;
+        }
+        let total = Duration::from_secs_f64(self.record.total_s);
+        let now = Instant::now();
+        // The first kill comes early, so that the last process lives long enough to be judged.
+        let kill = if self.record.count("SIGKILL") == 0 {
+            total.mul_f64(0.12)
+        } else {
+            self.times.kill_every.mul_f64(0.8 + 0.4 * self.rng.unit())
+        };
+        let rare = (total / 5).min(Duration::from_secs(600));
+        let often = (total / 6).min(Duration::from_secs(300));
+        let mut next = |mean: Duration| now + mean.mul_f64(0.5 + self.rng.unit());
+        let (stall, disk, press) = (next(rare), next(rare), next(often));
+        self.blows.push((now + kill, Blow::Kill));
+        self.blows.extend([(stall, Blow::Stall), (disk, Blow::Disk), (press, Blow::Press)]);
+    }
+
+    async fn watch(&mut self, s: &mut Subject, progress: &mut Progress) -> anyhow::Result<Over> {
+        let end = Instant::now() + self.left();
+        loop {
+            self.blows.sort();
+            let blow = self.blows.first().copied();
+            tokio::select! {
+                biased;
+                () = sleep_until(end) => return Ok(Over::Time),
+                interrupt = tokio::signal::ctrl_c() => {
+                    interrupt.context("interrupts cannot be heard")?;
+                    return Ok(Over::Interrupted);
+                }
+                () = async { sleep_until(blow.map_or(end, |b| b.0)).await }, if blow.is_some() => {
+                    let (_, blow) = self.blows.remove(0);
+                    // The last minute of a run shows what stays, not what was killed.
+                    if blow == Blow::Kill && self.left() < self.times.warm_up * 2 {
+                        continue;
+                    }
+                    if self.strike(blow, s).await? {
+                        return Ok(Over::Killed);
+                    }
+                }
+                line = s.lines.next_line() => match line? {
+                    Some(line) => self.hear(Message::read(&line)?)?,
+                    None => return Ok(Over::Ended),
+                }
+            }
+            progress.show(&self.record, self.rows.last(), self.left());
+        }
+    }
+
+    fn hear(&mut self, message: Message) -> anyhow::Result<()> {
+        match message {
+            Message::Started { .. } | Message::Ended { .. } | Message::Down { .. } => {}
+            Message::Warm { levels } => self.warm = levels,
+            Message::Sample { sample } => {
+                self.record.add(&sample);
+                let row = Row::new(&sample);
+                self.folder.append(&row)?;
+                self.rows.push(row);
+                self.save()?;
+                if self.unwritten.is_some_and(|since| since.elapsed() > WRITTEN) {
+                    self.unwritten = None;
+                    self.violation(format!(
+                        "{WRITTEN:?} after the disk had room again nothing is written"
+                    ));
+                }
+            }
+            Message::Mark { at_s, what } => self.record.mark(at_s, what),
+            Message::Violation { at_s, what } => {
+                eprintln!("\r\x1b[K{at_s:.0} s: {what}");
+                self.record.violation(at_s, what);
+            }
+            Message::Checkpoint { learned } => {
+                self.durable = learned;
+                self.unwritten = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does it; true when the process is dead.
+    async fn strike(&mut self, blow: Blow, s: &mut Subject) -> anyhow::Result<bool> {
+        let soon = |s: f64| Instant::now() + Duration::from_secs_f64(s);
+        let total = Duration::from_secs_f64(self.record.total_s);
+        let rare = (total / 5).min(Duration::from_secs(600)).as_secs_f64();
+        match blow {
+            Blow::Kill => {
+                self.count("SIGKILL");
+                rustix::process::kill_process(s.pid, Signal::KILL)?;
+                return Ok(true);
+            }
+            Blow::Stall => {
+                self.count("stopped for seconds");
+                rustix::process::kill_process(s.pid, Signal::STOP)?;
+                let lasts = 1.0 + 6.0 * self.rng.unit();
+                self.blows.push((soon(lasts), Blow::StallEnds));
+            }
+            Blow::StallEnds => {
+                rustix::process::kill_process(s.pid, Signal::CONT)?;
+                self.mark("goes on");
+                let next = rare * (0.5 + self.rng.unit());
+                self.blows.push((soon(next), Blow::Stall));
+            }
+            Blow::Disk => {
+                self.count("disk full");
+                limit_files(s.pid, Some(FULL));
+                self.blows.push((soon(15.0), Blow::DiskEnds));
+            }
+            Blow::DiskEnds => {
+                limit_files(s.pid, None);
+                self.mark("disk has room");
+                self.unwritten = Some(Instant::now());
+                let next = rare * (0.5 + self.rng.unit());
+                self.blows.push((soon(next), Blow::Disk));
+            }
+            Blow::Press => {
+                self.count("memory pressure");
+                self.press(s).await?;
+                self.blows.push((soon(4.0 + 8.0 * self.rng.unit()), Blow::PressEnds));
+            }
+            Blow::PressEnds => {
+                self.mark("memory pressure ends");
+                if let Some(mut hog) = self.hog.take() {
+                    let _ = hog.kill().await;
+                }
+                if self.group.is_none() {
+                    s.stdin.write_all(b"pressure 0\n").await?;
+                }
+                let next = (total / 6).min(Duration::from_secs(300)).as_secs_f64();
+                self.blows.push((soon(next * (0.5 + self.rng.unit())), Blow::Press));
+            }
+        }
+        Ok(false)
+    }
+
+    fn count(&mut self, what: &str) {
+        self.mark(what);
+        *self.record.counters.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// HIGH, CRITICAL or EMERGENCY, by what is left of the limit.
+    async fn press(&mut self, s: &mut Subject) -> anyhow::Result<()> {
+        let level = self.rng.between(2, 4);
+        let left = [0.5, 0.22, 0.18, 0.13, 0.08][level as usize];
+        match &self.group {
+            Some(group) => match group.press(&std::env::current_exe()?, left) {
+                Ok(hog) => self.hog = Some(hog),
+                Err(why) => self.mark(format!("no pressure: {why}")),
+            },
+            None => s.stdin.write_all(format!("pressure {level}\n").as_bytes()).await?,
+        }
+        Ok(())
+    }
+
+    /// Whatever was done to it ends.
+    fn release(&self, s: &Subject) {
+        // It may be dead; then there is nothing to release.
+        let _ = rustix::process::kill_process(s.pid, Signal::CONT);
+        limit_files(s.pid, None);
+    }
+
+    async fn after_kill(&mut self, mut s: Subject) {
+        // Reaped at once; what it had written to the pipe before still counts.
+        let _ = s.child.wait().await;
+        while let Ok(Ok(Some(line))) = timeout(Duration::from_secs(5), s.lines.next_line()).await {
+            if let Ok(message) = Message::read(&line)
+                && let Err(error) = self.hear(message)
+            {
+                self.violation(format!("{error:#}"));
+            }
+        }
+        self.orphans("a SIGKILL of the manager").await;
+        self.unwritten = None;
+    }
+
+    /// Nothing that carries the mark may outlive the manager by more than two seconds.
+    async fn orphans(&mut self, what: &str) -> usize {
+        let until = Instant::now() + ORPHANS;
+        let mut left = marked(MARK, &self.mark);
+        while !left.is_empty() && Instant::now() < until {
+            sleep(Duration::from_millis(20)).await;
+            left = marked(MARK, &self.mark);
+        }
+        let n = left.len();
+        if n > 0 {
+            self.violation(format!("{ORPHANS:?} after {what} {n} processes live: {left:?}"));
+            for pid in left.into_iter().filter_map(Pid::from_raw) {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+        n
+    }
+
+    /// Tells it to stop and hears its last words.
+    async fn stop(&mut self, mut s: Subject) -> anyhow::Result<()> {
+        let mut ending = Ending { start: self.warm, ..Ending::default() };
+        let _ = s.stdin.write_all(b"stop\n").await;
+        let heard = timeout(DOWN, async {
+            while let Some(line) = s.lines.next_line().await? {
+                match Message::read(&line)? {
+                    Message::Ended { levels, booked, not_unloaded } => {
+                        (ending.end, ending.booked) = (levels, booked);
+                        ending.not_unloaded = not_unloaded;
+                        ending.in_order = true;
+                    }
+                    Message::Down { stuck } => ending.stuck = stuck,
+                    other => self.hear(other)?,
+                }
+            }
+            anyhow::Ok(())
+        })
+        .await;
+        match heard {
+            Ok(heard) => heard?,
+            Err(_) => {
+                self.violation(format!("the manager's process does not end within {DOWN:?}"));
+                ending.in_order = false;
+                let _ = s.child.start_kill();
+            }
+        }
+        let status = s.child.wait().await?;
+        if !status.success() {
+            ending.in_order = false;
+            self.violation(format!("the manager's process ends with {status}"));
+        }
+        ending.orphans = self.orphans("its orderly end").await;
+        self.record.endings.push(ending);
+        Ok(())
+    }
+}
+
+/// No file of the process may be written beyond this. Linux alone can do it from outside.
+fn limit_files(pid: Pid, bytes: Option<u64>) {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = Rlimit { current: bytes, maximum: None };
+        // It may have ended.
+        let _ = rustix::process::prlimit(Some(pid), Resource::Fsize, limit);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (pid, bytes);
+}

@@ -1,0 +1,350 @@
+//! Faults of components and of the configuration, done on purpose while everything else goes on.
+//!
+//! Each has what must be true afterwards; what is not, is a violation. Faults of the manager itself (SIGKILL, a stop
+//! for seconds, a full disk, memory pressure) are done from outside, by the driver.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use majordomo::{
+    AcquireOptions, AnyLease, ByteSize, ComponentState, EventKind, LoadContext, LoadError, Manager,
+    Refusal,
+};
+use majordomo_sim::Rng;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::catalog::{self, BUILTINS, PROGRAMS, Variant};
+use super::sample::{STRAY, marked};
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    LoadFails,
+    LoadHangs,
+    LoadPanics,
+    Crashes,
+    RefusesToStop,
+    Strays,
+    Floods,
+    Grows,
+    GoodReload,
+    BadReload,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::LoadFails,
+        Self::LoadHangs,
+        Self::LoadPanics,
+        Self::Crashes,
+        Self::RefusesToStop,
+        Self::Strays,
+        Self::Floods,
+        Self::Grows,
+        Self::GoodReload,
+        Self::BadReload,
+    ];
+
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::LoadFails => "load-fails",
+            Self::LoadHangs => "load-hangs",
+            Self::LoadPanics => "load-panics",
+            Self::Crashes => "crashes",
+            Self::RefusesToStop => "refuses-to-stop",
+            Self::Strays => "strays",
+            Self::Floods => "floods",
+            Self::Grows => "grows",
+            Self::GoodReload => "good-reload",
+            Self::BadReload => "bad-reload",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|f| f.word() == word);
+        known.ok_or_else(|| format!("no fault is called {word:?}"))
+    }
+}
+
+/// What the builtins look at when they are made and measured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Armory {
+    armed: Arc<Mutex<BTreeMap<String, Fault>>>,
+    grown: Arc<Mutex<bool>>,
+}
+
+impl Armory {
+    fn arm(&self, name: &str, fault: Fault) {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        armed.insert(name.to_owned(), fault);
+    }
+
+    fn take(&self, name: &str) -> Option<Fault> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    fn grow(&self, grown: bool) {
+        *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = grown;
+    }
+
+    /// Makes a builtin on a thread that may block.
+    pub(crate) fn make(&self, ctx: &LoadContext) -> Result<Weight, LoadError> {
+        let name = ctx.id().as_str();
+        match self.take(name) {
+            Some(Fault::LoadFails) => return Err("told to fail".into()),
+            Some(Fault::LoadPanics) => panic!("told to panic"),
+            Some(Fault::LoadHangs) => hang(),
+            _ => {}
+        }
+        Ok(self.weight(name))
+    }
+
+    /// The same without blocking.
+    pub(crate) async fn make_async(self, name: String) -> Result<Weight, LoadError> {
+        match self.take(&name) {
+            Some(Fault::LoadFails) => return Err("told to fail".into()),
+            Some(Fault::LoadPanics) => panic!("told to panic"),
+            Some(Fault::LoadHangs) => sleep(HANG).await,
+            _ => sleep(Duration::from_millis(2)).await,
+        }
+        Ok(self.weight(&name))
+    }
+
+    fn weight(&self, name: &str) -> Weight {
+        let size = catalog::builtin_bytes(name);
+        let grown = Arc::clone(&self.grown);
+        Weight { bytes: vec![1; usize::try_from(size.0).unwrap_or(0)], grown }
+    }
+}
+
+/// Longer than the load deadline and the stop deadline together, so that the slot is stuck for a while.
+const HANG: Duration = Duration::from_millis(catalog::LOAD_DEADLINE_MS + 1_500);
+
+fn hang() {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(HANG);
+}
+
+/// A builtin: bytes, and a report of them that can be made to lie.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    bytes: Vec<u8>,
+    grown: Arc<Mutex<bool>>,
+}
+
+impl majordomo::Component for Weight {
+    fn footprint(&self) -> Option<ByteSize> {
+        let grown = *self.grown.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(ByteSize(self.bytes.len() as u64 * if grown { 4 } else { 1 }))
+    }
+}
+
+/// Injects faults into one manager.
+pub(crate) struct Injector {
+    pub(crate) manager: Manager,
+    pub(crate) armory: Armory,
+    pub(crate) program: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) mark: String,
+    pub(crate) variant: Variant,
+    pub(crate) rng: Rng,
+}
+
+impl Injector {
+    /// The next fault, of all kinds alike.
+    pub(crate) fn next(&mut self) -> Fault {
+        *self.rng.pick(&Fault::ALL)
+    }
+
+    /// Does it; what must be true afterwards and is not, in words.
+    pub(crate) async fn inject(&mut self, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::LoadFails | Fault::LoadHangs | Fault::LoadPanics => self.load(fault).await,
+            Fault::Crashes => self.crash().await,
+            Fault::RefusesToStop | Fault::Floods => self.stop(fault).await,
+            Fault::Strays => self.stray().await,
+            Fault::Grows => {
+                self.armory.grow(true);
+                sleep(Duration::from_millis(2_200)).await;
+                self.armory.grow(false);
+                Ok(())
+            }
+            Fault::GoodReload => self.good_reload().await,
+            Fault::BadReload => self.bad_reload().await,
+        }
+    }
+
+    fn program_name(&mut self) -> String {
+        format!("p{}", self.rng.below(PROGRAMS))
+    }
+
+    /// Makes sure that the next load of a component misbehaves, as far as nobody else loads it first.
+    async fn arm(&self, name: &str, fault: Fault) -> Result<(), String> {
+        self.armory.arm(name, fault);
+        if name.starts_with('p') {
+            let file = self.dir.join("faults").join(name);
+            std::fs::write(&file, fault.word()).map_err(|e| format!("{}: {e}", file.display()))?;
+        }
+        // Leased, failed or gone already: then the next load is another's.
+        let _ = self.manager.unload(name, false).await;
+        Ok(())
+    }
+
+    async fn lease(&self, name: &str) -> Result<AnyLease, Refusal> {
+        let deadline = Some(Duration::from_secs(4));
+        let options = AcquireOptions { deadline, ..AcquireOptions::default() };
+        let names = [name];
+        let wait = self.manager.acquire_all(&names, options);
+        match timeout(Duration::from_secs(20), wait).await {
+            Ok(leases) => leases?.pop().ok_or(Refusal::Abandoned),
+            Err(_) => Err(Refusal::Abandoned),
+        }
+    }
+
+    async fn load(&mut self, fault: Fault) -> Result<(), String> {
+        let n = self.rng.below(PROGRAMS + BUILTINS);
+        let name = catalog::name(n);
+        self.arm(&name, fault).await?;
+        match self.lease(&name).await {
+            Err(Refusal::Abandoned) => Err(format!("{name} {fault}: no answer within 20 s")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn crash(&mut self) -> Result<(), String> {
+        let name = self.program_name();
+        self.arm(&name, Fault::Crashes).await?;
+        let Ok(lease) = self.lease(&name).await else { return Ok(()) };
+        // Somebody else may have taken the armed load, or it was called off; but who sees it gone sees the lease
+        // revoked, in the same step.
+        let until = Instant::now() + Duration::from_secs(1);
+        while !lease.revoked() && Instant::now() < until {
+            let records = self.manager.why(&name).map_err(|e| e.to_string())?;
+            let state = records.iter().rev().find_map(|r| match &r.kind {
+                EventKind::State { to, .. } => Some(*to),
+                _ => None,
+            });
+            let gone = state.is_some_and(|s| matches!(s, ComponentState::Failed { .. }));
+            if gone && !lease.revoked() {
+                return Err(format!("{name} has failed and its lease is not revoked"));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Whether it will not stop, or does nothing but print, it goes when it must.
+    async fn stop(&mut self, fault: Fault) -> Result<(), String> {
+        let name = self.program_name();
+        self.arm(&name, fault).await?;
+        drop(self.lease(&name).await);
+        // Refused, gone already or done: all are answers.
+        let unload = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+        if unload.is_err() {
+            return Err(format!("{name} {fault}: not unloaded within 15 s"));
+        }
+        let logs = self.manager.logs(&name, 0, usize::MAX).map_err(|e| e.to_string())?;
+        if logs.lines.len() > 2_000 {
+            return Err(format!("{name}: {} lines of its log are kept", logs.lines.len()));
+        }
+        Ok(())
+    }
+
+    async fn stray(&mut self) -> Result<(), String> {
+        let name = self.program_name();
+        self.arm(&name, Fault::Strays).await?;
+        drop(self.lease(&name).await);
+        let _ = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+        if !cfg!(target_os = "linux") {
+            return Ok(());
+        }
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let strays = marked(STRAY, &self.mark);
+            if strays.is_empty() || self.dir.join("faults").join(&name).exists() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(format!("{name} left {} processes outside its group", strays.len()));
+            }
+            // Somebody may have loaded the armed one only now.
+            let _ = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn write(&self, text: &str) -> Result<(), String> {
+        let file = self.dir.join("config.toml");
+        std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))
+    }
+
+    fn config(&self) -> String {
+        catalog::config(&self.program, &self.dir, &self.mark, self.variant)
+    }
+
+    async fn good_reload(&mut self) -> Result<(), String> {
+        match self.rng.below(3) {
+            0 => self.variant.extra ^= true,
+            1 => self.variant.version += 1,
+            _ => self.variant.idle ^= true,
+        }
+        self.apply(self.variant).await
+    }
+
+    /// Puts a configuration in force.
+    pub(crate) async fn apply(&mut self, variant: Variant) -> Result<(), String> {
+        self.variant = variant;
+        self.write(&self.config())?;
+        let reloaded = self.manager.reload().await;
+        reloaded.map(drop).map_err(|e| format!("a good configuration is refused: {e}"))
+    }
+
+    async fn bad_reload(&mut self) -> Result<(), String> {
+        let good = self.config();
+        let bad = match self.rng.below(4) {
+            0 => good.replace("[components.p1]", "[components.p1"),
+            1 => good.replace("\"b0\"", "\"b9\""),
+            2 => good.replace("memory = \"1MiB\"", "memory = \"90MiB\""),
+            _ => good.replace("pool = \"ml\"", "pool = \"ml\"\ncolour = \"red\""),
+        };
+        let before = self.manager.components();
+        self.write(&bad)?;
+        let reloaded = self.manager.reload().await;
+        self.write(&good)?;
+        if reloaded.is_ok() {
+            return Err("a bad configuration is taken".to_owned());
+        }
+        if self.manager.components() != before {
+            return Err("a bad configuration was refused and changed something".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_read_by_its_word() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.word().parse(), Ok(fault));
+        }
+        assert!("earthquake".parse::<Fault>().is_err());
+    }
+}

@@ -1,0 +1,501 @@
+//! `majordomo-lab soak-subject`: the process under test, with a manager, its clients and its faults in it.
+//!
+//! It is a child of the driver, which may stop, starve and kill it at any moment; what it sees goes out as lines
+//! on standard output. Ends when standard input says `stop` or ends.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use majordomo::{
+    AcquireOptions, ByteSize, ComponentKey, ComponentState, Confidence, EventKind, EventRecord,
+    Followed, GuardForm, HintTier, Manager, Status, StatusValue,
+};
+use majordomo_memory::{PressureReading, ReadingSource, ScriptHandle, ScriptedSource};
+use majordomo_sim::Rng;
+use tokio::sync::{RwLock, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::catalog::{self, CORE, Variant};
+use super::clients::{self, Shared};
+use super::faults::{Armory, Fault, Injector};
+use super::plan::{CLIENTS, Leak, Profile};
+use super::sample::{Learned, Levels, Message, Sample};
+use super::watch::{Watch, known};
+
+/// Arguments of `soak-subject`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where configuration, state and orders lie
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The word that every component carries
+    #[arg(long)]
+    pub(crate) mark: String,
+    #[arg(long)]
+    pub(crate) profile: Profile,
+    #[arg(long)]
+    pub(crate) seed: u64,
+    #[arg(long)]
+    pub(crate) epoch: u32,
+    /// Seconds of the run before this process
+    #[arg(long)]
+    pub(crate) offset_ms: u64,
+    #[arg(long)]
+    pub(crate) sample_ms: u64,
+    #[arg(long)]
+    pub(crate) day_ms: u64,
+    /// Pressure is that of the machine and of the own group, not what standard input orders
+    #[arg(long)]
+    pub(crate) real_pressure: bool,
+    #[arg(long)]
+    pub(crate) plant: Option<Leak>,
+}
+
+/// This share of a day is active, the rest is night.
+const ACTIVE: f64 = 0.85;
+/// Failures of components that are put into the log.
+const LOGGED: usize = 2_000;
+/// Everything must be down within this once nobody asks any more.
+const REST: Duration = Duration::from_secs(25);
+
+/// Runs the process under test.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Idle threads go soon, so that a night shows what stays.
+    runtime.worker_threads(2).enable_all().thread_keep_alive(Duration::from_millis(500));
+    let runtime = runtime.build().context("no threads")?;
+    let result = runtime.block_on(Subject::start(args));
+    // A hung builtin's thread is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+struct Subject {
+    args: Args,
+    began: Instant,
+    shared: Shared,
+    watch: Arc<Mutex<Watch>>,
+    last_learned: Learned,
+}
+
+/// What is left of the limit at each level, when pressure is scripted.
+fn reading(level: usize) -> PressureReading {
+    let share = [0.5, 0.22, 0.18, 0.13, 0.08];
+    let available = GROUP_LIMIT.scaled(share[level.min(4)]);
+    PressureReading { available, limit: GROUP_LIMIT, hint: None, source: ReadingSource::Scripted }
+}
+
+async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, ScriptHandle)> {
+    let program = std::env::current_exe().context("the own program cannot be found")?;
+    std::fs::create_dir_all(args.dir.join("faults")).context("the run's folder cannot be made")?;
+    let file = args.dir.join("config.toml");
+    std::fs::write(&file, catalog::config(&program, &args.dir, &args.mark, Variant::default()))
+        .context("the configuration cannot be written")?;
+    let (blocking, asynchronous) = (armory.clone(), armory.clone());
+    let mut builder = Manager::builder()
+        .config_file(file)
+        .state_dir(args.dir.join("state"))
+        .guard(GuardForm::this_program()?)
+        .builtin_component("blocking", move |ctx| blocking.make(&ctx))
+        .builtin_async("async", move |ctx| asynchronous.clone().make_async(ctx.id().to_string()));
+    if cfg!(target_os = "linux") {
+        builder = builder.adopt_strays();
+    }
+    let (source, script) = ScriptedSource::shared("soak", reading(0));
+    if !args.real_pressure {
+        builder = builder.pressure(Some(Box::new(source)));
+    }
+    Ok((builder.start().await.context("the manager does not start")?, script))
+}
+
+fn learned(status: &Status) -> Learned {
+    let known = status.components.iter().filter(|c| c.id.as_str() != catalog::VERSIONED);
+    known
+        .map(|c| (c, c.peak.map(|p| p.0), c.load_time.map(|t| t.as_micros() as u64)))
+        .filter(|(_, peak, time)| peak.is_some() || time.is_some())
+        .map(|(c, peak, time)| (c.id.to_string(), (peak, time)))
+        .collect()
+}
+
+/// Whether all that was learned is on the disk.
+fn is_durable(status: &Status) -> bool {
+    let mut runtime = status.sections.get("runtime").into_iter().flatten();
+    runtime.any(|(name, v)| name == "state_store" && *v == StatusValue::Text("up to date".into()))
+}
+
+impl Subject {
+    async fn start(args: &Args) -> anyhow::Result<()> {
+        let armory = Armory::default();
+        let (manager, script) = manager(args, &armory).await?;
+        let (set_shift, shift) = watch::channel(args.profile.shift(0.0));
+        let (hung, mut hung_told) = mpsc::unbounded_channel();
+        let shared = Shared {
+            manager: manager.clone(),
+            tally: Arc::default(),
+            gate: Arc::new(RwLock::new(())),
+            shift,
+            hung,
+        };
+        let watch = Arc::new(Mutex::new(Watch::default()));
+        let mut subject = Self {
+            args: args.clone(),
+            began: Instant::now(),
+            shared,
+            watch: Arc::clone(&watch),
+            last_learned: Learned::new(),
+        };
+        if let Ok(status) = manager.status().await {
+            subject.last_learned = learned(&status);
+        }
+        Message::Started { learned: subject.last_learned.clone() }.send();
+        subject.follow();
+        let mut orders = orders();
+        subject.warm_up().await;
+
+        let mut rng = Rng::new(&[args.seed, u64::from(args.epoch)]);
+        for number in 0..CLIENTS {
+            tokio::spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
+        }
+        let injector = Injector {
+            manager: manager.clone(),
+            armory,
+            program: std::env::current_exe()?,
+            dir: args.dir.clone(),
+            mark: args.mark.clone(),
+            variant: Variant::default(),
+            rng: Rng::new(&[rng.bits()]),
+        };
+        let injector = Arc::new(tokio::sync::Mutex::new(injector));
+        let (stop_faults, stopped) = watch::channel(false);
+        let faults = tokio::spawn(subject.faults(Arc::clone(&injector), stopped));
+        if let Some(leak) = args.plant {
+            tokio::spawn(super::leak::plant(leak, args.mark.clone(), Rng::new(&[args.seed])));
+        }
+
+        let sample = Duration::from_millis(args.sample_ms);
+        let day = Duration::from_millis(args.day_ms);
+        let (mut samples, mut morning) = (tokio::time::interval(sample), Instant::now());
+        samples.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut shifts = tokio::time::interval((day / 40).max(Duration::from_millis(50)));
+        shifts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order.as_deref().map(|o| o.strip_prefix("pressure ")) {
+                    Some(Some(level)) => script.set(reading(level.parse().unwrap_or(0))),
+                    _ => break,
+                },
+                Some(told) = hung_told.recv() => subject.violation(told),
+                _ = samples.tick() => subject.sample(false).await,
+                _ = shifts.tick() => {
+                    let share = morning.elapsed().as_secs_f64() / day.as_secs_f64();
+                    if share < ACTIVE {
+                        let shift = args.profile.shift(share / ACTIVE);
+                        set_shift.send_if_modified(|s| std::mem::replace(s, shift) != shift);
+                    } else {
+                        subject.night().await;
+                        morning = Instant::now();
+                    }
+                }
+            }
+        }
+        stop_faults.send_replace(true);
+        drop(set_shift);
+        let _ = timeout(REST, faults).await;
+        subject.end(&injector).await;
+        while let Ok(told) = hung_told.try_recv() {
+            subject.violation(told);
+        }
+        let stuck = manager.shutdown(None).await;
+        Message::Down { stuck: stuck.iter().map(ToString::to_string).collect() }.send();
+        Ok(())
+    }
+
+    fn at_s(&self) -> f64 {
+        self.args.offset_ms as f64 / 1e3 + self.began.elapsed().as_secs_f64()
+    }
+
+    fn violation(&self, what: String) {
+        Message::Violation { at_s: self.at_s(), what }.send();
+    }
+
+    fn mark(at_s: f64, what: &str) {
+        Message::Mark { at_s, what: what.to_owned() }.send();
+    }
+
+    /// Checks the invariants on every record.
+    fn follow(&self) {
+        let (manager, watch) = (self.shared.manager.clone(), Arc::clone(&self.watch));
+        let (began, offset) = (self.began, self.args.offset_ms as f64 / 1e3);
+        let mut follower = manager.events(Some(0));
+        let tell = move |watch: &Mutex<Watch>, followed: &Followed| {
+            let mut watch = lock(watch);
+            let configured = match followed {
+                Followed::Record(r) => matches!(r.kind, EventKind::ConfigApplied { .. }),
+                Followed::Gap(_) => true,
+            };
+            if configured || watch.counts.records == 0 {
+                watch.configured(known_now(&manager));
+            }
+            for what in watch.see(followed) {
+                let at_s = offset + began.elapsed().as_secs_f64();
+                Message::Violation { at_s, what }.send();
+            }
+        };
+        tokio::spawn(async move {
+            let mut n_logged = 0;
+            while let Some(followed) = follower.next().await {
+                tell(&watch, &followed);
+                if let Followed::Record(EventRecord {
+                    kind: EventKind::State { component, to, cause, .. },
+                    ..
+                }) = &followed
+                    && matches!(to, ComponentState::Failed { .. } | ComponentState::Stuck)
+                    && n_logged < LOGGED
+                {
+                    // Standard error is the run's log.
+                    eprintln!("{component} is {to}: {cause}");
+                    n_logged += 1;
+                }
+            }
+        });
+    }
+
+    /// Brings everything that grows to a bound near it: rings, logs, tables, threads. Then rests.
+    async fn warm_up(&self) {
+        let manager = &self.shared.manager;
+        for _ in 0..2 {
+            for place in 0..catalog::PROGRAMS + catalog::BUILTINS {
+                let name = catalog::name(place);
+                let names = [name.as_str()];
+                let wait = manager.acquire_all(&names, AcquireOptions::default());
+                let _ = timeout(Duration::from_secs(10), wait).await;
+            }
+        }
+        // The ring of records holds 4096.
+        for _ in 0..90 {
+            for _ in 0..50 {
+                let _ = manager.hint(CORE, Confidence::ZERO, HintTier::Background);
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        let levels = self.rest().await;
+        Message::Warm { levels }.send();
+    }
+
+    /// Injects faults as the shift of the day wants.
+    fn faults(
+        &self,
+        injector: Arc<tokio::sync::Mutex<Injector>>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let shared = self.shared.clone();
+        let (began, offset) = (self.began, self.args.offset_ms as f64 / 1e3);
+        let at_s = move || offset + began.elapsed().as_secs_f64();
+        async move {
+            loop {
+                let every = shared.shift.borrow().fault_every;
+                let mut injector = injector.lock().await;
+                let pause = match every {
+                    Some(mean) => mean.mul_f64(-(1.0 - injector.rng.unit()).ln()).min(mean * 3),
+                    None => Duration::from_secs(1),
+                };
+                let pause = pause.min(Duration::from_secs(20));
+                if timeout(pause, stopped.wait_for(|s| *s)).await.is_ok() {
+                    return;
+                }
+                let Some(mean) = shared.shift.borrow().fault_every else { continue };
+                // A long mean was cut to look again at the shift.
+                if mean > Duration::from_secs(20) && !injector.rng.chance(20.0 / mean.as_secs_f64())
+                {
+                    continue;
+                }
+                let _open = shared.gate.read().await;
+                let fault: Fault = injector.next();
+                Self::mark(at_s(), fault.word());
+                *shared.tally().counters.entry(fault.word()).or_default() += 1;
+                if let Err(what) = injector.inject(fault).await {
+                    Message::Violation { at_s: at_s(), what }.send();
+                }
+            }
+        }
+    }
+
+    /// Nobody asks; everything goes; what is left then is what this process keeps.
+    async fn night(&mut self) {
+        let gate = Arc::clone(&self.shared.gate);
+        let _closed = gate.write().await;
+        let hanging = lock(&self.watch).hanging(self.shared.manager.now());
+        hanging.into_iter().for_each(|what| self.violation(what));
+        self.rest().await;
+        self.sample(true).await;
+    }
+
+    /// Unloads everything but CORE and waits until nothing moves.
+    async fn rest(&self) -> Levels {
+        let until = Instant::now() + REST;
+        let mut left = Vec::new();
+        while Instant::now() < until {
+            left = self.unload_all().await;
+            if left.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        if !left.is_empty() {
+            self.violation(format!("nobody asks and after {REST:?} still there are {left:?}"));
+        }
+        settled(&self.args.mark).await
+    }
+
+    /// Asks everything but CORE to go; gives what has not gone.
+    async fn unload_all(&self) -> Vec<String> {
+        let manager = &self.shared.manager;
+        let Ok(status) = manager.status().await else { return vec!["the manager".to_owned()] };
+        let mut left = Vec::new();
+        for c in &status.components {
+            let down = matches!(
+                c.state,
+                ComponentState::Unloaded
+                    | ComponentState::Failed { .. }
+                    | ComponentState::Quarantined { .. }
+            );
+            if down || c.priority == majordomo::Priority::Core {
+                continue;
+            }
+            left.push(format!("{} ({})", c.id, c.state));
+            let _ = timeout(REST, manager.unload(c.id.as_str(), false)).await;
+        }
+        left
+    }
+
+    /// Everything goes, CORE too, and every bound must hold.
+    async fn end(&mut self, injector: &tokio::sync::Mutex<Injector>) {
+        let gate = Arc::clone(&self.shared.gate);
+        let Ok(_closed) = timeout(REST, gate.write()).await else {
+            self.violation("a client does not come to an end".to_owned());
+            return;
+        };
+        let mut injector = injector.lock().await;
+        let last = Variant { core: false, extra: false, ..injector.variant };
+        if let Err(what) = injector.apply(last).await {
+            self.violation(what);
+        }
+        let levels = self.rest().await;
+        self.sample(true).await;
+        let Ok(status) = self.shared.manager.status().await else { return };
+        let left = status.components.iter().filter(|c| c.state.is_alive());
+        let not_unloaded = left.map(|c| format!("{} ({})", c.id, c.state)).collect();
+        let booked = status.memory.booked.0 + status.memory.claimed.0;
+        let pools: u64 = status.memory.pools.iter().map(|p| p.booked.0).sum();
+        Message::Ended { levels, booked: booked + pools, not_unloaded }.send();
+    }
+
+    async fn sample(&mut self, resting: bool) {
+        let Ok(status) = self.shared.manager.status().await else { return };
+        let levels =
+            if resting { settled(&self.args.mark).await } else { Levels::measure(&self.args.mark) };
+        let memory = &status.memory;
+        if memory.booked + memory.claimed > memory.budget + memory.overdraft {
+            self.violation(format!(
+                "invariant 3: {} are booked and {} claimed of {}, overdraft {}",
+                memory.booked, memory.claimed, memory.budget, memory.overdraft
+            ));
+        }
+        let now = learned(&status);
+        if is_durable(&status) && now != self.last_learned {
+            Message::Checkpoint { learned: now.clone() }.send();
+            self.last_learned = now;
+        }
+        let (ready, wait, counters) = {
+            let mut tally = self.shared.tally();
+            let counters: BTreeMap<String, u64> =
+                tally.counters.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect();
+            (std::mem::take(&mut tally.ready), std::mem::take(&mut tally.wait), counters)
+        };
+        let mut sample = Sample {
+            epoch: self.args.epoch,
+            at_s: self.at_s(),
+            age_s: self.began.elapsed().as_secs_f64(),
+            resting,
+            pressure: memory.pressure.map_or(0, |p| p as u8),
+            levels,
+            booked: memory.booked.0,
+            claimed: memory.claimed.0,
+            overdraft: memory.overdraft.0,
+            pools: memory.pools.iter().map(|p| (p.name.to_string(), p.booked.0)).collect(),
+            waiting: status.waiting as u64,
+            hints_waiting: count(&status, "engine", "hints_waiting"),
+            loads_running: count(&status, "runtime", "loads_running"),
+            ready,
+            wait,
+            counters,
+        };
+        let counts = lock(&self.watch).counts;
+        let told = [
+            ("loads of programs", counts.loads_of_programs),
+            ("loads of builtins", counts.loads_of_builtins),
+            ("unloads", counts.unloads),
+            ("failures", counts.failures),
+            ("records", counts.records),
+            ("records missed", counts.gaps),
+        ];
+        sample.counters.extend(told.map(|(name, n)| (name.to_owned(), n)));
+        Message::Sample { sample: Box::new(sample) }.send();
+    }
+}
+
+fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
+    watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn count(status: &Status, section: &str, name: &str) -> u64 {
+    let mut values = status.sections.get(section).into_iter().flatten();
+    match values.find(|(n, _)| n == name) {
+        Some((_, StatusValue::Count(n))) => *n,
+        _ => 0,
+    }
+}
+
+fn known_now(manager: &Manager) -> BTreeMap<ComponentKey, super::watch::Known> {
+    let keys = (0..u32::MAX).map(ComponentKey).map_while(|k| Some((k, manager.name_of(k)?)));
+    let names: BTreeMap<String, ComponentKey> = keys.map(|(k, id)| (id.to_string(), k)).collect();
+    known(&manager.components(), &names)
+}
+
+/// The levels when they have stopped to fall: tasks and descriptors of what has just ended go within moments.
+async fn settled(mark: &str) -> Levels {
+    let mut last = Levels::measure(mark);
+    let mut still = 0;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(15)).await;
+        let now = Levels::measure(mark);
+        let counts = |l: &Levels| (l.descriptors, l.tasks, l.children);
+        still = if counts(&now) == counts(&last) { still + 1 } else { 0 };
+        last = now;
+        if still == 6 {
+            break;
+        }
+    }
+    last
+}
+
+/// The driver's words.
+fn orders() -> mpsc::Receiver<String> {
+    let (tell, told) = mpsc::channel(4);
+    // Not a task: nothing can interrupt a read of standard input.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            let Ok(line) = line else { return };
+            if tell.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+/// Memory that the process under test may use when its group is bounded.
+pub(crate) const GROUP_LIMIT: ByteSize = ByteSize::mib(512);
