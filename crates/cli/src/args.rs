@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Run components for one command, or for the lines of standard input
     Run(RunArgs),
+    /// Serve the components of a configuration behind a socket, until a signal
+    Serve(ServeArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,
     /// A component of the demo
@@ -80,6 +82,18 @@ pub(crate) struct RunArgs {
     /// Keep each command's components leased for this long, such as 500ms or 2s
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub hold: Duration,
+    /// Remember learned figures here
+    #[arg(long)]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Listen at this Unix socket, instead of one in the runtime directory
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
     /// Remember learned figures here
     #[arg(long)]
     pub state_dir: Option<PathBuf>,

@@ -11,6 +11,7 @@ mod lines;
 mod plan;
 mod print;
 mod run;
+mod serve;
 mod signals;
 mod summary;
 mod worker;
@@ -62,6 +63,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Check(a) => check::run(&a, args.json),
         Command::Plan(a) => plan::run(a, args.json).await,
         Command::Run(a) => run::run(a, args.json).await,
+        Command::Serve(a) => serve::run(a, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Schema => {
             print::line(&majordomo::schema());

@@ -26,6 +26,8 @@ pub struct Config {
     pub triggers: TriggerConfig,
     /// Learning which components texts need.
     pub intents: IntentConfig,
+    /// The socket API: limits, and leases of other processes.
+    pub server: ServerConfig,
 }
 
 /// The memory budget.
@@ -284,6 +286,58 @@ impl Default for IntentConfig {
             retrain_every: 100,
             max_outcomes: 10000,
             evidence: true,
+        }
+    }
+}
+
+/// The longest time that a lease of another process lasts without being renewed.
+pub const LEASE_TTL_MAX: Duration = Duration::from_secs(600);
+
+/// The socket API: limits, and leases of other processes.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ServerConfig {
+    /// Connections at a time; more are answered 503 and closed. Range 1..=65536, default 512.
+    pub max_connections: usize,
+    /// The largest body of a request. Default 1 MiB.
+    pub max_body: ByteSize,
+    /// A request's head is read within this. Default 5 s.
+    pub header_time: Duration,
+    /// A request's body is read within this. Default 10 s.
+    pub body_time: Duration,
+    /// A request is answered within this, but for streams. Default 2 min.
+    pub request_time: Duration,
+    /// A connection without a request or a lease is closed after this. Default 5 min.
+    pub idle_time: Duration,
+    /// A client that reads nothing of its answer is cut off after this. Default 30 s.
+    pub stall_time: Duration,
+    /// Followers of events and logs at a time. Range 1..=65536, default 256.
+    pub max_streams: usize,
+    /// Leases of other processes at a time. Range 1..=1048576, default 16384.
+    pub max_leases: usize,
+    /// How long a lease lasts that names no time. At most 10 min, default 60 s.
+    pub lease_ttl: Duration,
+    /// A lease older than this is warned of. Default 60 min.
+    pub max_lease_age: Duration,
+    /// Whether a lease older than `max_lease_age` is ended. Default false.
+    pub end_old_leases: bool,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            max_body: ByteSize::mib(1),
+            header_time: Duration::from_secs(5),
+            body_time: Duration::from_secs(10),
+            request_time: Duration::from_secs(120),
+            idle_time: Duration::from_secs(300),
+            stall_time: Duration::from_secs(30),
+            max_streams: 256,
+            max_leases: 16384,
+            lease_ttl: Duration::from_secs(60),
+            max_lease_age: Duration::from_secs(3600),
+            end_old_leases: false,
         }
     }
 }

@@ -19,8 +19,9 @@ mod values;
 
 pub use confidence::{Confidence, ConfidenceError};
 pub use config::{
-    BackOffConfig, BudgetSetting, Config, DeadlineConfig, IntentConfig, LoadConfig, MemoryConfig,
-    PolicyKind, PressureProfile, QuarantineConfig, QueueConfig, SpeculationConfig, TriggerConfig,
+    BackOffConfig, BudgetSetting, Config, DeadlineConfig, IntentConfig, LEASE_TTL_MAX, LoadConfig,
+    MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig, QueueConfig, ServerConfig,
+    SpeculationConfig, TriggerConfig,
 };
 pub use event::{EventKind, EventRecord, HintOutcome};
 pub use id::{ComponentId, ComponentKey, NameError, OpId, WaiterId};

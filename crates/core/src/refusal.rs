@@ -180,6 +180,27 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every word that [`Self::code`] gives.
+    pub const CODES: [&str; 17] = [
+        "unknown_component",
+        "overloaded",
+        "shutting_down",
+        "too_large",
+        "conflict",
+        "conflict_within",
+        "backing_off",
+        "quarantined",
+        "stuck",
+        "load_failed",
+        "deadline_exceeded",
+        "pressure",
+        "removed",
+        "reentrant_acquire",
+        "wrong_type",
+        "in_use",
+        "abandoned",
+    ];
+
     /// A short stable word for tables and APIs.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
@@ -226,6 +225,7 @@ impl Builder {
         } else {
             base_dir
         })?;
+        let config = parts.config.clone();
         let pressure = self.pressure.unwrap_or_else(|| Some(Box::new(machine)));
         let host = Host::start(ShellParts {
             catalog,
@@ -239,7 +239,7 @@ impl Builder {
             start: !self.dormant,
         })?;
         let origin = Origin { file: self.file, extra, budget: self.budget, limit };
-        Ok(Manager::new(host, ArcSwap::from_pointee(needs), origin, state))
+        Ok(Manager::new(host, needs, config, origin, state))
     }
 }
 

@@ -58,14 +58,15 @@ pub use plan::{Eviction, Load, Plan};
 pub use majordomo_core::{
     BudgetSetting, ByteSize, Cause, ComponentId, ComponentKey, ComponentState, ComponentStatus,
     Confidence, Config, EventKind, EventRecord, HintOutcome, Holder, HolderKind, MemoryStatus,
-    Moment, NameError, PolicyKind, PressureLevel, Priority, Refusal, Status, StatusValue,
+    Moment, NameError, PolicyKind, PressureLevel, Priority, Refusal, ServerConfig, Status,
+    StatusValue, WallSeconds,
 };
 pub use majordomo_registry::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, Problem, Problems,
-    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, read_config, schema,
+    ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode, read_config, schema,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
-pub use majordomo_runtime::logs::{LogChunk, LogLine, LogStream};
+pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, Dependency, Followed, Follower, HintTier, Lease,

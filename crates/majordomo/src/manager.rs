@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, EventRecord, Moment, Refusal,
-    Status,
+    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, EventRecord, Moment,
+    Refusal, Status, WallSeconds,
 };
 use majordomo_engine::OperatorAction;
 use majordomo_registry::{Catalog, ComponentSpec, PoolSpec, Problem, read_config};
+use majordomo_runtime::clock::wall_now;
+use majordomo_runtime::logs::LogFollower;
 use majordomo_runtime::{AcquireOptions, AnyLease, Follower, HintTier, Host, Lease};
 
 use crate::builder::{Builder, Parts, StateDir};
@@ -33,6 +35,7 @@ pub(crate) struct Origin {
 struct Inner {
     host: Host,
     needs: ArcSwap<Needs>,
+    config: ArcSwap<Config>,
     origin: Origin,
     state_dir: PathBuf,
     /// One reload at a time: each builds on the catalog before it.
@@ -66,7 +69,13 @@ impl Manager {
         Builder::default()
     }
 
-    pub(crate) fn new(host: Host, needs: ArcSwap<Needs>, origin: Origin, state: StateDir) -> Self {
+    pub(crate) fn new(
+        host: Host,
+        needs: Needs,
+        config: Config,
+        origin: Origin,
+        state: StateDir,
+    ) -> Self {
         let state_dir = state.path.clone();
         let finished = host.finished();
         tokio::spawn(async move {
@@ -77,7 +86,8 @@ impl Manager {
         Self {
             inner: Arc::new(Inner {
                 host,
-                needs,
+                needs: ArcSwap::from_pointee(needs),
+                config: ArcSwap::from_pointee(config),
                 origin,
                 state_dir,
                 reloading: tokio::sync::Mutex::default(),
@@ -326,13 +336,39 @@ impl Manager {
         let mut reloaded = difference(&old, &catalog);
         reloaded.warnings = loaded.warnings;
         let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
+        let config = parts.config.clone();
         match self.host().configure(specs, parts.pools, parts.config, budget).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(BuildError::from(error).into()),
             None => return Err(ReloadError::ShuttingDown),
         }
         self.inner.needs.store(Arc::new(needs));
+        self.inner.config.store(Arc::new(config));
         Ok(reloaded)
+    }
+
+    /// Follows the output of a component from line number `from` on.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`], or [`Refusal::Removed`].
+    pub fn follow_logs(&self, name: &str, from: u64) -> Result<LogFollower, Refusal> {
+        let key = self.host().key(name)?;
+        let id = || self.host().catalog().id(key).clone();
+        let logs = self.host().logs(key).ok_or_else(|| Refusal::Removed { component: id() })?;
+        Ok(logs.follow(from))
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.inner.config.load_full()
+    }
+
+    /// The wall clock at a moment, as seconds since 1970; right to a second while the wall clock is not set.
+    #[must_use]
+    pub fn wall_at(&self, moment: Moment) -> WallSeconds {
+        let ago = self.now().since(moment).as_secs();
+        WallSeconds(wall_now().0.saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX)))
     }
 
     /// The time of the clock that all [`Moment`]s are of.

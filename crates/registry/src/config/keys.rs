@@ -8,6 +8,7 @@ pub(crate) mod intents;
 pub(crate) mod legacy;
 pub(crate) mod manager;
 pub(crate) mod pool;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
+use super::keys::server::SERVER;
 use super::keys::{Key, Kind};
 
 /// A configuration that shows most keys.
@@ -18,6 +19,7 @@ pub fn reference() -> String {
     let mut out = format!("{INTRODUCTION}\n```toml\n{EXAMPLE}```\n");
     section(&mut out, "`[manager]`", "Settings of the whole.", MANAGER);
     section(&mut out, "`[intents]`", INTENTS_INTRODUCTION, INTENTS);
+    section(&mut out, "`[server]`", SERVERS, SERVER);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
@@ -43,6 +45,8 @@ with line, column and a way out; `majordomo schema` prints a JSON schema for edi
 ";
 const INTENTS_INTRODUCTION: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
     what commands really used.";
+const SERVERS: &str =
+    "The socket API of `majordomo serve`: its limits, and the leases that other processes hold.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
 const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \

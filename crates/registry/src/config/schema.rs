@@ -10,6 +10,7 @@ use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
+use super::keys::server::SERVER;
 use super::keys::{Key, Kind};
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -40,6 +41,7 @@ pub fn schema() -> String {
         "properties": {
             "manager": table(MANAGER),
             "intents": table(INTENTS),
+            "server": table(SERVER),
             "pools": by_name(&table(POOL)),
             "components": by_name(&component),
             "legacy": legacy,

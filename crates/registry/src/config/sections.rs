@@ -15,6 +15,7 @@ use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
 use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
+use super::keys::server::SERVER;
 use super::node::{Member, Node, Value};
 use super::source::{Report, shorten};
 use crate::{ComponentSpec, LoaderSpec, PoolSpec, WELL_KNOWN_POOLS};
@@ -22,7 +23,8 @@ use crate::{ComponentSpec, LoaderSpec, PoolSpec, WELL_KNOWN_POOLS};
 mod process;
 
 /// The sections of the TOML file.
-pub(crate) const SECTIONS: [&str; 5] = ["manager", "intents", "pools", "components", "legacy"];
+pub(crate) const SECTIONS: [&str; 6] =
+    ["manager", "intents", "server", "pools", "components", "legacy"];
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -68,6 +70,9 @@ pub(crate) fn read_toml<'n>(
     }
     if let Some(section) = root.get("intents") {
         fill(report, &"[intents]", &section.node, INTENTS, &mut draft.config);
+    }
+    if let Some(section) = root.get("server") {
+        fill(report, &"[server]", &section.node, SERVER, &mut draft.config.server);
     }
     if let Some(section) = root.get("pools") {
         for member in table(report, "[pools]", &section.node) {

@@ -1,0 +1,189 @@
+//! What all requests share: the manager, the leases, the bounds, and the bytes that are made once for many.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use majordomo::{ComponentState, EventRecord, Manager, Moment, Priority, ServerConfig};
+use tokio::sync::watch;
+
+use crate::client::Token;
+use crate::leases::LeaseTable;
+use crate::problem::Problem;
+use crate::record;
+use crate::wire::{self, Info};
+
+/// Encoded events kept for followers that read the same ones.
+const EVENTS_KEPT: usize = 256;
+
+/// A lock whose holder cannot leave it half-changed.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A status as it was sent, and what it was made of.
+#[derive(Debug)]
+struct SentStatus {
+    of: Arc<majordomo::Status>,
+    leases_version: u64,
+    bytes: Bytes,
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) manager: Manager,
+    pub(crate) leases: LeaseTable,
+    pub(crate) token: Option<Token>,
+    /// Told apart from the server before it.
+    pub(crate) boot: String,
+    started: Moment,
+    closing: watch::Sender<bool>,
+    streams: Mutex<usize>,
+    connections: Mutex<u64>,
+    status: Mutex<Option<SentStatus>>,
+    events: Mutex<BTreeMap<u64, Bytes>>,
+}
+
+impl App {
+    pub(crate) fn new(manager: Manager, token: Option<Token>) -> Self {
+        let started = manager.now();
+        let boot = format!("{:x}{:x}", manager.wall_at(started).0, std::process::id());
+        Self {
+            leases: LeaseTable::new(boot.clone()),
+            manager,
+            token,
+            boot,
+            started,
+            closing: watch::Sender::new(false),
+            streams: Mutex::default(),
+            connections: Mutex::default(),
+            status: Mutex::default(),
+            events: Mutex::default(),
+        }
+    }
+
+    /// The settings in force, which a reload may replace.
+    pub(crate) fn limits(&self) -> ServerConfig {
+        self.manager.config().server.clone()
+    }
+
+    /// Ends streams, and makes `/readyz` say so.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// A number for a connection.
+    pub(crate) fn new_connection(&self) -> u64 {
+        let mut next = locked(&self.connections);
+        *next += 1;
+        *next
+    }
+
+    /// Waits for [`Self::close`].
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // The sender is gone only when the whole is.
+            drop(closing.wait_for(|c| *c).await);
+        }
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        Info {
+            version: wire::VERSION.to_owned(),
+            api: "v1".to_owned(),
+            pid: std::process::id(),
+            uptime_ms: wire::ms(self.manager.now().since(self.started)),
+            state_dir: self.manager.state_dir().display().to_string(),
+        }
+    }
+
+    /// What keeps the whole from being ready, in words; none when it is.
+    pub(crate) fn missing(&self, status: &majordomo::Status) -> Vec<String> {
+        let mut missing: Vec<_> = status
+            .components
+            .iter()
+            .filter(|c| c.priority == Priority::Core && c.state != ComponentState::Ready)
+            .map(|c| format!("CORE component {} is {}: {}", c.id, c.state, c.cause))
+            .collect();
+        if status.shutting_down || self.is_closing() {
+            missing.push("the server is shutting down".to_owned());
+        }
+        missing
+    }
+
+    /// The status as it is sent: made once for each picture of the whole.
+    pub(crate) async fn status_bytes(&self) -> Result<Bytes, Problem> {
+        let of = self.manager.status().await?;
+        let leases_version = self.leases.version();
+        if let Some(sent) = &*locked(&self.status)
+            && Arc::ptr_eq(&sent.of, &of)
+            && sent.leases_version == leases_version
+        {
+            return Ok(sent.bytes.clone());
+        }
+        let status = wire::Status::new(
+            &of,
+            self.info(),
+            self.leases.holders(self.manager.now()),
+            self.missing(&of).is_empty(),
+        );
+        let bytes = Bytes::from(to_json(&status)?);
+        *locked(&self.status) = Some(SentStatus { of, leases_version, bytes: bytes.clone() });
+        Ok(bytes)
+    }
+
+    /// An event as a frame of a stream: made once, whoever follows.
+    pub(crate) fn event_frame(&self, record: &EventRecord) -> Bytes {
+        if let Some(bytes) = locked(&self.events).get(&record.seq) {
+            return bytes.clone();
+        }
+        let event = record::event(&self.manager, record);
+        let id = format!("{}-{}", self.boot, record.seq);
+        let bytes = crate::stream::frame(Some(&id), &event.event, &event);
+        let mut events = locked(&self.events);
+        events.insert(record.seq, bytes.clone());
+        while events.len() > EVENTS_KEPT {
+            events.pop_first();
+        }
+        bytes
+    }
+
+    /// A place among the followers, given back when it is dropped.
+    pub(crate) fn stream_place(self: &Arc<Self>) -> Result<StreamPlace, Problem> {
+        let max = self.limits().max_streams;
+        let mut streams = locked(&self.streams);
+        if *streams >= max {
+            return Err(Problem::new(
+                "too_many_streams",
+                format!("{max} followers are there already; raise server.max_streams, or end some"),
+            )
+            .retry_after(std::time::Duration::from_secs(5)));
+        }
+        *streams += 1;
+        Ok(StreamPlace { app: Arc::clone(self) })
+    }
+}
+
+/// A place among the followers.
+#[derive(Debug)]
+pub(crate) struct StreamPlace {
+    pub(crate) app: Arc<App>,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        *locked(&self.app.streams) -= 1;
+    }
+}
+
+/// The bytes of an answer.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value)
+        .map_err(|e| Problem::new("internal", format!("the answer cannot be written: {e}")))
+}

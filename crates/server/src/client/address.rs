@@ -1,0 +1,102 @@
+//! Where a server is, and what it wants to hear.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::ServeError;
+
+/// The shortest token that is not taken for a slip.
+const SHORTEST: usize = 16;
+
+/// What clients over TCP must know. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token: 16 or more visible ASCII characters.
+    ///
+    /// # Errors
+    /// [`ServeError::Token`].
+    pub fn new(text: &str) -> Result<Self, ServeError> {
+        let text = text.trim();
+        if text.len() < SHORTEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(ServeError::Token(format!(
+                "it must have {SHORTEST} or more visible ASCII characters and no spaces; make one with `openssl rand -hex 32`"
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Reads it from a file that nobody else may read.
+    ///
+    /// # Errors
+    /// [`ServeError::Token`].
+    pub fn read(path: &Path) -> Result<Self, ServeError> {
+        let failed = |why: String| ServeError::Token(format!("{}: {why}", path.display()));
+        let meta = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
+        if meta.mode() & 0o077 != 0 {
+            return Err(failed(format!(
+                "others can read it; make it private: chmod 600 {}",
+                path.display()
+            )));
+        }
+        Self::new(&std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?)
+    }
+
+    /// Whether this is it, in a time that does not tell how much of it is right.
+    pub(crate) fn is(&self, given: &str) -> bool {
+        let (a, b) = (self.0.as_bytes(), given.as_bytes());
+        a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
+    }
+
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP address, with its token.
+    Tcp(SocketAddr, Token),
+}
+
+impl Default for Address {
+    /// The socket that a server listens at which is not told where.
+    fn default() -> Self {
+        Self::Unix(crate::default_socket())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Tcp(address, _) => write!(f, "{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens() {
+        assert!(Token::new("short").is_err() && Token::new("has a space in its midst").is_err());
+        let token = Token::new(" 0123456789abcdef\n").unwrap();
+        assert!(token.is("0123456789abcdef"));
+        assert!(!token.is("0123456789abcdee") && !token.is("") && !token.is("0123456789abcdef0"));
+        assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+}

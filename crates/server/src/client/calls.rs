@@ -1,0 +1,326 @@
+//! One call for each route.
+
+use axum::body::Bytes;
+use axum::http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::connection::Connection;
+use super::{Client, EventStream, LogStream};
+use crate::error::ClientError;
+use crate::wire::{
+    Accepted, Command, CommandOutcome, Component, EventPage, Feedback, Health, Hint, Info, Lease,
+    LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reloaded, Renew, Status, Unload, Why,
+};
+
+const GET: Method = Method::GET;
+const POST: Method = Method::POST;
+const DELETE: Method = Method::DELETE;
+
+/// A name as part of a path: what is no letter, digit, `-`, `_` or `.` is escaped.
+fn part(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    // An empty part, `.` or `..` would be another path.
+    if out.chars().all(|c| c == '.') { format!("%20{out}") } else { out }
+}
+
+fn component(name: &str, verb: &str) -> String {
+    format!("/v1/components/{}{verb}", part(name))
+}
+
+impl Client {
+    async fn raw(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let mut kept = self.kept.lock().await;
+        // A connection that the server closed meanwhile is no error: nothing was sent on it yet.
+        let usable = match &mut *kept {
+            Some(connection) => connection.is_usable().await,
+            None => false,
+        };
+        if !usable {
+            *kept = Some(Connection::open(&self.address).await?);
+        }
+        // Taken out: a call that is dropped half-way leaves no connection with half an answer on it.
+        let Some(mut connection) = kept.take() else {
+            return Err(ClientError::Broken {
+                address: self.address.to_string(),
+                why: "there is none".to_owned(),
+            });
+        };
+        let sent = connection.send(&method, path, &[], body).await;
+        let result = match sent {
+            Ok(response) => connection.bytes(response).await,
+            Err(error) => Err(error),
+        };
+        if matches!(result, Ok(_) | Err(ClientError::Problem(_))) {
+            *kept = Some(connection);
+        }
+        result
+    }
+
+    async fn call<B: Serialize, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<A, ClientError> {
+        let unreadable = |e: serde_json::Error| ClientError::Answer {
+            address: self.address.to_string(),
+            why: e.to_string(),
+        };
+        let body = body.map(serde_json::to_vec).transpose().map_err(unreadable)?;
+        let bytes = self.raw(method, path, body.unwrap_or_default().into()).await?;
+        serde_json::from_slice(&bytes).map_err(unreadable)
+    }
+
+    async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, ClientError> {
+        self.call(GET, path, None::<&()>).await
+    }
+
+    async fn post<B: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<A, ClientError> {
+        self.call(POST, path, Some(body)).await
+    }
+
+    /// Who answers.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; so with every call.
+    pub async fn info(&self) -> Result<Info, ClientError> {
+        self.get("/v1").await
+    }
+
+    /// Whether the server lives.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.get("/healthz").await
+    }
+
+    /// Whether everything that must be is ready.
+    ///
+    /// # Errors
+    /// A problem `not_ready` that names what is missing.
+    pub async fn ready(&self) -> Result<Health, ClientError> {
+        self.get("/readyz").await
+    }
+
+    /// The whole.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status").await
+    }
+
+    /// All components.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn components(&self) -> Result<Vec<Component>, ClientError> {
+        self.get("/v1/components").await
+    }
+
+    /// One component.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn component(&self, name: &str) -> Result<Component, ClientError> {
+        self.get(&component(name, "")).await
+    }
+
+    /// Why a component is in its state.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn why(&self, name: &str) -> Result<Why, ClientError> {
+        self.get(&component(name, "/why")).await
+    }
+
+    /// A component's output from line `from` on; none = the oldest that is kept.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn logs(&self, name: &str, from: Option<u64>) -> Result<LogPage, ClientError> {
+        let query = from.map(|n| format!("?from={n}")).unwrap_or_default();
+        self.get(&component(name, &format!("/logs{query}"))).await
+    }
+
+    /// The last lines of a component's output.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn last_logs(&self, name: &str, last: u64) -> Result<LogPage, ClientError> {
+        self.get(&component(name, &format!("/logs?last={last}"))).await
+    }
+
+    /// Follows a component's output from line `from` on, over a connection of its own.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn follow_logs(&self, name: &str, from: u64) -> Result<LogStream, ClientError> {
+        let path = component(name, &format!("/logs?follow=true&from={from}"));
+        LogStream::open(&self.address, &path, None).await
+    }
+
+    /// Loads a component and waits for it.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn load(&self, name: &str) -> Result<Component, ClientError> {
+        self.call(POST, &component(name, "/load"), None::<&()>).await
+    }
+
+    /// Unloads a component with everything that depends on it, and waits for it.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn unload(&self, name: &str, force: bool) -> Result<Component, ClientError> {
+        self.post(&component(name, "/unload"), &Unload { force }).await
+    }
+
+    /// Pins a component, or takes the pin away.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn pin(&self, name: &str, pinned: bool) -> Result<Component, ClientError> {
+        self.post(&component(name, "/pin"), &Pin { pinned }).await
+    }
+
+    /// Asks a component to give back what it can spare.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn trim(&self, name: &str) -> Result<Component, ClientError> {
+        self.call(POST, &component(name, "/trim"), None::<&()>).await
+    }
+
+    /// Has a command's components ready.
+    ///
+    /// # Errors
+    /// A [`ClientError`]; a command that is refused is no error but part of the outcome.
+    pub async fn command(&self, command: &Command) -> Result<CommandOutcome, ClientError> {
+        self.post("/v1/commands", command).await
+    }
+
+    /// What a command, or a demand, would meet with now.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn plan(&self, request: &PlanRequest) -> Result<Plan, ClientError> {
+        self.post("/v1/plan", request).await
+    }
+
+    /// Tells that a component is likely to be needed.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn hint(&self, hint: &Hint) -> Result<Accepted, ClientError> {
+        self.post("/v1/hints", hint).await
+    }
+
+    /// Tells what a command really used.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn feedback(&self, feedback: &Feedback) -> Result<Accepted, ClientError> {
+        self.post("/v1/feedback", feedback).await
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// A problem `bad_configuration` with everything that is wrong with it; nothing is changed then.
+    pub async fn reload(&self) -> Result<Reloaded, ClientError> {
+        self.call(POST, "/v1/reload", None::<&()>).await
+    }
+
+    /// The events that are kept, from number `from` on, or the last so many.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn events(
+        &self,
+        from: Option<u64>,
+        last: Option<usize>,
+    ) -> Result<EventPage, ClientError> {
+        let from = from.map(|n| format!("&from={n}")).unwrap_or_default();
+        let last = last.map(|n| format!("&last={n}")).unwrap_or_default();
+        self.get(&format!("/v1/events?follow=false{from}{last}")).await
+    }
+
+    /// Follows events over a connection of its own: after the one named `after` (an id that a stream gave), or
+    /// from now on.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn follow_events(&self, after: Option<&str>) -> Result<EventStream, ClientError> {
+        EventStream::open(&self.address, "/v1/events", after).await
+    }
+
+    /// All leases.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn leases(&self) -> Result<Leases, ClientError> {
+        self.get("/v1/leases").await
+    }
+
+    /// Leases a set of components; loads what is missing, and waits for it.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn acquire(&self, request: &LeaseRequest) -> Result<Lease, ClientError> {
+        self.post("/v1/leases", request).await
+    }
+
+    /// One lease.
+    ///
+    /// # Errors
+    /// A problem `unknown_lease`, or `lease_ended` with the reason.
+    pub async fn lease(&self, id: &str) -> Result<Lease, ClientError> {
+        self.get(&format!("/v1/leases/{}", part(id))).await
+    }
+
+    /// Lets a lease last from now on; none = as long as it was first asked for.
+    ///
+    /// # Errors
+    /// A problem `unknown_lease`, or `lease_ended` with the reason.
+    pub async fn renew(&self, id: &str, ttl_ms: Option<u64>) -> Result<Lease, ClientError> {
+        self.post(&format!("/v1/leases/{}/renew", part(id)), &Renew { ttl_ms }).await
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// A problem `unknown_lease`, or `lease_ended` with the reason.
+    pub async fn release(&self, id: &str) -> Result<(), ClientError> {
+        self.raw(DELETE, &format!("/v1/leases/{}", part(id)), Bytes::new()).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_one_part_of_a_path() {
+        let check = |name, want| assert_eq!(part(name), want);
+        check("music", "music");
+        check("a/b?c", "a%2Fb%3Fc");
+        check("é", "%C3%A9");
+        check("..", "%20..");
+        check("", "%20");
+    }
+}

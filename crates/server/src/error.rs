@@ -1,0 +1,98 @@
+//! Why there is no server, or no answer from one.
+
+use std::path::PathBuf;
+
+use crate::problem::Problem;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Another server listens there.
+    #[error("{socket:?} belongs to a running server{}; stop that, or choose another --socket", owner(*.pid))]
+    InUse {
+        /// The socket.
+        socket: PathBuf,
+        /// The process of that server, where it is known.
+        pid: Option<u32>,
+    },
+    /// The socket cannot be made.
+    #[error("the socket {socket:?} cannot be made: {why}")]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// Why, and the way out.
+        why: String,
+    },
+    /// The TCP address cannot be used.
+    #[error("the address {address} cannot be used: {why}")]
+    Tcp {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why, and the way out.
+        why: String,
+    },
+    /// The token is unfit.
+    #[error("the token cannot be used: {0}")]
+    Token(String),
+}
+
+fn owner(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
+/// Why a client has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no server listens at {address} ({why}); start one with `majordomo serve CONFIG`")]
+    NotRunning {
+        /// Where it was looked for.
+        address: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The server says no.
+    #[error("{0}")]
+    Problem(Box<Problem>),
+    /// Server and client are of different versions.
+    #[error(
+        "the server at {address} is version {server}, this program is {client}; restart the server with this program, or use the program of version {server}"
+    )]
+    Version {
+        /// Where the server is.
+        address: String,
+        /// Its version.
+        server: String,
+        /// This program's.
+        client: String,
+    },
+    /// The connection broke.
+    #[error("the connection to the server at {address} broke: {why}")]
+    Broken {
+        /// Where the server is.
+        address: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The answer is not what this client knows.
+    #[error("the server at {address} gave an answer that cannot be read: {why}")]
+    Answer {
+        /// Where the server is.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl ClientError {
+    /// What the server said, if it did.
+    #[must_use]
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Leases of other processes: who holds what, until when.
+//!
+//! Owns one table and one ordered map of due times, served by one task. Invariants: a lease that left the table
+//! is given back, outside the lock; every lease ends with its time, its connection, its holder's word or the
+//! server; the last [`ENDED_KEPT`] that ended can be asked why.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use majordomo::{AnyLease, Manager, Moment, Outcome, ServerConfig};
+use tokio::sync::Notify;
+
+use crate::app::{App, locked};
+use crate::problem::Problem;
+use crate::wire::{Bind, EndReason, Endpoint, Lease, LeaseHolder, LeaseState, Leased, ms};
+
+/// Ended leases whose reason is remembered.
+const ENDED_KEPT: usize = 1024;
+
+/// What is held.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Leases asked for by name.
+    Leases(Vec<AnyLease>),
+    /// What a command has.
+    Outcome(Box<Outcome>),
+}
+
+impl Held {
+    fn leases(&self) -> &[AnyLease] {
+        match self {
+            Self::Leases(leases) => leases,
+            Self::Outcome(outcome) => outcome.leases(),
+        }
+    }
+}
+
+/// How it is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) bind: Bind,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) tag: Option<String>,
+    /// The connection that asked.
+    pub(crate) connection: u64,
+    pub(crate) pid: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    held: Held,
+    terms: Terms,
+    since: Moment,
+    expires: Option<Moment>,
+    /// When it becomes old; none once it was warned of.
+    old_at: Option<Moment>,
+    old: bool,
+}
+
+impl Entry {
+    fn due(&self) -> Option<Moment> {
+        match (self.expires, self.old_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    version: u64,
+    by_number: BTreeMap<u64, Entry>,
+    due: BTreeSet<(Moment, u64)>,
+    by_connection: BTreeMap<u64, BTreeSet<u64>>,
+    ended: VecDeque<(u64, EndReason)>,
+}
+
+impl Table {
+    fn take(&mut self, number: u64, reason: EndReason) -> Option<Entry> {
+        let entry = self.by_number.remove(&number)?;
+        self.version += 1;
+        if let Some(due) = entry.due() {
+            self.due.remove(&(due, number));
+        }
+        if let Some(of) = self.by_connection.get_mut(&entry.terms.connection) {
+            of.remove(&number);
+            if of.is_empty() {
+                self.by_connection.remove(&entry.terms.connection);
+            }
+        }
+        if self.ended.len() == ENDED_KEPT {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((number, reason));
+        Some(entry)
+    }
+}
+
+/// The table.
+#[derive(Debug)]
+pub(crate) struct LeaseTable {
+    boot: String,
+    table: Mutex<Table>,
+    /// The first due time may have changed.
+    changed: Notify,
+}
+
+impl LeaseTable {
+    pub(crate) fn new(boot: String) -> Self {
+        Self { boot, table: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Changes with every lease that comes or goes.
+    pub(crate) fn version(&self) -> u64 {
+        locked(&self.table).version
+    }
+
+    /// Whether a connection holds leases that end with it.
+    pub(crate) fn holds(&self, connection: u64) -> bool {
+        locked(&self.table).by_connection.contains_key(&connection)
+    }
+
+    /// How many more leases there may be.
+    pub(crate) fn check_room(&self, limits: &ServerConfig) -> Result<(), Problem> {
+        let max = limits.max_leases;
+        if locked(&self.table).by_number.len() < max {
+            return Ok(());
+        }
+        Err(Problem::new(
+            "too_many_leases",
+            format!("{max} leases are out already; give some back, or raise server.max_leases"),
+        )
+        .retry_after(Duration::from_secs(1)))
+    }
+
+    /// Takes a lease in.
+    pub(crate) fn insert(
+        &self,
+        held: Held,
+        terms: Terms,
+        limits: &ServerConfig,
+        now: Moment,
+    ) -> Result<Lease, Problem> {
+        self.check_room(limits)?;
+        let entry = Entry {
+            held,
+            since: now,
+            expires: terms.ttl.map(|ttl| now + ttl),
+            old_at: Some(now + limits.max_lease_age),
+            old: false,
+            terms,
+        };
+        let mut table = locked(&self.table);
+        let number = table.next;
+        table.next += 1;
+        table.version += 1;
+        if entry.terms.bind == Bind::Connection {
+            table.by_connection.entry(entry.terms.connection).or_default().insert(number);
+        }
+        let lease = self.told(number, &entry, now);
+        let due = entry.due();
+        let is_first = due.is_some_and(|due| table.due.first().is_none_or(|f| due < f.0));
+        table.due.extend(due.map(|due| (due, number)));
+        table.by_number.insert(number, entry);
+        drop(table);
+        if is_first {
+            self.changed.notify_one();
+        }
+        Ok(lease)
+    }
+
+    fn told(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
+        let components: Vec<_> = entry.held.leases().iter().map(leased).collect();
+        let revoked = components.iter().any(|c| c.revoked);
+        Lease {
+            id: format!("{}-{number}", self.boot),
+            state: if revoked { LeaseState::Revoked } else { LeaseState::Active },
+            components,
+            bind: entry.terms.bind,
+            tag: entry.terms.tag.clone(),
+            pid: entry.terms.pid,
+            age_ms: ms(now.since(entry.since)),
+            expires_in_ms: entry.expires.map(|t| ms(t.since(now))),
+            old: entry.old,
+        }
+    }
+
+    /// The number in a lease's name.
+    fn number(&self, id: &str) -> Result<u64, Problem> {
+        let number = id.rsplit_once('-').filter(|(boot, _)| *boot == self.boot);
+        number.and_then(|(_, n)| n.parse().ok()).ok_or_else(|| {
+            Problem::new(
+                "unknown_lease",
+                format!("no lease is called {id:?}; if the server was restarted since, its leases are gone: ask again"),
+            )
+        })
+    }
+
+    fn gone(table: &Table, id: &str, number: u64) -> Problem {
+        match table.ended.iter().rev().find(|(n, _)| *n == number) {
+            Some((_, reason)) => {
+                let word = serde_json::to_value(reason).unwrap_or_default();
+                let why = match reason {
+                    EndReason::Released => "was given back",
+                    EndReason::Expired => "was not renewed in time",
+                    EndReason::Disconnected => "ended with its connection",
+                    EndReason::TooOld => "was older than server.max_lease_age",
+                    EndReason::ShuttingDown => "ended with the server",
+                };
+                Problem::new("lease_ended", format!("lease {id} {why}; ask for a new one"))
+                    .with("reason", word)
+            }
+            None => Problem::new("unknown_lease", format!("no lease is called {id:?}")),
+        }
+    }
+
+    pub(crate) fn get(&self, id: &str, now: Moment) -> Result<Lease, Problem> {
+        let number = self.number(id)?;
+        let table = locked(&self.table);
+        match table.by_number.get(&number) {
+            Some(entry) => Ok(self.told(number, entry, now)),
+            None => Err(Self::gone(&table, id, number)),
+        }
+    }
+
+    pub(crate) fn list(&self, now: Moment) -> Vec<Lease> {
+        let table = locked(&self.table);
+        table.by_number.iter().map(|(number, entry)| self.told(*number, entry, now)).collect()
+    }
+
+    /// One row for each component of each lease, oldest first.
+    pub(crate) fn holders(&self, now: Moment) -> Vec<LeaseHolder> {
+        let table = locked(&self.table);
+        let rows = table.by_number.iter().flat_map(|(number, entry)| {
+            entry.held.leases().iter().map(move |lease| LeaseHolder {
+                component: lease.id().clone(),
+                tag: entry.terms.tag.clone().unwrap_or_default(),
+                age_ms: ms(now.since(entry.since)),
+                lease: Some(format!("{}-{number}", self.boot)),
+                old: entry.old,
+            })
+        });
+        rows.collect()
+    }
+
+    /// Lets a lease last from now on.
+    pub(crate) fn renew(
+        &self,
+        id: &str,
+        ttl: Option<Duration>,
+        default: Duration,
+        now: Moment,
+    ) -> Result<Lease, Problem> {
+        let number = self.number(id)?;
+        let mut table = locked(&self.table);
+        let Some(entry) = table.by_number.get_mut(&number) else {
+            return Err(Self::gone(&table, id, number));
+        };
+        let before = entry.due();
+        let bound = entry.terms.bind == Bind::Connection;
+        entry.terms.ttl = ttl.or(entry.terms.ttl).or((!bound).then_some(default));
+        entry.expires = entry.terms.ttl.map(|ttl| now + ttl);
+        let after = entry.due();
+        let lease = self.told(number, entry, now);
+        if let Some(due) = before {
+            table.due.remove(&(due, number));
+        }
+        table.due.extend(after.map(|due| (due, number)));
+        table.version += 1;
+        drop(table);
+        self.changed.notify_one();
+        Ok(lease)
+    }
+
+    /// Gives a lease back.
+    pub(crate) fn release(&self, id: &str) -> Result<Held, Problem> {
+        let number = self.number(id)?;
+        let mut table = locked(&self.table);
+        match table.take(number, EndReason::Released) {
+            Some(entry) => Ok(entry.held),
+            None => Err(Self::gone(&table, id, number)),
+        }
+    }
+
+    /// Takes what a command has, if the lease is of one.
+    pub(crate) fn take_outcome(&self, id: &str) -> Result<Outcome, Problem> {
+        let number = self.number(id)?;
+        let mut table = locked(&self.table);
+        match table.by_number.get(&number).map(|e| &e.held) {
+            None => return Err(Self::gone(&table, id, number)),
+            Some(Held::Leases(_)) => {
+                return Err(Problem::new(
+                    "no_outcome",
+                    format!("lease {id} was asked for by name; feedback is about commands"),
+                ));
+            }
+            Some(Held::Outcome(_)) => {}
+        }
+        match table.take(number, EndReason::Released).map(|e| e.held) {
+            Some(Held::Outcome(outcome)) => Ok(*outcome),
+            _ => Err(Self::gone(&table, id, number)),
+        }
+    }
+
+    /// Gives back what ends with a connection.
+    pub(crate) fn disconnected(&self, connection: u64) {
+        let mut table = locked(&self.table);
+        let numbers = table.by_connection.remove(&connection).unwrap_or_default();
+        let entries: Vec<_> =
+            numbers.into_iter().filter_map(|n| table.take(n, EndReason::Disconnected)).collect();
+        drop(table);
+        drop(entries);
+    }
+
+    /// Gives everything back.
+    pub(crate) fn clear(&self) {
+        let mut table = locked(&self.table);
+        let numbers: Vec<_> = table.by_number.keys().copied().collect();
+        let entries: Vec<_> =
+            numbers.into_iter().filter_map(|n| table.take(n, EndReason::ShuttingDown)).collect();
+        drop(table);
+        drop(entries);
+    }
+
+    /// Ends what is due, and tells when to come again.
+    fn sweep(&self, limits: &ServerConfig, now: Moment) -> Option<Moment> {
+        let mut ended = Vec::new();
+        let mut table = locked(&self.table);
+        while let Some(&(due, number)) = table.due.first()
+            && due <= now
+        {
+            table.due.remove(&(due, number));
+            let Some(entry) = table.by_number.get_mut(&number) else { continue };
+            if entry.expires.is_some_and(|t| t <= now) {
+                ended.extend(table.take(number, EndReason::Expired));
+                continue;
+            }
+            // Old, then. The setting may have been changed since the lease came.
+            let old_at = entry.since + limits.max_lease_age;
+            if old_at > now {
+                entry.old_at = Some(old_at);
+            } else {
+                entry.old_at = None;
+                entry.old = true;
+                let (tag, pid) = (entry.terms.tag.as_deref().unwrap_or("no tag"), entry.terms.pid);
+                let names: Vec<_> = entry.held.leases().iter().map(|l| l.id().as_str()).collect();
+                tracing::warn!(
+                    components = names.join(", "),
+                    tag,
+                    pid,
+                    ended = limits.end_old_leases,
+                    "a lease is older than server.max_lease_age"
+                );
+                if limits.end_old_leases {
+                    ended.extend(table.take(number, EndReason::TooOld));
+                    continue;
+                }
+                table.version += 1;
+            }
+            let due = table.by_number.get(&number).and_then(Entry::due);
+            table.due.extend(due.map(|due| (due, number)));
+        }
+        let next = table.due.first().map(|(due, _)| *due);
+        drop(table);
+        drop(ended);
+        next
+    }
+
+    /// The one task that ends leases in time.
+    pub(crate) async fn keep_time(app: &App, manager: &Manager) {
+        loop {
+            let now = manager.now();
+            let next = app.leases.sweep(&app.limits(), now);
+            let changed = app.leases.changed.notified();
+            match next {
+                Some(due) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = tokio::time::sleep(due.since(now)) => {}
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+}
+
+/// A leased component as it is told; handing out its endpoint counts as a use.
+pub(crate) fn leased(lease: &AnyLease) -> Leased {
+    Leased {
+        component: lease.id().clone(),
+        endpoint: lease.endpoint().map(Endpoint::from).filter(|e| *e != Endpoint::default()),
+        revoked: lease.revoked(),
+    }
+}

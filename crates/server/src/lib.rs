@@ -1,0 +1,32 @@
+//! The socket API of Majordomo: HTTP and JSON over a Unix socket, leases for other processes, and a client.
+//!
+//! - [`serve`]: a manager behind a socket, with its limits and its shutdown.
+//! - [`wire`]: what is sent, as plain data.
+//! - [`Problem`] and [`TABLE`]: everything that can go wrong, with stable codes.
+//! - [`Client`]: typed calls of every route.
+//!
+//! Decides nothing about components: that is the manager's. No route can set a program, a path or a module.
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod wire;
+
+mod app;
+mod body;
+mod connection;
+mod error;
+mod gate;
+mod leases;
+mod problem;
+mod record;
+mod routes;
+mod serve;
+mod socket;
+mod stream;
+
+pub use client::{Address, Client, Token};
+pub use error::{ClientError, ServeError};
+pub use problem::{Problem, Row, TABLE};
+pub use routes::{OPENAPI, ROUTES, Route};
+pub use serve::{ServeOptions, Server, serve};
+pub use socket::default_socket;

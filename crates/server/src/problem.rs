@@ -1,0 +1,269 @@
+//! Errors as they are sent: problem details (RFC 9457) with stable codes, all in one table.
+//!
+//! Owns the codes, their statuses and titles. Invariant: every refusal of the manager has a row, and no answer
+//! but those of the table says that something went wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use majordomo::{Holder, HolderKind, Refusal};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The media type of problem details.
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The stable word.
+    pub code: &'static str,
+    /// The status that it is sent with.
+    pub status: u16,
+    /// What it means, for people.
+    pub title: &'static str,
+}
+
+const fn row(code: &'static str, status: u16, title: &'static str) -> Row {
+    Row { code, status, title }
+}
+
+/// Every code that there is. First the manager's refusals, then the server's own.
+pub const TABLE: &[Row] = &[
+    row("unknown_component", 404, "no component has this name"),
+    row("overloaded", 503, "the queue of demands is full"),
+    row("shutting_down", 503, "the server is shutting down"),
+    row("too_large", 409, "the components do not fit into the budget"),
+    row("conflict", 409, "a conflicting component is in the way"),
+    row("conflict_within", 422, "two of the components must not run together"),
+    row("backing_off", 503, "a component failed and may not be tried yet"),
+    row("quarantined", 503, "a component failed too often"),
+    row("stuck", 503, "a component neither loads nor stops"),
+    row("load_failed", 502, "a component could not be loaded"),
+    row("deadline_exceeded", 504, "the deadline of the demand passed"),
+    row("pressure", 503, "memory pressure forbids loads"),
+    row("removed", 410, "the configuration no longer has this component"),
+    row("reentrant_acquire", 500, "a component asked for a lease while it was loaded"),
+    row("wrong_type", 500, "a component is not of the type asked for"),
+    row("in_use", 409, "the component is in use"),
+    row("abandoned", 503, "the demand was called off"),
+    row("bad_request", 400, "the request cannot be read"),
+    row("bad_json", 400, "the body is not the JSON that this route takes"),
+    row("bad_value", 422, "a value in the request is out of its range"),
+    row("body_too_large", 413, "the body is too large"),
+    row("body_timeout", 408, "the body did not come in time"),
+    row("unknown_route", 404, "there is no such path"),
+    row("unknown_version", 404, "this server speaks another version of the interface"),
+    row("method_not_allowed", 405, "this path takes other methods"),
+    row("version_mismatch", 400, "client and server are of different versions"),
+    row("unauthorized", 401, "a token is needed"),
+    row("host_forbidden", 421, "the request is for another host"),
+    row("origin_forbidden", 403, "web pages may not talk to this server"),
+    row("not_ready", 503, "something is missing"),
+    row("bad_configuration", 422, "the configuration has problems; nothing was changed"),
+    row("no_file", 409, "there is no configuration file to read again"),
+    row("unknown_lease", 404, "there is no such lease"),
+    row("lease_ended", 410, "the lease has ended"),
+    row("no_outcome", 409, "the lease was not given by a command"),
+    row("too_many_leases", 503, "too many leases are out"),
+    row("too_many_streams", 503, "too many followers"),
+    row("too_many_connections", 503, "too many connections"),
+    row("request_timeout", 504, "the answer took too long"),
+    row("internal", 500, "the server is at fault"),
+];
+
+fn find(code: &str) -> &'static Row {
+    // The last row stands for what should not be.
+    TABLE.iter().find(|r| r.code == code).unwrap_or(&TABLE[TABLE.len() - 1])
+}
+
+/// What went wrong, as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI for the kind of problem: `urn:majordomo:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// What the code means.
+    pub title: Box<str>,
+    /// The status that it is sent with.
+    pub status: u16,
+    /// What happened, with names and numbers, and the way out.
+    pub detail: String,
+    /// The stable word.
+    pub code: String,
+    /// What else there is to tell: `holders`, `missing`, `retry_after_s` and so on.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of the table.
+    pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
+        let row = find(code);
+        Self {
+            kind: format!("urn:majordomo:problem:{}", row.code).into(),
+            title: row.title.into(),
+            status: row.status,
+            detail: detail.into(),
+            code: row.code.to_owned(),
+            more: Map::new(),
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// When to come again; rounded up to whole seconds, at least one.
+    pub(crate) fn retry_after(self, after: Duration) -> Self {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        self.with("retry_after_s", seconds.max(1))
+    }
+
+    /// When to come again, where that helps.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.more.get("retry_after_s").and_then(Value::as_u64)
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+fn holder(h: &Holder) -> Value {
+    let (kind, leases) = match h.kind {
+        HolderKind::Core => ("core", None),
+        HolderKind::Pinned => ("pinned", None),
+        HolderKind::Leased { leases } => ("leased", Some(leases)),
+        HolderKind::InTransaction => ("in_transaction", None),
+        HolderKind::JustLoaded => ("just_loaded", None),
+        HolderKind::Stuck => ("stuck", None),
+        HolderKind::Leaving => ("leaving", None),
+        // A kind that is newer than this file.
+        _ => ("other", None),
+    };
+    let mut out = json!({ "component": h.component, "booked": h.booked, "kind": kind });
+    if let Some(leases) = leases {
+        out["leases"] = leases.into();
+    }
+    out
+}
+
+fn holders(list: &[Holder]) -> Value {
+    list.iter().map(holder).collect()
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let problem = Self::new(refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::UnknownComponent { name, did_you_mean } => {
+                let problem = problem.with("name", name.as_str());
+                match did_you_mean {
+                    Some(near) => problem.with("did_you_mean", near.as_str()),
+                    None => problem,
+                }
+            }
+            Refusal::Overloaded { capacity } => {
+                problem.with("capacity", *capacity).retry_after(Duration::from_secs(1))
+            }
+            Refusal::TooLarge { need, available, pool, holders: list } => {
+                let problem = problem
+                    .with("need", need.bytes())
+                    .with("available", available.bytes())
+                    .with("holders", holders(list));
+                match pool {
+                    Some(pool) => problem.with("pool", &**pool),
+                    None => problem,
+                }
+            }
+            Refusal::Conflict { component, with, refuses } => problem
+                .with("component", component.as_str())
+                .with("conflicts_with", with.as_str())
+                .with("refuses", *refuses),
+            Refusal::ConflictWithin { a, b } => {
+                problem.with("components", json!([a.as_str(), b.as_str()]))
+            }
+            Refusal::BackingOff { component, retry_in, .. }
+            | Refusal::Quarantined { component, retry_in, .. } => {
+                problem.with("component", component.as_str()).retry_after(*retry_in)
+            }
+            Refusal::Stuck { component } | Refusal::Removed { component } => {
+                problem.with("component", component.as_str())
+            }
+            Refusal::LoadFailed { component, cause } => {
+                problem.with("component", component.as_str()).with("cause", cause.as_str())
+            }
+            Refusal::DeadlineExceeded { waited, missing, holders: list } => problem
+                .with("waited_ms", crate::wire::ms(*waited))
+                .with(
+                    "missing",
+                    missing.iter().map(majordomo::ComponentId::as_str).collect::<Vec<_>>(),
+                )
+                .with("holders", holders(list)),
+            Refusal::Pressure { level } => {
+                problem.with("level", level.to_string()).retry_after(Duration::from_secs(10))
+            }
+            Refusal::InUse { component, holders: list } => {
+                problem.with("component", component.as_str()).with("holders", holders(list))
+            }
+            _ => problem,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(&refusal)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == "unauthorized" {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_refusal_has_a_row_and_codes_are_unique() {
+        let codes: BTreeSet<_> = TABLE.iter().map(|r| r.code).collect();
+        assert_eq!(codes.len(), TABLE.len());
+        for code in Refusal::CODES {
+            assert!(codes.contains(code), "{code} has no row");
+        }
+        assert!(TABLE.iter().all(|r| (400..600).contains(&r.status)));
+    }
+
+    #[test]
+    fn overload_says_when_to_come_again() {
+        let response = Problem::from(Refusal::Overloaded { capacity: 3 }).into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+    }
+}

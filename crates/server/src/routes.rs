@@ -1,0 +1,136 @@
+//! The routes: one table from which the router is made, and which the description of the interface is compared
+//! with.
+
+mod commands;
+mod components;
+mod leases;
+mod look;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// The description of the interface (OpenAPI 3.1), as text.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+/// One route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// In capitals.
+    pub method: &'static str,
+    /// With place-holders in braces.
+    pub path: &'static str,
+    /// Its name in the description.
+    pub operation: &'static str,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $($handler:ident)::+;)*) => {
+        /// Every route that there is.
+        pub const ROUTES: &[Route] = &[
+            $(Route {
+                method: stringify!($method),
+                path: $path,
+                operation: stringify!($($handler)::+),
+            },)*
+        ];
+
+        pub(crate) fn router(app: Arc<App>) -> Router {
+            Router::new()
+                $(.route($path, methods::$method($($handler)::+)))*
+                .method_not_allowed_fallback(method_not_allowed)
+                .fallback(unknown)
+                .with_state(app)
+        }
+    };
+}
+
+/// The methods under the names that the table writes.
+mod methods {
+    pub(super) use axum::routing::{delete as DELETE, get as GET, post as POST};
+}
+
+routes! {
+    GET "/healthz" => look::healthz;
+    GET "/readyz" => look::readyz;
+    GET "/v1" => look::info;
+    GET "/v1/openapi.json" => look::openapi;
+    GET "/v1/status" => look::status;
+    GET "/v1/events" => look::events;
+    GET "/v1/components" => components::list;
+    GET "/v1/components/{name}" => components::one;
+    GET "/v1/components/{name}/why" => components::why;
+    GET "/v1/components/{name}/logs" => components::logs;
+    POST "/v1/components/{name}/load" => components::load;
+    POST "/v1/components/{name}/unload" => components::unload;
+    POST "/v1/components/{name}/pin" => components::pin;
+    POST "/v1/components/{name}/trim" => components::trim;
+    POST "/v1/commands" => commands::command;
+    POST "/v1/plan" => commands::plan;
+    POST "/v1/hints" => commands::hint;
+    POST "/v1/feedback" => commands::feedback;
+    POST "/v1/reload" => commands::reload;
+    GET "/v1/leases" => leases::list;
+    POST "/v1/leases" => leases::acquire;
+    GET "/v1/leases/{id}" => leases::one;
+    DELETE "/v1/leases/{id}" => leases::release;
+    POST "/v1/leases/{id}/renew" => leases::renew;
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        "method_not_allowed",
+        format!("{} does not take {method}; see GET /v1/openapi.json", uri.path()),
+    )
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let path = uri.path();
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let is_version = first.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
+    if is_version && first != "v1" {
+        return Problem::new(
+            "unknown_version",
+            format!(
+                "{path}: this server speaks /v1 only; use a client for that, or another server"
+            ),
+        );
+    }
+    Problem::new("unknown_route", format!("there is no {path}; see GET /v1/openapi.json"))
+}
+
+/// The one place-holder of a path.
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path: Result<Path<String>, PathRejection> =
+            Path::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name))
+            .map_err(|e| Problem::new("bad_request", format!("the path cannot be read: {e}")))
+    }
+}
+
+/// What stands after the question mark.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|e| {
+            let why =
+                std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+            Problem::new("bad_value", format!("what stands after `?` cannot be read: {why}"))
+        })
+    }
+}

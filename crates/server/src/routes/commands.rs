@@ -1,0 +1,141 @@
+//! Commands, plans, hints, feedback, reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Response;
+use majordomo::{AcquireOptions, BuildError, Confidence, HintTier, Priority, Refusal, ReloadError};
+use serde_json::Value;
+
+use super::leases::terms;
+use crate::app::App;
+use crate::body::{json, read};
+use crate::connection::Peer;
+use crate::leases::{Held, leased};
+use crate::problem::Problem;
+use crate::wire::{
+    Accepted, Command, CommandOutcome, Feedback, Hint, Need, Plan, PlanRequest, Reloaded, Tier,
+    Warning, ms,
+};
+
+type Answer = Result<Response<Body>, Problem>;
+
+/// The longest wait that somebody may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn options(
+    deadline_ms: Option<u64>,
+    priority: Option<Priority>,
+) -> Result<AcquireOptions, Problem> {
+    let deadline = deadline_ms.map(Duration::from_millis);
+    if let Some(d) = deadline
+        && !(Duration::from_millis(1)..=LONGEST_WAIT).contains(&d)
+    {
+        return Err(Problem::new("bad_value", "deadline_ms may be 1 to 86400000 (a day)"));
+    }
+    Ok(AcquireOptions { priority, deadline })
+}
+
+pub(crate) async fn command(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Answer {
+    let command: Command = read(&app, body).await?;
+    if command.text.trim().is_empty() {
+        return Err(Problem::new("bad_value", "`text` is missing or blank"));
+    }
+    let limits = app.limits();
+    let terms = match &command.lease {
+        Some(asked) => {
+            app.leases.check_room(&limits)?;
+            Some(terms(asked, &limits, peer)?)
+        }
+        None => None,
+    };
+    let options = options(command.deadline_ms, command.priority)?;
+    let outcome = app.manager.handle_with(&command.text, options).await;
+    match outcome.refusal() {
+        // That is about the server, not about the command.
+        Some(refusal @ (Refusal::Overloaded { .. } | Refusal::ShuttingDown)) => {
+            return Err(refusal.into());
+        }
+        _ => outcome.mark_used(),
+    }
+    let mut told = CommandOutcome {
+        needed: outcome.needed().iter().map(Need::from).collect(),
+        candidates: outcome.candidates().iter().map(Need::from).collect(),
+        hit: outcome.was_hit(),
+        ready_at_once: outcome.ready_at_once().to_vec(),
+        waited_ms: ms(outcome.waited()),
+        refusal: outcome.refusal().map(Problem::from),
+        components: outcome.leases().iter().map(leased).collect(),
+        lease: None,
+    };
+    if let Some(terms) = terms
+        && !outcome.leases().is_empty()
+    {
+        let held = Held::Outcome(Box::new(outcome));
+        told.lease = Some(app.leases.insert(held, terms, &limits, app.manager.now())?);
+    }
+    json(&told)
+}
+
+pub(crate) async fn plan(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let asked: PlanRequest = read(&app, body).await?;
+    let plan = match (&asked.text, asked.components.as_slice()) {
+        (Some(text), []) => app.manager.plan(text).await?,
+        (None, names @ [_, ..]) => {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            app.manager.plan_for(&names).await?
+        }
+        _ => return Err(Problem::new("bad_value", "either `text` or `components`")),
+    };
+    json(&Plan::from(&plan))
+}
+
+pub(crate) async fn hint(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let hint: Hint = read(&app, body).await?;
+    let tier = match hint.tier {
+        Tier::Immediate => HintTier::Immediate,
+        Tier::Delayed => HintTier::Delayed,
+        Tier::Background => HintTier::Background,
+    };
+    let confidence = hint.confidence.unwrap_or(Confidence::saturating(0.5));
+    let accepted = app.manager.hint(&hint.component, confidence, tier)?;
+    json(&Accepted { accepted })
+}
+
+pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let feedback: Feedback = read(&app, body).await?;
+    let used: Vec<_> = feedback.used.iter().map(String::as_str).collect();
+    // Names first: a wrong one must not end the lease.
+    for name in &used {
+        app.manager.why(name)?;
+    }
+    let outcome = app.leases.take_outcome(&feedback.lease)?;
+    app.manager.feedback(outcome, &used)?;
+    json(&Accepted { accepted: true })
+}
+
+pub(crate) async fn reload(State(app): State<Arc<App>>) -> Answer {
+    match app.manager.reload().await {
+        Ok(reloaded) => json(&Reloaded::from(&reloaded)),
+        Err(ReloadError::ShuttingDown) => Err(Refusal::ShuttingDown.into()),
+        Err(error @ ReloadError::NoFile) => Err(Problem::new("no_file", error.to_string())),
+        Err(error) => {
+            let problem = Problem::new("bad_configuration", error.to_string());
+            Err(match &error {
+                ReloadError::Build(BuildError::Config(problems)) => {
+                    let list: Vec<_> = problems.as_slice().iter().map(Warning::from).collect();
+                    let list = serde_json::to_value(list).unwrap_or(Value::Null);
+                    problem.with("problems", list)
+                }
+                _ => problem,
+            })
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The server: where it listens, how many it lets in, and how it ends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use majordomo::{ComponentId, Manager};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, locked};
+use crate::client::Token;
+use crate::connection::{self, Peer, Via};
+use crate::error::ServeError;
+use crate::leases::LeaseTable;
+use crate::socket::{self, Held};
+
+/// When the system gives no connection (too many open files), try again after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Answers that are still on their way when everything is down have this long.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Sent to those for whom there is no room.
+const FULL: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
+    "connection: close\r\ncontent-length: 213\r\n\r\n",
+    r#"{"type":"urn:majordomo:problem:too_many_connections","title":"too many connections","status":503,"code":"too_many_connections","detail":"server.max_connections are open; close some, or raise it","retry_after_s":1}"#,
+);
+
+/// Where to listen.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// The Unix socket; none = [`default_socket`](crate::default_socket).
+    pub socket: Option<PathBuf>,
+    /// A TCP address besides, which must be of this machine alone.
+    pub tcp: Option<SocketAddr>,
+    /// What clients over TCP must know. Needed with `tcp`.
+    pub token: Option<Token>,
+}
+
+/// A running server. Dropping it leaves it running; end it with [`Self::shutdown`].
+#[derive(Debug)]
+pub struct Server {
+    app: Arc<App>,
+    socket: PathBuf,
+    tcp: Option<SocketAddr>,
+    count: Arc<Count>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How many connections there are.
+#[derive(Debug)]
+struct Count {
+    open: Mutex<usize>,
+    /// Told when one goes.
+    gone: watch::Sender<()>,
+}
+
+/// A place among the connections.
+struct Place(Arc<Count>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *locked(&self.0.open) -= 1;
+        self.0.gone.send_replace(());
+    }
+}
+
+impl Count {
+    fn take(self: &Arc<Self>, max: usize) -> Option<Place> {
+        let mut open = locked(&self.open);
+        if *open >= max {
+            return None;
+        }
+        *open += 1;
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+/// Serves a manager until [`Server::shutdown`].
+///
+/// # Errors
+/// A [`ServeError`]; nothing listens then.
+pub async fn serve(manager: Manager, options: ServeOptions) -> Result<Server, ServeError> {
+    let tcp = match options.tcp {
+        Some(address) => Some(listen_tcp(address, options.token.is_some()).await?),
+        None => None,
+    };
+    let path = options.socket.unwrap_or_else(socket::default_socket);
+    let (unix, held) = socket::listen(&path)?;
+    let socket = held.path().to_path_buf();
+    let app = Arc::new(App::new(manager, options.token));
+    let routes = crate::routes::router(Arc::clone(&app));
+    let count = Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
+    let listening = Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count) };
+    let address = tcp.as_ref().and_then(|t| t.local_addr().ok());
+    let mut tasks = vec![
+        tokio::spawn(listening.clone().unix(unix, held)),
+        tokio::spawn(keep_time(Arc::clone(&app))),
+    ];
+    tasks.extend(tcp.map(|tcp| tokio::spawn(listening.tcp(tcp))));
+    Ok(Server { app, socket, tcp: address, count, tasks })
+}
+
+async fn keep_time(app: Arc<App>) {
+    tokio::select! {
+        () = app.closed() => {}
+        () = LeaseTable::keep_time(&app, &app.manager) => {}
+    }
+}
+
+async fn listen_tcp(address: SocketAddr, has_token: bool) -> Result<TcpListener, ServeError> {
+    let failed = |why: String| ServeError::Tcp { address, why };
+    if !address.ip().is_loopback() {
+        return Err(failed(
+            "it is not of this machine alone, and this program speaks no TLS; listen on 127.0.0.1 or [::1], and put a proxy with TLS before it"
+                .to_owned(),
+        ));
+    }
+    if !has_token {
+        return Err(failed("TCP needs a token".to_owned()));
+    }
+    TcpListener::bind(address).await.map_err(|e| failed(e.to_string()))
+}
+
+/// What the listeners share.
+#[derive(Clone)]
+struct Listening {
+    app: Arc<App>,
+    routes: Router,
+    count: Arc<Count>,
+}
+
+impl Listening {
+    async fn unix(self, listener: UnixListener, held: Held) {
+        let closed = self.app.closed();
+        tokio::pin!(closed);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut closed => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let pid = stream.peer_cred().ok().and_then(|c| c.pid());
+                    let full = |s: &tokio::net::UnixStream| s.try_write(FULL.as_bytes());
+                    self.take(stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()), full);
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+        drop(listener);
+        drop(held);
+    }
+
+    async fn tcp(self, listener: TcpListener) {
+        let closed = self.app.closed();
+        tokio::pin!(closed);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut closed => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    drop(stream.set_nodelay(true));
+                    let full = |s: &tokio::net::TcpStream| s.try_write(FULL.as_bytes());
+                    self.take(stream, Via::Tcp, None, full);
+                }
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    fn take<S>(
+        &self,
+        stream: S,
+        via: Via,
+        pid: Option<u32>,
+        full: impl FnOnce(&S) -> std::io::Result<usize>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(place) = self.count.take(self.app.limits().max_connections) else {
+            // Its buffer is empty, so this does not wait; who does not read it sees the end all the same.
+            drop(full(&stream));
+            return;
+        };
+        let peer = Peer { connection: self.app.new_connection(), pid };
+        let (app, routes) = (Arc::clone(&self.app), self.routes.clone());
+        tokio::spawn(async move {
+            connection::serve(app, routes, stream, via, peer).await;
+            drop(place);
+        });
+    }
+}
+
+async fn pause(error: &std::io::Error) {
+    tracing::warn!(%error, "no connection can be taken");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+impl Server {
+    /// The Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The TCP address, if there is one.
+    #[must_use]
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    /// The manager behind it.
+    #[must_use]
+    pub fn manager(&self) -> &Manager {
+        &self.app.manager
+    }
+
+    /// What keeps it from being ready, in words; empty when it is.
+    pub async fn missing(&self) -> Vec<String> {
+        match self.app.manager.status().await {
+            Ok(status) => self.app.missing(&status),
+            Err(refusal) => vec![refusal.to_string()],
+        }
+    }
+
+    /// Stops listening, ends streams, gives leases back, and shuts the manager down within `deadline` (none = the
+    /// configured one); a second call hastens. Returns the components that could not be stopped.
+    pub async fn shutdown(&self, deadline: Option<Duration>) -> Vec<ComponentId> {
+        self.app.close();
+        self.app.leases.clear();
+        let stuck = self.app.manager.shutdown(deadline).await;
+        let mut gone = self.count.gone.subscribe();
+        let all_gone = async {
+            while *locked(&self.count.open) > 0 {
+                if gone.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Everything is answered by now; only slow readers are left.
+        drop(tokio::time::timeout(LAST_ANSWERS, all_gone).await);
+        stuck
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.app.is_closing() {
+            self.tasks.iter().for_each(JoinHandle::abort);
+        }
+    }
+}

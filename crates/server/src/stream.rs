@@ -1,0 +1,156 @@
+//! Streams of server-sent events: frames, where a follower goes on, gaps, and the end with the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use majordomo::{Followed, Follower, LogFollower};
+
+use crate::app::{App, StreamPlace};
+use crate::body::Unfold;
+use crate::problem::Problem;
+use crate::wire::{Gap, LogLine};
+
+/// A stream that has nothing to tell says so this often, so that proxies and dead peers are noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Lines of a log in one part of a stream.
+const LINES: usize = 256;
+/// Frames that are sent together.
+const FRAMES: usize = 64;
+
+/// One frame.
+pub(crate) fn frame<T: serde::Serialize>(id: Option<&str>, event: &str, data: &T) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    if let Some(id) = id {
+        out.extend_from_slice(b"id: ");
+        out.extend_from_slice(id.as_bytes());
+        out.push(b'\n');
+    }
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(event.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    // JSON has no raw line ends, so one line is enough; plain data cannot fail.
+    drop(serde_json::to_writer(&mut out, data));
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// The last event that a client had: its number, and whether it was of this server's run.
+pub(crate) fn last_event_id(
+    app: &App,
+    headers: &HeaderMap,
+) -> Result<Option<(u64, bool)>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let parsed = match text.rsplit_once('-') {
+        Some((boot, number)) => number.parse().ok().map(|n: u64| (n, boot == app.boot)),
+        None => text.parse().ok().map(|n| (n, true)),
+    };
+    parsed.map(Some).ok_or_else(|| {
+        Problem::new(
+            "bad_value",
+            format!("Last-Event-ID {text:?} is not one that this server gave"),
+        )
+    })
+}
+
+fn respond<S, F, Fut>(state: S, make: F) -> Response<Body>
+where
+    S: Unpin + Send + 'static,
+    F: FnMut(S) -> Fut + Unpin + Send + 'static,
+    Fut: Future<Output = Option<(Bytes, S)>> + Send + 'static,
+{
+    let mut response = Response::new(Body::new(Unfold::new(state, make)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+struct Events {
+    follower: Follower,
+    place: StreamPlace,
+    first: Option<Bytes>,
+}
+
+/// The events from where the client was, or from `from`, or from now on.
+pub(crate) fn events(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    from: Option<u64>,
+) -> Result<Response<Body>, Problem> {
+    let place = app.stream_place()?;
+    let (from, first) = match last_event_id(app, headers)? {
+        Some((number, true)) => (Some(number.saturating_add(1)), None),
+        Some((_, false)) => {
+            let text = "the server was restarted; its events begin anew".to_owned();
+            (Some(0), Some(frame(None, "gap", &Gap { missed: None, text })))
+        }
+        // A comment at once: the client sees that it is connected.
+        None => (from, Some(Bytes::from_static(b": following\n\n"))),
+    };
+    let follower = app.manager.events(from);
+    Ok(respond(Events { follower, place, first }, |mut s: Events| async move {
+        if let Some(first) = s.first.take() {
+            return Some((first, s));
+        }
+        let app = Arc::clone(&s.place.app);
+        let next = tokio::select! {
+            biased;
+            next = s.follower.next() => next?,
+            () = app.closed() => return None,
+            () = tokio::time::sleep(HEARTBEAT) => return Some((Bytes::from_static(b": \n\n"), s)),
+        };
+        let bytes = encode(&app, next);
+        // What else is there goes with it.
+        let Some(more) = s.follower.try_next() else { return Some((bytes, s)) };
+        let mut all = bytes.to_vec();
+        all.extend_from_slice(&encode(&app, more));
+        for _ in 2..FRAMES {
+            let Some(more) = s.follower.try_next() else { break };
+            all.extend_from_slice(&encode(&app, more));
+        }
+        Some((all.into(), s))
+    }))
+}
+
+fn encode(app: &App, followed: Followed) -> Bytes {
+    match followed {
+        Followed::Record(record) => app.event_frame(&record),
+        Followed::Gap(missed) => frame(
+            None,
+            "gap",
+            &Gap { missed: Some(missed), text: format!("{missed} events are gone already") },
+        ),
+    }
+}
+
+struct Logs {
+    follower: LogFollower,
+    place: StreamPlace,
+}
+
+/// The lines of a log from number `from` on, as they come.
+pub(crate) fn logs(app: &Arc<App>, name: &str, from: u64) -> Result<Response<Body>, Problem> {
+    let follower = app.manager.follow_logs(name, from)?;
+    let place = app.stream_place()?;
+    Ok(respond(Logs { follower, place }, |mut s: Logs| async move {
+        let chunk = tokio::select! {
+            biased;
+            chunk = s.follower.next(LINES) => chunk,
+            () = s.place.app.closed() => return None,
+            () = tokio::time::sleep(HEARTBEAT) => return Some((Bytes::from_static(b": \n\n"), s)),
+        };
+        let mut out = Vec::new();
+        if chunk.missed > 0 {
+            let text = format!("{} lines are gone already", chunk.missed);
+            out.extend_from_slice(&frame(None, "gap", &Gap { missed: Some(chunk.missed), text }));
+        }
+        for line in &chunk.lines {
+            let id = line.number.to_string();
+            out.extend_from_slice(&frame(Some(&id), "line", &LogLine::from(line)));
+        }
+        Some((out.into(), s))
+    }))
+}

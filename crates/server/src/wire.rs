@@ -1,0 +1,60 @@
+//! What goes over the wire under `/v1`: requests and answers as plain data, the same for server and client.
+//!
+//! Owns names and units: spans are `_ms` (milliseconds), memory is bytes, components are named, never keyed.
+//! Knows nothing of HTTP. Absent members mean "none"; requests refuse members that they do not know.
+
+mod command;
+mod event;
+mod lease;
+mod status;
+
+pub use command::{
+    Accepted, Command, CommandOutcome, Evidence, Feedback, Hint, Need, Pin, Plan, PlanEviction,
+    PlanLoad, PlanRequest, Reloaded, Tier, Unload, Warning,
+};
+pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
+pub use lease::{
+    Bind, EndReason, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
+};
+pub use status::{
+    Component, Endpoint, Figure, Health, Info, LeaseHolder, Memory, Overdraft, Pool, State, Status,
+};
+
+/// The version of this program and of the client in it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The header that tells the version, from client to server and back.
+pub const VERSION_HEADER: &str = "majordomo-version";
+
+/// Whether a client and a server of these versions understand each other: the same major version and, before
+/// 1.0, the same minor one.
+#[must_use]
+pub fn understand(a: &str, b: &str) -> bool {
+    let significant = |version: &str| {
+        let mut parts = version.split('.').map(str::to_owned);
+        let major = parts.next().unwrap_or_default();
+        let minor = if major == "0" { parts.next() } else { None };
+        (major, minor)
+    };
+    significant(a) == significant(b)
+}
+
+/// A span in milliseconds, to the microsecond.
+pub(crate) fn ms(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let check = |a, b, want| assert_eq!(understand(a, b), want, "{a} {b}");
+        check("0.1.0", "0.1.7", true);
+        check("0.1.0", "0.2.0", false);
+        check("1.1.0", "1.2.0", true);
+        check("1.1.0", "2.1.0", false);
+        check("0.1.0", "", false);
+    }
+}

@@ -1,0 +1,296 @@
+//! Commands, plans, and what an operator asks for.
+
+use majordomo::{ByteSize, ComponentId, Confidence, Priority};
+use serde::{Deserialize, Serialize};
+
+use super::{Lease, LeaseTerms, Leased, ms};
+use crate::problem::Problem;
+
+/// `POST /v1/commands`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Command {
+    /// The user's words.
+    pub text: String,
+    /// Keeps what the command needs leased; none = it is counted as used and given back at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseTerms>,
+    /// How long to wait for what is not ready; none = the configured deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The priority in the queue; none = the highest of the components.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+}
+
+/// Why a component is thought to be needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The keyword or phrase as it stands in the text.
+    pub keyword: String,
+    /// How many components have it.
+    pub shared_by: u32,
+}
+
+/// A component that a text needs, or may need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Need {
+    /// The component.
+    pub component: ComponentId,
+    /// How sure that is, in `0..=1`.
+    pub confidence: Confidence,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+}
+
+impl From<&majordomo::Need> for Need {
+    fn from(need: &majordomo::Need) -> Self {
+        let evidence = need
+            .evidence
+            .iter()
+            .map(|e| Evidence { keyword: e.keyword.clone(), shared_by: e.shared_by })
+            .collect();
+        Self { component: need.id.clone(), confidence: need.confidence, evidence }
+    }
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// What it needs, most confident first.
+    pub needed: Vec<Need>,
+    /// What it may need: below the threshold, and not loaded on a guess.
+    pub candidates: Vec<Need>,
+    /// Whether everything was ready when it came.
+    pub hit: bool,
+    /// What was.
+    pub ready_at_once: Vec<ComponentId>,
+    /// How long it took to have everything.
+    pub waited_ms: f64,
+    /// Why it was refused; then there are no endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Problem>,
+    /// What it had, and where that is reached. Without `lease` this is for information: the components may go.
+    pub components: Vec<Leased>,
+    /// The lease that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// `POST /v1/plan`: either a text or components.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The user's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
+}
+
+/// A component that would be loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanLoad {
+    /// The component.
+    pub component: ComponentId,
+    /// The bytes that would be reserved.
+    pub bytes: ByteSize,
+    /// How long that takes, learned or declared.
+    pub load_time_ms: f64,
+    /// The wave in which it loads, from 0.
+    pub wave: usize,
+    /// It is being loaded already.
+    pub under_way: bool,
+}
+
+/// A component that would go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanEviction {
+    /// The component.
+    pub component: ComponentId,
+    /// The bytes that it would free.
+    pub bytes: ByteSize,
+    /// It goes because it conflicts.
+    pub conflict: bool,
+}
+
+/// What a demand would meet with now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the text needs.
+    pub needed: Vec<Need>,
+    /// What it may need.
+    pub candidates: Vec<Need>,
+    /// What is ready.
+    pub ready: Vec<ComponentId>,
+    /// Loads, in their order.
+    pub loads: Vec<PlanLoad>,
+    /// Evictions, in their order.
+    pub evictions: Vec<PlanEviction>,
+    /// Who is in the way, in words; then it would wait for them.
+    pub in_the_way: Vec<String>,
+    /// Why it would be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Problem>,
+    /// How long the loads would take.
+    pub wait_ms: f64,
+}
+
+impl From<&majordomo::Plan> for Plan {
+    fn from(plan: &majordomo::Plan) -> Self {
+        Self {
+            needed: plan.needed.iter().map(Need::from).collect(),
+            candidates: plan.candidates.iter().map(Need::from).collect(),
+            ready: plan.ready.clone(),
+            loads: plan
+                .loads
+                .iter()
+                .map(|l| PlanLoad {
+                    component: l.component.clone(),
+                    bytes: l.bytes,
+                    load_time_ms: ms(l.load_time),
+                    wave: l.wave,
+                    under_way: l.under_way,
+                })
+                .collect(),
+            evictions: plan
+                .evictions
+                .iter()
+                .map(|e| PlanEviction {
+                    component: e.component.clone(),
+                    bytes: e.bytes,
+                    conflict: e.conflict,
+                })
+                .collect(),
+            in_the_way: plan.holders.iter().map(ToString::to_string).collect(),
+            refusal: plan.refusal.as_ref().map(Problem::from),
+            wait_ms: ms(plan.wait),
+        }
+    }
+}
+
+/// `POST /v1/components/{name}/unload`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Unload {
+    /// Also when it is CORE, pinned or leased.
+    pub force: bool,
+}
+
+/// `POST /v1/components/{name}/pin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pin {
+    /// False takes the pin away.
+    pub pinned: bool,
+}
+
+impl Default for Pin {
+    fn default() -> Self {
+        Self { pinned: true }
+    }
+}
+
+/// How soon a hinted component is likely to be needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// At once.
+    Immediate,
+    /// Soon.
+    #[default]
+    Delayed,
+    /// When there is nothing else to do.
+    Background,
+}
+
+/// `POST /v1/hints`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hint {
+    /// The component that is likely to be needed.
+    pub component: String,
+    /// How likely, in `0..=1`; none = 0.5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// How soon.
+    pub tier: Tier,
+}
+
+/// Whether something was taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// False when its queue is full.
+    pub accepted: bool,
+}
+
+/// `POST /v1/feedback`: what a command, whose lease is still held, really used. Ends the lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feedback {
+    /// The lease that the command gave.
+    pub lease: String,
+    /// The components used.
+    pub used: Vec<String>,
+}
+
+/// One thing that is wrong or doubtful in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// A fixed word for its kind.
+    pub code: String,
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+impl From<&majordomo::Problem> for Warning {
+    fn from(p: &majordomo::Problem) -> Self {
+        Self {
+            severity: p.severity.to_string(),
+            code: p.code.to_owned(),
+            file: p.file.to_string(),
+            line: p.at.map(|at| at.line),
+            column: p.at.map(|at| at.column),
+            message: p.message.clone(),
+            suggestion: p.suggestion.clone(),
+        }
+    }
+}
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// New components.
+    pub added: Vec<ComponentId>,
+    /// Components that are gone.
+    pub removed: Vec<ComponentId>,
+    /// Components that are configured differently.
+    pub changed: Vec<ComponentId>,
+    /// What is doubtful in the file.
+    pub warnings: Vec<Warning>,
+}
+
+impl From<&majordomo::Reloaded> for Reloaded {
+    fn from(r: &majordomo::Reloaded) -> Self {
+        Self {
+            added: r.added.clone(),
+            removed: r.removed.clone(),
+            changed: r.changed.clone(),
+            warnings: r.warnings.iter().map(Warning::from).collect(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Leases of other processes.
+
+use majordomo::{ComponentId, Priority};
+use serde::{Deserialize, Serialize};
+
+use super::Endpoint;
+
+/// What a lease ends with, besides being given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bind {
+    /// Its time, unless it is renewed.
+    #[default]
+    Ttl,
+    /// The connection that asked for it (and its time, where one is named).
+    Connection,
+}
+
+/// How a lease is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseTerms {
+    /// How long it lasts without being renewed: at most 10 minutes; none = `server.lease_ttl`, or, when it is
+    /// bound to the connection, as long as that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// What it ends with.
+    pub bind: Bind,
+    /// What the holder calls itself, at most 64 characters; told to those who have to wait for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// `POST /v1/leases`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// The components, all or none.
+    pub components: Vec<String>,
+    /// See [`LeaseTerms::ttl_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// See [`LeaseTerms::bind`].
+    pub bind: Bind,
+    /// See [`LeaseTerms::tag`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// How long to wait for what is not ready; none = the configured deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The priority in the queue; none = the highest of the components.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+}
+
+impl LeaseRequest {
+    /// How the lease is to be held.
+    #[must_use]
+    pub fn terms(&self) -> LeaseTerms {
+        LeaseTerms { ttl_ms: self.ttl_ms, bind: self.bind, tag: self.tag.clone() }
+    }
+}
+
+/// A leased component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leased {
+    /// The component.
+    pub component: ComponentId,
+    /// Where it is reached; none for components inside the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// Whether it is being taken away: finish and give the lease back.
+    pub revoked: bool,
+}
+
+/// Why a lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Given back.
+    Released,
+    /// Its time passed.
+    Expired,
+    /// Its connection ended.
+    Disconnected,
+    /// It was older than `max_lease_age`, with `end_old_leases`.
+    TooOld,
+    /// The server shuts down.
+    ShuttingDown,
+}
+
+/// Where a lease is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseState {
+    /// Held.
+    Active,
+    /// Held, and at least one of its components is being taken away.
+    Revoked,
+}
+
+/// A lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Its name.
+    pub id: String,
+    /// Where it is in its life.
+    pub state: LeaseState,
+    /// What it holds.
+    pub components: Vec<Leased>,
+    /// What it ends with.
+    pub bind: Bind,
+    /// What the holder calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The holder's process, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// For how long it has been held.
+    pub age_ms: f64,
+    /// When it ends unless renewed, from now; none = with its connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_ms: Option<f64>,
+    /// Whether it is older than `max_lease_age`.
+    pub old: bool,
+}
+
+/// `GET /v1/leases`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leases {
+    /// The leases, oldest first.
+    pub leases: Vec<Lease>,
+}
+
+/// `POST /v1/leases/{id}/renew`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Renew {
+    /// From now; none = as it was first asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}

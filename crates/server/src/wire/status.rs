@@ -1,0 +1,364 @@
+//! The whole and its components, as they are at one moment.
+
+use std::collections::BTreeMap;
+
+use majordomo::{ByteSize, ComponentId, ComponentState, PressureLevel, Priority, StatusValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ms;
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// The server's version.
+    pub version: String,
+    /// The version of the interface: the first part of every path.
+    pub api: String,
+    /// The server's process.
+    pub pid: u32,
+    /// How long it has run.
+    pub uptime_ms: f64,
+    /// Its state directory.
+    pub state_dir: String,
+}
+
+/// `/healthz` and `/readyz`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+/// Where a component is in its life; see `docs/architecture.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// Not in memory.
+    Unloaded,
+    /// Will be loaded.
+    Queued,
+    /// Its loader runs.
+    Loading,
+    /// Usable.
+    Ready,
+    /// Closed to newcomers.
+    Draining,
+    /// Being taken down.
+    Unloading,
+    /// Failed; tried again later.
+    Failed,
+    /// Failed too often.
+    Quarantined,
+    /// Neither loads nor stops.
+    Stuck,
+}
+
+impl State {
+    /// The state's name as it is sent.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unloaded => "unloaded",
+            Self::Queued => "queued",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Unloading => "unloading",
+            Self::Failed => "failed",
+            Self::Quarantined => "quarantined",
+            Self::Stuck => "stuck",
+        }
+    }
+}
+
+impl From<ComponentState> for State {
+    fn from(state: ComponentState) -> Self {
+        match state {
+            ComponentState::Unloaded => Self::Unloaded,
+            ComponentState::Queued => Self::Queued,
+            ComponentState::Loading => Self::Loading,
+            ComponentState::Ready => Self::Ready,
+            ComponentState::Draining => Self::Draining,
+            ComponentState::Unloading => Self::Unloading,
+            ComponentState::Failed { .. } => Self::Failed,
+            ComponentState::Quarantined { .. } => Self::Quarantined,
+            ComponentState::Stuck => Self::Stuck,
+        }
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Where a component that is a program is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Always 127.0.0.1, when there is a port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Its Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+}
+
+impl From<&majordomo::Endpoint> for Endpoint {
+    fn from(endpoint: &majordomo::Endpoint) -> Self {
+        Self {
+            host: endpoint.port.map(|_| "127.0.0.1".to_owned()),
+            port: endpoint.port,
+            socket: endpoint.socket.as_ref().map(|s| s.display().to_string()),
+        }
+    }
+}
+
+/// One component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its name.
+    pub name: ComponentId,
+    /// Its state.
+    pub state: State,
+    /// For how long.
+    pub for_ms: f64,
+    /// Why, in words.
+    pub cause: String,
+    /// When it may be tried again, from now; for failed and quarantined ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<f64>,
+    /// Its priority.
+    pub priority: Priority,
+    /// Its pool.
+    pub pool: String,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// Whether nobody has asked for it yet in this incarnation.
+    pub speculative: bool,
+    /// Whether its configuration changed under it.
+    pub stale: bool,
+    /// Bytes booked for it.
+    pub booked: ByteSize,
+    /// Bytes last measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<ByteSize>,
+    /// The highest measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<ByteSize>,
+    /// Its declared estimate.
+    pub estimate: ByteSize,
+    /// Leases out.
+    pub leases: u32,
+    /// Uses in this process.
+    pub uses: u64,
+    /// Loads in this process.
+    pub loads: u64,
+    /// Failures in this process.
+    pub failures: u64,
+    /// How long ago it was last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<f64>,
+    /// How long it takes to load, as learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_time_ms: Option<f64>,
+}
+
+impl Component {
+    pub(crate) fn new(c: &majordomo::ComponentStatus, now: majordomo::Moment) -> Self {
+        let retry_at = match c.state {
+            ComponentState::Failed { retry_at } => Some(retry_at),
+            ComponentState::Quarantined { until } => Some(until),
+            _ => None,
+        };
+        Self {
+            name: c.id.clone(),
+            state: c.state.into(),
+            for_ms: ms(now.since(c.since)),
+            cause: c.cause.clone(),
+            retry_in_ms: retry_at.map(|t| ms(t.since(now))),
+            priority: c.priority,
+            pool: c.pool.to_string(),
+            pinned: c.pinned,
+            speculative: c.speculative,
+            stale: c.stale,
+            booked: c.booked,
+            measured: c.measured,
+            peak: c.peak,
+            estimate: c.estimate,
+            leases: c.leases,
+            uses: c.uses,
+            loads: c.loads,
+            failures: c.failures,
+            idle_ms: c.last_use.map(|t| ms(now.since(t))),
+            load_time_ms: c.load_time.map(ms),
+        }
+    }
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<ByteSize>,
+    /// Bytes booked in it.
+    pub booked: ByteSize,
+    /// Whether its bytes are no RAM.
+    pub declared: bool,
+}
+
+/// Bytes booked or taken beyond the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overdraft {
+    /// All in all.
+    pub total: ByteSize,
+    /// Measured above what was reserved.
+    pub growth: ByteSize,
+    /// Left over from a larger budget.
+    pub config: ByteSize,
+    /// Taken by other programs.
+    pub external: ByteSize,
+    /// Freed inside the server but not given back to the system.
+    pub unreturned: ByteSize,
+}
+
+/// Memory as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The budget.
+    pub budget: ByteSize,
+    /// Bytes booked.
+    pub booked: ByteSize,
+    /// Bytes set aside for demands that clear memory now.
+    pub claimed: ByteSize,
+    /// Beyond the budget.
+    pub overdraft: Overdraft,
+    /// The pressure level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<PressureLevel>,
+    /// The pools.
+    pub pools: Vec<Pool>,
+}
+
+/// One figure of a section.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    /// What it is.
+    pub name: String,
+    /// A yes or no, a number or a text.
+    pub value: Value,
+    /// `bytes` or `ms`, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+}
+
+impl Figure {
+    fn new(name: &str, value: &StatusValue) -> Self {
+        let (value, unit) = match value {
+            StatusValue::Bool(v) => ((*v).into(), None),
+            StatusValue::Count(v) => ((*v).into(), None),
+            StatusValue::Number(v) => ((*v).into(), None),
+            StatusValue::Bytes(v) => (v.bytes().into(), Some("bytes")),
+            StatusValue::Time(v) => (ms(*v).into(), Some("ms")),
+            StatusValue::Text(v) => (v.clone().into(), None),
+            // A kind of value that is newer than this file.
+            other => (other.to_string().into(), None),
+        };
+        Self { name: name.to_owned(), value, unit: unit.map(str::to_owned) }
+    }
+}
+
+/// Somebody who holds a component by a lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaseHolder {
+    /// The component.
+    pub component: ComponentId,
+    /// What the holder calls itself.
+    pub tag: String,
+    /// For how long it has held it.
+    pub age_ms: f64,
+    /// The lease, for those of other processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<String>,
+    /// Whether it is older than `max_lease_age`.
+    pub old: bool,
+}
+
+/// The whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Who answers.
+    pub server: Info,
+    /// Whether every CORE component is ready and shutdown has not begun.
+    pub ready: bool,
+    /// Whether shutdown has begun.
+    pub shutting_down: bool,
+    /// Demands that wait.
+    pub waiting: usize,
+    /// Memory.
+    pub memory: Memory,
+    /// The components, in the order of the configuration.
+    pub components: Vec<Component>,
+    /// Who holds leases by the socket.
+    pub holders: Vec<LeaseHolder>,
+    /// What each part has to tell besides.
+    pub sections: BTreeMap<String, Vec<Figure>>,
+}
+
+impl Status {
+    pub(crate) fn new(
+        s: &majordomo::Status,
+        server: Info,
+        holders: Vec<LeaseHolder>,
+        ready: bool,
+    ) -> Self {
+        let m = &s.memory;
+        let by_kind = m.overdraft_by_kind;
+        Self {
+            server,
+            ready,
+            shutting_down: s.shutting_down,
+            waiting: s.waiting,
+            memory: Memory {
+                budget: m.budget,
+                booked: m.booked,
+                claimed: m.claimed,
+                overdraft: Overdraft {
+                    total: m.overdraft,
+                    growth: by_kind.growth,
+                    config: by_kind.config,
+                    external: by_kind.external,
+                    unreturned: by_kind.unreturned,
+                },
+                pressure: m.pressure,
+                pools: m
+                    .pools
+                    .iter()
+                    .map(|p| Pool {
+                        name: p.name.to_string(),
+                        budget: p.budget,
+                        booked: p.booked,
+                        declared: p.declared,
+                    })
+                    .collect(),
+            },
+            components: s.components.iter().map(|c| Component::new(c, s.at)).collect(),
+            holders,
+            sections: s
+                .sections
+                .iter()
+                .map(|(name, figures)| {
+                    (name.clone(), figures.iter().map(|(n, v)| Figure::new(n, v)).collect())
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The routes and the client against a manager of builtins, in this process.
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+mod first;
+mod support;
