@@ -41,6 +41,8 @@ pub struct Holder {
     pub booked: ByteSize,
     /// Why it stays.
     pub kind: HolderKind,
+    /// What those who lease it call themselves, where they said so; filled in by the shell.
+    pub tags: Vec<Arc<str>>,
 }
 
 impl fmt::Display for Holder {
@@ -55,6 +57,9 @@ impl fmt::Display for Holder {
             HolderKind::JustLoaded => f.write_str("just loaded")?,
             HolderKind::Stuck => f.write_str("stuck")?,
             HolderKind::Leaving => f.write_str("leaving")?,
+        }
+        for (i, tag) in self.tags.iter().enumerate() {
+            write!(f, "{}{tag}", if i == 0 { ": " } else { ", " })?;
         }
         f.write_str(")")
     }
@@ -200,6 +205,16 @@ impl Refusal {
         "in_use",
         "abandoned",
     ];
+
+    /// Those who are in the way, where the refusal names them.
+    pub fn holders_mut(&mut self) -> Option<&mut Vec<Holder>> {
+        match self {
+            Self::TooLarge { holders, .. }
+            | Self::DeadlineExceeded { holders, .. }
+            | Self::InUse { holders, .. } => Some(holders),
+            _ => None,
+        }
+    }
 
     /// A short stable word for tables and APIs.
     #[must_use]

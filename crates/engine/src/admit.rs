@@ -233,6 +233,7 @@ impl Engine {
             component: self.catalog().id(key).clone(),
             booked: self.budget.booked_for(key),
             kind,
+            tags: Vec::new(),
         }
     }
 

@@ -70,5 +70,5 @@ pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, Dependency, Followed, Follower, HintTier, Lease,
-    LoadContext, LoadError,
+    LoadContext, LoadError, Tagged,
 };

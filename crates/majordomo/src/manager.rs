@@ -13,7 +13,7 @@ use majordomo_engine::OperatorAction;
 use majordomo_registry::{Catalog, ComponentSpec, PoolSpec, Problem, read_config};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
-use majordomo_runtime::{AcquireOptions, AnyLease, Follower, HintTier, Host, Lease};
+use majordomo_runtime::{AcquireOptions, AnyLease, Follower, HintTier, Host, Lease, Tagged};
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::error::{BuildError, ReloadError};
@@ -188,6 +188,13 @@ impl Manager {
     ) -> Result<Vec<AnyLease>, Refusal> {
         let keys = self.keys(names)?;
         self.host().acquire_all(&keys, options).await
+    }
+
+    /// Names who holds leases: those who have to wait for them, or are refused because of them, are told. To be
+    /// kept beside the leases; dropping it takes the name away.
+    #[must_use]
+    pub fn tag(&self, leases: &[AnyLease], tag: &str) -> Tagged {
+        self.host().tag(leases.iter().map(|l| l.id().clone()).collect(), tag)
     }
 
     /// A cached way to one component, for callers that ask often.

@@ -19,6 +19,7 @@ use crate::loader::loading_here;
 use crate::logs::LogBuffer;
 use crate::recent;
 use crate::shell::{Control, DemandError, HintTier, Lanes, Reply, Shell, ShellParts};
+use crate::tags::Tagged;
 
 /// How a demand should be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,6 +198,12 @@ impl Host {
         let mut leases: Vec<_> = granted.leases.into_iter().map(|raw| AnyLease { raw }).collect();
         leases.sort_by_key(|l| wanted.iter().position(|k| *k == l.key()));
         Ok(leases)
+    }
+
+    /// Names who holds leases on components, for those who have to wait for them, until the answer is dropped.
+    #[must_use]
+    pub fn tag(&self, components: Vec<ComponentId>, tag: &str) -> Tagged {
+        self.lanes().tags.add(components, tag)
     }
 
     /// Carries out an operator's wish and waits until it is done.

@@ -30,6 +30,7 @@ mod loader;
 mod proctable;
 mod recent;
 mod shell;
+mod tags;
 
 pub use component::{Component, Instance};
 pub use events::{EventLog, Followed, Follower};
@@ -38,3 +39,4 @@ pub use lease::{AnyLease, CachedIncarnation, Dependency, Lease};
 pub use loader::{Factory, LoadContext, LoadError};
 pub use proctable::{Group, StartTime};
 pub use shell::{HintTier, ShellParts, budget_bytes};
+pub use tags::Tagged;

@@ -310,7 +310,12 @@ impl Shell {
             Control::Plan { keys, reply } => {
                 self.sweep();
                 let peek = slots::Peek(&self.slots);
-                let _ = reply.send(self.engine.plan(&keys, self.clock.now(), &peek));
+                let mut plan = self.engine.plan(&keys, self.clock.now(), &peek);
+                self.lanes.tags.tell(&mut plan.holders);
+                if let Some(refusal) = &mut plan.refusal {
+                    self.lanes.tags.tell_refusal(refusal);
+                }
+                let _ = reply.send(plan);
             }
             Control::Configure { specs, pools, config, budget, reply } => {
                 let _ = reply.send(self.configure(specs, pools, config, budget));

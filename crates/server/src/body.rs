@@ -46,6 +46,10 @@ pub(crate) async fn read<T: DeserializeOwned + Default>(
     if bytes.is_empty() {
         return Ok(T::default());
     }
+    // A list would be taken for the members in their order.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Problem::new("bad_json", "the body is no JSON object"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         Problem::new("bad_json", format!("the body is not what this route takes: {error}"))
     })

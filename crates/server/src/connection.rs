@@ -1,12 +1,11 @@
 //! One connection: its bounds in time, its requests through the gate to the routes, and its end.
 //!
-//! Owns the times that hyper does not: a head that does not come (also after idle keep-alive), an idle connection
-//! without leases, a client that reads nothing. Invariant: whatever ends the connection, its leases end too.
+//! Owns the times that hyper does not: a head that does not come in whole, an idle connection without leases, a
+//! client that reads nothing. Invariant: whatever ends the connection, its leases end too.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -51,19 +50,22 @@ enum Phase {
     Busy,
 }
 
-type SharedPhase = Arc<Mutex<Phase>>;
+/// The phase and since when.
+type SharedPhase = Arc<Mutex<(Phase, Instant)>>;
 
-/// A stream whose silence has an end.
+fn enter(shared: &SharedPhase, phase: Phase) {
+    *locked(shared) = (phase, Instant::now());
+}
+
+/// A stream on which a head, and the taking of an answer, have an end.
 struct Timed<S> {
     stream: S,
     app: Arc<App>,
-    connection: u64,
     phase: SharedPhase,
-    /// The phase that `reading` is armed for.
-    armed: Option<Phase>,
-    reading: Pin<Box<Sleep>>,
-    writing: Pin<Box<Sleep>>,
-    is_stalled: bool,
+    /// Runs from the first wait for the rest of a head.
+    head: Option<Pin<Box<Sleep>>>,
+    /// Runs while nothing can be written.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 fn late(what: &str) -> std::io::Error {
@@ -71,37 +73,19 @@ fn late(what: &str) -> std::io::Error {
 }
 
 impl<S> Timed<S> {
-    fn new(stream: S, app: Arc<App>, connection: u64, phase: SharedPhase) -> Self {
-        let now = || Box::pin(tokio::time::sleep(Duration::ZERO));
-        let (reading, writing) = (now(), now());
-        Self { stream, app, connection, phase, armed: None, reading, writing, is_stalled: false }
+    fn new(stream: S, app: Arc<App>, phase: SharedPhase) -> Self {
+        Self { stream, app, phase, head: None, stalled: None }
     }
 
-    /// Whether the client has been silent for too long, in the phase that it is in.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Error> {
-        let phase = *locked(&self.phase);
-        if phase == Phase::Busy {
-            self.armed = Some(phase);
+    /// Whether the rest of a head has not come in time.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Error> {
+        if locked(&self.phase).0 != Phase::Head {
+            self.head = None;
             return Poll::Pending;
         }
-        if self.armed != Some(phase) {
-            self.arm(phase);
-        }
-        loop {
-            ready!(self.reading.as_mut().poll(cx));
-            match phase {
-                Phase::Idle if self.app.leases.holds(self.connection) => self.arm(phase),
-                Phase::Idle => return Poll::Ready(late("idle for too long")),
-                _ => return Poll::Ready(late("the head of the request did not come in time")),
-            }
-        }
-    }
-
-    fn arm(&mut self, phase: Phase) {
-        let limits = self.app.limits();
-        let time = if phase == Phase::Idle { limits.idle_time } else { limits.header_time };
-        self.reading.as_mut().reset(Instant::now() + time);
-        self.armed = Some(phase);
+        let time = || self.app.limits().header_time;
+        let head = self.head.get_or_insert_with(|| Box::pin(tokio::time::sleep(time())));
+        head.as_mut().poll(cx).map(|()| late("the head of the request did not come in time"))
     }
 }
 
@@ -113,11 +97,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     ) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Pending => self.poll_late(cx).map(Err),
+            Poll::Pending => self.poll_head(cx).map(Err),
             Poll::Ready(done) => {
-                let mut phase = locked(&self.phase);
-                if buf.filled().len() > before && *phase == Phase::Idle {
-                    *phase = Phase::Head;
+                let is_new = locked(&self.phase).0 == Phase::Idle;
+                if is_new && buf.filled().len() > before {
+                    enter(&self.phase, Phase::Head);
+                    self.head = None;
                 }
                 Poll::Ready(done)
             }
@@ -132,15 +117,12 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
         done: Poll<std::io::Result<T>>,
     ) -> Poll<std::io::Result<T>> {
         if done.is_ready() {
-            self.is_stalled = false;
+            self.stalled = None;
             return done;
         }
-        if !self.is_stalled {
-            self.is_stalled = true;
-            let time = self.app.limits().stall_time;
-            self.writing.as_mut().reset(Instant::now() + time);
-        }
-        self.writing.as_mut().poll(cx).map(|()| Err(late("the client reads nothing")))
+        let time = || self.app.limits().stall_time;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(time())));
+        stalled.as_mut().poll(cx).map(|()| Err(late("the client reads nothing")))
     }
 }
 
@@ -205,7 +187,7 @@ impl HttpBody for Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        *locked(&self.phase) = Phase::Idle;
+        enter(&self.phase, Phase::Idle);
     }
 }
 
@@ -228,12 +210,13 @@ where
 {
     let _ends = EndLeases { app: Arc::clone(&app), connection: peer.connection };
     // A client that says nothing at all has as long as one that says half a head.
-    let phase = Arc::new(Mutex::new(Phase::Head));
-    let io = Timed::new(stream, Arc::clone(&app), peer.connection, Arc::clone(&phase));
+    let phase = Arc::new(Mutex::new((Phase::Head, Instant::now())));
+    let io = Timed::new(stream, Arc::clone(&app), Arc::clone(&phase));
+    let idle = idle_for_too_long(Arc::clone(&app), peer.connection, Arc::clone(&phase));
     let routes = TowerToHyperService::new(routes);
     let (gate, closed) = (Arc::clone(&app), app.closed());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        *locked(&phase) = Phase::Busy;
+        enter(&phase, Phase::Busy);
         let (app, routes, phase) = (Arc::clone(&gate), routes.clone(), Arc::clone(&phase));
         async move {
             let response = answer(&app, &routes, request, via, peer).await;
@@ -244,16 +227,38 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection, closed);
+    tokio::pin!(connection, closed, idle);
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = &mut closed => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = &mut idle => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, connection = peer.connection, "connection ended");
+    }
+}
+
+/// Ends when a connection without a request and without a lease is to be closed. Looks once in that time: requests
+/// pay nothing for it.
+async fn idle_for_too_long(app: Arc<App>, connection: u64, phase: SharedPhase) {
+    loop {
+        let time = app.limits().idle_time;
+        let (phase, since) = *locked(&phase);
+        let until = if phase == Phase::Idle { since + time } else { Instant::now() + time };
+        if until <= Instant::now() {
+            if !app.leases.holds(connection) {
+                return;
+            }
+            tokio::time::sleep(time).await;
+        } else {
+            tokio::time::sleep_until(until).await;
+        }
     }
 }
 

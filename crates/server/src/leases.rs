@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use majordomo::{AnyLease, Manager, Moment, Outcome, ServerConfig};
+use majordomo::{AnyLease, Manager, Moment, Outcome, ServerConfig, Tagged};
 use tokio::sync::Notify;
 
 use crate::app::{App, locked};
@@ -41,7 +41,8 @@ impl Held {
 pub(crate) struct Terms {
     pub(crate) bind: Bind,
     pub(crate) ttl: Option<Duration>,
-    pub(crate) tag: Option<String>,
+    /// Asked for, or the process' number.
+    pub(crate) tag: String,
     /// The connection that asked.
     pub(crate) connection: u64,
     pub(crate) pid: Option<u32>,
@@ -50,6 +51,8 @@ pub(crate) struct Terms {
 #[derive(Debug)]
 struct Entry {
     held: Held,
+    /// Keeps the tag where those who wait are told.
+    _tagged: Tagged,
     terms: Terms,
     since: Moment,
     expires: Option<Moment>,
@@ -138,13 +141,15 @@ impl LeaseTable {
     /// Takes a lease in.
     pub(crate) fn insert(
         &self,
+        manager: &Manager,
         held: Held,
         terms: Terms,
         limits: &ServerConfig,
-        now: Moment,
     ) -> Result<Lease, Problem> {
         self.check_room(limits)?;
+        let now = manager.now();
         let entry = Entry {
+            _tagged: manager.tag(held.leases(), &terms.tag),
             held,
             since: now,
             expires: terms.ttl.map(|ttl| now + ttl),
@@ -236,7 +241,7 @@ impl LeaseTable {
         let rows = table.by_number.iter().flat_map(|(number, entry)| {
             entry.held.leases().iter().map(move |lease| LeaseHolder {
                 component: lease.id().clone(),
-                tag: entry.terms.tag.clone().unwrap_or_default(),
+                tag: entry.terms.tag.clone(),
                 age_ms: ms(now.since(entry.since)),
                 lease: Some(format!("{}-{number}", self.boot)),
                 old: entry.old,
@@ -344,7 +349,7 @@ impl LeaseTable {
             } else {
                 entry.old_at = None;
                 entry.old = true;
-                let (tag, pid) = (entry.terms.tag.as_deref().unwrap_or("no tag"), entry.terms.pid);
+                let (tag, pid) = (&entry.terms.tag, entry.terms.pid);
                 let names: Vec<_> = entry.held.leases().iter().map(|l| l.id().as_str()).collect();
                 tracing::warn!(
                     components = names.join(", "),

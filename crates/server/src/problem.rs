@@ -151,6 +151,9 @@ fn holder(h: &Holder) -> Value {
         _ => ("other", None),
     };
     let mut out = json!({ "component": h.component, "booked": h.booked, "kind": kind });
+    if !h.tags.is_empty() {
+        out["tags"] = h.tags.iter().map(|t| &**t).collect();
+    }
     if let Some(leases) = leases {
         out["leases"] = leases.into();
     }

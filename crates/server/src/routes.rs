@@ -32,19 +32,19 @@ pub struct Route {
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal => $($handler:ident)::+;)*) => {
+    ($($method:ident $path:literal => $module:ident::$handler:ident;)*) => {
         /// Every route that there is.
         pub const ROUTES: &[Route] = &[
             $(Route {
                 method: stringify!($method),
                 path: $path,
-                operation: stringify!($($handler)::+),
+                operation: concat!(stringify!($module), "_", stringify!($handler)),
             },)*
         ];
 
         pub(crate) fn router(app: Arc<App>) -> Router {
             Router::new()
-                $(.route($path, methods::$method($($handler)::+)))*
+                $(.route($path, methods::$method($module::$handler)))*
                 .method_not_allowed_fallback(method_not_allowed)
                 .fallback(unknown)
                 .with_state(app)

@@ -34,6 +34,8 @@ pub fn default_socket() -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Held {
     path: PathBuf,
+    /// What stands at the path is ours to remove.
+    is_bound: bool,
     lock_path: PathBuf,
     // Unlocked when it is closed, whatever ends the process.
     _lock: File,
@@ -48,7 +50,9 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         // Still locked: nobody else has taken it over.
-        drop(std::fs::remove_file(&self.path));
+        if self.is_bound {
+            drop(std::fs::remove_file(&self.path));
+        }
         drop(std::fs::remove_file(&self.lock_path));
     }
 }
@@ -66,7 +70,7 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
         )));
     }
     make_folder(folder).map_err(failed)?;
-    let held = lock(path)?;
+    let mut held = lock(path)?;
     match std::fs::symlink_metadata(path) {
         // Its owner is gone: the lock was free.
         Ok(found) if found.file_type().is_socket() => {
@@ -76,6 +80,7 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
         Err(_) => {}
     }
     let listener = bind_private(path, folder).map_err(|e| told("the system says", e))?;
+    held.is_bound = true;
     Ok((listener, held))
 }
 
@@ -132,7 +137,7 @@ fn lock(path: &Path) -> Result<Held, ServeError> {
         }
         let wrote = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         wrote.map_err(|e| failed(format!("{lock_path:?}: {e}")))?;
-        return Ok(Held { path: path.to_path_buf(), lock_path, _lock: file });
+        return Ok(Held { path: path.to_path_buf(), is_bound: false, lock_path, _lock: file });
     }
 }
 

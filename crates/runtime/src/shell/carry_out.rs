@@ -23,7 +23,14 @@ use crate::process::{RunningProcess, StartContext};
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 
 impl Shell {
-    pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>) {
+        for effect in &mut effects {
+            match effect {
+                Effect::Refuse { refusal, .. } => self.lanes.tags.tell_refusal(refusal),
+                Effect::Record(record) => self.lanes.tags.tell_record(record),
+                _ => {}
+            }
+        }
         // Whoever is answered must find in the record what was decided, and the names of it.
         if effects.iter().any(|e| matches!(e, Effect::Publish)) {
             self.publish();

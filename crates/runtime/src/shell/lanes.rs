@@ -19,6 +19,7 @@ use crate::clock::{Clock, CoarseTick};
 use crate::component::Instance;
 use crate::events::EventLog;
 use crate::lease::RawLease;
+use crate::tags::Tags;
 
 /// Observations are dropped while so many control messages wait.
 const MAX_OBSERVED: usize = 4096;
@@ -133,6 +134,8 @@ pub(crate) struct Lanes {
     pub published: ArcSwap<Published>,
     /// What happened.
     pub events: Arc<EventLog>,
+    /// What holders call themselves.
+    pub(crate) tags: Arc<Tags>,
     pub(crate) clock: Clock,
     pub(crate) tick: Arc<Tick>,
     _coarse: CoarseTick,
@@ -179,6 +182,7 @@ impl Lanes {
                 Vec::new(),
             )),
             events: Arc::default(),
+            tags: Arc::default(),
             clock,
             tick: coarse.tick(),
             _coarse: coarse,

@@ -79,7 +79,7 @@ pub(crate) async fn command(
         && !outcome.leases().is_empty()
     {
         let held = Held::Outcome(Box::new(outcome));
-        told.lease = Some(app.leases.insert(held, terms, &limits, app.manager.now())?);
+        told.lease = Some(app.leases.insert(&app.manager, held, terms, &limits)?);
     }
     json(&told)
 }

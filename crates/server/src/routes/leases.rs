@@ -61,7 +61,8 @@ pub(super) fn terms(
             format!("the tag {tag:?} is no name of 1 to {MAX_TAG} characters"),
         ));
     }
-    let tag = asked.tag.clone();
+    let unnamed = || peer.pid.map_or_else(|| "without a tag".to_owned(), |p| format!("pid {p}"));
+    let tag = asked.tag.clone().unwrap_or_else(unnamed);
     Ok(Terms { bind: asked.bind, ttl, tag, connection: peer.connection, pid: peer.pid })
 }
 
@@ -87,7 +88,7 @@ pub(crate) async fn acquire(
     app.leases.check_room(&limits)?;
     let names: Vec<_> = asked.components.iter().map(String::as_str).collect();
     let leases = app.manager.acquire_all(&names, options).await?;
-    let lease = app.leases.insert(Held::Leases(leases), terms, &limits, app.manager.now())?;
+    let lease = app.leases.insert(&app.manager, Held::Leases(leases), terms, &limits)?;
     let mut response = json(&lease)?;
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/leases/{}", lease.id)) {

@@ -111,9 +111,8 @@ pub struct Lease {
     pub components: Vec<Leased>,
     /// What it ends with.
     pub bind: Bind,
-    /// What the holder calls itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
+    /// What the holder calls itself, or the number of its process.
+    pub tag: String,
     /// The holder's process, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

@@ -17,8 +17,8 @@ async fn a_day_at_the_socket() {
     assert_eq!(client.load("music").await.unwrap().state, State::Ready);
     assert!(client.ready().await.is_ok());
     let status = client.status().await.unwrap();
-    assert_eq!((status.components.len(), status.ready), (3, true));
-    assert_eq!(client.components().await.unwrap().len(), 3);
+    assert_eq!((status.components.len(), status.ready), (5, true));
+    assert_eq!(client.components().await.unwrap().len(), 5);
     let asked = PlanRequest { text: Some("mail please".into()), ..PlanRequest::default() };
     let plan = client.plan(&asked).await.unwrap();
     assert_eq!(plan.loads[0].component.as_str(), "mail");

@@ -1,5 +1,11 @@
 //! The routes and the client against a manager of builtins, in this process.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod bounds;
+mod described;
 mod first;
+mod leases;
+mod noise;
+mod sockets;
+mod streams;
 mod support;

@@ -1,0 +1,192 @@
+//! The description of the interface against the table of routes and against real answers.
+
+use std::collections::BTreeSet;
+
+use majordomo::ServerConfig;
+use majordomo_server::{OPENAPI, ROUTES, TABLE};
+use serde_json::{Value, json};
+
+use crate::support::Served;
+
+fn description() -> Value {
+    serde_json::from_str(OPENAPI).unwrap()
+}
+
+#[test]
+fn it_has_every_route_and_no_other() {
+    let doc = description();
+    assert_eq!(doc["openapi"], "3.1.0");
+    let described: BTreeSet<_> = doc["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().iter().map(move |(method, operation)| {
+                let id = operation["operationId"].as_str().unwrap();
+                (method.to_uppercase(), path.clone(), id.to_owned())
+            })
+        })
+        .collect();
+    let routes: BTreeSet<_> = ROUTES
+        .iter()
+        .map(|r| (r.method.to_owned(), r.path.to_owned(), r.operation.to_owned()))
+        .collect();
+    assert_eq!(described, routes);
+    let codes: Vec<_> = TABLE.iter().map(|r| r.code).collect();
+    assert_eq!(doc["components"]["schemas"]["Problem"]["properties"]["code"]["enum"], json!(codes));
+}
+
+/// What is wrong with a value by a schema: the part of JSON schema that the description uses.
+fn wrong(doc: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = doc.pointer(reference.trim_start_matches('#')).expect(reference);
+        return wrong(doc, target, value, at, out);
+    }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.contains(value)
+    {
+        out.push(format!("{at}: {value} is none of {words:?}"));
+    }
+    let kinds: Vec<_> = match &schema["type"] {
+        Value::String(kind) => vec![kind.as_str()],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let is = |kind: &str| match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "null" => value.is_null(),
+        other => panic!("the test does not know type {other}"),
+    };
+    if !kinds.is_empty() && !kinds.into_iter().any(is) {
+        out.push(format!("{at}: {value} is no {}", schema["type"]));
+    }
+    if let (Some(least), Some(n)) = (schema["minimum"].as_f64(), value.as_f64())
+        && n < least
+    {
+        out.push(format!("{at}: {n} is below {least}"));
+    }
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        wrong(doc, &schema["items"], item, &format!("{at}[{i}]"), out);
+    }
+    let Some(members) = value.as_object() else { return };
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !members.contains_key(name) {
+            out.push(format!("{at}: {name} is missing"));
+        }
+    }
+    for (name, member) in members {
+        let at = format!("{at}.{name}");
+        match (schema["properties"].get(name), &schema["additionalProperties"]) {
+            (Some(schema), _) => wrong(doc, schema, member, &at, out),
+            (None, Value::Bool(false)) => out.push(format!("{at}: not described")),
+            (None, schema) => wrong(doc, schema, member, &at, out),
+        }
+    }
+}
+
+#[test]
+fn the_check_of_answers_sees_what_is_wrong() {
+    let schema = json!({
+        "type": "object", "required": ["a"], "additionalProperties": false,
+        "properties": { "a": { "type": "integer", "minimum": 1 }, "b": { "enum": ["x"] } },
+    });
+    for (value, count) in [
+        (json!({ "a": 1, "b": "x" }), 0),
+        (json!({ "a": 0, "b": "y" }), 2),
+        (json!({ "a": "1" }), 1),
+        (json!({ "c": 1 }), 2),
+        (json!([]), 1),
+    ] {
+        let mut out = Vec::new();
+        wrong(&Value::Null, &schema, &value, "it", &mut out);
+        assert_eq!(out.len(), count, "{value}: {out:?}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn real_answers_are_as_described() {
+    let served = Served::start(ServerConfig::default()).await;
+    let doc = description();
+    let mut asked = BTreeSet::new();
+    let mut ask = async |method: &str, path: &str, route: &str, body: &str| -> Value {
+        asked.insert((method.to_owned(), route.to_owned()));
+        let operation = &doc["paths"][route][method.to_lowercase()];
+        let mut out = Vec::new();
+        if !body.is_empty() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let body = serde_json::from_str(body).unwrap();
+            wrong(&doc, schema, &body, "the request", &mut out);
+        }
+        let answer = served.ask(method, path, "", body).await;
+        let (head, rest) = answer.split_once("\r\n\r\n").unwrap();
+        let status = &head[9..12];
+        let responses = &operation["responses"];
+        let (response, media) = match responses.get(status) {
+            Some(response) => (response, "application/json"),
+            None => (&responses["default"], "application/problem+json"),
+        };
+        if rest.is_empty() {
+            assert!(response["content"].is_null(), "{method} {path}: {answer}");
+            return Value::Null;
+        }
+        let value: Value = serde_json::from_str(rest).unwrap_or_else(|e| panic!("{e}: {answer}"));
+        let schema = &response["content"][media]["schema"];
+        assert!(!schema.is_null(), "{method} {path} {status} {media} is not described");
+        wrong(&doc, schema, &value, "the answer", &mut out);
+        assert!(out.is_empty(), "{method} {path}: {out:#?}\n{value:#}");
+        value
+    };
+    ask("GET", "/healthz", "/healthz", "").await;
+    ask("GET", "/readyz", "/readyz", "").await;
+    ask("GET", "/v1", "/v1", "").await;
+    let one = "/v1/components/{name}";
+    for verb in ["load", "pin", "trim"] {
+        ask("POST", &format!("/v1/components/music/{verb}"), &format!("{one}/{verb}"), "").await;
+    }
+    let body = "{\"text\":\"music please and mail please\",\"lease\":{\"tag\":\"t\"}}";
+    let outcome = ask("POST", "/v1/commands", "/v1/commands", body).await;
+    assert_eq!(outcome["needed"].as_array().unwrap().len(), 2);
+    let of_command = outcome["lease"]["id"].as_str().unwrap().to_owned();
+    let lease =
+        ask("POST", "/v1/leases", "/v1/leases", "{\"components\":[\"music\"],\"bind\":\"ttl\"}")
+            .await;
+    let id = lease["id"].as_str().unwrap().to_owned();
+    // With holders, figures, and everything else that is only sometimes there.
+    let status = ask("GET", "/v1/status", "/v1/status", "").await;
+    assert_eq!(status["holders"].as_array().unwrap().len(), 3);
+    ask("GET", "/v1/leases", "/v1/leases", "").await;
+    let path = format!("/v1/leases/{id}");
+    ask("GET", &path, "/v1/leases/{id}", "").await;
+    ask("POST", &format!("{path}/renew"), "/v1/leases/{id}/renew", "{\"ttl_ms\":1000}").await;
+    let refused =
+        ask("POST", "/v1/components/music/unload", &format!("{one}/unload"), "{\"force\":false}")
+            .await;
+    assert_eq!(refused["code"], "in_use");
+    let plan = ask("POST", "/v1/plan", "/v1/plan", "{\"components\":[\"big\"]}").await;
+    assert!(!plan["in_the_way"].as_array().unwrap().is_empty());
+    ask("POST", "/v1/plan", "/v1/plan", "{\"text\":\"slow please\"}").await;
+    ask("DELETE", &path, "/v1/leases/{id}", "").await;
+    let ended = ask("GET", &path, "/v1/leases/{id}", "").await;
+    assert_eq!(ended["reason"], "released");
+    let feedback = json!({ "lease": of_command, "used": ["music"] }).to_string();
+    ask("POST", "/v1/feedback", "/v1/feedback", &feedback).await;
+    ask("POST", "/v1/hints", "/v1/hints", "{\"component\":\"mail\",\"confidence\":0.9}").await;
+    ask("POST", "/v1/commands", "/v1/commands", "{\"text\":\"big please\",\"deadline_ms\":50}")
+        .await;
+    ask("GET", "/v1/components", "/v1/components", "").await;
+    ask("GET", "/v1/components/music", one, "").await;
+    ask("GET", "/v1/components/music/why", &format!("{one}/why"), "").await;
+    ask("GET", "/v1/components/music/logs?last=5", &format!("{one}/logs"), "").await;
+    ask("GET", "/v1/events?follow=false", "/v1/events", "").await;
+    ask("GET", "/v1/openapi.json", "/v1/openapi.json", "").await;
+    ask("POST", "/v1/reload", "/v1/reload", "").await;
+    let routes: BTreeSet<_> =
+        ROUTES.iter().map(|r| (r.method.to_owned(), r.path.to_owned())).collect();
+    assert_eq!(asked, routes, "every route is asked");
+    served.end().await;
+}

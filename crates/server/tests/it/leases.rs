@@ -1,0 +1,240 @@
+//! Leases of other processes: what they end with, who is told, and what a wait leaves behind.
+
+use std::time::Duration;
+
+use majordomo::ServerConfig;
+use majordomo_server::Client;
+use majordomo_server::wire::{Bind, LeaseRequest, LeaseState, State};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Served, problem, until};
+
+fn ask(components: &[&str], bind: Bind, ttl_ms: Option<u64>, tag: &str) -> LeaseRequest {
+    LeaseRequest {
+        components: components.iter().map(|c| (*c).to_owned()).collect(),
+        bind,
+        ttl_ms,
+        tag: Some(tag.to_owned()),
+        ..LeaseRequest::default()
+    }
+}
+
+async fn leases_of(served: &Served, name: &str) -> u32 {
+    served.client().component(name).await.unwrap().leases
+}
+
+/// Demands that are being met.
+async fn demands(client: &Client) -> u64 {
+    let status = client.status().await.unwrap();
+    let figure = status.sections["engine"].iter().find(|f| f.name == "transactions");
+    figure.unwrap().value.as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_lease_ends_with_its_connection() {
+    // Idle for long, and still there: it holds a lease.
+    let config = ServerConfig { idle_time: Duration::from_millis(20), ..ServerConfig::default() };
+    let served = Served::start(config).await;
+    let holder = served.client();
+    let lease = holder.acquire(&ask(&["music"], Bind::Connection, None, "a")).await.unwrap();
+    let kept = served.client();
+    kept.acquire(&ask(&["music"], Bind::Ttl, None, "b")).await.unwrap();
+    let mut idle = tokio::time::interval(Duration::from_millis(30));
+    for _ in 0..3 {
+        idle.tick().await;
+    }
+    assert_eq!(leases_of(&served, "music").await, 2);
+    drop((holder, kept));
+    until("the end of the lease", async || leases_of(&served, "music").await == 1).await;
+    let error = served.client().lease(&lease.id).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().more["reason"], "disconnected");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_lease_ends_with_its_time() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let short = client.acquire(&ask(&["mail"], Bind::Ttl, Some(30), "short")).await.unwrap();
+    let long = client.acquire(&ask(&["mail"], Bind::Ttl, Some(60_000), "long")).await.unwrap();
+    until("the end of its time", async || leases_of(&served, "mail").await == 1).await;
+    let error = client.renew(&short.id, None).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().more["reason"], "expired");
+    // Shortened, it ends too: the first due time has changed.
+    client.renew(&long.id, Some(20)).await.unwrap();
+    until("the end of the other", async || leases_of(&served, "mail").await == 0).await;
+    let tight = client.acquire(&ask(&["mail"], Bind::Connection, Some(20), "both")).await.unwrap();
+    until("the end of both", async || client.lease(&tight.id).await.is_err()).await;
+    let error = client.lease(&tight.id).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().more["reason"], "expired");
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn old_leases_are_warned_of_and_ended_if_so_set() {
+    for ended in [false, true] {
+        let config = ServerConfig {
+            max_lease_age: Duration::from_millis(20),
+            end_old_leases: ended,
+            ..ServerConfig::default()
+        };
+        let served = Served::start(config).await;
+        let client = served.client();
+        let lease = client.acquire(&ask(&["mail"], Bind::Connection, None, "old")).await.unwrap();
+        if ended {
+            until("its end", async || client.lease(&lease.id).await.is_err()).await;
+            let error = client.lease(&lease.id).await.unwrap_err();
+            assert_eq!(error.problem().unwrap().more["reason"], "too_old");
+        } else {
+            until("its age", async || client.lease(&lease.id).await.unwrap().old).await;
+            let holders = client.status().await.unwrap().holders;
+            assert!(holders[0].old && holders[0].tag == "old" && holders[0].age_ms >= 20.0);
+        }
+        served.end().await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn those_who_wait_are_told_by_whom() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    client.acquire(&ask(&["music", "mail"], Bind::Ttl, None, "editor")).await.unwrap();
+    let mut big = ask(&["big"], Bind::Ttl, None, "late");
+    big.deadline_ms = Some(50);
+    let error = client.acquire(&big).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!(problem.code, "deadline_exceeded");
+    assert!(problem.detail.contains("editor"), "{problem}");
+    let holders = problem.more["holders"].as_array().unwrap();
+    assert!(holders.iter().any(|h| h["component"] == "music" && h["tags"][0] == "editor"));
+    let error = client.unload("music", false).await.unwrap_err();
+    assert!(error.to_string().contains("1 lease: editor"), "{error}");
+    // In the record too.
+    let events = client.events(None, None).await.unwrap().events;
+    let refused = events.iter().find(|e| e.event == "refused").unwrap();
+    assert!(refused.text.contains("editor"), "{}", refused.text);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_revoked_lease_shows_it() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let lease = client.acquire(&ask(&["music"], Bind::Ttl, None, "a")).await.unwrap();
+    assert_eq!(client.lease(&lease.id).await.unwrap().state, LeaseState::Active);
+    let mut events = client.follow_events(None).await.unwrap();
+    let other = served.client();
+    let unloading = tokio::spawn(async move { other.unload("music", true).await });
+    until("the word of it", async || {
+        client.lease(&lease.id).await.unwrap().state == LeaseState::Revoked
+    })
+    .await;
+    client.release(&lease.id).await.unwrap();
+    assert_eq!(unloading.await.unwrap().unwrap().state, State::Unloaded);
+    loop {
+        let Some(majordomo_server::client::Streamed::Next(event, _)) = events.next().await.unwrap()
+        else {
+            panic!("no word of it in the events")
+        };
+        if event.event == "revoked" {
+            assert_eq!(event.more["component"], "music");
+            break;
+        }
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn who_leaves_during_a_load_drops_the_wait_alone() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let request = "POST /v1/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 23\r\n\r\n{\"components\":[\"slow\"]}";
+    let mut leaver = served.connect().await;
+    leaver.write_all(request.as_bytes()).await.unwrap();
+    until("the load", async || client.component("slow").await.unwrap().state == State::Loading)
+        .await;
+    let stayer = served.client();
+    let stays = tokio::spawn(async move {
+        (stayer.acquire(&ask(&["slow"], Bind::Ttl, None, "s")).await, stayer)
+    });
+    // One load, two demands.
+    until("the second to wait", async || demands(&client).await == 2).await;
+    drop(leaver);
+    until("the first to be gone", async || demands(&client).await == 1).await;
+    let events = client.events(None, None).await.unwrap().events;
+    assert!(events.iter().any(|e| e.event == "abandoned"));
+    assert_eq!(client.component("slow").await.unwrap().state, State::Loading);
+    served.gate.open();
+    let (lease, _stayer) = stays.await.unwrap();
+    assert_eq!(lease.unwrap().components[0].component.as_str(), "slow");
+    assert_eq!(leases_of(&served, "slow").await, 1);
+    let loads = client.component("slow").await.unwrap().loads;
+    assert_eq!(loads, 1);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_thousand_leaked_leases_come_back() {
+    let served = Served::start(ServerConfig::default()).await;
+    let leaker = served.client();
+    let request = ask(&["music", "mail"], Bind::Connection, None, "leaker");
+    for _ in 0..1000 {
+        leaker.acquire(&request).await.unwrap();
+    }
+    assert_eq!(leases_of(&served, "music").await, 1000);
+    drop(leaker);
+    until("all of them", async || leases_of(&served, "music").await == 0).await;
+    assert_eq!(leases_of(&served, "mail").await, 0);
+    assert!(served.client().leases().await.unwrap().leases.is_empty());
+    assert!(served.client().unload("music", false).await.is_ok());
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn shutdown_ends_waits_streams_and_leases() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    client.acquire(&ask(&["music"], Bind::Ttl, None, "a")).await.unwrap();
+    let mut events = client.follow_events(None).await.unwrap();
+    let waiter = served.client();
+    let waits =
+        tokio::spawn(async move { waiter.acquire(&ask(&["slow"], Bind::Ttl, None, "w")).await });
+    until("the load", async || client.component("slow").await.unwrap().state == State::Loading)
+        .await;
+    let down = served.server.shutdown(Some(Duration::from_secs(2)));
+    let opened = async {
+        let error = waits.await.unwrap().unwrap_err();
+        served.gate.open();
+        error
+    };
+    let (stuck, error) = tokio::join!(down, opened);
+    assert!(stuck.is_empty());
+    assert_eq!(error.problem().unwrap().code, "shutting_down");
+    while events.next().await.unwrap().is_some() {}
+    assert!(!served.server.socket().exists());
+    assert!(client.status().await.is_err());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn not_ready_names_what_is_missing() {
+    use crate::support::{Gate, components};
+    use majordomo::{ByteSize, ComponentSpec, LoadError, Priority};
+    let gate = Gate::default();
+    let mut spec = ComponentSpec::builtin("ears").unwrap();
+    spec.priority = Priority::Core;
+    spec.memory = ByteSize::mib(1);
+    let fails = |_| -> Result<(), LoadError> { Err("no microphone".to_owned().into()) };
+    let builder = components(ServerConfig::default(), &gate).component(spec).builtin("ears", fails);
+    let manager = builder.start().await.unwrap();
+    let served = Served::over(manager, gate, majordomo_server::ServeOptions::default()).await;
+    until("the failure", async || {
+        let answer = served.ask("GET", "/readyz", "", "").await;
+        let (status, code, value) = problem(&answer);
+        assert_eq!((status, code.as_str()), (503, "not_ready"));
+        value["detail"].as_str().unwrap().contains("no microphone")
+    })
+    .await;
+    let answer = served.ask("GET", "/readyz", "", "").await;
+    assert!(problem(&answer).2["missing"][0].as_str().unwrap().contains("CORE component ears"));
+    served.end().await;
+}
