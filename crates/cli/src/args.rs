@@ -1,16 +1,17 @@
 //! What can be typed.
 
+mod remote;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use remote::*;
+
 /// Keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
-///
-/// Exit codes: 0 all went well; 1 an error, or a configuration with problems; 2 wrong arguments;
-/// 3 a command was refused.
 #[derive(Debug, Parser)]
-#[command(name = "majordomo", version, max_term_width = 100)]
+#[command(name = "majordomo", version, max_term_width = 100, after_help = crate::exit::help())]
 pub(crate) struct Args {
     /// Print JSON, one object a line, instead of text
     #[arg(long, global = true)]
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// Log more to standard error (-v, -vv, -vvv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Where the server listens, or is to listen; without it, in the runtime directory
+    #[arg(long, global = true, env = "MAJORDOMO_SOCKET", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -30,10 +34,42 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Say what a command would need, load and evict, and why, without loading anything
     Plan(PlanArgs),
-    /// Run components for one command, or for the lines of standard input
+    /// Give a command, or each line of standard input, to the server or to a configuration's components
+    ///
+    /// The first word is a configuration when it ends in .toml or .json; its components are then run without a
+    /// server. Otherwise all words are a command for the server. When the first word is the name of some other
+    /// file, --config or --server must say which is meant.
     Run(RunArgs),
     /// Serve the components of a configuration behind a socket, until a signal
     Serve(ServeArgs),
+    /// Show what is loaded and what uses memory
+    Status(StatusArgs),
+    /// Load components and wait for them
+    Load(NamesArgs),
+    /// Unload components with everything that depends on them
+    Unload(UnloadArgs),
+    /// Never unload these to make room
+    Pin(NamesArgs),
+    /// Take pins away
+    Unpin(NamesArgs),
+    /// Ask components to give back what they can spare
+    Trim(NamesArgs),
+    /// Tell that a component is likely to be needed
+    Hint(HintArgs),
+    /// Say why a component is in its state
+    Why(WhyArgs),
+    /// Show what happened, or follow what happens
+    Events(EventsArgs),
+    /// Show what a component printed, or follow it
+    Logs(LogsArgs),
+    /// Read the configuration again and apply what changed
+    Reload(ReloadArgs),
+    /// Show who holds leases
+    Leases,
+    /// Lease components, alone or while a command runs
+    Lease(LeaseArgs),
+    /// Give leases back
+    Release(ReleaseArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,
     /// A component of the demo
@@ -75,14 +111,20 @@ pub(crate) struct PlanArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// The configuration
-    pub config: PathBuf,
-    /// One command; without it each line of standard input is one
-    pub text: Vec<String>,
+    /// A configuration (FILE.toml or FILE.json) and a command, or a command alone; without a command each line of
+    /// standard input is one
+    #[arg(value_name = "CONFIG|TEXT")]
+    pub words: Vec<String>,
+    /// Run the components of this configuration, without a server; all words are the command
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub config: Option<PathBuf>,
+    /// All words are a command for the server
+    #[arg(long)]
+    pub server: bool,
     /// Keep each command's components leased for this long, such as 500ms or 2s
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub hold: Duration,
-    /// Remember learned figures here
+    /// Remember learned figures here; only with a configuration
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }
@@ -91,9 +133,6 @@ pub(crate) struct RunArgs {
 pub(crate) struct ServeArgs {
     /// The configuration
     pub config: PathBuf,
-    /// Listen at this Unix socket, instead of one in the runtime directory
-    #[arg(long)]
-    pub socket: Option<PathBuf>,
     /// Remember learned figures here
     #[arg(long)]
     pub state_dir: Option<PathBuf>,

@@ -7,13 +7,16 @@
 mod args;
 mod check;
 mod demo;
+mod exit;
 mod lines;
 mod plan;
 mod print;
+mod remote;
 mod run;
 mod serve;
 mod signals;
 mod summary;
+mod target;
 mod worker;
 
 use std::process::ExitCode;
@@ -21,6 +24,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
+use exit::Exit;
+use majordomo_server::ClientError;
+use target::Target;
 
 fn main() -> ExitCode {
     if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
@@ -31,6 +37,7 @@ fn main() -> ExitCode {
         return worker::run(worker);
     }
     start_log(args.verbose);
+    let json = args.json;
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
@@ -44,32 +51,67 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
-        Err(error) => {
-            let mut text = error.to_string();
-            for cause in error.chain().skip(1) {
-                let cause = cause.to_string();
-                if !text.contains(&cause) {
-                    text = format!("{text}: {cause}");
-                }
-            }
-            print::error(&text);
-            ExitCode::FAILURE
-        }
+        Err(error) => report(&error, json),
     }
 }
 
+/// Prints an error, as text or as JSON, and gives the code that it ends with.
+fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    let client: Option<&ClientError> = error.downcast_ref();
+    let exit = client.map_or(Exit::Failure, Exit::of);
+    if json {
+        let mut value = serde_json::json!({ "error": text, "exit": exit.code() });
+        if let Some(problem) = client.and_then(ClientError::problem) {
+            value["problem"] = serde_json::to_value(problem).unwrap_or_default();
+        }
+        print::note(&value.to_string());
+    } else {
+        print::error(&text);
+        for problem in client.and_then(ClientError::problem).iter().flat_map(|p| problems(p)) {
+            print::note(&format!("  {problem}"));
+        }
+    }
+    exit.into()
+}
+
+/// What is wrong with a configuration, when that is what a server said.
+fn problems(problem: &majordomo_server::Problem) -> Vec<String> {
+    let list = problem.more.get("problems").and_then(serde_json::Value::as_array);
+    let text = |p: &serde_json::Value| p["message"].as_str().map(str::to_owned);
+    list.into_iter().flatten().filter_map(text).collect()
+}
+
 async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(done) = remote::dispatch(&args).await {
+        return done;
+    }
     match args.command {
         Command::Check(a) => check::run(&a, args.json),
         Command::Plan(a) => plan::run(a, args.json).await,
-        Command::Run(a) => run::run(a, args.json).await,
-        Command::Serve(a) => serve::run(a, args.json).await,
+        Command::Run(a) => match Target::of(a, |word| std::path::Path::new(word).is_file()) {
+            Ok(Target::Configuration(job)) => run::run(job, args.json).await,
+            Ok(Target::Server(a)) => remote::run(&a, args.socket.as_deref(), args.json).await,
+            Err(why) => {
+                print::error(&why);
+                Ok(Exit::Usage.into())
+            }
+        },
+        Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Schema => {
             print::line(&majordomo::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Worker(w) => Ok(worker::run(&w)),
+        // The verbs for a server are dealt with above.
+        _ => Ok(Exit::Usage.into()),
     }
 }
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use majordomo::{GuardForm, Manager, Outcome};
 
-use crate::args::RunArgs;
 use crate::plan::{evidence, start};
 use crate::print::{self, Style, styled, time};
 use crate::signals::Interrupts;
 use crate::summary::Summary;
+use crate::target::Job;
 
 /// Memory is measured at least this often.
 const SAMPLE: Duration = Duration::from_millis(250);
 
-pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     let mut builder = Manager::builder()
         .config_file(&args.config)
         .guard(GuardForm::this_program()?)
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: RunArgs, json: bool) -> anyhow::Result<ExitCode> {
 
 async fn commands(
     manager: &Manager,
-    args: &RunArgs,
+    args: &Job,
     json: bool,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! `serve`: components behind a socket until a signal.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use majordomo::{GuardForm, Manager};
@@ -10,7 +11,11 @@ use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
 
-pub(crate) async fn run(args: ServeArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(
+    args: ServeArgs,
+    socket: Option<PathBuf>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut builder = Manager::builder()
         .config_file(&args.config)
         .guard(GuardForm::this_program()?)
@@ -23,7 +28,7 @@ pub(crate) async fn run(args: ServeArgs, json: bool) -> anyhow::Result<ExitCode>
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
-    let options = ServeOptions { socket: args.socket.clone(), ..ServeOptions::default() };
+    let options = ServeOptions { socket, ..ServeOptions::default() };
     let server = match majordomo_server::serve(manager.clone(), options).await {
         Ok(server) => server,
         Err(error) => {

@@ -9,6 +9,7 @@ mod eventually;
 mod plan;
 #[path = "../../../majordomo/tests/it/processes.rs"]
 mod processes;
+mod remote;
 mod run;
 mod signals;
 mod support;

@@ -25,6 +25,8 @@ pub(crate) const STUBBORN: &str = "trap '' TERM; echo up; while :; do sleep 1; d
 pub(crate) struct World {
     dir: PathBuf,
     program: PathBuf,
+    /// Short, since the system bounds the path of a socket.
+    runtime: PathBuf,
     n_runs: Cell<u32>,
 }
 
@@ -43,7 +45,10 @@ impl World {
         std::fs::hard_link(built, &program)
             .or_else(|_| std::fs::copy(built, &program).map(drop))
             .unwrap();
-        Self { dir, program, n_runs: Cell::new(0) }
+        let runtime = std::env::temp_dir().join(format!("mj-{}-{n}", std::process::id()));
+        drop(std::fs::remove_dir_all(&runtime));
+        std::fs::create_dir_all(&runtime).unwrap();
+        Self { dir, program, runtime, n_runs: Cell::new(0) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -56,6 +61,19 @@ impl World {
 
     pub(crate) fn read(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    /// Where a server listens that is not told.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.runtime.join("majordomo/majordomo.sock")
+    }
+
+    /// Starts a server, and waits until it listens.
+    pub(crate) fn serve(&self, words: &[&str]) -> Running<'_> {
+        let words: Vec<_> = ["serve"].iter().chain(words).copied().collect();
+        let running = self.start(&words, Stdio::null());
+        running.says(".sock");
+        running
     }
 
     fn mark(&self) -> String {
@@ -91,7 +109,10 @@ impl World {
             .args(words)
             .current_dir(&self.dir)
             .env_remove("RUST_LOG")
+            .env_remove("MAJORDOMO_SOCKET")
+            .env_remove("NOTIFY_SOCKET")
             .env("TMPDIR", &self.dir)
+            .env("XDG_RUNTIME_DIR", &self.runtime)
             .stdin(stdin)
             .stdout(File::create(self.path(&out)).unwrap())
             .stderr(File::create(self.path(&err)).unwrap())
@@ -120,6 +141,7 @@ impl Drop for World {
             eventually(DEADLINE, "the end of every process", || self.processes().is_empty());
         }
         drop(std::fs::remove_dir_all(&self.dir));
+        drop(std::fs::remove_dir_all(&self.runtime));
     }
 }
 
@@ -136,6 +158,14 @@ impl Running<'_> {
         self.world.read(&self.out)
     }
 
+    pub(crate) fn err(&self) -> String {
+        self.world.read(&self.err)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         assert!(signal(i32::try_from(self.child.id()).unwrap(), name));
     }
@@ -143,6 +173,12 @@ impl Running<'_> {
     /// Waits until its output has a text.
     pub(crate) fn says(&self, text: &str) {
         eventually(DEADLINE, text, || self.out().contains(text));
+    }
+
+    /// Ends it as an operator does.
+    pub(crate) fn stop(self) -> Ran {
+        self.signal("TERM");
+        self.end()
     }
 
     pub(crate) fn end(mut self) -> Ran {

@@ -1,0 +1,97 @@
+//! How the program ends: every exit code, once.
+//!
+//! Owns the table that `--help` prints and `docs/operating.md` repeats (a test compares them). `majordomo lease …
+//! -- COMMAND` is the exception: it ends as its command does.
+
+use std::process::ExitCode;
+
+use majordomo_server::ClientError;
+
+/// Why the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Success,
+    /// An error.
+    Failure,
+    /// Wrong arguments; also said by the parser itself.
+    Usage,
+    /// The manager said no.
+    Refused,
+    /// Nobody listens, or the connection broke.
+    NotRunning,
+    /// The server is of another version.
+    Version,
+    /// A component or lease of that name does not exist.
+    Unknown,
+}
+
+/// The codes and what they mean.
+pub(crate) const TABLE: [(Exit, &str); 7] = [
+    (Exit::Success, "all went well"),
+    (Exit::Failure, "an error, or a configuration with problems"),
+    (Exit::Usage, "wrong arguments"),
+    (Exit::Refused, "refused: a command, a demand or a verb cannot be met now"),
+    (Exit::NotRunning, "no server listens at the socket, or the connection to it broke"),
+    (Exit::Version, "the server is of another version"),
+    (Exit::Unknown, "no component or lease has that name"),
+];
+
+impl Exit {
+    /// The code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::NotRunning => 4,
+            Self::Version => 5,
+            Self::Unknown => 6,
+        }
+    }
+
+    /// The code of what a client met.
+    pub(crate) fn of(error: &ClientError) -> Self {
+        match error {
+            ClientError::NotRunning { .. } | ClientError::Broken { .. } => Self::NotRunning,
+            ClientError::Version { .. } => Self::Version,
+            ClientError::Problem(problem) => match problem.code.as_str() {
+                "unknown_component" | "unknown_lease" | "lease_ended" | "removed" => Self::Unknown,
+                "version_mismatch" => Self::Version,
+                "bad_configuration" | "no_file" | "internal" => Self::Failure,
+                _ => Self::Refused,
+            },
+            _ => Self::Failure,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// The table as `--help` shows it.
+pub(crate) fn help() -> String {
+    let rows: Vec<_> =
+        TABLE.iter().map(|(exit, text)| format!("  {}  {text}", exit.code())).collect();
+    format!("Exit codes:\n{}", rows.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_same_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for (n, (exit, meaning)) in TABLE.iter().enumerate() {
+            assert_eq!(usize::from(exit.code()), n);
+            let row = format!("| {n} | {meaning} |");
+            assert!(text.contains(&row), "docs/operating.md lacks: {row}");
+        }
+    }
+}

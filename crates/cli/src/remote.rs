@@ -1,0 +1,106 @@
+//! Talking to a server that runs: what an operator types beside `serve`.
+//!
+//! Owns the connection, how long waits are shown, and the loop of everything that follows something. Each verb
+//! prints text, or with `--json` the server's own answer.
+
+mod command;
+mod events;
+mod leases;
+mod progress;
+mod status;
+mod table;
+mod verbs;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use majordomo_server::{Address, Client, ClientError};
+use serde::Serialize;
+
+use crate::args::{Args, Command, RunArgs};
+use crate::exit::Exit;
+use crate::print;
+
+/// A server as this program sees it.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    client: Client,
+    json: bool,
+}
+
+impl Remote {
+    fn new(socket: Option<&std::path::Path>, json: bool) -> Self {
+        let address = socket.map_or_else(Address::default, |path| Address::Unix(path.to_owned()));
+        Self { client: Client::new(address), json }
+    }
+
+    /// Another connection to the same server, for what goes on beside a wait.
+    fn second(&self) -> Client {
+        Client::new(self.client.address().clone())
+    }
+
+    /// Prints an answer: as it came with `--json`, else as text. False when nobody reads any more.
+    fn show<T: Serialize>(
+        &self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<bool> {
+        Ok(print::tell(&if self.json { serde_json::to_string(answer)? } else { text(answer) }))
+    }
+}
+
+/// Carries a verb out. None for what needs no server.
+pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
+    let remote = Remote::new(args.socket.as_deref(), args.json);
+    let done = match &args.command {
+        Command::Status(a) => remote.status(a).await,
+        Command::Load(a) => remote.load(a).await,
+        Command::Unload(a) => remote.unload(a).await,
+        Command::Pin(a) => remote.pin(a, true).await,
+        Command::Unpin(a) => remote.pin(a, false).await,
+        Command::Trim(a) => remote.trim(a).await,
+        Command::Hint(a) => remote.hint(a).await,
+        Command::Why(a) => remote.why(a).await,
+        Command::Events(a) => remote.events(a).await,
+        Command::Logs(a) => remote.logs(a).await,
+        Command::Reload(a) => remote.reload(a).await,
+        Command::Leases => remote.leases().await,
+        Command::Lease(a) => return Some(remote.lease(a).await),
+        Command::Release(a) => remote.release(a).await,
+        _ => return None,
+    };
+    Some(done.map(ExitCode::from))
+}
+
+/// Gives a command, or lines of commands, to the server.
+pub(crate) async fn run(
+    args: &RunArgs,
+    socket: Option<&std::path::Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    if args.state_dir.is_some() {
+        anyhow::bail!(
+            "--state-dir goes with a configuration; the server has its own, see `majordomo serve --help`"
+        );
+    }
+    Ok(Remote::new(socket, json).commands(args).await?.into())
+}
+
+/// Whether waiting makes sense: the server is not there, or has gone.
+fn is_gone(error: &ClientError) -> bool {
+    matches!(error, ClientError::NotRunning { .. } | ClientError::Broken { .. })
+}
+
+/// Lets something that has no end run until an interrupt, which is its proper end.
+async fn until_interrupt(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let mut interrupts = crate::signals::Interrupts::new()?;
+    tokio::select! {
+        done = work => done,
+        () = interrupts.next() => Ok(Exit::Success),
+    }
+}
+
+/// Milliseconds of the wire as a span.
+fn span(ms: f64) -> Duration {
+    Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! What happened and what happens: events, and the output of components.
+
+use majordomo_server::client::Streamed;
+use majordomo_server::wire::{Event, LogLine};
+
+use super::{Remote, until_interrupt};
+use crate::args::{EventsArgs, LogsArgs};
+use crate::exit::Exit;
+use crate::print::{self, Style, styled};
+
+/// Events shown when nobody says how many.
+const LAST: usize = 20;
+
+/// An event in a line.
+pub(super) fn line(event: &Event) -> String {
+    let head = format!("{:>6} {}", event.seq, print::clock(event.time));
+    format!("{}  {}", styled(Style::Faint, &head), event.text)
+}
+
+fn log_line(line: &LogLine) -> String {
+    let text = if line.cut { format!("{}…", line.text) } else { line.text.clone() };
+    let style = match line.stream.as_str() {
+        "stderr" => Style::Doubtful,
+        "manager" => Style::Faint,
+        _ => return text,
+    };
+    styled(style, &text)
+}
+
+impl Remote {
+    /// Tells of a gap, where there is one. False when nobody reads any more.
+    fn missed(&self, n: u64, what: &str) -> anyhow::Result<bool> {
+        if n == 0 {
+            return Ok(true);
+        }
+        let text = format!("{n} {what} are gone already");
+        self.show(&serde_json::json!({ "gap": n, "text": text }), |_| {
+            styled(Style::Doubtful, &text)
+        })
+    }
+
+    pub(super) async fn events(&self, args: &EventsArgs) -> anyhow::Result<Exit> {
+        let mut after = args.since;
+        let last = if args.follow { args.last } else { Some(args.last.unwrap_or(LAST)) };
+        if !args.follow || last.is_some() {
+            let from = args.since.map(|n| n.saturating_add(1));
+            let last = if from.is_some() { None } else { last };
+            let page = self.client.events(from, last).await?;
+            self.missed(page.missed, "events")?;
+            for event in &page.events {
+                self.show(event, line)?;
+            }
+            after = page.next.checked_sub(1).or(after);
+        }
+        if !args.follow {
+            return Ok(Exit::Success);
+        }
+        let after = after.map(|n| n.to_string());
+        until_interrupt(self.follow_events(after)).await
+    }
+
+    async fn follow_events(&self, after: Option<String>) -> anyhow::Result<Exit> {
+        let mut stream = self.client.follow_events(after.as_deref()).await?;
+        while let Some(streamed) = stream.next().await? {
+            let read = match streamed {
+                Streamed::Next(event, _) => self.show(&event, line)?,
+                Streamed::Gap(gap) => {
+                    let value = serde_json::json!({ "gap": gap.missed, "text": gap.text });
+                    self.show(&value, |_| styled(Style::Doubtful, &gap.text))?
+                }
+            };
+            if !read {
+                return Ok(Exit::Success);
+            }
+        }
+        print::note("the server has ended");
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn logs(&self, args: &LogsArgs) -> anyhow::Result<Exit> {
+        let page = match args.last {
+            Some(last) => self.client.last_logs(&args.name, last).await?,
+            None => self.client.logs(&args.name, None).await?,
+        };
+        if args.last.is_none() {
+            self.missed(page.missed, "lines")?;
+        }
+        for line in &page.lines {
+            self.show(line, log_line)?;
+        }
+        if !args.follow {
+            return Ok(Exit::Success);
+        }
+        until_interrupt(self.follow_logs(&args.name, page.next)).await
+    }
+
+    async fn follow_logs(&self, name: &str, from: u64) -> anyhow::Result<Exit> {
+        let mut stream = self.client.follow_logs(name, from).await?;
+        while let Some(streamed) = stream.next().await? {
+            let read = match streamed {
+                Streamed::Next(line, _) => self.show(&line, log_line)?,
+                Streamed::Gap(gap) => self.missed(gap.missed.unwrap_or(0), "lines")?,
+            };
+            if !read {
+                return Ok(Exit::Success);
+            }
+        }
+        print::note("the server has ended");
+        Ok(Exit::Success)
+    }
+}

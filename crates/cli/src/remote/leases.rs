@@ -1,0 +1,260 @@
+//! Leases: who holds them, and holding one alone or for a command.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use majordomo_server::wire::{Bind, Lease, LeaseRequest, LeaseState};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::command::place;
+use super::table::{self, Cell};
+use super::{Remote, span};
+use crate::args::{LeaseArgs, ReleaseArgs};
+use crate::exit::Exit;
+use crate::print;
+
+/// Whether the lease is being taken away is asked this often while a command runs.
+const LOOK: Duration = Duration::from_secs(2);
+/// What a shell exits with when a command cannot be run, and when there is none.
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Remote {
+    pub(super) async fn leases(&self) -> anyhow::Result<Exit> {
+        let leases = self.client.leases().await?;
+        self.show(&leases, |l| {
+            if l.leases.is_empty() {
+                return "nobody holds a lease".to_owned();
+            }
+            let rows: Vec<_> = l.leases.iter().map(row).collect();
+            let heading = ["LEASE", "AGE", "ENDS", "PID", "HOLDER", "COMPONENTS"];
+            table::lines(&heading, &rows).join("\n")
+        })?;
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn release(&self, args: &ReleaseArgs) -> anyhow::Result<Exit> {
+        for id in &args.ids {
+            self.client.release(id).await?;
+            self.show(&serde_json::json!({ "released": id }), |_| format!("{id} given back"))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn lease(&self, args: &LeaseArgs) -> anyhow::Result<ExitCode> {
+        let mut interrupts = crate::signals::Interrupts::new()?;
+        let stays = args.command.is_empty() && args.ttl.is_some();
+        let request = LeaseRequest {
+            components: args.names.clone(),
+            ttl_ms: args.ttl.map(millis),
+            bind: if stays { Bind::Ttl } else { Bind::Connection },
+            tag: Some(args.tag.clone().unwrap_or_else(|| tag(&args.command))),
+            deadline_ms: args.deadline.map(millis),
+            priority: None,
+        };
+        let lease = tokio::select! {
+            lease = self.wait(self.client.acquire(&request)) => lease?,
+            // The connection ends with the program, and with it the wait.
+            () = interrupts.next() => return Ok(Exit::Refused.into()),
+        };
+        if !args.command.is_empty() {
+            let code = self.run_with(&lease, &args.command).await?;
+            // The server may be gone by now, and the lease with it; the command's end is what counts.
+            drop(self.client.release(&lease.id).await);
+            return Ok(code);
+        }
+        self.show(&lease, text)?;
+        if stays {
+            return Ok(Exit::Success.into());
+        }
+        if !self.json {
+            print::note("held until Ctrl-C");
+        }
+        let ended = async {
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                look.tick().await;
+                if let Err(error) = self.client.lease(&lease.id).await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            error = ended => return Err(error.into()),
+            () = interrupts.next() => {}
+        }
+        self.client.release(&lease.id).await?;
+        Ok(Exit::Success.into())
+    }
+
+    /// Runs a command while the lease is held, and ends as it does.
+    async fn run_with(&self, lease: &Lease, command: &[String]) -> anyhow::Result<ExitCode> {
+        let (program, words) = match command {
+            [program, words @ ..] => (program, words),
+            [] => anyhow::bail!("no command is named after --"),
+        };
+        let started = Command::new(program).args(words).envs(environment(lease)?).spawn();
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) => {
+                print::error(&format!("{program:?} cannot be run: {error}"));
+                let missing = error.kind() == std::io::ErrorKind::NotFound;
+                return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
+            }
+        };
+        let status = self.accompany(&mut child, lease).await?;
+        // As shells do: 128 and the number of the signal.
+        let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1);
+        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    }
+
+    async fn accompany(
+        &self,
+        child: &mut Child,
+        lease: &Lease,
+    ) -> anyhow::Result<std::process::ExitStatus> {
+        // The terminal sends its interrupt to the command as well, which decides what comes of it.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut look = tokio::time::interval(LOOK);
+        let mut is_warned = false;
+        loop {
+            tokio::select! {
+                status = child.wait() => return Ok(status?),
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {
+                    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+                    if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                        // It may have ended just now.
+                        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                    }
+                }
+                _ = look.tick(), if !is_warned => match self.client.lease(&lease.id).await {
+                    Ok(now) if now.state == LeaseState::Revoked => {
+                        is_warned = true;
+                        print::note("majordomo: the components are being taken away; finish soon");
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        is_warned = true;
+                        print::note(&format!("majordomo: the lease is lost: {error}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the holder is called that does not say.
+fn tag(command: &[String]) -> String {
+    let words = match command {
+        [] => "majordomo lease".to_owned(),
+        words => words.join(" "),
+    };
+    // The server takes 64 characters.
+    print::cut(&words, 64)
+}
+
+/// The endpoints as variables: `MAJORDOMO_NAME_HOST`, `_PORT`, `_SOCKET`, with the name in capitals.
+fn environment(lease: &Lease) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut out = BTreeMap::new();
+    out.insert("MAJORDOMO_LEASE".to_owned(), lease.id.clone());
+    let mut seen = BTreeMap::new();
+    for leased in &lease.components {
+        let name = leased.component.as_str().to_uppercase().replace('-', "_");
+        if let Some(other) = seen.insert(name.clone(), leased.component.as_str()) {
+            anyhow::bail!(
+                "{other} and {} would have the same variables MAJORDOMO_{name}_…; lease them one after the other",
+                leased.component
+            );
+        }
+        let Some(endpoint) = &leased.endpoint else { continue };
+        let mut put = |what: &str, value: Option<String>| {
+            out.extend(value.map(|v| (format!("MAJORDOMO_{name}_{what}"), v)));
+        };
+        put("HOST", endpoint.host.clone());
+        put("PORT", endpoint.port.map(|p| p.to_string()));
+        put("SOCKET", endpoint.socket.clone());
+    }
+    Ok(out)
+}
+
+fn text(lease: &Lease) -> String {
+    let ends = lease.expires_in_ms.map(|ms| format!(", ends in {}", print::span(span(ms))));
+    let mut out = format!("lease {}{}", lease.id, ends.unwrap_or_default());
+    for leased in &lease.components {
+        let at = place(leased).map(|at| format!(" at {at}")).unwrap_or_default();
+        out += &format!("\n  {}{at}", leased.component);
+    }
+    out
+}
+
+fn row(lease: &Lease) -> Vec<Cell> {
+    let names: Vec<_> = lease.components.iter().map(|c| c.component.as_str()).collect();
+    let tag = lease.tag.clone().unwrap_or_else(|| "-".to_owned());
+    let ends = match (lease.expires_in_ms, lease.state) {
+        (_, LeaseState::Revoked) => "revoked".to_owned(),
+        (Some(ms), _) => format!("in {}", print::span(span(ms))),
+        (None, _) => "with its holder".to_owned(),
+    };
+    vec![
+        Cell::left(lease.id.as_str()),
+        Cell::right(print::span(span(lease.age_ms))),
+        Cell::left(ends),
+        Cell::right(lease.pid.map_or_else(|| "-".to_owned(), |p| p.to_string())),
+        Cell::left(if lease.old { format!("{tag} (old)") } else { tag }),
+        Cell::left(names.join(", ")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_server::wire::{Endpoint, Leased};
+
+    fn lease(names: &[&str]) -> Lease {
+        let leased = |name: &&str| Leased {
+            component: majordomo::ComponentId::new(name).unwrap(),
+            endpoint: Some(Endpoint {
+                host: Some("127.0.0.1".into()),
+                port: Some(80),
+                ..Endpoint::default()
+            }),
+            revoked: false,
+        };
+        Lease {
+            id: "1-1".into(),
+            state: LeaseState::Active,
+            components: names.iter().map(leased).collect(),
+            bind: Bind::Ttl,
+            tag: None,
+            pid: None,
+            age_ms: 0.0,
+            expires_in_ms: None,
+            old: false,
+        }
+    }
+
+    #[test]
+    fn endpoints_become_variables() {
+        let vars = environment(&lease(&["speech-model"])).unwrap();
+        let vars: Vec<_> = vars.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(
+            vars,
+            [
+                "MAJORDOMO_LEASE=1-1",
+                "MAJORDOMO_SPEECH_MODEL_HOST=127.0.0.1",
+                "MAJORDOMO_SPEECH_MODEL_PORT=80",
+            ]
+        );
+        let error = environment(&lease(&["a-b", "a_b"])).unwrap_err().to_string();
+        assert!(error.contains("a-b and a_b"), "{error}");
+    }
+}

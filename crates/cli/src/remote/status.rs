@@ -1,0 +1,222 @@
+//! `status`: the whole as a table, once or again and again.
+
+use std::io::{IsTerminal, Write};
+
+use majordomo::Priority;
+use majordomo_server::ClientError;
+use majordomo_server::wire::{Component, Figure, Status};
+use serde_json::Value;
+
+use super::table::{self, Cell};
+use super::{Remote, is_gone, span, until_interrupt};
+use crate::args::StatusArgs;
+use crate::exit::Exit;
+use crate::print::{self, Style, styled};
+
+/// Another screen, and back to the one before.
+const OPEN: &str = "\u{1b}[?1049h\u{1b}[?25l";
+const CLOSE: &str = "\u{1b}[?25h\u{1b}[?1049l";
+/// To the upper left; to the end of the line blank; to the end of the screen blank.
+const HOME: &str = "\u{1b}[H";
+const REST_OF_LINE: &str = "\u{1b}[K";
+const REST_OF_SCREEN: &str = "\u{1b}[J";
+
+impl Remote {
+    pub(super) async fn status(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
+        if args.watch {
+            return until_interrupt(self.watch(args.every)).await;
+        }
+        let status = self.client.status().await?;
+        self.show(&status, |s| text(s).join("\n"))?;
+        Ok(Exit::Success)
+    }
+
+    async fn watch(&self, every: std::time::Duration) -> anyhow::Result<Exit> {
+        // The first must be there; a server that goes later is waited for.
+        let mut next: Result<Status, ClientError> = Ok(self.client.status().await?);
+        let screen = (!self.json && std::io::stdout().is_terminal()).then(Screen::open);
+        let mut tick = tokio::time::interval(every.max(std::time::Duration::from_millis(50)));
+        tick.tick().await;
+        loop {
+            let is_read = match (&next, &screen) {
+                (Ok(status), Some(screen)) => screen.draw(&text(status)),
+                (Ok(status), None) => self.show(status, |s| text(s).join("\n") + "\n")?,
+                (Err(error), Some(screen)) => screen.draw(&[error.to_string()]),
+                (Err(error), None) => {
+                    print::note(&error.to_string());
+                    true
+                }
+            };
+            if !is_read {
+                return Ok(Exit::Success);
+            }
+            tick.tick().await;
+            next = match self.client.status().await {
+                Err(error) if !is_gone(&error) => return Err(error.into()),
+                other => other,
+            };
+        }
+    }
+}
+
+/// The terminal's other screen; the one before comes back when it is dropped.
+#[derive(Debug)]
+struct Screen;
+
+impl Screen {
+    fn open() -> Self {
+        let _ = write!(std::io::stdout(), "{OPEN}");
+        Self
+    }
+
+    /// Draws over what is there, so that nothing flickers.
+    fn draw(&self, lines: &[String]) -> bool {
+        let height = print::height().unwrap_or(usize::MAX);
+        let mut out = HOME.to_owned();
+        let fits = lines.len() <= height;
+        let n_shown = if fits { lines.len() } else { height.saturating_sub(1) };
+        for (i, line) in lines.iter().take(n_shown).enumerate() {
+            if i > 0 {
+                out += "\n";
+            }
+            out += line;
+            out += REST_OF_LINE;
+        }
+        if !fits {
+            out += &format!("\n… {} more lines{REST_OF_LINE}", lines.len() - n_shown);
+        }
+        out += REST_OF_SCREEN;
+        let mut stdout = std::io::stdout();
+        stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = write!(std::io::stdout(), "{CLOSE}");
+        let _ = std::io::stdout().flush();
+    }
+}
+
+/// The status in lines.
+fn text(s: &Status) -> Vec<String> {
+    let mut out = vec![head(s)];
+    let m = &s.memory;
+    let share = if m.budget.bytes() == 0 {
+        0
+    } else {
+        (m.booked.bytes().saturating_mul(100)) / m.budget.bytes()
+    };
+    let pressure =
+        m.pressure.map_or_else(|| "not felt".to_owned(), |p| p.to_string().to_lowercase());
+    out.push(format!(
+        "memory    {} of {} booked ({share} %), pressure {pressure}",
+        m.booked, m.budget
+    ));
+    if m.overdraft.total.bytes() > 0 {
+        let over = format!("{} beyond the budget", m.overdraft.total);
+        out.push(format!("          {}", styled(Style::Bad, &over)));
+    }
+    for pool in m.pools.iter().filter(|p| p.budget.is_some() || p.booked.bytes() > 0) {
+        if m.pools.len() > 1 || pool.budget.is_some() {
+            let of = pool.budget.map(|b| format!(" of {b}")).unwrap_or_default();
+            out.push(format!("pool      {}: {}{of}", pool.name, pool.booked));
+        }
+    }
+    if s.waiting > 0 {
+        out.push(format!("waiting   {} demands", s.waiting));
+    }
+    for (name, figures) in &s.sections {
+        out.push(section(name, figures));
+    }
+    out.push(String::new());
+    let heading = ["NAME", "STATE", "FOR", "MEMORY", "LEASES", "USES", "LOADS", "TAKES", "", "WHY"];
+    let rows: Vec<_> = s.components.iter().map(row).collect();
+    out.extend(table::lines(&heading, &rows));
+    if !s.holders.is_empty() {
+        out.push(String::new());
+        let rows: Vec<_> = s
+            .holders
+            .iter()
+            .map(|h| {
+                let tag = if h.tag.is_empty() { "-" } else { &h.tag };
+                vec![
+                    Cell::left(h.lease.as_deref().unwrap_or("-")),
+                    Cell::left(h.component.as_str()),
+                    Cell::right(print::span(span(h.age_ms))),
+                    Cell::left(if h.old { format!("{tag} (old)") } else { tag.to_owned() }),
+                ]
+            })
+            .collect();
+        out.extend(table::lines(&["LEASE", "COMPONENT", "AGE", "HOLDER"], &rows));
+    }
+    out
+}
+
+fn head(s: &Status) -> String {
+    let ready = if s.shutting_down {
+        styled(Style::Doubtful, "shutting down")
+    } else if s.ready {
+        styled(Style::Good, "ready")
+    } else {
+        let missing: Vec<_> = s
+            .components
+            .iter()
+            .filter(|c| {
+                c.priority == Priority::Core && c.state != majordomo_server::wire::State::Ready
+            })
+            .map(|c| format!("{} is {}", c.name, c.state))
+            .collect();
+        styled(Style::Bad, &format!("not ready: {}", missing.join(", ")))
+    };
+    let up = print::span(span(s.server.uptime_ms));
+    format!("majordomo {}, pid {}, up {up}, {ready}", s.server.version, s.server.pid)
+}
+
+fn section(name: &str, figures: &[Figure]) -> String {
+    let figures: Vec<_> = figures
+        .iter()
+        .map(|f| {
+            let value = match (&f.value, f.unit.as_deref()) {
+                (Value::Number(n), Some("bytes")) => {
+                    majordomo::ByteSize(n.as_u64().unwrap_or(0)).to_string()
+                }
+                (Value::Number(n), Some("ms")) => print::time(span(n.as_f64().unwrap_or(0.0))),
+                (Value::Bool(true), _) => "yes".to_owned(),
+                (Value::Bool(false), _) => "no".to_owned(),
+                (Value::String(text), _) => text.clone(),
+                (other, _) => other.to_string(),
+            };
+            format!("{} {value}", f.name.replace('_', " "))
+        })
+        .collect();
+    format!("{name:<9} {}", figures.join(", "))
+}
+
+fn row(c: &Component) -> Vec<Cell> {
+    let bytes = c.measured.unwrap_or(c.booked);
+    let count = |n: u64| if n == 0 { "-".to_owned() } else { n.to_string() };
+    let mut marks = Vec::new();
+    for (is, word) in [
+        (c.priority == Priority::Core, "core"),
+        (c.pinned, "pinned"),
+        (c.speculative, "ahead"),
+        (c.stale, "stale"),
+    ] {
+        if is {
+            marks.push(word);
+        }
+    }
+    vec![
+        Cell::left(c.name.as_str()),
+        Cell::state(c.state),
+        Cell::right(print::span(span(c.for_ms))),
+        Cell::right(if bytes.bytes() == 0 { "-".to_owned() } else { bytes.to_string() }),
+        Cell::right(count(c.leases.into())),
+        Cell::right(count(c.uses)),
+        Cell::right(count(c.loads)),
+        Cell::right(c.load_time_ms.map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
+        Cell::left(marks.join(",")),
+        Cell::left(c.cause.clone()),
+    ]
+}

@@ -1,0 +1,118 @@
+//! Verbs about components: load, unload, pin, trim, hint, why, reload.
+
+use majordomo::Confidence;
+use majordomo_server::wire::{Component, Hint, Reloaded, Tier, Why};
+
+use super::{Remote, span};
+use crate::args::{HintArgs, NamesArgs, ReloadArgs, TierArg, UnloadArgs, WhyArgs};
+use crate::exit::Exit;
+use crate::print::{self, Style, styled, time};
+
+/// A component in a line.
+fn line(c: &Component) -> String {
+    let mut text = format!("{} is {}", c.name, super::table::state(c.state));
+    if c.booked.bytes() > 0 {
+        text += &format!(", {}", c.measured.unwrap_or(c.booked));
+    }
+    if c.pinned {
+        text += ", pinned";
+    }
+    text
+}
+
+impl Remote {
+    pub(super) async fn load(&self, args: &NamesArgs) -> anyhow::Result<Exit> {
+        for name in &args.names {
+            let component = self.wait(self.client.load(name)).await?;
+            self.show(&component, |c| {
+                let took = c.load_time_ms.map(|ms| format!(", loads in about {}", time(span(ms))));
+                line(c) + &took.unwrap_or_default()
+            })?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn unload(&self, args: &UnloadArgs) -> anyhow::Result<Exit> {
+        for name in &args.names {
+            let component = self.wait(self.client.unload(name, args.force)).await?;
+            self.show(&component, line)?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn pin(&self, args: &NamesArgs, pinned: bool) -> anyhow::Result<Exit> {
+        for name in &args.names {
+            let component = self.client.pin(name, pinned).await?;
+            self.show(&component, |c| {
+                let what = if pinned { "pinned" } else { "no longer pinned" };
+                format!("{} is {}, {what}", c.name, super::table::state(c.state))
+            })?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn trim(&self, args: &NamesArgs) -> anyhow::Result<Exit> {
+        for name in &args.names {
+            let component = self.client.trim(name).await?;
+            self.show(&component, |c| format!("{}, asked to trim", line(c)))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn hint(&self, args: &HintArgs) -> anyhow::Result<Exit> {
+        let confidence = Confidence::new(args.confidence)
+            .map_err(|_| anyhow::anyhow!("--confidence {} is not in 0 to 1", args.confidence))?;
+        let hint = Hint {
+            component: args.name.clone(),
+            confidence: Some(confidence),
+            tier: match args.tier {
+                TierArg::Immediate => Tier::Immediate,
+                TierArg::Delayed => Tier::Delayed,
+                TierArg::Background => Tier::Background,
+            },
+        };
+        let accepted = self.client.hint(&hint).await?;
+        self.show(&accepted, |a| {
+            let what = if a.accepted { "hint taken" } else { "not taken: too many hints wait" };
+            what.to_owned()
+        })?;
+        Ok(if accepted.accepted { Exit::Success } else { Exit::Refused })
+    }
+
+    pub(super) async fn why(&self, args: &WhyArgs) -> anyhow::Result<Exit> {
+        let why = self.client.why(&args.name).await?;
+        self.show(&why, |Why { component: c, events }| {
+            let for_ms = print::span(span(c.for_ms));
+            let mut text = format!("{}, for {for_ms}: {}", line(c), c.cause);
+            if let Some(ms) = c.retry_in_ms {
+                text += &format!("\nmay be tried again in {}", print::span(span(ms)));
+            }
+            for event in events {
+                text += &format!("\n  {}", super::events::line(event));
+            }
+            text
+        })?;
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn reload(&self, args: &ReloadArgs) -> anyhow::Result<Exit> {
+        let _ = args;
+        let reloaded = self.client.reload().await?;
+        self.show(&reloaded, text_of_reload)?;
+        Ok(Exit::Success)
+    }
+}
+
+fn text_of_reload(r: &Reloaded) -> String {
+    let mut lines = Vec::new();
+    for warning in &r.warnings {
+        lines.push(format!("{}: {}", styled(Style::Doubtful, &warning.severity), warning.message));
+    }
+    for (sign, list) in [("+", &r.added), ("-", &r.removed), ("~", &r.changed)] {
+        lines.extend(list.iter().map(|id| format!("{sign} {id}")));
+    }
+    if lines.is_empty() {
+        lines.push("nothing has changed".to_owned());
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,96 @@
+//! What the words of `run` are for: a configuration's components, or the server.
+//!
+//! Owns the rule: the first word is a configuration when it ends in `.toml` or `.json`; otherwise all words are a
+//! command for the server. A first word that names some other file could be either, and is refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::args::RunArgs;
+
+/// Where the commands go.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// To components of this program's own.
+    Configuration(Job),
+    /// To the server.
+    Server(RunArgs),
+}
+
+/// A configuration, and what its components are to do.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The configuration.
+    pub config: PathBuf,
+    /// The command; when it is empty each line of standard input is one.
+    pub text: Vec<String>,
+    /// Each command's components are kept leased for this long.
+    pub hold: Duration,
+    /// Where learned figures are kept.
+    pub state_dir: Option<PathBuf>,
+}
+
+fn is_configuration(word: &str) -> bool {
+    let extension = Path::new(word).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    ["toml", "json"].iter().any(|e| extension.eq_ignore_ascii_case(e))
+}
+
+impl Target {
+    /// Decides; `is_file` tells whether a word names a file.
+    ///
+    /// # Errors
+    /// When it could be either.
+    pub(crate) fn of(args: RunArgs, is_file: impl Fn(&str) -> bool) -> Result<Self, String> {
+        let job = |config, text| {
+            let (hold, state_dir) = (args.hold, args.state_dir.clone());
+            Self::Configuration(Job { config, text, hold, state_dir })
+        };
+        if let Some(config) = &args.config {
+            return Ok(job(config.clone(), args.words.clone()));
+        }
+        if args.server {
+            return Ok(Self::Server(args));
+        }
+        match args.words.split_first() {
+            Some((first, rest)) if is_configuration(first) => Ok(job(first.into(), rest.to_vec())),
+            Some((first, _)) if is_file(first) => Err(format!(
+                "{first:?} is a file, and could be a word of a command as well; write --config {first:?} to run its components, or --server when it is part of a command"
+            )),
+            _ => Ok(Self::Server(args)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Args, Command};
+    use clap::Parser;
+
+    /// `c:FILE:text` for a configuration, `s:text` for the server, `?` when it could be either.
+    fn decide(words: &[&str]) -> String {
+        let all = ["majordomo", "run"].iter().chain(words);
+        let Command::Run(args) = Args::parse_from(all).command else { panic!("no run") };
+        match Target::of(args, |word| word == "play") {
+            Ok(Target::Configuration(job)) => {
+                format!("c:{}:{}", job.config.display(), job.text.join(" "))
+            }
+            Ok(Target::Server(args)) => format!("s:{}", args.words.join(" ")),
+            Err(_) => "?".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_rule() {
+        let check = |words: &[&str], want| assert_eq!(decide(words), want, "{words:?}");
+        check(&["a.toml"], "c:a.toml:");
+        check(&["A.JSON", "play", "it"], "c:A.JSON:play it");
+        check(&["music", "a.toml"], "s:music a.toml");
+        check(&["music please"], "s:music please");
+        check(&[], "s:");
+        check(&["play", "it"], "?");
+        check(&["--server", "play", "it"], "s:play it");
+        check(&["--config", "play", "play", "it"], "c:play:play it");
+        check(&["--server", "a.toml"], "s:a.toml");
+    }
+}

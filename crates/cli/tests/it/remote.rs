@@ -1,0 +1,216 @@
+//! Every verb for a server once, as text and as JSON, with its exit code.
+
+use std::process::Stdio;
+
+use crate::eventually::eventually;
+use crate::support::{DEADLINE, UP, World};
+
+/// `music` needs `base`; `mail` stands alone.
+fn configured() -> World {
+    let world = World::new();
+    let music = "keywords = [\"play\"]\ndependencies = [\"base\"]";
+    world.write(
+        "c.toml",
+        format!(
+            "[manager]\nbudget = \"64MiB\"\n{}{}{}",
+            world.section("base", UP, ""),
+            world.section("music", UP, music),
+            world.section(
+                "mail",
+                "echo up; echo oops >&2; exec sleep 1000",
+                "keywords = [\"inbox\"]"
+            ),
+        ),
+    );
+    world
+}
+
+#[test]
+fn without_a_server_every_verb_says_where_it_looked() {
+    let world = World::new();
+    let socket = world.socket().display().to_string();
+    for words in [
+        &["status"] as &[&str],
+        &["status", "--watch"],
+        &["load", "a"],
+        &["unload", "a"],
+        &["pin", "a"],
+        &["unpin", "a"],
+        &["trim", "a"],
+        &["hint", "a"],
+        &["why", "a"],
+        &["events"],
+        &["events", "--follow"],
+        &["logs", "a"],
+        &["reload"],
+        &["leases"],
+        &["lease", "a"],
+        &["release", "a"],
+        &["run", "play"],
+        &["run"],
+    ] {
+        world.run(words).check(4, &[], &[&socket, "start one with `majordomo serve CONFIG`"]);
+    }
+    let ran = world.run(&["status", "--json", "--socket", "elsewhere.sock"]);
+    assert_eq!(ran.code, Some(4));
+    let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("elsewhere.sock"), "{error}");
+    assert_eq!(error["exit"], 4);
+}
+
+#[test]
+fn verbs_about_components() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let check = |words: &[&str], code: i32, out: &[&str], err: &[&str]| {
+        world.run(words).check(code, out, err);
+    };
+    check(&["load", "music"], 0, &["music is ready, "], &[]);
+    check(
+        &["status"],
+        0,
+        &["majordomo 0", ", ready", "NAME", "music  ready", "mail   unloaded"],
+        &[],
+    );
+    check(&["load", "musik"], 6, &[], &["did you mean \"music\"?"]);
+    check(&["pin", "music"], 0, &["music is ready, pinned"], &[]);
+    check(&["unload", "music"], 3, &[], &["music is in use by music", "use force"]);
+    check(&["unpin", "music"], 0, &["music is ready, no longer pinned"], &[]);
+    check(&["trim", "music"], 0, &["music is ready", "asked to trim"], &[]);
+    check(&["unload", "base"], 0, &["base is unloaded"], &[]);
+    check(&["status"], 0, &["music  unloaded"], &[]);
+    check(&["hint", "mail", "--confidence", "0.9"], 0, &["hint taken"], &[]);
+    check(&["hint", "mail", "--confidence", "2"], 1, &[], &["2 is not in 0 to 1"]);
+    check(&["why", "music"], 0, &["music is unloaded", "loading -> ready"], &[]);
+    check(&["events", "--last", "3"], 0, &["->"], &[]);
+    check(&["reload"], 0, &["nothing has changed"], &[]);
+    check(&["load", "mail"], 0, &["mail is ready"], &[]);
+    check(&["logs", "mail"], 0, &["up", "oops", "ready, process"], &[]);
+    check(&["logs", "mail", "--last", "1"], 0, &[], &[]);
+    check(&["unload", "mail", "--force"], 0, &["mail is unloaded"], &[]);
+    server.stop().check(0, &["listening at"], &["stopping"]);
+    assert!(!world.socket().exists(), "nothing is left behind");
+}
+
+#[test]
+fn answers_as_json() {
+    let world = configured();
+    let server = world.serve(&["c.toml", "--json"]);
+    let run = |words: &[&str]| {
+        let words: Vec<_> = ["--json"].iter().chain(words).copied().collect();
+        let ran = world.run(&words);
+        ran.check(0, &[], &[]);
+        ran.json()
+    };
+    let one = |words: &[&str]| run(words).swap_remove(0);
+    assert_eq!(one(&["load", "music"])["state"], "ready");
+    assert_eq!(one(&["pin", "music"])["pinned"], true);
+    assert_eq!(one(&["unpin", "music"])["pinned"], false);
+    assert_eq!(one(&["trim", "music"])["name"], "music");
+    assert_eq!(one(&["hint", "mail"])["accepted"], true);
+    assert_eq!(one(&["status"])["ready"], true);
+    assert_eq!(one(&["why", "music"])["component"]["name"], "music");
+    assert_eq!(one(&["leases"])["leases"], serde_json::json!([]));
+    assert_eq!(one(&["reload"])["changed"], serde_json::json!([]));
+    let outcome = one(&["run", "play"]);
+    assert_eq!((&outcome["command"], &outcome["hit"]), (&"play".into(), &true.into()));
+    let lease = one(&["lease", "music", "--ttl", "1min"]);
+    let id = lease["id"].as_str().unwrap();
+    assert_eq!(one(&["release", id])["released"], id);
+    assert_eq!(one(&["unload", "music", "--force"])["state"], "unloaded");
+    let events = run(&["events"]);
+    let since = events[0]["seq"].as_u64().unwrap();
+    let later = run(&["events", "--since", &since.to_string()]);
+    assert_eq!(later[0]["seq"], since + 1);
+    assert_eq!(run(&["logs", "music"])[0]["text"], "up");
+    let error = world.run(&["load", "nobody", "--json"]);
+    error.check(6, &[], &["\"code\":\"unknown_component\""]);
+    server.stop();
+}
+
+#[test]
+fn commands_go_to_the_server() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let ran = world.run(&["run", "play", "a", "song"]);
+    ran.check(0, &["> play a song\n  waited ", "music 1.00 because of \"play\""], &[]);
+    let ran = world.run_with(&["run", "--hold", "1ms"], b"play\n\nhello\nmy inbox\n");
+    ran.check(0, &["> play\n  hit", "> hello\n  no component needed", "> my inbox\n  waited"], &[]);
+    // A file of that name could be meant.
+    world.write("play", "");
+    world.run(&["run", "play", "it"]).check(
+        2,
+        &[],
+        &["\"play\" is a file", "--config", "--server"],
+    );
+    world.run(&["run", "--server", "play", "it"]).check(0, &["> play it\n  hit"], &[]);
+    world.run(&["run", "play it", "--state-dir", "x"]).check(
+        1,
+        &[],
+        &["goes with a configuration"],
+    );
+    server.stop();
+}
+
+#[test]
+fn a_lease_for_as_long_as_a_command_runs() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let script = "echo \"$MAJORDOMO_LEASE\"; exec \"$0\" leases";
+    let binary = world.path("majordomo").display().to_string();
+    let ran = world.run(&["lease", "music", "--", "sh", "-c", script, &binary]);
+    ran.check(0, &["HOLDER", "sh -c ", "music"], &[]);
+    let id = ran.out.lines().next().unwrap();
+    assert!(ran.out.matches(id).count() == 2, "{}", ran.out);
+    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    world.run(&["lease", "music", "--", "sh", "-c", "exit 42"]).check(42, &[], &[]);
+    world.run(&["lease", "music", "--", "sh", "-c", "kill -9 $$"]).check(137, &[], &[]);
+    world.run(&["lease", "music", "--", "no-such-program"]).check(127, &[], &["cannot be run"]);
+    world.run(&["lease", "musik", "--", "true"]).check(6, &[], &["did you mean"]);
+    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    server.stop();
+}
+
+#[test]
+fn a_lease_without_a_command_is_held_until_an_interrupt_or_its_time() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let held = world.start(&["lease", "music", "--tag", "me"], Stdio::null());
+    held.says("music");
+    world.run(&["status"]).check(0, &["LEASE", "me"], &[]);
+    world.run(&["unload", "music"]).check(3, &[], &["1 lease"]);
+    held.signal("INT");
+    held.end().check(0, &["lease "], &["held until Ctrl-C"]);
+    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    let ran = world.run(&["lease", "music", "--ttl", "5min"]);
+    ran.check(0, &["ends in 5 min"], &[]);
+    let id = ran.out.split([' ', ',']).nth(1).unwrap();
+    world.run(&["release", id]).check(0, &["given back"], &[]);
+    world.run(&["release", id]).check(6, &[], &["was given back"]);
+    server.stop();
+}
+
+#[test]
+fn followers_see_what_happens_and_end_with_the_server() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    world.run(&["load", "base"]).check(0, &[], &[]);
+    let events = world.start(&["events", "--follow", "--last", "1"], Stdio::null());
+    let json = world.start(&["events", "-f", "--since", "0", "--json"], Stdio::null());
+    let logs = world.start(&["logs", "music", "--follow"], Stdio::null());
+    let watch = world.start(&["status", "--watch", "--every", "50ms"], Stdio::null());
+    events.says("granted: base");
+    world.run(&["run", "play"]).check(0, &[], &[]);
+    events.says("music: loading -> ready");
+    logs.says("ready, process");
+    eventually(DEADLINE, "a second table", || {
+        watch.out().matches("NAME").count() >= 2 && watch.out().contains("music  ready")
+    });
+    watch.signal("INT");
+    watch.end().check(0, &[], &[]);
+    server.stop();
+    events.end().check(0, &["music"], &["the server has ended"]);
+    logs.end().check(0, &["up\n"], &[]);
+    let seen = json.end();
+    assert!(seen.json().iter().any(|e| e["event"] == "state"), "{seen:?}");
+}
