@@ -95,7 +95,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Check(a) => check::run(&a, args.json),
         Command::Plan(a) => plan::run(a, args.json).await,
-        Command::Run(a) => match Target::of(a, |word| std::path::Path::new(word).is_file()) {
+        Command::Run(a) => match Target::of(a, |word| std::path::Path::new(word).exists()) {
             Ok(Target::Configuration(job)) => run::run(job, args.json).await,
             Ok(Target::Server(a)) => remote::run(&a, args.socket.as_deref(), args.json).await,
             Err(why) => {

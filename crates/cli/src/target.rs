@@ -36,11 +36,11 @@ fn is_configuration(word: &str) -> bool {
 }
 
 impl Target {
-    /// Decides; `is_file` tells whether a word names a file.
+    /// Decides; `exists` tells whether a word names a file or folder.
     ///
     /// # Errors
     /// When it could be either.
-    pub(crate) fn of(args: RunArgs, is_file: impl Fn(&str) -> bool) -> Result<Self, String> {
+    pub(crate) fn of(args: RunArgs, exists: impl Fn(&str) -> bool) -> Result<Self, String> {
         let job = |config, text| {
             let (hold, state_dir) = (args.hold, args.state_dir.clone());
             Self::Configuration(Job { config, text, hold, state_dir })
@@ -53,8 +53,8 @@ impl Target {
         }
         match args.words.split_first() {
             Some((first, rest)) if is_configuration(first) => Ok(job(first.into(), rest.to_vec())),
-            Some((first, _)) if is_file(first) => Err(format!(
-                "{first:?} is a file, and could be a word of a command as well; write --config {first:?} to run its components, or --server when it is part of a command"
+            Some((first, _)) if exists(first) => Err(format!(
+                "{first:?} is a file or folder, and could be a word of a command as well; write --config {first:?} to run its components, or --server when it is part of a command"
             )),
             _ => Ok(Self::Server(args)),
         }

@@ -198,7 +198,7 @@ fn text(lease: &Lease) -> String {
 
 fn row(lease: &Lease) -> Vec<Cell> {
     let names: Vec<_> = lease.components.iter().map(|c| c.component.as_str()).collect();
-    let tag = lease.tag.clone().unwrap_or_else(|| "-".to_owned());
+    let tag = lease.tag.clone();
     let ends = match (lease.expires_in_ms, lease.state) {
         (_, LeaseState::Revoked) => "revoked".to_owned(),
         (Some(ms), _) => format!("in {}", print::span(span(ms))),
@@ -234,7 +234,7 @@ mod tests {
             state: LeaseState::Active,
             components: names.iter().map(leased).collect(),
             bind: Bind::Ttl,
-            tag: None,
+            tag: String::new(),
             pid: None,
             age_ms: 0.0,
             expires_in_ms: None,

@@ -73,7 +73,7 @@ fn files_that_are_none() {
     ];
     for (file, what, way_out) in cases {
         world.run(&["check", file]).check(1, &[file, what, way_out], &[]);
-        world.run(&["run", file, "hello"]).check(1, &[], &[file, what, way_out]);
+        world.run(&["run", "--config", file, "hello"]).check(1, &[], &[file, what, way_out]);
     }
 }
 

@@ -141,7 +141,7 @@ fn commands_go_to_the_server() {
     world.run(&["run", "play", "it"]).check(
         2,
         &[],
-        &["\"play\" is a file", "--config", "--server"],
+        &["\"play\" is a file or folder", "--config", "--server"],
     );
     world.run(&["run", "--server", "play", "it"]).check(0, &["> play it\n  hit"], &[]);
     world.run(&["run", "play it", "--state-dir", "x"]).check(
