@@ -11,6 +11,7 @@ mod plan;
 mod processes;
 mod remote;
 mod run;
+mod serve;
 mod signals;
 mod support;
 mod words;

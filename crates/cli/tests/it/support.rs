@@ -158,10 +158,6 @@ impl Running<'_> {
         self.world.read(&self.out)
     }
 
-    pub(crate) fn err(&self) -> String {
-        self.world.read(&self.err)
-    }
-
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
