@@ -6,6 +6,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::features::HashedTexts;
+use crate::model::packed::PackedLayer;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextValidParams;
@@ -118,7 +119,7 @@ impl TextValidParams {
         Ok(TextClassifier { bits: params.bits, model })
     }
 
-    /// Trains a [`Prior`] on public text.
+    /// Trains a [`Prior`] on public text, each label a topic. All hidden units read the whole text.
     ///
     /// # Errors
     /// As [`fit_texts`](Self::fit_texts).
@@ -128,9 +129,18 @@ impl TextValidParams {
         train: &[Example<'_>],
         held_out: &[Example<'_>],
     ) -> Result<Prior, TrainError> {
-        let fitted = self.fit_texts(n_labels, train, held_out, None, &AtomicBool::new(false))?;
-        let model = fitted.model;
-        Ok(Prior::quantise(&model.mlp.first, &model.mlp.dense.hidden_bias, &model.tfidf))
+        let n_units = self.params().mlp.n_hidden();
+        let mut params = self.params().clone();
+        (params.mlp.n_whole, params.mlp.windows) = (n_units, [(0, 5), (0, 3)]);
+        let fitted = Self::unchecked(params).fit_texts(
+            n_labels,
+            train,
+            held_out,
+            None,
+            &AtomicBool::new(false),
+        )?;
+        let TextModel { mlp, tfidf, .. } = fitted.model;
+        Ok(Prior::new(PackedLayer::pack(&mlp.first), mlp.dense, &tfidf))
     }
 }
 
@@ -206,8 +216,9 @@ impl TextClassifier {
         &self.model.calibration.thresholds
     }
 
-    /// The labels that a text is taken for: exclusive models give the likeliest unless none is likelier,
-    /// others every label at or above its threshold. Appends to `out`.
+    /// The labels that a text is taken for: the likeliest unless none is likelier; of models whose
+    /// labels do not exclude each other, every label at or above its threshold, and the likeliest where there is
+    /// no such. Appends to `out`.
     pub fn predict(&self, text: &str, scratch: &mut TextScratch, out: &mut Vec<u32>) {
         self.predict_proba(text, scratch);
         choose(&self.model, &scratch.model.probabilities, out);
@@ -224,16 +235,23 @@ impl TextClassifier {
 pub(crate) fn choose(model: &TextModel, probabilities: &[f32], out: &mut Vec<u32>) {
     match model.mode {
         Mode::Exclusive => {
-            let best = (0..probabilities.len())
-                .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(b.cmp(&a)));
-            if let Some(best) = best.filter(|&b| b != NONE) {
-                out.push(best as u32 - 1);
-            }
+            out.extend(likeliest(probabilities));
         }
         Mode::Independent => {
             let labels =
                 probabilities[NONE + 1..].iter().zip(&model.calibration.thresholds).enumerate();
+            let n_before = out.len();
             out.extend(labels.filter(|(_, (p, t))| p >= t).map(|(label, _)| label as u32));
+            if out.len() == n_before {
+                out.extend(likeliest(probabilities));
+            }
         }
     }
+}
+
+/// The likeliest label, unless none is likelier.
+fn likeliest(probabilities: &[f32]) -> Option<u32> {
+    let best = (0..probabilities.len())
+        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(b.cmp(&a)));
+    best.filter(|&b| b != NONE).map(|b| b as u32 - 1)
 }

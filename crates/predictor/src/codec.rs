@@ -127,17 +127,6 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
-    pub(crate) fn position(&self) -> usize {
-        self.at
-    }
-
-    /// Steps over `n` bytes and gives where they start.
-    pub(crate) fn skip(&mut self, n: usize) -> Result<usize, DecodeError> {
-        let start = self.at;
-        self.take(n)?;
-        Ok(start)
-    }
-
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let end = self.at.checked_add(n).ok_or(CUT)?;
         let out = self.bytes.get(self.at..end).ok_or(CUT)?;

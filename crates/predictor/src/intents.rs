@@ -226,14 +226,24 @@ impl TextSnapshot {
         let min_gap = self.thresholds.min_gap.get();
         match trained.mode {
             Mode::Independent => {
+                let mut best: Option<(ComponentKey, f32)> = None;
                 for (key, p, threshold) in keyed {
                     let threshold = threshold.max(min_confidence);
                     if p >= threshold {
                         chosen.push(intent(key, p, threshold));
                     }
+                    if best.is_none_or(|(_, top)| p > top) {
+                        best = Some((key, p));
+                    }
                     if p >= MIN_CANDIDATE || p >= threshold {
                         candidates.push(intent(key, p, threshold));
                     }
+                }
+                // That something is needed is clearer than what: then the likeliest.
+                let floor = probabilities[NONE].max(min_confidence);
+                if let Some((key, p)) = best.filter(|(_, p)| chosen.len() == n_before && *p > floor)
+                {
+                    chosen.push(intent(key, p, min_confidence));
                 }
             }
             Mode::Exclusive => {

@@ -8,9 +8,11 @@ pub(crate) mod dense;
 pub(crate) mod first_layer;
 pub(crate) mod linear;
 pub(crate) mod mlp;
+pub(crate) mod packed;
 pub(crate) mod text_model;
 pub(crate) mod tfidf;
 pub(crate) mod training_set;
+pub(crate) mod weighed;
 
 pub(crate) use training_set::TrainingSet;
 

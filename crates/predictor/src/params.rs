@@ -38,9 +38,6 @@ pub struct MlpParams {
     pub windows: [(usize, usize); 2],
     /// Step of Adagrad. Range (0, 1], default 0.03.
     pub learning_rate: f32,
-    /// Factor on the step of a first layer that starts from the prior, while rows are few; it rises to 1 at
-    /// 20 000 rows. Range [0, 1], default 0.05.
-    pub prior_rate: f32,
     /// Start of Adagrad's accumulators. Range (0, 1], default 1e-5.
     pub epsilon: f32,
     /// Hidden units silenced in training. Range [0, 0.9], default 0.4.
@@ -80,7 +77,6 @@ impl Default for TextParams {
                 n_whole: 32,
                 windows: [(32, 5), (32, 3)],
                 learning_rate: 0.03,
-                prior_rate: 0.05,
                 epsilon: 1e-5,
                 dropout: 0.4,
                 start_sd: 0.02,
@@ -98,8 +94,7 @@ impl Default for TextParams {
 pub struct TextValidParams(TextParams);
 
 impl TextValidParams {
-    /// For a guard that checks later.
-    #[cfg(feature = "linfa")]
+    /// For a guard that checks later, or of what is in range by construction.
     pub(crate) fn unchecked(params: TextParams) -> Self {
         Self(params)
     }
@@ -148,7 +143,6 @@ impl TextParams {
         }
         let rate = m.learning_rate;
         check(rate > 0.0 && rate <= 1.0, "mlp.learning_rate", rate.into(), "(0, 1]")?;
-        check(float(m.prior_rate, 0.0, 1.0), "mlp.prior_rate", m.prior_rate.into(), "[0, 1]")?;
         check(m.epsilon > 0.0 && m.epsilon <= 1.0, "mlp.epsilon", m.epsilon.into(), "(0, 1]")?;
         check(float(m.dropout, 0.0, 0.9), "mlp.dropout", m.dropout.into(), "[0, 0.9]")?;
         check(float(m.start_sd, 0.0, 1.0), "mlp.start_sd", m.start_sd.into(), "[0, 1]")?;

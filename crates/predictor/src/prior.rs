@@ -1,180 +1,241 @@
-//! The prior: a first layer trained on public command text, which new users start from.
+//! The prior: what a new user starts with, learned from public command text.
 //!
-//! A compact table (8-bit rows with a scale each, document frequencies, hidden biases) that is made by
-//! `majordomo-lab pretrain` and shipped in the crate. Used only by a model of the same features, buckets
-//! and hidden units. Invariant: a decoded prior holds finite numbers only.
+//! A frozen perceptron that tells which of the public intents (*topics*) a text is like. Its answers are
+//! features beside the text's own n-grams: the square roots of the topics' probabilities, whose inner
+//! product is the Bhattacharyya coefficient of two texts' topics (as in probability product kernels, Jebara
+//! et al., 2004). Made by `majordomo-lab pretrain`, shipped in the crate; used only with features of the
+//! same version and number of buckets. Invariant: a decoded prior holds finite numbers only.
 
-use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use majordomo_simd::Kernels;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::features::FEATURE_VERSION;
-use crate::model::first_layer::{FirstLayer, Pool};
-use crate::model::tfidf::TfIdf;
+use crate::features::{FEATURE_VERSION, HashedText};
+use crate::model::dense::{Dense, DenseForward};
+use crate::model::packed::PackedLayer;
+use crate::model::tfidf::{self, TfIdf};
 
 const MAGIC: &[u8; 4] = b"MJDP";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const CHECKSUM_SEED: u64 = 0x7072_696f_7200_0001;
 /// One text of the prior counts as this share of one of the user's, in document frequencies.
 const TEXT_SHARE: f32 = 0.1;
+/// Factor on the scores of topics: a text that is only like a topic should have others too.
+const SHARPNESS: f32 = 0.7;
+/// Topics less likely than this are left out.
+const MIN_TOPIC: f32 = 1e-3;
 
 static SHIPPED: &[u8] = include_bytes!("../data/prior.bin");
 
-/// A pre-trained first layer.
+/// A pre-trained model of public intents; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Prior {
-    bytes: Cow<'static, [u8]>,
-    n_buckets: usize,
-    n_hidden: usize,
-    pools: [Pool; 3],
+pub struct Prior(Arc<Tables>);
+
+#[derive(Debug)]
+struct Tables {
+    id: u64,
     n_texts: u32,
-    df_at: usize,
-    scales_at: usize,
-    bias_at: usize,
-    rows_at: usize,
+    df: Vec<u16>,
+    idf: Vec<f32>,
+    first: PackedLayer,
+    dense: Dense,
+}
+
+/// A topic's number and the square root of its probability.
+pub(crate) type Topic = (u16, f32);
+
+/// Buffers, kept between texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TopicScratch {
+    buckets: Vec<u32>,
+    weights: Vec<f32>,
+    units: Vec<f32>,
+    scores: Vec<f32>,
 }
 
 impl Prior {
-    /// The table that comes with the crate; see `data/ATTRIBUTION.md` for what it was trained on.
+    /// The model that comes with the crate; see `data/ATTRIBUTION.md` for what it was trained on.
     ///
     /// # Panics
     /// Never: a test decodes it.
     #[must_use]
     pub fn shipped() -> Self {
-        Self::read(Cow::Borrowed(SHIPPED)).expect("the shipped prior is sound")
+        static DECODED: OnceLock<Prior> = OnceLock::new();
+        DECODED.get_or_init(|| Self::decode(SHIPPED).expect("the shipped prior is sound")).clone()
     }
 
-    /// Reads a table that [`encode`](Self::encode) wrote.
+    /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// # Errors
     /// When the bytes are no prior, are damaged, or belong to another version of the features.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::read(Cow::Owned(bytes.to_vec()))
-    }
-
-    /// The bytes of the table.
-    #[must_use]
-    pub fn encode(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Quantises a trained first layer.
-    pub(crate) fn quantise(first: &FirstLayer, hidden_bias: &[f32], tfidf: &TfIdf) -> Self {
-        let (n_texts, df) = tfidf.counts();
-        let n = first.n_hidden;
-        let mut w = Writer::new(MAGIC, FORMAT);
-        w.u32(FEATURE_VERSION);
-        w.u32(df.len() as u32);
-        for (units, width) in first.pools {
-            w.u32(units as u32);
-            w.u32(width as u32);
-        }
-        w.u32(n_texts);
-        for &count in df {
-            w.bytes(&(count.min(u32::from(u16::MAX)) as u16).to_le_bytes());
-        }
-        let largest = |row: &[f32]| row.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-        for row in first.weights.chunks_exact(n) {
-            w.f32(largest(row) / 127.0);
-        }
-        for &bias in hidden_bias {
-            w.f32(bias);
-        }
-        for row in first.weights.chunks_exact(n) {
-            let scale = 127.0 / largest(row).max(f32::MIN_POSITIVE);
-            let quantised: Vec<u8> = row.iter().map(|x| (x * scale).round() as i8 as u8).collect();
-            w.bytes(&quantised);
-        }
-        Self::read(Cow::Owned(w.finish(CHECKSUM_SEED))).expect("what was written can be read")
-    }
-
-    fn read(bytes: Cow<'static, [u8]>) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(&bytes, MAGIC, FORMAT, CHECKSUM_SEED)?;
+        let mut r = Reader::new(bytes, MAGIC, FORMAT, CHECKSUM_SEED)?;
+        let id = majordomo_simd::hash_bytes(bytes, CHECKSUM_SEED);
         let features = r.u32()?;
         if features != FEATURE_VERSION {
             return Err(DecodeError::FeatureVersion { found: features, want: FEATURE_VERSION });
         }
         let n_buckets = r.u32()? as usize;
-        let mut pools = [(0, 0); 3];
-        for pool in &mut pools {
-            *pool = (r.u32()? as usize, r.u32()? as usize);
-        }
-        let n_hidden = pools.iter().map(|p| p.0).fold(0, usize::saturating_add);
-        if n_buckets > 1 << 16 || n_hidden > 1024 {
+        let n_topics = r.u32()? as usize;
+        if !n_buckets.is_power_of_two() || !(256..=1 << 16).contains(&n_buckets) || n_topics > 4096
+        {
             return Err(DecodeError::Damaged { what: "the sizes of the prior are absurd" });
         }
         let n_texts = r.u32()?;
-        let df_at = r.skip(2 * n_buckets)?;
-        let scales_at = r.position();
-        for _ in 0..n_buckets {
-            r.f32()?;
-        }
-        let bias_at = r.position();
-        for _ in 0..n_hidden {
-            r.f32()?;
-        }
-        let rows_at = r.skip(n_buckets * n_hidden)?;
+        let df: Vec<u16> = r
+            .take(2 * n_buckets)?
+            .chunks_exact(2)
+            .map(|b| u16::from_le_bytes([b[0], b[1]]))
+            .collect();
+        let first = PackedLayer::read(&mut r, n_buckets)?;
+        let n = first.n_hidden;
+        let dense = Dense {
+            hidden_bias: r.f32s(n)?,
+            weights: r.f32s(n * n_topics)?,
+            bias: r.f32s(n_topics)?,
+        };
         r.end()?;
-        Ok(Self { n_buckets, n_hidden, pools, n_texts, df_at, scales_at, bias_at, rows_at, bytes })
+        let idf = df.iter().map(|&df| tfidf::weight(n_texts, df.into())).collect();
+        Ok(Self(Arc::new(Tables { id, n_texts, df, idf, first, dense })))
     }
 
-    pub(crate) fn fits(&self, n_buckets: usize, pools: [Pool; 3]) -> bool {
-        self.n_buckets == n_buckets && self.pools == pools
+    /// The model as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Tables { n_texts, df, first, dense, .. } = &*self.0;
+        let mut w = Writer::new(MAGIC, FORMAT);
+        w.u32(FEATURE_VERSION);
+        w.u32(df.len() as u32);
+        w.u32(dense.n_outputs() as u32);
+        w.u32(*n_texts);
+        for &count in df {
+            w.bytes(&count.to_le_bytes());
+        }
+        first.write(&mut w);
+        for xs in [&dense.hidden_bias, &dense.weights, &dense.bias] {
+            w.f32s(xs);
+        }
+        w.finish(CHECKSUM_SEED)
     }
 
-    pub(crate) fn pools(&self) -> [Pool; 3] {
-        self.pools
+    /// From a trained perceptron whose units all read the whole text.
+    pub(crate) fn new(first: PackedLayer, dense: Dense, tfidf: &TfIdf) -> Self {
+        let (n_texts, df) = tfidf.counts();
+        let df: Vec<u16> = df.iter().map(|&n| n.min(u16::MAX.into()) as u16).collect();
+        let idf = df.iter().map(|&df| tfidf::weight(n_texts, df.into())).collect();
+        let tables = Tables { id: 0, n_texts, df, idf, first, dense };
+        let bytes = Self(Arc::new(tables)).encode();
+        Self::decode(&bytes).expect("what was written can be read")
     }
 
-    fn df(&self, bucket: usize) -> u16 {
-        let at = self.df_at + 2 * bucket;
-        u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
+    /// Tells priors apart.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
     }
 
-    fn f32_at(&self, at: usize) -> f32 {
-        f32::from_le_bytes([
-            self.bytes[at],
-            self.bytes[at + 1],
-            self.bytes[at + 2],
-            self.bytes[at + 3],
-        ])
+    pub(crate) fn n_buckets(&self) -> usize {
+        self.0.df.len()
     }
 
-    /// Overwrites the start of a first layer where the prior knows the bucket, and the hidden biases.
-    pub(crate) fn start(&self, first: &mut FirstLayer, hidden_bias: &mut [f32]) {
-        for bucket in 0..self.n_buckets {
-            if self.df(bucket) == 0 {
-                continue;
+    pub(crate) fn n_topics(&self) -> usize {
+        self.0.dense.n_outputs()
+    }
+
+    /// Appends the topics of a text to `out`; the squares of what they got sum to 1 at most. A text of
+    /// which the prior knows nothing has none.
+    pub(crate) fn topics(
+        &self,
+        text: HashedText<'_>,
+        scratch: &mut TopicScratch,
+        out: &mut Vec<Topic>,
+    ) {
+        let Tables { idf, first, dense, .. } = &*self.0;
+        let TopicScratch { buckets, weights, units, scores } = scratch;
+        buckets.clear();
+        weights.clear();
+        for kind in 0..2 {
+            let start = weights.len();
+            let mut at = 0;
+            let mut square = 0.0;
+            for word in text.words {
+                for &bucket in &text.buckets[word.range(at, kind)] {
+                    let idf = idf[bucket as usize];
+                    if idf > 0.0 {
+                        buckets.push(bucket.into());
+                        weights.push(idf);
+                        square += idf * idf;
+                    }
+                }
+                at += word.len();
             }
-            let scale = self.f32_at(self.scales_at + 4 * bucket);
-            let row = &self.bytes[self.rows_at + bucket * self.n_hidden..][..self.n_hidden];
-            for (w, &q) in first.row_mut(bucket).iter_mut().zip(row) {
-                *w = f32::from(q as i8) * scale;
+            if square > 0.0 {
+                let scale = (0.5 / square).sqrt();
+                for (w, &b) in weights[start..].iter_mut().zip(&buckets[start..]) {
+                    *w *= scale * first.scales[b as usize];
+                }
             }
         }
-        for (i, bias) in hidden_bias.iter_mut().enumerate() {
-            *bias = self.f32_at(self.bias_at + 4 * i);
+        if buckets.is_empty() {
+            return;
         }
+        let kernels = Kernels::active();
+        units.clear();
+        units.resize(first.n_hidden, 0.0);
+        kernels.gather_accumulate_i8(&first.rows, buckets, weights, units);
+        scores.clear();
+        scores.resize(dense.n_outputs(), 0.0);
+        dense.forward(units, scores);
+        scores.iter_mut().for_each(|s| *s *= SHARPNESS);
+        kernels.softmax(scores);
+        let likely = scores.iter().enumerate().filter(|(_, p)| **p >= MIN_TOPIC);
+        out.extend(likely.map(|(topic, p)| (topic as u16, p.sqrt())));
     }
 
     /// Document frequencies to start from.
     pub(crate) fn tfidf(&self) -> TfIdf {
         let share = |n: f32| (n * TEXT_SHARE).ceil() as u32;
-        let df = (0..self.n_buckets).map(|b| share(f32::from(self.df(b)))).collect();
-        TfIdf::from_counts(share(self.n_texts as f32), df)
+        let df = self.0.df.iter().map(|&n| share(n.into())).collect();
+        TfIdf::with_background(share(self.0.n_texts as f32), df)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::HashedTexts;
+    use crate::words::Words;
 
     #[test]
     fn the_shipped_prior_is_sound_and_small() {
         let prior = Prior::shipped();
-        assert!(prior.bytes.len() <= 2 << 20);
-        assert!(prior.fits(1 << 14, [(32, 0), (32, 5), (32, 3)]));
-        assert!(prior.n_texts > 10_000);
-        let decoded = Prior::decode(prior.encode()).expect("round trip");
-        assert_eq!(decoded.encode(), prior.encode());
+        assert!(SHIPPED.len() <= 2 << 20);
+        assert_eq!(prior.n_buckets(), 1 << 14);
+        assert!(prior.0.n_texts > 10_000 && prior.n_topics() > 100);
+        assert_eq!(prior.encode(), SHIPPED);
+    }
+
+    #[test]
+    fn texts_of_one_topic_are_alike() {
+        let prior = Prior::shipped();
+        let topics = |text: &str| {
+            let mut words = Words::default();
+            words.split(text);
+            let mut texts = HashedTexts::new(14);
+            texts.push(&words);
+            let mut out = Vec::new();
+            prior.topics(texts.get(0), &mut TopicScratch::default(), &mut out);
+            out
+        };
+        let alike = |a: &[Topic], b: &[Topic]| -> f32 {
+            a.iter().flat_map(|x| b.iter().filter(|y| y.0 == x.0).map(|y| x.1 * y.1)).sum()
+        };
+        let (rain, umbrella, alarm) = (
+            topics("is it going to rain"),
+            topics("weather forecast"),
+            topics("wake me up at six"),
+        );
+        assert!(alike(&rain, &umbrella) > 5.0 * alike(&rain, &alarm));
+        assert!(topics("").is_empty());
     }
 }

@@ -16,6 +16,7 @@ use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot, Threshol
 use crate::keywords::KeywordMatcher;
 use crate::model::TrainingSet;
 use crate::model::mlp::Mlp;
+use crate::model::packed::PackedLayer;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
@@ -124,22 +125,18 @@ pub struct TextPredictor {
 pub(crate) struct Retired {
     /// Its first layer is empty.
     model: TextModel,
-    table: Prior,
+    table: PackedLayer,
 }
 
 impl Retired {
     fn pack(mut model: TextModel) -> Self {
-        let table = Prior::quantise(&model.mlp.first, &model.mlp.dense.hidden_bias, &model.tfidf);
+        let table = PackedLayer::pack(&model.mlp.first);
         model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
         Self { model, table }
     }
 
     fn unpack(mut self) -> TextModel {
-        let n_buckets = self.model.tfidf.counts().1.len();
-        let mut first = self.model.mlp.first.zeroed(n_buckets);
-        let mut bias = self.model.mlp.dense.hidden_bias.clone();
-        self.table.start(&mut first, &mut bias);
-        self.model.mlp.first = Arc::new(first);
+        self.model.mlp.first = Arc::new(self.table.unpack());
         self.model
     }
 }
@@ -466,7 +463,7 @@ impl TextPredictor {
         let previous = self
             .previous
             .as_ref()
-            .map_or(0, |(retired, _)| retired.model.memory_bytes() + retired.table.encode().len());
+            .map_or(0, |(retired, _)| retired.model.memory_bytes() + retired.table.memory_bytes());
         model + previous + self.buffer.memory_bytes() + self.now.keywords.memory_bytes()
     }
 }

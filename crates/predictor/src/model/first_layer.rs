@@ -58,13 +58,7 @@ impl FirstLayer {
 
     /// The same units without rows.
     pub(crate) fn emptied(&self) -> Self {
-        self.zeroed(0)
-    }
-
-    /// The same units with rows of zeros.
-    pub(crate) fn zeroed(&self, n_buckets: usize) -> Self {
-        let weights = vec![0.0; n_buckets * self.n_hidden];
-        Self { n_hidden: self.n_hidden, pools: self.pools, weights }
+        Self { n_hidden: self.n_hidden, pools: self.pools, weights: Vec::new() }
     }
 
     pub(crate) fn row_mut(&mut self, bucket: usize) -> &mut [f32] {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use majordomo_simd::Kernels;
 
-use crate::model::TrainingSet;
-use crate::model::tfidf::{TextVector, TfIdf};
+use crate::model::tfidf::TextVector;
+use crate::model::weighed::Weighed;
 use crate::params::LinearParams;
 use crate::rng::Rng;
 
@@ -23,16 +23,16 @@ pub(crate) struct Linear {
     n_outputs: usize,
     /// Outputs and padding.
     stride: usize,
-    /// `n_buckets × stride`, row-major.
+    /// `n_features × stride`, row-major; the topics come behind the buckets.
     pub(crate) weights: Vec<f32>,
     /// `stride` long.
     pub(crate) bias: Vec<f32>,
 }
 
 impl Linear {
-    pub(crate) fn new(n_buckets: usize, n_outputs: usize) -> Self {
+    pub(crate) fn new(n_features: usize, n_outputs: usize) -> Self {
         let stride = n_outputs.next_multiple_of(LANES);
-        Self { n_outputs, stride, weights: vec![0.0; n_buckets * stride], bias: vec![0.0; stride] }
+        Self { n_outputs, stride, weights: vec![0.0; n_features * stride], bias: vec![0.0; stride] }
     }
 
     /// Length of the buffers that [`margins`](Self::margins) takes.
@@ -69,26 +69,27 @@ impl Linear {
         margins: &mut [f32],
     ) {
         self.margins(kernels, text, margins);
+        let square: f32 = kernels.dot(&text.row_weights, &text.row_weights);
         for (output, m) in margins.iter_mut().enumerate() {
             let y = if is_on(output) { 1.0 } else { -1.0 };
             let loss = (1.0 - y * *m).max(0.0);
-            *m = if output < self.n_outputs { y * loss / (2.0 + 0.5 / c) } else { 0.0 };
+            *m = if output < self.n_outputs { y * loss / (1.0 + square + 0.5 / c) } else { 0.0 };
         }
         self.add(kernels, text, margins);
     }
 
-    /// Fits from scratch to the rows of `set` that `rows` lists; stops early when cancelled.
+    /// Fits from scratch to the rows that `rows` lists; stops early when cancelled.
     pub(crate) fn fit(
-        set: &TrainingSet,
+        texts: &Weighed<'_>,
         rows: &[u32],
-        tfidf: &TfIdf,
-        n_outputs: usize,
         params: &LinearParams,
         rng: &mut Rng,
         cancel: &AtomicBool,
     ) -> Self {
         let kernels = Kernels::active();
-        let mut model = Self::new(set.n_buckets(), n_outputs);
+        let set = texts.set;
+        let n_outputs = set.n_outputs();
+        let mut model = Self::new(texts.n_features(), n_outputs);
         let stride = model.stride;
         let mut alphas = vec![0.0f32; rows.len() * stride];
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
@@ -96,8 +97,8 @@ impl Linear {
         let mut targets = vec![-1.0f32; stride];
         let mut text = TextVector::default();
         let diagonal = 0.5 / params.c;
-        // Rows have norm 1 (or 0) and the bias counts as a feature of value 1.
-        let curvature = 2.0 + diagonal;
+        // The bias counts as a feature of value 1.
+        let curvature = 1.0 + texts.square() + diagonal;
         for _ in 0..params.max_epochs {
             rng.shuffle(&mut order);
             let mut largest = 0.0f32;
@@ -106,7 +107,7 @@ impl Linear {
                     return model;
                 }
                 let row = rows[at as usize] as usize;
-                tfidf.vector(set.texts.get(row), &mut text);
+                texts.vector(row, &mut text);
                 model.margins(kernels, &text, &mut margins);
                 for &output in set.outputs(row) {
                     targets[output as usize] = 1.0;
@@ -134,8 +135,8 @@ impl Linear {
 
     /// The same weights for `n_outputs` outputs, output `i` taken from `from(i)` or zero.
     pub(crate) fn remap(&self, n_outputs: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
-        let n_buckets = self.weights.len() / self.stride.max(1);
-        let mut out = Self::new(n_buckets, n_outputs);
+        let n_features = self.weights.len() / self.stride.max(1);
+        let mut out = Self::new(n_features, n_outputs);
         for output in 0..n_outputs {
             let Some(source) = from(output) else {
                 // A label that was never seen is off: the margin of a class without examples.
@@ -143,7 +144,7 @@ impl Linear {
                 continue;
             };
             out.bias[output] = self.bias[source];
-            for bucket in 0..n_buckets {
+            for bucket in 0..n_features {
                 out.weights[bucket * out.stride + output] =
                     self.weights[bucket * self.stride + source];
             }

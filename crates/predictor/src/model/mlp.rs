@@ -11,10 +11,10 @@ use majordomo_simd::Kernels;
 
 use crate::model::dense::{Dense, DenseForward};
 use crate::model::first_layer::{FirstLayer, Pooled, RowAdagrad};
-use crate::model::tfidf::{TextVector, TfIdf};
+use crate::model::tfidf::TextVector;
+use crate::model::weighed::Weighed;
 use crate::model::{Mode, TrainingSet};
 use crate::params::MlpParams;
-use crate::prior::Prior;
 use crate::rng::Rng;
 
 /// The first layer is shared between versions that differ in the dense layers only.
@@ -26,8 +26,6 @@ pub(crate) struct Mlp {
 
 /// Passes where there are no held-out rows to stop by.
 const BLIND_EPOCHS: usize = 15;
-/// Rows from which a first layer that starts from the prior learns at the full rate.
-const FULL_RATE_ROWS: f32 = 20_000.0;
 
 impl Mlp {
     /// Writes the scores of every output into `out`.
@@ -42,23 +40,19 @@ impl Mlp {
         self.dense.forward(&mut pooled.units, out);
     }
 
-    /// Fits from scratch or from `prior`. Gives the perceptron and the passes made; stops when cancelled.
-    #[expect(clippy::too_many_arguments, reason = "context first, then what differs by call")]
+    /// Fits from scratch. Gives the perceptron and the passes made; stops when cancelled.
     pub(crate) fn fit(
-        set: &TrainingSet,
+        texts: &Weighed<'_>,
         rows: &[u32],
         held_out: &[u32],
-        tfidf: &TfIdf,
         mode: Mode,
         params: &MlpParams,
-        prior: Option<&Prior>,
         rng: &mut Rng,
         cancel: &AtomicBool,
     ) -> (Self, usize) {
         let kernels = Kernels::active();
         let pools = [(params.n_whole, 0), params.windows[0], params.windows[1]];
-        let prior = prior.filter(|p| p.fits(set.n_buckets(), pools));
-        let mut trainer = Trainer::new(set, rows.len(), mode, params, pools, prior, rng);
+        let mut trainer = Trainer::new(texts.set, mode, params, pools, rng);
         let mut best: Option<(f64, usize, FirstLayer, Dense)> = None;
         let mut order = rows.to_vec();
         // A pass over few rows is few steps.
@@ -77,12 +71,12 @@ impl Mlp {
                     epoch = n_epochs;
                     break;
                 }
-                trainer.step(kernels, set, row as usize, tfidf, params, rng);
+                trainer.step(kernels, texts, row as usize, params, rng);
             }
             if held_out.is_empty() {
                 continue;
             }
-            let loss = trainer.loss(kernels, set, held_out, tfidf);
+            let loss = trainer.loss(kernels, texts, held_out);
             match &mut best {
                 Some((lowest, at, ..)) if loss >= *lowest => {
                     if epoch - *at >= patience {
@@ -103,8 +97,8 @@ impl Mlp {
             None => (epoch, first, dense),
         };
         // Rows without an example still hold the random start: they would only be noise.
-        for bucket in 0..set.n_buckets() {
-            if !tfidf.knows(bucket) {
+        for bucket in 0..texts.set.n_buckets() {
+            if !texts.tfidf.knows(bucket) {
                 first.row_mut(bucket).fill(0.0);
             }
         }
@@ -130,28 +124,19 @@ struct Trainer {
 impl Trainer {
     fn new(
         set: &TrainingSet,
-        n_rows: usize,
         mode: Mode,
         params: &MlpParams,
         pools: [(usize, usize); 3],
-        prior: Option<&Prior>,
         rng: &mut Rng,
     ) -> Self {
         let n_outputs = set.n_outputs();
-        let factor = match prior {
-            Some(_) => (n_rows as f32 / FULL_RATE_ROWS).clamp(params.prior_rate, 1.0),
-            None => 1.0,
-        };
-        let mut first = FirstLayer::new(set.n_buckets(), pools, params.start_sd, rng);
+        let first = FirstLayer::new(set.n_buckets(), pools, params.start_sd, rng);
         let n_hidden = first.n_hidden;
-        let mut dense = Dense::new(n_hidden, n_outputs, rng);
-        if let Some(prior) = prior {
-            prior.start(&mut first, &mut dense.hidden_bias);
-        }
+        let dense = Dense::new(n_hidden, n_outputs, rng);
         Self {
             mode,
             first_adagrad: RowAdagrad {
-                rate: params.learning_rate * factor,
+                rate: params.learning_rate,
                 epsilon: params.epsilon,
                 squares: vec![0.0; set.n_buckets()],
             },
@@ -171,15 +156,15 @@ impl Trainer {
     fn step(
         &mut self,
         kernels: Kernels,
-        set: &TrainingSet,
+        texts: &Weighed<'_>,
         row: usize,
-        tfidf: &TfIdf,
         params: &MlpParams,
         rng: &mut Rng,
     ) {
         let rate = params.learning_rate;
         let epsilon = params.epsilon;
-        tfidf.vector(set.texts.get(row), &mut self.text);
+        let set = texts.set;
+        texts.vector(row, &mut self.text);
         self.first.forward(kernels, &self.text, &mut self.pooled);
         let kept = 1.0 / (1.0 - params.dropout);
         let units = &mut self.pooled.units;
@@ -228,14 +213,14 @@ impl Trainer {
         );
     }
 
-    fn loss(&mut self, kernels: Kernels, set: &TrainingSet, rows: &[u32], tfidf: &TfIdf) -> f64 {
+    fn loss(&mut self, kernels: Kernels, texts: &Weighed<'_>, rows: &[u32]) -> f64 {
         let mut sum = 0.0;
         for &row in rows {
-            tfidf.vector(set.texts.get(row as usize), &mut self.text);
+            texts.vector(row as usize, &mut self.text);
             self.first.forward(kernels, &self.text, &mut self.pooled);
             self.dense.forward(&mut self.pooled.units, &mut self.scores);
             self.mode.activate(kernels, &mut self.scores);
-            sum += set.log_loss(self.mode, row as usize, &self.scores);
+            sum += texts.set.log_loss(self.mode, row as usize, &self.scores);
         }
         sum / rows.len() as f64
     }

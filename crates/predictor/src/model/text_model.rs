@@ -13,9 +13,10 @@ use crate::model::first_layer::Pooled;
 use crate::model::linear::Linear;
 use crate::model::mlp::Mlp;
 use crate::model::tfidf::{TextVector, TfIdf};
+use crate::model::weighed::Weighed;
 use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextParams;
-use crate::prior::Prior;
+use crate::prior::{Prior, Topic, TopicScratch};
 use crate::rng::Rng;
 
 /// Held-out rows that calibration looks at.
@@ -27,6 +28,8 @@ const ONLINE_RATE: f32 = 0.1;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelScratch {
     pub(crate) text: TextVector,
+    topics: Vec<Topic>,
+    topic_scratch: TopicScratch,
     pooled: Pooled,
     linear: Vec<f32>,
     mlp: Vec<f32>,
@@ -38,6 +41,10 @@ pub(crate) struct ModelScratch {
 #[derive(Clone, Debug)]
 pub(crate) struct TextModel {
     pub(crate) mode: Mode,
+    /// Whose topics are among the features.
+    pub(crate) prior: Option<Prior>,
+    /// How strong they are.
+    pub(crate) topic_scale: f32,
     pub(crate) tfidf: TfIdf,
     pub(crate) linear: Linear,
     pub(crate) mlp: Mlp,
@@ -58,23 +65,24 @@ impl TextModel {
         cancel: &AtomicBool,
     ) -> Option<Self> {
         let mode = set.mode(params.multi_share);
-        let pools = [(params.mlp.n_whole, 0), params.mlp.windows[0], params.mlp.windows[1]];
-        let prior = prior.filter(|p| p.fits(set.n_buckets(), pools));
+        let prior = prior.filter(|p| p.n_buckets() == set.n_buckets());
         let mut tfidf = prior.map_or_else(|| TfIdf::new(set.n_buckets()), Prior::tfidf);
         for &row in rows {
             tfidf.observe(set.texts.get(row as usize));
         }
         tfidf.refresh();
         let mut rng = Rng::new(params.seed);
-        let n_outputs = set.n_outputs();
-        let linear = Linear::fit(set, rows, &tfidf, n_outputs, &params.linear, &mut rng, cancel);
-        let (mlp, n_epochs) =
-            Mlp::fit(set, rows, held_out, &tfidf, mode, &params.mlp, prior, &mut rng, cancel);
+        let texts = Weighed::new(set, &tfidf, prior, rows.len());
+        let linear = Linear::fit(&texts, rows, &params.linear, &mut rng, cancel);
+        let (mlp, n_epochs) = Mlp::fit(&texts, rows, held_out, mode, &params.mlp, &mut rng, cancel);
         if cancel.load(Ordering::Relaxed) {
             return None;
         }
-        let calibration = Calibration::start(mode, n_outputs - 1);
-        let mut model = Self { mode, tfidf, linear, mlp, calibration, n_epochs };
+        let calibration = Calibration::start(mode, set.n_outputs() - 1);
+        let topic_scale = texts.topic_scale;
+        let prior = prior.cloned();
+        let mut model =
+            Self { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
         let scores = model.held_out_scores(set, held_out, evidence);
         model.calibration = Calibration::fit(mode, set, &scores);
         (!cancel.load(Ordering::Relaxed)).then_some(model)
@@ -105,8 +113,13 @@ impl TextModel {
     /// Computes the scores of both parts.
     fn parts(&self, text: HashedText<'_>, scratch: &mut ModelScratch) {
         let kernels = Kernels::active();
-        let ModelScratch { text: vector, pooled, linear, mlp, .. } = scratch;
+        let ModelScratch { text: vector, topics, topic_scratch, pooled, linear, mlp, .. } = scratch;
         self.tfidf.vector(text, vector);
+        if let Some(prior) = &self.prior {
+            topics.clear();
+            prior.topics(text, topic_scratch, topics);
+            vector.add_topics(prior.n_buckets(), topics, self.topic_scale);
+        }
         linear.resize(self.linear.stride(), 0.0);
         self.linear.margins(kernels, vector, linear);
         mlp.resize(self.n_outputs(), 0.0);
@@ -164,6 +177,8 @@ impl TextModel {
             .collect();
         Self {
             mode: self.mode,
+            prior: self.prior.clone(),
+            topic_scale: self.topic_scale,
             tfidf: self.tfidf.clone(),
             linear: self.linear.remap(n_labels + 1, output),
             mlp: Mlp {

@@ -6,12 +6,15 @@
 //! had weighs nothing, since nothing was learned about it.
 
 use crate::features::HashedText;
+use crate::prior::Topic;
 
 /// Document frequencies by bucket and the weights that follow from them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TfIdf {
     n_texts: u32,
+    /// Background included.
     df: Vec<u32>,
+    /// 0 where no text was learned that has the bucket.
     idf: Vec<f32>,
 }
 
@@ -23,7 +26,8 @@ pub(crate) struct TextVector {
     pub(crate) weights: Vec<f32>,
     /// End in `buckets` by word.
     pub(crate) word_ends: Vec<u32>,
-    /// Every different n-gram with the logarithm of its count; the squares of the weights sum to 1.
+    /// Every different n-gram with the logarithm of its count; the squares of the weights sum to 1. Behind
+    /// them the topics, if the model has a prior.
     pub(crate) row_buckets: Vec<u32>,
     pub(crate) row_weights: Vec<f32>,
     counts: Vec<u16>,
@@ -34,11 +38,19 @@ impl TfIdf {
         Self { n_texts: 0, df: vec![0; n_buckets], idf: vec![0.0; n_buckets] }
     }
 
-    /// Starts from counts, such as those of a prior.
-    pub(crate) fn from_counts(n_texts: u32, df: Vec<u32>) -> Self {
-        let mut out = Self { n_texts, idf: vec![0.0; df.len()], df };
-        out.refresh();
-        out
+    /// Starts from the counts of other texts. They make a bucket common, not known.
+    pub(crate) fn with_background(n_texts: u32, df: Vec<u32>) -> Self {
+        Self { n_texts, idf: vec![0.0; df.len()], df }
+    }
+
+    /// From counts and which of the buckets are known.
+    pub(crate) fn from_counts(
+        n_texts: u32,
+        df: Vec<u32>,
+        is_known: impl Fn(usize) -> bool,
+    ) -> Self {
+        let known = |(b, &df): (usize, &u32)| if is_known(b) { weight(n_texts, df) } else { 0.0 };
+        Self { n_texts, idf: df.iter().enumerate().map(known).collect(), df }
     }
 
     pub(crate) fn counts(&self) -> (u32, &[u32]) {
@@ -46,7 +58,7 @@ impl TfIdf {
     }
 
     pub(crate) fn knows(&self, bucket: usize) -> bool {
-        self.df[bucket] > 0
+        self.idf[bucket] > 0.0
     }
 
     /// Counts one more text. The weights of its own buckets follow at once, the others at the next
@@ -64,7 +76,7 @@ impl TfIdf {
     }
 
     pub(crate) fn refresh(&mut self) {
-        for (idf, &df) in self.idf.iter_mut().zip(&self.df) {
+        for (idf, &df) in self.idf.iter_mut().zip(&self.df).filter(|(idf, _)| **idf > 0.0) {
             *idf = weight(self.n_texts, df);
         }
     }
@@ -123,13 +135,24 @@ impl TfIdf {
     }
 }
 
+impl TextVector {
+    /// Adds the topics of the text, times `scale`, as rows behind those of the buckets.
+    pub(crate) fn add_topics(&mut self, n_buckets: usize, topics: &[Topic], scale: f32) {
+        for &(topic, value) in topics {
+            self.row_buckets.push(n_buckets as u32 + u32::from(topic));
+            self.row_weights.push(scale * value);
+        }
+    }
+}
+
 /// The factors that make the squares of two groups sum to one half each, or to 1 where one is empty.
 fn scales(squares: [f32; 2]) -> [f32; 2] {
     let share = if squares[0] > 0.0 && squares[1] > 0.0 { 0.5 } else { 1.0 };
     squares.map(|s| if s > 0.0 { (share / s).sqrt() } else { 0.0 })
 }
 
-fn weight(n_texts: u32, df: u32) -> f32 {
+/// The weight of a bucket that `df` of `n_texts` texts have; 0 where none has.
+pub(crate) fn weight(n_texts: u32, df: u32) -> f32 {
     if df == 0 { 0.0 } else { ((1.0 + n_texts as f32) / (1.0 + df as f32)).ln() + 1.0 }
 }
 

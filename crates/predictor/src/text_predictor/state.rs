@@ -1,7 +1,8 @@
 //! The predictor's state as bytes: labels, outcomes and the current model.
 //!
 //! The first layer is written in 8 bits; the other parts as they are. Components stand by name. A state of
-//! another format or feature version, or a damaged one, is refused as a whole: nothing half-read remains.
+//! another format or feature version, or a damaged one, is refused as a whole: nothing half-read remains. Of one
+//! that was learned with another prior the outcomes are kept and the next retrain makes the model anew.
 
 use std::sync::Arc;
 
@@ -17,12 +18,13 @@ use crate::model::dense::Dense;
 use crate::model::first_layer::FirstLayer;
 use crate::model::linear::Linear;
 use crate::model::mlp::Mlp;
+use crate::model::packed::PackedLayer;
 use crate::model::text_model::TextModel;
 use crate::model::tfidf::TfIdf;
 use crate::prior::Prior;
 
 const MAGIC: &[u8; 4] = b"MJDT";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const SEED: u64 = 0x7374_6174_6500_0001;
 /// More labels or outcomes than these are no state of ours.
 const MAX_ITEMS: u32 = 1 << 24;
@@ -102,7 +104,12 @@ impl TextPredictor {
         out.buffer = ReplayBuffer::restore(out.config.buffer_capacity, outcomes, next_order)
             .ok_or(DecodeError::Damaged { what: "a text stands twice in it" })?;
         if r.u8()? != 0 {
-            out.now.model = Some(read_model(&mut r, bits, out.labels.len())?.unpack());
+            let prior = out.config.prior.as_ref();
+            let model = read_model(&mut r, bits, out.labels.len(), prior)?;
+            out.now.model = model.map(Retired::unpack);
+            if out.now.model.is_none() {
+                out.n_new = out.buffer.outcomes().len();
+            }
         }
         r.end()?;
         out.rekey();
@@ -159,10 +166,13 @@ fn write_model(w: &mut Writer, retired: &Retired) {
     w.u8(u8::from(model.mode == Mode::Independent));
     w.u32(model.n_outputs() as u32);
     w.u32(model.n_epochs as u32);
+    w.u64(model.prior.as_ref().map_or(0, Prior::id));
+    w.u32(model.prior.as_ref().map_or(0, Prior::n_topics) as u32);
+    w.f32(model.topic_scale);
     let (n_texts, df) = model.tfidf.counts();
     w.u32(n_texts);
-    for &count in df {
-        w.u32(count);
+    for (bucket, &count) in df.iter().enumerate() {
+        w.u32(count.min(u32::MAX >> 1) << 1 | u32::from(model.tfidf.knows(bucket)));
     }
     w.f32s(&model.linear.bias);
     let stride = model.linear.stride();
@@ -180,12 +190,16 @@ fn write_model(w: &mut Writer, retired: &Retired) {
     }
     w.f32s(&model.calibration.factors);
     w.f32s(&model.calibration.thresholds);
-    let table = retired.table.encode();
-    w.u32(table.len() as u32);
-    w.bytes(table);
+    retired.table.write(w);
 }
 
-fn read_model(r: &mut Reader<'_>, bits: u32, n_labels: usize) -> Result<Retired, DecodeError> {
+/// `None` when the model was trained with another prior, whose topics mean something else.
+fn read_model(
+    r: &mut Reader<'_>,
+    bits: u32,
+    n_labels: usize,
+    prior: Option<&Prior>,
+) -> Result<Option<Retired>, DecodeError> {
     let mode = if r.u8()? == 0 { Mode::Exclusive } else { Mode::Independent };
     let n_outputs = r.u32()? as usize;
     if n_outputs != n_labels + 1 {
@@ -193,13 +207,19 @@ fn read_model(r: &mut Reader<'_>, bits: u32, n_labels: usize) -> Result<Retired,
     }
     let n_epochs = r.u32()? as usize;
     let n_buckets = 1usize << bits;
+    let prior_id = r.u64()?;
+    let n_topics = r.u32()? as usize;
+    if n_topics > 4096 {
+        return Err(ABSURD);
+    }
+    let topic_scale = r.f32()?;
     let n_texts = r.u32()?;
     let df = (0..n_buckets).map(|_| r.u32()).collect::<Result<Vec<u32>, _>>()?;
-    let mut linear = Linear::new(n_buckets, n_outputs);
+    let mut linear = Linear::new(n_buckets + n_topics, n_outputs);
     linear.bias = r.f32s(linear.stride())?;
     for _ in 0..items(r)? {
         let bucket = r.u32()? as usize;
-        if bucket >= n_buckets {
+        if bucket >= n_buckets + n_topics {
             return Err(ABSURD);
         }
         let stride = linear.stride();
@@ -219,14 +239,18 @@ fn read_model(r: &mut Reader<'_>, bits: u32, n_labels: usize) -> Result<Retired,
         *factor = r.f32()?;
     }
     calibration.thresholds = r.f32s(n_labels)?;
-    let n_bytes = r.u32()? as usize;
-    let table = Prior::decode(r.take(n_bytes)?)?;
-    let pools = table.pools();
-    if !table.fits(n_buckets, pools) || pools.iter().map(|p| p.0).sum::<usize>() != n_hidden {
+    let table = PackedLayer::read(r, n_buckets)?;
+    if table.n_hidden != n_hidden {
         return Err(DecodeError::Damaged { what: "its first layer does not fit the others" });
     }
-    let first = Arc::new(FirstLayer { n_hidden, pools, weights: Vec::new() });
-    let tfidf = TfIdf::from_counts(n_texts, df);
-    let model = TextModel { mode, tfidf, linear, mlp: Mlp { first, dense }, calibration, n_epochs };
-    Ok(Retired { model, table })
+    let prior = prior.filter(|p| p.id() == prior_id).cloned();
+    if prior_id != 0 && prior.as_ref().is_none_or(|p| p.n_topics() != n_topics) {
+        return Ok(None);
+    }
+    let first = Arc::new(FirstLayer { n_hidden, pools: table.pools, weights: Vec::new() });
+    let tfidf =
+        TfIdf::from_counts(n_texts, df.iter().map(|x| x >> 1).collect(), |b| df[b] & 1 == 1);
+    let mlp = Mlp { first, dense };
+    let model = TextModel { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
+    Ok(Some(Retired { model, table }))
 }
