@@ -1,6 +1,7 @@
 //! The binary as an operator meets it: what it prints, how it exits, and that it leaves nothing behind.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod api;
 mod check;
 mod demo;
 #[allow(dead_code, reason = "these tests have no tasks to let go on")]
