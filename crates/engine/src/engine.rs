@@ -210,6 +210,8 @@ impl Engine {
         self.look_again = None;
         for _ in 0..64 {
             self.scheduler.take_changed();
+            // Before a demand that waits may load it again.
+            self.finish_unload_waiters(out);
             self.let_stay(cells, out);
             self.scheduler.progress_leaving(&mut self.budget, cells, out);
             self.scheduler.clear_all(&mut self.budget, out);

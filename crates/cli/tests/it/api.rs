@@ -202,7 +202,7 @@ fn endpoints_logs_and_events() {
     world.write("c.toml", talks);
     let server = serve(&world);
     let mut events = connect(&world);
-    send(&mut events, "GET", "/v1/events", "", "");
+    send(&mut events, "GET", "/v1/events?from=0", "", "");
     let body = "{\"text\":\"talk to me\",\"lease\":{\"ttl_ms\":60000}}";
     let (_, outcome) = ask(&world, "POST", "/v1/commands", body);
     let endpoint = &outcome["components"][0]["endpoint"];

@@ -260,3 +260,17 @@ fn operators_wait_for_word() {
     rig.unloaded("c0");
     assert_eq!(rig.answered(hard), "done");
 }
+
+#[test]
+fn an_unload_is_answered_though_the_next_load_follows_at_once() {
+    let mut rig = Rig::new(many(1, 100), 100);
+    rig.demand(&["c0"]);
+    rig.loaded("c0");
+    rig.give_back("c0");
+    let gone = rig.operator("c0", OperatorAction::Unload { force: true });
+    let again = rig.demand(&["c0"]);
+    rig.unloaded("c0");
+    assert_eq!(rig.answered(gone), "done");
+    rig.loaded("c0");
+    assert_eq!(rig.answered(again), "granted");
+}
