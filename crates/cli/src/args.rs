@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Lease(LeaseArgs),
     /// Give leases back
     Release(ReleaseArgs),
+    /// Tell where memory goes: bounds, budget, pools, components, pressure and its history
+    Memory(MemoryArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,
     /// A component of the demo
@@ -134,6 +136,15 @@ pub(crate) struct ServeArgs {
     /// The configuration
     pub config: PathBuf,
     /// Remember learned figures here
+    #[arg(long)]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemoryArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Learned figures are read from here
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }

@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod exit;
 mod lines;
+mod memory;
 mod plan;
 mod print;
 mod remote;
@@ -105,6 +106,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         },
         Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
+        Command::Memory(a) => memory::run(a, args.json).await,
         Command::Schema => {
             print::line(&majordomo::schema());
             Ok(ExitCode::SUCCESS)

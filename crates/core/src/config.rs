@@ -94,6 +94,11 @@ pub struct MemoryConfig {
     /// First wait between rounds of pressure or overdraft actions that freed nothing; doubles up to 30 s.
     /// Default 1 s.
     pub relief_back_off: Duration,
+    /// A component over its own limit that was asked to trim has this long before its `over_limit` policy is
+    /// followed. Default 5 s.
+    pub over_limit_grace: Duration,
+    /// Snapshots of unloaded components, kept for their next load, take at most so much. Default 64 MiB.
+    pub cold_store: ByteSize,
 }
 
 impl Default for MemoryConfig {
@@ -110,6 +115,8 @@ impl Default for MemoryConfig {
             refuse_loads_at: PressureLevel::Emergency,
             trim_at: PressureLevel::Medium,
             relief_back_off: Duration::from_secs(1),
+            over_limit_grace: Duration::from_secs(5),
+            cold_store: ByteSize::mib(64),
         }
     }
 }

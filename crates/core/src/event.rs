@@ -88,6 +88,22 @@ pub enum EventKind {
         /// The component.
         component: ComponentKey,
     },
+    /// A component uses more than its own limit; it was told to trim.
+    OverLimit {
+        /// The component.
+        component: ComponentKey,
+        /// What it was measured to use.
+        measured: ByteSize,
+        /// Its limit.
+        limit: ByteSize,
+    },
+    /// A component ran out of memory: more is reserved for it from now on.
+    EstimateRaised {
+        /// The component.
+        component: ComponentKey,
+        /// What is reserved for its next load.
+        to: ByteSize,
+    },
     /// A component's leases were told to end.
     Revoked {
         /// The component.

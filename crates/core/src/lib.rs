@@ -26,10 +26,13 @@ pub use config::{
 pub use event::{EventKind, EventRecord, HintOutcome};
 pub use id::{ComponentId, ComponentKey, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority, UnknownWord};
-pub use refusal::{Holder, HolderKind, Refusal};
+pub use refusal::{Holder, HolderKind, MeasuredNeed, Refusal};
 pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, ComponentState};
-pub use status::{ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus, Status, StatusValue};
+pub use status::{
+    BoundStatus, ColdStatus, ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus,
+    PressureNote, PressureStatus, Status, StatusValue, TrimStatus,
+};
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};
 pub use values::{Value, Values};

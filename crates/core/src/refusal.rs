@@ -65,6 +65,18 @@ impl fmt::Display for Holder {
     }
 }
 
+/// A need that was measured, where more was found than the configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct MeasuredNeed {
+    /// The component.
+    pub component: ComponentId,
+    /// The highest memory that was measured of it, in this process or an earlier one.
+    pub peak: ByteSize,
+    /// What its configuration says.
+    pub declared: ByteSize,
+}
+
 /// Why a demand was not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -95,6 +107,8 @@ pub enum Refusal {
         pool: Option<Arc<str>>,
         /// Who holds the rest.
         holders: Vec<Holder>,
+        /// The largest part of the need that was measured, not declared.
+        measured: Option<MeasuredNeed>,
     },
     /// Another component that must not run beside it is in use, or refuses to be replaced.
     Conflict {
@@ -265,7 +279,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{capacity} demands are waiting already; try again later")
             }
             Self::ShuttingDown => f.write_str("the manager is shutting down"),
-            Self::TooLarge { need, available, pool, holders } => {
+            Self::TooLarge { need, available, pool, holders, measured } => {
                 write!(f, "{need} are needed and {available} can be had ")?;
                 match pool {
                     Some(pool) => write!(f, "in pool \"{pool}\"")?,
@@ -275,7 +289,14 @@ impl fmt::Display for Refusal {
                     f.write_str("; the rest is held by ")?;
                     list(f, holders)?;
                 }
-                Ok(())
+                match measured {
+                    Some(m) => write!(
+                        f,
+                        "; {} was measured at {} (declared: {}): raise the budget, or change its version to have it measured anew",
+                        m.component, m.peak, m.declared
+                    ),
+                    None => Ok(()),
+                }
             }
             Self::Conflict { component, with, refuses: true } => write!(
                 f,

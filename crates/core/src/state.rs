@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Moment, PressureLevel, WaiterId};
+use crate::{ByteSize, Moment, PressureLevel, WaiterId};
 
 /// Where a component is in its life.
 ///
@@ -126,6 +126,18 @@ pub enum Cause {
         /// How, in the loader's words.
         how: String,
     },
+    /// The kernel killed it for want of memory.
+    OutOfMemory {
+        /// The evidence, in words.
+        evidence: String,
+    },
+    /// It uses more than its own limit, and trimming did not help.
+    OverLimit {
+        /// What it was measured to use.
+        measured: ByteSize,
+        /// Its limit.
+        limit: ByteSize,
+    },
     /// Three failed health probes.
     Unhealthy {
         /// The last probe's words.
@@ -187,6 +199,10 @@ impl fmt::Display for Cause {
                 "its load did not finish by the deadline; raise load_deadline if it needs longer",
             ),
             Self::Exited { how } => write!(f, "it ended: {how}"),
+            Self::OutOfMemory { evidence } => write!(f, "it ran {evidence}"),
+            Self::OverLimit { measured, limit } => {
+                write!(f, "it uses {measured}, more than its limit of {limit}")
+            }
             Self::Unhealthy { error } => write!(f, "its health probes failed: {error}"),
             Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),
             Self::EvictedForLoad => f.write_str("another load needs its memory"),

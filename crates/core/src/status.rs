@@ -66,8 +66,13 @@ pub struct ComponentStatus {
     pub measured: Option<ByteSize>,
     /// The highest measured in this incarnation or a remembered one.
     pub peak: Option<ByteSize>,
+    /// Bytes that it shares with others, such as mapped files, and that are not booked for it; filled in by the
+    /// shell.
+    pub shared: ByteSize,
     /// Its declared estimate.
     pub estimate: ByteSize,
+    /// Its own limit, if it has one.
+    pub limit: Option<ByteSize>,
     /// Leases out; filled in by the shell.
     pub leases: u32,
     /// Uses in this process.
@@ -112,6 +117,86 @@ pub struct OverdraftStatus {
     pub unreturned: ByteSize,
 }
 
+/// One bound on the memory that can be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct BoundStatus {
+    /// The machine, or which control group.
+    pub name: String,
+    /// Its memory or limit, of a group the smallest among it and those above; none = not limited.
+    pub limit: Option<ByteSize>,
+    /// What is in use and cannot be reclaimed at once.
+    pub used: ByteSize,
+}
+
+/// A change of the pressure level, or what happened to a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PressureNote {
+    /// When.
+    pub at: Moment,
+    /// The level from then on.
+    pub level: PressureLevel,
+    /// What could still be had.
+    pub available: ByteSize,
+    /// What happened to a source; empty when the level changed.
+    pub note: String,
+}
+
+/// Where memory pressure is felt, and what was felt lately.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PressureStatus {
+    /// The source that answers; empty when none does.
+    pub source: String,
+    /// Whether the last reading failed.
+    pub failing: bool,
+    /// The effective limit, the smaller of the machine's memory and the own group's limit.
+    pub limit: ByteSize,
+    /// What can still be had before the tightest bound.
+    pub available: ByteSize,
+    /// The level that the kernel itself hints at (PSI, macOS).
+    pub hint: Option<PressureLevel>,
+    /// Below how many available bytes MEDIUM, HIGH, CRITICAL and EMERGENCY begin.
+    pub thresholds: [ByteSize; 4],
+    /// Every bound that was read, the machine first.
+    pub bounds: Vec<BoundStatus>,
+    /// What wakes the watcher, and what cannot.
+    pub means: Vec<String>,
+    /// Readings so far.
+    pub readings: u64,
+    /// Changes of level and of sources, oldest first; the last 64.
+    pub history: Vec<PressureNote>,
+}
+
+/// Snapshots of unloaded components.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ColdStatus {
+    /// What they may take.
+    pub budget: ByteSize,
+    /// What they take.
+    pub used: ByteSize,
+    /// How many there are.
+    pub snapshots: u64,
+    /// Snapshots handed to a load.
+    pub handed_back: u64,
+    /// Snapshots that went for others, or did not fit.
+    pub dropped: u64,
+    /// Snapshots that did not come back as they were.
+    pub corrupt: u64,
+}
+
+/// Giving freed heap memory back to the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct TrimStatus {
+    /// Trims of the allocator so far.
+    pub trims: u64,
+    /// How long the last one took.
+    pub last_took: Option<Duration>,
+}
+
 /// Memory as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -126,10 +211,25 @@ pub struct MemoryStatus {
     pub overdraft: ByteSize,
     /// Where an overdraft comes from.
     pub overdraft_by_kind: OverdraftStatus,
+    /// Bytes of the budget that other programs take.
+    pub external: ByteSize,
+    /// Bytes that this process holds for no component: freed and not given back, snapshots, and shared buffers
+    /// of components that are gone.
+    pub unreturned: ByteSize,
     /// The pressure level.
     pub pressure: Option<PressureLevel>,
     /// The pools.
     pub pools: Vec<PoolStatus>,
+    /// Resident memory of this process itself; filled in by the shell, as is all below.
+    pub own: Option<ByteSize>,
+    /// Where pressure is felt; none when it is not.
+    pub felt: Option<PressureStatus>,
+    /// Snapshots of unloaded components.
+    pub cold: ColdStatus,
+    /// Trims of the allocator.
+    pub trims: TrimStatus,
+    /// How processes are bounded, and why not better.
+    pub process_limits: String,
 }
 
 /// The whole.

@@ -4,6 +4,7 @@
 //! is told in `leased`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
@@ -195,13 +196,20 @@ impl Engine {
         }
         let available = self.budget.total() - fixed_total;
         if total > available {
-            return Err(Refusal::TooLarge { need: total, available, pool: None, holders });
+            let measured = self.measured_need(ask.closure, None);
+            return Err(Refusal::TooLarge {
+                need: total,
+                available,
+                pool: None,
+                holders,
+                measured,
+            });
         }
         for (pool, bytes) in need.iter() {
             let Some(limit) = self.budget.limit_of(pool).budget else { continue };
             let available = limit - fixed.of(pool);
             if bytes > available {
-                let name = self.pools.name(pool).clone();
+                let name = Arc::clone(&self.catalog().pools()[pool].name);
                 holders.retain(|h| {
                     self.catalog().key(h.component.as_str()).is_some_and(|k| self.pool(k) == pool)
                 });
@@ -210,6 +218,7 @@ impl Engine {
                     available,
                     pool: Some(name),
                     holders,
+                    measured: self.measured_need(ask.closure, Some(pool)),
                 });
             }
         }

@@ -135,8 +135,10 @@ impl Engine {
                     .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.0 == key))
             };
             let pool = self.budget.pool_of(key);
-            let right =
-                e.spec.as_ref().is_none_or(|s| pool.is_none_or(|p| *self.pools.name(p) == s.pool));
+            let right = e
+                .spec
+                .as_ref()
+                .is_none_or(|s| pool.is_none_or(|p| self.catalog().pools()[p].name == s.pool));
             if !right {
                 return broken(3, format!("{} is booked in pool {pool:?}", self.name(key)));
             }

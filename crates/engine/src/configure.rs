@@ -7,7 +7,7 @@ use majordomo_core::{
 };
 use majordomo_lifecycle::{Cells, DropReason, Origin, Out, Then};
 use majordomo_memory::product_policy;
-use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
 use crate::Engine;
 
@@ -34,6 +34,8 @@ fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Ch
             let same = limited
                 && a.loader == b.loader
                 && a.version == b.version
+                // A process is bounded when it starts.
+                && (a.memory_limit == b.memory_limit || !matches!(b.loader, LoaderSpec::Process(_)))
                 && a.pool == b.pool
                 && a.dependencies == b.dependencies
                 && a.conflicts == b.conflicts;
@@ -56,7 +58,7 @@ impl Engine {
             self.policy = product_policy(config.memory.policy);
         }
         self.lanes_shrunk |= config.loads.max_concurrent < self.config().loads.max_concurrent;
-        self.budget.set_limits(budget, self.pools.configure(catalog).iter().copied());
+        self.budget.set_limits(budget, crate::pools::limits(catalog));
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
             .map(ComponentKey::from_index)
             .filter_map(|k| {

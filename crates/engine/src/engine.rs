@@ -15,7 +15,6 @@ use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Sch
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_registry::Catalog;
 
-use crate::pools::Pools;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::speculate::Hint;
@@ -38,7 +37,6 @@ pub(crate) struct UnloadWaiter {
 pub struct Engine {
     pub(crate) scheduler: Scheduler,
     pub(crate) budget: Budget,
-    pub(crate) pools: Pools,
     pub(crate) policy: Box<dyn EvictionPolicy>,
     pub(crate) values: Values,
     pub(crate) pressure: PressureLevel,
@@ -65,10 +63,8 @@ impl Engine {
     /// An engine with everything unloaded. `budget` is the total in bytes.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
-        let mut pools = Pools::default();
         Self {
-            budget: Budget::new(budget, pools.configure(&catalog).iter().copied()),
-            pools,
+            budget: Budget::new(budget, crate::pools::limits(&catalog)),
             policy: product_policy(config.memory.policy),
             scheduler: Scheduler::new(catalog, config),
             values: Values::new(),
@@ -156,9 +152,10 @@ impl Engine {
                         self.scheduler.load_succeeded(key, report, &mut self.budget, out);
                         self.publish(key, op, cells, out);
                     }
-                    Err(error) => {
-                        let refusal = self.load_failure(key, error.clone());
-                        self.scheduler.load_failed(key, error, &mut self.budget, out);
+                    Err(failure) => {
+                        let refusal = self.load_failure(key, failure.error.clone());
+                        let cause = self.end_of_load(key, failure, out);
+                        self.scheduler.load_failed(key, cause, &mut self.budget, out);
                         self.refuse_dependents(key, &refusal, out);
                     }
                 }
@@ -171,12 +168,15 @@ impl Engine {
                     self.refuse_dependents(key, &refusal, out);
                 }
             }
-            Input::Exited { key, op, how } => self.exited(key, op, how, cells, out),
+            Input::Exited { key, op, how, out_of_memory } => {
+                self.exited(key, op, how, out_of_memory, cells, out);
+            }
+            Input::Grow { key, op, bytes } => self.grow(key, op, bytes, out),
             Input::Health { key, op, result } => self.health(key, op, result, cells, out),
             Input::Pressure(level) => self.set_pressure(level, out),
             Input::Footprints(f) => {
                 for (key, op, bytes) in f.own {
-                    self.measured(key, op, bytes, out);
+                    self.measured(key, op, bytes, cells, out);
                 }
                 self.budget.set_taken(f.external, f.unreturned);
                 self.scheduler.touch();
@@ -295,32 +295,6 @@ impl Engine {
                 self.policy.on_event(&event);
             }
         }
-    }
-
-    fn measured(
-        &mut self,
-        key: ComponentKey,
-        op: majordomo_core::OpId,
-        bytes: ByteSize,
-        out: &mut Out<'_>,
-    ) {
-        let e = self.scheduler.entry_mut(key);
-        if e.op != Some(op) || !e.state.is_alive() {
-            return;
-        }
-        if e.stale {
-            // It runs by an older configuration: its figures are not the new one's.
-            self.budget.measure(key, bytes);
-            return;
-        }
-        let known = e.peak;
-        e.peak = Some(known.map_or(bytes, |p| p.max(bytes)));
-        let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
-        // Small growth is not worth a write each time.
-        if known.is_none_or(|p| bytes.0 > p.0 + p.0 / 16) {
-            out.push(Effect::Persist(learned));
-        }
-        self.budget.measure(key, bytes);
     }
 
     fn learned(&mut self, rows: Vec<Persisted>) {

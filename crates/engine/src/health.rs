@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId};
-use majordomo_lifecycle::{Cells, Effect, Out, Then};
+use majordomo_lifecycle::{Cells, Effect, Out, OutOfMemory, Then};
 
 use crate::Engine;
 
@@ -16,6 +16,7 @@ impl Engine {
         key: ComponentKey,
         op: OpId,
         how: String,
+        out_of_memory: Option<OutOfMemory>,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -24,7 +25,13 @@ impl Engine {
         if e.op != Some(op) || !up {
             return;
         }
-        let cause = Cause::Exited { how };
+        let cause = match out_of_memory {
+            Some(oom) => {
+                self.raise_estimate(key, oom.peak, out);
+                Cause::OutOfMemory { evidence: how }
+            }
+            None => Cause::Exited { how },
+        };
         let refusal = self.load_failure(key, cause.to_string());
         self.scheduler.lost(key, &cause, &mut self.budget, cells, out);
         self.refuse_dependents(key, &refusal, out);

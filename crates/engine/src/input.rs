@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, ComponentKey, Confidence, Config, Moment, OpId, PressureLevel, Priority, WaiterId,
 };
-use majordomo_lifecycle::{LoadReport, Persisted};
+use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
 use majordomo_registry::Catalog;
 
 /// What was measured.
@@ -16,7 +16,8 @@ pub struct Footprints {
     pub own: Vec<(ComponentKey, OpId, ByteSize)>,
     /// Bytes of the budget that other programs take.
     pub external: ByteSize,
-    /// Bytes that this process freed and the allocator kept.
+    /// Bytes that this process holds for no component: freed and kept by the allocator, snapshots, and shared
+    /// buffers of components that are gone.
     pub unreturned: ByteSize,
 }
 
@@ -93,7 +94,7 @@ pub enum Input {
         /// Its incarnation.
         op: OpId,
         /// How. After an error nothing of the load is left.
-        result: Result<LoadReport, String>,
+        result: Result<LoadReport, LoadFailure>,
     },
     /// An unload or a cancelled load ended: nothing is left.
     UnloadFinished {
@@ -110,6 +111,17 @@ pub enum Input {
         op: OpId,
         /// How.
         how: String,
+        /// It ran out of memory.
+        out_of_memory: Option<OutOfMemory>,
+    },
+    /// A component asks for a larger reservation. `SetGrant` answers.
+    Grow {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How much more.
+        bytes: ByteSize,
     },
     /// A health probe ended.
     Health {
@@ -181,6 +193,7 @@ impl Input {
             Self::LoadFinished { .. } => "load_failed",
             Self::UnloadFinished { .. } => "unload_finished",
             Self::Exited { .. } => "exited",
+            Self::Grow { .. } => "grow",
             Self::Health { result: Ok(()), .. } => "healthy",
             Self::Health { .. } => "unhealthy",
             Self::Pressure(_) => "pressure",

@@ -12,6 +12,7 @@ mod engine;
 mod grant;
 mod health;
 mod input;
+mod measured;
 mod operate;
 mod plan;
 mod pools;
@@ -24,5 +25,7 @@ mod timers;
 pub use audit::Violation;
 pub use engine::{Effects, Engine};
 pub use input::{Footprints, Input, OperatorAction, Usage};
-pub use majordomo_lifecycle::{Cells, CloseAnswer, Effect, LoadReport, PeekCells, Persisted};
+pub use majordomo_lifecycle::{
+    Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, PeekCells, Persisted,
+};
 pub use plan::{Plan, PlannedEviction, PlannedLoad};

@@ -1,8 +1,7 @@
-//! Pools across configurations: the ledger's positions stay, a catalog's do not.
+//! Which pool of the ledger a component's bytes belong to.
 //!
-//! Invariant: a pool keeps its position in the ledger, by its name, for the life of the engine.
-
-use std::sync::Arc;
+//! Invariant: the catalog gives a pool the same position, by its name, in the whole chain of configurations, so
+//! the ledger's positions are the catalog's.
 
 use majordomo_core::ComponentKey;
 use majordomo_memory::PoolLimit;
@@ -10,41 +9,9 @@ use majordomo_registry::Catalog;
 
 use crate::Engine;
 
-/// Names by position in the ledger, and where the current catalog's pools stand in it.
-#[derive(Debug, Default)]
-pub(crate) struct Pools {
-    names: Vec<Arc<str>>,
-    limits: Vec<PoolLimit>,
-    of_catalog: Vec<usize>,
-}
-
-impl Pools {
-    /// Takes a catalog's pools over. One that is gone keeps its bytes' accounting and loses its own budget.
-    pub(crate) fn configure(&mut self, catalog: &Catalog) -> &[PoolLimit] {
-        for limit in &mut self.limits {
-            limit.budget = None;
-        }
-        self.of_catalog.clear();
-        for p in catalog.pools() {
-            let at = self.names.iter().position(|n| *n == p.name).unwrap_or_else(|| {
-                self.names.push(Arc::clone(&p.name));
-                self.limits.push(PoolLimit::default());
-                self.names.len() - 1
-            });
-            self.limits[at] = PoolLimit { budget: p.budget, declared: p.declared };
-            self.of_catalog.push(at);
-        }
-        &self.limits
-    }
-
-    pub(crate) fn name(&self, pool: usize) -> &Arc<str> {
-        &self.names[pool]
-    }
-
-    /// The position in the ledger of a catalog's pool.
-    pub(crate) fn of_catalog(&self, pool: usize) -> usize {
-        self.of_catalog[pool]
-    }
+/// The limits of a catalog's pools, by position.
+pub(crate) fn limits(catalog: &Catalog) -> impl Iterator<Item = PoolLimit> + '_ {
+    catalog.pools().iter().map(|p| PoolLimit { budget: p.budget, declared: p.declared })
 }
 
 impl Engine {
@@ -56,6 +23,6 @@ impl Engine {
 
     /// The pool that its next incarnation is booked in.
     pub(crate) fn configured_pool(&self, key: ComponentKey) -> usize {
-        self.pools.of_catalog(self.catalog().pool(key))
+        self.catalog().pool(key)
     }
 }

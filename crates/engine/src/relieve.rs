@@ -202,7 +202,9 @@ impl Engine {
         let there = |s| {
             matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
         };
-        let group = self.scheduler.live_group(key);
+        let mut group = self.scheduler.live_group(key);
+        // What depends on it and goes already is not in its way: it follows.
+        group.retain(|k| *k == key || self.scheduler.entry(*k).state != ComponentState::Unloading);
         let free = group.iter().all(|k| {
             let e = self.scheduler.entry(*k);
             // A load under way is let go only if nobody asked for it.

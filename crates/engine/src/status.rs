@@ -1,7 +1,7 @@
 //! The engine's part of the status.
 
 use majordomo_core::{
-    ComponentState, ComponentStatus, MemoryStatus, Moment, PoolStatus, Priority, Status,
+    ByteSize, ComponentState, ComponentStatus, MemoryStatus, Moment, PoolStatus, Priority, Status,
     StatusValue,
 };
 
@@ -36,7 +36,9 @@ impl Engine {
                 booked: self.budget.booked_for(key),
                 measured: self.budget.measured_for(key),
                 peak: e.peak,
+                shared: ByteSize::ZERO,
                 estimate: spec.map(|s| s.memory).unwrap_or_default(),
+                limit: spec.and_then(|s| s.memory_limit),
                 leases: 0,
                 uses: e.uses,
                 loads: e.loads,
@@ -62,17 +64,21 @@ impl Engine {
         let pools = self.catalog().pools().iter().enumerate().map(|(i, p)| PoolStatus {
             name: p.name.clone(),
             budget: p.budget,
-            booked: self.budget.booked_in(self.pools.of_catalog(i)),
+            booked: self.budget.booked_in(i),
             declared: p.declared,
         });
+        let (external, unreturned) = self.budget.taken();
         MemoryStatus {
             budget: self.budget.total(),
             booked: self.budget.booked(),
             claimed: self.budget.claimed(),
             overdraft: self.budget.overdraft(),
             overdraft_by_kind: self.budget.overdraft_by_kind(),
+            external,
+            unreturned,
             pressure: Some(self.pressure),
             pools: pools.collect(),
+            ..MemoryStatus::default()
         }
     }
 }

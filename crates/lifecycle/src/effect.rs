@@ -63,6 +63,15 @@ pub enum Effect {
         /// The incarnation.
         op: OpId,
     },
+    /// So many bytes are reserved for an incarnation from now on; answers one request to grow, granted or not.
+    SetGrant {
+        /// The component.
+        key: ComponentKey,
+        /// The incarnation.
+        op: OpId,
+        /// Its reservation now.
+        bytes: ByteSize,
+    },
     /// Ask a component whether it still works; a health report follows.
     Probe {
         /// The component.

@@ -18,6 +18,6 @@ pub use cell::{CloseAnswer, LeaseCell};
 pub use cells::{Cells, PeekCells};
 pub use effect::{Effect, Out, Persisted};
 pub use entry::{Entry, Leave, Then};
-pub use scheduler::{DropReason, LoadReport, Scheduler, Verdict};
+pub use scheduler::{DropReason, LoadFailure, LoadReport, OutOfMemory, Scheduler, Verdict};
 pub use slot::{Incarnation, Lease, ReleaseNotice, ReleaseSink, Slot, Tick};
 pub use transaction::{Origin, Phase, Transaction, TxnId};

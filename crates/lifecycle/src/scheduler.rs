@@ -31,6 +31,30 @@ pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
 pub struct LoadReport {
     /// The memory in use right after it, where it is known.
     pub measured: Option<ByteSize>,
+    /// The highest memory in use while it ran, where that is known.
+    pub peak: Option<ByteSize>,
+}
+
+/// A component ran out of memory: the kernel killed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// The highest memory that it used, where that is known.
+    pub peak: Option<ByteSize>,
+}
+
+/// What a loader tells of a failed load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadFailure {
+    /// Why, in its words.
+    pub error: String,
+    /// It ran out of memory.
+    pub out_of_memory: Option<OutOfMemory>,
+}
+
+impl<T: Into<String>> From<T> for LoadFailure {
+    fn from(error: T) -> Self {
+        Self { error: error.into(), out_of_memory: None }
+    }
 }
 
 /// What the engine decided about a transaction that waits.
@@ -257,7 +281,7 @@ impl Scheduler {
             let factor = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX);
             let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
             let retry_at = if policy == RestartPolicy::Never { Moment::NEVER } else { now + wait };
-            if must_run {
+            if std::mem::take(&mut e.restart_after) || must_run {
                 e.restart_at = Some(retry_at);
             }
             ComponentState::Failed { retry_at }

@@ -211,7 +211,14 @@ impl Builder {
             if self.adopt_strays && cfg!(target_os = "linux") {
                 config.subreaper = Some(Subreaper::enable()?);
             }
-            Some(ProcessLoader::new(config, guard))
+            let loader = ProcessLoader::new(config, guard);
+            let bounded = |k| catalog.spec(k).is_some_and(|s| s.memory_limit.is_some());
+            if catalog.keys().any(bounded) {
+                let loader = loader.clone();
+                // It fails only when the runtime shuts down.
+                let _ = tokio::task::spawn_blocking(move || loader.find_limits()).await;
+            }
+            Some(loader)
         } else {
             None
         };

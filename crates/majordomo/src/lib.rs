@@ -56,19 +56,21 @@ pub use outcome::{Evidence, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
 
 pub use majordomo_core::{
-    BudgetSetting, ByteSize, Cause, ComponentId, ComponentKey, ComponentState, ComponentStatus,
-    Confidence, Config, EventKind, EventRecord, HintOutcome, Holder, HolderKind, MemoryStatus,
-    Moment, NameError, PolicyKind, PressureLevel, Priority, Refusal, ServerConfig, Status,
-    StatusValue, WallSeconds,
+    BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
+    ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
+    Holder, HolderKind, MeasuredNeed, MemoryStatus, Moment, NameError, OverdraftStatus, PolicyKind,
+    PoolStatus, PressureLevel, PressureNote, PressureStatus, Priority, Refusal, ServerConfig,
+    Status, StatusValue, TrimStatus, WallSeconds,
 };
+pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec, Problem, Problems,
-    ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode, read_config, schema,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec, Problem,
+    Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode, read_config, schema,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
-    AcquireOptions, AnyLease, Component, Dependency, Followed, Follower, HintTier, Lease,
-    LoadContext, LoadError, Tagged,
+    AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, HintTier,
+    Lease, LoadContext, LoadError, Tagged,
 };

@@ -298,6 +298,26 @@ impl Budget {
         self.open(key, pool, bytes.0)
     }
 
+    /// Adds to a component's reservation and returns what it is then. Bytes that were measured above the old one
+    /// are booked already and cost nothing.
+    ///
+    /// # Errors
+    /// [`BudgetError::Short`] when the rest does not fit; nothing is changed then.
+    pub fn extend(&mut self, key: ComponentKey, bytes: ByteSize) -> Result<ByteSize, BudgetError> {
+        let Some(account) = self.account(key).copied() else { return Ok(ByteSize::ZERO) };
+        let reserved = account.reserved.saturating_add(bytes.0);
+        let grown = Account { reserved, ..account };
+        let mut need = Need::new();
+        need.add(account.pool, ByteSize(grown.booked() - account.booked()));
+        let shortage = self.shortage(&need, None);
+        if !shortage.is_none() {
+            return Err(BudgetError::Short(shortage));
+        }
+        self.accounts[key.index()] = Some(grown);
+        self.shift(account.pool, account.booked(), grown.booked());
+        Ok(ByteSize(reserved))
+    }
+
     fn open(&mut self, key: ComponentKey, pool: usize, reserved: u64) -> Result<(), BudgetError> {
         if self.account(key).is_some() {
             return Err(BudgetError::Booked(key));
@@ -420,6 +440,12 @@ impl Budget {
     pub fn set_taken(&mut self, external: ByteSize, unreturned: ByteSize) {
         self.external = external.0;
         self.unreturned = unreturned.0;
+    }
+
+    /// What other programs take of the budget, and what this process holds for no component, as last told.
+    #[must_use]
+    pub fn taken(&self) -> (ByteSize, ByteSize) {
+        (ByteSize(self.external), ByteSize(self.unreturned))
     }
 
     /// By how much bookings and takings exceed the total budget.

@@ -10,10 +10,8 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentKey};
 
-/// zstd's fastest standard level: JSON-like state shrinks 4 to 8 times at hundreds of MB/s.
-const LEVEL: i32 = 1;
-
 /// Packed bytes above this share of the raw ones are not worth the unpacking; weights are stored raw.
+#[cfg(feature = "zstd")]
 const PAYS_BELOW: f64 = 0.9;
 
 /// Why a snapshot cannot be kept or used. Both mean: load normally, and tell.
@@ -47,13 +45,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Packs a component's state: zstd level 1, or raw when that does not pay. `tag` tells states apart that
+    /// Packs a component's state: zstd level 1, or raw when that does not pay or without the feature `zstd`. `tag` tells states apart that
     /// must not be mixed up, such as the hash of the component's configuration.
     #[must_use]
     pub fn pack(tag: u64, raw: &[u8]) -> Self {
-        let worth = (raw.len() as f64 * PAYS_BELOW) as usize;
-        // An encoder that fails, for want of memory, is as good as one that does not pay.
-        let packed = zstd::bulk::compress(raw, LEVEL).ok().filter(|packed| packed.len() < worth);
+        let packed = compress(raw);
         let compressed = packed.is_some();
         let bytes: Arc<[u8]> = packed.map_or_else(|| raw.into(), Into::into);
         let checksum = crc32fast::hash(&bytes);
@@ -72,8 +68,7 @@ impl Snapshot {
         if !self.compressed {
             return Ok(self.bytes.to_vec());
         }
-        let raw = zstd::bulk::decompress(&self.bytes, self.raw_len)
-            .map_err(|_| corrupt("it does not decompress"))?;
+        let raw = decompress(&self.bytes, self.raw_len).ok_or(corrupt("it does not decompress"))?;
         (raw.len() == self.raw_len).then_some(raw).ok_or(corrupt("its length does not match"))
     }
 
@@ -94,6 +89,31 @@ impl Snapshot {
     pub fn is_compressed(&self) -> bool {
         self.compressed
     }
+}
+
+/// The bytes packed, when that pays.
+#[cfg(feature = "zstd")]
+fn compress(raw: &[u8]) -> Option<Vec<u8>> {
+    /// zstd's fastest standard level: JSON-like state shrinks 4 to 8 times at hundreds of MB/s.
+    const LEVEL: i32 = 1;
+    let worth = (raw.len() as f64 * PAYS_BELOW) as usize;
+    // An encoder that fails, for want of memory, is as good as one that does not pay.
+    zstd::bulk::compress(raw, LEVEL).ok().filter(|packed| packed.len() < worth)
+}
+
+#[cfg(feature = "zstd")]
+fn decompress(packed: &[u8], raw_len: usize) -> Option<Vec<u8>> {
+    zstd::bulk::decompress(packed, raw_len).ok()
+}
+
+#[cfg(not(feature = "zstd"))]
+fn compress(_raw: &[u8]) -> Option<Vec<u8>> {
+    None
+}
+
+#[cfg(not(feature = "zstd"))]
+fn decompress(_packed: &[u8], _raw_len: usize) -> Option<Vec<u8>> {
+    None
 }
 
 impl fmt::Debug for Snapshot {
@@ -228,6 +248,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "zstd")]
     #[test]
     fn a_right_checksum_over_wrong_bytes_is_noticed_too() {
         let mut bad = Snapshot::pack(1, "{\"a\":1},".repeat(99).as_bytes());

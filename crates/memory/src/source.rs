@@ -22,7 +22,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use majordomo_core::{ByteSize, PressureLevel};
+use majordomo_core::{BoundStatus, ByteSize, PressureLevel};
+
+use crate::watch::WatchConfig;
 
 /// Whose limit a reading is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +159,18 @@ pub trait PressureSource: Send {
     fn take_reports(&mut self) -> Vec<SourceReport> {
         Vec::new()
     }
+
+    /// Every bound that the last reading was made of, the machine's first.
+    fn bounds(&self) -> Vec<BoundStatus> {
+        Vec::new()
+    }
+
+    /// What a [`PressureWatcher`](crate::PressureWatcher) should wait for beside this source, as of the last
+    /// reading, with the available bytes below which each level begins; none when nothing wakes for it.
+    fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
+        let _ = thresholds;
+        None
+    }
 }
 
 impl<S: PressureSource + ?Sized> PressureSource for Box<S> {
@@ -171,6 +185,14 @@ impl<S: PressureSource + ?Sized> PressureSource for Box<S> {
     fn take_reports(&mut self) -> Vec<SourceReport> {
         (**self).take_reports()
     }
+
+    fn bounds(&self) -> Vec<BoundStatus> {
+        (**self).bounds()
+    }
+
+    fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
+        (**self).watch(thresholds)
+    }
 }
 
 /// The sources of this platform in order of preference.
@@ -178,10 +200,10 @@ impl<S: PressureSource + ?Sized> PressureSource for Box<S> {
 pub fn platform_source() -> SourceChain {
     SourceChain::new(vec![
         #[cfg(target_os = "linux")]
-        Box::new(GroupSource::new("/", MachineSource)),
+        Box::new(GroupSource::new("/", MachineSource::default())),
         #[cfg(target_os = "macos")]
         Box::new(MacosSource::default()),
-        Box::new(MachineSource),
+        Box::new(MachineSource::default()),
     ])
 }
 

@@ -117,6 +117,9 @@ impl fmt::Display for WatchMeans {
             Self::Stalls { own_group: false, window } => {
                 write!(f, "PSI of the machine, {} s window", window.as_secs())
             }
+            Self::UsageThresholds { count: 0 } => {
+                f.write_str("no usage thresholds: no control group here has a limit")
+            }
             Self::UsageThresholds { count } => write!(f, "{count} usage thresholds (cgroup v1)"),
             Self::System => f.write_str("the system's memory pressure events"),
             Self::GroupEvents => f.write_str("memory.events (cgroup v2)"),
@@ -126,7 +129,7 @@ impl fmt::Display for WatchMeans {
 }
 
 /// What is to be watched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchConfig {
     /// The root of the file system; `/` but in tests.
     pub root: PathBuf,

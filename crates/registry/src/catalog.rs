@@ -109,9 +109,12 @@ impl Catalog {
         errors: &mut Vec<CatalogError>,
     ) {
         let open = |name: Arc<str>| PoolSpec { name, budget: None, declared: false };
-        // The ledger books by position: a pool keeps its position in the whole chain.
+        // The ledger books by position: a pool keeps its position in the whole chain, and one that is gone keeps
+        // what its bytes are, since some may still be booked in it.
         self.pools = match prev {
-            Some(prev) => prev.pools.iter().map(|p| open(p.name.clone())).collect(),
+            Some(prev) => {
+                prev.pools.iter().map(|p| PoolSpec { budget: None, ..p.clone() }).collect()
+            }
             None => WELL_KNOWN_POOLS.into_iter().map(|name| open(Arc::from(name))).collect(),
         };
         for pool in pools {
@@ -304,8 +307,8 @@ impl Catalog {
         self.conflicts.pairs()
     }
 
-    /// The pools; the well-known ones come first, then the declared ones. Positions hold for this
-    /// catalog only; across catalogs a pool is known by its name.
+    /// The pools; the well-known ones come first, then the declared ones. A pool keeps
+    /// its position in every catalog that is built from this one.
     #[must_use]
     pub fn pools(&self) -> &[PoolSpec] {
         &self.pools

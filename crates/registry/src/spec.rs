@@ -40,6 +40,18 @@ pub enum RestartPolicy {
     Never,
 }
 
+/// What happens to a component that uses more than its own limit and did not trim below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum OverLimit {
+    /// It is unloaded and loaded again, with the back-off of a failure.
+    #[default]
+    Restart,
+    /// It is unloaded, and loaded when it is asked for. CORE and pinned ones are restarted all the same.
+    Unload,
+}
+
 /// What happens to a load when the last one who waited for it leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -177,6 +189,11 @@ pub struct ComponentSpec {
     pub pool: Arc<str>,
     /// Expected memory. Default 100 MiB.
     pub memory: ByteSize,
+    /// Its own limit: more than this is answered by trimming, then as `over_limit` says; a process is bounded to
+    /// it where the system can. None = only the budget bounds it.
+    pub memory_limit: Option<ByteSize>,
+    /// When it stays above its own limit.
+    pub over_limit: OverLimit,
     /// Expected load time. Default 100 ms.
     pub load_time: Duration,
     /// Components that must be ready before and while it is.
@@ -245,6 +262,8 @@ impl ComponentSpec {
             priority: Priority::Medium,
             pool: GENERAL.clone(),
             memory: ByteSize::mib(100),
+            memory_limit: None,
+            over_limit: OverLimit::default(),
             load_time: Duration::from_millis(100),
             dependencies: Vec::new(),
             after: Vec::new(),

@@ -6,18 +6,27 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentId};
+use majordomo_memory::PoolGrant;
 
 use crate::process::{Endpoint, RunningProcess};
 
 /// Hooks that a builtin component may offer. All have harmless defaults; all may be called from any thread.
 pub trait Component: Send + Sync + 'static {
-    /// Its memory in bytes by its own account; none = not known, its reservation is booked.
+    /// Its memory in bytes by its own account, without what it has from its
+    /// [`ComponentMemory`](crate::ComponentMemory); none = not known, its reservation is booked.
     fn footprint(&self) -> Option<ByteSize> {
         None
     }
 
     /// Gives back what it can spare (caches, buffers). Runs on a blocking thread.
     fn trim(&self) {}
+
+    /// What it wants to find again at its next load ([`LoadContext::snapshot`](crate::LoadContext::snapshot)) when
+    /// it is unloaded for want of memory or of use: state that is dear to compute and smaller than itself. Kept in
+    /// memory only, within a budget of its own. Called on a blocking thread, before the drop, while nobody uses it.
+    fn hibernate(&self) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Says whether it still works. Runs on a blocking thread.
     ///
@@ -34,6 +43,7 @@ type Value = dyn Any + Send + Sync;
 struct Hooks {
     footprint: fn(&Value) -> Option<ByteSize>,
     trim: fn(&Value),
+    hibernate: fn(&Value) -> Option<Vec<u8>>,
     health: fn(&Value) -> Result<(), String>,
 }
 
@@ -54,6 +64,8 @@ pub struct Instance {
     value: Box<Value>,
     hooks: Option<Hooks>,
     process: Option<Arc<RunningProcess>>,
+    /// What it may map.
+    pub(crate) grant: Option<PoolGrant>,
     /// Made by an async factory, which promised never to block: its `Drop` may run on a task.
     pub(crate) never_blocks: bool,
     pub(crate) gone: Gone,
@@ -67,6 +79,7 @@ impl Instance {
             value: Box::new(value),
             hooks: None,
             process: None,
+            grant: None,
             never_blocks: false,
             gone: Gone(None),
         }
@@ -82,12 +95,14 @@ impl Instance {
                     t.trim();
                 }
             },
+            hibernate: |v| v.downcast_ref::<T>().and_then(T::hibernate),
             health: |v| v.downcast_ref::<T>().map_or(Ok(()), T::health),
         };
         Self {
             value: Box::new(value),
             hooks: Some(hooks),
             process: None,
+            grant: None,
             never_blocks: false,
             gone: Gone(None),
         }
@@ -99,6 +114,7 @@ impl Instance {
             value: Box::new(endpoint),
             hooks: None,
             process: Some(process),
+            grant: None,
             never_blocks: false,
             gone: Gone(None),
         }
@@ -123,8 +139,21 @@ impl Instance {
         self.downcast_ref()
     }
 
+    /// Its memory: by its own account, and what it mapped.
     pub(crate) fn footprint(&self) -> Option<ByteSize> {
-        self.hooks.and_then(|h| (h.footprint)(&*self.value))
+        let told = self.hooks.and_then(|h| (h.footprint)(&*self.value));
+        match (told, self.mapped(PoolGrant::used)) {
+            (None, ByteSize::ZERO) => None,
+            (told, mapped) => Some(told.unwrap_or_default() + mapped),
+        }
+    }
+
+    pub(crate) fn mapped(&self, which: fn(&PoolGrant) -> ByteSize) -> ByteSize {
+        self.grant.as_ref().map_or(ByteSize::ZERO, which)
+    }
+
+    pub(crate) fn hibernate(&self) -> Option<Vec<u8>> {
+        self.hooks.and_then(|h| (h.hibernate)(&*self.value))
     }
 
     pub(crate) fn trim(&self) {

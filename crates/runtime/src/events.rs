@@ -144,6 +144,8 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
         EventKind::State { component, .. }
         | EventKind::Hint { component, .. }
         | EventKind::Trimmed { component }
+        | EventKind::OverLimit { component, .. }
+        | EventKind::EstimateRaised { component, .. }
         | EventKind::Revoked { component } => vec![*component],
         EventKind::Granted { components, .. } | EventKind::Refused { components, .. } => {
             components.clone()

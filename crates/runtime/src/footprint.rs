@@ -28,6 +28,8 @@ pub enum Detail {
     Quick,
     /// Also the exact figure: the kernel walks all page tables, milliseconds for gibibytes.
     Exact,
+    /// Also the highest use so far, for a component that has just come up.
+    Transition,
 }
 
 /// What one process group uses.
@@ -38,6 +40,8 @@ pub struct Footprint {
     /// Sum of the members' proportional set sizes (Linux) or physical footprints (macOS), when asked for
     /// and readable for all of them.
     pub exact: Option<ByteSize>,
+    /// Sum of the members' highest resident sizes (Linux), when asked for and readable for all of them.
+    pub peak: Option<ByteSize>,
     /// Living members.
     pub members: u32,
 }
@@ -49,15 +53,24 @@ impl Footprint {
         self.exact.unwrap_or(self.resident)
     }
 
-    fn add(&mut self, resident: ByteSize, exact: Option<ByteSize>) {
-        self.exact = match (self.members, self.exact, exact) {
-            (0, _, one) => one,
-            (_, Some(sum), Some(one)) => Some(sum + one),
-            _ => None,
+    fn add(&mut self, member: Member) {
+        let first = self.members == 0;
+        let sum = |sum: Option<ByteSize>, one: Option<ByteSize>| {
+            if first { one } else { Some(sum? + one?) }
         };
-        self.resident += resident;
+        self.exact = sum(self.exact, member.exact);
+        self.peak = sum(self.peak, member.peak);
+        self.resident += member.resident;
         self.members += 1;
     }
+}
+
+/// What one process uses.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    resident: ByteSize,
+    exact: Option<ByteSize>,
+    peak: Option<ByteSize>,
 }
 
 /// Measures groups; none for one that has no living member, or whose number means another group now.
@@ -72,9 +85,9 @@ pub fn sample(groups: &[Group], detail: Detail) -> Vec<Option<Footprint>> {
     let mut found = vec![Footprint::default(); groups.len()];
     system::each_member(
         detail,
-        |pgid, resident, exact| {
+        |pgid, member| {
             if let Some(&i) = wanted.get(&pgid) {
-                found[i].add(resident, exact);
+                found[i].add(member);
             }
         },
         |pgid| wanted.contains_key(&pgid),
@@ -98,8 +111,8 @@ pub async fn sample_async(groups: Vec<Group>, detail: Detail) -> Vec<Option<Foot
 #[must_use]
 pub fn own(detail: Detail) -> Footprint {
     let mut footprint = Footprint::default();
-    if let Some((resident, exact)) = system::own(detail) {
-        footprint.add(resident, exact);
+    if let Some(member) = system::own(detail) {
+        footprint.add(member);
     }
     footprint
 }

@@ -12,10 +12,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use majordomo_core::{ComponentId, OpId};
+use majordomo_memory::{Arena, Snapshot};
 use majordomo_registry::ComponentSpec;
 
 use crate::component::Instance;
 use crate::lease::{Dependency, Incarnation};
+use crate::memory::ComponentMemory;
+use crate::shell::Thawed;
 
 tokio::task_local! {
     /// The component whose load runs in this task; an `acquire` there would wait for itself.
@@ -38,6 +41,8 @@ pub struct LoadContext {
     pub(crate) deadline: Duration,
     pub(crate) dependencies: Arc<BTreeMap<ComponentId, Arc<Incarnation>>>,
     pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) memory: ComponentMemory,
+    pub(crate) snapshot: Option<(Snapshot, Arc<Thawed>)>,
 }
 
 impl LoadContext {
@@ -77,6 +82,39 @@ impl LoadContext {
     #[must_use]
     pub fn dependency<T: 'static>(&self, name: &str) -> Option<Dependency<T>> {
         Dependency::new(Arc::clone(self.dependencies.get(name)?))
+    }
+
+    /// The component's share of memory: arenas, buffers and mapped files that are counted as its own and come
+    /// back to the system whole. May be kept by the component.
+    #[must_use]
+    pub fn memory(&self) -> ComponentMemory {
+        self.memory.clone()
+    }
+
+    /// An arena out of the component's reservation; short for [`ComponentMemory::arena`].
+    #[must_use]
+    pub fn arena(&self) -> Arena {
+        self.memory.arena()
+    }
+
+    /// What the component kept at its last unload ([`Component::hibernate`](crate::Component::hibernate)), if its
+    /// loader and version are the same and it was not dropped since. One that does not come back as it was is
+    /// told as a warning, and none.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Vec<u8>> {
+        let (snapshot, counts) = self.snapshot.as_ref()?;
+        // Relaxed: statistics.
+        match snapshot.unpack() {
+            Ok(bytes) => {
+                counts.good.fetch_add(1, Ordering::Relaxed);
+                Some(bytes)
+            }
+            Err(error) => {
+                counts.corrupt.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(component = %self.id(), %error, "no snapshot");
+                None
+            }
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentId, OpId};
+use majordomo_core::{ByteSize, ComponentId, OpId};
 use majordomo_registry::ProcessSpec;
 
 use crate::logs::LogBuffer;
 
+mod bound;
 mod error;
 mod http;
 mod loader;
@@ -92,6 +93,8 @@ pub struct StartContext {
     pub op: OpId,
     /// The program.
     pub spec: Arc<ProcessSpec>,
+    /// It and its children may use so much memory, where the system can bound them.
+    pub memory_limit: Option<ByteSize>,
     /// Relative working directories count from here: the configuration file's folder, absolute.
     pub base_dir: PathBuf,
     /// It must be ready within this.

@@ -6,13 +6,15 @@
 //! (bounded, full = overloaded), three lanes of hints (bounded, full = dropped and counted).
 
 mod carry_out;
+mod heap;
 mod lanes;
 mod measure;
 mod remember;
 mod slots;
 
+pub(crate) use heap::Thawed;
 pub use lanes::HintTier;
-pub(crate) use lanes::{Control, Demand, DemandError, Lanes, Reply};
+pub(crate) use lanes::{Control, ControlSender, Demand, DemandError, Lanes, Reply};
 pub use measure::budget_bytes;
 
 use std::collections::BTreeMap;
@@ -22,9 +24,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, StateStore, WaiterId,
+    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore, WaiterId,
 };
-use majordomo_engine::{Engine, Footprints, Input};
+use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
 use tokio::sync::{oneshot, watch};
@@ -35,6 +37,7 @@ use crate::events::EventLog;
 use crate::lease::Incarnation;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
+use crate::pressure::Felt;
 use crate::process::ProcessLoader;
 use slots::{Notices, Published, ShellCells};
 
@@ -129,6 +132,11 @@ pub(crate) struct Shell {
     pub next_sweep: Moment,
     pub measuring: Measuring,
     pub samples: u64,
+    pub heap: heap::Heap,
+    pub taken: measure::Taken,
+    /// The level of pressure as last told to the engine.
+    pub pressed: PressureLevel,
+    pub felt: Option<Felt>,
     pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
     pub on_finished: Option<oneshot::Sender<Vec<ComponentId>>>,
     pub stuck: Vec<ComponentId>,
@@ -150,6 +158,7 @@ impl Shell {
         let lanes =
             Arc::new(Lanes::new(clock, engine.config(), &parts.catalog, Arc::clone(&notices))?);
         let (memory, learned) = remember::Memory::open(parts.store, &parts.catalog);
+        let cold_store = engine.config().memory.cold_store;
         let mut shell = Self {
             suspend: SuspendDetector::new(&clock),
             engine,
@@ -170,6 +179,10 @@ impl Shell {
             next_sweep: clock.now() + SWEEP,
             measuring: Measuring::default(),
             samples: 0,
+            heap: heap::Heap::new(cold_store),
+            taken: measure::Taken::start(),
+            pressed: PressureLevel::Low,
+            felt: None,
             status: None,
             on_finished: Some(on_finished),
             stuck: Vec::new(),
@@ -177,7 +190,8 @@ impl Shell {
         };
         shell.publish();
         if let Some(source) = parts.pressure {
-            measure::feel_pressure(source, shell.engine.config(), clock, &lanes);
+            shell.felt =
+                Some(measure::feel_pressure(source, shell.engine.config(), clock, &lanes)?);
         }
         shell.feed(Input::Learned(learned));
         tokio::spawn(shell.run(parts.start));
@@ -193,7 +207,8 @@ impl Shell {
         while !self.down {
             let busy = self.drain();
             let now = self.clock.now();
-            let due = self.engine.next_wakeup().unwrap_or(Moment::NEVER).min(self.next_sweep);
+            let due = self.engine.next_wakeup().unwrap_or(Moment::NEVER);
+            let due = due.min(self.next_sweep).min(self.heap.due());
             if busy {
                 // Loads and grants of this very task's runtime get their turn between inputs.
                 tokio::task::yield_now().await;
@@ -215,6 +230,7 @@ impl Shell {
                     self.feed(Input::Resumed { gap });
                 }
             }
+            self.trim_if_due();
             if self.engine.next_wakeup().is_some_and(|t| t <= now) {
                 self.feed(Input::Tick);
             }
@@ -292,9 +308,26 @@ impl Shell {
             Control::Down { key, op } => {
                 self.running.remove(&op);
                 self.leaving.remove(&op);
+                self.note_down(key, op);
                 self.feed(Input::UnloadFinished { key, op });
             }
-            Control::Engine(input) => self.feed(*input),
+            Control::Engine(input) => {
+                if let Input::Pressure(level) = *input {
+                    self.pressed(level);
+                }
+                self.feed(*input);
+            }
+            Control::Grow { key, op, bytes, reply } => {
+                self.feed(Input::Grow { key, op, bytes });
+                // Whoever asked may have gone.
+                let _ = reply.send(self.heap.limit(op));
+            }
+            Control::Hibernated { key, snapshot } => {
+                if self.pressed < self.engine.config().memory.refuse_loads_at {
+                    self.heap.keep(key, snapshot);
+                }
+            }
+            Control::Trimmed(trimmed) => self.trimmed(&trimmed),
             Control::Operator { waiter, key, action, reply } => {
                 self.waiters.insert(waiter, reply);
                 self.feed(Input::Operator { waiter, key, action });
@@ -320,14 +353,11 @@ impl Shell {
             Control::Configure { specs, pools, config, budget, reply } => {
                 let _ = reply.send(self.configure(specs, pools, config, budget));
             }
-            Control::Measured { own, builtins } => {
-                if builtins {
-                    self.measuring.builtins = false;
-                } else {
-                    self.measuring.processes = false;
-                }
-                self.feed(Input::Footprints(Footprints { own, ..Footprints::default() }));
+            Control::MeasuredBuiltins { own } => {
+                self.measuring.builtins = false;
+                self.footprints(own);
             }
+            Control::MeasuredProcesses(measured) => self.measured_processes(measured),
         }
     }
 
@@ -340,6 +370,10 @@ impl Shell {
     ) -> Result<(), majordomo_registry::CatalogError> {
         let catalog = Arc::new(Catalog::build(specs, pools, Some(self.engine.catalog()))?);
         self.grow_slots(catalog.len());
+        if let Some(felt) = &self.felt {
+            felt.configure(&config.memory);
+        }
+        self.heap.configure(config.memory.cold_store);
         self.feed(Input::Configure { catalog, config, budget });
         Ok(())
     }

@@ -178,11 +178,18 @@ impl From<&Refusal> for Problem {
             Refusal::Overloaded { capacity } => {
                 problem.with("capacity", *capacity).retry_after(Duration::from_secs(1))
             }
-            Refusal::TooLarge { need, available, pool, holders: list } => {
+            Refusal::TooLarge { need, available, pool, holders: list, measured } => {
                 let problem = problem
                     .with("need", need.bytes())
                     .with("available", available.bytes())
                     .with("holders", holders(list));
+                let problem = match measured {
+                    Some(m) => problem
+                        .with("measured_component", m.component.as_str())
+                        .with("measured", m.peak.bytes())
+                        .with("declared", m.declared.bytes()),
+                    None => problem,
+                };
                 match pool {
                     Some(pool) => problem.with("pool", &**pool),
                     None => problem,

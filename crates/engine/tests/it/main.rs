@@ -5,5 +5,6 @@ mod configuration;
 mod demands;
 mod failures;
 mod model;
+mod pressure;
 mod rig;
 mod shutdown;

@@ -220,8 +220,13 @@ impl Rig {
     pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {
         let key = self.key(name);
         let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
-        let result = result.map(|()| LoadReport::default()).map_err(str::to_owned);
+        let result = result.map(|()| LoadReport::default()).map_err(Into::into);
         self.input(Input::LoadFinished { key, op, result });
+    }
+
+    /// A load whose end the test tells itself.
+    pub(crate) fn forget_load(&mut self, name: &str) {
+        self.loading.remove(&self.key(name));
     }
 
     pub(crate) fn loaded(&mut self, name: &str) {
@@ -237,7 +242,7 @@ impl Rig {
     pub(crate) fn exits(&mut self, name: &str) {
         let key = self.key(name);
         let op = self.engine.scheduler().entry(key).op.expect("it is up");
-        self.input(Input::Exited { key, op, how: "signal 9".to_owned() });
+        self.input(Input::Exited { key, op, how: "signal 9".to_owned(), out_of_memory: None });
     }
 
     /// Everything on its way arrives, until nothing moves.

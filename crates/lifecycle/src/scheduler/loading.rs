@@ -138,8 +138,10 @@ impl Scheduler {
         e.next_probe = probe_every.map(|p| out.now + p);
         if let Some(bytes) = report.measured {
             budget.measure(key, bytes);
-            e.peak = Some(e.peak.map_or(bytes, |p| p.max(bytes)));
         }
+        e.over_since = None;
+        e.restart_after = false;
+        e.peak = e.peak.max(report.measured).max(report.peak);
         let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);
         out.push(Effect::Persist(learned));
@@ -149,14 +151,14 @@ impl Scheduler {
     pub fn load_failed(
         &mut self,
         key: ComponentKey,
-        error: String,
+        cause: Cause,
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
         self.entry_mut(key).load_deadline = None;
         self.forget_dependencies(key);
         budget.release(key);
-        self.fail(key, Cause::LoadFailed { error }, budget, out);
+        self.fail(key, cause, budget, out);
     }
 
     /// Cancels a running load; the component is down when its loader says so.

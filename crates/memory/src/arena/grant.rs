@@ -20,6 +20,7 @@ pub struct PoolGrant(Arc<Counters>);
 struct Counters {
     limit: AtomicU64,
     used: AtomicU64,
+    shared: AtomicU64,
     peak: AtomicU64,
 }
 
@@ -37,6 +38,7 @@ impl PoolGrant {
         Self(Arc::new(Counters {
             limit: AtomicU64::new(limit.bytes()),
             used: AtomicU64::new(0),
+            shared: AtomicU64::new(0),
             peak: AtomicU64::new(0),
         }))
     }
@@ -56,6 +58,17 @@ impl PoolGrant {
     #[must_use]
     pub fn used(&self) -> ByteSize {
         ByteSize(self.0.used.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of files that are mapped under it: the system's cache, no part of what is granted.
+    #[must_use]
+    pub fn shared(&self) -> ByteSize {
+        ByteSize(self.0.shared.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn share(&self, bytes: u64) -> Sharing {
+        self.0.shared.fetch_add(bytes, Ordering::Relaxed);
+        Sharing { grant: self.clone(), bytes }
     }
 
     /// The most that was in use at a time.
@@ -97,6 +110,18 @@ impl GrantHold {
 impl Drop for GrantHold {
     fn drop(&mut self) {
         self.grant.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A file that is mapped under a grant.
+pub(super) struct Sharing {
+    grant: PoolGrant,
+    bytes: u64,
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.grant.0.shared.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use majordomo_core::ByteSize;
 use memmap2::{Mmap, MmapMut};
 
+use super::grant::Sharing;
 use super::slab::map_anonymous;
 use super::{ArenaError, GrantHold, PoolGrant};
 
@@ -72,7 +73,7 @@ pub struct SharedSlice {
 
 enum Owner {
     Buffer { map: MmapMut, hold: GrantHold },
-    File(Mmap),
+    File { map: Mmap, _sharing: Option<Sharing> },
     Empty,
 }
 
@@ -86,6 +87,18 @@ impl SharedSlice {
     /// # Errors
     /// When the file cannot be opened or mapped, or others may write to it.
     pub fn map_file(path: &Path) -> Result<Self, ArenaError> {
+        Self::map(path, None)
+    }
+
+    /// The same, counted as [`PoolGrant::shared`] while it is mapped.
+    ///
+    /// # Errors
+    /// As [`Self::map_file`].
+    pub fn map_file_under(grant: &PoolGrant, path: &Path) -> Result<Self, ArenaError> {
+        Self::map(path, Some(grant))
+    }
+
+    fn map(path: &Path, grant: Option<&PoolGrant>) -> Result<Self, ArenaError> {
         let refused = |error| ArenaError::File { path: path.to_owned(), error };
         let file = File::open(path).map_err(refused)?;
         let metadata = file.metadata().map_err(refused)?;
@@ -103,7 +116,8 @@ impl SharedSlice {
         // are valid `u8`s.
         let map = unsafe { Mmap::map(&file) }.map_err(refused)?;
         let len = map.len();
-        Ok(Self { owner: Arc::new(Owner::File(map)), start: 0, len })
+        let sharing = grant.map(|g| g.share(len as u64));
+        Ok(Self { owner: Arc::new(Owner::File { map, _sharing: sharing }), start: 0, len })
     }
 
     /// A part of it, sharing the same memory; none when the range does not lie within it.
@@ -125,7 +139,7 @@ impl SharedSlice {
     pub fn granted(&self) -> ByteSize {
         match &*self.owner {
             Owner::Buffer { hold, .. } => hold.bytes(),
-            Owner::File(_) | Owner::Empty => ByteSize::ZERO,
+            Owner::File { .. } | Owner::Empty => ByteSize::ZERO,
         }
     }
 }
@@ -143,7 +157,7 @@ impl Deref for SharedSlice {
     fn deref(&self) -> &[u8] {
         let all: &[u8] = match &*self.owner {
             Owner::Buffer { map, .. } => map,
-            Owner::File(map) => map,
+            Owner::File { map, .. } => map,
             Owner::Empty => &[],
         };
         &all[self.start..self.start + self.len]

@@ -42,6 +42,18 @@ pub enum OomEvidence {
     },
 }
 
+impl OomEvidence {
+    /// The highest usage, where known.
+    #[must_use]
+    pub fn peak(&self) -> Option<ByteSize> {
+        match *self {
+            Self::GroupKill { peak, .. } => peak,
+            Self::NearLimit { peak, .. } => Some(peak),
+            Self::MachineKill { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for OomEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,7 +3,10 @@
 //! Invariant: an answer is always a fresh reading of one source; a failure is reported once when it begins and
 //! once when it ends, however often the chain is read in between.
 
+use majordomo_core::{BoundStatus, ByteSize};
+
 use super::{PressureReading, PressureSource, SourceError, SourceReport};
+use crate::watch::WatchConfig;
 
 /// Asks the preferred source first and falls back to the next when it fails. A source that failed is asked
 /// again at every reading, so it takes over by itself when it works again.
@@ -11,6 +14,8 @@ pub struct SourceChain {
     links: Vec<Link>,
     reports: Vec<SourceReport>,
     name: String,
+    /// Which source answered last.
+    answers: Option<usize>,
 }
 
 struct Link {
@@ -30,7 +35,7 @@ impl SourceChain {
     pub fn new(sources: Vec<Box<dyn PressureSource>>) -> Self {
         let name = sources.first().map_or("none", |s| s.name()).to_owned();
         let links = sources.into_iter().map(|source| Link { source, failing: false }).collect();
-        Self { links, reports: Vec::new(), name }
+        Self { links, reports: Vec::new(), name, answers: None }
     }
 }
 
@@ -44,7 +49,8 @@ impl PressureSource for SourceChain {
         let mut failures = Vec::new();
         let mut begun = Vec::new();
         let mut answer = None;
-        for link in &mut self.links {
+        self.answers = None;
+        for (i, link) in self.links.iter_mut().enumerate() {
             match link.source.read() {
                 Ok(reading) => {
                     let source = link.source.name().to_owned();
@@ -52,6 +58,7 @@ impl PressureSource for SourceChain {
                         self.reports.push(SourceReport::Recovered { source: source.clone() });
                     }
                     self.name = source;
+                    self.answers = Some(i);
                     answer = Some(reading);
                     break;
                 }
@@ -79,5 +86,13 @@ impl PressureSource for SourceChain {
             all.append(&mut link.source.take_reports());
         }
         all
+    }
+
+    fn bounds(&self) -> Vec<BoundStatus> {
+        self.answers.map(|i| self.links[i].source.bounds()).unwrap_or_default()
+    }
+
+    fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
+        self.links[self.answers?].source.watch(thresholds)
     }
 }

@@ -6,11 +6,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use majordomo_core::PressureLevel;
+use majordomo_core::{BoundStatus, ByteSize, PressureLevel};
 
 use super::{PressureReading, PressureSource, ReadingSource, SourceError, SourceReport};
 use crate::group::{MemoryGroup, read};
 use crate::psi::Stalls;
+use crate::watch::WatchConfig;
 
 /// Above this share of available memory a stall of the whole machine comes from somebody's own group limit,
 /// and letting go of components would help nobody.
@@ -21,6 +22,9 @@ const MACHINE_STALL_SHARE: f64 = 0.5;
 pub struct GroupSource<M> {
     machine: M,
     root: PathBuf,
+    group: Option<MemoryGroup>,
+    /// The last reading of it.
+    bound: Option<BoundStatus>,
     had_group: bool,
     machine_stalls: StallFile,
     group_stalls: StallFile,
@@ -74,6 +78,8 @@ impl<M: PressureSource> GroupSource<M> {
         Self {
             machine,
             root: root.into(),
+            group: None,
+            bound: None,
             had_group: false,
             machine_stalls: file("machine stalls"),
             group_stalls: file("own group's stalls"),
@@ -96,6 +102,8 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
             return Err(SourceError::Unavailable { what });
         }
         self.had_group |= group.is_some();
+        self.group.clone_from(&group);
+        self.bound = None;
         let mut hint = None;
         let path = self.root.join("proc/pressure/memory");
         let stalls = self.machine_stalls.hint(&path, &mut self.reports);
@@ -105,7 +113,16 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
         if let Some(group) = group {
             let path = group.dir().join("memory.pressure");
             hint = hint.max(self.group_stalls.hint(&path, &mut self.reports));
-            if let Some(bound) = group.bound()? {
+            let bound = group.bound()?;
+            self.bound = Some(BoundStatus {
+                name: format!("{} {}", group.version(), group.dir().display()),
+                limit: bound.map(|b| b.limit),
+                used: match bound {
+                    Some(b) => b.limit - b.available,
+                    None => group.working_set()?,
+                },
+            });
+            if let Some(bound) = bound {
                 if bound.limit < reading.limit {
                     reading.limit = bound.limit;
                     reading.source = ReadingSource::Group;
@@ -120,5 +137,16 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
         let mut all = std::mem::take(&mut self.reports);
         all.append(&mut self.machine.take_reports());
         all
+    }
+
+    fn bounds(&self) -> Vec<BoundStatus> {
+        let mut all = self.machine.bounds();
+        all.extend(self.bound.clone());
+        all
+    }
+
+    fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
+        let group = self.group.clone().map(|group| (group, thresholds));
+        Some(WatchConfig { root: self.root.clone(), group })
     }
 }

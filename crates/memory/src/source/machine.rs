@@ -1,13 +1,16 @@
 //! The machine's own memory, as `sysinfo` tells it. Knows nothing of groups.
 
-use majordomo_core::ByteSize;
+use majordomo_core::{BoundStatus, ByteSize};
 use sysinfo::{MemoryRefreshKind, System};
 
 use super::{PressureReading, PressureSource, ReadingSource, SourceError};
+use crate::watch::WatchConfig;
 
 /// Total and available memory of the machine (`MemAvailable` on Linux, `host_statistics64` on macOS).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct MachineSource;
+pub struct MachineSource {
+    last: Option<(ByteSize, ByteSize)>,
+}
 
 impl PressureSource for MachineSource {
     fn name(&self) -> &str {
@@ -24,11 +27,18 @@ impl PressureSource for MachineSource {
         if limit == ByteSize::ZERO {
             return Err(unavailable("the system does not tell how much memory there is".into()));
         }
-        Ok(PressureReading {
-            available: ByteSize(system.available_memory()),
-            limit,
-            hint: None,
-            source: ReadingSource::Machine,
-        })
+        let available = ByteSize(system.available_memory());
+        self.last = Some((limit, limit - available));
+        Ok(PressureReading { available, limit, hint: None, source: ReadingSource::Machine })
+    }
+
+    fn bounds(&self) -> Vec<BoundStatus> {
+        let bound =
+            |(limit, used)| BoundStatus { name: "machine".to_owned(), limit: Some(limit), used };
+        self.last.map(bound).into_iter().collect()
+    }
+
+    fn watch(&self, _thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
+        Some(WatchConfig { root: "/".into(), group: None })
     }
 }

@@ -63,9 +63,13 @@ pub struct UnreturnedMeter {
 }
 
 impl UnreturnedMeter {
-    /// Takes the gap now, before components are loaded; none where the allocator does not tell.
+    /// Takes the gap now, before components are loaded; none where the allocator does not tell, or the program
+    /// uses another one than the system's.
     #[must_use]
     pub fn start() -> Option<Self> {
+        if !imp::sees_allocations() {
+            return None;
+        }
         imp::gap().map(|gap| Self { gap })
     }
 
@@ -97,6 +101,19 @@ mod imp {
         let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"))?;
         let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
         Some((kib << 10).saturating_sub(usage()?.in_use.0))
+    }
+
+    /// Whether this program's allocations are the system allocator's: its count rises by a large one.
+    pub(super) fn sees_allocations() -> bool {
+        const LARGE: usize = 8 << 20;
+        // Other threads come and go meanwhile, seldom by so much at a time.
+        (0..4).any(|_| {
+            let before = usage();
+            let block = std::hint::black_box(Vec::<u8>::with_capacity(LARGE));
+            let after = usage();
+            drop(block);
+            matches!((before, after), (Some(b), Some(a)) if a.in_use.0 >= b.in_use.0 + LARGE as u64 / 2)
+        })
     }
 
     pub(super) fn usage() -> Option<AllocatorUsage> {
@@ -137,5 +154,9 @@ mod imp {
 
     pub(super) fn usage() -> Option<AllocatorUsage> {
         None
+    }
+
+    pub(super) fn sees_allocations() -> bool {
+        false
     }
 }

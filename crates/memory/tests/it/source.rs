@@ -60,7 +60,7 @@ fn a_list_ends_with_an_error_instead_of_a_repetition() {
 
 #[test]
 fn the_machine_tells_plausible_figures() {
-    let mut machine = MachineSource;
+    let mut machine = MachineSource::default();
     let reading = machine.read().unwrap();
     assert!(reading.limit > ByteSize::mib(64), "{reading:?}");
     assert!(reading.available <= reading.limit, "{reading:?}");

@@ -100,6 +100,7 @@ fn samples() -> Vec<Value> {
         json!("refuse"),
         json!("always"),
         json!("finish"),
+        json!("unload"),
         json!("hold"),
         json!("connect"),
         json!("process"),

@@ -4,39 +4,46 @@ use std::fs;
 
 use majordomo_core::ByteSize;
 
-use super::Detail;
+use super::{Detail, Member};
 use crate::proctable;
 
-/// Calls `found(pgid, resident, exact)` for every living process of a group that is `wanted`.
+/// Calls `found(pgid, member)` for every living process of a group that is `wanted`.
 pub(super) fn each_member(
     detail: Detail,
-    mut found: impl FnMut(i32, ByteSize, Option<ByteSize>),
+    mut found: impl FnMut(i32, Member),
     wanted: impl Fn(i32) -> bool,
 ) {
     let page = rustix::param::page_size() as u64;
     for entry in proctable::scan().iter().filter(|e| !e.zombie && wanted(e.pgid)) {
-        if let Some((resident, exact)) = measure(&entry.pid.to_string(), page, detail) {
-            found(entry.pgid, resident, exact);
+        if let Some(member) = measure(&entry.pid.to_string(), page, detail) {
+            found(entry.pgid, member);
         }
     }
 }
 
 /// This process.
-pub(super) fn own(detail: Detail) -> Option<(ByteSize, Option<ByteSize>)> {
+pub(super) fn own(detail: Detail) -> Option<Member> {
     measure("self", rustix::param::page_size() as u64, detail)
 }
 
-fn measure(pid: &str, page: u64, detail: Detail) -> Option<(ByteSize, Option<ByteSize>)> {
+fn measure(pid: &str, page: u64, detail: Detail) -> Option<Member> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let resident = parse_statm(&statm, page)?;
     let exact = match detail {
         Detail::Quick => None,
-        Detail::Exact => {
+        Detail::Exact | Detail::Transition => {
             let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
             rollup.ok().and_then(|text| parse_rollup(&text))
         }
     };
-    Some((resident, exact))
+    let peak = match detail {
+        Detail::Quick | Detail::Exact => None,
+        Detail::Transition => {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"));
+            status.ok().and_then(|text| kib_after(&text, "VmHWM:"))
+        }
+    };
+    Some(Member { resident, exact, peak })
 }
 
 /// The second field: resident pages.
@@ -46,7 +53,11 @@ fn parse_statm(text: &str, page: u64) -> Option<ByteSize> {
 }
 
 fn parse_rollup(text: &str) -> Option<ByteSize> {
-    let value = text.lines().find_map(|l| l.strip_prefix("Pss:"))?;
+    kib_after(text, "Pss:")
+}
+
+fn kib_after(text: &str, key: &str) -> Option<ByteSize> {
+    let value = text.lines().find_map(|l| l.strip_prefix(key))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(ByteSize(kib.checked_mul(1024)?))
 }

@@ -5,17 +5,17 @@ use std::process::Command;
 
 use majordomo_core::ByteSize;
 
-use super::Detail;
+use super::{Detail, Member};
 
 fn output(program: &str, args: &[&str]) -> String {
     let out = Command::new(program).args(args).env("LC_ALL", "C").output();
     out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Calls `found(pgid, resident, exact)` for every living process of a group that is `wanted`.
+/// Calls `found(pgid, member)` for every living process of a group that is `wanted`.
 pub(super) fn each_member(
     detail: Detail,
-    mut found: impl FnMut(i32, ByteSize, Option<ByteSize>),
+    mut found: impl FnMut(i32, Member),
     wanted: impl Fn(i32) -> bool,
 ) {
     let exact = physical_footprints(detail);
@@ -26,17 +26,18 @@ pub(super) fn each_member(
             continue;
         };
         if wanted(pgid) && !state.starts_with('Z') {
-            found(pgid, ByteSize::kib(kib), exact.get(&pid).copied());
+            let (resident, exact) = (ByteSize::kib(kib), exact.get(&pid).copied());
+            found(pgid, Member { resident, exact, peak: None });
         }
     }
 }
 
 /// This process.
-pub(super) fn own(detail: Detail) -> Option<(ByteSize, Option<ByteSize>)> {
+pub(super) fn own(detail: Detail) -> Option<Member> {
     let pid = std::process::id();
     let kib = output("ps", &["-o", "rss=", "-p", &pid.to_string()]).trim().parse().ok()?;
     let exact = physical_footprints(detail).get(&i32::try_from(pid).ok()?).copied();
-    Some((ByteSize::kib(kib), exact))
+    Some(Member { resident: ByteSize::kib(kib), exact, peak: None })
 }
 
 /// `top`'s column MEM is the physical footprint that `proc_pid_rusage` gives.

@@ -10,6 +10,9 @@ use majordomo_core::ComponentId;
 use super::Exit;
 use crate::guard::GuardError;
 
+use majordomo_engine::OutOfMemory;
+use majordomo_memory::{LimitError, OomEvidence};
+
 /// Last lines of a program's output, shown with its failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail(pub Vec<String>);
@@ -46,6 +49,26 @@ pub enum ProcessError {
         text: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Its memory cannot be bounded.
+    #[error("{component}: {source}; remove its memory_limit to run it without a bound")]
+    Limit {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        source: LimitError,
+    },
+    /// It ran out of memory before it was ready.
+    #[error("{component}: {program:?} ran {evidence}{tail}")]
+    OutOfMemory {
+        /// The component.
+        component: ComponentId,
+        /// The program.
+        program: String,
+        /// What tells so.
+        evidence: OomEvidence,
+        /// Its last output.
+        tail: Tail,
     },
     /// There is no such program.
     #[error("{component}: there is no program {program:?}{where_}; install it or correct the command", where_ = searched.as_ref().map_or(String::new(), |p| format!(" in PATH ({p})")))]
@@ -201,4 +224,15 @@ pub enum ProcessError {
         /// Why.
         why: String,
     },
+}
+
+impl ProcessError {
+    /// Whether it is that the program ran out of memory, and how much it had.
+    #[must_use]
+    pub fn out_of_memory(&self) -> Option<OutOfMemory> {
+        match self {
+            Self::OutOfMemory { evidence, .. } => Some(OutOfMemory { peak: evidence.peak() }),
+            _ => None,
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
+use super::bound::{Bound, Limits};
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
 use super::strays::Subreaper;
@@ -49,19 +50,31 @@ impl ProcessConfig {
 pub struct ProcessLoader {
     config: Arc<ProcessConfig>,
     guard: Guard,
+    limits: Limits,
 }
 
 impl ProcessLoader {
     /// A loader whose children the guard watches.
     #[must_use]
     pub fn new(config: ProcessConfig, guard: Guard) -> Self {
-        Self { config: Arc::new(config), guard }
+        Self { config: Arc::new(config), guard, limits: Limits::default() }
     }
 
     /// What finds children that left their group, where that was asked for.
     #[must_use]
     pub fn subreaper(&self) -> Option<&Subreaper> {
         self.config.subreaper.as_ref()
+    }
+
+    /// Finds out how processes can be bounded here. Blocks.
+    pub fn find_limits(&self) {
+        self.limits.choice();
+    }
+
+    /// How processes are bounded, and why not better.
+    #[must_use]
+    pub fn describe_limits(&self) -> String {
+        self.limits.describe()
     }
 
     /// The guard.
@@ -110,7 +123,7 @@ impl ProcessLoader {
         cancel: &mut watch::Receiver<Option<Duration>>,
     ) -> Result<RunningProcess, Failure> {
         let first_line = ctx.logs.next_number();
-        let (prepared, leader) = self.spawn(ctx).await?;
+        let (prepared, leader, bound) = self.spawn(ctx).await?;
         let program = prepared.argv[0].to_string_lossy().into_owned();
         let endpoint = prepared.endpoint;
         let (group, command_line) = (leader.group.clone(), leader.trampoline.clone());
@@ -118,7 +131,7 @@ impl ProcessLoader {
         let announced = self.guard.announce(group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
-        let started = self.supervise(ctx, leader, announced, &endpoint);
+        let started = self.supervise(ctx, leader, bound, announced, &endpoint);
         let (process, said) = started.map_err(|source| ProcessError::Spawn {
             component: component(),
             program: program.clone(),
@@ -154,6 +167,14 @@ impl ProcessLoader {
             biased;
             exit = process.wait_exit() => {
                 process.wait_down().await?;
+                if let Some(evidence) = process.out_of_memory() {
+                    return Err(ProcessError::OutOfMemory {
+                        component: component(),
+                        program,
+                        evidence: *evidence,
+                        tail: tail(TAIL_LINES),
+                    }.into());
+                }
                 let port_taken = endpoint.port.is_some_and(|port| is_port_trouble(&tail(PORT_LINES), port));
                 let error = ProcessError::ExitedEarly {
                     component: component(),
@@ -191,19 +212,23 @@ impl ProcessLoader {
 
     /// Checks, prepares and starts the trampoline, on a blocking thread. Dropping the future drops the
     /// leader there, which kills it.
-    async fn spawn(&self, ctx: &StartContext) -> Result<(Prepared, Leader), ProcessError> {
+    async fn spawn(&self, ctx: &StartContext) -> Result<(Prepared, Leader, Bound), ProcessError> {
         let (component, ctx) = (ctx.component.clone(), ctx.clone());
         let (config, guard) = (Arc::clone(&self.config), self.guard.clone());
+        let limits = self.limits.clone();
         let work = tokio::task::spawn_blocking(move || {
             let prepared = prepare::prepare(&ctx, &config.state_dir, guard.session())?;
             let trampoline = guard.trampoline(ctx.spec.stdin);
-            spawn::spawn(&prepared, &trampoline, config.subreaper.as_ref())
-                .map_err(|source| ProcessError::Spawn {
-                    component: ctx.component.clone(),
-                    program: prepared.argv[0].to_string_lossy().into_owned(),
-                    source,
-                })
-                .map(|leader| (prepared, leader))
+            let leader = spawn::spawn(&prepared, &trampoline, config.subreaper.as_ref());
+            let leader = leader.map_err(|source| ProcessError::Spawn {
+                component: ctx.component.clone(),
+                program: prepared.argv[0].to_string_lossy().into_owned(),
+                source,
+            })?;
+            let bound = limits.bound(&ctx, leader.child.id());
+            let component = ctx.component;
+            let bound = bound.map_err(|source| ProcessError::Limit { component, source })?;
+            Ok((prepared, leader, bound))
         });
         // It fails only when the runtime shuts down.
         work.await.unwrap_or(Err(ProcessError::Cancelled { component }))
@@ -214,6 +239,7 @@ impl ProcessLoader {
         &self,
         ctx: &StartContext,
         mut leader: Leader,
+        bound: Bound,
         announced: Announced,
         endpoint: &super::Endpoint,
     ) -> std::io::Result<(RunningProcess, oneshot::Receiver<()>)> {
@@ -243,6 +269,7 @@ impl ProcessLoader {
             probe: ctx.spec.probe.clone(),
             orders,
             phase: phase_seen,
+            memory: Arc::default(),
         };
         if let Some(pipe) = &mut stdin {
             // Three bytes into an empty pipe never block. If it fails the trampoline has ended, which
@@ -263,6 +290,9 @@ impl ProcessLoader {
             subreaper: self.config.subreaper.clone(),
             tag: prepare::tag(ctx, self.guard.session()),
             socket: endpoint.socket.clone(),
+            bound,
+            memory: Arc::clone(&process.memory),
+            killed: false,
         };
         tokio::spawn(async move {
             supervisor.run().await;

@@ -1,9 +1,11 @@
 //! A program that runs: where it is, how it is, and how it is stopped.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use majordomo_core::ComponentId;
+use majordomo_core::{ByteSize, ComponentId};
+use majordomo_memory::OomEvidence;
 use majordomo_registry::ProbeSpec;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -23,6 +25,23 @@ pub struct RunningProcess {
     pub(super) probe: Option<ProbeSpec>,
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
+    pub(super) memory: Arc<Memory>,
+}
+
+/// What is known of its memory, beside the footprint of the moment.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The highest footprint measured: a statistic.
+    peak: AtomicU64,
+    /// Why its end is taken for an OOM kill; set before the end is told.
+    pub(super) evidence: OnceLock<OomEvidence>,
+}
+
+impl Memory {
+    pub(super) fn peak(&self) -> Option<ByteSize> {
+        let peak = self.peak.load(Ordering::Relaxed);
+        (peak > 0).then_some(ByteSize(peak))
+    }
 }
 
 impl RunningProcess {
@@ -36,6 +55,17 @@ impl RunningProcess {
     #[must_use]
     pub fn group(&self) -> &Group {
         &self.group
+    }
+
+    /// Why its end is taken for an OOM kill; none while it runs, and when it ended otherwise.
+    #[must_use]
+    pub fn out_of_memory(&self) -> Option<&OomEvidence> {
+        self.memory.evidence.get()
+    }
+
+    /// Notes a footprint that was measured.
+    pub(crate) fn note_footprint(&self, bytes: ByteSize) {
+        self.memory.peak.fetch_max(bytes.bytes(), Ordering::Relaxed);
     }
 
     /// Its log.

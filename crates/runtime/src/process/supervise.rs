@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::bound::Bound;
+use super::running::Memory;
 use super::spawn::Leader;
 use super::strays::Subreaper;
 use super::{Exit, prepare};
@@ -57,12 +59,17 @@ pub(super) struct Supervisor {
     pub(super) subreaper: Option<Subreaper>,
     pub(super) tag: String,
     pub(super) socket: Option<std::path::PathBuf>,
+    pub(super) bound: Bound,
+    pub(super) memory: Arc<Memory>,
+    /// A signal that ends it was sent from here.
+    pub(super) killed: bool,
 }
 
 impl Supervisor {
     pub(super) async fn run(mut self) {
         let exit = self.watch().await;
         self.logs.push(LogStream::Manager, &exit.to_string());
+        self.look_for_oom(exit).await;
         self.phase.send_replace(Phase::Exited(exit));
         self.let_members_end().await;
         self.leader.reap();
@@ -89,6 +96,8 @@ impl Supervisor {
         if let Some(socket) = &self.socket {
             prepare::remove_socket(socket);
         }
+        // Its group is empty by now: it goes before somebody is told that the component is down.
+        self.bound.limit = None;
         self.phase.send_replace(Phase::Down(exit, survivors));
     }
 
@@ -146,7 +155,25 @@ impl Supervisor {
                 // A stopped process only sees TERM when it goes on.
                 proctable::signal_group(pgid, ProcessSignal::CONT);
             }
-            Order::Kill => self.leader.group.kill(),
+            Order::Kill => {
+                self.killed = true;
+                self.leader.group.kill();
+            }
+        }
+    }
+
+    /// Whether its end was the OOM killer's doing, before the counters are forgotten.
+    async fn look_for_oom(&self, exit: Exit) {
+        let signal = match exit {
+            Exit::Signal(signal) => Some(signal),
+            _ => None,
+        };
+        let (watch, killed, peak) = (self.bound.oom.clone(), self.killed, self.memory.peak());
+        let look = move || watch.evidence(signal, killed, peak);
+        if let Ok(Some(evidence)) = tokio::task::spawn_blocking(look).await {
+            self.logs.push(LogStream::Manager, &evidence.to_string());
+            // Set once: this is the only place, and the leader ends once.
+            let _ = self.memory.evidence.set(evidence);
         }
     }
 

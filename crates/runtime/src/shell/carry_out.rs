@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, OpId};
-use majordomo_engine::{Effect, Input, LoadReport};
-use majordomo_registry::{LoaderSpec, ProcessSpec};
+use majordomo_engine::{Effect, Input, LoadFailure, LoadReport, OutOfMemory};
+use majordomo_memory::{PoolGrant, Snapshot, TrimConfig};
+use majordomo_registry::LoaderSpec;
 use tokio::sync::watch;
 
 use super::lanes::{Control, Granted};
@@ -17,6 +18,7 @@ use crate::component::Instance;
 use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LoadContext};
+use crate::memory::ComponentMemory;
 use crate::process::{RunningProcess, StartContext};
 
 /// Groups that outlived SIGKILL are looked at this often.
@@ -54,9 +56,15 @@ impl Shell {
                 Effect::Kill { op, .. } => self.kill(op),
                 Effect::Trim { key, op } => {
                     if let Some(i) = self.incarnation(key, op) {
+                        let builtin = i.instance().running().is_none();
                         tokio::task::spawn_blocking(move || guarded(|| i.instance().trim()));
+                        if builtin {
+                            // What it drops goes back to the system only by a trim of the allocator.
+                            self.freed_in_process(TrimConfig::default().least);
+                        }
                     }
                 }
+                Effect::SetGrant { op, bytes, .. } => self.heap.set_grant(op, bytes),
                 Effect::Probe { key, op } => self.probe(key, op),
                 Effect::Grant { waiter, keys } => {
                     let leases = keys
@@ -114,30 +122,40 @@ impl Shell {
             LoaderSpec::Builtin { factory } => {
                 let Some(factory) = self.factories.get(factory).cloned() else {
                     let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
-                    finished(Err(format!(
+                    finished(Err(LoadFailure::from(format!(
                         "no builtin factory is registered as {factory:?} (registered: {}); register it with the builder",
                         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                    )));
+                    ))));
                     self.running.insert(op, running);
                     return;
                 };
                 let dependencies = Arc::new(self.dependencies(key));
-                let ctx = LoadContext { spec, op, deadline, dependencies, cancelled };
+                let grant = self.heap.grant(op, self.grant_for(key));
+                let memory = ComponentMemory {
+                    key,
+                    op,
+                    grant: grant.clone(),
+                    control: self.lanes.control(),
+                };
+                let snapshot = self.heap.thaw(key, self.engine.catalog().config_hash(key));
+                let ctx =
+                    LoadContext { spec, op, deadline, dependencies, cancelled, memory, snapshot };
                 match factory {
                     Factory::Blocking(f) => {
                         tokio::task::spawn_blocking(move || {
                             let made = loader::run_blocking(&*f, ctx);
-                            finished(made.map(with_footprint));
+                            finished(made.map(|i| with_footprint(i, grant)).map_err(Into::into));
                         });
                     }
                     Factory::Async(f) => {
                         let told = Told(Some(finished));
                         let task = tokio::spawn(async move {
                             let made = loader::run_async(&*f, ctx).await;
-                            told.tell(made.map(|mut instance| {
+                            let made = made.map(|mut instance| {
                                 instance.never_blocks = true;
-                                with_footprint(instance)
-                            }));
+                                with_footprint(instance, grant)
+                            });
+                            told.tell(made.map_err(Into::into));
                         });
                         running.abort = Some(task.abort_handle());
                     }
@@ -146,34 +164,35 @@ impl Shell {
             LoaderSpec::Process(process) => {
                 let (cancel, cancelled) = watch::channel(None);
                 running.cancel = Some(cancel);
-                self.start_process(key, op, deadline, process.clone(), cancelled, finished);
+                let ctx = StartContext {
+                    component: spec.id.clone(),
+                    op,
+                    spec: Arc::new(process.clone()),
+                    memory_limit: spec.memory_limit,
+                    base_dir: self.base_dir.clone(),
+                    // Before the engine's own deadline, so that the loader can say what the program lacked.
+                    deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
+                    logs: Arc::clone(&self.logs[key.index()]),
+                };
+                self.start_process(ctx, cancelled, finished);
             }
-            _ => finished(Err(format!("{} loader not in this build", spec.loader.kind()))),
+            _ => finished(Err(LoadFailure::from(format!(
+                "{} loader not in this build",
+                spec.loader.kind()
+            )))),
         }
         self.running.insert(op, running);
     }
 
     fn start_process(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        deadline: Duration,
-        spec: ProcessSpec,
+        &self,
+        ctx: StartContext,
         cancelled: watch::Receiver<Option<Duration>>,
-        finished: impl FnOnce(Result<(Instance, Option<ByteSize>), String>) + Send + 'static,
+        finished: impl FnOnce(Result<(Instance, LoadReport), LoadFailure>) + Send + 'static,
     ) {
         let Some(loader) = self.processes.clone() else {
-            finished(Err("this manager was built without the process loader".to_owned()));
+            finished(Err("this manager was built without the process loader".into()));
             return;
-        };
-        let ctx = StartContext {
-            component: self.engine.catalog().id(key).clone(),
-            op,
-            spec: Arc::new(spec),
-            base_dir: self.base_dir.clone(),
-            // Before the engine's own deadline, so that the loader can say what the program lacked.
-            deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
-            logs: Arc::clone(&self.logs[key.index()]),
         };
         let name = format!("{}: ", ctx.component);
         tokio::spawn(async move {
@@ -181,15 +200,20 @@ impl Shell {
             finished(match result {
                 Ok(process) => {
                     let group = process.group().clone();
+                    // At a transition the exact figure is worth its price.
                     let sampled =
-                        footprint::sample_async(vec![group], footprint::Detail::Quick).await;
-                    let measured = sampled.first().copied().flatten().map(|f| f.best());
-                    Ok((Instance::process(Arc::new(process)), measured))
+                        footprint::sample_async(vec![group], footprint::Detail::Transition).await;
+                    let f = sampled.first().copied().flatten();
+                    let report =
+                        LoadReport { measured: f.map(|f| f.best()), peak: f.and_then(|f| f.peak) };
+                    Ok((Instance::process(Arc::new(process)), report))
                 }
                 Err(error) => {
                     let words = loader::in_words(&error);
                     // Who reads it is told the component's name besides.
-                    Err(words.strip_prefix(&name).map(str::to_owned).unwrap_or(words))
+                    let words = words.strip_prefix(&name).map(str::to_owned).unwrap_or(words);
+                    let out_of_memory = error.out_of_memory();
+                    Err(LoadFailure { error: words, out_of_memory })
                 }
             });
         });
@@ -211,29 +235,34 @@ impl Shell {
         &mut self,
         key: ComponentKey,
         op: OpId,
-        result: Result<(Instance, Option<ByteSize>), String>,
+        result: Result<(Instance, LoadReport), LoadFailure>,
     ) {
         let cancelled = self.running.remove(&op).is_some_and(|r| r.was_cancelled);
         match result {
             Ok((instance, _)) if cancelled => self.take_down(key, op, instance),
-            Ok((instance, measured)) => {
+            Ok((instance, report)) => {
                 let process = instance.running().cloned();
-                let report = LoadReport { measured };
+                self.heap.forget(key);
                 self.feed_with(Input::LoadFinished { key, op, result: Ok(report) }, Some(instance));
                 if let Some(process) = process {
                     let control = self.lanes.control();
                     tokio::spawn(async move {
                         let exit = process.wait_exit().await;
+                        let evidence = process.out_of_memory().copied();
                         drop(process);
-                        let how = exit.to_string();
-                        control.send(Control::Engine(Box::new(Input::Exited { key, op, how })));
+                        let out_of_memory = evidence.map(|e| OutOfMemory { peak: e.peak() });
+                        let how = evidence.map_or_else(|| exit.to_string(), |e| e.to_string());
+                        let input = Input::Exited { key, op, how, out_of_memory };
+                        control.send(Control::Engine(Box::new(input)));
                     });
                 }
             }
             Err(_) if cancelled => self.lanes.control().send(Control::Down { key, op }),
-            Err(error) => {
-                tracing::warn!(component = %self.engine.catalog().id(key), %error, "load failed");
-                self.feed(Input::LoadFinished { key, op, result: Err(error) });
+            Err(failure) => {
+                let component = self.engine.catalog().id(key);
+                tracing::warn!(%component, error = %failure.error, "load failed");
+                self.note_down(key, op);
+                self.feed(Input::LoadFinished { key, op, result: Err(failure) });
             }
         }
     }
@@ -266,11 +295,31 @@ impl Shell {
                 });
             }
             // Its `Gone` tells when the last holder has dropped it.
+            None if self.worth_keeping(key) && incarnation.cell().leases() == 0 => {
+                let tag = self.engine.catalog().config_hash(key);
+                let control = self.lanes.control();
+                tokio::task::spawn_blocking(move || {
+                    guarded(|| {
+                        if let Some(state) = incarnation.instance().hibernate() {
+                            let snapshot = Snapshot::pack(tag, &state);
+                            control.send(Control::Hibernated { key, snapshot });
+                        }
+                    });
+                    guarded(move || drop(incarnation));
+                });
+            }
             None if incarnation.instance().never_blocks => {
                 tokio::spawn(async move { guarded(move || drop(incarnation)) });
             }
             None => drop_elsewhere(incarnation),
         }
+    }
+
+    /// What a builtin may map at first: its reservation, unless that is in memory that is not RAM.
+    fn grant_for(&self, key: ComponentKey) -> ByteSize {
+        let budget = self.engine.budget();
+        let declared = budget.pool_of(key).is_some_and(|pool| budget.limit_of(pool).declared);
+        if declared { ByteSize::ZERO } else { budget.reserved_for(key) }
     }
 
     /// Takes down what a cancelled load made all the same.
@@ -333,27 +382,31 @@ async fn until_down(process: &RunningProcess, grace: Duration) {
 }
 
 /// Tells once how a load ended: at the latest when its task is dropped because it was cancelled.
-struct Told<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)>(Option<F>);
+struct Told<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)>(Option<F>);
 
-impl<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)> Told<F> {
-    fn tell(mut self, result: Result<(Instance, Option<ByteSize>), String>) {
+impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Told<F> {
+    fn tell(mut self, result: Result<(Instance, LoadReport), LoadFailure>) {
         if let Some(tell) = self.0.take() {
             tell(result);
         }
     }
 }
 
-impl<F: FnOnce(Result<(Instance, Option<ByteSize>), String>)> Drop for Told<F> {
+impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Drop for Told<F> {
     fn drop(&mut self) {
         if let Some(tell) = self.0.take() {
-            tell(Err("its load was cancelled".to_owned()));
+            tell(Err("its load was cancelled".into()));
         }
     }
 }
 
-fn with_footprint(instance: Instance) -> (Instance, Option<ByteSize>) {
-    let bytes = footprint_of(&instance);
-    (instance, bytes)
+fn with_footprint(mut instance: Instance, grant: PoolGrant) -> (Instance, LoadReport) {
+    let peak = grant.peak();
+    instance.grant = Some(grant);
+    let measured = footprint_of(&instance);
+    // What it mapped for the load alone counts for the next one.
+    let peak = measured.map(|m| m - instance.mapped(PoolGrant::used) + peak);
+    (instance, LoadReport { measured, peak })
 }
 
 /// A component's own account of its memory; none when that panics.

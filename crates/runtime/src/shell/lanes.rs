@@ -9,11 +9,14 @@ use arc_swap::ArcSwap;
 use majordomo_core::{
     ByteSize, ComponentKey, Confidence, Config, OpId, Priority, Refusal, Status, WaiterId,
 };
-use majordomo_engine::{Input, OperatorAction, Plan};
+use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
 use majordomo_lifecycle::Tick;
+use majordomo_memory::Snapshot;
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::oneshot;
 
+use super::heap::Trimmed;
+use super::measure::MeasuredProcesses;
 use super::slots::{Notices, Published};
 use crate::clock::{Clock, CoarseTick};
 use crate::component::Instance;
@@ -65,7 +68,7 @@ pub(crate) enum Control {
     Loaded {
         key: ComponentKey,
         op: OpId,
-        result: Result<(Instance, Option<ByteSize>), String>,
+        result: Result<(Instance, LoadReport), LoadFailure>,
     },
     Down {
         key: ComponentKey,
@@ -91,11 +94,26 @@ pub(crate) enum Control {
         budget: ByteSize,
         reply: oneshot::Sender<Result<(), CatalogError>>,
     },
-    /// Footprints of builtins, or of processes.
-    Measured {
+    /// Footprints of builtins, by their own account and their grants.
+    MeasuredBuiltins {
         own: Vec<(ComponentKey, OpId, ByteSize)>,
-        builtins: bool,
     },
+    /// Footprints of processes, and this one.
+    MeasuredProcesses(MeasuredProcesses),
+    /// A component wants a larger grant; it is answered with its limit from then on.
+    Grow {
+        key: ComponentKey,
+        op: OpId,
+        bytes: ByteSize,
+        reply: flume::Sender<ByteSize>,
+    },
+    /// What a component that was unloaded wants to find again.
+    Hibernated {
+        key: ComponentKey,
+        snapshot: Snapshot,
+    },
+    /// The allocator was trimmed.
+    Trimmed(Trimmed),
 }
 
 /// Sends to the control lane.

@@ -1,24 +1,64 @@
 //! Measuring: uses, footprints, pressure, and the status made of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Config, Moment, OpId, Status, StatusValue};
-use majordomo_engine::{Input, Usage};
-use majordomo_memory::{PressureClassifier, PressureSource};
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Config, Moment, OpId, Status, StatusValue,
+};
+use majordomo_engine::{Footprints, Input, Usage};
+use majordomo_memory::{PoolGrant, PressureSource};
 
 use super::carry_out::footprint_of;
 use super::lanes::{Control, Lanes};
 use super::{Seen, Shell};
 use crate::clock::Clock;
-use crate::footprint;
+use crate::footprint::{self, Footprint};
+use crate::pressure::Felt;
+use crate::process::RunningProcess;
 
 /// A status is made anew at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
 /// One measurement in so many is exact.
 const EXACT_EVERY: u64 = 30;
-/// Pressure is read this often.
-const PRESSURE_PERIOD: Duration = Duration::from_secs(1);
+/// What other programs take is told in steps of the budget's so-manieth part.
+const EXTERNAL_STEPS: u64 = 128;
+
+/// What is taken of memory, as of the last measurement.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Processes, without what they share.
+    processes: ByteSize,
+    /// This process.
+    own: ByteSize,
+    /// This process before anything was loaded.
+    own_at_start: ByteSize,
+    /// What each process shares with others, as of the last exact look at that incarnation.
+    shared: BTreeMap<ComponentKey, (OpId, ByteSize)>,
+    external: ByteSize,
+}
+
+impl Taken {
+    pub(super) fn start() -> Self {
+        let own = footprint::own(footprint::Detail::Quick).resident;
+        Self {
+            processes: ByteSize::ZERO,
+            own,
+            own_at_start: own,
+            shared: BTreeMap::new(),
+            external: ByteSize::ZERO,
+        }
+    }
+}
+
+/// One look at all processes.
+#[derive(Debug)]
+pub(crate) struct MeasuredProcesses {
+    rows: Vec<(ComponentKey, OpId, Footprint)>,
+    own: ByteSize,
+    unreturned: Option<ByteSize>,
+}
 
 impl Shell {
     /// Tells the engine what was used since the last sweep.
@@ -47,7 +87,7 @@ impl Shell {
         for key in self.seen.keys() {
             let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
-                Some(process) => groups.push((i.key(), i.op(), process.group().clone())),
+                Some(process) => groups.push((i.key(), i.op(), Arc::clone(process))),
                 None => builtins.push(i),
             }
         }
@@ -60,33 +100,100 @@ impl Shell {
                 let rows = builtins
                     .iter()
                     .filter_map(|i| Some((i.key(), i.op(), footprint_of(i.instance())?)));
-                control.send(Control::Measured { own: rows.collect(), builtins: true });
+                control.send(Control::MeasuredBuiltins { own: rows.collect() });
             });
         }
-        if !groups.is_empty() && !self.measuring.processes {
+        if !self.measuring.processes {
             self.measuring.processes = true;
             self.measure_processes(groups);
         }
     }
 
-    fn measure_processes(&mut self, groups: Vec<(ComponentKey, OpId, crate::Group)>) {
-        // Shared pages count once only in the exact figure, which is dear: one look in thirty.
+    fn measure_processes(&mut self, groups: Vec<(ComponentKey, OpId, Arc<RunningProcess>)>) {
+        // Shared pages count once only in the exact figure, which is dear: one look in thirty, beside those at
+        // transitions.
         self.samples += 1;
         let exact = self.samples % EXACT_EVERY == 1;
         let detail = if exact { footprint::Detail::Exact } else { footprint::Detail::Quick };
         let subreaper =
             self.processes.as_ref().and_then(|p| p.subreaper()).filter(|_| exact).cloned();
+        let meter = if exact { self.meter() } else { None };
         let control = self.lanes.control();
         tokio::task::spawn_blocking(move || {
             if let Some(subreaper) = subreaper {
                 subreaper.reap_adopted();
             }
-            let wanted: Vec<_> = groups.iter().map(|g| g.2.clone()).collect();
+            let wanted: Vec<_> = groups.iter().map(|g| g.2.group().clone()).collect();
             let sampled = footprint::sample(&wanted, detail);
-            let rows = groups.into_iter().zip(sampled);
-            let own = rows.filter_map(|((key, op, _), f)| Some((key, op, f?.best()))).collect();
-            control.send(Control::Measured { own, builtins: false });
+            let rows = groups.into_iter().zip(sampled).filter_map(|((key, op, process), f)| {
+                let f = f?;
+                process.note_footprint(f.best());
+                Some((key, op, f))
+            });
+            control.send(Control::MeasuredProcesses(MeasuredProcesses {
+                rows: rows.collect(),
+                own: footprint::own(footprint::Detail::Quick).resident,
+                unreturned: meter.and_then(|(meter, mapped)| meter.measure(mapped)),
+            }));
         });
+    }
+
+    pub(super) fn measured_processes(&mut self, measured: MeasuredProcesses) {
+        self.measuring.processes = false;
+        self.set_unreturned(measured.unreturned);
+        self.taken.own = measured.own;
+        let mut own = Vec::with_capacity(measured.rows.len());
+        let mut processes = ByteSize::ZERO;
+        for (key, op, f) in measured.rows {
+            // Between exact looks, resident pages less what was shared at the last one.
+            let known = self.taken.shared.get(&key).filter(|s| s.0 == op);
+            let shared = match (f.exact, known) {
+                (Some(exact), _) => f.resident - exact,
+                (None, Some((_, shared))) => *shared,
+                (None, None) => ByteSize::ZERO,
+            };
+            self.taken.shared.insert(key, (op, shared));
+            let bytes = f.exact.unwrap_or(f.resident - shared);
+            processes += bytes;
+            own.push((key, op, bytes));
+        }
+        self.taken.processes = processes;
+        self.taken.external = self.external();
+        self.footprints(own);
+    }
+
+    /// What other programs take of the budget: what is missing when all that can still be had and all that this
+    /// manager uses is added up. Loads and stops under way count as what is booked for them.
+    fn external(&self) -> ByteSize {
+        let Some(available) = self.felt.as_ref().and_then(crate::pressure::Felt::available) else {
+            return ByteSize::ZERO;
+        };
+        let budget = self.engine.budget();
+        let moving: ByteSize = self
+            .engine
+            .scheduler()
+            .entries()
+            .filter(|(_, e)| matches!(e.state, ComponentState::Loading | ComponentState::Unloading))
+            .map(|(key, _)| budget.booked_for(key))
+            .sum();
+        let ours = self.taken.processes + (self.taken.own - self.taken.own_at_start) + moving;
+        let missing = budget.total() - (available + ours);
+        // In steps: programs come and go by a few pages all the time.
+        let step = (budget.total().0 / EXTERNAL_STEPS).max(1);
+        ByteSize(missing.0 / step * step)
+    }
+
+    /// Tells the engine what was measured of components, with what others and nobody take.
+    pub(super) fn footprints(&mut self, own: Vec<(ComponentKey, OpId, ByteSize)>) {
+        let (external, unreturned) = (self.taken.external, self.heap.held_for_nobody());
+        self.feed(Input::Footprints(Footprints { own, external, unreturned }));
+    }
+
+    /// The same without components, when it changed.
+    pub(super) fn tell_taken(&mut self) {
+        if self.engine.budget().taken() != (self.taken.external, self.heap.held_for_nobody()) {
+            self.footprints(Vec::new());
+        }
     }
 
     /// The status now; while nothing happens the same one for 50 ms.
@@ -102,8 +209,20 @@ impl Shell {
         for c in &mut status.components {
             let slot =
                 self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
-            c.leases = slot.and_then(|s| s.current()).map_or(0, |i| i.cell().leases());
+            let Some(i) = slot.and_then(|s| s.current()) else { continue };
+            c.leases = i.cell().leases();
+            let known = self.taken.shared.get(&i.key()).filter(|s| s.0 == i.op());
+            c.shared = known.map_or_else(|| i.instance().mapped(PoolGrant::shared), |s| s.1);
         }
+        let m = &mut status.memory;
+        m.own = Some(self.taken.own);
+        m.felt = self.felt.as_ref().map(crate::pressure::Felt::status);
+        m.cold = self.heap.cold_status();
+        m.trims = self.heap.trim_status();
+        m.process_limits = match &self.processes {
+            Some(processes) => processes.describe_limits(),
+            None => "none: no component is a process".to_owned(),
+        };
         let runtime = vec![
             ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),
             ("loads_running".to_owned(), StatusValue::Count(self.running.len() as u64)),
@@ -116,46 +235,19 @@ impl Shell {
     }
 }
 
-/// Reads pressure on an owned thread until the shell is gone.
+/// Feels pressure on an owned thread until the shell is gone.
 pub(super) fn feel_pressure(
-    mut source: Box<dyn PressureSource>,
+    source: Box<dyn PressureSource>,
     config: &Config,
     clock: Clock,
     lanes: &Arc<Lanes>,
-) {
-    let mut classifier =
-        PressureClassifier::new(config.memory.pressure_profile, config.memory.pressure_dwell);
+) -> std::io::Result<Felt> {
     let lanes = Arc::downgrade(lanes);
-    let mut level = majordomo_core::PressureLevel::Low;
-    let mut failed = false;
-    tokio::spawn(async move {
-        loop {
-            let read = tokio::task::spawn_blocking(move || {
-                let reading = source.read();
-                (source, reading)
-            });
-            let Ok((back, reading)) = read.await else { return };
-            source = back;
-            let Some(lanes) = lanes.upgrade() else { return };
-            match reading {
-                Ok(reading) => {
-                    failed = false;
-                    let now = classifier.observe(&reading, clock.now());
-                    if now != level {
-                        level = now;
-                        lanes.control().send(Control::Engine(Box::new(Input::Pressure(level))));
-                    }
-                }
-                Err(error) if !failed => {
-                    failed = true;
-                    tracing::warn!(%error, source = source.name(), "memory pressure cannot be read");
-                }
-                Err(_) => {}
-            }
-            drop(lanes);
-            tokio::time::sleep(PRESSURE_PERIOD).await;
-        }
-    });
+    Felt::start(source, &config.memory, clock, move |level| {
+        let Some(lanes) = lanes.upgrade() else { return false };
+        lanes.control().send(Control::Engine(Box::new(Input::Pressure(level))));
+        true
+    })
 }
 
 /// The budget in bytes that a setting means on a machine (or in a group) with `limit` bytes.

@@ -95,6 +95,7 @@ pub(crate) fn spec(words: &[&str], ready: ReadySpec) -> ProcessSpec {
 
 pub(crate) fn context(spec: ProcessSpec) -> StartContext {
     StartContext {
+        memory_limit: None,
         component: ComponentId::new("c").unwrap(),
         op: OpId(7),
         spec: Arc::new(spec),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, ComponentKey, Config, PolicyKind, Priority};
 use majordomo_registry::{
-    Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, PoolSpec, ProbeSpec,
+    Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec,
     ProcessSpec, ReadySpec, RestartPolicy,
 };
 
@@ -57,6 +57,8 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     };
     s.pool = Arc::from(*rng.pick(&POOLS));
     s.memory = ByteSize::mib(rng.between(10, 300));
+    s.memory_limit = rng.chance(0.2).then(|| s.memory.scaled(0.9 + 0.8 * rng.unit()));
+    s.over_limit = *rng.pick(&[OverLimit::Restart, OverLimit::Unload]);
     s.load_time = rng.millis(20, 3000);
     for _ in 0..rng.below(3) {
         // Edges go to smaller numbers only, so there is no cycle; most components stay without.

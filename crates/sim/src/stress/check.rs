@@ -202,6 +202,7 @@ impl Checker {
                         | Effect::Refuse { .. }
                         | Effect::Done { .. }
                         | Effect::Persist(_)
+                        | Effect::SetGrant { .. }
                         | Effect::Publish
                 )
             })

@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 25] = [
+pub const INPUTS: [&str; 26] = [
     "start",
     "demand",
     "abandon",
@@ -45,6 +45,7 @@ pub const INPUTS: [&str; 25] = [
     "operator_unpin",
     "operator_trim",
     "shutdown",
+    "grow",
 ];
 
 /// The row of a state in [`STATES`].
@@ -92,6 +93,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
             _ => 23,
         },
         Input::Shutdown { .. } => 24,
+        Input::Grow { .. } => 25,
         _ => return None,
     })
 }

@@ -104,6 +104,13 @@ pub enum Action {
         /// Percent.
         percent: u32,
     },
+    /// A component asks for a reservation that is larger by this many percent of its usual memory.
+    More {
+        /// The component.
+        component: usize,
+        /// Percent.
+        percent: u32,
+    },
     /// Memory is measured; other programs take this share of the budget, in percent.
     Measure {
         /// Of other programs.
@@ -390,6 +397,10 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
     if falls(mood.growth) {
         let percent = rng.between(30, 300) as u32;
         return Action::Grow { component: component(rng, n, favourites), percent };
+    }
+    if falls(0.02 + mood.growth / 4.0) {
+        let percent = rng.between(1, 80) as u32;
+        return Action::More { component: component(rng, n, favourites), percent };
     }
     if falls(0.03 + mood.growth) {
         let mut share = |p: f64| if rng.chance(p) { rng.below(60) as u8 } else { 0 };

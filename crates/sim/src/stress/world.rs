@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, WaiterId};
-use majordomo_engine::{Effect, Engine, Input, LoadReport, Persisted, Usage};
+use majordomo_engine::{Effect, Engine, Input, LoadFailure, LoadReport, Persisted, Usage};
 use majordomo_registry::Catalog;
 
 use self::told::{answered, told};
@@ -364,6 +364,7 @@ impl<'a> World<'a> {
             | Input::Exited { key, .. }
             | Input::Health { key, .. }
             | Input::Released { key, .. }
+            | Input::Grow { key, .. }
             | Input::Operator { key, .. } => {
                 one = [*key];
                 Some(&one)
@@ -524,8 +525,12 @@ impl<'a> World<'a> {
                 let measured =
                     self.rng(10, key.index(), op.0).chance(0.6).then(|| self.memory(key, memory));
                 let result = match error {
-                    Some(e) => Err(e.to_owned()),
-                    None => Ok(LoadReport { measured }),
+                    Some(error) => {
+                        let rng = &mut self.rng(13, key.index(), op.0);
+                        let out_of_memory = self.killed_for_memory(rng, key, memory);
+                        Err(LoadFailure { error: error.to_owned(), out_of_memory })
+                    }
+                    None => Ok(LoadReport { measured, peak: measured.map(|m| m.scaled(1.1)) }),
                 };
                 self.deliver(Input::LoadFinished { key, op, result });
                 Ok(())

@@ -6,8 +6,8 @@ use majordomo_core::{ComponentId, Priority};
 
 use super::{Key, Kind, LONGEST, MS, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, ProbeSpec, ProcessSpec, ReadySpec,
-    RestartPolicy, StdinMode,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeSpec, ProcessSpec,
+    ReadySpec, RestartPolicy, StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -69,6 +69,20 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Text(|c, v| c.pool = Some(v))
     ),
     key!("memory", "\"100MiB\"", "Expected memory.", Kind::Size(|c, v| c.spec.memory = v)),
+    key!(
+        "memory_limit",
+        "",
+        "Its own limit: above it, it is asked to trim, then `over_limit` holds; a process is bounded to it where the system can. Without it only the budget bounds it.",
+        Kind::Size(|c, v| c.spec.memory_limit = Some(v))
+    ),
+    key!(
+        "over_limit",
+        "\"restart\"",
+        "When it stays above its own limit: restart it, or unload it until it is asked for.",
+        Kind::Word(&["restart", "unload"], |c, i| {
+            c.spec.over_limit = [OverLimit::Restart, OverLimit::Unload][i];
+        })
+    ),
     key!(
         "load_time",
         "\"100ms\"",

@@ -79,6 +79,18 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
         Kind::Duration(MS, LONGEST, |c, v| c.memory.relief_back_off = v)
     ),
     key!(
+        "over_limit_grace",
+        "\"5s\"",
+        "A component over its own limit that was asked to trim has this long before `over_limit` is followed.",
+        Kind::Duration(MS, LONGEST, |c, v| c.memory.over_limit_grace = v)
+    ),
+    key!(
+        "cold_store",
+        "\"64MiB\"",
+        "Snapshots of unloaded components, kept for their next load, take at most so much.",
+        Kind::Size(|c, v| c.memory.cold_store = v)
+    ),
+    key!(
         "demand_deadline",
         "\"30s\"",
         "A demand is answered within this time.",

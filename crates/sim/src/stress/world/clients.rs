@@ -116,6 +116,7 @@ impl World<'_> {
                 self.fates[*component].grown = *percent;
                 Ok(())
             }
+            Action::More { component, percent } => self.ask_for_more(*component, *percent),
             Action::Measure { external, unreturned } => self.measure(*external, *unreturned),
             Action::Operator { component, verb, patience } => {
                 let action = match verb {

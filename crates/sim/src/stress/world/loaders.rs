@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, OpId};
-use majordomo_engine::{Footprints, Input};
+use majordomo_engine::{Footprints, Input, OutOfMemory};
 
 use super::{Event, LANE, Running, Stage, World};
 use crate::rng::Rng;
@@ -89,9 +89,13 @@ impl World<'_> {
             Stage::Up { .. } => {
                 // Told or not, what was said of its load comes before what is said of its end.
                 let told = r.stage == Stage::Up { told: true };
+                let usual = r.memory;
                 if told {
                     r.stage = Stage::Dead;
-                    self.deliver(Input::Exited { key, op, how: "killed by signal 9".to_owned() });
+                    let rng = &mut self.rng(12, key.index(), op.0);
+                    let out_of_memory = self.killed_for_memory(rng, key, usual);
+                    let how = "killed by signal 9".to_owned();
+                    self.deliver(Input::Exited { key, op, how, out_of_memory });
                 } else {
                     self.after(LANE, Event::Dies { key, op });
                 }
@@ -101,6 +105,27 @@ impl World<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Some of those who die were killed for their memory, and of some of these it is known how much it was.
+    pub(super) fn killed_for_memory(
+        &self,
+        rng: &mut Rng,
+        key: ComponentKey,
+        usual: ByteSize,
+    ) -> Option<OutOfMemory> {
+        let peak = rng.chance(0.7).then(|| self.memory(key, usual));
+        rng.chance(0.3).then_some(OutOfMemory { peak })
+    }
+
+    /// A component asks for a larger reservation, whatever state it is in.
+    pub(super) fn ask_for_more(&mut self, number: usize, percent: u32) -> Result<(), Broken> {
+        let key = self.key(number);
+        // What asks may have been unloaded since; then it asks for an incarnation that is gone.
+        let Some(running) = self.running.get(key.index()).copied() else { return Ok(()) };
+        let (op, usual) = running.map_or((OpId(u64::MAX), ByteSize::mib(10)), |r| (r.op, r.memory));
+        let bytes = usual.scaled(f64::from(percent) / 100.0);
+        self.input(Input::Grow { key, op, bytes })
     }
 
     pub(super) fn probe_end(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {

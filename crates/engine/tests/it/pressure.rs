@@ -1,0 +1,311 @@
+//! What each level of pressure makes of each kind of component, overdraft by others, limits of components, and
+//! memory that ran out.
+
+use majordomo_core::{
+    ByteSize, Cause, Confidence, EventKind, Moment, PressureLevel, Priority, Refusal,
+};
+use majordomo_engine::{Effect, Footprints, Input, LoadFailure, OutOfMemory};
+use majordomo_registry::{ComponentSpec, OverLimit, PoolSpec};
+
+use crate::rig::{Rig, config, id, seconds, spec, with};
+
+use PressureLevel::{Critical, Emergency, High, Low, Medium};
+
+fn of(name: &str, priority: Priority) -> ComponentSpec {
+    with(spec(name), |s| s.priority = priority)
+}
+
+/// One component of each kind, past their minimum residency.
+fn all_kinds() -> Rig {
+    let specs = vec![
+        of("core", Priority::Core),
+        of("high", Priority::High),
+        of("medium", Priority::Medium),
+        of("low", Priority::Low),
+        with(of("pinned", Priority::Low), |s| s.pinned = true),
+        of("leased", Priority::Low),
+        with(of("top", Priority::High), |s| s.dependencies = vec![id("base")]),
+        of("base", Priority::Low),
+        of("ahead", Priority::High),
+    ];
+    let mut rig = Rig::new(specs, 2000);
+    for name in ["core", "high", "medium", "low", "pinned", "top"] {
+        rig.have(name);
+    }
+    rig.demand(&["leased"]);
+    rig.settle();
+    rig.input(Input::Hint { key: rig.key("ahead"), confidence: Confidence::saturating(0.9) });
+    rig.settle();
+    assert_eq!(rig.state("ahead"), "ready");
+    rig.wait(seconds(3.0));
+    rig
+}
+
+fn trims(rig: &Rig) -> usize {
+    rig.effects.iter().filter(|e| matches!(e, Effect::Trim { .. })).count()
+}
+
+fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64) {
+    let row = |&(name, mib): &(&str, u64)| {
+        let key = rig.key(name);
+        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        (key, op, ByteSize::mib(mib))
+    };
+    let own = rows.iter().map(row).collect();
+    let (external, unreturned) = (ByteSize::mib(external), ByteSize::mib(unreturned));
+    rig.input(Input::Footprints(Footprints { own, external, unreturned }));
+}
+
+#[test]
+fn each_level_and_what_goes_at_it() {
+    let check = |level: PressureLevel, n_trimmed: usize, gone: &[&str], refused: bool| {
+        let mut rig = all_kinds();
+        rig.input(Input::Pressure(level));
+        assert_eq!(trims(&rig), n_trimmed, "{level}: trims");
+        rig.settle();
+        for name in ["core", "high", "medium", "low", "pinned", "leased", "top", "base", "ahead"] {
+            let want = if gone.contains(&name) { "unloaded" } else { "ready" };
+            assert_eq!(rig.state(name), want, "{level}: {name}");
+        }
+        // Nothing is loaded ahead while pressure lasts.
+        if gone.contains(&"ahead") {
+            let confidence = Confidence::saturating(1.0);
+            rig.input(Input::Hint { key: rig.key("ahead"), confidence });
+            rig.settle();
+            assert_eq!(rig.state("ahead"), "unloaded", "{level}: speculation");
+            let w = rig.demand(&["ahead"]);
+            rig.settle();
+            let want = if refused { "pressure" } else { "granted" };
+            assert_eq!(rig.answered(w), want, "{level}: a demand");
+        }
+    };
+    check(Low, 0, &[], false);
+    check(Medium, 9, &["ahead"], false);
+    check(High, 9, &["ahead", "low"], false);
+    check(Critical, 9, &["ahead", "low", "medium"], false);
+    check(Emergency, 9, &["ahead", "low", "medium", "high", "top", "base"], true);
+}
+
+#[test]
+fn levels_of_actions_are_settings() {
+    let mut settings = config();
+    settings.memory.unload_low_at = Medium;
+    settings.memory.trim_at = Emergency;
+    settings.memory.unload_medium_at = Emergency;
+    let mut rig =
+        Rig::with_pools(vec![of("low", Priority::Low), spec("medium")], vec![], 500, settings);
+    rig.have("low");
+    rig.have("medium");
+    rig.wait(seconds(3.0));
+    rig.input(Input::Pressure(Medium));
+    rig.settle();
+    assert_eq!(rig.states(&["low", "medium"]), ["unloaded", "ready"]);
+}
+
+#[test]
+fn a_lease_that_ends_frees_at_the_next_round_and_no_progress_backs_off() {
+    let mut rig = Rig::new(vec![of("low", Priority::Low)], 500);
+    rig.demand(&["low"]);
+    rig.settle();
+    rig.wait(seconds(3.0));
+    rig.input(Input::Pressure(High));
+    assert_eq!(trims(&rig), 1);
+    let mut rounds = Vec::new();
+    let mut at = rig.now;
+    while rounds.len() < 7 {
+        let next = rig.engine.next_wakeup().expect("pressure is not over");
+        rig.wait(next.since(rig.now));
+        rounds.push(next.since(at).as_secs());
+        at = next;
+    }
+    assert_eq!(rounds, [1, 2, 4, 8, 16, 30, 30]);
+    rig.give_back("low");
+    rig.wait(seconds(30.0));
+    rig.settle();
+    assert_eq!(rig.state("low"), "unloaded");
+}
+
+#[test]
+fn rising_acts_at_once_whatever_the_back_off() {
+    let mut rig = Rig::new(vec![of("medium", Priority::Medium)], 500);
+    rig.have("medium");
+    rig.wait(seconds(3.0));
+    rig.input(Input::Pressure(High));
+    rig.wait(seconds(20.0));
+    assert_eq!(rig.state("medium"), "ready");
+    rig.input(Input::Pressure(Critical));
+    assert_eq!(rig.state("medium"), "unloading");
+}
+
+#[test]
+fn other_programs_and_unreturned_bytes_are_overdraft_by_kind() {
+    let check = |external: u64, unreturned: u64, want: [u64; 4]| {
+        let mut rig = Rig::new(vec![spec("a"), spec("b")], 200);
+        rig.have("a");
+        rig.have("b");
+        measured(&mut rig, &[("a", 100), ("b", 130)], external, unreturned);
+        let d = rig.engine.status(rig.now).memory.overdraft_by_kind;
+        let got = [d.growth, d.external, d.unreturned, d.config].map(|b| b.0 >> 20);
+        assert_eq!(got, want, "{external} external, {unreturned} unreturned");
+    };
+    check(0, 0, [30, 0, 0, 0]);
+    check(50, 0, [30, 50, 0, 0]);
+    check(0, 20, [30, 0, 20, 0]);
+    check(10, 5, [30, 10, 5, 0]);
+
+    let mut rig = Rig::new(vec![spec("a"), spec("b"), spec("c")], 250);
+    rig.have("a");
+    rig.wait(seconds(1.0));
+    rig.have("b");
+    rig.wait(seconds(3.0));
+    measured(&mut rig, &[], 100, 0);
+    assert_eq!(trims(&rig), 2, "a trim first");
+    rig.wait(seconds(1.1));
+    rig.settle();
+    assert_eq!(rig.states(&["a", "b"]), ["unloaded", "ready"], "then the least recently used");
+    let (external, unreturned) = rig.engine.budget().taken();
+    assert_eq!((external, unreturned), (ByteSize::mib(100), ByteSize::ZERO));
+    let w = rig.demand(&["c"]);
+    rig.settle();
+    assert_eq!(rig.answered(w), "granted");
+    assert_eq!(rig.state("b"), "unloaded", "other programs' bytes are not there for c");
+}
+
+#[test]
+fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
+    let check = |over_limit: OverLimit, priority: Priority, want: &str| {
+        let specs = vec![with(of("a", priority), |s| {
+            s.memory_limit = Some(ByteSize::mib(120));
+            s.over_limit = over_limit;
+        })];
+        let mut rig = Rig::new(specs, 500);
+        rig.have("a");
+        measured(&mut rig, &[("a", 120)], 0, 0);
+        assert_eq!(trims(&rig), 0, "at its limit is not above it");
+        measured(&mut rig, &[("a", 121)], 0, 0);
+        assert_eq!(trims(&rig), 1);
+        measured(&mut rig, &[("a", 90)], 0, 0);
+        rig.wait(seconds(6.0));
+        measured(&mut rig, &[("a", 130)], 0, 0);
+        rig.wait(seconds(4.9));
+        measured(&mut rig, &[("a", 130)], 0, 0);
+        assert_eq!(rig.state("a"), "ready", "it has time to trim, counted anew");
+        rig.wait(seconds(0.2));
+        measured(&mut rig, &[("a", 130)], 0, 0);
+        assert_eq!(rig.state("a"), "unloading");
+        rig.settle();
+        assert_eq!(rig.state("a"), if want == "unload" { "unloaded" } else { "failed" });
+        let cause = rig.engine.scheduler().entry(rig.key("a")).cause.clone();
+        if want == "restart" {
+            let limit = ByteSize::mib(120);
+            assert_eq!(cause, Some(Cause::OverLimit { measured: ByteSize::mib(130), limit }));
+        }
+        rig.wait(seconds(2.0));
+        let after = if want == "unload" { "unloaded" } else { "loading" };
+        assert_eq!(rig.state("a"), after, "{over_limit:?}");
+    };
+    check(OverLimit::Restart, Priority::Medium, "restart");
+    check(OverLimit::Unload, Priority::Medium, "unload");
+    check(OverLimit::Unload, Priority::Core, "restart");
+}
+
+#[test]
+fn running_out_of_memory_raises_the_estimate() {
+    let check = |limit: Option<u64>, budget: u64, peak: Option<u64>, want: u64| {
+        let specs = vec![with(spec("a"), |s| s.memory_limit = limit.map(ByteSize::mib))];
+        let mut rig = Rig::new(specs, budget);
+        rig.have("a");
+        let key = rig.key("a");
+        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        let out_of_memory = Some(OutOfMemory { peak: peak.map(ByteSize::mib) });
+        rig.input(Input::Exited { key, op, how: "out of memory: a test".into(), out_of_memory });
+        let raised = rig.effects.iter().find_map(|e| match e {
+            Effect::Record(r) => match r.kind {
+                EventKind::EstimateRaised { to, .. } => Some(to),
+                _ => None,
+            },
+            _ => None,
+        });
+        assert_eq!(raised, Some(ByteSize::mib(want)), "{limit:?} {budget} {peak:?}");
+        assert!(rig.effects.iter().any(|e| matches!(e, Effect::Persist(_))));
+        rig.settle();
+        let cause = rig.engine.scheduler().entry(key).cause.clone();
+        assert!(matches!(cause, Some(Cause::OutOfMemory { .. })), "{cause:?}");
+        rig.wait(seconds(2.0));
+        rig.demand(&["a"]);
+        assert_eq!(rig.engine.budget().reserved_for(key), ByteSize::mib(want));
+    };
+    check(None, 1000, Some(200), 250);
+    check(None, 1000, None, 125);
+    check(Some(150), 1000, Some(140), 150);
+    check(None, 220, Some(200), 220);
+}
+
+#[test]
+fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
+    let mut rig = Rig::new(vec![spec("a")], 1000);
+    let w = rig.demand(&["a"]);
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it loads");
+    let out_of_memory = Some(OutOfMemory { peak: Some(ByteSize::mib(400)) });
+    let failure = LoadFailure { error: "out of memory: a test".into(), out_of_memory };
+    rig.forget_load("a");
+    rig.input(Input::LoadFinished { key, op, result: Err(failure) });
+    assert_eq!(rig.answered(w), "load_failed");
+    rig.wait(seconds(2.0));
+    rig.demand(&["a"]);
+    assert_eq!(rig.engine.budget().reserved_for(key), ByteSize::mib(500));
+}
+
+#[test]
+fn what_was_measured_too_large_is_refused_with_the_figure() {
+    let pool = PoolSpec { name: "ml".into(), budget: Some(ByteSize::mib(150)), declared: false };
+    let specs = vec![with(spec("a"), |s| s.pool = "ml".into()), spec("b")];
+    let mut rig = Rig::with_pools(specs, vec![pool], 200, config());
+    let check = |rig: &mut Rig, name: &str, words: &[&str]| {
+        rig.have(name);
+        measured(rig, &[(name, 300)], 0, 0);
+        rig.wait(seconds(60.0));
+        rig.settle();
+        assert_eq!(rig.state(name), "unloaded", "its overdraft");
+        let w = rig.demand(&[name]);
+        assert_eq!(rig.answered(w), "too_large");
+        let refusal = rig.effects.iter().find_map(|e| match e {
+            Effect::Refuse { refusal, .. } => Some(refusal),
+            _ => None,
+        });
+        let Some(Refusal::TooLarge { measured: Some(m), .. }) = refusal else {
+            panic!("{refusal:?}");
+        };
+        assert_eq!((m.peak, m.declared), (ByteSize::mib(300), ByteSize::mib(100)));
+        let text = refusal.map(ToString::to_string).unwrap_or_default();
+        for word in words {
+            assert!(text.contains(word), "{text}");
+        }
+    };
+    check(&mut rig, "a", &["a was measured at 300 MiB (declared: 100 MiB)"]);
+    check(&mut rig, "b", &["b was measured at 300 MiB"]);
+}
+
+#[test]
+fn a_reservation_grows_only_into_free_bytes() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 250);
+    rig.have("a");
+    rig.have("b");
+    let grow = |rig: &mut Rig, mib: u64| {
+        let key = rig.key("a");
+        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        rig.input(Input::Grow { key, op, bytes: ByteSize::mib(mib) });
+        let told = rig.effects.iter().find_map(|e| match e {
+            Effect::SetGrant { bytes, .. } => Some(bytes.0 >> 20),
+            _ => None,
+        });
+        told.expect("each request is answered")
+    };
+    assert_eq!(grow(&mut rig, 51), 100, "it does not fit, and b stays");
+    assert_eq!(grow(&mut rig, 50), 150);
+    assert_eq!(rig.engine.budget().free(), ByteSize::ZERO);
+    assert_eq!(rig.state("b"), "ready");
+    rig.input(Input::Pressure(Emergency));
+    assert_eq!(rig.now, Moment::ZERO);
+}

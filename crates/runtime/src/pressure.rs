@@ -1,0 +1,260 @@
+//! Feels memory pressure on one owned thread: waits for the kernel, reads, classifies, and tells the engine.
+//!
+//! Decides nothing; what was felt lately stands in the status. Invariant: a level that holds was told to the
+//! engine; a source or a means of waking that fails is noted once, with the time.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, MemoryConfig, PressureLevel, PressureNote, PressureProfile, PressureStatus,
+};
+use majordomo_memory::{
+    PressureClassifier, PressureReading, PressureSource, PressureWaker, PressureWatcher,
+    WatchConfig, pressure_thresholds,
+};
+
+use crate::clock::Clock;
+
+/// Notes that are kept.
+const N_NOTES: usize = 64;
+/// A source that fails is read again after this.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What was felt lately; clones share it. Dropping the last but the thread's own ends the thread.
+#[derive(Debug)]
+pub(crate) struct Felt {
+    shared: Arc<Shared>,
+    thread: Option<Thread>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    stop: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    view: PressureStatus,
+    notes: VecDeque<PressureNote>,
+    profile: PressureProfile,
+    dwell: Duration,
+    waker: Option<PressureWaker>,
+}
+
+impl Shared {
+    /// A panic elsewhere does not make figures unreadable.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Felt {
+    /// Starts the thread. `tell` gets each change of the level; false ends the thread.
+    pub(crate) fn start(
+        source: Box<dyn PressureSource>,
+        config: &MemoryConfig,
+        clock: Clock,
+        tell: impl Fn(PressureLevel) -> bool + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let state = State {
+            view: PressureStatus { source: source.name().to_owned(), ..PressureStatus::default() },
+            notes: VecDeque::new(),
+            profile: config.pressure_profile,
+            dwell: config.pressure_dwell,
+            waker: None,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), stop: AtomicBool::new(false) });
+        let feeler = Feeler {
+            classifier: PressureClassifier::new(config.pressure_profile, config.pressure_dwell),
+            source,
+            watcher: None,
+            clock,
+            told: PressureLevel::Low,
+            failing: false,
+            shared: Arc::clone(&shared),
+        };
+        let thread = std::thread::Builder::new()
+            .name("majordomo-pressure".to_owned())
+            .spawn(move || feeler.run(&tell))?;
+        Ok(Self { shared, thread: Some(thread.thread().clone()) })
+    }
+
+    /// Changes profile and dwell; they hold from the next reading on, which is made at once.
+    pub(crate) fn configure(&self, config: &MemoryConfig) {
+        let mut state = self.shared.lock();
+        (state.profile, state.dwell) = (config.pressure_profile, config.pressure_dwell);
+        drop(state);
+        self.wake();
+    }
+
+    /// What is felt now.
+    pub(crate) fn status(&self) -> PressureStatus {
+        let state = self.shared.lock();
+        PressureStatus { history: state.notes.iter().cloned().collect(), ..state.view.clone() }
+    }
+
+    /// What can still be had before the tightest bound; none while no source answers.
+    pub(crate) fn available(&self) -> Option<ByteSize> {
+        let state = self.shared.lock();
+        (state.view.readings > 0 && !state.view.failing).then_some(state.view.available)
+    }
+
+    fn wake(&self) {
+        let waker = self.shared.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
+}
+
+impl Drop for Felt {
+    fn drop(&mut self) {
+        // Relaxed: the wake-up that follows is what makes it be looked at.
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+}
+
+/// The thread's own.
+struct Feeler {
+    source: Box<dyn PressureSource>,
+    classifier: PressureClassifier,
+    /// What it waits with, and what that was armed for.
+    watcher: Option<(WatchConfig, PressureWatcher)>,
+    clock: Clock,
+    told: PressureLevel,
+    failing: bool,
+    shared: Arc<Shared>,
+}
+
+impl Feeler {
+    fn run(mut self, tell: &dyn Fn(PressureLevel) -> bool) {
+        let mut hint = None;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let timeout = match self.source.read() {
+                Ok(reading) => {
+                    let reading = reading.raised(hint.take());
+                    let level = self.take(reading);
+                    if level != self.told {
+                        self.told = level;
+                        if !tell(level) {
+                            return;
+                        }
+                    }
+                    self.timeout(&reading)
+                }
+                Err(error) => {
+                    self.lost(&error.to_string());
+                    RETRY
+                }
+            };
+            for report in self.source.take_reports() {
+                tracing::warn!("{report}");
+                self.note(report.to_string());
+            }
+            hint = self.wait(timeout);
+        }
+    }
+
+    /// How long nothing can happen that the kernel would not tell.
+    fn timeout(&self, reading: &PressureReading) -> Duration {
+        let soon = self.classifier.sample_within(reading);
+        let now = self.clock.now();
+        let falls = self.classifier.falls_at().map_or(soon, |at| at.since(now));
+        soon.min(falls).max(Duration::from_millis(1))
+    }
+
+    fn take(&mut self, reading: PressureReading) -> PressureLevel {
+        let now = self.clock.now();
+        let mut state = self.shared.lock();
+        self.classifier.configure(state.profile, state.dwell);
+        let before = self.classifier.level();
+        let level = self.classifier.observe(&reading, now);
+        let thresholds = pressure_thresholds(state.profile, reading.limit);
+        let view = &mut state.view;
+        self.source.name().clone_into(&mut view.source);
+        view.failing = false;
+        view.limit = reading.limit;
+        view.available = reading.available;
+        view.hint = reading.hint;
+        view.thresholds = thresholds;
+        view.bounds = self.source.bounds();
+        view.readings += 1;
+        drop(state);
+        if level != before {
+            self.note(String::new());
+        }
+        if std::mem::take(&mut self.failing) {
+            self.note("readings work again".to_owned());
+        }
+        self.arm(thresholds);
+        level
+    }
+
+    /// Arms the kernel's wake-ups for the group and the thresholds that hold now.
+    fn arm(&mut self, thresholds: [ByteSize; 4]) {
+        let wanted = self.source.watch(thresholds);
+        if wanted.as_ref() == self.watcher.as_ref().map(|w| &w.0) {
+            return;
+        }
+        self.watcher = None;
+        let mut means = Vec::new();
+        let mut waker = None;
+        if let Some(config) = wanted {
+            match PressureWatcher::new(&config) {
+                Ok(watcher) => {
+                    means.extend(watcher.means().iter().map(ToString::to_string));
+                    waker = Some(watcher.waker());
+                    self.watcher = Some((config, watcher));
+                }
+                Err(error) => means.push(format!("no wake-ups by the kernel: {error}")),
+            }
+        }
+        means.push("readings every 50 ms to 2 s, the more often the nearer a level is".to_owned());
+        let mut state = self.shared.lock();
+        state.view.means = means;
+        state.waker = waker;
+    }
+
+    fn lost(&mut self, error: &str) {
+        if std::mem::replace(&mut self.failing, true) {
+            return;
+        }
+        tracing::warn!(error, "memory pressure cannot be read");
+        self.shared.lock().view.failing = true;
+        self.note(error.to_owned());
+    }
+
+    fn note(&self, note: String) {
+        let mut state = self.shared.lock();
+        let available = state.view.available;
+        if state.notes.len() == N_NOTES {
+            state.notes.pop_front();
+        }
+        let (at, level) = (self.clock.now(), self.classifier.level());
+        state.notes.push_back(PressureNote { at, level, available, note });
+    }
+
+    /// Waits for the kernel, a waker or the time; what the waking hints at.
+    fn wait(&mut self, timeout: Duration) -> Option<PressureLevel> {
+        let Some((_, watcher)) = &mut self.watcher else {
+            std::thread::park_timeout(timeout);
+            return None;
+        };
+        let woken = watcher.wait(timeout);
+        let reports = watcher.take_reports();
+        for report in reports {
+            tracing::warn!("{report}");
+            self.note(report.to_string());
+        }
+        woken.hint()
+    }
+}

@@ -1,0 +1,251 @@
+//! What this process holds for no component: freed heap memory, shared buffers of components that are gone, and
+//! snapshots. Gives the first back, bounds the last, and counts all three.
+//!
+//! Nothing here runs on the shell's task but bookkeeping. Invariant: at most one trim of the allocator runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, Cause, ColdStatus, ComponentKey, Moment, OpId, PressureLevel, TrimStatus,
+};
+use majordomo_memory::{
+    ColdStore, PoolGrant, Snapshot, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter,
+    trim_allocator,
+};
+use majordomo_registry::LoaderSpec;
+
+use super::Shell;
+use super::lanes::Control;
+
+/// Less than this is stacks of threads and the allocator's own books.
+const NOISE: ByteSize = ByteSize::mib(1);
+
+/// The books of the in-process memory.
+pub(crate) struct Heap {
+    debounce: TrimDebounce,
+    meter: Option<UnreturnedMeter>,
+    trimming: bool,
+    status: TrimStatus,
+    /// Freed and not given back, as of the last measurement.
+    unreturned: ByteSize,
+    /// Grants of builtins that are loading or up, by incarnation.
+    grants: BTreeMap<OpId, PoolGrant>,
+    /// Grants of builtins that are gone, as long as somebody reads what they shared.
+    leftovers: Vec<PoolGrant>,
+    cold: ColdStore,
+    cold_status: ColdStatus,
+    /// Snapshots handed back, and those that were corrupt: counted where they are unpacked.
+    thawed: Arc<Thawed>,
+}
+
+/// Statistics of snapshots that loads unpacked.
+#[derive(Debug, Default)]
+pub(crate) struct Thawed {
+    pub(crate) good: AtomicU64,
+    pub(crate) corrupt: AtomicU64,
+}
+
+impl Heap {
+    pub(super) fn new(cold_budget: ByteSize) -> Self {
+        Self {
+            debounce: TrimDebounce::new(TrimConfig::default()),
+            meter: UnreturnedMeter::start(),
+            trimming: false,
+            status: TrimStatus::default(),
+            unreturned: ByteSize::ZERO,
+            grants: BTreeMap::new(),
+            leftovers: Vec::new(),
+            cold: ColdStore::new(cold_budget),
+            cold_status: ColdStatus { budget: cold_budget, ..ColdStatus::default() },
+            thawed: Arc::default(),
+        }
+    }
+
+    /// When the shell has to come back for a trim.
+    pub(super) fn due(&self) -> Moment {
+        let due = self.debounce.due().filter(|_| !self.trimming);
+        due.unwrap_or(Moment::NEVER)
+    }
+
+    pub(super) fn grant(&mut self, op: OpId, reserved: ByteSize) -> PoolGrant {
+        self.grants.entry(op).or_insert_with(|| PoolGrant::new(reserved)).clone()
+    }
+
+    pub(super) fn set_grant(&self, op: OpId, bytes: ByteSize) {
+        if let Some(grant) = self.grants.get(&op) {
+            grant.set_limit(bytes);
+        }
+    }
+
+    pub(super) fn limit(&self, op: OpId) -> ByteSize {
+        self.grants.get(&op).map_or(ByteSize::ZERO, PoolGrant::limit)
+    }
+
+    /// An incarnation is gone. What it shared stays counted.
+    pub(super) fn gone(&mut self, op: OpId) {
+        let shares = |g: &PoolGrant| g.used() > ByteSize::ZERO;
+        self.leftovers.extend(self.grants.remove(&op).filter(shares));
+    }
+
+    /// What components map now, and what is left of those that are gone.
+    fn mapped(&mut self) -> (ByteSize, ByteSize) {
+        self.leftovers.retain(|g| g.used() > ByteSize::ZERO);
+        let used = |g: &PoolGrant| g.used();
+        let left: ByteSize = self.leftovers.iter().map(used).sum();
+        (self.grants.values().map(used).sum::<ByteSize>() + left, left)
+    }
+
+    /// Bytes that this process holds for no component.
+    pub(super) fn held_for_nobody(&mut self) -> ByteSize {
+        let (_, left) = self.mapped();
+        self.unreturned + left + self.cold.used()
+    }
+
+    pub(super) fn cold_status(&self) -> ColdStatus {
+        ColdStatus {
+            used: self.cold.used(),
+            snapshots: self.cold.len() as u64,
+            handed_back: self.thawed.good.load(Ordering::Relaxed),
+            corrupt: self.thawed.corrupt.load(Ordering::Relaxed),
+            ..self.cold_status
+        }
+    }
+
+    pub(super) fn trim_status(&self) -> TrimStatus {
+        self.status
+    }
+
+    pub(super) fn configure(&mut self, cold_budget: ByteSize) {
+        self.cold_status.budget = cold_budget;
+        self.cold_status.dropped += self.cold.set_budget(cold_budget).len() as u64;
+    }
+
+    /// The snapshot for a load, with where to count what came of it.
+    pub(super) fn thaw(&mut self, key: ComponentKey, tag: u64) -> Option<(Snapshot, Arc<Thawed>)> {
+        Some((self.cold.get(key, tag)?, Arc::clone(&self.thawed)))
+    }
+
+    /// A component is up: its snapshot is out of date.
+    pub(super) fn forget(&mut self, key: ComponentKey) {
+        self.cold.forget(key);
+    }
+
+    pub(super) fn keep(&mut self, key: ComponentKey, snapshot: Snapshot) {
+        match self.cold.put(key, snapshot) {
+            Ok(evicted) => self.cold_status.dropped += evicted.len() as u64,
+            Err(error) => {
+                tracing::debug!(%error, "a snapshot is not kept");
+                self.cold_status.dropped += 1;
+            }
+        }
+    }
+
+    /// Nothing is kept for later when there is not enough for now.
+    pub(super) fn empty_cold_store(&mut self) {
+        self.cold_status.dropped += self.cold.shrink_to(ByteSize::ZERO).len() as u64;
+    }
+}
+
+/// What a trim brought.
+#[derive(Debug)]
+pub(crate) struct Trimmed {
+    pub(crate) outcome: TrimOutcome,
+    pub(crate) took: Duration,
+    pub(crate) unreturned: Option<ByteSize>,
+}
+
+impl Shell {
+    /// A builtin is gone, or gave something back: the allocator is trimmed soon, and very soon when memory is
+    /// short.
+    pub(super) fn freed_in_process(&mut self, bytes: ByteSize) {
+        self.heap.debounce.unloaded(bytes, self.clock.now());
+        let short = self.engine.budget().is_overdrawn()
+            || self.engine.scheduler().n_waiting() > 0
+            || self.pressed >= self.engine.config().memory.trim_at;
+        if short {
+            self.heap.debounce.hurry();
+        }
+    }
+
+    /// A component is down: what it had in this process can be given back.
+    pub(super) fn note_down(&mut self, key: ComponentKey, op: OpId) {
+        self.heap.gone(op);
+        let e = self.engine.scheduler().entry(key);
+        let ours = e.op == Some(op)
+            && e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
+        if ours {
+            self.freed_in_process(self.engine.budget().booked_for(key));
+        }
+    }
+
+    /// Trims on a blocking thread when it is time.
+    pub(super) fn trim_if_due(&mut self) {
+        let now = self.clock.now();
+        if self.heap.trimming || !self.heap.debounce.take(now) {
+            return;
+        }
+        self.heap.trimming = true;
+        let (meter, clock, control) = (self.heap.meter, self.clock, self.lanes.control());
+        let (mapped, _) = self.heap.mapped();
+        tokio::task::spawn_blocking(move || {
+            let outcome = trim_allocator();
+            let took = clock.now().since(now);
+            let unreturned = meter.and_then(|m| m.measure(mapped));
+            control.send(Control::Trimmed(Trimmed { outcome, took, unreturned }));
+        });
+    }
+
+    pub(super) fn trimmed(&mut self, trimmed: &Trimmed) {
+        tracing::debug!(outcome = %trimmed.outcome, took = ?trimmed.took, "heap trimmed");
+        self.heap.trimming = false;
+        self.heap.status.trims += 1;
+        self.heap.status.last_took = Some(trimmed.took);
+        self.set_unreturned(trimmed.unreturned);
+        self.tell_taken();
+    }
+
+    /// Less than the noise is none.
+    pub(super) fn set_unreturned(&mut self, measured: Option<ByteSize>) {
+        if let Some(bytes) = measured {
+            self.heap.unreturned = if bytes < NOISE { ByteSize::ZERO } else { bytes };
+        }
+    }
+
+    /// Measures what is unreturned without a trim: the rare look that sees it used again.
+    pub(super) fn meter(&mut self) -> Option<(UnreturnedMeter, ByteSize)> {
+        let (mapped, _) = self.heap.mapped();
+        self.heap.meter.filter(|_| self.heap.unreturned > ByteSize::ZERO).map(|m| (m, mapped))
+    }
+
+    /// Whether what a component knows is worth keeping when it goes for this cause: it is well, will be wanted
+    /// again, and memory is not desperately short.
+    pub(super) fn worth_keeping(&self, key: ComponentKey) -> bool {
+        if self.pressed >= self.engine.config().memory.refuse_loads_at {
+            return false;
+        }
+        matches!(
+            self.engine.scheduler().entry(key).cause,
+            Some(
+                Cause::EvictedForDemand { .. }
+                    | Cause::EvictedForLoad
+                    | Cause::Replaced
+                    | Cause::Pressure { .. }
+                    | Cause::Overdraft
+                    | Cause::Idle
+                    | Cause::Operator
+                    | Cause::DependentFirst
+            )
+        )
+    }
+
+    /// The level of pressure changed.
+    pub(super) fn pressed(&mut self, level: PressureLevel) {
+        self.pressed = level;
+        if level >= self.engine.config().memory.refuse_loads_at {
+            self.heap.empty_cold_store();
+        }
+    }
+}
