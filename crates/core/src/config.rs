@@ -22,6 +22,8 @@ pub struct Config {
     pub loads: LoadConfig,
     /// Loading ahead.
     pub speculation: SpeculationConfig,
+    /// What goes while nothing is used.
+    pub idle: IdleConfig,
     /// From command text to components.
     pub triggers: TriggerConfig,
     /// Learning which components texts need.
@@ -48,10 +50,15 @@ pub enum BudgetSetting {
 #[non_exhaustive]
 pub enum PolicyKind {
     /// Least recently used first.
-    #[default]
     Lru,
     /// Greedy-dual-size-frequency.
     Gdsf,
+    /// The least likely to be used again, per byte; as LRU while nothing is known, or while LRU does better.
+    #[default]
+    Vrank,
+    /// The same, weighed by the time that loading again takes.
+    #[cfg_attr(feature = "serde", serde(rename = "vrank-wait"))]
+    VrankWait,
 }
 
 /// How available memory becomes a pressure level.
@@ -77,7 +84,7 @@ pub struct MemoryConfig {
     pub estimate_margin: f64,
     /// A component that became ready is no victim for this long. Default 2 s.
     pub min_residency: Duration,
-    /// Which victims go first. Default LRU.
+    /// Which victims go first. Default vrank.
     pub policy: PolicyKind,
     /// How pressure is told. Default by share.
     pub pressure_profile: PressureProfile,
@@ -233,15 +240,68 @@ impl Default for LoadConfig {
 pub struct SpeculationConfig {
     /// Whether anything is loaded before it is asked for. Default true.
     pub enabled: bool,
-    /// Hints below this are ignored. Default 0.2.
+    /// Hints less likely than this are ignored; too much waste raises the floor. Default 0.12.
     pub floor: Confidence,
-    /// Hints that may wait. Default 64 a tier.
+    /// Hints that may wait. Range 1..=4096, default 64 a tier.
     pub queue: usize,
+    /// How long a delayed hint waits. Range 0..=1 day, default 100 ms.
+    pub delay: Duration,
+    /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
+    pub patience: Duration,
+    /// Predictions taken from one command, the likeliest first. Range 0..=64, default 3.
+    pub per_command: usize,
+    /// Loads ahead that may be wasted per command, on the average. Range 0..=1, default 0.08.
+    pub waste: f64,
+    /// Bytes that wasted loads ahead may hold, on the average over time; none = no bound. Default none.
+    pub waste_memory: Option<ByteSize>,
 }
 
 impl Default for SpeculationConfig {
     fn default() -> Self {
-        Self { enabled: true, floor: Confidence::saturating(0.2), queue: 64 }
+        Self {
+            enabled: true,
+            floor: Confidence::saturating(0.12),
+            queue: 64,
+            delay: Duration::from_millis(100),
+            patience: Duration::from_secs(60),
+            per_command: 3,
+            waste: 0.08,
+            waste_memory: None,
+        }
+    }
+}
+
+/// When idle memory is given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum IdleTrimWhen {
+    /// Never.
+    Never,
+    /// On battery, or while memory pressure is MEDIUM or higher.
+    #[default]
+    Pressed,
+    /// Whenever nothing was used for long enough.
+    Always,
+}
+
+/// What goes while nothing is used.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct IdleConfig {
+    /// When idle memory is given back. Default pressed.
+    pub trim: IdleTrimWhen,
+    /// Nothing used for this long is idle. Range 1 ms..=30 days, default 60 min.
+    pub after: Duration,
+    /// Share of the budget that stays loaded, the most valuable first; the rest is loaded again ahead of its
+    /// next use. Range 0..=1, default 0.1.
+    pub keep_share: f64,
+}
+
+impl Default for IdleConfig {
+    fn default() -> Self {
+        Self { trim: IdleTrimWhen::default(), after: Duration::from_secs(3600), keep_share: 0.1 }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What happened, as plain data: the records that followers, `why` and replays read.
 
 use crate::{
-    ByteSize, Cause, ComponentKey, ComponentState, Confidence, Moment, OpId, PressureLevel,
-    Refusal, WaiterId,
+    ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, Moment, OpId,
+    PreloadEnd, PressureLevel, Refusal, WaiterId,
 };
 
 /// One record. `seq` has no gaps within a process.
@@ -62,14 +62,42 @@ pub enum EventKind {
         /// The waiter.
         waiter: WaiterId,
     },
-    /// A preload was proposed and not done, or was taken over by a demand.
+    /// A hint was acted on, or not.
     Hint {
         /// The component.
         component: ComponentKey,
         /// How likely its use was said to be.
         confidence: Confidence,
+        /// How urgent it was.
+        tier: HintTier,
+        /// Who gave it.
+        source: HintSource,
         /// What became of it.
         outcome: HintOutcome,
+        /// What the sequence model's experts said when a load began for it, the most influential first.
+        because: Vec<Opinion>,
+    },
+    /// A load ahead ended.
+    Preload {
+        /// The component.
+        component: ComponentKey,
+        /// How.
+        result: PreloadEnd,
+    },
+    /// A component was chosen to go, on this evidence; its change of state follows.
+    Victim {
+        /// The component.
+        component: ComponentKey,
+        /// The policy that ranked it.
+        policy: &'static str,
+        /// What keeping it is worth by that policy, with all that depends on it.
+        keep: f64,
+        /// How likely the next command uses it.
+        next: Confidence,
+        /// How likely it is used again soon.
+        reuse: Confidence,
+        /// The component whose load needs the memory.
+        wanted_by: ComponentKey,
     },
     /// The level of memory pressure changed.
     Pressure {
@@ -131,6 +159,16 @@ pub enum EventKind {
         /// Components that could not be stopped.
         stuck: Vec<ComponentKey>,
     },
+}
+
+/// What one expert of the sequence model said of a component.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Opinion {
+    /// The expert.
+    pub expert: &'static str,
+    /// Its probability that the component is next.
+    pub probability: f32,
 }
 
 /// What became of a hint.

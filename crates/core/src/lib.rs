@@ -7,6 +7,7 @@
 mod confidence;
 mod config;
 mod event;
+mod hint;
 mod id;
 mod level;
 mod refusal;
@@ -19,11 +20,12 @@ mod values;
 
 pub use confidence::{Confidence, ConfidenceError};
 pub use config::{
-    BackOffConfig, BudgetSetting, Config, DeadlineConfig, IntentConfig, LEASE_TTL_MAX, LoadConfig,
-    MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig, QueueConfig, ServerConfig,
-    SpeculationConfig, TriggerConfig,
+    BackOffConfig, BudgetSetting, Config, DeadlineConfig, IdleConfig, IdleTrimWhen, IntentConfig,
+    LEASE_TTL_MAX, LoadConfig, MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig,
+    QueueConfig, ServerConfig, SpeculationConfig, TriggerConfig,
 };
-pub use event::{EventKind, EventRecord, HintOutcome};
+pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
+pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{ComponentId, ComponentKey, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority, UnknownWord};
 pub use refusal::{Holder, HolderKind, MeasuredNeed, Refusal};

@@ -39,6 +39,19 @@ impl Values {
         self.version
     }
 
+    /// The same table but for these rows. The version stays.
+    #[must_use]
+    pub fn with(&self, rows: impl IntoIterator<Item = (ComponentKey, Value)>) -> Self {
+        let mut changed = self.clone();
+        for (key, value) in rows {
+            if changed.table.len() <= key.index() {
+                changed.table.resize(key.index() + 1, Value::default());
+            }
+            changed.table[key.index()] = value;
+        }
+        changed
+    }
+
     /// Replaces the whole table in place; row `i` belongs to key `i`. Keeps the allocation.
     pub fn refresh(&mut self, rows: impl IntoIterator<Item = Value>) {
         self.table.clear();

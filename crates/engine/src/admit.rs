@@ -3,16 +3,17 @@
 //! [`Engine::admit`] is pure: `handle` and `plan` share it. What it does not know — who holds leases — it
 //! is told in `leased`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Holder, HolderKind, Moment, PressureLevel,
-    Priority, Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment,
+    PressureLevel, Priority, Refusal, Value, Values,
 };
 use majordomo_lifecycle::{Origin, TxnId, Verdict};
-use majordomo_memory::{Candidate, Need, Shortage, victim_order};
+use majordomo_memory::{Candidate, Need, Shortage, newcomer, victim_order};
 use majordomo_registry::ConflictPolicy;
 
 use crate::Engine;
@@ -23,6 +24,8 @@ pub(crate) struct Ask<'a> {
     pub id: Option<TxnId>,
     pub origin: Origin,
     pub closure: &'a [ComponentKey],
+    /// What the source of a hint says of the component's next use, over what is known of it.
+    pub stated: Option<Confidence>,
 }
 
 impl Ask<'_> {
@@ -46,6 +49,8 @@ struct Draft {
     awaits: Vec<ComponentKey>,
     holders: Vec<Holder>,
     until: Option<Moment>,
+    /// Its victims are worth more than it.
+    declined: bool,
 }
 
 impl Draft {
@@ -110,7 +115,7 @@ impl Engine {
         if draft.holders.is_empty() {
             self.find_room(ask, leased, now, &mut draft);
         }
-        if !draft.holders.is_empty() {
+        if !draft.holders.is_empty() || draft.declined {
             return Verdict::Blocked { holders: draft.holders, until: draft.until };
         }
         let Draft { reserve, victims, replaced, mut awaits, .. } = draft;
@@ -386,9 +391,14 @@ impl Engine {
             chosen.push(fresh);
         }
         if short.is_none() {
-            draft
-                .victims
-                .extend(self.without_surplus(&need, chosen, ask, draft).into_iter().flatten());
+            let victims: Vec<_> =
+                self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
+            let bytes = draft.reserve.iter().map(|r| r.2).sum();
+            if ask.origin.is_speculative() && !self.is_worth(ask, &victims, bytes) {
+                draft.declined = true;
+                return;
+            }
+            draft.victims.extend(victims);
             return;
         }
         barred.sort_by_key(|(h, _)| std::cmp::Reverse(h.booked));
@@ -480,10 +490,9 @@ impl Engine {
             groups.push(group);
         }
         if ask.origin.is_speculative() {
-            self.keep_what_is_worth_more(ask, &mut candidates, &mut groups);
+            self.spare_what_matters_more(ask, &mut candidates, &mut groups);
         }
-        let ranked = self.policy.rank(&candidates, &self.values, now);
-        let order = victim_order(&candidates, &ranked);
+        let order = self.order_to_go(&candidates, &groups, now);
         (order.into_iter().map(|i| std::mem::take(&mut groups[i])).collect(), barred)
     }
 
@@ -502,37 +511,72 @@ impl Engine {
             load_time: self.load_time(key),
             last_use: touched.unwrap_or_default(),
             uses: e.uses,
-            speculative: group.iter().all(|k| self.scheduler.entry(*k).speculative),
+            speculative: self.goes_first(group),
         }
     }
 
-    /// Speculation may only take the place of what is worth less per byte and matters no more.
-    fn keep_what_is_worth_more(
+    /// A load that nobody waits for and that still runs goes before all others, so that no demand waits behind
+    /// it; what was loaded ahead and not used yet, only where the policy does not judge it by its worth.
+    fn goes_first(&self, group: &[ComponentKey]) -> bool {
+        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).speculative;
+        let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
+        group.iter().all(unasked) && (!self.policy.judges_unused() || group.iter().any(runs))
+    }
+
+    /// Speculation takes the place of nothing that has a higher priority.
+    fn spare_what_matters_more(
         &self,
         ask: Ask<'_>,
         candidates: &mut Vec<Candidate>,
         groups: &mut Vec<Vec<ComponentKey>>,
     ) {
-        let Origin::Speculation { confidence } = ask.origin else { return };
-        let worth = |key: ComponentKey| {
-            let v = self.values.get(key);
-            f64::from(v.reuse.get()) + 3.0 * f64::from(v.next.get())
-        };
         let target = ask.closure.last().copied().unwrap_or_default();
-        let bytes: u64 = ask.closure.iter().map(|k| self.need(*k).0).sum();
-        let gain = worth(target).max(3.0 * f64::from(confidence.get())) / (bytes.max(1) as f64);
         let priority = self.catalog().spec(target).map_or(Priority::Low, |s| s.priority);
-        let known = self.values.version() > 0;
-        let mut keep = candidates.iter().zip(groups.iter()).map(|(c, group)| {
-            let loss =
-                group.iter().map(|k| worth(*k)).fold(0.0, f64::max) / (c.size.0.max(1) as f64);
-            known && c.priority >= priority && loss < gain
-        });
-        let flags: Vec<bool> = keep.by_ref().collect();
-        let mut flag = flags.iter();
-        candidates.retain(|_| *flag.next().unwrap_or(&false));
-        let mut flag = flags.iter();
-        groups.retain(|_| *flag.next().unwrap_or(&false));
+        let mut kept =
+            candidates.iter().map(|c| c.priority >= priority).collect::<Vec<_>>().into_iter();
+        groups.retain(|_| kept.next().unwrap_or(false));
+        candidates.retain(|c| c.priority >= priority);
+    }
+
+    /// Whether loading a set ahead is worth losing these.
+    fn is_worth(&self, ask: Ask<'_>, victims: &[ComponentKey], reserve: ByteSize) -> bool {
+        let key = ask.closure.last().copied().unwrap_or_default();
+        let load_time = ask.closure.iter().map(|k| self.load_time(*k)).sum();
+        let one = |k: &ComponentKey| newcomer(*k, self.budget.booked_for(*k), self.load_time(*k));
+        let victims: Vec<_> = victims.iter().map(one).collect();
+        let values = &self.foresight.values;
+        self.policy.pays(&newcomer(key, reserve, load_time), ask.stated, &victims, values)
+    }
+
+    /// The values, but that a component's covers everything alive that would go with it.
+    pub(crate) fn values_of_groups(
+        &self,
+        candidates: &[Candidate],
+        groups: &[Vec<ComponentKey>],
+    ) -> Cow<'_, Values> {
+        let values = &self.foresight.values;
+        if groups.iter().all(|g| g.len() <= 1) {
+            return Cow::Borrowed(values);
+        }
+        let sum = |group: &[ComponentKey], part: fn(Value) -> Confidence| {
+            Confidence::saturating(group.iter().map(|k| part(values.get(*k)).get()).sum())
+        };
+        let of_groups =
+            candidates.iter().zip(groups).filter(|(_, g)| g.len() > 1).map(|(c, g)| {
+                (c.key, Value { next: sum(g, |v| v.next), reuse: sum(g, |v| v.reuse) })
+            });
+        Cow::Owned(values.with(of_groups))
+    }
+
+    /// Positions in the order in which they go.
+    pub(crate) fn order_to_go(
+        &self,
+        candidates: &[Candidate],
+        groups: &[Vec<ComponentKey>],
+        now: Moment,
+    ) -> Vec<usize> {
+        let values = self.values_of_groups(candidates, groups);
+        victim_order(candidates, &self.policy.rank(candidates, &values, now))
     }
 
     /// Leaves out groups that later, larger ones made unnecessary, the most valuable first.

@@ -57,6 +57,7 @@ impl Engine {
         if config.memory.policy != self.config().memory.policy {
             self.policy = product_policy(config.memory.policy);
         }
+        self.foresight.configure(&config);
         self.lanes_shrunk |= config.loads.max_concurrent < self.config().loads.max_concurrent;
         self.budget.set_limits(budget, crate::pools::limits(catalog));
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
@@ -89,7 +90,13 @@ impl Engine {
                 Change::Reload => self.outdated(key, &Then::Reload, cells, out),
             }
         }
-        self.hints.retain(|h| catalog.spec(h.key).is_some());
+        self.foresight.preloader.retain(|k| catalog.spec(k).is_some());
+        for &(key, what) in &changes {
+            if what == Change::Removed {
+                Arc::make_mut(&mut self.foresight.model).retire(key);
+            }
+        }
+        self.tell_capacity();
         out.push(majordomo_lifecycle::Effect::Publish);
     }
 

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, PressureLevel,
-    Refusal, Values, WaiterId,
+    Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
+use majordomo_preloader::Hint;
 use majordomo_registry::Catalog;
 
+use crate::foresight::Foresight;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
-use crate::speculate::Hint;
 use crate::{Input, Usage};
 
 /// What the shell is to do, in order.
@@ -38,11 +39,10 @@ pub struct Engine {
     pub(crate) scheduler: Scheduler,
     pub(crate) budget: Budget,
     pub(crate) policy: Box<dyn EvictionPolicy>,
-    pub(crate) values: Values,
+    pub(crate) foresight: Foresight,
     pub(crate) pressure: PressureLevel,
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
     pub(crate) unload_waiters: Vec<UnloadWaiter>,
-    pub(crate) hints: Vec<Hint>,
     pub(crate) relief: Relief,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
@@ -63,15 +63,14 @@ impl Engine {
     /// An engine with everything unloaded. `budget` is the total in bytes.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
-        Self {
+        let mut new = Self {
             budget: Budget::new(budget, crate::pools::limits(&catalog)),
             policy: product_policy(config.memory.policy),
+            foresight: Foresight::new(&config),
             scheduler: Scheduler::new(catalog, config),
-            values: Values::new(),
             pressure: PressureLevel::Low,
             waiters: BTreeMap::new(),
             unload_waiters: Vec::new(),
-            hints: Vec::new(),
             relief: Relief::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
@@ -81,12 +80,30 @@ impl Engine {
             wake: None,
             unsettled: false,
             seq: 0,
-        }
+        };
+        new.tell_capacity();
+        new
+    }
+
+    /// Tells the policy the bytes that components which may go have to themselves.
+    pub(crate) fn tell_capacity(&mut self) {
+        let catalog = self.catalog();
+        let fixed: Vec<_> = catalog
+            .keys()
+            .filter(|k| {
+                catalog
+                    .spec(*k)
+                    .is_some_and(|s| s.pinned || s.priority == majordomo_core::Priority::Core)
+            })
+            .collect();
+        let taken: ByteSize = catalog.closure(&fixed).iter().map(|k| self.need(*k)).sum();
+        self.policy.set_capacity(self.budget.total().saturating_sub(taken));
     }
 
     /// Replaces the eviction policy; before the first input only, since policies learn from events.
     pub fn set_policy(&mut self, policy: Box<dyn EvictionPolicy>) {
         self.policy = policy;
+        self.tell_capacity();
     }
 
     /// The catalog in force.
@@ -127,10 +144,14 @@ impl Engine {
         self.take(input, cells, &mut out);
         self.timers(cells, &mut out);
         self.pump(cells, &mut out);
+        let ended = self.follow(&effects, now);
+        let mut out = Out::new(now, &mut effects, &mut seq);
+        for (key, failed) in ended {
+            self.preload_gone(key, failed, &mut out);
+        }
         self.seq = seq;
         self.now = now;
         self.wake = self.find_wakeup();
-        self.tell_policy(&effects, now);
         effects
     }
 
@@ -141,8 +162,26 @@ impl Engine {
                 self.demand(waiter, keys, priority, deadline, out);
             }
             Input::Abandon { waiter } => self.abandon(waiter, out),
-            Input::Hint { key, confidence } => self.hint(key, confidence, out),
-            Input::Observed { used } => out.record(EventKind::Observed { used }),
+            Input::Hint { key, confidence, tier, source } => {
+                self.hint(Hint { key, confidence, tier, source }, out);
+            }
+            Input::Observed { used, text_scores } => {
+                self.observed(used, text_scores, out.now, out);
+            }
+            Input::WallClock(wall) => self.foresight.set_wall(out.now, wall),
+            Input::Calm(calm) => {
+                self.foresight.calm = calm;
+                self.scheduler.touch();
+            }
+            Input::Battery(on) => {
+                self.foresight.on_battery = on;
+                self.scheduler.touch();
+            }
+            Input::Remembered(model) => self.remembered(*model),
+            Input::Forget => {
+                self.foresight.forget();
+                out.push(Effect::PersistSequence);
+            }
             Input::LoadFinished { key, op, result } => {
                 if !self.scheduler.is_loading(key, op) {
                     return;
@@ -181,7 +220,7 @@ impl Engine {
                 self.budget.set_taken(f.external, f.unreturned);
                 self.scheduler.touch();
             }
-            Input::Usage(rows) => self.used(&rows),
+            Input::Usage(rows) => self.used(&rows, out),
             Input::Released { key, op } => {
                 self.scheduler.released(key, op, cells);
                 self.scheduler.touch();
@@ -231,8 +270,10 @@ impl Engine {
         self.finish_shutdown(out);
     }
 
-    /// The policy learns from what was decided, in order.
-    fn tell_policy(&mut self, effects: &[Effect], now: Moment) {
+    /// Policy and foresight learn from what was decided, in order. Answers the components that left memory or
+    /// the way into it, and whether they failed.
+    fn follow(&mut self, effects: &[Effect], now: Moment) -> Vec<(ComponentKey, bool)> {
+        let mut gone = Vec::new();
         for effect in effects {
             let Effect::Record(r) = effect else { continue };
             let EventKind::State { component: key, from, to, cause, .. } = &r.kind else {
@@ -248,6 +289,8 @@ impl Engine {
                         speculative: self.scheduler.entry(*key).speculative,
                     };
                     self.policy.on_event(&event);
+                    self.foresight.preloader.on_loaded(*key, now);
+                    self.foresight.trim.on_back(*key);
                 }
                 ComponentState::Unloading => {
                     let evicted = matches!(
@@ -258,10 +301,22 @@ impl Engine {
                             | Cause::Pressure { .. }
                     );
                     self.policy.on_event(&PolicyEvent::Unloaded { key: *key, at: now, evicted });
+                    let failed = matches!(
+                        cause,
+                        Cause::LoadTimedOut | Cause::Exited { .. } | Cause::Unhealthy { .. }
+                    );
+                    gone.push((*key, failed));
+                }
+                ComponentState::Unloaded if *from == ComponentState::Queued => {
+                    gone.push((*key, false));
+                }
+                ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {
+                    gone.push((*key, true));
                 }
                 _ => {}
             }
         }
+        gone
     }
 
     pub(crate) fn load_time(&self, key: ComponentKey) -> std::time::Duration {
@@ -278,7 +333,7 @@ impl Engine {
         self.scheduler.entry(key).peak.unwrap_or_else(estimate)
     }
 
-    fn used(&mut self, rows: &[Usage]) {
+    fn used(&mut self, rows: &[Usage], out: &mut Out<'_>) {
         for u in rows {
             let size = self.budget.booked_for(u.key);
             let load_time = self.load_time(u.key);
@@ -290,9 +345,14 @@ impl Engine {
             if let Some(at) = u.last_use {
                 e.last_use = Some(e.last_use.map_or(at, |l| l.max(at)));
                 e.speculative = false;
+                let fixed = e.is_fixed();
                 let event =
                     PolicyEvent::Used { key: u.key, at, uses: u.uses.max(1), size, load_time };
-                self.policy.on_event(&event);
+                // What never goes is no policy's business.
+                if !fixed {
+                    self.policy.on_event(&event);
+                }
+                self.swept(u.key, at, out);
             }
         }
     }

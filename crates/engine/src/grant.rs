@@ -61,8 +61,12 @@ impl Engine {
         } else {
             None
         };
-        if let Some(refusal) = refusal {
-            self.end(id, &DropReason::Refused(refusal), out);
+        match refusal {
+            Some(refusal) => self.end(id, &DropReason::Refused(refusal), out),
+            None => {
+                let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone());
+                self.preload_demanded(&wanted.unwrap_or_default(), out);
+            }
         }
     }
 
@@ -258,7 +262,7 @@ impl Engine {
     ) -> Option<bool> {
         let txn = self.scheduler.transaction(id)?;
         let (origin, closure) = (txn.origin, txn.closure.clone());
-        let ask = Ask { id: Some(id), origin, closure: &closure };
+        let ask = Ask { id: Some(id), origin, closure: &closure, stated: None };
         let mut leased = BTreeMap::new();
         // The leased components among the victims of the plan that ignores leases: whom the head waits for.
         let mut first_leased: Option<Vec<ComponentKey>> = None;
@@ -329,6 +333,8 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
+        let wanted_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
+        self.note_victims(victims, wanted_by.unwrap_or_default(), out);
         for &key in victims {
             let cause = if replaced.contains(&key) {
                 Cause::Replaced

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Config, Moment, OpId, PressureLevel, Priority, WaiterId,
+    ByteSize, ComponentKey, Confidence, Config, HintSource, HintTier, Moment, OpId, PressureLevel,
+    Priority, WaiterId, WallSeconds,
 };
 use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
+use majordomo_predictor::SequenceModel;
 use majordomo_registry::Catalog;
 
 /// What was measured.
@@ -81,12 +83,29 @@ pub enum Input {
         key: ComponentKey,
         /// How likely.
         confidence: Confidence,
+        /// How urgent.
+        tier: HintTier,
+        /// Who says so.
+        source: HintSource,
     },
     /// What a command really used.
     Observed {
         /// The components.
         used: Vec<ComponentKey>,
+        /// What its text says of the components that the command after it needs.
+        text_scores: Vec<(ComponentKey, Confidence)>,
     },
+    /// The wall clock now: for habits by time of day. Told at start and when it was set; between, it moves on
+    /// with the engine's time.
+    WallClock(WallSeconds),
+    /// Whether the processor has time to spare.
+    Calm(bool),
+    /// Whether the machine runs on battery.
+    Battery(bool),
+    /// The sequence model of an earlier process.
+    Remembered(Box<SequenceModel>),
+    /// What the sequence model learned is to be forgotten.
+    Forget,
     /// A load ended.
     LoadFinished {
         /// The component.
@@ -189,6 +208,11 @@ impl Input {
             Self::Abandon { .. } => "abandon",
             Self::Hint { .. } => "hint",
             Self::Observed { .. } => "observed",
+            Self::WallClock(_) => "wall_clock",
+            Self::Calm(_) => "calm",
+            Self::Battery(_) => "battery",
+            Self::Remembered(_) => "remembered",
+            Self::Forget => "forget",
             Self::LoadFinished { result: Ok(_), .. } => "load_succeeded",
             Self::LoadFinished { .. } => "load_failed",
             Self::UnloadFinished { .. } => "unload_finished",

@@ -9,6 +9,7 @@ mod admit;
 mod audit;
 mod configure;
 mod engine;
+mod foresight;
 mod grant;
 mod health;
 mod input;
@@ -28,4 +29,5 @@ pub use input::{Footprints, Input, OperatorAction, Usage};
 pub use majordomo_lifecycle::{
     Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, PeekCells, Persisted,
 };
+pub use majordomo_predictor::{SequenceModel, SequenceStateError};
 pub use plan::{Plan, PlannedEviction, PlannedLoad};

@@ -65,7 +65,7 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
-        self.hints.retain(|h| h.key != key);
+        self.foresight.preloader.retain(|k| k != key);
         let group = self.scheduler.live_group(key);
         if !force && let Some(refusal) = self.in_the_way(key, &group, cells, out.now) {
             out.push(Effect::Refuse { waiter, refusal });

@@ -78,7 +78,8 @@ impl Engine {
             .filter(|(_, n)| *n > 0)
             .collect();
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
-        let verdict = self.admit(Ask { id: None, origin, closure: &closure }, &leased, now);
+        let verdict =
+            self.admit(Ask { id: None, origin, closure: &closure, stated: None }, &leased, now);
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
         match verdict {

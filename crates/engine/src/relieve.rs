@@ -6,10 +6,8 @@ use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
 use majordomo_lifecycle::{Cells, Effect, Out};
-use majordomo_memory::victim_order;
 
 use crate::Engine;
-use crate::admit::Ask;
 
 /// The longest wait between rounds that freed nothing.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
@@ -163,13 +161,11 @@ impl Engine {
         }
         let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
         let tiers = self.scheduler.wanted_tiers(out.now);
-        let candidates: Vec<_> = ready
-            .iter()
-            .map(|k| self.candidate(*k, &self.scheduler.live_group(*k), &tiers))
-            .collect();
-        let ranked = self.policy.rank(&candidates, &self.values, out.now);
+        let groups: Vec<_> = ready.iter().map(|k| self.scheduler.live_group(*k)).collect();
+        let candidates: Vec<_> =
+            ready.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
         let mut progress = 0;
-        for i in victim_order(&candidates, &ranked) {
+        for i in self.order_to_go(&candidates, &groups, out.now) {
             if excess.is_none() {
                 break;
             }
@@ -192,7 +188,7 @@ impl Engine {
     }
 
     /// Lets a component and everything that depends on it go, if all of them may and none is leased.
-    fn let_idle_go(
+    pub(crate) fn let_idle_go(
         &mut self,
         key: ComponentKey,
         cause: &Cause,
@@ -221,13 +217,5 @@ impl Engine {
             self.dismiss(member, cause, None, cells, out);
         }
         true
-    }
-
-    /// A set as speculation asks for it.
-    pub(crate) fn ask_ahead(
-        closure: &[ComponentKey],
-        confidence: majordomo_core::Confidence,
-    ) -> Ask<'_> {
-        Ask { id: None, origin: majordomo_lifecycle::Origin::Speculation { confidence }, closure }
     }
 }

@@ -100,7 +100,7 @@ impl Engine {
         let ending = Ending::new(out.now, deadline);
         self.scheduler.set_last_call(Some(ending.kill_at));
         self.ending = Some(ending);
-        self.hints.clear();
+        self.foresight.preloader.retain(|_| false);
         let ids: Vec<_> = self
             .scheduler
             .transactions()

@@ -1,112 +1,189 @@
-//! Loading ahead: hints become speculative transactions when nothing that somebody waits for could use
+//! Loading ahead: proposals become speculative transactions when nothing that somebody waits for could use
 //! the lane or the bytes.
 
-use majordomo_core::{ComponentKey, ComponentState, Confidence, EventKind, HintOutcome};
-use majordomo_lifecycle::{Cells, Origin, Out, Verdict};
+use majordomo_core::{
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Opinion,
+    Priority, Refusal,
+};
+use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
+use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
+use crate::admit::Ask;
+use crate::foresight::is_present;
 
-/// A component that is likely to be needed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Hint {
-    pub key: ComponentKey,
-    pub confidence: Confidence,
-}
+/// Experts named in the record of a load ahead.
+const N_OPINIONS: usize = 3;
 
 impl Engine {
-    pub(crate) fn hint(&mut self, key: ComponentKey, confidence: Confidence, out: &mut Out<'_>) {
-        let limits = &self.config().speculation;
-        let (floor, capacity) = (limits.floor, limits.queue);
-        let present = |s| {
-            matches!(s, ComponentState::Ready | ComponentState::Loading | ComponentState::Queued)
-        };
+    /// Takes a hint from outside.
+    pub(crate) fn hint(&mut self, hint: Hint, out: &mut Out<'_>) {
+        let Hint { key, confidence, tier, source } = hint;
         let refused = if self.catalog().spec(key).is_none() {
             Some(HintOutcome::Unavailable)
-        } else if !self.config().speculation.enabled || self.ending.is_some() {
+        } else if !self.may_speculate() {
             Some(HintOutcome::Forbidden)
-        } else if confidence < floor {
-            Some(HintOutcome::BelowFloor)
-        } else if present(self.state(key)) {
+        } else if is_present(self.state(key)) {
             Some(HintOutcome::Present)
         } else {
-            None
+            match self.foresight.preloader.hint(hint, out.now) {
+                HintAnswer::Queued | HintAnswer::Merged => None,
+                HintAnswer::BelowFloor => Some(HintOutcome::BelowFloor),
+                HintAnswer::Full => Some(HintOutcome::Dropped),
+                HintAnswer::Present => Some(HintOutcome::Present),
+            }
         };
-        if let Some(outcome) = refused {
-            out.record(EventKind::Hint { component: key, confidence, outcome });
+        match refused {
+            Some(outcome) => {
+                let because = Vec::new();
+                let component = key;
+                out.record(EventKind::Hint {
+                    component,
+                    confidence,
+                    tier,
+                    source,
+                    outcome,
+                    because,
+                });
+            }
+            None => self.scheduler.touch(),
+        }
+    }
+
+    /// Starts what is proposed, the most urgent and likeliest first, while a lane is free and no demand waits
+    /// for memory or a lane.
+    pub(crate) fn speculate(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        if self.foresight.preloader.n_waiting() == 0 || !self.may_speculate() {
             return;
         }
-        // A newer hint for the same component replaces the older one.
-        self.hints.retain(|h| h.key != key);
-        self.hints.push(Hint { key, confidence });
-        self.hints.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
-        if self.hints.len() > capacity
-            && let Some(least) = self.hints.pop()
-        {
-            let outcome = HintOutcome::Dropped;
+        while self.has_lane_ahead() {
+            let idle = self.is_idle();
+            let Some(p) = self.foresight.preloader.next(out.now, idle, self.pressure) else {
+                return;
+            };
+            let because = self.opinions(&p);
+            let outcome = self.load_ahead(&p, cells, out);
+            let because = if outcome == HintOutcome::Started { because } else { Vec::new() };
             out.record(EventKind::Hint {
-                component: least.key,
-                confidence: least.confidence,
+                component: p.key,
+                confidence: p.confidence,
+                tier: p.tier,
+                source: p.source,
                 outcome,
+                because,
             });
         }
-        self.scheduler.touch();
     }
 
-    /// Starts what was hinted at, the likeliest first, while lanes are free and no demand waits.
-    pub(crate) fn speculate(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        if self.hints.is_empty() {
-            return;
+    fn opinions(&self, p: &Proposal) -> Vec<Opinion> {
+        if !matches!(p.source, HintSource::Sequence | HintSource::Refill) {
+            return Vec::new();
         }
-        if !self.may_speculate() {
-            for h in std::mem::take(&mut self.hints) {
-                let outcome = HintOutcome::Forbidden;
-                out.record(EventKind::Hint { component: h.key, confidence: h.confidence, outcome });
-            }
-            return;
-        }
+        let all = self.foresight.model.opinions(p.key).into_iter();
+        all.take(N_OPINIONS)
+            .map(|o| Opinion { expert: o.expert, probability: o.probability })
+            .collect()
+    }
+
+    /// Whether a load ahead may run beside what runs now: every demand has its memory and its lanes.
+    fn has_lane_ahead(&self) -> bool {
         let loads = &self.config().loads;
         let lanes = loads.max_concurrent.saturating_sub(loads.kept_for_demands);
-        while !self.hints.is_empty() {
-            let demands = self.scheduler.transactions().any(|t| !t.origin.is_speculative());
-            let ahead = self.scheduler.transactions().filter(|t| t.origin.is_speculative()).count();
-            if demands || ahead >= lanes {
-                return;
-            }
-            let h = self.hints.remove(0);
-            let outcome = self.load_ahead(h, cells, out);
-            out.record(EventKind::Hint { component: h.key, confidence: h.confidence, outcome });
+        let (mut ahead, mut loading) = (0, 0);
+        for (_, e) in self.scheduler.entries() {
+            loading += usize::from(e.state == ComponentState::Loading);
         }
+        for t in self.scheduler.transactions() {
+            if t.origin.is_speculative() {
+                ahead += 1;
+            } else if t.phase != Phase::Loading
+                || t.closure.iter().any(|k| self.state(*k) == ComponentState::Queued)
+            {
+                return false;
+            }
+        }
+        ahead < lanes && loading < loads.max_concurrent
     }
 
-    fn load_ahead(&mut self, h: Hint, cells: &mut dyn Cells, out: &mut Out<'_>) -> HintOutcome {
-        let closure = self.catalog().closure(&[h.key]);
-        let verdict =
-            self.admit(Self::ask_ahead(&closure, h.confidence), &Default::default(), out.now);
-        let Verdict::Start { reserve, victims, awaits, .. } = verdict else {
-            return match verdict {
-                Verdict::Ready => HintOutcome::Present,
-                Verdict::Refuse(majordomo_core::Refusal::Conflict { .. }) => HintOutcome::Conflict,
-                Verdict::Refuse(majordomo_core::Refusal::TooLarge { .. }) => HintOutcome::NoRoom,
-                Verdict::Refuse(_) => HintOutcome::Unavailable,
-                _ => HintOutcome::NoRoom,
-            };
+    /// No load in flight, no demand waiting, the processor calm.
+    fn is_idle(&self) -> bool {
+        self.foresight.calm
+            && self.scheduler.transactions().next().is_none()
+            && self.scheduler.entries().all(|(_, e)| e.state != ComponentState::Loading)
+    }
+
+    fn load_ahead(
+        &mut self,
+        p: &Proposal,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) -> HintOutcome {
+        let closure = self.catalog().closure(&[p.key]);
+        let origin = Origin::Speculation { confidence: p.confidence };
+        let ask = Ask { id: None, origin, closure: &closure, stated: stated(p) };
+        let Verdict::Start { reserve, victims, awaits, .. } =
+            (match self.admit(ask, &Default::default(), out.now) {
+                Verdict::Ready => return HintOutcome::Present,
+                Verdict::Refuse(Refusal::Conflict { .. }) => return HintOutcome::Conflict,
+                Verdict::Refuse(Refusal::TooLarge { .. }) => return HintOutcome::NoRoom,
+                Verdict::Refuse(_) => return HintOutcome::Unavailable,
+                other => other,
+            })
+        else {
+            return HintOutcome::NoRoom;
         };
-        // What is still on its way out is not brought back on a guess.
-        if reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading) {
+        // What is still on its way out is not brought back on a guess; what is loaded because nothing else
+        // happens takes nobody's place.
+        let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
+        if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
             return HintOutcome::NoRoom;
         }
         if !self.close_all(&victims, cells).is_empty() {
             return HintOutcome::NoRoom;
         }
-        let priority =
-            self.catalog().spec(h.key).map_or(majordomo_core::Priority::Low, |s| s.priority);
+        let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = out.now + self.config().deadlines.load;
-        let origin = Origin::Speculation { confidence: h.confidence };
-        let id = self.scheduler.submit(origin, vec![h.key], priority, out.now, deadline);
+        let bytes = reserve.iter().map(|r| r.2).sum();
+        let id = self.scheduler.submit(origin, vec![p.key], priority, out.now, deadline);
+        self.note_victims(&victims, p.key, out);
         for key in victims {
             self.dismiss(key, Self::eviction_cause(origin), Some(id), cells, out);
         }
+        self.foresight.preloader.on_started(p, bytes, out.now);
         self.scheduler.activate(id, reserve, awaits, &mut self.budget, out);
         HintOutcome::Started
     }
+
+    /// Records why each victim was chosen.
+    pub(crate) fn note_victims(
+        &self,
+        victims: &[ComponentKey],
+        wanted_by: ComponentKey,
+        out: &mut Out<'_>,
+    ) {
+        if victims.is_empty() {
+            return;
+        }
+        let tiers = self.scheduler.wanted_tiers(out.now);
+        let groups: Vec<_> = victims.iter().map(|k| self.scheduler.live_group(*k)).collect();
+        let candidates: Vec<_> =
+            victims.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
+        let values = self.values_of_groups(&candidates, &groups);
+        for r in self.policy.rank(&candidates, &values, out.now) {
+            let value = values.get(r.key);
+            out.record(EventKind::Victim {
+                component: r.key,
+                policy: self.policy.name(),
+                keep: r.keep,
+                next: value.next,
+                reuse: value.reuse,
+                wanted_by,
+            });
+        }
+    }
+}
+
+/// What somebody else than the model says of a component's next use.
+fn stated(p: &Proposal) -> Option<Confidence> {
+    matches!(p.source, HintSource::Application | HintSource::Trigger).then_some(p.confidence)
 }

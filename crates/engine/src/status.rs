@@ -50,14 +50,45 @@ impl Engine {
         }
         let engine = vec![
             ("policy".to_owned(), StatusValue::Text(self.policy.name().to_owned())),
-            ("hints_waiting".to_owned(), StatusValue::Count(self.hints.len() as u64)),
             (
                 "transactions".to_owned(),
                 StatusValue::Count(self.scheduler.transactions().count() as u64),
             ),
         ];
         status.sections.insert("engine".to_owned(), engine);
+        self.foresight_sections(&mut status);
         status
+    }
+
+    /// What is loaded ahead, what was learned, and how eviction compares with LRU.
+    fn foresight_sections(&self, status: &mut Status) {
+        let name = |k| self.catalog().id(k).as_str();
+        let mut preloader = self.foresight.preloader.section();
+        for (key, a) in self.foresight.preloader.accounts() {
+            let mut line =
+                |what: &str, value| preloader.push((format!("{}: {what}", name(key)), value));
+            line("started", StatusValue::Count(a.started));
+            line("hits", StatusValue::Count(a.hits));
+            line("late", StatusValue::Count(a.late));
+            line("wasted", StatusValue::Count(a.wasted));
+            let mib_seconds = a.wasted_byte_seconds / f64::from(1u32 << 20);
+            line("wasted MiB-seconds", StatusValue::Number(mib_seconds));
+        }
+        let model = &self.foresight.model;
+        let mut sequence =
+            vec![("commands learned from".to_owned(), StatusValue::Count(model.n_observed()))];
+        for (key, p) in model.likeliest(5) {
+            sequence.push((format!("next: {}", name(key)), StatusValue::Number(p.get().into())));
+        }
+        let trimmed = self.foresight.trim.trimmed().len() as u64;
+        sequence.push(("trimmed while idle".to_owned(), StatusValue::Count(trimmed)));
+        for (part, lines) in
+            [("preloader", preloader), ("sequence", sequence), ("policy", self.policy.section())]
+        {
+            if !lines.is_empty() {
+                status.sections.insert(part.to_owned(), lines);
+            }
+        }
     }
 
     fn memory_status(&self) -> MemoryStatus {

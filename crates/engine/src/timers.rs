@@ -23,6 +23,7 @@ impl Engine {
         let mut at = |t: Option<Moment>| next = next.min(t.unwrap_or(Moment::NEVER));
         at(self.look_again);
         at(self.relief.next());
+        at(self.next_foreseen());
         at(self.ending.as_ref().map(crate::shutdown::Ending::next));
         at(self.unload_waiters.iter().map(|w| w.deadline).min());
         // What only a look at the queue settles is due once: at the first call that has reached it.
@@ -77,7 +78,9 @@ impl Engine {
         if self.ending.is_none() {
             self.restart_due(out);
             self.unload_idle(cells, out);
+            self.trim_idle(cells, out);
         }
+        self.tell_untold(out);
         self.probe_due(out);
         if self.wake.is_some_and(|t| t <= now) {
             // Something is due that only a look at the queue can settle.
@@ -170,6 +173,41 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Nothing was used for long: all but the most valuable goes, and is hinted at again with the next use.
+    fn trim_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let due = self.foresight.trim.next_wakeup().is_some_and(|t| t <= out.now);
+        if !due || !self.may_trim_idle() {
+            return;
+        }
+        let tiers = self.scheduler.wanted_tiers(out.now);
+        let fixed = |e: &majordomo_lifecycle::Entry| e.is_fixed() || e.pins > 0;
+        let keys = self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !fixed(e));
+        let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();
+        let mut candidates: Vec<_> =
+            keys.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
+        let values = self.values_of_groups(&candidates, &groups);
+        for c in &mut candidates {
+            c.size = self.budget.booked_for(c.key);
+        }
+        let ranked = self.policy.rank(&candidates, &values, out.now);
+        let loaded: Vec<_> =
+            ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
+        let in_use = self
+            .scheduler
+            .keys_where(|e| e.state.is_alive() && fixed(e))
+            .iter()
+            .map(|k| self.budget.booked_for(*k))
+            .sum();
+        let gone = self.foresight.trim.plan(out.now, self.budget.total(), in_use, &loaded);
+        for &key in &gone {
+            // A provider stays with the dependents that stay.
+            if self.scheduler.live_group(key).iter().all(|k| gone.contains(k)) {
+                self.let_idle_go(key, &Cause::Idle, cells, out);
+            }
+        }
+        self.scheduler.touch();
     }
 
     fn probe_due(&mut self, out: &mut Out<'_>) {

@@ -104,6 +104,8 @@ pub enum Effect {
     Record(EventRecord),
     /// Store something learned, soon.
     Persist(Persisted),
+    /// The sequence model learned something: store it, soon.
+    PersistSequence,
     /// Everything is down.
     ShutdownDone {
         /// But for these.

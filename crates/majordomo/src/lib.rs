@@ -58,9 +58,9 @@ pub use plan::{Eviction, Load, Plan};
 pub use majordomo_core::{
     BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
     ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
-    Holder, HolderKind, MeasuredNeed, MemoryStatus, Moment, NameError, OverdraftStatus, PolicyKind,
-    PoolStatus, PressureLevel, PressureNote, PressureStatus, Priority, Refusal, ServerConfig,
-    Status, StatusValue, TrimStatus, WallSeconds,
+    HintSource, HintTier, Holder, HolderKind, MeasuredNeed, MemoryStatus, Moment, NameError,
+    Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel, PressureNote,
+    PressureStatus, Priority, Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{
@@ -71,6 +71,6 @@ pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
-    AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, HintTier,
-    Lease, LoadContext, LoadError, Tagged,
+    AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
+    LoadContext, LoadError, Tagged,
 };

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, EventRecord, Moment,
-    Refusal, Status, WallSeconds,
+    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, EventRecord,
+    HintSource, HintTier, Moment, Refusal, Status, WallSeconds,
 };
 use majordomo_engine::OperatorAction;
 use majordomo_registry::{Catalog, ComponentSpec, PoolSpec, Problem, read_config};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
-use majordomo_runtime::{AcquireOptions, AnyLease, Follower, HintTier, Host, Lease, Tagged};
+use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged};
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::error::{BuildError, ReloadError};
@@ -117,11 +117,11 @@ impl Manager {
             Ok(leases) => (leases, None),
             Err(refusal) => (Vec::new(), Some(refusal)),
         };
-        for (key, confidence) in self.inner.needs.load().triggered(text) {
-            if !keys.contains(&key) {
-                // A full lane is counted in the status.
-                let _ = host.hint(HintTier::Delayed, key, confidence);
-            }
+        let mut follows = self.inner.needs.load().triggered(text);
+        follows.retain(|(key, _)| !keys.contains(key));
+        for (key, confidence) in &follows {
+            // A full lane is counted in the status.
+            let _ = host.hint(HintTier::Delayed, *key, *confidence, HintSource::Trigger);
         }
         let waited = host.clock().now().since(since);
         tracing::debug!(
@@ -139,6 +139,7 @@ impl Manager {
             leases,
             waited,
             refusal,
+            follows,
             reported: false,
         }
     }
@@ -150,7 +151,7 @@ impl Manager {
     pub fn feedback(&self, mut outcome: Outcome, used: &[&str]) -> Result<(), Refusal> {
         let keys = self.keys(used)?;
         outcome.reported = true;
-        self.host().observed(keys);
+        self.host().observed(keys, std::mem::take(&mut outcome.follows));
         Ok(())
     }
 
@@ -299,7 +300,8 @@ impl Manager {
         confidence: Confidence,
         tier: HintTier,
     ) -> Result<bool, Refusal> {
-        Ok(self.host().hint(tier, self.host().key(name)?, confidence))
+        let key = self.host().key(name)?;
+        Ok(self.host().hint(tier, key, confidence, HintSource::Application))
     }
 
     /// The output of a component: lines from number `from` on, at most `max`.

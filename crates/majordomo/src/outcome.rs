@@ -42,6 +42,8 @@ pub struct Outcome {
     pub(crate) leases: Vec<AnyLease>,
     pub(crate) waited: Duration,
     pub(crate) refusal: Option<Refusal>,
+    /// What its text says of the command after it.
+    pub(crate) follows: Vec<(ComponentKey, Confidence)>,
     pub(crate) reported: bool,
 }
 
@@ -119,7 +121,7 @@ impl Drop for Outcome {
         }
         let used: Vec<_> = self.leases.iter().filter(|l| l.was_used()).map(AnyLease::key).collect();
         if !used.is_empty() {
-            self.host.observed(used);
+            self.host.observed(used, std::mem::take(&mut self.follows));
         }
     }
 }

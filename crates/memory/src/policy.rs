@@ -10,7 +10,9 @@ pub use vrank::{VRank, VRankConfig, VRankMode, newcomer};
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment, PolicyKind, Priority, Values};
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, Moment, PolicyKind, Priority, StatusValue, Value, Values,
+};
 
 /// What a policy is told.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +70,7 @@ pub struct Candidate {
     pub last_use: Moment,
     /// Uses of this component in this process.
     pub uses: u64,
-    /// Nobody asked for it yet.
+    /// Nobody asked for it yet and the policy has no say: it goes before all others.
     pub speculative: bool,
 }
 
@@ -89,6 +91,51 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     fn on_event(&mut self, event: &PolicyEvent);
     /// Scores the candidates, in their order.
     fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
+
+    /// Whether loading `newcomer` ahead is worth losing `victims`: by default, when its expected uses exceed
+    /// theirs together. `stated` is what somebody else than the values says of its next use.
+    fn pays(
+        &self,
+        newcomer: &Candidate,
+        stated: Option<Confidence>,
+        victims: &[Candidate],
+        values: &Values,
+    ) -> bool {
+        let lost: f64 = victims.iter().map(|v| expected_uses(values.get(v.key))).sum();
+        expected_uses(with_stated(values.get(newcomer.key), stated)) > lost
+    }
+
+    /// Whether its scores judge what was loaded ahead and not used yet. If not, that goes first.
+    fn judges_unused(&self) -> bool {
+        false
+    }
+
+    /// How much more than usual is at stake in guessing a component right that takes this long to load; a
+    /// hint's confidence times this is what the floor of speculation should see.
+    fn stakes(&self, _load_time: Duration) -> f64 {
+        1.0
+    }
+
+    /// The bytes that components have to themselves; told at start and when they change.
+    fn set_capacity(&mut self, _capacity: ByteSize) {}
+
+    /// Lines for the status.
+    fn section(&self) -> Vec<(String, StatusValue)> {
+        Vec::new()
+    }
+}
+
+/// How much more a use in the next command counts than one soon. Any weight from 2 to 10 does as well.
+const NEXT_WEIGHT: f64 = 3.0;
+
+/// Expected uses that having a component loaded would serve, those of the next command weighed by three: 0
+/// to 4.
+pub(crate) fn expected_uses(value: Value) -> f64 {
+    f64::from(value.reuse.get()) + NEXT_WEIGHT * f64::from(value.next.get())
+}
+
+fn with_stated(value: Value, stated: Option<Confidence>) -> Value {
+    Value { next: stated.map_or(value.next, |s| s.max(value.next)), ..value }
 }
 
 /// The product policy of a configured kind.
@@ -96,13 +143,17 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 pub fn product_policy(kind: PolicyKind) -> Box<dyn EvictionPolicy> {
     match kind {
         PolicyKind::Gdsf => Box::new(Gdsf::default()),
+        PolicyKind::Vrank => Box::new(VRank::default()),
+        PolicyKind::VrankWait => {
+            Box::new(VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() }))
+        }
         _ => Box::new(Lru),
     }
 }
 
 /// Positions in `candidates` in the order in which they go: unasked-for loads first, then by
-/// `(floor(log2 keep), priority, keep, key)`. Total and transitive: scores within a factor of two are
-/// alike, and there priority decides.
+/// `(floor(log2 keep), priority, keep, last use, key)`. Total and transitive: scores within a factor of two
+/// are alike, and there priority decides; where nothing is known, the least recently used goes.
 #[must_use]
 pub fn victim_order(candidates: &[Candidate], ranked: &[Ranked]) -> Vec<usize> {
     debug_assert_eq!(candidates.len(), ranked.len());
@@ -115,6 +166,7 @@ pub fn victim_order(candidates: &[Candidate], ranked: &[Ranked]) -> Vec<usize> {
             .then(octave(ka).cmp(&octave(kb)))
             .then(cb.priority.cmp(&ca.priority))
             .then(ka.total_cmp(&kb))
+            .then(ca.last_use.cmp(&cb.last_use))
             .then(ca.key.cmp(&cb.key))
     });
     order

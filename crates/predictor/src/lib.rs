@@ -7,6 +7,7 @@
 mod buffer;
 mod classifier;
 mod codec;
+mod combine;
 mod features;
 mod intents;
 mod keywords;
@@ -23,6 +24,7 @@ mod words;
 
 pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;
+pub use combine::combine;
 pub use features::{FEATURE_VERSION, MAX_WORDS};
 pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot, Thresholds};
 pub use keywords::{

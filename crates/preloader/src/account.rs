@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment};
+use majordomo_core::{ByteSize, ComponentKey, Moment, PreloadEnd};
 
 use super::hint::Tier;
 
@@ -36,14 +36,6 @@ struct Open {
     size: ByteSize,
     started: Moment,
     ready: Option<Moment>,
-}
-
-/// How a preload ended.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Used,
-    Wasted { byte_seconds: f64 },
-    Failed,
 }
 
 /// The books.
@@ -90,44 +82,46 @@ impl Accounts {
         }
     }
 
-    fn end(&mut self, key: ComponentKey, now: Moment, end: impl Fn(&Open) -> End) -> Option<End> {
+    fn end(&mut self, key: ComponentKey, end: impl Fn(&Open) -> PreloadEnd) -> Option<PreloadEnd> {
         let open = self.open.remove(&key)?;
         let end = end(&open);
-        let hit = open.ready.is_some_and(|ready| ready <= now);
         self.both(key, open.tier, |a| {
             a.open -= 1;
             match end {
-                End::Used if hit => a.hits += 1,
-                End::Used => {
+                PreloadEnd::Hit => a.hits += 1,
+                PreloadEnd::Late { saved_us } => {
                     a.late += 1;
-                    a.saved += now.since(open.started);
+                    a.saved += Duration::from_micros(saved_us);
                 }
-                End::Wasted { byte_seconds } => {
+                PreloadEnd::Wasted { byte_seconds } => {
                     a.wasted += 1;
                     a.wasted_byte_seconds += byte_seconds;
                 }
-                End::Failed => a.failed += 1,
+                _ => a.failed += 1,
             }
         });
         Some(end)
     }
 
-    pub(super) fn used(&mut self, key: ComponentKey, now: Moment) {
-        self.end(key, now, |_| End::Used);
+    pub(super) fn used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
+        self.end(key, |open| match open.ready {
+            Some(ready) if ready <= now => PreloadEnd::Hit,
+            _ => PreloadEnd::Late { saved_us: now.0.saturating_sub(open.started.0) },
+        })
     }
 
-    pub(super) fn failed(&mut self, key: ComponentKey, now: Moment) {
-        self.end(key, now, |_| End::Failed);
+    pub(super) fn failed(&mut self, key: ComponentKey) -> Option<PreloadEnd> {
+        self.end(key, |_| PreloadEnd::Failed)
     }
 
-    /// Its byte-seconds if it was an open preload.
-    pub(super) fn gone(&mut self, key: ComponentKey, now: Moment) -> Option<f64> {
-        let end = self.end(key, now, |open| End::Wasted {
+    /// The end of an open preload that went unused.
+    pub(super) fn gone(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
+        self.end(key, |open| PreloadEnd::Wasted {
             byte_seconds: open.size.bytes() as f64 * now.since(open.started).as_secs_f64(),
-        })?;
-        match end {
-            End::Wasted { byte_seconds } => Some(byte_seconds),
-            _ => None,
-        }
+        })
+    }
+
+    pub(super) fn components(&self) -> impl Iterator<Item = (ComponentKey, PreloadAccount)> {
+        self.by_component.iter().map(|(key, account)| (*key, *account))
     }
 }

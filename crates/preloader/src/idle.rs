@@ -38,9 +38,14 @@ impl IdleTrim {
         Self { config, last_use: None, trimmed: Vec::new() }
     }
 
+    /// Takes other settings; what was trimmed stays remembered.
+    pub fn set_config(&mut self, config: IdleTrimConfig) {
+        self.config = config;
+    }
+
     /// Something was used.
     pub fn on_used(&mut self, now: Moment) {
-        self.last_use = Some(now);
+        self.last_use = self.last_use.max(Some(now));
     }
 
     /// When it wants to be asked for a plan; none after it was, until the next use.

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PressureLevel, StatusValue};
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, Moment, PreloadEnd, PressureLevel, StatusValue,
+};
 
 use super::account::{Accounts, PreloadAccount};
 use super::governor::{Governor, WasteBudget};
@@ -15,13 +17,13 @@ use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 /// Settings of [`Preloader`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PreloaderConfig {
-    /// How long a delayed hint waits. Range 0..=60 s, default 100 ms.
+    /// How long a delayed hint waits. Range 0..=1 day, default 100 ms.
     pub delay: Duration,
     /// Hints that may wait in a tier. Range 1..=4096, default 64.
     pub queue: usize,
     /// Hints that are taken from one observation, the likeliest first. Range 0..=64, default 3.
     pub per_observation: usize,
-    /// A hint that waited longer is dropped. Range 1 s..=1 day, default 60 s.
+    /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
     /// What may be wasted, and the range of the floor.
     pub waste: WasteBudget,
@@ -58,12 +60,12 @@ impl PreloaderConfig {
         };
         let (delay, patience) = (self.delay, self.patience);
         let day = Duration::from_secs(86_400);
-        check(delay <= Duration::from_secs(60), "delay", format!("{delay:?}"), "0..=60 s")?;
+        check(delay <= day, "delay", format!("{delay:?}"), "0..=1 day")?;
         check((1..=4096).contains(&self.queue), "queue", self.queue.to_string(), "1..=4096")?;
         let per = self.per_observation;
         check(per <= 64, "per_observation", per.to_string(), "0..=64")?;
-        let patient = (Duration::from_secs(1)..=day).contains(&patience);
-        check(patient, "patience", format!("{patience:?}"), "1 s..=1 day")?;
+        let patient = (Duration::from_millis(1)..=day).contains(&patience);
+        check(patient, "patience", format!("{patience:?}"), "1 ms..=1 day")?;
         let waste = self.waste.per_observation;
         check((0.0..=1.0).contains(&waste), "waste.per_observation", waste.to_string(), "0..=1")?;
         let [low, high] = [self.waste.lowest_floor, self.waste.highest_floor];
@@ -77,6 +79,8 @@ struct Waiting {
     since: Moment,
     due: Moment,
     number: u64,
+    /// A trigger of a command whose own use has been observed since.
+    old: bool,
 }
 
 /// Hints in, proposals out.
@@ -117,6 +121,24 @@ impl Preloader {
         })
     }
 
+    /// Takes other settings; hints that wait and the accounts stay.
+    ///
+    /// # Errors
+    /// When a setting is out of its range; nothing is changed then.
+    pub fn set_config(&mut self, config: PreloaderConfig) -> Result<(), PreloaderError> {
+        config.check()?;
+        if config.waste != self.config.waste {
+            self.governor = Governor::new(config.waste);
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// Drops the hints that wait for components of which `keep` is false.
+    pub fn retain(&mut self, keep: impl Fn(ComponentKey) -> bool) {
+        self.waiting.retain(|key, _| keep(*key));
+    }
+
     /// The floor of confidence now.
     #[must_use]
     pub fn floor(&self) -> Confidence {
@@ -128,7 +150,12 @@ impl Preloader {
     pub fn observe(&mut self, predicted: &[Hint], now: Moment) {
         self.governor.observed(now);
         let before = self.waiting.len();
-        self.waiting.retain(|_, w| w.hint.source == HintSource::Application);
+        self.waiting.retain(|_, w| match w.hint.source {
+            HintSource::Application => true,
+            // What a command triggers comes after its own use, which is what is observed first.
+            HintSource::Trigger => !std::mem::replace(&mut w.old, true),
+            _ => false,
+        });
         self.replaced += (before - self.waiting.len()) as u64;
         let mut likeliest: Vec<&Hint> = predicted.iter().collect();
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
@@ -176,7 +203,7 @@ impl Preloader {
         }
         self.n_hints += 1;
         let number = self.n_hints;
-        self.waiting.insert(hint.key, Waiting { hint, since: now, due, number });
+        self.waiting.insert(hint.key, Waiting { hint, since: now, due, number, old: false });
         HintAnswer::Queued
     }
 
@@ -222,27 +249,35 @@ impl Preloader {
         self.accounts.ready(key, now);
     }
 
-    /// A load that was begun ahead failed.
-    pub fn on_failed(&mut self, key: ComponentKey, now: Moment) {
-        self.accounts.failed(key, now);
+    /// A load that was begun ahead failed. The end of its account, if it had an open one.
+    pub fn on_failed(&mut self, key: ComponentKey) -> Option<PreloadEnd> {
+        self.accounts.failed(key)
     }
 
-    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it.
-    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
+    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it. The end of its
+    /// account, if it had an open one.
+    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         self.overtaken += u64::from(self.waiting.remove(&key).is_some());
-        self.accounts.used(key, now);
+        self.accounts.used(key, now)
     }
 
     /// The component was used.
-    pub fn on_used(&mut self, key: ComponentKey, now: Moment) {
-        self.accounts.used(key, now);
+    pub fn on_used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
+        self.accounts.used(key, now)
     }
 
     /// The component left memory, or its load was called off.
-    pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) {
-        if let Some(byte_seconds) = self.accounts.gone(key, now) {
+    pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
+        let end = self.accounts.gone(key, now);
+        if let Some(PreloadEnd::Wasted { byte_seconds }) = end {
             self.governor.wasted(byte_seconds);
         }
+        end
+    }
+
+    /// Every component that was loaded ahead, with what that brought.
+    pub fn accounts(&self) -> impl Iterator<Item = (ComponentKey, PreloadAccount)> {
+        self.accounts.components()
     }
 
     /// Hints that wait.

@@ -63,8 +63,12 @@ impl<C: Fn() -> Moment, L: FnMut(&Proposal) -> LoadOutcome> Loop<C, L> {
         let now = (self.clock)();
         match report {
             Report::Observed(hints) => self.core.observe(&hints, now),
-            Report::Used(key) => self.core.on_demand(key, now),
-            Report::Evicted(key) => self.core.on_evicted(key, now),
+            Report::Used(key) => {
+                self.core.on_demand(key, now);
+            }
+            Report::Evicted(key) => {
+                self.core.on_evicted(key, now);
+            }
             Report::Pressure(level) => self.pressure = level,
         }
     }
@@ -80,7 +84,7 @@ impl<C: Fn() -> Moment, L: FnMut(&Proposal) -> LoadOutcome> Loop<C, L> {
             }
             LoadOutcome::Failed => {
                 self.core.on_started(&proposal, ByteSize::ZERO, started);
-                self.core.on_failed(proposal.key, (self.clock)());
+                self.core.on_failed(proposal.key);
             }
             LoadOutcome::Declined => {}
         }

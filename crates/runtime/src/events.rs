@@ -143,6 +143,8 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
     match kind {
         EventKind::State { component, .. }
         | EventKind::Hint { component, .. }
+        | EventKind::Preload { component, .. }
+        | EventKind::Victim { component, .. }
         | EventKind::Trimmed { component }
         | EventKind::OverLimit { component, .. }
         | EventKind::EstimateRaised { component, .. }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentId, ComponentKey, Confidence, Config, Priority, Refusal, Status, WaiterId,
+    ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, Priority, Refusal, Status,
+    WaiterId,
 };
 use majordomo_engine::{Input, OperatorAction, Plan};
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
@@ -18,7 +19,7 @@ use crate::lease::{AnyLease, CachedIncarnation};
 use crate::loader::loading_here;
 use crate::logs::LogBuffer;
 use crate::recent;
-use crate::shell::{Control, DemandError, HintTier, Lanes, Reply, Shell, ShellParts};
+use crate::shell::{Control, DemandError, Lanes, Reply, Shell, ShellParts};
 use crate::tags::Tagged;
 
 /// How a demand should be treated.
@@ -223,13 +224,20 @@ impl Host {
 
     /// Tells that a component is likely to be needed; false when the lane is full.
     #[must_use]
-    pub fn hint(&self, tier: HintTier, key: ComponentKey, confidence: Confidence) -> bool {
-        self.lanes().hint(tier, key, confidence)
+    pub fn hint(
+        &self,
+        tier: HintTier,
+        key: ComponentKey,
+        confidence: Confidence,
+        source: HintSource,
+    ) -> bool {
+        self.lanes().hint(tier, key, confidence, source)
     }
 
-    /// Tells what a command really used. When thousands of such messages wait already, this one is dropped.
-    pub fn observed(&self, used: Vec<ComponentKey>) {
-        self.lanes().observed(used);
+    /// Tells what a command really used, and what its text says of the command after it. When thousands of
+    /// such messages wait already, this one is dropped.
+    pub fn observed(&self, used: Vec<ComponentKey>, text_scores: Vec<(ComponentKey, Confidence)>) {
+        self.lanes().observed(used, text_scores);
     }
 
     /// A picture of the whole; while nothing happens the same one for 50 ms. None when the shell has ended.

@@ -13,7 +13,6 @@ mod remember;
 mod slots;
 
 pub(crate) use heap::Thawed;
-pub use lanes::HintTier;
 pub(crate) use lanes::{Control, ControlSender, Demand, DemandError, Lanes, Reply};
 pub use measure::budget_bytes;
 
@@ -25,18 +24,20 @@ use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore, WaiterId,
+    WallSeconds,
 };
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
 use tokio::sync::{oneshot, watch};
 
-use crate::clock::{Clock, SuspendDetector};
+use crate::clock::{Clock, SuspendDetector, wall_now};
 use crate::component::Instance;
 use crate::events::EventLog;
 use crate::lease::Incarnation;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
+use crate::machine::{self, Machine};
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
 use slots::{Notices, Published, ShellCells};
@@ -45,6 +46,9 @@ use slots::{Notices, Published, ShellCells};
 const BATCH: usize = 256;
 /// The shell measures and sweeps this often.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// The battery is looked at in one sweep of so many.
+const BATTERY_EVERY: u64 = 30;
 
 /// Everything a shell is made of.
 pub struct ShellParts {
@@ -97,6 +101,16 @@ impl Drop for CloseOnDrop {
     }
 }
 
+/// What the engine was last told of the world around.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
+    machine: Machine,
+    wall: Option<(Moment, WallSeconds)>,
+    busy: bool,
+    on_battery: bool,
+    looks: u64,
+}
+
 /// A load or unload that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -129,6 +143,7 @@ pub(crate) struct Shell {
     /// Published components: what each was seen to have been used by the last sweep.
     pub seen: BTreeMap<ComponentKey, Seen>,
     pub suspend: SuspendDetector,
+    pub surroundings: Surroundings,
     pub next_sweep: Moment,
     pub measuring: Measuring,
     pub samples: u64,
@@ -161,6 +176,7 @@ impl Shell {
         let cold_store = engine.config().memory.cold_store;
         let mut shell = Self {
             suspend: SuspendDetector::new(&clock),
+            surroundings: Surroundings::default(),
             engine,
             events: Arc::clone(&lanes.events),
             lanes: Arc::clone(&lanes),
@@ -194,6 +210,7 @@ impl Shell {
                 Some(measure::feel_pressure(source, shell.engine.config(), clock, &lanes)?);
         }
         shell.feed(Input::Learned(learned));
+        shell.look_around();
         tokio::spawn(shell.run(parts.start));
         Ok(lanes)
     }
@@ -226,6 +243,7 @@ impl Shell {
                 self.sweep();
                 self.remember(false);
                 self.measure();
+                self.look_around();
                 if let Some(gap) = self.suspend.check(&self.clock) {
                     self.feed(Input::Resumed { gap });
                 }
@@ -260,8 +278,8 @@ impl Shell {
                     priority: demand.priority,
                     deadline: demand.deadline,
                 });
-            } else if let Some((key, confidence)) = self.lanes.next_hint() {
-                self.feed(Input::Hint { key, confidence });
+            } else if let Some(hint) = self.lanes.next_hint() {
+                self.feed(hint);
             } else {
                 return taken > 0;
             }
@@ -358,6 +376,33 @@ impl Shell {
                 self.footprints(own);
             }
             Control::MeasuredProcesses(measured) => self.measured_processes(measured),
+        }
+    }
+
+    /// Tells the engine what changed around it: the wall clock, the processor, the battery.
+    fn look_around(&mut self) {
+        let (now, wall) = (self.clock.now(), wall_now());
+        let s = &mut self.surroundings;
+        let expected = s.wall.map(|(at, w)| w.0 + now.since(at).as_secs() as i64);
+        // Both clocks count whole seconds and may differ by one.
+        let set = expected.is_none_or(|e| (wall.0 - e).abs() > 1);
+        let busy = !s.machine.is_calm();
+        let changed = std::mem::replace(&mut s.busy, busy) != busy;
+        let battery = s.looks.is_multiple_of(BATTERY_EVERY) && {
+            let on = machine::is_on_battery();
+            std::mem::replace(&mut s.on_battery, on) != on
+        };
+        s.looks += 1;
+        let on_battery = s.on_battery;
+        if set {
+            s.wall = Some((now, wall));
+            self.feed(Input::WallClock(wall));
+        }
+        if changed {
+            self.feed(Input::Calm(!busy));
+        }
+        if battery {
+            self.feed(Input::Battery(on_battery));
         }
     }
 

@@ -1,12 +1,12 @@
 //! Records of the manager as events: names for keys, milliseconds for spans, and a line for people.
 
-use majordomo::{ComponentKey, EventKind, EventRecord, Manager};
+use majordomo::{ComponentKey, EventKind, EventRecord, Manager, PreloadEnd};
 use serde_json::{Map, Value};
 
 use crate::wire::{Event, ms};
 
 /// Members of a record whose numbers are keys of components.
-const KEYS: [&str; 4] = ["component", "components", "used", "stuck"];
+const KEYS: [&str; 5] = ["component", "components", "used", "stuck", "wanted_by"];
 
 /// The event that is sent for a record.
 pub(crate) fn event(manager: &Manager, record: &EventRecord) -> Event {
@@ -92,11 +92,44 @@ fn text(kind: &EventKind, names: &dyn Fn(ComponentKey) -> String) -> String {
             format!("refused: {}: {refusal}", list(components))
         }
         EventKind::Abandoned { waiter } => format!("waiter {waiter} left"),
-        EventKind::Hint { component, confidence, outcome } => {
+        EventKind::Hint { component, confidence, tier, source, outcome, because } => {
             let outcome = serde_json::to_value(outcome).ok();
             let outcome = outcome.as_ref().and_then(Value::as_str).unwrap_or_default();
-            format!("hint: {} ({confidence}): {}", names(*component), outcome.replace('_', " "))
+            let said: Vec<_> = because
+                .iter()
+                .map(|o| format!("{} says {:.0} %", o.expert, o.probability * 100.0))
+                .collect();
+            let said =
+                if said.is_empty() { String::new() } else { format!("; {}", said.join(", ")) };
+            format!(
+                "hint: {} ({confidence}, {}, {}): {}{said}",
+                names(*component),
+                source.name(),
+                tier.name(),
+                outcome.replace('_', " ")
+            )
         }
+        EventKind::Preload { component, result } => {
+            let how = match result {
+                PreloadEnd::Hit => "was ready when it was needed".to_owned(),
+                PreloadEnd::Late { saved_us } => {
+                    format!("was needed {:.1} ms after its load began", *saved_us as f64 / 1e3)
+                }
+                PreloadEnd::Wasted { byte_seconds } => {
+                    format!(
+                        "went unused after {:.0} MiB-seconds",
+                        byte_seconds / f64::from(1 << 20)
+                    )
+                }
+                _ => "failed".to_owned(),
+            };
+            format!("load ahead: {} {how}", names(*component))
+        }
+        EventKind::Victim { component, policy, keep, next, reuse, wanted_by } => format!(
+            "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}",
+            names(*component),
+            names(*wanted_by)
+        ),
         EventKind::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
         EventKind::Overdraft { total } => format!("{total} beyond the budget"),
         EventKind::Trimmed { component } => format!("{}: asked to trim", names(*component)),

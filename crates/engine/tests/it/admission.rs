@@ -4,7 +4,7 @@ use majordomo_core::{ByteSize, PressureLevel, Priority};
 use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
 use majordomo_registry::ConflictPolicy;
 
-use crate::rig::{Rig, id, seconds, spec, with};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 #[test]
 fn what_is_ready_stays_for_two_seconds() {
@@ -29,7 +29,9 @@ fn priority_decides_between_victims_of_like_age() {
             with(spec("low"), |s| s.priority = Priority::Low),
             spec("new"),
         ];
-        let mut rig = Rig::new(specs, 200);
+        let mut config = config();
+        config.memory.policy = majordomo_core::PolicyKind::Lru;
+        let mut rig = Rig::with_pools(specs, Vec::new(), 200, config);
         rig.have("high");
         rig.have("low");
         rig.wait(seconds(10.0));

@@ -237,7 +237,7 @@ fn a_limit_of_leases_is_kept_and_waited_for() {
 fn a_hint_gives_way_to_a_demand() {
     let mut rig = Rig::new(many(2, 100), 100);
     let key = rig.key("c0");
-    rig.input(Input::Hint { key, confidence: majordomo_core::Confidence::ONE });
+    rig.hint(key);
     assert!(rig.is_loading("c0"));
     let w = rig.demand(&["c1"]);
     assert_eq!(rig.state("c0"), "unloading", "cancelled for the demand");

@@ -111,7 +111,7 @@ fn a_dependent_loaded_ahead_does_not_come_up_while_its_provider_drains() {
     let mut rig = Rig::new(specs, 200);
     rig.have("base");
     let key = rig.key("top");
-    rig.input(Input::Hint { key, confidence: majordomo_core::Confidence::ONE });
+    rig.hint(key);
     assert!(rig.is_loading("top"));
     assert!(rig.take("base"));
     rig.demand(&["big"]);

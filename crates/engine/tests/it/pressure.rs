@@ -1,9 +1,7 @@
 //! What each level of pressure makes of each kind of component, overdraft by others, limits of components, and
 //! memory that ran out.
 
-use majordomo_core::{
-    ByteSize, Cause, Confidence, EventKind, Moment, PressureLevel, Priority, Refusal,
-};
+use majordomo_core::{ByteSize, Cause, EventKind, Moment, PressureLevel, Priority, Refusal};
 use majordomo_engine::{Effect, Footprints, Input, LoadFailure, OutOfMemory};
 use majordomo_registry::{ComponentSpec, OverLimit, PoolSpec};
 
@@ -34,7 +32,7 @@ fn all_kinds() -> Rig {
     }
     rig.demand(&["leased"]);
     rig.settle();
-    rig.input(Input::Hint { key: rig.key("ahead"), confidence: Confidence::saturating(0.9) });
+    rig.hint(rig.key("ahead"));
     rig.settle();
     assert_eq!(rig.state("ahead"), "ready");
     rig.wait(seconds(3.0));
@@ -69,8 +67,7 @@ fn each_level_and_what_goes_at_it() {
         }
         // Nothing is loaded ahead while pressure lasts.
         if gone.contains(&"ahead") {
-            let confidence = Confidence::saturating(1.0);
-            rig.input(Input::Hint { key: rig.key("ahead"), confidence });
+            rig.hint(rig.key("ahead"));
             rig.settle();
             assert_eq!(rig.state("ahead"), "unloaded", "{level}: speculation");
             let w = rig.demand(&["ahead"]);

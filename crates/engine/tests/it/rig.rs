@@ -190,6 +190,16 @@ impl Rig {
         self.ask(names, None, None)
     }
 
+    /// An application's hint, as sure and urgent as can be.
+    pub(crate) fn hint(&mut self, key: ComponentKey) {
+        self.input(Input::Hint {
+            key,
+            confidence: majordomo_core::Confidence::ONE,
+            tier: majordomo_core::HintTier::Immediate,
+            source: majordomo_core::HintSource::Application,
+        });
+    }
+
     pub(crate) fn operator(&mut self, name: &str, action: OperatorAction) -> WaiterId {
         let waiter = self.waiter();
         self.input(Input::Operator { waiter, key: self.key(name), action });

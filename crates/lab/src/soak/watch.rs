@@ -360,7 +360,14 @@ mod tests {
 
         let mut w = watch(true);
         assert!(see(&mut w, 0, EventKind::Overdraft { total: ByteSize(1) }).is_empty());
-        let hint = |outcome| EventKind::Hint { component: A, confidence: Confidence::ONE, outcome };
+        let hint = |outcome| EventKind::Hint {
+            component: A,
+            confidence: Confidence::ONE,
+            tier: majordomo::HintTier::Immediate,
+            source: majordomo::HintSource::Application,
+            outcome,
+            because: Vec::new(),
+        };
         assert!(see(&mut w, 1, hint(HintOutcome::Forbidden)).is_empty());
         says(&see(&mut w, 2, hint(HintOutcome::Started)), "invariant 3");
         assert!(see(&mut w, 3, state(A, S::Unloaded, S::Queued, 1)).is_empty());

@@ -10,13 +10,10 @@ mod shadow;
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment, StatusValue, Values};
+use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, StatusValue, Value, Values};
 
-use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked};
+use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, expected_uses, with_stated};
 use shadow::ShadowLru;
-
-/// How much more a use in the next command counts than one soon. Any weight from 2 to 10 does as well.
-const NEXT_WEIGHT: f64 = 3.0;
 
 /// How fast the usual load time follows the uses.
 const USUAL_RATE: f64 = 0.02;
@@ -79,50 +76,21 @@ impl VRank {
     /// waiting spared (wait mode). At least 0.
     #[must_use]
     pub fn worth(&self, candidate: &Candidate, values: &Values) -> f64 {
-        let value = values.get(candidate.key);
-        let uses = f64::from(value.reuse.get()) + NEXT_WEIGHT * f64::from(value.next.get());
+        self.worth_of(candidate, values.get(candidate.key))
+    }
+
+    fn worth_of(&self, candidate: &Candidate, value: Value) -> f64 {
+        let uses = expected_uses(value);
         match self.mode {
             VRankMode::Hits => uses,
             VRankMode::Wait => uses * candidate.load_time.as_secs_f64(),
         }
     }
 
-    /// How much more than usual is at stake in guessing this component right: 1 in hit mode; in wait mode
-    /// its load time over the usual one, within 0.25..=4. A hint's confidence times this is what
-    /// the floor should see.
-    #[must_use]
-    pub fn stakes(&self, load_time: Duration) -> f64 {
-        match (self.mode, self.usual_load) {
-            (VRankMode::Wait, Some(usual)) => {
-                (log_seconds(load_time) - usual).exp().clamp(0.25, 4.0)
-            }
-            _ => 1.0,
-        }
-    }
-
-    /// Whether loading `newcomer` ahead is worth losing `victims`: its worth exceeds theirs together.
-    /// Never during a fallback.
-    #[must_use]
-    pub fn pays(&self, newcomer: &Candidate, victims: &[Candidate], values: &Values) -> bool {
-        let lost: f64 = victims.iter().map(|v| self.worth(v, values)).sum();
-        !self.is_fallen_back() && self.worth(newcomer, values) > lost
-    }
-
     /// Whether it ranks as LRU at present because the shadow did better.
     #[must_use]
     pub fn is_fallen_back(&self) -> bool {
         self.shadow.is_ahead()
-    }
-
-    /// The shadow changes its size with the budget.
-    pub fn set_capacity(&mut self, capacity: ByteSize) {
-        self.shadow.set_capacity(capacity);
-    }
-
-    /// Lines for the status: hit shares (in wait mode of load time) of the last window beside the shadow's, and fallbacks.
-    #[must_use]
-    pub fn section(&self) -> Vec<(String, StatusValue)> {
-        self.shadow.section()
     }
 }
 
@@ -150,11 +118,48 @@ impl EvictionPolicy for VRank {
     }
 
     fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked> {
-        if self.is_fallen_back() {
+        // Before anything was learned recency is all there is.
+        if self.is_fallen_back() || values.version() == 0 {
             return Lru.rank(candidates, values, now);
         }
         let keep = |c: &Candidate| self.worth(c, values) / c.size.as_mib_f64().max(1e-6);
         candidates.iter().map(|c| Ranked { key: c.key, keep: keep(c) }).collect()
+    }
+
+    /// Never during a fallback.
+    fn pays(
+        &self,
+        newcomer: &Candidate,
+        stated: Option<Confidence>,
+        victims: &[Candidate],
+        values: &Values,
+    ) -> bool {
+        let lost: f64 = victims.iter().map(|v| self.worth(v, values)).sum();
+        let value = with_stated(values.get(newcomer.key), stated);
+        !self.is_fallen_back() && self.worth_of(newcomer, value) > lost
+    }
+
+    fn judges_unused(&self) -> bool {
+        !self.is_fallen_back()
+    }
+
+    /// 1 in hit mode; in wait mode its load time over the usual one, within 0.25..=4.
+    fn stakes(&self, load_time: Duration) -> f64 {
+        match (self.mode, self.usual_load) {
+            (VRankMode::Wait, Some(usual)) => {
+                (log_seconds(load_time) - usual).exp().clamp(0.25, 4.0)
+            }
+            _ => 1.0,
+        }
+    }
+
+    fn set_capacity(&mut self, capacity: ByteSize) {
+        self.shadow.set_capacity(capacity);
+    }
+
+    /// Hit shares (in wait mode of load time) of the last window beside the shadow's, and fallbacks.
+    fn section(&self) -> Vec<(String, StatusValue)> {
+        self.shadow.section()
     }
 }
 
@@ -220,10 +225,10 @@ mod tests {
         let v = values(&[(0.2, 0.3), (0.1, 0.1), (0.1, 0.1), (0.1, 0.1)]);
         let c: Vec<_> = (0..4).map(|k| candidate(k, 10, 100, 1)).collect();
         let policy = VRank::default();
-        assert!(policy.pays(&c[0], &c[1..3], &v));
-        assert!(!policy.pays(&c[0], &c[1..4], &v));
-        assert!(!policy.pays(&c[1], &c[2..3], &v), "a tie does not pay");
-        assert!(policy.pays(&c[1], &[], &v));
+        assert!(policy.pays(&c[0], None, &c[1..3], &v));
+        assert!(!policy.pays(&c[0], None, &c[1..4], &v));
+        assert!(!policy.pays(&c[1], None, &c[2..3], &v), "a tie does not pay");
+        assert!(policy.pays(&c[1], None, &[], &v));
     }
 
     /// Two components in turn with room for two, but a policy that keeps missing: LRU would hit.
@@ -257,7 +262,7 @@ mod tests {
         missed(&mut policy, 1);
         assert!(policy.is_fallen_back());
         assert_eq!(order(&policy, &c, &v), [0, 1], "now by recency");
-        assert!(!policy.pays(&c[0], &[], &v));
+        assert!(!policy.pays(&c[0], None, &[], &v));
         missed(&mut policy, 50);
         assert!(!policy.is_fallen_back(), "a fallback lasts one window");
         missed(&mut policy, 50);

@@ -60,6 +60,16 @@ fn an_observation_replaces_predictions_and_spares_the_application() {
 }
 
 #[test]
+fn a_trigger_outlives_the_use_of_its_own_command() {
+    let mut p = preloader();
+    p.hint(hint(1, 0.9, Tier::Delayed, HintSource::Trigger), at(0));
+    p.observe(&[sequence(2, 0.5)], at(50));
+    assert_eq!(p.n_waiting(), 2);
+    p.observe(&[], at(60));
+    assert_eq!(p.n_waiting(), 0);
+}
+
+#[test]
 fn duplicates_merge_and_may_rise() {
     let mut p = preloader();
     assert_eq!(p.hint(hint(1, 0.3, Tier::Background, HintSource::Text), at(0)), HintAnswer::Queued);
@@ -145,7 +155,9 @@ fn accounts_tell_hit_late_waste_and_failure() {
         p.on_evicted(key, at(900));
     });
     assert_eq!((a.started, a.hits, a.late, a.wasted, a.open), (1, 1, 0, 0, 0));
-    let (_, a) = account(|p| p.on_demand(key, at(300)));
+    let (_, a) = account(|p| {
+        p.on_demand(key, at(300));
+    });
     assert_eq!((a.hits, a.late, a.saved), (0, 1, Duration::from_millis(300)));
     let (p, a) = account(|p| {
         p.on_loaded(key, at(500));
@@ -153,7 +165,9 @@ fn accounts_tell_hit_late_waste_and_failure() {
     });
     assert_eq!((a.wasted, a.wasted_byte_seconds), (1, 4.0 * 2.0 * f64::from(1 << 20)));
     assert!(p.floor() > preloader().floor(), "waste raises the floor");
-    let (p, a) = account(|p| p.on_failed(key, at(500)));
+    let (p, a) = account(|p| {
+        p.on_failed(key);
+    });
     assert_eq!((a.failed, a.wasted, a.open), (1, 0, 0));
     assert_eq!(p.floor(), preloader().floor());
 }
@@ -168,7 +182,7 @@ fn settings_out_of_range_are_named() {
     let base = PreloaderConfig::default();
     check(PreloaderConfig { queue: 0, ..base }, "queue");
     check(PreloaderConfig { per_observation: 65, ..base }, "per_observation");
-    check(PreloaderConfig { delay: Duration::from_secs(61), ..base }, "delay");
+    check(PreloaderConfig { delay: Duration::from_secs(86_401), ..base }, "delay");
     check(PreloaderConfig { patience: Duration::ZERO, ..base }, "patience");
     let waste = WasteBudget { per_observation: f64::NAN, ..base.waste };
     check(PreloaderConfig { waste, ..base }, "waste.per_observation");
@@ -257,10 +271,18 @@ proptest! {
                     }
                 }
                 Step::Loaded(k) => p.on_loaded(ComponentKey(k), time),
-                Step::Used(k) => p.on_used(ComponentKey(k), time),
-                Step::Demand(k) => p.on_demand(ComponentKey(k), time),
-                Step::Evicted(k) => p.on_evicted(ComponentKey(k), time),
-                Step::Failed(k) => p.on_failed(ComponentKey(k), time),
+                Step::Used(k) => {
+                    p.on_used(ComponentKey(k), time);
+                }
+                Step::Demand(k) => {
+                    p.on_demand(ComponentKey(k), time);
+                }
+                Step::Evicted(k) => {
+                    p.on_evicted(ComponentKey(k), time);
+                }
+                Step::Failed(k) => {
+                    p.on_failed(ComponentKey(k));
+                }
                 Step::Wait(ms) => now += ms,
             }
             prop_assert!(p.n_waiting() <= 6);

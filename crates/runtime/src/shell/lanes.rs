@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Config, OpId, Priority, Refusal, Status, WaiterId,
+    ByteSize, ComponentKey, Confidence, Config, HintSource, HintTier, OpId, Priority, Refusal,
+    Status, WaiterId,
 };
 use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
 use majordomo_lifecycle::Tick;
@@ -45,16 +46,8 @@ pub(crate) enum DemandError {
     Closed,
 }
 
-/// When a hint should be acted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HintTier {
-    /// At once.
-    Immediate,
-    /// Soon.
-    Delayed,
-    /// When there is nothing else to do.
-    Background,
-}
+/// A hint in its lane.
+type Told = (ComponentKey, Confidence, HintSource);
 
 pub(crate) struct Demand {
     pub waiter: WaiterId,
@@ -142,8 +135,8 @@ pub(crate) struct Lanes {
     control: ControlSender,
     demands: flume::Sender<Demand>,
     demands_rx: flume::Receiver<Demand>,
-    hints: [flume::Sender<(ComponentKey, Confidence)>; 3],
-    hints_rx: [flume::Receiver<(ComponentKey, Confidence)>; 3],
+    hints: [flume::Sender<Told>; 3],
+    hints_rx: [flume::Receiver<Told>; 3],
     hints_dropped: AtomicU64,
     next_waiter: AtomicU64,
     capacity: usize,
@@ -219,8 +212,12 @@ impl Lanes {
         self.demands_rx.try_recv().ok()
     }
 
-    pub(super) fn next_hint(&self) -> Option<(ComponentKey, Confidence)> {
-        self.hints_rx.iter().find_map(|rx| rx.try_recv().ok())
+    /// The next hint, the most urgent first.
+    pub(super) fn next_hint(&self) -> Option<Input> {
+        HintTier::ALL.into_iter().zip(&self.hints_rx).find_map(|(tier, rx)| {
+            let (key, confidence, source) = rx.try_recv().ok()?;
+            Some(Input::Hint { key, confidence, tier, source })
+        })
     }
 
     pub(super) async fn woken(&self) {
@@ -228,9 +225,13 @@ impl Lanes {
     }
 
     /// Tells what a command used; dropped when the lane is flooded, since it is only a habit's trace.
-    pub(crate) fn observed(&self, used: Vec<ComponentKey>) {
+    pub(crate) fn observed(
+        &self,
+        used: Vec<ComponentKey>,
+        text_scores: Vec<(ComponentKey, Confidence)>,
+    ) {
         if self.control.rx.len() < MAX_OBSERVED {
-            self.control.send(Control::Engine(Box::new(Input::Observed { used })));
+            self.control.send(Control::Engine(Box::new(Input::Observed { used, text_scores })));
         }
     }
 
@@ -270,8 +271,14 @@ impl Lanes {
     }
 
     /// Puts a hint in; false when its lane is full.
-    pub(crate) fn hint(&self, tier: HintTier, key: ComponentKey, confidence: Confidence) -> bool {
-        let sent = self.hints[tier as usize].try_send((key, confidence)).is_ok();
+    pub(crate) fn hint(
+        &self,
+        tier: HintTier,
+        key: ComponentKey,
+        confidence: Confidence,
+        source: HintSource,
+    ) -> bool {
+        let sent = self.hints[tier as usize].try_send((key, confidence, source)).is_ok();
         if sent {
             self.notices.wake();
         } else {

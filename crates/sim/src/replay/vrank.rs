@@ -63,8 +63,12 @@ impl ReplayPolicy for VRankReplay {
                     self.preloader.on_loaded(key, at + load_time);
                 }
             }
-            PolicyEvent::Used { key, at, .. } => self.preloader.on_demand(key, at),
-            PolicyEvent::Unloaded { key, at, .. } => self.preloader.on_evicted(key, at),
+            PolicyEvent::Used { key, at, .. } => {
+                self.preloader.on_demand(key, at);
+            }
+            PolicyEvent::Unloaded { key, at, .. } => {
+                self.preloader.on_evicted(key, at);
+            }
             _ => {}
         }
     }
@@ -119,7 +123,7 @@ impl ReplayPolicy for VRankReplay {
 
     fn admits(&mut self, key: ComponentKey, victims: &[ComponentKey], view: &View<'_>) -> bool {
         let victims: Vec<_> = victims.iter().map(|v| Self::candidate(*v, view)).collect();
-        self.policy.pays(&Self::candidate(key, view), &victims, &self.values)
+        self.policy.pays(&Self::candidate(key, view), None, &victims, &self.values)
     }
 
     fn next_timer(&self) -> Option<Moment> {

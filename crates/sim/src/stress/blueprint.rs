@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, ComponentKey, Config, PolicyKind, Priority};
+use majordomo_core::{
+    ByteSize, ComponentId, ComponentKey, Config, IdleTrimWhen, PolicyKind, Priority,
+};
 use majordomo_registry::{
     Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec,
     ProcessSpec, ReadySpec, RestartPolicy,
@@ -30,6 +32,10 @@ pub(crate) fn name(i: usize) -> ComponentId {
     ComponentId::new(&format!("c{i:02}")).expect("made of allowed letters")
 }
 
+const POLICIES: [PolicyKind; 4] =
+    [PolicyKind::Vrank, PolicyKind::VrankWait, PolicyKind::Lru, PolicyKind::Gdsf];
+const IDLE_TRIMS: [IdleTrimWhen; 3] =
+    [IdleTrimWhen::Never, IdleTrimWhen::Pressed, IdleTrimWhen::Always];
 const POOLS: [&str; 5] = ["vision", "audio", "ml", "general", "vram"];
 
 fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
@@ -122,7 +128,10 @@ impl Blueprint {
             },
         ];
         let mut config = Config::default();
-        config.memory.policy = if rng.chance(0.3) { PolicyKind::Gdsf } else { PolicyKind::Lru };
+        config.memory.policy = *rng.pick(&POLICIES);
+        config.speculation.patience = rng.millis(1_000, 60_000);
+        config.idle.trim = *rng.pick(&IDLE_TRIMS);
+        config.idle.after = rng.millis(1_000, 120_000);
         config.deadlines.load = Duration::from_secs(20);
         config.loads.max_concurrent = rng.between(1, 4) as usize;
         config.loads.kept_for_demands = rng.below(2);
@@ -241,8 +250,9 @@ impl Blueprint {
             10 => {
                 self.config.loads.max_concurrent = rng.between(1, 4) as usize;
                 self.config.loads.kept_for_demands = rng.below(2);
-                self.config.memory.policy =
-                    if rng.chance(0.5) { PolicyKind::Gdsf } else { PolicyKind::Lru };
+                self.config.memory.policy = *rng.pick(&POLICIES);
+                self.config.idle.trim = *rng.pick(&IDLE_TRIMS);
+                self.config.speculation.enabled = rng.chance(0.9);
             }
             _ => {
                 if let Some(s) = self.specs.get_mut(i) {

@@ -203,6 +203,7 @@ impl Checker {
                         | Effect::Done { .. }
                         | Effect::Persist(_)
                         | Effect::SetGrant { .. }
+                        | Effect::PersistSequence
                         | Effect::Publish
                 )
             })

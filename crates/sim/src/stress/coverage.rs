@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 26] = [
+pub const INPUTS: [&str; 31] = [
     "start",
     "demand",
     "abandon",
@@ -46,6 +46,11 @@ pub const INPUTS: [&str; 26] = [
     "operator_trim",
     "shutdown",
     "grow",
+    "wall_clock",
+    "calm",
+    "battery",
+    "remembered",
+    "forget",
 ];
 
 /// The row of a state in [`STATES`].
@@ -94,6 +99,11 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         },
         Input::Shutdown { .. } => 24,
         Input::Grow { .. } => 25,
+        Input::WallClock(_) => 26,
+        Input::Calm(_) => 27,
+        Input::Battery(_) => 28,
+        Input::Remembered(_) => 29,
+        Input::Forget => 30,
         _ => return None,
     })
 }
@@ -103,7 +113,9 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
 pub fn unreachable(state: &str, input: &str) -> Option<&'static str> {
     let only = |states: &[&str], why: &'static str| (!states.contains(&state)).then_some(why);
     match input {
-        "start" | "learned" => only(&["unloaded"], "told to an engine that has loaded nothing yet"),
+        "start" | "learned" | "remembered" => {
+            only(&["unloaded"], "told to an engine that has loaded nothing yet")
+        }
         "load_succeeded" | "load_failed" => only(
             &["loading", "unloading", "stuck"],
             "a load ends once: while it runs, or just as it is cancelled, perhaps by a shutdown whose time is up",

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Moment, PressureLevel, Priority};
+use majordomo_core::{HintSource, HintTier, Moment, PressureLevel, Priority};
 
 use super::blueprint::N_SPARE;
 use crate::rng::Rng;
@@ -89,12 +89,26 @@ pub enum Action {
         component: usize,
         /// How likely its use is, in percent.
         percent: u8,
+        /// How urgent it is.
+        tier: HintTier,
+        /// Who gives it.
+        source: HintSource,
     },
     /// A command's use is reported.
     Observed {
         /// What it used.
         components: Vec<usize>,
+        /// What its text says is next, and how surely, in percent.
+        next: Option<(usize, u8)>,
     },
+    /// The wall clock is set to this many seconds.
+    WallClock(i64),
+    /// The processor is busy, or no longer.
+    Busy(bool),
+    /// The machine runs on battery, or no longer.
+    Battery(bool),
+    /// What was learned of use is forgotten.
+    Forget,
     /// The pressure level changes.
     Pressure(PressureLevel),
     /// A component uses this many percent of its usual memory from now on.
@@ -183,6 +197,8 @@ struct Mood {
     configure: f64,
     growth: f64,
     hints: f64,
+    /// How often the next command is the one that usually follows.
+    habit: f64,
     width: usize,
 }
 
@@ -196,6 +212,7 @@ impl Mood {
             configure: some(0.3, 0.04),
             growth: some(0.3, 0.08),
             hints: some(0.6, 0.3),
+            habit: some(0.6, 1.0),
             rate: 0.5 + some(0.7, 5.0),
             width: 1 + (some(0.5, 3.0) as usize),
         }
@@ -214,6 +231,8 @@ impl Script {
             now = episode(&mut rng, n_components, now, &mut actions);
         }
         actions.retain(|(at, _)| *at < end);
+        // What follows a demand may come after the next one.
+        actions.sort_by_key(|(at, _)| *at);
         Self { seed, n_components, actions, end }
     }
 
@@ -241,9 +260,22 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         actions.push((begin, Action::Races(rng.between(1, 60) as u16)));
     }
     let mut now = begin;
+    let mut n_habitual = 0;
     while now < end {
         let gap = -(1.0 - rng.unit()).ln() / mood.rate;
         now += Duration::from_micros((gap * 1e6) as u64 + 1);
+        if rng.chance(mood.habit) {
+            // The same commands in the same order, told of as `handle` does.
+            let component = favourites[n_habitual % favourites.len()];
+            n_habitual += 1;
+            actions.push((now, demand(rng, n, &mood, &[component])));
+            let used = vec![component];
+            actions.push((
+                now + rng.millis(1, 900),
+                Action::Observed { components: used, next: None },
+            ));
+            continue;
+        }
         let action = draw(rng, n, &mood, &favourites);
         actions.push((now, action));
         if rng.chance(0.15) {
@@ -408,10 +440,21 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
     }
     if falls(mood.hints) {
         let percent = rng.below(101) as u8;
-        return Action::Hint { component: component(rng, n, favourites), percent };
+        let tier = *rng.pick(&HintTier::ALL);
+        let source = *rng.pick(&[HintSource::Application, HintSource::Trigger]);
+        return Action::Hint { component: component(rng, n, favourites), percent, tier, source };
     }
     if falls(0.02) {
-        return Action::Observed { components: vec![component(rng, n, favourites)] };
+        let next = rng.chance(0.5).then(|| (component(rng, n, favourites), rng.below(101) as u8));
+        return Action::Observed { components: vec![component(rng, n, favourites)], next };
+    }
+    if falls(0.01) {
+        return match rng.below(6) {
+            0 => Action::WallClock(rng.below(2_000_000_000) as i64),
+            1 => Action::Forget,
+            2 | 3 => Action::Busy(rng.chance(0.5)),
+            _ => Action::Battery(rng.chance(0.5)),
+        };
     }
     if falls(0.02) {
         return Action::Overlap {

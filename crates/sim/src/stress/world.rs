@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, WaiterId};
-use majordomo_engine::{Effect, Engine, Input, LoadFailure, LoadReport, Persisted, Usage};
+use majordomo_engine::{
+    Effect, Engine, Input, LoadFailure, LoadReport, Persisted, SequenceModel, Usage,
+};
 use majordomo_registry::Catalog;
 
 use self::told::{answered, told};
@@ -369,7 +371,7 @@ impl<'a> World<'a> {
                 one = [*key];
                 Some(&one)
             }
-            Input::Observed { used } => Some(used),
+            Input::Observed { used, .. } => Some(used),
             _ => None,
         };
         self.coverage.note(&self.engine, input, keys);
@@ -595,6 +597,7 @@ impl<'a> World<'a> {
     /// A new process after a shutdown: keys, waiters and cells begin anew; what was learned is known.
     fn boot(&mut self) -> Result<(), Broken> {
         self.process += 1;
+        let model = self.remembered();
         self.heap.clear();
         self.clients.clear();
         self.running.clear();
@@ -620,6 +623,17 @@ impl<'a> World<'a> {
             })
             .collect();
         self.input(Input::Learned(rows))?;
+        let catalog = Arc::clone(&self.catalog);
+        match SequenceModel::decode(&model, |name| catalog.key(name)) {
+            Ok(model) => self.input(Input::Remembered(Box::new(model)))?,
+            Err(error) => return broken(9, format!("the sequence model: {error}")),
+        }
         self.input(Input::Start)
+    }
+
+    /// What the sequence model of a process that ends leaves behind.
+    fn remembered(&self) -> Vec<u8> {
+        let catalog = self.engine.catalog();
+        self.engine.sequence().encode(|key| Some(catalog.id(key).clone()))
     }
 }

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Confidence, Config, PolicyKind, PressureLevel, PressureProfile, Priority};
+use majordomo_core::{
+    Confidence, Config, IdleTrimWhen, PolicyKind, PressureLevel, PressureProfile, Priority,
+};
 
 use super::{Key, Kind, LONGEST, MS, key};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// `[manager]`.
 pub(crate) const MANAGER: &[Key<Config>] = &[
@@ -28,10 +32,11 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
     ),
     key!(
         "policy",
-        "\"lru\"",
-        "Which components go first when memory is needed: the least recently used, or greedy-dual-size-frequency.",
-        Kind::Word(&["lru", "gdsf"], |c, i| {
-            c.memory.policy = [PolicyKind::Lru, PolicyKind::Gdsf][i];
+        "\"vrank\"",
+        "Which components go first when memory is needed: by predicted use (`vrank`), by predicted use times load time (`vrank-wait`), the least recently used (`lru`), or greedy-dual-size-frequency (`gdsf`).",
+        Kind::Word(&["vrank", "vrank-wait", "lru", "gdsf"], |c, i| {
+            c.memory.policy =
+                [PolicyKind::Vrank, PolicyKind::VrankWait, PolicyKind::Lru, PolicyKind::Gdsf][i];
         })
     ),
     key!(
@@ -200,15 +205,65 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
     ),
     key!(
         "speculation_floor",
-        "0.2",
-        "Predictions less likely than this are ignored.",
+        "0.12",
+        "Predictions less likely than this are ignored; too much waste raises the floor.",
         Kind::Number(0.0, 1.0, |c, v| c.speculation.floor = Confidence::saturating(v as f32))
     ),
     key!(
         "speculation_queue",
         "64",
         "Predictions that may wait, a tier.",
-        Kind::Count(1, 1 << 20, |c, v| c.speculation.queue = v as usize)
+        Kind::Count(1, 4096, |c, v| c.speculation.queue = v as usize)
+    ),
+    key!(
+        "speculation_delay",
+        "\"100ms\"",
+        "A prediction waits this long before anything is loaded for it.",
+        Kind::Duration(Duration::ZERO, DAY, |c, v| c.speculation.delay = v)
+    ),
+    key!(
+        "speculation_patience",
+        "\"60s\"",
+        "A prediction that waited longer is dropped.",
+        Kind::Duration(MS, DAY, |c, v| c.speculation.patience = v)
+    ),
+    key!(
+        "speculation_per_command",
+        "3",
+        "Predictions taken from one command, the likeliest first.",
+        Kind::Count(0, 64, |c, v| c.speculation.per_command = v as usize)
+    ),
+    key!(
+        "speculation_waste",
+        "0.08",
+        "Loads ahead that may be wasted per command, on the average.",
+        Kind::Number(0.0, 1.0, |c, v| c.speculation.waste = v)
+    ),
+    key!(
+        "speculation_waste_memory",
+        "",
+        "Memory that wasted loads ahead may hold, on the average over time; no bound unless given.",
+        Kind::Size(|c, v| c.speculation.waste_memory = Some(v))
+    ),
+    key!(
+        "idle_trim",
+        "\"pressed\"",
+        "When idle memory is given back: `never`, on battery or under memory pressure (`pressed`), or `always`. It is loaded again ahead of its next use.",
+        Kind::Word(&["never", "pressed", "always"], |c, i| {
+            c.idle.trim = [IdleTrimWhen::Never, IdleTrimWhen::Pressed, IdleTrimWhen::Always][i];
+        })
+    ),
+    key!(
+        "idle_trim_after",
+        "\"60min\"",
+        "Nothing used for this long is idle.",
+        Kind::Duration(MS, LONGEST, |c, v| c.idle.after = v)
+    ),
+    key!(
+        "idle_keep_share",
+        "0.1",
+        "Share of the budget that stays loaded all the same, the most valuable first.",
+        Kind::Number(0.0, 1.0, |c, v| c.idle.keep_share = v)
     ),
     key!(
         "trigger_threshold",

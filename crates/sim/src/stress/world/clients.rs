@@ -6,13 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Confidence, PressureLevel, WaiterId};
+use majordomo_core::{ComponentKey, Confidence, PressureLevel, WaiterId, WallSeconds};
 use majordomo_engine::{Input, OperatorAction};
 
 use super::{CALM, Client, Event, Fate, LANE, Stage, World};
 use crate::rng::Rng;
 use crate::stress::check::{Broken, broken};
 use crate::stress::script::{Action, Verb};
+
+fn share(percent: u8) -> Confidence {
+    Confidence::saturating(f32::from(percent) / 100.0)
+}
 
 impl World<'_> {
     fn waiter(&mut self, client: Client, patience: Option<Duration>) -> WaiterId {
@@ -103,14 +107,22 @@ impl World<'_> {
                 every: *every,
                 left: *n_clients,
             }),
-            Action::Hint { component, percent } => {
-                let confidence = Confidence::saturating(f32::from(*percent) / 100.0);
-                self.input(Input::Hint { key: self.key(*component), confidence })
-            }
-            Action::Observed { components } => {
+            Action::Hint { component, percent, tier, source } => self.input(Input::Hint {
+                key: self.key(*component),
+                confidence: share(*percent),
+                tier: *tier,
+                source: *source,
+            }),
+            Action::Observed { components, next } => {
                 let used = components.iter().map(|c| self.key(*c)).collect();
-                self.input(Input::Observed { used })
+                let text_scores =
+                    next.iter().map(|(c, percent)| (self.key(*c), share(*percent))).collect();
+                self.input(Input::Observed { used, text_scores })
             }
+            Action::WallClock(seconds) => self.input(Input::WallClock(WallSeconds(*seconds))),
+            Action::Busy(busy) => self.input(Input::Calm(!busy)),
+            Action::Battery(on) => self.input(Input::Battery(*on)),
+            Action::Forget => self.input(Input::Forget),
             Action::Pressure(level) => self.input(Input::Pressure(*level)),
             Action::Grow { component, percent } => {
                 self.fates[*component].grown = *percent;

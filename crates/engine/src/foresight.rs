@@ -1,0 +1,321 @@
+//! What the engine expects: the sequence model, the values made of it, the hints, what is trimmed while idle.
+//!
+//! Owns everything that is learned of use, and the accounts of what was loaded ahead. Knows nothing of
+//! victims and loads: `speculate` asks for its proposals and tells what came of them. Invariant: the model
+//! learns from what was used alone; equal commands in a row teach once, as in recorded traces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ComponentKey, ComponentState, Confidence, EventKind, IdleTrimWhen, Moment, PreloadEnd,
+    PressureLevel, SpeculationConfig, Values, WallSeconds,
+};
+use majordomo_lifecycle::{Effect, Out};
+use majordomo_predictor::{SequenceModel, combine};
+use majordomo_preloader::{
+    Hint, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Tier, WasteBudget,
+};
+
+use crate::Engine;
+
+/// A use that no command has told of within this time counts as a command of its own.
+const UNTOLD: Duration = Duration::from_secs(2);
+/// Uses seen at moments no further apart are one command: the coarse clock of uses moves so often.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// From this P(reuse) on a component is worth loading into memory that is free and would stay so.
+const WORTH_FREE_ROOM: f32 = 0.5;
+/// The governor raises the floor no higher than this.
+const HIGHEST_FLOOR: f32 = 0.8;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is expected, and why.
+#[derive(Debug)]
+pub(crate) struct Foresight {
+    /// Shared with whoever writes it down; changed in place while nobody does.
+    pub model: Arc<SequenceModel>,
+    pub values: Values,
+    pub preloader: Preloader,
+    pub trim: IdleTrim,
+    /// The processor has time to spare.
+    pub calm: bool,
+    pub on_battery: bool,
+    /// A moment and the wall clock then.
+    wall: Option<(Moment, WallSeconds)>,
+    /// What the last command used, ascending.
+    last_command: Vec<ComponentKey>,
+    /// Uses that no command has told of yet, by their last moment.
+    untold: BTreeMap<ComponentKey, Moment>,
+    /// Up to when uses of a component are accounted for.
+    told: BTreeMap<ComponentKey, Moment>,
+}
+
+impl Foresight {
+    pub(crate) fn new(config: &majordomo_core::Config) -> Self {
+        Self {
+            model: Arc::default(),
+            values: Values::new(),
+            preloader: Preloader::new(preloader_config(&config.speculation))
+                .expect("settings are drawn into their range"),
+            trim: IdleTrim::new(trim_config(config)),
+            calm: true,
+            on_battery: false,
+            wall: None,
+            last_command: Vec::new(),
+            untold: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn configure(&mut self, config: &majordomo_core::Config) {
+        self.preloader
+            .set_config(preloader_config(&config.speculation))
+            .expect("settings are drawn into their range");
+        self.trim.set_config(trim_config(config));
+    }
+
+    /// The wall clock at a moment; before it was ever told, the engine's own time.
+    fn wall(&self, now: Moment) -> WallSeconds {
+        let (told_at, wall) = self.wall.unwrap_or_default();
+        let passed = i64::try_from(now.since(told_at).as_secs()).unwrap_or(i64::MAX);
+        WallSeconds(wall.0.saturating_add(passed))
+    }
+
+    pub(crate) fn set_wall(&mut self, now: Moment, wall: WallSeconds) {
+        self.wall = Some((now, wall));
+    }
+
+    pub(crate) fn is_current(&self, key: ComponentKey) -> bool {
+        self.last_command.contains(&key)
+    }
+
+    /// When uses that no command has told of become a command.
+    fn next_untold(&self) -> Option<Moment> {
+        self.untold.values().min().map(|at| *at + UNTOLD)
+    }
+
+    /// The oldest untold uses that belong together, if they have waited long enough.
+    fn take_untold(&mut self, now: Moment) -> Option<(Moment, Vec<ComponentKey>)> {
+        let first = self.untold.values().min().copied().filter(|at| *at + UNTOLD <= now)?;
+        let together = |at: Moment| at.since(first) <= TOGETHER;
+        let set: Vec<_> =
+            self.untold.iter().filter(|(_, at)| together(**at)).map(|(k, _)| *k).collect();
+        let last = set.iter().filter_map(|k| self.untold.remove(k)).max()?;
+        Some((last, set))
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.model = Arc::default();
+        self.values.refresh([]);
+        self.last_command.clear();
+        self.preloader.observe(&[], Moment::ZERO);
+    }
+}
+
+fn preloader_config(c: &SpeculationConfig) -> PreloaderConfig {
+    let floor = c.floor;
+    PreloaderConfig {
+        delay: c.delay.min(DAY),
+        queue: c.queue.clamp(1, 4096),
+        per_observation: c.per_command.min(64),
+        patience: c.patience.clamp(Duration::from_millis(1), DAY),
+        waste: WasteBudget {
+            per_observation: if c.waste.is_nan() { 0.0 } else { c.waste.clamp(0.0, 1.0) },
+            mean_bytes: c.waste_memory,
+            first_floor: floor,
+            lowest_floor: floor,
+            highest_floor: floor.max(Confidence::saturating(HIGHEST_FLOOR)),
+        },
+    }
+}
+
+fn trim_config(config: &majordomo_core::Config) -> IdleTrimConfig {
+    let share = config.idle.keep_share;
+    IdleTrimConfig {
+        after: config.idle.after.max(Duration::from_millis(1)),
+        keep_share: if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) },
+    }
+}
+
+impl Engine {
+    /// The sequence model, to look at or to write down.
+    #[must_use]
+    pub fn sequence(&self) -> &Arc<SequenceModel> {
+        &self.foresight.model
+    }
+
+    /// What is expected of each component.
+    #[must_use]
+    pub fn values(&self) -> &Values {
+        &self.foresight.values
+    }
+
+    /// What was loaded ahead and what that brought.
+    #[must_use]
+    pub fn preloader(&self) -> &Preloader {
+        &self.foresight.preloader
+    }
+
+    pub(crate) fn remembered(&mut self, model: SequenceModel) {
+        self.foresight.model = Arc::new(model);
+        self.refresh_values(&[]);
+    }
+
+    fn refresh_values(&mut self, text: &[(ComponentKey, Confidence)]) {
+        let f = &mut self.foresight;
+        f.model.refresh(&mut f.values);
+        if !text.is_empty() {
+            let said = text.iter().map(|(key, score)| (*key, combine(f.values.get(*key), *score)));
+            f.values = f.values.with(said);
+        }
+    }
+
+    /// A command used a set: the model learns, values and hints are made anew.
+    pub(crate) fn observed(
+        &mut self,
+        mut used: Vec<ComponentKey>,
+        mut text: Vec<(ComponentKey, Confidence)>,
+        up_to: Moment,
+        out: &mut Out<'_>,
+    ) {
+        used.retain(|k| self.catalog().spec(*k).is_some());
+        text.retain(|(k, _)| self.catalog().spec(*k).is_some());
+        used.sort_unstable();
+        used.dedup();
+        out.record(EventKind::Observed { used: used.clone() });
+        let f = &mut self.foresight;
+        for key in &used {
+            f.untold.remove(key);
+            f.told.insert(*key, up_to);
+        }
+        if used.is_empty() && text.is_empty() {
+            return;
+        }
+        f.trim.on_used(out.now);
+        if !used.is_empty() && used != f.last_command {
+            let at = f.wall(up_to);
+            Arc::make_mut(&mut f.model).observe(&used, at);
+            f.last_command.clone_from(&used);
+            out.push(Effect::PersistSequence);
+        }
+        for key in self.catalog().closure(&used) {
+            self.preload_used(key, out);
+        }
+        self.refresh_values(&text);
+        self.foresee(&text, out.now);
+        self.scheduler.touch();
+    }
+
+    /// The hints that follow from what is expected now.
+    fn foresee(&mut self, text: &[(ComponentKey, Confidence)], now: Moment) {
+        if !self.config().speculation.enabled || self.ending.is_some() {
+            return;
+        }
+        let absent = |key: ComponentKey| {
+            !is_present(self.state(key))
+                && !self.foresight.is_current(key)
+                && self.catalog().spec(key).is_some()
+        };
+        let f = &self.foresight;
+        let keys: Vec<_> = self.catalog().keys().filter(|k| absent(*k)).collect();
+        let floor = f.preloader.floor();
+        let mut hints = Vec::new();
+        let mut soon = Vec::new();
+        for &key in &keys {
+            let value = f.values.get(key);
+            let stakes = self.policy.stakes(self.load_time(key)) as f32;
+            let next = Confidence::saturating(value.next.get() * stakes);
+            let said = text.iter().any(|(k, _)| *k == key);
+            let source = if said { HintSource::Text } else { HintSource::Sequence };
+            if next >= floor {
+                hints.push(Hint { key, confidence: next, tier: Tier::Delayed, source });
+            }
+            if value.reuse.get() >= WORTH_FREE_ROOM {
+                let tier = Tier::Background;
+                soon.push(Hint { key, confidence: value.reuse, tier, source });
+            }
+        }
+        // What was trimmed had its place by its worth: that it is used again soon is enough.
+        for &key in f.trim.trimmed().iter().filter(|k| absent(**k)) {
+            let confidence = f.values.get(key).reuse;
+            hints.push(Hint { key, confidence, tier: Tier::Delayed, source: HintSource::Refill });
+        }
+        soon.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
+        soon.truncate(self.config().speculation.per_command);
+        let preloader = &mut self.foresight.preloader;
+        preloader.observe(&hints, now);
+        for hint in soon {
+            preloader.hint(hint, now);
+        }
+    }
+
+    /// Uses that a sweep found.
+    pub(crate) fn swept(&mut self, key: ComponentKey, last_use: Moment, out: &mut Out<'_>) {
+        let f = &mut self.foresight;
+        f.trim.on_used(last_use);
+        if f.told.get(&key).is_none_or(|told| last_use > *told) {
+            f.untold.insert(key, last_use);
+        }
+        for provider in self.catalog().closure(&[key]) {
+            self.preload_used(provider, out);
+        }
+    }
+
+    /// Turns uses that no command told of into commands, when they have waited long enough.
+    pub(crate) fn tell_untold(&mut self, out: &mut Out<'_>) {
+        while let Some((at, used)) = self.foresight.take_untold(out.now) {
+            self.observed(used, Vec::new(), at, out);
+        }
+    }
+
+    fn preload_used(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+        let end = self.foresight.preloader.on_used(key, out.now);
+        note_end(key, end, out);
+    }
+
+    /// Somebody asks for a set: what waits for it as a hint is done with, what loads for it was late.
+    pub(crate) fn preload_demanded(&mut self, keys: &[ComponentKey], out: &mut Out<'_>) {
+        for key in self.catalog().closure(keys) {
+            let end = self.foresight.preloader.on_demand(key, out.now);
+            note_end(key, end, out);
+        }
+    }
+
+    /// A component left memory or the way into it.
+    pub(crate) fn preload_gone(&mut self, key: ComponentKey, failed: bool, out: &mut Out<'_>) {
+        let preloader = &mut self.foresight.preloader;
+        let end =
+            if failed { preloader.on_failed(key) } else { preloader.on_evicted(key, out.now) };
+        note_end(key, end, out);
+    }
+
+    /// Whether idle memory may be given back now.
+    pub(crate) fn may_trim_idle(&self) -> bool {
+        self.ending.is_none()
+            && match self.config().idle.trim {
+                IdleTrimWhen::Never => false,
+                IdleTrimWhen::Always => true,
+                _ => self.foresight.on_battery || self.pressure >= PressureLevel::Medium,
+            }
+    }
+
+    /// When foresight wants to be called next.
+    pub(crate) fn next_foreseen(&self) -> Option<Moment> {
+        let f = &self.foresight;
+        let hint = f.preloader.next_wakeup(self.now).filter(|_| self.may_speculate());
+        let trim = f.trim.next_wakeup().filter(|_| self.may_trim_idle());
+        [hint, trim, f.next_untold()].into_iter().flatten().min()
+    }
+}
+
+fn note_end(key: ComponentKey, end: Option<PreloadEnd>, out: &mut Out<'_>) {
+    if let Some(result) = end {
+        out.record(EventKind::Preload { component: key, result });
+    }
+}
+
+pub(crate) fn is_present(state: ComponentState) -> bool {
+    matches!(state, ComponentState::Ready | ComponentState::Loading | ComponentState::Queued)
+}
