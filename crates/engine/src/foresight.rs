@@ -46,6 +46,10 @@ pub(crate) struct Foresight {
     wall: Option<(Moment, WallSeconds)>,
     /// What the last command used, ascending.
     last_command: Vec<ComponentKey>,
+    /// When the last command was observed, if its hints are still to be made.
+    expected_since: Option<Moment>,
+    /// What its text says of the next.
+    text: Vec<(ComponentKey, Confidence)>,
     /// Uses that no command has told of yet, by their last moment.
     untold: BTreeMap<ComponentKey, Moment>,
     /// Up to when uses of a component are accounted for.
@@ -64,6 +68,8 @@ impl Foresight {
             on_battery: false,
             wall: None,
             last_command: Vec::new(),
+            expected_since: None,
+            text: Vec::new(),
             untold: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -110,7 +116,8 @@ impl Foresight {
         self.model = Arc::default();
         self.values.refresh([]);
         self.last_command.clear();
-        self.preloader.observe(&[], Moment::ZERO);
+        self.expected_since = None;
+        self.preloader.retain(|_| false);
     }
 }
 
@@ -204,12 +211,22 @@ impl Engine {
             self.preload_used(key, out);
         }
         self.refresh_values(&text);
-        self.foresee(&text, out.now);
+        let f = &mut self.foresight;
+        f.preloader.observed(out.now);
+        (f.expected_since, f.text) = (Some(out.now), text);
+        self.foresee(out.now);
         self.scheduler.touch();
     }
 
-    /// The hints that follow from what is expected now.
-    fn foresee(&mut self, text: &[(ComponentKey, Confidence)], now: Moment) {
+    /// The hints that follow from the last command, when their delay is over: what is absent shows only then,
+    /// since the command's own loads and victims come first.
+    pub(crate) fn foresee(&mut self, now: Moment) {
+        let Some(since) = self.foresight.expected_since else { return };
+        if since + self.config().speculation.delay > now {
+            return;
+        }
+        self.foresight.expected_since = None;
+        let text = std::mem::take(&mut self.foresight.text);
         if !self.config().speculation.enabled || self.ending.is_some() {
             return;
         }
@@ -231,8 +248,7 @@ impl Engine {
             let source = if said { HintSource::Text } else { HintSource::Sequence };
             if next >= floor {
                 hints.push(Hint { key, confidence: next, tier: Tier::Delayed, source });
-            }
-            if value.reuse.get() >= WORTH_FREE_ROOM {
+            } else if value.reuse.get() >= WORTH_FREE_ROOM {
                 let tier = Tier::Background;
                 soon.push(Hint { key, confidence: value.reuse, tier, source });
             }
@@ -245,7 +261,7 @@ impl Engine {
         soon.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
         soon.truncate(self.config().speculation.per_command);
         let preloader = &mut self.foresight.preloader;
-        preloader.observe(&hints, now);
+        preloader.predict(&hints, since, now);
         for hint in soon {
             preloader.hint(hint, now);
         }
@@ -304,9 +320,10 @@ impl Engine {
     /// When foresight wants to be called next.
     pub(crate) fn next_foreseen(&self) -> Option<Moment> {
         let f = &self.foresight;
+        let expected = f.expected_since.map(|t| t + self.config().speculation.delay);
         let hint = f.preloader.next_wakeup(self.now).filter(|_| self.may_speculate());
         let trim = f.trim.next_wakeup().filter(|_| self.may_trim_idle());
-        [hint, trim, f.next_untold()].into_iter().flatten().min()
+        [expected, hint, trim, f.next_untold()].into_iter().flatten().min()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Loading ahead: proposals become speculative transactions when nothing that somebody waits for could use
 //! the lane or the bytes.
 
+use std::collections::BTreeMap;
+
 use majordomo_core::{
     ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Opinion,
     Priority, Refusal,
@@ -121,26 +123,30 @@ impl Engine {
         let closure = self.catalog().closure(&[p.key]);
         let origin = Origin::Speculation { confidence: p.confidence };
         let ask = Ask { id: None, origin, closure: &closure, stated: stated(p) };
-        let Verdict::Start { reserve, victims, awaits, .. } =
-            (match self.admit(ask, &Default::default(), out.now) {
+        let mut leased = BTreeMap::new();
+        let (reserve, victims, awaits) = loop {
+            let (reserve, victims, awaits) = match self.admit(ask, &leased, out.now) {
+                Verdict::Start { reserve, victims, awaits, .. } => (reserve, victims, awaits),
                 Verdict::Ready => return HintOutcome::Present,
                 Verdict::Refuse(Refusal::Conflict { .. }) => return HintOutcome::Conflict,
-                Verdict::Refuse(Refusal::TooLarge { .. }) => return HintOutcome::NoRoom,
+                Verdict::Refuse(Refusal::TooLarge { .. }) | Verdict::Blocked { .. } => {
+                    return HintOutcome::NoRoom;
+                }
                 Verdict::Refuse(_) => return HintOutcome::Unavailable,
-                other => other,
-            })
-        else {
-            return HintOutcome::NoRoom;
+            };
+            // What is still on its way out is not brought back on a guess; what is loaded because nothing else
+            // happens takes nobody's place.
+            let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
+            if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
+                return HintOutcome::NoRoom;
+            }
+            let in_use = self.close_all(&victims, cells);
+            if in_use.is_empty() {
+                break (reserve, victims, awaits);
+            }
+            // Plan again without them; each round learns of one more at least.
+            leased.extend(in_use);
         };
-        // What is still on its way out is not brought back on a guess; what is loaded because nothing else
-        // happens takes nobody's place.
-        let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
-        if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
-            return HintOutcome::NoRoom;
-        }
-        if !self.close_all(&victims, cells).is_empty() {
-            return HintOutcome::NoRoom;
-        }
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = out.now + self.config().deadlines.load;
         let bytes = reserve.iter().map(|r| r.2).sum();

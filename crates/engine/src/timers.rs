@@ -81,6 +81,7 @@ impl Engine {
             self.trim_idle(cells, out);
         }
         self.tell_untold(out);
+        self.foresee(now);
         self.probe_due(out);
         if self.wake.is_some_and(|t| t <= now) {
             // Something is due that only a look at the queue can settle.

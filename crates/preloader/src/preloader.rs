@@ -148,6 +148,12 @@ impl Preloader {
     /// A command was observed: its predictions replace those of the one before. Hints of the application
     /// stay.
     pub fn observe(&mut self, predicted: &[Hint], now: Moment) {
+        self.observed(now);
+        self.predict(predicted, now, now);
+    }
+
+    /// A command was observed; what follows from it is told later, by [`predict`](Self::predict).
+    pub fn observed(&mut self, now: Moment) {
         self.governor.observed(now);
         let before = self.waiting.len();
         self.waiting.retain(|_, w| match w.hint.source {
@@ -157,14 +163,20 @@ impl Preloader {
             _ => false,
         });
         self.replaced += (before - self.waiting.len()) as u64;
-        let mut likeliest: Vec<&Hint> = predicted.iter().collect();
+    }
+
+    /// What follows from a command observed at `since`: the likeliest are taken. Their delay counts from then.
+    pub fn predict(&mut self, predicted: &[Hint], since: Moment, now: Moment) {
+        let floor = self.floor();
+        let mut likeliest: Vec<&Hint> =
+            predicted.iter().filter(|h| h.confidence >= floor).collect();
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
         let mut taken = 0;
         for hint in likeliest {
             if taken == self.config.per_observation {
                 break;
             }
-            taken += usize::from(self.hint(*hint, now) == HintAnswer::Queued);
+            taken += usize::from(self.take(*hint, since, now) == HintAnswer::Queued);
         }
     }
 
@@ -174,10 +186,16 @@ impl Preloader {
             self.below_floor += 1;
             return HintAnswer::BelowFloor;
         }
+        self.take(hint, now, now)
+    }
+
+    /// Takes a hint above the floor, given at `since`.
+    fn take(&mut self, hint: Hint, since: Moment, now: Moment) -> HintAnswer {
         if self.accounts.is_open(hint.key) {
             return HintAnswer::Present;
         }
-        let due = now + if hint.tier == Tier::Delayed { self.config.delay } else { Duration::ZERO };
+        let delay = if hint.tier == Tier::Delayed { self.config.delay } else { Duration::ZERO };
+        let due = since + delay;
         if let Some(waiting) = self.waiting.get_mut(&hint.key) {
             self.merged += 1;
             let old = &mut waiting.hint;

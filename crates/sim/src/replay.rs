@@ -11,9 +11,10 @@ mod report;
 mod run;
 mod trace;
 mod vrank;
+mod whole;
 
 pub use item::ItemCost;
-pub use policy::{PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};
+pub use policy::{EnginePolicy, PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};
 pub use report::{Budget, BudgetError, Report, Tally};
 pub use run::{ReplayBudget, replay_trace, replay_user};
 pub use trace::{MIN_EVENTS, Trace, TraceError, TraceEvent, UserTrace};

@@ -30,6 +30,9 @@ const COLOURS: [RGBColor; PolicyName::ALL.len()] = [
     RGBColor(213, 94, 0),    // vrank
     RGBColor(0, 114, 178),   // vrank-wait
     RGBColor(0, 158, 115),   // vrank-trim
+    RGBColor(160, 70, 0),    // the same through the engine
+    RGBColor(0, 70, 120),
+    RGBColor(0, 100, 70),
 ];
 
 /// A policy's points: budget and hit share in percent.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Moment, Values};
+use majordomo_core::{ComponentKey, Moment, PolicyKind, Values};
 use majordomo_memory::{Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRankMode};
 use majordomo_preloader::IdleTrimConfig;
 
@@ -108,11 +108,24 @@ pub enum PolicyName {
     VRankWait,
     /// V-rank with idle trimming and refill (product).
     VRankTrim,
+    /// The same three, decided by the whole engine (product).
+    Engine(EnginePolicy),
+}
+
+/// How the whole engine is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EnginePolicy {
+    /// V-rank with preloading, sparing misses.
+    VRank,
+    /// V-rank with preloading, sparing waits.
+    VRankWait,
+    /// V-rank with idle trimming and refill.
+    VRankTrim,
 }
 
 impl PolicyName {
     /// Every policy, in the order of tables.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Lru,
         Self::Lfu,
         Self::S3Fifo,
@@ -127,9 +140,23 @@ impl PolicyName {
         Self::VRank,
         Self::VRankWait,
         Self::VRankTrim,
+        Self::Engine(EnginePolicy::VRank),
+        Self::Engine(EnginePolicy::VRankWait),
+        Self::Engine(EnginePolicy::VRankTrim),
     ];
 
-    /// A fresh policy for one user.
+    /// The policy that decides inside the whole engine, and whether idle memory is trimmed; none for policies
+    /// that are run alone.
+    pub(super) fn through_engine(self) -> Option<(PolicyKind, bool)> {
+        let Self::Engine(policy) = self else { return None };
+        Some(match policy {
+            EnginePolicy::VRank => (PolicyKind::Vrank, false),
+            EnginePolicy::VRankWait => (PolicyKind::VrankWait, false),
+            EnginePolicy::VRankTrim => (PolicyKind::Vrank, true),
+        })
+    }
+
+    /// A fresh policy for one user; what goes through the engine is here its policy alone.
     #[must_use]
     pub fn build(self, user: &UserTrace, budget: ReplayBudget) -> Box<dyn ReplayPolicy> {
         match self {
@@ -144,9 +171,13 @@ impl PolicyName {
             Self::HybridHistogram => Box::new(control::HybridHistogram::default()),
             Self::Belady => Box::new(control::Belady::new(user)),
             Self::Clairvoyant => Box::new(control::Clairvoyant::new(user)),
-            Self::VRank => Box::new(VRankReplay::new(VRankMode::Hits, None, budget)),
-            Self::VRankWait => Box::new(VRankReplay::new(VRankMode::Wait, None, budget)),
-            Self::VRankTrim => {
+            Self::VRank | Self::Engine(EnginePolicy::VRank) => {
+                Box::new(VRankReplay::new(VRankMode::Hits, None, budget))
+            }
+            Self::VRankWait | Self::Engine(EnginePolicy::VRankWait) => {
+                Box::new(VRankReplay::new(VRankMode::Wait, None, budget))
+            }
+            Self::VRankTrim | Self::Engine(EnginePolicy::VRankTrim) => {
                 let trim = Some(IdleTrimConfig::default());
                 Box::new(VRankReplay::new(VRankMode::Hits, trim, budget))
             }
@@ -169,6 +200,9 @@ impl fmt::Display for PolicyName {
             Self::VRank => "vrank",
             Self::VRankWait => "vrank-wait",
             Self::VRankTrim => "vrank-trim",
+            Self::Engine(EnginePolicy::VRank) => "vrank-engine",
+            Self::Engine(EnginePolicy::VRankWait) => "vrank-wait-engine",
+            Self::Engine(EnginePolicy::VRankTrim) => "vrank-trim-engine",
         })
     }
 }

@@ -12,6 +12,7 @@ use super::item::ItemCost;
 use super::policy::{PolicyName, ReplayPolicy, TimerAction, View};
 use super::report::{Budget, Tally};
 use super::trace::{Trace, UserTrace};
+use super::whole::replay_whole;
 
 /// A preload cannot start sooner than this after its event.
 const PRELOAD_DELAY_US: u64 = 100_000;
@@ -46,7 +47,7 @@ impl ReplayBudget {
     }
 
     /// Bytes in the unit of the figures: megabytes, or slots.
-    fn figure(&self, bytes: u64) -> f64 {
+    pub(super) fn figure(&self, bytes: u64) -> f64 {
         bytes as f64 / if self.slots { SLOT.0 as f64 } else { 1e6 }
     }
 }
@@ -360,7 +361,11 @@ pub fn replay_trace(trace: &Trace, budget: Budget, policy: PolicyName) -> Vec<Ta
         .users
         .iter()
         .map(|user| {
-            replay_user(user, budget, policy.build(user, ReplayBudget::new(budget)).as_mut())
+            let bytes = ReplayBudget::new(budget);
+            match policy.through_engine() {
+                Some((kind, trims)) => replay_whole(user, bytes, kind, trims),
+                None => replay_user(user, budget, policy.build(user, bytes).as_mut()),
+            }
         })
         .collect()
 }

@@ -1,0 +1,289 @@
+//! The whole engine under replay: the same events, clock and costs, but everything decided by
+//! `majordomo_engine::Engine` as in production.
+//!
+//! A use is told as an observation, then demanded; loads end when their time is over, unloads at once. The
+//! item in use is leased until the next event. Invariant: time never goes back, and the engine is told
+//! nothing of the future.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{
+    ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen, Moment, OpId,
+    PolicyKind, WaiterId, WallSeconds,
+};
+use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Usage};
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, OnAbandon};
+
+use super::report::Tally;
+use super::run::ReplayBudget;
+use super::trace::UserTrace;
+
+/// Lanes enough that no demand waits for one; one is left to speculation.
+const LANES: usize = 64;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cell {
+    op: Option<OpId>,
+    leases: u32,
+}
+
+/// Lease counts by key.
+#[derive(Debug)]
+struct Leases(Vec<Cell>);
+
+impl Cells for Leases {
+    fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
+        match self.0[key.index()].leases {
+            0 => CloseAnswer::Closed,
+            n => CloseAnswer::Leased(n),
+        }
+    }
+    fn close(&mut self, _key: ComponentKey) {}
+    fn reopen(&mut self, _key: ComponentKey) {}
+    fn want(&mut self, _key: ComponentKey) {}
+    fn revoke(&mut self, _key: ComponentKey) {}
+    fn lease_n(&mut self, key: ComponentKey, n: u32) {
+        self.0[key.index()].leases += n;
+    }
+    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
+        self.0[key.index()] = Cell { op: Some(op), leases: n };
+    }
+}
+
+struct Whole<'a> {
+    user: &'a UserTrace,
+    budget: ReplayBudget,
+    engine: Engine,
+    cells: Leases,
+    /// Key of each item, and item of each key.
+    keys: Vec<ComponentKey>,
+    items: Vec<usize>,
+    now: Moment,
+    /// Loads that run, by their end.
+    ends: BTreeSet<(Moment, ComponentKey, OpId)>,
+    /// For what each waiter waits, and since when.
+    waiting: BTreeMap<WaiterId, (ComponentKey, Moment)>,
+    /// Loads whose waiters wait no longer, and since when they did.
+    served: BTreeMap<ComponentKey, Moment>,
+    next_waiter: u64,
+    current: Option<ComponentKey>,
+    tally: Tally,
+}
+
+fn config(policy: PolicyKind, trims: bool) -> Config {
+    let mut config = Config::default();
+    config.memory.policy = policy;
+    // Sizes are exact, and waits do not shift later events: a second in memory is no right to stay.
+    config.memory.estimate_margin = 1.0;
+    config.memory.min_residency = Duration::ZERO;
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (LANES, LANES - 1);
+    config.idle.trim = if trims { IdleTrimWhen::Always } else { IdleTrimWhen::Never };
+    config
+}
+
+impl<'a> Whole<'a> {
+    fn new(user: &'a UserTrace, budget: ReplayBudget, config: Config) -> Self {
+        let specs: Vec<_> = user
+            .costs
+            .iter()
+            .enumerate()
+            .map(|(i, cost)| {
+                let id = ComponentId::new(&format!("item-{i}")).expect("made of allowed letters");
+                let loader = LoaderSpec::Builtin { factory: String::new() };
+                let mut spec = ComponentSpec::new(id, loader);
+                spec.memory = budget.size_of(cost);
+                spec.load_time = cost.load_time;
+                spec.on_abandon = OnAbandon::Finish;
+                spec
+            })
+            .collect();
+        let n = specs.len();
+        let catalog = Catalog::build(specs, Vec::new(), None).expect("plain components");
+        let keys: Vec<_> =
+            (0..n).map(|i| catalog.key(&format!("item-{i}")).expect("just built")).collect();
+        let mut items = vec![0; n];
+        for (i, key) in keys.iter().enumerate() {
+            items[key.index()] = i;
+        }
+        Self {
+            engine: Engine::new(Arc::new(catalog), config, budget.total),
+            cells: Leases(vec![Cell::default(); n]),
+            keys,
+            items,
+            now: Moment(user.events.first().map_or(0, |e| e.at_us)),
+            ends: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            served: BTreeMap::new(),
+            next_waiter: 0,
+            current: None,
+            tally: Tally { users: 1, ..Tally::default() },
+            user,
+            budget,
+        }
+    }
+
+    fn move_clock(&mut self, to: Moment) {
+        let span = to.since(self.now).as_secs_f64();
+        self.tally.resident_seconds += span * self.budget.figure(self.engine.budget().booked().0);
+        self.tally.seconds += span;
+        self.now = self.now.max(to);
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in self.engine.handle(input, self.now, &mut self.cells) {
+                self.carry_out(effect, &mut inputs);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, inputs: &mut VecDeque<Input>) {
+        match effect {
+            Effect::StartLoad { key, op, .. } => {
+                let cost = &self.user.costs[self.items[key.index()]];
+                self.tally.loaded += self.budget.figure(self.budget.size_of(cost).0);
+                self.ends.insert((self.now + cost.load_time, key, op));
+            }
+            Effect::CancelLoad { key, op, .. } => {
+                self.ends.retain(|end| end.2 != op);
+                self.served.remove(&key);
+                inputs.push_back(Input::UnloadFinished { key, op });
+            }
+            Effect::StartUnload { key, op, .. } => {
+                self.cells.0[key.index()] = Cell::default();
+                inputs.push_back(Input::UnloadFinished { key, op });
+            }
+            Effect::Grant { waiter, keys } => {
+                let since = self.waiting.remove(&waiter).map_or(self.now, |w| w.1);
+                inputs.extend(keys.into_iter().filter_map(|key| self.usage(key, since)));
+            }
+            Effect::Refuse { waiter, .. } => {
+                // Too large for the budget: served and dropped.
+                self.waiting.remove(&waiter);
+            }
+            _ => {}
+        }
+    }
+
+    fn usage(&self, key: ComponentKey, at: Moment) -> Option<Input> {
+        let op = self.cells.0[key.index()].op?;
+        Some(Input::Usage(vec![Usage { key, op, uses: 1, last_use: Some(at) }]))
+    }
+
+    fn release(&mut self, key: ComponentKey) {
+        let cell = &mut self.cells.0[key.index()];
+        cell.leases = cell.leases.saturating_sub(1);
+    }
+
+    /// Moves the clock to `to`: ends of loads and the engine's own times in their order.
+    fn advance(&mut self, to: Moment) {
+        loop {
+            let end = self.ends.first().copied();
+            let wake = self.engine.next_wakeup().unwrap_or(Moment::NEVER);
+            let next = end.map_or(Moment::NEVER, |e| e.0).min(wake);
+            if next >= to {
+                break;
+            }
+            self.move_clock(next);
+            match end {
+                Some((at, key, op)) if at <= self.now => {
+                    self.ends.pop_first();
+                    let result = Ok(LoadReport::default());
+                    self.tell(Input::LoadFinished { key, op, result });
+                    if let Some(since) = self.served.remove(&key)
+                        && let Some(usage) = self.usage(key, since)
+                    {
+                        self.tell(usage);
+                    }
+                }
+                _ => self.tell(Input::Tick),
+            }
+        }
+        self.move_clock(to);
+    }
+
+    /// Counts where the last prediction ranked the item that comes, the item in use left out.
+    fn rank(&mut self, x: ComponentKey) {
+        if self.current.is_some() {
+            let likeliest = self.engine.sequence().likeliest(usize::MAX).into_iter();
+            let mut others = likeliest.filter(|(key, _)| Some(*key) != self.current);
+            let rank = others.position(|(key, _)| key == x);
+            self.tally.predicted(rank);
+        }
+    }
+
+    fn event(&mut self, x: ComponentKey) {
+        self.tally.events += 1;
+        self.rank(x);
+        if let Some(last) = self.current.replace(x) {
+            self.release(last);
+        }
+        // Whoever still waits is served, says the protocol: the load goes on, and nobody holds it.
+        while let Some((waiter, (key, since))) = self.waiting.pop_first() {
+            self.served.insert(key, since);
+            self.tell(Input::Abandon { waiter });
+        }
+        self.tell(Input::Observed { used: vec![x], text_scores: Vec::new() });
+        let load_time = self.user.costs[self.items[x.index()]].load_time;
+        match self.engine.state(x) {
+            ComponentState::Ready => {
+                self.tally.hits += 1;
+                self.cells.0[x.index()].leases += 1;
+                if let Some(usage) = self.usage(x, self.now) {
+                    self.tell(usage);
+                }
+                return;
+            }
+            ComponentState::Loading => {
+                let end = self.ends.iter().find(|end| end.1 == x).map(|end| end.0);
+                self.tally.wait_us += end.map_or(0, |end| end.since(self.now).as_micros() as u64);
+            }
+            _ => self.tally.wait_us += load_time.as_micros() as u64,
+        }
+        let waiter = WaiterId(self.next_waiter);
+        self.next_waiter += 1;
+        self.waiting.insert(waiter, (x, self.now));
+        self.served.remove(&x);
+        self.tell(Input::Demand { waiter, keys: vec![x], priority: None, deadline: None });
+        let held = self.engine.state(x);
+        if matches!(held, ComponentState::Unloaded) {
+            self.tally.loaded +=
+                self.budget.figure(self.budget.size_of(&self.user.costs[self.items[x.index()]]).0);
+            self.current = None;
+        }
+    }
+
+    fn run(mut self) -> Tally {
+        let start = WallSeconds((self.now.0 / 1_000_000) as i64);
+        self.tell(Input::WallClock(start));
+        self.tell(Input::Start);
+        // Events of one second are told apart by some microseconds each, as in the other replay.
+        let (mut second, mut nth) = (0, 0);
+        for event in &self.user.events {
+            (second, nth) =
+                if second == event.at_us { (second, nth + 1) } else { (event.at_us, 0) };
+            self.advance(Moment(event.at_us + 4 * nth));
+            self.event(self.keys[event.item.index()]);
+        }
+        for tier in HintTier::ALL {
+            let account = self.engine.preloader().tier_account(tier);
+            self.tally.preloads += account.started;
+            self.tally.wasted += account.wasted + account.open;
+        }
+        self.tally
+    }
+}
+
+/// Replays one user through the whole engine.
+#[must_use]
+pub(super) fn replay_whole(
+    user: &UserTrace,
+    budget: ReplayBudget,
+    policy: PolicyKind,
+    trims: bool,
+) -> Tally {
+    Whole::new(user, budget, config(policy, trims)).run()
+}
