@@ -171,26 +171,17 @@ fn reader_and_schema_agree_on_every_key() {
 }
 
 /// The sections that hold settings.
-const SETTINGS: [&str; 2] = ["manager", "intents"];
+const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
 
 #[test]
 fn every_default_is_the_default() {
     let whole = value(&schema());
     let mut text = String::new();
     for section in SETTINGS {
-        text += &format!(
-            "[{section}]
-"
-        );
+        text += &format!("[{section}]\n");
         for (key, schema) in whole["properties"][section]["properties"].as_object().unwrap() {
             match schema.get("default") {
-                Some(default) => {
-                    text += &format!(
-                        "{key} = {}
-",
-                        toml(default)
-                    )
-                }
+                Some(default) => text.push_str(&format!("{key} = {}\n", toml(default))),
                 // The only one that is not there unless it is stated.
                 None => assert_eq!(key, "speculation_waste_memory"),
             }
