@@ -1,7 +1,9 @@
 //! The facade with real processes and builtins: faults, bad input, budgets, reloads and the end.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod alone;
 mod builtins;
+mod bytes;
 mod configuration;
 mod demands;
 mod ending;
