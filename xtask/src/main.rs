@@ -28,7 +28,7 @@ use crate::project::Project;
 )]
 mod flags {
     xflags::xflags! {
-        /// The project's chores. `stress`, `planted`, `intents`, `replay` and `pretrain` build majordomo-lab in release mode
+        /// The project's chores. `stress`, `planted`, `hog`, `intents`, `replay` and `pretrain` build majordomo-lab in release mode
         /// and hand it every argument that follows.
         cmd xtask {
             /// Runs everything that must pass, or only the stages named; ends with the minutes of each.
@@ -67,6 +67,7 @@ type HandedOn = fn(&Project, &str, &[OsString]) -> Result<ExitCode>;
 
 /// Commands that read their own arguments.
 const HANDED_ON: &[(&str, HandedOn)] = &[
+    ("hog", lab::run),
     ("intents", lab::run),
     ("planted", lab::run),
     ("pretrain", lab::run),

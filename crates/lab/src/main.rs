@@ -4,6 +4,7 @@
 //! trampoline of the manager, the process under test, and the components.
 #![forbid(unsafe_code)]
 
+mod hog;
 mod intents;
 mod planted;
 mod pretrain;
@@ -24,6 +25,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Let a program take memory fast beside a manager in a control group: does anybody die?
+    Hog(hog::Args),
     /// Score the intent predictor on labelled texts
     Intents(intents::Args),
     /// Train the table of n-grams that ships with the predictor
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         return code;
     }
     let result = match Cli::parse().command {
+        Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Replay(args) => replay::run(&args),
