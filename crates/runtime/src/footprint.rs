@@ -3,7 +3,8 @@
 //! Two ways: quick (resident pages; pages that members share count once for each) for the steady look,
 //! and exact (Linux: proportional set size; macOS: physical footprint) for the rare one. Knows nothing of
 //! components or budgets. Everything here reads files or runs a tool, so it belongs on a blocking
-//! thread. Invariant: one pass over the process table serves all groups.
+//! thread. Invariant: one pass over the process table serves all groups, and a [`Sampler`] that looks every second
+//! makes that pass once in ten looks.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,9 @@ pub enum Detail {
     /// Also the highest use so far, for a component that has just come up.
     Transition,
 }
+
+/// One look of a [`Sampler`] in so many goes through the whole process table.
+const WHOLE_EVERY: u32 = 10;
 
 /// What one process group uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,21 +77,59 @@ struct Member {
     peak: Option<ByteSize>,
 }
 
+/// Measures the same groups again and again, for a small part of what [`sample`] costs on a machine with many
+/// processes: it looks at the members that it knows and at their children, and at all processes once in ten looks,
+/// when an exact figure is asked for, and when a group is new.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    members: BTreeMap<i32, Vec<i32>>,
+    looks: u32,
+}
+
+impl Sampler {
+    /// As [`sample`]. A member that is no child of a known one may be missing for nine looks. Blocks.
+    #[must_use]
+    pub fn look(&mut self, groups: &[Group], detail: Detail) -> Vec<Option<Footprint>> {
+        let is_whole = detail != Detail::Quick
+            || self.looks.is_multiple_of(WHOLE_EVERY)
+            || groups.iter().any(|g| !self.members.contains_key(&g.pgid));
+        self.looks = self.looks.wrapping_add(1);
+        if is_whole {
+            return measure(groups, detail, &mut self.members);
+        }
+        let members = &mut self.members;
+        let known = |g: &Group| system::of_members(g, members.get_mut(&g.pgid)?);
+        groups.iter().map(known).collect()
+    }
+}
+
 /// Measures groups; none for one that has no living member, or whose number means another group now.
 /// The answer has the order of `groups`. Blocks.
 #[must_use]
 pub fn sample(groups: &[Group], detail: Detail) -> Vec<Option<Footprint>> {
+    measure(groups, detail, &mut BTreeMap::new())
+}
+
+/// The same, with the members' process ids by group.
+fn measure(
+    groups: &[Group],
+    detail: Detail,
+    members: &mut BTreeMap<i32, Vec<i32>>,
+) -> Vec<Option<Footprint>> {
+    members.clear();
     if groups.is_empty() {
         return Vec::new();
     }
     let wanted: BTreeMap<i32, usize> =
         groups.iter().enumerate().map(|(i, g)| (g.pgid, i)).collect();
+    members.extend(groups.iter().map(|g| (g.pgid, Vec::new())));
     let mut found = vec![Footprint::default(); groups.len()];
     system::each_member(
         detail,
-        |pgid, member| {
+        |pgid, pid, member| {
             if let Some(&i) = wanted.get(&pgid) {
                 found[i].add(member);
+                members.entry(pgid).or_default().push(pid);
             }
         },
         |pgid| wanted.contains_key(&pgid),

@@ -21,6 +21,8 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use ps as system;
 
+#[cfg(target_os = "linux")]
+pub(crate) use system::parse_stat;
 pub(crate) use system::{boot_id, scan, start_time, tagged};
 
 /// When a process started, in the system's own terms: two processes that had the same id differ in it.

@@ -18,8 +18,8 @@ pub use measure::budget_bytes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo_core::{
@@ -34,6 +34,7 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::{Clock, SuspendDetector, wall_now};
 use crate::component::Instance;
 use crate::events::EventLog;
+use crate::footprint::Sampler;
 use crate::lease::Incarnation;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
@@ -147,6 +148,7 @@ pub(crate) struct Shell {
     pub next_sweep: Moment,
     pub measuring: Measuring,
     pub samples: u64,
+    pub sampler: Arc<Mutex<Sampler>>,
     pub heap: heap::Heap,
     pub taken: measure::Taken,
     /// The level of pressure as last told to the engine.
@@ -195,6 +197,7 @@ impl Shell {
             next_sweep: clock.now() + SWEEP,
             measuring: Measuring::default(),
             samples: 0,
+            sampler: Arc::default(),
             heap: heap::Heap::new(cold_store),
             taken: measure::Taken::start(),
             pressed: PressureLevel::Low,

@@ -4,21 +4,56 @@ use std::fs;
 
 use majordomo_core::ByteSize;
 
-use super::{Detail, Member};
-use crate::proctable;
+use super::{Detail, Footprint, Member};
+use crate::proctable::{self, Group};
 
-/// Calls `found(pgid, member)` for every living process of a group that is `wanted`.
+/// Calls `found(pgid, pid, member)` for every living process of a group that is `wanted`.
 pub(super) fn each_member(
     detail: Detail,
-    mut found: impl FnMut(i32, Member),
+    mut found: impl FnMut(i32, i32, Member),
     wanted: impl Fn(i32) -> bool,
 ) {
     let page = rustix::param::page_size() as u64;
     for entry in proctable::scan().iter().filter(|e| !e.zombie && wanted(e.pgid)) {
         if let Some(member) = measure(&entry.pid.to_string(), page, detail) {
-            found(entry.pgid, member);
+            found(entry.pgid, entry.pid, member);
         }
     }
+}
+
+/// A group by its known members and their children: one read for each, and one for its children. None when it is
+/// gone, or its number means another group now. Members that are gone leave `pids`.
+pub(super) fn of_members(group: &Group, pids: &mut Vec<i32>) -> Option<Footprint> {
+    let page = rustix::param::page_size() as u64;
+    let mut footprint = Footprint::default();
+    let mut at = 0;
+    while let Some(&pid) = pids.get(at) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        match proctable::parse_stat(pid, &stat) {
+            Some(found) if found.entry.pgid == group.pgid && !found.entry.zombie => {
+                if pid == group.pgid && found.start != group.start {
+                    return None;
+                }
+                let resident = ByteSize(found.resident_pages.saturating_mul(page));
+                footprint.add(Member { resident, exact: None, peak: None });
+                at += 1;
+            }
+            // A leader that has ended keeps the number of its group as long as that has members.
+            _ => {
+                pids.swap_remove(at);
+                continue;
+            }
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        for child in children.unwrap_or_default().split_ascii_whitespace() {
+            if let Ok(child) = child.parse()
+                && !pids.contains(&child)
+            {
+                pids.push(child);
+            }
+        }
+    }
+    (footprint.members > 0).then_some(footprint)
 }
 
 /// This process.

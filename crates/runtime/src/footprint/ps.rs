@@ -5,17 +5,18 @@ use std::process::Command;
 
 use majordomo_core::ByteSize;
 
-use super::{Detail, Member};
+use super::{Detail, Footprint, Member};
+use crate::proctable::Group;
 
 fn output(program: &str, args: &[&str]) -> String {
     let out = Command::new(program).args(args).env("LC_ALL", "C").output();
     out.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Calls `found(pgid, member)` for every living process of a group that is `wanted`.
+/// Calls `found(pgid, pid, member)` for every living process of a group that is `wanted`.
 pub(super) fn each_member(
     detail: Detail,
-    mut found: impl FnMut(i32, Member),
+    mut found: impl FnMut(i32, i32, Member),
     wanted: impl Fn(i32) -> bool,
 ) {
     let exact = physical_footprints(detail);
@@ -27,9 +28,29 @@ pub(super) fn each_member(
         };
         if wanted(pgid) && !state.starts_with('Z') {
             let (resident, exact) = (ByteSize::kib(kib), exact.get(&pid).copied());
-            found(pgid, Member { resident, exact, peak: None });
+            found(pgid, pid, Member { resident, exact, peak: None });
         }
     }
+}
+
+/// A group by its known members: one run of `ps` for them.
+pub(super) fn of_members(group: &Group, pids: &mut Vec<i32>) -> Option<Footprint> {
+    let list: Vec<_> = pids.iter().map(ToString::to_string).collect();
+    pids.clear();
+    let mut footprint = Footprint::default();
+    for line in output("ps", &["-o", "pid=,pgid=,state=,rss=", "-p", &list.join(",")]).lines() {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [pid, pgid, state, kib] = words.as_slice() else { continue };
+        let (Ok(pid), Ok(pgid), Ok(kib)) = (pid.parse::<i32>(), pgid.parse::<i32>(), kib.parse())
+        else {
+            continue;
+        };
+        if pgid == group.pgid && !state.starts_with('Z') {
+            pids.push(pid);
+            footprint.add(Member { resident: ByteSize::kib(kib), exact: None, peak: None });
+        }
+    }
+    (footprint.members > 0 && group.is_ours()).then_some(footprint)
 }
 
 /// This process.

@@ -33,6 +33,23 @@ fn parse_entry(pid: i32, stat: &str) -> Option<Entry> {
     Some(Entry { pid, ppid, pgid, zombie: matches!(state, "Z" | "X" | "x") })
 }
 
+/// A process as its `stat` tells it.
+pub(crate) struct Stat {
+    pub(crate) entry: Entry,
+    /// Field 22.
+    pub(crate) start: StartTime,
+    /// Field 24.
+    pub(crate) resident_pages: u64,
+}
+
+pub(crate) fn parse_stat(pid: i32, stat: &str) -> Option<Stat> {
+    let entry = parse_entry(pid, stat)?;
+    let mut from_22 = after_name(stat)?.split_ascii_whitespace().skip(22 - 3);
+    let start = StartTime::new(from_22.next()?)?;
+    let resident_pages = from_22.nth(1)?.parse().ok()?;
+    Some(Stat { entry, start, resident_pages })
+}
+
 /// Field 22 of `/proc/PID/stat`: clock ticks since boot. A zombie still has it.
 pub(crate) fn start_time(pid: i32) -> Option<StartTime> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -70,6 +87,17 @@ mod tests {
         check("7 (a) b) (c) Z 3 9 9 0 -1", Some((3, 9, true)));
         check("7 (x", None);
         check("", None);
+    }
+
+    #[test]
+    fn figures_of_a_stat_line() {
+        let line = "7 (a b) S 1 5 5 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 2469888 222 18446744073709551615";
+        let stat = parse_stat(7, line).unwrap();
+        assert_eq!(
+            (stat.entry.pgid, stat.start.to_string().as_str(), stat.resident_pages),
+            (5, "12345", 222)
+        );
+        assert!(parse_stat(7, "7 (a) S 1 5 5 0").is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Measuring: uses, footprints, pressure, and the status made of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use majordomo_core::{
@@ -118,13 +118,15 @@ impl Shell {
         let subreaper =
             self.processes.as_ref().and_then(|p| p.subreaper()).filter(|_| exact).cloned();
         let meter = if exact { self.meter() } else { None };
-        let control = self.lanes.control();
+        let (control, sampler) = (self.lanes.control(), Arc::clone(&self.sampler));
         tokio::task::spawn_blocking(move || {
             if let Some(subreaper) = subreaper {
                 subreaper.reap_adopted();
             }
             let wanted: Vec<_> = groups.iter().map(|g| g.2.group().clone()).collect();
-            let sampled = footprint::sample(&wanted, detail);
+            // One measurement at a time: nobody waits for the lock, and one that panicked left it usable.
+            let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
+            let sampled = sampler.look(&wanted, detail);
             let rows = groups.into_iter().zip(sampled).filter_map(|((key, op, process), f)| {
                 let f = f?;
                 process.note_footprint(f.best());

@@ -124,6 +124,14 @@ impl Client {
         self.get("/v1/status").await
     }
 
+    /// The bytes of [`Self::status`], for those who hand them on.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn raw_status(&self) -> Result<Vec<u8>, ClientError> {
+        self.raw(GET, "/v1/status", Bytes::new()).await.map(Vec::from)
+    }
+
     /// All components.
     ///
     /// # Errors
