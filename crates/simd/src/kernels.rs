@@ -13,6 +13,10 @@ use crate::root::{sqrt_f32, sqrt_f64};
 /// Sums of squares below this may have lost digits to underflow (2^-80, a norm of about 1e-12).
 const SMALLEST_SAFE_SUM: f32 = f32::from_bits((127 - 80) << 23);
 
+/// Slices shorter than this go through the portable loop on any back end where the kernel is elementwise: it
+/// is inlined, and a call and a mask would cost more than the arithmetic.
+const SHORT: usize = 32;
+
 /// The kernels of one back end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernels {
@@ -94,26 +98,32 @@ impl Kernels {
     #[inline]
     pub fn mul_assign(self, x: &mut [f32], factors: &[f32]) {
         same_length("mul_assign", "x", x.len(), "factors", factors.len());
+        if x.len() < SHORT {
+            return arch::portable::mul_assign_f32(x, factors);
+        }
         arch::dispatch!(self.backend, mul_assign_f32(x, factors));
     }
 
     /// `y[i] += alpha * x[i]` (BLAS `axpy`).
     ///
     /// Special values as in IEEE 754; `alpha` = 0 still multiplies. Error at most
-    /// `ε |alpha·x[i]| + ε |result|`: fused back ends round once, the portable one twice.
+    /// `ε |alpha·x[i]| + ε |result|`: long slices round once on fused back ends, others twice.
     ///
     /// # Panics
     /// If the lengths differ.
     #[inline]
     pub fn axpy(self, alpha: f32, x: &[f32], y: &mut [f32]) {
         same_length("axpy", "x", x.len(), "y", y.len());
+        if x.len() < SHORT {
+            return arch::portable::axpy_f32(alpha, x, y);
+        }
         arch::dispatch!(self.backend, axpy_f32(alpha, x, y));
     }
 
     /// `out[i] = a[i] * b[i] + c[i]`.
     ///
-    /// Special values as in IEEE 754. Error at most `ε |a[i]·b[i]| + ε |result|`: fused back ends
-    /// round once, the portable one twice.
+    /// Special values as in IEEE 754. Error at most `ε |a[i]·b[i]| + ε |result|`: long slices
+    /// round once on fused back ends, others twice.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -122,6 +132,9 @@ impl Kernels {
         same_length("fma", "a", a.len(), "out", out.len());
         same_length("fma", "b", b.len(), "out", out.len());
         same_length("fma", "c", c.len(), "out", out.len());
+        if out.len() < SHORT {
+            return arch::portable::fma_f32(a, b, c, out);
+        }
         arch::dispatch!(self.backend, fma_f32(a, b, c, out));
     }
 
@@ -203,6 +216,9 @@ impl Kernels {
     /// Negative values become 0, in place. NaN stays NaN and -0 stays -0. Exact.
     #[inline]
     pub fn relu(self, x: &mut [f32]) {
+        if x.len() < SHORT {
+            return arch::portable::relu_f32(x);
+        }
         arch::dispatch!(self.backend, relu_f32(x));
     }
 

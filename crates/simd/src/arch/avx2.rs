@@ -60,6 +60,11 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, block: &Self::Block) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     fn load(self, block: &[f32; 8]) -> __m256 {
         unsafe { _mm256_loadu_ps(block.as_ptr()) }
     }

@@ -63,6 +63,11 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch(self, block: &Self::Block) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     fn load(self, block: &[f32; 16]) -> __m512 {
         unsafe { _mm512_loadu_ps(block.as_ptr()) }
     }

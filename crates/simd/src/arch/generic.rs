@@ -169,6 +169,9 @@ pub(super) fn fma<S: Vector>(s: S, a: &[f32], b: &[f32], c: &[f32], out: &mut [f
     }
 }
 
+/// Floats of a matrix that may well lie in the first-level cache.
+const FIRST_LEVEL: usize = 6 << 10;
+
 /// Four rows at a time share each load of `x` and one horizontal sum.
 #[inline(always)]
 pub(super) fn matvec<S: Vector, const N: usize>(s: S, matrix: &[f32], x: &[f32], out: &mut [f32]) {
@@ -178,27 +181,39 @@ pub(super) fn matvec<S: Vector, const N: usize>(s: S, matrix: &[f32], x: &[f32],
     }
     let (out_groups, out_left) = out.as_chunks_mut::<4>();
     let mut groups = matrix.chunks_exact(4 * x.len());
-    for (rows, out) in groups.by_ref().zip(out_groups) {
-        *out = dot4(s, rows, x);
+    if matrix.len() <= FIRST_LEVEL {
+        for (rows, out) in groups.by_ref().zip(out_groups) {
+            *out = dot4::<S, false>(s, rows, rows, x);
+        }
+    } else {
+        let mut ahead = matrix.chunks_exact(4 * x.len()).skip(1);
+        for (rows, out) in groups.by_ref().zip(out_groups) {
+            *out = dot4::<S, true>(s, rows, ahead.next().unwrap_or(rows), x);
+        }
     }
     for (row, out) in groups.remainder().chunks_exact(x.len()).zip(out_left) {
         *out = dot::<S, N>(s, row, x);
     }
 }
 
-/// The products of `x` with four rows that follow each other.
+/// The products of `x` with four rows that follow each other. With `PREFETCH` it asks for the four rows `ahead`
+/// meanwhile: the CPU's own prefetching starts anew with every row, too late for short ones.
 #[inline(always)]
-fn dot4<S: Vector>(s: S, rows: &[f32], x: &[f32]) -> [f32; 4] {
+fn dot4<S: Vector, const PREFETCH: bool>(s: S, rows: &[f32], ahead: &[f32], x: &[f32]) -> [f32; 4] {
     let (x_blocks, x_rest) = S::blocks(x);
     let n_blocks = x_blocks.len();
     let row = |i: usize| S::blocks(&rows[i * x.len()..][..x.len()]);
     let rows = [row(0), row(1), row(2), row(3)];
     // Cut to a length that the compiler can see is the same: no checks inside the loop.
     let blocks = rows.map(|(blocks, _)| &blocks[..n_blocks]);
+    let ahead = &S::blocks(ahead).0[..4 * n_blocks];
     let mut sums = [s.splat(0.0); 4];
     for j in 0..n_blocks {
         let x = s.load(&x_blocks[j]);
         for i in 0..4 {
+            if PREFETCH {
+                s.prefetch(&ahead[4 * j + i]);
+            }
             sums[i] = s.mul_add(s.load(&blocks[i][j]), x, sums[i]);
         }
     }

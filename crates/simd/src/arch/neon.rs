@@ -55,6 +55,9 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: &Self::Block) {}
+
+    #[inline(always)]
     fn load(self, block: &[f32; 4]) -> float32x4_t {
         unsafe { vld1q_f32(block.as_ptr()) }
     }

@@ -28,6 +28,10 @@ pub(crate) fn sum_squares_f32(x: &[f32]) -> f32 {
 }
 
 /// Adds neighbours in pairs, so that the error grows with the logarithm of the number of lanes.
+///
+/// Inlined, its last steps would make the compiler keep the lanes of the loops before in pairs, too, which
+/// is half a register each.
+#[inline(never)]
 fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {

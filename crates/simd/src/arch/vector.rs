@@ -26,6 +26,8 @@ pub(super) trait Vector: Copy {
 
     /// All lanes the same.
     fn splat(self, x: f32) -> Self::Reg;
+    /// Asks for the cache line at `block` ahead of need; a back end that gains nothing does nothing.
+    fn prefetch(self, block: &Self::Block);
     /// A whole block.
     fn load(self, block: &Self::Block) -> Self::Reg;
     /// Fewer than `LANES` elements, 0 in the lanes behind them; reads nothing beyond.
