@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod remote;
+mod serve;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 pub(crate) use remote::*;
+pub(crate) use serve::*;
 
 /// Keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
 #[derive(Debug, Parser)]
@@ -72,6 +74,18 @@ pub(crate) enum Command {
     Release(ReleaseArgs),
     /// Tell where memory goes: bounds, budget, pools, components, pressure and its history
     Memory(MemoryArgs),
+    /// Print a unit for systemd or launchd that runs the server
+    Service(ServiceArgs),
+    /// Print a script that completes arguments in a shell
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    Man {
+        /// The folder; made when it is not there
+        dir: PathBuf,
+    },
     /// Print the JSON schema of the configuration file, for editors
     Schema,
     /// A component of the demo
@@ -127,15 +141,6 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub hold: Duration,
     /// Remember learned figures here; only with a configuration
-    #[arg(long)]
-    pub state_dir: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ServeArgs {
-    /// The configuration
-    pub config: PathBuf,
-    /// Remember learned figures here
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }

@@ -7,14 +7,17 @@
 mod args;
 mod check;
 mod demo;
+mod docs;
 mod exit;
 mod lines;
 mod memory;
+mod notify;
 mod plan;
 mod print;
 mod remote;
 mod run;
 mod serve;
+mod service;
 mod signals;
 mod summary;
 mod target;
@@ -24,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command};
+use args::{Args, Command, LogFormat};
 use exit::Exit;
 use majordomo_server::ClientError;
 use target::Target;
@@ -37,7 +40,12 @@ fn main() -> ExitCode {
     if let Command::Worker(worker) = &args.command {
         return worker::run(worker);
     }
-    start_log(args.verbose);
+    let (more, format) = match &args.command {
+        // What a server does is told by its log alone.
+        Command::Serve(serve) => (1, serve.log_format),
+        _ => (0, LogFormat::Text),
+    };
+    start_log(args.verbose.saturating_add(more), format);
     let json = args.json;
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -75,18 +83,8 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         print::note(&value.to_string());
     } else {
         print::error(&text);
-        for problem in client.and_then(ClientError::problem).iter().flat_map(|p| problems(p)) {
-            print::note(&format!("  {problem}"));
-        }
     }
     exit.into()
-}
-
-/// What is wrong with a configuration, when that is what a server said.
-fn problems(problem: &majordomo_server::Problem) -> Vec<String> {
-    let list = problem.more.get("problems").and_then(serde_json::Value::as_array);
-    let text = |p: &serde_json::Value| p["message"].as_str().map(str::to_owned);
-    list.into_iter().flatten().filter_map(text).collect()
 }
 
 async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
@@ -107,6 +105,12 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Memory(a) => memory::run(a, args.json).await,
+        Command::Service(a) => service::run(&a.verb).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            docs::completions(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { dir } => docs::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Schema => {
             print::line(&majordomo::schema());
             Ok(ExitCode::SUCCESS)
@@ -117,15 +121,17 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Warnings go to standard error; `-v` shows more, `RUST_LOG` decides over both.
-fn start_log(verbose: u8) {
+/// Warnings go to standard error, and of a server what it does as well; `-v` shows more, `RUST_LOG` decides over both.
+fn start_log(verbose: u8, format: LogFormat) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(print::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))
-        .with_target(false)
-        .init();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder
+            .with_ansi(print::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))
+            .with_target(false)
+            .init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
 }

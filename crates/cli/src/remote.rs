@@ -11,6 +11,8 @@ mod status;
 mod table;
 mod verbs;
 
+pub(crate) use verbs::text_of_reload;
+
 use std::process::ExitCode;
 use std::time::Duration;
 

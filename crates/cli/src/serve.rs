@@ -1,21 +1,41 @@
 //! `serve`: components behind a socket until a signal.
+//!
+//! Owns the life of the server: start-up (degraded when a CORE component fails), reloads by SIGHUP, the end by
+//! SIGINT and SIGTERM, and what the service manager hears of it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use majordomo::{GuardForm, Manager};
-use majordomo_server::ServeOptions;
+use majordomo::{BuildError, ComponentState, GuardForm, Manager, Priority, ReloadError, Status};
+use majordomo_server::wire::Reloaded;
+use majordomo_server::{ServeOptions, Server, Token};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::ServeArgs;
+use crate::notify::{self, Notify};
 use crate::plan::start;
 use crate::print;
+use crate::remote::text_of_reload;
 use crate::signals::Interrupts;
+
+/// The service manager hears this often how it stands, when that has changed.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// Start-up that goes on is given this much more time, again and again.
+const MORE_TIME: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(
     args: ServeArgs,
     socket: Option<PathBuf>,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
+    let token = match (&args.token_file, args.tcp) {
+        (Some(path), _) => Some(Token::read(path)?),
+        (None, Some(_)) => {
+            anyhow::bail!("--tcp needs --token-file: whoever reaches the port could command")
+        }
+        (None, None) => None,
+    };
     let mut builder = Manager::builder()
         .config_file(&args.config)
         .guard(GuardForm::this_program()?)
@@ -24,25 +44,24 @@ pub(crate) async fn run(
         builder = builder.state_dir(dir);
     }
     let mut interrupts = Interrupts::new()?;
+    let notify = Notify::new();
+    // Before anything is loaded: a server that is refused must not have disturbed anybody.
+    let options = ServeOptions { socket, tcp: args.tcp, token };
+    let claimed = majordomo_server::claim(options).await?;
     let manager = match start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
-    let options = ServeOptions { socket, ..ServeOptions::default() };
-    let server = match majordomo_server::serve(manager.clone(), options).await {
-        Ok(server) => server,
-        Err(error) => {
-            manager.shutdown(None).await;
-            return Err(error.into());
-        }
-    };
-    if json {
-        print::json(&serde_json::json!({ "socket": server.socket(), "pid": std::process::id() }));
-    } else {
-        print::line(&format!("listening at {}", server.socket().display()));
+    let server = claimed.serve(manager.clone());
+    say_where(&server, json);
+    tokio::select! {
+        () = accompany(&manager, &notify) => {}
+        () = until_interrupt(&mut interrupts, &server, &notify) => {}
     }
-    interrupts.next().await;
-    print::note("stopping (once more to hasten)");
+    if !json {
+        print::note("stopping (once more to hasten)");
+    }
+    notify.stopping(manager.config().deadlines.shutdown);
     let stuck = tokio::select! {
         stuck = server.shutdown(None) => stuck,
         () = interrupts.next() => server.shutdown(None).await,
@@ -51,4 +70,123 @@ pub(crate) async fn run(
         print::error(&format!("{id} could not be stopped"));
     }
     Ok(if stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reloads at every SIGHUP.
+async fn until_interrupt(interrupts: &mut Interrupts, server: &Server, notify: &Notify) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return interrupts.next().await };
+    loop {
+        tokio::select! {
+            () = interrupts.next() => return,
+            _ = hangup.recv() => reload(server, notify).await,
+        }
+    }
+}
+
+fn say_where(server: &Server, json: bool) {
+    if json {
+        print::json(&serde_json::json!({
+            "socket": server.socket(),
+            "tcp": server.tcp(),
+            "pid": std::process::id(),
+        }));
+    } else {
+        let tcp = server.tcp().map(|a| format!(" and {a}")).unwrap_or_default();
+        print::line(&format!("listening at {}{tcp}", server.socket().display()));
+    }
+}
+
+/// Reads the configuration again; what is wrong with it is logged, and nothing is changed then.
+async fn reload(server: &Server, notify: &Notify) {
+    notify.reloading();
+    match server.manager().reload().await {
+        Ok(reloaded) => {
+            tracing::info!("configuration reloaded");
+            for line in text_of_reload(&Reloaded::new(&reloaded, false)).lines() {
+                tracing::info!("{}", line.trim());
+            }
+        }
+        Err(ReloadError::Build(BuildError::Config(problems))) => {
+            for problem in problems.as_slice() {
+                tracing::error!("{problem}");
+            }
+            tracing::error!("the configuration has problems; nothing was changed");
+        }
+        Err(error) => tracing::error!("{error}; nothing was changed"),
+    }
+    let status = server.manager().status().await;
+    notify.ready(&status.map_or_else(|e| e.to_string(), |s| summary(&s)));
+}
+
+/// Goes along with a running server: says when start-up has ended and how it stands. Never ends.
+async fn accompany(manager: &Manager, notify: &Notify) {
+    let settled = settle(manager, notify).await;
+    for c in settled.iter().flat_map(|s| &s.components) {
+        if c.priority == Priority::Core && c.state != ComponentState::Ready {
+            tracing::error!("degraded: CORE component {} is {}: {}", c.id, c.state, c.cause);
+        }
+    }
+    let mut told = settled.map(|s| summary(&s)).unwrap_or_default();
+    notify.ready(&told);
+    if !notify.is_wanted() {
+        return std::future::pending().await;
+    }
+    let mut look = tokio::time::interval(STATUS_EVERY);
+    let beat = notify::watchdog();
+    let mut watch = tokio::time::interval(beat.unwrap_or(STATUS_EVERY));
+    loop {
+        tokio::select! {
+            _ = look.tick() => {
+                let Ok(status) = manager.status().await else { continue };
+                let now = summary(&status);
+                if now != told {
+                    notify.status(&now);
+                    told = now;
+                }
+            }
+            // An engine that does not answer is not alive.
+            _ = watch.tick(), if beat.is_some() => if manager.status().await.is_ok() {
+                notify.alive();
+            }
+        }
+    }
+}
+
+/// Waits until every CORE component is up, or has failed.
+async fn settle(manager: &Manager, notify: &Notify) -> Option<std::sync::Arc<Status>> {
+    let mut events = manager.events(None);
+    loop {
+        let status = manager.status().await.ok()?;
+        let on_its_way =
+            |s: ComponentState| matches!(s, ComponentState::Queued | ComponentState::Loading);
+        if !status.components.iter().any(|c| c.priority == Priority::Core && on_its_way(c.state)) {
+            return Some(status);
+        }
+        notify.still_starting(MORE_TIME);
+        // The next event, or soon: a status may be a little older than the event that was waited for.
+        drop(tokio::time::timeout(MORE_TIME / 3, events.next()).await);
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+}
+
+/// How it stands, in a line.
+fn summary(status: &Status) -> String {
+    let ready = status.components.iter().filter(|c| c.state == ComponentState::Ready).count();
+    let missing: Vec<_> = status
+        .components
+        .iter()
+        .filter(|c| c.priority == Priority::Core && c.state != ComponentState::Ready)
+        .map(|c| format!("{} is {}", c.id, c.state))
+        .collect();
+    let degraded = match missing.is_empty() {
+        true => String::new(),
+        false => format!("degraded: {}; ", missing.join(", ")),
+    };
+    let m = &status.memory;
+    format!(
+        "{degraded}{ready} of {} components loaded, {} of {} booked",
+        status.components.len(),
+        m.booked,
+        m.budget
+    )
 }

@@ -72,4 +72,9 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// When the store cannot be written; nothing was changed then.
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError>;
+
+    /// What is wrong with where it is kept, for the status; none when all is well.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }

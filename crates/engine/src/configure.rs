@@ -29,19 +29,26 @@ fn change(old: Option<&ComponentSpec>, new: Option<&ComponentSpec>) -> Option<Ch
         (Some(_), None) => Some(Change::Removed),
         (Some(a), Some(b)) if a == b => None,
         (Some(a), Some(b)) => {
-            // Whether leases are limited is fixed when an incarnation is published.
-            let limited = a.max_leases.is_some() || b.max_leases.is_none();
-            let same = limited
-                && a.loader == b.loader
-                && a.version == b.version
-                // A process is bounded when it starts.
-                && (a.memory_limit == b.memory_limit || !matches!(b.loader, LoaderSpec::Process(_)))
-                && a.pool == b.pool
-                && a.dependencies == b.dependencies
-                && a.conflicts == b.conflicts;
-            Some(if same { Change::InPlace } else { Change::Reload })
+            Some(if needs_reload(a, b) { Change::Reload } else { Change::InPlace })
         }
     }
+}
+
+/// Whether what was loaded by specification `a` must be loaded again to be what `b` says; otherwise `b` only changes
+/// how it is managed.
+#[must_use]
+pub fn needs_reload(a: &ComponentSpec, b: &ComponentSpec) -> bool {
+    // Whether leases are limited is fixed when an incarnation is published.
+    let limited = a.max_leases.is_some() || b.max_leases.is_none();
+    let same = limited
+        && a.loader == b.loader
+        && a.version == b.version
+        // A process is bounded when it starts.
+        && (a.memory_limit == b.memory_limit || !matches!(b.loader, LoaderSpec::Process(_)))
+        && a.pool == b.pool
+        && a.dependencies == b.dependencies
+        && a.conflicts == b.conflicts;
+    !same
 }
 
 impl Engine {

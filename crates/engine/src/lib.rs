@@ -24,6 +24,7 @@ mod status;
 mod timers;
 
 pub use audit::Violation;
+pub use configure::needs_reload;
 pub use engine::{Effects, Engine};
 pub use input::{Footprints, Input, OperatorAction, Usage};
 pub use majordomo_lifecycle::{

@@ -11,7 +11,7 @@ use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
-use majordomo_runtime::state::RedbStore;
+use majordomo_runtime::state::{RedbStore, StateError};
 use majordomo_runtime::{
     Component, Factory, Host, Instance, LoadContext, LoadError, ShellParts, budget_bytes,
 };
@@ -19,6 +19,7 @@ use majordomo_runtime::{
 use crate::error::BuildError;
 use crate::manager::{Manager, Origin};
 use crate::needs::Needs;
+use crate::unkept::{self, is_read_only};
 
 /// Collects what a manager is made of; [`Builder::start`] checks it as a whole and starts it.
 #[derive(Default)]
@@ -180,6 +181,9 @@ impl Builder {
         let extra = (parts.specs.clone(), parts.pools.clone());
         if let Some(file) = &self.file {
             let loaded = read_config(file, limit.as_ref().ok().copied())?;
+            for source in &loaded.sources {
+                crate::files::check(source)?;
+            }
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
@@ -306,30 +310,35 @@ impl StateDir {
     async fn open(
         path: Option<PathBuf>,
     ) -> Result<(Self, Option<Arc<dyn StateStore>>), BuildError> {
-        let temporary = path.is_none();
-        type Opened = (PathBuf, Option<Arc<dyn StateStore>>);
+        type Opened = (PathBuf, bool, Option<Arc<dyn StateStore>>);
         let opened = tokio::task::spawn_blocking(move || -> Result<Opened, BuildError> {
             match path {
                 Some(path) => {
                     let path = std::path::absolute(&path).unwrap_or(path);
+                    let opened = RedbStore::open(&path);
                     let failed = |why: String| BuildError::State { path: path.clone(), why };
-                    let (store, set_aside) =
-                        RedbStore::open(&path).map_err(|e| failed(e.to_string()))?;
+                    let (store, set_aside) = match opened {
+                        Err(StateError::Io { source, .. }) if is_read_only(&source) => {
+                            let (here, store) = unkept::open(&path, &source).map_err(failed)?;
+                            return Ok((here, true, Some(store)));
+                        }
+                        opened => opened.map_err(|e| failed(e.to_string()))?,
+                    };
                     if let Some(set_aside) = set_aside {
                         tracing::warn!("{set_aside}");
                     }
-                    Ok((path, Some(Arc::new(store) as Arc<dyn StateStore>)))
+                    Ok((path, false, Some(Arc::new(store) as Arc<dyn StateStore>)))
                 }
                 None => {
                     let path = temporary_dir().map_err(|e| BuildError::State {
                         path: std::env::temp_dir(),
                         why: e.to_string(),
                     })?;
-                    Ok((path, None))
+                    Ok((path, true, None))
                 }
             }
         });
-        let (path, store) =
+        let (path, temporary, store) =
             opened.await.map_err(|e| BuildError::Start(std::io::Error::other(e)))??;
         Ok((Self { path, temporary }, store))
     }
@@ -352,7 +361,7 @@ impl Drop for StateDir {
 }
 
 /// A new folder for this manager alone, mode 0700.
-fn temporary_dir() -> std::io::Result<PathBuf> {
+pub(crate) fn temporary_dir() -> std::io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let pid = std::process::id();
     for n in 0..u32::MAX {

@@ -11,6 +11,14 @@ pub enum BuildError {
     /// The configuration file has problems.
     #[error("{0}")]
     Config(Problems),
+    /// The configuration file could be written by others.
+    #[error("the configuration {path:?} is not trusted: {why}")]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+        /// Why, and the way out.
+        why: String,
+    },
     /// The components do not fit together.
     #[error("the components do not fit together: {0}")]
     Catalog(#[from] CatalogError),

@@ -41,17 +41,21 @@
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 mod builder;
+mod change;
 mod error;
+mod files;
 mod handle;
 mod manager;
 mod needs;
 mod outcome;
 mod plan;
+mod unkept;
 
 pub use builder::{Builder, memory_limit};
+pub use change::{Change, ChangeEffect, Reloaded};
 pub use error::{BuildError, ReloadError};
 pub use handle::Handle;
-pub use manager::{Manager, Reloaded};
+pub use manager::Manager;
 pub use outcome::{Evidence, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
 

@@ -10,12 +10,13 @@ use majordomo_core::{
     HintSource, HintTier, Moment, Refusal, Status, WallSeconds,
 };
 use majordomo_engine::OperatorAction;
-use majordomo_registry::{Catalog, ComponentSpec, PoolSpec, Problem, read_config};
+use majordomo_registry::{ComponentSpec, PoolSpec, read_config};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
 use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged};
 
 use crate::builder::{Builder, Parts, StateDir};
+use crate::change::Reloaded;
 use crate::error::{BuildError, ReloadError};
 use crate::handle::{Handle, typed};
 use crate::needs::Needs;
@@ -47,19 +48,6 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Manager {
     inner: Arc<Inner>,
-}
-
-/// What a reload changed.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reloaded {
-    /// New components.
-    pub added: Vec<ComponentId>,
-    /// Components that are gone.
-    pub removed: Vec<ComponentId>,
-    /// Components that are configured differently.
-    pub changed: Vec<ComponentId>,
-    /// What is doubtful in the file.
-    pub warnings: Vec<Problem>,
 }
 
 impl Manager {
@@ -325,6 +313,18 @@ impl Manager {
     /// # Errors
     /// A [`ReloadError`]; nothing is changed then.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reload_or_preview(true).await
+    }
+
+    /// What [`Self::reload`] would change, and what would become of each component now; changes nothing.
+    ///
+    /// # Errors
+    /// A [`ReloadError`].
+    pub async fn reload_preview(&self) -> Result<Reloaded, ReloadError> {
+        self.reload_or_preview(false).await
+    }
+
+    async fn reload_or_preview(&self, apply: bool) -> Result<Reloaded, ReloadError> {
         let _one_at_a_time = self.inner.reloading.lock().await;
         let origin = &self.inner.origin;
         let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
@@ -332,6 +332,9 @@ impl Manager {
         let read = tokio::task::spawn_blocking(move || read_config(&file, Some(limit)));
         let loaded =
             read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
+        for source in &loaded.sources {
+            crate::files::check(source)?;
+        }
         let mut parts = Parts { specs: loaded.specs, pools: loaded.pools, config: loaded.config };
         parts.specs.extend(origin.extra.0.iter().cloned());
         parts.pools.extend(origin.extra.1.iter().cloned());
@@ -342,17 +345,22 @@ impl Manager {
         let (catalog, budget) = parts.check(limit, Some(&old))?;
         let catalog = Arc::new(catalog);
         let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
-        let mut reloaded = difference(&old, &catalog);
+        let status = self.status().await.map_err(|_| ReloadError::ShuttingDown)?;
+        let mut reloaded = Reloaded::new(&old, &catalog, &status);
         reloaded.warnings = loaded.warnings;
+        reloaded.before = self.config();
+        reloaded.after = Arc::new(parts.config.clone());
+        if !apply {
+            return Ok(reloaded);
+        }
         let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
-        let config = parts.config.clone();
         match self.host().configure(specs, parts.pools, parts.config, budget).await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(BuildError::from(error).into()),
             None => return Err(ReloadError::ShuttingDown),
         }
         self.inner.needs.store(Arc::new(needs));
-        self.inner.config.store(Arc::new(config));
+        self.inner.config.store(Arc::clone(&reloaded.after));
         Ok(reloaded)
     }
 
@@ -409,24 +417,8 @@ impl Manager {
     /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call
     /// hastens. Returns the components that could not be stopped.
     pub async fn shutdown(&self, deadline: Option<Duration>) -> Vec<ComponentId> {
-        self.host().shutdown(deadline).await.to_vec()
+        // The configured one of now: a reload may have changed it.
+        let deadline = deadline.unwrap_or_else(|| self.config().deadlines.shutdown);
+        self.host().shutdown(Some(deadline)).await.to_vec()
     }
-}
-
-fn difference(old: &Catalog, new: &Catalog) -> Reloaded {
-    let mut r = Reloaded::default();
-    for key in new.keys() {
-        let id = new.id(key).clone();
-        match (old.spec(key), new.spec(key)) {
-            (None, Some(_)) => r.added.push(id),
-            (Some(a), Some(b)) if a != b => r.changed.push(id),
-            _ => {}
-        }
-    }
-    for key in old.keys() {
-        if new.spec(key).is_none() {
-            r.removed.push(old.id(key).clone());
-        }
-    }
-    r
 }

@@ -28,5 +28,5 @@ pub use client::{Address, Client, Token};
 pub use error::{ClientError, ServeError};
 pub use problem::{Problem, Row, TABLE};
 pub use routes::{OPENAPI, ROUTES, Route};
-pub use serve::{ServeOptions, Server, serve};
+pub use serve::{Claimed, ServeOptions, Server, claim, serve};
 pub use socket::default_socket;

@@ -80,29 +80,55 @@ impl Count {
     }
 }
 
-/// Serves a manager until [`Server::shutdown`].
+/// A place to listen at, held before there is a manager: clients that connect meanwhile wait.
+#[derive(Debug)]
+pub struct Claimed {
+    unix: UnixListener,
+    held: Held,
+    tcp: Option<TcpListener>,
+    token: Option<Token>,
+}
+
+/// Takes the socket, so that a second server is refused before it has begun anything.
 ///
 /// # Errors
 /// A [`ServeError`]; nothing listens then.
-pub async fn serve(manager: Manager, options: ServeOptions) -> Result<Server, ServeError> {
+pub async fn claim(options: ServeOptions) -> Result<Claimed, ServeError> {
     let tcp = match options.tcp {
         Some(address) => Some(listen_tcp(address, options.token.is_some()).await?),
         None => None,
     };
     let path = options.socket.unwrap_or_else(socket::default_socket);
     let (unix, held) = socket::listen(&path)?;
-    let socket = held.path().to_path_buf();
-    let app = Arc::new(App::new(manager, options.token));
-    let routes = crate::routes::router(Arc::clone(&app));
-    let count = Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
-    let listening = Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count) };
-    let address = tcp.as_ref().and_then(|t| t.local_addr().ok());
-    let mut tasks = vec![
-        tokio::spawn(listening.clone().unix(unix, held)),
-        tokio::spawn(keep_time(Arc::clone(&app))),
-    ];
-    tasks.extend(tcp.map(|tcp| tokio::spawn(listening.tcp(tcp))));
-    Ok(Server { app, socket, tcp: address, count, tasks })
+    Ok(Claimed { unix, held, tcp, token: options.token })
+}
+
+/// Serves a manager until [`Server::shutdown`].
+///
+/// # Errors
+/// A [`ServeError`]; nothing listens then.
+pub async fn serve(manager: Manager, options: ServeOptions) -> Result<Server, ServeError> {
+    Ok(claim(options).await?.serve(manager))
+}
+
+impl Claimed {
+    /// Serves a manager until [`Server::shutdown`].
+    #[must_use]
+    pub fn serve(self, manager: Manager) -> Server {
+        let Self { unix, held, tcp, token } = self;
+        let socket = held.path().to_path_buf();
+        let app = Arc::new(App::new(manager, token));
+        let routes = crate::routes::router(Arc::clone(&app));
+        let count = Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
+        let listening = Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count) };
+        let address = tcp.as_ref().and_then(|t| t.local_addr().ok());
+        let mut tasks = vec![
+            tokio::spawn(listening.clone().unix(unix, held)),
+            tokio::spawn(keep_time(Arc::clone(&app))),
+        ];
+        tasks.extend(tcp.map(|tcp| tokio::spawn(listening.tcp(tcp))));
+        Server { app, socket, tcp: address, count, tasks }
+    }
 }
 
 async fn keep_time(app: Arc<App>) {

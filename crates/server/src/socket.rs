@@ -16,16 +16,20 @@ use crate::error::ServeError;
 const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
 /// Where a server listens that is not told: `majordomo.sock` in a folder of this user's alone, in
-/// `$XDG_RUNTIME_DIR`, else `$TMPDIR`, else `/tmp`.
+/// `$XDG_RUNTIME_DIR`, else `/run/user/UID` where that is, else `$TMPDIR`, else `/tmp`.
 #[must_use]
 pub fn default_socket() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let folder = match set("XDG_RUNTIME_DIR") {
+    let uid = rustix::process::getuid().as_raw();
+    let usual = || {
+        // Without a login session, from cron for example, the variable is not set and the folder may be there.
+        let dir = PathBuf::from(format!("/run/user/{uid}"));
+        let meta = std::fs::metadata(&dir).ok().filter(|m| m.is_dir() && m.uid() == uid)?;
+        (meta.permissions().mode() & 0o077 == 0).then_some(dir)
+    };
+    let folder = match set("XDG_RUNTIME_DIR").or_else(usual) {
         Some(dir) => dir.join("majordomo"),
-        None => {
-            let uid = rustix::process::getuid().as_raw();
-            set("TMPDIR").unwrap_or_else(|| "/tmp".into()).join(format!("majordomo-{uid}"))
-        }
+        None => set("TMPDIR").unwrap_or_else(|| "/tmp".into()).join(format!("majordomo-{uid}")),
     };
     folder.join("majordomo.sock")
 }

@@ -6,16 +6,18 @@
 mod command;
 mod event;
 mod lease;
+mod reload;
 mod status;
 
 pub use command::{
     Accepted, Command, CommandOutcome, Evidence, Feedback, Hint, Need, Pin, Plan, PlanEviction,
-    PlanLoad, PlanRequest, Reloaded, Tier, Unload, Warning,
+    PlanLoad, PlanRequest, Tier, Unload, Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
 pub use lease::{
     Bind, EndReason, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
+pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use status::{
     Component, Endpoint, Figure, Health, Info, LeaseHolder, Memory, Overdraft, Pool, State, Status,
 };

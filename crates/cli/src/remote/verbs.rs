@@ -1,7 +1,8 @@
 //! Verbs about components: load, unload, pin, trim, hint, why, reload.
 
 use majordomo::Confidence;
-use majordomo_server::wire::{Component, Hint, Reloaded, Tier, Why};
+use majordomo_server::wire::{ChangeKind, Component, Hint, Reloaded, SettingChange, Tier, Why};
+use serde_json::Value;
 
 use super::{Remote, span};
 use crate::args::{HintArgs, NamesArgs, ReloadArgs, TierArg, UnloadArgs, WhyArgs};
@@ -96,23 +97,49 @@ impl Remote {
     }
 
     pub(super) async fn reload(&self, args: &ReloadArgs) -> anyhow::Result<Exit> {
-        let _ = args;
-        let reloaded = self.client.reload().await?;
+        let reloaded = match args.dry_run {
+            true => self.client.reload_preview().await?,
+            false => self.client.reload().await?,
+        };
         self.show(&reloaded, text_of_reload)?;
         Ok(Exit::Success)
     }
 }
 
-fn text_of_reload(r: &Reloaded) -> String {
+/// The difference as it is shown here and in the server's own log.
+pub(crate) fn text_of_reload(r: &Reloaded) -> String {
     let mut lines = Vec::new();
     for warning in &r.warnings {
         lines.push(format!("{}: {}", styled(Style::Doubtful, &warning.severity), warning.message));
     }
-    for (sign, list) in [("+", &r.added), ("-", &r.removed), ("~", &r.changed)] {
-        lines.extend(list.iter().map(|id| format!("{sign} {id}")));
+    for c in &r.components {
+        let (style, sign) = match c.change {
+            ChangeKind::Added => (Style::Good, "+"),
+            ChangeKind::Removed => (Style::Bad, "-"),
+            ChangeKind::Changed => (Style::Doubtful, "~"),
+        };
+        lines.push(format!("{} {}", styled(style, &format!("{sign} {}", c.component)), c.effect));
+        lines.extend(c.settings.iter().map(|s| format!("    {}", setting(s))));
+    }
+    for s in &r.settings {
+        let restart =
+            if s.needs_restart { "  (takes effect when the server is restarted)" } else { "" };
+        lines.push(format!("{} {}{restart}", styled(Style::Doubtful, "~"), setting(s)));
     }
     if lines.is_empty() {
         lines.push("nothing has changed".to_owned());
+    } else if r.dry_run {
+        lines.push("this is only what would change; `majordomo reload` applies it".to_owned());
     }
     lines.join("\n")
+}
+
+fn setting(s: &SettingChange) -> String {
+    let value = |v: &Value| match v {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let (from, to) = (value(&s.from), value(&s.to));
+    format!("{}: {} -> {}", s.name, print::cut(&from, 60), print::cut(&to, 60))
 }

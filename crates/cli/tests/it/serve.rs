@@ -1,6 +1,13 @@
 //! `serve` as it is run for real: its socket, its state directory, its signals, and what goes wrong around it.
 
-use crate::support::{UP, World};
+use std::fs::{OpenOptions, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Command, Stdio};
+
+use crate::eventually::eventually;
+use crate::support::{DEADLINE, STUBBORN, UP, World};
 
 fn configured() -> World {
     let world = World::new();
@@ -34,4 +41,230 @@ fn a_socket_that_was_left_behind_is_taken_over() {
     world.run(&["status"]).check(0, &["a     unloaded"], &[]);
     let ran = server.stop();
     assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+/// Sends one request by hand and gives the whole answer.
+fn ask(world: &World, path: &str) -> String {
+    let mut stream = UnixStream::connect(world.socket()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_reload_is_checked_shown_and_applied() {
+    let world = World::new();
+    let a = world.section("a", UP, "keywords = [\"play\"]");
+    let b = world.section("b", UP, "");
+    world.write("c.toml", format!("{a}{b}"));
+    let server = world.serve(&["c.toml"]);
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    let held = world.start(&["lease", "b"], Stdio::null());
+    held.says("lease ");
+    // A bad file changes nothing, and all that is wrong with it is said.
+    world.write("c.toml", "[manager]\nbudget = \"lots\"\n[components.a]\nmemory = -1\n");
+    for words in [&["reload", "--dry-run"] as &[&str], &["reload"]] {
+        world.run(words).check(1, &[], &["\"lots\"", "memory is negative"]);
+    }
+    server.signal("HUP");
+    eventually(DEADLINE, "the log of a bad file", || {
+        server.err().contains("nothing was changed") && server.err().contains("\"lots\"")
+    });
+    // What would change, and what would become of it.
+    let budget = "[manager]\nbudget = \"100MiB\"\nqueue_capacity = 7\n";
+    let a = world.section("a", UP, "keywords = [\"sing\"]");
+    let b = world.section("b", UP, "version = \"2\"");
+    let c = world.section("c", UP, "lazy_init = false");
+    world.write("c.toml", format!("{budget}{a}{b}{c}"));
+    let told = [
+        "~ a goes on running\n    keywords: [\"play\"] -> [\"sing\"]",
+        "~ b is in use: loaded again when its lease is given back\n    version:  -> 2",
+        "+ c is loaded now",
+        "~ memory.budget.bytes: nothing -> 100 MiB",
+        "~ queue.capacity: 1024 -> 7  (takes effect when the server is restarted)",
+    ];
+    world.run(&["reload", "--dry-run"]).check(0, &told, &[]);
+    world.run(&["reload", "--dry-run"]).check(0, &["this is only what would change"], &[]);
+    let dry = world.run(&["reload", "--dry-run", "--json"]).json().swap_remove(0);
+    assert_eq!((&dry["dry_run"], &dry["components"][2]["change"]), (&true.into(), &"added".into()));
+    server.signal("HUP");
+    eventually(DEADLINE, "the reload", || server.err().contains("+ c is loaded now"));
+    eventually(DEADLINE, "the new one", || world.run(&["status"]).out.contains("c     ready"));
+    world.run(&["run", "sing"]).check(0, &["a 1.00"], &[]);
+    world.run(&["status"]).check(0, &["stale"], &[]);
+    held.signal("INT");
+    held.end().check(0, &[], &[]);
+    eventually(DEADLINE, "b anew", || !world.run(&["status"]).out.contains("stale"));
+    world.run(&["reload"]).check(0, &["nothing has changed"], &[]);
+    server.stop().check(0, &[], &[]);
+    assert!(world.processes().is_empty());
+}
+
+#[test]
+fn a_core_component_that_fails_makes_it_degraded_and_nothing_more() {
+    let world = World::new();
+    let core = "priority = \"CORE\"";
+    let dies = world.section("ears", "echo no microphone >&2; exit 3", core);
+    world.write("c.toml", format!("{dies}{}", world.section("a", UP, "keywords = [\"play\"]")));
+    let server = world.serve(&["c.toml"]);
+    eventually(DEADLINE, "the failure", || server.err().contains("degraded: CORE component ears"));
+    world.run(&["status"]).check(0, &["not ready: ears is "], &[]);
+    let answer = ask(&world, "/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("ears"), "{answer}");
+    assert!(ask(&world, "/healthz").starts_with("HTTP/1.1 200 "));
+    world.run(&["run", "play"]).check(0, &["waited"], &[]);
+    server.stop().check(0, &[], &[]);
+}
+
+#[test]
+fn signals_end_it_with_nothing_left_and_the_second_kills() {
+    let world = World::new();
+    let slow = "[manager]\nshutdown_deadline = \"1h\"\nstop_deadline = \"1h\"\n";
+    world.write("c.toml", slow.to_owned() + &world.section("a", STUBBORN, ""));
+    let server = world.serve(&["c.toml"]);
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    let held = world.start(&["lease", "a"], Stdio::null());
+    held.says("lease ");
+    server.signal("TERM");
+    eventually(DEADLINE, "the end to begin", || server.err().contains("stopping"));
+    server.signal("INT");
+    server.end().check(0, &[], &["once more to hasten"]);
+    assert!(world.components().is_empty() && !world.socket().exists());
+    let ran = held.end();
+    assert!(matches!(ran.code, Some(4 | 6)), "the lease is gone with its server: {ran:?}");
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let world = World::new();
+    let core = world.section("a", UP, "priority = \"CORE\"");
+    world.write("c.toml", &core);
+    let path = world.socket().with_file_name("notify");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let listener = UnixDatagram::bind(&path).unwrap();
+    listener.set_read_timeout(Some(DEADLINE * 10)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 1024];
+        let n = listener.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..n]).into_owned()
+    };
+    let wait_for = |part: &str| while !hear().contains(part) {};
+    let mut command = Command::new(world.path("majordomo"));
+    command.args(["serve", "c.toml"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    let server = world.start_as(&mut command, Stdio::null());
+    wait_for("READY=1\nSTATUS=1 of 1 components loaded");
+    wait_for("WATCHDOG=1");
+    server.signal("HUP");
+    wait_for("RELOADING=1\nMONOTONIC_USEC=");
+    wait_for("READY=1");
+    server.signal("TERM");
+    wait_for("STOPPING=1");
+    server.end().check(0, &[], &[]);
+}
+
+#[test]
+fn files_that_others_may_write_are_refused() {
+    let world = configured();
+    let mode = |name: &str, mode| {
+        std::fs::set_permissions(world.path(name), Permissions::from_mode(mode)).unwrap();
+    };
+    mode("c.toml", 0o666);
+    let parts = ["c.toml", "every user of this machine may write to this file", "chmod o-w"];
+    world.run(&["serve", "c.toml"]).check(1, &[], &parts);
+    world.run(&["run", "c.toml", "play"]).check(1, &[], &parts);
+    mode("c.toml", 0o644);
+    let server = world.serve(&["c.toml", "--state-dir", "state"]);
+    // Only the superuser can give files away.
+    if std::os::unix::fs::chown(world.path("c.toml"), Some(54_321), Some(54_321)).is_ok() {
+        let parts = ["c.toml", "not trusted", "belongs to user 54321", "chown"];
+        world.run(&["reload"]).check(1, &[], &parts);
+        world.run(&["run", "c.toml", "play"]).check(1, &[], &parts);
+        std::os::unix::fs::chown(world.path("c.toml"), Some(0), Some(54_321)).unwrap();
+        mode("c.toml", 0o664);
+        world.run(&["reload"]).check(1, &[], &["group 54321 may write to it", "chmod g-w"]);
+        mode("c.toml", 0o644);
+        world.run(&["reload"]).check(0, &[], &[]);
+    }
+    server.stop();
+    mode("state", 0o777);
+    world.run(&["serve", "c.toml", "--state-dir", "state"]).check(1, &[], &["mode 777", "chmod"]);
+}
+
+#[test]
+fn a_state_directory_that_is_read_only_is_used_and_told() {
+    let world = configured();
+    let learn = world.serve(&["c.toml", "--state-dir", "state"]);
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    learn.stop();
+    let modes = [("state/state.redb", 0o444), ("state/lock", 0o444), ("state", 0o555)];
+    for (name, mode) in modes {
+        std::fs::set_permissions(world.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    // The superuser writes what it likes, so it gets a file system that is read only.
+    let is_root = OpenOptions::new().write(true).open(world.path("state/lock")).is_ok();
+    let mut command = Command::new(if is_root { "unshare" } else { "env" });
+    if is_root {
+        let script = "mount --bind state state && mount -o remount,bind,ro state && exec \"$@\"";
+        command.args(["-m", "sh", "-c", script, "sh"]);
+    }
+    command.arg(world.path("majordomo")).args(["serve", "c.toml", "--state-dir", "state"]);
+    let server = world.start_as(&mut command, Stdio::null());
+    let mut is_up = false;
+    eventually(DEADLINE, "the server, or that there are no mounts here", || {
+        is_up = server.out().contains(".sock");
+        is_up || server.err().contains("unshare") || server.err().contains("mount")
+    });
+    if is_up {
+        assert!(server.err().contains("cannot be written"), "{}", server.err());
+        let status = world.run(&["status"]);
+        status.check(0, &["state problem", "nothing new is kept"], &[]);
+        assert!(!status.out.contains("TAKES  -"), "what was learned is known: {}", status.out);
+        world.run(&["load", "a"]).check(0, &["a is ready"], &[]);
+        server.stop().check(0, &[], &[]);
+    } else {
+        eprintln!("skipped: run as root where nothing can be mounted: {}", server.err());
+    }
+    std::fs::set_permissions(world.path("state"), Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_log_as_json() {
+    let world = configured();
+    let server = world.serve(&["c.toml", "--log-format", "json"]);
+    server.signal("HUP");
+    eventually(DEADLINE, "the log", || server.err().contains("configuration reloaded"));
+    let ran = server.stop();
+    let first = ran.err.lines().find(|l| l.contains("configuration reloaded")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(first).unwrap();
+    assert_eq!(
+        (&line["level"], &line["message"]),
+        (&"INFO".into(), &"configuration reloaded".into())
+    );
+}
+
+#[test]
+fn units_completions_and_manual_pages() {
+    let world = configured();
+    let config = world.path("c.toml").display().to_string();
+    let ran = world.run(&["service", "print", "systemd", "c.toml"]);
+    let exec = format!(
+        "ExecStart={} serve {config} --state-dir %S/majordomo",
+        world.path("majordomo").display()
+    );
+    ran.check(0, &[&exec, "Type=notify-reload", "systemctl --user"], &[]);
+    let words =
+        ["service", "print", "systemd", "c.toml", "--user", "bot", "--state-dir", "/srv/st"];
+    world.run(&words).check(0, &["User=bot", "--state-dir /srv/st --socket %t/"], &[]);
+    let ran = world.run(&["service", "print", "launchd", "c.toml"]);
+    ran.check(0, &["<string>serve</string>", &config, "launchctl bootstrap"], &[]);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        world.run(&["completions", shell]).check(0, &["majordomo", "status"], &[]);
+    }
+    world.run(&["man", "man"]).check(0, &["man -l man/majordomo.1"], &[]);
+    for page in
+        ["majordomo.1", "majordomo-serve.1", "majordomo-lease.1", "majordomo-service-print.1"]
+    {
+        assert!(world.read(&format!("man/{page}")).contains(".TH"), "{page}");
+    }
 }

@@ -103,14 +103,18 @@ impl World {
 
     /// Starts the binary in this directory; its output goes to files.
     pub(crate) fn start(&self, words: &[&str], stdin: Stdio) -> Running<'_> {
+        let program = self.program.clone();
+        self.start_as(Command::new(program).args(words), stdin)
+    }
+
+    /// The same by a command that leads to the binary.
+    pub(crate) fn start_as(&self, command: &mut Command, stdin: Stdio) -> Running<'_> {
         let n = self.n_runs.replace(self.n_runs.get() + 1);
         let (out, err) = (format!("out-{n}"), format!("err-{n}"));
-        let child = Command::new(&self.program)
-            .args(words)
+        let child = command
             .current_dir(&self.dir)
             .env_remove("RUST_LOG")
             .env_remove("MAJORDOMO_SOCKET")
-            .env_remove("NOTIFY_SOCKET")
             .env("TMPDIR", &self.dir)
             .env("XDG_RUNTIME_DIR", &self.runtime)
             .stdin(stdin)
@@ -156,6 +160,10 @@ pub(crate) struct Running<'a> {
 impl Running<'_> {
     pub(crate) fn out(&self) -> String {
         self.world.read(&self.out)
+    }
+
+    pub(crate) fn err(&self) -> String {
+        self.world.read(&self.err)
     }
 
     pub(crate) fn pid(&self) -> u32 {

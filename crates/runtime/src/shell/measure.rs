@@ -225,11 +225,13 @@ impl Shell {
             Some(processes) => processes.describe_limits(),
             None => "none: no component is a process".to_owned(),
         };
-        let runtime = vec![
+        let mut runtime = vec![
             ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),
             ("loads_running".to_owned(), StatusValue::Count(self.running.len() as u64)),
             ("state_store".to_owned(), StatusValue::Text(self.memory.describe())),
         ];
+        let note = self.memory.note();
+        runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));
         status.sections.insert("runtime".to_owned(), runtime);
         let status = Arc::new(status);
         self.status = Some((now, Arc::clone(&status)));

@@ -14,6 +14,13 @@ use crate::state::measured::{self, Measured, MeasuredKey};
 /// Changes are gathered for this long before they are written.
 const COALESCE: std::time::Duration = std::time::Duration::from_secs(10);
 
+impl Memory {
+    /// What is wrong with where things are kept.
+    pub(super) fn note(&self) -> Option<String> {
+        self.store.as_ref()?.note()
+    }
+}
+
 fn measured_key(catalog: &Catalog, key: ComponentKey, host: u64) -> MeasuredKey {
     let component = catalog.id(key).clone();
     MeasuredKey { component, config: catalog.config_hash(key), host }

@@ -10,7 +10,8 @@ use super::{Client, EventStream, LogStream};
 use crate::error::ClientError;
 use crate::wire::{
     Accepted, Command, CommandOutcome, Component, EventPage, Feedback, Health, Hint, Info, Lease,
-    LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reloaded, Renew, Status, Unload, Why,
+    LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload, Reloaded, Renew, Status, Unload,
+    Why,
 };
 
 const GET: Method = Method::GET;
@@ -251,7 +252,15 @@ impl Client {
     /// # Errors
     /// A problem `bad_configuration` with everything that is wrong with it; nothing is changed then.
     pub async fn reload(&self) -> Result<Reloaded, ClientError> {
-        self.call(POST, "/v1/reload", None::<&()>).await
+        self.post("/v1/reload", &Reload { dry_run: false }).await
+    }
+
+    /// What reading the configuration again would change; changes nothing.
+    ///
+    /// # Errors
+    /// A problem `bad_configuration` with everything that is wrong with it.
+    pub async fn reload_preview(&self) -> Result<Reloaded, ClientError> {
+        self.post("/v1/reload", &Reload { dry_run: true }).await
     }
 
     /// The events that are kept, from number `from` on, or the last so many.

@@ -17,8 +17,8 @@ use crate::connection::Peer;
 use crate::leases::{Held, leased};
 use crate::problem::Problem;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Feedback, Hint, Need, Plan, PlanRequest, Reloaded, Tier,
-    Warning, ms,
+    Accepted, Command, CommandOutcome, Feedback, Hint, Need, Plan, PlanRequest, Reload, Reloaded,
+    Tier, Warning, ms,
 };
 
 type Answer = Result<Response<Body>, Problem>;
@@ -121,9 +121,14 @@ pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer 
     json(&Accepted { accepted: true })
 }
 
-pub(crate) async fn reload(State(app): State<Arc<App>>) -> Answer {
-    match app.manager.reload().await {
-        Ok(reloaded) => json(&Reloaded::from(&reloaded)),
+pub(crate) async fn reload(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let Reload { dry_run } = read(&app, body).await?;
+    let done = match dry_run {
+        true => app.manager.reload_preview().await,
+        false => app.manager.reload().await,
+    };
+    match done {
+        Ok(reloaded) => json(&Reloaded::new(&reloaded, dry_run)),
         Err(ReloadError::ShuttingDown) => Err(Refusal::ShuttingDown.into()),
         Err(error @ ReloadError::NoFile) => Err(Problem::new("no_file", error.to_string())),
         Err(error) => {

@@ -270,27 +270,3 @@ impl From<&majordomo::Problem> for Warning {
         }
     }
 }
-
-/// What a reload changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reloaded {
-    /// New components.
-    pub added: Vec<ComponentId>,
-    /// Components that are gone.
-    pub removed: Vec<ComponentId>,
-    /// Components that are configured differently.
-    pub changed: Vec<ComponentId>,
-    /// What is doubtful in the file.
-    pub warnings: Vec<Warning>,
-}
-
-impl From<&majordomo::Reloaded> for Reloaded {
-    fn from(r: &majordomo::Reloaded) -> Self {
-        Self {
-            added: r.added.clone(),
-            removed: r.removed.clone(),
-            changed: r.changed.clone(),
-            warnings: r.warnings.iter().map(Warning::from).collect(),
-        }
-    }
-}

@@ -1,0 +1,69 @@
+//! A state directory that cannot be written: what is in it is used, what is learned is not kept.
+//!
+//! Works on a copy in a temporary folder, so that everything else is as always.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use majordomo_core::{StateStore, StoreError, StoreOp};
+use majordomo_runtime::state::{FILE, RedbStore};
+
+use crate::builder::temporary_dir;
+
+/// Whether an error says that the directory may be read only.
+pub(crate) fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
+/// The copy, and what is wrong with the original.
+#[derive(Debug)]
+struct Unkept {
+    store: RedbStore,
+    note: String,
+}
+
+/// Copies the state of a directory that cannot be written to a temporary one, which is given too.
+pub(crate) fn open(
+    dir: &Path,
+    error: &io::Error,
+) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
+    let note = format!("{} cannot be written ({error}); nothing new is kept", dir.display());
+    tracing::warn!("the state directory {note}");
+    let here = temporary_dir().map_err(|e| e.to_string())?;
+    match std::fs::copy(dir.join(FILE), here.join(FILE)) {
+        Ok(_) => set_mode(&here.join(FILE)).map_err(|e| e.to_string())?,
+        // Nothing was ever learned.
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => tracing::warn!("what is in the state directory cannot be read either: {e}"),
+    }
+    let (store, set_aside) = RedbStore::open(&here).map_err(|e| e.to_string())?;
+    if let Some(set_aside) = set_aside {
+        tracing::warn!("{set_aside}");
+    }
+    Ok((here, Arc::new(Unkept { store, note })))
+}
+
+/// The copy has the mode of the original, which need not be writable.
+fn set_mode(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+impl StateStore for Unkept {
+    fn get(&self, namespace: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(namespace, key)
+    }
+
+    fn list(&self, namespace: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.store.list(namespace)
+    }
+
+    fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError> {
+        self.store.apply(batch)
+    }
+
+    fn note(&self) -> Option<String> {
+        Some(self.note.clone())
+    }
+}
