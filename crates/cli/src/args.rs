@@ -147,10 +147,10 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MemoryArgs {
-    /// The configuration
-    pub config: PathBuf,
-    /// Learned figures are read from here
-    #[arg(long)]
+    /// A configuration, to tell what is known without a server; without it the server that runs is asked
+    pub config: Option<PathBuf>,
+    /// With a configuration: learned figures are read from here
+    #[arg(long, requires = "config")]
     pub state_dir: Option<PathBuf>,
 }
 

@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, LogFormat};
+use args::{Args, Command, LogFormat, MemoryArgs};
 use exit::Exit;
 use majordomo_server::ClientError;
 use target::Target;
@@ -104,7 +104,9 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         },
         Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
-        Command::Memory(a) => memory::run(a, args.json).await,
+        Command::Memory(MemoryArgs { config: Some(config), state_dir }) => {
+            memory::run(config, state_dir, args.json).await
+        }
         Command::Service(a) => service::run(&a.verb).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             docs::completions(shell);

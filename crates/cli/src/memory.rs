@@ -1,251 +1,232 @@
 //! `memory`: a readable account of memory: bounds, budget, pools, components, pressure.
 //!
-//! Reads a status as JSON, so that one of another process prints like one of this.
+//! Of a server that runs, or of a configuration without one: then nothing is loaded, and what is told is the static part.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{ByteSize, Manager, PressureLevel};
-use serde_json::{Value, json};
+use majordomo_server::wire::{Component, Felt, Memory};
+use serde::Serialize;
 
-use crate::args::MemoryArgs;
 use crate::print::{self, Style, styled};
 
 /// The first reading of pressure is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So many of the last changes of pressure are shown.
+const N_NOTES: usize = 10;
 
-pub(crate) async fn run(args: MemoryArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    let mut builder = Manager::builder().config_file(&args.config).dormant();
-    if let Some(dir) = &args.state_dir {
+/// What is told, as it is printed with `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Account {
+    pub(crate) memory: Memory,
+    pub(crate) components: Vec<Component>,
+}
+
+/// The account of a configuration, without a server.
+pub(crate) async fn run(
+    config: std::path::PathBuf,
+    state_dir: Option<std::path::PathBuf>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut builder = Manager::builder().config_file(config).dormant();
+    if let Some(dir) = state_dir {
         builder = builder.state_dir(dir);
     }
-    let manager = match crate::plan::start(builder, as_json).await? {
+    let manager = match crate::plan::start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
-    let status = with_a_reading(&manager).await?;
+    let account = with_a_reading(&manager).await?;
     manager.shutdown(None).await;
-    tell(&status, as_json);
+    account.tell(json)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The status once pressure has been read.
-async fn with_a_reading(manager: &Manager) -> anyhow::Result<Value> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let status = manager.status().await?;
-        let felt = status.memory.felt.as_ref().is_none_or(|f| f.readings > 0 || f.failing);
-        if felt || tokio::time::Instant::now() >= until {
-            return Ok(serde_json::to_value(&*status)?);
+/// The account once pressure has been read.
+async fn with_a_reading(manager: &Manager) -> anyhow::Result<Account> {
+    let read = async {
+        loop {
+            let status = manager.status().await?;
+            if status.memory.felt.as_ref().is_none_or(|f| f.readings > 0 || f.failing) {
+                return Ok(status);
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
         }
-        tokio::time::sleep(Duration::from_millis(60)).await;
-    }
+    };
+    let status = match tokio::time::timeout(PATIENCE, read).await {
+        Ok(status) => status,
+        Err(_) => manager.status().await,
+    }?;
+    Ok(Account {
+        memory: Memory::new(&status.memory, status.at),
+        components: status.components.iter().map(|c| Component::new(c, status.at)).collect(),
+    })
 }
 
-/// Prints the account of a status.
-pub(crate) fn tell(status: &Value, as_json: bool) {
-    if as_json {
-        print::json(&account(status));
-    } else {
-        Account(status).print();
-    }
-}
-
-/// What of a status is about memory.
-fn account(status: &Value) -> Value {
-    const ROWS: [&str; 10] = [
-        "id", "state", "pool", "estimate", "measured", "peak", "shared", "booked", "limit",
-        "leases",
-    ];
-    let components: Vec<Value> = list(&status["components"])
-        .iter()
-        .map(|c| ROWS.iter().map(|k| ((*k).to_owned(), c[*k].clone())).collect())
-        .collect();
-    json!({ "at": status["at"], "memory": status["memory"], "components": components })
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn bytes(value: &Value) -> ByteSize {
-    ByteSize(value.as_u64().unwrap_or(0))
-}
-
-/// An amount, or a dash where there is none.
-fn amount(value: &Value) -> String {
-    value.as_u64().map_or_else(|| "-".to_owned(), |v| ByteSize(v).to_string())
-}
-
-struct Account<'a>(&'a Value);
-
-impl Account<'_> {
-    fn print(&self) {
+impl Account {
+    /// Prints it.
+    pub(crate) fn tell(&self, json: bool) -> anyhow::Result<()> {
+        if json {
+            print::json(&serde_json::to_value(self)?);
+            return Ok(());
+        }
         self.bounds();
         self.budget();
         self.pools();
         self.components();
-        self.pressure();
-        self.rest();
-    }
-
-    fn memory(&self) -> &Value {
-        &self.0["memory"]
+        match &self.memory.felt {
+            Some(felt) => self.pressure(felt),
+            None => {
+                head("pressure");
+                row("level", "not felt");
+            }
+        }
+        self.giving_back();
+        Ok(())
     }
 
     fn bounds(&self) {
         head("bounds");
-        for bound in list(&self.memory()["felt"]["bounds"]) {
-            let used = bytes(&bound["used"]);
-            let line = match bound["limit"].as_u64() {
-                Some(limit) => {
-                    let limit = ByteSize(limit);
-                    format!("{used} of {limit} used, {} can be had", limit - used)
-                }
+        for bound in self.memory.felt.iter().flat_map(|f| &f.bounds) {
+            let used = bound.used;
+            let line = match bound.limit {
+                Some(limit) => format!("{used} of {limit} used, {} can be had", limit - used),
                 None => format!("{used} used, no limit"),
             };
-            // A group's path says little beyond its kind and end.
-            row(&short(&text(&bound["name"])), &line);
+            row(&short(&bound.name), &line);
         }
-        row("this process", &format!("{} resident", amount(&self.memory()["own"])));
+        row("this manager", &format!("{} resident", amount(self.memory.own)));
     }
 
     fn budget(&self) {
-        let m = self.memory();
+        let m = &self.memory;
         head("budget");
-        row("total", &amount(&m["budget"]));
-        row("booked", &amount(&m["booked"]));
-        for (key, name) in [
-            ("claimed", "set aside for demands"),
-            ("external", "taken by other programs"),
-            ("unreturned", "held for no component"),
+        row("total", &m.budget.to_string());
+        row("booked", &m.booked.to_string());
+        for (bytes, name) in [
+            (m.claimed, "set aside for demands"),
+            (m.external, "taken by other programs"),
+            (m.unreturned, "held for no component"),
         ] {
-            if bytes(&m[key]) > ByteSize::ZERO {
-                row(name, &amount(&m[key]));
+            if bytes > ByteSize::ZERO {
+                row(name, &bytes.to_string());
             }
         }
-        let taken = ["booked", "claimed", "external", "unreturned"].map(|key| bytes(&m[key]));
-        row("free", &(bytes(&m["budget"]) - taken.into_iter().sum()).to_string());
-        let debt = bytes(&m["overdraft"]);
-        if debt > ByteSize::ZERO {
-            let kinds = &m["overdraft_by_kind"];
-            let parts: Vec<_> = [
-                ("growth", "growth of components"),
-                ("external", "other programs"),
-                ("unreturned", "unreturned"),
-                ("config", "a smaller budget"),
-            ]
-            .into_iter()
-            .filter(|(key, _)| bytes(&kinds[*key]) > ByteSize::ZERO)
-            .map(|(key, name)| format!("{} by {name}", amount(&kinds[key])))
-            .collect();
-            let line = format!("{debt}: {}", parts.join(", "));
+        let taken = m.booked + m.claimed + m.external + m.unreturned;
+        row("free", &(m.budget - taken).to_string());
+        let debt = &m.overdraft;
+        if debt.total > ByteSize::ZERO {
+            let kinds = [
+                (debt.growth, "growth of components"),
+                (debt.external, "other programs"),
+                (debt.unreturned, "unreturned memory"),
+                (debt.config, "a smaller budget"),
+            ];
+            let parts: Vec<_> = kinds
+                .into_iter()
+                .filter(|(bytes, _)| *bytes > ByteSize::ZERO)
+                .map(|(bytes, name)| format!("{bytes} by {name}"))
+                .collect();
+            let line = format!("{}: {}", debt.total, parts.join(", "));
             row("overdraft", &styled(Style::Bad, &line));
         }
     }
 
     fn pools(&self) {
+        let shown = |p: &&majordomo_server::wire::Pool| {
+            p.booked > ByteSize::ZERO || p.budget.is_some() || p.declared
+        };
+        let pools: Vec<_> = self.memory.pools.iter().filter(shown).collect();
+        if pools.is_empty() {
+            return;
+        }
         head("pools");
-        for pool in list(&self.memory()["pools"]) {
-            let (booked, budget) = (bytes(&pool["booked"]), pool["budget"].as_u64());
-            if booked == ByteSize::ZERO && budget.is_none() {
-                continue;
-            }
-            let of = budget.map_or_else(String::new, |b| format!(" of {}", ByteSize(b)));
-            let kind = if pool["declared"] == json!(true) { ", no RAM" } else { "" };
-            row(&text(&pool["name"]), &format!("{booked}{of} booked{kind}"));
+        for pool in pools {
+            let of = pool.budget.map_or_else(String::new, |b| format!(" of {b}"));
+            let kind = if pool.declared { ", no RAM" } else { "" };
+            row(&pool.name, &format!("{}{of} booked{kind}", pool.booked));
         }
     }
 
     fn components(&self) {
         let columns = ["declared", "measured", "peak", "shared", "limit", "booked"];
-        let keys = ["estimate", "measured", "peak", "shared", "limit", "booked"];
-        let width = list(&self.0["components"]).iter().map(|c| text(&c["id"]).len()).max();
+        let width = self.components.iter().map(|c| c.name.as_str().len()).max();
         let width = width.unwrap_or(0).max("component".len());
         let mut line = format!("{:<width$}  {:<11}", "component", "state");
         columns.iter().for_each(|c| line.push_str(&format!(" {c:>10}")));
         print::line("");
         print::line(&styled(Style::Strong, &line));
-        for c in list(&self.0["components"]) {
-            let state = state_name(&c["state"]);
-            let mut line = format!("{:<width$}  {state:<11}", text(&c["id"]));
-            for key in keys {
-                let cell = match key {
-                    "shared" | "booked" if bytes(&c[key]) == ByteSize::ZERO => "-".to_owned(),
-                    _ => amount(&c[key]),
-                };
-                line.push_str(&format!(" {cell:>10}"));
+        let some = |bytes: ByteSize| Some(bytes).filter(|b| *b > ByteSize::ZERO);
+        for c in &self.components {
+            let mut line = format!("{:<width$}  {:<11}", c.name.as_str(), c.state.name());
+            for cell in
+                [Some(c.estimate), c.measured, c.peak, some(c.shared), c.limit, some(c.booked)]
+            {
+                line.push_str(&format!(" {:>10}", amount(cell)));
             }
             print::line(&line);
         }
     }
 
-    fn pressure(&self) {
-        let m = self.memory();
-        let felt = &m["felt"];
+    fn pressure(&self, felt: &Felt) {
         head("pressure");
-        if felt.is_null() {
-            row("level", "not felt");
-            return;
-        }
-        let level = text(&m["pressure"]);
-        let style = if level == PressureLevel::Low.to_string() { Style::Good } else { Style::Bad };
-        let told = if felt["failing"] == json!(true) { " (no source answers now)" } else { "" };
-        let level = styled(style, &level);
-        row("level", &format!("{level}, told by {}{told}", text(&felt["source"])));
-        let (available, limit) = (amount(&felt["available"]), amount(&felt["limit"]));
+        let level = self.memory.pressure.unwrap_or(PressureLevel::Low);
+        let style = if level == PressureLevel::Low { Style::Good } else { Style::Bad };
+        let told = if felt.failing { " (no source answers now)" } else { "" };
+        let level = styled(style, &level.to_string());
+        row("level", &format!("{level}, told by {}{told}", felt.source));
+        let (available, limit) = (felt.available, felt.limit);
         row("can be had", &format!("{available} before the tightest bound; limit {limit}"));
-        let names = PressureLevel::ALL.iter().skip(1);
-        let below: Vec<_> = names
-            .zip(list(&felt["thresholds"]))
-            .map(|(level, at)| format!("{level} {}", amount(at)))
-            .collect();
+        let levels = PressureLevel::ALL.iter().skip(1);
+        let below: Vec<_> =
+            levels.zip(felt.thresholds).map(|(level, at)| format!("{level} {at}")).collect();
         row("begins below", &below.join(", "));
-        if !felt["hint"].is_null() {
-            row("kernel's hint", &text(&felt["hint"]));
+        if let Some(hint) = felt.hint {
+            row("the kernel hints at", &hint.to_string());
         }
-        for (i, means) in list(&felt["means"]).iter().enumerate() {
-            row(if i == 0 { "woken by" } else { "" }, &text(means));
+        for (i, means) in felt.means.iter().enumerate() {
+            row(if i == 0 { "woken by" } else { "" }, means);
         }
-        let now = self.0["at"].as_u64().unwrap_or(0);
-        let notes = list(&felt["history"]);
-        for (i, note) in notes.iter().rev().take(10).enumerate() {
-            let ago = Duration::from_micros(now.saturating_sub(note["at"].as_u64().unwrap_or(now)));
-            let what = match note["note"].as_str() {
-                None | Some("") => {
-                    format!("{} at {} available", text(&note["level"]), amount(&note["available"]))
-                }
-                Some(text) => text.to_owned(),
+        for (i, note) in felt.history.iter().rev().take(N_NOTES).enumerate() {
+            let ago = print::time(Duration::from_secs_f64(note.ago_ms.max(0.0) / 1e3));
+            let what = if note.note.is_empty() {
+                format!("{} at {} available", note.level, note.available)
+            } else {
+                note.note.clone()
             };
-            let line = format!("{} ago: {what}", print::time(ago));
-            row(if i == 0 { "history" } else { "" }, &line);
+            row(if i == 0 { "history" } else { "" }, &format!("{ago} ago: {what}"));
         }
     }
 
-    fn rest(&self) {
-        let m = self.memory();
+    fn giving_back(&self) {
+        let m = &self.memory;
         head("giving back");
-        let cold = &m["cold"];
-        let count = |key: &str| cold[key].as_u64().unwrap_or(0);
+        let cold = &m.cold;
         row(
             "snapshots",
             &format!(
-                "{} of {} in {}; {} handed back, {} dropped, {} corrupt",
-                amount(&cold["used"]),
-                amount(&cold["budget"]),
-                count("snapshots"),
-                count("handed_back"),
-                count("dropped"),
-                count("corrupt")
+                "{} with {} of {}; {} handed back, {} dropped, {} corrupt",
+                cold.snapshots,
+                cold.used,
+                cold.budget,
+                cold.handed_back,
+                cold.dropped,
+                cold.corrupt
             ),
         );
-        row("heap trims", &m["trims"]["trims"].to_string());
-        row("processes", &format!("limits: {}", text(&m["process_limits"])));
+        let last = m.last_trim_ms.map_or_else(String::new, |ms| {
+            let took = print::time(Duration::from_secs_f64(ms.max(0.0) / 1e3));
+            format!(", the last took {took}")
+        });
+        row("heap trims", &format!("{}{last}", m.trims));
+        row("limits of processes", &m.process_limits);
     }
+}
+
+/// An amount, or a dash where there is none.
+fn amount(bytes: Option<ByteSize>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), |b| b.to_string())
 }
 
 fn head(text: &str) {
@@ -257,21 +238,12 @@ fn row(name: &str, line: &str) {
     print::line(&format!("  {name:<24} {line}"));
 }
 
-/// A state with its details is an object with one key.
-fn state_name(state: &Value) -> String {
-    match state {
-        Value::Object(map) => map.keys().next().cloned().unwrap_or_default(),
-        other => text(other),
-    }
-}
-
 /// A path of a control group is long: its kind and its last name tell it.
 fn short(name: &str) -> String {
     match name.split_once(" /") {
         Some((kind, path)) => {
-            let end: String =
-                path.rsplit('/').next().unwrap_or_default().chars().take(12).collect();
-            format!("{kind} {end}")
+            let end = path.rsplit('/').next().unwrap_or_default();
+            format!("{kind} {}", end.chars().take(12).collect::<String>())
         }
         None => name.to_owned(),
     }

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::exit::Exit;
+use crate::memory::Account;
 use crate::print;
 
 /// A server as this program sees it.
@@ -39,6 +40,13 @@ impl Remote {
     /// Another connection to the same server, for what goes on beside a wait.
     fn second(&self) -> Client {
         Client::new(self.client.address().clone())
+    }
+
+    /// Tells where the server's memory goes.
+    async fn memory(&self) -> anyhow::Result<Exit> {
+        let status = self.client.status().await?;
+        Account { memory: status.memory, components: status.components }.tell(self.json)?;
+        Ok(Exit::Success)
     }
 
     /// Prints an answer: as it came with `--json`, else as text. False when nobody reads any more.
@@ -69,6 +77,7 @@ pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
         Command::Leases => remote.leases().await,
         Command::Lease(a) => return Some(remote.lease(a).await),
         Command::Release(a) => remote.release(a).await,
+        Command::Memory(a) if a.config.is_none() => remote.memory().await,
         _ => return None,
     };
     Some(done.map(ExitCode::from))

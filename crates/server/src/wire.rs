@@ -6,6 +6,7 @@
 mod command;
 mod event;
 mod lease;
+mod memory;
 mod reload;
 mod status;
 
@@ -17,10 +18,9 @@ pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
 pub use lease::{
     Bind, EndReason, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
+pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
-pub use status::{
-    Component, Endpoint, Figure, Health, Info, LeaseHolder, Memory, Overdraft, Pool, State, Status,
-};
+pub use status::{Component, Endpoint, Figure, Health, Info, LeaseHolder, State, Status};
 
 /// The version of this program and of the client in it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

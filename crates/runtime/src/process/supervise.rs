@@ -168,6 +168,11 @@ impl Supervisor {
             Exit::Signal(signal) => Some(signal),
             _ => None,
         };
+        let by_others = signal == Some(ProcessSignal::KILL.as_raw()) && !self.killed;
+        if !by_others && self.bound.limit.is_none() {
+            // Only its own group's counter could tell otherwise, and it has none.
+            return;
+        }
         let (watch, killed, peak) = (self.bound.oom.clone(), self.killed, self.memory.peak());
         let look = move || watch.evidence(signal, killed, peak);
         if let Ok(Some(evidence)) = tokio::task::spawn_blocking(look).await {

@@ -110,10 +110,13 @@ impl Shell {
     }
 
     fn measure_processes(&mut self, groups: Vec<(ComponentKey, OpId, Arc<RunningProcess>)>) {
-        // Shared pages count once only in the exact figure, which is dear: one look in thirty, beside those at
-        // transitions.
+        // Shared pages count once only in the exact figure, which is dear: one look in thirty, and the first at a
+        // new incarnation.
         self.samples += 1;
-        let exact = self.samples % EXACT_EVERY == 1;
+        let is_new = |(key, op, _): &(ComponentKey, OpId, _)| {
+            self.taken.shared.get(key).is_none_or(|s| s.0 != *op)
+        };
+        let exact = self.samples % EXACT_EVERY == 1 || groups.iter().any(is_new);
         let detail = if exact { footprint::Detail::Exact } else { footprint::Detail::Quick };
         let subreaper =
             self.processes.as_ref().and_then(|p| p.subreaper()).filter(|_| exact).cloned();

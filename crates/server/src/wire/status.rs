@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use majordomo::{ByteSize, ComponentId, ComponentState, PressureLevel, Priority, StatusValue};
+use majordomo::{ByteSize, ComponentId, ComponentState, Priority, StatusValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ms;
+use super::{Memory, ms};
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,6 +153,12 @@ pub struct Component {
     pub peak: Option<ByteSize>,
     /// Its declared estimate.
     pub estimate: ByteSize,
+    /// Bytes that it shares with others and that are not booked for it, such as mapped files.
+    #[serde(default)]
+    pub shared: ByteSize,
+    /// Its own limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<ByteSize>,
     /// Leases out.
     pub leases: u32,
     /// Uses in this process.
@@ -170,7 +176,9 @@ pub struct Component {
 }
 
 impl Component {
-    pub(crate) fn new(c: &majordomo::ComponentStatus, now: majordomo::Moment) -> Self {
+    /// Of a component's status at `now`.
+    #[must_use]
+    pub fn new(c: &majordomo::ComponentStatus, now: majordomo::Moment) -> Self {
         let retry_at = match c.state {
             ComponentState::Failed { retry_at } => Some(retry_at),
             ComponentState::Quarantined { until } => Some(until),
@@ -191,6 +199,8 @@ impl Component {
             measured: c.measured,
             peak: c.peak,
             estimate: c.estimate,
+            shared: c.shared,
+            limit: c.limit,
             leases: c.leases,
             uses: c.uses,
             loads: c.loads,
@@ -199,53 +209,6 @@ impl Component {
             load_time_ms: c.load_time.map(ms),
         }
     }
-}
-
-/// One pool.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pool {
-    /// Its name.
-    pub name: String,
-    /// Its budget.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<ByteSize>,
-    /// Bytes booked in it.
-    pub booked: ByteSize,
-    /// Whether its bytes are no RAM.
-    pub declared: bool,
-}
-
-/// Bytes booked or taken beyond the plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overdraft {
-    /// All in all.
-    pub total: ByteSize,
-    /// Measured above what was reserved.
-    pub growth: ByteSize,
-    /// Left over from a larger budget.
-    pub config: ByteSize,
-    /// Taken by other programs.
-    pub external: ByteSize,
-    /// Freed inside the server but not given back to the system.
-    pub unreturned: ByteSize,
-}
-
-/// Memory as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The budget.
-    pub budget: ByteSize,
-    /// Bytes booked.
-    pub booked: ByteSize,
-    /// Bytes set aside for demands that clear memory now.
-    pub claimed: ByteSize,
-    /// Beyond the budget.
-    pub overdraft: Overdraft,
-    /// The pressure level.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pressure: Option<PressureLevel>,
-    /// The pools.
-    pub pools: Vec<Pool>,
 }
 
 /// One figure of a section.
@@ -320,36 +283,12 @@ impl Status {
         holders: Vec<LeaseHolder>,
         ready: bool,
     ) -> Self {
-        let m = &s.memory;
-        let by_kind = m.overdraft_by_kind;
         Self {
             server,
             ready,
             shutting_down: s.shutting_down,
             waiting: s.waiting,
-            memory: Memory {
-                budget: m.budget,
-                booked: m.booked,
-                claimed: m.claimed,
-                overdraft: Overdraft {
-                    total: m.overdraft,
-                    growth: by_kind.growth,
-                    config: by_kind.config,
-                    external: by_kind.external,
-                    unreturned: by_kind.unreturned,
-                },
-                pressure: m.pressure,
-                pools: m
-                    .pools
-                    .iter()
-                    .map(|p| Pool {
-                        name: p.name.to_string(),
-                        budget: p.budget,
-                        booked: p.booked,
-                        declared: p.declared,
-                    })
-                    .collect(),
-            },
+            memory: Memory::new(&s.memory, s.at),
             components: s.components.iter().map(|c| Component::new(c, s.at)).collect(),
             holders,
             sections: s
