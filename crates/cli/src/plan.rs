@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use majordomo::{BuildError, Builder, Manager, Need, Plan};
+use majordomo::{BuildError, Builder, Decision, Manager, Need, Plan};
 
 use crate::args::PlanArgs;
 use crate::print::{self, Style, styled, time};
@@ -49,7 +49,10 @@ pub(crate) async fn run(args: PlanArgs, json: bool) -> anyhow::Result<ExitCode> 
     Ok(if plan.refusal.is_some() { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-/// Why a component is needed, in a few words.
+/// Parts of a text that are shown as evidence.
+const PARTS: usize = 3;
+
+/// Why a component is needed, in a few words: keywords, else the strongest parts of the text as learned.
 pub(crate) fn evidence(need: &Need) -> String {
     let words: Vec<_> = need
         .evidence
@@ -59,28 +62,54 @@ pub(crate) fn evidence(need: &Need) -> String {
             n => format!("{:?} (shared by {n})", e.keyword),
         })
         .collect();
-    words.join(", ")
+    let learned: Vec<_> = parts(need).into_iter().map(|part| format!("{part:?}")).collect();
+    match (words.is_empty(), learned.is_empty()) {
+        (false, true) => format!(" because of {}", words.join(", ")),
+        (true, false) => format!(" as learned from {}", learned.join(", ")),
+        (false, false) => {
+            format!(" because of {} and as learned from {}", words.join(", "), learned.join(", "))
+        }
+        (true, true) => String::new(),
+    }
+}
+
+/// The strongest learned parts, none inside another that is shown already.
+fn parts(need: &Need) -> Vec<&str> {
+    let mut shown: Vec<&str> = Vec::new();
+    for gram in &need.n_grams {
+        let part = gram.text.trim_matches(['<', '>']);
+        if shown.len() < PARTS && !part.is_empty() && !shown.iter().any(|s| s.contains(part)) {
+            shown.retain(|s| !part.contains(s));
+            shown.push(part);
+        }
+    }
+    shown
+}
+
+/// The candidates that are worth a line: where nothing is sure, or a keyword speaks for them.
+pub(crate) fn doubtful(decision: Decision, candidates: &[Need]) -> impl Iterator<Item = &Need> {
+    let unsure = decision == Decision::Unsure;
+    candidates.iter().filter(move |need| unsure || !need.evidence.is_empty())
 }
 
 fn print_plan(plan: &Plan) {
-    if plan.needed.is_empty() {
-        print::line("no component is needed");
+    match plan.decision {
+        Decision::Confident => {}
+        Decision::None => print::line("no component is needed"),
+        Decision::Unsure => {
+            print::line("too little speaks for any component; nothing is loaded on a guess");
+        }
     }
     for need in &plan.needed {
         print::line(&format!(
-            "needs    {} ({}) because of {}",
+            "needs    {} ({}){}",
             styled(Style::Strong, need.id.as_str()),
             need.confidence,
             evidence(need)
         ));
     }
-    for need in &plan.candidates {
-        print::line(&format!(
-            "unsure   {} ({}) because of {}; not loaded on a guess",
-            need.id,
-            need.confidence,
-            evidence(need)
-        ));
+    for need in doubtful(plan.decision, &plan.candidates) {
+        print::line(&format!("unsure   {} ({}){}", need.id, need.confidence, evidence(need)));
     }
     for id in &plan.ready {
         print::line(&format!("ready    {id}"));

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{GuardForm, Manager, Outcome};
+use majordomo::{Decision, GuardForm, Manager, Outcome};
 
-use crate::plan::{evidence, start};
+use crate::plan::{doubtful, evidence, start};
 use crate::print::{self, Style, styled, time};
 use crate::signals::Interrupts;
 use crate::summary::Summary;
@@ -93,6 +93,8 @@ async fn command(
     if json {
         print::json(&serde_json::json!({
             "command": text,
+            "decision": outcome.decision(),
+            "model_version": outcome.model_version(),
             "needed": outcome.needed(),
             "candidates": outcome.candidates(),
             "hit": outcome.was_hit(),
@@ -104,20 +106,10 @@ async fn command(
         print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         print::line(&format!("  {}", told(&outcome, memory)));
         for need in outcome.needed() {
-            print::line(&format!(
-                "  {} {} because of {}",
-                need.id,
-                need.confidence,
-                evidence(need)
-            ));
+            print::line(&format!("  {} {}{}", need.id, need.confidence, evidence(need)));
         }
-        for need in outcome.candidates() {
-            print::line(&format!(
-                "  unsure: {} {} because of {}",
-                need.id,
-                need.confidence,
-                evidence(need)
-            ));
+        for need in doubtful(outcome.decision(), outcome.candidates()) {
+            print::line(&format!("  unsure: {} {}{}", need.id, need.confidence, evidence(need)));
         }
     }
     if !hold.is_zero() {
@@ -130,6 +122,9 @@ async fn command(
 pub(crate) fn told(outcome: &Outcome, memory: majordomo::ByteSize) -> String {
     let how = match outcome.refusal() {
         Some(refusal) => styled(Style::Bad, &format!("refused: {refusal}")),
+        None if outcome.decision() == Decision::Unsure => {
+            styled(Style::Doubtful, "unsure, so nothing was loaded")
+        }
         None if outcome.needed().is_empty() => styled(Style::Faint, "no component needed"),
         None if outcome.was_hit() => styled(Style::Good, "hit"),
         None => styled(Style::Doubtful, &format!("waited {}", time(outcome.waited()))),

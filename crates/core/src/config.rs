@@ -329,7 +329,8 @@ pub struct IntentConfig {
     pub learn: bool,
     /// Whether a model starts from the table of public command text that is shipped. Read at start. Default true.
     pub prior: bool,
-    /// No learned answer below this loads anything. Default 0.4.
+    /// No learned answer below this loads anything. Where several components at a time are usual, learned thresholds
+    /// move with it. Default 0.5.
     pub min_confidence: Confidence,
     /// Where components exclude each other, the likeliest must be this much likelier than the next. Default 0.1.
     pub min_gap: Confidence,
@@ -348,7 +349,7 @@ impl Default for IntentConfig {
             enabled: true,
             learn: true,
             prior: true,
-            min_confidence: Confidence::saturating(0.4),
+            min_confidence: Confidence::saturating(0.5),
             min_gap: Confidence::saturating(0.1),
             retrain_every: 100,
             max_outcomes: 10000,

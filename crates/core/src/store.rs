@@ -77,4 +77,10 @@ pub trait StateStore: Send + Sync {
     fn note(&self) -> Option<String> {
         None
     }
+
+    /// Writes the store anew, so that nothing that was replaced or deleted before is left in its file.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written; what is in it is as it was then.
+    fn scrub(&self) -> Result<(), StoreError>;
 }

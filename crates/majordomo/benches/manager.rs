@@ -110,6 +110,7 @@ fn host() -> Host {
         store: None,
         pressure: None,
         start: true,
+        sections: Vec::new(),
     })
     .expect("the system gives a thread")
 }

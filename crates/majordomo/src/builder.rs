@@ -17,8 +17,8 @@ use majordomo_runtime::{
 };
 
 use crate::error::BuildError;
+use crate::intents::{Brain, Intents, Matchers, Settings};
 use crate::manager::{Manager, Origin};
-use crate::needs::Needs;
 use crate::unkept::{self, is_read_only};
 
 /// Collects what a manager is made of; [`Builder::start`] checks it as a whole and starts it.
@@ -200,9 +200,16 @@ impl Builder {
         };
         let (catalog, budget) = parts.check(limit, None)?;
         let catalog = Arc::new(catalog);
-        let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
+        let matchers = Matchers::new(Arc::clone(&catalog))?;
 
         let (state, store) = StateDir::open(self.state_dir).await?;
+        let mut settings = Settings::from(&parts.config);
+        // Who only asks what would happen trains nothing.
+        settings.intents.learn &= !self.dormant;
+        let kept = store.clone();
+        let brain =
+            tokio::task::spawn_blocking(move || Brain::open(matchers, settings, kept)).await;
+        let intents = Intents::start(brain.map_err(std::io::Error::other)?)?;
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
@@ -248,9 +255,10 @@ impl Builder {
             store,
             pressure,
             start: !self.dormant,
+            sections: vec![Box::new(intents.section())],
         })?;
         let origin = Origin { file: self.file, extra, budget: self.budget, limit };
-        Ok(Manager::new(host, needs, config, origin, state))
+        Ok(Manager::new(host, intents, config, origin, state))
     }
 }
 

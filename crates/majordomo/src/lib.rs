@@ -45,8 +45,8 @@ mod change;
 mod error;
 mod files;
 mod handle;
+mod intents;
 mod manager;
-mod needs;
 mod outcome;
 mod plan;
 mod unkept;
@@ -55,16 +55,21 @@ pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
 pub use error::{BuildError, ReloadError};
 pub use handle::Handle;
+pub use intents::{
+    Decision, IntentError, LearnReport, Learned, MAX_TEXT, OfflineAnswer, OfflineIntents,
+    Prediction, Scored,
+};
 pub use manager::Manager;
-pub use outcome::{Evidence, Need, Outcome};
+pub use outcome::{Evidence, NGram, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
 
 pub use majordomo_core::{
     BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
     ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
-    HintSource, HintTier, Holder, HolderKind, MeasuredNeed, MemoryStatus, Moment, NameError,
-    Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel, PressureNote,
-    PressureStatus, Priority, Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds,
+    HintSource, HintTier, Holder, HolderKind, IntentConfig, MeasuredNeed, MemoryStatus, Moment,
+    NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
+    PressureNote, PressureStatus, Priority, Refusal, ServerConfig, Status, StatusValue, TrimStatus,
+    WallSeconds,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{

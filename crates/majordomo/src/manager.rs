@@ -19,7 +19,7 @@ use crate::builder::{Builder, Parts, StateDir};
 use crate::change::Reloaded;
 use crate::error::{BuildError, ReloadError};
 use crate::handle::{Handle, typed};
-use crate::needs::Needs;
+use crate::intents::{IntentError, Intents, Learned, Matchers, Prediction, Settings, Spoken, cut};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 
@@ -35,7 +35,7 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 struct Inner {
     host: Host,
-    needs: ArcSwap<Needs>,
+    intents: Intents,
     config: ArcSwap<Config>,
     origin: Origin,
     state_dir: PathBuf,
@@ -59,22 +59,23 @@ impl Manager {
 
     pub(crate) fn new(
         host: Host,
-        needs: Needs,
+        intents: Intents,
         config: Config,
         origin: Origin,
         state: StateDir,
     ) -> Self {
         let state_dir = state.path.clone();
-        let finished = host.finished();
+        let (finished, ended) = (host.finished(), intents.ended());
         tokio::spawn(async move {
             finished.await;
+            ended.await;
             // A temporary folder goes, and a lock is given up, when nothing uses them any more.
             drop(state);
         });
         Self {
             inner: Arc::new(Inner {
                 host,
-                needs: ArcSwap::from_pointee(needs),
+                intents,
                 config: ArcSwap::from_pointee(config),
                 origin,
                 state_dir,
@@ -96,7 +97,9 @@ impl Manager {
     /// The same with options.
     pub async fn handle_with(&self, text: &str, options: AcquireOptions) -> Outcome {
         let host = self.host();
-        let (needed, candidates) = self.inner.needs.load().of(text);
+        let intents = &self.inner.intents;
+        let needs = intents.needs(text);
+        let needed = needs.needed;
         let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
         let since = host.clock().now();
         let ready_at_once: Vec<_> =
@@ -105,7 +108,7 @@ impl Manager {
             Ok(leases) => (leases, None),
             Err(refusal) => (Vec::new(), Some(refusal)),
         };
-        let mut follows = self.inner.needs.load().triggered(text);
+        let mut follows = intents.triggered(text);
         follows.retain(|(key, _)| !keys.contains(key));
         for (key, confidence) in &follows {
             // A full lane is counted in the status.
@@ -118,29 +121,94 @@ impl Manager {
             refused = refusal.is_some(),
             "command"
         );
-        let host = host.clone();
         Outcome {
-            host,
+            host: host.clone(),
+            teacher: intents.teacher().map(|teacher| (teacher, Spoken(cut(text).into()))),
+            decision: needs.decision,
+            version: needs.version,
             needed,
-            candidates,
+            candidates: needs.candidates,
             ready_at_once,
             leases,
             waited,
             refusal,
             follows,
             reported: false,
+            assumed: false.into(),
         }
     }
 
-    /// Tells which components a command really used, over what its leases say.
+    /// Tells which components a command really used, over what its leases say; none is an answer too. It is
+    /// learned soon after.
     ///
     /// # Errors
     /// [`Refusal::UnknownComponent`] for a name that does not exist; nothing is told then.
     pub fn feedback(&self, mut outcome: Outcome, used: &[&str]) -> Result<(), Refusal> {
         let keys = self.keys(used)?;
         outcome.reported = true;
+        if let Some((teacher, text)) = outcome.teacher.take() {
+            // One too many is counted in the status.
+            teacher.tell(text, keys.clone());
+        }
         self.host().observed(keys, std::mem::take(&mut outcome.follows));
         Ok(())
+    }
+
+    /// Which components a text needs, by key and without evidence, loading nothing. Takes microseconds, waits for
+    /// nobody, and allocates nothing once `into` and the calling thread's buffers have grown.
+    pub fn predict(&self, text: &str, into: &mut Prediction) {
+        self.inner.intents.predict(text, into);
+    }
+
+    /// Learns which components a text used (none is an answer too), and waits until it is known.
+    ///
+    /// # Errors
+    /// An [`IntentError`]; nothing is learned then.
+    pub async fn teach(&self, text: &str, used: &[&str]) -> Result<(), IntentError> {
+        let keys = self.keys(used)?;
+        self.inner.intents.teach(text, keys).await
+    }
+
+    /// Forgets a text and what was learned from it, in the state file as well; the model that knew it is
+    /// replaced by one trained without it in the background. Case and punctuation do not matter. False when it
+    /// was not known.
+    ///
+    /// # Errors
+    /// [`IntentError::Store`] or [`IntentError::ShuttingDown`].
+    pub async fn forget(&self, text: &str) -> Result<bool, IntentError> {
+        self.inner.intents.forget(text).await
+    }
+
+    /// Forgets everything that was learned from texts, in the state file as well.
+    ///
+    /// # Errors
+    /// [`IntentError::Store`] or [`IntentError::ShuttingDown`].
+    pub async fn forget_everything(&self) -> Result<(), IntentError> {
+        self.inner.intents.forget_everything().await
+    }
+
+    /// Goes back to the text model before the last retrain. False when there is none.
+    ///
+    /// # Errors
+    /// [`IntentError::ShuttingDown`].
+    pub async fn roll_back(&self) -> Result<bool, IntentError> {
+        self.inner.intents.roll_back().await
+    }
+
+    /// What was learned from texts, in numbers. Outcomes told before are in it.
+    ///
+    /// # Errors
+    /// [`IntentError::ShuttingDown`].
+    pub async fn learned(&self) -> Result<Learned, IntentError> {
+        self.inner.intents.learned().await
+    }
+
+    /// The outcomes that are kept to learn from: users' texts, and the components that each used.
+    ///
+    /// # Errors
+    /// [`IntentError::ShuttingDown`].
+    pub async fn outcomes(&self) -> Result<Vec<(String, Vec<ComponentId>)>, IntentError> {
+        self.inner.intents.outcomes().await
     }
 
     fn keys(&self, names: &[&str]) -> Result<Vec<ComponentKey>, Refusal> {
@@ -202,10 +270,16 @@ impl Manager {
     /// # Errors
     /// [`Refusal::ShuttingDown`].
     pub async fn plan(&self, text: &str) -> Result<Plan, Refusal> {
-        let (needed, candidates) = self.inner.needs.load().of(text);
-        let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
+        let needs = self.inner.intents.needs(text);
+        let keys: Vec<_> = needs.needed.iter().map(|n| n.key).collect();
         let plan = self.host().plan(&keys).await?;
-        Ok(Plan { needed, candidates, ..Plan::new(plan, &self.host().catalog()) })
+        Ok(Plan {
+            decision: needs.decision,
+            model_version: needs.version,
+            needed: needs.needed,
+            candidates: needs.candidates,
+            ..Plan::new(plan, &self.host().catalog())
+        })
     }
 
     /// What a demand for components would meet with now, changing nothing.
@@ -344,7 +418,8 @@ impl Manager {
         let old = self.host().catalog();
         let (catalog, budget) = parts.check(limit, Some(&old))?;
         let catalog = Arc::new(catalog);
-        let needs = Needs::new(Arc::clone(&catalog), parts.config.triggers.threshold)?;
+        let matchers = Matchers::new(Arc::clone(&catalog))?;
+        let settings = Settings::from(&parts.config);
         let status = self.status().await.map_err(|_| ReloadError::ShuttingDown)?;
         let mut reloaded = Reloaded::new(&old, &catalog, &status);
         reloaded.warnings = loaded.warnings;
@@ -359,7 +434,7 @@ impl Manager {
             Some(Err(error)) => return Err(BuildError::from(error).into()),
             None => return Err(ReloadError::ShuttingDown),
         }
-        self.inner.needs.store(Arc::new(needs));
+        self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
         self.inner.config.store(Arc::clone(&reloaded.after));
         Ok(reloaded)
     }
@@ -419,6 +494,10 @@ impl Manager {
     pub async fn shutdown(&self, deadline: Option<Duration>) -> Vec<ComponentId> {
         // The configured one of now: a reload may have changed it.
         let deadline = deadline.unwrap_or_else(|| self.config().deadlines.shutdown);
-        self.host().shutdown(Some(deadline)).await.to_vec()
+        let stuck = self.host().shutdown(Some(deadline)).await.to_vec();
+        // Its outcomes have been told by now. Without a retrain it takes one write.
+        self.inner.intents.stop();
+        self.inner.intents.ended().await;
+        stuck
     }
 }

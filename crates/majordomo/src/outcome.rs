@@ -1,11 +1,14 @@
 //! What became of one command.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use majordomo_core::{ComponentId, ComponentKey, Confidence, Refusal};
 use majordomo_runtime::{AnyLease, Host};
 
-/// Why a component is thought to be needed.
+use crate::intents::{Decision, Spoken, Teacher};
+
+/// A keyword that speaks for a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Evidence {
@@ -13,6 +16,17 @@ pub struct Evidence {
     pub keyword: String,
     /// How many components have that keyword.
     pub shared_by: u32,
+}
+
+/// A part of the text that speaks for a component, as was learned: a word, two words, or letters inside a word,
+/// with `<` and `>` for the ends of words.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct NGram {
+    /// The part.
+    pub text: String,
+    /// What it added to the component's score.
+    pub weight: f32,
 }
 
 /// A component that a text needs, or may need.
@@ -23,19 +37,28 @@ pub struct Need {
     pub id: ComponentId,
     /// Its key.
     pub key: ComponentKey,
-    /// How sure that is.
+    /// How sure that is: a calibrated probability.
     pub confidence: Confidence,
-    /// Why.
+    /// What the confidence must reach for the component to be loaded.
+    pub threshold: Confidence,
+    /// The keywords that speak for it.
     pub evidence: Vec<Evidence>,
+    /// What else in the text speaks for it, strongest first; empty where evidence is switched off.
+    pub n_grams: Vec<NGram>,
 }
 
 /// What became of one command: what it needs, the leases on that, or why there are none.
 ///
 /// Dropping it gives the leases back and reports which components were really used, unless
-/// [`Manager::feedback`](crate::Manager::feedback) has told that already.
+/// [`Manager::feedback`](crate::Manager::feedback) has told that already. What was used is learned: components
+/// that were leased and not used teach nothing.
 #[derive(Debug)]
 pub struct Outcome {
     pub(crate) host: Host,
+    /// The way to have it learned, if it is to be.
+    pub(crate) teacher: Option<(Teacher, Spoken)>,
+    pub(crate) decision: Decision,
+    pub(crate) version: u64,
     pub(crate) needed: Vec<Need>,
     pub(crate) candidates: Vec<Need>,
     pub(crate) ready_at_once: Vec<ComponentId>,
@@ -45,16 +68,30 @@ pub struct Outcome {
     /// What its text says of the command after it.
     pub(crate) follows: Vec<(ComponentKey, Confidence)>,
     pub(crate) reported: bool,
+    /// Everything was marked as used, whatever it was.
+    pub(crate) assumed: AtomicBool,
 }
 
 impl Outcome {
+    /// What the text was taken for.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// Version of the model that decided.
+    #[must_use]
+    pub fn model_version(&self) -> u64 {
+        self.version
+    }
+
     /// The components needed, most confident first.
     #[must_use]
     pub fn needed(&self) -> &[Need] {
         &self.needed
     }
 
-    /// Components below the threshold: not loaded on a guess.
+    /// Other components that are not unlikely, most confident first: below the threshold, so not loaded on a guess.
     #[must_use]
     pub fn candidates(&self) -> &[Need] {
         &self.candidates
@@ -102,12 +139,13 @@ impl Outcome {
         self.lease(name)?.get()
     }
 
-    /// Counts every leased component as used.
+    /// Counts every leased component as used. That repeats what was decided, so it teaches nothing about texts.
     pub fn mark_used(&self) {
+        self.assumed.store(true, Ordering::Relaxed);
         self.leases.iter().for_each(AnyLease::mark_used);
     }
 
-    /// Takes the leases out, to keep them longer than this value.
+    /// Takes the leases out, to keep them longer than this value. What becomes of them is not learned from.
     #[must_use]
     pub fn into_leases(mut self) -> Vec<AnyLease> {
         std::mem::take(&mut self.leases)
@@ -120,8 +158,15 @@ impl Drop for Outcome {
             return;
         }
         let used: Vec<_> = self.leases.iter().filter(|l| l.was_used()).map(AnyLease::key).collect();
-        if !used.is_empty() {
-            self.host.observed(used, std::mem::take(&mut self.follows));
+        if used.is_empty() {
+            return;
         }
+        if let Some((teacher, text)) = self.teacher.take()
+            && !*self.assumed.get_mut()
+        {
+            // One too many is counted in the status.
+            teacher.tell(text, used.clone());
+        }
+        self.host.observed(used, std::mem::take(&mut self.follows));
     }
 }

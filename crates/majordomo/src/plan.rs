@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
 use majordomo_registry::Catalog;
 
-use crate::Need;
+use crate::{Decision, Need};
 
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,9 +39,13 @@ pub struct Eviction {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Plan {
+    /// What the text was taken for; none for plans by name.
+    pub decision: Decision,
+    /// Version of the model that decided.
+    pub model_version: u64,
     /// What the text needs, with evidence; empty for plans by name.
     pub needed: Vec<Need>,
-    /// What it may need, below the threshold.
+    /// What else is not unlikely, below the threshold.
     pub candidates: Vec<Need>,
     /// Components that are ready.
     pub ready: Vec<ComponentId>,
@@ -61,6 +65,8 @@ impl Plan {
     pub(crate) fn new(plan: majordomo_engine::Plan, catalog: &Catalog) -> Self {
         let id = |k| catalog.id(k).clone();
         Self {
+            decision: Decision::None,
+            model_version: 0,
             needed: Vec::new(),
             candidates: Vec::new(),
             ready: plan.ready.into_iter().map(id).collect(),

@@ -63,6 +63,12 @@ impl StateStore for Unkept {
         self.store.apply(batch)
     }
 
+    /// What is to be forgotten stands in the original, too.
+    fn scrub(&self) -> Result<(), StoreError> {
+        let what = format!("{}, so nothing in it can be forgotten", self.note);
+        Err(StoreError { what, source: None })
+    }
+
     fn note(&self) -> Option<String> {
         Some(self.note.clone())
     }

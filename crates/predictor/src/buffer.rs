@@ -143,6 +143,23 @@ impl ReplayBuffer {
         self.by_hash = self.outcomes.iter().enumerate().map(|(i, o)| (o.hash, i)).collect();
     }
 
+    /// By label: whether fewer than `n` outcomes used it.
+    pub(crate) fn with_fewer_than(&self, n: usize, n_labels: usize) -> Vec<bool> {
+        let mut counts = vec![0; n_labels];
+        let mut n_open = n_labels;
+        // Usually every label is found often enough long before the end.
+        for outcome in self.outcomes.iter().rev() {
+            for &label in &outcome.labels {
+                counts[label as usize] += 1;
+                n_open -= usize::from(counts[label as usize] == n);
+            }
+            if n_open == 0 {
+                break;
+            }
+        }
+        counts.into_iter().map(|count| count < n).collect()
+    }
+
     /// An outcome for replay: a label at random among those that occur, then one of its outcomes.
     pub(crate) fn sample(&self, rng: &mut Rng) -> Option<&Outcome> {
         if self.outcomes.is_empty() {

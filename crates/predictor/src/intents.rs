@@ -16,6 +16,9 @@ use crate::model::{Mode, NONE};
 
 /// What is less likely than this is no candidate.
 const MIN_CANDIDATE: f32 = 0.05;
+/// A component that is named is needed beside a likelier one that is named if it has this share of its
+/// probability.
+const NAMED_SHARE: f32 = 0.005;
 /// Strongest n-grams in an explanation.
 const N_GRAMS: usize = 8;
 
@@ -24,8 +27,8 @@ const N_GRAMS: usize = 8;
 pub struct Thresholds {
     /// A component that nothing is learned about is needed when its keywords reach this. Default 0.5.
     pub keyword: Confidence,
-    /// No learned answer below this is acted upon; where several components at a time are usual, each has a
-    /// learned threshold as well. Default 0.4.
+    /// No learned answer below this is acted upon. Where several components at a time are usual, each has a
+    /// learned threshold instead, whose odds are multiplied by the odds of this. Default 0.5.
     pub min_confidence: Confidence,
     /// Where components exclude each other, the likeliest must be this much likelier than the next.
     /// Default 0.1.
@@ -36,9 +39,18 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self {
             keyword: Confidence::saturating(0.5),
-            min_confidence: Confidence::saturating(0.4),
+            min_confidence: Confidence::saturating(0.5),
             min_gap: Confidence::saturating(0.1),
         }
+    }
+}
+
+impl Thresholds {
+    /// A learned threshold, moved by the odds of the least confidence: 0.5 leaves it as it is.
+    fn moved(&self, learned: f32) -> f32 {
+        let p = self.min_confidence.get();
+        let (odds, learned_odds) = (p * learned, (1.0 - p) * (1.0 - learned));
+        if odds + learned_odds > 0.0 { odds / (odds + learned_odds) } else { learned }
     }
 }
 
@@ -88,6 +100,33 @@ pub struct Explanation {
     pub version: u64,
 }
 
+fn intent(component: ComponentKey, confidence: f32, threshold: f32) -> Intent {
+    Intent {
+        component,
+        confidence: Confidence::saturating(confidence),
+        threshold: Confidence::saturating(threshold),
+    }
+}
+
+/// What keywords of a text say.
+struct Seen<'a> {
+    hits: &'a [KeywordHit],
+    /// The strongest keyword of a component that the model knows too little of.
+    taken: f32,
+}
+
+impl Seen<'_> {
+    fn has(&self, component: ComponentKey) -> bool {
+        self.hits.binary_search_by_key(&component, |h| h.component).is_ok()
+    }
+
+    /// The strongest keyword of a component.
+    fn strength(&self, component: ComponentKey) -> f32 {
+        let own = self.hits.iter().filter(|h| h.component == component);
+        own.map(|h| h.confidence().get()).fold(0.0, f32::max)
+    }
+}
+
 /// Buffers of a query, kept between queries so that they do not allocate.
 #[derive(Clone, Debug)]
 pub struct IntentScratch {
@@ -97,6 +136,17 @@ pub struct IntentScratch {
     evidence: Vec<Evidence>,
     chosen: Vec<Intent>,
     candidates: Vec<Intent>,
+}
+
+impl IntentScratch {
+    /// The keywords of a component in the text of the last query.
+    #[must_use]
+    pub fn keywords_of(&self, component: ComponentKey) -> &[KeywordHit] {
+        let hits = &self.keywords.hits;
+        let start = hits.partition_point(|h| h.component < component);
+        let end = hits.partition_point(|h| h.component <= component);
+        &hits[start..end]
+    }
 }
 
 impl Default for IntentScratch {
@@ -124,6 +174,8 @@ pub struct TextSnapshot {
     pub(crate) key_of_label: Vec<Option<ComponentKey>>,
     /// Label by component key.
     pub(crate) label_of_key: Vec<Option<u32>>,
+    /// By label: whether too few outcomes used it for the model to overrule its keywords.
+    pub(crate) is_new: Vec<bool>,
 }
 
 impl TextSnapshot {
@@ -151,6 +203,11 @@ impl TextSnapshot {
         ((label as usize) < model.n_outputs() - 1).then_some(label)
     }
 
+    /// Whether a component's keywords count by themselves.
+    fn stands_alone(&self, key: ComponentKey) -> bool {
+        self.label(key).is_none_or(|l| self.is_new.get(l as usize).copied().unwrap_or(true))
+    }
+
     /// Fills `scratch` with keywords, evidence and probabilities.
     fn run(&self, text: &str, scratch: &mut IntentScratch) {
         let IntentScratch { keywords, texts, model, evidence, .. } = scratch;
@@ -176,16 +233,15 @@ impl TextSnapshot {
         let probabilities = &model.probabilities;
         chosen.clear();
         candidates.clear();
-        let intent = |component, confidence: f32, threshold: f32| Intent {
-            component,
-            confidence: Confidence::saturating(confidence),
-            threshold: Confidence::saturating(threshold),
-        };
         let hits = KeywordMatches::new(&keywords.hits);
         let keyword_threshold = self.thresholds.keyword.get();
-        // Components that the model does not know yet stand on their keywords alone.
-        for hit in hits.components().filter(|h| self.label(h.component).is_none()) {
-            let found = intent(hit.component, hit.confidence().get(), keyword_threshold);
+        // Components that the model knows nothing of, or too little, stand on their keywords too.
+        let mut taken = 0.0f32;
+        for hit in hits.components().filter(|h| self.stands_alone(h.component)) {
+            let learned = self.label(hit.component).map_or(0.0, |l| probabilities[l as usize + 1]);
+            let strength = hit.confidence().get();
+            taken = taken.max(strength);
+            let found = intent(hit.component, strength.max(learned), keyword_threshold);
             candidates.push(found);
             if found.confidence >= found.threshold {
                 chosen.push(found);
@@ -193,7 +249,8 @@ impl TextSnapshot {
         }
         let mut is_none = candidates.is_empty();
         if let Some(trained) = &self.model {
-            is_none &= self.choose(trained, probabilities, &intent, chosen, candidates);
+            let seen = Seen { hits: &keywords.hits, taken };
+            is_none &= self.choose(trained, probabilities, &seen, chosen, candidates);
         }
         let by_confidence = |a: &Intent, b: &Intent| {
             b.confidence.cmp(&a.confidence).then(a.component.cmp(&b.component))
@@ -213,33 +270,34 @@ impl TextSnapshot {
         &self,
         trained: &TextModel,
         probabilities: &[f32],
-        intent: &dyn Fn(ComponentKey, f32, f32) -> Intent,
+        seen: &Seen<'_>,
         chosen: &mut Vec<Intent>,
         candidates: &mut Vec<Intent>,
     ) -> bool {
         let keyed = self.key_of_label.iter().zip(&probabilities[NONE + 1..]);
         let keyed = keyed
             .zip(&trained.calibration.thresholds)
-            .filter_map(|((k, p), t)| Some(((*k)?, *p, *t)));
+            .filter_map(|((k, p), t)| Some(((*k)?, *p, *t)))
+            .filter(|(key, ..)| !(seen.has(*key) && self.stands_alone(*key)));
         let n_before = chosen.len();
-        let min_confidence = self.thresholds.min_confidence.get();
-        let min_gap = self.thresholds.min_gap.get();
         match trained.mode {
             Mode::Independent => {
                 let mut best: Option<(ComponentKey, f32)> = None;
                 for (key, p, threshold) in keyed {
-                    let threshold = threshold.max(min_confidence);
+                    let threshold = self.thresholds.moved(threshold);
+                    let found = intent(key, p, threshold);
                     if p >= threshold {
-                        chosen.push(intent(key, p, threshold));
+                        chosen.push(found);
                     }
                     if best.is_none_or(|(_, top)| p > top) {
                         best = Some((key, p));
                     }
                     if p >= MIN_CANDIDATE || p >= threshold {
-                        candidates.push(intent(key, p, threshold));
+                        candidates.push(found);
                     }
                 }
                 // That something is needed is clearer than what: then the likeliest.
+                let min_confidence = self.thresholds.min_confidence.get();
                 let floor = probabilities[NONE].max(min_confidence);
                 if let Some((key, p)) = best.filter(|(_, p)| chosen.len() == n_before && *p > floor)
                 {
@@ -247,26 +305,50 @@ impl TextSnapshot {
                 }
             }
             Mode::Exclusive => {
-                let (mut best, mut second): (Option<(ComponentKey, f32)>, f32) =
-                    (None, probabilities[NONE]);
-                for (key, p, _) in keyed {
-                    if p >= MIN_CANDIDATE {
-                        candidates.push(intent(key, p, min_confidence));
-                    }
-                    match best {
-                        Some((_, top)) if p <= top => second = second.max(p),
-                        _ => second = second.max(best.replace((key, p)).map_or(0.0, |b| b.1)),
-                    }
-                }
-                if let Some((key, p)) =
-                    best.filter(|(_, p)| *p >= min_confidence && p - second >= min_gap)
-                {
-                    chosen.push(intent(key, p, min_confidence));
-                }
+                let is_named = |key| seen.strength(key) >= self.thresholds.keyword.get();
+                // What a keyword of a component unknown to the model takes is not there for the others.
+                let keyed = keyed.map(|(key, p, _)| {
+                    let named = is_named(key);
+                    (key, if named { p } else { p * (1.0 - seen.taken) }, named)
+                });
+                self.choose_exclusive(&keyed, probabilities[NONE], chosen, candidates);
             }
         }
         let likeliest = probabilities[NONE + 1..].iter().copied().fold(0.0, f32::max);
         chosen.len() == n_before && probabilities[NONE] > likeliest
+    }
+
+    /// The likeliest, if it stands well apart. Components that the text names by strong keywords do not exclude
+    /// each other: a text that names two needs both.
+    fn choose_exclusive(
+        &self,
+        keyed: &(impl Iterator<Item = (ComponentKey, f32, bool)> + Clone),
+        none: f32,
+        chosen: &mut Vec<Intent>,
+        candidates: &mut Vec<Intent>,
+    ) {
+        let (min_confidence, min_gap) =
+            (self.thresholds.min_confidence.get(), self.thresholds.min_gap.get());
+        let best = keyed.clone().fold(0.0, |best: f32, (_, p, _)| best.max(p));
+        let all_named: f32 = keyed.clone().filter(|k| k.2).map(|k| k.1).sum();
+        for (at, (key, p, named)) in keyed.clone().enumerate() {
+            let rival = |(i, (_, q, other_named)): (usize, (ComponentKey, f32, bool))| {
+                if i == at || (named && other_named) { 0.0 } else { q }
+            };
+            let is_likely = if named { p >= best * NAMED_SHARE } else { p >= best };
+            let share = if named { (1.0 - (all_named - p)).max(p) } else { 1.0 };
+            let confidence = if is_likely { p / share } else { p };
+            let found = intent(key, confidence, min_confidence);
+            if confidence >= MIN_CANDIDATE {
+                candidates.push(found);
+            }
+            if is_likely && confidence >= min_confidence {
+                let second = keyed.clone().enumerate().map(rival).fold(none, f32::max);
+                if confidence - second / share >= min_gap {
+                    chosen.push(found);
+                }
+            }
+        }
     }
 
     /// Why `component` got its confidence for `text`. Off the hot path: allocates.
@@ -285,8 +367,7 @@ impl TextSnapshot {
     /// without another query.
     #[must_use]
     pub fn explain_last(&self, component: ComponentKey, scratch: &IntentScratch) -> Explanation {
-        let keywords: Vec<KeywordHit> =
-            scratch.keywords.hits.iter().filter(|h| h.component == component).copied().collect();
+        let keywords = scratch.keywords_of(component).to_vec();
         let strength = keywords.iter().map(|h| h.confidence().get()).fold(0.0, f32::max);
         let mut out = Explanation {
             component,
@@ -304,7 +385,8 @@ impl TextSnapshot {
         out.threshold = match trained.mode {
             Mode::Exclusive => floor,
             Mode::Independent => {
-                floor.max(Confidence::saturating(trained.calibration.thresholds[label as usize]))
+                let learned = trained.calibration.thresholds[label as usize];
+                Confidence::saturating(self.thresholds.moved(learned))
             }
         };
         out.keyword_score = trained.calibration.keyword_score(strength);

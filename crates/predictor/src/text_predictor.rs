@@ -57,6 +57,8 @@ impl Default for PredictorConfig {
     }
 }
 
+/// From so many outcomes on the model may overrule a component's keywords.
+const N_KNOWN: usize = 5;
 /// Outcomes before the first retrain.
 const FIRST_RETRAIN: usize = 10;
 
@@ -160,6 +162,7 @@ impl TextPredictor {
                 keywords: Arc::new(KeywordMatcher::default()),
                 key_of_label: Vec::new(),
                 label_of_key: Vec::new(),
+                is_new: Vec::new(),
             },
             published: None,
             previous: None,
@@ -200,6 +203,7 @@ impl TextPredictor {
     }
 
     fn changed(&mut self) {
+        self.now.is_new = self.buffer.with_fewer_than(N_KNOWN, self.labels.len());
         self.now.version += 1;
         self.published = None;
     }

@@ -40,6 +40,12 @@ impl Clock {
         Moment::ZERO + self.start.elapsed()
     }
 
+    /// The same as [`Self::now`] in full resolution, for short spans.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     /// How long the machine has been suspended since the start, all in all.
     ///
     /// The difference of the clock that counts suspended time and the one that does not: Linux

@@ -42,5 +42,5 @@ pub use lease::{AnyLease, CachedIncarnation, Dependency, Lease};
 pub use loader::{Factory, LoadContext, LoadError};
 pub use memory::ComponentMemory;
 pub use proctable::{Group, StartTime};
-pub use shell::{ShellParts, budget_bytes};
+pub use shell::{ShellParts, StatusSection, budget_bytes};
 pub use tags::Tagged;

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore, WaiterId,
-    WallSeconds,
+    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore,
+    StatusValue, WaiterId, WallSeconds,
 };
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
@@ -71,7 +71,12 @@ pub struct ShellParts {
     pub pressure: Option<Box<dyn PressureSource>>,
     /// Whether CORE components, and those that are not lazy, are loaded at once.
     pub start: bool,
+    /// Further sections of the status, asked for whenever one is made.
+    pub sections: Vec<StatusSection>,
 }
+
+/// Gives a section of the status: its name and its rows. Must be quick and must not block.
+pub type StatusSection = Box<dyn Fn() -> (String, Vec<(String, StatusValue)>) + Send + Sync>;
 
 impl std::fmt::Debug for ShellParts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -155,6 +160,7 @@ pub(crate) struct Shell {
     pub pressed: PressureLevel,
     pub felt: Option<Felt>,
     pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
+    pub sections: Vec<StatusSection>,
     pub on_finished: Option<oneshot::Sender<Vec<ComponentId>>>,
     pub stuck: Vec<ComponentId>,
     pub down: bool,
@@ -203,6 +209,7 @@ impl Shell {
             pressed: PressureLevel::Low,
             felt: None,
             status: None,
+            sections: parts.sections,
             on_finished: Some(on_finished),
             stuck: Vec::new(),
             down: false,

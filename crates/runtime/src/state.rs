@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use majordomo_core::{StateStore, StoreError, StoreOp};
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 mod host;
 pub mod measured;
@@ -149,11 +149,18 @@ impl RedbStore {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // The old one first: it holds the file's lock.
         drop(db.take());
-        let opened = open::open(&self.path).map_err(|why| StoreError {
+        work(db.insert(self.reopen(&self.path, doing)?)).map_err(|e| self.failed(doing, e))
+    }
+
+    fn reopen(&self, path: &Path, doing: &str) -> Result<Database, StoreError> {
+        open::open(path).map_err(|why| self.unable(doing, &why))
+    }
+
+    fn unable(&self, doing: &str, why: &dyn std::fmt::Display) -> StoreError {
+        StoreError {
             what: format!("the state in {} cannot be {doing}: {why}", self.path.display()),
             source: None,
-        })?;
-        work(db.insert(opened)).map_err(|e| self.failed(doing, e))
+        }
     }
 }
 
@@ -210,6 +217,49 @@ impl StateStore for RedbStore {
             Ok(())
         })
     }
+
+    fn scrub(&self) -> Result<(), StoreError> {
+        const DOING: &str = "written anew";
+        // Freed pages of the file keep their bytes; a new file has none.
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        let old = match db.take() {
+            Some(old) => old,
+            None => self.reopen(&self.path, DOING)?,
+        };
+        let old = db.insert(old);
+        let fresh = self.path.with_added_extension("new");
+        let gone = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => Ok(()),
+            _ => Err(self.unable(DOING, &e)),
+        };
+        // Left by a program that was killed here.
+        std::fs::remove_file(&fresh).or_else(gone)?;
+        let new = self.reopen(&fresh, DOING)?;
+        copy(old, &new).map_err(|e| self.failed(DOING, e))?;
+        drop(new);
+        drop(db.take());
+        std::fs::rename(&fresh, &self.path).map_err(|e| self.unable(DOING, &e))?;
+        if let Some(dir) = self.path.parent().and_then(|dir| std::fs::File::open(dir).ok()) {
+            dir.sync_all().map_err(|e| self.unable(DOING, &e))?;
+        }
+        *db = Some(self.reopen(&self.path, DOING)?);
+        Ok(())
+    }
+}
+
+/// Copies every value as it is.
+fn copy(from: &Database, to: &Database) -> Result<(), redb::Error> {
+    let values = from.begin_read()?.open_table(VALUES)?;
+    let tx = to.begin_write()?;
+    {
+        let mut table = tx.open_table(VALUES)?;
+        for entry in values.iter()? {
+            let (key, value) = entry?;
+            table.insert(key.value(), value.value())?;
+        }
+    }
+    tx.commit()?;
+    Ok(())
 }
 
 /// The first text after all keys of a namespace: nothing sorts between a text and itself with a zero.

@@ -31,7 +31,7 @@ fn needs_loads_and_times() {
     ];
     ran.check(0, &parts, &[]);
     let ran = world.run(&["plan", "c.toml", "the news"]);
-    ran.check(0, &["no component is needed", "unsure   x (0.33)", "(shared by 3)"], &[]);
+    ran.check(0, &["nothing is loaded on a guess", "unsure   x (0.33)", "(shared by 3)"], &[]);
     world.run(&["plan", "c.toml", "hello"]).check(0, &["no component is needed"], &[]);
     let ran = world.run(&["plan", "--json", "c.toml", "write a song"]);
     ran.check(0, &[], &[]);

@@ -9,6 +9,7 @@ mod demands;
 mod ending;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
+mod intents;
 mod leases;
 mod memory;
 #[allow(dead_code, reason = "the tests of the binary use the rest")]

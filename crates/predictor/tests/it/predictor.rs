@@ -245,3 +245,31 @@ fn memory_stays_within_its_bounds() {
     retrain(&mut predictor);
     assert!(predictor.memory_bytes() <= 16 << 20, "{}", predictor.memory_bytes());
 }
+
+#[test]
+fn a_text_that_names_several_needs_them_all() {
+    let mut predictor = predictor();
+    check(&predictor, "a song and an alarm", Decision::Confident, &[0, 1]);
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    check(&predictor, "a song and an alarm", Decision::Confident, &[1, 0]);
+    check(&predictor, "a song", Decision::Confident, &[0]);
+}
+
+#[test]
+fn a_keyword_of_something_new_is_not_overruled() {
+    let mut predictor = predictor();
+    for i in 0..60 {
+        predictor.learn(&format!("play number {i}"), &[key(0)]).expect("known");
+        predictor.learn(&format!("wake me at {i}"), &[key(1)]).expect("known");
+    }
+    retrain(&mut predictor);
+    // Nothing was learned of the third, then little.
+    check(&predictor, "the forecast", Decision::Confident, &[2]);
+    predictor.learn("will it rain", &[key(2)]).expect("known");
+    check(&predictor, "the forecast", Decision::Confident, &[2]);
+    // A text that was never met is no reason to load anything.
+    let mut scratch = IntentScratch::default();
+    let intents = predictor.intents("xylophone zebra", &mut scratch);
+    assert!(intents.candidates.iter().all(|i| i.confidence.get() <= 1.0));
+}

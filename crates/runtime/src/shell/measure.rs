@@ -236,6 +236,7 @@ impl Shell {
         let note = self.memory.note();
         runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));
         status.sections.insert("runtime".to_owned(), runtime);
+        status.sections.extend(self.sections.iter().map(|section| section()));
         let status = Arc::new(status);
         self.status = Some((now, Arc::clone(&status)));
         status

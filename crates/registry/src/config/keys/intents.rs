@@ -26,8 +26,8 @@ pub(crate) const INTENTS: &[Key<Config>] = &[
     ),
     key!(
         "min_confidence",
-        "0.4",
-        "No learned answer below this loads anything; the command is unsure then.",
+        "0.5",
+        "No learned answer below this loads anything: the command is unsure then. Where several components at a time are usual, learned thresholds move with it.",
         Kind::Number(0.0, 1.0, |c, v| c.intents.min_confidence = Confidence::saturating(v as f32))
     ),
     key!(

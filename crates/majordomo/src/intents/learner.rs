@@ -1,0 +1,336 @@
+//! The one thread that learns: outcomes in, views out, retrains beside it, the state on disk.
+//!
+//! Owns the brain. Queries never wait for it: they read the view that it published last. Invariants: one
+//! retrain at a time, on a thread of its own that ends before this one does; whoever gets an answer to a
+//! message finds it in the view.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use flume::RecvTimeoutError;
+use majordomo_core::{ComponentId, ComponentKey, Moment};
+use majordomo_predictor::{Candidate, IntentScratch, LearnError, TrainError, Verdict};
+use majordomo_runtime::clock::Clock;
+use tokio::sync::{oneshot, watch};
+
+use super::brain::{Brain, Matchers, Settings};
+use super::figures::{Figures, LearnerFigures};
+use super::view::View;
+use super::{IntentError, Learned, Spoken};
+
+/// Changes are gathered for this long before they are written.
+const COALESCE: Duration = Duration::from_secs(10);
+/// Messages taken before a new view is published.
+const BATCH: usize = 64;
+/// Outcomes that the recent accuracy is of.
+const RECENT: usize = 100;
+
+pub(super) type Outcomes = Vec<(String, Vec<ComponentId>)>;
+
+/// What the learner is told or asked.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A text and what it really used.
+    Learn {
+        text: Spoken,
+        used: Vec<ComponentKey>,
+        reply: Option<oneshot::Sender<Result<(), LearnError>>>,
+    },
+    /// Other components or settings.
+    Configure { configured: Box<(Matchers, Settings)>, reply: oneshot::Sender<()> },
+    /// Forget a text, or everything.
+    Forget { text: Option<Spoken>, reply: oneshot::Sender<Result<bool, IntentError>> },
+    /// Back to the model before.
+    RollBack(oneshot::Sender<bool>),
+    /// What was learned, in numbers.
+    Learned(oneshot::Sender<Learned>),
+    /// The outcomes that are kept.
+    Outcomes(oneshot::Sender<Outcomes>),
+    /// A retrain is over: its number and what it made.
+    Trained(u64, Box<Result<Candidate, TrainError>>),
+    /// The end.
+    Stop,
+}
+
+/// A retrain that runs.
+struct Retraining {
+    number: u64,
+    cancel: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// The state of the thread.
+pub(super) struct Learner {
+    brain: Brain,
+    clock: Clock,
+    figures: Arc<Figures>,
+    to: flume::Sender<Message>,
+    inbox: flume::Receiver<Message>,
+    view: Arc<ArcSwap<View>>,
+    own: LearnerFigures,
+    recent: VecDeque<bool>,
+    retraining: Option<Retraining>,
+    n_retrainings: u64,
+    /// Since when something is not written.
+    dirty: Option<Moment>,
+    scratch: IntentScratch,
+}
+
+impl Learner {
+    pub(super) fn new(
+        mut brain: Brain,
+        clock: Clock,
+        figures: Arc<Figures>,
+        to: flume::Sender<Message>,
+        inbox: flume::Receiver<Message>,
+    ) -> (Self, Arc<ArcSwap<View>>) {
+        let view = Arc::new(ArcSwap::from_pointee(brain.view(LearnerFigures::default())));
+        let mut out = Self {
+            brain,
+            clock,
+            figures,
+            to,
+            inbox,
+            view: Arc::clone(&view),
+            own: LearnerFigures::default(),
+            recent: VecDeque::with_capacity(RECENT),
+            retraining: None,
+            n_retrainings: 0,
+            dirty: None,
+            scratch: IntentScratch::default(),
+        };
+        out.publish();
+        (out, view)
+    }
+
+    /// Starts the thread; `ending` is told when it is over and the state is given up.
+    pub(super) fn start(self, ending: watch::Sender<bool>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("majordomo-learn".into()).spawn(move || {
+            self.run();
+            ending.send_replace(true);
+        })?;
+        Ok(())
+    }
+
+    fn run(mut self) {
+        self.retrain_if_due();
+        loop {
+            let first = match self.dirty {
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(since) => {
+                    let left = COALESCE.saturating_sub(self.clock.now().since(since));
+                    self.inbox.recv_timeout(left)
+                }
+            };
+            match first {
+                Ok(message) => {
+                    let inbox = self.inbox.clone();
+                    for message in std::iter::once(message).chain(inbox.try_iter().take(BATCH)) {
+                        if matches!(message, Message::Stop) {
+                            return self.finish();
+                        }
+                        self.take(message);
+                    }
+                    self.retrain_if_due();
+                    self.publish();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.finish(),
+            }
+            if self.dirty.is_some_and(|since| self.clock.now().since(since) >= COALESCE) {
+                self.save();
+            }
+        }
+    }
+
+    /// A reply whose receiver is gone is nobody's.
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Learn { text, used, reply } => {
+                self.figures.dequeue();
+                let result = self.learn(&text.0, &used);
+                if let Err(error) = &result {
+                    tracing::debug!(%error, "an outcome was not learned");
+                }
+                if let Some(reply) = reply {
+                    self.publish();
+                    drop(reply.send(result));
+                }
+            }
+            Message::Configure { configured, reply } => {
+                self.brain.configure(configured.0, configured.1);
+                self.publish();
+                let _ = reply.send(());
+            }
+            Message::Forget { text, reply } => {
+                let result = self.forget(text.as_ref());
+                self.publish();
+                drop(reply.send(result));
+            }
+            Message::RollBack(reply) => {
+                let done = self.brain.predictor.roll_back();
+                self.changed();
+                self.publish();
+                let _ = reply.send(done);
+            }
+            Message::Learned(reply) => {
+                self.publish();
+                drop(reply.send(self.brain.learned()));
+            }
+            Message::Outcomes(reply) => {
+                let outcomes = self.brain.predictor.outcomes();
+                let owned = |(text, used): (&str, Vec<&ComponentId>)| {
+                    (text.to_owned(), used.into_iter().cloned().collect())
+                };
+                drop(reply.send(outcomes.map(owned).collect()));
+            }
+            Message::Trained(number, result) => self.trained(number, *result),
+            // Seen before.
+            Message::Stop => {}
+        }
+    }
+
+    fn changed(&mut self) {
+        if self.brain.is_kept() && self.dirty.is_none() {
+            self.dirty = Some(self.clock.now());
+        }
+    }
+
+    fn learn(&mut self, text: &str, used: &[ComponentKey]) -> Result<(), LearnError> {
+        // Judged by what was known before.
+        let decided = self.brain.predictor.intents(text, &mut self.scratch).components;
+        let right = decided.len() == used.len()
+            && decided.iter().all(|intent| used.contains(&intent.component));
+        self.brain.predictor.learn(text, used)?;
+        self.own.learned += 1;
+        self.own.right += u64::from(right);
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(right);
+        self.changed();
+        Ok(())
+    }
+
+    fn forget(&mut self, text: Option<&Spoken>) -> Result<bool, IntentError> {
+        let known = match text {
+            Some(text) => self.brain.predictor.forget(&text.0),
+            None => {
+                self.brain.predictor.forget_everything();
+                self.own = LearnerFigures::default();
+                self.recent.clear();
+                true
+            }
+        };
+        // Even a text that is not learned from any more may stand in the file.
+        if known {
+            self.cancel_retrain();
+        }
+        self.brain.save_without_trace().map_err(|e| IntentError::Store(e.to_string()))?;
+        self.dirty = None;
+        Ok(known)
+    }
+
+    fn retrain_if_due(&mut self) {
+        if let Some(running) = &self.retraining {
+            // Its last act is to send what it made; without that it has come to grief.
+            if !(running.thread.is_finished() && self.inbox.is_empty()) {
+                return;
+            }
+            tracing::error!("a retrain ended without a result");
+            self.retraining = None;
+        }
+        let learns = self.brain.settings.learns();
+        if !learns || !self.brain.predictor.retrain_due() {
+            return;
+        }
+        let job = self.brain.predictor.retrain_job();
+        self.n_retrainings += 1;
+        let number = self.n_retrainings;
+        let cancel = Arc::new(AtomicBool::new(false));
+        let (to, cancelled) = (self.to.clone(), Arc::clone(&cancel));
+        let spawned = std::thread::Builder::new().name("majordomo-train".into()).spawn(move || {
+            let result = job.run(&cancelled);
+            // Nobody there any more: the manager has ended.
+            drop(to.send(Message::Trained(number, Box::new(result))));
+        });
+        match spawned {
+            Ok(thread) => self.retraining = Some(Retraining { number, cancel, thread }),
+            Err(error) => tracing::warn!(%error, "no thread for a retrain"),
+        }
+    }
+
+    fn trained(&mut self, number: u64, result: Result<Candidate, TrainError>) {
+        // What was broken off may still send what it had made.
+        let Some(running) = self.retraining.take_if(|r| r.number == number) else { return };
+        drop(running.thread.join());
+        match result {
+            Ok(candidate) => match self.brain.predictor.install(candidate) {
+                Verdict::Accepted { version } => {
+                    tracing::debug!(version, "a retrained model answers from now on");
+                    self.changed();
+                }
+                Verdict::Rejected(report) => {
+                    tracing::debug!(?report, "a retrained model did worse and was turned away");
+                    self.changed();
+                }
+                Verdict::Stale => {}
+            },
+            Err(error) => tracing::debug!(%error, "a retrain was broken off"),
+        }
+    }
+
+    /// Breaks a retrain off and waits for its thread, which looks before every example.
+    fn cancel_retrain(&mut self) {
+        if let Some(running) = self.retraining.take() {
+            running.cancel.store(true, Ordering::Relaxed);
+            drop(running.thread.join());
+        }
+    }
+
+    /// Shows queries and the status what there is now.
+    fn publish(&mut self) {
+        let predictor = &self.brain.predictor;
+        let ever = predictor.prequential();
+        self.own.retrains = ever.n_retrains;
+        self.own.rejected = ever.n_rejected;
+        self.own.outcomes = predictor.n_outcomes();
+        self.own.bytes = predictor.memory_bytes();
+        self.own.retraining = self.retraining.is_some();
+        self.own.recent =
+            (self.recent.iter().filter(|r| **r).count() as u64, self.recent.len() as u64);
+        self.own.state = match (self.brain.is_kept(), self.dirty) {
+            (false, _) => "none: what is learned is forgotten at the end",
+            (true, None) => "up to date",
+            (true, Some(_)) => "to be written",
+        }
+        .to_owned();
+        let view = self.brain.view(self.own.clone());
+        self.view.store(Arc::new(view));
+    }
+
+    fn save(&mut self) {
+        self.dirty = None;
+        if let Err(error) = self.brain.save() {
+            tracing::warn!(%error, "what was learned from texts cannot be written");
+        }
+        self.publish();
+    }
+
+    /// The last writes. Outcomes that wait still are learned first.
+    fn finish(mut self) {
+        self.cancel_retrain();
+        for message in self.inbox.clone().try_iter() {
+            if let Message::Learn { .. } = message {
+                self.take(message);
+            }
+        }
+        if self.dirty.is_some() {
+            self.save();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What was learned, without a running manager: for programs that teach or ask on a state directory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use majordomo_core::{ComponentId, Config, StateStore};
+use majordomo_predictor::{CandidateReport, IntentScratch, Verdict};
+use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_runtime::state::RedbStore;
+
+use super::figures::LearnerFigures;
+use super::{Brain, IntentError, Learned, Matchers, Prediction, Settings, cut};
+use crate::Decision;
+use crate::error::BuildError;
+use crate::outcome::Need;
+
+/// What came of a training.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LearnReport {
+    /// Outcomes that the model was trained on.
+    pub trained: usize,
+    /// Outcomes held out that could be compared with what was answered before; none for a first model.
+    pub compared: usize,
+    /// Mean log-loss on them: of the new model, and of the answers before.
+    pub log_loss: (f64, f64),
+    /// Whether the new model took over. If not, it did worse; the outcomes are kept all the same.
+    pub accepted: bool,
+}
+
+impl LearnReport {
+    fn new(report: &CandidateReport, accepted: bool) -> Self {
+        Self {
+            trained: report.n_train,
+            compared: report.n_compared,
+            log_loss: report.log_loss,
+            accepted,
+        }
+    }
+}
+
+/// What a text needs, as far as is known offline.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct OfflineAnswer {
+    /// Whether a manager would act.
+    pub decision: Decision,
+    /// What the text needs, likeliest first.
+    pub needed: Vec<Need>,
+    /// What else is not unlikely, likeliest first.
+    pub candidates: Vec<Need>,
+    /// Version of the model.
+    pub version: u64,
+}
+
+/// What was learned, opened from a state directory or empty. Nothing is written before [`Self::save`].
+pub struct OfflineIntents {
+    brain: Brain,
+    scratch: IntentScratch,
+}
+
+impl std::fmt::Debug for OfflineIntents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OfflineIntents").finish_non_exhaustive()
+    }
+}
+
+impl OfflineIntents {
+    /// Opens what was learned in a state directory, which no other process may be using; without one, nothing
+    /// is known and nothing is kept. Blocking.
+    ///
+    /// # Errors
+    /// [`BuildError::State`] when the directory cannot be used.
+    pub fn open(state_dir: Option<&Path>, config: &Config) -> Result<Self, BuildError> {
+        let store = match state_dir {
+            None => None,
+            Some(dir) => {
+                let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
+                let (store, set_aside) = RedbStore::open(dir).map_err(|e| failed(e.to_string()))?;
+                if let Some(set_aside) = set_aside {
+                    tracing::warn!("{set_aside}");
+                }
+                Some(Arc::new(store) as Arc<dyn StateStore>)
+            }
+        };
+        let brain = Brain::remembering(Settings::from(config), store);
+        let mut out = Self { brain, scratch: IntentScratch::default() };
+        out.know_learned()?;
+        Ok(out)
+    }
+
+    /// The components are those that something was learned about.
+    fn know_learned(&mut self) -> Result<(), BuildError> {
+        let ids = self.brain.predictor.labels().iter();
+        let specs = ids
+            .map(|id| ComponentSpec::builtin(id.as_str()))
+            .collect::<Result<_, _>>()
+            .map_err(|e| BuildError::Keyword(e.to_string()))?;
+        self.set_catalog(Catalog::build(specs, Vec::new(), None)?)
+    }
+
+    /// The components are those of a configuration, with their keywords.
+    ///
+    /// # Errors
+    /// [`BuildError::Keyword`].
+    pub fn set_catalog(&mut self, catalog: Catalog) -> Result<(), BuildError> {
+        self.brain.set_catalog(Matchers::new(Arc::new(catalog))?);
+        Ok(())
+    }
+
+    /// What a text needs, with evidence.
+    pub fn intents(&mut self, text: &str) -> OfflineAnswer {
+        let view = self.brain.view(LearnerFigures::default());
+        let mut prediction = Prediction::default();
+        view.predict(cut(text), &mut self.scratch, &mut prediction);
+        let needs = view.needs(cut(text), &self.scratch, &prediction);
+        OfflineAnswer {
+            decision: needs.decision,
+            needed: needs.needed,
+            candidates: needs.candidates,
+            version: needs.version,
+        }
+    }
+
+    /// Learns what a text used (nothing is an outcome too), at once and for the next [`Self::train`].
+    ///
+    /// # Errors
+    /// [`IntentError::NoWord`].
+    pub fn learn(&mut self, text: &str, used: &[ComponentId]) -> Result<(), IntentError> {
+        // With names, a text without a word is all that can be wrong.
+        self.brain.predictor.learn_named(cut(text), used).map_err(|_| IntentError::NoWord)
+    }
+
+    /// Whether enough is new for a training to be worth its time.
+    #[must_use]
+    pub fn train_due(&self) -> bool {
+        self.brain.predictor.retrain_due()
+    }
+
+    /// Trains on every outcome that is kept; a model that does worse does not take over. Blocking, for seconds
+    /// where there are thousands of outcomes; looks at `cancel` before each.
+    ///
+    /// # Errors
+    /// [`IntentError::NoOutcome`] or [`IntentError::Cancelled`].
+    pub fn train(&mut self, cancel: &AtomicBool) -> Result<LearnReport, IntentError> {
+        let candidate = self.brain.predictor.retrain_job().run(cancel)?;
+        let report = *candidate.report();
+        let accepted = matches!(self.brain.predictor.install(candidate), Verdict::Accepted { .. });
+        Ok(LearnReport::new(&report, accepted))
+    }
+
+    /// Forgets a text. False when it was not known.
+    pub fn forget(&mut self, text: &str) -> bool {
+        self.brain.predictor.forget(cut(text))
+    }
+
+    /// Forgets everything.
+    pub fn forget_everything(&mut self) {
+        self.brain.predictor.forget_everything();
+    }
+
+    /// What was learned, in numbers.
+    #[must_use]
+    pub fn learned(&self) -> Learned {
+        self.brain.learned()
+    }
+
+    /// The outcomes that are kept: each text with the components that it used.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&str, Vec<&ComponentId>)> {
+        self.brain.predictor.outcomes()
+    }
+
+    /// The components that are known.
+    #[must_use]
+    pub fn components(&self) -> Vec<ComponentId> {
+        let catalog = self.brain.catalog();
+        catalog.keys().map(|k| catalog.id(k).clone()).collect()
+    }
+
+    /// Writes all of it. Blocking.
+    ///
+    /// # Errors
+    /// [`IntentError::Store`]; the state is as it was then.
+    pub fn save(&self) -> Result<(), IntentError> {
+        self.brain.save().map_err(|e| IntentError::Store(e.to_string()))
+    }
+
+    /// The same, and what was forgotten or replaced is nowhere in the file any more.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_without_trace(&self) -> Result<(), IntentError> {
+        self.brain.save_without_trace().map_err(|e| IntentError::Store(e.to_string()))
+    }
+}
