@@ -1,6 +1,6 @@
 //! How learned state becomes bytes: little-endian, with magic, format version and checksum.
 //!
-//! Invariant: a [`Reader`] gives finite numbers only and never reads past the end, so what it read can be
+//! Invariant: a [`Reader`] gives numbers of a size that can be learned and never reads past the end, so what it read can be
 //! used without further checks of that kind.
 
 use majordomo_simd::hash_bytes;
@@ -42,6 +42,9 @@ pub enum DecodeError {
         what: &'static str,
     },
 }
+
+/// No weight that was learned comes near it, and no sum of products of three such numbers is infinite.
+const LARGEST: f32 = 1e6;
 
 const CUT: DecodeError = DecodeError::Damaged { what: "it ends too early" };
 
@@ -152,10 +155,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn f32(&mut self) -> Result<f32, DecodeError> {
         let x = f32::from_le_bytes(self.array()?);
-        if x.is_finite() {
+        // NaN is not below anything.
+        if x.abs() <= LARGEST {
             Ok(x)
         } else {
-            Err(DecodeError::Damaged { what: "it holds a number that is not finite" })
+            Err(DecodeError::Damaged { what: "it holds a number that cannot have been learned" })
         }
     }
 

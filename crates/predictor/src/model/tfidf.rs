@@ -153,7 +153,11 @@ fn scales(squares: [f32; 2]) -> [f32; 2] {
 
 /// The weight of a bucket that `df` of `n_texts` texts have; 0 where none has.
 pub(crate) fn weight(n_texts: u32, df: u32) -> f32 {
-    if df == 0 { 0.0 } else { ((1.0 + n_texts as f32) / (1.0 + df as f32)).ln() + 1.0 }
+    if df == 0 {
+        return 0.0;
+    }
+    // Counts that contradict each other (a damaged state) must not give a negative weight.
+    ((1.0 + n_texts as f32) / (1.0 + df as f32)).ln().max(0.0) + 1.0
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The predictor from outside: one module a feature.
 
 mod classifier;
+mod hostile;
 mod keywords;
 mod predictor;
 mod sequence;
