@@ -283,3 +283,18 @@ impl Drop for Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_those_without_room_is_whole() {
+        let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())));
+        let problem: crate::Problem = serde_json::from_str(body).unwrap();
+        let row = crate::TABLE.iter().find(|r| r.code == problem.code).unwrap();
+        assert_eq!((problem.status, &*problem.title), (row.status, row.title));
+        assert_eq!(problem.retry_after_s(), Some(1));
+    }
+}

@@ -247,3 +247,20 @@ fn a_thousand_leases_of_a_dead_client_come_back() {
     server.signal("TERM");
     server.end().check(0, &[], &[]);
 }
+
+#[test]
+fn what_users_say_is_not_logged() {
+    let world = World::new();
+    world.write("c.toml", config(&world));
+    let words = ["-vvv", "serve", "c.toml", "--socket", "s.sock"];
+    let server = world.start(&words, Stdio::null());
+    server.says("listening");
+    for body in ["{\"text\":\"play sesame\"}", "{\"text\":\"sesame\"}"] {
+        assert_eq!(ask(&world, "POST", "/v1/commands", body).0, 200);
+        assert_eq!(ask(&world, "POST", "/v1/plan", body).0, 200);
+    }
+    server.signal("TERM");
+    let ran = server.end();
+    ran.check(0, &[], &["/v1/commands"]);
+    assert!(!ran.err.contains("sesame") && !ran.out.contains("sesame"), "{}", ran.err);
+}

@@ -36,6 +36,15 @@ fn it_has_every_route_and_no_other() {
     assert_eq!(doc["components"]["schemas"]["Problem"]["properties"]["code"]["enum"], json!(codes));
 }
 
+#[test]
+fn the_page_for_people_has_every_code() {
+    let page = include_str!("../../../../docs/api.md");
+    let rows = |line: &str| line.strip_prefix("| `").map(str::to_owned);
+    let written: Vec<_> = page.lines().filter_map(rows).collect();
+    let table = |r: &majordomo_server::Row| format!("{}` | {} | {} |", r.code, r.status, r.title);
+    assert_eq!(written, TABLE.iter().map(table).collect::<Vec<_>>());
+}
+
 /// What is wrong with a value by a schema: the part of JSON schema that the description uses.
 fn wrong(doc: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
     if let Some(reference) = schema["$ref"].as_str() {

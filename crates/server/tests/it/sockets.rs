@@ -92,3 +92,31 @@ async fn tcp_needs_a_token_and_this_machine() {
     assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
     served.end().await;
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_server_of_another_version_is_told_with_both() {
+    let dir = folder();
+    std::fs::create_dir_all(&dir).unwrap();
+    let listener = tokio::net::UnixListener::bind(dir.join("s")).unwrap();
+    let other = async {
+        for answer in ["majordomo-version: 7.8.9\r\n", "server: another\r\n"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 1024];
+            let n = stream.read(&mut asked).await.unwrap();
+            assert!(String::from_utf8_lossy(&asked[..n]).contains("majordomo-version: 0.1"));
+            let answer = format!("HTTP/1.1 200 OK\r\n{answer}content-length: 2\r\n\r\n{{}}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    let asks = async {
+        let client = Client::new(Address::Unix(dir.join("s")));
+        let error = client.health().await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ClientError::Version { .. }), "{text}");
+        assert!(text.contains("7.8.9") && text.contains("0.1") && text.contains("restart"));
+        let error = client.health().await.unwrap_err();
+        assert!(error.to_string().contains("no Majordomo"), "{error}");
+    };
+    tokio::join!(other, asks);
+    drop(std::fs::remove_dir_all(&dir));
+}
