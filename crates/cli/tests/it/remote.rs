@@ -42,6 +42,7 @@ fn without_a_server_every_verb_says_where_it_looked() {
         &["events"],
         &["events", "--follow"],
         &["logs", "a"],
+        &["memory"],
         &["reload"],
         &["leases"],
         &["lease", "a"],
@@ -70,6 +71,25 @@ fn verbs_about_components() {
         &["status"],
         0,
         &["majordomo 0", ", ready", "NAME", "music  ready", "mail   unloaded"],
+        &[],
+    );
+    check(
+        &["memory"],
+        0,
+        &[
+            "bounds",
+            "machine",
+            "total                    64 MiB",
+            "woken by",
+            "music",
+            "limits of processes",
+        ],
+        &[],
+    );
+    check(
+        &["memory", "c.toml"],
+        0,
+        &["booked                   0 B", "mail ", "unloaded", "begins below"],
         &[],
     );
     check(&["load", "musik"], 6, &[], &["did you mean \"music\"?"]);
@@ -104,6 +124,10 @@ fn answers_as_json() {
     };
     let one = |words: &[&str]| run(words).swap_remove(0);
     assert_eq!(one(&["load", "music"])["state"], "ready");
+    let memory = one(&["memory"]);
+    assert!(memory["memory"]["booked"].as_u64() > Some(0), "{memory}");
+    assert!(memory["memory"]["felt"]["bounds"][0]["name"] == "machine", "{memory}");
+    assert!(memory["components"].as_array().is_some_and(|c| c.len() == 3), "{memory}");
     assert_eq!(one(&["pin", "music"])["pinned"], true);
     assert_eq!(one(&["unpin", "music"])["pinned"], false);
     assert_eq!(one(&["trim", "music"])["name"], "music");

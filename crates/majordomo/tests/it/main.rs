@@ -12,6 +12,7 @@ mod eventually;
 mod intents;
 mod leases;
 mod memory;
+mod pressure;
 #[allow(dead_code, reason = "the tests of the binary use the rest")]
 mod processes;
 mod programs;
