@@ -251,7 +251,7 @@ impl Shell {
             if self.next_sweep <= now {
                 self.next_sweep = now + SWEEP;
                 self.sweep();
-                self.remember(false);
+                self.remember(false).await;
                 self.measure();
                 self.look_around();
                 if let Some(gap) = self.suspend.check(&self.clock) {

@@ -193,6 +193,19 @@ impl Injector {
         format!("p{}", self.rng.below(PROGRAMS))
     }
 
+    /// Fills the log of a program to its bound.
+    pub(crate) async fn fill_log(&self, name: &str) -> Result<(), String> {
+        self.arm(name, Fault::Floods).await?;
+        let Ok(lease) = self.lease(name).await else { return Ok(()) };
+        let until = Instant::now() + Duration::from_secs(5);
+        // The first lines are gone when later ones have taken their place.
+        while Instant::now() < until && self.manager.logs(name, 0, 1).is_ok_and(|l| l.missed == 0) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        drop(lease);
+        Ok(())
+    }
+
     /// Makes sure that the next load of a component misbehaves, as far as nobody else loads it first.
     async fn arm(&self, name: &str, fault: Fault) -> Result<(), String> {
         self.armory.arm(name, fault);

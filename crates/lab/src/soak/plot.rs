@@ -218,7 +218,7 @@ fn svg(text: &mut String, picture: &Picture, record: &Record, rows: &[Row]) -> a
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .light_line_style(WHITE)
+        .light_line_style(TRANSPARENT)
         .x_desc("minutes")
         .y_desc(picture.axis)
         .y_labels(if picture.log { (high - low) as usize + 1 } else { 6 })

@@ -153,12 +153,7 @@ impl Subject {
         Message::Started { learned: subject.last_learned.clone() }.send();
         subject.follow();
         let mut orders = orders();
-        subject.warm_up().await;
-
         let mut rng = Rng::new(&[args.seed, u64::from(args.epoch)]);
-        for number in 0..CLIENTS {
-            tokio::spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
-        }
         let injector = Injector {
             manager: manager.clone(),
             armory,
@@ -168,6 +163,10 @@ impl Subject {
             variant: Variant::default(),
             rng: Rng::new(&[rng.bits()]),
         };
+        subject.warm_up(&injector).await;
+        for number in 0..CLIENTS {
+            tokio::spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
+        }
         let injector = Arc::new(tokio::sync::Mutex::new(injector));
         let (stop_faults, stopped) = watch::channel(false);
         let faults = tokio::spawn(subject.faults(Arc::clone(&injector), stopped));
@@ -264,8 +263,13 @@ impl Subject {
     }
 
     /// Brings everything that grows to a bound near it: rings, logs, tables, threads. Then rests.
-    async fn warm_up(&self) {
+    async fn warm_up(&self, injector: &Injector) {
         let manager = &self.shared.manager;
+        for i in 0..catalog::PROGRAMS {
+            if let Err(what) = injector.fill_log(&format!("p{i}")).await {
+                self.violation(what);
+            }
+        }
         for _ in 0..2 {
             for place in 0..catalog::PROGRAMS + catalog::BUILTINS {
                 let name = catalog::name(place);
@@ -467,6 +471,8 @@ fn known_now(manager: &Manager) -> BTreeMap<ComponentKey, super::watch::Known> {
 
 /// The levels when they have stopped to fall: tasks and descriptors of what has just ended go within moments.
 async fn settled(mark: &str) -> Levels {
+    // What the allocator only keeps is none of what is held.
+    let _ = tokio::task::spawn_blocking(majordomo_memory::trim_allocator).await;
     let mut last = Levels::measure(mark);
     let mut still = 0;
     for _ in 0..100 {

@@ -33,7 +33,15 @@ pub(crate) struct Memory {
     store: Option<Arc<dyn StateStore>>,
     dirty: BTreeMap<ComponentKey, Persisted>,
     since: Option<Moment>,
-    writing: Option<tokio::task::JoinHandle<()>>,
+    writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
+    /// Why the last write failed, until one succeeds.
+    failed: Option<String>,
+}
+
+/// What a failed write leaves to be written again.
+struct Unwritten {
+    learned: BTreeMap<ComponentKey, Persisted>,
+    why: String,
 }
 
 impl Memory {
@@ -58,7 +66,10 @@ impl Memory {
                 }
             }
         }
-        (Self { host, store, dirty: BTreeMap::new(), since: None, writing: None }, learned)
+        (
+            Self { host, store, dirty: BTreeMap::new(), since: None, writing: None, failed: None },
+            learned,
+        )
     }
 
     pub(super) fn learn(&mut self, learned: Persisted) {
@@ -70,51 +81,73 @@ impl Memory {
     pub(super) fn describe(&self) -> String {
         match &self.store {
             None => "none: learned figures are forgotten at the end".to_owned(),
-            Some(_) if self.dirty.is_empty() => "up to date".to_owned(),
-            Some(_) => format!("{} to write", self.dirty.len()),
+            Some(_) => match (&self.failed, self.dirty.len()) {
+                (Some(why), n) => format!("{n} to write, after a failure: {why}"),
+                (None, _) if self.writing.is_some() => "being written".to_owned(),
+                (None, 0) => "up to date".to_owned(),
+                (None, n) => format!("{n} to write"),
+            },
+        }
+    }
+
+    /// Takes note of how a write ended. What could not be written is dirty again, unless newer figures are known.
+    fn written(&mut self, ended: Result<Result<(), Unwritten>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Ok(())) => self.failed = None,
+            Ok(Err(unwritten)) => {
+                for (key, learned) in unwritten.learned {
+                    self.dirty.entry(key).or_insert(learned);
+                }
+                self.failed = Some(unwritten.why);
+            }
+            Err(lost) => self.failed = Some(lost.to_string()),
+        }
+    }
+
+    async fn settle(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            self.written(writing.await);
         }
     }
 }
 
 impl Shell {
-    /// Writes what was learned, if it is time or `now` is set; one write at a time.
-    pub(super) fn remember(&mut self, now: bool) {
-        if self.memory.dirty.is_empty() {
+    /// Writes what was learned, if it is time or `now` is set; one write at a time. What a failed one left is
+    /// written again after the usual pause.
+    pub(super) async fn remember(&mut self, now: bool) {
+        if self.memory.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
+            self.memory.settle().await;
+        }
+        if self.memory.dirty.is_empty() || self.memory.writing.is_some() {
             return;
         }
         let at = self.clock.now();
         let since = *self.memory.since.get_or_insert(at);
-        let busy = self.memory.writing.as_ref().is_some_and(|w| !w.is_finished());
-        if busy || (!now && at.since(since) < COALESCE) {
+        if !now && at.since(since) < COALESCE {
             return;
         }
         let Some(store) = self.memory.store.clone() else { return };
         self.memory.since = None;
         let catalog = Arc::clone(self.engine.catalog());
         let host = self.memory.host;
-        let batch: Vec<_> = std::mem::take(&mut self.memory.dirty)
-            .into_values()
-            .map(|p| {
+        let learned = std::mem::take(&mut self.memory.dirty);
+        self.memory.writing = Some(tokio::task::spawn_blocking(move || {
+            let put = |p: &Persisted| {
                 let m = Measured { peak: p.peak, load_time: p.load_time };
                 measured::put(&measured_key(&catalog, p.key, host), &m)
-            })
-            .collect();
-        self.memory.writing = Some(tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.apply(&batch) {
+            };
+            let batch: Vec<_> = learned.values().map(put).collect();
+            store.apply(&batch).map_err(|error| {
                 tracing::warn!(%error, "learned figures cannot be written");
-            }
+                Unwritten { learned, why: error.to_string() }
+            })
         }));
     }
 
     /// The last writes, and the guard's end.
     pub(super) async fn finish(mut self) {
-        if let Some(writing) = self.memory.writing.take() {
-            let _ = writing.await;
-        }
-        self.remember(true);
-        if let Some(writing) = self.memory.writing.take() {
-            let _ = writing.await;
-        }
+        self.remember(true).await;
+        self.memory.settle().await;
         if let Some(processes) = &self.processes {
             processes.guard().close().await;
         }
@@ -124,5 +157,50 @@ impl Shell {
         if let Some(tell) = self.on_finished.take() {
             let _ = tell.send(std::mem::take(&mut self.stuck));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_core::{ByteSize, StoreError, StoreOp};
+
+    struct Nowhere;
+
+    impl StateStore for Nowhere {
+        fn get(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(None)
+        }
+
+        fn list(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn apply(&self, _: &[StoreOp]) -> Result<(), StoreError> {
+            Err(StoreError { what: "no space left".to_owned(), source: None })
+        }
+    }
+
+    fn learned(key: u32, peak: u64) -> Persisted {
+        Persisted { key: ComponentKey(key), peak: Some(ByteSize(peak)), load_time: None }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_again_and_not_called_up_to_date() {
+        let catalog = Catalog::build(Vec::new(), Vec::new(), None).unwrap();
+        let (mut memory, _) = Memory::open(Some(Arc::new(Nowhere)), &catalog);
+        assert_eq!(memory.describe(), "up to date");
+        memory.learn(learned(0, 1));
+        memory.learn(learned(1, 1));
+        let taken = std::mem::take(&mut memory.dirty);
+        // Newer figures of one of them come in while the write goes on.
+        memory.learn(learned(1, 2));
+        memory.written(Ok(Err(Unwritten { learned: taken, why: "no space left".to_owned() })));
+        assert_eq!(memory.describe(), "2 to write, after a failure: no space left");
+        let again: Vec<_> = memory.dirty.values().map(|p| p.peak.unwrap().0).collect();
+        assert_eq!(again, [1, 2]);
+        memory.dirty.clear();
+        memory.written(Ok(Ok(())));
+        assert_eq!(memory.describe(), "up to date");
     }
 }
