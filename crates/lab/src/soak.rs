@@ -5,6 +5,7 @@
 //! which nobody asks and everything is unloaded, show what stays behind; leaks are judged on them.
 
 pub(crate) mod component;
+pub(crate) mod kills;
 pub(crate) mod subject;
 
 mod catalog;

@@ -63,11 +63,18 @@ pub(crate) struct Driver {
     unwritten: Option<Instant>,
 }
 
-struct Subject {
+pub(crate) struct Subject {
     child: Child,
     pid: Pid,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Subject {
+    /// Its next line; none when it has ended.
+    pub(crate) async fn next_line(&mut self) -> std::io::Result<Option<String>> {
+        self.lines.next_line().await
+    }
 }
 
 /// How watching one process ended.
@@ -87,7 +94,7 @@ impl Driver {
         times: Times,
         plant: Option<Leak>,
     ) -> Self {
-        let mark = format!("soak-{}-{}", std::process::id(), record.seed);
+        let mark = format!("soak-{}-{:x}", std::process::id(), record.seed);
         let before_s = record.elapsed_s;
         let rng = Rng::new(&[record.seed, before_s as u64]);
         let now = Instant::now();
@@ -123,7 +130,7 @@ impl Driver {
         self.record.mark(at, what);
     }
 
-    fn violation(&mut self, what: impl Into<String>) {
+    pub(crate) fn violation(&mut self, what: impl Into<String>) {
         let (at, what) = (self.at_s(), what.into());
         eprintln!("\r\x1b[K{at:.0} s: {what}");
         self.record.violation(at, what);
@@ -179,7 +186,24 @@ impl Driver {
         self.folder.save(&self.record)
     }
 
-    async fn start(&mut self) -> anyhow::Result<Subject> {
+    /// Starts the process under test and waits until it is up.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<Subject> {
+        let mut subject = self.spawn()?;
+        let first = timeout(UP, subject.lines.next_line()).await;
+        let Ok(Ok(Some(line))) = first else {
+            bail!(
+                "the process under test does not come up; see {}",
+                self.folder.path("subject.log").display()
+            );
+        };
+        self.hear(Message::read(&line)?)?;
+        self.mark("start");
+        self.plan();
+        Ok(subject)
+    }
+
+    /// Starts the process under test.
+    pub(crate) fn spawn(&self) -> anyhow::Result<Subject> {
         let program = std::env::current_exe().context("the own program cannot be found")?;
         // What the file size limit sends is ignored, so that writes fail as on a full disk; a group is joined before
         // anything is allocated.
@@ -223,25 +247,13 @@ impl Driver {
         else {
             bail!("the process under test ended at once");
         };
-        let mut lines = BufReader::new(stdout).lines();
-        let first = timeout(UP, lines.next_line()).await;
-        let Ok(Ok(Some(line))) = first else {
-            bail!(
-                "the process under test does not come up; see {}",
-                self.folder.path("subject.log").display()
-            );
-        };
-        if let Message::Started { learned } = Message::read(&line)? {
-            self.remembered(&learned);
-        }
-        self.mark("start");
-        self.plan();
-        Ok(Subject { child, pid, stdin, lines })
+        Ok(Subject { child, pid, stdin, lines: BufReader::new(stdout).lines() })
     }
 
     /// Everything that was durable before is there.
     fn remembered(&mut self, learned: &Learned) {
-        let durable = std::mem::take(&mut self.durable);
+        // What it read is on the disk.
+        let durable = std::mem::replace(&mut self.durable, learned.clone());
         let lost: Vec<_> = durable
             .iter()
             .filter(|(name, (peak, time))| {
@@ -317,9 +329,11 @@ impl Driver {
         }
     }
 
-    fn hear(&mut self, message: Message) -> anyhow::Result<()> {
+    /// Takes what the process says.
+    pub(crate) fn hear(&mut self, message: Message) -> anyhow::Result<()> {
         match message {
-            Message::Started { .. } | Message::Ended { .. } | Message::Down { .. } => {}
+            Message::Started { learned } => self.remembered(&learned),
+            Message::Ended { .. } | Message::Down { .. } => {}
             Message::Warm { levels } => self.warm = levels,
             Message::Sample { sample } => {
                 self.record.add(&sample);
@@ -428,13 +442,20 @@ impl Driver {
         limit_files(s.pid, None);
     }
 
+    /// SIGKILL, and what must be true after it.
+    pub(crate) async fn kill(&mut self, s: Subject) -> anyhow::Result<()> {
+        rustix::process::kill_process(s.pid, Signal::KILL)?;
+        self.after_kill(s).await;
+        Ok(())
+    }
+
     async fn after_kill(&mut self, mut s: Subject) {
         // Reaped at once; what it had written to the pipe before still counts.
         let _ = s.child.wait().await;
         while let Ok(Ok(Some(line))) = timeout(Duration::from_secs(5), s.lines.next_line()).await {
-            if let Ok(message) = Message::read(&line)
-                && let Err(error) = self.hear(message)
-            {
+            // The last line may have been cut off.
+            let Ok(message) = Message::read(&line) else { continue };
+            if let Err(error) = self.hear(message) {
                 self.violation(format!("{error:#}"));
             }
         }
