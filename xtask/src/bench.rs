@@ -1,4 +1,4 @@
-//! `cargo xtask bench --compare REV`: the criterion benches of two revisions, in turn.
+//! `cargo xtask bench --compare REV`: instruction counts of two revisions, then their criterion benches in turn.
 //!
 //! Owns the order of runs (other, this, other, this, so that a machine that slows down slows both) and the ratios.
 //! Knows no bench: it runs those that both revisions declare, and measures nothing itself.
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
-use crate::child;
 use crate::project::Project;
+use crate::{callgrind, child};
 
 const N_ROUNDS: usize = 2;
 
@@ -23,7 +23,12 @@ struct Row {
 }
 
 /// Compares the working tree with a revision.
-pub(crate) fn compare(project: &Project, revision: &str, filter: Option<&str>) -> Result<()> {
+pub(crate) fn compare(
+    project: &Project,
+    revision: &str,
+    filter: Option<&str>,
+    instructions: bool,
+) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
     let wanted = format!("{revision}^{{commit}}");
@@ -41,6 +46,10 @@ pub(crate) fn compare(project: &Project, revision: &str, filter: Option<&str>) -
     ensure!(!benches.is_empty(), "no bench is declared both here and in {commit}");
 
     let builds = folder.join(format!("{commit}-target"));
+    callgrind::compare(project, (&tree, &builds), &benches)?;
+    if instructions {
+        return Ok(());
+    }
     for round in 0..N_ROUNDS {
         for (side, root, target) in
             [("other", &tree, &builds), ("this", &project.root, &project.target_dir())]

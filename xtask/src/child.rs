@@ -34,7 +34,8 @@ impl Closing {
         }
     }
 
-    fn join(mut self, other: Self) -> Self {
+    /// Both together.
+    pub(crate) fn join(mut self, other: Self) -> Self {
         self.lines.extend(other.lines);
         self.n_passed += other.n_passed;
         self

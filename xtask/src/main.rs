@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod callgrind;
 mod child;
 mod cross;
 mod lab;
+mod leak;
 mod project;
 mod stages;
 mod tidy;
@@ -45,6 +47,11 @@ mod flags {
             }
             /// Runs the model check of the lease cell (the stage `loom` of `test`).
             cmd loom {}
+            /// Runs tests under Address- and LeakSanitizer, valgrind and loom, as far as they are there.
+            cmd leak {
+                /// Fails, instead of saying so and passing, where a tool is missing.
+                optional --required
+            }
             /// Builds and tests packages for aarch64, and builds them for macOS (default: majordomo-simd).
             cmd cross {
                 /// A package to check; may be repeated.
@@ -52,10 +59,12 @@ mod flags {
                 /// Fails, instead of saying so and passing, where the tools cannot be had.
                 optional --required
             }
-            /// Runs the criterion benches of another revision and of this tree in turn and prints the ratios.
+            /// Compares with another revision: instruction counts of the key paths, then the criterion benches in turn.
             cmd bench {
                 /// The revision to compare with.
                 required --compare rev: String
+                /// Only the instruction counts, which repeat and take minutes.
+                optional --instructions
                 /// Only benchmarks whose name contains this.
                 optional filter: String
             }
@@ -101,6 +110,10 @@ fn run() -> Result<ExitCode> {
         }
         flags::XtaskCmd::Test(flags) => stages::run(&project, &flags.stages)?,
         flags::XtaskCmd::Loom(_) => stages::run(&project, &["loom".to_owned()])?,
+        flags::XtaskCmd::Leak(flags) => {
+            leak::run(&project, flags.required)?;
+            true
+        }
         flags::XtaskCmd::Cross(flags) => {
             cross::run(&project, &flags.package, flags.required)?;
             true
@@ -112,7 +125,7 @@ fn run() -> Result<ExitCode> {
             tidy::run(&Project::load()?)
         }
         flags::XtaskCmd::Bench(flags) => {
-            bench::compare(&project, &flags.compare, flags.filter.as_deref())?;
+            bench::compare(&project, &flags.compare, flags.filter.as_deref(), flags.instructions)?;
             true
         }
     };

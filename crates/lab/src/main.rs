@@ -6,6 +6,7 @@
 
 mod hog;
 mod intents;
+mod load;
 mod planted;
 mod pretrain;
 mod replay;
@@ -39,6 +40,9 @@ enum Command {
     Planted(planted::Args),
     /// Kill a manager at many random moments: no orphan, and nothing durable is lost
     Kills(soak::kills::Args),
+    /// Be the server that is put under load
+    #[command(hide = true)]
+    LoadServer(load::ServerArgs),
     /// Be the process that a soak tests
     #[command(hide = true)]
     SoakSubject(soak::subject::Args),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Stress(args) => stress::run(&args),
         Command::Planted(args) => planted::run(&args),
         Command::Kills(args) => soak::kills::run(&args),
+        Command::LoadServer(args) => load::serve(&args),
         Command::SoakSubject(args) => soak::subject::run(&args),
         Command::Component(args) => return soak::component::run(&args),
     };

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 
+pub(crate) use histogram::Histogram;
 use plan::Times;
 pub(crate) use plan::{Leak, Profile};
 use record::{Folder, Record};

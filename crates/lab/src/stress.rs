@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
 
+use crate::load;
 use crate::soak::{self, Leak, Options, Profile};
 
 /// Arguments of `stress`.
@@ -36,6 +37,15 @@ pub(crate) struct Args {
     /// Plants a leak, to see that it is found
     #[arg(long, value_enum, hide = true)]
     plant: Option<Leak>,
+    /// Puts the socket API under rising load instead, until p99 breaks --p99-ms
+    #[arg(long, conflicts_with = "simulated")]
+    load: bool,
+    /// The bound of p99 under load, milliseconds
+    #[arg(long, default_value_t = 50, value_name = "MS")]
+    p99_ms: u64,
+    /// How long each rate lasts under load
+    #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse_time)]
+    step: Duration,
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
@@ -72,6 +82,10 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.load {
+        let bound = Duration::from_millis(args.p99_ms);
+        return load::run(&load::Options { bound, step: args.step });
+    }
     match args.simulated {
         Some(day) => simulate(args, day),
         None => real(args),

@@ -149,6 +149,11 @@ impl Subject {
         };
         if let Ok(status) = manager.status().await {
             subject.last_learned = learned(&status);
+            // What was loaded meanwhile, CORE, is not yet on the disk.
+            let read = |name: &String| {
+                status.components.iter().any(|c| c.id.as_str() == name && c.loads == 0)
+            };
+            subject.last_learned.retain(|name, _| read(name));
         }
         Message::Started { learned: subject.last_learned.clone() }.send();
         subject.follow();
