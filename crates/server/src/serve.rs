@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use majordomo::{ComponentId, Manager};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,6 +23,10 @@ use crate::socket::{self, Held};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are still on their way when everything is down have this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// So many are told at once that there is no room …
+const REFUSED_AT_ONCE: usize = 256;
+/// … and each has this long to hear it.
+const REFUSAL: Duration = Duration::from_secs(1);
 /// Sent to those for whom there is no room.
 const FULL: &str = concat!(
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
@@ -119,8 +123,10 @@ impl Claimed {
         let socket = held.path().to_path_buf();
         let app = Arc::new(App::new(manager, token));
         let routes = crate::routes::router(Arc::clone(&app));
-        let count = Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
-        let listening = Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count) };
+        let nobody = || Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
+        let (count, refusing) = (nobody(), nobody());
+        let listening =
+            Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count), refusing };
         let address = tcp.as_ref().and_then(|t| t.local_addr().ok());
         let mut tasks = vec![
             tokio::spawn(listening.clone().unix(unix, held)),
@@ -158,6 +164,8 @@ struct Listening {
     app: Arc<App>,
     routes: Router,
     count: Arc<Count>,
+    /// Those who are told that there is no room.
+    refusing: Arc<Count>,
 }
 
 impl Listening {
@@ -172,8 +180,7 @@ impl Listening {
             match accepted {
                 Ok((stream, _)) => {
                     let pid = stream.peer_cred().ok().and_then(|c| c.pid());
-                    let full = |s: &tokio::net::UnixStream| s.try_write(FULL.as_bytes());
-                    self.take(stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()), full);
+                    self.take(stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()));
                 }
                 Err(error) => pause(&error).await,
             }
@@ -193,26 +200,26 @@ impl Listening {
             match accepted {
                 Ok((stream, _)) => {
                     drop(stream.set_nodelay(true));
-                    let full = |s: &tokio::net::TcpStream| s.try_write(FULL.as_bytes());
-                    self.take(stream, Via::Tcp, None, full);
+                    self.take(stream, Via::Tcp, None);
                 }
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    fn take<S>(
-        &self,
-        stream: S,
-        via: Via,
-        pid: Option<u32>,
-        full: impl FnOnce(&S) -> std::io::Result<usize>,
-    ) where
+    fn take<S>(&self, stream: S, via: Via, pid: Option<u32>)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some(place) = self.count.take(self.app.limits().max_connections) else {
-            // Its buffer is empty, so this does not wait; who does not read it sees the end all the same.
-            drop(full(&stream));
+            // Of those who are told in words there is a bound, too; the others see the end.
+            if let Some(place) = self.refusing.take(REFUSED_AT_ONCE) {
+                tokio::spawn(async move {
+                    // Whether it hears it or not.
+                    let _ = tokio::time::timeout(REFUSAL, refuse(stream)).await;
+                    drop(place);
+                });
+            }
             return;
         };
         let peer = Peer { connection: self.app.new_connection(), pid };
@@ -222,6 +229,25 @@ impl Listening {
             drop(place);
         });
     }
+}
+
+/// Says that there is no room: after the head of a request has come, since to an HTTP client an answer before it is
+/// none; and hears it out, since closing on unread bytes takes the answer away again.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
+    let mut bytes = [0u8; 2048];
+    let mut tail = Vec::new();
+    while !tail.windows(4).any(|w| w == b"\r\n\r\n") {
+        let n = stream.read(&mut bytes).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        tail.drain(..tail.len().saturating_sub(3));
+        tail.extend_from_slice(&bytes[..n]);
+    }
+    stream.write_all(FULL.as_bytes()).await?;
+    stream.shutdown().await?;
+    while stream.read(&mut bytes).await? > 0 {}
+    Ok(())
 }
 
 async fn pause(error: &std::io::Error) {
