@@ -78,7 +78,8 @@ struct Subject {
     began: Instant,
     shared: Shared,
     watch: Arc<Mutex<Watch>>,
-    last_learned: Learned,
+    /// What was learned when so many writes had been done and none was under way: the next one has it all.
+    unwritten: Option<(u64, Learned)>,
 }
 
 /// What is left of the limit at each level, when pressure is scripted.
@@ -120,10 +121,11 @@ fn learned(status: &Status) -> Learned {
         .collect()
 }
 
-/// Whether all that was learned is on the disk.
-fn is_durable(status: &Status) -> bool {
+/// Whether the state is being written just now.
+fn is_writing(status: &Status) -> bool {
     let mut runtime = status.sections.get("runtime").into_iter().flatten();
-    runtime.any(|(name, v)| name == "state_store" && *v == StatusValue::Text("up to date".into()))
+    runtime
+        .any(|(name, v)| name == "state_store" && *v == StatusValue::Text("being written".into()))
 }
 
 impl Subject {
@@ -145,17 +147,16 @@ impl Subject {
             began: Instant::now(),
             shared,
             watch: Arc::clone(&watch),
-            last_learned: Learned::new(),
+            unwritten: None,
         };
+        let mut known = manager.status().await.map(|s| learned(&s)).unwrap_or_default();
         if let Ok(status) = manager.status().await {
-            subject.last_learned = learned(&status);
             // What was loaded meanwhile, CORE, is not yet on the disk.
-            let read = |name: &String| {
+            known.retain(|name, _| {
                 status.components.iter().any(|c| c.id.as_str() == name && c.loads == 0)
-            };
-            subject.last_learned.retain(|name, _| read(name));
+            });
         }
-        Message::Started { learned: subject.last_learned.clone() }.send();
+        Message::Started { learned: known }.send();
         subject.follow();
         let mut orders = orders();
         let mut rng = Rng::new(&[args.seed, u64::from(args.epoch)]);
@@ -194,6 +195,7 @@ impl Subject {
                 Some(told) = hung_told.recv() => subject.violation(told),
                 _ = samples.tick() => subject.sample(false).await,
                 _ = shifts.tick() => {
+                    subject.checkpoint().await;
                     let share = morning.elapsed().as_secs_f64() / day.as_secs_f64();
                     if share < ACTIVE {
                         let shift = args.profile.shift(share / ACTIVE);
@@ -402,6 +404,18 @@ impl Subject {
         Message::Ended { levels, booked: booked + pools, not_unloaded }.send();
     }
 
+    /// Tells what is on the disk, when that has grown.
+    async fn checkpoint(&mut self) {
+        let Ok(status) = self.shared.manager.status().await else { return };
+        let writes = count(&status, "runtime", "state_writes");
+        if let Some((_, learned)) = self.unwritten.take_if(|(before, _)| *before < writes) {
+            Message::Checkpoint { learned }.send();
+        }
+        if self.unwritten.is_none() && !is_writing(&status) {
+            self.unwritten = Some((writes, learned(&status)));
+        }
+    }
+
     async fn sample(&mut self, resting: bool) {
         let Ok(status) = self.shared.manager.status().await else { return };
         let levels =
@@ -412,11 +426,6 @@ impl Subject {
                 "invariant 3: {} are booked and {} claimed of {}, overdraft {}",
                 memory.booked, memory.claimed, memory.budget, memory.overdraft
             ));
-        }
-        let now = learned(&status);
-        if is_durable(&status) && now != self.last_learned {
-            Message::Checkpoint { learned: now.clone() }.send();
-            self.last_learned = now;
         }
         let (ready, wait, counters) = {
             let mut tally = self.shared.tally();

@@ -232,6 +232,7 @@ impl Shell {
             ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),
             ("loads_running".to_owned(), StatusValue::Count(self.running.len() as u64)),
             ("state_store".to_owned(), StatusValue::Text(self.memory.describe())),
+            ("state_writes".to_owned(), StatusValue::Count(self.memory.writes())),
         ];
         let note = self.memory.note();
         runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));

@@ -36,6 +36,8 @@ pub(crate) struct Memory {
     writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
     /// Why the last write failed, until one succeeds.
     failed: Option<String>,
+    /// Writes that succeeded.
+    writes: u64,
 }
 
 /// What a failed write leaves to be written again.
@@ -67,7 +69,15 @@ impl Memory {
             }
         }
         (
-            Self { host, store, dirty: BTreeMap::new(), since: None, writing: None, failed: None },
+            Self {
+                host,
+                store,
+                dirty: BTreeMap::new(),
+                since: None,
+                writing: None,
+                failed: None,
+                writes: 0,
+            },
             learned,
         )
     }
@@ -90,10 +100,18 @@ impl Memory {
         }
     }
 
+    /// How often learned figures were written.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes
+    }
+
     /// Takes note of how a write ended. What could not be written is dirty again, unless newer figures are known.
     fn written(&mut self, ended: Result<Result<(), Unwritten>, tokio::task::JoinError>) {
         match ended {
-            Ok(Ok(())) => self.failed = None,
+            Ok(Ok(())) => {
+                self.failed = None;
+                self.writes += 1;
+            }
             Ok(Err(unwritten)) => {
                 for (key, learned) in unwritten.learned {
                     self.dirty.entry(key).or_insert(learned);
@@ -179,6 +197,10 @@ mod tests {
         fn apply(&self, _: &[StoreOp]) -> Result<(), StoreError> {
             Err(StoreError { what: "no space left".to_owned(), source: None })
         }
+
+        fn scrub(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
     }
 
     fn learned(key: u32, peak: u64) -> Persisted {
@@ -200,7 +222,8 @@ mod tests {
         let again: Vec<_> = memory.dirty.values().map(|p| p.peak.unwrap().0).collect();
         assert_eq!(again, [1, 2]);
         memory.dirty.clear();
+        assert_eq!(memory.writes(), 0);
         memory.written(Ok(Ok(())));
-        assert_eq!(memory.describe(), "up to date");
+        assert_eq!((memory.describe().as_str(), memory.writes()), ("up to date", 1));
     }
 }
