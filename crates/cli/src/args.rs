@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Release(ReleaseArgs),
     /// Tell where memory goes: bounds, budget, pools, components, pressure and its history
     Memory(MemoryArgs),
+    /// Show, print or forget what is remembered over restarts
+    State(StateArgs),
     /// Print a unit for systemd or launchd that runs the server
     Service(ServiceArgs),
     /// Print a script that completes arguments in a shell

@@ -7,6 +7,7 @@ mod command;
 mod events;
 mod leases;
 mod progress;
+mod state;
 mod status;
 mod table;
 mod verbs;
@@ -78,6 +79,7 @@ pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
         Command::Lease(a) => return Some(remote.lease(a).await),
         Command::Release(a) => remote.release(a).await,
         Command::Memory(a) if a.config.is_none() => remote.memory().await,
+        Command::State(a) => remote.state(a).await,
         _ => return None,
     };
     Some(done.map(ExitCode::from))

@@ -73,6 +73,14 @@ pub trait StateStore: Send + Sync {
     /// When the store cannot be written; nothing was changed then.
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError>;
 
+    /// The namespaces that have keys, in order; none from a store that cannot tell.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn namespaces(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// What is wrong with where it is kept, for the status; none when all is well.
     fn note(&self) -> Option<String> {
         None

@@ -361,8 +361,8 @@ impl Engine {
         for row in rows {
             if row.key.index() < self.catalog().len() {
                 let e = self.scheduler.entry_mut(row.key);
-                e.peak = row.peak.or(e.peak);
-                e.load_time = row.load_time.or(e.load_time);
+                e.peak = row.peak;
+                e.load_time = row.load_time;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
@@ -310,6 +310,8 @@ impl Parts {
 /// The state directory, temporary when none was named.
 pub(crate) struct StateDir {
     pub path: PathBuf,
+    /// What is in it, as long as the shell has it open.
+    pub store: Weak<dyn StateStore>,
     temporary: bool,
 }
 
@@ -348,7 +350,11 @@ impl StateDir {
         });
         let (path, temporary, store) =
             opened.await.map_err(|e| BuildError::Start(std::io::Error::other(e)))??;
-        Ok((Self { path, temporary }, store))
+        let weak = match &store {
+            Some(store) => Arc::downgrade(store),
+            None => Weak::<RedbStore>::new(),
+        };
+        Ok((Self { path, store: weak, temporary }, store))
     }
 }
 

@@ -67,6 +67,21 @@ pub enum ReloadError {
     ShuttingDown,
 }
 
+/// Why what is remembered cannot be told or forgotten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// No component has that name.
+    #[error(transparent)]
+    Refused(#[from] majordomo_core::Refusal),
+    /// The state cannot be read or written.
+    #[error(transparent)]
+    Store(majordomo_core::StoreError),
+    /// The manager is shutting down.
+    #[error("the manager is shutting down")]
+    ShuttingDown,
+}
+
 impl From<Problems> for BuildError {
     fn from(problems: Problems) -> Self {
         Self::Config(problems)

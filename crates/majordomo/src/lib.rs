@@ -49,11 +49,12 @@ mod intents;
 mod manager;
 mod outcome;
 mod plan;
+mod state;
 mod unkept;
 
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
-pub use error::{BuildError, ReloadError};
+pub use error::{BuildError, ReloadError, StateError};
 pub use handle::Handle;
 pub use intents::{
     Decision, IntentError, LearnReport, Learned, MAX_TEXT, OfflineAnswer, OfflineIntents,
@@ -62,6 +63,7 @@ pub use intents::{
 pub use manager::Manager;
 pub use outcome::{Evidence, NGram, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
+pub use state::{Figures, Remembered, StoredState, StoredValue};
 
 pub use majordomo_core::{
     BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,

@@ -1,13 +1,13 @@
 //! The manager: from a command's text to leases on what it needs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
     BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, EventRecord,
-    HintSource, HintTier, Moment, Refusal, Status, WallSeconds,
+    HintSource, HintTier, Moment, Refusal, StateStore, Status, WallSeconds,
 };
 use majordomo_engine::OperatorAction;
 use majordomo_registry::{ComponentSpec, PoolSpec, read_config};
@@ -17,11 +17,12 @@ use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged}
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::change::Reloaded;
-use crate::error::{BuildError, ReloadError};
+use crate::error::{BuildError, ReloadError, StateError};
 use crate::handle::{Handle, typed};
 use crate::intents::{IntentError, Intents, Learned, Matchers, Prediction, Settings, Spoken, cut};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
+use crate::state::Remembered;
 
 /// What a manager was made from, to make it again.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ struct Inner {
     config: ArcSwap<Config>,
     origin: Origin,
     state_dir: PathBuf,
+    /// What is remembered, as long as the shell has it open.
+    store: Weak<dyn StateStore>,
     /// One reload at a time: each builds on the catalog before it.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -64,7 +67,7 @@ impl Manager {
         origin: Origin,
         state: StateDir,
     ) -> Self {
-        let state_dir = state.path.clone();
+        let (state_dir, store) = (state.path.clone(), state.store.clone());
         let (finished, ended) = (host.finished(), intents.ended());
         tokio::spawn(async move {
             finished.await;
@@ -79,6 +82,7 @@ impl Manager {
                 config: ArcSwap::from_pointee(config),
                 origin,
                 state_dir,
+                store,
                 reloading: tokio::sync::Mutex::default(),
             }),
         }
@@ -437,6 +441,29 @@ impl Manager {
         self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
         self.inner.config.store(Arc::clone(&reloaded.after));
         Ok(reloaded)
+    }
+
+    /// What is remembered over restarts; nothing without a state directory.
+    ///
+    /// # Errors
+    /// A [`StateError`].
+    pub async fn remembered(&self) -> Result<Remembered, StateError> {
+        let Some(store) = self.inner.store.upgrade() else { return Ok(Remembered::default()) };
+        let read = tokio::task::spawn_blocking(move || crate::state::read(&*store));
+        read.await.map_err(|_| StateError::ShuttingDown)?.map_err(StateError::Store)
+    }
+
+    /// Forgets what was measured of a component, also in the state directory: its next load goes by the estimate.
+    /// Says how many figures there were; without a name, of all components.
+    ///
+    /// # Errors
+    /// A [`StateError`].
+    pub async fn forget_figures(&self, name: Option<&str>) -> Result<usize, StateError> {
+        let keys = match name {
+            Some(name) => vec![self.host().key(name)?],
+            None => self.host().catalog().keys().collect(),
+        };
+        self.host().forget(keys).await.ok_or(StateError::ShuttingDown)?.map_err(StateError::Store)
     }
 
     /// Follows the output of a component from line number `from` on.

@@ -69,6 +69,10 @@ impl StateStore for Unkept {
         Err(StoreError { what, source: None })
     }
 
+    fn namespaces(&self) -> Result<Vec<String>, StoreError> {
+        self.store.namespaces()
+    }
+
     fn note(&self) -> Option<String> {
         Some(self.note.clone())
     }

@@ -257,6 +257,20 @@ impl Host {
         answer.await.map_err(|_| Refusal::ShuttingDown)
     }
 
+    /// Forgets what was measured of components, and says how many figures the store had of them. None when the
+    /// shell has ended.
+    ///
+    /// # Errors
+    /// When the store cannot be written; what runs has forgotten them all the same.
+    pub async fn forget(
+        &self,
+        keys: Vec<ComponentKey>,
+    ) -> Option<Result<usize, majordomo_core::StoreError>> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::Forget { keys, reply });
+        answer.await.ok()
+    }
+
     /// Replaces components and settings.
     ///
     /// # Errors

@@ -378,6 +378,7 @@ impl Shell {
                 }
                 let _ = reply.send(plan);
             }
+            Control::Forget { keys, reply } => self.forget(&keys, reply),
             Control::Configure { specs, pools, config, budget, reply } => {
                 let _ = reply.send(self.configure(specs, pools, config, budget));
             }

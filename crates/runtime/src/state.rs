@@ -187,6 +187,21 @@ impl StateStore for RedbStore {
         })
     }
 
+    fn namespaces(&self) -> Result<Vec<String>, StoreError> {
+        self.with("read", |db| {
+            let table = db.begin_read()?.open_table(VALUES)?;
+            let mut out: Vec<String> = Vec::new();
+            loop {
+                // On to the first key behind all of the namespace before.
+                let from = out.last().map(|n| after(n)).unwrap_or_default();
+                match table.range((from.as_str(), "")..)?.next() {
+                    Some(entry) => out.push(entry?.0.value().0.to_owned()),
+                    None => return Ok(out),
+                }
+            }
+        })
+    }
+
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError> {
         self.with("written", |db| {
             let tx = db.begin_write()?;

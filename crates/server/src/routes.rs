@@ -5,6 +5,7 @@ mod commands;
 mod components;
 mod leases;
 mod look;
+mod state;
 
 use std::sync::Arc;
 
@@ -77,6 +78,8 @@ routes! {
     POST "/v1/hints" => commands::hint;
     POST "/v1/feedback" => commands::feedback;
     POST "/v1/reload" => commands::reload;
+    GET "/v1/state" => state::remembered;
+    POST "/v1/state/forget" => state::forget;
     GET "/v1/leases" => leases::list;
     POST "/v1/leases" => leases::acquire;
     GET "/v1/leases/{id}" => leases::one;

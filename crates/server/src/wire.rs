@@ -8,6 +8,7 @@ mod event;
 mod lease;
 mod memory;
 mod reload;
+mod state;
 mod status;
 
 pub use command::{
@@ -20,6 +21,7 @@ pub use lease::{
 };
 pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
+pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
 pub use status::{Component, Endpoint, Figure, Health, Info, LeaseHolder, State, Status};
 
 /// The version of this program and of the client in it.

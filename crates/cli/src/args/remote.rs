@@ -133,12 +133,12 @@ pub(crate) enum StateVerb {
     Show,
     /// Print all that is remembered, as JSON
     Export,
-    /// Forget what was learned
+    /// Forget what was measured of a component, or everything that was learned
     Forget {
-        /// Only this component's figures; without it, everything
+        /// The component
         #[arg(value_name = "NAME", required_unless_present = "all")]
         name: Option<String>,
-        /// Everything
+        /// Everything that was learned, of texts too
         #[arg(long, conflicts_with = "name")]
         all: bool,
     },

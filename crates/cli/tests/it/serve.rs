@@ -229,6 +229,44 @@ fn a_state_directory_that_is_read_only_is_used_and_told() {
 }
 
 #[test]
+fn what_is_remembered_is_shown_exported_and_forgotten() {
+    let world = World::new();
+    let b = world.section("b", UP, "");
+    world.write("c.toml", world.section("a", UP, "keywords = [\"play\"]") + &b);
+    let (here, there) = (["state", "show"], ["state", "show", "--state-dir", "state"]);
+    let server = world.serve(&["c.toml", "--state-dir", "state"]);
+    world.run(&here).check(0, &["nothing is remembered yet"], &[]);
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    world.run(&["load", "b"]).check(0, &[], &[]);
+    let pid = format!("pid {}", server.pid());
+    world.run(&there).check(1, &[], &["is in use", &pid]);
+    server.stop().check(0, &[], &[]);
+    world.run(&there).check(0, &["COMPONENT", "\na  ", "\nb  "], &[]);
+    let server = world.serve(&["c.toml", "--state-dir", "state"]);
+    world.run(&here).check(0, &["\na  ", "\nb  "], &[]);
+    assert!(!world.run(&["status"]).out.contains("a     unloaded    -"));
+    let all = world.run(&["state", "export", "--json"]).json().swap_remove(0);
+    assert_eq!(all["figures"][0]["component"], "a");
+    assert!(all["values"][1]["key"].as_str().unwrap().starts_with("b/"), "{all}");
+    world.run(&["state", "forget", "a"]).check(0, &["1 value forgotten"], &[]);
+    world.run(&["state", "forget", "c"]).check(6, &[], &["no component is called \"c\""]);
+    let left = world.run(&here);
+    assert!(!left.out.contains("\na  ") && left.out.contains("\nb  "), "{}", left.out);
+    let status = world.run(&["status", "--json"]).json().swap_remove(0);
+    assert!(status["components"][0]["load_time_ms"].is_null(), "{status}");
+    world.run(&["state", "forget", "--all", "--json"]).check(0, &["{\"forgotten\":1}"], &[]);
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    server.stop();
+    world.run(&["state", "forget", "--all", "--state-dir", "state"]).check(0, &["1 value"], &[]);
+    world.run(&there).check(0, &["nothing is remembered yet"], &[]);
+    world.run(&["state", "show", "--state-dir", "else"]).check(
+        1,
+        &[],
+        &["nothing was ever learned"],
+    );
+}
+
+#[test]
 fn the_log_as_json() {
     let world = configured();
     let server = world.serve(&["c.toml", "--log-format", "json"]);

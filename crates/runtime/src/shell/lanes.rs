@@ -80,6 +80,11 @@ pub(crate) enum Control {
         keys: Vec<ComponentKey>,
         reply: oneshot::Sender<Plan>,
     },
+    /// Forget what was measured of components.
+    Forget {
+        keys: Vec<ComponentKey>,
+        reply: oneshot::Sender<Result<usize, majordomo_core::StoreError>>,
+    },
     Configure {
         specs: Vec<ComponentSpec>,
         pools: Vec<PoolSpec>,

@@ -1,5 +1,7 @@
 //! What is learned and kept: measured footprints and load times, written seldom and off the shell's task.
 
+mod forget;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -9,9 +9,9 @@ use super::connection::Connection;
 use super::{Client, EventStream, LogStream};
 use crate::error::ClientError;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Component, EventPage, Feedback, Health, Hint, Info, Lease,
-    LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload, Reloaded, Renew, Status, Unload,
-    Why,
+    Accepted, Command, CommandOutcome, Component, EventPage, Feedback, Forget, Forgotten, Health,
+    Hint, Info, Lease, LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload, Reloaded,
+    Remembered, Renew, Status, Unload, Why,
 };
 
 const GET: Method = Method::GET;
@@ -261,6 +261,22 @@ impl Client {
     /// A problem `bad_configuration` with everything that is wrong with it.
     pub async fn reload_preview(&self) -> Result<Reloaded, ClientError> {
         self.post("/v1/reload", &Reload { dry_run: true }).await
+    }
+
+    /// What is remembered over restarts.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn remembered(&self) -> Result<Remembered, ClientError> {
+        self.get("/v1/state").await
+    }
+
+    /// Forgets what was measured of a component, or everything that was learned.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn forget(&self, forget: &Forget) -> Result<Forgotten, ClientError> {
+        self.post("/v1/state/forget", forget).await
     }
 
     /// The events that are kept, from number `from` on, or the last so many.

@@ -1,0 +1,123 @@
+//! What is remembered over restarts, to look at and to forget: of a manager that runs, or of a state directory that
+//! nobody uses.
+
+use std::path::Path;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentId, StateStore, StoreError, StoreOp};
+use majordomo_runtime::state::{FILE, RedbStore, measured};
+
+use crate::error::BuildError;
+
+/// Everything that is remembered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// What was measured of components.
+    pub figures: Vec<Figures>,
+    /// Everything, as it is stored.
+    pub values: Vec<StoredValue>,
+    /// What is wrong with where it is kept; none when all is well.
+    pub problem: Option<String>,
+}
+
+/// What was measured of a component with one configuration on one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figures {
+    /// The component.
+    pub component: ComponentId,
+    /// A hash of its loader and version.
+    pub config: u64,
+    /// A hash of the machine's id.
+    pub host: u64,
+    /// The highest footprint.
+    pub peak: Option<ByteSize>,
+    /// How long it takes to load.
+    pub load_time: Option<Duration>,
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredValue {
+    /// Whose it is: `measured`, `intents` and so on.
+    pub namespace: String,
+    /// Its key.
+    pub key: String,
+    /// Its bytes.
+    pub value: Vec<u8>,
+}
+
+pub(crate) fn read(store: &dyn StateStore) -> Result<Remembered, StoreError> {
+    let figures = measured::list(store)?.into_iter().map(|(key, m)| Figures {
+        component: key.component,
+        config: key.config,
+        host: key.host,
+        peak: m.peak,
+        load_time: m.load_time,
+    });
+    let mut out =
+        Remembered { figures: figures.collect(), values: Vec::new(), problem: store.note() };
+    for namespace in store.namespaces()? {
+        let values = store.list(&namespace)?.into_iter();
+        out.values.extend(values.map(|(key, value)| StoredValue {
+            namespace: namespace.clone(),
+            key,
+            value,
+        }));
+    }
+    Ok(out)
+}
+
+/// A state directory that no manager uses. Held until it is dropped: no manager starts with it meanwhile.
+#[derive(Debug)]
+pub struct StoredState {
+    store: RedbStore,
+}
+
+impl StoredState {
+    /// Opens a state directory, which must be there.
+    ///
+    /// # Errors
+    /// [`BuildError::State`]: when it is not there, is in use, belongs to somebody else, or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, BuildError> {
+        let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
+        if !dir.join(FILE).is_file() {
+            return Err(failed(format!(
+                "there is no {FILE} in it; nothing was ever learned there"
+            )));
+        }
+        let (store, set_aside) = RedbStore::open(dir).map_err(|e| failed(e.to_string()))?;
+        match set_aside {
+            Some(set_aside) => Err(failed(set_aside.to_string())),
+            None => Ok(Self { store }),
+        }
+    }
+
+    /// Everything that is in it. Blocking.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(&self) -> Result<Remembered, StoreError> {
+        read(&self.store)
+    }
+
+    /// Forgets the figures of a component, whether or not it is still configured; says how many there were. Blocking.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is forgotten then.
+    pub fn forget(&self, component: &ComponentId) -> Result<usize, StoreError> {
+        measured::forget(&self.store, std::slice::from_ref(component))
+    }
+
+    /// Forgets everything; says how many values there were. Blocking.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing is forgotten then.
+    pub fn forget_everything(&self) -> Result<usize, StoreError> {
+        let n = self.read()?.values.len();
+        let namespaces = self.store.namespaces()?.into_iter();
+        let batch: Vec<_> = namespaces.map(|namespace| StoreOp::Clear { namespace }).collect();
+        self.store.apply(&batch)?;
+        self.store.scrub()?;
+        Ok(n)
+    }
+}

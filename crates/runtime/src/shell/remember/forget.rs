@@ -1,0 +1,41 @@
+//! Forgetting what was measured of components: in the engine, in what waits to be written, and in the store.
+
+use majordomo_core::{ComponentKey, StoreError};
+use majordomo_engine::{Input, Persisted};
+use tokio::sync::oneshot;
+
+use super::Shell;
+use crate::state::measured;
+
+impl Shell {
+    /// Forgets the figures of components, whatever configuration and machine they are of, and answers with how many
+    /// the store had.
+    pub(in crate::shell) fn forget(
+        &mut self,
+        keys: &[ComponentKey],
+        reply: oneshot::Sender<Result<usize, StoreError>>,
+    ) {
+        let none = |key: &ComponentKey| Persisted { key: *key, peak: None, load_time: None };
+        self.feed(Input::Learned(keys.iter().map(none).collect()));
+        for key in keys {
+            self.memory.dirty.remove(key);
+        }
+        let Some(store) = self.memory.store.clone() else {
+            let _ = reply.send(Ok(0));
+            return;
+        };
+        let catalog = self.engine.catalog();
+        let ids: Vec<_> = keys.iter().map(|k| catalog.id(*k).clone()).collect();
+        // After a write that is under way, which may be of these very figures.
+        let before = self.memory.writing.take();
+        self.memory.writing = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            let forgotten = tokio::task::spawn_blocking(move || measured::forget(&*store, &ids));
+            if let Ok(result) = forgotten.await {
+                let _ = reply.send(result);
+            }
+        }));
+    }
+}

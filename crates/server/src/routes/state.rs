@@ -1,0 +1,42 @@
+//! What is remembered: to look at, and to forget.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Response;
+use majordomo::{Refusal, StateError};
+
+use crate::app::App;
+use crate::body::{json, read};
+use crate::problem::Problem;
+use crate::wire::{Forget, Forgotten, Remembered};
+
+type Answer = Result<Response<Body>, Problem>;
+
+fn problem(error: StateError) -> Problem {
+    match error {
+        StateError::Refused(refusal) => refusal.into(),
+        StateError::ShuttingDown => Refusal::ShuttingDown.into(),
+        other => Problem::new("internal", other.to_string()),
+    }
+}
+
+pub(crate) async fn remembered(State(app): State<Arc<App>>) -> Answer {
+    json(&Remembered::from(&app.manager.remembered().await.map_err(problem)?))
+}
+
+pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let Forget { component } = read(&app, body).await?;
+    let forgotten = match component {
+        Some(name) => app.manager.forget_figures(Some(&name)).await.map_err(problem)?,
+        None => {
+            let all = app.manager.remembered().await.map_err(problem)?.values.len();
+            app.manager.forget_figures(None).await.map_err(problem)?;
+            let texts = app.manager.forget_everything().await;
+            texts.map_err(|e| Problem::new("internal", e.to_string()))?;
+            all
+        }
+    };
+    json(&Forgotten { forgotten })
+}

@@ -1,0 +1,95 @@
+//! What is remembered over restarts.
+
+use majordomo::{ByteSize, ComponentId};
+use serde::{Deserialize, Serialize};
+
+use super::ms;
+
+/// `GET /v1/state`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// What was measured of components.
+    pub figures: Vec<Figures>,
+    /// Everything, as it is stored.
+    pub values: Vec<StoredValue>,
+    /// What is wrong with where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// What was measured of a component with one configuration on one machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// The component.
+    pub component: ComponentId,
+    /// A hash of its loader and version, in hexadecimal.
+    pub config: String,
+    /// A hash of the machine's id, in hexadecimal.
+    pub host: String,
+    /// The highest footprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<ByteSize>,
+    /// How long it takes to load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_time_ms: Option<f64>,
+}
+
+/// A stored value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredValue {
+    /// Whose it is.
+    pub namespace: String,
+    /// Its key.
+    pub key: String,
+    /// Its bytes, in hexadecimal.
+    pub value: String,
+}
+
+/// `POST /v1/state/forget`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Forget {
+    /// The component whose figures are forgotten; none = everything that was learned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+}
+
+/// How much was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Values that the state directory had of it.
+    pub forgotten: usize,
+}
+
+impl From<&majordomo::Remembered> for Remembered {
+    fn from(r: &majordomo::Remembered) -> Self {
+        let figures = r.figures.iter().map(|f| Figures {
+            component: f.component.clone(),
+            config: format!("{:016x}", f.config),
+            host: format!("{:016x}", f.host),
+            peak: f.peak,
+            load_time_ms: f.load_time.map(ms),
+        });
+        let values = r.values.iter().map(|v| StoredValue {
+            namespace: v.namespace.clone(),
+            key: v.key.clone(),
+            value: hex(&v.value),
+        });
+        Self { figures: figures.collect(), values: values.collect(), problem: r.problem.clone() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n)]);
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_in_hexadecimal() {
+        assert_eq!(hex(&[0, 0x9f, 0xff]), "009fff");
+    }
+}
