@@ -194,6 +194,11 @@ async fn real_answers_are_as_described() {
     ask("GET", "/v1/events?follow=false", "/v1/events", "").await;
     ask("GET", "/v1/openapi.json", "/v1/openapi.json", "").await;
     ask("POST", "/v1/reload", "/v1/reload", "").await;
+    ask("GET", "/v1/state", "/v1/state", "").await;
+    let forget = "{\"component\":\"music\"}";
+    let forgotten = ask("POST", "/v1/state/forget", "/v1/state/forget", forget).await;
+    assert_eq!(forgotten["forgotten"], 0);
+    ask("POST", "/v1/state/forget", "/v1/state/forget", "").await;
     let routes: BTreeSet<_> =
         ROUTES.iter().map(|r| (r.method.to_owned(), r.path.to_owned())).collect();
     assert_eq!(asked, routes, "every route is asked");
