@@ -26,16 +26,23 @@ impl Shell {
         };
         let catalog = self.engine.catalog();
         let ids: Vec<_> = keys.iter().map(|k| catalog.id(*k).clone()).collect();
+        let keys = keys.to_vec();
         // After a write that is under way, which may be of these very figures.
         let before = self.memory.writing.take();
         self.memory.writing = Some(tokio::spawn(async move {
-            if let Some(before) = before {
-                let _ = before.await;
+            let mut written = match before {
+                Some(before) => before.await.unwrap_or(Ok(())),
+                None => Ok(()),
+            };
+            // What it could not write is tried again, but not what is forgotten.
+            if let Err(unwritten) = &mut written {
+                unwritten.learned.retain(|key, _| !keys.contains(key));
             }
             let forgotten = tokio::task::spawn_blocking(move || measured::forget(&*store, &ids));
             if let Ok(result) = forgotten.await {
                 let _ = reply.send(result);
             }
+            written
         }));
     }
 }
