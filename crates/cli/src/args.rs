@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod intents;
 mod remote;
 mod serve;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use intents::*;
 pub(crate) use remote::*;
 pub(crate) use serve::*;
 
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     /// server. Otherwise all words are a command for the server. When the first word is the name of some other
     /// file, --config or --server must say which is meant.
     Run(RunArgs),
+    /// Say which components a text needs, and why, by a configuration's keywords and by what was learned
+    Intents(IntentsArgs),
+    /// Learn from a table of texts and the components that they need
+    Learn(LearnArgs),
+    /// Tell which components a text really needed
+    Feedback(FeedbackArgs),
     /// Serve the components of a configuration behind a socket, until a signal
     Serve(ServeArgs),
     /// Show what is loaded and what uses memory

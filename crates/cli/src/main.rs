@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod docs;
 mod exit;
+mod intents;
 mod lines;
 mod memory;
 mod notify;
@@ -27,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, LogFormat, MemoryArgs};
+use args::{Args, Command, FeedbackArgs, LogFormat, MemoryArgs};
 use exit::Exit;
 use majordomo_server::ClientError;
 use target::Target;
@@ -102,6 +103,11 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
                 Ok(Exit::Usage.into())
             }
         },
+        Command::Intents(a) => intents::run(a, args.json).await,
+        Command::Learn(a) => intents::learn(a, args.json).await,
+        Command::Feedback(FeedbackArgs { state_dir: Some(dir), text, used, .. }) => {
+            intents::feedback(&text.join(" "), &used, dir, args.json).await
+        }
         Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Memory(MemoryArgs { config: Some(config), state_dir }) => {

@@ -71,6 +71,7 @@ pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
         Command::Unpin(a) => remote.pin(a, false).await,
         Command::Trim(a) => remote.trim(a).await,
         Command::Hint(a) => remote.hint(a).await,
+        Command::Feedback(a) if a.state_dir.is_none() => remote.feedback(a).await,
         Command::Why(a) => remote.why(a).await,
         Command::Events(a) => remote.events(a).await,
         Command::Logs(a) => remote.logs(a).await,

@@ -30,7 +30,8 @@ pub(crate) struct Job {
     pub state_dir: Option<PathBuf>,
 }
 
-fn is_configuration(word: &str) -> bool {
+/// Whether a word is a configuration by its ending.
+pub(crate) fn is_configuration(word: &str) -> bool {
     let extension = Path::new(word).extension().and_then(|e| e.to_str()).unwrap_or_default();
     ["toml", "json"].iter().any(|e| extension.eq_ignore_ascii_case(e))
 }

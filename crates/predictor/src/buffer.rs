@@ -160,6 +160,11 @@ impl ReplayBuffer {
         counts.into_iter().map(|count| count < n).collect()
     }
 
+    /// Whether two outcomes have different labels.
+    pub(crate) fn has_others(&self) -> bool {
+        self.outcomes.first().is_some_and(|a| self.outcomes.iter().any(|b| a.labels != b.labels))
+    }
+
     /// An outcome for replay: a label at random among those that occur, then one of its outcomes.
     pub(crate) fn sample(&self, rng: &mut Rng) -> Option<&Outcome> {
         if self.outcomes.is_empty() {

@@ -176,6 +176,8 @@ pub struct TextSnapshot {
     pub(crate) label_of_key: Vec<Option<u32>>,
     /// By label: whether too few outcomes used it for the model to overrule its keywords.
     pub(crate) is_new: Vec<bool>,
+    /// Whether outcomes of more than one kind are known: who knows one only takes everything for that.
+    pub(crate) can_tell: bool,
 }
 
 impl TextSnapshot {
@@ -198,9 +200,14 @@ impl TextSnapshot {
     }
 
     fn label(&self, key: ComponentKey) -> Option<u32> {
-        let model = self.model.as_ref()?;
+        let model = self.answering()?;
         let label = self.label_of_key.get(key.index()).copied().flatten()?;
         ((label as usize) < model.n_outputs() - 1).then_some(label)
+    }
+
+    /// The model, if it may answer.
+    fn answering(&self) -> Option<&TextModel> {
+        self.model.as_ref().filter(|_| self.can_tell)
     }
 
     /// Whether a component's keywords count by themselves.
@@ -219,7 +226,7 @@ impl TextSnapshot {
             }),
         );
         model.probabilities.clear();
-        if let Some(trained) = &self.model {
+        if let Some(trained) = self.answering() {
             texts.reset(self.bits);
             texts.push(&keywords.words);
             trained.predict(texts.get(0), evidence, model);
@@ -248,7 +255,7 @@ impl TextSnapshot {
             }
         }
         let mut is_none = candidates.is_empty();
-        if let Some(trained) = &self.model {
+        if let Some(trained) = self.answering() {
             let seen = Seen { hits: &keywords.hits, taken };
             is_none &= self.choose(trained, probabilities, &seen, chosen, candidates);
         }
@@ -378,7 +385,9 @@ impl TextSnapshot {
             n_grams: Vec::new(),
             version: self.version,
         };
-        let (Some(trained), Some(label)) = (&self.model, self.label(component)) else { return out };
+        let (Some(trained), Some(label)) = (self.answering(), self.label(component)) else {
+            return out;
+        };
         let output = label as usize + 1;
         out.confidence = Confidence::saturating(scratch.model.probabilities[output]);
         let floor = self.thresholds.min_confidence;

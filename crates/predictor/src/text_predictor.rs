@@ -163,6 +163,7 @@ impl TextPredictor {
                 key_of_label: Vec::new(),
                 label_of_key: Vec::new(),
                 is_new: Vec::new(),
+                can_tell: false,
             },
             published: None,
             previous: None,
@@ -204,6 +205,8 @@ impl TextPredictor {
 
     fn changed(&mut self) {
         self.now.is_new = self.buffer.with_fewer_than(N_KNOWN, self.labels.len());
+        let n_known = self.now.is_new.iter().filter(|is_new| !**is_new).count();
+        self.now.can_tell = n_known > 1 || (n_known == 1 && self.buffer.has_others());
         self.now.version += 1;
         self.published = None;
     }

@@ -1,11 +1,13 @@
 //! Verbs about components: load, unload, pin, trim, hint, why, reload.
 
 use majordomo::Confidence;
-use majordomo_server::wire::{ChangeKind, Component, Hint, Reloaded, SettingChange, Tier, Why};
+use majordomo_server::wire::{
+    ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, Tier, Why,
+};
 use serde_json::Value;
 
 use super::{Remote, span};
-use crate::args::{HintArgs, NamesArgs, ReloadArgs, TierArg, UnloadArgs, WhyArgs};
+use crate::args::{FeedbackArgs, HintArgs, NamesArgs, ReloadArgs, TierArg, UnloadArgs, WhyArgs};
 use crate::exit::Exit;
 use crate::print::{self, Style, styled, time};
 
@@ -58,6 +60,17 @@ impl Remote {
             self.show(&component, |c| format!("{}, asked to trim", line(c)))?;
         }
         Ok(Exit::Success)
+    }
+
+    pub(super) async fn feedback(&self, args: &FeedbackArgs) -> anyhow::Result<Exit> {
+        let feedback =
+            Feedback { text: args.text.join(" "), used: args.used.clone(), ..Feedback::default() };
+        let accepted = self.client.feedback(&feedback).await?;
+        self.show(&accepted, |a| {
+            let what = if a.accepted { "learned" } else { "not taken: too many outcomes wait" };
+            what.to_owned()
+        })?;
+        Ok(if accepted.accepted { Exit::Success } else { Exit::Refused })
     }
 
     pub(super) async fn hint(&self, args: &HintArgs) -> anyhow::Result<Exit> {

@@ -295,14 +295,14 @@ fn what_is_forgotten_is_nowhere() {
         manager.shutdown(None).await;
         assert!(contains(&bytes_of(&dir), "zebediah"));
         let manager = manager_in(&dir).await;
+        let retrains = manager.learned().await.unwrap().retrains;
         assert!(!manager.forget("call somebody else").await.unwrap());
         assert!(manager.forget("Call  ZEBEDIAH, quickly!").await.unwrap());
         assert!(!manager.forget("call zebediah quickly").await.unwrap());
         assert!(!contains(&bytes_of(&dir), "zebediah"));
         assert!(contains(&bytes_of(&dir), "jazz"));
         // The model that knew it is replaced by one that never saw it.
-        let retrains = manager.learned().await.unwrap().retrains;
-        learned_when(&manager, |l| l.retrains > retrains || retrains > 1).await;
+        learned_when(&manager, |l| l.retrains > retrains).await;
         assert!(!manager.outcomes().await.unwrap().iter().any(|o| o.0.contains("zebediah")));
         manager.forget_everything().await.unwrap();
         assert!(!contains(&bytes_of(&dir), "jazz"));

@@ -273,3 +273,20 @@ fn a_keyword_of_something_new_is_not_overruled() {
     let intents = predictor.intents("xylophone zebra", &mut scratch);
     assert!(intents.candidates.iter().all(|i| i.confidence.get() <= 1.0));
 }
+
+#[test]
+fn who_knows_one_component_only_does_not_take_everything_for_it() {
+    let mut predictor = predictor();
+    for i in 0..40 {
+        predictor.learn(&format!("play number {i}"), &[key(0)]).expect("known");
+    }
+    retrain(&mut predictor);
+    check(&predictor, "good morning", Decision::None, &[]);
+    check(&predictor, "a song", Decision::Confident, &[0]);
+    for i in 0..10 {
+        predictor.learn(&format!("good morning {i}"), &[]).expect("an outcome");
+    }
+    retrain(&mut predictor);
+    check(&predictor, "play number nine", Decision::Confident, &[0]);
+    check(&predictor, "good morning", Decision::None, &[]);
+}

@@ -7,7 +7,9 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
-use majordomo::{AcquireOptions, BuildError, Confidence, HintTier, Priority, Refusal, ReloadError};
+use majordomo::{
+    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Priority, Refusal, ReloadError,
+};
 use serde_json::Value;
 
 use super::leases::terms;
@@ -116,8 +118,21 @@ pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer 
     for name in &used {
         app.manager.why(name)?;
     }
-    let outcome = app.leases.take_outcome(&feedback.lease)?;
-    app.manager.feedback(outcome, &used)?;
+    match (feedback.lease.as_str(), feedback.text.as_str()) {
+        (lease, "") if !lease.is_empty() => {
+            let outcome = app.leases.take_outcome(lease)?;
+            app.manager.feedback(outcome, &used)?;
+        }
+        ("", text) if !text.is_empty() => match app.manager.teach(text, &used).await {
+            Ok(()) => {}
+            // Too many wait already: not taken on.
+            Err(IntentError::Busy) => return json(&Accepted { accepted: false }),
+            Err(IntentError::Unknown(refusal)) => return Err(refusal.into()),
+            Err(IntentError::ShuttingDown) => return Err(Refusal::ShuttingDown.into()),
+            Err(error) => return Err(Problem::new("bad_value", error.to_string())),
+        },
+        _ => return Err(Problem::new("bad_value", "either `lease` or `text`")),
+    }
     json(&Accepted { accepted: true })
 }
 

@@ -23,7 +23,7 @@ pub struct Command {
     pub priority: Option<Priority>,
 }
 
-/// Why a component is thought to be needed.
+/// A keyword that speaks for a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The keyword or phrase as it stands in the text.
@@ -39,8 +39,21 @@ pub struct Need {
     pub component: ComponentId,
     /// How sure that is, in `0..=1`.
     pub confidence: Confidence,
-    /// Why.
+    /// What that must reach for the component to be loaded.
+    pub threshold: Confidence,
+    /// The keywords that speak for it.
     pub evidence: Vec<Evidence>,
+    /// What else in the text speaks for it as was learned, strongest first.
+    pub n_grams: Vec<NGram>,
+}
+
+/// A part of a text that speaks for a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NGram {
+    /// The part: a word, two words, or letters inside a word, with `<` and `>` for the ends of words.
+    pub text: String,
+    /// What it added to the component's score.
+    pub weight: f32,
 }
 
 impl From<&majordomo::Need> for Need {
@@ -50,7 +63,14 @@ impl From<&majordomo::Need> for Need {
             .iter()
             .map(|e| Evidence { keyword: e.keyword.clone(), shared_by: e.shared_by })
             .collect();
-        Self { component: need.id.clone(), confidence: need.confidence, evidence }
+        let n_gram = |g: &majordomo::NGram| NGram { text: g.text.clone(), weight: g.weight };
+        Self {
+            component: need.id.clone(),
+            confidence: need.confidence,
+            threshold: need.threshold,
+            evidence,
+            n_grams: need.n_grams.iter().map(n_gram).collect(),
+        }
     }
 }
 
@@ -225,13 +245,18 @@ pub struct Accepted {
     pub accepted: bool,
 }
 
-/// `POST /v1/feedback`: what a command, whose lease is still held, really used. Ends the lease.
+/// `POST /v1/feedback`: what a command really used. Either `lease`, of a command that still holds it, and it ends; or
+/// `text`, what was said some time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Feedback {
     /// The lease that the command gave.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub lease: String,
-    /// The components used.
+    /// The user's words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// The components used; empty = none was needed.
     pub used: Vec<String>,
 }
 

@@ -31,7 +31,7 @@ async fn a_day_at_the_socket() {
     assert!(outcome.hit && outcome.refusal.is_none());
     let lease = outcome.lease.unwrap().id;
     assert_eq!(client.status().await.unwrap().holders[0].tag, "a test");
-    let used = Feedback { lease, used: vec!["music".into()] };
+    let used = Feedback { lease, used: vec!["music".into()], ..Feedback::default() };
     assert!(client.feedback(&used).await.unwrap().accepted);
     let again = client.feedback(&used).await.unwrap_err();
     assert_eq!(again.problem().unwrap().code, "lease_ended");

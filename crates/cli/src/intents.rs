@@ -1,0 +1,311 @@
+//! `intents`, `learn` and `feedback`: what is learned from texts, asked and taught without a manager.
+
+mod table;
+
+use std::io::{BufReader, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents, read_config};
+
+use crate::args::{IntentsArgs, LearnArgs};
+use crate::plan::{doubtful, evidence};
+use crate::print::{self, Style, styled};
+use crate::signals::Interrupts;
+use table::{Row, Rows};
+
+/// Problems of a file that are printed.
+const MAX_PROBLEMS: usize = 20;
+/// Width of the progress bar.
+const BAR: usize = 30;
+
+/// What was learned, with the components of a configuration if there is one. Blocking.
+fn open(config: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<OfflineIntents> {
+    let Some(config) = config else {
+        return Ok(OfflineIntents::open(state_dir, &Config::default())?);
+    };
+    let loaded = read_config(config, majordomo::memory_limit())
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let mut intents = OfflineIntents::open(state_dir, &loaded.config)?;
+    intents.set_catalog(loaded.catalog(None)?)?;
+    Ok(intents)
+}
+
+/// A directory to be read must have a state: a slip must not make one.
+fn must_exist(dir: &Path) -> anyhow::Result<()> {
+    if !dir.join("state.redb").exists() {
+        bail!("nothing was learned in {}: there is no state.redb in it", dir.display());
+    }
+    Ok(())
+}
+
+/// `intents`.
+pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut config, mut words) = (args.config, args.words);
+    if config.is_none() && words.first().is_some_and(|w| crate::target::is_configuration(w)) {
+        config = Some(words.remove(0).into());
+    }
+    if config.is_none() && args.state_dir.is_none() {
+        bail!("nothing to ask: name a configuration, or --state-dir with what was learned");
+    }
+    if let Some(dir) = &args.state_dir {
+        must_exist(dir)?;
+    }
+    let dir = args.state_dir;
+    let opened =
+        tokio::task::spawn_blocking(move || open(config.as_deref(), dir.as_deref())).await?;
+    let mut intents = opened?;
+    if !words.is_empty() {
+        tell(&words.join(" "), &intents.intents(&words.join(" ")), json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut lines = crate::lines::stdin();
+    while let Some(text) = lines.recv().await {
+        if !json {
+            print::line(&format!("{} {text}", styled(Style::Faint, ">")));
+        }
+        tell(&text, &intents.intents(&text), json)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(text: &str, answer: &OfflineAnswer, json: bool) -> anyhow::Result<()> {
+    if json {
+        let mut value = serde_json::to_value(answer)?;
+        value["text"] = text.into();
+        print::json(&value);
+        return Ok(());
+    }
+    match answer.decision {
+        Decision::Confident => {}
+        Decision::None => print::line("no component is needed"),
+        Decision::Unsure => print::line("unsure; nothing would be loaded on a guess"),
+    }
+    for need in &answer.needed {
+        print::line(&format!(
+            "needs    {} {} (at least {}){}",
+            styled(Style::Strong, need.id.as_str()),
+            need.confidence,
+            need.threshold,
+            evidence(need)
+        ));
+    }
+    let unsure = answer.decision == Decision::Unsure;
+    let named: Vec<_> = doubtful(answer.decision, &answer.candidates).map(|n| &n.id).collect();
+    for need in &answer.candidates {
+        let word = if unsure || named.contains(&&need.id) { "unsure" } else { "unlike" };
+        print::line(&format!(
+            "{word}   {} {} (at least {}){}",
+            need.id,
+            need.confidence,
+            need.threshold,
+            evidence(need)
+        ));
+    }
+    print::line(&format!("model    version {}", answer.version));
+    Ok(())
+}
+
+/// `learn`.
+pub(crate) async fn learn(args: LearnArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut interrupts = Interrupts::new()?;
+    let cancel = Arc::new(AtomicBool::new(false));
+    let cancelled = Arc::clone(&cancel);
+    let work = tokio::task::spawn_blocking(move || learn_file(&args, json, &cancelled));
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => done?,
+        () = interrupts.next() => {
+            cancel.store(true, Ordering::Relaxed);
+            print::note("interrupted; nothing is learned");
+            work.await?
+        }
+    }
+}
+
+/// Everything is read and checked before anything is learned, and written only when all is learned.
+fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Result<ExitCode> {
+    let name = args.file.display().to_string();
+    let known = match &args.config {
+        None => None,
+        Some(config) => Some(open(Some(config), None)?.components()),
+    };
+    let input: Box<dyn Read> = if name == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(&args.file).with_context(|| format!("{name} cannot be read"))?)
+    };
+    let rows = Rows::read(BufReader::new(input), known.as_deref(), args.skip_unknown)
+        .with_context(|| format!("{name} cannot be read"))?;
+    if !rows.problems.is_empty() {
+        for problem in rows.problems.iter().take(MAX_PROBLEMS) {
+            print::error(&format!("{name}:{problem}"));
+        }
+        if rows.problems.len() > MAX_PROBLEMS {
+            print::note(&format!("and {} more", rows.problems.len() - MAX_PROBLEMS));
+        }
+        bail!("nothing was learned from {name}");
+    }
+    if rows.train.is_empty() {
+        bail!("{name} has no line to learn from");
+    }
+    let mut intents = open(args.config.as_deref(), Some(&args.state_dir))?;
+    let mut progress = Progress::new(json);
+    let mut without_word = 0;
+    for (i, row) in rows.train.iter().enumerate() {
+        if cancel.load(Ordering::Relaxed) {
+            progress.end();
+            return Ok(ExitCode::FAILURE);
+        }
+        without_word += usize::from(intents.learn(&row.text, &row.labels).is_err());
+        progress.show(i + 1, rows.train.len());
+    }
+    progress.say("training");
+    let report = match intents.train(cancel) {
+        Ok(report) => report,
+        Err(error) => {
+            progress.end();
+            return Err(error.into());
+        }
+    };
+    progress.end();
+    intents.save()?;
+    if args.config.is_none() {
+        drop(intents);
+        // What was learned is now the list of components.
+        intents = open(None, Some(&args.state_dir))?;
+    }
+    let learned = intents.learned();
+    let checks: Vec<_> = [("valid", &rows.valid), ("test", &rows.test)]
+        .into_iter()
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(split, rows)| (split, rows.len(), accuracy(&mut intents, rows)))
+        .collect();
+    if json {
+        print::json(&serde_json::json!({
+            "read": rows.train.len(),
+            "skipped_unknown": rows.skipped,
+            "skipped_without_word": without_word,
+            "report": report,
+            "learned": learned,
+            "checks": checks.iter().map(|(split, n, exact)| serde_json::json!({
+                "split": split, "rows": n, "exact": exact,
+            })).collect::<Vec<_>>(),
+        }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print::line(&format!(
+        "learned  {} lines about {} components; {} different texts are kept",
+        rows.train.len() - without_word,
+        learned.components.len(),
+        learned.outcomes
+    ));
+    if rows.skipped + without_word > 0 {
+        print::line(&format!(
+            "skipped  {} with an unknown label, {without_word} without a word",
+            rows.skipped
+        ));
+    }
+    let compared = match report.compared {
+        0 => String::new(),
+        n => format!(
+            "; on {n} texts held out its log-loss is {:.3}, before {:.3}",
+            report.log_loss.0, report.log_loss.1
+        ),
+    };
+    print::line(&if report.accepted {
+        format!("model    version {}{compared}", learned.version)
+    } else {
+        format!("model    the new one did worse and was turned away{compared}")
+    });
+    for (split, n, exact) in checks {
+        print::line(&format!(
+            "{split:<8} {:.1} % of {n} texts get exactly their components",
+            100.0 * exact
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The share of rows whose decision is exactly their labels.
+fn accuracy(intents: &mut OfflineIntents, rows: &[Row]) -> f64 {
+    let right = rows.iter().filter(|row| {
+        let mut needed: Vec<ComponentId> =
+            intents.intents(&row.text).needed.into_iter().map(|n| n.id).collect();
+        needed.sort();
+        needed == row.labels
+    });
+    right.count() as f64 / rows.len().max(1) as f64
+}
+
+/// `feedback` on a state directory; what is due is trained as well.
+pub(crate) async fn feedback(
+    text: &str,
+    used: &[String],
+    dir: PathBuf,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    must_exist(&dir)?;
+    let used =
+        used.iter().map(|name| ComponentId::new(name.trim())).collect::<Result<Vec<_>, _>>()?;
+    let text = text.to_owned();
+    let work = tokio::task::spawn_blocking(move || {
+        let mut intents = open(None, Some(&dir))?;
+        intents.learn(&text, &used)?;
+        if intents.train_due() {
+            intents.train(&AtomicBool::new(false))?;
+        }
+        intents.save()?;
+        anyhow::Ok(intents.learned())
+    });
+    let learned = work.await??;
+    if json {
+        print::json(&serde_json::to_value(&learned)?);
+    } else {
+        print::line(&format!("learned; {} different texts are kept", learned.outcomes));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A bar on standard error, if that is a terminal.
+struct Progress {
+    live: bool,
+    shown: usize,
+}
+
+impl Progress {
+    fn new(json: bool) -> Self {
+        Self { live: !json && std::io::stderr().is_terminal(), shown: 0 }
+    }
+
+    fn show(&mut self, done: usize, all: usize) {
+        let filled = done * BAR / all.max(1);
+        if self.live && (filled > self.shown || done == all) {
+            self.shown = filled;
+            let (full, empty) = ("#".repeat(filled), "-".repeat(BAR - filled));
+            self.write(&format!("\r[{full}{empty}] {done} of {all} lines"));
+        }
+    }
+
+    fn say(&self, what: &str) {
+        if self.live {
+            self.write(&format!("\r\u{1b}[2K{what} …"));
+        }
+    }
+
+    fn end(&self) {
+        if self.live {
+            self.write("\r\u{1b}[2K");
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut stderr = std::io::stderr();
+        // Progress that nobody reads is no error.
+        let _ = stderr.write_all(text.as_bytes());
+        let _ = stderr.flush();
+    }
+}

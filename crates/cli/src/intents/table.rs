@@ -1,0 +1,178 @@
+//! Tables of texts and their labels: `labels TAB text`, or `split TAB labels TAB text`.
+//!
+//! Reads a whole file and tells every problem with its line; learns nothing.
+
+use std::fmt;
+use std::io::BufRead;
+
+use majordomo::{ComponentId, MAX_TEXT};
+
+/// Bytes of a line: a text and its labels.
+const MAX_LINE: usize = MAX_TEXT + 8192;
+
+/// A text and what it needs, sorted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub text: String,
+    pub labels: Vec<ComponentId>,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub line: usize,
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.line, self.what)
+    }
+}
+
+/// The rows of a file by split; without splits all are to be learned.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub train: Vec<Row>,
+    pub valid: Vec<Row>,
+    pub test: Vec<Row>,
+    /// Rows with an unknown label that were skipped as asked.
+    pub skipped: usize,
+    pub problems: Vec<Problem>,
+}
+
+impl Rows {
+    /// Reads lines; labels must be among `known`, if that is given.
+    pub(super) fn read(
+        mut from: impl BufRead,
+        known: Option<&[ComponentId]>,
+        skip_unknown: bool,
+    ) -> std::io::Result<Self> {
+        let mut out = Self::default();
+        let mut n_columns = None;
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if from.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let bytes = line.strip_suffix(b"\n").unwrap_or(&line);
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if bytes.is_empty() {
+                continue;
+            }
+            if let Err(what) = out.line(bytes, &mut n_columns, known, skip_unknown) {
+                out.problems.push(Problem { line: number, what });
+            }
+        }
+        Ok(out)
+    }
+
+    fn line(
+        &mut self,
+        bytes: &[u8],
+        n_columns: &mut Option<usize>,
+        known: Option<&[ComponentId]>,
+        skip_unknown: bool,
+    ) -> Result<(), String> {
+        if bytes.len() > MAX_LINE {
+            return Err(format!("the line has {} bytes, more than {MAX_LINE}", bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|e| format!("byte {} of the line is no UTF-8", e.valid_up_to() + 1))?;
+        let columns: Vec<&str> = text.split('\t').collect();
+        let n = columns.len();
+        let wanted = *n_columns.get_or_insert(n);
+        let (split, labels, text) = match columns.as_slice() {
+            _ if n != wanted => {
+                return Err(format!("{n} columns, the first line has {wanted}"));
+            }
+            [labels, text] => ("train", *labels, *text),
+            [split, labels, text] => (*split, *labels, *text),
+            _ => {
+                return Err(format!(
+                    "{n} columns; write labels TAB text, or split TAB labels TAB text"
+                ));
+            }
+        };
+        let rows = match split {
+            "train" => &mut self.train,
+            "valid" => &mut self.valid,
+            "test" => &mut self.test,
+            other => return Err(format!("split {other:?} is none of train, valid, test")),
+        };
+        let mut ids = Vec::new();
+        for label in labels.split(',').map(str::trim).filter(|label| !label.is_empty()) {
+            let id = ComponentId::new(label).map_err(|e| e.to_string())?;
+            if known.is_some_and(|known| !known.contains(&id)) {
+                if skip_unknown {
+                    self.skipped += 1;
+                    return Ok(());
+                }
+                return Err(format!(
+                    "{label:?} is no component of the configuration; correct it, or --skip-unknown"
+                ));
+            }
+            ids.push(id);
+        }
+        if text.trim().is_empty() {
+            return Err("the text is blank".to_owned());
+        }
+        ids.sort();
+        ids.dedup();
+        rows.push(Row { text: text.to_owned(), labels: ids });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &[u8], known: Option<&[&str]>, want: &[&str]) -> Rows {
+        let known: Option<Vec<_>> =
+            known.map(|k| k.iter().map(|n| ComponentId::new(n).unwrap()).collect());
+        let rows = Rows::read(text, known.as_deref(), false).unwrap();
+        let got: Vec<_> = rows.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(got, want);
+        rows
+    }
+
+    #[test]
+    fn lines_become_rows_and_problems_name_their_lines() {
+        let rows = check(b"music\tplay\r\n\n\thello\nb,a,b\tboth\n", None, &[]);
+        let labels: Vec<Vec<_>> =
+            rows.train.iter().map(|r| r.labels.iter().map(ComponentId::as_str).collect()).collect();
+        assert_eq!(labels, [vec!["music"], vec![], vec!["a", "b"]]);
+        assert_eq!(rows.train[0].text, "play");
+        let rows = check(b"train\ta\tone\nvalid\t\ttwo\ntest\ta\tthree", None, &[]);
+        assert_eq!((rows.train.len(), rows.valid.len(), rows.test.len()), (1, 1, 1));
+        check(
+            b"a\tone\nb two\nx\ty\tz\na\t \n\xff\tx\nA B\tx\nc\tx\n",
+            Some(&["a"]),
+            &[
+                "2: 1 columns, the first line has 2",
+                "3: 3 columns, the first line has 2",
+                "4: the text is blank",
+                "5: byte 1 of the line is no UTF-8",
+                &format!("6: {}", ComponentId::new("A B").unwrap_err()),
+                "7: \"c\" is no component of the configuration; correct it, or --skip-unknown",
+            ],
+        );
+        check(b"dev\ta\tx", None, &["1: split \"dev\" is none of train, valid, test"]);
+        check(
+            b"alone",
+            None,
+            &["1: 1 columns; write labels TAB text, or split TAB labels TAB text"],
+        );
+        let long = [b"a\t".as_slice(), &b"x".repeat(MAX_LINE)].concat();
+        assert_eq!(Rows::read(long.as_slice(), None, false).unwrap().problems.len(), 1);
+    }
+
+    #[test]
+    fn unknown_labels_can_be_skipped() {
+        let known = [ComponentId::new("a").unwrap()];
+        let rows = Rows::read(&b"a\tx\nb\ty\na,b\tz\n"[..], Some(&known), true).unwrap();
+        assert_eq!((rows.train.len(), rows.skipped, rows.problems.len()), (1, 2, 0));
+    }
+}
