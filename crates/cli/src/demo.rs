@@ -1,6 +1,7 @@
 //! `demo`: the main job on built-in components, which are real child processes.
 
 mod assistant;
+mod control;
 mod generator;
 mod view;
 
@@ -8,7 +9,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{ByteSize, GuardForm, Manager};
+use majordomo::{ByteSize, ComponentSpec, Config, GuardForm, Manager};
 use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
@@ -16,6 +17,7 @@ use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
 use crate::summary::Summary;
+use control::{Ahead, Control};
 use generator::Days;
 use view::View;
 
@@ -29,12 +31,12 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     let declared: ByteSize = specs.iter().map(|s| s.memory).sum();
     let budget = ByteSize(declared.0 / 3);
     let mut builder = Manager::builder()
-        .config(config)
+        .config(config.clone())
         .budget(budget)
         .guard(GuardForm::this_program()?)
         .adopt_strays();
-    for spec in specs {
-        builder = builder.component(spec);
+    for spec in &specs {
+        builder = builder.component(spec.clone());
     }
     let manager = match start(builder, json).await? {
         Ok(manager) => manager,
@@ -47,8 +49,10 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         ));
     }
     let mut summary = Summary::new(&manager);
+    let mut control = None;
     let interrupted = {
-        let work = commands(&manager, &args, json, &mut summary);
+        let beside = Beside { specs: &specs, config, budget, control: &mut control };
+        let work = commands(&manager, &args, json, &mut summary, beside);
         tokio::select! {
             done = work => { done?; false }
             () = interrupts.next() => true,
@@ -58,12 +62,24 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         print::note("interrupted; stopping (once more to hasten)");
     }
     summary.catch_up(&manager).await;
+    let ahead = Ahead::of(&manager).await;
+    if let Some(control) = &mut control {
+        control.stop().await;
+    }
     let stuck = interrupts.shutdown(&manager).await;
     if json {
         print::json(&summary.json());
+        if let Some(control) = &control {
+            let lru = control.summary.json()["summary"].clone();
+            print::json(&serde_json::json!({ "control": { "lru": lru, "ahead": ahead.json() } }));
+        }
     } else {
         print::line("");
         summary.lines().iter().for_each(|l| print::line(l));
+        if let Some(control) = &control {
+            print::line("");
+            control::lines(&summary, &control.summary, ahead).iter().for_each(|l| print::line(l));
+        }
         print::line("Every process of the demo has ended.");
     }
     for id in &stuck {
@@ -78,6 +94,7 @@ async fn commands(
     args: &DemoArgs,
     json: bool,
     summary: &mut Summary,
+    beside: Beside<'_>,
 ) -> anyhow::Result<()> {
     let terminal = std::io::stdin().is_terminal();
     if args.lines || !terminal {
@@ -92,7 +109,7 @@ async fn commands(
             return from_lines(manager, first, lines, json, summary).await;
         }
     }
-    days(manager, args, json, summary).await
+    days(manager, args, json, summary, beside).await
 }
 
 async fn from_lines(
@@ -119,16 +136,27 @@ async fn from_lines(
     Ok(())
 }
 
+/// What a control for the generated days is made of, and where it is kept.
+struct Beside<'a> {
+    specs: &'a [ComponentSpec],
+    config: Config,
+    budget: ByteSize,
+    control: &'a mut Option<Control>,
+}
+
 async fn days(
     manager: &Manager,
     args: &DemoArgs,
     json: bool,
     summary: &mut Summary,
+    beside: Beside<'_>,
 ) -> anyhow::Result<()> {
+    let control =
+        beside.control.insert(Control::start(beside.specs, beside.config, beside.budget).await?);
     let mut days = Days::new(args.seed, &manager.components());
     let mut view = View::new(args.days, json);
     view.say(&format!(
-        "{} days from seed {}, idle times scaled down. Ctrl-C stops; pipe lines in to give your own commands.",
+        "{} days from seed {}, idle times scaled down, beside a second manager that loads on demand. Ctrl-C stops; pipe lines in to give your own commands.",
         args.days, args.seed
     ));
     for day in 1..=args.days {
@@ -136,7 +164,10 @@ async fn days(
             tokio::time::sleep(command.pause).await;
             let options =
                 majordomo::AcquireOptions { deadline: Some(DEADLINE), ..Default::default() };
-            let outcome = manager.handle_with(&command.text, options).await;
+            let (outcome, ()) = tokio::join!(
+                manager.handle_with(&command.text, options),
+                control.command(&command.text, options)
+            );
             outcome.mark_used();
             summary.command(&outcome);
             let memory = summary.catch_up(manager).await;

@@ -16,6 +16,7 @@ mod notify;
 mod plan;
 mod print;
 mod remote;
+mod replay;
 mod run;
 mod serve;
 mod service;
@@ -119,6 +120,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { dir } => docs::man(&dir).map(|()| ExitCode::SUCCESS),
+        Command::Replay(a) => replay::run(&a, args.json),
         Command::Schema => {
             print::line(&majordomo::schema());
             Ok(ExitCode::SUCCESS)

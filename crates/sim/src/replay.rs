@@ -16,5 +16,5 @@ mod whole;
 pub use item::ItemCost;
 pub use policy::{EnginePolicy, PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};
 pub use report::{Budget, BudgetError, Report, Tally};
-pub use run::{ReplayBudget, replay_trace, replay_user};
+pub use run::{ReplayBudget, replay_one, replay_trace, replay_user};
 pub use trace::{MIN_EVENTS, Trace, TraceError, TraceEvent, UserTrace};

@@ -1,4 +1,4 @@
-//! Twenty days of commands from a seed: popularity by Zipf, habits as an order-1 chain, some novelty.
+//! Days of commands from a seed: popularity by Zipf, habits as an order-1 chain, some novelty.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,11 +95,12 @@ impl Days {
                 let words = &self.keywords[self.last];
                 let word = words[self.random.below(words.len())].clone();
                 let form = FORMS[self.random.below(FORMS.len())];
-                // Exponential, 6 ms in the mean; a night is 60 ms.
-                let pause = if i == 0 { 0.06 } else { -0.006 * (1.0 - self.random.unit()).ln() };
+                // Exponential, 100 ms in the mean, about what a load takes: people pause far longer, and a demo
+                // must end. A night is 200 ms.
+                let pause = if i == 0 { 0.2 } else { -0.1 * (1.0 - self.random.unit()).ln() };
                 Command {
                     text: form.replace("{}", &word),
-                    pause: Duration::from_secs_f64(pause.min(0.2)),
+                    pause: Duration::from_secs_f64(pause.min(0.5)),
                 }
             })
             .collect()

@@ -354,18 +354,18 @@ pub fn replay_user(user: &UserTrace, budget: Budget, policy: &mut dyn ReplayPoli
     Replay::new(user, ReplayBudget::new(budget)).run(policy)
 }
 
+/// Replays one user, cold, with a policy by its name.
+#[must_use]
+pub fn replay_one(user: &UserTrace, budget: Budget, policy: PolicyName) -> Tally {
+    let bytes = ReplayBudget::new(budget);
+    match policy.through_engine() {
+        Some((kind, trims)) => replay_whole(user, bytes, kind, trims),
+        None => replay_user(user, budget, policy.build(user, bytes).as_mut()),
+    }
+}
+
 /// Replays all users of a trace, each cold; answers the counts by user.
 #[must_use]
 pub fn replay_trace(trace: &Trace, budget: Budget, policy: PolicyName) -> Vec<Tally> {
-    trace
-        .users
-        .iter()
-        .map(|user| {
-            let bytes = ReplayBudget::new(budget);
-            match policy.through_engine() {
-                Some((kind, trims)) => replay_whole(user, bytes, kind, trims),
-                None => replay_user(user, budget, policy.build(user, bytes).as_mut()),
-            }
-        })
-        .collect()
+    trace.users.iter().map(|user| replay_one(user, budget, policy)).collect()
 }

@@ -1,0 +1,125 @@
+//! The control beside the demo: a second manager of the same components in the same budget, LRU on demand.
+//!
+//! It gets the same commands at the same moments, with processes of its own, so that the two differ in nothing
+//! but what decides. Knows how to start it, and to compare what the two came to.
+
+use majordomo::{
+    AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, PolicyKind, StatusValue,
+};
+
+use crate::summary::Summary;
+
+/// The second manager and its figures.
+pub(super) struct Control {
+    manager: Manager,
+    pub(super) summary: Summary,
+}
+
+/// Settings of a manager that loads on demand and lets the least recently used go.
+fn on_demand(mut config: Config) -> Config {
+    config.memory.policy = PolicyKind::Lru;
+    config.speculation.enabled = false;
+    config
+}
+
+impl Control {
+    pub(super) async fn start(
+        specs: &[ComponentSpec],
+        config: Config,
+        budget: ByteSize,
+    ) -> anyhow::Result<Self> {
+        let mut builder = Manager::builder()
+            .config(on_demand(config))
+            .budget(budget)
+            .guard(GuardForm::this_program()?);
+        for spec in specs {
+            builder = builder.component(spec.clone());
+        }
+        let manager = builder.start().await?;
+        let summary = Summary::new(&manager);
+        Ok(Self { manager, summary })
+    }
+
+    /// The same command for the control.
+    pub(super) async fn command(&mut self, text: &str, options: AcquireOptions) {
+        let outcome = self.manager.handle_with(text, options).await;
+        outcome.mark_used();
+        self.summary.command(&outcome);
+        self.summary.catch_up(&self.manager).await;
+    }
+
+    pub(super) async fn stop(&mut self) {
+        self.summary.catch_up(&self.manager).await;
+        self.manager.shutdown(None).await;
+    }
+}
+
+/// What was loaded ahead in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Ahead {
+    started: u64,
+    in_time: u64,
+    late: u64,
+    wasted: u64,
+    wasted_mib_seconds: f64,
+}
+
+impl Ahead {
+    /// Sums the tiers of the status.
+    pub(super) async fn of(manager: &Manager) -> Self {
+        let mut all = Self::default();
+        let Ok(status) = manager.status().await else { return all };
+        let tiers = ["immediate: ", "delayed: ", "background: "];
+        for (name, value) in status.sections.get("preloader").into_iter().flatten() {
+            let Some(what) = tiers.iter().find_map(|t| name.strip_prefix(t)) else { continue };
+            match (what, value) {
+                ("started", StatusValue::Count(n)) => all.started += n,
+                ("hits", StatusValue::Count(n)) => all.in_time += n,
+                ("late", StatusValue::Count(n)) => all.late += n,
+                ("wasted", StatusValue::Count(n)) => all.wasted += n,
+                ("wasted MiB-seconds", StatusValue::Number(x)) => all.wasted_mib_seconds += x,
+                _ => {}
+            }
+        }
+        all
+    }
+
+    pub(super) fn json(self) -> serde_json::Value {
+        serde_json::json!({
+            "started": self.started,
+            "in_time": self.in_time,
+            "late": self.late,
+            "wasted": self.wasted,
+            "wasted_byte_seconds": self.wasted_mib_seconds * f64::from(1u32 << 20),
+        })
+    }
+}
+
+/// The two side by side.
+pub(super) fn lines(managed: &Summary, control: &Summary, ahead: Ahead) -> Vec<String> {
+    let time = crate::print::time;
+    let of = |part: u64, whole: u64| {
+        if whole == 0 {
+            String::new()
+        } else {
+            format!(" ({:.2} of it)", part as f64 / whole as f64)
+        }
+    };
+    let row = |what: &str, a: String, b: String| format!("{what:<26} {a:>22} {b:>12}");
+    vec![
+        row("the same days", "loading ahead".to_owned(), "LRU".to_owned()),
+        row(
+            "commands that waited",
+            format!("{}{}", managed.n_waited(), of(managed.n_waited(), control.n_waited())),
+            control.n_waited().to_string(),
+        ),
+        row("wait, 95 %", time(managed.percentile(0.95)), time(control.percentile(0.95))),
+        row("loads", managed.loads.to_string(), control.loads.to_string()),
+        row("resident, mean", managed.memory.mean().to_string(), control.memory.mean().to_string()),
+        row("resident, peak", managed.memory.peak.to_string(), control.memory.peak.to_string()),
+        format!(
+            "loaded ahead {}: {} in time, {} late, {} in vain, which held {:.1} MiB-seconds",
+            ahead.started, ahead.in_time, ahead.late, ahead.wasted, ahead.wasted_mib_seconds
+        ),
+    ]
+}

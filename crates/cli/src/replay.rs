@@ -1,0 +1,233 @@
+//! `replay`: what another memory budget or policy would have meant for recorded usage.
+//!
+//! Reads traces or a user's own exported history; the figures come from the simulator, which runs the product's
+//! policies. Sizes and load times come from a configuration where one is given, else they are made up from the
+//! names, and that is said.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use majordomo::{ByteSize, read_config};
+use majordomo_sim::replay::{Budget, ItemCost, PolicyName, Report, Tally, Trace, replay_one};
+
+use crate::print;
+
+/// A bar is shown when a replay has at least so many events.
+const LONG: usize = 20_000;
+/// Characters of the bar.
+const WIDTH: usize = 30;
+
+/// What can be typed after `replay`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// Usage: lines of user TAB unix seconds TAB component, sorted by user and time, plain or gzip. `majordomo
+    /// state export` writes your own
+    #[arg(required = true, value_name = "USAGE")]
+    usage: Vec<PathBuf>,
+    /// Memory for all components: a size such as 8GiB, mb:1500, or slots:4 for a number of them; may be given
+    /// several times
+    #[arg(long = "budget", required = true, value_parser = budget)]
+    budgets: Vec<Budget>,
+    /// lru, gdsf, vrank, vrank-wait, vrank-trim, a control such as belady, or all; may be given several times
+    #[arg(long = "policy", default_values = ["lru", "vrank"])]
+    policies: Vec<String>,
+    /// Sizes and load times of components are read from here; without it they are made up from the names
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+}
+
+/// `mb:1500`, `slots:4`, or a size with a unit.
+fn budget(text: &str) -> Result<Budget, String> {
+    if text.contains(':') {
+        return text.parse().map_err(|e: majordomo_sim::replay::BudgetError| e.to_string());
+    }
+    match text.parse::<ByteSize>() {
+        Ok(size) if size.bytes() > 0 => Ok(Budget::Megabytes(size.bytes() as f64 / 1e6)),
+        _ => Err(format!("{text:?} is no budget; write a size such as 8GiB, mb:1500 or slots:4")),
+    }
+}
+
+pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> {
+    let policies = policies(&args.policies)?;
+    let mut traces = Vec::new();
+    for path in &args.usage {
+        let trace = Trace::open(path)?;
+        if traces.iter().any(|t: &Trace| t.name == trace.name) {
+            bail!("two files are called {:?}; rename one of them", trace.name);
+        }
+        if trace.dropped_users > 0 {
+            let n = trace.dropped_users;
+            print::note(&format!("{}: {n} user(s) with too few events left out", trace.name));
+        }
+        traces.push(trace);
+    }
+    match &args.config {
+        Some(path) => price(&mut traces, path)?,
+        None => print::note(
+            "sizes and load times are made up from the names; --config CONFIG takes yours",
+        ),
+    }
+    let mut bar = Bar::new(&traces, args.budgets.len() * policies.len());
+    let mut rows = Vec::new();
+    for budget in &args.budgets {
+        for policy in &policies {
+            let mut of_traces = Vec::new();
+            for trace in &traces {
+                let mut sum = Tally::default();
+                for user in &trace.users {
+                    sum.add(&replay_one(user, *budget, *policy));
+                    bar.step(user.events.len(), &format!("{policy} {budget}"));
+                }
+                of_traces.push(Report::new(&policy.to_string(), *budget, &trace.name, None, &sum));
+            }
+            let mean = (of_traces.len() > 1).then(|| Report::mean(&of_traces)).flatten();
+            rows.extend(of_traces);
+            rows.extend(mean);
+        }
+    }
+    bar.end();
+    if as_json {
+        for row in &rows {
+            print::json(&serde_json::to_value(row).context("a row cannot be printed")?);
+        }
+    } else {
+        table(&rows).iter().for_each(|l| print::line(l));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn policies(names: &[String]) -> anyhow::Result<Vec<PolicyName>> {
+    let mut chosen: Vec<PolicyName> = Vec::new();
+    for name in names {
+        let named = match name.as_str() {
+            "all" => PolicyName::ALL.to_vec(),
+            name => vec![name.parse()?],
+        };
+        for policy in named {
+            if !chosen.contains(&policy) {
+                chosen.push(policy);
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// Takes sizes and load times from a configuration, by name.
+fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
+    let loaded = read_config(path, majordomo::memory_limit())?;
+    let costs: BTreeMap<&str, (f64, Duration)> = loaded
+        .specs
+        .iter()
+        .map(|s| (s.id.as_str(), (s.memory.bytes() as f64 / 1e6, s.load_time)))
+        .collect();
+    let mut unknown: Vec<String> = Vec::new();
+    for user in traces.iter_mut().flat_map(|t| &mut t.users) {
+        for (name, cost) in user.items.iter().zip(&mut user.costs) {
+            match costs.get(name.as_str()) {
+                Some((size_mb, load_time)) => {
+                    *cost = ItemCost { size_mb: *size_mb, load_time: *load_time };
+                }
+                None if !unknown.contains(name) => unknown.push(name.clone()),
+                None => {}
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        let first: Vec<_> = unknown.iter().take(5).map(|n| format!("{n:?}")).collect();
+        print::note(&format!(
+            "{} component(s) are not in {}, so their sizes and load times are made up: {}{}",
+            unknown.len(),
+            path.display(),
+            first.join(", "),
+            if unknown.len() > 5 { ", ..." } else { "" }
+        ));
+    }
+    Ok(())
+}
+
+fn table(rows: &[Report]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{:<12} {:<18} {:<20} {:>8} {:>7} {:>9} {:>9} {:>9} {:>10}",
+        "budget",
+        "policy",
+        "usage",
+        "commands",
+        "ready %",
+        "wait ms",
+        "preloads",
+        "wasted",
+        "resident"
+    )];
+    for r in rows {
+        lines.push(format!(
+            "{:<12} {:<18} {:<20} {:>8} {:>7.2} {:>9.1} {:>9.3} {:>9.3} {:>10.1}",
+            r.budget,
+            r.policy,
+            r.trace,
+            r.events,
+            r.hit_pct,
+            r.wait_ms_mean,
+            r.preloads_per_event,
+            r.wasted_per_event,
+            r.resident_mb_mean
+        ));
+    }
+    lines
+}
+
+/// How far a long replay is, on a terminal.
+struct Bar {
+    done: usize,
+    all: usize,
+    shown: Option<usize>,
+    on: bool,
+}
+
+impl Bar {
+    fn new(traces: &[Trace], n_runs: usize) -> Self {
+        let all = traces.iter().map(Trace::n_events).sum::<usize>() * n_runs;
+        let on = all >= LONG && std::io::stderr().is_terminal();
+        Self { done: 0, all, shown: None, on }
+    }
+
+    fn step(&mut self, n_events: usize, what: &str) {
+        self.done += n_events;
+        let percent = self.done * 100 / self.all.max(1);
+        if self.on && self.shown.replace(percent) != Some(percent) {
+            let full = percent * WIDTH / 100;
+            let bar = format!("{}{}", "#".repeat(full), ".".repeat(WIDTH - full));
+            let mut err = std::io::stderr().lock();
+            // A bar that cannot be drawn is no reason to stop.
+            let _ = write!(err, "\r\x1b[K[{bar}] {percent} % {what}");
+            let _ = err.flush();
+        }
+    }
+
+    fn end(&self) {
+        if self.on {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_sizes_or_counts() {
+        let check = |text: &str, want: Option<&str>| {
+            assert_eq!(budget(text).ok().map(|b| b.to_string()).as_deref(), want, "{text}");
+        };
+        check("mb:1500", Some("mb:1500"));
+        check("slots:4", Some("slots:4"));
+        check("1GB", Some("mb:1000"));
+        for bad in ["", "8", "slots:0", "mb:-1", "0GiB", "lots"] {
+            check(bad, None);
+        }
+    }
+}
