@@ -68,11 +68,12 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     }
     let stuck = interrupts.shutdown(&manager).await;
     if json {
-        print::json(&summary.json());
+        let mut all = summary.json();
+        all["ahead"] = ahead.json();
         if let Some(control) = &control {
-            let lru = control.summary.json()["summary"].clone();
-            print::json(&serde_json::json!({ "control": { "lru": lru, "ahead": ahead.json() } }));
+            all["lru"] = control.summary.json()["summary"].take();
         }
+        print::json(&all);
     } else {
         print::line("");
         summary.lines().iter().for_each(|l| print::line(l));

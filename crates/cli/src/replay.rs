@@ -46,7 +46,7 @@ fn budget(text: &str) -> Result<Budget, String> {
         return text.parse().map_err(|e: majordomo_sim::replay::BudgetError| e.to_string());
     }
     match text.parse::<ByteSize>() {
-        Ok(size) if size.bytes() > 0 => Ok(Budget::Megabytes(size.bytes() as f64 / 1e6)),
+        Ok(size) if size.bytes() >= 1_000_000 => Ok(Budget::Megabytes(size.bytes() as f64 / 1e6)),
         _ => Err(format!("{text:?} is no budget; write a size such as 8GiB, mb:1500 or slots:4")),
     }
 }

@@ -13,7 +13,7 @@ use majordomo_engine::OperatorAction;
 use majordomo_registry::{ComponentSpec, PoolSpec, read_config};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
-use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged};
+use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged, UsageSummary};
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::change::Reloaded;
@@ -302,6 +302,32 @@ impl Manager {
     /// [`Refusal::ShuttingDown`] when the manager has ended.
     pub async fn status(&self) -> Result<Arc<Status>, Refusal> {
         self.host().status().await.ok_or(Refusal::ShuttingDown)
+    }
+
+    /// What is known of use: how much was learned, what is kept, what is likeliest next.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the manager has ended.
+    pub async fn usage(&self) -> Result<UsageSummary, Refusal> {
+        self.host().usage_summary().await.ok_or(Refusal::ShuttingDown)
+    }
+
+    /// The usage history as a trace that `majordomo replay` reads: user, unix seconds and component, separated by
+    /// tabs, a line for each component that a command used. Bounded to the last 16384 commands; empty without a
+    /// state directory.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the manager has ended.
+    pub async fn export_usage(&self) -> Result<String, Refusal> {
+        self.host().usage_export().await.ok_or(Refusal::ShuttingDown)
+    }
+
+    /// Forgets the usage history and what was learned from it, in memory and on disk.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the manager has ended.
+    pub async fn forget_usage(&self) -> Result<(), Refusal> {
+        self.host().usage_forget().await.ok_or(Refusal::ShuttingDown)
     }
 
     /// Follows what happens, from record number `from`, or from now on.

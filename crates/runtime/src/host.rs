@@ -21,6 +21,7 @@ use crate::logs::LogBuffer;
 use crate::recent;
 use crate::shell::{Control, DemandError, Lanes, Reply, Shell, ShellParts};
 use crate::tags::Tagged;
+use crate::usage::UsageSummary;
 
 /// How a demand should be treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -244,6 +245,28 @@ impl Host {
     pub async fn status(&self) -> Option<Arc<Status>> {
         let (reply, answer) = oneshot::channel();
         self.lanes().control().send(Control::Status(reply));
+        answer.await.ok()
+    }
+
+    /// What is known of use. None when the shell has ended.
+    pub async fn usage_summary(&self) -> Option<UsageSummary> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::UsageSummary(reply));
+        answer.await.ok()
+    }
+
+    /// The usage history in the format of traces: user, unix seconds and component, separated by tabs. None when
+    /// the shell has ended.
+    pub async fn usage_export(&self) -> Option<String> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::UsageExport(reply));
+        answer.await.ok()
+    }
+
+    /// Forgets the usage history and what was learned from it. None when the shell has ended.
+    pub async fn usage_forget(&self) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.lanes().control().send(Control::UsageForget(reply));
         answer.await.ok()
     }
 

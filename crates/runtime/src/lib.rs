@@ -34,6 +34,7 @@ mod proctable;
 mod recent;
 mod shell;
 mod tags;
+mod usage;
 
 pub use component::{Component, Instance};
 pub use events::{EventLog, Followed, Follower};
@@ -44,3 +45,4 @@ pub use memory::ComponentMemory;
 pub use proctable::{Group, StartTime};
 pub use shell::{ShellParts, StatusSection, budget_bytes};
 pub use tags::Tagged;
+pub use usage::UsageSummary;

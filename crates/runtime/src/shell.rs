@@ -221,6 +221,9 @@ impl Shell {
         }
         shell.feed(Input::Learned(learned));
         shell.look_around();
+        if let Some(model) = shell.memory.sequence(shell.engine.catalog()) {
+            shell.feed(Input::Remembered(Box::new(model)));
+        }
         tokio::spawn(shell.run(parts.start));
         Ok(lanes)
     }
@@ -367,6 +370,12 @@ impl Shell {
             }
             Control::Status(reply) => {
                 let _ = reply.send(self.current_status());
+            }
+            Control::UsageSummary(reply) => drop(reply.send(self.usage_summary())),
+            Control::UsageExport(reply) => drop(reply.send(self.memory.usage.export())),
+            Control::UsageForget(reply) => {
+                self.forget_use();
+                let _ = reply.send(());
             }
             Control::Plan { keys, reply } => {
                 self.sweep();

@@ -12,6 +12,7 @@ mod plan;
 #[path = "../../../majordomo/tests/it/processes.rs"]
 mod processes;
 mod remote;
+mod replay;
 mod run;
 mod serve;
 mod signals;

@@ -19,3 +19,4 @@ mod programs;
 mod records;
 mod reload;
 mod support;
+mod usage;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, OpId};
+use majordomo_core::{ByteSize, ComponentKey, EventKind, OpId};
 use majordomo_engine::{Effect, Input, LoadFailure, LoadReport, OutOfMemory};
 use majordomo_memory::{PoolGrant, Snapshot, TrimConfig};
 use majordomo_registry::LoaderSpec;
@@ -89,6 +89,12 @@ impl Shell {
                     }
                 }
                 Effect::Persist(learned) => self.memory.learn(learned),
+                Effect::PersistSequence => self.memory.learned_of_use(),
+                Effect::Record(record) => {
+                    if let EventKind::Observed { used } = &record.kind {
+                        self.note_use(used);
+                    }
+                }
                 Effect::ShutdownDone { stuck } => {
                     let names: Vec<_> =
                         stuck.iter().map(|k| self.engine.catalog().id(*k).clone()).collect();

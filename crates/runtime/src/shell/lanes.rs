@@ -24,6 +24,7 @@ use crate::component::Instance;
 use crate::events::EventLog;
 use crate::lease::RawLease;
 use crate::tags::Tags;
+use crate::usage::UsageSummary;
 
 /// Observations are dropped while so many control messages wait.
 const MAX_OBSERVED: usize = 4096;
@@ -76,6 +77,12 @@ pub(crate) enum Control {
     },
     Abandon(WaiterId),
     Status(oneshot::Sender<Arc<Status>>),
+    /// What is known of use.
+    UsageSummary(oneshot::Sender<UsageSummary>),
+    /// The usage history as a trace.
+    UsageExport(oneshot::Sender<String>),
+    /// What is known of use is to be forgotten.
+    UsageForget(oneshot::Sender<()>),
     Plan {
         keys: Vec<ComponentKey>,
         reply: oneshot::Sender<Plan>,

@@ -5,13 +5,20 @@ mod forget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use majordomo_core::{ComponentKey, Moment, StateStore};
-use majordomo_engine::Persisted;
+use majordomo_core::{ComponentKey, Moment, StateStore, StoreOp};
+use majordomo_engine::{Input, Persisted, SequenceModel};
 use majordomo_registry::Catalog;
 
 use super::Shell;
+use crate::clock::wall_now;
 use crate::state::host_hash;
 use crate::state::measured::{self, Measured, MeasuredKey};
+use crate::usage::{UsageLog, UsageSummary};
+
+/// Where the sequence model is kept.
+const SEQUENCE: (&str, &str) = ("sequence", "model");
+/// Components that a summary names.
+const N_LIKELIEST: usize = 10;
 
 /// Changes are gathered for this long before they are written.
 const COALESCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -34,6 +41,11 @@ pub(crate) struct Memory {
     host: u64,
     store: Option<Arc<dyn StateStore>>,
     dirty: BTreeMap<ComponentKey, Persisted>,
+    /// The sequence model learned something since it was written.
+    sequence_dirty: bool,
+    /// Something was forgotten that must not be left in the file.
+    scrub: bool,
+    pub(super) usage: UsageLog,
     since: Option<Moment>,
     writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
     /// Why the last write failed, until one succeeds.
@@ -45,6 +57,9 @@ pub(crate) struct Memory {
 /// What a failed write leaves to be written again.
 struct Unwritten {
     learned: BTreeMap<ComponentKey, Persisted>,
+    sequence: bool,
+    usage: bool,
+    scrub: bool,
     why: String,
 }
 
@@ -70,18 +85,53 @@ impl Memory {
                 }
             }
         }
-        (
-            Self {
-                host,
-                store,
-                dirty: BTreeMap::new(),
-                since: None,
-                writing: None,
-                failed: None,
-                writes: 0,
-            },
-            learned,
-        )
+        let usage = match store.as_deref().map(UsageLog::open) {
+            None => UsageLog::default(),
+            Some(Ok(usage)) => usage,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the usage history cannot be read");
+                UsageLog::default()
+            }
+        };
+        let new = Self {
+            host,
+            store,
+            dirty: BTreeMap::new(),
+            sequence_dirty: false,
+            scrub: false,
+            usage,
+            since: None,
+            writing: None,
+            failed: None,
+            writes: 0,
+        };
+        (new, learned)
+    }
+
+    /// The sequence model that an earlier process left; none when there is none, or it cannot be used.
+    pub(super) fn sequence(&self, catalog: &Catalog) -> Option<SequenceModel> {
+        let bytes = match self.store.as_ref()?.get(SEQUENCE.0, SEQUENCE.1) {
+            Ok(bytes) => bytes?,
+            Err(error) => {
+                tracing::warn!(%error, "what was learned of use cannot be read");
+                return None;
+            }
+        };
+        match SequenceModel::decode(&bytes, |name| catalog.key(name)) {
+            Ok(model) => Some(model),
+            Err(error) => {
+                tracing::warn!(%error, "what was learned of use is left out");
+                None
+            }
+        }
+    }
+
+    pub(super) fn learned_of_use(&mut self) {
+        self.sequence_dirty = self.store.is_some();
+    }
+
+    fn is_written(&self) -> bool {
+        self.dirty.is_empty() && !self.sequence_dirty && self.usage.is_written()
     }
 
     pub(super) fn learn(&mut self, learned: Persisted) {
@@ -96,7 +146,8 @@ impl Memory {
             Some(_) => match (&self.failed, self.dirty.len()) {
                 (Some(why), n) => format!("{n} to write, after a failure: {why}"),
                 (None, _) if self.writing.is_some() => "being written".to_owned(),
-                (None, 0) => "up to date".to_owned(),
+                (None, _) if self.is_written() => "up to date".to_owned(),
+                (None, 0) => "what was learned of use to write".to_owned(),
                 (None, n) => format!("{n} to write"),
             },
         }
@@ -118,6 +169,11 @@ impl Memory {
                 for (key, learned) in unwritten.learned {
                     self.dirty.entry(key).or_insert(learned);
                 }
+                self.sequence_dirty |= unwritten.sequence;
+                self.scrub |= unwritten.scrub;
+                if unwritten.usage {
+                    self.usage.write_anew();
+                }
                 self.failed = Some(unwritten.why);
             }
             Err(lost) => self.failed = Some(lost.to_string()),
@@ -138,7 +194,7 @@ impl Shell {
         if self.memory.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
             self.memory.settle().await;
         }
-        if self.memory.dirty.is_empty() || self.memory.writing.is_some() {
+        if self.memory.is_written() || self.memory.writing.is_some() {
             return;
         }
         let at = self.clock.now();
@@ -151,17 +207,61 @@ impl Shell {
         let catalog = Arc::clone(self.engine.catalog());
         let host = self.memory.host;
         let learned = std::mem::take(&mut self.memory.dirty);
+        let usage = self.memory.usage.take_changes();
+        let had_usage = !usage.is_empty();
+        let scrub = std::mem::take(&mut self.memory.scrub);
+        let sequence = std::mem::take(&mut self.memory.sequence_dirty)
+            .then(|| Arc::clone(self.engine.sequence()));
         self.memory.writing = Some(tokio::task::spawn_blocking(move || {
             let put = |p: &Persisted| {
                 let m = Measured { peak: p.peak, load_time: p.load_time };
                 measured::put(&measured_key(&catalog, p.key, host), &m)
             };
-            let batch: Vec<_> = learned.values().map(put).collect();
-            store.apply(&batch).map_err(|error| {
+            let mut batch: Vec<_> = learned.values().map(put).collect();
+            batch.extend(usage);
+            if let Some(sequence) = &sequence {
+                let name = |key: ComponentKey| {
+                    (key.index() < catalog.len()).then(|| catalog.id(key).clone())
+                };
+                let (namespace, key) = (SEQUENCE.0.to_owned(), SEQUENCE.1.to_owned());
+                batch.push(StoreOp::Put { namespace, key, value: sequence.encode(name) });
+            }
+            let written = store.apply(&batch);
+            written.and_then(|()| if scrub { store.scrub() } else { Ok(()) }).map_err(|error| {
                 tracing::warn!(%error, "learned figures cannot be written");
-                Unwritten { learned, why: error.to_string() }
+                let sequence = sequence.is_some();
+                Unwritten { learned, sequence, usage: had_usage, scrub, why: error.to_string() }
             })
         }));
+    }
+
+    /// Notes in the history what a command used.
+    pub(super) fn note_use(&mut self, used: &[ComponentKey]) {
+        if self.memory.store.is_some() && !used.is_empty() {
+            let catalog = self.engine.catalog();
+            let names = used.iter().map(|k| catalog.id(*k).as_str().to_owned()).collect();
+            self.memory.usage.push(wall_now(), names);
+        }
+    }
+
+    /// What is known of use.
+    pub(super) fn usage_summary(&self) -> UsageSummary {
+        let (model, catalog) = (self.engine.sequence(), self.engine.catalog());
+        let likeliest = model.likeliest(N_LIKELIEST).into_iter();
+        UsageSummary {
+            commands_learned: model.n_observed(),
+            likeliest: likeliest.map(|(k, p)| (catalog.id(k).clone(), p)).collect(),
+            ..self.memory.usage.summary()
+        }
+    }
+
+    /// Forgets the history and what was learned from it, here and on disk.
+    pub(super) fn forget_use(&mut self) {
+        self.memory.usage.clear();
+        self.memory.scrub = true;
+        self.feed(Input::Forget);
+        // Written with the next sweep.
+        self.memory.since = Some(Moment::ZERO);
     }
 
     /// The last writes, and the guard's end.
@@ -219,7 +319,13 @@ mod tests {
         let taken = std::mem::take(&mut memory.dirty);
         // Newer figures of one of them come in while the write goes on.
         memory.learn(learned(1, 2));
-        memory.written(Ok(Err(Unwritten { learned: taken, why: "no space left".to_owned() })));
+        memory.written(Ok(Err(Unwritten {
+            learned: taken,
+            sequence: false,
+            usage: false,
+            scrub: false,
+            why: "no space left".to_owned(),
+        })));
         assert_eq!(memory.describe(), "2 to write, after a failure: no space left");
         let again: Vec<_> = memory.dirty.values().map(|p| p.peak.unwrap().0).collect();
         assert_eq!(again, [1, 2]);

@@ -218,3 +218,23 @@ fn the_wait_mode_trades_hits_for_waiting() {
     assert!(wait.wait_us < hits.wait_us, "{wait:?} against {hits:?}");
     assert!(wait.wait_us < run(PolicyName::Lru).wait_us);
 }
+
+/// The protocol's check of itself: what the policy does alone, and what the whole engine does with it.
+#[test]
+fn the_whole_engine_agrees_with_its_policy() {
+    use majordomo_sim::replay::EnginePolicy;
+    let items: Vec<u32> =
+        round_robin(6, 600).into_iter().zip(zipf_like(600)).flat_map(|(a, b)| [a, b + 3]).collect();
+    let trace = trace_of(&items, 10);
+    for budget in ["slots:4", "slots:6"] {
+        let alone = tally(&trace, budget, PolicyName::VRank);
+        let whole = tally(&trace, budget, PolicyName::Engine(EnginePolicy::VRank));
+        assert_eq!((whole.events, whole.top1), (alone.events, alone.top1), "the same predictions");
+        let percent = |t: &Tally| 100.0 * t.hits as f64 / t.events as f64;
+        let (alone, whole) = (percent(&alone), percent(&whole));
+        assert!(
+            (alone - whole).abs() <= 2.0,
+            "{budget}: {alone} alone, {whole} through the engine"
+        );
+    }
+}
