@@ -200,6 +200,41 @@ mod tests {
         Args::command().debug_assert();
     }
 
+    /// The commands that stand in a document: lines of code that begin with the program's name.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let mut is_code = false;
+        let mut out = Vec::new();
+        for line in text.lines() {
+            if line.starts_with("```") {
+                is_code = !is_code;
+            }
+            let line = line.trim_start_matches("$ ");
+            if !is_code || !line.starts_with("majordomo ") {
+                continue;
+            }
+            let line = line.split(['#', '|', '>']).next().unwrap();
+            // Of quotes the documents have only what stands around whole words.
+            let words = line.split_whitespace().map(|w| w.trim_matches(['\'', '"']).to_owned());
+            out.push(words.collect());
+        }
+        out
+    }
+
+    #[test]
+    fn the_commands_of_the_documents_can_be_typed() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut n = 0;
+        for file in ["README.md", "docs/operating.md", "docs/configuration.md", "docs/api.md"] {
+            for words in commands(&std::fs::read_to_string(root.join(file)).unwrap()) {
+                n += 1;
+                if let Err(error) = Args::try_parse_from(&words) {
+                    panic!("{file}: {words:?}: {error}");
+                }
+            }
+        }
+        assert!(n >= 10, "{n} commands seem too few");
+    }
+
     #[test]
     fn durations() {
         let check = |text: &str, want: Option<u64>| {

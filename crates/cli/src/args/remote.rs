@@ -44,6 +44,9 @@ pub(crate) enum TierArg {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
+    /// With the figures of every part
+    #[arg(long)]
+    pub all: bool,
     /// Show it again and again, until Ctrl-C
     #[arg(long)]
     pub watch: bool,

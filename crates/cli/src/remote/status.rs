@@ -24,23 +24,23 @@ const REST_OF_SCREEN: &str = "\u{1b}[J";
 impl Remote {
     pub(super) async fn status(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
         if args.watch {
-            return until_interrupt(self.watch(args.every)).await;
+            return until_interrupt(self.watch(args)).await;
         }
         let status = self.client.status().await?;
-        self.show(&status, |s| text(s).join("\n"))?;
+        self.show(&status, |s| text(s, args.all).join("\n"))?;
         Ok(Exit::Success)
     }
 
-    async fn watch(&self, every: std::time::Duration) -> anyhow::Result<Exit> {
+    async fn watch(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
         // The first must be there; a server that goes later is waited for.
         let mut next: Result<Status, ClientError> = Ok(self.client.status().await?);
         let screen = (!self.json && std::io::stdout().is_terminal()).then(Screen::open);
-        let mut tick = tokio::time::interval(every.max(std::time::Duration::from_millis(50)));
+        let mut tick = tokio::time::interval(args.every.max(std::time::Duration::from_millis(50)));
         tick.tick().await;
         loop {
             let is_read = match (&next, &screen) {
-                (Ok(status), Some(screen)) => screen.draw(&text(status)),
-                (Ok(status), None) => self.show(status, |s| text(s).join("\n") + "\n")?,
+                (Ok(status), Some(screen)) => screen.draw(&text(status, args.all)),
+                (Ok(status), None) => self.show(status, |s| text(s, args.all).join("\n") + "\n")?,
                 (Err(error), Some(screen)) => screen.draw(&[error.to_string()]),
                 (Err(error), None) => {
                     print::note(&error.to_string());
@@ -99,7 +99,7 @@ impl Drop for Screen {
 }
 
 /// The status in lines.
-fn text(s: &Status) -> Vec<String> {
+fn text(s: &Status, all: bool) -> Vec<String> {
     let mut out = vec![head(s)];
     let m = &s.memory;
     let share = if m.budget.bytes() == 0 {
@@ -120,15 +120,13 @@ fn text(s: &Status) -> Vec<String> {
     for pool in m.pools.iter().filter(|p| p.budget.is_some() || p.booked.bytes() > 0) {
         if m.pools.len() > 1 || pool.budget.is_some() {
             let of = pool.budget.map(|b| format!(" of {b}")).unwrap_or_default();
-            out.push(format!("pool      {}: {}{of}", pool.name, pool.booked));
+            out.push(format!("pool      {} {}{of}", pool.name, pool.booked));
         }
     }
     if s.waiting > 0 {
         out.push(format!("waiting   {} demands", s.waiting));
     }
-    for (name, figures) in &s.sections {
-        out.push(section(name, figures));
-    }
+    out.extend(kept(s));
     out.push(String::new());
     let heading = ["NAME", "STATE", "FOR", "MEMORY", "LEASES", "USES", "LOADS", "TAKES", "", "WHY"];
     let rows: Vec<_> = s.components.iter().map(row).collect();
@@ -150,7 +148,21 @@ fn text(s: &Status) -> Vec<String> {
             .collect();
         out.extend(table::lines(&["LEASE", "COMPONENT", "AGE", "HOLDER"], &rows));
     }
+    if all {
+        out.extend(sections(s));
+    }
     out
+}
+
+/// How it stands with what is to be remembered.
+fn kept(s: &Status) -> Vec<String> {
+    let figures = s.sections.get("runtime").into_iter().flatten();
+    let told = figures.filter_map(|f| match f.name.as_str() {
+        "state_store" => Some(format!("state     {}", value(f))),
+        "state_problem" => Some(styled(Style::Bad, &format!("state problem: {}", value(f)))),
+        _ => None,
+    });
+    told.collect()
 }
 
 fn head(s: &Status) -> String {
@@ -173,24 +185,32 @@ fn head(s: &Status) -> String {
     format!("majordomo {}, pid {}, up {up}, {ready}", s.server.version, s.server.pid)
 }
 
-fn section(name: &str, figures: &[Figure]) -> String {
-    let figures: Vec<_> = figures
-        .iter()
-        .map(|f| {
-            let value = match (&f.value, f.unit.as_deref()) {
-                (Value::Number(n), Some("bytes")) => {
-                    majordomo::ByteSize(n.as_u64().unwrap_or(0)).to_string()
-                }
-                (Value::Number(n), Some("ms")) => print::time(span(n.as_f64().unwrap_or(0.0))),
-                (Value::Bool(true), _) => "yes".to_owned(),
-                (Value::Bool(false), _) => "no".to_owned(),
-                (Value::String(text), _) => text.clone(),
-                (other, _) => other.to_string(),
-            };
-            format!("{} {value}", f.name.replace('_', " "))
-        })
-        .collect();
-    format!("{name:<9} {}", figures.join(", "))
+/// The figures of every part, a line for each.
+fn sections(s: &Status) -> Vec<String> {
+    let mut out = Vec::new();
+    for (name, figures) in &s.sections {
+        out.push(String::new());
+        out.push(styled(Style::Strong, name));
+        out.extend(
+            figures.iter().map(|f| format!("  {:<38} {}", f.name.replace('_', " "), value(f))),
+        );
+    }
+    out
+}
+
+/// A figure as people read it.
+fn value(f: &Figure) -> String {
+    match (&f.value, f.unit.as_deref()) {
+        (Value::Number(n), Some("bytes")) => {
+            majordomo::ByteSize(n.as_u64().unwrap_or(0)).to_string()
+        }
+        (Value::Number(n), Some("ms")) => print::time(span(n.as_f64().unwrap_or(0.0))),
+        (Value::Number(n), _) if n.is_f64() => format!("{:.3}", n.as_f64().unwrap_or(0.0)),
+        (Value::Bool(true), _) => "yes".to_owned(),
+        (Value::Bool(false), _) => "no".to_owned(),
+        (Value::String(text), _) => text.clone(),
+        (other, _) => other.to_string(),
+    }
 }
 
 fn row(c: &Component) -> Vec<Cell> {
