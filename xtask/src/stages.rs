@@ -279,7 +279,7 @@ fn soak(context: &Context<'_>) -> Result<Closing> {
 fn planted(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let lab = lab::build(context.project)?;
-    child::run(cmd!(sh, "{lab} planted --seeds 1 --minutes 1.5"))
+    child::run(cmd!(sh, "{lab} planted --seeds 1 --minutes 3"))
 }
 
 /// A filter that matches nothing, or a runner whose words changed, must not pass for success.
