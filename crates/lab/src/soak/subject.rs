@@ -112,8 +112,10 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
     Ok((builder.start().await.context("the manager does not start")?, script))
 }
 
+/// Of CORE nothing: it is loaded, and learned of, before anybody can ask what was read from the disk.
 fn learned(status: &Status) -> Learned {
-    let known = status.components.iter().filter(|c| c.id.as_str() != catalog::VERSIONED);
+    let compared = |name: &str| name != catalog::VERSIONED && name != CORE;
+    let known = status.components.iter().filter(|c| compared(c.id.as_str()));
     known
         .map(|c| (c, c.peak.map(|p| p.0), c.load_time.map(|t| t.as_micros() as u64)))
         .filter(|(_, peak, time)| peak.is_some() || time.is_some())
@@ -149,13 +151,7 @@ impl Subject {
             watch: Arc::clone(&watch),
             unwritten: None,
         };
-        let mut known = manager.status().await.map(|s| learned(&s)).unwrap_or_default();
-        if let Ok(status) = manager.status().await {
-            // What was loaded meanwhile, CORE, is not yet on the disk.
-            known.retain(|name, _| {
-                status.components.iter().any(|c| c.id.as_str() == name && c.loads == 0)
-            });
-        }
+        let known = manager.status().await.map(|s| learned(&s)).unwrap_or_default();
         Message::Started { learned: known }.send();
         subject.follow();
         let mut orders = orders();
