@@ -62,18 +62,6 @@ const STAGES: &[Stage] = &[
         subject: Some(("crates/lab/", "simulated")),
         run: simulated,
     },
-    Stage {
-        name: "soak",
-        about: "3 minutes of a real manager under faults of every kind",
-        subject: Some(("crates/lab/", "SoakSubject")),
-        run: soak,
-    },
-    Stage {
-        name: "planted",
-        about: "the soak finds leaks that are planted, each by its name",
-        subject: Some(("crates/lab/", "SoakSubject")),
-        run: planted,
-    },
 ];
 
 /// Loom explores interleavings with at most this many preemptions, unless the environment says otherwise: its
@@ -268,18 +256,6 @@ fn simulated(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let lab = lab::build(context.project)?;
     child::run(cmd!(sh, "{lab} stress --simulated 24h --seeds 50"))
-}
-
-fn soak(context: &Context<'_>) -> Result<Closing> {
-    let sh = &context.sh;
-    let lab = lab::build(context.project)?;
-    child::run(cmd!(sh, "{lab} stress --minutes 3 --profile mixed"))
-}
-
-fn planted(context: &Context<'_>) -> Result<Closing> {
-    let sh = &context.sh;
-    let lab = lab::build(context.project)?;
-    child::run(cmd!(sh, "{lab} planted --seeds 1 --minutes 3"))
 }
 
 /// A filter that matches nothing, or a runner whose words changed, must not pass for success.

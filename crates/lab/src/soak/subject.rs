@@ -166,8 +166,9 @@ impl Subject {
             rng: Rng::new(&[rng.bits()]),
         };
         subject.warm_up(&injector).await;
+        let mut clients = tokio::task::JoinSet::new();
         for number in 0..CLIENTS {
-            tokio::spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
+            clients.spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
         }
         let injector = Arc::new(tokio::sync::Mutex::new(injector));
         let (stop_faults, stopped) = watch::channel(false);
@@ -205,6 +206,8 @@ impl Subject {
         }
         stop_faults.send_replace(true);
         drop(set_shift);
+        // Before the gate closes: a client that waited there would still be a task at the end.
+        let _ = timeout(REST, async { while clients.join_next().await.is_some() {} }).await;
         let _ = timeout(REST, faults).await;
         subject.end(&injector).await;
         while let Ok(told) = hung_told.try_recv() {
