@@ -200,15 +200,17 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// The commands that stand in a document: lines of code that begin with the program's name.
+    /// The commands that stand in a document: in shell code the lines that begin with the program's name, elsewhere
+    /// those with a prompt before it.
     fn commands(text: &str) -> Vec<Vec<String>> {
-        let mut is_code = false;
+        let (mut is_code, mut is_shell) = (false, false);
         let mut out = Vec::new();
         for line in text.lines() {
             if line.starts_with("```") {
                 is_code = !is_code;
+                is_shell = is_code && line == "```sh";
             }
-            let line = line.trim_start_matches("$ ");
+            let line = line.strip_prefix("$ ").or(is_shell.then_some(line)).unwrap_or_default();
             if !is_code || !line.starts_with("majordomo ") {
                 continue;
             }
