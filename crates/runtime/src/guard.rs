@@ -156,3 +156,12 @@ pub enum GuardError {
         pid: i32,
     },
 }
+
+impl GuardError {
+    /// Whether the list of groups could not be written for want of space.
+    fn is_full_disk(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::PidFile { source, .. }
+            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+}

@@ -1,6 +1,9 @@
 //! `run`: commands typed or piped in, each with what it needed, and the summary.
 
-use crate::support::{UP, World};
+use std::process::{Command, Stdio};
+
+use crate::eventually::eventually;
+use crate::support::{DEADLINE, UP, World};
 
 fn config(world: &World) -> String {
     format!(
@@ -123,4 +126,19 @@ fn a_reader_that_leaves_does_not_end_the_work() {
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(0), "{words:?}: {}", world.read("err"));
     }
+}
+
+#[test]
+fn a_full_disk_keeps_no_component_from_loading() {
+    let world = World::new();
+    world.write("c.toml", config(&world));
+    // A limit on the size of files stands for the full disk; what is printed goes to files of others.
+    let script = "mkfifo o e; cat o & cat e >&2 & trap '' XFSZ; ulimit -f 0; exec \"$@\" >o 2>e";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(world.path("majordomo"));
+    command.args(["run", "c.toml", "--hold", "10ms", "play"]);
+    let ran = world.start_as(&mut command, Stdio::null());
+    ran.says("refused    none");
+    eventually(DEADLINE, "the warning", || ran.err().contains("what they started may stay"));
+    ran.end().check(0, &["loads      1"], &[]);
 }

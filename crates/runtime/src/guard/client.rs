@@ -77,6 +77,7 @@ impl Guard {
             pid_file: config.pid_file,
             groups: BTreeMap::new(),
             link: None,
+            behind: false,
         };
         actor.connect().await?;
         actor.save().await?;
@@ -244,6 +245,8 @@ struct Actor {
     contents: pidfile::Contents,
     groups: BTreeMap<i32, Group>,
     link: Option<Link>,
+    /// The list on disk is old, because the disk is full.
+    behind: bool,
 }
 
 impl Actor {
@@ -326,7 +329,19 @@ impl Actor {
         let Some(path) = self.pid_file.clone() else { return Ok(()) };
         self.contents.groups = self.groups.values().cloned().collect();
         let contents = self.contents.clone();
-        blocking(move || pidfile::write(&path, &contents)).await
+        match blocking(move || pidfile::write(&path, &contents)).await {
+            // The guard process knows the groups all the same; the list is for the case that it is killed as well.
+            Err(error) if error.is_full_disk() => {
+                if !std::mem::replace(&mut self.behind, true) {
+                    tracing::warn!(%error, "should manager and guard both be killed, what they started may stay");
+                }
+            }
+            written => {
+                written?;
+                self.behind = false;
+            }
+        }
+        Ok(())
     }
 
     /// A guard that failed is killed outright: were it to read the end of its pipe it would kill what

@@ -67,9 +67,11 @@ fn failed(path: &Path, source: io::Error) -> GuardError {
 /// Replaces the file.
 pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), GuardError> {
     let new = path.with_extension("new");
-    fs::write(&new, contents.encode())
-        .and_then(|()| fs::rename(&new, path))
-        .map_err(|e| failed(path, e))
+    fs::write(&new, contents.encode()).and_then(|()| fs::rename(&new, path)).map_err(|e| {
+        // Nobody needs a part of it.
+        let _ = fs::remove_file(&new);
+        failed(path, e)
+    })
 }
 
 /// Removes the file, if it is there.
