@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{ByteSize, ComponentSpec, Config, GuardForm, Manager};
+use majordomo::{AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, Outcome};
 use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
@@ -163,19 +163,40 @@ async fn days(
     for day in 1..=args.days {
         for command in days.next_day() {
             tokio::time::sleep(command.pause).await;
-            let options =
-                majordomo::AcquireOptions { deadline: Some(DEADLINE), ..Default::default() };
-            let (outcome, ()) = tokio::join!(
+            let options = AcquireOptions { deadline: Some(DEADLINE), ..Default::default() };
+            let (outcome, other) = tokio::join!(
                 manager.handle_with(&command.text, options),
                 control.command(&command.text, options)
             );
             outcome.mark_used();
             summary.command(&outcome);
+            let understood = outcome.needed().iter().map(|n| n.id.as_str()).eq([&*command.needs]);
+            summary.understood.push(understood);
             let memory = summary.catch_up(manager).await;
             view.command(day, &command.text, &outcome, memory, manager, summary).await;
+            tokio::try_join!(
+                correct(manager, outcome, &command.needs, options),
+                correct(control.manager(), other, &command.needs, options)
+            )?;
         }
         view.day(day, summary);
     }
     view.end();
+    Ok(())
+}
+
+/// The user says what was meant, and has it: that is what is learned.
+async fn correct(
+    manager: &Manager,
+    outcome: Outcome,
+    needs: &str,
+    options: AcquireOptions,
+) -> anyhow::Result<()> {
+    let held = outcome.lease(needs).is_some() || outcome.refusal().is_some();
+    manager.feedback(outcome, &[needs])?;
+    if !held {
+        // Refused a second time, the command is given up.
+        drop(manager.acquire_all(&[needs], options).await);
+    }
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(crate) struct Summary {
     pub loads: u64,
     pub unloads: u64,
     pub failures: u64,
+    /// Of each command whose need is known: whether exactly that was decided on.
+    pub understood: Vec<bool>,
     pub memory: MemoryTrace,
     /// The highest measured of each component.
     pub each: BTreeMap<String, ByteSize>,
@@ -61,6 +63,7 @@ impl Summary {
             loads: 0,
             unloads: 0,
             failures: 0,
+            understood: Vec::new(),
             memory: MemoryTrace::default(),
             each: BTreeMap::new(),
             follower: manager.events(Some(0)),
@@ -143,6 +146,7 @@ impl Summary {
                 "waited": self.n_waited(),
                 "refusals": self.refusals,
                 "wait_ms": { "p50": ms(self.percentile(0.5)), "p95": ms(self.percentile(0.95)), "p99": ms(self.percentile(0.99)) },
+                "understood": self.understood.iter().filter(|u| **u).count(),
                 "loads": self.loads,
                 "unloads": self.unloads,
                 "failures": self.failures,
@@ -152,13 +156,34 @@ impl Summary {
         })
     }
 
+    /// How many of the commands were understood, and how that grew.
+    fn learning(&self) -> Option<String> {
+        let share =
+            |of: &[bool]| 100.0 * of.iter().filter(|u| **u).count() as f64 / of.len().max(1) as f64;
+        let all = &self.understood;
+        let part = (all.len() / 4).clamp(1, 100);
+        let (first, last) = (all.get(..part)?, all.get(all.len() - part..)?);
+        Some(format!(
+            "understood {:.1} % at once; of the first {part} {:.1} %, of the last {part} {:.1} %",
+            share(all),
+            share(first),
+            share(last)
+        ))
+    }
+
     /// The figures as lines of text.
     pub(crate) fn lines(&self) -> Vec<String> {
         let answered = self.waits.len().max(1) as f64;
         let percent = |n: u64| 100.0 * n as f64 / answered;
         let time = crate::print::time;
         let mut lines = vec![
-            format!("commands   {} ({} needed no component)", self.commands, self.without_need),
+            format!(
+                "commands   {} ({} {})",
+                self.commands,
+                self.without_need,
+                // Where needs are known, nothing loaded means not understood.
+                if self.understood.is_empty() { "needed no component" } else { "loaded nothing" }
+            ),
             format!(
                 "ready      {} at once ({:.1} %), {} waited ({:.1} %)",
                 self.hits,
@@ -178,6 +203,7 @@ impl Summary {
             ),
         ];
         let refused: Vec<_> = self.refusals.iter().map(|(code, n)| format!("{code} {n}")).collect();
+        lines.splice(1..1, self.learning());
         lines.push(format!(
             "refused    {}",
             if refused.is_empty() { "none".to_owned() } else { refused.join(", ") }

@@ -79,6 +79,29 @@ const PARTS: &[Part] = &[
     },
 ];
 
+/// What people say when they do not use a keyword: understood only once it is learned.
+pub(super) fn sayings(name: &str) -> &'static [&'static str] {
+    match name {
+        "music" => &["play something quiet", "put on some jazz", "turn it up a bit", "next track"],
+        "weather" => {
+            &["is it cold outside", "do i need a coat", "how hot will it get", "any storm"]
+        }
+        "home" => {
+            &["make it brighter in here", "it is freezing in the hall", "lock up for tonight"]
+        }
+        "chat" => &["tell me a joke", "i am bored", "cheer me up", "who would win"],
+        "email" => &["did anybody write to me", "reply to my boss", "send a note to anna"],
+        "calendar" => &["what is on for friday", "am i free at noon", "move lunch to one"],
+        "speech" => &["louder, i did not hear you", "speak to me", "repeat that slowly"],
+        "vision" => &["what is in front of me", "who is at the door", "watch the cat"],
+        "translate" => &["how do i say good evening in french", "what does danke mean"],
+        "navigation" => &["how do i get to the airport", "is the motorway jammed", "take me home"],
+        "ocr" => &["what does this letter say", "copy the bill for me", "read the label"],
+        "essayist" => &["write three pages about rome", "compare the two plans at length"],
+        _ => &[],
+    }
+}
+
 /// The components and the settings that go with scaled-down idle times.
 pub(super) fn components(program: &Path) -> anyhow::Result<(Vec<ComponentSpec>, Config)> {
     let program = program.to_str().ok_or_else(|| {

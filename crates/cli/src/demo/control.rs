@@ -40,12 +40,22 @@ impl Control {
         Ok(Self { manager, summary })
     }
 
-    /// The same command for the control.
-    pub(super) async fn command(&mut self, text: &str, options: AcquireOptions) {
+    /// The same command for the control, and the same correction.
+    pub(super) async fn command(
+        &mut self,
+        text: &str,
+        options: AcquireOptions,
+    ) -> majordomo::Outcome {
         let outcome = self.manager.handle_with(text, options).await;
         outcome.mark_used();
         self.summary.command(&outcome);
         self.summary.catch_up(&self.manager).await;
+        outcome
+    }
+
+    /// The manager itself.
+    pub(super) fn manager(&self) -> &Manager {
+        &self.manager
     }
 
     pub(super) async fn stop(&mut self) {

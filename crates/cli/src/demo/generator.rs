@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use majordomo::ComponentSpec;
 
+use super::assistant::sayings;
+
 /// Exponent of Zipf's law.
 const ZIPF: f64 = 0.9;
 /// Share of commands that follow the habit of the one before.
 const HABIT: f64 = 0.5;
 /// Share of commands that are about anything at all.
 const NOVELTY: f64 = 0.1;
+/// Share of commands without a keyword.
+const FREE: f64 = 0.3;
 const COMMANDS_A_DAY: u64 = 30;
 
-const FORMS: [&str; 5] =
-    ["{}", "please {}", "hey, {} now", "can you do the {} thing", "i want {} today"];
+const FORMS: [&str; 5] = ["{}", "please {}", "hey, {} now", "well, {}", "{} today"];
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Debug)]
@@ -42,6 +45,8 @@ impl Random {
 #[derive(Debug)]
 pub(super) struct Command {
     pub text: String,
+    /// The component that is meant.
+    pub needs: String,
     pub pause: Duration,
 }
 
@@ -50,6 +55,7 @@ pub(super) struct Command {
 pub(super) struct Days {
     random: Random,
     keywords: Vec<Vec<String>>,
+    names: Vec<String>,
     popularity: Vec<f64>,
     habit: Vec<usize>,
     last: usize,
@@ -64,7 +70,8 @@ impl Days {
         let habit =
             (0..n).map(|i| (i + 1 + random.below(n.saturating_sub(1).max(1))) % n.max(1)).collect();
         let keywords = specs.iter().map(|s| s.keywords.clone()).collect();
-        Self { random, keywords, popularity, habit, last: 0 }
+        let names = specs.iter().map(|s| s.id.to_string()).collect();
+        Self { random, keywords, names, popularity, habit, last: 0 }
     }
 
     fn popular(&mut self) -> usize {
@@ -92,14 +99,21 @@ impl Days {
                 } else {
                     self.popular()
                 };
-                let words = &self.keywords[self.last];
-                let word = words[self.random.below(words.len())].clone();
+                let needs = self.names[self.last].clone();
+                let free = sayings(&needs);
+                let word = if !free.is_empty() && self.random.unit() < FREE {
+                    free[self.random.below(free.len())].to_owned()
+                } else {
+                    let words = &self.keywords[self.last];
+                    words[self.random.below(words.len())].clone()
+                };
                 let form = FORMS[self.random.below(FORMS.len())];
                 // Exponential, 100 ms in the mean, about what a load takes: people pause far longer, and a demo
                 // must end. A night is 200 ms.
                 let pause = if i == 0 { 0.2 } else { -0.1 * (1.0 - self.random.unit()).ln() };
                 Command {
                     text: form.replace("{}", &word),
+                    needs,
                     pause: Duration::from_secs_f64(pause.min(0.5)),
                 }
             })

@@ -18,6 +18,16 @@ pub(super) struct View {
     drawn: usize,
 }
 
+/// What was decided on, how sure that is, and why.
+fn why(outcome: &Outcome) -> String {
+    match outcome.needed().first().or_else(|| outcome.candidates().first()) {
+        Some(need) => {
+            format!("           {} {}{}", need.id, need.confidence, crate::plan::evidence(need))
+        }
+        None => "           nothing speaks for a component".to_owned(),
+    }
+}
+
 impl View {
     pub(super) fn new(days: u32, quiet: bool) -> Self {
         Self { days, live: !quiet && std::io::stdout().is_terminal(), quiet, drawn: 0 }
@@ -48,6 +58,7 @@ impl View {
         let mut lines = vec![
             format!("day {day:>2}/{}  > {text}", self.days),
             format!("           {}", crate::run::told(outcome, memory)),
+            print::fitted(&why(outcome)),
             format!(
                 "memory     [{}{}] {memory} of {budget}",
                 "#".repeat(filled),
