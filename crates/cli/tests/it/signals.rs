@@ -38,7 +38,7 @@ fn interrupts_end_gracefully() {
 #[test]
 fn a_shutdown_has_a_deadline() {
     let world = World::new();
-    let manager = "[manager]\nshutdown_deadline = \"300ms\"\nstop_deadline = \"1h\"\n";
+    let manager = "[manager]\nshutdown_deadline = \"2s\"\nstop_deadline = \"1h\"\n";
     world.write(
         "c.toml",
         manager.to_owned() + &world.section("a", STUBBORN, "keywords = [\"play\"]"),
