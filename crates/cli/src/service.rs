@@ -66,8 +66,9 @@ Description=Majordomo, keeps an assistant's heavy components loaded when they ar
 After=network.target
 
 [Service]
-Type=notify-reload
+Type=notify
 ExecStart={program} serve {config} --state-dir {state}{socket}
+ExecReload=/bin/kill -HUP $MAINPID
 {more}WatchdogSec=60
 Restart=on-failure
 # It stops its components itself, within shutdown_deadline; what is left after that is killed.

@@ -323,7 +323,7 @@ fn units_completions_and_manual_pages() {
         "ExecStart={} serve {config} --state-dir %S/majordomo",
         world.path("majordomo").display()
     );
-    ran.check(0, &[&exec, "Type=notify-reload", "systemctl --user"], &[]);
+    ran.check(0, &[&exec, "Type=notify\n", "systemctl --user"], &[]);
     let words =
         ["service", "print", "systemd", "c.toml", "--user", "bot", "--state-dir", "/srv/st"];
     world.run(&words).check(0, &["User=bot", "--state-dir /srv/st --socket %t/"], &[]);
