@@ -23,10 +23,12 @@ use crate::socket::{self, Held};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are still on their way when everything is down have this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// So many are told at once that there is no room …
+/// So many are told at once that there is no room; the next ones wait in the system's queue meanwhile.
 const REFUSED_AT_ONCE: usize = 256;
-/// … and each has this long to hear it.
+/// Whoever finds no room is told so after this even if no request has come …
 const REFUSAL: Duration = Duration::from_secs(1);
+/// … and has this long to read it.
+const HEARING: Duration = Duration::from_secs(1);
 /// Sent to those for whom there is no room.
 const FULL: &str = concat!(
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
@@ -173,14 +175,18 @@ impl Listening {
         let closed = self.app.closed();
         tokio::pin!(closed);
         loop {
-            let accepted = tokio::select! {
+            let next = async {
+                let room = self.room().await;
+                (listener.accept().await, room)
+            };
+            let (accepted, room) = tokio::select! {
                 () = &mut closed => break,
-                accepted = listener.accept() => accepted,
+                next = next => next,
             };
             match accepted {
                 Ok((stream, _)) => {
                     let pid = stream.peer_cred().ok().and_then(|c| c.pid());
-                    self.take(stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()));
+                    self.take(room, stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()));
                 }
                 Err(error) => pause(&error).await,
             }
@@ -193,35 +199,50 @@ impl Listening {
         let closed = self.app.closed();
         tokio::pin!(closed);
         loop {
-            let accepted = tokio::select! {
+            let next = async {
+                let room = self.room().await;
+                (listener.accept().await, room)
+            };
+            let (accepted, room) = tokio::select! {
                 () = &mut closed => break,
-                accepted = listener.accept() => accepted,
+                next = next => next,
             };
             match accepted {
                 Ok((stream, _)) => {
                     drop(stream.set_nodelay(true));
-                    self.take(stream, Via::Tcp, None);
+                    self.take(room, stream, Via::Tcp, None);
                 }
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    fn take<S>(&self, stream: S, via: Via, pid: Option<u32>)
+    /// Waits until the next connection can be served, or at least told that it cannot: nobody is taken and then cut
+    /// off without a word.
+    async fn room(&self) -> Place {
+        let mut gone = self.refusing.gone.subscribe();
+        loop {
+            if let Some(place) = self.refusing.take(REFUSED_AT_ONCE) {
+                return place;
+            }
+            // The sender lives as long as `self`.
+            let _ = gone.changed().await;
+        }
+    }
+
+    /// Serves the connection, or tells it, in the place among those who are told, that there is no room.
+    fn take<S>(&self, refusing: Place, stream: S, via: Via, pid: Option<u32>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some(place) = self.count.take(self.app.limits().max_connections) else {
-            // Of those who are told in words there is a bound, too; the others see the end.
-            if let Some(place) = self.refusing.take(REFUSED_AT_ONCE) {
-                tokio::spawn(async move {
-                    // Whether it hears it or not.
-                    let _ = tokio::time::timeout(REFUSAL, refuse(stream)).await;
-                    drop(place);
-                });
-            }
+            tokio::spawn(async move {
+                refuse(stream).await;
+                drop(refusing);
+            });
             return;
         };
+        drop(refusing);
         let peer = Peer { connection: self.app.new_connection(), pid };
         let (app, routes) = (Arc::clone(&self.app), self.routes.clone());
         tokio::spawn(async move {
@@ -232,22 +253,37 @@ impl Listening {
 }
 
 /// Says that there is no room: after the head of a request has come, since to an HTTP client an answer before it is
-/// none; and hears it out, since closing on unread bytes takes the answer away again.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> std::io::Result<()> {
+/// none, or when none comes for too long; and hears it out, since closing on unread bytes takes the answer away again.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    match tokio::time::timeout(REFUSAL, head(&mut stream)).await {
+        Ok(Ok(true)) | Err(_) => {}
+        // Gone already.
+        Ok(Ok(false) | Err(_)) => return,
+    }
+    let told = async {
+        stream.write_all(FULL.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut bytes = [0u8; 2048];
+        while stream.read(&mut bytes).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whether it hears it or not.
+    let _ = tokio::time::timeout(HEARING, told).await;
+}
+
+/// Reads up to the end of a head; false when the stream ends before.
+async fn head<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<bool> {
     let mut bytes = [0u8; 2048];
     let mut tail = Vec::new();
     while !tail.windows(4).any(|w| w == b"\r\n\r\n") {
         let n = stream.read(&mut bytes).await?;
         if n == 0 {
-            return Ok(());
+            return Ok(false);
         }
         tail.drain(..tail.len().saturating_sub(3));
         tail.extend_from_slice(&bytes[..n]);
     }
-    stream.write_all(FULL.as_bytes()).await?;
-    stream.shutdown().await?;
-    while stream.read(&mut bytes).await? > 0 {}
-    Ok(())
+    Ok(true)
 }
 
 async fn pause(error: &std::io::Error) {

@@ -179,6 +179,32 @@ async fn too_many_are_told_to_come_again() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_crowd_is_told_to_come_again_and_nobody_is_cut() {
+    let config = ServerConfig { max_connections: 1, ..ServerConfig::default() };
+    let served = Served::start(config).await;
+    let client = served.client();
+    client.health().await.unwrap();
+    // More than are told at once; all are there before the first of them asks.
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(served.connect().await);
+    }
+    for stream in &mut crowd {
+        stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    }
+    // One that says nothing is told, too.
+    crowd.push(served.connect().await);
+    for (n, mut stream) in crowd.into_iter().enumerate() {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(problem(&answer).1, "too_many_connections", "{n}");
+    }
+    drop(client);
+    until("room again", async || served.client().health().await.is_ok()).await;
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let config = ServerConfig { request_time: SHORT, ..ServerConfig::default() };
     let served = Served::start(config).await;
