@@ -138,7 +138,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
     } else {
         Box::new(std::fs::File::open(&args.file).with_context(|| format!("{name} cannot be read"))?)
     };
-    let rows = Rows::read(BufReader::new(input), known.as_deref(), args.skip_unknown)
+    let mut rows = Rows::read(BufReader::new(input), known.as_deref(), args.skip_unknown)
         .with_context(|| format!("{name} cannot be read"))?;
     if !rows.problems.is_empty() {
         for problem in rows.problems.iter().take(MAX_PROBLEMS) {
@@ -149,7 +149,17 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
         }
         bail!("nothing was learned from {name}");
     }
+    if args.all {
+        rows.train.append(&mut rows.valid);
+        rows.train.append(&mut rows.test);
+    }
     if rows.train.is_empty() {
+        let held_out = rows.valid.len() + rows.test.len();
+        if held_out > 0 {
+            bail!(
+                "{name} has no line to learn from but {held_out} of valid and test; learn them with --all"
+            );
+        }
         bail!("{name} has no line to learn from");
     }
     let mut intents = open(args.config.as_deref(), Some(&args.state_dir))?;

@@ -30,6 +30,9 @@ pub(crate) struct LearnArgs {
     /// Skip lines with a label that is no component, instead of refusing the file
     #[arg(long, requires = "config")]
     pub skip_unknown: bool,
+    /// Learn the lines of valid and test as well, which else are only to check what was learned
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, clap::Args)]

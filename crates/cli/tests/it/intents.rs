@@ -1,6 +1,6 @@
 //! `intents`, `learn` and `feedback` with the real binary.
 
-use crate::support::World;
+use crate::support::{UP, World};
 
 /// Lines of `labels TAB text`.
 fn table() -> String {
@@ -39,6 +39,60 @@ fn a_table_is_learned_asked_and_corrected() {
     // With a configuration, its keywords speak as well.
     world.write("c.toml", "[components.music]\nloader = \"builtin\"\nkeywords = [\"song\"]\n");
     world.run(&["intents", "c.toml", "a song"]).check(0, &["because of \"song\""], &[]);
+}
+
+#[test]
+fn splits_are_held_out_unless_all_is_asked_for() {
+    let world = World::new();
+    let splits = ["train", "train", "train", "train", "valid", "test"];
+    let lines = |splits: &[&str]| -> String {
+        let lines = table();
+        let lines = lines.lines().enumerate();
+        lines.map(|(i, line)| format!("{}\t{line}\n", splits[i / 3 % splits.len()])).collect()
+    };
+    world.write("t.tsv", lines(&splits));
+    let learn = ["learn", "t.tsv", "--state-dir", "some"];
+    world.run(&learn).check(0, &["learned  42 lines", "valid ", "% of 9 texts", "test "], &[]);
+    let ran = world.run(&["--json", "learn", "t.tsv", "--state-dir", "all", "--all"]);
+    ran.check(0, &[], &[]);
+    let [report] = ran.json().try_into().unwrap();
+    assert_eq!((&report["read"], &report["checks"]), (&60.into(), &serde_json::json!([])));
+    assert_eq!(report["learned"]["outcomes"], 60);
+    // A table to check with only.
+    world.write("t.tsv", lines(&["test"]));
+    let learn = ["learn", "t.tsv", "--state-dir", "none"];
+    world.run(&learn).check(1, &[], &["60 of valid and test; learn them with --all"]);
+    assert!(!world.path("none").exists());
+}
+
+/// Said to a server, over its socket, and asked of it.
+#[test]
+fn a_server_learns_a_text_that_it_is_told() {
+    let world = World::new();
+    let parts = [("music", "keywords = [\"song\"]"), ("lights", "")];
+    let sections = parts.map(|(name, more)| world.section(name, UP, more)).concat();
+    world.write("c.toml", format!("[manager]\nbudget = \"64MiB\"\n{sections}"));
+    let server = world.serve(&["c.toml", "--state-dir", "state"]);
+    let ran = world.run(&["run", "dim the lamp"]);
+    assert!(!ran.out.contains("lights"), "{ran:?}");
+    for i in 0..6 {
+        let text = format!("dim the lamp {i}");
+        world.run(&["feedback", "--used", "lights", &text]).check(0, &["learned"], &[]);
+        let text = format!("play a song {i}");
+        world.run(&["feedback", "--used", "music", &text]).check(0, &["learned"], &[]);
+    }
+    let ran = world.run(&["--json", "feedback", "--none", "good", "morning"]);
+    assert_eq!(ran.json(), [serde_json::json!({ "accepted": true })]);
+    // Names that are wrong teach nothing, nor does a text without a word.
+    let ran = world.run(&["feedback", "--used", "light", "dim the lamp"]);
+    ran.check(6, &[], &["did you mean \"lights\"?"]);
+    let ran = world.run(&["feedback", "--used", "lights", "?!"]);
+    ran.check(3, &[], &["the text has no word to learn from"]);
+    // It answers so at once, and after its end the directory has it.
+    world.run(&["run", "dim the lamp"]).check(0, &["lights"], &[]);
+    server.stop().check(0, &[], &[]);
+    let ask = ["intents", "--state-dir", "state", "dim the lamp"];
+    world.run(&ask).check(0, &["needs    lights"], &[]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The facade with real processes and builtins: faults, bad input, budgets, reloads and the end.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod allocations;
 mod alone;
 mod builtins;
 mod bytes;
 mod configuration;
+#[allow(dead_code, reason = "the bench of intents uses the rest")]
+mod counting;
 mod demands;
 mod ending;
 #[path = "../../../runtime/tests/it/eventually.rs"]
