@@ -127,6 +127,13 @@ impl Follower {
         }
     }
 
+    /// Whether it begins beyond the next record: its number was not given by this log, so that it would wait in silence
+    /// while others are written.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.next > locked(&self.rings).all.back().map_or(0, |r| r.seq + 1)
+    }
+
     /// The next record or gap that is there already.
     pub fn try_next(&mut self) -> Option<Followed> {
         let found = locked(&self.rings).get(self.next)?;

@@ -16,10 +16,7 @@ const HOSTS: [&str; 4] = ["localhost", "127.0.0.1", "[::1]", "majordomo"];
 
 pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
     let text = |name| parts.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
-    let host = text(HOST)
-        .or(parts.uri.authority().map(axum::http::uri::Authority::as_str))
-        .unwrap_or_default();
-    if !HOSTS.iter().any(|h| host_of(host).eq_ignore_ascii_case(h)) {
+    if let Some(host) = foreign_host(parts) {
         let detail = format!(
             "the request is for host {host:?}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)"
         );
@@ -53,6 +50,18 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A host that the request is for and that does not mean this machine. A request may name hosts in its target and in
+/// its header, and the header more than once: whoever looks at one of them must not see another than is checked here.
+fn foreign_host(parts: &Parts) -> Option<&str> {
+    let named = parts.headers.get_all(HOST).iter().map(|v| v.to_str().unwrap_or("?"));
+    let target = parts.uri.authority().map(axum::http::uri::Authority::as_str);
+    let mut all = named.chain(target).peekable();
+    if all.peek().is_none() {
+        return Some("");
+    }
+    all.find(|host| !HOSTS.iter().any(|h| host_of(host).eq_ignore_ascii_case(h)))
+}
+
 /// The host without its port.
 fn host_of(host: &str) -> &str {
     match host.rsplit_once(':') {
@@ -64,6 +73,25 @@ fn host_of(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_host_that_is_named_must_be_this_machine() {
+        let check = |uri: &str, hosts: &[&str], want: Option<&str>| {
+            let mut request = axum::http::Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(foreign_host(&parts), want, "{uri} {hosts:?}");
+        };
+        check("/v1", &["localhost"], None);
+        check("http://localhost/v1", &[], None);
+        check("http://127.0.0.1:7420/v1", &["LOCALHOST:7420"], None);
+        check("/v1", &[], Some(""));
+        check("/v1", &["evil.example"], Some("evil.example"));
+        check("/v1", &["localhost", "evil.example"], Some("evil.example"));
+        check("http://evil.example/v1", &["localhost"], Some("evil.example"));
+    }
 
     #[test]
     fn hosts_without_ports() {

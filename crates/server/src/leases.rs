@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use majordomo::{AnyLease, Manager, Moment, Outcome, ServerConfig, Tagged};
+use majordomo::{AnyLease, Manager, Moment, Outcome, Refusal, ServerConfig, Tagged};
 use tokio::sync::Notify;
 
 use crate::app::{App, locked};
@@ -78,6 +78,8 @@ struct Table {
     due: BTreeSet<(Moment, u64)>,
     by_connection: BTreeMap<u64, BTreeSet<u64>>,
     ended: VecDeque<(u64, EndReason)>,
+    /// The server ends: nobody would end what comes now.
+    is_closed: bool,
 }
 
 impl Table {
@@ -158,6 +160,9 @@ impl LeaseTable {
             terms,
         };
         let mut table = locked(&self.table);
+        if table.is_closed {
+            return Err(Refusal::ShuttingDown.into());
+        }
         let number = table.next;
         table.next += 1;
         table.version += 1;
@@ -319,9 +324,10 @@ impl LeaseTable {
         drop(entries);
     }
 
-    /// Gives everything back.
-    pub(crate) fn clear(&self) {
+    /// Gives everything back, and takes nothing in any more: a load that ends during shutdown must not hold it up.
+    pub(crate) fn close(&self) {
         let mut table = locked(&self.table);
+        table.is_closed = true;
         let numbers: Vec<_> = table.by_number.keys().copied().collect();
         let entries: Vec<_> =
             numbers.into_iter().filter_map(|n| table.take(n, EndReason::ShuttingDown)).collect();

@@ -322,7 +322,7 @@ impl Server {
     /// configured one); a second call hastens. Returns the components that could not be stopped.
     pub async fn shutdown(&self, deadline: Option<Duration>) -> Vec<ComponentId> {
         self.app.close();
-        self.app.leases.clear();
+        self.app.leases.close();
         let stuck = self.app.manager.shutdown(deadline).await;
         let mut gone = self.count.gone.subscribe();
         let all_gone = async {

@@ -81,16 +81,18 @@ pub(crate) fn events(
     from: Option<u64>,
 ) -> Result<Response<Body>, Problem> {
     let place = app.stream_place()?;
-    let (from, first) = match last_event_id(app, headers)? {
-        Some((number, true)) => (Some(number.saturating_add(1)), None),
-        Some((_, false)) => {
-            let text = "the server was restarted; its events begin anew".to_owned();
-            (Some(0), Some(frame(None, "gap", &Gap { missed: None, text })))
-        }
+    let (from, mut first, is_ours) = match last_event_id(app, headers)? {
+        Some((number, is_ours)) => (Some(number.saturating_add(1)), None, is_ours),
         // A comment at once: the client sees that it is connected.
-        None => (from, Some(Bytes::from_static(b": following\n\n"))),
+        None => (from, Some(Bytes::from_static(b": following\n\n")), true),
     };
-    let follower = app.manager.events(from);
+    let mut follower = app.manager.events(from);
+    // A number without the run before it may be of an earlier run, too: then it is one that was not reached yet.
+    if !is_ours || follower.is_ahead() {
+        let text = "the server was restarted; its events begin anew".to_owned();
+        first = Some(frame(None, "gap", &Gap { missed: None, text }));
+        follower = app.manager.events(Some(0));
+    }
     Ok(respond(Events { follower, place, first }, |mut s: Events| async move {
         if let Some(first) = s.first.take() {
             return Some((first, s));

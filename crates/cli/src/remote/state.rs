@@ -29,7 +29,10 @@ impl Remote {
             StateVerb::Forget { name, .. } => {
                 let forgotten = match &args.state_dir {
                     Some(dir) => forget(dir, name.as_deref())?,
-                    None => self.client.forget(&Forget { component: name.clone() }).await?,
+                    None => {
+                        let forget = Forget { component: name.clone(), all: name.is_none() };
+                        self.client.forget(&forget).await?
+                    }
                 };
                 self.show(&forgotten, |f| match f.forgotten {
                     0 => "nothing was remembered of that".to_owned(),

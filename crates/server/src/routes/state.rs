@@ -27,16 +27,18 @@ pub(crate) async fn remembered(State(app): State<Arc<App>>) -> Answer {
 }
 
 pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
-    let Forget { component } = read(&app, body).await?;
-    let forgotten = match component {
-        Some(name) => app.manager.forget_figures(Some(&name)).await.map_err(problem)?,
-        None => {
+    let Forget { component, all } = read(&app, body).await?;
+    let forgotten = match (component, all) {
+        (Some(name), false) => app.manager.forget_figures(Some(&name)).await.map_err(problem)?,
+        (None, true) => {
             let all = app.manager.remembered().await.map_err(problem)?.values.len();
             app.manager.forget_figures(None).await.map_err(problem)?;
             let texts = app.manager.forget_everything().await;
             texts.map_err(|e| Problem::new("internal", e.to_string()))?;
             all
         }
+        // What is forgotten does not come back: an empty body must not mean everything.
+        _ => return Err(Problem::new("bad_value", "either `component`, or `all` as true")),
     };
     json(&Forgotten { forgotten })
 }

@@ -45,13 +45,16 @@ pub struct StoredValue {
     pub value: String,
 }
 
-/// `POST /v1/state/forget`.
+/// `POST /v1/state/forget`: one of the two, so that a slip does not forget everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Forget {
-    /// The component whose figures are forgotten; none = everything that was learned.
+    /// The component whose figures are forgotten.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
+    /// Everything that was learned is forgotten.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }
 
 /// How much was forgotten.

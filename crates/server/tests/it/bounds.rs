@@ -44,6 +44,16 @@ async fn bad_requests_have_codes() {
         ("GET", "/v1/components/music/logs?max=0", "", "", 422, "bad_value"),
         ("GET", "/v1/components/music/logs?form=1", "", "", 422, "bad_value"),
         ("GET", "/v1/events?from=x", "", "", 422, "bad_value"),
+        // What is forgotten does not come back, so nothing is forgotten by a slip.
+        ("POST", "/v1/state/forget", "", "", 422, "bad_value"),
+        (
+            "POST",
+            "/v1/state/forget",
+            "",
+            r#"{"component": "music", "all": true}"#,
+            422,
+            "bad_value",
+        ),
         ("GET", "/v1/events", "last-event-id: x\r\n", "", 422, "bad_value"),
         ("GET", "/v1/nothing", "", "", 404, "unknown_route"),
         ("GET", "/", "", "", 404, "unknown_route"),
@@ -80,6 +90,7 @@ async fn only_this_machine_is_meant() {
         ("host: localhost.evil.example\r\n", 421),
         ("host: \r\n", 421),
         ("", 421),
+        ("host: localhost\r\nhost: evil.example\r\n", 421),
     ] {
         let request = format!("GET /v1 HTTP/1.1\r\n{host}connection: close\r\n\r\n");
         let answer = served.raw(request).await;

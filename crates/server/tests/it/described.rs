@@ -198,7 +198,7 @@ async fn real_answers_are_as_described() {
     let forget = "{\"component\":\"music\"}";
     let forgotten = ask("POST", "/v1/state/forget", "/v1/state/forget", forget).await;
     assert_eq!(forgotten["forgotten"], 0);
-    ask("POST", "/v1/state/forget", "/v1/state/forget", "").await;
+    ask("POST", "/v1/state/forget", "/v1/state/forget", r#"{"all": true}"#).await;
     let routes: BTreeSet<_> =
         ROUTES.iter().map(|r| (r.method.to_owned(), r.path.to_owned())).collect();
     assert_eq!(asked, routes, "every route is asked");

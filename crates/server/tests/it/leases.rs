@@ -7,7 +7,7 @@ use majordomo_server::Client;
 use majordomo_server::wire::{Bind, LeaseRequest, LeaseState, State};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Served, problem, until};
+use crate::support::{DEADLINE, Served, problem, until};
 
 fn ask(components: &[&str], bind: Bind, ttl_ms: Option<u64>, tag: &str) -> LeaseRequest {
     LeaseRequest {
@@ -213,6 +213,25 @@ async fn shutdown_ends_waits_streams_and_leases() {
     while events.next().await.unwrap().is_some() {}
     assert!(!served.server.socket().exists());
     assert!(client.status().await.is_err());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_load_that_ends_during_shutdown_gives_no_lease() {
+    let served = Served::start(ServerConfig::default()).await;
+    let (client, waiter) = (served.client(), served.client());
+    let waits =
+        tokio::spawn(async move { waiter.acquire(&ask(&["slow"], Bind::Ttl, None, "w")).await });
+    until("the load", async || client.component("slow").await.unwrap().state == State::Loading)
+        .await;
+    // A lease that comes now would end with nothing but the patience of the shutdown.
+    let down = served.server.shutdown(Some(DEADLINE * 4));
+    let opened = async {
+        served.gate.open();
+        waits.await.unwrap().unwrap_err()
+    };
+    let (stuck, error) = tokio::join!(down, opened);
+    assert!(stuck.is_empty());
+    assert_eq!(error.problem().unwrap().code, "shutting_down");
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -37,6 +37,24 @@ async fn a_follower_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_number_that_was_never_given_is_a_gap() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let first = client.events(None, None).await.unwrap().events.remove(0);
+    // Of a server that ran for longer than this one, which must not keep its followers waiting until it has, too.
+    let mut stream = client.follow_events(Some("99999999")).await.unwrap();
+    let Some(Streamed::Gap(gap)) = stream.next().await.unwrap() else { panic!("no gap") };
+    assert_eq!(gap.missed, None, "nobody knows how many");
+    assert_eq!(next(&mut stream).await.0.seq, first.seq, "all that there is");
+    // The one that comes next is no such number.
+    let newest = client.events(None, Some(1)).await.unwrap().events[0].seq;
+    let mut stream = client.follow_events(Some(&newest.to_string())).await.unwrap();
+    client.load("music").await.unwrap();
+    assert_eq!(next(&mut stream).await.0.seq, newest + 1);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn what_is_gone_is_a_gap() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
