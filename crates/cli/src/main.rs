@@ -38,7 +38,10 @@ fn main() -> ExitCode {
     if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
         return code;
     }
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return misused(&error),
+    };
     if let Command::Worker(worker) = &args.command {
         return worker::run(worker);
     }
@@ -87,6 +90,23 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         print::error(&text);
     }
     exit.into()
+}
+
+/// Says what is wrong with the arguments, or what was asked about them, and gives the code that it ends with.
+fn misused(error: &clap::Error) -> ExitCode {
+    // The arguments could not be read, so this is looked for in what was typed; after `--` it is somebody else's.
+    let json = std::env::args_os().skip(1).take_while(|a| a != "--").any(|a| a == "--json");
+    if json && error.use_stderr() {
+        let text = error.to_string();
+        let what = text.lines().next().unwrap_or_default();
+        let what = what.strip_prefix("error: ").unwrap_or(what);
+        let value = serde_json::json!({ "error": what, "exit": Exit::Usage.code(), "usage": text });
+        print::note(&value.to_string());
+        return Exit::Usage.into();
+    }
+    // Lost when nobody reads it any more.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
 }
 
 async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {

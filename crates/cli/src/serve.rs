@@ -12,7 +12,7 @@ use majordomo_server::wire::Reloaded;
 use majordomo_server::{ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::ServeArgs;
+use crate::args::{LogFormat, ServeArgs};
 use crate::notify::{self, Notify};
 use crate::plan::start;
 use crate::print;
@@ -58,7 +58,11 @@ pub(crate) async fn run(
         () = accompany(&manager, &notify) => {}
         () = until_interrupt(&mut interrupts, &server, &notify) => {}
     }
-    if !json {
+    // A collector of the log takes nothing but its objects.
+    let is_collected = matches!(args.log_format, LogFormat::Json);
+    if is_collected {
+        tracing::info!("stopping");
+    } else if !json {
         print::note("stopping (once more to hasten)");
     }
     notify.stopping(manager.config().deadlines.shutdown);
@@ -67,7 +71,11 @@ pub(crate) async fn run(
         () = interrupts.next() => server.shutdown(None).await,
     };
     for id in &stuck {
-        print::error(&format!("{id} could not be stopped"));
+        if is_collected {
+            tracing::error!(component = %id, "a component could not be stopped");
+        } else {
+            print::error(&format!("{id} could not be stopped"));
+        }
     }
     Ok(if stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -9,6 +9,11 @@ use crate::print;
 
 pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     let ServiceVerb::Print { manager, config, state_dir, user } = verb;
+    if let Some(user) = user
+        && !is_user(user)
+    {
+        anyhow::bail!("{user:?} is no name of a user; letters, digits, _, . and - are");
+    }
     let program = std::env::current_exe()?;
     let unit = Unit {
         program,
@@ -18,7 +23,10 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     };
     print::line(&match manager {
         ServiceManager::Systemd => unit.systemd()?,
-        ServiceManager::Launchd => unit.launchd(),
+        ServiceManager::Launchd => {
+            let home = std::env::var_os("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
+            unit.launchd(home.as_deref())?
+        }
     });
     Ok(())
 }
@@ -81,14 +89,30 @@ WantedBy={wanted_by}"
         ))
     }
 
-    fn launchd(&self) -> String {
+    /// Launchd has no place of its own for a program's state and log: they are where this system's programs keep them,
+    /// of `home` for an agent of one's own. A server for the machine has its socket there too, since its user's folder
+    /// for temporary files is another one than the sessions have.
+    fn launchd(&self, home: Option<&Path>) -> anyhow::Result<String> {
+        let default_state = || match (&self.user, home) {
+            (Some(_), _) => Ok(PathBuf::from("/var/db/majordomo")),
+            (None, Some(home)) => Ok(home.join("Library/Application Support/majordomo")),
+            (None, None) => Err(anyhow::anyhow!("HOME is not set; say --state-dir")),
+        };
+        let state = self.state_dir.clone().map_or_else(default_state, Ok)?;
+        let log = match (&self.user, home) {
+            (None, Some(home)) => home.join("Library/Logs/majordomo.log"),
+            _ => state.join("majordomo.log"),
+        };
         let mut words = vec![
             self.program.display().to_string(),
             "serve".to_owned(),
             self.config.display().to_string(),
+            "--state-dir".to_owned(),
+            state.display().to_string(),
         ];
-        if let Some(dir) = &self.state_dir {
-            words.extend(["--state-dir".to_owned(), dir.display().to_string()]);
+        if self.user.is_some() {
+            let socket = state.join("majordomo.sock").display().to_string();
+            words.extend(["--socket".to_owned(), socket]);
         }
         let words: Vec<_> =
             words.iter().map(|w| format!("    <string>{}</string>", escaped(w))).collect();
@@ -100,12 +124,16 @@ WantedBy={wanted_by}"
             ),
             None => ("~/Library/LaunchAgents", "gui/$(id -u)", String::new()),
         };
-        format!(
+        let first = match self.user {
+            Some(_) => "first: make the state directory, for its user alone\n     ",
+            None => "",
+        };
+        Ok(format!(
             "\
 <?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">
 <!-- {home}/majordomo.plist
-     then: launchctl bootstrap {domain} {home}/majordomo.plist -->
+     {first}then: launchctl bootstrap {domain} {home}/majordomo.plist -->
 <plist version=\"1.0\">
 <dict>
   <key>Label</key>
@@ -124,11 +152,12 @@ WantedBy={wanted_by}"
   <key>ExitTimeOut</key>
   <integer>30</integer>
   <key>StandardErrorPath</key>
-  <string>/tmp/majordomo.log</string>
+  <string>{}</string>
 </dict>
 </plist>",
-            words.join("\n")
-        )
+            words.join("\n"),
+            escaped(&log.display().to_string())
+        ))
     }
 }
 
@@ -142,6 +171,12 @@ fn word(path: &Path) -> anyhow::Result<String> {
     let escaped = escaped.replace('$', "$$");
     let is_plain = !escaped.contains([' ', '\'', '"', '\\', ';']);
     Ok(if is_plain { escaped } else { format!("\"{escaped}\"") })
+}
+
+/// Whether it can be a user's name, and nothing that a unit takes for more than that.
+fn is_user(name: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || "_.-".contains(c);
+    name.starts_with(|c: char| c.is_alphanumeric() || c == '_') && name.chars().all(is_plain)
 }
 
 fn escaped(text: &str) -> String {
@@ -161,5 +196,32 @@ mod tests {
         check("/a\"b", "\"/a\\\"b\"");
         assert!(word(Path::new("/a\nb")).is_err());
         assert_eq!(escaped("a<b>&c"), "a&lt;b&gt;&amp;c");
+        assert!(is_user("bot") && is_user("_ai-2.x"));
+        assert!(!is_user("") && !is_user("-x") && !is_user("bot\nExecStart=/x"));
+    }
+
+    #[test]
+    fn launchd_is_told_where_state_and_log_are() {
+        let mut unit = Unit {
+            program: "/bin/majordomo".into(),
+            config: "/c.toml".into(),
+            state_dir: None,
+            user: None,
+        };
+        let check = |unit: &Unit, home: Option<&str>, want: &[&str]| {
+            let text = unit.launchd(home.map(Path::new)).unwrap();
+            for want in want {
+                assert!(text.contains(&format!("<string>{want}</string>")), "{want}:\n{text}");
+            }
+        };
+        let state = "/home-of/me/Library/Application Support/majordomo";
+        let log = "/home-of/me/Library/Logs/majordomo.log";
+        check(&unit, Some("/home-of/me"), &["--state-dir", state, log]);
+        assert!(unit.launchd(None).is_err(), "what is learned must not be lost in silence");
+        unit.user = Some("bot".into());
+        let (state, log) = ("/var/db/majordomo", "/var/db/majordomo/majordomo.log");
+        check(&unit, None, &[state, "--socket", "/var/db/majordomo/majordomo.sock", log, "bot"]);
+        unit.state_dir = Some("/srv/st".into());
+        check(&unit, None, &["/srv/st", "/srv/st/majordomo.sock", "/srv/st/majordomo.log"]);
     }
 }

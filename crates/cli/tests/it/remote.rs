@@ -57,6 +57,15 @@ fn without_a_server_every_verb_says_where_it_looked() {
     let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
     assert!(error["error"].as_str().unwrap().contains("elsewhere.sock"), "{error}");
     assert_eq!(error["exit"], 4);
+    for words in [&["frobnicate", "--json"] as &[&str], &["--json", "load"]] {
+        let ran = world.run(words);
+        assert_eq!(ran.code, Some(2));
+        let error: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+        assert_eq!(error["exit"], 2);
+        assert!(!error["error"].as_str().unwrap().starts_with("error"), "{error}");
+    }
+    // Of the command that is run, not of this program.
+    world.run(&["load", "--", "--json"]).check(4, &[], &["error: no server listens"]);
 }
 
 #[test]
