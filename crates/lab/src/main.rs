@@ -38,8 +38,6 @@ enum Command {
     Stress(stress::Args),
     /// Soak with and without planted leaks: the test of the soak's verdict
     Planted(planted::Args),
-    /// Kill a manager at many random moments: no orphan, and nothing durable is lost
-    Kills(soak::kills::Args),
     /// Be the server that is put under load
     #[command(hide = true)]
     LoadServer(load::ServerArgs),
@@ -62,7 +60,6 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Stress(args) => stress::run(&args),
         Command::Planted(args) => planted::run(&args),
-        Command::Kills(args) => soak::kills::run(&args),
         Command::LoadServer(args) => load::serve(&args),
         Command::SoakSubject(args) => soak::subject::run(&args),
         Command::Component(args) => return soak::component::run(&args),

@@ -1,4 +1,5 @@
-//! `majordomo-lab stress`: a real soak, or with `--simulated` seeds of simulated days.
+//! `majordomo-lab stress`: a real soak, or with `--simulated` seeds of simulated days, with `--load` rising load, with
+//! `--kills` a manager killed at many moments.
 //!
 //! Knows the command line, and of the simulated days the output; they live in `majordomo-sim`, the soak in `soak`.
 
@@ -11,7 +12,7 @@ use anyhow::{Context, bail};
 use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
 
 use crate::load;
-use crate::soak::{self, Leak, Options, Profile};
+use crate::soak::{self, Leak, Options, Profile, kills};
 
 /// Arguments of `stress`.
 #[derive(clap::Args)]
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// Goes on with the soak of a folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Where the soak's report goes; by default a new folder in target/stress
+    /// Where the soak's report, and what kills leave, goes; by default a new folder in target/stress
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Time between samples of the soak; by default 1m, and 1s below 30 minutes
@@ -46,6 +47,12 @@ pub(crate) struct Args {
     /// How long each rate lasts under load
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = parse_time)]
     step: Duration,
+    /// Kills managers so many times instead, each at a random moment, and looks at what is left
+    #[arg(long, value_name = "N", conflicts_with_all = ["simulated", "load", "resume"])]
+    kills: Option<u32>,
+    /// Managers that are killed at once
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    jobs: u32,
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
@@ -85,6 +92,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if args.load {
         let bound = Duration::from_millis(args.p99_ms);
         return load::run(&load::Options { bound, step: args.step });
+    }
+    if let Some(times) = args.kills {
+        let (jobs, seed) = (args.jobs, args.seed);
+        return kills::run(&kills::Options { times, jobs, seed, out: args.out.clone() });
     }
     match args.simulated {
         Some(day) => simulate(args, day),

@@ -20,6 +20,14 @@ pub(crate) const VERSIONED: &str = "p7";
 /// Programs must be up, and builtins made, within this.
 pub(crate) const LOAD_DEADLINE_MS: u64 = 2_500;
 
+/// Texts that are kept to learn from, few enough for a manager to have all of them soon after its start.
+pub(crate) const MAX_OUTCOMES: usize = 200;
+/// The text model is trained anew after so many.
+pub(crate) const RETRAIN_EVERY: usize = 100;
+
+/// A builtin that is made on a thread that may block, and the one that is made without.
+pub(crate) const ONE_OF_EACH_FACTORY: [&str; 2] = ["b0", "b5"];
+
 /// The name of a component by popularity: the first is asked for most.
 pub(crate) fn name(place: usize) -> String {
     let place = place % (PROGRAMS + BUILTINS);
@@ -58,10 +66,11 @@ impl Default for Variant {
 
 /// The configuration file.
 pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "[manager]\nbudget = \"40MiB\"\nmin_residency = \"100ms\"\nback_off = \"100ms\"\nback_off_max = \"1s\"\n\
          quarantine_window = \"5s\"\nquarantine_duration = \"3s\"\npressure_dwell = \"500ms\"\n\
          demand_deadline = \"5s\"\nshutdown_deadline = \"10s\"\nmax_concurrent_loads = 3\n\n\
+         [intents]\nretrain_every = {RETRAIN_EVERY}\nmax_outcomes = {MAX_OUTCOMES}\n\n\
          [pools.ml]\nbudget = \"24MiB\"\n\n[pools.gpu]\nbudget = \"12MiB\"\naccounting = \"declared\"\n",
     );
     for i in 0..PROGRAMS {

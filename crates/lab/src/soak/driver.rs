@@ -50,6 +50,8 @@ pub(crate) struct Driver {
     pub(crate) rows: Vec<Row>,
     pub(crate) times: Times,
     pub(crate) plant: Option<Leak>,
+    /// Whether the process first brings everything that grows to a bound near it.
+    pub(crate) warms_up: bool,
     mark: String,
     began: Instant,
     before_s: f64,
@@ -104,6 +106,7 @@ impl Driver {
             rows,
             times,
             plant,
+            warms_up: true,
             mark,
             began: now,
             before_s,
@@ -237,6 +240,9 @@ impl Driver {
             .kill_on_drop(true);
         if self.group.is_some() {
             command.arg("--real-pressure");
+        }
+        if !self.warms_up {
+            command.arg("--no-warm-up");
         }
         if let Some(leak) = self.plant {
             command.arg(format!("--plant={}", super::word(leak)));

@@ -206,6 +206,15 @@ impl Injector {
         Ok(())
     }
 
+    /// Asks for a builtin whose next load panics; false when it was there already.
+    pub(crate) async fn panic(&self, name: &str) -> Result<bool, String> {
+        self.arm(name, Fault::LoadPanics).await?;
+        match self.lease(name).await {
+            Err(Refusal::Abandoned) => Err(format!("{name} panics: no answer within 20 s")),
+            _ => Ok(self.armory.take(name).is_none()),
+        }
+    }
+
     /// Makes sure that the next load of a component misbehaves, as far as nobody else loads it first.
     async fn arm(&self, name: &str, fault: Fault) -> Result<(), String> {
         self.armory.arm(name, fault);

@@ -1,4 +1,4 @@
-//! `majordomo-lab kills`: SIGKILL of the manager at many random moments, from its first millisecond on. After each
+//! `majordomo-lab stress --kills`: SIGKILL of the manager at many random moments, from its first millisecond on. After each
 //! nothing of it lives longer than two seconds, its state file opens, and what was durable before is there.
 
 use std::path::PathBuf;
@@ -13,21 +13,17 @@ use super::plan::{Profile, Times};
 use super::record::{Folder, Record, new_folder};
 use super::sample::Message;
 
-/// Arguments of `kills`.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// How many
-    #[arg(long, default_value_t = 200)]
-    times: u32,
-    /// Managers that are tried at once
-    #[arg(long, default_value_t = 4)]
-    jobs: u32,
-    /// The seed of the moments
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Where logs and state go; by default a new folder in target/stress
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// How many.
+    pub(crate) times: u32,
+    /// Managers that are tried at once.
+    pub(crate) jobs: u32,
+    /// The seed of the moments.
+    pub(crate) seed: u64,
+    /// Where logs and state go; none = a new folder in target/stress.
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Learned figures are gathered for ten seconds before they are written: some moments must come later.
@@ -43,8 +39,8 @@ fn moment(rng: &mut Rng) -> Duration {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    ensure!(args.times > 0 && args.jobs > 0, "--times and --jobs must be at least 1");
+pub(crate) fn run(args: &Options) -> anyhow::Result<()> {
+    ensure!(args.times > 0 && args.jobs > 0, "--kills and --jobs must be at least 1");
     let out = new_folder(args.out.as_deref(), "kills")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lanes: Vec<_> = (0..args.jobs)
@@ -94,6 +90,8 @@ async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
     let record = Record::new(Profile::Thrash, seed, long);
     let mut driver =
         Driver::new(folder, record, Vec::new(), Times::of(Duration::from_secs(60), None), None);
+    // So that many moments fall into its work.
+    driver.warms_up = false;
     let mut rng = Rng::new(&[seed]);
     let mut done = Done::default();
     for _ in 0..n {

@@ -52,6 +52,9 @@ pub(crate) struct Args {
     pub(crate) real_pressure: bool,
     #[arg(long)]
     pub(crate) plant: Option<Leak>,
+    /// Nothing is measured: it works at once
+    #[arg(long)]
+    pub(crate) no_warm_up: bool,
 }
 
 /// This share of a day is active, the rest is night.
@@ -60,6 +63,11 @@ const ACTIVE: f64 = 0.85;
 const LOGGED: usize = 2_000;
 /// Everything must be down within this once nobody asks any more.
 const REST: Duration = Duration::from_secs(25);
+
+/// A builtin can be made to panic in so many tries.
+const TRIES: usize = 20;
+/// Texts that are taught at most until everything that is learned from texts has its full size.
+const TAUGHT: usize = 3_000;
 
 /// Runs the process under test.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -130,6 +138,15 @@ fn is_writing(status: &Status) -> bool {
         .any(|(name, v)| name == "state_store" && *v == StatusValue::Text("being written".into()))
 }
 
+/// Whether a text model is being trained, or texts wait that may begin it.
+fn is_training(status: &Status) -> bool {
+    let mut rows = status.sections.get("intents").into_iter().flatten();
+    rows.any(|(name, value)| {
+        (name == "retraining" && *value == StatusValue::Bool(true))
+            || (name == "outcomes_queued" && *value != StatusValue::Count(0))
+    })
+}
+
 impl Subject {
     async fn start(args: &Args) -> anyhow::Result<()> {
         let armory = Armory::default();
@@ -165,7 +182,9 @@ impl Subject {
             variant: Variant::default(),
             rng: Rng::new(&[rng.bits()]),
         };
-        subject.warm_up(&injector).await;
+        if !args.no_warm_up {
+            subject.warm_up(&injector).await;
+        }
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..CLIENTS {
             clients.spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
@@ -190,7 +209,7 @@ impl Subject {
                     _ => break,
                 },
                 Some(told) = hung_told.recv() => subject.violation(told),
-                _ = samples.tick() => subject.sample(false).await,
+                _ = samples.tick() => subject.sample(None).await,
                 _ = shifts.tick() => {
                     subject.checkpoint().await;
                     let share = morning.elapsed().as_secs_f64() / day.as_secs_f64();
@@ -291,8 +310,66 @@ impl Subject {
             }
             sleep(Duration::from_millis(1)).await;
         }
+        self.teach().await;
+        // With RUST_BACKTRACE set, the first panic reads the program's symbols (tens of MiB), which std then keeps.
+        for name in catalog::ONE_OF_EACH_FACTORY {
+            self.panic_once(injector, name).await;
+        }
         let levels = self.rest().await;
         Message::Warm { levels }.send();
+    }
+
+    /// Lets the load of a builtin panic. It may have been preloaded, or be what another one needs: then once more.
+    async fn panic_once(&self, injector: &Injector, name: &str) {
+        for _ in 0..TRIES {
+            self.rest().await;
+            match injector.panic(name).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(what) => return self.violation(what),
+            }
+        }
+        self.violation(format!("{name} could not be made to panic in {TRIES} tries"));
+    }
+
+    /// Lets the text model learn until it and the one before it, which is kept, were both trained in this process,
+    /// and as many texts are kept as may be: from then on it is as large as it gets.
+    async fn teach(&self) {
+        let manager = &self.shared.manager;
+        let Ok(before) = manager.learned().await else { return };
+        for n in 0..TAUGHT {
+            let name = catalog::name(n % (catalog::PROGRAMS + catalog::BUILTINS));
+            let text = format!("number {n} please use {name}");
+            if let Err(error) = manager.teach(&text, &[&name]).await {
+                self.violation(format!("{text:?} cannot be taught: {error}"));
+                return;
+            }
+            // One model after the other: what is taught during a training does not begin another.
+            if n % (catalog::RETRAIN_EVERY / 5) == 0 {
+                self.trained().await;
+                let Ok(now) = manager.learned().await else { return };
+                let is_full = now.outcomes >= catalog::MAX_OUTCOMES;
+                if is_full && now.retrains >= before.retrains + 2 {
+                    return;
+                }
+            }
+        }
+        self.violation(format!("the text model is not trained twice by {TAUGHT} texts"));
+    }
+
+    /// Waits until no text model is being trained.
+    async fn trained(&self) {
+        let until = Instant::now() + REST;
+        while let Ok(status) = self.shared.manager.status().await {
+            if !is_training(&status) {
+                return;
+            }
+            if Instant::now() > until {
+                self.violation(format!("a text model is being trained for more than {REST:?}"));
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Injects faults as the shift of the day wants.
@@ -339,25 +416,29 @@ impl Subject {
         let _closed = gate.write().await;
         let hanging = lock(&self.watch).hanging(self.shared.manager.now());
         hanging.into_iter().for_each(|what| self.violation(what));
-        self.rest().await;
-        self.sample(true).await;
+        let levels = self.rest().await;
+        self.sample(Some(levels)).await;
     }
 
-    /// Unloads everything but CORE and waits until nothing moves.
+    /// Unloads everything but CORE and waits until nothing moves. What is preloaded meanwhile goes, too.
     async fn rest(&self) -> Levels {
         let until = Instant::now() + REST;
-        let mut left = Vec::new();
-        while Instant::now() < until {
-            left = self.unload_all().await;
+        loop {
+            let left = self.unload_all().await;
             if left.is_empty() {
-                break;
+                // A training takes tens of MiB as long as it lasts, which is moments.
+                self.trained().await;
+                let levels = settled(&self.args.mark).await;
+                if self.unload_all().await.is_empty() {
+                    return levels;
+                }
+            }
+            if Instant::now() > until {
+                self.violation(format!("nobody asks and after {REST:?} still there are {left:?}"));
+                return settled(&self.args.mark).await;
             }
             sleep(Duration::from_millis(20)).await;
         }
-        if !left.is_empty() {
-            self.violation(format!("nobody asks and after {REST:?} still there are {left:?}"));
-        }
-        settled(&self.args.mark).await
     }
 
     /// Asks everything but CORE to go; gives what has not gone.
@@ -394,8 +475,8 @@ impl Subject {
             self.violation(what);
         }
         let levels = self.rest().await;
-        self.sample(true).await;
         let Ok(status) = self.shared.manager.status().await else { return };
+        self.sample(Some(levels)).await;
         let left = status.components.iter().filter(|c| c.state.is_alive());
         let not_unloaded = left.map(|c| format!("{} ({})", c.id, c.state)).collect();
         let booked = status.memory.booked.0 + status.memory.claimed.0;
@@ -415,10 +496,13 @@ impl Subject {
         }
     }
 
-    async fn sample(&mut self, resting: bool) {
+    /// Tells the levels, which at rest were measured before.
+    async fn sample(&mut self, rest: Option<Levels>) {
         let Ok(status) = self.shared.manager.status().await else { return };
-        let levels =
-            if resting { settled(&self.args.mark).await } else { Levels::measure(&self.args.mark) };
+        let (resting, levels) = match rest {
+            Some(levels) => (true, levels),
+            None => (false, Levels::measure(&self.args.mark)),
+        };
         let memory = &status.memory;
         if memory.booked + memory.claimed > memory.budget + memory.overdraft {
             self.violation(format!(
