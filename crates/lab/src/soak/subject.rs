@@ -4,6 +4,7 @@
 //! on standard output. Ends when standard input says `stop` or ends.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,6 +89,8 @@ struct Subject {
     watch: Arc<Mutex<Watch>>,
     /// What was learned when so many writes had been done and none was under way: the next one has it all.
     unwritten: Option<(u64, Learned)>,
+    /// The task that checks every record.
+    following: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// What is left of the limit at each level, when pressure is scripted.
@@ -167,6 +170,7 @@ impl Subject {
             shared,
             watch: Arc::clone(&watch),
             unwritten: None,
+            following: None,
         };
         let known = manager.status().await.map(|s| learned(&s)).unwrap_or_default();
         Message::Started { learned: known }.send();
@@ -250,7 +254,7 @@ impl Subject {
     }
 
     /// Checks the invariants on every record.
-    fn follow(&self) {
+    fn follow(&mut self) {
         let (manager, watch) = (self.shared.manager.clone(), Arc::clone(&self.watch));
         let (began, offset) = (self.began, self.args.offset_ms as f64 / 1e3);
         let mut follower = manager.events(Some(0));
@@ -268,7 +272,7 @@ impl Subject {
                 Message::Violation { at_s, what }.send();
             }
         };
-        tokio::spawn(async move {
+        let following = tokio::spawn(async move {
             let mut n_logged = 0;
             while let Some(followed) = follower.next().await {
                 tell(&watch, &followed);
@@ -279,12 +283,13 @@ impl Subject {
                     && matches!(to, ComponentState::Failed { .. } | ComponentState::Stuck)
                     && n_logged < LOGGED
                 {
-                    // Standard error is the run's log.
-                    eprintln!("{component} is {to}: {cause}");
+                    // Standard error is the run's log, which cannot be written either while the disk is full.
+                    let _ = writeln!(std::io::stderr(), "{component} is {to}: {cause}");
                     n_logged += 1;
                 }
             }
         });
+        self.following = Some(following);
     }
 
     /// Brings everything that grows to a bound near it: rings, logs, tables, threads. Then rests.
@@ -499,6 +504,9 @@ impl Subject {
     /// Tells the levels, which at rest were measured before.
     async fn sample(&mut self, rest: Option<Levels>) {
         let Ok(status) = self.shared.manager.status().await else { return };
+        if self.following.take_if(|f| f.is_finished()).is_some() {
+            self.violation("the records are not checked any more".to_owned());
+        }
         let (resting, levels) = match rest {
             Some(levels) => (true, levels),
             None => (false, Levels::measure(&self.args.mark)),
