@@ -7,6 +7,7 @@
 mod hog;
 mod intents;
 mod load;
+mod paired;
 mod planted;
 mod pretrain;
 mod replay;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
 
-use crate::load;
 use crate::soak::{self, Leak, Options, Profile, kills};
+use crate::{load, paired};
 
 /// Arguments of `stress`.
 #[derive(clap::Args)]
@@ -56,6 +56,9 @@ pub(crate) struct Args {
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
+    /// Plays each simulated seed with loading ahead and without it, and compares how long demands waited
+    #[arg(long, requires = "simulated", conflicts_with = "trace")]
+    paired: bool,
     /// How many seeds are simulated
     #[arg(long, default_value_t = 10)]
     seeds: u64,
@@ -98,6 +101,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         return kills::run(&kills::Options { times, jobs, seed, out: args.out.clone() });
     }
     match args.simulated {
+        Some(day) if args.paired => paired::run(&paired::Options {
+            day,
+            first_seed: args.seed,
+            n_seeds: args.seeds,
+            n_components: usize::try_from(args.components).context("too many components")?,
+        }),
         Some(day) => simulate(args, day),
         None => real(args),
     }

@@ -10,12 +10,14 @@ mod check;
 mod coverage;
 mod script;
 mod shrink;
+mod waits;
 mod world;
 
 pub use check::Broken;
 pub use coverage::{Coverage, INPUTS, STATES, unreachable};
 pub use script::{Action, LoadFault, Script, StopFault, Verb};
 pub use shrink::{Shrunk, shrink};
+pub use waits::Waits;
 pub use world::{Counts, Failure};
 
 use world::World;
@@ -27,6 +29,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// Which states met which inputs.
     pub coverage: Coverage,
+    /// How long demands waited.
+    pub waits: Waits,
     /// The first broken invariant; none = the day was clean.
     pub failure: Option<Failure>,
     /// Inputs, effects and records as text, where it was asked for.
@@ -38,5 +42,6 @@ pub struct Outcome {
 pub fn run(script: &Script, trace: bool) -> Outcome {
     let mut world = World::new(script, trace);
     let failure = world.run().err();
-    Outcome { failure, counts: world.counts, coverage: world.coverage, trace: world.trace }
+    let World { counts, coverage, watch, trace, .. } = world;
+    Outcome { failure, counts, coverage, waits: watch.waits, trace }
 }

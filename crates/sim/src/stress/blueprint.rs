@@ -197,6 +197,13 @@ impl Blueprint {
         }
     }
 
+    /// Sets loading ahead, where somebody says what it is to be.
+    pub(crate) fn set_preloading(&mut self, preloading: Option<bool>) {
+        if let Some(on) = preloading {
+            self.config.speculation.enabled = on;
+        }
+    }
+
     /// One random change of the configuration.
     pub(crate) fn change(&mut self, rng: &mut Rng, n: usize) {
         let i = rng.below(self.specs.len().max(1));

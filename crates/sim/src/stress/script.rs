@@ -186,6 +186,8 @@ pub struct Script {
     pub actions: Vec<(Moment, Action)>,
     /// When the day ends.
     pub end: Moment,
+    /// Loading ahead is on or off all day, whatever the configurations say.
+    pub preloading: Option<bool>,
 }
 
 /// How one episode is: how often what happens in it.
@@ -233,7 +235,7 @@ impl Script {
         actions.retain(|(at, _)| *at < end);
         // What follows a demand may come after the next one.
         actions.sort_by_key(|(at, _)| *at);
-        Self { seed, n_components, actions, end }
+        Self { seed, n_components, actions, end, preloading: None }
     }
 
     /// The same script with only the first actions, up to a moment.
@@ -246,7 +248,8 @@ impl Script {
     /// The same script with other actions.
     #[must_use]
     pub fn with(&self, actions: Vec<(Moment, Action)>) -> Self {
-        Self { actions, seed: self.seed, n_components: self.n_components, end: self.end }
+        let Self { seed, n_components, end, preloading, .. } = *self;
+        Self { seed, n_components, actions, end, preloading }
     }
 }
 

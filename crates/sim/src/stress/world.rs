@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, WaiterId};
+use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, Refusal, WaiterId};
 use majordomo_engine::{
     Effect, Engine, Input, LoadFailure, LoadReport, Persisted, SequenceModel, Usage,
 };
@@ -24,6 +24,7 @@ use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
 use super::coverage::Coverage;
 use super::script::{LoadFault, Script, StopFault};
+use super::waits::Watch;
 use crate::rng::Rng;
 
 /// A message from a loader or a cell reaches the engine after this.
@@ -191,13 +192,16 @@ pub(crate) struct World<'a> {
     last_input: &'static str,
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
+    pub(crate) watch: Watch,
     /// Everything told and answered, as text.
     pub(crate) trace: Option<String>,
 }
 
 impl<'a> World<'a> {
     pub(crate) fn new(script: &'a Script, trace: bool) -> Self {
-        let blueprint = Blueprint::seeded(&mut Rng::new(&[script.seed, 2]), script.n_components);
+        let mut blueprint =
+            Blueprint::seeded(&mut Rng::new(&[script.seed, 2]), script.n_components);
+        blueprint.set_preloading(script.preloading);
         let catalog = Arc::new(blueprint.build(None));
         let engine = Engine::new(Arc::clone(&catalog), blueprint.config.clone(), blueprint.budget);
         let mut world = Self {
@@ -224,6 +228,7 @@ impl<'a> World<'a> {
             last_input: "none",
             counts: Counts::default(),
             coverage: Coverage::default(),
+            watch: Watch::default(),
             trace: trace.then(String::new),
         };
         world.number();
@@ -326,6 +331,7 @@ impl<'a> World<'a> {
             self.cover(&input);
         }
         self.checker.before(&self.engine, &input, self.now);
+        self.watch.before(&self.engine, &input);
         self.cells.now = self.now;
         self.cells.given.clear();
         if let Some(trace) = &mut self.trace {
@@ -348,6 +354,7 @@ impl<'a> World<'a> {
             }
         }
         self.checker.after(&self.engine, &effects, &self.cells, self.now)?;
+        self.watch.after(&self.engine, &effects, self.now);
         for effect in effects {
             self.carry_out(effect)?;
         }
@@ -462,6 +469,7 @@ impl<'a> World<'a> {
             }
             Effect::Grant { waiter, keys } => {
                 *self.counts.answers.entry("granted").or_default() += 1;
+                self.watch.answered(waiter, true, self.now);
                 let Some(client) = self.clients.remove(&waiter) else {
                     return broken(6, format!("waiter {waiter} is no client"));
                 };
@@ -479,6 +487,8 @@ impl<'a> World<'a> {
             }
             Effect::Refuse { waiter, refusal } => {
                 *self.counts.answers.entry(refusal.code()).or_default() += 1;
+                let gave_up = matches!(refusal, Refusal::DeadlineExceeded { .. });
+                self.watch.answered(waiter, gave_up, self.now);
                 self.clients.remove(&waiter);
             }
             Effect::Done { waiter } => {
@@ -606,6 +616,7 @@ impl<'a> World<'a> {
         self.cells = SimCells::new(Rng::new(&[self.script.seed, 3, self.process]));
         self.cells.races = races;
         self.checker = Checker::default();
+        self.watch.begin_anew();
         self.catalog = Arc::new(self.blueprint.build(None));
         self.number();
         let b = &self.blueprint;

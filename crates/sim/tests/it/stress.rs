@@ -32,6 +32,23 @@ fn some_hours_of_some_seeds_are_clean() {
 }
 
 #[test]
+fn no_demand_waits_for_more_than_one_cancel_of_a_load_ahead() {
+    let mut n_waited = 0;
+    for seed in 1..=6 {
+        let script = Script { preloading: Some(true), ..script(seed, 2) };
+        let outcome = run(&script, false);
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        let waits = outcome.waits;
+        assert!(waits.demands.len() > 1_000, "seed {seed}: much is asked for");
+        assert!(waits.quantile(0.5) <= waits.quantile(0.99), "seed {seed}");
+        assert!(waits.longest_for_speculation <= waits.longest_cancel, "seed {seed}");
+        assert_eq!(waits.n_beyond_one_cancel, 0, "seed {seed}");
+        n_waited += waits.n_for_speculation;
+    }
+    assert!(n_waited > 0, "loads ahead are cancelled for demands");
+}
+
+#[test]
 fn a_catalog_may_be_small_or_large() {
     for n in [4, 60] {
         let script = Script::seeded(3, n, Duration::from_secs(3_600));

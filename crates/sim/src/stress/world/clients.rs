@@ -56,6 +56,7 @@ impl World<'_> {
                 for lease in taken {
                     self.after(hold, Event::Release { lease });
                 }
+                self.watch.at_once();
                 return Ok(());
             }
             for lease in taken {
@@ -64,6 +65,7 @@ impl World<'_> {
             self.flush_cells();
         }
         let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
+        self.watch.asks(waiter, self.now);
         if calm && self.is_calm() {
             // Noted as the input is.
             self.input_calm(waiter, keys, priority, deadline)
@@ -164,6 +166,7 @@ impl World<'_> {
                 for _ in 0..rng.between(1, 3) {
                     self.blueprint.change(&mut rng, self.script.n_components);
                 }
+                self.blueprint.set_preloading(self.script.preloading);
                 self.catalog = Arc::new(self.blueprint.build(Some(&self.catalog)));
                 self.number();
                 let b = &self.blueprint;
