@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the main job on built-in components: 10 days of an assistant's life, or your own commands
+    /// Show the main job on built-in components: 7 days of an assistant's life, or your own commands
     Demo(DemoArgs),
     /// Check a configuration file and say everything that is wrong with it
     Check(CheckArgs),
@@ -111,7 +111,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
     /// How many days
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub days: u32,
     /// Take commands from standard input even if it is a terminal, instead of generated days. Lines that are
     /// piped in are taken without this

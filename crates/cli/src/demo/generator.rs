@@ -108,9 +108,10 @@ impl Days {
                     words[self.random.below(words.len())].clone()
                 };
                 let form = FORMS[self.random.below(FORMS.len())];
-                // Exponential, 100 ms in the mean, about what a load takes: people pause far longer, and a demo
-                // must end. A night is 200 ms.
-                let pause = if i == 0 { 0.2 } else { -0.1 * (1.0 - self.random.unit()).ln() };
+                // At least 60 ms, 150 ms in the mean, about two loads: people pause far longer, and a demo must
+                // end. A night is 200 ms.
+                let pause =
+                    if i == 0 { 0.2 } else { 0.06 - 0.09 * (1.0 - self.random.unit()).ln() };
                 Command {
                     text: form.replace("{}", &word),
                     needs,
