@@ -15,7 +15,7 @@ use crate::classifier::TrainError;
 use crate::keywords::{KeywordMatcher, KeywordScratch};
 use crate::model::calibration::Evidence;
 use crate::model::text_model::{ModelScratch, TextModel};
-use crate::model::{NONE, TrainingSet};
+use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
 
@@ -98,9 +98,14 @@ impl RetrainJob {
                 .ok_or(TrainError::Cancelled)?;
         let mut scratch = ModelScratch::default();
         let report = self.judge(&model, &set, rows.len(), &held_out, &mut scratch);
-        // The held-out examples have done their work: learn them too.
+        // The held-out examples have done their work: learn those that it gets wrong. An online step on each, in
+        // turn, moves a model away from what it found by weighing all together: where nothing is wrong, nothing moves.
         for &row in &held_out {
             let text = set.texts.get(row as usize);
+            model.predict(text, &self.evidence(row), &mut scratch);
+            if knows(&model, &scratch.probabilities, set.outputs(row as usize)) {
+                continue;
+            }
             model.learn(text, set.outputs(row as usize), true, params.linear.c, &mut scratch);
         }
         Ok(Candidate {
@@ -178,6 +183,18 @@ fn precision(judged: &[Judgement]) -> (f64, f64) {
     // With one pseudo-error, so that "all of five right" is not certainty.
     let smoothed = (p * n + 1.0) / (n + 2.0);
     (p, (smoothed * (1.0 - smoothed) / n).sqrt())
+}
+
+/// Whether probabilities by output lead to what was meant: the likeliest where outputs exclude each other, else
+/// exactly those at their thresholds.
+fn knows(model: &TextModel, probabilities: &[f32], outputs: &[u32]) -> bool {
+    match model.mode {
+        Mode::Exclusive => judge(probabilities, outputs, 0.0).is_right,
+        Mode::Independent => (NONE + 1..)
+            .zip(&probabilities[NONE + 1..])
+            .zip(&model.calibration.thresholds)
+            .all(|((output, p), threshold)| (p >= threshold) == outputs.contains(&(output as u32))),
+    }
 }
 
 /// How good probabilities by output were.
