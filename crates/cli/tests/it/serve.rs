@@ -43,6 +43,20 @@ fn a_socket_that_was_left_behind_is_taken_over() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let world = configured();
+    let mut command = Command::new("/bin/sh");
+    let words = ["-c", "exec \"$@\" 2>/dev/full", "sh", env!("CARGO_BIN_EXE_majordomo")];
+    command.args(words).args(["serve", "c.toml", "-vvv"]);
+    let server = world.start_as(&mut command, Stdio::null());
+    eventually(DEADLINE, "it serves", || world.socket().exists());
+    world.run(&["load", "a"]).check(0, &[], &[]);
+    world.run(&["unload", "a"]).check(0, &[], &[]);
+    server.stop().check(0, &[], &[]);
+}
+
 /// Sends one request by hand and gives the whole answer.
 fn ask(world: &World, path: &str) -> String {
     let mut stream = UnixStream::connect(world.socket()).unwrap();

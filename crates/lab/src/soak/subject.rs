@@ -197,7 +197,10 @@ impl Subject {
         let (stop_faults, stopped) = watch::channel(false);
         let faults = tokio::spawn(subject.faults(Arc::clone(&injector), stopped));
         if let Some(leak) = args.plant {
-            tokio::spawn(super::leak::plant(leak, args.mark.clone(), Rng::new(&[args.seed])));
+            let planting = super::leak::plant(leak, args.mark.clone(), Rng::new(&[args.seed]));
+            let runtime = tokio::runtime::Handle::current();
+            // On a thread of its own: a task that was not there at the warm-up's end would be a leak by itself.
+            std::thread::spawn(move || runtime.block_on(planting));
         }
 
         let sample = Duration::from_millis(args.sample_ms);

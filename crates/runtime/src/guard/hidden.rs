@@ -60,7 +60,8 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         command.stdin(Stdio::null());
     }
     let error = command.exec();
-    eprintln!("majordomo: {program:?} could not be run: {error}");
+    // On a full disk the exit code alone tells.
+    let _ = writeln!(std::io::stderr(), "majordomo: {program:?} could not be run: {error}");
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN })
 }
