@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use majordomo::{ComponentId, Manager};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -172,46 +172,30 @@ struct Listening {
 
 impl Listening {
     async fn unix(self, listener: UnixListener, held: Held) {
-        let closed = self.app.closed();
-        tokio::pin!(closed);
-        loop {
-            let next = async {
-                let room = self.room().await;
-                (listener.accept().await, room)
-            };
-            let (accepted, room) = tokio::select! {
-                () = &mut closed => break,
-                next = next => next,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let pid = stream.peer_cred().ok().and_then(|c| c.pid());
-                    self.take(room, stream, Via::Unix, pid.and_then(|p| u32::try_from(p).ok()));
-                }
-                Err(error) => pause(&error).await,
-            }
-        }
+        self.accept_from(&listener).await;
         drop(listener);
         drop(held);
     }
 
     async fn tcp(self, listener: TcpListener) {
+        self.accept_from(&listener).await;
+    }
+
+    /// Takes connections until the server closes.
+    async fn accept_from<L: Listener>(&self, listener: &L) {
         let closed = self.app.closed();
         tokio::pin!(closed);
         loop {
             let next = async {
                 let room = self.room().await;
-                (listener.accept().await, room)
+                (listener.next().await, room)
             };
             let (accepted, room) = tokio::select! {
                 () = &mut closed => break,
                 next = next => next,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    drop(stream.set_nodelay(true));
-                    self.take(room, stream, Via::Tcp, None);
-                }
+                Ok((stream, pid)) => self.take(room, stream, L::VIA, pid),
                 Err(error) => pause(&error).await,
             }
         }
@@ -249,6 +233,38 @@ impl Listening {
             connection::serve(app, routes, stream, via, peer).await;
             drop(place);
         });
+    }
+}
+
+/// Where connections come from.
+trait Listener: Sync {
+    /// How its connections are told apart.
+    const VIA: Via;
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection, with the process at its other end where the system tells.
+    fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, Option<u32>)>> + Send;
+}
+
+impl Listener for UnixListener {
+    const VIA: Via = Via::Unix;
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<(UnixStream, Option<u32>)> {
+        let (stream, _) = self.accept().await?;
+        let pid = stream.peer_cred().ok().and_then(|c| c.pid());
+        Ok((stream, pid.and_then(|p| u32::try_from(p).ok())))
+    }
+}
+
+impl Listener for TcpListener {
+    const VIA: Via = Via::Tcp;
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<(TcpStream, Option<u32>)> {
+        let (stream, _) = self.accept().await?;
+        drop(stream.set_nodelay(true));
+        Ok((stream, None))
     }
 }
 
