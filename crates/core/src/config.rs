@@ -28,6 +28,8 @@ pub struct Config {
     pub triggers: TriggerConfig,
     /// Learning which components texts need.
     pub intents: IntentConfig,
+    /// What is kept on disk.
+    pub state: StateConfig,
     /// The socket API: limits, and leases of other processes.
     pub server: ServerConfig,
 }
@@ -355,6 +357,21 @@ impl Default for IntentConfig {
             max_outcomes: 10000,
             evidence: true,
         }
+    }
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct StateConfig {
+    /// What was learned is gathered for this long before it is written: a crash loses no more. Range 1 s..=1 hour,
+    /// default 10 s.
+    pub write_after: Duration,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        Self { write_after: Duration::from_secs(10) }
     }
 }
 

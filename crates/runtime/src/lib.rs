@@ -8,6 +8,7 @@
 //! - [`footprint`]: memory of process groups.
 //! - [`state`]: what survives a restart.
 //! - [`clock`]: the one place that reads clocks.
+//! - [`complaint`]: when a failure that repeats is told.
 //!
 //! Unix only: Linux and macOS.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 pub mod clock;
+pub mod complaint;
 pub mod footprint;
 pub mod guard;
 pub mod logs;

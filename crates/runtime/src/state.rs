@@ -203,6 +203,7 @@ impl StateStore for RedbStore {
     }
 
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError> {
+        let _span = tracing::debug_span!("state_write", n = batch.len()).entered();
         self.with("written", |db| {
             let tx = db.begin_write()?;
             {
@@ -235,6 +236,7 @@ impl StateStore for RedbStore {
 
     fn scrub(&self) -> Result<(), StoreError> {
         const DOING: &str = "written anew";
+        let _span = tracing::debug_span!("state_write_anew").entered();
         // Freed pages of the file keep their bytes; a new file has none.
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         let old = match db.take() {

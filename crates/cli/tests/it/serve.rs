@@ -283,6 +283,8 @@ fn what_is_remembered_is_shown_exported_and_forgotten() {
 #[test]
 fn a_full_disk_is_told_and_no_reason_to_fail() {
     let world = configured();
+    let settings = "[manager]\nwrite_state_after = \"1s\"\n";
+    world.write("c.toml", format!("{settings}\n{}", world.read("c.toml")));
     // Writes behind a size fail as on a full disk, without the signal that says so.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(world.path("majordomo"));
@@ -302,6 +304,24 @@ fn a_full_disk_is_told_and_no_reason_to_fail() {
     }
     world.run(&["load", "a"]).check(0, &["a is ready"], &[]);
     world.run(&["run", "play"]).check(0, &["a 1.00"], &[]);
+    world.run(&["feedback", "--used", "a", "a song"]).check(0, &["learned"], &[]);
+    let n_told = |words: &str| server.err().lines().filter(|l| l.contains(words)).count();
+    let both = ["learned figures", "what was learned from texts"];
+    for what in both {
+        eventually(DEADLINE, what, || n_told(&format!("{what} cannot be written")) > 0);
+    }
+    world.run(&["status"]).check(0, &["after a failure"], &[]);
+    // There is room again: what was kept is written, without anything new to learn.
+    assert!(limit("unlimited"));
+    for what in both {
+        let again = ["are written again", "is written again"];
+        let said = || again.iter().any(|words| n_told(&format!("{what} {words}")) > 0);
+        eventually(DEADLINE, what, said);
+        // Tried several times, told once.
+        assert_eq!(n_told(&format!("{what} cannot be written")), 1, "{}", server.err());
+    }
+    assert!(limit("8192"));
+    world.run(&["feedback", "--used", "a", "another song"]).check(0, &["learned"], &[]);
     let ran = server.stop();
     ran.check(0, &[], &["cannot be written"]);
     assert!(world.processes().is_empty());

@@ -4,6 +4,7 @@
 //! that works on a state directory without a manager. Knows no thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentId, Config, IntentConfig, StateStore, StoreError, TriggerConfig,
@@ -47,11 +48,16 @@ impl Matchers {
 pub(crate) struct Settings {
     pub intents: IntentConfig,
     pub triggers: TriggerConfig,
+    pub write_after: Duration,
 }
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
-        Self { intents: config.intents.clone(), triggers: config.triggers.clone() }
+        Self {
+            intents: config.intents.clone(),
+            triggers: config.triggers.clone(),
+            write_after: config.state.write_after,
+        }
     }
 }
 

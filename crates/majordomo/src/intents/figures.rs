@@ -55,6 +55,8 @@ pub(crate) struct LearnerFigures {
     pub rejected: u64,
     pub outcomes: usize,
     pub bytes: usize,
+    /// Writes of the state that succeeded.
+    pub writes: u64,
     /// Where the state is kept, in words.
     pub state: String,
 }
@@ -125,6 +127,7 @@ impl Figures {
             ("retrains_rejected", StatusValue::Count(learner.rejected)),
             ("model_version", StatusValue::Count(view.text.version())),
             ("model_bytes", StatusValue::Bytes(ByteSize(learner.bytes as u64))),
+            ("state_writes", StatusValue::Count(learner.writes)),
             ("state", StatusValue::Text(learner.state.clone())),
         ];
         rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

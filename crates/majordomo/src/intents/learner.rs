@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use flume::RecvTimeoutError;
 use majordomo_core::{ComponentId, ComponentKey, Moment};
 use majordomo_predictor::{Candidate, IntentScratch, LearnError, TrainError, Verdict};
 use majordomo_runtime::clock::Clock;
+use majordomo_runtime::complaint::Complaint;
 use tokio::sync::{oneshot, watch};
 
 use super::brain::{Brain, Matchers, Settings};
@@ -22,8 +22,6 @@ use super::figures::{Figures, LearnerFigures};
 use super::view::View;
 use super::{IntentError, Learned, Spoken};
 
-/// Changes are gathered for this long before they are written.
-const COALESCE: Duration = Duration::from_secs(10);
 /// Messages taken before a new view is published.
 const BATCH: usize = 64;
 /// Outcomes that the recent accuracy is of.
@@ -77,6 +75,8 @@ pub(super) struct Learner {
     n_retrainings: u64,
     /// Since when something is not written.
     dirty: Option<Moment>,
+    /// Why writes fail, until one succeeds.
+    failing: Complaint,
     scratch: IntentScratch,
 }
 
@@ -101,6 +101,7 @@ impl Learner {
             retraining: None,
             n_retrainings: 0,
             dirty: None,
+            failing: Complaint::default(),
             scratch: IntentScratch::default(),
         };
         out.publish();
@@ -122,7 +123,8 @@ impl Learner {
             let first = match self.dirty {
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(since) => {
-                    let left = COALESCE.saturating_sub(self.clock.now().since(since));
+                    let after = self.brain.settings.write_after;
+                    let left = after.saturating_sub(self.clock.now().since(since));
                     self.inbox.recv_timeout(left)
                 }
             };
@@ -141,7 +143,8 @@ impl Learner {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
-            if self.dirty.is_some_and(|since| self.clock.now().since(since) >= COALESCE) {
+            let after = self.brain.settings.write_after;
+            if self.dirty.is_some_and(|since| self.clock.now().since(since) >= after) {
                 self.save();
             }
         }
@@ -221,7 +224,7 @@ impl Learner {
             Some(text) => self.brain.predictor.forget(&text.0),
             None => {
                 self.brain.predictor.forget_everything();
-                self.own = LearnerFigures::default();
+                self.own = LearnerFigures { writes: self.own.writes, ..LearnerFigures::default() };
                 self.recent.clear();
                 true
             }
@@ -232,6 +235,7 @@ impl Learner {
         }
         self.brain.save_without_trace().map_err(|e| IntentError::Store(e.to_string()))?;
         self.dirty = None;
+        self.failing.succeeded();
         Ok(known)
     }
 
@@ -303,20 +307,38 @@ impl Learner {
         self.own.retraining = self.retraining.is_some();
         self.own.recent =
             (self.recent.iter().filter(|r| **r).count() as u64, self.recent.len() as u64);
-        self.own.state = match (self.brain.is_kept(), self.dirty) {
-            (false, _) => "none: what is learned is forgotten at the end",
-            (true, None) => "up to date",
-            (true, Some(_)) => "to be written",
-        }
-        .to_owned();
+        self.own.state = match (self.brain.is_kept(), self.dirty, self.failing.why()) {
+            (false, ..) => "none: what is learned is forgotten at the end".to_owned(),
+            (true, None, _) => "up to date".to_owned(),
+            (true, Some(_), None) => "to be written".to_owned(),
+            (true, Some(_), Some(why)) => format!("to be written, after a failure: {why}"),
+        };
         let view = self.brain.view(self.own.clone());
         self.view.store(Arc::new(view));
     }
 
     fn save(&mut self) {
-        self.dirty = None;
-        if let Err(error) = self.brain.save() {
-            tracing::warn!(%error, "what was learned from texts cannot be written");
+        match self.brain.save() {
+            Ok(()) => {
+                self.dirty = None;
+                self.own.writes += 1;
+                if self.failing.succeeded() {
+                    tracing::info!("what was learned from texts is written again");
+                }
+            }
+            // Tried again after the usual pause.
+            Err(error) => {
+                let now = self.clock.now();
+                self.dirty = Some(now);
+                let why = error.to_string();
+                if let Some(untold) = self.failing.failed(&why, now) {
+                    tracing::warn!(
+                        why,
+                        untold,
+                        "what was learned from texts cannot be written; it is kept and tried again"
+                    );
+                }
+            }
         }
         self.publish();
     }

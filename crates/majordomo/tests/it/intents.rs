@@ -162,7 +162,12 @@ fn its_own_answers_teach_it_nothing() {
     run(async {
         let manager = manager().await;
         teach(&manager, 36).await;
-        let before = learned_when(&manager, |l| l.retrains > 0).await;
+        learned_when(&manager, |l| l.retrains > 0).await;
+        // What was taught during a retrain may begin another one.
+        while row(&manager, "retraining").await == StatusValue::Bool(true) {
+            manager.learned().await.unwrap();
+        }
+        let before = manager.learned().await.unwrap();
         for i in 0..200 {
             let outcome = manager.handle(&format!("play some jazz number {i}")).await;
             assert_eq!(names(&outcome), ["music"], "{i}");

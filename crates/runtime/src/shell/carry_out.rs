@@ -88,7 +88,7 @@ impl Shell {
                         let _ = reply.send(Err(refusal));
                     }
                 }
-                Effect::Persist(learned) => self.memory.learn(learned),
+                Effect::Persist(learned) => self.memory.learn(&learned, self.engine.catalog()),
                 Effect::PersistSequence => self.memory.learned_of_use(),
                 Effect::Record(record) => {
                     if let EventKind::Observed { used } = &record.kind {

@@ -9,8 +9,9 @@ use majordomo_core::{ComponentKey, Moment, StateStore, StoreOp};
 use majordomo_engine::{Input, Persisted, SequenceModel};
 use majordomo_registry::Catalog;
 
-use super::Shell;
-use crate::clock::wall_now;
+use super::{SWEEP, Shell};
+use crate::clock::{Clock, wall_now};
+use crate::complaint::Complaint;
 use crate::state::host_hash;
 use crate::state::measured::{self, Measured, MeasuredKey};
 use crate::usage::{UsageLog, UsageSummary};
@@ -19,9 +20,6 @@ use crate::usage::{UsageLog, UsageSummary};
 const SEQUENCE: (&str, &str) = ("sequence", "model");
 /// Components that a summary names.
 const N_LIKELIEST: usize = 10;
-
-/// Changes are gathered for this long before they are written.
-const COALESCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Memory {
     /// What is wrong with where things are kept.
@@ -40,7 +38,8 @@ pub(crate) struct Memory {
     /// This machine: figures of another one do not count.
     host: u64,
     store: Option<Arc<dyn StateStore>>,
-    dirty: BTreeMap<ComponentKey, Persisted>,
+    /// By the configuration that each was measured under, which another may have replaced since.
+    dirty: BTreeMap<MeasuredKey, Measured>,
     /// The sequence model learned something since it was written.
     sequence_dirty: bool,
     /// Something was forgotten that must not be left in the file.
@@ -48,15 +47,15 @@ pub(crate) struct Memory {
     pub(super) usage: UsageLog,
     since: Option<Moment>,
     writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
-    /// Why the last write failed, until one succeeds.
-    failed: Option<String>,
+    /// Why writes fail, until one succeeds.
+    failing: Complaint,
     /// Writes that succeeded.
     writes: u64,
 }
 
 /// What a failed write leaves to be written again.
 struct Unwritten {
-    learned: BTreeMap<ComponentKey, Persisted>,
+    learned: BTreeMap<MeasuredKey, Measured>,
     sequence: bool,
     usage: bool,
     scrub: bool,
@@ -102,7 +101,7 @@ impl Memory {
             usage,
             since: None,
             writing: None,
-            failed: None,
+            failing: Complaint::default(),
             writes: 0,
         };
         (new, learned)
@@ -134,16 +133,22 @@ impl Memory {
         self.dirty.is_empty() && !self.sequence_dirty && self.usage.is_written()
     }
 
-    pub(super) fn learn(&mut self, learned: Persisted) {
+    /// Takes figures that were measured under the catalog at hand.
+    pub(super) fn learn(&mut self, learned: &Persisted, catalog: &Catalog) {
         if self.store.is_some() {
-            self.dirty.insert(learned.key, learned);
+            let &Persisted { key, peak, load_time } = learned;
+            let key = measured_key(catalog, key, self.host);
+            self.dirty.insert(key, Measured { peak, load_time });
         }
     }
 
     pub(super) fn describe(&self) -> String {
         match &self.store {
             None => "none: learned figures are forgotten at the end".to_owned(),
-            Some(_) => match (&self.failed, self.dirty.len()) {
+            Some(_) => match (self.failing.why(), self.dirty.len()) {
+                (Some(why), _) if self.writing.is_some() => {
+                    format!("being written, after a failure: {why}")
+                }
                 (Some(why), n) => format!("{n} to write, after a failure: {why}"),
                 (None, _) if self.writing.is_some() => "being written".to_owned(),
                 (None, _) if self.is_written() => "up to date".to_owned(),
@@ -159,11 +164,18 @@ impl Memory {
     }
 
     /// Takes note of how a write ended. What could not be written is dirty again, unless newer figures are known.
-    fn written(&mut self, ended: Result<Result<(), Unwritten>, tokio::task::JoinError>) {
-        match ended {
+    fn written(
+        &mut self,
+        ended: Result<Result<(), Unwritten>, tokio::task::JoinError>,
+        now: Moment,
+    ) {
+        let why = match ended {
             Ok(Ok(())) => {
-                self.failed = None;
                 self.writes += 1;
+                if self.failing.succeeded() {
+                    tracing::info!("learned figures are written again");
+                }
+                return;
             }
             Ok(Err(unwritten)) => {
                 for (key, learned) in unwritten.learned {
@@ -174,15 +186,23 @@ impl Memory {
                 if unwritten.usage {
                     self.usage.write_anew();
                 }
-                self.failed = Some(unwritten.why);
+                unwritten.why
             }
-            Err(lost) => self.failed = Some(lost.to_string()),
+            Err(lost) => lost.to_string(),
+        };
+        if let Some(untold) = self.failing.failed(&why, now) {
+            tracing::warn!(
+                why,
+                untold,
+                "learned figures cannot be written; they are kept and tried again"
+            );
         }
     }
 
-    async fn settle(&mut self) {
+    async fn settle(&mut self, clock: &Clock) {
         if let Some(writing) = self.writing.take() {
-            self.written(writing.await);
+            let ended = writing.await;
+            self.written(ended, clock.now());
         }
     }
 }
@@ -192,20 +212,21 @@ impl Shell {
     /// written again after the usual pause.
     pub(super) async fn remember(&mut self, now: bool) {
         if self.memory.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
-            self.memory.settle().await;
+            self.memory.settle(&self.clock).await;
         }
         if self.memory.is_written() || self.memory.writing.is_some() {
             return;
         }
         let at = self.clock.now();
         let since = *self.memory.since.get_or_insert(at);
-        if !now && at.since(since) < COALESCE {
+        let after = self.engine.config().state.write_after;
+        // The sweep nearest to it writes.
+        if !now && at.since(since) + SWEEP / 2 < after {
             return;
         }
         let Some(store) = self.memory.store.clone() else { return };
         self.memory.since = None;
         let catalog = Arc::clone(self.engine.catalog());
-        let host = self.memory.host;
         let learned = std::mem::take(&mut self.memory.dirty);
         let usage = self.memory.usage.take_changes();
         let had_usage = !usage.is_empty();
@@ -213,11 +234,7 @@ impl Shell {
         let sequence = std::mem::take(&mut self.memory.sequence_dirty)
             .then(|| Arc::clone(self.engine.sequence()));
         self.memory.writing = Some(tokio::task::spawn_blocking(move || {
-            let put = |p: &Persisted| {
-                let m = Measured { peak: p.peak, load_time: p.load_time };
-                measured::put(&measured_key(&catalog, p.key, host), &m)
-            };
-            let mut batch: Vec<_> = learned.values().map(put).collect();
+            let mut batch: Vec<_> = learned.iter().map(|(key, m)| measured::put(key, m)).collect();
             batch.extend(usage);
             if let Some(sequence) = &sequence {
                 let name = |key: ComponentKey| {
@@ -228,7 +245,6 @@ impl Shell {
             }
             let written = store.apply(&batch);
             written.and_then(|()| if scrub { store.scrub() } else { Ok(()) }).map_err(|error| {
-                tracing::warn!(%error, "learned figures cannot be written");
                 let sequence = sequence.is_some();
                 Unwritten { learned, sequence, usage: had_usage, scrub, why: error.to_string() }
             })
@@ -267,7 +283,7 @@ impl Shell {
     /// The last writes, and the guard's end.
     pub(super) async fn finish(mut self) {
         self.remember(true).await;
-        self.memory.settle().await;
+        self.memory.settle(&self.clock).await;
         if let Some(processes) = &self.processes {
             processes.guard().close().await;
         }
@@ -284,6 +300,7 @@ impl Shell {
 mod tests {
     use super::*;
     use majordomo_core::{ByteSize, StoreError, StoreOp};
+    use majordomo_registry::ComponentSpec;
 
     struct Nowhere;
 
@@ -305,33 +322,60 @@ mod tests {
         }
     }
 
+    /// Two components of a version.
+    fn catalog(version: &str) -> Catalog {
+        let spec = |name| {
+            let mut spec = ComponentSpec::builtin(name).unwrap();
+            spec.version = version.into();
+            spec
+        };
+        Catalog::build(vec![spec("a"), spec("b")], Vec::new(), None).unwrap()
+    }
+
+    #[test]
+    fn figures_belong_to_the_configuration_that_they_were_measured_under() {
+        let (old, new) = (catalog("1"), catalog("2"));
+        let (mut memory, _) = Memory::open(Some(Arc::new(Nowhere)), &old);
+        memory.learn(&learned(0, 1), &old);
+        // The configuration changes before anything is written.
+        memory.learn(&learned(0, 2), &new);
+        let of = |catalog: &Catalog| {
+            memory.dirty.get(&measured_key(catalog, ComponentKey(0), memory.host)).copied()
+        };
+        let peak = |n| Some(Measured { peak: Some(ByteSize(n)), load_time: None });
+        assert_eq!((of(&old), of(&new)), (peak(1), peak(2)));
+    }
+
     fn learned(key: u32, peak: u64) -> Persisted {
         Persisted { key: ComponentKey(key), peak: Some(ByteSize(peak)), load_time: None }
     }
 
     #[test]
     fn what_could_not_be_written_is_written_again_and_not_called_up_to_date() {
-        let catalog = Catalog::build(Vec::new(), Vec::new(), None).unwrap();
+        let catalog = catalog("1");
         let (mut memory, _) = Memory::open(Some(Arc::new(Nowhere)), &catalog);
         assert_eq!(memory.describe(), "up to date");
-        memory.learn(learned(0, 1));
-        memory.learn(learned(1, 1));
+        memory.learn(&learned(0, 1), &catalog);
+        memory.learn(&learned(1, 1), &catalog);
         let taken = std::mem::take(&mut memory.dirty);
         // Newer figures of one of them come in while the write goes on.
-        memory.learn(learned(1, 2));
-        memory.written(Ok(Err(Unwritten {
-            learned: taken,
-            sequence: false,
-            usage: false,
-            scrub: false,
-            why: "no space left".to_owned(),
-        })));
+        memory.learn(&learned(1, 2), &catalog);
+        memory.written(
+            Ok(Err(Unwritten {
+                learned: taken,
+                sequence: false,
+                usage: false,
+                scrub: false,
+                why: "no space left".to_owned(),
+            })),
+            Moment::ZERO,
+        );
         assert_eq!(memory.describe(), "2 to write, after a failure: no space left");
-        let again: Vec<_> = memory.dirty.values().map(|p| p.peak.unwrap().0).collect();
+        let again: Vec<_> = memory.dirty.values().map(|m| m.peak.unwrap().0).collect();
         assert_eq!(again, [1, 2]);
         memory.dirty.clear();
         assert_eq!(memory.writes(), 0);
-        memory.written(Ok(Ok(())));
+        memory.written(Ok(Ok(())), Moment::ZERO);
         assert_eq!((memory.describe().as_str(), memory.writes()), ("up to date", 1));
     }
 }

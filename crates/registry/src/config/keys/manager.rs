@@ -8,6 +8,8 @@ use majordomo_core::{
 
 use super::{Key, Kind, LONGEST, MS, key};
 
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// `[manager]`.
@@ -270,5 +272,11 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
         "0.5",
         "A component that nothing is learned about is needed for a command when its keywords reach this.",
         Kind::Number(0.0, 1.0, |c, v| c.triggers.threshold = Confidence::saturating(v as f32))
+    ),
+    key!(
+        "write_state_after",
+        "\"10s\"",
+        "What was learned is gathered for this long before it is written to the state directory; a crash loses no more.",
+        Kind::Duration(SECOND, HOUR, |c, v| c.state.write_after = v)
     ),
 ];

@@ -17,16 +17,13 @@ impl Shell {
     ) {
         let none = |key: &ComponentKey| Persisted { key: *key, peak: None, load_time: None };
         self.feed(Input::Learned(keys.iter().map(none).collect()));
-        for key in keys {
-            self.memory.dirty.remove(key);
-        }
         let Some(store) = self.memory.store.clone() else {
             let _ = reply.send(Ok(0));
             return;
         };
         let catalog = self.engine.catalog();
         let ids: Vec<_> = keys.iter().map(|k| catalog.id(*k).clone()).collect();
-        let keys = keys.to_vec();
+        self.memory.dirty.retain(|key, _| !ids.contains(&key.component));
         // After a write that is under way, which may be of these very figures.
         let before = self.memory.writing.take();
         self.memory.writing = Some(tokio::spawn(async move {
@@ -36,7 +33,7 @@ impl Shell {
             };
             // What it could not write is tried again, but not what is forgotten.
             if let Err(unwritten) = &mut written {
-                unwritten.learned.retain(|key, _| !keys.contains(key));
+                unwritten.learned.retain(|key, _| !ids.contains(&key.component));
             }
             let forgotten = tokio::task::spawn_blocking(move || measured::forget(&*store, &ids));
             if let Ok(result) = forgotten.await {
