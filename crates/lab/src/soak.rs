@@ -11,6 +11,7 @@ pub(crate) mod subject;
 mod catalog;
 mod clients;
 mod driver;
+mod durability;
 mod faults;
 mod group;
 mod histogram;

@@ -56,20 +56,25 @@ pub(crate) struct Variant {
     pub(crate) version: u32,
     /// Whether `b1` goes when it is idle.
     pub(crate) idle: bool,
+    /// After how long what is learned is written; none = after the default time.
+    pub(crate) write_state_ms: Option<u64>,
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { core: true, extra: false, version: 0, idle: false }
+        Self { core: true, extra: false, version: 0, idle: false, write_state_ms: None }
     }
 }
 
 /// The configuration file.
 pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -> String {
+    let write_state = variant
+        .write_state_ms
+        .map_or_else(String::new, |ms| format!("write_state_after = \"{ms}ms\"\n"));
     let mut text = format!(
         "[manager]\nbudget = \"40MiB\"\nmin_residency = \"100ms\"\nback_off = \"100ms\"\nback_off_max = \"1s\"\n\
          quarantine_window = \"5s\"\nquarantine_duration = \"3s\"\npressure_dwell = \"500ms\"\n\
-         demand_deadline = \"5s\"\nshutdown_deadline = \"10s\"\nmax_concurrent_loads = 3\n\n\
+         demand_deadline = \"5s\"\nshutdown_deadline = \"10s\"\nmax_concurrent_loads = 3\n{write_state}\n\
          [intents]\nretrain_every = {RETRAIN_EVERY}\nmax_outcomes = {MAX_OUTCOMES}\n\n\
          [pools.ml]\nbudget = \"24MiB\"\n\n[pools.gpu]\nbudget = \"12MiB\"\naccounting = \"declared\"\n",
     );
@@ -156,7 +161,8 @@ mod tests {
         let file = dir.join("config.toml");
         let variants = [(true, false), (false, true)];
         for (core, extra) in variants {
-            let variant = Variant { core, extra, version: 1, idle: extra };
+            let write_state_ms = extra.then_some(1_000);
+            let variant = Variant { core, extra, version: 1, idle: extra, write_state_ms };
             std::fs::write(&file, config(Path::new("/bin/true"), &dir, "m", variant)).unwrap();
             let read = majordomo::read_config(&file, Some(ByteSize::gib(1))).unwrap();
             assert_eq!(read.specs.len(), PROGRAMS + BUILTINS + 1 + usize::from(extra));

@@ -52,6 +52,12 @@ pub(crate) struct Driver {
     pub(crate) plant: Option<Leak>,
     /// Whether the process first brings everything that grows to a bound near it.
     pub(crate) warms_up: bool,
+    /// After how long the process writes what it learned, telling of each write; none = after the default time.
+    pub(crate) write_state_ms: Option<u64>,
+    /// What is known to be on the disk, and lives on in the next process.
+    pub(crate) durable: Learned,
+    /// Writes of the state that have begun and are not over.
+    pub(crate) n_writing: u32,
     mark: String,
     began: Instant,
     before_s: f64,
@@ -60,7 +66,6 @@ pub(crate) struct Driver {
     hog: Option<Child>,
     blows: Vec<(Instant, Blow)>,
     warm: Levels,
-    durable: Learned,
     /// Since when the disk has had room again and nothing was written yet.
     unwritten: Option<Instant>,
 }
@@ -107,6 +112,9 @@ impl Driver {
             times,
             plant,
             warms_up: true,
+            write_state_ms: None,
+            durable: Learned::new(),
+            n_writing: 0,
             mark,
             began: now,
             before_s,
@@ -115,7 +123,6 @@ impl Driver {
             hog: None,
             blows: Vec::new(),
             warm: Levels::default(),
-            durable: Learned::new(),
             unwritten: None,
         }
     }
@@ -244,6 +251,9 @@ impl Driver {
         if !self.warms_up {
             command.arg("--no-warm-up");
         }
+        if let Some(ms) = self.write_state_ms {
+            command.arg(format!("--write-state-ms={ms}"));
+        }
         if let Some(leak) = self.plant {
             command.arg(format!("--plant={}", super::word(leak)));
         }
@@ -363,6 +373,8 @@ impl Driver {
                 self.durable = learned;
                 self.unwritten = None;
             }
+            Message::Write { begins: true } => self.n_writing += 1,
+            Message::Write { begins: false } => self.n_writing = self.n_writing.saturating_sub(1),
         }
         Ok(())
     }

@@ -1,17 +1,21 @@
 //! `majordomo-lab stress --kills`: SIGKILL of the manager at many random moments, from its first millisecond on. After each
 //! nothing of it lives longer than two seconds, its state file opens, and what was durable before is there.
+//!
+//! The manager writes what it learned as often as a setting allows, and tells of each write: most kills come after a
+//! checkpoint of their own process, and a third of them wait for a write and fall into it or just behind it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use majordomo_sim::Rng;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::driver::{Driver, Subject};
+use super::histogram::Histogram;
 use super::plan::{Profile, Times};
 use super::record::{Folder, Record, new_folder};
-use super::sample::Message;
+use super::sample::{Learned, Message};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -26,15 +30,37 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Learned figures are gathered for ten seconds before they are written: some moments must come later.
-const LATEST_MS: u64 = 16_000;
+/// The shortest time that the setting allows.
+const WRITE_STATE_MS: u64 = 1_000;
+/// The latest moment after the start: the manager has written several times by then.
+const LATEST_MS: u64 = 8_000;
+/// A kill that waits for a write waits no longer.
+const LATEST_WRITE_MS: u64 = 12_000;
+/// How long a write took of which none was seen yet, microseconds.
+const WRITE_US: u64 = 2_000;
 
-/// A moment after the start: half of them within the first second, a quarter after the first write.
-fn moment(rng: &mut Rng) -> Duration {
-    match rng.below(4) {
-        0 => Duration::from_millis(rng.between(10_000, LATEST_MS)),
-        1 => Duration::from_millis(rng.between(1_000, 10_000)),
-        _ => rng.millis(1, 1_000),
+/// What tokio's timer cannot tell apart, twice.
+const TIMER: Duration = Duration::from_millis(2);
+
+/// When a manager is killed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    /// So long after its start.
+    After(Duration),
+    /// At the first write that begins so long after its start, this share of the usual time into it.
+    Writing(Duration, f64),
+}
+
+impl Moment {
+    /// A sixth within the first second, half in the time in which there is something to lose, a third at a write that
+    /// is not the first.
+    fn random(rng: &mut Rng) -> Self {
+        match rng.below(6) {
+            0 => Self::After(rng.millis(1, 1_000)),
+            1..=3 => Self::After(rng.millis(2_500, LATEST_MS)),
+            // Beyond 1 it is just over: what it wrote must be there.
+            _ => Self::Writing(rng.millis(2_500, 6_000), 1.3 * rng.unit()),
+        }
     }
 }
 
@@ -47,41 +73,75 @@ pub(crate) fn run(args: &Options) -> anyhow::Result<()> {
         .map(|lane| (lane, args.times / args.jobs + u32::from(lane < args.times % args.jobs)))
         .filter(|(_, n)| *n > 0)
         .collect();
-    let mut done = runtime.block_on(async {
+    let done = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for (lane, n) in lanes {
             let folder = Folder(out.path(&format!("lane-{lane}")));
             let seed = args.seed.wrapping_add(u64::from(lane) << 32);
             tasks.spawn(kill_often(folder, seed, n));
         }
-        let mut done = Vec::new();
+        let mut done = Done::default();
         while let Some(lane) = tasks.join_next().await {
-            done.push(lane.context("a lane panicked")??);
+            done.add(lane.context("a lane panicked")??);
         }
         anyhow::Ok(done)
     })?;
-    done.sort_by_key(|d| d.before_up);
-    let sum = |get: fn(&Done) -> u64| done.iter().map(get).sum::<u64>();
-    println!(
-        "{} kills, {} of them before the manager was up and {} after a checkpoint: {} violations",
-        sum(|d| d.kills),
-        sum(|d| d.before_up),
-        sum(|d| d.after_checkpoint),
-        sum(|d| d.violations.len() as u64),
-    );
-    let told: Vec<_> = done.into_iter().flat_map(|d| d.violations).collect();
-    if !told.is_empty() {
-        bail!("{}", told.join("\n"));
+    print!("{}", done.told());
+    if !done.violations.is_empty() {
+        bail!("{}", done.violations.join("\n"));
     }
     Ok(())
 }
 
-#[derive(Default)]
+/// What came of the kills.
+#[derive(Debug, Default)]
 struct Done {
     kills: u64,
+    /// Before the manager was up.
     before_up: u64,
+    /// When something was durable that the next process must know.
+    something_to_lose: u64,
+    /// After a checkpoint of the same process, with more in it than the process began with.
     after_checkpoint: u64,
+    /// While the state was being written.
+    in_a_write: u64,
+    checkpoints: u64,
+    writes: u64,
+    /// How long the writes took of which the end was seen.
+    times: Histogram,
     violations: Vec<String>,
+}
+
+impl Done {
+    fn add(&mut self, other: Self) {
+        self.kills += other.kills;
+        self.before_up += other.before_up;
+        self.something_to_lose += other.something_to_lose;
+        self.after_checkpoint += other.after_checkpoint;
+        self.in_a_write += other.in_a_write;
+        self.checkpoints += other.checkpoints;
+        self.writes += other.writes;
+        self.times.merge(&other.times);
+        self.violations.extend(other.violations);
+    }
+
+    fn told(&self) -> String {
+        let ms = self.times.quantile(0.5).map_or(0.0, |t| t.as_secs_f64() * 1e3);
+        format!(
+            "{} kills of a manager; when it died there was\n{:>6} something durable to lose\n{:>6} something that this \
+             very process had learned and written ({} checkpoints in all)\n{:>6} a write of the state under way ({} \
+             writes in all, half of them within {ms:.1} ms)\n{:>6} no manager yet: it was still starting\nnothing durable lost, every state file \
+             opened, nothing alive after 2 s: {} violations\n",
+            self.kills,
+            self.something_to_lose,
+            self.after_checkpoint,
+            self.checkpoints,
+            self.in_a_write,
+            self.writes,
+            self.before_up,
+            self.violations.len(),
+        )
+    }
 }
 
 async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
@@ -92,16 +152,27 @@ async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
         Driver::new(folder, record, Vec::new(), Times::of(Duration::from_secs(60), None), None);
     // So that many moments fall into its work.
     driver.warms_up = false;
+    driver.write_state_ms = Some(WRITE_STATE_MS);
     let mut rng = Rng::new(&[seed]);
     let mut done = Done::default();
+    let mut write = Duration::from_micros(WRITE_US);
     for _ in 0..n {
+        driver.record.next_epoch();
+        driver.n_writing = 0;
         let mut subject = driver.spawn()?;
-        let at = tokio::time::Instant::now() + moment(&mut rng);
-        let (up, checkpoint) = listen_until(&mut driver, &mut subject, at).await?;
-        done.kills += 1;
-        done.before_up += u64::from(!up);
-        done.after_checkpoint += u64::from(checkpoint);
+        let mut heard = Heard { write, ..Heard::default() };
+        heard.until(&mut driver, &mut subject, Moment::random(&mut rng)).await?;
         driver.kill(subject).await?;
+        write = heard.write;
+        done.kills += 1;
+        done.before_up += u64::from(heard.began.is_none());
+        done.something_to_lose += u64::from(is_something(&driver.durable));
+        done.after_checkpoint += u64::from(heard.began.is_some_and(|b| b != driver.durable));
+        // Counted when all that it had said was heard.
+        done.in_a_write += u64::from(driver.n_writing > 0);
+        done.checkpoints += heard.checkpoints;
+        done.writes += heard.writes;
+        done.times.merge(&heard.times);
     }
     // Once more in peace: what the last one left is looked at, too.
     let subject = driver.start().await?;
@@ -110,23 +181,92 @@ async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
     Ok(done)
 }
 
-/// Hears the process until a moment; whether it came up, and whether it told of a checkpoint.
-async fn listen_until(
-    driver: &mut Driver,
-    subject: &mut Subject,
-    at: tokio::time::Instant,
-) -> anyhow::Result<(bool, bool)> {
-    let (mut up, mut checkpoint) = (false, false);
-    while let Ok(line) = timeout_at(at, subject.next_line()).await {
-        let Some(line) = line? else {
-            driver.violation("the manager's process ended by itself");
-            sleep_until(at).await;
-            break;
+fn is_something(learned: &Learned) -> bool {
+    learned.values().any(|(n, time)| n.is_some_and(|n| n > 0) || time.is_some())
+}
+
+/// What one process said.
+#[derive(Default)]
+struct Heard {
+    /// What it knew when it was up.
+    began: Option<Learned>,
+    checkpoints: u64,
+    writes: u64,
+    /// How long a write takes.
+    write: Duration,
+    times: Histogram,
+}
+
+impl Heard {
+    /// Hears the process until its moment has come.
+    async fn until(
+        &mut self,
+        driver: &mut Driver,
+        subject: &mut Subject,
+        moment: Moment,
+    ) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let (mut at, aim) = match moment {
+            Moment::After(time) => (start + time, None),
+            Moment::Writing(time, share) => {
+                (start + Duration::from_millis(LATEST_WRITE_MS), Some((start + time, share)))
+            }
         };
-        let message = Message::read(&line)?;
-        up |= matches!(message, Message::Started { .. });
-        checkpoint |= matches!(message, Message::Checkpoint { .. });
-        driver.hear(message)?;
+        let mut writing_since = None;
+        while let Ok(line) = timeout_at(at, subject.next_line()).await {
+            let Some(line) = line? else {
+                driver.violation("the manager's process ended by itself");
+                return Ok(());
+            };
+            let message = Message::read(&line)?;
+            match &message {
+                Message::Started { learned } => self.began = Some(learned.clone()),
+                Message::Checkpoint { .. } => self.checkpoints += 1,
+                Message::Write { begins: true } => {
+                    writing_since = Some(Instant::now());
+                    self.writes += 1;
+                    if let Some((from, share)) = aim
+                        && Instant::now() >= from
+                    {
+                        at = Instant::now() + self.write.mul_f64(share);
+                        // Finer than the timer is.
+                        if self.write.mul_f64(share) <= TIMER {
+                            driver.hear(message)?;
+                            while Instant::now() < at {
+                                std::hint::spin_loop();
+                            }
+                            return Ok(());
+                        }
+                    }
+                }
+                Message::Write { begins: false } => {
+                    if let Some(since) = writing_since.take() {
+                        self.write = since.elapsed();
+                        self.times.record(self.write);
+                    }
+                }
+                _ => {}
+            }
+            driver.hear(message)?;
+        }
+        Ok(())
     }
-    Ok((up, checkpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_fall_into_every_part_of_a_managers_life() {
+        let mut rng = Rng::new(&[3]);
+        let all: Vec<_> = (0..600).map(|_| Moment::random(&mut rng)).collect();
+        let n = |is: fn(&Moment) -> bool| all.iter().filter(|m| is(m)).count();
+        let early = n(|m| matches!(m, Moment::After(t) if t.as_millis() <= 1_000));
+        let later = n(|m| matches!(m, Moment::After(t) if t.as_millis() >= 2_500));
+        let inside = n(|m| matches!(m, Moment::Writing(_, share) if *share < 1.0));
+        let behind = n(|m| matches!(m, Moment::Writing(_, share) if *share >= 1.0));
+        assert!((60..140).contains(&early) && (250..350).contains(&later), "{early} {later}");
+        assert!((110..200).contains(&inside) && (20..90).contains(&behind), "{inside} {behind}");
+    }
 }

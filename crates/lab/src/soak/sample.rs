@@ -97,7 +97,15 @@ pub(crate) struct Sample {
     pub(crate) counters: BTreeMap<String, u64>,
 }
 
-/// What is learned of a component: peak in bytes and load time in microseconds.
+/// Commands learned from, among what is learned of components.
+pub(crate) const COMMANDS: &str = "(commands)";
+/// Texts that are kept to learn from.
+pub(crate) const TEXTS: &str = "(texts)";
+/// The version of what is learned from texts, which rises with each.
+pub(crate) const TEXT_MODEL: &str = "(text model)";
+
+/// What is learned of a component: peak in bytes and load time in microseconds. Of [`COMMANDS`] and the
+/// like the first is a number that never falls.
 pub(crate) type Learned = BTreeMap<String, (Option<u64>, Option<u64>)>;
 
 /// One line from the process under test.
@@ -116,6 +124,8 @@ pub(crate) enum Message {
     Violation { at_s: f64, what: String },
     /// This much is durable.
     Checkpoint { learned: Learned },
+    /// A write of the state file begins or is over; on the disk is what was written before it ended.
+    Write { begins: bool },
     /// The last rest, everything unloaded.
     Ended { levels: Levels, booked: u64, not_unloaded: Vec<String> },
     /// The manager was shut down; what it could not stop.

@@ -21,9 +21,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::catalog::{self, CORE, Variant};
 use super::clients::{self, Shared};
+use super::durability::{self, Durability};
 use super::faults::{Armory, Fault, Injector};
 use super::plan::{CLIENTS, Leak, Profile};
-use super::sample::{Learned, Levels, Message, Sample};
+use super::sample::{Levels, Message, Sample};
 use super::watch::{Watch, known};
 
 /// Arguments of `soak-subject`.
@@ -56,6 +57,16 @@ pub(crate) struct Args {
     /// Nothing is measured: it works at once
     #[arg(long)]
     pub(crate) no_warm_up: bool,
+    /// Writes what is learned this often, and tells when each write begins and ends
+    #[arg(long, value_name = "MS")]
+    pub(crate) write_state_ms: Option<u64>,
+}
+
+impl Args {
+    /// How the components are configured at first.
+    fn variant(&self) -> Variant {
+        Variant { write_state_ms: self.write_state_ms, ..Variant::default() }
+    }
 }
 
 /// This share of a day is active, the rest is night.
@@ -87,8 +98,7 @@ struct Subject {
     began: Instant,
     shared: Shared,
     watch: Arc<Mutex<Watch>>,
-    /// What was learned when so many writes had been done and none was under way: the next one has it all.
-    unwritten: Option<(u64, Learned)>,
+    durability: Durability,
     /// The task that checks every record.
     following: Option<tokio::task::JoinHandle<()>>,
 }
@@ -104,7 +114,7 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
     let program = std::env::current_exe().context("the own program cannot be found")?;
     std::fs::create_dir_all(args.dir.join("faults")).context("the run's folder cannot be made")?;
     let file = args.dir.join("config.toml");
-    std::fs::write(&file, catalog::config(&program, &args.dir, &args.mark, Variant::default()))
+    std::fs::write(&file, catalog::config(&program, &args.dir, &args.mark, args.variant()))
         .context("the configuration cannot be written")?;
     let (blocking, asynchronous) = (armory.clone(), armory.clone());
     let mut builder = Manager::builder()
@@ -123,24 +133,6 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
     Ok((builder.start().await.context("the manager does not start")?, script))
 }
 
-/// Of CORE nothing: it is loaded, and learned of, before anybody can ask what was read from the disk.
-fn learned(status: &Status) -> Learned {
-    let compared = |name: &str| name != catalog::VERSIONED && name != CORE;
-    let known = status.components.iter().filter(|c| compared(c.id.as_str()));
-    known
-        .map(|c| (c, c.peak.map(|p| p.0), c.load_time.map(|t| t.as_micros() as u64)))
-        .filter(|(_, peak, time)| peak.is_some() || time.is_some())
-        .map(|(c, peak, time)| (c.id.to_string(), (peak, time)))
-        .collect()
-}
-
-/// Whether the state is being written just now.
-fn is_writing(status: &Status) -> bool {
-    let mut runtime = status.sections.get("runtime").into_iter().flatten();
-    runtime
-        .any(|(name, v)| name == "state_store" && *v == StatusValue::Text("being written".into()))
-}
-
 /// Whether a text model is being trained, or texts wait that may begin it.
 fn is_training(status: &Status) -> bool {
     let mut rows = status.sections.get("intents").into_iter().flatten();
@@ -152,6 +144,9 @@ fn is_training(status: &Status) -> bool {
 
 impl Subject {
     async fn start(args: &Args) -> anyhow::Result<()> {
+        if args.write_state_ms.is_some() {
+            durability::tell_writes()?;
+        }
         let armory = Armory::default();
         let (manager, script) = manager(args, &armory).await?;
         let (set_shift, shift) = watch::channel(args.profile.shift(0.0));
@@ -169,10 +164,11 @@ impl Subject {
             began: Instant::now(),
             shared,
             watch: Arc::clone(&watch),
-            unwritten: None,
+            durability: Durability::default(),
             following: None,
         };
-        let known = manager.status().await.map(|s| learned(&s)).unwrap_or_default();
+        let known = durability::known(&manager).await;
+        subject.durability.begin(known.clone());
         Message::Started { learned: known }.send();
         subject.follow();
         let mut orders = orders();
@@ -183,7 +179,7 @@ impl Subject {
             program: std::env::current_exe()?,
             dir: args.dir.clone(),
             mark: args.mark.clone(),
-            variant: Variant::default(),
+            variant: args.variant(),
             rng: Rng::new(&[rng.bits()]),
         };
         if !args.no_warm_up {
@@ -218,7 +214,9 @@ impl Subject {
                 Some(told) = hung_told.recv() => subject.violation(told),
                 _ = samples.tick() => subject.sample(None).await,
                 _ = shifts.tick() => {
-                    subject.checkpoint().await;
+                    if let Some(learned) = subject.durability.look(&subject.shared.manager).await {
+                        Message::Checkpoint { learned }.send();
+                    }
                     let share = morning.elapsed().as_secs_f64() / day.as_secs_f64();
                     if share < ACTIVE {
                         let shift = args.profile.shift(share / ACTIVE);
@@ -492,18 +490,6 @@ impl Subject {
         Message::Ended { levels, booked: booked + pools, not_unloaded }.send();
     }
 
-    /// Tells what is on the disk, when that has grown.
-    async fn checkpoint(&mut self) {
-        let Ok(status) = self.shared.manager.status().await else { return };
-        let writes = count(&status, "runtime", "state_writes");
-        if let Some((_, learned)) = self.unwritten.take_if(|(before, _)| *before < writes) {
-            Message::Checkpoint { learned }.send();
-        }
-        if self.unwritten.is_none() && !is_writing(&status) {
-            self.unwritten = Some((writes, learned(&status)));
-        }
-    }
-
     /// Tells the levels, which at rest were measured before.
     async fn sample(&mut self, rest: Option<Levels>) {
         let Ok(status) = self.shared.manager.status().await else { return };
@@ -563,7 +549,7 @@ fn lock(watch: &Mutex<Watch>) -> std::sync::MutexGuard<'_, Watch> {
     watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn count(status: &Status, section: &str, name: &str) -> u64 {
+pub(super) fn count(status: &Status, section: &str, name: &str) -> u64 {
     let mut values = status.sections.get(section).into_iter().flatten();
     match values.find(|(n, _)| n == name) {
         Some((_, StatusValue::Count(n))) => *n,
