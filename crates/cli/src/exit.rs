@@ -56,6 +56,7 @@ impl Exit {
         match error {
             ClientError::NotRunning { .. } | ClientError::Broken { .. } => Self::NotRunning,
             ClientError::Version { .. } => Self::Version,
+            ClientError::Crowded { .. } => Self::Refused,
             ClientError::Problem(problem) => match problem.code.as_str() {
                 "unknown_component" | "unknown_lease" | "lease_ended" | "removed" => Self::Unknown,
                 "version_mismatch" => Self::Version,

@@ -53,6 +53,14 @@ pub enum ClientError {
         /// The system's words.
         why: String,
     },
+    /// A server listens, but the system's queue of those who want to be let in is full.
+    #[error(
+        "so many clients wait at {address} that the system lets no more queue up; try again in a moment"
+    )]
+    Crowded {
+        /// Where the server is.
+        address: String,
+    },
     /// The server says no.
     #[error("{0}")]
     Problem(Box<Problem>),

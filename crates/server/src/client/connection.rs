@@ -1,6 +1,7 @@
 //! One connection of a client: a request out, an answer in, and the checks that every answer gets.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, header};
@@ -40,9 +41,10 @@ impl Drop for Connection {
 
 impl Connection {
     pub(super) async fn open(address: &Address) -> Result<Self, ClientError> {
-        let failed = |error: std::io::Error| ClientError::NotRunning {
-            address: address.to_string(),
-            why: error.to_string(),
+        let failed = |error: std::io::Error| match error.kind() {
+            // How Linux answers for a Unix socket whose queue is full.
+            ErrorKind::WouldBlock => ClientError::Crowded { address: address.to_string() },
+            _ => ClientError::NotRunning { address: address.to_string(), why: error.to_string() },
         };
         match address {
             Address::Unix(path) => {

@@ -189,6 +189,22 @@ async fn too_many_are_told_to_come_again() {
     served.end().await;
 }
 
+/// Nobody takes from this queue; the real server's holds 1024.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "current_thread")]
+async fn a_full_queue_is_not_taken_for_a_server_that_is_not_there() {
+    let path = std::env::temp_dir().join(format!("mj-queue-{}", std::process::id()));
+    let socket = tokio::net::UnixSocket::new_stream().unwrap();
+    socket.bind(&path).unwrap();
+    let _listener = socket.listen(0).unwrap();
+    let client = || majordomo_server::Client::new(majordomo_server::Address::Unix(path.clone()));
+    let _first = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let error = client().health().await.unwrap_err();
+    assert!(matches!(error, majordomo_server::ClientError::Crowded { .. }), "{error}");
+    assert!(error.to_string().contains("try again"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_crowd_is_told_to_come_again_and_nobody_is_cut() {
     let config = ServerConfig { max_connections: 1, ..ServerConfig::default() };
