@@ -3,6 +3,7 @@
 //! Knows nothing of what they do: name and arguments are handed on unread.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -13,16 +14,11 @@ use crate::project::Project;
 /// The folder of the binary.
 const FOLDER: &str = "crates/lab";
 
-/// Builds it, then becomes its parent: input, output and exit code are the command's own.
+/// Builds it, then becomes it: input, output, interrupts and exit code are the command's own.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
-    let status = Command::new(build(project)?)
-        .arg(name)
-        .args(arguments)
-        .status()
-        .context("majordomo-lab cannot be started")?;
-    // Without a code it died of a signal, which it has no words for.
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ExitCode::from(code))
+    let error = Command::new(build(project)?).arg(name).args(arguments).exec();
+    // It only comes back when it could not.
+    Err(error).context("majordomo-lab cannot be started")
 }
 
 /// Builds it and tells where it is.

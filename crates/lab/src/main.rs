@@ -59,7 +59,9 @@ fn main() -> ExitCode {
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Replay(args) => replay::run(&args),
-        Command::Stress(args) => stress::run(&args),
+        Command::Stress(args) => {
+            return stress::run(&args).unwrap_or_else(|error| failed(&error));
+        }
         Command::Planted(args) => planted::run(&args),
         Command::LoadServer(args) => load::serve(&args),
         Command::SoakSubject(args) => soak::subject::run(&args),
@@ -67,9 +69,11 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::FAILURE
 }

@@ -35,11 +35,13 @@ pub(crate) use histogram::Histogram;
 use plan::Times;
 pub(crate) use plan::{Leak, Profile};
 use record::{Folder, Record};
+use verdict::Verdict;
 
 /// What a soak is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) total: Duration,
+    /// None: of a new run a day, of one that goes on what it was to take.
+    pub(crate) total: Option<Duration>,
     pub(crate) profile: Profile,
     pub(crate) seed: u64,
     pub(crate) resume: Option<PathBuf>,
@@ -59,10 +61,43 @@ pub(crate) fn word(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
 }
 
-/// Runs a soak and writes its report; true when it passed.
-pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
+/// The length of a soak that nobody named one for.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// How a soak ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Passed,
+    Failed,
+    /// Somebody wanted it to end, and nothing had failed until then.
+    Interrupted,
+}
+
+impl Ended {
+    /// What is asked too early is no failure of an interrupted run.
+    fn of(verdict: &Verdict, interrupted: bool) -> Self {
+        let failed = verdict.checks.iter().any(|c| !c.ok && c.name != verdict::ENOUGH);
+        match (interrupted, failed) {
+            (false, _) if verdict.passed => Self::Passed,
+            (true, false) => Self::Interrupted,
+            _ => Self::Failed,
+        }
+    }
+
+    /// In a word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Runs a soak and writes its report.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
     ensure!(
-        options.total >= Duration::from_secs(30),
+        options.total.is_none_or(|total| total >= Duration::from_secs(30)),
         "a soak takes at least 30 s: it must warm up and be seen at rest"
     );
     let (folder, record, rows) = match &options.resume {
@@ -71,7 +106,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
             let folder = Folder(path);
             let mut record = folder.load()?;
             // What was planned then is gone on with; more time is asked for by naming it.
-            record.total_s = record.total_s.max(options.total.as_secs_f64());
+            record.total_s = record.total_s.max(options.total.unwrap_or_default().as_secs_f64());
             if record.elapsed_s >= record.total_s {
                 bail!("that run is complete; give a longer --minutes or --hours to go on with it");
             }
@@ -80,7 +115,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         }
         None => {
             let folder = record::new_folder(options.out.as_deref(), &word(options.profile))?;
-            (folder, Record::new(options.profile, options.seed, options.total), Vec::new())
+            let total = options.total.unwrap_or(DAY);
+            (folder, Record::new(options.profile, options.seed, total), Vec::new())
         }
     };
     if !cfg!(target_os = "linux") {
@@ -97,10 +133,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     drop(runtime);
     let verdict = verdict::verdict(&driver.record, &driver.rows, times.warm_up.as_secs_f64());
     let command = command(&driver.record, options);
-    let told = report::write(&driver.folder, &driver.record, &driver.rows, &verdict, &command)?;
-    print!("{told}");
+    let ended = Ended::of(&verdict, driver.interrupted);
+    let run = report::Run { record: &driver.record, verdict: &verdict, ended, command: &command };
+    print!("{}", report::write(&driver.folder, &run, &driver.rows)?);
     ran?;
-    Ok(verdict.passed)
+    if driver.interrupted {
+        println!("it goes on with: cargo xtask stress --resume {}", driver.folder.0.display());
+    }
+    Ok(ended)
 }
 
 /// The command that does it again.
@@ -115,4 +155,30 @@ fn command(record: &Record, options: &Options) -> String {
         text.push_str(&format!(" --plant {}", word(leak)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use verdict::Check;
+
+    #[test]
+    fn an_interrupted_run_has_not_passed_and_fails_only_by_what_it_did() {
+        let ended = |failed: &[&str], interrupted| {
+            let check = |name: &str| Check {
+                name: name.to_owned(),
+                ok: !failed.contains(&name),
+                told: String::new(),
+            };
+            let checks = vec![check(verdict::ENOUGH), check("invariants")];
+            let passed = failed.is_empty();
+            let verdict = Verdict { passed, measured_hours: 0.0, growth: Vec::new(), checks };
+            Ended::of(&verdict, interrupted)
+        };
+        assert_eq!(ended(&[], false), Ended::Passed);
+        assert_eq!(ended(&[], true), Ended::Interrupted);
+        assert_eq!(ended(&[verdict::ENOUGH], true), Ended::Interrupted);
+        assert_eq!(ended(&[verdict::ENOUGH], false), Ended::Failed);
+        assert_eq!(ended(&["invariants"], true), Ended::Failed);
+    }
 }

@@ -6,20 +6,25 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use majordomo_sim::stress::{self, Counts, Coverage, Failure, Script};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::soak::{self, Leak, Options, Profile, kills};
+use crate::soak::{self, Ended, Leak, Options, Profile, kills};
 use crate::{load, paired};
 
 /// Arguments of `stress`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes:\n  0    all held\n  1    something did not, or an error\n  130  interrupted (Ctrl-C), and nothing had failed until then; the report so far is there"
+)]
 pub(crate) struct Args {
-    /// Length of the soak in real time, hours
-    #[arg(long, default_value_t = 24.0, conflicts_with = "minutes")]
-    hours: f64,
+    /// Length of the soak in real time, hours; by default 24, of one that goes on what it was to take
+    #[arg(long, conflicts_with = "minutes")]
+    hours: Option<f64>,
     /// Length of the soak in real time, minutes
     #[arg(long)]
     minutes: Option<f64>,
@@ -90,35 +95,50 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// Runs the command.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+/// What an interrupted run exits with, as shells have it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command. 0: all held; an error, 1: something did not; 130: it was interrupted, and nothing had failed.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.load {
         let bound = Duration::from_millis(args.p99_ms);
-        return load::run(&load::Options { bound, step: args.step });
+        return Ok(code(load::run(&load::Options { bound, step: args.step })?));
     }
     if let Some(times) = args.kills {
         let (jobs, seed) = (args.jobs, args.seed);
-        return kills::run(&kills::Options { times, jobs, seed, out: args.out.clone() });
+        let options = kills::Options { times, jobs, seed, out: args.out.clone() };
+        return Ok(code(kills::run(&options)?));
     }
+    simulated_or_real(args)
+}
+
+fn code(to_its_end: bool) -> ExitCode {
+    if to_its_end { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) }
+}
+
+fn simulated_or_real(args: &Args) -> anyhow::Result<ExitCode> {
     match args.simulated {
         Some(day) if args.paired => paired::run(&paired::Options {
             day,
             first_seed: args.seed,
             n_seeds: args.seeds,
             n_components: usize::try_from(args.components).context("too many components")?,
-        }),
+        })
+        .map(|()| ExitCode::SUCCESS),
         Some(day) => simulate(args, day),
         None => real(args),
     }
 }
 
-fn real(args: &Args) -> anyhow::Result<()> {
-    let seconds = args.minutes.map_or(args.hours * 3_600.0, |m| m * 60.0);
-    if !(30.0..=3_600.0 * 24.0 * 366.0).contains(&seconds) {
+fn real(args: &Args) -> anyhow::Result<ExitCode> {
+    let seconds = args.minutes.map(|m| m * 60.0).or(args.hours.map(|h| h * 3_600.0));
+    if let Some(seconds) = seconds
+        && !(30.0..=3_600.0 * 24.0 * 366.0).contains(&seconds)
+    {
         bail!("a soak takes 30 seconds (--minutes 0.5) to a year, not {seconds} s");
     }
-    let passed = soak::run(&Options {
-        total: Duration::from_secs_f64(seconds),
+    let ended = soak::run(&Options {
+        total: seconds.map(Duration::from_secs_f64),
         profile: args.profile,
         seed: args.seed,
         resume: args.resume.clone(),
@@ -126,13 +146,31 @@ fn real(args: &Args) -> anyhow::Result<()> {
         sample: args.sample,
         plant: args.plant,
     })?;
-    if !passed {
-        bail!("the soak failed; the report says why");
+    match ended {
+        Ended::Passed => Ok(ExitCode::SUCCESS),
+        Ended::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+        Ended::Failed => bail!("the soak failed; the report says why"),
     }
-    Ok(())
 }
 
-fn simulate(args: &Args, day: Duration) -> anyhow::Result<()> {
+/// True as soon as somebody interrupts; from now on only the second time ends the program at once.
+fn interrupted() -> anyhow::Result<impl Fn() -> bool> {
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            // When it cannot be heard, nobody is told.
+            let Ok(mut interrupts) = signal(SignalKind::interrupt()) else { return };
+            interrupts.recv().await;
+            let _ = tell.send(());
+            interrupts.recv().await;
+            std::process::exit(i32::from(INTERRUPTED));
+        });
+    });
+    Ok(move || told.try_recv().is_ok())
+}
+
+fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
     if args.seeds == 0 {
         bail!("--seeds 0 runs nothing; give at least 1");
     }
@@ -145,7 +183,12 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<()> {
     // A panic of the engine is a finding of the simulator, told with its seed; the hook would tell it thousands of
     // times while the seed is reduced.
     std::panic::set_hook(Box::new(|_| {}));
+    let (interrupted, mut n_run) = (interrupted()?, 0);
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
+        if interrupted() {
+            break;
+        }
+        n_run += 1;
         if shown {
             eprint!("\r\x1b[Kseed {seed}, {} failed", failed.len());
         }
@@ -172,19 +215,28 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<()> {
     if shown {
         eprint!("\r\x1b[K");
     }
-    print!("{}", report(args, day, &counts, &coverage, took));
+    print!("{}", report(args, day, n_run, &counts, &coverage, took));
     let (missed, surprising) = (coverage.missed(), coverage.surprising());
     if !failed.is_empty() {
-        bail!("{} of {} seeds broke an invariant: {failed:?}", failed.len(), args.seeds);
+        bail!("{} of {n_run} seeds broke an invariant: {failed:?}", failed.len());
     }
     if !surprising.is_empty() {
         bail!("pairs that the table declares unreachable were met: {surprising:?}");
+    }
+    if n_run < args.seeds {
+        println!(
+            "interrupted after {n_run} of {} seeds; the rest: --seed {} --seeds {}",
+            args.seeds,
+            args.seed + n_run,
+            args.seeds - n_run
+        );
+        return Ok(ExitCode::from(INTERRUPTED));
     }
     // A few short days cannot meet everything.
     if !missed.is_empty() && args.seeds * day.as_secs() >= 50 * 24 * 3_600 {
         bail!("pairs that the table declares reachable were never met: {missed:?}");
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(
@@ -244,6 +296,7 @@ fn reduced(args: &Args, script: &Script, failure: &Failure) -> String {
 fn report(
     args: &Args,
     day: Duration,
+    n_run: u64,
     counts: &Counts,
     coverage: &Coverage,
     took: Duration,
@@ -253,7 +306,7 @@ fn report(
     let _ = writeln!(
         text,
         "{} seeds of {} s with {} components: {n} inputs in {:.1} s, {:.0} a second on one core (and {} ticks, not counted)",
-        args.seeds,
+        n_run,
         day.as_secs(),
         args.components,
         took.as_secs_f64(),

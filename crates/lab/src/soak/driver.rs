@@ -12,6 +12,7 @@ use majordomo_sim::Rng;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::group::Group;
@@ -58,6 +59,8 @@ pub(crate) struct Driver {
     pub(crate) durable: Learned,
     /// Writes of the state that have begun and are not over.
     pub(crate) n_writing: u32,
+    /// Somebody wanted it to end.
+    pub(crate) interrupted: bool,
     mark: String,
     began: Instant,
     before_s: f64,
@@ -115,6 +118,7 @@ impl Driver {
             write_state_ms: None,
             durable: Learned::new(),
             n_writing: 0,
+            interrupted: false,
             mark,
             began: now,
             before_s,
@@ -163,17 +167,25 @@ impl Driver {
             self.record.pressure = "none".to_owned();
         }
         let mut progress = Progress::new();
+        // From here on none is lost, whatever is being done when it comes.
+        let mut interrupts =
+            signal(SignalKind::interrupt()).context("interrupts cannot be heard")?;
         loop {
             if self.before_s > 0.0 || self.record.epoch > 0 || !self.rows.is_empty() {
                 self.record.next_epoch();
             }
             let mut subject = self.start().await?;
-            let over = self.watch(&mut subject, &mut progress).await?;
+            let over = self.watch(&mut subject, &mut progress, &mut interrupts).await?;
             self.release(&subject);
             self.hog = None;
             let again = matches!(over, Over::Killed | Over::Ended);
             match over {
-                Over::Time | Over::Interrupted => self.stop(subject).await?,
+                Over::Time => self.stop(subject, &mut interrupts).await?,
+                Over::Interrupted => {
+                    self.interrupted = true;
+                    progress.say("interrupted: it ends in order; once more kills it");
+                    self.stop(subject, &mut interrupts).await?;
+                }
                 Over::Killed => self.after_kill(subject).await,
                 Over::Ended => {
                     let status = subject.child.wait().await?;
@@ -314,7 +326,12 @@ impl Driver {
         self.blows.extend([(stall, Blow::Stall), (disk, Blow::Disk), (press, Blow::Press)]);
     }
 
-    async fn watch(&mut self, s: &mut Subject, progress: &mut Progress) -> anyhow::Result<Over> {
+    async fn watch(
+        &mut self,
+        s: &mut Subject,
+        progress: &mut Progress,
+        interrupts: &mut tokio::signal::unix::Signal,
+    ) -> anyhow::Result<Over> {
         let end = Instant::now() + self.left();
         loop {
             self.blows.sort();
@@ -322,10 +339,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = sleep_until(end) => return Ok(Over::Time),
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.context("interrupts cannot be heard")?;
-                    return Ok(Over::Interrupted);
-                }
+                Some(()) = interrupts.recv() => return Ok(Over::Interrupted),
                 () = async { sleep_until(blow.map_or(end, |b| b.0)).await }, if blow.is_some() => {
                     let (_, blow) = self.blows.remove(0);
                     // The last minute of a run shows what stays, not what was killed.
@@ -500,10 +514,14 @@ impl Driver {
     }
 
     /// Tells it to stop and hears its last words.
-    async fn stop(&mut self, mut s: Subject) -> anyhow::Result<()> {
+    async fn stop(
+        &mut self,
+        mut s: Subject,
+        interrupts: &mut tokio::signal::unix::Signal,
+    ) -> anyhow::Result<()> {
         let mut ending = Ending { start: self.warm, ..Ending::default() };
         let _ = s.stdin.write_all(b"stop\n").await;
-        let heard = timeout(DOWN, async {
+        let heard = async {
             while let Some(line) = s.lines.next_line().await? {
                 match Message::read(&line)? {
                     Message::Ended { levels, booked, not_unloaded } => {
@@ -516,20 +534,30 @@ impl Driver {
                 }
             }
             anyhow::Ok(())
-        })
-        .await;
-        match heard {
-            Ok(heard) => heard?,
-            Err(_) => {
-                self.violation(format!("the manager's process does not end within {DOWN:?}"));
-                ending.in_order = false;
-                let _ = s.child.start_kill();
-            }
+        };
+        let (late, killed) = tokio::select! {
+            heard = timeout(DOWN, heard) => match heard {
+                Ok(heard) => {
+                    heard?;
+                    (false, false)
+                }
+                Err(_) => (true, false),
+            },
+            Some(()) = interrupts.recv() => (false, true),
+        };
+        if late {
+            self.violation(format!("the manager's process does not end within {DOWN:?}"));
+        }
+        if late || killed {
+            ending.in_order = false;
+            let _ = s.child.start_kill();
         }
         let status = s.child.wait().await?;
         if !status.success() {
             ending.in_order = false;
-            self.violation(format!("the manager's process ends with {status}"));
+            if !killed {
+                self.violation(format!("the manager's process ends with {status}"));
+            }
         }
         ending.orphans = self.orphans("its orderly end").await;
         self.record.endings.push(ending);

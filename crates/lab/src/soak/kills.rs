@@ -5,6 +5,7 @@
 //! checkpoint of their own process, and a third of them wait for a write and fall into it or just behind it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -64,8 +65,8 @@ impl Moment {
     }
 }
 
-/// Runs the command.
-pub(crate) fn run(args: &Options) -> anyhow::Result<()> {
+/// Runs the command; false when somebody interrupted it.
+pub(crate) fn run(args: &Options) -> anyhow::Result<bool> {
     ensure!(args.times > 0 && args.jobs > 0, "--kills and --jobs must be at least 1");
     let out = new_folder(args.out.as_deref(), "kills")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -73,24 +74,38 @@ pub(crate) fn run(args: &Options) -> anyhow::Result<()> {
         .map(|lane| (lane, args.times / args.jobs + u32::from(lane < args.times % args.jobs)))
         .filter(|(_, n)| *n > 0)
         .collect();
-    let done = runtime.block_on(async {
+    let done = Arc::new(Mutex::new(Done::default()));
+    let to_its_end = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for (lane, n) in lanes {
             let folder = Folder(out.path(&format!("lane-{lane}")));
             let seed = args.seed.wrapping_add(u64::from(lane) << 32);
-            tasks.spawn(kill_often(folder, seed, n));
+            tasks.spawn(kill_often(folder, seed, n, Arc::clone(&done)));
         }
-        let mut done = Done::default();
-        while let Some(lane) = tasks.join_next().await {
-            done.add(lane.context("a lane panicked")??);
+        let lanes = async {
+            while let Some(lane) = tasks.join_next().await {
+                lane.context("a lane panicked")??;
+            }
+            anyhow::Ok(true)
+        };
+        tokio::select! {
+            done = lanes => done,
+            interrupt = tokio::signal::ctrl_c() => {
+                interrupt.context("interrupts cannot be heard").map(|()| false)
+            }
         }
-        anyhow::Ok(done)
     })?;
+    // The managers of lanes that were broken off end with them.
+    drop(runtime);
+    let done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    if !to_its_end {
+        println!("interrupted before {} kills were done", args.times);
+    }
     print!("{}", done.told());
     if !done.violations.is_empty() {
         bail!("{}", done.violations.join("\n"));
     }
-    Ok(())
+    Ok(to_its_end)
 }
 
 /// What came of the kills.
@@ -144,7 +159,12 @@ impl Done {
     }
 }
 
-async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
+async fn kill_often(
+    folder: Folder,
+    seed: u64,
+    n: u32,
+    all: Arc<Mutex<Done>>,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder.0).context("a lane's folder cannot be made")?;
     let long = Duration::from_secs(24 * 3_600);
     let record = Record::new(Profile::Thrash, seed, long);
@@ -154,7 +174,6 @@ async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
     driver.warms_up = false;
     driver.write_state_ms = Some(WRITE_STATE_MS);
     let mut rng = Rng::new(&[seed]);
-    let mut done = Done::default();
     let mut write = Duration::from_micros(WRITE_US);
     for _ in 0..n {
         driver.record.next_epoch();
@@ -164,21 +183,31 @@ async fn kill_often(folder: Folder, seed: u64, n: u32) -> anyhow::Result<Done> {
         heard.until(&mut driver, &mut subject, Moment::random(&mut rng)).await?;
         driver.kill(subject).await?;
         write = heard.write;
-        done.kills += 1;
-        done.before_up += u64::from(heard.began.is_none());
-        done.something_to_lose += u64::from(is_something(&driver.durable));
-        done.after_checkpoint += u64::from(heard.began.is_some_and(|b| b != driver.durable));
-        // Counted when all that it had said was heard.
-        done.in_a_write += u64::from(driver.n_writing > 0);
-        done.checkpoints += heard.checkpoints;
-        done.writes += heard.writes;
-        done.times.merge(&heard.times);
+        // All that it had said was heard.
+        let one = Done {
+            kills: 1,
+            before_up: u64::from(heard.began.is_none()),
+            something_to_lose: u64::from(is_something(&driver.durable)),
+            after_checkpoint: u64::from(heard.began.is_some_and(|b| b != driver.durable)),
+            in_a_write: u64::from(driver.n_writing > 0),
+            checkpoints: heard.checkpoints,
+            writes: heard.writes,
+            times: heard.times,
+            violations: told(&mut driver),
+        };
+        all.lock().unwrap_or_else(PoisonError::into_inner).add(one);
     }
     // Once more in peace: what the last one left is looked at, too.
     let subject = driver.start().await?;
     driver.kill(subject).await?;
-    done.violations = driver.record.violations.into_iter().map(|v| v.1).collect();
-    Ok(done)
+    let last = Done { violations: told(&mut driver), ..Done::default() };
+    all.lock().unwrap_or_else(PoisonError::into_inner).add(last);
+    Ok(())
+}
+
+/// What was wrong since it was asked last.
+fn told(driver: &mut Driver) -> Vec<String> {
+    std::mem::take(&mut driver.record.violations).into_iter().map(|v| v.1).collect()
 }
 
 fn is_something(learned: &Learned) -> bool {

@@ -37,6 +37,13 @@ impl Progress {
         };
     }
 
+    /// Says something that stays.
+    pub(crate) fn say(&self, what: &str) {
+        let clear = if self.terminal { "\r\x1b[K" } else { "" };
+        // Nobody need be there to see it.
+        let _ = writeln!(std::io::stderr(), "{clear}{what}");
+    }
+
     /// Leaves the line.
     pub(crate) fn end(&self) {
         if self.terminal {

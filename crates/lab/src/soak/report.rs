@@ -5,30 +5,34 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::Ended;
 use super::histogram::Histogram;
 use super::plot::{self, PICTURES};
 use super::progress::clock;
 use super::record::{Folder, Record, Row};
 use super::verdict::Verdict;
 
+/// A run and what is to be said of it.
+pub(crate) struct Run<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) verdict: &'a Verdict,
+    pub(crate) ended: Ended,
+    /// What does it again.
+    pub(crate) command: &'a str,
+}
+
 /// Writes everything and gives the lines for the terminal.
-pub(crate) fn write(
-    folder: &Folder,
-    record: &Record,
-    rows: &[Row],
-    verdict: &Verdict,
-    command: &str,
-) -> anyhow::Result<String> {
+pub(crate) fn write(folder: &Folder, run: &Run<'_>, rows: &[Row]) -> anyhow::Result<String> {
     for picture in &PICTURES {
-        plot::draw(&folder.path(picture.file), picture, record, rows)?;
+        plot::draw(&folder.path(picture.file), picture, run.record, rows)?;
     }
     let put = |name: &str, text: String| {
         let path = folder.path(name);
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))
     };
-    put("report.md", markdown(record, verdict, command))?;
-    put("summary.json", serde_json::to_string_pretty(&summary(record, verdict, command))?)?;
-    Ok(terminal(folder, record, verdict))
+    put("report.md", markdown(run))?;
+    put("summary.json", serde_json::to_string_pretty(&summary(run))?)?;
+    Ok(terminal(folder, run))
 }
 
 fn per_hour(record: &Record, n: u64) -> f64 {
@@ -52,12 +56,14 @@ fn latencies(record: &Record) -> [(&'static str, &Histogram); 4] {
     ]
 }
 
-fn summary(record: &Record, verdict: &Verdict, command: &str) -> serde_json::Value {
+fn summary(run: &Run<'_>) -> serde_json::Value {
+    let Run { record, verdict, ended, command } = *run;
     let programs = record.count("loads of programs");
     let loads = programs + record.count("loads of builtins");
     serde_json::json!({
         "command": command,
-        "passed": verdict.passed,
+        "passed": ended == Ended::Passed,
+        "interrupted": ended == Ended::Interrupted,
         "profile": record.profile,
         "seed": record.seed,
         "seconds": record.elapsed_s,
@@ -80,11 +86,12 @@ fn time(histogram: &Histogram, q: f64) -> String {
     histogram.quantile(q).map_or_else(|| "-".to_owned(), |d| format!("{d:.1?}"))
 }
 
-fn markdown(record: &Record, verdict: &Verdict, command: &str) -> String {
+fn markdown(run: &Run<'_>) -> String {
+    let Run { record, verdict, ended, command } = *run;
     let mut text = String::new();
     let programs = record.count("loads of programs");
     let loads = programs + record.count("loads of builtins");
-    let word = if verdict.passed { "passed" } else { "FAILED" };
+    let word = ended.word();
     let ran = clock(Duration::from_secs_f64(record.elapsed_s));
     let _ = write!(
         text,
@@ -146,7 +153,8 @@ fn markdown(record: &Record, verdict: &Verdict, command: &str) -> String {
     text
 }
 
-fn terminal(folder: &Folder, record: &Record, verdict: &Verdict) -> String {
+fn terminal(folder: &Folder, run: &Run<'_>) -> String {
+    let Run { record, verdict, ended, .. } = *run;
     let mut text = String::new();
     let loads = record.count("loads of programs") + record.count("loads of builtins");
     let _ = writeln!(
@@ -178,6 +186,6 @@ fn terminal(folder: &Folder, record: &Record, verdict: &Verdict) -> String {
         );
     }
     let _ = writeln!(text, "  report: {}", folder.path("report.md").display());
-    let _ = writeln!(text, "{}", if verdict.passed { "passed" } else { "FAILED" });
+    let _ = writeln!(text, "{}", ended.word());
     text
 }

@@ -38,6 +38,9 @@ const RESOURCES: [Resource; 7] = [
     Resource { column: "booked", name: "booked bytes", per_hour: 256.0 * KIB, in_all: 512.0 * KIB },
 ];
 
+/// The rule that a run which was ended early may break.
+pub(crate) const ENOUGH: &str = "enough was seen";
+
 /// One rule.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
@@ -83,7 +86,7 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
         checks.push(Check { name: name.to_owned(), ok, told });
     };
     check(
-        "enough was seen",
+        ENOUGH,
         nights.len() >= 3 && record.count("loads of programs") > 0,
         format!(
             "{} nights, {} loads of programs, {} of builtins",
