@@ -193,7 +193,7 @@ impl Default for QuarantineConfig {
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct QueueConfig {
-    /// Demands that may wait; more are refused as overloaded. Default 1024.
+    /// Demands that may wait; more are refused as overloaded. Read at start. Default 1024.
     pub capacity: usize,
     /// A waiting demand rises one tier each time this passes. Default 5 s.
     pub ageing: Duration,
@@ -244,7 +244,7 @@ pub struct SpeculationConfig {
     pub enabled: bool,
     /// Hints less likely than this are ignored; too much waste raises the floor. Default 0.12.
     pub floor: Confidence,
-    /// Hints that may wait. Range 1..=4096, default 64 a tier.
+    /// Hints that may wait. Read at start. Range 1..=4096, default 64 a tier.
     pub queue: usize,
     /// How long a delayed hint waits. Range 0..=1 day, default 100 ms.
     pub delay: Duration,

@@ -45,6 +45,30 @@ pub struct Holder {
     pub tags: Vec<Arc<str>>,
 }
 
+impl Holder {
+    /// Why the component stays, said of itself.
+    fn tell_why(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            HolderKind::Core => f.write_str("it is CORE")?,
+            HolderKind::Pinned => f.write_str("it is pinned")?,
+            HolderKind::Leased { leases: 1 } => f.write_str("it has 1 lease")?,
+            HolderKind::Leased { leases } => write!(f, "it has {leases} leases")?,
+            HolderKind::InTransaction => f.write_str("a load needs it")?,
+            HolderKind::JustLoaded => f.write_str("it was just loaded")?,
+            HolderKind::Stuck => f.write_str("it is stuck")?,
+            HolderKind::Leaving => f.write_str("it is on its way out")?,
+        }
+        self.tell_tags(f, " of ")
+    }
+
+    fn tell_tags(&self, f: &mut fmt::Formatter<'_>, first: &str) -> fmt::Result {
+        for (i, tag) in self.tags.iter().enumerate() {
+            write!(f, "{}{tag}", if i == 0 { first } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, ", self.component, self.booked)?;
@@ -58,9 +82,7 @@ impl fmt::Display for Holder {
             HolderKind::Stuck => f.write_str("stuck")?,
             HolderKind::Leaving => f.write_str("leaving")?,
         }
-        for (i, tag) in self.tags.iter().enumerate() {
-            write!(f, "{}{tag}", if i == 0 { ": " } else { ", " })?;
-        }
+        self.tell_tags(f, ": ")?;
         f.write_str(")")
     }
 }
@@ -352,8 +374,15 @@ impl fmt::Display for Refusal {
                 write!(f, "{component} is loaded, but is no {wanted}")
             }
             Self::InUse { component, holders } => {
-                write!(f, "{component} is in use by ")?;
-                list(f, holders)?;
+                write!(f, "{component} stays loaded: ")?;
+                for (i, holder) in holders.iter().enumerate() {
+                    f.write_str(if i == 0 { "" } else { "; " })?;
+                    if holder.component == *component {
+                        holder.tell_why(f)?;
+                    } else {
+                        write!(f, "{holder} depends on it")?;
+                    }
+                }
                 f.write_str("; use force to unload it all the same")
             }
             Self::Abandoned => f.write_str("called off by its owner"),
@@ -362,3 +391,32 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_is_not_said_to_be_in_its_own_way() {
+        let id = |name: &str| ComponentId::new(name).unwrap();
+        let holder = |name: &str, kind| Holder {
+            component: id(name),
+            booked: ByteSize::mib(3),
+            kind,
+            tags: Vec::new(),
+        };
+        let told = |holders| Refusal::InUse { component: id("c3"), holders }.to_string();
+        assert_eq!(
+            told(vec![holder("c3", HolderKind::InTransaction)]),
+            "c3 stays loaded: a load needs it; use force to unload it all the same"
+        );
+        let tagged = Holder {
+            tags: vec!["mail".into(), "tv".into()],
+            ..holder("c3", HolderKind::Leased { leases: 2 })
+        };
+        assert_eq!(
+            told(vec![tagged, holder("c4", HolderKind::Pinned)]),
+            "c3 stays loaded: it has 2 leases of mail, tv; c4 (3 MiB, pinned) depends on it; use force to unload it all the same"
+        );
+    }
+}

@@ -129,16 +129,22 @@ impl Reloaded {
     /// `docs/defaults.md`.
     #[must_use]
     pub fn needs_restart(&self) -> Vec<&'static str> {
-        let (a, b) = (&*self.before, &*self.after);
-        let fixed = [
-            ("queue.capacity", a.queue.capacity != b.queue.capacity),
-            ("speculation.queue", a.speculation.queue != b.speculation.queue),
-            ("memory.pressure_profile", a.memory.pressure_profile != b.memory.pressure_profile),
-            ("memory.pressure_dwell", a.memory.pressure_dwell != b.memory.pressure_dwell),
-        ];
-        fixed.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+        let differing =
+            READ_AT_START.iter().filter(|(_, differs)| differs(&self.before, &self.after));
+        differing.map(|(name, _)| *name).collect()
     }
 }
+
+/// Tells whether a setting differs.
+type Differs = fn(&Config, &Config) -> bool;
+
+/// Settings that are read at start, as their documentation says.
+const READ_AT_START: [(&str, Differs); 4] = [
+    ("queue.capacity", |a, b| a.queue.capacity != b.queue.capacity),
+    ("speculation.queue", |a, b| a.speculation.queue != b.speculation.queue),
+    ("intents.prior", |a, b| a.intents.prior != b.intents.prior),
+    ("intents.max_outcomes", |a, b| a.intents.max_outcomes != b.intents.max_outcomes),
+];
 
 fn effect(
     before: Option<&ComponentSpec>,
@@ -176,4 +182,36 @@ fn is_loaded(state: ComponentState) -> bool {
             | ComponentState::Draining
             | ComponentState::Unloading
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_is_read_at_start_is_what_its_documentation_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/defaults.md");
+        let table = std::fs::read_to_string(path).unwrap();
+        let rows = table.lines().filter(|line| line.contains("Read at start"));
+        let documented: BTreeSet<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+        let known: BTreeSet<_> = READ_AT_START.iter().map(|(name, _)| *name).collect();
+        assert_eq!(known, documented);
+    }
+
+    #[test]
+    fn a_setting_that_is_read_at_start_is_told_and_no_other_one() {
+        let changed = |text: &str| {
+            let after = majordomo_registry::parse_toml(text, "c.toml", None).unwrap().config;
+            Reloaded { after: Arc::new(after), ..Reloaded::default() }.needs_restart()
+        };
+        assert_eq!(changed("[manager]\nqueue_capacity = 7"), ["queue.capacity"]);
+        assert_eq!(changed("[manager]\nspeculation_queue = 7"), ["speculation.queue"]);
+        assert_eq!(changed("[intents]\nprior = false"), ["intents.prior"]);
+        assert_eq!(changed("[intents]\nmax_outcomes = 7"), ["intents.max_outcomes"]);
+        let live =
+            "[manager]\npressure_profile = \"legacy\"\npressure_dwell = \"1s\"\npolicy = \"lru\"";
+        assert!(changed(live).is_empty());
+        assert!(changed("[intents]\nretrain_every = 7\n[server]\nmax_streams = 7").is_empty());
+    }
 }

@@ -240,7 +240,7 @@ fn a_thousand_leases_of_a_dead_client_come_back() {
     let (status, problem) = ask(&world, "POST", "/v1/components/music/unload", "");
     assert_eq!(status, 409);
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("1000 leases: leaker"), "{detail}");
+    assert!(detail.contains("1000 leases of leaker"), "{detail}");
     drop(leaker);
     eventually(DEADLINE, "all of them", || component(&world, "music")["leases"] == 0);
     assert_eq!(ask(&world, "POST", "/v1/components/music/unload", "").0, 200);

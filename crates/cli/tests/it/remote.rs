@@ -103,7 +103,7 @@ fn verbs_about_components() {
     );
     check(&["load", "musik"], 6, &[], &["did you mean \"music\"?"]);
     check(&["pin", "music"], 0, &["music is ready, pinned"], &[]);
-    check(&["unload", "music"], 3, &[], &["music is in use by music", "use force"]);
+    check(&["unload", "music"], 3, &[], &["music stays loaded: it is pinned", "use force"]);
     check(&["unpin", "music"], 0, &["music is ready, no longer pinned"], &[]);
     check(&["trim", "music"], 0, &["music is ready", "asked to trim"], &[]);
     check(&["unload", "base"], 0, &["base is unloaded"], &[]);
@@ -246,4 +246,30 @@ fn followers_see_what_happens_and_end_with_the_server() {
     logs.end().check(0, &["up\n"], &[]);
     let seen = json.end();
     assert!(seen.json().iter().any(|e| e["event"] == "state"), "{seen:?}");
+}
+
+#[test]
+fn a_server_of_another_version_has_an_exit_code_of_its_own() {
+    use std::io::{Read as _, Write as _};
+    let world = World::new();
+    std::fs::create_dir_all(world.socket().parent().unwrap()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
+    let words: [&[&str]; 3] = [&["status"], &["load", "a"], &["--json", "status"]];
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Less than a request will do: all are answered alike.
+            let n = stream.read(&mut [0; 4096]).unwrap();
+            assert!(n > 0);
+            let answer =
+                "HTTP/1.1 200 OK\r\nmajordomo-version: 7.8.9\r\ncontent-length: 2\r\n\r\n{}";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    for words in words {
+        let told = ["7.8.9", env!("CARGO_PKG_VERSION"), "restart the server"];
+        let ran = world.run(words);
+        assert_eq!(ran.code, Some(5), "{words:?}: {} {}", ran.out, ran.err);
+        told.iter().for_each(|word| assert!(ran.err.contains(word) || ran.out.contains(word)));
+    }
 }

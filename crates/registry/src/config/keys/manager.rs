@@ -154,7 +154,7 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
     key!(
         "queue_capacity",
         "1024",
-        "Demands that may wait; more are refused.",
+        "Demands that may wait; more are refused. Read at start.",
         Kind::Count(1, 1 << 20, |c, v| c.queue.capacity = v as usize)
     ),
     key!(
@@ -214,7 +214,7 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
     key!(
         "speculation_queue",
         "64",
-        "Predictions that may wait, a tier.",
+        "Predictions that may wait, a tier. Read at start.",
         Kind::Count(1, 4096, |c, v| c.speculation.queue = v as usize)
     ),
     key!(
