@@ -46,10 +46,11 @@ pub(crate) fn compare(
     ensure!(!benches.is_empty(), "no bench is declared both here and in {commit}");
 
     let builds = folder.join(format!("{commit}-target"));
-    callgrind::compare(project, (&tree, &builds), &benches)?;
+    callgrind::compare(project, (&tree, &builds), &benches, filter)?;
     if instructions {
         return Ok(());
     }
+    let (benches, filter) = chosen(benches, filter);
     for round in 0..N_ROUNDS {
         for (side, root, target) in
             [("other", &tree, &builds), ("this", &project.root, &project.target_dir())]
@@ -97,6 +98,20 @@ fn remove(folder: &Path) -> Result<()> {
             .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
     Ok(())
+}
+
+/// A filter that is part of a bench's own name chooses benches, any other one benchmarks in all of them.
+fn chosen(
+    benches: Vec<(String, String)>,
+    filter: Option<&str>,
+) -> (Vec<(String, String)>, Option<&str>) {
+    let named = |f: &str| -> Vec<_> {
+        benches.iter().filter(|(_, bench)| bench.contains(f)).cloned().collect()
+    };
+    match filter.map(named) {
+        Some(named) if !named.is_empty() => (named, None),
+        _ => (benches, filter),
+    }
 }
 
 fn common_benches(this: &Project, other: &Project) -> Vec<(String, String)> {
@@ -170,6 +185,37 @@ mod tests {
             "median":{"confidence_interval":{"lower_bound":2.0},"point_estimate":8.25,"standard_error":0.1},"slope":null}"#;
         assert_eq!(median_ns(estimates), Some(8.25));
         assert_eq!(median_ns("{}"), None);
+    }
+
+    #[test]
+    fn a_filter_chooses_benches_or_benchmarks() {
+        let all = || -> Vec<_> {
+            [("a", "manager"), ("b", "sequence")].map(|(p, b)| (p.to_owned(), b.to_owned())).into()
+        };
+        assert_eq!(chosen(all(), None), (all(), None));
+        assert_eq!(chosen(all(), Some("seq")), (all()[1..].to_vec(), None));
+        assert_eq!(chosen(all(), Some("acquire/1")), (all(), Some("acquire/1")));
+    }
+
+    #[test]
+    fn rows_are_found_where_criterion_writes_them() {
+        let folder = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
+        let put = |benchmark: &str, baseline: &str, ns: f64| {
+            let at = folder.join(benchmark).join(baseline);
+            fs::create_dir_all(&at).unwrap();
+            let text = format!("{{\"median\":{{\"point_estimate\":{ns}}}}}");
+            fs::write(at.join("estimates.json"), text).unwrap();
+        };
+        for (baseline, ns) in [("other0", 10.0), ("other1", 12.0), ("this0", 5.0), ("this1", 6.0)] {
+            put("group/acquire", baseline, ns);
+        }
+        // Measured on one side only.
+        put("new", "this0", 1.0);
+        let mut rows = Vec::new();
+        read_rows(&folder, &folder, &mut rows).unwrap();
+        let name = "group/acquire".to_owned();
+        assert_eq!(rows, [Row { name, other_ns: [10.0, 12.0], this_ns: [5.0, 6.0] }]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

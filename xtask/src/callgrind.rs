@@ -1,18 +1,24 @@
-//! Instruction counts of two revisions by valgrind's callgrind: they repeat on a machine whose times do not.
+//! Instruction counts by valgrind's callgrind: they repeat on a machine whose times do not.
 //!
-//! Two kinds of work: the engine over a simulated stretch of time with fixed seeds, and each bench of both revisions
-//! run once. Knows how counts are taken and read, not what is good.
+//! Two kinds of work: the engine over a simulated stretch of time with fixed seeds, and each bench run once. Owns how
+//! counts are taken, read, compared between two revisions, and shown to repeat. Knows not what is good.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
+use crate::child::Closing;
 use crate::project::Project;
 
 /// The engine's work: known to every revision that has the simulator.
 const SIMULATED: &[&str] =
     &["stress", "--simulated", "600s", "--seeds", "4", "--max-reduction-runs", "0"];
+/// Its name.
+const ENGINE: &str = "engine: 4 simulated stretches of 600 s";
+/// Two counts of the same work are no further apart than this, as a share.
+const REPEATS_WITHIN: f64 = 0.01;
+const MISSING: &str = "valgrind is not installed (apt-get install valgrind)";
 
 /// One piece of work.
 struct Work {
@@ -29,45 +35,71 @@ struct Row {
     this: u64,
 }
 
-/// Compares; says so where valgrind is missing.
+/// Compares two revisions by all work whose name contains the filter; says so where valgrind is missing.
 pub(crate) fn compare(
     project: &Project,
     other: (&Path, &Path),
     benches: &[(String, String)],
-) -> Result<()> {
+    filter: Option<&str>,
+) -> Result<Closing> {
     let sh = Shell::new()?;
-    if cmd!(sh, "valgrind --version").quiet().ignore_stderr().read().is_err() {
-        println!(
-            "skipped: no instruction counts, valgrind is not installed (apt-get install valgrind)"
-        );
-        return Ok(());
+    if !is_there(&sh) {
+        return Closing::skip(format!("no instruction counts: {MISSING}"), false);
     }
     let target = project.target_dir();
     let sides = [other, (project.root.as_path(), target.as_path())];
     println!("\ninstructions, thousands; a ratio below 1 means that this tree needs fewer");
-    for work in works(benches) {
+    let mut n_counted = 0;
+    for work in works(benches).into_iter().filter(|w| filter.is_none_or(|f| w.name.contains(f))) {
         let mut counts = Vec::new();
         for (root, target) in sides {
             sh.change_dir(root);
             match count(&sh, &work, target) {
                 Ok(n) => counts.push(n),
                 Err(error) => {
-                    println!("{:<40} not counted in {}: {error:#}", work.name, root.display());
+                    println!("{:<52} not counted in {}: {error:#}", work.name, root.display());
                     break;
                 }
             }
         }
         if let [other, this] = counts[..] {
+            n_counted += 1;
             println!("{}", told(&Row { name: work.name, other, this }));
         }
     }
-    Ok(())
+    if n_counted == 0 {
+        println!("nothing was counted on both sides");
+    }
+    Ok(Closing::default())
+}
+
+/// Counts the engine's work twice: a count that does not repeat would compare nothing.
+pub(crate) fn repeats(project: &Project, lab: &Path) -> Result<Closing> {
+    let sh = Shell::new()?;
+    if !is_there(&sh) {
+        return Closing::skip(MISSING, false);
+    }
+    let mut counts = [0; 2];
+    for n in &mut counts {
+        *n = run(&sh, lab, SIMULATED, &project.target_dir())?;
+    }
+    let [first, second] = counts;
+    println!("{ENGINE}: {} and {} thousand instructions", first / 1_000, second / 1_000);
+    ensure!(
+        first.abs_diff(second) as f64 <= REPEATS_WITHIN * first.max(1) as f64,
+        "the instruction counts {first} and {second} of the same work differ by more than {REPEATS_WITHIN}"
+    );
+    Ok(Closing::default())
+}
+
+fn is_there(sh: &Shell) -> bool {
+    cmd!(sh, "valgrind --version").quiet().ignore_stderr().read().is_ok()
 }
 
 fn works(benches: &[(String, String)]) -> Vec<Work> {
     let words = |text: &[&str]| text.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     let mut works = vec![Work {
-        name: "engine: 4 simulated stretches of 600 s".to_owned(),
+        name: ENGINE.to_owned(),
         build: words(&["build", "--release", "--package", "majordomo-lab"]),
         arguments: words(SIMULATED),
     }];
@@ -79,15 +111,24 @@ fn works(benches: &[(String, String)]) -> Vec<Work> {
     works
 }
 
-/// Builds the work's program and counts its instructions, with what it starts left out.
+/// Builds the work's program and counts its instructions.
 fn count(sh: &Shell, work: &Work, target: &Path) -> Result<u64> {
     let build = &work.build;
-    let built = cmd!(sh, "cargo {build...} --message-format=json-render-diagnostics")
+    let built = cmd!(sh, "cargo {build...} --quiet --message-format=json-render-diagnostics")
         .env("CARGO_TARGET_DIR", target)
         .quiet()
         .read()?;
     let program = executable(&built).context("cargo names no executable")?;
-    let arguments = &work.arguments;
+    run(sh, &program, &work.arguments, target)
+}
+
+/// Counts the instructions of a program, with those of what it starts left out.
+fn run(
+    sh: &Shell,
+    program: &Path,
+    arguments: &[impl AsRef<std::ffi::OsStr>],
+    target: &Path,
+) -> Result<u64> {
     let out = target.join("callgrind.out");
     let said =
         cmd!(sh, "valgrind --tool=callgrind --callgrind-out-file={out} {program} {arguments...}")
@@ -137,5 +178,14 @@ mod tests {
         assert_eq!(executable(messages), Some(PathBuf::from("/t/b")));
         let row = Row { name: "x".to_owned(), other: 2_000_000, this: 1_000_000 };
         assert!(told(&row).ends_with("2000 ->         1000  ratio 0.5000"), "{}", told(&row));
+    }
+
+    #[test]
+    fn each_bench_is_work_besides_the_engine() {
+        let works = works(&[("majordomo-sim".to_owned(), "sequence".to_owned())]);
+        let names: Vec<_> = works.iter().map(|w| w.name.as_str()).collect();
+        assert_eq!(names, [ENGINE, "majordomo-sim: bench sequence, each once"]);
+        assert_eq!(works[1].build[2..], ["--package", "majordomo-sim", "--bench", "sequence"]);
+        assert_eq!(works[1].arguments, ["--test"]);
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Closing {
     pub(crate) lines: Vec<String>,
     /// How many tests passed.
     pub(crate) n_passed: u64,
+    /// What was not done, and why.
+    pub(crate) skipped: Vec<String>,
 }
 
 impl Closing {
@@ -34,9 +36,20 @@ impl Closing {
         }
     }
 
+    /// Something is not done, which is no failure unless it is required: says so.
+    pub(crate) fn skip(why: impl Into<String>, required: bool) -> Result<Self> {
+        let why = why.into();
+        if required {
+            bail!("{why}");
+        }
+        println!("SKIPPED: {why}");
+        Ok(Self { skipped: vec![why], ..Self::default() })
+    }
+
     /// Both together.
     pub(crate) fn join(mut self, other: Self) -> Self {
         self.lines.extend(other.lines);
+        self.skipped.extend(other.skipped);
         self.n_passed += other.n_passed;
         self
     }
@@ -127,6 +140,14 @@ mod tests {
         assert_eq!(closing.n_passed, 42);
         assert_eq!(closing.lines.len(), 2);
         assert_eq!(closing.lines[1], "Summary [   0.052s] 40 tests run: 40 passed, 0 skipped");
+    }
+
+    #[test]
+    fn what_is_skipped_is_told_unless_it_is_required() {
+        let skipped = Closing::skip("no valgrind", false).unwrap();
+        let both = Closing { n_passed: 2, ..Closing::default() }.join(skipped);
+        assert_eq!((both.n_passed, both.skipped), (2, vec!["no valgrind".to_owned()]));
+        assert_eq!(Closing::skip("no valgrind", true).unwrap_err().to_string(), "no valgrind");
     }
 
     #[test]

@@ -39,12 +39,9 @@ pub(crate) fn run(project: &Project, packages: &[String], required: bool) -> Res
     sh.change_dir(&project.root);
     let tools = match Tools::set_up(&sh, &project.target_dir().join("cross-tools")) {
         Ok(tools) => tools,
-        Err(error) if required => {
-            return Err(error.context("the tools for aarch64 cannot be had"));
-        }
         Err(error) => {
-            println!("SKIPPED: the tools for aarch64 cannot be had: {error:#}");
-            return Ok(Closing::default());
+            let why = format!("the tools for aarch64 cannot be had: {error:#}");
+            return Closing::skip(why, required);
         }
     };
     let names = &packages.iter().flat_map(|name| ["--package", name]).collect::<Vec<_>>();

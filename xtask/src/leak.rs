@@ -5,7 +5,7 @@
 //! compiler is told to take it all the same, for these builds only and in a folder of their own. valgrind runs where
 //! it is installed, and loom always. Whatever cannot run says so and is no failure, unless it is required.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::child::{self, Closing};
@@ -15,72 +15,122 @@ use crate::stages;
 /// Whose tests run under the sanitizers: the homes of unsafe code, the lease cell, and the manager as a whole.
 const SANITIZED: &[&str] =
     &["majordomo-simd", "majordomo-memory", "majordomo-lifecycle", "majordomo"];
+/// Those of them whose build and tests take a minute or two.
+const QUICK: &[&str] = &["majordomo-simd", "majordomo-memory", "majordomo-lifecycle"];
 /// Whose tests run under valgrind, which is some fifty times as slow.
 const CHECKED: &[&str] = &["majordomo-lifecycle", "majordomo-memory"];
 
-/// Runs every tool that is there.
-pub(crate) fn run(project: &Project, required: bool) -> Result<Closing> {
+/// Runs every tool that is there, and tells at the end what was run and what was not.
+pub(crate) fn run(project: &Project, required: bool) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
-    let mut closing = sanitizers(project, &sh, required)?;
-    closing = closing.join(valgrind(project, &sh, required)?);
+    let mut told = Vec::new();
+    let mut tell = |tool: &str, closing: Closing| {
+        for why in &closing.skipped {
+            told.push(format!("{tool}: skipped, {why}"));
+        }
+        if closing.n_passed > 0 {
+            told.push(format!("{tool}: {} tests, nothing found", closing.n_passed));
+        }
+    };
+    tell("Address- and LeakSanitizer", sanitizers(project, &sh, SANITIZED, required)?);
+    tell("valgrind", valgrind(project, &sh, required)?);
     if !stages::run(project, &["loom".to_owned()])? {
         bail!("loom found an interleaving that breaks the lease cell");
     }
-    Ok(closing)
+    println!();
+    told.iter().for_each(|line| println!("{line}"));
+    println!("loom: no interleaving breaks the lease cell");
+    Ok(())
 }
 
-fn skip(what: &str, required: bool) -> Result<Closing> {
-    if required {
-        bail!("{what}");
-    }
-    println!("skipped: {what}");
-    Ok(Closing::default())
+/// The sanitizers alone, on the crates that are quickly done.
+pub(crate) fn quick(project: &Project) -> Result<Closing> {
+    let sh = Shell::new()?;
+    sh.change_dir(&project.root);
+    sanitizers(project, &sh, QUICK, false)
 }
 
 /// The host, if its toolchain has the runtimes.
 fn sanitized_host(sh: &Shell) -> Result<Option<String>> {
     let version = cmd!(sh, "rustc --version --verbose").quiet().read()?;
-    let Some(host) = version.lines().find_map(|l| l.strip_prefix("host: ")) else {
-        return Ok(None);
-    };
+    let Some(host) = host(&version) else { return Ok(None) };
     let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
     let has_runtime = sh
         .read_dir(libraries.trim())?
         .iter()
-        .any(|path| path.file_name().is_some_and(|n| n.to_string_lossy().contains("rt.asan")));
+        .any(|path| path.file_name().is_some_and(|n| is_runtime(&n.to_string_lossy())));
     Ok(has_runtime.then(|| host.to_owned()))
 }
 
-fn sanitizers(project: &Project, sh: &Shell, required: bool) -> Result<Closing> {
+fn host(version: &str) -> Option<&str> {
+    version.lines().find_map(|line| line.strip_prefix("host: "))
+}
+
+/// `librustc-stable_rt.asan.a` on Linux, `librustc-stable_rt.asan.dylib` on macOS.
+fn is_runtime(file: &str) -> bool {
+    file.contains("rt.asan.")
+}
+
+fn sanitizers(project: &Project, sh: &Shell, packages: &[&str], required: bool) -> Result<Closing> {
     println!("\n== AddressSanitizer with LeakSanitizer");
     let Some(host) = sanitized_host(sh)? else {
-        return skip("this toolchain has no sanitizer runtimes", required);
+        return Closing::skip("this toolchain has no sanitizer runtimes", required);
     };
     let target = project.target_dir().join("asan");
-    let packages = SANITIZED.iter().flat_map(|name| ["--package", name]);
+    let packages = packages.iter().flat_map(|name| ["--package", name]);
     // With a target named, build scripts and macros are built without the sanitizer.
-    child::run(
+    let closing = child::run(
         cmd!(sh, "cargo test {packages...} --target {host} --target-dir {target} --lib --tests")
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes")
             .env("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
-    )
+    )?;
+    ensure!(closing.n_passed > 0, "no test ran, or the runner's closing line is unknown");
+    Ok(closing)
 }
 
 fn valgrind(project: &Project, sh: &Shell, required: bool) -> Result<Closing> {
     println!("\n== valgrind");
     if cmd!(sh, "valgrind --version").quiet().ignore_stderr().read().is_err() {
-        return skip("valgrind is not installed (apt-get install valgrind)", required);
+        return Closing::skip("valgrind is not installed (apt-get install valgrind)", required);
     }
     let target = project.target_dir().join("valgrind");
     let packages = CHECKED.iter().flat_map(|name| ["--package", name]);
-    let host = cmd!(sh, "rustc --print host-tuple").quiet().read()?;
-    let runner = format!("CARGO_TARGET_{}_RUNNER", host.trim().replace('-', "_").to_uppercase());
+    let version = cmd!(sh, "rustc --version --verbose").quiet().read()?;
+    let Some(host) = host(&version) else {
+        return Closing::skip("rustc does not tell its host", required);
+    };
     // Property tests are for breadth; here a few cases of each show what is never given back.
-    child::run(
+    let closing = child::run(
         cmd!(sh, "cargo test {packages...} --target-dir {target} --lib")
-            .env(runner, "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite")
+            .env(runner(host), "valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite")
             .env("PROPTEST_CASES", "4"),
-    )
+    )?;
+    ensure!(closing.n_passed > 0, "no test ran, or the runner's closing line is unknown");
+    Ok(closing)
+}
+
+/// The variable that makes cargo start a host's programs by another one.
+fn runner(host: &str) -> String {
+    format!("CARGO_TARGET_{}_RUNNER", host.replace('-', "_").to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_toolchains_words_are_understood() {
+        let said = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\nrelease: 1.95.0\n";
+        assert_eq!(host(said), Some("x86_64-unknown-linux-gnu"));
+        assert_eq!(host("rustc 1.95.0"), None);
+        assert_eq!(
+            runner("x86_64-unknown-linux-gnu"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+        );
+        assert!(is_runtime("librustc-stable_rt.asan.a"));
+        assert!(is_runtime("librustc-nightly_rt.asan.a"));
+        assert!(!is_runtime("librustc-stable_rt.lsan.a") && !is_runtime("libstd-1.rlib"));
+    }
 }

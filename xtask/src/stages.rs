@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{cross, lab, tidy};
+use crate::{callgrind, cross, lab, leak, tidy};
 
 struct Stage {
     name: &'static str,
@@ -51,6 +51,12 @@ const STAGES: &[Stage] = &[
         run: loom,
     },
     Stage {
+        name: "sanitizers",
+        about: "Address- and LeakSanitizer where unsafe code is; skipped where there are none",
+        subject: None,
+        run: sanitizers,
+    },
+    Stage {
         name: "cross",
         about: "aarch64 under an emulator, code for macOS; skipped where the tools cannot be had",
         subject: None,
@@ -61,6 +67,12 @@ const STAGES: &[Stage] = &[
         about: "50 seeds of a simulated day",
         subject: Some(("crates/lab/", "simulated")),
         run: simulated,
+    },
+    Stage {
+        name: "callgrind",
+        about: "instruction counts repeat; skipped where valgrind is not installed",
+        subject: Some(("crates/lab/", "simulated")),
+        run: counts_repeat,
     },
 ];
 
@@ -134,8 +146,7 @@ fn summary(outcomes: &[Outcome]) -> bool {
     println!("\n{:<10} {:>8} {:>7}  result", "stage", "minutes", "tests");
     for Outcome { stage, took, result } in outcomes {
         let (n_passed, verdict) = match result {
-            Ok(closing) if closing.n_passed > 0 => (closing.n_passed.to_string(), "ok".to_owned()),
-            Ok(_) => (String::new(), "ok".to_owned()),
+            Ok(closing) => (told_if_any(closing.n_passed), verdict(closing)),
             Err(error) => (String::new(), format!("FAILED: {error}")),
         };
         println!("{:<10} {:>8} {n_passed:>7}  {verdict}", stage.name, minutes(*took));
@@ -149,6 +160,18 @@ fn summary(outcomes: &[Outcome]) -> bool {
     let passed = outcomes.iter().all(|outcome| outcome.result.is_ok());
     println!("{}", if passed { "all passed" } else { "FAILED" });
     passed
+}
+
+fn told_if_any(n: u64) -> String {
+    if n > 0 { n.to_string() } else { String::new() }
+}
+
+fn verdict(closing: &Closing) -> String {
+    match closing.skipped.join("; ") {
+        why if why.is_empty() => "ok".to_owned(),
+        why if closing.n_passed > 0 => format!("ok; skipped: {why}"),
+        why => format!("skipped: {why}"),
+    }
 }
 
 fn minutes(took: Duration) -> String {
@@ -248,6 +271,14 @@ fn loom(context: &Context<'_>) -> Result<Closing> {
     some_passed(child::run(command)?)
 }
 
+fn sanitizers(context: &Context<'_>) -> Result<Closing> {
+    leak::quick(context.project)
+}
+
+fn counts_repeat(context: &Context<'_>) -> Result<Closing> {
+    callgrind::repeats(context.project, &lab::build(context.project)?)
+}
+
 fn cross_builds(context: &Context<'_>) -> Result<Closing> {
     cross::run(context.project, &[], false)
 }
@@ -262,4 +293,18 @@ fn simulated(context: &Context<'_>) -> Result<Closing> {
 fn some_passed(closing: Closing) -> Result<Closing> {
     ensure!(closing.n_passed > 0, "no test ran, or the runner's closing line is unknown");
     Ok(closing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_says_what_it_did_not_do() {
+        let skipped = || Closing::skip("no valgrind", false).unwrap();
+        assert_eq!(verdict(&Closing::default()), "ok");
+        assert_eq!(verdict(&skipped()), "skipped: no valgrind");
+        let some = Closing { n_passed: 3, ..skipped() };
+        assert_eq!(verdict(&some), "ok; skipped: no valgrind");
+    }
 }
