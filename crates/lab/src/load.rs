@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RECOVERY: Duration = Duration::from_secs(1);
 /// The generator must send this share of what was due, or the rate is not proved.
 const PROVED: f64 = 0.98;
+/// A rate is too high when it fails so often: once may be somebody else's doing.
+const TRIES: u32 = 3;
 /// How many knees are too much.
 const TOO_MUCH: f64 = 3.0;
 /// The share of one core that a held server has.
@@ -107,7 +109,7 @@ async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
         .await
         .context("the server does not end")??;
     ensure!(status.success(), "the server ended with {status}");
-    verdict(&over, much, held.is_ok())?;
+    verdict(&over, much, options.bound, held.is_ok())?;
     println!("passed");
     Ok(())
 }
@@ -116,14 +118,18 @@ async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
 async fn knee(pool: &Arc<Pool>, options: &Options, lowest: f64) -> anyhow::Result<f64> {
     println!("{HEAD}");
     let (mut knee, mut rate) = (0.0, lowest);
-    while rate < HIGHEST {
-        let outcome = pool.at_rate(rate, options.step).await;
-        println!("{}", outcome.line(rate));
-        if !outcome.is_good(options.bound) {
-            break;
+    'rates: while rate < HIGHEST {
+        for _ in 0..TRIES {
+            let outcome = pool.at_rate(rate, options.step).await;
+            println!("{}", outcome.line(rate));
+            if outcome.is_good(options.bound) {
+                knee = outcome.rate();
+                rate *= 1.5;
+                continue 'rates;
+            }
+            recovered(pool, options.bound).await?;
         }
-        knee = outcome.rate();
-        rate *= 1.5;
+        break;
     }
     ensure!(knee > 0.0, "not even the lowest rate is served within {:?}", options.bound);
     recovered(pool, options.bound).await?;
@@ -142,7 +148,7 @@ async fn too_much(pool: &Arc<Pool>, options: &Options, knee: f64) -> anyhow::Res
 }
 
 /// What is not served must be refused in words that mean "not now".
-fn verdict(over: &Outcome, knee: f64, is_held: bool) -> anyhow::Result<()> {
+fn verdict(over: &Outcome, knee: f64, bound: Duration, is_held: bool) -> anyhow::Result<()> {
     let says_so = |code: &str| code.starts_with("503 ") || code == QUEUE_FULL;
     if let Some((code, n)) = over.codes.iter().find(|(code, _)| !says_so(code)) {
         bail!("{n} answers were {code}, which does not say that the server has too much to do");
@@ -151,6 +157,10 @@ fn verdict(over: &Outcome, knee: f64, is_held: bool) -> anyhow::Result<()> {
     ensure!(over.broken == 0, "{} requests had no answer at all: {}", over.broken, how.join("; "));
     ensure!(over.served.count() > 0, "nothing was served any more");
     let proved = over.rate() / knee;
+    ensure!(
+        !over.is_good(bound),
+        "three times the knee was served in time, so it is none; is the machine busy?"
+    );
     ensure!(
         !is_held || proved >= TOO_MUCH * PROVED,
         "the generator sent {proved:.2} times the knee only, which says nothing of three times; is the machine busy?"
@@ -213,17 +223,23 @@ mod tests {
     fn too_much_may_be_refused_in_words_only_and_must_be_too_much() {
         let mut over = Outcome { sent: 3_000, seconds: 1.0, ..Outcome::default() };
         over.served.record(Duration::from_millis(5));
+        over.refused.record(Duration::from_millis(1));
         over.codes.insert("503 too_many_connections".to_owned(), 7);
         over.codes.insert(QUEUE_FULL.to_owned(), 2);
-        verdict(&over, 1_000.0, true).unwrap();
-        let error = |over: &Outcome, knee| verdict(over, knee, true).unwrap_err().to_string();
+        let bound = Duration::from_millis(20);
+        verdict(&over, 1_000.0, bound, true).unwrap();
+        let error =
+            |over: &Outcome, knee| verdict(over, knee, bound, true).unwrap_err().to_string();
         assert!(error(&over, 1_100.0).contains("2.73 times"), "{}", error(&over, 1_100.0));
         // Without a hold nobody promises that it can be proved.
-        verdict(&over, 1_100.0, false).unwrap();
+        verdict(&over, 1_100.0, bound, false).unwrap();
         over.broken = 1;
         assert!(error(&over, 1_000.0).contains("no answer"));
         over.broken = 0;
         over.codes.insert("500 internal".to_owned(), 2);
         assert!(error(&over, 1_000.0).contains("500 internal"));
+        let mut good = Outcome { sent: 3_000, due: 3_000, seconds: 1.0, ..Outcome::default() };
+        good.served.record(Duration::from_millis(5));
+        assert!(error(&good, 1_000.0).contains("served in time"));
     }
 }
