@@ -126,6 +126,8 @@ fn body() {
         Some(("arena", "shared")) => crate::arena::shared_slices_outlive_the_arena(),
         #[cfg(all(target_os = "linux", target_env = "gnu"))]
         Some(("heap", "small")) => crate::trim::small_allocations_come_back(),
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
+        Some(("heap", "threads")) => crate::trim::what_threads_freed_comes_back(),
         _ => panic!("unknown role {role:?}"),
     }
 }
