@@ -74,6 +74,18 @@ const STAGES: &[Stage] = &[
         subject: Some(("crates/lab/", "simulated")),
         run: counts_repeat,
     },
+    Stage {
+        name: "soak",
+        about: "3 minutes of a real manager under faults of every kind",
+        subject: Some(("crates/lab/", "SoakSubject")),
+        run: soak,
+    },
+    Stage {
+        name: "planted",
+        about: "the soak finds leaks that are planted, each by its name, and none where there is none",
+        subject: Some(("crates/lab/", "SoakSubject")),
+        run: planted,
+    },
 ];
 
 /// Loom explores interleavings with at most this many preemptions, unless the environment says otherwise: its
@@ -287,6 +299,19 @@ fn simulated(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let lab = lab::build(context.project)?;
     child::run(cmd!(sh, "{lab} stress --simulated 24h --seeds 50"))
+}
+
+fn soak(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let lab = lab::build(context.project)?;
+    child::run(cmd!(sh, "{lab} stress --minutes 3 --profile mixed"))
+}
+
+/// One run with all leaks and one without, side by side.
+fn planted(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let lab = lab::build(context.project)?;
+    child::run(cmd!(sh, "{lab} planted --seeds 1 --minutes 3 --jobs 2"))
 }
 
 /// A filter that matches nothing, or a runner whose words changed, must not pass for success.
