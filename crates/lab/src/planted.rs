@@ -14,7 +14,7 @@ use crate::soak::{self, Leak};
 /// Arguments of `planted`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Seeds of each leak, and of clean runs
+    /// Runs with leaks (with --apart: of each leak), and clean ones
     #[arg(long, default_value_t = 20)]
     seeds: u64,
     /// The first seed
@@ -24,11 +24,14 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3.0)]
     minutes: f64,
     /// Runs at once
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 4)]
     jobs: usize,
     /// Which leaks; by default all
     #[arg(long, value_enum)]
     leak: Vec<Leak>,
+    /// Plants each leak in runs of its own, not all in one
+    #[arg(long)]
+    apart: bool,
     /// Leaves the clean runs out
     #[arg(long)]
     no_clean: bool,
@@ -38,24 +41,28 @@ pub(crate) struct Args {
 }
 
 /// The rules of the verdict that a leak may break, one of which it must.
-fn rules(leak: Option<Leak>) -> &'static [&'static str] {
+fn rules(leak: Leak) -> &'static [&'static str] {
     match leak {
-        None => &[],
-        Some(Leak::Bytes) => &["heap in use does not grow", "resident memory does not grow"],
-        Some(Leak::Descriptors) => &["descriptors does not grow", "descriptors are back"],
-        Some(Leak::Tasks) => &["tasks does not grow", "tasks are back"],
+        Leak::Bytes => &["heap in use does not grow", "resident memory does not grow"],
+        Leak::Descriptors => &["descriptors does not grow", "descriptors are back"],
+        Leak::Tasks => &["tasks does not grow", "tasks are back"],
         // What is left behind must be cleared away, too.
-        Some(Leak::Children) => {
+        Leak::Children => {
             &["children does not grow", "no children", "it ends in order", "invariants"]
         }
     }
 }
 
-/// Whether the failed rules of a summary are those of the leak.
-fn as_expected(failed: &[String], leak: Option<Leak>) -> bool {
-    let rules = rules(leak);
-    let known = failed.iter().all(|f| rules.contains(&f.as_str()));
-    known && failed.is_empty() == leak.is_none()
+/// Whether the failed rules of a summary are those of the leaks: one at least of each, and no others.
+fn as_expected(failed: &[String], leaks: &[Leak]) -> bool {
+    let breaks = |rule: &String, leak: &Leak| rules(*leak).contains(&rule.as_str());
+    let known = failed.iter().all(|rule| leaks.iter().any(|leak| breaks(rule, leak)));
+    known && leaks.iter().all(|leak| failed.iter().any(|rule| breaks(rule, leak)))
+}
+
+/// What is planted, in a word.
+fn word(leaks: &[Leak]) -> String {
+    if leaks.is_empty() { "clean".to_owned() } else { soak::words(leaks).replace(',', "+") }
 }
 
 fn failed(folder: &Path) -> anyhow::Result<Vec<String>> {
@@ -68,7 +75,7 @@ fn failed(folder: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 struct Run {
-    leak: Option<Leak>,
+    leaks: Vec<Leak>,
     seed: u64,
     folder: PathBuf,
     child: Child,
@@ -79,45 +86,49 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(args.seeds > 0 && args.jobs > 0, "--seeds and --jobs must be at least 1");
     let out = soak::new_folder(args.out.as_deref(), "planted")?;
     let leaks = if args.leak.is_empty() { Leak::value_variants() } else { &args.leak };
-    let kinds = leaks.iter().map(|l| Some(*l)).chain((!args.no_clean).then_some(None));
-    let kinds: Vec<_> = kinds.collect();
+    let mut kinds: Vec<Vec<Leak>> =
+        if args.apart { leaks.iter().map(|l| vec![*l]).collect() } else { vec![leaks.to_vec()] };
+    if !args.no_clean {
+        kinds.push(Vec::new());
+    }
+    // Each seed with and without leaks side by side.
     let seeds = args.seed..args.seed.saturating_add(args.seeds);
     let mut open: VecDeque<_> =
-        kinds.iter().flat_map(|leak| seeds.clone().map(|seed| (*leak, seed))).collect();
+        seeds.flat_map(|seed| kinds.iter().map(move |leaks| (leaks.clone(), seed))).collect();
     let n_runs = open.len();
     let (mut running, mut wrong): (Vec<Run>, Vec<String>) = Default::default();
     let mut right = vec![0; kinds.len()];
     while !(open.is_empty() && running.is_empty()) {
         while running.len() < args.jobs
-            && let Some((leak, seed)) = open.pop_front()
+            && let Some((leaks, seed)) = open.pop_front()
         {
-            running.push(start(args, &out, leak, seed)?);
+            running.push(start(args, &out, leaks, seed)?);
         }
         let (run, status) = next_ended(&mut running)?;
-        let word = run.leak.map_or_else(|| "clean".to_owned(), soak::word);
+        let word = word(&run.leaks);
         let failed = failed(&run.folder).unwrap_or_else(|e| vec![format!("{e:#}")]);
-        let ok = as_expected(&failed, run.leak) && status.success() == run.leak.is_none();
+        let ok = as_expected(&failed, &run.leaks) && status.success() == run.leaks.is_empty();
         println!(
-            "{word:<12} seed {:<4} {} {}",
+            "{word} seed {} {} {}",
             run.seed,
-            if ok { "ok    " } else { "WRONG " },
+            if ok { "ok:" } else { "WRONG:" },
             if failed.is_empty() {
                 "passed".to_owned()
             } else {
                 format!("failed: {}", failed.join(", "))
             }
         );
-        match kinds.iter().position(|k| *k == run.leak).filter(|_| ok) {
+        match kinds.iter().position(|k| *k == run.leaks).filter(|_| ok) {
             Some(kind) => right[kind] += 1,
             None => wrong.push(format!("{word} seed {} ({})", run.seed, run.folder.display())),
         }
     }
-    for (leak, right) in kinds.iter().zip(right) {
-        let word = leak.map_or_else(
-            || "clean runs that pass".to_owned(),
-            |l| format!("{} found", soak::word(l)),
-        );
-        println!("{word}: {right} of {}", args.seeds);
+    for (leaks, right) in kinds.iter().zip(right) {
+        let what = match word(leaks).as_str() {
+            "clean" => "clean runs that pass".to_owned(),
+            leaks => format!("{leaks} found, each by its name"),
+        };
+        println!("{what}: {right} of {}", args.seeds);
     }
     if !wrong.is_empty() {
         bail!("{} of {n_runs} runs went wrong: {}", wrong.len(), wrong.join("; "));
@@ -125,9 +136,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start(args: &Args, out: &Path, leak: Option<Leak>, seed: u64) -> anyhow::Result<Run> {
-    let word = leak.map_or_else(|| "clean".to_owned(), soak::word);
-    let folder = out.join(format!("{word}-{seed}"));
+fn start(args: &Args, out: &Path, leaks: Vec<Leak>, seed: u64) -> anyhow::Result<Run> {
+    let folder = out.join(format!("{}-{seed}", word(&leaks)));
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["stress", "--profile", "mixed"])
@@ -138,11 +148,11 @@ fn start(args: &Args, out: &Path, leak: Option<Leak>, seed: u64) -> anyhow::Resu
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    if let Some(leak) = leak {
-        command.arg(format!("--plant={}", soak::word(leak)));
+    if !leaks.is_empty() {
+        command.arg(format!("--plant={}", soak::words(&leaks)));
     }
     let child = command.spawn().context("a run cannot be started")?;
-    Ok(Run { leak, seed, folder, child })
+    Ok(Run { leaks, seed, folder, child })
 }
 
 /// The next run that has ended.
@@ -164,16 +174,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leak_must_break_its_own_rules_and_no_others() {
-        let expected = |leak, failed: &[&str]| {
+    fn each_leak_must_break_a_rule_of_its_own_and_no_others() {
+        let expected = |leaks: &[Leak], failed: &[&str]| {
             let failed: Vec<_> = failed.iter().map(|f| (*f).to_owned()).collect();
-            as_expected(&failed, leak)
+            as_expected(&failed, leaks)
         };
-        assert!(expected(None, &[]));
-        assert!(!expected(None, &["invariants"]));
-        assert!(expected(Some(Leak::Tasks), &["tasks are back"]));
-        assert!(!expected(Some(Leak::Tasks), &[]));
-        assert!(!expected(Some(Leak::Tasks), &["descriptors are back"]));
-        assert!(!expected(Some(Leak::Bytes), &["heap in use does not grow", "invariants"]));
+        assert!(expected(&[], &[]));
+        assert!(!expected(&[], &["invariants"]));
+        assert!(expected(&[Leak::Tasks], &["tasks are back"]));
+        assert!(!expected(&[Leak::Tasks], &[]));
+        assert!(!expected(&[Leak::Tasks], &["descriptors are back"]));
+        assert!(!expected(&[Leak::Bytes], &["heap in use does not grow", "invariants"]));
+        let two = [Leak::Bytes, Leak::Tasks];
+        assert!(expected(&two, &["tasks are back", "heap in use does not grow"]));
+        assert!(!expected(&two, &["tasks are back", "tasks does not grow"]));
+        assert!(!expected(&two, &["tasks are back", "heap in use does not grow", "no children"]));
     }
 }

@@ -22,6 +22,7 @@ mod progress;
 mod record;
 mod report;
 mod sample;
+mod sockets;
 mod stats;
 mod verdict;
 mod watch;
@@ -47,7 +48,7 @@ pub(crate) struct Options {
     pub(crate) resume: Option<PathBuf>,
     pub(crate) out: Option<PathBuf>,
     pub(crate) sample: Option<Duration>,
-    pub(crate) plant: Option<Leak>,
+    pub(crate) plant: Vec<Leak>,
 }
 
 /// A new folder for reports: the one named, or the first free one below `target/stress`.
@@ -94,6 +95,11 @@ impl Ended {
     }
 }
 
+/// The words for leaks, as the command line takes them.
+pub(crate) fn words(leaks: &[Leak]) -> String {
+    leaks.iter().copied().map(word).collect::<Vec<_>>().join(",")
+}
+
 /// Runs a soak and writes its report.
 pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
     ensure!(
@@ -128,7 +134,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
         .enable_all()
         .build()
         .context("the driver's runtime cannot be made")?;
-    let mut driver = driver::Driver::new(folder, record, rows, times, options.plant);
+    let mut driver = driver::Driver::new(folder, record, rows, times, options.plant.clone());
     let ran = runtime.block_on(driver.run());
     drop(runtime);
     let verdict = verdict::verdict(&driver.record, &driver.rows, times.warm_up.as_secs_f64());
@@ -151,8 +157,8 @@ fn command(record: &Record, options: &Options) -> String {
         word(record.profile),
         record.seed
     );
-    if let Some(leak) = options.plant {
-        text.push_str(&format!(" --plant {}", word(leak)));
+    if !options.plant.is_empty() {
+        text.push_str(&format!(" --plant {}", words(&options.plant)));
     }
     text
 }

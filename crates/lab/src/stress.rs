@@ -40,9 +40,9 @@ pub(crate) struct Args {
     /// Time between samples of the soak; by default 1m, and 1s below 30 minutes
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     sample: Option<Duration>,
-    /// Plants a leak, to see that it is found
-    #[arg(long, value_enum, hide = true)]
-    plant: Option<Leak>,
+    /// Plants leaks, to see that they are found
+    #[arg(long, value_enum, value_delimiter = ',', hide = true)]
+    plant: Vec<Leak>,
     /// Puts the socket API under rising load instead, until p99 breaks --p99-ms
     #[arg(long, conflicts_with = "simulated")]
     load: bool,
@@ -144,7 +144,7 @@ fn real(args: &Args) -> anyhow::Result<ExitCode> {
         resume: args.resume.clone(),
         out: args.out.clone(),
         sample: args.sample,
-        plant: args.plant,
+        plant: args.plant.clone(),
     })?;
     match ended {
         Ended::Passed => Ok(ExitCode::SUCCESS),

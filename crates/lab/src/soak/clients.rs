@@ -1,12 +1,15 @@
-//! Those who ask: many tasks, each with its own stream of wishes, some of whom leave before they are served.
+//! Those who ask: many tasks, each with its own stream of wishes, some of whom leave before they are served. Every
+//! third asks through the socket API (`sockets`), the others through the library.
 //!
 //! Every wait has a deadline; one that outlives it by far is a hung waiter.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use majordomo::{AcquireOptions, AnyLease, Endpoint, Manager, Refusal};
+use majordomo::{AcquireOptions, AnyLease, Endpoint, Manager};
+use majordomo_server::Address;
 use majordomo_sim::Rng;
 use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,17 +18,22 @@ use super::catalog::{self, BUILTINS, EXTRA, PROGRAMS};
 use super::faults::Weight;
 use super::histogram::Histogram;
 use super::plan::Shift;
+use super::sockets;
 
 /// An answer that is later than its deadline by this much does not come; asked twice, since the process itself may
 /// have been stopped meanwhile.
 const GRACE: Duration = Duration::from_secs(8);
+/// One in so many clients asks through the socket.
+const THROUGH_SOCKET: usize = 3;
 
 /// What the clients met since the last look, and in all.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) ready: Histogram,
     pub(crate) wait: Histogram,
-    pub(crate) counters: BTreeMap<&'static str, u64>,
+    /// Leases through the socket, ready or not.
+    pub(crate) socket: Histogram,
+    pub(crate) counters: BTreeMap<Cow<'static, str>, u64>,
 }
 
 /// What all clients share.
@@ -36,7 +44,9 @@ pub(crate) struct Shared {
     /// Held for reading by whoever asks; the night takes it.
     pub(crate) gate: Arc<RwLock<()>>,
     pub(crate) shift: watch::Receiver<Shift>,
-    /// Where hung waiters are told.
+    /// Where the manager's socket is.
+    pub(crate) socket: Address,
+    /// Where hung waiters, and answers that are none, are told.
     pub(crate) hung: tokio::sync::mpsc::UnboundedSender<String>,
 }
 
@@ -46,8 +56,66 @@ impl Shared {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, what: &'static str) {
-        *self.tally().counters.entry(what).or_default() += 1;
+    pub(crate) fn count(&self, what: impl Into<Cow<'static, str>>) {
+        *self.tally().counters.entry(what.into()).or_default() += 1;
+    }
+}
+
+/// What is wanted, and how patiently.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) names: Vec<String>,
+    pub(crate) deadline: Duration,
+    /// Goes away after so long without an answer.
+    pub(crate) leaves: Option<Duration>,
+    /// Keeps what it gets for so long.
+    pub(crate) holds: Option<Duration>,
+    /// The words, when it is a command.
+    pub(crate) words: Option<String>,
+}
+
+impl Wish {
+    pub(crate) fn new(shift: Shift, rng: &mut Rng) -> Self {
+        let place = |rng: &mut Rng| catalog::name(zipf(rng, PROGRAMS + BUILTINS, shift.zipf));
+        let mut names = vec![place(rng)];
+        while names.len() < 3 && rng.chance(0.2) {
+            names.push(place(rng));
+        }
+        if rng.chance(0.01) {
+            names = vec![EXTRA.to_owned()];
+        }
+        let deadline = rng.millis(200, 5_000);
+        let leaves = rng.chance(0.08).then(|| rng.millis(1, 60));
+        let holds = rng.chance(0.3).then(|| rng.millis(1, 60));
+        let words = rng.chance(0.3).then(|| format!("please use {}", names.join(" and use ")));
+        Self { names, deadline, leaves, holds, words }
+    }
+
+    /// Waits for the answer as long as is wished; none when the wish was given up, or has no answer, which is told.
+    pub(crate) async fn wait<A>(
+        &self,
+        shared: &Shared,
+        answer: impl Future<Output = A>,
+    ) -> Option<A> {
+        let asked = Instant::now();
+        tokio::pin!(answer);
+        if let Some(leaves) = self.leaves {
+            let answered = timeout(leaves, &mut answer).await.ok();
+            if answered.is_none() {
+                shared.count("left");
+            }
+            return answered;
+        }
+        for patience in [self.deadline + GRACE, GRACE] {
+            if let Ok(answered) = timeout(patience, &mut answer).await {
+                return Some(answered);
+            }
+        }
+        let (names, waited) = (&self.names, asked.elapsed());
+        let told = format!("invariant 6: a demand for {names:?} has no answer after {waited:?}");
+        // Nobody listens only when all ends.
+        let _ = shared.hung.send(told);
+        None
     }
 }
 
@@ -76,7 +144,11 @@ pub(crate) async fn run(number: usize, shared: Shared, mut rng: Rng) {
         }
         {
             let _open = shared.gate.read().await;
-            ask(&shared, shift, &mut rng).await;
+            if number.is_multiple_of(THROUGH_SOCKET) {
+                sockets::visit(&shared, shift, &mut rng).await;
+            } else {
+                ask(&shared, shift, &mut rng).await;
+            }
         }
         let pause = rng.millis(shift.pause_ms.0, shift.pause_ms.1);
         if matches!(timeout(pause, shifts.changed()).await, Ok(Err(_))) {
@@ -86,75 +158,38 @@ pub(crate) async fn run(number: usize, shared: Shared, mut rng: Rng) {
 }
 
 async fn ask(shared: &Shared, shift: Shift, rng: &mut Rng) {
-    let place = |rng: &mut Rng| catalog::name(zipf(rng, PROGRAMS + BUILTINS, shift.zipf));
-    let mut names = vec![place(rng)];
-    while names.len() < 3 && rng.chance(0.2) {
-        names.push(place(rng));
-    }
-    if rng.chance(0.01) {
-        names = vec![EXTRA.to_owned()];
-    }
-    let deadline = rng.millis(200, 5_000);
-    let leaves = rng.chance(0.08).then(|| rng.millis(1, 60));
-    let holds = rng.chance(0.3).then(|| rng.millis(1, 60));
-    if names.len() == 1
-        && let Some(lease) = at_once(shared, &names[0])
+    let wish = Wish::new(shift, rng);
+    let names: Vec<_> = wish.names.iter().map(String::as_str).collect();
+    if let [name] = names[..]
+        && let Some(lease) = at_once(shared, name)
     {
         shared.count("at once");
-        hold(vec![lease], holds).await;
+        hold(vec![lease], wish.holds).await;
         return;
     }
-    let options = AcquireOptions { deadline: Some(deadline), ..AcquireOptions::default() };
-    let words = rng.chance(0.3).then(|| format!("please use {}", names.join(" and use ")));
+    let options = AcquireOptions { deadline: Some(wish.deadline), ..AcquireOptions::default() };
     let asked = Instant::now();
     let answer = async {
-        match words {
+        match &wish.words {
             Some(text) => {
-                let outcome = shared.manager.handle_with(&text, options).await;
+                let outcome = shared.manager.handle_with(text, options).await;
                 outcome.mark_used();
                 match outcome.refusal().cloned() {
                     Some(refusal) => Err(refusal),
                     None => Ok(outcome.into_leases()),
                 }
             }
-            None => {
-                let names: Vec<_> = names.iter().map(String::as_str).collect();
-                shared.manager.acquire_all(&names, options).await
-            }
+            None => shared.manager.acquire_all(&names, options).await,
         }
     };
-    tokio::pin!(answer);
-    let answered = match leaves {
-        Some(leaves) => match timeout(leaves, &mut answer).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                shared.count("left");
-                return;
-            }
-        },
-        None => match timeout(deadline + GRACE, &mut answer).await {
-            Ok(answered) => answered,
-            Err(_) => match timeout(GRACE, &mut answer).await {
-                Ok(answered) => answered,
-                Err(_) => {
-                    let waited = asked.elapsed();
-                    let told = format!(
-                        "invariant 6: a demand for {names:?} has no answer after {waited:?}"
-                    );
-                    // Nobody listens only when all ends.
-                    let _ = shared.hung.send(told);
-                    return;
-                }
-            },
-        },
-    };
-    match answered {
-        Ok(leases) => {
+    match wish.wait(shared, answer).await {
+        None => {}
+        Some(Ok(leases)) => {
             shared.tally().wait.record(asked.elapsed());
             shared.count("granted");
-            hold(leases, holds).await;
+            hold(leases, wish.holds).await;
         }
-        Err(refusal) => shared.count(kind(&refusal)),
+        Some(Err(refusal)) => shared.count(refusal.code()),
     }
 }
 
@@ -176,11 +211,6 @@ async fn hold(leases: Vec<AnyLease>, time: Option<Duration>) {
     if let Some(time) = time {
         sleep(time).await;
     }
-}
-
-/// The word under which an answer is counted.
-fn kind(refusal: &Refusal) -> &'static str {
-    refusal.code()
 }
 
 #[cfg(test)]

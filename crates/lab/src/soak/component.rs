@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Time that loading takes, milliseconds
     #[arg(long, default_value_t = 0)]
     load_ms: u64,
+    /// Ends with standard input
+    #[arg(long)]
+    until_eof: bool,
     /// The file that names the next misbehaviour
     #[arg(long)]
     fault: Option<PathBuf>,
@@ -31,8 +34,10 @@ const STUBBORN: &str = "trap '' TERM; echo ready; while :; do sleep 1; done";
 /// Up, with a grandchild that has left the process group, and the session where there is `setsid`.
 const STRAYING: &str =
     "(setsid sleep 3600 || sleep 3600) >/dev/null 2>&1 & echo ready; exec sleep 3600";
-/// Up, and then nothing but noise for a while.
-const FLOOD: &str = "echo ready; i=0; while [ $i -lt 20000 ]; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx$i; i=$((i+1)); done; exec sleep 3600";
+/// Up, and then nothing but noise for a while; in lines as short as the usual ones, so that a log that is full of them
+/// does not shrink when others take their places.
+const FLOOD: &str =
+    "echo ready; i=0; while [ $i -lt 20000 ]; do echo x$i; i=$((i+1)); done; exec sleep 3600";
 
 /// Becomes the component.
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -69,8 +74,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         let _ = never.recv_timeout(Duration::from_millis(100));
         std::process::abort();
     }
-    // TERM's default action ends the process.
-    let _ = never.recv();
+    if args.until_eof {
+        // An error is an end, too.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    } else {
+        // TERM's default action ends the process.
+        let _ = never.recv();
+    }
     std::hint::black_box(&memory);
     ExitCode::SUCCESS
 }

@@ -4,6 +4,7 @@
 //! disk, memory taken in its control group. Its own state is written after every sample, so that it may be ended at
 //! any moment and go on with `--resume`.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::group::Group;
+use super::group::{Group, abandoned};
 use super::plan::{Leak, Times};
 use super::progress::Progress;
 use super::record::{Ending, Folder, Record, Row};
@@ -44,13 +45,16 @@ enum Blow {
     PressEnds,
 }
 
+/// The folder of the manager's socket, one of a short name, since the system takes no long path. Removed when dropped.
+struct SocketFolder(PathBuf);
+
 /// A run under way.
 pub(crate) struct Driver {
     pub(crate) folder: Folder,
     pub(crate) record: Record,
     pub(crate) rows: Vec<Row>,
     pub(crate) times: Times,
-    pub(crate) plant: Option<Leak>,
+    pub(crate) plant: Vec<Leak>,
     /// Whether the process first brings everything that grows to a bound near it.
     pub(crate) warms_up: bool,
     /// After how long the process writes what it learned, telling of each write; none = after the default time.
@@ -62,6 +66,7 @@ pub(crate) struct Driver {
     /// Somebody wanted it to end.
     pub(crate) interrupted: bool,
     mark: String,
+    sockets: SocketFolder,
     began: Instant,
     before_s: f64,
     rng: Rng,
@@ -102,9 +107,10 @@ impl Driver {
         record: Record,
         rows: Vec<Row>,
         times: Times,
-        plant: Option<Leak>,
+        plant: Vec<Leak>,
     ) -> Self {
         let mark = format!("soak-{}-{:x}", std::process::id(), record.seed);
+        let sockets = SocketFolder::new(&mark);
         let before_s = record.elapsed_s;
         let rng = Rng::new(&[record.seed, before_s as u64]);
         let now = Instant::now();
@@ -120,6 +126,7 @@ impl Driver {
             n_writing: 0,
             interrupted: false,
             mark,
+            sockets,
             began: now,
             before_s,
             rng,
@@ -245,13 +252,20 @@ impl Driver {
             .arg(format!("--mark={}", self.mark))
             .arg("--dir")
             .arg(&self.folder.0)
+            .arg("--socket")
+            .arg(self.sockets.0.join("api"))
             .arg(format!("--profile={}", super::word(self.record.profile)))
             .arg(format!("--seed={}", self.record.seed))
             .arg(format!("--epoch={}", self.record.epoch))
             .arg(format!("--offset-ms={}", (self.at_s() * 1e3) as u64))
             .arg(format!("--sample-ms={}", self.times.sample.as_millis()))
             .arg(format!("--day-ms={}", self.times.day.as_millis()))
+            .arg(format!("--settle-batches={}", self.times.settle_batches))
             .env_remove(MARK)
+            // Else std reads the program's symbols, tens of MiB, at the first panic, more at each in another place,
+            // and keeps them: that is no leak of ours, and would hide one.
+            .env("RUST_BACKTRACE", "0")
+            .env_remove("RUST_LIB_BACKTRACE")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -266,8 +280,8 @@ impl Driver {
         if let Some(ms) = self.write_state_ms {
             command.arg(format!("--write-state-ms={ms}"));
         }
-        if let Some(leak) = self.plant {
-            command.arg(format!("--plant={}", super::word(leak)));
+        if !self.plant.is_empty() {
+            command.arg(format!("--plant={}", super::words(&self.plant)));
         }
         let mut child = command.spawn().context("the process under test cannot be started")?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
@@ -366,7 +380,8 @@ impl Driver {
             Message::Ended { .. } | Message::Down { .. } => {}
             Message::Warm { levels } => self.warm = levels,
             Message::Sample { sample } => {
-                self.record.add(&sample);
+                let counts = self.record.add(&sample);
+                self.folder.append_counts(&sample, &counts)?;
                 let row = Row::new(&sample);
                 self.folder.append(&row)?;
                 self.rows.push(row);
@@ -562,6 +577,22 @@ impl Driver {
         ending.orphans = self.orphans("its orderly end").await;
         self.record.endings.push(ending);
         Ok(())
+    }
+}
+
+impl SocketFolder {
+    /// Names it; the server makes it. Those of runs that were killed go.
+    fn new(mark: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("majordomo-{mark}"));
+        abandoned(&path).for_each(|dir| drop(std::fs::remove_dir_all(dir)));
+        Self(path)
+    }
+}
+
+impl Drop for SocketFolder {
+    fn drop(&mut self) {
+        // In nobody's way when it stays.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

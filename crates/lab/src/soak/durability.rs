@@ -67,9 +67,10 @@ pub(crate) async fn known(manager: &Manager) -> Learned {
     known
 }
 
-/// Of CORE nothing: it is loaded, and learned of, before anybody can ask what was read from the disk.
+/// Of CORE nothing: it is loaded, and learned of, before anybody can ask what was read from the disk. Nor of what comes
+/// and goes with the configuration.
 fn of_components(status: &Status) -> Learned {
-    let compared = |name: &str| name != catalog::VERSIONED && name != CORE;
+    let compared = |name: &str| ![catalog::VERSIONED, catalog::EXTRA, CORE].contains(&name);
     let known = status.components.iter().filter(|c| compared(c.id.as_str()));
     known
         .map(|c| (c, c.peak.map(|p| p.0), c.load_time.map(|t| t.as_micros() as u64)))
@@ -89,7 +90,7 @@ fn of_texts(status: &Status) -> Learned {
 }
 
 /// Whether the state is being written just now.
-fn is_writing(status: &Status) -> bool {
+pub(crate) fn is_writing(status: &Status) -> bool {
     let mut runtime = status.sections.get("runtime").into_iter().flatten();
     runtime.any(|(name, value)| {
         let writing = |text: &String| text.starts_with("being written");

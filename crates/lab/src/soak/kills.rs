@@ -168,8 +168,13 @@ async fn kill_often(
     std::fs::create_dir_all(&folder.0).context("a lane's folder cannot be made")?;
     let long = Duration::from_secs(24 * 3_600);
     let record = Record::new(Profile::Thrash, seed, long);
-    let mut driver =
-        Driver::new(folder, record, Vec::new(), Times::of(Duration::from_secs(60), None), None);
+    let mut driver = Driver::new(
+        folder,
+        record,
+        Vec::new(),
+        Times::of(Duration::from_secs(60), None),
+        Vec::new(),
+    );
     // So that many moments fall into its work.
     driver.warms_up = false;
     driver.write_state_ms = Some(WRITE_STATE_MS);

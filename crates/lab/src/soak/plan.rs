@@ -99,6 +99,8 @@ pub(crate) struct Times {
     pub(crate) day: Duration,
     /// What a new manager does in this time is not judged.
     pub(crate) warm_up: Duration,
+    /// Before: batches of use that are told beyond what fills the usage history.
+    pub(crate) settle_batches: usize,
     /// Between kills of the manager.
     pub(crate) kill_every: Duration,
 }
@@ -113,6 +115,7 @@ impl Times {
             sample: sample.unwrap_or(Duration::from_secs(if short { 1 } else { 60 })),
             day: Duration::from_secs(if short { 10 } else { 60 }),
             warm_up: (total / 6).min(Duration::from_secs(300)),
+            settle_batches: if short { 0 } else { 200 },
             kill_every: if short { total } else { SHORT },
         }
     }

@@ -157,6 +157,8 @@ pub(crate) struct Record {
     pub(crate) ready_pressed: Histogram,
     pub(crate) wait_calm: Histogram,
     pub(crate) wait_pressed: Histogram,
+    #[serde(default)]
+    pub(crate) socket: Histogram,
     pub(crate) endings: Vec<Ending>,
     /// How pressure was made, in words.
     pub(crate) pressure: String,
@@ -180,6 +182,7 @@ impl Record {
             ready_pressed: Histogram::default(),
             wait_calm: Histogram::default(),
             wait_pressed: Histogram::default(),
+            socket: Histogram::default(),
             endings: Vec::new(),
             pressure: String::new(),
         }
@@ -198,8 +201,8 @@ impl Record {
         }
     }
 
-    /// Adds a sample's latencies and counts.
-    pub(crate) fn add(&mut self, sample: &Sample) {
+    /// Adds a sample's latencies and counts; gives what was counted since the one before.
+    pub(crate) fn add(&mut self, sample: &Sample) -> Vec<(String, u64)> {
         let (ready, wait) = if sample.pressure == 0 {
             (&mut self.ready_calm, &mut self.wait_calm)
         } else {
@@ -207,7 +210,11 @@ impl Record {
         };
         ready.merge(&sample.ready);
         wait.merge(&sample.wait);
-        self.current.clone_from(&sample.counters);
+        self.socket.merge(&sample.socket);
+        let before = std::mem::replace(&mut self.current, sample.counters.clone());
+        let since = |name: &String, n: &u64| n - before.get(name).copied().unwrap_or(0).min(*n);
+        let counts = sample.counters.iter().map(|(name, n)| (name.clone(), since(name, n)));
+        counts.filter(|(_, n)| *n > 0).collect()
     }
 
     /// A new process begins.
@@ -242,12 +249,27 @@ impl Folder {
 
     /// Adds a line to `samples.csv`.
     pub(crate) fn append(&self, row: &Row) -> anyhow::Result<()> {
-        let path = self.path("samples.csv");
+        self.append_to("samples.csv", &COLUMNS.join(","), &format!("{}\n", row.line()))
+    }
+
+    /// Adds what was counted since the sample before to `counts.csv`: loads, answers and errors by kind, faults.
+    pub(crate) fn append_counts(
+        &self,
+        sample: &Sample,
+        counts: &[(String, u64)],
+    ) -> anyhow::Result<()> {
+        let (epoch, at) = (sample.epoch, sample.at_s);
+        let lines = counts.iter().map(|(what, n)| format!("{epoch},{at:.3},{what},{n}\n"));
+        self.append_to("counts.csv", "epoch,at_s,what,n", &lines.collect::<String>())
+    }
+
+    fn append_to(&self, name: &str, head: &str, lines: &str) -> anyhow::Result<()> {
+        let path = self.path(name);
         let is_new = !path.exists();
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         let mut file = file.with_context(|| format!("{} cannot be opened", path.display()))?;
-        let head = if is_new { format!("{}\n", COLUMNS.join(",")) } else { String::new() };
-        file.write_all(format!("{head}{}\n", row.line()).as_bytes())
+        let head = if is_new { format!("{head}\n") } else { String::new() };
+        file.write_all(format!("{head}{lines}").as_bytes())
             .with_context(|| format!("{} cannot be written", path.display()))
     }
 
@@ -353,8 +375,11 @@ mod tests {
             s.ready.record(Duration::from_micros(1));
             s
         };
-        record.add(&sample(5, 0));
-        record.add(&sample(7, 2));
+        assert_eq!(record.add(&sample(5, 0)), [("granted".to_owned(), 5)]);
+        let counts = record.add(&sample(7, 2));
+        folder.append_counts(&sample(7, 2), &counts).unwrap();
+        let text = std::fs::read_to_string(folder.path("counts.csv")).unwrap();
+        assert_eq!(text, "epoch,at_s,what,n\n0,0.000,granted,2\n");
         record.next_epoch();
         record.add(&sample(3, 0));
         record.violation(1.0, "invariant 6: a demand has no answer");

@@ -47,12 +47,13 @@ fn latency(name: &str, histogram: &Histogram) -> serde_json::Value {
     })
 }
 
-fn latencies(record: &Record) -> [(&'static str, &Histogram); 4] {
+fn latencies(record: &Record) -> [(&'static str, &Histogram); 5] {
     [
         ("lease on a ready component, calm", &record.ready_calm),
         ("lease on a ready component, under pressure", &record.ready_pressed),
         ("demand that waits, calm", &record.wait_calm),
         ("demand that waits, under pressure", &record.wait_pressed),
+        ("lease through the socket, ready or not", &record.socket),
     ]
 }
 
@@ -149,7 +150,7 @@ fn markdown(run: &Run<'_>) -> String {
     for p in &PICTURES {
         let _ = writeln!(text, "![{}]({})\n", p.title, p.file);
     }
-    text.push_str("Every sample stands in `samples.csv`, every figure in `summary.json`.\n");
+    text.push_str("Every sample stands in `samples.csv`, what was counted between two in `counts.csv`, every figure in `summary.json`.\n");
     text
 }
 

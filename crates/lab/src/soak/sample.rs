@@ -93,6 +93,9 @@ pub(crate) struct Sample {
     /// Since the sample before: leases on what was ready, and demands that had to wait.
     pub(crate) ready: Histogram,
     pub(crate) wait: Histogram,
+    /// And leases through the socket, whether ready or not.
+    #[serde(default)]
+    pub(crate) socket: Histogram,
     /// Since this process began: loads, answers by kind, faults by kind, records.
     pub(crate) counters: BTreeMap<String, u64>,
 }

@@ -3,6 +3,9 @@
 //! It is a child of the driver, which may stop, starve and kill it at any moment; what it sees goes out as lines
 //! on standard output. Ends when standard input says `stop` or ends.
 
+mod rest;
+mod warm_up;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -11,16 +14,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use majordomo::{
-    AcquireOptions, ByteSize, ComponentKey, ComponentState, Confidence, EventKind, EventRecord,
-    Followed, GuardForm, HintTier, Manager, Status, StatusValue,
+    ByteSize, ComponentKey, ComponentState, EventKind, EventRecord, Followed, GuardForm, Manager,
+    Status, StatusValue,
 };
 use majordomo_memory::{PressureReading, ReadingSource, ScriptHandle, ScriptedSource};
+use majordomo_server::{Address, ServeOptions};
 use majordomo_sim::Rng;
 use tokio::sync::{RwLock, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use super::catalog::{self, CORE, Variant};
-use super::clients::{self, Shared};
+use super::catalog::{self, Variant};
+use super::clients::{self, Shared, Tally};
 use super::durability::{self, Durability};
 use super::faults::{Armory, Fault, Injector};
 use super::plan::{CLIENTS, Leak, Profile};
@@ -36,6 +40,9 @@ pub(crate) struct Args {
     /// The word that every component carries
     #[arg(long)]
     pub(crate) mark: String,
+    /// Where the manager is served
+    #[arg(long)]
+    pub(crate) socket: PathBuf,
     #[arg(long)]
     pub(crate) profile: Profile,
     #[arg(long)]
@@ -52,8 +59,11 @@ pub(crate) struct Args {
     /// Pressure is that of the machine and of the own group, not what standard input orders
     #[arg(long)]
     pub(crate) real_pressure: bool,
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) plant: Vec<Leak>,
+    /// So much more use is told before anything is measured, for what grows slowly to its bound
     #[arg(long)]
-    pub(crate) plant: Option<Leak>,
+    pub(crate) settle_batches: usize,
     /// Nothing is measured: it works at once
     #[arg(long)]
     pub(crate) no_warm_up: bool,
@@ -76,16 +86,11 @@ const LOGGED: usize = 2_000;
 /// Everything must be down within this once nobody asks any more.
 const REST: Duration = Duration::from_secs(25);
 
-/// A builtin can be made to panic in so many tries.
-const TRIES: usize = 20;
-/// Texts that are taught at most until everything that is learned from texts has its full size.
-const TAUGHT: usize = 3_000;
-
 /// Runs the process under test.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Idle threads go soon, so that a night shows what stays.
-    runtime.worker_threads(2).enable_all().thread_keep_alive(Duration::from_millis(500));
+    // Idle threads, each of which keeps some freed memory, go before a night is looked at.
+    runtime.worker_threads(2).enable_all().thread_keep_alive(Duration::from_millis(100));
     let runtime = runtime.build().context("no threads")?;
     let result = runtime.block_on(Subject::start(args));
     // A hung builtin's thread is not waited for.
@@ -133,15 +138,6 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
     Ok((builder.start().await.context("the manager does not start")?, script))
 }
 
-/// Whether a text model is being trained, or texts wait that may begin it.
-fn is_training(status: &Status) -> bool {
-    let mut rows = status.sections.get("intents").into_iter().flatten();
-    rows.any(|(name, value)| {
-        (name == "retraining" && *value == StatusValue::Bool(true))
-            || (name == "outcomes_queued" && *value != StatusValue::Count(0))
-    })
-}
-
 impl Subject {
     async fn start(args: &Args) -> anyhow::Result<()> {
         if args.write_state_ms.is_some() {
@@ -149,6 +145,8 @@ impl Subject {
         }
         let armory = Armory::default();
         let (manager, script) = manager(args, &armory).await?;
+        let options = ServeOptions { socket: Some(args.socket.clone()), ..ServeOptions::default() };
+        let server = majordomo_server::serve(manager.clone(), options).await?;
         let (set_shift, shift) = watch::channel(args.profile.shift(0.0));
         let (hung, mut hung_told) = mpsc::unbounded_channel();
         let shared = Shared {
@@ -156,6 +154,7 @@ impl Subject {
             tally: Arc::default(),
             gate: Arc::new(RwLock::new(())),
             shift,
+            socket: Address::Unix(args.socket.clone()),
             hung,
         };
         let watch = Arc::new(Mutex::new(Watch::default()));
@@ -173,7 +172,7 @@ impl Subject {
         subject.follow();
         let mut orders = orders();
         let mut rng = Rng::new(&[args.seed, u64::from(args.epoch)]);
-        let injector = Injector {
+        let mut injector = Injector {
             manager: manager.clone(),
             armory,
             program: std::env::current_exe()?,
@@ -183,7 +182,7 @@ impl Subject {
             rng: Rng::new(&[rng.bits()]),
         };
         if !args.no_warm_up {
-            subject.warm_up(&injector).await;
+            subject.warm_up(&mut injector, &mut Rng::new(&[rng.bits()])).await;
         }
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..CLIENTS {
@@ -192,8 +191,9 @@ impl Subject {
         let injector = Arc::new(tokio::sync::Mutex::new(injector));
         let (stop_faults, stopped) = watch::channel(false);
         let faults = tokio::spawn(subject.faults(Arc::clone(&injector), stopped));
-        if let Some(leak) = args.plant {
-            let planting = super::leak::plant(leak, args.mark.clone(), Rng::new(&[args.seed]));
+        for leak in args.plant.iter().copied() {
+            let seed = [args.seed, leak as u64];
+            let planting = super::leak::plant(leak, args.mark.clone(), Rng::new(&seed));
             let runtime = tokio::runtime::Handle::current();
             // On a thread of its own: a task that was not there at the warm-up's end would be a leak by itself.
             std::thread::spawn(move || runtime.block_on(planting));
@@ -237,7 +237,7 @@ impl Subject {
         while let Ok(told) = hung_told.try_recv() {
             subject.violation(told);
         }
-        let stuck = manager.shutdown(None).await;
+        let stuck = server.shutdown(None).await;
         Message::Down { stuck: stuck.iter().map(ToString::to_string).collect() }.send();
         Ok(())
     }
@@ -293,91 +293,6 @@ impl Subject {
         self.following = Some(following);
     }
 
-    /// Brings everything that grows to a bound near it: rings, logs, tables, threads. Then rests.
-    async fn warm_up(&self, injector: &Injector) {
-        let manager = &self.shared.manager;
-        for i in 0..catalog::PROGRAMS {
-            if let Err(what) = injector.fill_log(&format!("p{i}")).await {
-                self.violation(what);
-            }
-        }
-        for _ in 0..2 {
-            for place in 0..catalog::PROGRAMS + catalog::BUILTINS {
-                let name = catalog::name(place);
-                let names = [name.as_str()];
-                let wait = manager.acquire_all(&names, AcquireOptions::default());
-                let _ = timeout(Duration::from_secs(10), wait).await;
-            }
-        }
-        // The ring of records holds 4096.
-        for _ in 0..90 {
-            for _ in 0..50 {
-                let _ = manager.hint(CORE, Confidence::ZERO, HintTier::Background);
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
-        self.teach().await;
-        // With RUST_BACKTRACE set, the first panic reads the program's symbols (tens of MiB), which std then keeps.
-        for name in catalog::ONE_OF_EACH_FACTORY {
-            self.panic_once(injector, name).await;
-        }
-        let levels = self.rest().await;
-        Message::Warm { levels }.send();
-    }
-
-    /// Lets the load of a builtin panic. It may have been preloaded, or be what another one needs: then once more.
-    async fn panic_once(&self, injector: &Injector, name: &str) {
-        for _ in 0..TRIES {
-            self.rest().await;
-            match injector.panic(name).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(what) => return self.violation(what),
-            }
-        }
-        self.violation(format!("{name} could not be made to panic in {TRIES} tries"));
-    }
-
-    /// Lets the text model learn until it and the one before it, which is kept, were both trained in this process,
-    /// and as many texts are kept as may be: from then on it is as large as it gets.
-    async fn teach(&self) {
-        let manager = &self.shared.manager;
-        let Ok(before) = manager.learned().await else { return };
-        for n in 0..TAUGHT {
-            let name = catalog::name(n % (catalog::PROGRAMS + catalog::BUILTINS));
-            let text = format!("number {n} please use {name}");
-            if let Err(error) = manager.teach(&text, &[&name]).await {
-                self.violation(format!("{text:?} cannot be taught: {error}"));
-                return;
-            }
-            // One model after the other: what is taught during a training does not begin another.
-            if n % (catalog::RETRAIN_EVERY / 5) == 0 {
-                self.trained().await;
-                let Ok(now) = manager.learned().await else { return };
-                let is_full = now.outcomes >= catalog::MAX_OUTCOMES;
-                if is_full && now.retrains >= before.retrains + 2 {
-                    return;
-                }
-            }
-        }
-        self.violation(format!("the text model is not trained twice by {TAUGHT} texts"));
-    }
-
-    /// Waits until no text model is being trained.
-    async fn trained(&self) {
-        let until = Instant::now() + REST;
-        while let Ok(status) = self.shared.manager.status().await {
-            if !is_training(&status) {
-                return;
-            }
-            if Instant::now() > until {
-                self.violation(format!("a text model is being trained for more than {REST:?}"));
-                return;
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-
     /// Injects faults as the shift of the day wants.
     fn faults(
         &self,
@@ -408,7 +323,7 @@ impl Subject {
                 let _open = shared.gate.read().await;
                 let fault: Fault = injector.next();
                 Self::mark(at_s(), fault.word());
-                *shared.tally().counters.entry(fault.word()).or_default() += 1;
+                shared.count(fault.word());
                 if let Err(what) = injector.inject(fault).await {
                     Message::Violation { at_s: at_s(), what }.send();
                 }
@@ -426,48 +341,6 @@ impl Subject {
         self.sample(Some(levels)).await;
     }
 
-    /// Unloads everything but CORE and waits until nothing moves. What is preloaded meanwhile goes, too.
-    async fn rest(&self) -> Levels {
-        let until = Instant::now() + REST;
-        loop {
-            let left = self.unload_all().await;
-            if left.is_empty() {
-                // A training takes tens of MiB as long as it lasts, which is moments.
-                self.trained().await;
-                let levels = settled(&self.args.mark).await;
-                if self.unload_all().await.is_empty() {
-                    return levels;
-                }
-            }
-            if Instant::now() > until {
-                self.violation(format!("nobody asks and after {REST:?} still there are {left:?}"));
-                return settled(&self.args.mark).await;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Asks everything but CORE to go; gives what has not gone.
-    async fn unload_all(&self) -> Vec<String> {
-        let manager = &self.shared.manager;
-        let Ok(status) = manager.status().await else { return vec!["the manager".to_owned()] };
-        let mut left = Vec::new();
-        for c in &status.components {
-            let down = matches!(
-                c.state,
-                ComponentState::Unloaded
-                    | ComponentState::Failed { .. }
-                    | ComponentState::Quarantined { .. }
-            );
-            if down || c.priority == majordomo::Priority::Core {
-                continue;
-            }
-            left.push(format!("{} ({})", c.id, c.state));
-            let _ = timeout(REST, manager.unload(c.id.as_str(), false)).await;
-        }
-        left
-    }
-
     /// Everything goes, CORE too, and every bound must hold.
     async fn end(&mut self, injector: &tokio::sync::Mutex<Injector>) {
         let gate = Arc::clone(&self.shared.gate);
@@ -477,9 +350,7 @@ impl Subject {
         };
         let mut injector = injector.lock().await;
         let last = Variant { core: false, extra: false, ..injector.variant };
-        if let Err(what) = injector.apply(last).await {
-            self.violation(what);
-        }
+        self.configure(&mut injector, last).await;
         let levels = self.rest().await;
         let Ok(status) = self.shared.manager.status().await else { return };
         self.sample(Some(levels)).await;
@@ -507,11 +378,12 @@ impl Subject {
                 memory.booked, memory.claimed, memory.budget, memory.overdraft
             ));
         }
-        let (ready, wait, counters) = {
+        let (ready, wait, socket, counters) = {
             let mut tally = self.shared.tally();
             let counters: BTreeMap<String, u64> =
-                tally.counters.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect();
-            (std::mem::take(&mut tally.ready), std::mem::take(&mut tally.wait), counters)
+                tally.counters.iter().map(|(k, n)| (k.clone().into_owned(), *n)).collect();
+            let Tally { ready, wait, socket, .. } = &mut *tally;
+            (std::mem::take(ready), std::mem::take(wait), std::mem::take(socket), counters)
         };
         let mut sample = Sample {
             epoch: self.args.epoch,
@@ -529,6 +401,7 @@ impl Subject {
             loads_running: count(&status, "runtime", "loads_running"),
             ready,
             wait,
+            socket,
             counters,
         };
         let counts = lock(&self.watch).counts;
@@ -561,25 +434,6 @@ fn known_now(manager: &Manager) -> BTreeMap<ComponentKey, super::watch::Known> {
     let keys = (0..u32::MAX).map(ComponentKey).map_while(|k| Some((k, manager.name_of(k)?)));
     let names: BTreeMap<String, ComponentKey> = keys.map(|(k, id)| (id.to_string(), k)).collect();
     known(&manager.components(), &names)
-}
-
-/// The levels when they have stopped to fall: tasks and descriptors of what has just ended go within moments.
-async fn settled(mark: &str) -> Levels {
-    // What the allocator only keeps is none of what is held.
-    let _ = tokio::task::spawn_blocking(majordomo_memory::trim_allocator).await;
-    let mut last = Levels::measure(mark);
-    let mut still = 0;
-    for _ in 0..100 {
-        sleep(Duration::from_millis(15)).await;
-        let now = Levels::measure(mark);
-        let counts = |l: &Levels| (l.descriptors, l.tasks, l.children);
-        still = if counts(&now) == counts(&last) { still + 1 } else { 0 };
-        last = now;
-        if still == 6 {
-            break;
-        }
-    }
-    last
 }
 
 /// The driver's words.

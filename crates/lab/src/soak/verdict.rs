@@ -23,7 +23,7 @@ const RESOURCES: [Resource; 7] = [
         column: "heap_used",
         name: "heap in use",
         per_hour: 256.0 * KIB,
-        in_all: 1024.0 * KIB,
+        in_all: 512.0 * KIB,
     },
     Resource {
         column: "rss",

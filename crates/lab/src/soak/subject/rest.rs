@@ -1,0 +1,111 @@
+//! At rest: nobody asks, everything but CORE is unloaded, nothing moves. What is held then is kept.
+
+use std::time::Duration;
+
+use majordomo::{ComponentState, Status, StatusValue};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::durability::is_writing;
+use super::super::sample::Levels;
+use super::{REST, Subject};
+
+/// Looks at rest that must be alike; longer together than an idle thread stays.
+const STILL: u32 = 10;
+
+/// Whether a text model is being trained, or texts wait that may begin it.
+fn is_training(status: &Status) -> bool {
+    let mut rows = status.sections.get("intents").into_iter().flatten();
+    rows.any(|(name, value)| {
+        (name == "retraining" && *value == StatusValue::Bool(true))
+            || (name == "outcomes_queued" && *value != StatusValue::Count(0))
+    })
+}
+
+impl Subject {
+    /// Waits until no text model is being trained.
+    pub(super) async fn trained(&self) {
+        let until = Instant::now() + REST;
+        while let Ok(status) = self.shared.manager.status().await {
+            if !is_training(&status) {
+                return;
+            }
+            if Instant::now() > until {
+                self.violation(format!("a text model is being trained for more than {REST:?}"));
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Unloads everything but CORE and waits until nothing moves. What is preloaded meanwhile goes, too.
+    pub(super) async fn rest(&self) -> Levels {
+        let until = Instant::now() + REST;
+        loop {
+            let mut left = self.unload_all().await;
+            if left.is_empty() {
+                // A training takes tens of MiB as long as it lasts, which is moments.
+                self.trained().await;
+                let levels = settled(&self.args.mark).await;
+                let writes = self.shared.manager.status().await.is_ok_and(|s| is_writing(&s));
+                left = self.unload_all().await;
+                if left.is_empty() && !writes {
+                    return levels;
+                }
+                if writes {
+                    left.push("a write of the state".to_owned());
+                }
+            }
+            if Instant::now() > until {
+                self.violation(format!("nobody asks and after {REST:?} still there are {left:?}"));
+                return settled(&self.args.mark).await;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks everything but CORE to go; gives what has not gone.
+    async fn unload_all(&self) -> Vec<String> {
+        let manager = &self.shared.manager;
+        let Ok(status) = manager.status().await else { return vec!["the manager".to_owned()] };
+        let mut left = Vec::new();
+        for c in &status.components {
+            let down = matches!(
+                c.state,
+                ComponentState::Unloaded
+                    | ComponentState::Failed { .. }
+                    | ComponentState::Quarantined { .. }
+            );
+            if down || c.priority == majordomo::Priority::Core {
+                continue;
+            }
+            left.push(format!("{} ({})", c.id, c.state));
+            let _ = timeout(REST, manager.unload(c.id.as_str(), false)).await;
+        }
+        left
+    }
+}
+
+/// The levels when they have stopped to fall: tasks, descriptors and threads of what has just ended go within moments. Of
+/// the heap the least of these looks: what is held by turns is not kept.
+async fn settled(mark: &str) -> Levels {
+    // What the allocator only keeps is none of what is held.
+    let _ = tokio::task::spawn_blocking(majordomo_memory::trim_allocator).await;
+    let mut last = Levels::measure(mark);
+    let mut still = 0;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(15)).await;
+        let mut now = Levels::measure(mark);
+        let counts = |l: &Levels| (l.descriptors, l.tasks, l.children, l.threads);
+        if counts(&now) == counts(&last) {
+            still += 1;
+            now.heap_used = now.heap_used.min(last.heap_used);
+        } else {
+            still = 0;
+        }
+        last = now;
+        if still == STILL {
+            break;
+        }
+    }
+    last
+}
