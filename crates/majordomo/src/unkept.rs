@@ -14,6 +14,13 @@ use crate::builder::temporary_dir;
 /// Whether an error says that the directory may be read only.
 pub(crate) fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+        || is_full(error)
+}
+
+/// Whether an error says that there is no room.
+fn is_full(error: &io::Error) -> bool {
+    use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
 }
 
 /// The copy, and what is wrong with the original.
@@ -28,8 +35,21 @@ pub(crate) fn open(
     dir: &Path,
     error: &io::Error,
 ) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
-    let note = format!("{} cannot be written ({error}); nothing new is kept", dir.display());
-    tracing::warn!("the state directory {note}");
+    let way_out = if is_full(error) {
+        "; free some space and start again, to keep what is learned"
+    } else {
+        ""
+    };
+    let note =
+        format!("{} cannot be written ({error}); nothing new is kept{way_out}", dir.display());
+    copied(dir, &note).map_err(|why| {
+        format!(
+            "it cannot be written ({error}), and the folder for temporary files cannot stand in for it ({why}); free some space, or choose another state directory"
+        )
+    })
+}
+
+fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
     let here = temporary_dir().map_err(|e| e.to_string())?;
     match std::fs::copy(dir.join(FILE), here.join(FILE)) {
         Ok(_) => set_mode(&here.join(FILE)).map_err(|e| e.to_string())?,
@@ -41,7 +61,8 @@ pub(crate) fn open(
     if let Some(set_aside) = set_aside {
         tracing::warn!("{set_aside}");
     }
-    Ok((here, Arc::new(Unkept { store, note })))
+    tracing::warn!("the state directory {note}");
+    Ok((here, Arc::new(Unkept { store, note: note.to_owned() })))
 }
 
 /// The copy has the mode of the original, which need not be writable.

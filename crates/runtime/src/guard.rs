@@ -137,7 +137,8 @@ pub enum GuardError {
     },
     /// The list of groups cannot be written or read.
     #[error(
-        "the list of process groups {path:?} cannot be used: {source}; check who owns the state directory"
+        "the list of process groups {path:?} cannot be used: {source}; {way_out}",
+        way_out = if is_full(source) { "free some space" } else { "check who owns the state directory" }
     )]
     PidFile {
         /// The file.
@@ -157,11 +158,14 @@ pub enum GuardError {
     },
 }
 
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 impl GuardError {
     /// Whether the list of groups could not be written for want of space.
     fn is_full_disk(&self) -> bool {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        matches!(self, Self::PidFile { source, .. }
-            if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+        matches!(self, Self::PidFile { source, .. } if is_full(source))
     }
 }

@@ -129,6 +129,23 @@ fn a_reader_that_leaves_does_not_end_the_work() {
 }
 
 #[test]
+fn a_first_start_on_a_full_disk_is_told_with_the_way_out_and_leaves_nothing_half_made() {
+    let world = World::new();
+    world.write("c.toml", config(&world));
+    // Small files fit, the state does not; nor does it in the folder for temporary files.
+    let script = "mkfifo o e; cat o & cat e >&2 & trap '' XFSZ; ulimit -f 2; exec \"$@\" >o 2>e";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(world.path("majordomo"));
+    command.args(["run", "c.toml", "--state-dir", "state", "play"]);
+    let ran = world.start_as(&mut command, Stdio::null()).end();
+    ran.check(1, &[], &["cannot be written", "free some space, or choose another state directory"]);
+    // With room again it starts as for the first time.
+    let ran = world.run(&["run", "c.toml", "--state-dir", "state", "play"]);
+    ran.check(0, &["loads      1"], &[]);
+    assert!(!ran.err.contains("renamed"), "{}", ran.err);
+}
+
+#[test]
 fn a_full_disk_keeps_no_component_from_loading() {
     let world = World::new();
     world.write("c.toml", config(&world));

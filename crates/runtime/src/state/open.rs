@@ -72,11 +72,16 @@ fn check_owner(path: &Path) -> Result<(), StateError> {
 
 /// Opens the file; one that cannot be used is renamed and a fresh one made.
 pub(super) fn open_or_set_aside(path: &Path) -> Result<(Database, Option<SetAside>), StateError> {
-    if path.exists() {
+    let is_new = !path.exists();
+    if !is_new {
         check_owner(path)?;
     }
     let unusable = |e| match e {
         Unusable::Io(source) => {
+            // A beginning, on a full disk say, would be taken for a damaged file at the next start.
+            if is_new {
+                drop(fs::remove_file(path));
+            }
             Err(StateError::Io { path: path.to_owned(), what: "opened", source })
         }
         Unusable::Content(why) => Ok(why),
