@@ -109,7 +109,7 @@ async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
         .await
         .context("the server does not end")??;
     ensure!(status.success(), "the server ended with {status}");
-    verdict(&over, much, options.bound, held.is_ok())?;
+    verdict(&over, much, held.is_ok())?;
     println!("passed");
     Ok(())
 }
@@ -136,19 +136,27 @@ async fn knee(pool: &Arc<Pool>, options: &Options, lowest: f64) -> anyhow::Resul
     Ok(knee)
 }
 
-/// Three times the knee; the server must be well again soon after the last request.
+/// Three times the knee, and twice as much again and again until something is refused: on a machine that does other
+/// things the knee is where those begin to show. The server must be well again soon after the last request.
 async fn too_much(pool: &Arc<Pool>, options: &Options, knee: f64) -> anyhow::Result<Outcome> {
-    let rate = knee * TOO_MUCH;
-    let sent = pool.send(rate, options.step).await;
-    let (took, over) = tokio::join!(recovered(pool, options.bound), sent.answered());
-    println!("three times the knee:\n{HEAD}\n{}", over.line(rate));
-    println!("the generator proved {:.2} times the knee", over.rate() / knee);
-    println!("well again {:.0?} after the last request", took?);
-    Ok(over)
+    println!("three times the knee, or as much as it takes:\n{HEAD}");
+    let mut rate = knee * TOO_MUCH;
+    loop {
+        let sent = pool.send(rate, options.step).await;
+        let (took, over) = tokio::join!(recovered(pool, options.bound), sent.answered());
+        println!("{}", over.line(rate));
+        let took = took?;
+        if over.refused.count() > 0 || rate > HIGHEST {
+            println!("the generator proved {:.2} times the knee", over.rate() / knee);
+            println!("well again {took:.0?} after the last request");
+            return Ok(over);
+        }
+        rate *= 2.0;
+    }
 }
 
 /// What is not served must be refused in words that mean "not now".
-fn verdict(over: &Outcome, knee: f64, bound: Duration, is_held: bool) -> anyhow::Result<()> {
+fn verdict(over: &Outcome, knee: f64, is_held: bool) -> anyhow::Result<()> {
     let says_so = |code: &str| code.starts_with("503 ") || code == QUEUE_FULL;
     if let Some((code, n)) = over.codes.iter().find(|(code, _)| !says_so(code)) {
         bail!("{n} answers were {code}, which does not say that the server has too much to do");
@@ -157,10 +165,7 @@ fn verdict(over: &Outcome, knee: f64, bound: Duration, is_held: bool) -> anyhow:
     ensure!(over.broken == 0, "{} requests had no answer at all: {}", over.broken, how.join("; "));
     ensure!(over.served.count() > 0, "nothing was served any more");
     let proved = over.rate() / knee;
-    ensure!(
-        !over.is_good(bound),
-        "three times the knee was served in time, so it is none; is the machine busy?"
-    );
+    ensure!(over.refused.count() > 0, "nothing was refused, so it was not too much");
     ensure!(
         !is_held || proved >= TOO_MUCH * PROVED,
         "the generator sent {proved:.2} times the knee only, which says nothing of three times; is the machine busy?"
@@ -226,13 +231,11 @@ mod tests {
         over.refused.record(Duration::from_millis(1));
         over.codes.insert("503 too_many_connections".to_owned(), 7);
         over.codes.insert(QUEUE_FULL.to_owned(), 2);
-        let bound = Duration::from_millis(20);
-        verdict(&over, 1_000.0, bound, true).unwrap();
-        let error =
-            |over: &Outcome, knee| verdict(over, knee, bound, true).unwrap_err().to_string();
+        verdict(&over, 1_000.0, true).unwrap();
+        let error = |over: &Outcome, knee| verdict(over, knee, true).unwrap_err().to_string();
         assert!(error(&over, 1_100.0).contains("2.73 times"), "{}", error(&over, 1_100.0));
         // Without a hold nobody promises that it can be proved.
-        verdict(&over, 1_100.0, bound, false).unwrap();
+        verdict(&over, 1_100.0, false).unwrap();
         over.broken = 1;
         assert!(error(&over, 1_000.0).contains("no answer"));
         over.broken = 0;
@@ -240,6 +243,6 @@ mod tests {
         assert!(error(&over, 1_000.0).contains("500 internal"));
         let mut good = Outcome { sent: 3_000, due: 3_000, seconds: 1.0, ..Outcome::default() };
         good.served.record(Duration::from_millis(5));
-        assert!(error(&good, 1_000.0).contains("served in time"));
+        assert!(error(&good, 1_000.0).contains("nothing was refused"));
     }
 }

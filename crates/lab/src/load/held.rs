@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// The bound is counted anew so often; short, or it would be the bound that latencies show.
-const PERIOD_US: u64 = 10_000;
+const PERIOD_US: u64 = 20_000;
 
 /// A group that bounds the processor time of what is in it; removed when it is dropped and empty.
 #[derive(Debug)]
