@@ -337,8 +337,8 @@ impl Subject {
         let _closed = gate.write().await;
         let hanging = lock(&self.watch).hanging(self.shared.manager.now());
         hanging.into_iter().for_each(|what| self.violation(what));
-        let levels = self.rest().await;
-        self.sample(Some(levels)).await;
+        let (levels, rests) = self.rest().await;
+        self.sample(rests.then_some(levels)).await;
     }
 
     /// Everything goes, CORE too, and every bound must hold.
@@ -351,7 +351,7 @@ impl Subject {
         let mut injector = injector.lock().await;
         let last = Variant { core: false, extra: false, ..injector.variant };
         self.configure(&mut injector, last).await;
-        let levels = self.rest().await;
+        let (levels, _) = self.rest().await;
         let Ok(status) = self.shared.manager.status().await else { return };
         self.sample(Some(levels)).await;
         let left = status.components.iter().filter(|c| c.state.is_alive());

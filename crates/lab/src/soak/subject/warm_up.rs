@@ -60,7 +60,7 @@ impl Subject {
         for name in catalog::ONE_OF_EACH_FACTORY {
             self.panic_once(injector, name).await;
         }
-        let levels = self.rest().await;
+        let (levels, _) = self.rest().await;
         Message::Warm { levels }.send();
     }
 
