@@ -354,16 +354,13 @@ impl Engine {
             need.add(pool, bytes);
         }
         let mut short = self.budget.shortage(&need, ask.id.map(|id| id.0));
-        for &key in draft.victims.iter().chain(&draft.awaits) {
-            self.relieve_by(key, &mut short);
-        }
+        self.relieve_by_draft(ask, draft, &mut short);
         if short.is_none() {
             return;
         }
         // Bytes that come free anyway and belong to nobody.
         for (key, e) in self.scheduler.entries() {
-            let free = e.state == ComponentState::Unloading
-                && e.leave.as_ref().is_some_and(|l| l.freed_for.is_none() || l.freed_for == ask.id);
+            let free = e.state == ComponentState::Unloading && self.frees_for(key, ask);
             if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
                 self.relieve_by(key, &mut short);
                 draft.awaits.push(key);
@@ -415,6 +412,35 @@ impl Engine {
         }
     }
 
+    /// Bytes of what is on its way out that whoever it was sent away for does not need. `owed` is what each of
+    /// those still needs.
+    fn left_over(
+        &self,
+        key: ComponentKey,
+        ask: Ask<'_>,
+        owed: &mut BTreeMap<TxnId, ByteSize>,
+    ) -> ByteSize {
+        let booked = self.budget.booked_for(key);
+        let leave = self.scheduler.entry(key).leave.as_ref();
+        let Some(other) = leave.and_then(|l| l.freed_for).filter(|t| Some(*t) != ask.id) else {
+            return booked;
+        };
+        let owed = owed.entry(other).or_insert_with(|| {
+            let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
+            let short = self.budget.shortage(&t.need(), Some(t.id.0));
+            short.pools.iter().map(|p| p.1).fold(short.total, ByteSize::max)
+        });
+        let given = booked.min(*owed);
+        *owed = *owed - given;
+        booked - given
+    }
+
+    /// Whether the bytes of what is on its way out are promised to nobody else.
+    fn frees_for(&self, key: ComponentKey, ask: Ask<'_>) -> bool {
+        let leave = self.scheduler.entry(key).leave.as_ref();
+        leave.is_some_and(|l| l.freed_for.is_none() || l.freed_for == ask.id)
+    }
+
     /// Loads and departures of others whose bytes are spoken for.
     fn in_flight(&self, ask: Ask<'_>) -> Vec<Holder> {
         self.scheduler
@@ -450,6 +476,19 @@ impl Engine {
     fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
         let pool = self.pool(key);
         short.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
+    }
+
+    /// By what is going to go, and what is on its way out.
+    fn relieve_by_draft(&self, ask: Ask<'_>, draft: &Draft, short: &mut Shortage) {
+        for &key in &draft.victims {
+            self.relieve_by(key, short);
+        }
+        let mut owed = BTreeMap::new();
+        for &key in &draft.awaits {
+            let pool = self.pool(key);
+            let bytes = self.left_over(key, ask, &mut owed);
+            short.relieve(pool, self.budget.limit_of(pool).declared, bytes);
+        }
     }
 
     /// Groups that may go, worst first, and those that may not with the reason.
@@ -604,9 +643,10 @@ impl Engine {
             }
             let mut short = self.budget.shortage(need, ask.id.map(|id| id.0));
             let rest = chosen.iter().enumerate().filter(|(j, _)| *j != i).flat_map(|(_, g)| g);
-            for &key in rest.chain(&draft.victims).chain(&draft.awaits) {
+            for &key in rest {
                 self.relieve_by(key, &mut short);
             }
+            self.relieve_by_draft(ask, draft, &mut short);
             if short.is_none() {
                 chosen.remove(i);
             }

@@ -48,6 +48,8 @@ pub struct Engine {
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
     pub(crate) look_again: Option<Moment>,
+    /// When a demand last found no room that it could have.
+    pub(crate) contended: Option<Moment>,
     /// A configuration with fewer load lanes has come while more loads ran.
     pub(crate) lanes_shrunk: bool,
     /// The time of the last input.
@@ -75,6 +77,7 @@ impl Engine {
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
+            contended: None,
             lanes_shrunk: false,
             now: Moment::ZERO,
             wake: None,

@@ -240,6 +240,8 @@ impl Engine {
         let floor = f.preloader.floor();
         let mut hints = Vec::new();
         let mut soon = Vec::new();
+        // While idle memory is given back, memory is not free for the taking.
+        let fills_free_room = !self.may_trim_idle();
         for &key in &keys {
             let value = f.values.get(key);
             let stakes = self.policy.stakes(self.load_time(key)) as f32;
@@ -248,7 +250,7 @@ impl Engine {
             let source = if said { HintSource::Text } else { HintSource::Sequence };
             if next >= floor {
                 hints.push(Hint { key, confidence: next, tier: Tier::Delayed, source });
-            } else if value.reuse.get() >= WORTH_FREE_ROOM {
+            } else if fills_free_room && value.reuse.get() >= WORTH_FREE_ROOM {
                 let tier = Tier::Background;
                 soon.push(Hint { key, confidence: value.reuse, tier, source });
             }
@@ -322,8 +324,9 @@ impl Engine {
         let f = &self.foresight;
         let expected = f.expected_since.map(|t| t + self.config().speculation.delay);
         let hint = f.preloader.next_wakeup(self.now).filter(|_| self.may_speculate());
+        let calm = self.contended_until().filter(|t| *t > self.now && f.preloader.n_waiting() > 0);
         let trim = f.trim.next_wakeup().filter(|_| self.may_trim_idle());
-        [expected, hint, trim, f.next_untold()].into_iter().flatten().min()
+        [expected, hint, calm, trim, f.next_untold()].into_iter().flatten().min()
     }
 }
 

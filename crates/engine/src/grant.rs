@@ -277,6 +277,9 @@ impl Engine {
                 }
                 Verdict::Blocked { holders, until } => {
                     let wanted = first_leased.unwrap_or_default();
+                    if origin.waiter().is_some() {
+                        self.contended = Some(out.now);
+                    }
                     self.block(id, holders, until, out.now);
                     self.want(id, &wanted, head, cells, out);
                     return Some(false);
@@ -553,7 +556,7 @@ impl Engine {
 }
 
 /// Leases out on a component that the engine alone grants: asked without leaving it closed.
-fn count_leases(key: ComponentKey, cells: &mut dyn Cells) -> u32 {
+pub(crate) fn count_leases(key: ComponentKey, cells: &mut dyn Cells) -> u32 {
     match cells.try_close(key) {
         CloseAnswer::Closed => {
             cells.reopen(key);

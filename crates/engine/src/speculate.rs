@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Opinion,
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Moment, Opinion,
     Priority, Refusal,
 };
 use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
@@ -55,7 +55,10 @@ impl Engine {
     /// Starts what is proposed, the most urgent and likeliest first, while a lane is free and no demand waits
     /// for memory or a lane.
     pub(crate) fn speculate(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        if self.foresight.preloader.n_waiting() == 0 || !self.may_speculate() {
+        if self.foresight.preloader.n_waiting() == 0
+            || !self.may_speculate()
+            || self.contended_until().is_some_and(|t| t > out.now)
+        {
             return;
         }
         while self.has_lane_ahead() {
@@ -75,6 +78,12 @@ impl Engine {
                 because,
             });
         }
+    }
+
+    /// While demands queue for memory a guess can only make them queue for longer: nothing is loaded ahead for as
+    /// long as a demand may wait after the last one found no room.
+    pub(crate) fn contended_until(&self) -> Option<Moment> {
+        self.contended.map(|t| t + self.config().deadlines.demand)
     }
 
     fn opinions(&self, p: &Proposal) -> Vec<Opinion> {

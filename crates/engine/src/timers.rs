@@ -6,6 +6,7 @@ use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
 use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out};
 
 use crate::Engine;
+use crate::grant::count_leases;
 
 impl Engine {
     /// When `handle` must be called at the latest, with a tick if nothing else happens.
@@ -183,8 +184,15 @@ impl Engine {
             return;
         }
         let tiers = self.scheduler.wanted_tiers(out.now);
-        let fixed = |e: &majordomo_lifecycle::Entry| e.is_fixed() || e.pins > 0;
-        let keys = self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !fixed(e));
+        // Nobody opens the cell of one that is to be probed first.
+        let fixed = |e: &majordomo_lifecycle::Entry| e.is_fixed() || e.pins > 0 || e.probe_first;
+        let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !fixed(e));
+        let leased: Vec<_> =
+            ready.iter().copied().filter(|k| count_leases(*k, cells) > 0).collect();
+        // What is leased holds its providers, too.
+        let (held, keys): (Vec<_>, Vec<_>) = ready.into_iter().partition(|k| {
+            self.scheduler.live_group(*k).iter().any(|member| leased.contains(member))
+        });
         let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();
         let mut candidates: Vec<_> =
             keys.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
@@ -199,6 +207,7 @@ impl Engine {
             .scheduler
             .keys_where(|e| e.state.is_alive() && fixed(e))
             .iter()
+            .chain(&held)
             .map(|k| self.budget.booked_for(*k))
             .sum();
         let gone = self.foresight.trim.plan(out.now, self.budget.total(), in_use, &loaded);

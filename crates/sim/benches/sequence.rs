@@ -1,14 +1,22 @@
 //! Learning from one command and ranking all components, with 100 and 1000 of them, beside what LRU with
 //! a first-order Markov table pays for the same (a dense row of counts, its largest, and LRU's ranking).
-//! Also printed: p50 and p99 of single calls, since criterion reports means.
+//! Also printed: p50 and p99 of single calls, since criterion reports means, and the same for everything that
+//! the whole engine computes for one command: learning, hints, victims, loads ahead.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use majordomo_core::{ByteSize, ComponentKey, Moment, Priority, Values, WallSeconds};
+use majordomo_core::{
+    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values, WaiterId,
+    WallSeconds,
+};
+use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport};
 use majordomo_memory::{Candidate, EvictionPolicy, Lru, VRank};
 use majordomo_predictor::SequenceModel;
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
 /// A skewed first-order chain over `n` components with pauses, from a fixed seed.
 struct Usage {
@@ -97,10 +105,109 @@ fn quantiles(n: usize) {
     );
 }
 
+/// Cells that nobody holds a lease in.
+struct Unused;
+
+impl Cells for Unused {
+    fn try_close(&mut self, _key: ComponentKey) -> CloseAnswer {
+        CloseAnswer::Closed
+    }
+    fn close(&mut self, _key: ComponentKey) {}
+    fn reopen(&mut self, _key: ComponentKey) {}
+    fn want(&mut self, _key: ComponentKey) {}
+    fn revoke(&mut self, _key: ComponentKey) {}
+    fn lease_n(&mut self, _key: ComponentKey, _n: u32) {}
+    fn install(&mut self, _key: ComponentKey, _op: OpId, _n: u32) {}
+}
+
+/// An engine with room for a third of its components, where loads and stops end at once.
+struct Whole {
+    engine: Engine,
+    now: Moment,
+    n_demands: u64,
+}
+
+impl Whole {
+    fn new(n: usize) -> Self {
+        let specs: Vec<_> = candidates(n)
+            .iter()
+            .map(|c| {
+                let id = ComponentId::new(&format!("c{:04}", c.key.0)).expect("allowed letters");
+                let loader = LoaderSpec::Builtin { factory: String::new() };
+                let mut spec = ComponentSpec::new(id, loader);
+                (spec.memory, spec.load_time) = (c.size, c.load_time);
+                spec
+            })
+            .collect();
+        let budget = ByteSize(specs.iter().map(|s| s.memory.0).sum::<u64>() / 3);
+        let catalog = Catalog::build(specs, Vec::new(), None).expect("plain components");
+        let mut config = Config::default();
+        config.memory.min_residency = Duration::ZERO;
+        let mut whole = Self {
+            engine: Engine::new(Arc::new(catalog), config, budget),
+            now: Moment::ZERO,
+            n_demands: 0,
+        };
+        whole.tell(Input::Start);
+        whole
+    }
+
+    /// One input and what follows from it; answers the time that the engine took.
+    #[expect(clippy::disallowed_methods, reason = "a quantile of single calls needs a clock")]
+    fn tell(&mut self, input: Input) -> Duration {
+        let (mut inputs, mut took) = (VecDeque::from([input]), Duration::ZERO);
+        while let Some(input) = inputs.pop_front() {
+            let start = Instant::now();
+            let effects = self.engine.handle(input, self.now, &mut Unused);
+            took += start.elapsed();
+            inputs.extend(effects.into_iter().filter_map(|effect| match effect {
+                Effect::StartLoad { key, op, .. } => {
+                    Some(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) })
+                }
+                Effect::StartUnload { key, op, .. } | Effect::CancelLoad { key, op, .. } => {
+                    Some(Input::UnloadFinished { key, op })
+                }
+                _ => None,
+            }));
+        }
+        took
+    }
+
+    /// A command: its demand, its use, and what is loaded ahead when the delay is over.
+    fn command(&mut self, key: ComponentKey, at: WallSeconds) -> Duration {
+        self.now = self.now.max(Moment(at.0.unsigned_abs() * 1_000_000));
+        self.n_demands += 1;
+        let waiter = WaiterId(self.n_demands);
+        let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None };
+        let mut took = self.tell(demand);
+        took += self.tell(Input::Observed { used: vec![key], text_scores: Vec::new() });
+        self.now = self.now + Duration::from_millis(100);
+        took + self.tell(Input::Tick)
+    }
+}
+
+fn quantiles_of_the_engine(n: usize) {
+    let (mut whole, mut usage) = (Whole::new(n), Usage::new(n));
+    let mut times: Vec<Duration> = (0..10_000)
+        .map(|_| {
+            let (key, at) = usage.next();
+            whole.command(key, at)
+        })
+        .skip(3_000)
+        .collect();
+    times.sort_unstable();
+    println!(
+        "a command through the engine, {n} components: p50 {:?}, p99 {:?}",
+        times[times.len() / 2],
+        times[times.len() * 99 / 100]
+    );
+}
+
 fn bench(c: &mut Criterion) {
     let mut group = c.benchmark_group("observe_and_rank");
     for n in [100, 1000] {
         quantiles(n);
+        quantiles_of_the_engine(n);
         let (candidates, mut values) = (candidates(n), Values::new());
         let (mut model, mut usage) = trained(n);
         let policy = VRank::default();

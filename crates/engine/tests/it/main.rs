@@ -1,6 +1,7 @@
 //! Tests of the engine from outside: rules by table, the whole against a naive model.
 
 mod admission;
+mod ahead;
 mod configuration;
 mod demands;
 mod failures;

@@ -43,7 +43,7 @@ pub(crate) struct SimCells {
     pub(crate) now: Moment,
     /// How many of a thousand questions meet a racing client.
     pub(crate) races: u16,
-    rng: Rng,
+    seed: u64,
     /// A second, and the races in it: clients do not come the faster the more the engine asks.
     rate: (u64, u32),
     /// Leases that the engine gave during one input, by component.
@@ -59,7 +59,7 @@ pub(crate) struct SimCells {
 }
 
 impl SimCells {
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             incarnations: Vec::new(),
             slots: Vec::new(),
@@ -68,7 +68,7 @@ impl SimCells {
             next_lease: 0,
             now: Moment::ZERO,
             races: 0,
-            rng,
+            seed,
             rate: (0, 0),
             given: Vec::new(),
             notices: Vec::new(),
@@ -138,7 +138,11 @@ impl SimCells {
 
     /// A client who comes, or leaves, just before the engine asks.
     fn race(&mut self, key: ComponentKey) {
-        if self.races == 0 || self.rng.below(1000) >= usize::from(self.races) {
+        if self.races == 0 {
+            return;
+        }
+        let mut rng = Rng::new(&[self.seed, 3, key.index() as u64, self.now.0]);
+        if rng.below(1000) >= usize::from(self.races) {
             return;
         }
         let second = self.now.0 / 1_000_000;
@@ -146,7 +150,7 @@ impl SimCells {
         if self.rate.1 > MAX_RACES_A_SECOND {
             return;
         }
-        if self.rng.chance(0.5) {
+        if rng.chance(0.5) {
             if let Some(lease) = self.acquire(key, false) {
                 self.raced.push(lease);
             }

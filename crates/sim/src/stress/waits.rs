@@ -2,7 +2,7 @@
 //!
 //! A demand *waits for speculation* while a load ahead that was cancelled stands between it and its memory. One that
 //! still runs is never in its way: admission takes it as free to go, and lanes change hands at once, which the
-//! checker sees to. Knows only what the engine shows after each input.
+//! checker sees to. Time in which the process stood still is no wait. Knows only what the engine shows after each input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -57,7 +57,10 @@ struct ForSpeculation {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) waits: Waits,
-    asked: BTreeMap<WaiterId, Moment>,
+    /// When each waiter asked, and how long the process had stood still by then.
+    asked: BTreeMap<WaiterId, (Moment, Duration)>,
+    /// How long the process stood still so far, which no decision makes longer or shorter.
+    stalled: Duration,
     waiting: BTreeMap<WaiterId, ForSpeculation>,
     /// Who leaves with the input at hand.
     leaves: Option<WaiterId>,
@@ -76,20 +79,26 @@ impl Watch {
         *self = Self { waits, ..Self::default() };
     }
 
+    /// The process gets no time for so long.
+    pub(crate) fn stalls(&mut self, time: Duration) {
+        self.stalled += time;
+    }
+
     /// A demand was had without waiting.
     pub(crate) fn at_once(&mut self) {
         self.waits.demands.push(Duration::ZERO);
     }
 
     pub(crate) fn asks(&mut self, waiter: WaiterId, now: Moment) {
-        self.asked.insert(waiter, now);
+        self.asked.insert(waiter, (now, self.stalled));
     }
 
     /// A demand is answered; one that was turned away at once, or left, has no wait that says anything.
     pub(crate) fn answered(&mut self, waiter: WaiterId, counts: bool, now: Moment) {
-        let Some(asked) = self.asked.remove(&waiter) else { return };
+        let Some((asked, stalled)) = self.asked.remove(&waiter) else { return };
         if counts {
-            self.waits.demands.push(now.since(asked));
+            let still = self.stalled.saturating_sub(stalled);
+            self.waits.demands.push(now.since(asked).saturating_sub(still));
         }
         self.close(waiter, now);
     }

@@ -30,6 +30,9 @@ use crate::rng::Rng;
 /// A message from a loader or a cell reaches the engine after this.
 const LANE: Duration = Duration::from_millis(3);
 
+/// A reaction is drawn alike for so many microseconds.
+const SAME_DRAWS: u64 = 60_000_000;
+
 /// So many ticks may follow each other at one moment.
 const MAX_TICKS_AT_ONCE: u32 = 3;
 
@@ -122,7 +125,6 @@ struct Fate {
     sick: u8,
     /// Percent of its usual memory; 0 = usual.
     grown: u32,
-    n_loads: u64,
     learned: Option<(Option<ByteSize>, Option<Duration>)>,
 }
 
@@ -213,7 +215,7 @@ impl<'a> World<'a> {
             blueprint,
             catalog,
             engine,
-            cells: SimCells::new(Rng::new(&[script.seed, 3])),
+            cells: SimCells::new(script.seed),
             checker: Checker::default(),
             process: 0,
             running: Vec::new(),
@@ -286,9 +288,16 @@ impl<'a> World<'a> {
         self.after(LANE, Event::Deliver(input));
     }
 
-    /// Draws for one reaction; the same for the same cause.
-    fn rng(&self, purpose: u64, number: usize, nth: u64) -> Rng {
-        Rng::new(&[self.script.seed, 4, self.process, purpose, number as u64, nth])
+    /// Draws for one reaction of the world. They depend on when it comes and not on how many came before, so that an
+    /// engine that decides otherwise once does not live in another world from then on; where two engines are
+    /// compared, they do not even depend on when.
+    fn rng(&self, purpose: u64, number: u64) -> Rng {
+        let period = if self.script.preloading.is_some() { 0 } else { self.now.0 / SAME_DRAWS };
+        Rng::new(&[self.script.seed, 4, purpose, number, period])
+    }
+
+    fn rng_of(&self, purpose: u64, key: ComponentKey) -> Rng {
+        self.rng(purpose, self.numbers[key.index()] as u64)
     }
 
     /// Finds names and keys of the current catalog.
@@ -387,7 +396,6 @@ impl<'a> World<'a> {
     /// What came of the engine's, and others', dealings with the cells.
     fn flush_cells(&mut self) {
         for at in std::mem::take(&mut self.cells.revoked) {
-            let op = self.cells.incarnations[at].op;
             let leases: Vec<u64> = self
                 .cells
                 .leases
@@ -396,12 +404,12 @@ impl<'a> World<'a> {
                 .map(|(id, _)| *id)
                 .collect();
             for lease in leases {
-                let wait = self.rng(5, at, op.0 + lease).millis(1, 400);
+                let wait = self.rng(5, lease).millis(1, 400);
                 self.after(wait, Event::Release { lease });
             }
         }
         for lease in std::mem::take(&mut self.cells.raced) {
-            let wait = self.rng(6, 0, lease).millis(1, 100);
+            let wait = self.rng(6, lease).millis(1, 100);
             self.after(wait, Event::Release { lease });
             self.used();
         }
@@ -464,7 +472,7 @@ impl<'a> World<'a> {
                 _ => return broken(4, format!("{key} is killed and is not on its way out")),
             },
             Effect::Probe { key, op } => {
-                let wait = self.rng(7, key.index(), op.0 ^ self.now.0).millis(1, 800);
+                let wait = self.rng_of(7, key).millis(1, 800);
                 self.after(wait, Event::ProbeEnd { key, op });
             }
             Effect::Grant { waiter, keys } => {
@@ -534,11 +542,10 @@ impl<'a> World<'a> {
                 }
                 r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { told: false } };
                 let memory = r.memory;
-                let measured =
-                    self.rng(10, key.index(), op.0).chance(0.6).then(|| self.memory(key, memory));
+                let measured = self.rng_of(10, key).chance(0.6).then(|| self.memory(key, memory));
                 let result = match error {
                     Some(error) => {
-                        let rng = &mut self.rng(13, key.index(), op.0);
+                        let rng = &mut self.rng_of(13, key);
                         let out_of_memory = self.killed_for_memory(rng, key, memory);
                         Err(LoadFailure { error: error.to_owned(), out_of_memory })
                     }
@@ -613,7 +620,7 @@ impl<'a> World<'a> {
         self.running.clear();
         self.sweep_due = false;
         let races = self.cells.races;
-        self.cells = SimCells::new(Rng::new(&[self.script.seed, 3, self.process]));
+        self.cells = SimCells::new(self.script.seed);
         self.cells.races = races;
         self.checker = Checker::default();
         self.watch.begin_anew();

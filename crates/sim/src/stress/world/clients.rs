@@ -176,6 +176,7 @@ impl World<'_> {
             Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
             Action::Stall(wait) => {
                 self.now += *wait;
+                self.watch.stalls(*wait);
                 Ok(())
             }
             Action::Races(per_thousand) => {
@@ -213,7 +214,7 @@ impl World<'_> {
     fn calm(&mut self) -> Result<(), Broken> {
         self.calm_since = Some(self.now);
         for fate in &mut self.fates {
-            *fate = Fate { n_loads: fate.n_loads, learned: fate.learned, ..Fate::default() };
+            *fate = Fate { learned: fate.learned, ..Fate::default() };
         }
         self.cells.races = 0;
         self.cells.now = self.now;

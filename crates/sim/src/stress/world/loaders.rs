@@ -22,9 +22,8 @@ impl World<'_> {
         };
         let number = self.numbers[key.index()];
         let fate = &mut self.fates[number];
-        fate.n_loads += 1;
         let fault = fate.load.take();
-        let mut rng = Rng::new(&[self.script.seed, 8, number as u64, fate.n_loads]);
+        let mut rng = self.rng_of(8, key);
         let memory = spec.memory.scaled(0.6 + 0.55 * rng.unit());
         self.running[key.index()] = Some(Running {
             op,
@@ -56,7 +55,7 @@ impl World<'_> {
 
     pub(super) fn stop(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
         let number = self.numbers[key.index()];
-        let mut rng = self.rng(9, number, op.0);
+        let mut rng = self.rng_of(9, key);
         let Some(r) = &mut self.running[key.index()] else { return };
         let gone = matches!(r.stage, Stage::Failed | Stage::Dead);
         let fault = if gone { None } else { self.fates[number].stop.take() };
@@ -92,7 +91,7 @@ impl World<'_> {
                 let usual = r.memory;
                 if told {
                     r.stage = Stage::Dead;
-                    let rng = &mut self.rng(12, key.index(), op.0);
+                    let rng = &mut self.rng_of(12, key);
                     let out_of_memory = self.killed_for_memory(rng, key, usual);
                     let how = "killed by signal 9".to_owned();
                     self.deliver(Input::Exited { key, op, how, out_of_memory });
@@ -140,7 +139,7 @@ impl World<'_> {
         let well = !sick && matches!(r.stage, Stage::Up { .. });
         let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
         // An answer may be long on its way.
-        let wait = self.rng(11, key.index(), op.0 ^ self.now.0).millis(1, 2_000);
+        let wait = self.rng_of(11, key).millis(1, 2_000);
         self.after(wait, Event::Deliver(Input::Health { key, op, result }));
         Ok(())
     }

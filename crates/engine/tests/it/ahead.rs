@@ -1,0 +1,73 @@
+//! Loading ahead beside demands: what a demand may wait for, and when guesses stop.
+
+use std::time::Duration;
+
+use majordomo_core::ByteSize;
+use majordomo_engine::{Effect, Input};
+
+use crate::rig::{Rig, config, seconds, spec, with};
+
+fn rig(sizes: &[(&str, u64)], budget_mib: u64) -> Rig {
+    let specs = sizes.iter().map(|(n, mib)| with(spec(n), |s| s.memory = ByteSize::mib(*mib)));
+    let mut config = config();
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config)
+}
+
+#[test]
+fn a_demand_for_what_another_drove_out_cancels_other_guesses_at_once() {
+    let mut rig = rig(&[("guess", 240), ("other", 200), ("large", 350)], 600);
+    for name in ["guess", "other"] {
+        rig.hint(rig.key(name));
+        assert!(rig.is_loading(name), "{name}");
+    }
+    rig.demand(&["large"]);
+    assert_eq!(rig.states(&["guess", "other"]), ["unloading", "loading"]);
+    // The bytes that "guess" gives back belong to "large".
+    rig.demand(&["guess"]);
+    let other = rig.key("other");
+    let cancels = |e: &Effect| matches!(e, Effect::CancelLoad { key, .. } if *key == other);
+    assert!(rig.effects.iter().any(cancels), "{:?}", rig.effects);
+}
+
+#[test]
+fn nothing_is_loaded_ahead_while_demands_queue_for_memory() {
+    let mut rig = rig(&[("held", 400), ("wanted", 300), ("guess", 100)], 600);
+    rig.demand(&["held"]);
+    rig.loaded("held");
+    let deadline = Some(seconds(5.0));
+    let queues = rig.ask(&["wanted"], None, deadline);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    let since = rig.now;
+    rig.hint(rig.key("guess"));
+    assert!(!rig.is_loading("guess"));
+    // As long as a demand may wait by default, after the last moment at which one queued.
+    let calm = config().deadlines.demand;
+    rig.wait(calm - seconds(5.0));
+    assert!(!rig.is_loading("guess"));
+    rig.wait(seconds(5.0) + Duration::from_millis(1));
+    assert!(rig.is_loading("guess"), "{:?} after {since}", rig.now);
+}
+
+#[test]
+fn what_is_leased_takes_its_part_of_what_stays_while_idle() {
+    let specs = ["held", "a", "b"].map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
+    let mut config = config();
+    config.idle.trim = majordomo_core::IdleTrimWhen::Always;
+    (config.idle.after, config.idle.keep_share) = (seconds(60.0), 0.2);
+    let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 1000, config);
+    for name in ["a", "b", "held"] {
+        rig.demand(&[name]);
+        rig.loaded(name);
+    }
+    rig.give_back("a");
+    rig.give_back("b");
+    let used = vec![rig.key("a"), rig.key("b")];
+    rig.input(Input::Observed { used, text_scores: Vec::new() });
+    rig.wait(seconds(120.0));
+    // A fifth of the budget stays: the one that is leased, and one more.
+    let states = rig.states(&["held", "a", "b"]);
+    assert_eq!(states[0], "ready");
+    assert_eq!(states.iter().filter(|s| **s == "ready").count(), 2, "{states:?}");
+}
