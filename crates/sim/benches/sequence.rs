@@ -181,7 +181,7 @@ impl Whole {
         let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None };
         let mut took = self.tell(demand);
         took += self.tell(Input::Observed { used: vec![key], text_scores: Vec::new() });
-        self.now = self.now + Duration::from_millis(100);
+        self.now += Duration::from_millis(100);
         took + self.tell(Input::Tick)
     }
 }
