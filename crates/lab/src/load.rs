@@ -58,9 +58,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let held = Held::create(&format!("majordomo-load-{}", std::process::id()));
     let result = runtime.block_on(async {
         tokio::select! {
-            done = load(options, &dir) => done.map(|()| true),
+            done = load(options, &dir, held.as_ref()) => done.map(|()| true),
             interrupt = tokio::signal::ctrl_c() => {
                 interrupt.context("interrupts cannot be heard").map(|()| false)
             }
@@ -72,10 +73,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     result
 }
 
-async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
+async fn load(options: &Options, dir: &Path, held: Result<&Held, &String>) -> anyhow::Result<()> {
     let socket = dir.join("api.sock");
-    let held = Held::create(&format!("majordomo-load-{}", std::process::id()));
-    let mut server = server::start(dir, &socket, held.as_ref().ok()).await?;
+    let mut server = server::start(dir, &socket, held.ok()).await?;
     let pool = Arc::new(Pool::new(&socket));
     // The first request loads the component.
     pool.once("hot").await.0.map_err(|e| anyhow::anyhow!("the first request failed: {e}"))?;
@@ -84,7 +84,7 @@ async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
     let knee = knee(&pool, options, LOWEST).await?;
     println!("knee: {knee:.0} requests a second (each a lease and its return, on one connection)");
 
-    let (over, much) = match &held {
+    let (over, much) = match held {
         Ok(held) => {
             held.hold(SHARE).context("the server cannot be held")?;
             println!("the server is held to {SHARE} of a core, so that the generator outruns it");
@@ -99,7 +99,7 @@ async fn load(options: &Options, dir: &Path) -> anyhow::Result<()> {
         }
     };
     ensure!(server.try_wait()?.is_none(), "the server died of it");
-    if let Ok(held) = &held {
+    if let Ok(held) = held {
         held.release().context("the server cannot be let go")?;
     }
 
@@ -140,18 +140,26 @@ async fn knee(pool: &Arc<Pool>, options: &Options, lowest: f64) -> anyhow::Resul
 /// things the knee is where those begin to show. The server must be well again soon after the last request.
 async fn too_much(pool: &Arc<Pool>, options: &Options, knee: f64) -> anyhow::Result<Outcome> {
     println!("three times the knee, or as much as it takes:\n{HEAD}");
-    let mut rate = knee * TOO_MUCH;
+    let (mut rate, mut left) = (knee * TOO_MUCH, TRIES);
     loop {
         let sent = pool.send(rate, options.step).await;
         let (took, over) = tokio::join!(recovered(pool, options.bound), sent.answered());
         println!("{}", over.line(rate));
-        let took = took?;
+        left -= 1;
+        let took = match took {
+            Ok(took) => took,
+            Err(error) if left == 0 => return Err(error),
+            Err(error) => {
+                println!("once more: {error:#}");
+                continue;
+            }
+        };
         if over.refused.count() > 0 || rate > HIGHEST {
             println!("the generator proved {:.2} times the knee", over.rate() / knee);
             println!("well again {took:.0?} after the last request");
             return Ok(over);
         }
-        rate *= 2.0;
+        (rate, left) = (rate * 2.0, TRIES);
     }
 }
 

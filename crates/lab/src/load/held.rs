@@ -4,9 +4,15 @@
 //! macOS) the server is not held, and why is told.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The bound is counted anew so often; short, or it would be the bound that latencies show.
 const PERIOD_US: u64 = 20_000;
+
+/// A server that was killed is gone within this.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// A group that bounds the processor time of what is in it; removed when it is dropped and empty.
 #[derive(Debug)]
@@ -58,8 +64,12 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Busy while somebody is still in it; then it stays, empty and harmless, until the machine boots.
-        let _ = std::fs::remove_dir(&self.dir);
+        // Busy until the server that was in it, and killed when the load test was broken off, is gone. What does not
+        // go stays, empty and harmless, until the machine boots.
+        let until = Instant::now() + LEAVING;
+        while std::fs::remove_dir(&self.dir).is_err() && Instant::now() < until {
+            std::thread::yield_now();
+        }
     }
 }
 
