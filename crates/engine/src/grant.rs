@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, Moment, OpId, Priority, Refusal, WaiterId,
+    Cause, ComponentKey, ComponentState, Holder, HolderKind, Moment, OpId, Priority, Refusal,
+    WaiterId,
 };
 use majordomo_lifecycle::{
     Cells, CloseAnswer, DropReason, Leave, Origin, Out, Phase, Then, TxnId, Verdict,
@@ -277,7 +278,8 @@ impl Engine {
                 }
                 Verdict::Blocked { holders, until } => {
                     let wanted = first_leased.unwrap_or_default();
-                    if origin.waiter().is_some() {
+                    let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
+                    if origin.waiter().is_some() && holders.iter().any(in_use) {
                         self.contended = Some(out.now);
                     }
                     self.block(id, holders, until, out.now);

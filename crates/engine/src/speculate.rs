@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Moment, Opinion,
-    Priority, Refusal,
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
+    HolderKind, Moment, Opinion, Priority, Refusal,
 };
 use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
 use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
@@ -16,6 +16,13 @@ use crate::foresight::is_present;
 
 /// Experts named in the record of a load ahead.
 const N_OPINIONS: usize = 3;
+
+/// What came of a proposal.
+enum Attempt {
+    Ended(HintOutcome),
+    /// What would have to go was loaded just now and may stay until then.
+    Later(Moment),
+}
 
 impl Engine {
     /// Takes a hint from outside.
@@ -67,7 +74,13 @@ impl Engine {
                 return;
             };
             let because = self.opinions(&p);
-            let outcome = self.load_ahead(&p, cells, out);
+            let outcome = match self.load_ahead(&p, cells, out) {
+                Attempt::Ended(outcome) => outcome,
+                Attempt::Later(due) => {
+                    self.foresight.preloader.put_back(&p, due, out.now);
+                    continue;
+                }
+            };
             let because = if outcome == HintOutcome::Started { because } else { Vec::new() };
             out.record(EventKind::Hint {
                 component: p.key,
@@ -123,12 +136,7 @@ impl Engine {
             && self.scheduler.entries().all(|(_, e)| e.state != ComponentState::Loading)
     }
 
-    fn load_ahead(
-        &mut self,
-        p: &Proposal,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) -> HintOutcome {
+    fn load_ahead(&mut self, p: &Proposal, cells: &mut dyn Cells, out: &mut Out<'_>) -> Attempt {
         let closure = self.catalog().closure(&[p.key]);
         let origin = Origin::Speculation { confidence: p.confidence };
         let ask = Ask { id: None, origin, closure: &closure, stated: stated(p) };
@@ -136,18 +144,27 @@ impl Engine {
         let (reserve, victims, awaits) = loop {
             let (reserve, victims, awaits) = match self.admit(ask, &leased, out.now) {
                 Verdict::Start { reserve, victims, awaits, .. } => (reserve, victims, awaits),
-                Verdict::Ready => return HintOutcome::Present,
-                Verdict::Refuse(Refusal::Conflict { .. }) => return HintOutcome::Conflict,
-                Verdict::Refuse(Refusal::TooLarge { .. }) | Verdict::Blocked { .. } => {
-                    return HintOutcome::NoRoom;
+                Verdict::Ready => return Attempt::Ended(HintOutcome::Present),
+                Verdict::Refuse(Refusal::Conflict { .. }) => {
+                    return Attempt::Ended(HintOutcome::Conflict);
                 }
-                Verdict::Refuse(_) => return HintOutcome::Unavailable,
+                Verdict::Blocked { holders, until } => {
+                    let stays = |h: &Holder| h.kind == HolderKind::JustLoaded;
+                    return match until {
+                        Some(t) if holders.iter().any(stays) => Attempt::Later(t),
+                        _ => Attempt::Ended(HintOutcome::NoRoom),
+                    };
+                }
+                Verdict::Refuse(Refusal::TooLarge { .. }) => {
+                    return Attempt::Ended(HintOutcome::NoRoom);
+                }
+                Verdict::Refuse(_) => return Attempt::Ended(HintOutcome::Unavailable),
             };
             // What is still on its way out is not brought back on a guess; what is loaded because nothing else
             // happens takes nobody's place.
             let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
-                return HintOutcome::NoRoom;
+                return Attempt::Ended(HintOutcome::NoRoom);
             }
             let in_use = self.close_all(&victims, cells);
             if in_use.is_empty() {
@@ -166,7 +183,7 @@ impl Engine {
         }
         self.foresight.preloader.on_started(p, bytes, out.now);
         self.scheduler.activate(id, reserve, awaits, &mut self.budget, out);
-        HintOutcome::Started
+        Attempt::Ended(HintOutcome::Started)
     }
 
     /// Records why each victim was chosen.

@@ -118,6 +118,11 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
         ms(most(&|w| w.longest_for_speculation).unwrap_or_default()),
         ms(most(&|w| w.longest_cancel).unwrap_or_default()),
     );
+    if n_beyond > 0 {
+        let seeds: Vec<_> =
+            pairs.iter().filter(|p| p.on.n_beyond_one_cancel > 0).map(|p| p.seed).collect();
+        println!("longer than one cancel in seeds {seeds:?}");
+    }
     if ratio > MOST_MEAN || n_above > 0 || n_beyond > 0 {
         bail!(
             "loading ahead costs more than it may: mean ratio {ratio:.3}, {n_above} seeds above {MOST_WORST}, {n_beyond} \

@@ -251,6 +251,16 @@ impl Preloader {
         }
     }
 
+    /// A proposal that cannot be loaded before `due` waits again until then, unless a newer hint for it waits. Its
+    /// patience counts from `now`.
+    pub fn put_back(&mut self, proposal: &Proposal, due: Moment, now: Moment) {
+        let Proposal { key, confidence, tier, source } = *proposal;
+        let hint = Hint { key, confidence, tier, source };
+        self.n_hints += 1;
+        let number = self.n_hints;
+        self.waiting.entry(key).or_insert(Waiting { hint, since: now, due, number, old: false });
+    }
+
     /// When the next delayed hint becomes due, if that is after `now`.
     #[must_use]
     pub fn next_wakeup(&self, now: Moment) -> Option<Moment> {

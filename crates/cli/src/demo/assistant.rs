@@ -34,7 +34,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         keywords: &["weather", "rain", "umbrella"],
-        ..part("weather", "tells the weather", Priority::Low, 10, 20)
+        ..part("weather", "tells the weather", Priority::Medium, 10, 20)
     },
     Part {
         keywords: &["lights", "heating", "thermostat"],
@@ -55,27 +55,33 @@ const PARTS: &[Part] = &[
     },
     Part {
         keywords: &["say it", "read aloud"],
-        ..part("speech", "speaks", Priority::High, 40, 60)
+        ..part("speech", "speaks", Priority::Medium, 40, 60)
     },
     Part { keywords: &["camera", "look at"], ..part("vision", "sees", Priority::Medium, 60, 120) },
     Part {
         needs: &["speech"],
         keywords: &["translate"],
-        ..part("translate", "translates and speaks", Priority::Low, 40, 70)
+        ..part("translate", "translates and speaks", Priority::Medium, 40, 70)
     },
     Part {
         keywords: &["route", "traffic"],
-        ..part("navigation", "finds the way", Priority::Low, 30, 60)
+        ..part("navigation", "finds the way", Priority::Medium, 30, 60)
     },
     Part {
         needs: &["vision"],
         keywords: &["scan", "text on the page"],
-        ..part("ocr", "reads what vision sees", Priority::Low, 45, 80)
+        ..part("ocr", "reads what vision sees", Priority::Medium, 45, 80)
     },
     Part {
         conflicts: &["chat"],
         keywords: &["essay", "explain in depth"],
-        ..part("essayist", "large language model; not beside the small one", Priority::Low, 60, 150)
+        ..part(
+            "essayist",
+            "large language model; not beside the small one",
+            Priority::Medium,
+            60,
+            150,
+        )
     },
 ];
 

@@ -71,3 +71,15 @@ fn what_is_leased_takes_its_part_of_what_stays_while_idle() {
     assert_eq!(states[0], "ready");
     assert_eq!(states.iter().filter(|s| **s == "ready").count(), 2, "{states:?}");
 }
+
+#[test]
+fn a_guess_waits_for_what_was_loaded_just_now_and_may_stay() {
+    let mut rig = rig(&[("fresh", 400), ("guess", 300)], 600);
+    rig.demand(&["fresh"]);
+    rig.loaded("fresh");
+    rig.give_back("fresh");
+    rig.hint(rig.key("guess"));
+    assert_eq!(rig.states(&["fresh", "guess"]), ["ready", "unloaded"]);
+    rig.wait(config().memory.min_residency);
+    assert_eq!(rig.state("fresh"), "unloading");
+}
