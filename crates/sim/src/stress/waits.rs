@@ -2,7 +2,8 @@
 //!
 //! A demand *waits for speculation* while a load ahead that was cancelled stands between it and its memory. One that
 //! still runs is never in its way: admission takes it as free to go, and lanes change hands at once, which the
-//! checker sees to. Time in which the process stood still is no wait. Knows only what the engine shows after each input.
+//! checker sees to. Nor is the end of what it wants itself, sent away for somebody else before it asked. Time in which
+//! the process stood still is no wait. Knows only what the engine shows after each input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -141,8 +142,9 @@ impl Watch {
             if !self.asked.contains_key(&waiter) {
                 continue;
             }
+            let others = t.awaits.iter().filter(|k| !t.closure.contains(k));
             let cancels: Vec<_> =
-                t.awaits.iter().filter_map(|k| self.cancelled.get(k)).map(|c| c.0).collect();
+                others.filter_map(|k| self.cancelled.get(k)).map(|c| c.0).collect();
             if t.phase == Phase::Clearing && !cancels.is_empty() {
                 held.insert(waiter, cancels);
             }
