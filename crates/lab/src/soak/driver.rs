@@ -4,46 +4,33 @@
 //! disk, memory taken in its control group. Its own state is written after every sample, so that it may be ended at
 //! any moment and go on with `--resume`.
 
+mod blows;
+mod endings;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use majordomo_sim::Rng;
-use rustix::process::{Pid, Resource, Rlimit, Signal};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use rustix::process::Pid;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use blows::Blow;
 
 use super::group::{Group, abandoned};
 use super::plan::{Leak, Times};
 use super::progress::Progress;
-use super::record::{Ending, Folder, Record, Row};
-use super::sample::{Learned, Levels, MARK, Message, marked};
+use super::record::{Folder, Record, Row};
+use super::sample::{Learned, Levels, MARK, Message};
 
-/// After a SIGKILL of the manager nothing of it may live longer.
-const ORPHANS: Duration = Duration::from_secs(2);
-/// The process under test must be up within this, and down within this when it is told to stop.
+/// The process under test must be up within this.
 const UP: Duration = Duration::from_secs(60);
-const DOWN: Duration = Duration::from_secs(120);
 /// After a full disk has room again, what was learned must be written within this.
 const WRITTEN: Duration = Duration::from_secs(60);
-
-/// Where files end on a full disk: orders and configuration still fit, the state file does not.
-const FULL: u64 = 8 << 10;
-
-/// What is done to the manager from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Blow {
-    Kill,
-    Stall,
-    StallEnds,
-    Disk,
-    DiskEnds,
-    Press,
-    PressEnds,
-}
 
 /// The folder of the manager's socket, one of a short name, since the system takes no long path. Removed when dropped.
 struct SocketFolder(PathBuf);
@@ -318,28 +305,6 @@ impl Driver {
         }
     }
 
-    /// When the next of each blow falls.
-    fn plan(&mut self) {
-        self.blows.clear();
-        if !self.record.profile.hits_the_manager() {
-            return;
-        }
-        let total = Duration::from_secs_f64(self.record.total_s);
-        let now = Instant::now();
-        // The first kill comes early, so that the last process lives long enough to be judged.
-        let kill = if self.record.count("SIGKILL") == 0 {
-            total.mul_f64(0.12)
-        } else {
-            self.times.kill_every.mul_f64(0.8 + 0.4 * self.rng.unit())
-        };
-        let rare = (total / 5).min(Duration::from_secs(600));
-        let often = (total / 6).min(Duration::from_secs(300));
-        let mut next = |mean: Duration| now + mean.mul_f64(0.5 + self.rng.unit());
-        let (stall, disk, press) = (next(rare), next(rare), next(often));
-        self.blows.push((now + kill, Blow::Kill));
-        self.blows.extend([(stall, Blow::Stall), (disk, Blow::Disk), (press, Blow::Press)]);
-    }
-
     async fn watch(
         &mut self,
         s: &mut Subject,
@@ -407,177 +372,6 @@ impl Driver {
         }
         Ok(())
     }
-
-    /// Does it; true when the process is dead.
-    async fn strike(&mut self, blow: Blow, s: &mut Subject) -> anyhow::Result<bool> {
-        let soon = |s: f64| Instant::now() + Duration::from_secs_f64(s);
-        let total = Duration::from_secs_f64(self.record.total_s);
-        let rare = (total / 5).min(Duration::from_secs(600)).as_secs_f64();
-        match blow {
-            Blow::Kill => {
-                self.count("SIGKILL");
-                rustix::process::kill_process(s.pid, Signal::KILL)?;
-                return Ok(true);
-            }
-            Blow::Stall => {
-                self.count("stopped for seconds");
-                rustix::process::kill_process(s.pid, Signal::STOP)?;
-                let lasts = 1.0 + 6.0 * self.rng.unit();
-                self.blows.push((soon(lasts), Blow::StallEnds));
-            }
-            Blow::StallEnds => {
-                rustix::process::kill_process(s.pid, Signal::CONT)?;
-                self.mark("goes on");
-                let next = rare * (0.5 + self.rng.unit());
-                self.blows.push((soon(next), Blow::Stall));
-            }
-            Blow::Disk => {
-                self.count("disk full");
-                limit_files(s.pid, Some(FULL));
-                self.blows.push((soon(15.0), Blow::DiskEnds));
-            }
-            Blow::DiskEnds => {
-                limit_files(s.pid, None);
-                self.mark("disk has room");
-                self.unwritten = Some(Instant::now());
-                let next = rare * (0.5 + self.rng.unit());
-                self.blows.push((soon(next), Blow::Disk));
-            }
-            Blow::Press => {
-                self.count("memory pressure");
-                self.press(s).await?;
-                self.blows.push((soon(4.0 + 8.0 * self.rng.unit()), Blow::PressEnds));
-            }
-            Blow::PressEnds => {
-                self.mark("memory pressure ends");
-                if let Some(mut hog) = self.hog.take() {
-                    let _ = hog.kill().await;
-                }
-                if self.group.is_none() {
-                    s.stdin.write_all(b"pressure 0\n").await?;
-                }
-                let next = (total / 6).min(Duration::from_secs(300)).as_secs_f64();
-                self.blows.push((soon(next * (0.5 + self.rng.unit())), Blow::Press));
-            }
-        }
-        Ok(false)
-    }
-
-    fn count(&mut self, what: &str) {
-        self.mark(what);
-        *self.record.counters.entry(what.to_owned()).or_default() += 1;
-    }
-
-    /// HIGH, CRITICAL or EMERGENCY, by what is left of the limit.
-    async fn press(&mut self, s: &mut Subject) -> anyhow::Result<()> {
-        let level = self.rng.between(2, 4);
-        let left = [0.5, 0.22, 0.18, 0.13, 0.08][level as usize];
-        match &self.group {
-            Some(group) => match group.press(&std::env::current_exe()?, left) {
-                Ok(hog) => self.hog = Some(hog),
-                Err(why) => self.mark(format!("no pressure: {why}")),
-            },
-            None => s.stdin.write_all(format!("pressure {level}\n").as_bytes()).await?,
-        }
-        Ok(())
-    }
-
-    /// Whatever was done to it ends.
-    fn release(&self, s: &Subject) {
-        // It may be dead; then there is nothing to release.
-        let _ = rustix::process::kill_process(s.pid, Signal::CONT);
-        limit_files(s.pid, None);
-    }
-
-    /// SIGKILL, and what must be true after it.
-    pub(crate) async fn kill(&mut self, s: Subject) -> anyhow::Result<()> {
-        rustix::process::kill_process(s.pid, Signal::KILL)?;
-        self.after_kill(s).await;
-        Ok(())
-    }
-
-    async fn after_kill(&mut self, mut s: Subject) {
-        // Reaped at once; what it had written to the pipe before still counts.
-        let _ = s.child.wait().await;
-        while let Ok(Ok(Some(line))) = timeout(Duration::from_secs(5), s.lines.next_line()).await {
-            // The last line may have been cut off.
-            let Ok(message) = Message::read(&line) else { continue };
-            if let Err(error) = self.hear(message) {
-                self.violation(format!("{error:#}"));
-            }
-        }
-        self.orphans("a SIGKILL of the manager").await;
-        self.unwritten = None;
-    }
-
-    /// Nothing that carries the mark may outlive the manager by more than two seconds.
-    async fn orphans(&mut self, what: &str) -> usize {
-        let until = Instant::now() + ORPHANS;
-        let mut left = marked(MARK, &self.mark);
-        while !left.is_empty() && Instant::now() < until {
-            sleep(Duration::from_millis(20)).await;
-            left = marked(MARK, &self.mark);
-        }
-        let n = left.len();
-        if n > 0 {
-            self.violation(format!("{ORPHANS:?} after {what} {n} processes live: {left:?}"));
-            for pid in left.into_iter().filter_map(Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        }
-        n
-    }
-
-    /// Tells it to stop and hears its last words.
-    async fn stop(
-        &mut self,
-        mut s: Subject,
-        interrupts: &mut tokio::signal::unix::Signal,
-    ) -> anyhow::Result<()> {
-        let mut ending = Ending { start: self.warm, ..Ending::default() };
-        let _ = s.stdin.write_all(b"stop\n").await;
-        let heard = async {
-            while let Some(line) = s.lines.next_line().await? {
-                match Message::read(&line)? {
-                    Message::Ended { levels, booked, not_unloaded } => {
-                        (ending.end, ending.booked) = (levels, booked);
-                        ending.not_unloaded = not_unloaded;
-                        ending.in_order = true;
-                    }
-                    Message::Down { stuck } => ending.stuck = stuck,
-                    other => self.hear(other)?,
-                }
-            }
-            anyhow::Ok(())
-        };
-        let (late, killed) = tokio::select! {
-            heard = timeout(DOWN, heard) => match heard {
-                Ok(heard) => {
-                    heard?;
-                    (false, false)
-                }
-                Err(_) => (true, false),
-            },
-            Some(()) = interrupts.recv() => (false, true),
-        };
-        if late {
-            self.violation(format!("the manager's process does not end within {DOWN:?}"));
-        }
-        if late || killed {
-            ending.in_order = false;
-            let _ = s.child.start_kill();
-        }
-        let status = s.child.wait().await?;
-        if !status.success() {
-            ending.in_order = false;
-            if !killed {
-                self.violation(format!("the manager's process ends with {status}"));
-            }
-        }
-        ending.orphans = self.orphans("its orderly end").await;
-        self.record.endings.push(ending);
-        Ok(())
-    }
 }
 
 impl SocketFolder {
@@ -594,16 +388,4 @@ impl Drop for SocketFolder {
         // In nobody's way when it stays.
         let _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// No file of the process may be written beyond this. Linux alone can do it from outside.
-fn limit_files(pid: Pid, bytes: Option<u64>) {
-    #[cfg(target_os = "linux")]
-    {
-        let limit = Rlimit { current: bytes, maximum: None };
-        // It may have ended.
-        let _ = rustix::process::prlimit(Some(pid), Resource::Fsize, limit);
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (pid, bytes);
 }

@@ -1,5 +1,6 @@
 //! At rest: nobody asks, everything but CORE is unloaded, nothing moves. What is held then is kept.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use majordomo::{ComponentState, Status, StatusValue};
@@ -55,11 +56,21 @@ impl Subject {
             }
             if Instant::now() > until {
                 if !(writes && left.is_empty()) {
+                    self.log_reasons(&left);
                     self.violation(format!("nobody asks and after {REST:?} there are {left:?}"));
                 }
                 return (settled(&self.args.mark).await, false);
             }
             sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Puts into the run's log why those who do not stay away came back.
+    fn log_reasons(&self, left: &[String]) {
+        let names = left.iter().filter_map(|told| told.split(' ').next());
+        for record in names.flat_map(|n| self.shared.manager.why(n)).flatten() {
+            // The log cannot be written while the disk is full.
+            let _ = writeln!(std::io::stderr(), "{}: {:?}", record.at, record.kind);
         }
     }
 
