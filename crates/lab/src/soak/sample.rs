@@ -30,12 +30,20 @@ pub(crate) struct Levels {
 impl Levels {
     /// This process now; needs a tokio runtime.
     pub(crate) fn measure(mark: &str) -> Self {
-        let heap = majordomo_memory::allocator_usage();
         let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
             rss: field(&rollup, "Rss:") << 10,
             pss: field(&rollup, "Pss:") << 10,
+            children: marked(MARK, mark).len() as u64,
+            ..Self::glance()
+        }
+    }
+
+    /// What can be told at once, without a walk through all processes and pages: heap, descriptors, threads, tasks.
+    pub(crate) fn glance() -> Self {
+        let heap = majordomo_memory::allocator_usage();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
             heap_used: heap.map_or(0, |h| h.in_use.0),
             heap_retained: heap.map_or(0, |h| h.retained.0),
             // One of them is the look itself.
@@ -43,7 +51,21 @@ impl Levels {
                 .map_or(0, |all| all.count().saturating_sub(1) as u64),
             threads: field(&status, "Threads:"),
             tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64,
-            children: marked(MARK, mark).len() as u64,
+            ..Self::default()
+        }
+    }
+
+    /// Of each the lower.
+    pub(crate) fn least(self, other: Self) -> Self {
+        Self {
+            rss: self.rss.min(other.rss),
+            pss: self.pss.min(other.pss),
+            heap_used: self.heap_used.min(other.heap_used),
+            heap_retained: self.heap_retained.min(other.heap_retained),
+            descriptors: self.descriptors.min(other.descriptors),
+            threads: self.threads.min(other.threads),
+            tasks: self.tasks.min(other.tasks),
+            children: self.children.min(other.children),
         }
     }
 }

@@ -12,6 +12,8 @@ use super::{REST, Subject};
 
 /// Looks at rest that must be alike; longer together than an idle thread stays.
 const STILL: u32 = 10;
+/// It is looked for so long that they are.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Whether a text model is being trained, or texts wait that may begin it.
 fn is_training(status: &Status) -> bool {
@@ -96,27 +98,21 @@ impl Subject {
     }
 }
 
-/// The levels when they have stopped to fall: tasks, descriptors and threads of what has just ended go within moments. Of
-/// the heap the least of these looks: what is held by turns is not kept.
+/// The levels when they have stopped to fall: tasks, descriptors and threads of what has just ended go within moments. The
+/// least of each in these looks: what is held by turns, such as the thread that samples footprints, is not kept.
 async fn settled(mark: &str) -> Levels {
     // What the allocator only keeps is none of what is held.
     let _ = tokio::task::spawn_blocking(majordomo_memory::trim_allocator).await;
-    let mut last = Levels::measure(mark);
-    let mut still = 0;
-    for _ in 0..100 {
+    let counts = |l: &Levels| (l.descriptors, l.tasks, l.threads);
+    let (until, mut last) = (Instant::now() + SETTLE, Levels::glance());
+    let (mut least, mut still) = (last, 0);
+    // Looks that are far apart, on a busy machine, may never be alike.
+    while still < STILL && Instant::now() < until {
         sleep(Duration::from_millis(15)).await;
-        let mut now = Levels::measure(mark);
-        let counts = |l: &Levels| (l.descriptors, l.tasks, l.children, l.threads);
-        if counts(&now) == counts(&last) {
-            still += 1;
-            now.heap_used = now.heap_used.min(last.heap_used);
-        } else {
-            still = 0;
-        }
-        last = now;
-        if still == STILL {
-            break;
-        }
+        let now = Levels::glance();
+        still = if counts(&now) == counts(&last) { still + 1 } else { 0 };
+        (least, last) = (least.least(now), now);
     }
-    last
+    let whole = Levels::measure(mark);
+    Levels { rss: whole.rss, pss: whole.pss, children: whole.children, ..least }
 }
