@@ -25,7 +25,7 @@ const WIDTH: usize = 30;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
     /// Usage: lines of user TAB unix seconds TAB component, sorted by user and time, plain or gzip. `majordomo
-    /// state export` writes your own
+    /// state export --usage` writes your own
     #[arg(required = true, value_name = "USAGE")]
     usage: Vec<PathBuf>,
     /// Memory for all components: a size such as 8GiB, mb:1500, or slots:4 for a number of them; may be given

@@ -117,6 +117,8 @@ impl Foresight {
         self.values.refresh([]);
         self.last_command.clear();
         self.expected_since = None;
+        self.untold.clear();
+        self.text.clear();
         self.preloader.retain(|_| false);
     }
 }

@@ -276,6 +276,9 @@ impl Engine {
                     self.end(id, &DropReason::Refused(refusal), out);
                     return None;
                 }
+                // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against
+                // a demand.
+                Verdict::Blocked { .. } if self.end_clearing_ahead(origin, out) => {}
                 Verdict::Blocked { holders, until } => {
                     let wanted = first_leased.unwrap_or_default();
                     let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
@@ -299,6 +302,24 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Ends the loads ahead that wait for their victims, for anything that is not speculation. Whether there was
+    /// one.
+    fn end_clearing_ahead(&mut self, origin: Origin, out: &mut Out<'_>) -> bool {
+        if origin.is_speculative() {
+            return false;
+        }
+        let ids: Vec<_> = self
+            .scheduler
+            .transactions()
+            .filter(|t| t.origin.is_speculative() && t.phase == Phase::Clearing)
+            .map(|t| t.id)
+            .collect();
+        for id in &ids {
+            self.end(*id, &DropReason::Cancelled, out);
+        }
+        !ids.is_empty()
     }
 
     /// Closes the cells of ready victims in order; if any is leased, all are opened again and the leased ones

@@ -83,5 +83,5 @@ pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
-    LoadContext, LoadError, Tagged, UsageSummary,
+    LoadContext, LoadError, Tagged, UsageSummary, usage_trace,
 };

@@ -47,4 +47,4 @@ pub use memory::ComponentMemory;
 pub use proctable::{Group, StartTime};
 pub use shell::{ShellParts, StatusSection, budget_bytes};
 pub use tags::Tagged;
-pub use usage::UsageSummary;
+pub use usage::{UsageSummary, usage_trace};

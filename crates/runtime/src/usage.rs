@@ -136,18 +136,8 @@ impl UsageLog {
         self.chunks.values().flatten()
     }
 
-    /// In the format of traces: user, seconds, component. A command that used several has a line for each.
     pub(crate) fn export(&self) -> String {
-        let mut text = String::new();
-        // A clock that was set back must not make the trace go back.
-        let mut latest = 0;
-        for (at, names) in self.commands() {
-            latest = at.0.max(latest);
-            for name in names {
-                let _ = writeln!(text, "me\t{latest}\t{name}");
-            }
-        }
-        text
+        trace(self.commands())
     }
 
     pub(crate) fn summary(&self) -> UsageSummary {
@@ -158,6 +148,28 @@ impl UsageLog {
             ..UsageSummary::default()
         }
     }
+}
+
+/// In the format of traces: user, seconds, component. A command that used several has a line for each.
+fn trace<'a>(commands: impl Iterator<Item = &'a Command>) -> String {
+    let mut text = String::new();
+    // A clock that was set back must not make the trace go back.
+    let mut latest = 0;
+    for (at, names) in commands {
+        latest = at.0.max(latest);
+        for name in names {
+            let _ = writeln!(text, "me\t{latest}\t{name}");
+        }
+    }
+    text
+}
+
+/// The usage history as a trace that `replay` reads (user, unix seconds and component, separated by tabs), from
+/// what is stored in the namespace `usage`, in the order of its keys. Parts that are no history are left out.
+#[must_use]
+pub fn usage_trace<'a>(stored: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let parts: Vec<_> = stored.into_iter().filter_map(decode).collect();
+    trace(parts.iter().flatten())
 }
 
 #[cfg(test)]

@@ -135,7 +135,11 @@ pub(crate) enum StateVerb {
     /// Say what is remembered
     Show,
     /// Print all that is remembered, as JSON
-    Export,
+    Export {
+        /// Only which components were used when, in lines that `majordomo replay` reads
+        #[arg(long)]
+        usage: bool,
+    },
     /// Forget what was measured of a component, or everything that was learned
     Forget {
         /// The component

@@ -19,7 +19,14 @@ impl Remote {
                 let remembered = self.remembered(args.state_dir.as_deref()).await?;
                 self.show(&remembered, text)?;
             }
-            StateVerb::Export => {
+            StateVerb::Export { usage: true } => {
+                let usage = self.remembered(args.state_dir.as_deref()).await?.usage;
+                if usage.is_empty() {
+                    print::note("no command was used yet, or none is kept: nothing to export");
+                }
+                usage.lines().for_each(print::line);
+            }
+            StateVerb::Export { usage: false } => {
                 let remembered = self.remembered(args.state_dir.as_deref()).await?;
                 print::line(&match self.json {
                     true => serde_json::to_string(&remembered)?,
@@ -35,6 +42,11 @@ impl Remote {
                     }
                 };
                 self.show(&forgotten, |f| match f.forgotten {
+                    n if name.is_none() => {
+                        format!(
+                            "everything that was learned is forgotten, {n} stored values among it"
+                        )
+                    }
                     0 => "nothing was remembered of that".to_owned(),
                     1 => "1 value forgotten".to_owned(),
                     n => format!("{n} values forgotten"),

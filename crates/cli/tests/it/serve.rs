@@ -268,7 +268,14 @@ fn what_is_remembered_is_shown_exported_and_forgotten() {
     assert!(!left.out.contains("\na  ") && left.out.contains("\nb  "), "{}", left.out);
     let status = world.run(&["status", "--json"]).json().swap_remove(0);
     assert!(status["components"][0]["load_time_ms"].is_null(), "{status}");
+    world.run(&["run", "play"]).check(0, &[], &[]);
+    let usage = ["state", "export", "--usage"];
+    world.run(&usage).check(0, &["me\t", "\ta\n"], &[]);
+    let learned = || world.run(&["status", "--all"]).out;
+    assert!(learned().contains("commands learned from                  1"), "{}", learned());
     world.run(&["state", "forget", "--all", "--json"]).check(0, &["{\"forgotten\":"], &[]);
+    world.run(&usage).check(0, &[], &["nothing to export"]);
+    assert!(learned().contains("commands learned from                  0"), "{}", learned());
     world.run(&["load", "a"]).check(0, &[], &[]);
     server.stop();
     world.run(&["state", "forget", "--all", "--state-dir", "state"]).check(0, &["forgotten"], &[]);

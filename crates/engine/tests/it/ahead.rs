@@ -83,3 +83,17 @@ fn a_guess_waits_for_what_was_loaded_just_now_and_may_stay() {
     rig.wait(config().memory.min_residency);
     assert_eq!(rig.state("fresh"), "unloading");
 }
+
+#[test]
+fn a_demand_does_not_wait_for_the_victims_of_a_guess() {
+    let mut rig = rig(&[("slow", 100), ("guess", 80), ("small", 40)], 150);
+    rig.demand(&["slow"]);
+    rig.loaded("slow");
+    rig.give_back("slow");
+    rig.wait(config().memory.min_residency);
+    rig.hint(rig.key("guess"));
+    assert_eq!(rig.states(&["slow", "guess"]), ["unloading", "queued"]);
+    // 50 MiB are free, and the guess has set them aside.
+    rig.demand(&["small"]);
+    assert!(rig.is_loading("small"));
+}

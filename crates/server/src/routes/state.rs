@@ -23,7 +23,10 @@ fn problem(error: StateError) -> Problem {
 }
 
 pub(crate) async fn remembered(State(app): State<Arc<App>>) -> Answer {
-    json(&Remembered::from(&app.manager.remembered().await.map_err(problem)?))
+    let mut remembered = Remembered::from(&app.manager.remembered().await.map_err(problem)?);
+    // The last commands may not be written yet.
+    remembered.usage = app.manager.export_usage().await?;
+    json(&remembered)
 }
 
 pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
@@ -35,6 +38,7 @@ pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
             app.manager.forget_figures(None).await.map_err(problem)?;
             let texts = app.manager.forget_everything().await;
             texts.map_err(|e| Problem::new("internal", e.to_string()))?;
+            app.manager.forget_usage().await?;
             all
         }
         // What is forgotten does not come back: an empty body must not mean everything.

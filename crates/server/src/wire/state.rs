@@ -12,6 +12,9 @@ pub struct Remembered {
     pub figures: Vec<Figures>,
     /// Everything, as it is stored.
     pub values: Vec<StoredValue>,
+    /// Which components were used when, in lines that `majordomo replay` reads.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub usage: String,
     /// What is wrong with where it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -78,7 +81,13 @@ impl From<&majordomo::Remembered> for Remembered {
             key: v.key.clone(),
             value: hex(&v.value),
         });
-        Self { figures: figures.collect(), values: values.collect(), problem: r.problem.clone() }
+        let usage = r.values.iter().filter(|v| v.namespace == "usage");
+        Self {
+            figures: figures.collect(),
+            values: values.collect(),
+            usage: majordomo::usage_trace(usage.map(|v| v.value.as_slice())),
+            problem: r.problem.clone(),
+        }
     }
 }
 

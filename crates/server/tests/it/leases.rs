@@ -108,7 +108,7 @@ async fn those_who_wait_are_told_by_whom() {
     let holders = problem.more["holders"].as_array().unwrap();
     assert!(holders.iter().any(|h| h["component"] == "music" && h["tags"][0] == "editor"));
     let error = client.unload("music", false).await.unwrap_err();
-    assert!(error.to_string().contains("1 lease: editor"), "{error}");
+    assert!(error.to_string().contains("1 lease of editor"), "{error}");
     // In the record too.
     let events = client.events(None, None).await.unwrap().events;
     let refused = events.iter().find(|e| e.event == "refused").unwrap();
