@@ -150,9 +150,10 @@ fn executable(messages: &str) -> Option<PathBuf> {
     named.fold(None, |_, path| Some(path))
 }
 
-/// The instructions that callgrind says it collected.
+/// The instructions that callgrind says it collected. What the program forks, a look for gnuplot say, is told too, and
+/// is the less.
 fn collected(said: &str) -> Option<u64> {
-    said.lines().find_map(|l| l.split_once("Collected : ")?.1.trim().parse().ok())
+    said.lines().filter_map(|l| l.split_once("Collected : ")?.1.trim().parse().ok()).max()
 }
 
 fn told(row: &Row) -> String {
@@ -173,6 +174,8 @@ mod tests {
     fn counts_and_executables_are_read() {
         let said = "==7== Events    : Ir\n==7== Collected : 1234567\n==7==\n";
         assert_eq!(collected(said), Some(1_234_567));
+        let forked = format!("==8== Collected : 577\n{said}");
+        assert_eq!(collected(&forked), Some(1_234_567));
         assert_eq!(collected("==7== nothing"), None);
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n{\"executable\":\"/t/a\",\"fresh\":true}\n{\"executable\":\"/t/b\",\"fresh\":true}\n{\"reason\":\"build-finished\"}";
         assert_eq!(executable(messages), Some(PathBuf::from("/t/b")));
