@@ -12,7 +12,7 @@ use std::io;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::guard::TAG_VARIABLE;
 use crate::proctable;
@@ -58,7 +58,7 @@ impl Subreaper {
     /// Kills every living process whose tag starts with `prefix` and is no leader, and reaps adopted
     /// ones that have ended. Gives how many it killed. Blocks.
     pub(super) fn sweep(&self, prefix: &str) -> usize {
-        let mut killed = 0;
+        let mut killed = Vec::new();
         // Each round may uncover children of what it killed; a bound keeps a fork bomb from holding us.
         for _ in 0..16 {
             let leaders = self.leaders();
@@ -72,10 +72,17 @@ impl Subreaper {
                 break;
             }
             for pid in found {
-                killed += usize::from(proctable::signal_process(pid, Signal::KILL));
+                if proctable::signal_process(pid, Signal::KILL) {
+                    killed.push(pid);
+                }
             }
         }
-        killed
+        // One that is killed loses its tag before it can be reaped. Returns as soon as SIGKILL has done its work, and
+        // at once for somebody else's child.
+        for pid in killed.iter().copied().filter_map(Pid::from_raw) {
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        }
+        killed.len()
     }
 
     /// Reaps children that this process was given and that have ended. Blocks for one look at the
@@ -86,9 +93,9 @@ impl Subreaper {
         let leaders = self.leaders();
         let ended = proctable::scan().into_iter().filter(|e| e.ppid == own && e.zombie);
         for entry in ended.filter(|e| !leaders.contains(&e.pid)) {
-            if let Some(pid) = rustix::process::Pid::from_raw(entry.pid) {
+            if let Some(pid) = Pid::from_raw(entry.pid) {
                 // Reaping the guard does no harm: its owner takes "no such child" for an end.
-                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+                let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             }
         }
     }

@@ -311,9 +311,10 @@ fn strays(how: &str) {
     }
     eventually(GONE_WITHIN, "the stray is gone", || !lives(stray));
     if how == "stop" {
-        let out =
-            Command::new("ps").args(["-o", "pid=", "-p", &stray.to_string()]).output().unwrap();
-        assert!(out.stdout.is_empty(), "it was reaped by the manager that adopted it");
+        eventually(GONE_WITHIN, "the manager that adopted it reaps it", || {
+            let pid = stray.to_string();
+            Command::new("ps").args(["-o", "pid=", "-p", &pid]).output().unwrap().stdout.is_empty()
+        });
         let other = read_pid(&manager.dir.path("other"));
         assert!(lives(other), "another component's stray stays");
         manager.kill();
