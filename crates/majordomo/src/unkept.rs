@@ -7,20 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use majordomo_core::{StateStore, StoreError, StoreOp};
-use majordomo_runtime::state::{FILE, RedbStore};
+use majordomo_runtime::state::{FILE, RedbStore, is_full_disk};
 
 use crate::builder::temporary_dir;
 
 /// Whether an error says that the directory may be read only.
 pub(crate) fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
-        || is_full(error)
-}
-
-/// Whether an error says that there is no room.
-fn is_full(error: &io::Error) -> bool {
-    use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), FileTooLarge | QuotaExceeded | StorageFull)
+        || is_full_disk(error)
 }
 
 /// The copy, and what is wrong with the original.
@@ -35,7 +29,7 @@ pub(crate) fn open(
     dir: &Path,
     error: &io::Error,
 ) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
-    let way_out = if is_full(error) {
+    let way_out = if is_full_disk(error) {
         "; free some space and start again, to keep what is learned"
     } else {
         ""

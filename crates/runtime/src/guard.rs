@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use majordomo_registry::StdinMode;
 
+use crate::state::is_full_disk;
+
 mod client;
 mod hidden;
 mod pidfile;
@@ -138,7 +140,7 @@ pub enum GuardError {
     /// The list of groups cannot be written or read.
     #[error(
         "the list of process groups {path:?} cannot be used: {source}; {way_out}",
-        way_out = if is_full(source) { "free some space" } else { "check who owns the state directory" }
+        way_out = if is_full_disk(source) { "free some space" } else { "check who owns the state directory" }
     )]
     PidFile {
         /// The file.
@@ -158,14 +160,9 @@ pub enum GuardError {
     },
 }
 
-fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
 impl GuardError {
     /// Whether the list of groups could not be written for want of space.
     fn is_full_disk(&self) -> bool {
-        matches!(self, Self::PidFile { source, .. } if is_full(source))
+        matches!(self, Self::PidFile { source, .. } if is_full_disk(source))
     }
 }

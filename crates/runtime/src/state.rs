@@ -29,6 +29,13 @@ const FORMAT_KEY: &str = "format";
 /// The format of the file. A file of another one is set aside.
 const FORMAT: u64 = 1;
 
+/// Whether an error says that there is no room on the disk, or no more for this user or process.
+#[must_use]
+pub fn is_full_disk(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Why the state cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
