@@ -5,11 +5,14 @@
 
 #[path = "../tests/it/counting.rs"]
 mod counting;
+#[path = "shared/measure.rs"]
+mod measure;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use counting::{allocations, live, take_peak};
 use majordomo::{ByteSize, ComponentSpec, Config, Decision, Manager, Prediction, StatusValue};
+use measure::now;
 
 /// As many components as an assistant has, each with what is said of it.
 const TOPICS: [(&str, [&str; 6]); 12] = [
@@ -47,15 +50,8 @@ struct Scale {
     n_queries: usize,
 }
 
-#[expect(clippy::disallowed_methods, reason = "benches measure time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let measure = args.iter().any(|a| a == "--bench") && !args.iter().any(|a| a == "--test");
-    let scale = if measure {
+    let scale = if measure::is_measured() {
         Scale { n_outcomes: 9_000, n_queries: 200_000 }
     } else {
         Scale { n_outcomes: 120, n_queries: 240 }

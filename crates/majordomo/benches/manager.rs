@@ -5,13 +5,17 @@
 //! of the rounds' ratios, so a loaded machine slows both sides. `cargo bench` measures; run otherwise (or with
 //! `--test`) each case runs once.
 
+#[path = "shared/measure.rs"]
+mod measure;
+
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use majordomo::{ByteSize, ComponentKey, ComponentSpec, Config, Handle, Manager};
 use majordomo_registry::Catalog;
 use majordomo_runtime::{AcquireOptions, Factory, Host, Instance, ShellParts};
+use measure::now;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -43,15 +47,8 @@ struct Scale {
     n_loads: usize,
 }
 
-#[expect(clippy::disallowed_methods, reason = "benches measure time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let measure = args.iter().any(|a| a == "--bench") && !args.iter().any(|a| a == "--test");
-    let scale = if measure {
+    let scale = if measure::is_measured() {
         Scale { n_rounds: 401, n_leases: 2_000, n_loads: 2_000 }
     } else {
         Scale { n_rounds: 1, n_leases: 2, n_loads: 2 }

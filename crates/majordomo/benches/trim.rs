@@ -3,24 +3,21 @@
 //!
 //! `cargo bench` measures; run otherwise (or with `--test`) it runs once with little.
 
+#[path = "shared/measure.rs"]
+mod measure;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use majordomo::{ByteSize, ComponentSpec, Manager};
+use measure::now;
 
 /// Samples of a lease taken and given back: when, and how long it took.
 type Samples = Vec<(Instant, Duration)>;
 
-#[expect(clippy::disallowed_methods, reason = "benches measure time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn main() {
-    let args: Vec<String> = std::env::args().collect();
-    let measure = args.iter().any(|a| a == "--bench") && !args.iter().any(|a| a == "--test");
-    let (n_rounds, n_small) = if measure { (5, 1_000_000) } else { (1, 20_000) };
+    let (n_rounds, n_small) = if measure::is_measured() { (5, 1_000_000) } else { (1, 20_000) };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("threads can be had");
