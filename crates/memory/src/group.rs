@@ -61,6 +61,41 @@ pub struct GroupEvents {
     pub oom_kill: u64,
 }
 
+/// What a control group bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// Memory.
+    Memory,
+    /// Processor time.
+    Cpu,
+}
+
+impl Controller {
+    /// Its name in v1 hierarchies.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// A file that a v2 group has when the controller counts in it.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Memory => "memory.current",
+            Self::Cpu => "cpu.stat",
+        }
+    }
+
+    /// The folder of this process's group for it, below the file system `root`; none where it has none.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
+    pub fn own_group(self, root: &Path) -> Result<Option<(GroupVersion, PathBuf)>, SourceError> {
+        Ok(locate::own_group(root, self)?.map(|place| (place.version, place.dir)))
+    }
+}
+
 /// Above this a v1 limit means "none": the kernel's largest page counter is just below 2^63.
 const UNLIMITED: u64 = 1 << 60;
 
@@ -71,7 +106,8 @@ impl MemoryGroup {
     /// # Errors
     /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
     pub fn of_self(root: &Path) -> Result<Option<Self>, SourceError> {
-        locate::own_group(root)
+        let found = locate::own_group(root, Controller::Memory)?;
+        Ok(found.map(|place| Self::at(place.version, place.mount, place.dir)))
     }
 
     /// A group at a known place: `dir` at or below `mount`.

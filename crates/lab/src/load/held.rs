@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use majordomo_memory::{Controller, GroupVersion};
 use tokio::time::Instant;
 
 /// The bound is counted anew so often; short, or it would be the bound that latencies show.
@@ -18,19 +19,18 @@ const LEAVING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Held {
     dir: PathBuf,
-    is_v2: bool,
+    version: GroupVersion,
 }
 
 impl Held {
     /// Makes a group below the own one; why not, in words.
     pub(super) fn create(name: &str) -> Result<Self, String> {
-        let lines = std::fs::read_to_string("/proc/self/cgroup")
-            .map_err(|e| format!("/proc/self/cgroup: {e}"))?;
-        let (own, is_v2) = own_group(&lines).ok_or("there is no group for processor time")?;
+        let own = Controller::Cpu.own_group(Path::new("/")).map_err(|e| e.to_string())?;
+        let (version, own) = own.ok_or("there is no group for processor time")?;
         let dir = own.join(name);
         let at = |e: std::io::Error| format!("{}: {e}", dir.display());
         std::fs::create_dir(&dir).map_err(at)?;
-        let made = Self { dir: dir.clone(), is_v2 };
+        let made = Self { dir: dir.clone(), version };
         // What cannot be bounded is of no use, and it had better be known before anything is started in it.
         made.release().map_err(at)?;
         Ok(made)
@@ -52,7 +52,7 @@ impl Held {
     }
 
     fn bound(&self, quota_us: Option<u64>) -> std::io::Result<()> {
-        if self.is_v2 {
+        if self.version == GroupVersion::V2 {
             let quota = quota_us.map_or_else(|| "max".to_owned(), |q| q.to_string());
             return std::fs::write(self.dir.join("cpu.max"), format!("{quota} {PERIOD_US}"));
         }
@@ -70,43 +70,5 @@ impl Drop for Held {
         while std::fs::remove_dir(&self.dir).is_err() && Instant::now() < until {
             std::thread::yield_now();
         }
-    }
-}
-
-/// The folder of this process's group for processor time, and whether it is of version 2.
-fn own_group(lines: &str) -> Option<(PathBuf, bool)> {
-    let root = Path::new("/sys/fs/cgroup");
-    let fields =
-        || lines.lines().filter_map(|line| line.splitn(3, ':').collect::<Vec<_>>().try_into().ok());
-    // Version 1, where processor time has a hierarchy, perhaps with another controller.
-    let v1 = fields().find_map(|[_, names, path]: [&str; 3]| {
-        names.split(',').any(|n| n == "cpu").then(|| below(&root.join(names), path))
-    });
-    let v2 = || {
-        let [_, _, path] = fields().find(|f: &[&str; 3]| f[0] == "0" && f[1].is_empty())?;
-        Some((below(root, path), true))
-    };
-    v1.map(|dir| (dir, false)).or_else(v2)
-}
-
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_own_group_is_found_in_either_version() {
-        let of = |lines: &str| own_group(lines).map(|(dir, v2)| (dir.display().to_string(), v2));
-        let v1 = "9:name=systemd:/\n4:memory:/a/b\n1:cpu:/x\n0::/\n";
-        assert_eq!(of(v1), Some(("/sys/fs/cgroup/cpu/x".to_owned(), false)));
-        let both = "3:cpu,cpuacct:/user.slice\n2:cpuset:/\n";
-        assert_eq!(of(both), Some(("/sys/fs/cgroup/cpu,cpuacct/user.slice".to_owned(), false)));
-        let v2 = "0::/user.slice/app:1.scope\n";
-        assert_eq!(of(v2), Some(("/sys/fs/cgroup/user.slice/app:1.scope".to_owned(), true)));
-        assert_eq!(of("2:cpuset:/\n"), None);
-        assert_eq!(of(""), None);
     }
 }

@@ -1,9 +1,9 @@
-//! Finds the own memory group from `/proc/self/cgroup` and `/proc/self/mountinfo` (formats: cgroups(7),
+//! Finds the own group of a controller from `/proc/self/cgroup` and `/proc/self/mountinfo` (formats: cgroups(7),
 //! proc_pid_mountinfo(5)). Knows nothing of limits.
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::group::{GroupVersion, MemoryGroup, malformed, read};
+use crate::group::{Controller, GroupVersion, malformed, read};
 use crate::source::SourceError;
 
 struct Mount {
@@ -13,17 +13,25 @@ struct Mount {
     point: PathBuf,
 }
 
-pub(super) fn own_group(root: &Path) -> Result<Option<MemoryGroup>, SourceError> {
+/// Where the own group of a controller is.
+pub(super) struct Place {
+    pub(super) version: GroupVersion,
+    /// The top of what is mounted.
+    pub(super) mount: PathBuf,
+    pub(super) dir: PathBuf,
+}
+
+pub(super) fn own_group(root: &Path, controller: Controller) -> Result<Option<Place>, SourceError> {
     let membership_file = root.join("proc/self/cgroup");
     let membership = read(&membership_file)?;
     let mounts_file = root.join("proc/self/mountinfo");
     let mounts = read(&mounts_file)?;
 
-    // A v1 memory hierarchy owns the controller wherever there is one, also beside a unified mount.
+    // A v1 hierarchy owns the controller wherever there is one, also beside a unified mount.
     let v1 = membership.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
-        controllers.split(',').any(|c| c == "memory").then_some(path)
+        controllers.split(',').any(|c| c == controller.name()).then_some(path)
     });
     let v2 = membership.lines().find_map(|line| line.strip_prefix("0::"));
     let (version, path) = match (v1, v2) {
@@ -34,7 +42,7 @@ pub(super) fn own_group(root: &Path) -> Result<Option<MemoryGroup>, SourceError>
             None => return Ok(None),
         },
     };
-    let Some(mount) = find_mount(&mounts, version) else { return Ok(None) };
+    let Some(mount) = find_mount(&mounts, version, controller) else { return Ok(None) };
     let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
     if path.components().any(|c| c == Component::ParentDir) {
         let what = format!("the own group {} lies outside of what is mounted", path.display());
@@ -55,11 +63,11 @@ pub(super) fn own_group(root: &Path) -> Result<Option<MemoryGroup>, SourceError>
     let bounding = dir
         .ancestors()
         .take_while(|d| d.starts_with(&point))
-        .find(|d| version == GroupVersion::V1 || d.join("memory.current").exists());
-    Ok(bounding.map(|d| MemoryGroup::at(version, point.clone(), d.to_owned())))
+        .find(|d| version == GroupVersion::V1 || d.join(controller.mark()).exists());
+    Ok(bounding.map(|d| Place { version, mount: point.clone(), dir: d.to_owned() }))
 }
 
-fn find_mount(mountinfo: &str, version: GroupVersion) -> Option<Mount> {
+fn find_mount(mountinfo: &str, version: GroupVersion, controller: Controller) -> Option<Mount> {
     mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(3);
@@ -67,7 +75,9 @@ fn find_mount(mountinfo: &str, version: GroupVersion) -> Option<Mount> {
         let mut after = after.split(' ');
         let (kind, _device, options) = (after.next()?, after.next()?, after.next().unwrap_or(""));
         let fits = match version {
-            GroupVersion::V1 => kind == "cgroup" && options.split(',').any(|o| o == "memory"),
+            GroupVersion::V1 => {
+                kind == "cgroup" && options.split(',').any(|o| o == controller.name())
+            }
             GroupVersion::V2 => kind == "cgroup2",
         };
         fits.then(|| Mount { root: unescape(root), point: unescape(point) })
@@ -112,15 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_memory_mount() {
+    fn finds_the_mount_of_a_controller() {
         let text = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
              32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
              35 31 0:32 /box /sys/fs/cgroup/mem\\040ory rw shared:9 - cgroup cgroup rw,memory\n\
              41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let v1 = find_mount(text, GroupVersion::V1).unwrap();
+        let find = |version, controller| find_mount(text, version, controller).unwrap();
+        let v1 = find(GroupVersion::V1, Controller::Memory);
         assert_eq!((v1.root, v1.point), ("/box".into(), "/sys/fs/cgroup/mem ory".into()));
-        let v2 = find_mount(text, GroupVersion::V2).unwrap();
+        let cpu = find(GroupVersion::V1, Controller::Cpu);
+        assert_eq!(cpu.point, Path::new("/sys/fs/cgroup/cpu"));
+        let v2 = find(GroupVersion::V2, Controller::Memory);
         assert_eq!(v2.point, Path::new("/sys/fs/cgroup/unified"));
-        assert!(find_mount("garbage\n\n", GroupVersion::V2).is_none());
+        assert!(find_mount("garbage\n\n", GroupVersion::V2, Controller::Memory).is_none());
     }
 }
