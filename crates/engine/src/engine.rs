@@ -48,7 +48,7 @@ pub struct Engine {
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
     pub(crate) look_again: Option<Moment>,
-    /// When a demand last found no room that it could have.
+    /// When a demand last found no room beside what is leased.
     pub(crate) contended: Option<Moment>,
     /// A configuration with fewer load lanes has come while more loads ran.
     pub(crate) lanes_shrunk: bool,

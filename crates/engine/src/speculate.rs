@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use majordomo_core::{
     ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
-    HolderKind, Moment, Opinion, Priority, Refusal,
+    HolderKind, Moment, Opinion, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
 use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
@@ -93,8 +93,16 @@ impl Engine {
         }
     }
 
+    /// Whether anything may be loaded ahead now.
+    pub(crate) fn may_speculate(&self) -> bool {
+        self.config().speculation.enabled
+            && self.pressure == PressureLevel::Low
+            && !self.budget.is_overdrawn()
+            && self.ending.is_none()
+    }
+
     /// While demands queue for memory a guess can only make them queue for longer: nothing is loaded ahead for as
-    /// long as a demand may wait after the last one found no room.
+    /// long as a demand may wait by default after the last one found no room beside what is leased.
     pub(crate) fn contended_until(&self) -> Option<Moment> {
         self.contended.map(|t| t + self.config().deadlines.demand)
     }

@@ -1,0 +1,330 @@
+//! Room for a set: what comes free anyway, who would have to go for the rest, and whether that is worth it.
+//!
+//! Pure, as all of admission. Invariant: bytes that are on their way to another transaction count only as far as
+//! that one does not need them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Priority,
+    Value, Values,
+};
+use majordomo_lifecycle::TxnId;
+use majordomo_memory::{Candidate, Need, Shortage, newcomer, victim_order};
+
+use super::{Ask, Draft};
+use crate::Engine;
+
+impl Engine {
+    /// Victims until the reservations fit, in the policy's order.
+    pub(super) fn find_room(
+        &self,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+        draft: &mut Draft,
+    ) {
+        let mut need = Need::new();
+        for &(_, pool, bytes) in &draft.reserve {
+            need.add(pool, bytes);
+        }
+        let mut short = self.budget.shortage(&need, ask.id.map(|id| id.0));
+        self.relieve_by_draft(ask, draft, &mut short);
+        if short.is_none() {
+            return;
+        }
+        // Bytes that come free anyway and belong to nobody.
+        for (key, e) in self.scheduler.entries() {
+            let free = e.state == ComponentState::Unloading && self.promised_to(key, ask).is_none();
+            if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
+                self.relieve_by(key, &mut short);
+                draft.awaits.push(key);
+            }
+            if short.is_none() {
+                return;
+            }
+        }
+        let (order, mut barred) = self.ranked_groups(ask, leased, now, draft);
+        let mut chosen: Vec<Vec<ComponentKey>> = Vec::new();
+        for group in order {
+            if short.is_none() {
+                break;
+            }
+            if !group.iter().any(|k| self.helps(*k, &short)) {
+                continue;
+            }
+            let fresh: Vec<_> = group
+                .into_iter()
+                .filter(|k| !draft.victims.contains(k) && !chosen.iter().flatten().any(|c| c == k))
+                .collect();
+            for &key in &fresh {
+                self.relieve_by(key, &mut short);
+            }
+            chosen.push(fresh);
+        }
+        if short.is_none() {
+            let victims: Vec<_> =
+                self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
+            let bytes = draft.reserve.iter().map(|r| r.2).sum();
+            if ask.origin.is_speculative() && !self.is_worth(ask, &victims, bytes) {
+                draft.declined = true;
+                return;
+            }
+            draft.victims.extend(victims);
+            return;
+        }
+        barred.sort_by_key(|(h, _)| std::cmp::Reverse(h.booked));
+        if barred.is_empty() {
+            // Nobody holds it: other programs, claims of others, or bytes not given back.
+            draft.until = Some(now + Duration::from_secs(1));
+            draft.holders.extend(self.in_flight(ask));
+        }
+        for (holder, until) in barred {
+            draft.block(holder, until);
+        }
+        if draft.holders.is_empty() {
+            draft.holders.push(self.nobody(ask));
+        }
+    }
+
+    /// Bytes of what is on its way out that whoever it was sent away for does not need. `owed` is what each of
+    /// those still needs.
+    fn left_over(
+        &self,
+        key: ComponentKey,
+        ask: Ask<'_>,
+        owed: &mut BTreeMap<TxnId, ByteSize>,
+    ) -> ByteSize {
+        let booked = self.budget.booked_for(key);
+        let Some(other) = self.promised_to(key, ask) else { return booked };
+        let owed = owed.entry(other).or_insert_with(|| {
+            let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
+            let short = self.budget.shortage(&t.need(), Some(t.id.0));
+            short.pools.iter().map(|p| p.1).fold(short.total, ByteSize::max)
+        });
+        let given = booked.min(*owed);
+        *owed = *owed - given;
+        booked - given
+    }
+
+    /// Another transaction for which something is on its way out.
+    fn promised_to(&self, key: ComponentKey, ask: Ask<'_>) -> Option<TxnId> {
+        let leave = self.scheduler.entry(key).leave.as_ref()?;
+        leave.freed_for.filter(|other| Some(*other) != ask.id)
+    }
+
+    /// Loads and departures of others whose bytes are spoken for.
+    fn in_flight(&self, ask: Ask<'_>) -> Vec<Holder> {
+        self.scheduler
+            .entries()
+            .filter(|(k, e)| {
+                !ask.closure.contains(k)
+                    && (e.state.is_alive() || e.state == ComponentState::Queued)
+                    && self.budget.booked_for(*k).0 > 0
+            })
+            .map(|(k, e)| {
+                let leaving =
+                    matches!(e.state, ComponentState::Draining | ComponentState::Unloading);
+                self.holder(
+                    k,
+                    if leaving { HolderKind::Leaving } else { HolderKind::InTransaction },
+                )
+            })
+            .collect()
+    }
+
+    /// The component itself as a stand-in when the budget is taken by no component at all.
+    fn nobody(&self, ask: Ask<'_>) -> Holder {
+        let key = ask.closure.last().copied().unwrap_or_default();
+        self.holder(key, HolderKind::InTransaction)
+    }
+
+    fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
+        let pool = self.pool(key);
+        self.budget.booked_for(key).0 > 0
+            && short.helped_by(pool, self.budget.limit_of(pool).declared)
+    }
+
+    fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
+        let pool = self.pool(key);
+        short.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
+    }
+
+    /// By what is going to go, and what is on its way out.
+    fn relieve_by_draft(&self, ask: Ask<'_>, draft: &Draft, short: &mut Shortage) {
+        for &key in &draft.victims {
+            self.relieve_by(key, short);
+        }
+        let mut owed = BTreeMap::new();
+        for &key in &draft.awaits {
+            let pool = self.pool(key);
+            let bytes = self.left_over(key, ask, &mut owed);
+            short.relieve(pool, self.budget.limit_of(pool).declared, bytes);
+        }
+    }
+
+    /// Groups that may go, worst first, and those that may not with the reason.
+    #[allow(clippy::type_complexity)]
+    fn ranked_groups(
+        &self,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+        draft: &Draft,
+    ) -> (Vec<Vec<ComponentKey>>, Vec<(Holder, Option<Moment>)>) {
+        let mut groups = Vec::new();
+        let mut candidates = Vec::new();
+        let mut barred = Vec::new();
+        let tiers = self.scheduler.wanted_tiers(now);
+        for (key, e) in self.scheduler.entries() {
+            let there = matches!(
+                e.state,
+                ComponentState::Ready | ComponentState::Loading | ComponentState::Queued
+            );
+            if !there || draft.victims.contains(&key) || self.budget.booked_for(key).0 == 0 {
+                continue;
+            }
+            let group = self.scheduler.live_group(key);
+            let found = group.iter().find_map(|k| {
+                if draft.victims.contains(k) {
+                    return None;
+                }
+                self.bar(*k, ask, leased, now).map(|b| (*k, b))
+            });
+            if let Some((who, bar)) = found {
+                if who == key {
+                    barred.push((self.holder(who, bar.kind), bar.until));
+                }
+                continue;
+            }
+            candidates.push(self.candidate(key, &group, &tiers));
+            groups.push(group);
+        }
+        if ask.origin.is_speculative() {
+            self.spare_what_matters_more(ask, &mut candidates, &mut groups);
+        }
+        let order = self.order_to_go(&candidates, &groups, now);
+        (order.into_iter().map(|i| std::mem::take(&mut groups[i])).collect(), barred)
+    }
+
+    pub(crate) fn candidate(
+        &self,
+        key: ComponentKey,
+        group: &[ComponentKey],
+        tiers: &[Priority],
+    ) -> Candidate {
+        let e = self.scheduler.entry(key);
+        let touched = group.iter().map(|k| self.scheduler.entry(*k).last_touched()).max();
+        Candidate {
+            key,
+            priority: self.scheduler.effective_priority(key, group, tiers),
+            size: group.iter().map(|k| self.budget.booked_for(*k)).sum(),
+            load_time: self.load_time(key),
+            last_use: touched.unwrap_or_default(),
+            uses: e.uses,
+            speculative: self.goes_first(group),
+        }
+    }
+
+    /// A load that nobody waits for and that still runs goes before all others, so that no demand waits behind
+    /// it; what was loaded ahead and not used yet, only where the policy does not judge it by its worth.
+    fn goes_first(&self, group: &[ComponentKey]) -> bool {
+        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).speculative;
+        let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
+        group.iter().all(unasked) && (!self.policy.judges_unused() || group.iter().any(runs))
+    }
+
+    /// Speculation takes the place of nothing that has a higher priority.
+    fn spare_what_matters_more(
+        &self,
+        ask: Ask<'_>,
+        candidates: &mut Vec<Candidate>,
+        groups: &mut Vec<Vec<ComponentKey>>,
+    ) {
+        let target = ask.closure.last().copied().unwrap_or_default();
+        let priority = self.catalog().spec(target).map_or(Priority::Low, |s| s.priority);
+        let mut kept =
+            candidates.iter().map(|c| c.priority >= priority).collect::<Vec<_>>().into_iter();
+        groups.retain(|_| kept.next().unwrap_or(false));
+        candidates.retain(|c| c.priority >= priority);
+    }
+
+    /// Whether loading a set ahead is worth losing these.
+    fn is_worth(&self, ask: Ask<'_>, victims: &[ComponentKey], reserve: ByteSize) -> bool {
+        let key = ask.closure.last().copied().unwrap_or_default();
+        let load_time = ask.closure.iter().map(|k| self.load_time(*k)).sum();
+        let one = |k: &ComponentKey| newcomer(*k, self.budget.booked_for(*k), self.load_time(*k));
+        let victims: Vec<_> = victims.iter().map(one).collect();
+        let values = &self.foresight.values;
+        self.policy.pays(&newcomer(key, reserve, load_time), ask.stated, &victims, values)
+    }
+
+    /// The values, but that a component's covers everything alive that would go with it.
+    pub(crate) fn values_of_groups(
+        &self,
+        candidates: &[Candidate],
+        groups: &[Vec<ComponentKey>],
+    ) -> Cow<'_, Values> {
+        let values = &self.foresight.values;
+        if groups.iter().all(|g| g.len() <= 1) {
+            return Cow::Borrowed(values);
+        }
+        let sum = |group: &[ComponentKey], part: fn(Value) -> Confidence| {
+            Confidence::saturating(group.iter().map(|k| part(values.get(*k)).get()).sum())
+        };
+        let of_groups =
+            candidates.iter().zip(groups).filter(|(_, g)| g.len() > 1).map(|(c, g)| {
+                (c.key, Value { next: sum(g, |v| v.next), reuse: sum(g, |v| v.reuse) })
+            });
+        Cow::Owned(values.with(of_groups))
+    }
+
+    /// Positions in the order in which they go.
+    pub(crate) fn order_to_go(
+        &self,
+        candidates: &[Candidate],
+        groups: &[Vec<ComponentKey>],
+        now: Moment,
+    ) -> Vec<usize> {
+        let values = self.values_of_groups(candidates, groups);
+        victim_order(candidates, &self.policy.rank(candidates, &values, now))
+    }
+
+    /// Leaves out groups that later, larger ones made unnecessary, the most valuable first.
+    fn without_surplus(
+        &self,
+        need: &Need,
+        mut chosen: Vec<Vec<ComponentKey>>,
+        ask: Ask<'_>,
+        draft: &Draft,
+    ) -> Vec<Vec<ComponentKey>> {
+        for i in (0..chosen.len()).rev() {
+            let spared = &chosen[i];
+            // A provider whose dependents are victims of another group cannot be spared alone, nor can a
+            // dependent of a victim.
+            let tied = spared.iter().any(|k| {
+                let e = self.scheduler.entry(*k);
+                chosen
+                    .iter()
+                    .enumerate()
+                    .any(|(j, g)| j != i && g.iter().any(|o| e.dependencies.contains(o)))
+                    || draft.victims.iter().any(|o| e.dependencies.contains(o))
+            });
+            if tied {
+                continue;
+            }
+            let mut short = self.budget.shortage(need, ask.id.map(|id| id.0));
+            let rest = chosen.iter().enumerate().filter(|(j, _)| *j != i).flat_map(|(_, g)| g);
+            for &key in rest {
+                self.relieve_by(key, &mut short);
+            }
+            self.relieve_by_draft(ask, draft, &mut short);
+            if short.is_none() {
+                chosen.remove(i);
+            }
+        }
+        chosen
+    }
+}
