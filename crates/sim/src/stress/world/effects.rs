@@ -1,0 +1,130 @@
+//! What the engine wants done, done in the made-up world; and what came of its dealings with the cells.
+
+use std::time::Duration;
+
+use majordomo_core::Refusal;
+use majordomo_engine::{Effect, Input, Persisted};
+
+use super::{Event, Running, Stage, World};
+use crate::stress::check::{Broken, broken};
+
+impl World<'_> {
+    /// What came of the engine's, and others', dealings with the cells.
+    pub(super) fn flush_cells(&mut self) {
+        for at in std::mem::take(&mut self.cells.revoked) {
+            let leases: Vec<u64> = self
+                .cells
+                .leases
+                .iter()
+                .filter(|(_, h)| h.incarnation == at && !h.stubborn)
+                .map(|(id, _)| *id)
+                .collect();
+            for lease in leases {
+                let wait = self.rng(5, lease).millis(1, 400);
+                self.after(wait, Event::Release { lease });
+            }
+        }
+        for lease in std::mem::take(&mut self.cells.raced) {
+            let wait = self.rng(6, lease).millis(1, 100);
+            self.after(wait, Event::Release { lease });
+            self.used();
+        }
+        for (key, op) in std::mem::take(&mut self.cells.notices) {
+            self.deliver(Input::Released { key, op });
+        }
+    }
+
+    pub(super) fn used(&mut self) {
+        if !self.sweep_due {
+            self.sweep_due = true;
+            let second = 1_000_000;
+            let wait = second - self.now.0 % second;
+            self.after(Duration::from_micros(wait), Event::Sweep);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), Broken> {
+        match effect {
+            Effect::StartLoad { key, op, .. } => self.start_load(key, op)?,
+            Effect::CancelLoad { key, op, grace } => {
+                let fits = self.running[key.index()].is_some_and(|r| {
+                    r.op == op
+                        && matches!(
+                            r.stage,
+                            Stage::Loading { .. }
+                                | Stage::Up { told: false }
+                                | Stage::Failed
+                                | Stage::Dead
+                        )
+                });
+                if !fits {
+                    return broken(4, format!("a load of {key} is cancelled that does not run"));
+                }
+                self.stop(key, op, grace);
+            }
+            Effect::StartUnload { key, op, grace } => {
+                let fits = self.running[key.index()].is_some_and(|r| {
+                    r.op == op && matches!(r.stage, Stage::Up { told: true } | Stage::Dead)
+                });
+                if !fits {
+                    return broken(4, format!("{key} is stopped and is not up"));
+                }
+                let Some(i) = self.cells.current(key) else {
+                    return broken(1, format!("{key} is stopped and was never published"));
+                };
+                if !i.cell.is_closed() || (i.cell.leases() > 0 && !i.cell.is_revoked()) {
+                    return broken(1, format!("{key} is stopped with its cell {:?}", i.cell));
+                }
+                self.stop(key, op, grace);
+            }
+            Effect::Kill { key, op } => match &self.running[key.index()] {
+                Some(Running { op: o, stage: Stage::Stopping { stuck }, .. }) if *o == op => {
+                    if !stuck {
+                        self.after(Duration::from_millis(20), Event::StopEnd { key, op });
+                    }
+                }
+                // Its end is on its way to the engine.
+                None => {}
+                _ => return broken(4, format!("{key} is killed and is not on its way out")),
+            },
+            Effect::Probe { key, op } => {
+                let wait = self.rng_of(7, key).millis(1, 800);
+                self.after(wait, Event::ProbeEnd { key, op });
+            }
+            Effect::Grant { waiter, keys } => {
+                *self.counts.answers.entry("granted").or_default() += 1;
+                self.watch.answered(waiter, true, self.now);
+                let Some(client) = self.clients.remove(&waiter) else {
+                    return broken(6, format!("waiter {waiter} is no client"));
+                };
+                for key in keys {
+                    let Some(lease) = self.cells.granted(key, client.stubborn) else {
+                        return broken(1, format!("{key} is granted and was never published"));
+                    };
+                    if client.gone {
+                        self.cells.release(lease);
+                    } else {
+                        self.after(client.hold, Event::Release { lease });
+                    }
+                }
+                self.used();
+            }
+            Effect::Refuse { waiter, refusal } => {
+                *self.counts.answers.entry(refusal.code()).or_default() += 1;
+                let gave_up = matches!(refusal, Refusal::DeadlineExceeded { .. });
+                self.watch.answered(waiter, gave_up, self.now);
+                self.clients.remove(&waiter);
+            }
+            Effect::Done { waiter } => {
+                *self.counts.answers.entry("done").or_default() += 1;
+                self.clients.remove(&waiter);
+            }
+            Effect::Persist(Persisted { key, peak, load_time }) => {
+                self.fate(key).learned = Some((peak, load_time));
+            }
+            Effect::ShutdownDone { .. } => self.after(Duration::from_secs(1), Event::Boot),
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! What happens by itself when its time has come: ends of loads and stops, leases given back, sweeps, new processes.
+
+use std::sync::Arc;
+
+use majordomo_core::ComponentKey;
+use majordomo_engine::{Engine, Input, LoadFailure, LoadReport, Persisted, SequenceModel, Usage};
+
+use super::{Event, Running, Stage, World};
+use crate::stress::cells::SimCells;
+use crate::stress::check::{Broken, Checker, broken};
+
+impl World<'_> {
+    pub(super) fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Deliver(input) => {
+                match &input {
+                    Input::LoadFinished { key, op, result } => {
+                        let slot = &mut self.running[key.index()];
+                        match slot {
+                            Some(r)
+                                if r.op == *op && r.stage == Stage::Failed && result.is_err() =>
+                            {
+                                *slot = None;
+                            }
+                            Some(r) if r.op == *op && r.stage == (Stage::Up { told: false }) => {
+                                r.stage = Stage::Up { told: true };
+                            }
+                            _ => {}
+                        }
+                    }
+                    Input::Released { .. } | Input::Exited { .. } => {}
+                    _ => {}
+                }
+                self.input(input)
+            }
+            Event::LoadEnd { key, op, error } => {
+                let Some(r) = &mut self.running[key.index()] else { return Ok(()) };
+                if r.op != op || !matches!(r.stage, Stage::Loading { .. }) {
+                    return Ok(());
+                }
+                r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { told: false } };
+                let memory = r.memory;
+                let measured = self.rng_of(10, key).chance(0.6).then(|| self.memory(key, memory));
+                let result = match error {
+                    Some(error) => {
+                        let rng = &mut self.rng_of(13, key);
+                        let out_of_memory = self.killed_for_memory(rng, key, memory);
+                        Err(LoadFailure { error: error.to_owned(), out_of_memory })
+                    }
+                    None => Ok(LoadReport { measured, peak: measured.map(|m| m.scaled(1.1)) }),
+                };
+                self.deliver(Input::LoadFinished { key, op, result });
+                Ok(())
+            }
+            Event::StopEnd { key, op } => {
+                let slot = &mut self.running[key.index()];
+                if matches!(slot, Some(Running { op: o, stage: Stage::Stopping { .. }, .. }) if *o == op)
+                {
+                    *slot = None;
+                    self.deliver(Input::UnloadFinished { key, op });
+                }
+                Ok(())
+            }
+            Event::Dies { key, op } => {
+                self.die(key, Some(op));
+                Ok(())
+            }
+            Event::ProbeEnd { key, op } => self.probe_end(key, op),
+            Event::Release { lease } => {
+                self.cells.now = self.now;
+                self.cells.release(lease);
+                self.used();
+                self.flush_cells();
+                Ok(())
+            }
+            Event::Leave { waiter } => {
+                if let Some(client) = self.clients.get_mut(&waiter) {
+                    client.gone = true;
+                    self.deliver(Input::Abandon { waiter });
+                }
+                Ok(())
+            }
+            Event::NextOfChain { component, every, left } => {
+                if left > 0 {
+                    self.after(every, Event::NextOfChain { component, every, left: left - 1 });
+                    self.ask(&[component], None, None, every * 3 / 2, None, false, false, false)?;
+                }
+                Ok(())
+            }
+            Event::Sweep => self.sweep(),
+            Event::Boot => self.boot(),
+        }
+    }
+
+    fn sweep(&mut self) -> Result<(), Broken> {
+        self.sweep_due = false;
+        let mut rows = Vec::new();
+        for i in (0..self.running.len()).map(ComponentKey::from_index) {
+            let Some(at) = self.cells.slot(i) else { continue };
+            let i = &mut self.cells.incarnations[at];
+            let uses = i.cell.uses() - i.uses_swept;
+            let last_use = i.last_use.take();
+            if uses == 0 && last_use.is_none() {
+                continue;
+            }
+            i.uses_swept += uses;
+            rows.push(Usage { key: i.key, op: i.op, uses, last_use });
+        }
+        if rows.is_empty() { Ok(()) } else { self.input(Input::Usage(rows)) }
+    }
+
+    /// A new process after a shutdown: keys, waiters and cells begin anew; what was learned is known.
+    fn boot(&mut self) -> Result<(), Broken> {
+        self.process += 1;
+        let model = self.remembered();
+        self.heap.clear();
+        self.clients.clear();
+        self.running.clear();
+        self.sweep_due = false;
+        let races = self.cells.races;
+        self.cells = SimCells::new(self.script.seed);
+        self.cells.races = races;
+        self.checker = Checker::default();
+        self.watch.begin_anew();
+        self.catalog = Arc::new(self.blueprint.build(None));
+        self.number();
+        let b = &self.blueprint;
+        self.engine = Engine::new(Arc::clone(&self.catalog), b.config.clone(), b.budget);
+        if let Some(trace) = &mut self.trace {
+            trace.push_str(&format!("{} = a new process\n", self.now));
+        }
+        let rows: Vec<_> = self
+            .numbers
+            .iter()
+            .enumerate()
+            .filter_map(|(i, number)| {
+                let (peak, load_time) = self.fates[*number].learned?;
+                Some(Persisted { key: ComponentKey::from_index(i), peak, load_time })
+            })
+            .collect();
+        self.input(Input::Learned(rows))?;
+        let catalog = Arc::clone(&self.catalog);
+        match SequenceModel::decode(&model, |name| catalog.key(name)) {
+            Ok(model) => self.input(Input::Remembered(Box::new(model)))?,
+            Err(error) => return broken(9, format!("the sequence model: {error}")),
+        }
+        self.input(Input::Start)
+    }
+
+    /// What the sequence model of a process that ends leaves behind.
+    fn remembered(&self) -> Vec<u8> {
+        let catalog = self.engine.catalog();
+        self.engine.sequence().encode(|key| Some(catalog.id(key).clone()))
+    }
+}
