@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use majordomo::{ByteSize, read_config};
-use majordomo_sim::replay::{Budget, ItemCost, PolicyName, Report, Tally, Trace, replay_one};
+use majordomo_sim::replay::{
+    Budget, ItemCost, PolicyName, Progress, Report, Tally, Trace, replay_trace,
+};
 
 use crate::print;
 
 /// A bar is shown when a replay has at least so many events.
 const LONG: usize = 20_000;
-/// Characters of the bar.
-const WIDTH: usize = 30;
 
 /// What can be typed after `replay`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// Usage: lines of user TAB unix seconds TAB component, sorted by user and time, plain or gzip. `majordomo
-    /// state export --usage` writes your own
+    /// Usage: lines of user TAB unix seconds TAB component [TAB command], sorted by user and time, no header, plain or
+    /// gzip. `majordomo state export --usage` writes your own
     #[arg(required = true, value_name = "USAGE")]
     usage: Vec<PathBuf>,
     /// Memory for all components: a size such as 8GiB, mb:1500, or slots:4 for a number of them; may be given
@@ -52,7 +52,8 @@ fn budget(text: &str) -> Result<Budget, String> {
 }
 
 pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> {
-    let policies = policies(&args.policies)?;
+    let policies = PolicyName::chosen(&args.policies)?;
+    let budgets = Budget::distinct(&args.budgets);
     let mut traces = Vec::new();
     for path in &args.usage {
         let trace = Trace::open(path)?;
@@ -71,17 +72,16 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
             "sizes and load times are made up from the names; --config CONFIG takes yours",
         ),
     }
-    let mut bar = Bar::new(&traces, args.budgets.len() * policies.len());
+    let mut bar = Bar::new(Progress::new(&traces, budgets.len() * policies.len()));
     let mut rows = Vec::new();
-    for budget in &args.budgets {
+    for budget in &budgets {
         for policy in &policies {
+            let what = format!("{policy} {budget}");
             let mut of_traces = Vec::new();
             for trace in &traces {
                 let mut sum = Tally::default();
-                for user in &trace.users {
-                    sum.add(&replay_one(user, *budget, *policy));
-                    bar.step(user.events.len(), &format!("{policy} {budget}"));
-                }
+                let tallies = replay_trace(trace, *budget, *policy, &mut || bar.step(&what));
+                tallies.iter().for_each(|tally| sum.add(tally));
                 of_traces.push(Report::new(&policy.to_string(), *budget, &trace.name, None, &sum));
             }
             let mean = (of_traces.len() > 1).then(|| Report::mean(&of_traces)).flatten();
@@ -98,22 +98,6 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         table(&rows).iter().for_each(|l| print::line(l));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn policies(names: &[String]) -> anyhow::Result<Vec<PolicyName>> {
-    let mut chosen: Vec<PolicyName> = Vec::new();
-    for name in names {
-        let named = match name.as_str() {
-            "all" => PolicyName::ALL.to_vec(),
-            name => vec![name.parse()?],
-        };
-        for policy in named {
-            if !chosen.contains(&policy) {
-                chosen.push(policy);
-            }
-        }
-    }
-    Ok(chosen)
 }
 
 /// Takes sizes and load times from a configuration, by name.
@@ -181,28 +165,23 @@ fn table(rows: &[Report]) -> Vec<String> {
 
 /// How far a long replay is, on a terminal.
 struct Bar {
-    done: usize,
-    all: usize,
-    shown: Option<usize>,
+    progress: Progress,
     on: bool,
 }
 
 impl Bar {
-    fn new(traces: &[Trace], n_runs: usize) -> Self {
-        let all = traces.iter().map(Trace::n_events).sum::<usize>() * n_runs;
-        let on = all >= LONG && std::io::stderr().is_terminal();
-        Self { done: 0, all, shown: None, on }
+    fn new(progress: Progress) -> Self {
+        let on = progress.n_events() >= LONG && std::io::stderr().is_terminal();
+        Self { progress, on }
     }
 
-    fn step(&mut self, n_events: usize, what: &str) {
-        self.done += n_events;
-        let percent = self.done * 100 / self.all.max(1);
-        if self.on && self.shown.replace(percent) != Some(percent) {
-            let full = percent * WIDTH / 100;
-            let bar = format!("{}{}", "#".repeat(full), ".".repeat(WIDTH - full));
+    fn step(&mut self, what: &str) {
+        if self.on
+            && let Some(line) = self.progress.step(what)
+        {
             let mut err = std::io::stderr().lock();
             // A bar that cannot be drawn is no reason to stop.
-            let _ = write!(err, "\r\x1b[K[{bar}] {percent} % {what}");
+            let _ = write!(err, "\r\x1b[K{line}");
             let _ = err.flush();
         }
     }

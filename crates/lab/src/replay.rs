@@ -8,12 +8,12 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use majordomo_sim::replay::{Budget, PolicyName, Report, Tally, Trace, replay_trace};
+use majordomo_sim::replay::{Budget, PolicyName, Progress, Report, Tally, Trace, replay_trace};
 
 /// Arguments of `replay`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Traces: user TAB unix seconds TAB item [TAB command], sorted by user and time; gzip allowed
+    /// Traces: user TAB unix seconds TAB item [TAB command], sorted by user and time, no header; gzip allowed
     #[arg(required = true)]
     traces: Vec<PathBuf>,
     /// Budgets: slots:K or mb:M; may be given several times
@@ -43,23 +43,6 @@ fn parse_stride(text: &str) -> Result<(String, usize), String> {
         Ok(n) if n >= 1 && !name.is_empty() => Ok((name.to_owned(), n)),
         _ => Err(bad()),
     }
-}
-
-fn chosen(policies: &[String]) -> anyhow::Result<Vec<PolicyName>> {
-    let mut chosen = Vec::new();
-    for name in policies {
-        let names = if name == "all" {
-            PolicyName::ALL.to_vec()
-        } else {
-            vec![name.parse::<PolicyName>()?]
-        };
-        for name in names {
-            if !chosen.contains(&name) {
-                chosen.push(name);
-            }
-        }
-    }
-    Ok(chosen)
 }
 
 fn open(args: &Args) -> anyhow::Result<Vec<Trace>> {
@@ -92,20 +75,24 @@ fn open(args: &Args) -> anyhow::Result<Vec<Trace>> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let policies = chosen(&args.policies)?;
+    let policies = PolicyName::chosen(&args.policies)?;
+    let budgets = Budget::distinct(&args.budgets);
     let traces = open(args)?;
     let mut rows = Vec::new();
-    let n_cells = args.budgets.len() * policies.len() * traces.len();
-    let mut n_done = 0;
-    for budget in &args.budgets {
+    let mut progress = Progress::new(&traces, budgets.len() * policies.len());
+    let on_terminal = std::io::stderr().is_terminal();
+    for budget in &budgets {
         for policy in &policies {
             let name = policy.to_string();
             let mut of_traces = Vec::new();
             for trace in &traces {
-                if std::io::stderr().is_terminal() {
-                    eprint!("\r\x1b[K{n_done}/{n_cells} {name} {budget} {}", trace.name);
-                }
-                let tallies = replay_trace(trace, *budget, *policy);
+                let what = format!("{name} {budget} {}", trace.name);
+                let mut show = || {
+                    if on_terminal && let Some(line) = progress.step(&what) {
+                        eprint!("\r\x1b[K{line}");
+                    }
+                };
+                let tallies = replay_trace(trace, *budget, *policy, &mut show);
                 if args.per_user {
                     for (user, tally) in trace.users.iter().zip(&tallies) {
                         rows.push(Report::new(
@@ -120,14 +107,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 let mut sum = Tally::default();
                 tallies.iter().for_each(|t| sum.add(t));
                 of_traces.push(Report::new(&name, *budget, &trace.name, None, &sum));
-                n_done += 1;
             }
             let mean = Report::mean(&of_traces);
             rows.extend(of_traces);
             rows.extend(mean);
         }
     }
-    if std::io::stderr().is_terminal() {
+    if on_terminal {
         eprint!("\r\x1b[K");
     }
     if let Some(path) = &args.plot {

@@ -7,6 +7,7 @@
 mod control;
 mod item;
 mod policy;
+mod progress;
 mod report;
 mod run;
 mod trace;
@@ -15,6 +16,7 @@ mod whole;
 
 pub use item::ItemCost;
 pub use policy::{EnginePolicy, PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};
+pub use progress::Progress;
 pub use report::{Budget, BudgetError, Report, Tally};
 pub use run::{ReplayBudget, replay_one, replay_trace, replay_user};
 pub use trace::{MIN_EVENTS, Trace, TraceError, TraceEvent, UserTrace};

@@ -34,6 +34,27 @@ fn budgets_and_policies_side_by_side() {
 }
 
 #[test]
+fn what_is_asked_for_twice_is_told_once() {
+    let world = World::new();
+    // As an editor may have left it: with a byte order mark.
+    world.write("mine.tsv", format!("\u{feff}{}", rounds(200)));
+    let budgets = ["--budget", "slots:3", "--budget", "500MB", "--budget", "mb:500"];
+    let policies = ["--policy", "lru", "--policy", "lfu", "--policy", "lru"];
+    let words: Vec<_> = ["replay", "mine.tsv", "--json", "--budget", "slots:3"]
+        .into_iter()
+        .chain(budgets)
+        .chain(policies)
+        .collect();
+    let ran = world.run(&words);
+    ran.check(0, &[], &[]);
+    let rows = ran.json();
+    let cells: Vec<_> =
+        rows.iter().map(|r| format!("{} {}", r["budget"], r["policy"]).replace('"', "")).collect();
+    assert_eq!(cells, ["slots:3 lru", "slots:3 lfu", "mb:500 lru", "mb:500 lfu"]);
+    assert!(rows.iter().all(|r| r["users"] == 1 && r["events"] == 200), "{rows:?}");
+}
+
+#[test]
 fn what_is_no_usage_is_named() {
     let world = World::new();
     world.write("empty.tsv", "");
@@ -47,6 +68,10 @@ fn what_is_no_usage_is_named() {
     check("back.tsv", &["back.tsv", "line 2", "sort"]);
     check("binary.tsv", &["binary.tsv", "line 1"]);
     check("one.tsv", &["one.tsv", "30 events"]);
+    world.write("wide.tsv", "me\t5\ta\tdo it\tlaptop\n");
+    check("wide.tsv", &["wide.tsv", "line 1", "5 columns", "\"laptop\"", "3 or 4"]);
+    world.write("header.tsv", "user\ttime\titem\n");
+    check("header.tsv", &["header.tsv", "line 1", "\"time\"", "no header"]);
     check("missing.tsv", &["missing.tsv"]);
     let ran = world.run(&["replay", "empty.tsv", "--budget", "8"]);
     ran.check(2, &[], &["no budget", "8GiB"]);

@@ -145,6 +145,26 @@ impl PolicyName {
         Self::Engine(EnginePolicy::VRankTrim),
     ];
 
+    /// The policies of these names in their order, each once; `all` names every one.
+    ///
+    /// # Errors
+    /// When a name is no policy's.
+    pub fn chosen(names: &[impl AsRef<str>]) -> Result<Vec<Self>, UnknownPolicy> {
+        let mut chosen = Vec::new();
+        for name in names {
+            let named = match name.as_ref() {
+                "all" => Self::ALL.to_vec(),
+                name => vec![name.parse()?],
+            };
+            for policy in named {
+                if !chosen.contains(&policy) {
+                    chosen.push(policy);
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
     /// The policy that decides inside the whole engine, and whether idle memory is trimmed; none for policies
     /// that are run alone.
     pub(super) fn through_engine(self) -> Option<(PolicyKind, bool)> {

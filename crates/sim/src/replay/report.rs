@@ -21,6 +21,20 @@ pub enum Budget {
 )]
 pub struct BudgetError(String);
 
+impl Budget {
+    /// The budgets in their order, each once: asked for twice, it gives the same figures twice.
+    #[must_use]
+    pub fn distinct(budgets: &[Self]) -> Vec<Self> {
+        let mut distinct = Vec::new();
+        for budget in budgets {
+            if !distinct.contains(budget) {
+                distinct.push(*budget);
+            }
+        }
+        distinct
+    }
+}
+
 impl FromStr for Budget {
     type Err = BudgetError;
 

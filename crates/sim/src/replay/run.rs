@@ -1,7 +1,8 @@
 //! The virtual clock and the fake loader: one user's events against one policy, by the protocol.
 //!
 //! Knows nothing of how a policy decides. Invariants: resident items never exceed the budget; the item in
-//! use is never a victim; the policy has seen nothing later than the event at hand.
+//! use is never a victim; the policy has seen nothing later than the event at hand; how well it predicts is
+//! counted alike at every budget.
 
 use std::time::Duration;
 
@@ -252,7 +253,8 @@ impl<'a> Replay<'a> {
 
     fn event(&mut self, policy: &mut dyn ReplayPolicy, index: usize, x: ComponentKey, at: Moment) {
         self.tally.events += 1;
-        if self.current.is_some()
+        // Whether the last item fitted is no matter of prediction: only the first event has no one before it.
+        if index > 0
             && let Some(rank) = policy.predicted_rank(x)
         {
             self.tally.predicted(rank);
@@ -288,7 +290,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn run(mut self, policy: &mut dyn ReplayPolicy) -> Tally {
+    fn run(mut self, policy: &mut dyn ReplayPolicy, on_event: &mut dyn FnMut()) -> Tally {
         // Events of one second are told apart in the policies' clock by some microseconds each.
         let (mut second, mut nth) = (0, 0);
         let n = self.user.events.len();
@@ -298,6 +300,7 @@ impl<'a> Replay<'a> {
                 if second == event.at_us { (second, nth + 1) } else { (event.at_us, 0) };
             let at = Moment(event.at_us + 4 * nth);
             self.event(policy, index, event.item, at);
+            on_event();
             if index + 1 == n {
                 break;
             }
@@ -349,23 +352,37 @@ impl View<'_> {
     }
 }
 
-/// Replays one user with a policy that has seen nothing yet.
-pub fn replay_user(user: &UserTrace, budget: Budget, policy: &mut dyn ReplayPolicy) -> Tally {
-    Replay::new(user, ReplayBudget::new(budget)).run(policy)
+/// Replays one user with a policy that has seen nothing yet. `on_event` is called after every event.
+pub fn replay_user(
+    user: &UserTrace,
+    budget: Budget,
+    policy: &mut dyn ReplayPolicy,
+    on_event: &mut dyn FnMut(),
+) -> Tally {
+    Replay::new(user, ReplayBudget::new(budget)).run(policy, on_event)
 }
 
-/// Replays one user, cold, with a policy by its name.
+/// Replays one user, cold, with a policy by its name. `on_event` is called after every event.
 #[must_use]
-pub fn replay_one(user: &UserTrace, budget: Budget, policy: PolicyName) -> Tally {
+pub fn replay_one(
+    user: &UserTrace,
+    budget: Budget,
+    policy: PolicyName,
+    on_event: &mut dyn FnMut(),
+) -> Tally {
     let bytes = ReplayBudget::new(budget);
     match policy.through_engine() {
-        Some((kind, trims)) => replay_whole(user, bytes, kind, trims),
-        None => replay_user(user, budget, policy.build(user, bytes).as_mut()),
+        Some((kind, trims)) => replay_whole(user, bytes, kind, trims, on_event),
+        None => replay_user(user, budget, policy.build(user, bytes).as_mut(), on_event),
     }
 }
 
-/// Replays all users of a trace, each cold; answers the counts by user.
-#[must_use]
-pub fn replay_trace(trace: &Trace, budget: Budget, policy: PolicyName) -> Vec<Tally> {
-    trace.users.iter().map(|user| replay_one(user, budget, policy)).collect()
+/// Replays all users of a trace, each cold; answers the counts by user. `on_event` is called after every event.
+pub fn replay_trace(
+    trace: &Trace,
+    budget: Budget,
+    policy: PolicyName,
+    on_event: &mut dyn FnMut(),
+) -> Vec<Tally> {
+    trace.users.iter().map(|user| replay_one(user, budget, policy, on_event)).collect()
 }

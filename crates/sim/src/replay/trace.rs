@@ -1,5 +1,8 @@
 //! Usage traces: reading `user TAB unix_seconds TAB item [TAB command text]`, plain or gzip.
 //!
+//! There is no header line, and no fifth column: a command text that holds a tab cannot be told from one, so
+//! it is refused. A UTF-8 byte order mark at the start, as some editors write it, is passed over.
+//!
 //! Invariant: a trace that was read has contiguous users, times that never go back within a user, no
 //! two equal items in a row, and at least [`MIN_EVENTS`] events a user. Anything else was an error that
 //! names the line, or is counted in [`Trace::dropped_users`].
@@ -18,6 +21,16 @@ pub const MIN_EVENTS: usize = 30;
 
 /// A line longer than this is no trace.
 const MAX_LINE: u64 = 1 << 16;
+
+/// What some editors put at the start of a UTF-8 file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// What a line is.
+const COLUMNS: &str = "user, unix seconds, item and optionally the command, separated by tabs";
+
+/// Characters and columns of a bad line that are shown.
+const SHOWN: usize = 40;
+const SHOWN_COLUMNS: usize = 3;
 
 /// One use of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +112,25 @@ fn parse_seconds(text: &str) -> Option<u64> {
         micros = micros * 10 + u64::from(fraction.as_bytes().get(i).map_or(0, |b| b - b'0'));
     }
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+/// A text in quotes, its end left out when it is long.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// What is wrong with a line of more columns than the format has; `more` are those after the fourth.
+fn too_many(more: &[&str]) -> String {
+    let shown: Vec<_> = more.iter().take(SHOWN_COLUMNS).map(|c| shortened(c)).collect();
+    format!(
+        "{} columns where there are 3 or 4: {COLUMNS}; take {}{} out (a tab inside a command becomes a space)",
+        more.len() + 4,
+        shown.join(", "),
+        if more.len() > SHOWN_COLUMNS { ", ..." } else { "" }
+    )
 }
 
 /// The history of one user while it is read.
@@ -195,13 +227,17 @@ impl Trace {
             let text = std::str::from_utf8(&buffer)
                 .map_err(|_| bad("not UTF-8; a trace is tab-separated text, or gzip of it".into()))?
                 .trim_end_matches(['\n', '\r']);
-            let columns: Vec<&str> = text.splitn(4, '\t').collect();
-            let &[user, seconds, item, ..] = columns.as_slice() else {
-                return Err(bad(format!(
-                    "{} column(s) instead of user, unix seconds, item and optionally the command, \
-                     separated by tabs",
-                    if text.is_empty() { 0 } else { columns.len() }
-                )));
+            let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| line == 1).unwrap_or(text);
+            let columns: Vec<&str> = text.split('\t').collect();
+            let (user, seconds, item) = match *columns.as_slice() {
+                [user, seconds, item] | [user, seconds, item, _] => (user, seconds, item),
+                [_, _, _, _, ref more @ ..] => return Err(bad(too_many(more))),
+                _ => {
+                    return Err(bad(format!(
+                        "{} column(s) instead of {COLUMNS}",
+                        if text.is_empty() { 0 } else { columns.len() }
+                    )));
+                }
             };
             // An empty item is an item like others: shells record commands without a program.
             if user.is_empty() {
@@ -211,7 +247,9 @@ impl Trace {
                 return Err(bad("contains a zero byte; a trace is text".into()));
             }
             let at_us = parse_seconds(seconds).ok_or_else(|| {
-                bad(format!("{seconds:?} is no time; write unix seconds, such as 1564000000"))
+                let header = if line == 1 { ", and no header line" } else { "" };
+                let seconds = shortened(seconds);
+                bad(format!("{seconds} is no time; write unix seconds, such as 1564000000{header}"))
             })?;
             match &mut current {
                 Some((b, last)) if b.user.name == user => {

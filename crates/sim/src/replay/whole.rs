@@ -68,7 +68,9 @@ struct Whole<'a> {
     /// Loads whose waiters wait no longer, and since when they did.
     served: BTreeMap<ComponentKey, Moment>,
     next_waiter: u64,
-    current: Option<ComponentKey>,
+    /// The item of the last event, and the one that is leased: the same, unless it was larger than the budget.
+    last: Option<ComponentKey>,
+    leased: Option<ComponentKey>,
     tally: Tally,
 }
 
@@ -117,7 +119,8 @@ impl<'a> Whole<'a> {
             waiting: BTreeMap::new(),
             served: BTreeMap::new(),
             next_waiter: 0,
-            current: None,
+            last: None,
+            leased: None,
             tally: Tally { users: 1, ..Tally::default() },
             user,
             budget,
@@ -205,11 +208,11 @@ impl<'a> Whole<'a> {
         self.move_clock(to);
     }
 
-    /// Counts where the last prediction ranked the item that comes, the item in use left out.
+    /// Counts where the last prediction ranked the item that comes, the last one left out.
     fn rank(&mut self, x: ComponentKey) {
-        if self.current.is_some() {
+        if let Some(last) = self.last.replace(x) {
             let likeliest = self.engine.sequence().likeliest(usize::MAX).into_iter();
-            let mut others = likeliest.filter(|(key, _)| Some(*key) != self.current);
+            let mut others = likeliest.filter(|(key, _)| *key != last);
             let rank = others.position(|(key, _)| key == x);
             self.tally.predicted(rank);
         }
@@ -218,8 +221,8 @@ impl<'a> Whole<'a> {
     fn event(&mut self, x: ComponentKey) {
         self.tally.events += 1;
         self.rank(x);
-        if let Some(last) = self.current.replace(x) {
-            self.release(last);
+        if let Some(leased) = self.leased.replace(x) {
+            self.release(leased);
         }
         // Whoever still waits is served, says the protocol: the load goes on, and nobody holds it.
         while let Some((waiter, (key, since))) = self.waiting.pop_first() {
@@ -252,11 +255,11 @@ impl<'a> Whole<'a> {
         if matches!(held, ComponentState::Unloaded) {
             self.tally.loaded +=
                 self.budget.figure(self.budget.size_of(&self.user.costs[self.items[x.index()]]).0);
-            self.current = None;
+            self.leased = None;
         }
     }
 
-    fn run(mut self) -> Tally {
+    fn run(mut self, on_event: &mut dyn FnMut()) -> Tally {
         let start = WallSeconds((self.now.0 / 1_000_000) as i64);
         self.tell(Input::WallClock(start));
         self.tell(Input::Start);
@@ -267,6 +270,7 @@ impl<'a> Whole<'a> {
                 if second == event.at_us { (second, nth + 1) } else { (event.at_us, 0) };
             self.advance(Moment(event.at_us + 4 * nth));
             self.event(self.keys[event.item.index()]);
+            on_event();
         }
         for tier in HintTier::ALL {
             let account = self.engine.preloader().tier_account(tier);
@@ -284,6 +288,7 @@ pub(super) fn replay_whole(
     budget: ReplayBudget,
     policy: PolicyKind,
     trims: bool,
+    on_event: &mut dyn FnMut(),
 ) -> Tally {
-    Whole::new(user, budget, config(policy, trims)).run()
+    Whole::new(user, budget, config(policy, trims)).run(on_event)
 }

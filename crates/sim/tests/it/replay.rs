@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use majordomo_sim::replay::{Budget, PolicyName, Report, Tally, Trace, replay_trace};
+use majordomo_sim::replay::{Budget, PolicyName, Progress, Report, Tally, Trace, replay_trace};
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> Result<Trace, String> {
@@ -28,7 +28,8 @@ fn trace_of(items: &[u32], gap: u64) -> Trace {
 
 fn tally(trace: &Trace, budget: &str, policy: PolicyName) -> Tally {
     let mut sum = Tally::default();
-    replay_trace(trace, budget.parse().expect("a budget"), policy).iter().for_each(|t| sum.add(t));
+    let budget = budget.parse().expect("a budget");
+    replay_trace(trace, budget, policy, &mut || {}).iter().for_each(|t| sum.add(t));
     sum
 }
 
@@ -57,6 +58,41 @@ fn bad_lines_are_errors_with_their_number() {
     check(b"u\t5\t\xff\xfe\n", &["line 1", "UTF-8"]);
     check(b"u\t5\ta\0b\n", &["line 1", "zero byte"]);
     check(&[b'x'; 100_000], &["line 1", "longer"]);
+}
+
+#[test]
+fn columns_that_are_not_of_the_format_are_refused() {
+    let check = |text: &str, want: &[&str]| {
+        let error = read(text.as_bytes()).unwrap_err();
+        for part in want {
+            assert!(error.contains(part), "{error:?} does not say {part:?}");
+        }
+    };
+    let events: String = (0..40).map(|i| format!("u\t{i}\tx{}\n", i % 3)).collect();
+    let after = |line: &str| format!("{events}{line}\n");
+    check(&after("u\t90\ta\tdo it\t17"), &["made.tsv", "line 41", "5 columns", "\"17\"", "item"]);
+    check(&after("u\t90\ta\tdo\tit\tnow"), &["line 41", "6 columns", "\"it\", \"now\""]);
+    check(&after("u\t90\ta\tdo it\t"), &["line 41", "5 columns", "\"\""]);
+    // What is found is shown, not printed whole.
+    let error = read(after(&format!("u\t90\ta\tb\t{}", "y".repeat(5_000))).as_bytes());
+    assert!(error.unwrap_err().to_string().len() < 400);
+    let header = "user\tunix_seconds\titem\tcommand\tdevice\n";
+    check(&format!("{header}{events}"), &["line 1", "5 columns", "\"device\""]);
+    let header = "user\tunix_seconds\titem\n";
+    check(&format!("{header}{events}"), &["line 1", "\"unix_seconds\"", "no header"]);
+    // Four are the format, the fourth empty or not.
+    assert_eq!(read(after("u\t90\ta\t").as_bytes()).unwrap().n_events(), 41);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_user() {
+    let events: String = (0..40).map(|i| format!("u\t{i}\tx{}\n", i % 3)).collect();
+    let trace = read(format!("\u{feff}{events}").as_bytes()).unwrap();
+    assert_eq!(trace.users.len(), 1);
+    assert_eq!((trace.users[0].name.as_str(), trace.n_events()), ("u", 40));
+    // Anywhere else it is a letter of a name, and another user.
+    let twice = format!("{events}\u{feff}u\t90\ta\n");
+    assert_eq!(read(twice.as_bytes()).unwrap().dropped_users, 1);
 }
 
 #[test]
@@ -106,6 +142,55 @@ fn budgets_and_names_are_checked() {
 }
 
 #[test]
+fn what_is_asked_for_twice_is_replayed_once() {
+    let budgets = ["mb:1500", "slots:4", "mb:1500.0", "slots:1500", "slots:4"];
+    let budgets = Budget::distinct(&budgets.map(|b| b.parse().unwrap()));
+    assert_eq!(
+        budgets.iter().map(Budget::to_string).collect::<Vec<_>>(),
+        ["mb:1500", "slots:4", "slots:1500"]
+    );
+    let chosen = |names: &[&str]| PolicyName::chosen(names);
+    assert_eq!(chosen(&["lfu", "lru", "lfu"]), Ok(vec![PolicyName::Lfu, PolicyName::Lru]));
+    let all = chosen(&["vrank", "all", "lru"]).unwrap();
+    assert_eq!((all.len(), all[0]), (PolicyName::ALL.len(), PolicyName::VRank));
+    assert!(chosen(&["lru", "best"]).unwrap_err().to_string().contains("\"best\""));
+}
+
+#[test]
+fn the_progress_moves_within_a_long_trace() {
+    let trace = trace_of(&round_robin(5, 2000), 60);
+    let mut progress = Progress::new(std::slice::from_ref(&trace), 2);
+    assert_eq!(progress.n_events(), 4000);
+    let lines = |progress: &mut Progress, policy: PolicyName| {
+        let mut lines = Vec::new();
+        let name = policy.to_string();
+        replay_trace(&trace, Budget::Slots(4), policy, &mut || lines.extend(progress.step(&name)));
+        lines
+    };
+    let first = lines(&mut progress, PolicyName::Lru);
+    // From 0.0 % to 50.0 %, by a thousandth.
+    assert_eq!(first.len(), 501);
+    assert_eq!(first[0], format!("[{}] 0.0 % lru", ".".repeat(30)));
+    assert_eq!(first[500], format!("[{}{}] 50.0 % lru", "#".repeat(15), ".".repeat(15)));
+    // The name changes at once.
+    let second = lines(&mut progress, PolicyName::Lfu);
+    assert!(second[0].ends_with(" 50.0 % lfu"), "{}", second[0]);
+    assert_eq!(second.last().unwrap(), &format!("[{}] 100.0 % lfu", "#".repeat(30)));
+}
+
+#[test]
+fn every_event_is_told_while_it_is_replayed() {
+    let mut trace = trace_of(&zipf_like(100), 60);
+    let second = trace.users[0].clone();
+    trace.users.push(second);
+    for policy in PolicyName::ALL {
+        let mut told = 0;
+        replay_trace(&trace, Budget::Slots(4), policy, &mut || told += 1);
+        assert_eq!(told, trace.n_events(), "{policy}");
+    }
+}
+
+#[test]
 fn known_figures_on_a_round() {
     // Five items in turn in four slots: LRU never hits, Belady (demand only) keeps three of four.
     let trace = trace_of(&round_robin(5, 500), 60);
@@ -134,6 +219,32 @@ fn an_item_larger_than_the_budget_is_served_and_dropped() {
     assert_eq!((t.hits, t.resident_seconds), (0, 0.0));
     assert!(t.wait_us > 0 && t.loaded > 0.0);
     assert_eq!(tally(&trace, "mb:1", PolicyName::Clairvoyant).preloads, 0);
+}
+
+#[test]
+fn predictions_are_judged_alike_at_every_budget() {
+    use majordomo_sim::replay::EnginePolicy;
+    let trace = trace_of(&zipf_like(600), 60);
+    let sizes: Vec<_> = trace.users[0].costs.iter().map(|c| c.size_mb).collect();
+    let policies = [
+        PolicyName::LruMarkov,
+        PolicyName::VRank,
+        PolicyName::VRankTrim,
+        PolicyName::Engine(EnginePolicy::VRank),
+    ];
+    for policy in policies {
+        let judged = |budget: &str| {
+            let t = tally(&trace, budget, policy);
+            (t.ranked, t.top1, t.top3, t.top5, t.reciprocal)
+        };
+        let roomy = judged("slots:20");
+        assert_eq!(roomy.0, trace.n_events() as u64 - 1, "{policy}: all but the first event");
+        // No item fits, some do, all do.
+        for (megabytes, fit) in [(1.0, false), (100.0, true), (1500.0, true)] {
+            assert_eq!(sizes.iter().any(|s| *s <= megabytes), fit, "{sizes:?}");
+            assert_eq!(judged(&format!("mb:{megabytes}")), roomy, "{policy} at {megabytes} MB");
+        }
+    }
 }
 
 #[test]
