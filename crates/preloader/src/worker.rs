@@ -1,11 +1,17 @@
 //! The core behind three flume lanes and one thread, for programs that use the preloader alone.
 //!
 //! The caller gives a clock and a load function; the worker calls the function for one proposal at a
-//! time. Lanes are bounded and drained in tier order; what does not fit is counted, never waited for.
+//! time. Lanes are bounded; a hint that does not fit is counted, never waited for. What is told of uses, leavings,
+//! observations and pressure is merged in the [inbox], never lost and never waited for either, so that
+//! the load function may tell it, too. Everything carries the time at which it was told: a use during a load is late
+//! by what was left of the load, though the worker hears of it only afterwards.
 //! Invariant: after [`PreloadWorker::stop`] the load function is not called again.
 
-use std::sync::Arc;
+mod inbox;
+
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +20,7 @@ use majordomo_core::{ByteSize, ComponentKey, Moment, PressureLevel};
 
 use super::hint::{Hint, Proposal, Tier};
 use super::preloader::{Preloader, PreloaderConfig, PreloaderError};
+use inbox::Inbox;
 
 /// Settings of [`PreloadWorker`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,7 +32,7 @@ pub struct WorkerConfig {
 /// What a load function answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadOutcome {
-    /// Loaded, and how large it is.
+    /// Loaded, and how large it is. A use told since the function was called counts as late, not as a hit.
     Loaded(ByteSize),
     /// Not done: there already, no room, or not wanted.
     Declined,
@@ -33,54 +40,99 @@ pub enum LoadOutcome {
     Failed,
 }
 
-/// What happened to components, told by the caller.
-#[derive(Clone, Debug)]
-enum Report {
-    Observed(Vec<Hint>),
-    Used(ComponentKey),
-    Evicted(ComponentKey),
-    Pressure(PressureLevel),
+/// What the worker's thread and those who tell it something share.
+struct Shared {
+    clock: Box<dyn Fn() -> Moment + Send + Sync>,
+    inbox: Mutex<Inbox>,
+    overflowed: AtomicU64,
 }
+
+impl Shared {
+    fn now(&self) -> Moment {
+        (self.clock)()
+    }
+
+    /// The inbox and the time. The time is read inside, so that the order of what is told is the order of time.
+    fn inbox(&self) -> (MutexGuard<'_, Inbox>, Moment) {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        (inbox, self.now())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("overflowed", &self.overflowed).finish_non_exhaustive()
+    }
+}
+
+/// A hint and when it was handed in.
+type Hinted = (Moment, Hint);
+/// One of each tier.
+type Lanes<T> = [T; 3];
 
 /// A running worker. Dropping it stops it.
 #[derive(Debug)]
 pub struct PreloadWorker {
-    lanes: Option<[Sender<Hint>; 3]>,
-    reports: Option<Sender<Report>>,
-    overflowed: Arc<AtomicU64>,
+    lanes: Option<Lanes<Sender<Hinted>>>,
+    /// Says that there is something in the inbox; one token says it.
+    bell: Option<Sender<()>>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<Preloader>>,
 }
 
-struct Loop<C, L> {
+/// The thread's side.
+struct Loop<L> {
     core: Preloader,
-    clock: C,
+    shared: Arc<Shared>,
+    lanes: Lanes<Receiver<Hinted>>,
+    bell: Receiver<()>,
     load: L,
     pressure: PressureLevel,
+    /// Hints that came while it waited.
+    hints: Vec<Hinted>,
 }
 
-impl<C: Fn() -> Moment, L: FnMut(&Proposal) -> LoadOutcome> Loop<C, L> {
-    fn report(&mut self, report: Report) {
-        let now = (self.clock)();
-        match report {
-            Report::Observed(hints) => self.core.observe(&hints, now),
-            Report::Used(key) => {
-                self.core.on_demand(key, now);
+impl<L: FnMut(&Proposal) -> LoadOutcome> Loop<L> {
+    fn run(mut self) -> Preloader {
+        loop {
+            // Asked before anything is taken in, so that nothing told before the end is lost.
+            let ended = self.bell.is_disconnected();
+            let now = self.take_in();
+            if ended {
+                return self.core;
             }
-            Report::Evicted(key) => {
-                self.core.on_evicted(key, now);
+            if !self.step(now) {
+                self.wait(now);
             }
-            Report::Pressure(level) => self.pressure = level,
         }
     }
 
+    /// Takes in what was told until now; that time.
+    fn take_in(&mut self) -> Moment {
+        // Before the inbox is emptied: who tells something later rings again.
+        while self.bell.try_recv().is_ok() {}
+        let (told, now) = {
+            let (mut inbox, now) = self.shared.inbox();
+            (std::mem::take(&mut *inbox), now)
+        };
+        // After it: a hint that was handed in before a use was told is not taken in after it.
+        self.hints.extend(self.lanes.iter().flat_map(Receiver::try_iter));
+        // One that came since then counts as come by now, else it would not be due.
+        let hints = self.hints.drain(..).map(|(at, hint)| (at.min(now), hint));
+        if let Some(level) = told.into_core(hints, &mut self.core) {
+            self.pressure = level;
+        }
+        now
+    }
+
     /// Loads what is due, one at a time; true if there was something.
-    fn step(&mut self) -> bool {
-        let started = (self.clock)();
+    fn step(&mut self, started: Moment) -> bool {
         let Some(proposal) = self.core.next(started, true, self.pressure) else { return false };
         match (self.load)(&proposal) {
             LoadOutcome::Loaded(size) => {
+                // Its size is known only now. What was told meanwhile waits in the inbox with its time.
                 self.core.on_started(&proposal, size, started);
-                self.core.on_loaded(proposal.key, (self.clock)());
+                self.core.on_loaded(proposal.key, self.shared.now());
             }
             LoadOutcome::Failed => {
                 self.core.on_started(&proposal, ByteSize::ZERO, started);
@@ -90,98 +142,70 @@ impl<C: Fn() -> Moment, L: FnMut(&Proposal) -> LoadOutcome> Loop<C, L> {
         }
         true
     }
-}
 
-enum Came {
-    Hint(Hint),
-    Report(Report),
-    Closed,
-}
-
-fn wait(
-    lanes: &[Receiver<Hint>; 3],
-    reports: &Receiver<Report>,
-    at_most: Option<Duration>,
-) -> Option<Came> {
-    let hint = |h: Result<Hint, _>| h.map_or(Came::Closed, Came::Hint);
-    let mut selector =
-        Selector::new().recv(reports, |r: Result<Report, _>| r.map_or(Came::Closed, Came::Report));
-    for lane in lanes {
-        selector = selector.recv(lane, hint);
-    }
-    match at_most {
-        Some(at_most) => selector.wait_timeout(at_most).ok(),
-        None => Some(selector.wait()),
+    /// Waits until something comes or a hint that waited at `looked` is due.
+    fn wait(&mut self, looked: Moment) {
+        let due = self.core.next_wakeup(looked);
+        let sleep: Option<Duration> = due.map(|due| due.since(self.shared.now()));
+        let mut selector = Selector::new().recv(&self.bell, |_| None);
+        for lane in &self.lanes {
+            selector = selector.recv(lane, Result::ok);
+        }
+        let came = match sleep {
+            Some(at_most) => selector.wait_timeout(at_most).ok().flatten(),
+            None => selector.wait(),
+        };
+        self.hints.extend(came);
     }
 }
 
 impl PreloadWorker {
-    /// Starts the thread. `clock` must never go back; `load` is called on the worker's thread and may
-    /// take its time.
+    /// Starts the thread. `clock` must never go back nor call the worker, and is read by whoever tells something; `load` is
+    /// called on the worker's thread and may take its time.
     ///
     /// # Errors
     /// When a setting is out of its range.
     pub fn start(
         config: WorkerConfig,
-        clock: impl Fn() -> Moment + Send + 'static,
+        clock: impl Fn() -> Moment + Send + Sync + 'static,
         load: impl FnMut(&Proposal) -> LoadOutcome + Send + 'static,
     ) -> Result<Self, PreloaderError> {
         let core = Preloader::new(config.preloader)?;
         let (senders, lanes): (Vec<_>, Vec<_>) =
             Tier::ALL.map(|_| flume::bounded(config.preloader.queue)).into_iter().unzip();
-        let (Ok(senders), Ok(lanes)) =
-            (<[Sender<Hint>; 3]>::try_from(senders), <[Receiver<Hint>; 3]>::try_from(lanes))
-        else {
+        let (Ok(senders), Ok(lanes)) = (
+            Lanes::<Sender<Hinted>>::try_from(senders),
+            Lanes::<Receiver<Hinted>>::try_from(lanes),
+        ) else {
             unreachable!("there are three tiers")
         };
-        let (reports, inbox) = flume::bounded(config.preloader.queue.max(64));
-        let mut work = Loop { core, clock, load, pressure: PressureLevel::Low };
-        let thread = std::thread::spawn(move || {
-            loop {
-                // Asked before the lanes are emptied, so that nothing sent before the end is lost.
-                let ended = inbox.is_disconnected();
-                while let Ok(report) = inbox.try_recv() {
-                    work.report(report);
-                }
-                for lane in &lanes {
-                    while let Ok(hint) = lane.try_recv() {
-                        let now = (work.clock)();
-                        work.core.hint(hint, now);
-                    }
-                }
-                if ended {
-                    return work.core;
-                }
-                if work.step() {
-                    continue;
-                }
-                let now = (work.clock)();
-                let sleep = work.core.next_wakeup(now).map(|wakeup| wakeup.since(now));
-                match wait(&lanes, &inbox, sleep) {
-                    Some(Came::Hint(hint)) => {
-                        work.core.hint(hint, (work.clock)());
-                    }
-                    Some(Came::Report(report)) => work.report(report),
-                    Some(Came::Closed) | None => {}
-                }
-            }
+        let (ring, bell) = flume::bounded(1);
+        let shared = Arc::new(Shared {
+            clock: Box::new(clock),
+            inbox: Mutex::default(),
+            overflowed: AtomicU64::new(0),
         });
-        Ok(Self {
-            lanes: Some(senders),
-            reports: Some(reports),
-            overflowed: Arc::new(AtomicU64::new(0)),
-            thread: Some(thread),
-        })
+        let work = Loop {
+            core,
+            shared: Arc::clone(&shared),
+            lanes,
+            bell,
+            load,
+            pressure: PressureLevel::Low,
+            hints: Vec::new(),
+        };
+        let thread = std::thread::spawn(move || work.run());
+        Ok(Self { lanes: Some(senders), bell: Some(ring), shared, thread: Some(thread) })
     }
 
     /// Hands a hint in; false when its lane is full, which is counted.
     pub fn hint(&self, hint: Hint) -> bool {
         let Some(lanes) = &self.lanes else { return false };
-        match lanes[hint.tier as usize].try_send(hint) {
+        match lanes[hint.tier as usize].try_send((self.shared.now(), hint)) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 // A count for people: nothing is ordered by it.
-                self.overflowed.fetch_add(1, Ordering::Relaxed);
+                self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
                 false
             }
         }
@@ -190,46 +214,55 @@ impl PreloadWorker {
     /// Hints that found their lane full.
     #[must_use]
     pub fn n_overflowed(&self) -> u64 {
-        self.overflowed.load(Ordering::Relaxed)
+        self.shared.overflowed.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, report: Report) {
-        if let Some(reports) = &self.reports {
-            // Fails only after the thread ended, by a panic of the load function; `stop` tells.
-            let _ = reports.send(report);
+    fn tell(&self, what: impl FnOnce(&mut Inbox, Moment)) {
+        {
+            let (mut inbox, now) = self.shared.inbox();
+            what(&mut inbox, now);
+        }
+        if let Some(bell) = &self.bell {
+            // Full: it rings already. Disconnected: the load function has panicked, and `stop` tells.
+            let _ = bell.try_send(());
         }
     }
 
-    /// A command was observed: replaces earlier predictions.
+    /// A command was observed: replaces earlier predictions. Never waits, as all that is told.
     pub fn observe(&self, predicted: Vec<Hint>) {
-        self.tell(Report::Observed(predicted));
+        self.tell(|inbox, now| inbox.observed(predicted, now));
     }
 
-    /// A component was used.
+    /// A component is used from now on; late if it is still being loaded.
     pub fn used(&self, key: ComponentKey) {
-        self.tell(Report::Used(key));
+        self.tell(|inbox, now| inbox.used(key, now));
     }
 
     /// A component left memory.
     pub fn evicted(&self, key: ComponentKey) {
-        self.tell(Report::Evicted(key));
+        self.tell(|inbox, now| inbox.evicted(key, now));
     }
 
     /// Memory pressure changed.
     pub fn pressure(&self, level: PressureLevel) {
-        self.tell(Report::Pressure(level));
+        self.tell(|inbox, _| inbox.pressure(level));
     }
 
     /// Stops after the load at hand, takes in what was told before, and gives the core with its accounts
-    /// back; `None` when the load function panicked.
+    /// back; `None` when the load function panicked, or is who calls this.
     pub fn stop(mut self) -> Option<Preloader> {
         self.end()
     }
 
     fn end(&mut self) -> Option<Preloader> {
         self.lanes = None;
-        self.reports = None;
-        self.thread.take().and_then(|thread| thread.join().ok())
+        self.bell = None;
+        let thread = self.thread.take()?;
+        if thread.thread().id() == std::thread::current().id() {
+            // Dropped by the load function: a thread cannot wait for itself; it ends after this load.
+            return None;
+        }
+        thread.join().ok()
     }
 }
 
