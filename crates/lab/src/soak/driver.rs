@@ -26,6 +26,7 @@ use super::plan::{Leak, Times};
 use super::progress::Progress;
 use super::record::{Folder, Record, Row};
 use super::sample::{Learned, Levels, MARK, Message};
+use super::subject::Stop;
 
 /// The process under test must be up within this.
 const UP: Duration = Duration::from_secs(60);
@@ -60,7 +61,8 @@ pub(crate) struct Driver {
     group: Option<Group>,
     hog: Option<Child>,
     blows: Vec<(Instant, Blow)>,
-    warm: Levels,
+    /// What the process under test held when it had warmed up; none before.
+    warm: Option<Levels>,
     /// Since when the disk has had room again and nothing was written yet.
     unwritten: Option<Instant>,
 }
@@ -120,7 +122,7 @@ impl Driver {
             group: None,
             hog: None,
             blows: Vec::new(),
-            warm: Levels::default(),
+            warm: None,
             unwritten: None,
         }
     }
@@ -174,11 +176,11 @@ impl Driver {
             self.hog = None;
             let again = matches!(over, Over::Killed | Over::Ended);
             match over {
-                Over::Time => self.stop(subject, &mut interrupts).await?,
+                Over::Time => self.stop(subject, Stop::Warm, &mut interrupts).await?,
                 Over::Interrupted => {
                     self.interrupted = true;
                     progress.say("interrupted: it ends in order; once more kills it");
-                    self.stop(subject, &mut interrupts).await?;
+                    self.stop(subject, Stop::Now, &mut interrupts).await?;
                 }
                 Over::Killed => self.after_kill(subject).await,
                 Over::Ended => {
@@ -205,6 +207,7 @@ impl Driver {
     /// Starts the process under test and waits until it is up.
     pub(crate) async fn start(&mut self) -> anyhow::Result<Subject> {
         let mut subject = self.spawn()?;
+        self.warm = None;
         let first = timeout(UP, subject.lines.next_line()).await;
         let Ok(Ok(Some(line))) = first else {
             bail!(
@@ -343,7 +346,7 @@ impl Driver {
         match message {
             Message::Started { learned } => self.remembered(&learned),
             Message::Ended { .. } | Message::Down { .. } => {}
-            Message::Warm { levels } => self.warm = levels,
+            Message::Warm { levels } => self.warm = Some(levels),
             Message::Sample { sample } => {
                 let counts = self.record.add(&sample);
                 self.folder.append_counts(&sample, &counts)?;

@@ -127,7 +127,8 @@ impl Row {
 /// How one process of the manager ended when it was told to stop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ending {
-    pub(crate) start: Levels,
+    /// After warming up; none when it was ended before.
+    pub(crate) start: Option<Levels>,
     pub(crate) end: Levels,
     pub(crate) booked: u64,
     pub(crate) not_unloaded: Vec<String>,

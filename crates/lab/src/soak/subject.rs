@@ -1,7 +1,7 @@
 //! `majordomo-lab soak-subject`: the process under test, with a manager, its clients and its faults in it.
 //!
 //! It is a child of the driver, which may stop, starve and kill it at any moment; what it sees goes out as lines
-//! on standard output. Ends when standard input says `stop` or ends.
+//! on standard output. Ends when standard input says `stop`, `stop now` or ends.
 
 mod rest;
 mod warm_up;
@@ -181,11 +181,13 @@ impl Subject {
             variant: args.variant(),
             rng: Rng::new(&[rng.bits()]),
         };
+        let mut ends = false;
         if !args.no_warm_up {
-            subject.warm_up(&mut injector, &mut Rng::new(&[rng.bits()])).await;
+            let rng = &mut Rng::new(&[rng.bits()]);
+            ends = subject.warm_up_unless_ended(&mut injector, rng, &mut orders, &script).await;
         }
         let mut clients = tokio::task::JoinSet::new();
-        for number in 0..CLIENTS {
+        for number in 0..if ends { 0 } else { CLIENTS } {
             clients.spawn(clients::run(number, subject.shared.clone(), Rng::new(&[rng.bits()])));
         }
         let injector = Arc::new(tokio::sync::Mutex::new(injector));
@@ -205,12 +207,9 @@ impl Subject {
         samples.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut shifts = tokio::time::interval((day / 40).max(Duration::from_millis(50)));
         shifts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !ends {
             tokio::select! {
-                order = orders.recv() => match order.as_deref().map(|o| o.strip_prefix("pressure ")) {
-                    Some(Some(level)) => script.set(reading(level.parse().unwrap_or(0))),
-                    _ => break,
-                },
+                order = orders.recv() => ends = obey(order.as_deref(), &script).is_some(),
                 Some(told) = hung_told.recv() => subject.violation(told),
                 _ = samples.tick() => subject.sample(None).await,
                 _ = shifts.tick() => {
@@ -435,6 +434,37 @@ fn known_now(manager: &Manager) -> BTreeMap<ComponentKey, super::watch::Known> {
     let keys = (0..u32::MAX).map(ComponentKey).map_while(|k| Some((k, manager.name_of(k)?)));
     let names: BTreeMap<String, ComponentKey> = keys.map(|(k, id)| (id.to_string(), k)).collect();
     known(&manager.components(), &names)
+}
+
+/// How a process under test is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// When it has warmed up, if it has not yet.
+    Warm,
+    /// At once.
+    Now,
+}
+
+impl Stop {
+    /// The order that says so.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Warm => "stop",
+            Self::Now => "stop now",
+        }
+    }
+}
+
+/// Does what the driver orders, or tells how it wants this process to end. Without a driver it ends at once.
+fn obey(order: Option<&str>, script: &ScriptHandle) -> Option<Stop> {
+    match order.map(|o| (o, o.strip_prefix("pressure "))) {
+        Some((_, Some(level))) => {
+            script.set(reading(level.parse().unwrap_or(0)));
+            None
+        }
+        Some((word, None)) if word == Stop::Warm.word() => Some(Stop::Warm),
+        _ => Some(Stop::Now),
+    }
 }
 
 /// The driver's words.

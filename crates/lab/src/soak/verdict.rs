@@ -70,6 +70,9 @@ pub(crate) struct Verdict {
     pub(crate) checks: Vec<Check>,
 }
 
+/// Told of what only a process that has warmed up shows.
+const NOT_WARM: &str = "not judged: it was ended before it had warmed up";
+
 /// The rows that are judged: nights of processes that have warmed up.
 pub(crate) fn judged(rows: &[Row], warm_up_s: f64) -> Vec<&Row> {
     rows.iter().filter(|r| r.is_resting() && r.get("age_s") >= warm_up_s).collect()
@@ -124,10 +127,12 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
             );
             check("no children", e.end.children == 0, format!("{} at the end", e.end.children));
             for (name, start, end) in [
-                ("descriptors are back", e.start.descriptors, e.end.descriptors),
-                ("tasks are back", e.start.tasks, e.end.tasks),
+                ("descriptors are back", e.start.map(|l| l.descriptors), e.end.descriptors),
+                ("tasks are back", e.start.map(|l| l.tasks), e.end.tasks),
             ] {
-                check(name, end <= start, format!("{start} after warming up, {end} at the end"));
+                let told = start.map(|n| format!("{n} after warming up, {end} at the end"));
+                let told = told.unwrap_or_else(|| NOT_WARM.to_owned());
+                check(name, start.is_none_or(|n| end <= n), told);
             }
         }
     }
@@ -201,7 +206,8 @@ mod tests {
     fn record() -> Record {
         let mut record = Record::new(Profile::Mixed, 1, Duration::from_secs(180));
         record.counters.insert("loads of programs".to_owned(), 9);
-        record.endings.push(Ending { in_order: true, ..Ending::default() });
+        let start = Some(Levels::default());
+        record.endings.push(Ending { in_order: true, start, ..Ending::default() });
         record
     }
 
@@ -253,6 +259,12 @@ mod tests {
         assert_eq!(failed(|r| r.endings[0].end.descriptors = 1), ["descriptors are back"]);
         assert_eq!(failed(|r| r.endings[0].end.tasks = 1), ["tasks are back"]);
         assert_eq!(failed(|r| r.counters.clear()), ["enough was seen"]);
+        // Ended while it warmed up: there is nothing to compare the end with.
+        let early = |r: &mut Record| {
+            r.endings[0].start = None;
+            r.endings[0].end.tasks = 1;
+        };
+        assert_eq!(failed(early), [] as [String; 0]);
         let v = verdict(&record(), &rows[..2], 0.0);
         assert!(!v.passed && v.checks[0].name == "enough was seen" && !v.checks[0].ok);
     }

@@ -49,6 +49,23 @@ fn an_interrupt_ends_a_soak_with_its_report_and_it_can_be_gone_on_with() {
 }
 
 #[test]
+fn an_interrupt_during_the_warm_up_does_not_wait_for_its_end() {
+    let world = World::new("early");
+    let dir = world.path("run").display().to_string();
+    // So long a run warms up for long.
+    let running = world.start(&["stress", "--hours", "24", "--profile", "mixed", "--out", &dir]);
+    // Written when everything else is ready to begin.
+    eventually(DEADLINE, "a lease", || world.path("run/state").exists());
+    running.interrupt();
+    let (code, said) = running.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("not judged: it was ended before it had warmed up"), "{said}");
+    assert!(said.contains("\ninterrupted\n") && said.contains("--resume"), "{said}");
+    let summary = summary(&world);
+    assert_eq!((&summary["passed"], &summary["interrupted"]), (&false.into(), &true.into()));
+}
+
+#[test]
 fn killed_managers_lose_nothing() {
     let world = World::new("kills");
     let dir = world.path("run").display().to_string();

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::record::Ending;
 use super::super::sample::{MARK, Message, marked};
+use super::super::subject::Stop;
 use super::{Driver, Subject};
 
 /// After a SIGKILL of the manager nothing of it may live longer.
@@ -55,14 +56,15 @@ impl Driver {
         n
     }
 
-    /// Tells it to stop and hears its last words.
+    /// Tells it to end and hears its last words.
     pub(super) async fn stop(
         &mut self,
         mut s: Subject,
+        how: Stop,
         interrupts: &mut tokio::signal::unix::Signal,
     ) -> anyhow::Result<()> {
-        let mut ending = Ending { start: self.warm, ..Ending::default() };
-        let _ = s.stdin.write_all(b"stop\n").await;
+        let mut ending = Ending::default();
+        let _ = s.stdin.write_all(format!("{}\n", how.word()).as_bytes()).await;
         let heard = async {
             while let Some(line) = s.lines.next_line().await? {
                 match Message::read(&line)? {
@@ -101,6 +103,8 @@ impl Driver {
                 self.violation(format!("the manager's process ends with {status}"));
             }
         }
+        // Known only now, if it was still warming up.
+        ending.start = self.warm;
         ending.orphans = self.orphans("its orderly end").await;
         self.record.endings.push(ending);
         Ok(())

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use majordomo::{AcquireOptions, Confidence, HintTier};
+use majordomo_memory::ScriptHandle;
 use majordomo_sim::Rng;
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::super::catalog::{self, CORE, Variant};
@@ -11,7 +13,7 @@ use super::super::clients::Wish;
 use super::super::faults::Injector;
 use super::super::sample::Message;
 use super::super::sockets;
-use super::Subject;
+use super::{Stop, Subject, obey};
 
 /// A builtin can be made to panic in so many tries.
 const TRIES: usize = 20;
@@ -26,8 +28,32 @@ const BATCHES: usize = 400;
 const NOTHING: &str = "hello";
 
 impl Subject {
+    /// Warms up, unless the driver wants it to end at once; whether it is to end after it, or now.
+    pub(super) async fn warm_up_unless_ended(
+        &self,
+        injector: &mut Injector,
+        rng: &mut Rng,
+        orders: &mut mpsc::Receiver<String>,
+        script: &ScriptHandle,
+    ) -> bool {
+        // What is under way when it is dropped ends as for a client that leaves; the configuration is put in force
+        // once more at the end.
+        let mut warming = std::pin::pin!(self.warm_up(injector, rng));
+        let mut ends = false;
+        loop {
+            tokio::select! {
+                () = &mut warming => return ends,
+                order = orders.recv(), if !ends => match obey(order.as_deref(), script) {
+                    Some(Stop::Now) => return true,
+                    Some(Stop::Warm) => ends = true,
+                    None => {}
+                },
+            }
+        }
+    }
+
     /// Brings everything that grows to a bound near it: rings, logs, tables, threads. Then rests.
-    pub(super) async fn warm_up(&self, injector: &mut Injector, rng: &mut Rng) {
+    async fn warm_up(&self, injector: &mut Injector, rng: &mut Rng) {
         let manager = &self.shared.manager;
         // Everything that is ever configured is known from the beginning.
         self.configure(injector, Variant { extra: true, ..Variant::default() }).await;
