@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use majordomo::{ByteSize, ComponentKey, ComponentSpec, Config, Handle, Manager};
 use majordomo_registry::Catalog;
+use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::{AcquireOptions, Factory, Host, Instance, ShellParts};
 use measure::now;
 use tokio::runtime::{Builder, Runtime};
@@ -106,6 +107,7 @@ fn host() -> Host {
         base_dir: std::path::PathBuf::new(),
         store: None,
         pressure: None,
+        wall_clock: WallClock::default(),
         start: true,
         sections: Vec::new(),
     })

@@ -6,9 +6,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore};
+use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore, WallSeconds};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
+use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
 use majordomo_runtime::state::{RedbStore, StateError};
@@ -34,6 +35,7 @@ pub struct Builder {
     base_dir: Option<PathBuf>,
     guard: Option<GuardForm>,
     pressure: Option<Option<Box<dyn PressureSource>>>,
+    wall_clock: WallClock,
     dormant: bool,
     adopt_strays: bool,
 }
@@ -163,6 +165,15 @@ impl Builder {
         self
     }
 
+    /// What time of day use is learned and noted at; by default the system's clock. `read` is called about once a second
+    /// and for each command that used something; it must not block, and may show an earlier time than before, as a
+    /// clock that was set does. Log lines and [`Manager::wall_at`] go by the system's clock in any case.
+    #[must_use]
+    pub fn wall_clock(mut self, read: impl Fn() -> WallSeconds + Send + Sync + 'static) -> Self {
+        self.wall_clock = WallClock::new(read);
+        self
+    }
+
     /// Loads nothing at start, not even CORE, and starts no guard: for asking what would happen.
     #[must_use]
     pub fn dormant(mut self) -> Self {
@@ -254,6 +265,7 @@ impl Builder {
             base_dir,
             store,
             pressure,
+            wall_clock: self.wall_clock,
             start: !self.dormant,
             sections: vec![Box::new(intents.section())],
         })?;

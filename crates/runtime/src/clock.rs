@@ -99,6 +99,37 @@ pub fn wall_now() -> WallSeconds {
     }
 }
 
+/// What a manager reads the wall clock with: the system's, or one that the caller sets. Cloning gives the same clock.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> WallSeconds + Send + Sync>);
+
+impl WallClock {
+    /// A clock that is read by calling `read`, which must be quick and must not block. It may go back.
+    #[must_use]
+    pub fn new(read: impl Fn() -> WallSeconds + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(&self) -> WallSeconds {
+        (self.0)()
+    }
+}
+
+impl Default for WallClock {
+    /// The system's.
+    fn default() -> Self {
+        Self::new(wall_now)
+    }
+}
+
+impl std::fmt::Debug for WallClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WallClock").finish_non_exhaustive()
+    }
+}
+
 /// A clock that goes on while the machine is suspended.
 fn with_suspend() -> Duration {
     Duration::try_from(clock_gettime(BOOT_TIME)).unwrap_or(Duration::ZERO)

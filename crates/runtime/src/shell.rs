@@ -31,7 +31,7 @@ use majordomo_memory::PressureSource;
 use majordomo_registry::{Catalog, PoolSpec};
 use tokio::sync::{oneshot, watch};
 
-use crate::clock::{Clock, SuspendDetector, wall_now};
+use crate::clock::{Clock, SuspendDetector, WallClock};
 use crate::component::Instance;
 use crate::events::EventLog;
 use crate::footprint::Sampler;
@@ -69,6 +69,8 @@ pub struct ShellParts {
     pub store: Option<Arc<dyn StateStore>>,
     /// Where pressure is felt; none = never.
     pub pressure: Option<Box<dyn PressureSource>>,
+    /// What time of day use is learned and noted at.
+    pub wall_clock: WallClock,
     /// Whether CORE components, and those that are not lazy, are loaded at once.
     pub start: bool,
     /// Further sections of the status, asked for whenever one is made.
@@ -134,6 +136,7 @@ pub(crate) struct Shell {
     pub engine: Engine,
     pub lanes: Arc<Lanes>,
     pub clock: Clock,
+    pub wall_clock: WallClock,
     pub events: Arc<EventLog>,
     pub notices: Arc<Notices>,
     pub waiters: BTreeMap<WaiterId, oneshot::Sender<Reply>>,
@@ -189,6 +192,7 @@ impl Shell {
             events: Arc::clone(&lanes.events),
             lanes: Arc::clone(&lanes),
             clock,
+            wall_clock: parts.wall_clock,
             notices,
             waiters: BTreeMap::new(),
             slots: Vec::new(),
@@ -401,7 +405,7 @@ impl Shell {
 
     /// Tells the engine what changed around it: the wall clock, the processor, the battery.
     fn look_around(&mut self) {
-        let (now, wall) = (self.clock.now(), wall_now());
+        let (now, wall) = (self.clock.now(), self.wall_clock.now());
         let s = &mut self.surroundings;
         let expected = s.wall.map(|(at, w)| w.0 + now.since(at).as_secs() as i64);
         // Both clocks count whole seconds and may differ by one.

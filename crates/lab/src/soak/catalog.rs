@@ -28,6 +28,9 @@ pub(crate) const RETRAIN_EVERY: usize = 100;
 /// A builtin that is made on a thread that may block, and the one that is made without.
 pub(crate) const ONE_OF_EACH_FACTORY: [&str; 2] = ["b0", "b5"];
 
+/// A command that needs no component.
+pub(crate) const NOTHING: &str = "hello";
+
 /// The name of a component by popularity: the first is asked for most.
 pub(crate) fn name(place: usize) -> String {
     let place = place % (PROGRAMS + BUILTINS);

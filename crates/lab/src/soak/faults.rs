@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use majordomo::{
     AcquireOptions, AnyLease, ByteSize, ComponentState, EventKind, LoadContext, LoadError, Manager,
-    Refusal,
+    Refusal, WallSeconds,
 };
 use majordomo_sim::Rng;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::catalog::{self, BUILTINS, PROGRAMS, Variant};
@@ -33,10 +34,11 @@ pub(crate) enum Fault {
     Grows,
     GoodReload,
     BadReload,
+    ClockJumps,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::LoadFails,
         Self::LoadHangs,
         Self::LoadPanics,
@@ -47,6 +49,7 @@ impl Fault {
         Self::Grows,
         Self::GoodReload,
         Self::BadReload,
+        Self::ClockJumps,
     ];
 
     /// The word for it.
@@ -62,6 +65,7 @@ impl Fault {
             Self::Grows => "grows",
             Self::GoodReload => "good-reload",
             Self::BadReload => "bad-reload",
+            Self::ClockJumps => "clock-jumps",
         }
     }
 }
@@ -81,11 +85,13 @@ impl FromStr for Fault {
     }
 }
 
-/// What the builtins look at when they are made and measured.
+/// What the builtins look at when they are made and measured, and the manager when it reads the wall clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Armory {
     armed: Arc<Mutex<BTreeMap<String, Fault>>>,
     grown: Arc<Mutex<bool>>,
+    /// Seconds by which the clock is ahead of the system's.
+    ahead: Arc<Mutex<i64>>,
 }
 
 impl Armory {
@@ -100,6 +106,16 @@ impl Armory {
 
     fn grow(&self, grown: bool) {
         *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = grown;
+    }
+
+    fn set_clock(&self, ahead: i64) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+    }
+
+    /// The wall clock of the process under test.
+    pub(crate) fn wall_clock(&self) -> WallSeconds {
+        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        WallSeconds(clock_gettime(ClockId::Realtime).tv_sec.saturating_add(ahead))
     }
 
     /// Makes a builtin on a thread that may block.
@@ -186,6 +202,7 @@ impl Injector {
             }
             Fault::GoodReload => self.good_reload().await,
             Fault::BadReload => self.bad_reload().await,
+            Fault::ClockJumps => self.jump().await,
         }
     }
 
@@ -310,6 +327,25 @@ impl Injector {
         }
     }
 
+    /// Sets the clock by up to a day, either way; whatever it shows, who asks is answered, and the history of use does
+    /// not go back.
+    async fn jump(&mut self) -> Result<(), String> {
+        let hours = self.rng.between(1, 24) as i64;
+        let ahead = if self.rng.chance(0.5) { hours } else { -hours };
+        self.armory.set_clock(ahead * 3_600);
+        // The manager looks at the clock once a second.
+        sleep(Duration::from_millis(1_200)).await;
+        let name = catalog::name(self.rng.below(PROGRAMS + BUILTINS));
+        let outcome = self.manager.handle(catalog::NOTHING).await;
+        let told = self.manager.feedback(outcome, &[&name]);
+        told.map_err(|e| format!("{name} is not taken as used after a jump of the clock: {e}"))?;
+        if let Err(Refusal::Abandoned) = self.lease(&name).await {
+            return Err(format!("{name}: no answer within 20 s after a jump of the clock"));
+        }
+        let history = self.manager.export_usage().await.map_err(|e| e.to_string())?;
+        goes_on(&history)
+    }
+
     fn write(&self, text: &str) -> Result<(), String> {
         let file = self.dir.join("config.toml");
         std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))
@@ -358,9 +394,40 @@ impl Injector {
     }
 }
 
+/// Whether the times of a history never go back.
+fn goes_on(history: &str) -> Result<(), String> {
+    let mut latest = 0;
+    for line in history.lines() {
+        let time = line.split('\t').nth(1).and_then(|t| t.parse::<i64>().ok());
+        match time.filter(|t| *t >= latest) {
+            Some(time) => latest = time,
+            None => return Err(format!("the history of use has {line:?} after {latest}")),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_that_goes_back_is_found() {
+        assert_eq!(goes_on("me\t5\tp1\nme\t5\tb1\nme\t9\tp1\n"), Ok(()));
+        assert!(goes_on("me\t5\tp1\nme\t4\tb1\n").unwrap_err().contains("b1"));
+        assert!(goes_on("me\tnoon\tp1\n").is_err());
+    }
+
+    #[test]
+    fn the_clock_can_be_set_either_way() {
+        let armory = Armory::default();
+        let now = armory.wall_clock().0;
+        for ahead in [7_200, -7_200, 0] {
+            armory.set_clock(ahead);
+            let shown = armory.wall_clock().0 - ahead;
+            assert!((now..now + 3_600).contains(&shown), "{ahead}: {shown} at {now}");
+        }
+    }
 
     #[test]
     fn every_fault_is_read_by_its_word() {

@@ -121,11 +121,12 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
     let file = args.dir.join("config.toml");
     std::fs::write(&file, catalog::config(&program, &args.dir, &args.mark, args.variant()))
         .context("the configuration cannot be written")?;
-    let (blocking, asynchronous) = (armory.clone(), armory.clone());
+    let (blocking, asynchronous, clock) = (armory.clone(), armory.clone(), armory.clone());
     let mut builder = Manager::builder()
         .config_file(file)
         .state_dir(args.dir.join("state"))
         .guard(GuardForm::this_program()?)
+        .wall_clock(move || clock.wall_clock())
         .builtin_component("blocking", move |ctx| blocking.make(&ctx))
         .builtin_async("async", move |ctx| asynchronous.clone().make_async(ctx.id().to_string()));
     if cfg!(target_os = "linux") {

@@ -1,10 +1,13 @@
 //! What is learned of use: it survives a restart, is exported as a trace, and is forgotten on request.
 
-use majordomo::{ComponentSpec, Manager};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use majordomo::{Builder, ComponentSpec, Manager, WallSeconds};
 
 use crate::support::{World, run};
 
-async fn start(world: &World) -> Manager {
+fn builder(world: &World) -> Builder {
     let specs = ["mail", "music"].map(|name| {
         let mut spec = ComponentSpec::builtin(name).unwrap();
         spec.keywords = vec![name.to_owned()];
@@ -15,13 +18,40 @@ async fn start(world: &World) -> Manager {
         .builtin_component("mail", |_| Ok(Plain))
         .builtin_component("music", |_| Ok(Plain))
         .state_dir(world.path("state"))
-        .start()
-        .await
-        .unwrap()
+}
+
+async fn start(world: &World) -> Manager {
+    builder(world).start().await.unwrap()
 }
 
 struct Plain;
 impl majordomo::Component for Plain {}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_history_go_back() {
+    run(async {
+        let world = World::new();
+        let clock = Arc::new(AtomicI64::new(0));
+        let shown = Arc::clone(&clock);
+        let manager = builder(&world)
+            .wall_clock(move || WallSeconds(shown.load(Ordering::Relaxed)))
+            .start()
+            .await
+            .unwrap();
+        let jumps =
+            [("mail", 1_000_000), ("music", 400_000), ("mail", 400_060), ("music", 9_000_000)];
+        for (text, at) in jumps {
+            clock.store(at, Ordering::Relaxed);
+            manager.handle(text).await.mark_used();
+            // What was noted last bears the time that was shown.
+            assert_eq!(manager.usage().await.unwrap().latest, Some(WallSeconds(at)));
+        }
+        let trace = manager.export_usage().await.unwrap();
+        let times: Vec<_> = trace.lines().filter_map(|l| l.split('\t').nth(1)).collect();
+        assert_eq!(times, ["1000000", "1000000", "1000000", "9000000"], "{trace}");
+        manager.shutdown(None).await;
+    });
+}
 
 #[test]
 fn use_is_remembered_exported_and_forgotten() {

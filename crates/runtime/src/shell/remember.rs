@@ -10,7 +10,7 @@ use majordomo_engine::{Input, Persisted, SequenceModel};
 use majordomo_registry::Catalog;
 
 use super::{SWEEP, Shell};
-use crate::clock::{Clock, wall_now};
+use crate::clock::Clock;
 use crate::complaint::Complaint;
 use crate::state::host_hash;
 use crate::state::measured::{self, Measured, MeasuredKey};
@@ -256,7 +256,7 @@ impl Shell {
         if self.memory.store.is_some() && !used.is_empty() {
             let catalog = self.engine.catalog();
             let names = used.iter().map(|k| catalog.id(*k).as_str().to_owned()).collect();
-            self.memory.usage.push(wall_now(), names);
+            self.memory.usage.push(self.wall_clock.now(), names);
         }
     }
 

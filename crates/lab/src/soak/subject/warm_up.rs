@@ -24,8 +24,6 @@ const VISITS: usize = 12;
 /// Commands that are told at a time, less than the manager lets wait; and how often at most.
 const BATCH: usize = 512;
 const BATCHES: usize = 400;
-/// A command that needs no component.
-const NOTHING: &str = "hello";
 
 impl Subject {
     /// Warms up, unless the driver wants it to end at once; whether it is to end after it, or now.
@@ -129,7 +127,7 @@ impl Subject {
             for _ in 0..BATCH {
                 let names = Wish::new(self.args.profile.shift(rng.unit()), rng).names;
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                let outcome = manager.handle(NOTHING).await;
+                let outcome = manager.handle(catalog::NOTHING).await;
                 // A component that is not configured just now was not used.
                 drop(manager.feedback(outcome, &names));
             }
