@@ -42,6 +42,14 @@ impl Need {
         }
     }
 
+    /// Takes off what comes from elsewhere; nothing falls below zero.
+    pub fn take(&mut self, other: &Self) {
+        for entry in &mut self.0 {
+            entry.1 = entry.1.saturating_sub(other.of(entry.0).0);
+        }
+        self.0.retain(|e| e.1 > 0);
+    }
+
     /// The bytes of a pool.
     #[must_use]
     pub fn of(&self, pool: usize) -> ByteSize {
@@ -404,6 +412,16 @@ impl Budget {
                 self.claimed -= bytes;
             }
         }
+    }
+
+    /// What a claimant has not set aside yet of `need`.
+    #[must_use]
+    pub fn unclaimed(&self, need: &Need, claimant: u64) -> Need {
+        let mut rest = need.clone();
+        if let Some(held) = self.claims.get(&claimant) {
+            rest.take(held);
+        }
+        rest
     }
 
     /// Turns a claim into the reservations that it covers, all or none. What it held beyond them is free.

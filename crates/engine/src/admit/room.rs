@@ -90,19 +90,21 @@ impl Engine {
     }
 
     /// Bytes of what is on its way out that whoever it was sent away for does not need. `owed` is what each of
-    /// those still needs.
+    /// those still needs: of the total, and of each pool apart from it.
     fn left_over(
         &self,
         key: ComponentKey,
         ask: Ask<'_>,
-        owed: &mut BTreeMap<TxnId, ByteSize>,
+        owed: &mut BTreeMap<(TxnId, Option<usize>), ByteSize>,
     ) -> ByteSize {
         let booked = self.budget.booked_for(key);
         let Some(other) = self.promised_to(key, ask) else { return booked };
-        let owed = owed.entry(other).or_insert_with(|| {
+        let apart = |pool: usize| self.budget.limit_of(pool).declared.then_some(pool);
+        let from = apart(self.pool(key));
+        let owed = owed.entry((other, from)).or_insert_with(|| {
             let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
-            let short = self.budget.shortage(&t.need(), Some(t.id.0));
-            short.pools.iter().map(|p| p.1).fold(short.total, ByteSize::max)
+            let rest = self.budget.unclaimed(&t.need(), t.id.0);
+            rest.iter().filter(|(pool, _)| apart(*pool) == from).map(|(_, bytes)| bytes).sum()
         });
         let given = booked.min(*owed);
         *owed = *owed - given;

@@ -97,3 +97,22 @@ fn a_demand_does_not_wait_for_the_victims_of_a_guess() {
     rig.demand(&["small"]);
     assert!(rig.is_loading("small"));
 }
+
+#[test]
+fn a_demand_keeps_what_its_victims_freed_while_an_older_one_waits_for_its_own() {
+    let mut rig = rig(&[("slow", 100), ("quick", 100), ("older", 200), ("younger", 100)], 300);
+    for name in ["slow", "quick"] {
+        rig.demand(&[name]);
+        rig.loaded(name);
+        rig.give_back(name);
+        rig.wait(seconds(1.0));
+    }
+    rig.wait(config().memory.min_residency);
+    rig.demand(&["older"]);
+    rig.demand(&["younger"]);
+    assert_eq!(rig.states(&["slow", "quick"]), ["unloading", "unloading"]);
+    rig.unloaded("quick");
+    assert!(rig.is_loading("younger"), "{:?}", rig.states(&["slow", "older", "younger"]));
+    rig.unloaded("slow");
+    assert!(rig.is_loading("older"));
+}

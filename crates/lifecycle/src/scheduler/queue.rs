@@ -1,7 +1,7 @@
 //! Transactions: from the queue to their reservations, and back.
 
 use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment};
-use majordomo_memory::Budget;
+use majordomo_memory::{Budget, Need};
 
 use super::{DropReason, Scheduler};
 use crate::{Origin, Out, Phase, Transaction, TxnId};
@@ -79,9 +79,21 @@ impl Scheduler {
                 self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
             }
         }
-        let need = self.txns[id].need();
-        budget.claim(id.0, &need);
         self.clear(id, budget, out);
+    }
+
+    /// Bytes that what leaves for this transaction still holds.
+    fn coming_free(&self, txn: &Transaction, budget: &Budget) -> Need {
+        let mut coming = Need::new();
+        for &key in &txn.awaits {
+            let leave = self.entry(key).leave.as_ref();
+            if leave.is_some_and(|l| l.freed_for == Some(txn.id))
+                && let Some(pool) = budget.pool_of(key)
+            {
+                coming.add(pool, budget.booked_for(key));
+            }
+        }
+        coming
     }
 
     /// Tries to turn the claims of a clearing transaction into reservations.
@@ -89,9 +101,11 @@ impl Scheduler {
         let Some(txn) = self.txns.get(id).filter(|t| t.phase == Phase::Clearing) else {
             return Cleared::NotYet;
         };
-        let need = txn.need();
-        // What its victims freed so far is its own, before anybody else looks.
-        let complete = budget.claim(id.0, &need);
+        // What its victims are still to free comes by itself: until then that much more is not its own, however
+        // much is free.
+        let mut due = txn.need();
+        due.take(&self.coming_free(txn, budget));
+        let complete = budget.claim(id.0, &due);
         let stuck = txn.awaits.iter().any(|k| self.entry(*k).state == ComponentState::Stuck);
         let pending = txn.awaits.iter().any(|k| {
             let s = self.entry(*k).state;
