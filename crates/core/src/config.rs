@@ -250,6 +250,8 @@ pub struct SpeculationConfig {
     pub delay: Duration,
     /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
+    /// What was loaded ahead and nobody asked for in this time counts as wasted. Range 1 s..=30 days, default 1 day.
+    pub expiry: Duration,
     /// Predictions taken from one command, the likeliest first. Range 0..=64, default 3.
     pub per_command: usize,
     /// Loads ahead that may be wasted per command, on the average. Range 0..=1, default 0.08.
@@ -266,6 +268,7 @@ impl Default for SpeculationConfig {
             queue: 64,
             delay: Duration::from_millis(100),
             patience: Duration::from_secs(60),
+            expiry: Duration::from_secs(86_400),
             per_command: 3,
             waste: 0.08,
             waste_memory: None,

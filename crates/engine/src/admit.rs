@@ -111,11 +111,12 @@ impl Engine {
         if let Err(refusal) = self.clear_conflicts(ask, leased, now, &mut draft) {
             return Verdict::Refuse(refusal);
         }
-        if draft.holders.is_empty() {
+        let short = draft.holders.is_empty();
+        if short {
             self.find_room(ask, leased, now, &mut draft);
         }
         if !draft.holders.is_empty() || draft.declined {
-            return Verdict::Blocked { holders: draft.holders, until: draft.until };
+            return Verdict::Blocked { holders: draft.holders, until: draft.until, short };
         }
         let Draft { reserve, victims, replaced, mut awaits, .. } = draft;
         let down = |k: &ComponentKey| self.scheduler.entry(*k).state != ComponentState::Queued;

@@ -98,6 +98,7 @@ impl Engine {
             }
         }
         self.foresight.preloader.retain(|k| catalog.spec(k).is_some());
+        self.foresight.trim.retain(|k| catalog.spec(k).is_some());
         for &(key, what) in &changes {
             if what == Change::Removed {
                 Arc::make_mut(&mut self.foresight.model).retire(key);

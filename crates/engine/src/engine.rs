@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, PressureLevel,
-    Refusal, WaiterId,
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, EventRecord, Moment,
+    PressureLevel, Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
@@ -58,6 +58,8 @@ pub struct Engine {
     pub(crate) wake: Option<Moment>,
     /// The last input brought no end to what can move.
     pub(crate) unsettled: bool,
+    /// How many effects of the input at hand policy and foresight know of.
+    followed: usize,
     seq: u64,
 }
 
@@ -82,6 +84,7 @@ impl Engine {
             now: Moment::ZERO,
             wake: None,
             unsettled: false,
+            followed: 0,
             seq: 0,
         };
         new.tell_capacity();
@@ -144,14 +147,11 @@ impl Engine {
         let mut effects = Vec::new();
         let mut seq = self.seq;
         let mut out = Out::new(now, &mut effects, &mut seq);
+        self.followed = 0;
         self.take(input, cells, &mut out);
         self.timers(cells, &mut out);
         self.pump(cells, &mut out);
-        let ended = self.follow(&effects, now);
-        let mut out = Out::new(now, &mut effects, &mut seq);
-        for (key, failed) in ended {
-            self.preload_gone(key, failed, &mut out);
-        }
+        self.follow(&mut out);
         self.seq = seq;
         self.now = now;
         self.wake = self.find_wakeup();
@@ -262,6 +262,8 @@ impl Engine {
             self.scheduler.cancel_loose(&mut self.budget, out);
             self.relieve(cells, out);
             self.scheduler.start_loads(&mut self.budget, out);
+            // What is gone is accounted for before it may be loaded ahead again.
+            self.follow(out);
             self.speculate(cells, out);
             self.note_overdraft(out);
             self.finish_unload_waiters(out);
@@ -273,27 +275,33 @@ impl Engine {
         self.finish_shutdown(out);
     }
 
-    /// Policy and foresight learn from what was decided, in order. Answers the components that left memory or
-    /// the way into it, and whether they failed.
-    fn follow(&mut self, effects: &[Effect], now: Moment) -> Vec<(ComponentKey, bool)> {
-        let mut gone = Vec::new();
-        for effect in effects {
-            let Effect::Record(r) = effect else { continue };
-            let EventKind::State { component: key, from, to, cause, .. } = &r.kind else {
-                continue;
-            };
+    /// Policy and foresight learn from what was decided since they last did, in order.
+    fn follow(&mut self, out: &mut Out<'_>) {
+        let now = out.now;
+        let changes: Vec<_> = out.effects()[self.followed..]
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Record(EventRecord {
+                    kind: EventKind::State { component, from, to, cause, .. },
+                    ..
+                }) => Some((*component, *from, *to, cause.clone())),
+                _ => None,
+            })
+            .collect();
+        self.followed = out.effects().len();
+        for (key, from, to, cause) in changes {
             match to {
-                ComponentState::Ready if *from == ComponentState::Loading => {
+                ComponentState::Ready if from == ComponentState::Loading => {
                     let event = PolicyEvent::Loaded {
-                        key: *key,
+                        key,
                         at: now,
-                        size: self.budget.booked_for(*key),
-                        load_time: self.load_time(*key),
-                        speculative: self.scheduler.entry(*key).speculative,
+                        size: self.budget.booked_for(key),
+                        load_time: self.load_time(key),
+                        speculative: self.scheduler.entry(key).speculative,
                     };
                     self.policy.on_event(&event);
-                    self.foresight.preloader.on_loaded(*key, now);
-                    self.foresight.trim.on_back(*key);
+                    self.foresight.preloader.on_loaded(key, now);
+                    self.foresight.trim.on_back(key);
                 }
                 ComponentState::Unloading => {
                     let evicted = matches!(
@@ -303,23 +311,22 @@ impl Engine {
                             | Cause::Overdraft
                             | Cause::Pressure { .. }
                     );
-                    self.policy.on_event(&PolicyEvent::Unloaded { key: *key, at: now, evicted });
+                    self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
                     let failed = matches!(
                         cause,
                         Cause::LoadTimedOut | Cause::Exited { .. } | Cause::Unhealthy { .. }
                     );
-                    gone.push((*key, failed));
+                    self.preload_gone(key, failed, out);
                 }
-                ComponentState::Unloaded if *from == ComponentState::Queued => {
-                    gone.push((*key, false));
+                ComponentState::Unloaded if from == ComponentState::Queued => {
+                    self.preload_gone(key, false, out);
                 }
                 ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {
-                    gone.push((*key, true));
+                    self.preload_gone(key, true, out);
                 }
                 _ => {}
             }
         }
-        gone
     }
 
     pub(crate) fn load_time(&self, key: ComponentKey) -> std::time::Duration {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, IdleTrimWhen, Moment, PreloadEnd,
-    PressureLevel, SpeculationConfig, Values, WallSeconds,
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, IdleTrimWhen, Moment,
+    PreloadEnd, PressureLevel, SpeculationConfig, Values, WallSeconds,
 };
 use majordomo_lifecycle::{Effect, Out};
 use majordomo_predictor::{SequenceModel, combine};
@@ -54,6 +54,8 @@ pub(crate) struct Foresight {
     untold: BTreeMap<ComponentKey, Moment>,
     /// Up to when uses of a component are accounted for.
     told: BTreeMap<ComponentKey, Moment>,
+    /// What was last recorded of hints for a component that led to no load, and when.
+    in_vain: BTreeMap<ComponentKey, (HintOutcome, Moment)>,
 }
 
 impl Foresight {
@@ -72,6 +74,7 @@ impl Foresight {
             text: Vec::new(),
             untold: BTreeMap::new(),
             told: BTreeMap::new(),
+            in_vain: BTreeMap::new(),
         }
     }
 
@@ -118,8 +121,28 @@ impl Foresight {
         self.last_command.clear();
         self.expected_since = None;
         self.untold.clear();
+        self.told.clear();
+        self.in_vain.clear();
         self.text.clear();
-        self.preloader.retain(|_| false);
+        self.preloader.forget();
+        self.trim.retain(|_| false);
+    }
+
+    /// Whether what came of a hint is news: one that leads to no load, like the one before it, is told once a
+    /// minute only, so that hints by the thousand leave room for what else happened.
+    pub(crate) fn is_news(&mut self, key: ComponentKey, outcome: HintOutcome, now: Moment) -> bool {
+        if outcome == HintOutcome::Started {
+            self.in_vain.remove(&key);
+            return true;
+        }
+        let same = |last: &(HintOutcome, Moment)| {
+            last.0 == outcome && now.since(last.1) < Duration::from_secs(60)
+        };
+        if self.in_vain.get(&key).is_some_and(same) {
+            return false;
+        }
+        self.in_vain.insert(key, (outcome, now));
+        true
     }
 }
 
@@ -130,6 +153,7 @@ fn preloader_config(c: &SpeculationConfig) -> PreloaderConfig {
         queue: c.queue.clamp(1, 4096),
         per_observation: c.per_command.min(64),
         patience: c.patience.clamp(Duration::from_millis(1), DAY),
+        expiry: c.expiry.clamp(Duration::from_secs(1), 30 * DAY),
         waste: WasteBudget {
             per_observation: if c.waste.is_nan() { 0.0 } else { c.waste.clamp(0.0, 1.0) },
             mean_bytes: c.waste_memory,
@@ -290,16 +314,22 @@ impl Engine {
         }
     }
 
-    fn preload_used(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    pub(crate) fn preload_used(&mut self, key: ComponentKey, out: &mut Out<'_>) {
         let end = self.foresight.preloader.on_used(key, out.now);
         note_end(key, end, out);
     }
 
-    /// Somebody asks for a set: what waits for it as a hint is done with, what loads for it was late.
-    pub(crate) fn preload_demanded(&mut self, keys: &[ComponentKey], out: &mut Out<'_>) {
+    /// Somebody asks for a set: what waits for it as a hint is done with.
+    pub(crate) fn preload_demanded(&mut self, keys: &[ComponentKey], now: Moment) {
         for key in self.catalog().closure(keys) {
-            let end = self.foresight.preloader.on_demand(key, out.now);
-            note_end(key, end, out);
+            self.foresight.preloader.on_demand(key, now);
+        }
+    }
+
+    /// What was loaded ahead so long ago that its use is no longer expected.
+    pub(crate) fn expire_preloads(&mut self, out: &mut Out<'_>) {
+        for (key, end) in self.foresight.preloader.expire(out.now) {
+            note_end(key, Some(end), out);
         }
     }
 
@@ -326,9 +356,8 @@ impl Engine {
         let f = &self.foresight;
         let expected = f.expected_since.map(|t| t + self.config().speculation.delay);
         let hint = f.preloader.next_wakeup(self.now).filter(|_| self.may_speculate());
-        let calm = self.contended_until().filter(|t| *t > self.now && f.preloader.n_waiting() > 0);
         let trim = f.trim.next_wakeup().filter(|_| self.may_trim_idle());
-        [expected, hint, calm, trim, f.next_untold()].into_iter().flatten().min()
+        [expected, hint, trim, f.next_untold()].into_iter().flatten().min()
     }
 }
 

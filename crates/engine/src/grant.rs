@@ -66,7 +66,7 @@ impl Engine {
             Some(refusal) => self.end(id, &DropReason::Refused(refusal), out),
             None => {
                 let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone());
-                self.preload_demanded(&wanted.unwrap_or_default(), out);
+                self.preload_demanded(&wanted.unwrap_or_default(), out.now);
             }
         }
     }
@@ -162,8 +162,12 @@ impl Engine {
     fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         if !txn.origin.is_speculative() {
+            let leases = matches!(txn.origin, Origin::Demand { lease: true, .. });
             for key in txn.closure.clone() {
                 self.scheduler.entry_mut(key).speculative = false;
+                if leases {
+                    self.preload_used(key, out);
+                }
             }
         }
         self.end(id, &DropReason::Granted, out);
@@ -279,10 +283,10 @@ impl Engine {
                 // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against
                 // a demand.
                 Verdict::Blocked { .. } if self.end_clearing_ahead(origin, out) => {}
-                Verdict::Blocked { holders, until } => {
+                Verdict::Blocked { holders, until, short } => {
                     let wanted = first_leased.unwrap_or_default();
                     let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
-                    if origin.waiter().is_some() && holders.iter().any(in_use) {
+                    if short && origin.waiter().is_some() && holders.iter().any(in_use) {
                         self.contended = Some(out.now);
                     }
                     self.block(id, holders, until, out.now);

@@ -20,7 +20,7 @@ const N_OPINIONS: usize = 3;
 /// What came of a proposal.
 enum Attempt {
     Ended(HintOutcome),
-    /// What would have to go was loaded just now and may stay until then.
+    /// What would have to go may stay until then: it was loaded just now, or demands queue for memory.
     Later(Moment),
 }
 
@@ -44,28 +44,31 @@ impl Engine {
         };
         match refused {
             Some(outcome) => {
-                let because = Vec::new();
-                let component = key;
-                out.record(EventKind::Hint {
-                    component,
-                    confidence,
-                    tier,
-                    source,
-                    outcome,
-                    because,
-                });
+                let proposal = Proposal { key, confidence, tier, source };
+                self.note_hint(&proposal, outcome, Vec::new(), out);
             }
             None => self.scheduler.touch(),
+        }
+    }
+
+    /// Records what came of a hint, if that is news.
+    fn note_hint(
+        &mut self,
+        hint: &Proposal,
+        outcome: HintOutcome,
+        because: Vec<Opinion>,
+        out: &mut Out<'_>,
+    ) {
+        let Proposal { key: component, confidence, tier, source } = *hint;
+        if self.foresight.is_news(component, outcome, out.now) {
+            out.record(EventKind::Hint { component, confidence, tier, source, outcome, because });
         }
     }
 
     /// Starts what is proposed, the most urgent and likeliest first, while a lane is free and no demand waits
     /// for memory or a lane.
     pub(crate) fn speculate(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        if self.foresight.preloader.n_waiting() == 0
-            || !self.may_speculate()
-            || self.contended_until().is_some_and(|t| t > out.now)
-        {
+        if self.foresight.preloader.n_waiting() == 0 || !self.may_speculate() {
             return;
         }
         while self.has_lane_ahead() {
@@ -76,20 +79,11 @@ impl Engine {
             let because = self.opinions(&p);
             let outcome = match self.load_ahead(&p, cells, out) {
                 Attempt::Ended(outcome) => outcome,
-                Attempt::Later(due) => {
-                    self.foresight.preloader.put_back(&p, due, out.now);
-                    continue;
-                }
+                Attempt::Later(due) if self.foresight.preloader.put_back(&p, due) => continue,
+                Attempt::Later(_) => HintOutcome::NoRoom,
             };
             let because = if outcome == HintOutcome::Started { because } else { Vec::new() };
-            out.record(EventKind::Hint {
-                component: p.key,
-                confidence: p.confidence,
-                tier: p.tier,
-                source: p.source,
-                outcome,
-                because,
-            });
+            self.note_hint(&p, outcome, because, out);
         }
     }
 
@@ -101,8 +95,9 @@ impl Engine {
             && self.ending.is_none()
     }
 
-    /// While demands queue for memory a guess can only make them queue for longer: nothing is loaded ahead for as
-    /// long as a demand may wait by default after the last one found no room beside what is leased.
+    /// While demands queue for memory a guess can only make them queue for longer: nothing takes the place of what
+    /// is loaded, for as long as a demand may wait by default after the last one found no room beside what is
+    /// leased. Memory that is free may be used all the while.
     pub(crate) fn contended_until(&self) -> Option<Moment> {
         self.contended.map(|t| t + self.config().deadlines.demand)
     }
@@ -156,7 +151,7 @@ impl Engine {
                 Verdict::Refuse(Refusal::Conflict { .. }) => {
                     return Attempt::Ended(HintOutcome::Conflict);
                 }
-                Verdict::Blocked { holders, until } => {
+                Verdict::Blocked { holders, until, .. } => {
                     let stays = |h: &Holder| h.kind == HolderKind::JustLoaded;
                     return match until {
                         Some(t) if holders.iter().any(stays) => Attempt::Later(t),
@@ -173,6 +168,10 @@ impl Engine {
             let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
                 return Attempt::Ended(HintOutcome::NoRoom);
+            }
+            let contended = self.contended_until().filter(|t| *t > out.now);
+            if let Some(until) = contended.filter(|_| !victims.is_empty()) {
+                return Attempt::Later(until);
             }
             let in_use = self.close_all(&victims, cells);
             if in_use.is_empty() {

@@ -56,14 +56,19 @@ impl Engine {
             ),
         ];
         status.sections.insert("engine".to_owned(), engine);
-        self.foresight_sections(&mut status);
+        self.foresight_sections(now, &mut status);
         status
     }
 
     /// What is loaded ahead, what was learned, and how eviction compares with LRU.
-    fn foresight_sections(&self, status: &mut Status) {
+    fn foresight_sections(&self, now: Moment, status: &mut Status) {
         let name = |k| self.catalog().id(k).as_str();
         let mut preloader = self.foresight.preloader.section();
+        if let Some(until) = self.contended_until().filter(|t| *t > now) {
+            // Demands queue for memory: nothing that is loaded goes for a guess.
+            let rest = StatusValue::Time(until.since(now));
+            preloader.push(("takes only free memory for".to_owned(), rest));
+        }
         for (key, a) in self.foresight.preloader.accounts() {
             let mut line =
                 |what: &str, value| preloader.push((format!("{}: {what}", name(key)), value));

@@ -82,6 +82,7 @@ impl Engine {
             self.trim_idle(cells, out);
         }
         self.tell_untold(out);
+        self.expire_preloads(out);
         self.foresee(now);
         self.probe_due(out);
         if self.wake.is_some_and(|t| t <= now) {
@@ -185,14 +186,13 @@ impl Engine {
         }
         let tiers = self.scheduler.wanted_tiers(out.now);
         // Nobody opens the cell of one that is to be probed first.
-        let fixed = |e: &majordomo_lifecycle::Entry| e.is_fixed() || e.pins > 0 || e.probe_first;
-        let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !fixed(e));
-        let leased: Vec<_> =
-            ready.iter().copied().filter(|k| count_leases(*k, cells) > 0).collect();
+        let may_go = |e: &majordomo_lifecycle::Entry| {
+            e.state == ComponentState::Ready && !e.is_fixed() && e.pins == 0 && !e.probe_first
+        };
+        let mut keys = self.scheduler.keys_where(may_go);
+        let leased: Vec<_> = keys.iter().copied().filter(|k| count_leases(*k, cells) > 0).collect();
         // What is leased holds its providers, too.
-        let (held, keys): (Vec<_>, Vec<_>) = ready.into_iter().partition(|k| {
-            self.scheduler.live_group(*k).iter().any(|member| leased.contains(member))
-        });
+        keys.retain(|k| !self.scheduler.live_group(*k).iter().any(|m| leased.contains(m)));
         let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();
         let mut candidates: Vec<_> =
             keys.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
@@ -203,12 +203,13 @@ impl Engine {
         let ranked = self.policy.rank(&candidates, &values, out.now);
         let loaded: Vec<_> =
             ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
+        // All else that has memory and keeps it.
+        let stays = |state: ComponentState| state.is_alive() && state != ComponentState::Unloading;
         let in_use = self
             .scheduler
-            .keys_where(|e| e.state.is_alive() && fixed(e))
-            .iter()
-            .chain(&held)
-            .map(|k| self.budget.booked_for(*k))
+            .entries()
+            .filter(|(k, e)| stays(e.state) && !keys.contains(k))
+            .map(|(k, _)| self.budget.booked_for(k))
             .sum();
         let gone = self.foresight.trim.plan(out.now, self.budget.total(), in_use, &loaded);
         for &key in &gone {

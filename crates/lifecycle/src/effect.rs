@@ -133,6 +133,12 @@ impl<'a> Out<'a> {
         self.effects.push(effect);
     }
 
+    /// What was added so far.
+    #[must_use]
+    pub fn effects(&self) -> &[Effect] {
+        self.effects
+    }
+
     /// Adds a record.
     pub fn record(&mut self, kind: EventKind) {
         let seq = *self.seq;

@@ -80,6 +80,8 @@ pub enum Verdict {
         holders: Vec<majordomo_core::Holder>,
         /// When that ends by itself, if it does.
         until: Option<Moment>,
+        /// It is memory that is missing, not that something conflicts or is on its way out.
+        short: bool,
     },
     /// Not at all.
     Refuse(Refusal),

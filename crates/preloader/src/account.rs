@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Moment, PreloadEnd};
 
-use super::hint::Tier;
+use super::hint::{HintSource, Proposal, Tier};
 
 /// Counts of one component or tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub struct PreloadAccount {
     pub late: u64,
     /// Time by which the late ones were ahead of a load on demand.
     pub saved: Duration,
-    /// Gone before their first use.
+    /// Gone before their first use, or unused for longer than a preload may wait for it.
     pub wasted: u64,
     /// Bytes times seconds that the wasted ones held.
     pub wasted_byte_seconds: f64,
@@ -33,9 +33,12 @@ pub struct PreloadAccount {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     tier: Tier,
+    source: HintSource,
     size: ByteSize,
     started: Moment,
     ready: Option<Moment>,
+    /// When somebody asked for it first.
+    needed: Option<Moment>,
 }
 
 /// The books.
@@ -65,11 +68,13 @@ impl Accounts {
     }
 
     /// A second start of the same component before the first ended is the same preload.
-    pub(super) fn start(&mut self, key: ComponentKey, tier: Tier, size: ByteSize, now: Moment) {
+    pub(super) fn start(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
+        let Proposal { key, tier, source, .. } = *proposal;
         if self.is_open(key) {
             return;
         }
-        self.open.insert(key, Open { tier, size, started: now, ready: None });
+        let open = Open { tier, source, size, started: now, ready: None, needed: None };
+        self.open.insert(key, open);
         self.both(key, tier, |a| {
             a.started += 1;
             a.open += 1;
@@ -103,10 +108,20 @@ impl Accounts {
         Some(end)
     }
 
+    pub(super) fn needed(&mut self, key: ComponentKey, now: Moment) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.needed.get_or_insert(now);
+        }
+    }
+
+    /// Judged by the moment at which it was first asked for.
     pub(super) fn used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
-        self.end(key, |open| match open.ready {
-            Some(ready) if ready <= now => PreloadEnd::Hit,
-            _ => PreloadEnd::Late { saved_us: now.0.saturating_sub(open.started.0) },
+        self.end(key, |open| {
+            let needed = open.needed.unwrap_or(now);
+            match open.ready {
+                Some(ready) if ready <= needed => PreloadEnd::Hit,
+                _ => PreloadEnd::Late { saved_us: needed.0.saturating_sub(open.started.0) },
+            }
         })
     }
 
@@ -114,11 +129,29 @@ impl Accounts {
         self.end(key, |_| PreloadEnd::Failed)
     }
 
-    /// The end of an open preload that went unused.
-    pub(super) fn gone(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
-        self.end(key, |open| PreloadEnd::Wasted {
+    /// The end of an open preload that went unused, and who hinted at it.
+    pub(super) fn gone(
+        &mut self,
+        key: ComponentKey,
+        now: Moment,
+    ) -> Option<(PreloadEnd, HintSource)> {
+        let source = self.open.get(&key)?.source;
+        let end = self.end(key, |open| PreloadEnd::Wasted {
             byte_seconds: open.size.bytes() as f64 * now.since(open.started).as_secs_f64(),
-        })
+        });
+        end.map(|end| (end, source))
+    }
+
+    /// Those that were ready for longer than `after` and nobody asked for.
+    pub(super) fn expired(&self, now: Moment, after: Duration) -> Vec<ComponentKey> {
+        let is_over =
+            |o: &Open| o.needed.is_none() && o.ready.is_some_and(|ready| now.since(ready) > after);
+        self.open.iter().filter(|(_, o)| is_over(o)).map(|(key, _)| *key).collect()
+    }
+
+    /// Forgets components of which nothing is open; the tiers' sums stay.
+    pub(super) fn forget(&mut self) {
+        self.by_component.retain(|_, account| account.open > 0);
     }
 
     pub(super) fn components(&self) -> impl Iterator<Item = (ComponentKey, PreloadAccount)> {

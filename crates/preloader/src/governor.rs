@@ -45,6 +45,8 @@ const SPAN: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Governor {
     budget: WasteBudget,
+    /// Logarithm of the highest floor.
+    top: f64,
     /// Logarithm of the floor by counts.
     by_count: f64,
     /// Logarithm of the floor by bytes.
@@ -56,17 +58,26 @@ impl Governor {
     /// A governor at its first floor.
     #[must_use]
     pub fn new(budget: WasteBudget) -> Self {
-        let mut new = Self { budget, by_count: 0.0, by_bytes: f64::MIN, last: None };
+        Self::with_top(budget, log(budget.highest_floor))
+    }
+
+    /// A governor that may raise its floor above certainty: for hints whose source says itself how sure it is.
+    #[must_use]
+    pub fn for_claims(budget: WasteBudget) -> Self {
+        Self::with_top(budget, STEP)
+    }
+
+    fn with_top(budget: WasteBudget, top: f64) -> Self {
+        let mut new = Self { budget, top, by_count: 0.0, by_bytes: f64::MIN, last: None };
         let [low, high] = new.range();
-        new.by_count = f64::from(budget.first_floor.get()).max(1e-6).ln().clamp(low, high);
+        new.by_count = log(budget.first_floor).clamp(low, high);
         new.by_bytes = low;
         new
     }
 
     fn range(&self) -> [f64; 2] {
-        let log = |c: Confidence| f64::from(c.get()).max(1e-6).ln();
         let low = log(self.budget.lowest_floor);
-        [low, log(self.budget.highest_floor).max(low)]
+        [low, self.top.max(low)]
     }
 
     fn keep_in_range(&mut self) {
@@ -79,6 +90,12 @@ impl Governor {
     #[must_use]
     pub fn floor(&self) -> Confidence {
         Confidence::saturating(self.by_count.max(self.by_bytes).exp() as f32)
+    }
+
+    /// Whether a hint of this confidence is loaded.
+    #[must_use]
+    pub fn admits(&self, confidence: Confidence) -> bool {
+        self.by_count.max(self.by_bytes) <= 0.0 && confidence >= self.floor()
     }
 
     /// A command was observed: the floor sinks by what the budget allows.
@@ -100,6 +117,10 @@ impl Governor {
         }
         self.keep_in_range();
     }
+}
+
+fn log(confidence: Confidence) -> f64 {
+    f64::from(confidence.get()).max(1e-6).ln()
 }
 
 #[cfg(test)]
@@ -124,6 +145,21 @@ mod tests {
         }
         let rate = f64::from(wasted) / n as f64;
         assert!((rate - 0.1).abs() < 0.005, "{rate}");
+    }
+
+    #[test]
+    fn claims_of_certainty_stay_within_the_budget_too() {
+        let mut governor = Governor::for_claims(WasteBudget::default());
+        let mut wasted = 0;
+        for i in 0..10_000 {
+            governor.observed(Moment(i));
+            // Somebody who is always certain and never right.
+            if governor.admits(Confidence::ONE) {
+                wasted += 1;
+                governor.wasted(0.0);
+            }
+        }
+        assert!((750..=850).contains(&wasted), "{wasted}");
     }
 
     #[test]

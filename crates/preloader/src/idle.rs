@@ -78,7 +78,9 @@ impl IdleTrim {
                 gone.push(*key);
             }
         }
-        self.trimmed.clone_from(&gone);
+        // What an earlier idle time took and nothing brought back since is still wanted back.
+        self.trimmed.retain(|k| !gone.contains(k) && loaded.iter().all(|l| l.0 != *k));
+        self.trimmed.extend(&gone);
         gone
     }
 
@@ -86,6 +88,11 @@ impl IdleTrim {
     #[must_use]
     pub fn trimmed(&self) -> &[ComponentKey] {
         &self.trimmed
+    }
+
+    /// Only these may come back.
+    pub fn retain(&mut self, keep: impl Fn(ComponentKey) -> bool) {
+        self.trimmed.retain(|k| keep(*k));
     }
 
     /// It is loaded again, or no longer wanted.

@@ -25,6 +25,9 @@ pub struct PreloaderConfig {
     pub per_observation: usize,
     /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
+    /// What was loaded ahead and nobody asked for in this time is counted as wasted. Range 1 s..=30 days, default
+    /// 1 day.
+    pub expiry: Duration,
     /// What may be wasted, and the range of the floor.
     pub waste: WasteBudget,
 }
@@ -36,6 +39,7 @@ impl Default for PreloaderConfig {
             queue: 64,
             per_observation: 3,
             patience: Duration::from_secs(60),
+            expiry: Duration::from_secs(86_400),
             waste: WasteBudget::default(),
         }
     }
@@ -66,6 +70,9 @@ impl PreloaderConfig {
         check(per <= 64, "per_observation", per.to_string(), "0..=64")?;
         let patient = (Duration::from_millis(1)..=day).contains(&patience);
         check(patient, "patience", format!("{patience:?}"), "1 ms..=1 day")?;
+        let expiry = self.expiry;
+        let in_range = (Duration::from_secs(1)..=30 * day).contains(&expiry);
+        check(in_range, "expiry", format!("{expiry:?}"), "1 s..=30 days")?;
         let waste = self.waste.per_observation;
         check((0.0..=1.0).contains(&waste), "waste.per_observation", waste.to_string(), "0..=1")?;
         let [low, high] = [self.waste.lowest_floor, self.waste.highest_floor];
@@ -89,7 +96,12 @@ pub struct Preloader {
     config: PreloaderConfig,
     waiting: BTreeMap<ComponentKey, Waiting>,
     n_hints: u64,
-    governor: Governor,
+    /// The hint that was proposed last.
+    proposed: Option<Waiting>,
+    /// Of what the models foretell.
+    foretold: Governor,
+    /// Of what applications and triggers state.
+    stated: Governor,
     accounts: Accounts,
     merged: u64,
     replaced: u64,
@@ -110,7 +122,9 @@ impl Preloader {
             config,
             waiting: BTreeMap::new(),
             n_hints: 0,
-            governor: Governor::new(config.waste),
+            proposed: None,
+            foretold: Governor::new(config.waste),
+            stated: Governor::for_claims(config.waste),
             accounts: Accounts::default(),
             merged: 0,
             replaced: 0,
@@ -128,7 +142,8 @@ impl Preloader {
     pub fn set_config(&mut self, config: PreloaderConfig) -> Result<(), PreloaderError> {
         config.check()?;
         if config.waste != self.config.waste {
-            self.governor = Governor::new(config.waste);
+            self.foretold = Governor::new(config.waste);
+            self.stated = Governor::for_claims(config.waste);
         }
         self.config = config;
         Ok(())
@@ -139,10 +154,27 @@ impl Preloader {
         self.waiting.retain(|key, _| keep(*key));
     }
 
-    /// The floor of confidence now.
+    /// Forgets the hints that wait, and by components what loading ahead brought.
+    pub fn forget(&mut self) {
+        self.waiting.clear();
+        self.accounts.forget();
+    }
+
+    /// The floor of confidence now, for what the models foretell.
     #[must_use]
     pub fn floor(&self) -> Confidence {
-        self.governor.floor()
+        self.foretold.floor()
+    }
+
+    /// The floor of confidence now, for hints of a source. Each kind of source pays for its own waste: who claims
+    /// to be certain and is wrong does not silence the models, nor goes on for ever.
+    #[must_use]
+    pub fn floor_of(&self, source: HintSource) -> Confidence {
+        self.governor(source).floor()
+    }
+
+    fn governor(&self, source: HintSource) -> &Governor {
+        if is_stated(source) { &self.stated } else { &self.foretold }
     }
 
     /// A command was observed: its predictions replace those of the one before. Hints of the application
@@ -154,7 +186,8 @@ impl Preloader {
 
     /// A command was observed; what follows from it is told later, by [`predict`](Self::predict).
     pub fn observed(&mut self, now: Moment) {
-        self.governor.observed(now);
+        self.foretold.observed(now);
+        self.stated.observed(now);
         let before = self.waiting.len();
         self.waiting.retain(|_, w| match w.hint.source {
             HintSource::Application => true,
@@ -167,9 +200,7 @@ impl Preloader {
 
     /// What follows from a command observed at `since`: the likeliest are taken. Their delay counts from then.
     pub fn predict(&mut self, predicted: &[Hint], since: Moment, now: Moment) {
-        let floor = self.floor();
-        let mut likeliest: Vec<&Hint> =
-            predicted.iter().filter(|h| h.confidence >= floor).collect();
+        let mut likeliest: Vec<&Hint> = predicted.iter().filter(|h| self.admits(h)).collect();
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
         let mut taken = 0;
         for hint in likeliest {
@@ -182,11 +213,15 @@ impl Preloader {
 
     /// Takes one hint.
     pub fn hint(&mut self, hint: Hint, now: Moment) -> HintAnswer {
-        if hint.confidence < self.floor() {
+        if !self.admits(&hint) {
             self.below_floor += 1;
             return HintAnswer::BelowFloor;
         }
         self.take(hint, now, now)
+    }
+
+    fn admits(&self, hint: &Hint) -> bool {
+        self.governor(hint.source).admits(hint.confidence)
     }
 
     /// Takes a hint above the floor, given at `since`.
@@ -196,33 +231,44 @@ impl Preloader {
         }
         let delay = if hint.tier == Tier::Delayed { self.config.delay } else { Duration::ZERO };
         let due = since + delay;
-        if let Some(waiting) = self.waiting.get_mut(&hint.key) {
-            self.merged += 1;
-            let old = &mut waiting.hint;
-            old.confidence = old.confidence.max(hint.confidence);
-            if hint.tier < old.tier {
-                (old.tier, waiting.due) = (hint.tier, waiting.due.min(due));
+        let Some(waits) = self.waiting.get(&hint.key).copied() else {
+            if !self.has_place(&hint) {
+                return HintAnswer::Full;
             }
-            if hint.source == HintSource::Application {
-                (old.source, waiting.since) = (hint.source, now);
-            }
-            return HintAnswer::Merged;
+            self.n_hints += 1;
+            let number = self.n_hints;
+            self.waiting.insert(hint.key, Waiting { hint, since: now, due, number, old: false });
+            return HintAnswer::Queued;
+        };
+        self.merged += 1;
+        let mut merged = waits;
+        merged.hint.confidence = waits.hint.confidence.max(hint.confidence);
+        if precedence(hint.source) >= precedence(waits.hint.source) {
+            (merged.hint.source, merged.since, merged.old) = (hint.source, now, false);
         }
+        let rises = Hint { tier: hint.tier, ..merged.hint };
+        if hint.tier < waits.hint.tier && self.has_place(&rises) {
+            (merged.hint, merged.due) = (rises, waits.due.min(due));
+        }
+        self.waiting.insert(hint.key, merged);
+        HintAnswer::Merged
+    }
+
+    /// Whether a hint has a place in its tier; the least likely one makes room for a likelier one.
+    fn has_place(&mut self, hint: &Hint) -> bool {
         let in_tier = self.waiting.values().filter(|w| w.hint.tier == hint.tier);
-        if in_tier.clone().count() >= self.config.queue {
-            self.overflowed += 1;
-            let least = in_tier.min_by_key(|w| (w.hint.confidence, std::cmp::Reverse(w.number)));
-            match least.map(|w| w.hint) {
-                Some(least) if least.confidence < hint.confidence => {
-                    self.waiting.remove(&least.key);
-                }
-                _ => return HintAnswer::Full,
-            }
+        if in_tier.clone().count() < self.config.queue {
+            return true;
         }
-        self.n_hints += 1;
-        let number = self.n_hints;
-        self.waiting.insert(hint.key, Waiting { hint, since: now, due, number, old: false });
-        HintAnswer::Queued
+        self.overflowed += 1;
+        let least = in_tier.min_by_key(|w| (w.hint.confidence, std::cmp::Reverse(w.number)));
+        match least.map(|w| w.hint) {
+            Some(least) if least.confidence < hint.confidence => {
+                self.waiting.remove(&least.key);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The most urgent, then likeliest hint that is due; it waits no longer. `idle` = nothing loads,
@@ -241,9 +287,11 @@ impl Preloader {
                 .filter(|w| w.due <= now && (idle || w.hint.tier != Tier::Background));
             let order =
                 |w: &&Waiting| (w.hint.tier, std::cmp::Reverse(w.hint.confidence), w.number);
-            let Hint { key, confidence, tier, source } = due.min_by_key(order)?.hint;
+            let next = *due.min_by_key(order)?;
+            let Hint { key, confidence, tier, source } = next.hint;
             self.waiting.remove(&key);
-            if confidence >= self.floor() {
+            if self.admits(&next.hint) {
+                self.proposed = Some(next);
                 return Some(Proposal { key, confidence, tier, source });
             }
             // The floor rose while it waited.
@@ -251,14 +299,18 @@ impl Preloader {
         }
     }
 
-    /// A proposal that cannot be loaded before `due` waits again until then, unless a newer hint for it waits. Its
-    /// patience counts from `now`.
-    pub fn put_back(&mut self, proposal: &Proposal, due: Moment, now: Moment) {
-        let Proposal { key, confidence, tier, source } = *proposal;
-        let hint = Hint { key, confidence, tier, source };
-        self.n_hints += 1;
-        let number = self.n_hints;
-        self.waiting.entry(key).or_insert(Waiting { hint, since: now, due, number, old: false });
+    /// The proposal made last cannot be loaded before `due`: it waits again until then, unless a newer hint for it
+    /// waits. False when its patience ends sooner; it is dropped then.
+    pub fn put_back(&mut self, proposal: &Proposal, due: Moment) -> bool {
+        let Some(waited) = self.proposed.take_if(|w| w.hint.key == proposal.key) else {
+            return false;
+        };
+        if due.since(waited.since) > self.config.patience {
+            self.expired += 1;
+            return false;
+        }
+        self.waiting.entry(proposal.key).or_insert(Waiting { due, ..waited });
+        true
     }
 
     /// When the next delayed hint becomes due, if that is after `now`.
@@ -269,7 +321,7 @@ impl Preloader {
 
     /// The load of a proposal began.
     pub fn on_started(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
-        self.accounts.start(proposal.key, proposal.tier, size, now);
+        self.accounts.start(proposal, size, now);
     }
 
     /// A load that was begun ahead is ready.
@@ -282,25 +334,35 @@ impl Preloader {
         self.accounts.failed(key)
     }
 
-    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it. The end of its
-    /// account, if it had an open one.
-    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
+    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it. What is being
+    /// loaded ahead is late, once it is used.
+    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
         self.overtaken += u64::from(self.waiting.remove(&key).is_some());
-        self.accounts.used(key, now)
+        self.accounts.needed(key, now);
     }
 
-    /// The component was used.
+    /// The component was used. The end of its account, if it had an open one: a hit if it was ready when it was
+    /// first asked for, else late.
     pub fn on_used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         self.accounts.used(key, now)
     }
 
     /// The component left memory, or its load was called off.
     pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
-        let end = self.accounts.gone(key, now);
-        if let Some(PreloadEnd::Wasted { byte_seconds }) = end {
-            self.governor.wasted(byte_seconds);
+        let (end, source) = self.accounts.gone(key, now)?;
+        if let PreloadEnd::Wasted { byte_seconds } = end {
+            let stated = is_stated(source);
+            let governor = if stated { &mut self.stated } else { &mut self.foretold };
+            governor.wasted(byte_seconds);
         }
-        end
+        Some(end)
+    }
+
+    /// Ends the accounts of what has been ready for longer than [`PreloaderConfig::expiry`] without being asked
+    /// for: wasted.
+    pub fn expire(&mut self, now: Moment) -> Vec<(ComponentKey, PreloadEnd)> {
+        let keys = self.accounts.expired(now, self.config.expiry);
+        keys.into_iter().filter_map(|key| Some((key, self.on_evicted(key, now)?))).collect()
     }
 
     /// Every component that was loaded ahead, with what that brought.
@@ -326,11 +388,21 @@ impl Preloader {
         self.accounts.tier(tier)
     }
 
+    /// Hints that wait in a tier.
+    #[must_use]
+    pub fn n_waiting_in(&self, tier: Tier) -> usize {
+        self.waiting.values().filter(|w| w.hint.tier == tier).count()
+    }
+
     /// Lines for the status.
     #[must_use]
     pub fn section(&self) -> Vec<(String, StatusValue)> {
         let mut lines = vec![
             ("floor".to_owned(), StatusValue::Number(f64::from(self.floor().get()))),
+            (
+                "floor of hints and triggers".to_owned(),
+                StatusValue::Number(f64::from(self.stated.floor().get())),
+            ),
             ("waiting".to_owned(), StatusValue::Count(self.waiting.len() as u64)),
         ];
         let counts = [
@@ -346,6 +418,7 @@ impl Preloader {
             let a = self.accounts.tier(tier);
             let mut line =
                 |what: &str, value| lines.push((format!("{}: {what}", tier.name()), value));
+            line("waiting", StatusValue::Count(self.n_waiting_in(tier) as u64));
             line("started", StatusValue::Count(a.started));
             line("hits", StatusValue::Count(a.hits));
             line("late", StatusValue::Count(a.late));
@@ -359,5 +432,19 @@ impl Preloader {
             line("open", StatusValue::Count(a.open));
         }
         lines
+    }
+}
+
+/// Whether a source states itself how likely a use is, so that no model answers for it.
+fn is_stated(source: HintSource) -> bool {
+    precedence(source) > 0
+}
+
+/// Whose word counts when hints merge.
+fn precedence(source: HintSource) -> u8 {
+    match source {
+        HintSource::Application => 2,
+        HintSource::Trigger => 1,
+        _ => 0,
     }
 }

@@ -31,23 +31,96 @@ fn a_demand_for_what_another_drove_out_cancels_other_guesses_at_once() {
 }
 
 #[test]
-fn nothing_is_loaded_ahead_while_demands_queue_for_memory() {
-    let mut rig = rig(&[("held", 400), ("wanted", 300), ("guess", 100)], 600);
+fn guesses_take_no_place_while_demands_queue_for_memory() {
+    let sizes = [("held", 300), ("spare", 200), ("wanted", 301), ("guess", 250), ("small", 50)];
+    let mut rig = rig(&sizes, 600);
+    rig.have("spare");
     rig.demand(&["held"]);
     rig.loaded("held");
-    let deadline = Some(seconds(5.0));
-    let queues = rig.ask(&["wanted"], None, deadline);
+    rig.wait(config().memory.min_residency);
+    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
     rig.wait(seconds(5.0));
     assert_eq!(rig.answered(queues), "deadline_exceeded");
     let since = rig.now;
+    // What fits into free memory is nobody's loss.
+    rig.hint(rig.key("small"));
+    rig.loaded("small");
     rig.hint(rig.key("guess"));
-    assert!(!rig.is_loading("guess"));
+    assert_eq!(rig.states(&["spare", "guess"]), ["ready", "unloaded"]);
+    let held_back = |rig: &Rig| {
+        let status = rig.engine.status(rig.now);
+        status.sections["preloader"].iter().any(|l| l.0 == "takes only free memory for")
+    };
+    assert!(held_back(&rig));
     // As long as a demand may wait by default, after the last moment at which one queued.
-    let calm = config().deadlines.demand;
-    rig.wait(calm - seconds(5.0));
-    assert!(!rig.is_loading("guess"));
+    rig.wait(config().deadlines.demand - seconds(5.0));
+    assert_eq!(rig.state("spare"), "ready");
     rig.wait(seconds(5.0) + Duration::from_millis(1));
-    assert!(rig.is_loading("guess"), "{:?} after {since}", rig.now);
+    assert_eq!(rig.state("spare"), "unloading", "{:?} after {since}", rig.now);
+    assert!(!held_back(&rig));
+}
+
+#[test]
+fn a_conflict_with_what_is_leased_is_no_queue_for_memory() {
+    let with_conflict = with(spec("other"), |s| {
+        s.conflicts = vec![crate::rig::id("held")];
+        s.conflict_policy = majordomo_registry::ConflictPolicy::Replace;
+    });
+    let specs = vec![spec("held"), with_conflict, spec("spare"), spec("guess")];
+    let mut rig = Rig::new(specs, 200);
+    rig.demand(&["held"]);
+    rig.loaded("held");
+    rig.have("spare");
+    rig.wait(config().memory.min_residency);
+    let queues = rig.ask(&["other"], None, Some(seconds(1.0)));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    rig.hint(rig.key("guess"));
+    assert_eq!(rig.state("spare"), "unloading");
+}
+
+/// Hits, late, wasted and open of a component.
+fn account(rig: &Rig, name: &str) -> [u64; 4] {
+    let a = rig.engine.preloader().account(rig.key(name));
+    [a.hits, a.late, a.wasted, a.open]
+}
+
+#[test]
+fn a_guess_is_right_when_it_is_used_not_when_it_is_asked_for() {
+    let mut rig = rig(&[("guess", 100), ("late", 100), ("large", 550)], 600);
+    for name in ["guess", "late"] {
+        rig.hint(rig.key(name));
+    }
+    rig.loaded("guess");
+    // A set that does not fit is refused: the guess was of no use to it.
+    let refused = rig.demand(&["guess", "large"]);
+    assert_eq!(rig.answered(refused), "too_large");
+    assert_eq!(account(&rig, "guess"), [0, 0, 0, 1]);
+    let waits = rig.demand(&["guess", "late"]);
+    assert_eq!(account(&rig, "guess"), [0, 0, 0, 1]);
+    rig.loaded("late");
+    assert_eq!(rig.answered(waits), "granted");
+    assert_eq!(account(&rig, "guess"), [1, 0, 0, 0]);
+    assert_eq!(account(&rig, "late"), [0, 1, 0, 0]);
+}
+
+#[test]
+fn a_flood_of_hints_leaves_room_for_other_records() {
+    let mut rig = rig(&[("there", 100), ("absent", 100)], 600);
+    rig.have("there");
+    let records = |rig: &Rig| {
+        let hints = rig.effects.iter().filter(|e| format!("{e:?}").contains("Hint {"));
+        hints.count()
+    };
+    let mut n = 0;
+    for _ in 0..1000 {
+        rig.hint(rig.key("there"));
+        n += records(&rig);
+    }
+    assert_eq!(n, 1);
+    rig.wait(seconds(60.0));
+    rig.hint(rig.key("there"));
+    assert_eq!(records(&rig), 1, "once a minute");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PressureLevel};
+use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PreloadEnd, PressureLevel};
 use majordomo_preloader::{
     Hint, HintAnswer, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Proposal,
     Tier, WasteBudget,
@@ -155,10 +155,21 @@ fn accounts_tell_hit_late_waste_and_failure() {
         p.on_evicted(key, at(900));
     });
     assert_eq!((a.started, a.hits, a.late, a.wasted, a.open), (1, 1, 0, 0, 0));
-    let (_, a) = account(|p| {
+    // Late by the moment at which it was asked for, once it is used.
+    let asked = |p: &mut Preloader| {
         p.on_demand(key, at(300));
+        p.on_loaded(key, at(500));
+    };
+    let (_, a) = account(|p| {
+        asked(p);
+        p.on_used(key, at(500));
     });
     assert_eq!((a.hits, a.late, a.saved), (0, 1, Duration::from_millis(300)));
+    let (_, a) = account(|p| {
+        asked(p);
+        p.on_evicted(key, at(900));
+    });
+    assert_eq!((a.hits, a.late, a.wasted), (0, 0, 1), "asked for in vain");
     let (p, a) = account(|p| {
         p.on_loaded(key, at(500));
         p.on_evicted(key, at(4000));
@@ -173,6 +184,110 @@ fn accounts_tell_hit_late_waste_and_failure() {
 }
 
 #[test]
+fn what_nobody_asks_for_in_time_is_wasted() {
+    let key = ComponentKey(1);
+    let day = PreloaderConfig::default().expiry;
+    let (mut p, a) = account(|p| {
+        p.on_loaded(key, at(0));
+        assert_eq!(p.expire(at(0) + day), []);
+    });
+    assert_eq!((a.open, a.wasted), (1, 0));
+    let ended = p.expire(at(1) + day);
+    assert!(matches!(ended[..], [(k, PreloadEnd::Wasted { .. })] if k == key), "{ended:?}");
+    assert_eq!((p.account(key).open, p.account(key).wasted), (0, 1));
+    assert_eq!(p.expire(at(2) + day), []);
+    // Somebody waits for it with others of a set: it is not given up.
+    let (mut p, _) = account(|p| {
+        p.on_loaded(key, at(0));
+        p.on_demand(key, at(10));
+    });
+    assert_eq!(p.expire(at(2) + day), []);
+}
+
+#[test]
+fn each_kind_of_source_pays_for_its_own_waste() {
+    let mut p = preloader();
+    let certain = |k| hint(k, 1.0, Tier::Immediate, HintSource::Application);
+    let mut k = 0;
+    // An application that is always certain and never right.
+    while p.hint(certain(k), at(0)) == HintAnswer::Queued {
+        let proposal = p.next(at(0), false, LOW).unwrap();
+        p.on_started(&proposal, ByteSize::mib(1), at(0));
+        p.on_evicted(proposal.key, at(10));
+        k += 1;
+        assert!(k < 100, "certainty does not escape the budget");
+    }
+    assert_eq!(p.hint(certain(k), at(20)), HintAnswer::BelowFloor);
+    assert_eq!(p.floor(), preloader().floor(), "the models are not held to it");
+    p.observe(&[sequence(200, 0.2)], at(20));
+    assert_eq!(keys(&mut p, at(200), false), [200]);
+    for i in 0..20 {
+        p.observe(&[], at(300 + i));
+    }
+    assert_eq!(p.hint(certain(k), at(400)), HintAnswer::Queued, "in time it is heard again");
+}
+
+#[test]
+fn the_source_whose_word_counts_more_stays_when_hints_merge() {
+    let trigger = hint(1, 0.5, Tier::Delayed, HintSource::Trigger);
+    let app = hint(1, 0.5, Tier::Delayed, HintSource::Application);
+    let mut p = preloader();
+    // A trigger that meets a prediction outlives the use of its own command like any other.
+    p.observe(&[sequence(1, 0.5)], at(0));
+    assert_eq!(p.hint(trigger, at(10)), HintAnswer::Merged);
+    p.observe(&[], at(20));
+    assert_eq!(p.n_waiting(), 1);
+    // Said anew, it is as good as new.
+    assert_eq!(p.hint(trigger, at(30)), HintAnswer::Merged);
+    p.observe(&[], at(40));
+    assert_eq!(p.n_waiting(), 1);
+    assert_eq!(p.hint(app, at(50)), HintAnswer::Merged);
+    assert_eq!(p.hint(sequence(1, 0.9), at(60)), HintAnswer::Merged);
+    p.observe(&[], at(70));
+    p.observe(&[], at(80));
+    let proposal = p.next(at(200), false, LOW).unwrap();
+    assert_eq!(
+        (proposal.source, proposal.confidence),
+        (HintSource::Application, Confidence::saturating(0.9))
+    );
+}
+
+#[test]
+fn a_tier_keeps_its_bound_when_hints_rise() {
+    let mut p = Preloader::new(PreloaderConfig { queue: 1, ..PreloaderConfig::default() }).unwrap();
+    let app = |key, c, tier| hint(key, c, tier, HintSource::Application);
+    p.hint(app(1, 0.5, Tier::Immediate), at(0));
+    p.hint(app(2, 0.3, Tier::Background), at(0));
+    assert_eq!(p.hint(app(2, 0.4, Tier::Immediate), at(0)), HintAnswer::Merged);
+    assert_eq!(Tier::ALL.map(|t| p.n_waiting_in(t)), [1, 0, 1], "no place for it there");
+    assert_eq!(p.hint(app(2, 0.6, Tier::Immediate), at(0)), HintAnswer::Merged);
+    assert_eq!(Tier::ALL.map(|t| p.n_waiting_in(t)), [1, 0, 0], "the likelier one takes it");
+    assert_eq!(keys(&mut p, at(0), true), [2]);
+}
+
+#[test]
+fn a_proposal_put_back_keeps_its_age() {
+    let mut p = preloader();
+    p.hint(hint(1, 0.5, Tier::Immediate, HintSource::Trigger), at(0));
+    p.observe(&[], at(10));
+    let proposal = p.next(at(20), false, LOW).unwrap();
+    assert!(p.put_back(&proposal, at(30_000)));
+    assert!(p.next(at(29_999), true, LOW).is_none());
+    assert_eq!(p.next_wakeup(at(20)), Some(at(30_000)));
+    let proposal = p.next(at(30_000), false, LOW).unwrap();
+    // Its minute would be over by then.
+    assert!(!p.put_back(&proposal, at(61_000)));
+    assert_eq!(p.n_waiting(), 0);
+    // What was put back is as old as it was: the second observation replaces it.
+    p.hint(hint(2, 0.5, Tier::Immediate, HintSource::Trigger), at(0));
+    p.observe(&[], at(10));
+    let proposal = p.next(at(20), false, LOW).unwrap();
+    assert!(p.put_back(&proposal, at(1000)));
+    p.observe(&[], at(30));
+    assert_eq!(p.n_waiting(), 0);
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     let check = |config: PreloaderConfig, name: &str| {
         let error = Preloader::new(config).unwrap_err();
@@ -184,6 +299,7 @@ fn settings_out_of_range_are_named() {
     check(PreloaderConfig { per_observation: 65, ..base }, "per_observation");
     check(PreloaderConfig { delay: Duration::from_secs(86_401), ..base }, "delay");
     check(PreloaderConfig { patience: Duration::ZERO, ..base }, "patience");
+    check(PreloaderConfig { expiry: Duration::ZERO, ..base }, "expiry");
     let waste = WasteBudget { per_observation: f64::NAN, ..base.waste };
     check(PreloaderConfig { waste, ..base }, "waste.per_observation");
     let waste = WasteBudget { lowest_floor: Confidence::ONE, ..base.waste };
@@ -209,7 +325,13 @@ fn idleness_trims_all_but_the_most_valuable() {
     assert_eq!(plan(&mut idle, wakeup), [0]);
     assert_eq!(idle.next_wakeup(), None, "once until the next use");
     assert_eq!(idle.trimmed(), [ComponentKey(0)]);
+    // A second idle time takes more; the first one's is still wanted back.
+    idle.on_used(at(100_000));
+    let gone = idle.plan(at(160_000), ByteSize::mib(20), ByteSize::ZERO, &loaded[1..3]);
+    assert_eq!(gone, [ComponentKey(1)]);
+    assert_eq!(idle.trimmed(), [ComponentKey(0), ComponentKey(1)]);
     idle.on_back(ComponentKey(0));
+    idle.retain(|k| k != ComponentKey(1));
     assert_eq!(idle.trimmed(), []);
 }
 
@@ -264,7 +386,7 @@ proptest! {
                 }
                 Step::Next(idle) => {
                     if let Some(proposal) = p.next(time, idle, LOW) {
-                        prop_assert!(proposal.confidence >= p.floor());
+                        prop_assert!(proposal.confidence >= p.floor_of(proposal.source));
                         prop_assert_eq!(p.account(proposal.key).open, 0);
                         p.on_started(&proposal, ByteSize::mib(1), time);
                         n_started += 1;
@@ -285,7 +407,9 @@ proptest! {
                 }
                 Step::Wait(ms) => now += ms,
             }
-            prop_assert!(p.n_waiting() <= 6);
+            for tier in Tier::ALL {
+                prop_assert!(p.n_waiting_in(tier) <= 2);
+            }
             let floor = p.floor();
             prop_assert!(config.waste.lowest_floor <= floor && floor <= config.waste.highest_floor);
             let mut sum = 0;

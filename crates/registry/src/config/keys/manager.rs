@@ -11,6 +11,7 @@ use super::{Key, Kind, LONGEST, MS, key};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// `[manager]`.
 pub(crate) const MANAGER: &[Key<Config>] = &[
@@ -228,6 +229,12 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
         "\"60s\"",
         "A prediction that waited longer is dropped.",
         Kind::Duration(MS, DAY, |c, v| c.speculation.patience = v)
+    ),
+    key!(
+        "speculation_expiry",
+        "\"24h\"",
+        "What was loaded ahead and nobody asked for in this time counts as wasted.",
+        Kind::Duration(SECOND, MONTH, |c, v| c.speculation.expiry = v)
     ),
     key!(
         "speculation_per_command",
