@@ -19,6 +19,7 @@ use majordomo_registry::Catalog;
 use crate::foresight::Foresight;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
+use crate::speculate::Contention;
 use crate::{Input, Usage};
 
 /// What the shell is to do, in order.
@@ -48,8 +49,8 @@ pub struct Engine {
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
     pub(crate) look_again: Option<Moment>,
-    /// When a demand last found no room beside what is leased.
-    pub(crate) contended: Option<Moment>,
+    /// Demands found no room beside what is leased.
+    pub(crate) contention: Option<Contention>,
     /// A configuration with fewer load lanes has come while more loads ran.
     pub(crate) lanes_shrunk: bool,
     /// The time of the last input.
@@ -79,7 +80,7 @@ impl Engine {
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
-            contended: None,
+            contention: None,
             lanes_shrunk: false,
             now: Moment::ZERO,
             wake: None,

@@ -287,7 +287,7 @@ impl Engine {
                     let wanted = first_leased.unwrap_or_default();
                     let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
                     if short && origin.waiter().is_some() && holders.iter().any(in_use) {
-                        self.contended = Some(out.now);
+                        self.note_contention(&closure, out.now);
                     }
                     self.block(id, holders, until, out.now);
                     self.want(id, &wanted, head, cells, out);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
+    ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
@@ -16,6 +16,15 @@ use crate::foresight::is_present;
 
 /// Experts named in the record of a load ahead.
 const N_OPINIONS: usize = 3;
+
+/// Demands queued for memory beside what is leased. For as long as a demand may wait by default after the last one
+/// did, a guess can only make the next ones queue for longer: it drives nothing out, and leaves free what the largest
+/// of them needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Contention {
+    pub until: Moment,
+    pub need: ByteSize,
+}
 
 /// What came of a proposal.
 enum Attempt {
@@ -95,11 +104,31 @@ impl Engine {
             && self.ending.is_none()
     }
 
-    /// While demands queue for memory a guess can only make them queue for longer: nothing takes the place of what
-    /// is loaded, for as long as a demand may wait by default after the last one found no room beside what is
-    /// leased. Memory that is free may be used all the while.
-    pub(crate) fn contended_until(&self) -> Option<Moment> {
-        self.contended.map(|t| t + self.config().deadlines.demand)
+    /// A demand for this closure found no room beside what is leased.
+    pub(crate) fn note_contention(&mut self, closure: &[ComponentKey], now: Moment) {
+        let absent = closure.iter().filter(|k| !is_present(self.state(**k)));
+        let ram = absent.filter(|k| !self.budget.limit_of(self.configured_pool(**k)).declared);
+        let need: ByteSize = ram.map(|k| self.need(*k)).sum();
+        let before = self.contention(now).map_or(ByteSize::ZERO, |c| c.need);
+        let until = now + self.config().deadlines.demand;
+        self.contention = Some(Contention { until, need: need.max(before) });
+    }
+
+    /// The contention for memory, while it lasts.
+    pub(crate) fn contention(&self, now: Moment) -> Option<Contention> {
+        self.contention.filter(|c| c.until > now)
+    }
+
+    /// Until when a guess of this size must wait because demands may need its memory.
+    fn yields_until(
+        &self,
+        bytes: ByteSize,
+        victims: &[ComponentKey],
+        now: Moment,
+    ) -> Option<Moment> {
+        let contention = self.contention(now)?;
+        let left = self.budget.free().saturating_sub(bytes);
+        (!victims.is_empty() || left < contention.need).then_some(contention.until)
     }
 
     fn opinions(&self, p: &Proposal) -> Vec<Opinion> {
@@ -169,8 +198,8 @@ impl Engine {
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
                 return Attempt::Ended(HintOutcome::NoRoom);
             }
-            let contended = self.contended_until().filter(|t| *t > out.now);
-            if let Some(until) = contended.filter(|_| !victims.is_empty()) {
+            let bytes = reserve.iter().map(|r| r.2).sum();
+            if let Some(until) = self.yields_until(bytes, &victims, out.now) {
                 return Attempt::Later(until);
             }
             let in_use = self.close_all(&victims, cells);

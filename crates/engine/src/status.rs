@@ -64,10 +64,9 @@ impl Engine {
     fn foresight_sections(&self, now: Moment, status: &mut Status) {
         let name = |k| self.catalog().id(k).as_str();
         let mut preloader = self.foresight.preloader.section();
-        if let Some(until) = self.contended_until().filter(|t| *t > now) {
-            // Demands queue for memory: nothing that is loaded goes for a guess.
-            let rest = StatusValue::Time(until.since(now));
-            preloader.push(("takes only free memory for".to_owned(), rest));
+        if let Some(c) = self.contention(now) {
+            let rest = StatusValue::Time(c.until.since(now));
+            preloader.push(("only beside what queued demands need, for".to_owned(), rest));
         }
         for (key, a) in self.foresight.preloader.accounts() {
             let mut line =

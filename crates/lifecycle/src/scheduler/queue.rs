@@ -103,8 +103,7 @@ impl Scheduler {
         };
         // What its victims are still to free comes by itself: until then that much more is not its own, however
         // much is free.
-        let mut due = txn.need();
-        due.take(&self.coming_free(txn, budget));
+        let due = budget.beyond(&txn.need(), &self.coming_free(txn, budget));
         let complete = budget.claim(id.0, &due);
         let stuck = txn.awaits.iter().any(|k| self.entry(*k).state == ComponentState::Stuck);
         let pending = txn.awaits.iter().any(|k| {

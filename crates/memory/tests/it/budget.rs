@@ -328,3 +328,25 @@ fn a_settlement_that_names_a_component_twice_changes_nothing() {
     assert_eq!(ledger.settle(1, &[member, member]), Err(BudgetError::Booked(ComponentKey(3))));
     assert_eq!((ledger.booked(), ledger.claimed()), (ByteSize::ZERO, ByteSize(20)));
 }
+
+#[test]
+fn what_is_coming_counts_for_the_total_whatever_its_pool() {
+    let bounded = PoolLimit { budget: Some(ByteSize(500)), declared: false };
+    let apart = PoolLimit { budget: None, declared: true };
+    let budget = Budget::new(ByteSize(1000), [PoolLimit::default(), bounded, apart]);
+    let need = |parts: [u64; 3]| {
+        let mut need = Need::new();
+        for (pool, bytes) in parts.into_iter().enumerate() {
+            need.add(pool, ByteSize(bytes));
+        }
+        need
+    };
+    let beyond = |wanted, coming| budget.beyond(&need(wanted), &need(coming));
+    assert_eq!(beyond([100, 100, 100], [0, 0, 0]), need([100, 100, 100]));
+    assert_eq!(beyond([100, 100, 100], [30, 0, 0]), need([70, 100, 100]));
+    // 130 come into a pool that needs 100: the other 30 count for the total.
+    assert_eq!(beyond([100, 100, 100], [0, 130, 0]), need([70, 0, 100]));
+    assert_eq!(beyond([100, 0, 0], [0, 250, 0]), need([0, 0, 0]));
+    assert_eq!(beyond([100, 100, 100], [0, 0, 250]), need([100, 100, 0]));
+    assert_eq!(beyond([0, 100, 0], [60, 0, 0]), need([0, 40, 0]));
+}

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, ComponentState, Moment, OpId, WaiterId};
+use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, OpId, WaiterId};
 use majordomo_engine::{Effect, Engine, Input};
-use majordomo_lifecycle::{Origin, Phase};
+use majordomo_lifecycle::{Entry, Origin, Phase};
 
 /// The waits of one run.
 #[derive(Clone, Debug, Default)]
@@ -110,11 +110,13 @@ impl Watch {
             _ => None,
         };
         self.ahead.clear();
+        // What a demand began and left behind is no guess, though nobody waits for it either.
+        let guessed = |e: &Entry| e.speculative && e.cause == Some(Cause::Speculation);
         self.ahead.extend(
             engine
                 .scheduler()
                 .entries()
-                .filter(|(_, e)| e.speculative && e.state == ComponentState::Loading)
+                .filter(|(_, e)| guessed(e) && e.state == ComponentState::Loading)
                 .filter_map(|(key, e)| Some((key, e.op?))),
         );
     }
