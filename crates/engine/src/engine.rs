@@ -169,6 +169,7 @@ impl Engine {
             Input::Hint { key, confidence, tier, source } => {
                 self.hint(Hint { key, confidence, tier, source }, out);
             }
+            Input::Begun { uses, text_scores } => self.begun(uses, text_scores, out.now),
             Input::Observed { used, text_scores } => {
                 self.observed(used, text_scores, out.now, out);
             }

@@ -46,9 +46,11 @@ pub(crate) struct Foresight {
     wall: Option<(Moment, WallSeconds)>,
     /// What the last command used, ascending.
     last_command: Vec<ComponentKey>,
-    /// When the last command was observed, if its hints are still to be made.
+    /// What the command that has begun since is about to use.
+    at_hand: Vec<ComponentKey>,
+    /// When the last command was observed, or began, if its hints are still to be made.
     expected_since: Option<Moment>,
-    /// What its text says of the next.
+    /// What its text says of what is needed besides, or next.
     text: Vec<(ComponentKey, Confidence)>,
     /// Uses that no command has told of yet, by their last moment.
     untold: BTreeMap<ComponentKey, Moment>,
@@ -70,6 +72,7 @@ impl Foresight {
             on_battery: false,
             wall: None,
             last_command: Vec::new(),
+            at_hand: Vec::new(),
             expected_since: None,
             text: Vec::new(),
             untold: BTreeMap::new(),
@@ -97,7 +100,7 @@ impl Foresight {
     }
 
     pub(crate) fn is_current(&self, key: ComponentKey) -> bool {
-        self.last_command.contains(&key)
+        self.last_command.contains(&key) || self.at_hand.contains(&key)
     }
 
     /// When uses that no command has told of become a command.
@@ -115,10 +118,20 @@ impl Foresight {
         Some((last, set))
     }
 
+    /// Merges what a text says into the values.
+    fn hear(&mut self, text: &[(ComponentKey, Confidence)]) {
+        if !text.is_empty() {
+            let said =
+                text.iter().map(|(key, score)| (*key, combine(self.values.get(*key), *score)));
+            self.values = self.values.with(said);
+        }
+    }
+
     pub(crate) fn forget(&mut self) {
         self.model = Arc::default();
         self.values.refresh([]);
         self.last_command.clear();
+        self.at_hand.clear();
         self.expected_since = None;
         self.untold.clear();
         self.told.clear();
@@ -199,10 +212,36 @@ impl Engine {
     fn refresh_values(&mut self, text: &[(ComponentKey, Confidence)]) {
         let f = &mut self.foresight;
         f.model.refresh(&mut f.values);
-        if !text.is_empty() {
-            let said = text.iter().map(|(key, score)| (*key, combine(f.values.get(*key), *score)));
-            f.values = f.values.with(said);
+        f.hear(text);
+    }
+
+    /// A command is about to use a set. Values and hints look past it, so that its victims are chosen, and what comes
+    /// next is loaded, while it is still at work; the model learns when it is observed.
+    pub(crate) fn begun(
+        &mut self,
+        mut uses: Vec<ComponentKey>,
+        mut text: Vec<(ComponentKey, Confidence)>,
+        now: Moment,
+    ) {
+        uses.retain(|k| self.catalog().spec(*k).is_some());
+        text.retain(|(k, _)| self.catalog().spec(*k).is_some());
+        uses.sort_unstable();
+        uses.dedup();
+        if uses.is_empty() && text.is_empty() {
+            return;
         }
+        let f = &mut self.foresight;
+        let at = f.wall(now);
+        // The same again teaches nothing, so it foretells nothing new.
+        if uses.is_empty() || uses == f.last_command {
+            f.model.refresh(&mut f.values);
+        } else {
+            Arc::make_mut(&mut f.model).forecast(&uses, at, &mut f.values);
+        }
+        f.hear(&text);
+        f.preloader.begun();
+        (f.at_hand, f.expected_since, f.text) = (uses, Some(now), text);
+        self.scheduler.touch();
     }
 
     /// A command used a set: the model learns, values and hints are made anew.
@@ -239,6 +278,7 @@ impl Engine {
         self.refresh_values(&text);
         let f = &mut self.foresight;
         f.preloader.observed(out.now);
+        f.at_hand.clear();
         (f.expected_since, f.text) = (Some(out.now), text);
         self.foresee(out.now);
         self.scheduler.touch();

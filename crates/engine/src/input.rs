@@ -88,6 +88,14 @@ pub enum Input {
         /// Who says so.
         source: HintSource,
     },
+    /// A command begins: what it needs is known before its demand comes, and what follows it can be foretold while it
+    /// is still at work.
+    Begun {
+        /// What it is about to use.
+        uses: Vec<ComponentKey>,
+        /// What its text says of components that it may need besides.
+        text_scores: Vec<(ComponentKey, Confidence)>,
+    },
     /// What a command really used.
     Observed {
         /// The components.
@@ -207,6 +215,7 @@ impl Input {
             Self::Demand { .. } => "demand",
             Self::Abandon { .. } => "abandon",
             Self::Hint { .. } => "hint",
+            Self::Begun { .. } => "begun",
             Self::Observed { .. } => "observed",
             Self::WallClock(_) => "wall_clock",
             Self::Calm(_) => "calm",

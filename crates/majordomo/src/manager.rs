@@ -106,6 +106,9 @@ impl Manager {
         let needed = needs.needed;
         let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
         let since = host.clock().now();
+        // What it may need besides is loaded on a guess only if that is likely enough.
+        let unsure = needs.candidates.iter().map(|n| (n.key, n.confidence));
+        host.begun(keys.clone(), unsure.filter(|(key, _)| !keys.contains(key)).collect());
         let ready_at_once: Vec<_> =
             needed.iter().filter(|n| host.is_ready(n.key)).map(|n| n.id.clone()).collect();
         let (leases, refusal) = match host.acquire_all(&keys, options).await {

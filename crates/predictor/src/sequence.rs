@@ -156,16 +156,47 @@ impl SequenceModel {
         let s = &mut self.scratch;
         let now = self.experts.predict(n, &mut s.features);
         self.mixture.predict(&s.features, &self.retired, &mut s.mixed);
+        self.reuse.predict(&now, &self.experts, &s.features, &s.mixed, &mut s.reuse);
+        self.finish_tables();
+    }
+
+    /// From the mixture to the tables that are given out.
+    fn finish_tables(&mut self) {
+        let s = &mut self.scratch;
         // A first use cannot be foretold; a command that uses m components has m chances.
         let scale = (1.0 - self.novelty.0) * self.set_size.0;
         s.next.clear();
         s.next.extend(s.mixed.iter().map(|p| (p * scale).min(1.0)));
-        self.reuse.predict(&now, &self.experts, &s.features, &s.mixed, &mut s.reuse);
         for (reuse, retired) in s.reuse.iter_mut().zip(&self.retired) {
             if *retired {
                 *reuse = 0.0;
             }
         }
+    }
+
+    /// Writes what [`refresh`](Self::refresh) would write after a command had used these components at a time, and
+    /// learns nothing: for a command that has begun. Components never used before are left out; when no other is
+    /// left, what is known now is written. Runs in O(components used so far).
+    pub fn forecast(&mut self, used: &[ComponentKey], at: WallSeconds, values: &mut Values) {
+        let local = |key: &ComponentKey| self.locals.get(key.index()).copied().flatten();
+        let mut locals: Vec<_> = used.iter().filter_map(local).collect();
+        locals.sort_unstable();
+        locals.dedup();
+        if locals.is_empty() {
+            self.refresh(values);
+            return;
+        }
+        let kept = std::mem::take(&mut self.scratch);
+        let n = self.keys.len();
+        let Self { experts, mixture, reuse, retired, scratch: s, .. } = self;
+        experts.imagine(&locals, at, |then| {
+            let now = then.predict(n, &mut s.features);
+            mixture.predict(&s.features, retired, &mut s.mixed);
+            reuse.foretell(&now, then, &s.features, &s.mixed, &mut s.reuse);
+        });
+        self.finish_tables();
+        self.refresh(values);
+        self.scratch = kept;
     }
 
     /// Writes P(next) and P(used again within [`REUSE_HORIZON`]) of every component into the table.

@@ -184,17 +184,26 @@ impl Preloader {
         self.predict(predicted, now, now);
     }
 
+    /// A command began: what was foretold before it is out of date. Triggers and hints of the application stay.
+    pub fn begun(&mut self) {
+        self.replace(|w| is_stated(w.hint.source));
+    }
+
     /// A command was observed; what follows from it is told later, by [`predict`](Self::predict).
     pub fn observed(&mut self, now: Moment) {
         self.foretold.observed(now);
         self.stated.observed(now);
-        let before = self.waiting.len();
-        self.waiting.retain(|_, w| match w.hint.source {
+        self.replace(|w| match w.hint.source {
             HintSource::Application => true,
             // What a command triggers comes after its own use, which is what is observed first.
             HintSource::Trigger => !std::mem::replace(&mut w.old, true),
             _ => false,
         });
+    }
+
+    fn replace(&mut self, mut stays: impl FnMut(&mut Waiting) -> bool) {
+        let before = self.waiting.len();
+        self.waiting.retain(|_, w| stays(w));
         self.replaced += (before - self.waiting.len()) as u64;
     }
 

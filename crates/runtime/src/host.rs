@@ -235,6 +235,13 @@ impl Host {
         self.lanes().hint(tier, key, confidence, source)
     }
 
+    /// Tells what a command is about to use, before it asks for that, and what its text says of components that it may
+    /// need besides: what goes for it, and what is loaded ahead while it is at work, is chosen with that in mind. When
+    /// thousands of such messages wait already, this one is dropped.
+    pub fn begun(&self, uses: Vec<ComponentKey>, text_scores: Vec<(ComponentKey, Confidence)>) {
+        self.lanes().begun(uses, text_scores);
+    }
+
     /// Tells what a command really used, and what its text says of the command after it. When thousands of
     /// such messages wait already, this one is dropped.
     pub fn observed(&self, used: Vec<ComponentKey>, text_scores: Vec<(ComponentKey, Confidence)>) {

@@ -98,6 +98,62 @@ fn a_conflict_with_what_is_leased_is_no_queue_for_memory() {
     assert_eq!(rig.state("spare"), "unloading");
 }
 
+/// Teaches that "b" follows "a", and "c" "b", every ten seconds.
+fn teach_round(rig: &mut Rig) {
+    for _ in 0..40 {
+        for name in ["a", "b", "c"] {
+            let used = vec![rig.key(name)];
+            rig.input(Input::Observed { used, text_scores: Vec::new() });
+            rig.now = rig.now + seconds(10.0);
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_command_is_loaded_while_it_is_at_work() {
+    let mut rig = rig(&[("a", 100), ("b", 100), ("c", 100)], 250);
+    rig.input(Input::Pressure(majordomo_core::PressureLevel::Medium));
+    teach_round(&mut rig);
+    rig.input(Input::Pressure(majordomo_core::PressureLevel::Low));
+    let uses = vec![rig.key("a")];
+    rig.input(Input::Begun { uses, text_scores: Vec::new() });
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    rig.wait(config().speculation.delay);
+    assert_eq!(rig.states(&["a", "b", "c"]), ["ready", "loading", "unloaded"]);
+}
+
+#[test]
+fn a_text_that_may_need_a_component_has_it_loaded() {
+    let mut rig = rig(&[("sure", 100), ("perhaps", 100), ("hardly", 100)], 600);
+    let text_scores = [("perhaps", 0.4), ("hardly", 0.05)]
+        .map(|(name, p)| (rig.key(name), majordomo_core::Confidence::saturating(p)));
+    let uses = vec![rig.key("sure")];
+    rig.input(Input::Begun { uses, text_scores: text_scores.to_vec() });
+    rig.demand(&["sure"]);
+    rig.wait(config().speculation.delay);
+    assert_eq!(rig.states(&["sure", "perhaps", "hardly"]), ["loading", "loading", "unloaded"]);
+}
+
+#[test]
+fn victims_of_a_command_are_chosen_for_what_follows_it() {
+    let mut config = config();
+    config.speculation.enabled = false;
+    config.memory.policy = majordomo_core::PolicyKind::Vrank;
+    let specs = ["a", "b", "c"].map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
+    let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 250, config);
+    teach_round(&mut rig);
+    // "b" is the oldest here, and "c" what was used last.
+    for name in ["b", "c"] {
+        rig.have(name);
+    }
+    rig.wait(rig.engine.config().memory.min_residency);
+    let uses = vec![rig.key("a")];
+    rig.input(Input::Begun { uses, text_scores: Vec::new() });
+    rig.demand(&["a"]);
+    assert_eq!(rig.states(&["b", "c"]), ["ready", "unloading"]);
+}
+
 /// Hits, late, wasted and open of a component.
 fn account(rig: &Rig, name: &str) -> [u64; 4] {
     let a = rig.engine.preloader().account(rig.key(name));

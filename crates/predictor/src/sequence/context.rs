@@ -83,12 +83,11 @@ impl ContextTable {
     }
 
     /// Writes P(component | context), with `back_off` for what the context does not tell.
-    pub(super) fn predict(&mut self, key: u64, step: u64, back_off: &[f32], p: &mut [f32]) {
-        let Some(node) = self.nodes.get_mut(&key) else {
+    pub(super) fn predict(&self, key: u64, back_off: &[f32], p: &mut [f32]) {
+        let Some(node) = self.nodes.get(&key) else {
             p.copy_from_slice(back_off);
             return;
         };
-        node.visited = step;
         let (mut total, mut freed) = (PRIOR, PRIOR);
         for (_, count) in &node.followers {
             total += count;

@@ -167,17 +167,25 @@ impl Experts {
 
     /// Learns a command. `used` is sorted, without repeats, not empty, and below `n`.
     pub(super) fn learn(&mut self, used: &[u32], at: WallSeconds, n: usize) {
+        if self.steps > 0 {
+            for ((table, key), (stays, _)) in
+                self.contexts.iter_mut().zip(self.active).zip(CONTEXTS)
+            {
+                table.learn(key, used, stays, self.steps);
+            }
+        }
+        self.followed.learn(self.history[0], hash_of(used), self.steps + 1);
+        self.advance(used, at, n);
+    }
+
+    /// Everything that a command changes but what follows what: the counts of use, and where in the sequence one is.
+    fn advance(&mut self, used: &[u32], at: WallSeconds, n: usize) {
         self.last_step.resize(n, 0);
         self.last_at.resize(n, 0);
         self.uses.resize(n, 0);
         let first = self.steps == 0;
         let gap = if first { 0 } else { at.0.saturating_sub(self.at).max(0) };
         if !first {
-            for ((table, key), (stays, _)) in
-                self.contexts.iter_mut().zip(self.active).zip(CONTEXTS)
-            {
-                table.learn(key, used, stays, self.steps);
-            }
             self.renewal_commands.learn(used);
             self.renewal_seconds.learn(used);
         }
@@ -197,12 +205,27 @@ impl Experts {
             self.last_step[local] = self.steps;
             self.last_at[local] = self.at;
         }
-        let set = used.iter().fold(mix(0, 1), |h, local| mix(h, u64::from(*local)));
-        self.followed.learn(self.history[0], set, self.steps);
         self.history.rotate_right(1);
-        self.history[0] = set;
+        self.history[0] = hash_of(used);
         self.current.clear();
         self.current.extend_from_slice(used);
+    }
+
+    /// Calls `look` with the experts as they were after such a command; they learn nothing of it. The large tables
+    /// are lent, not copied: O(components).
+    pub(super) fn imagine<R>(
+        &mut self,
+        used: &[u32],
+        at: WallSeconds,
+        look: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let contexts = std::mem::take(&mut self.contexts);
+        let followed = std::mem::take(&mut self.followed);
+        let mut then = Self { contexts, followed, ..self.clone() };
+        then.advance(used, at, self.last_step.len());
+        let seen = look(&mut then);
+        (self.contexts, self.followed) = (then.contexts, then.followed);
+        seen
     }
 
     /// The contexts of the next command, in the order of [`CONTEXTS`].
@@ -253,10 +276,9 @@ impl Experts {
             next_row(features, &mut |_, p| f.predict(p));
         }
         self.active = self.contexts_now();
-        for ((table, key), (_, back_off)) in self.contexts.iter_mut().zip(self.active).zip(CONTEXTS)
-        {
+        for ((table, key), (_, back_off)) in self.contexts.iter().zip(self.active).zip(CONTEXTS) {
             next_row(features, &mut |before, p| {
-                table.predict(key, now.step, &before[back_off * n..(back_off + 1) * n], p);
+                table.predict(key, &before[back_off * n..(back_off + 1) * n], p);
             });
         }
         let commands = self.last_step.iter().map(|last| (now.step - last) as f32);
@@ -286,4 +308,9 @@ impl Experts {
             && self.renewal_commands.is_sound(n)
             && self.renewal_seconds.is_sound(n)
     }
+}
+
+/// A command as contexts know it.
+fn hash_of(used: &[u32]) -> u64 {
+    used.iter().fold(mix(0, 1), |h, local| mix(h, u64::from(*local)))
 }

@@ -94,34 +94,14 @@ impl ReuseHead {
         mixed: &[f32],
         out: &mut Vec<f32>,
     ) {
-        let n = mixed.len();
         let mut pending = std::mem::take(&mut self.spare);
         pending.step = now.step;
         pending.inputs.clear();
         pending.used.clear();
-        pending.used.resize(n, false);
+        pending.used.resize(mixed.len(), false);
+        pending.inputs.extend(inputs(now, experts, features, mixed));
         out.clear();
-        for (i, p) in mixed.iter().enumerate() {
-            let p = p.max(1e-6);
-            let age = experts.age(i);
-            // Scaled so that all inputs vary by about one.
-            let mut x: Inputs = [0.0; N_INPUTS];
-            x[0] = 1.0;
-            x[1] = 0.3 * p.ln();
-            x[2] = 0.3 * (p / (1.0 - p).max(1e-3)).max(1e-4).ln();
-            x[3] = 0.5 * (1.0 + age as f32).ln();
-            x[4] = 0.2 * (1.0 + experts.seconds(i, now)).ln();
-            for (j, x) in x[5..5 + N_FREQUENCIES].iter_mut().enumerate() {
-                *x = 0.3 * features[(FREQUENCY_ROW + j) * n + i];
-            }
-            let rest = &mut x[5 + N_FREQUENCIES..];
-            rest[0] = 0.3 * features[SLOT_ROW * n + i];
-            rest[1] = f32::from(u8::from(age == 0));
-            rest[2] = 0.3 * (1.0 + experts.uses(i) as f32).ln();
-            rest[3] = 0.5 * (1.0 + experts.depth(i) as f32).ln();
-            out.push(probability(&self.weights, &x));
-            pending.inputs.push(x);
-        }
+        out.extend(pending.inputs.iter().map(|x| probability(&self.weights, x)));
         // A prediction made anew for the same moment replaces the one before.
         if self.pending.back().is_some_and(|p| p.step == now.step) {
             self.pending.pop_back();
@@ -129,8 +109,50 @@ impl ReuseHead {
         self.pending.push_back(pending);
     }
 
+    /// Writes the probabilities, to learn nothing from them.
+    pub(super) fn foretell(
+        &self,
+        now: &Now,
+        experts: &Experts,
+        features: &[f32],
+        mixed: &[f32],
+        out: &mut Vec<f32>,
+    ) {
+        out.clear();
+        out.extend(inputs(now, experts, features, mixed).map(|x| probability(&self.weights, &x)));
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         self.weights.iter().all(|w| w.is_finite() && w.abs() < 1e4)
             && self.squares.iter().all(|s| s.is_finite() && *s > 0.0)
     }
+}
+
+/// What the regression is made of, by component. Scaled so that all inputs vary by about one.
+fn inputs<'a>(
+    now: &'a Now,
+    experts: &'a Experts,
+    features: &'a [f32],
+    mixed: &'a [f32],
+) -> impl Iterator<Item = Inputs> + 'a {
+    let n = mixed.len();
+    mixed.iter().enumerate().map(move |(i, p)| {
+        let p = p.max(1e-6);
+        let age = experts.age(i);
+        let mut x: Inputs = [0.0; N_INPUTS];
+        x[0] = 1.0;
+        x[1] = 0.3 * p.ln();
+        x[2] = 0.3 * (p / (1.0 - p).max(1e-3)).max(1e-4).ln();
+        x[3] = 0.5 * (1.0 + age as f32).ln();
+        x[4] = 0.2 * (1.0 + experts.seconds(i, now)).ln();
+        for (j, x) in x[5..5 + N_FREQUENCIES].iter_mut().enumerate() {
+            *x = 0.3 * features[(FREQUENCY_ROW + j) * n + i];
+        }
+        let rest = &mut x[5 + N_FREQUENCIES..];
+        rest[0] = 0.3 * features[SLOT_ROW * n + i];
+        rest[1] = f32::from(u8::from(age == 0));
+        rest[2] = 0.3 * (1.0 + experts.uses(i) as f32).ln();
+        rest[3] = 0.5 * (1.0 + experts.depth(i) as f32).ln();
+        x
+    })
 }

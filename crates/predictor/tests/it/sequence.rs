@@ -148,6 +148,42 @@ fn probabilities_are_calibrated() {
 }
 
 #[test]
+fn a_forecast_tells_what_an_observation_would_and_learns_nothing() {
+    let mut model = SequenceModel::new();
+    let period = [0, 1, 2, 4, 1, 3];
+    observe_all(&mut model, (0..240).map(|i| period[i % 6]));
+    let before = model.clone();
+    // After 3, at the end of a round, comes 0; a forecast can be of anything.
+    for used in [vec![0], vec![2], vec![1, 4]] {
+        let used: Vec<_> = used.into_iter().map(key).collect();
+        let at = WallSeconds(START + 30 * 240);
+        let (mut told, mut seen) = (Values::new(), Values::new());
+        model.forecast(&used, at, &mut told);
+        assert!(model == before, "nothing is learned");
+        let mut after = before.clone();
+        after.observe(&used, at);
+        after.refresh(&mut seen);
+        for k in 0..5 {
+            let (told, seen) = (told.get(key(k)), seen.get(key(k)));
+            let close = |a: f32, b: f32| (a - b).abs() < 0.1;
+            assert!(close(told.next.get(), seen.next.get()), "{used:?} {k}: {told:?} {seen:?}");
+            assert!(close(told.reuse.get(), seen.reuse.get()), "{used:?} {k}: {told:?} {seen:?}");
+        }
+    }
+    let mut values = Values::new();
+    model.forecast(&[key(0)], WallSeconds(START + 30 * 240), &mut values);
+    assert!(values.get(key(1)).next.get() > 0.8, "{:?}", values.get(key(1)));
+    // Of what was never used nothing follows.
+    let mut now = Values::new();
+    model.refresh(&mut now);
+    model.forecast(&[key(77)], WallSeconds(START), &mut values);
+    assert_eq!(
+        (0..5).map(|k| values.get(key(k))).collect::<Vec<_>>(),
+        (0..5).map(|k| now.get(key(k))).collect::<Vec<_>>()
+    );
+}
+
+#[test]
 fn a_retired_component_is_not_predicted_until_it_is_used_again() {
     let mut model = SequenceModel::new();
     observe_all(&mut model, (0..60).map(|i| i % 3));

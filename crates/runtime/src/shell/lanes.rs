@@ -236,6 +236,17 @@ impl Lanes {
         self.notices.woken().await;
     }
 
+    /// Tells what a command is about to use; dropped when the lane is flooded.
+    pub(crate) fn begun(
+        &self,
+        uses: Vec<ComponentKey>,
+        text_scores: Vec<(ComponentKey, Confidence)>,
+    ) {
+        if self.control.rx.len() < MAX_OBSERVED {
+            self.control.send(Control::Engine(Box::new(Input::Begun { uses, text_scores })));
+        }
+    }
+
     /// Tells what a command used; dropped when the lane is flooded, since it is only a habit's trace.
     pub(crate) fn observed(
         &self,

@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 31] = [
+pub const INPUTS: [&str; 32] = [
     "start",
     "demand",
     "abandon",
@@ -51,6 +51,7 @@ pub const INPUTS: [&str; 31] = [
     "battery",
     "remembered",
     "forget",
+    "begun",
 ];
 
 /// The row of a state in [`STATES`].
@@ -104,6 +105,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         Input::Battery(_) => 28,
         Input::Remembered(_) => 29,
         Input::Forget => 30,
+        Input::Begun { .. } => 31,
         _ => return None,
     })
 }

@@ -42,6 +42,11 @@ impl World<'_> {
         calm: bool,
     ) -> Result<(), Broken> {
         let keys: Vec<_> = components.iter().map(|c| self.key(*c)).collect();
+        // Half of the components are asked for by commands in words, the others by programs.
+        if components.first().is_some_and(|c| c % 2 == 0) {
+            let text_scores = Vec::new();
+            self.input(Input::Begun { uses: keys.clone(), text_scores })?;
+        }
         if !direct && !keys.is_empty() {
             self.cells.now = self.now;
             let mut taken = Vec::new();
