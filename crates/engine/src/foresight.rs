@@ -166,7 +166,7 @@ fn preloader_config(c: &SpeculationConfig) -> PreloaderConfig {
         queue: c.queue.clamp(1, 4096),
         per_observation: c.per_command.min(64),
         patience: c.patience.clamp(Duration::from_millis(1), DAY),
-        expiry: c.expiry.clamp(Duration::from_secs(1), 30 * DAY),
+        expiry: c.expiry.clamp(Duration::from_millis(1), 30 * DAY),
         waste: WasteBudget {
             per_observation: if c.waste.is_nan() { 0.0 } else { c.waste.clamp(0.0, 1.0) },
             mean_bytes: c.waste_memory,

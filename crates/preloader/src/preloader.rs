@@ -25,7 +25,7 @@ pub struct PreloaderConfig {
     pub per_observation: usize,
     /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
-    /// What was loaded ahead and nobody asked for in this time is counted as wasted. Range 1 s..=30 days, default
+    /// What was loaded ahead and nobody asked for in this time is counted as wasted. Range 1 ms..=30 days, default
     /// 1 day.
     pub expiry: Duration,
     /// What may be wasted, and the range of the floor.
@@ -71,8 +71,8 @@ impl PreloaderConfig {
         let patient = (Duration::from_millis(1)..=day).contains(&patience);
         check(patient, "patience", format!("{patience:?}"), "1 ms..=1 day")?;
         let expiry = self.expiry;
-        let in_range = (Duration::from_secs(1)..=30 * day).contains(&expiry);
-        check(in_range, "expiry", format!("{expiry:?}"), "1 s..=30 days")?;
+        let in_range = (Duration::from_millis(1)..=30 * day).contains(&expiry);
+        check(in_range, "expiry", format!("{expiry:?}"), "1 ms..=30 days")?;
         let waste = self.waste.per_observation;
         check((0.0..=1.0).contains(&waste), "waste.per_observation", waste.to_string(), "0..=1")?;
         let [low, high] = [self.waste.lowest_floor, self.waste.highest_floor];

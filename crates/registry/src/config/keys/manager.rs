@@ -234,7 +234,7 @@ pub(crate) const MANAGER: &[Key<Config>] = &[
         "speculation_expiry",
         "\"24h\"",
         "What was loaded ahead and nobody asked for in this time counts as wasted.",
-        Kind::Duration(SECOND, MONTH, |c, v| c.speculation.expiry = v)
+        Kind::Duration(MS, MONTH, |c, v| c.speculation.expiry = v)
     ),
     key!(
         "speculation_per_command",
