@@ -87,8 +87,11 @@ impl Remote {
         };
         let accepted = self.client.hint(&hint).await?;
         self.show(&accepted, |a| {
-            let what = if a.accepted { "hint taken" } else { "not taken: too many hints wait" };
-            what.to_owned()
+            if a.accepted {
+                format!("hint handed in; `majordomo why {}` tells what comes of it", args.name)
+            } else {
+                "not taken: too many hints wait".to_owned()
+            }
         })?;
         Ok(if accepted.accepted { Exit::Success } else { Exit::Refused })
     }

@@ -108,7 +108,12 @@ fn verbs_about_components() {
     check(&["trim", "music"], 0, &["music is ready", "asked to trim"], &[]);
     check(&["unload", "base"], 0, &["base is unloaded"], &[]);
     check(&["status"], 0, &["music  unloaded"], &[]);
-    check(&["hint", "mail", "--confidence", "0.9"], 0, &["hint taken"], &[]);
+    check(
+        &["hint", "mail", "--confidence", "0.9"],
+        0,
+        &["hint handed in; `majordomo why mail`"],
+        &[],
+    );
     check(&["hint", "mail", "--confidence", "2"], 1, &[], &["2 is not in 0 to 1"]);
     check(&["why", "music"], 0, &["music is unloaded", "loading -> ready"], &[]);
     check(&["events", "--last", "3"], 0, &["->"], &[]);

@@ -104,7 +104,7 @@ fn teach_round(rig: &mut Rig) {
         for name in ["a", "b", "c"] {
             let used = vec![rig.key(name)];
             rig.input(Input::Observed { used, text_scores: Vec::new() });
-            rig.now = rig.now + seconds(10.0);
+            rig.now += seconds(10.0);
         }
     }
 }

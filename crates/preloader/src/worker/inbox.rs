@@ -88,6 +88,7 @@ impl Inbox {
                 }
                 Told::Used(key) => {
                     core.on_demand(key, at);
+                    core.on_used(key, at);
                 }
                 Told::Evicted(key) => {
                     core.on_evicted(key, at);
