@@ -250,7 +250,7 @@ pub struct SpeculationConfig {
     pub delay: Duration,
     /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
-    /// What was loaded ahead and nobody asked for in this time counts as wasted. Range 1 ms..=30 days, default 1 day.
+    /// What was loaded ahead and nobody asked for in this time counts as wasted. Range 1 ms..=30 days, default 1 d.
     pub expiry: Duration,
     /// Predictions taken from one command, the likeliest first. Range 0..=64, default 3.
     pub per_command: usize,
