@@ -104,10 +104,16 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     row("p99, mean of seeds", p99_on, p99_off);
     println!("mean of the seeds' p99 ratios: {ratio:.3} (at most {MOST_MEAN})");
     pairs.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
-    let worst: Vec<_> =
-        pairs.iter().take(5).map(|p| format!("seed {} {:.3}", p.seed, p.ratio())).collect();
-    println!("worst: {} (at most {MOST_WORST})", worst.join(", "));
+    let some = |pairs: &mut dyn Iterator<Item = &Pair>| {
+        let five = pairs.take(5).map(|p| format!("seed {} {:.3}", p.seed, p.ratio()));
+        five.collect::<Vec<_>>().join(", ")
+    };
+    println!("worst: {} (at most {MOST_WORST})", some(&mut pairs.iter()));
+    // As many as far on the other side: then it is the chance of single days.
+    println!("best: {}", some(&mut pairs.iter().rev()));
     let n_above = pairs.iter().filter(|p| p.ratio() > MOST_WORST).count();
+    let n_below = pairs.iter().filter(|p| p.ratio() < 1.0 / MOST_WORST).count();
+    println!("{n_above} seeds above {MOST_WORST}, {n_below} below 1/{MOST_WORST}");
     let most = |of: &dyn Fn(&Waits) -> Duration| pairs.iter().map(|p| of(&p.on)).max();
     let sum = |of: &dyn Fn(&Waits) -> u64| pairs.iter().map(|p| of(&p.on)).sum::<u64>();
     let n_beyond = sum(&|w| w.n_beyond_one_cancel);
