@@ -98,6 +98,20 @@ fn a_conflict_with_what_is_leased_is_no_queue_for_memory() {
     assert_eq!(rig.state("spare"), "unloading");
 }
 
+#[test]
+fn what_a_used_component_needs_is_no_guess_any_more() {
+    let dependent = with(spec("app"), |s| s.dependencies = vec![crate::rig::id("engine")]);
+    let mut rig = Rig::new(vec![spec("engine"), dependent], 600);
+    rig.hint(rig.key("app"));
+    rig.settle();
+    assert!(rig.take("app"));
+    rig.used("app");
+    rig.give_back("app");
+    // What was loaded ahead and not used goes first under pressure, whatever its age.
+    rig.input(Input::Pressure(majordomo_core::PressureLevel::Medium));
+    assert_eq!(rig.states(&["engine", "app"]), ["ready", "ready"]);
+}
+
 /// Teaches that "b" follows "a", and "c" "b", every ten seconds.
 fn teach_round(rig: &mut Rig) {
     for _ in 0..40 {
