@@ -166,6 +166,10 @@ number! {
     /// Somebody who waits for an answer of the engine.
     WaiterId(u64)
 }
+number! {
+    /// A command, from its beginning to its end.
+    CommandId(u64)
+}
 
 impl ComponentKey {
     /// The key as an index into tables by key.

@@ -26,7 +26,7 @@ pub use config::{
 };
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
-pub use id::{ComponentId, ComponentKey, NameError, OpId, WaiterId};
+pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority, UnknownWord};
 pub use refusal::{Holder, HolderKind, MeasuredNeed, Refusal};
 pub use size::{ByteSize, ByteSizeError};

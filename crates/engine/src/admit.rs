@@ -50,6 +50,8 @@ struct Draft {
     until: Option<Moment>,
     /// Its victims are worth more than it.
     declined: bool,
+    /// RAM is missing, whatever else is in the way.
+    short: bool,
 }
 
 impl Draft {
@@ -111,12 +113,15 @@ impl Engine {
         if let Err(refusal) = self.clear_conflicts(ask, leased, now, &mut draft) {
             return Verdict::Refuse(refusal);
         }
-        let short = draft.holders.is_empty();
-        if short {
+        if draft.holders.is_empty() {
             self.find_room(ask, leased, now, &mut draft);
         }
         if !draft.holders.is_empty() || draft.declined {
-            return Verdict::Blocked { holders: draft.holders, until: draft.until, short };
+            return Verdict::Blocked {
+                holders: draft.holders,
+                until: draft.until,
+                short: draft.short,
+            };
         }
         let Draft { reserve, victims, replaced, mut awaits, .. } = draft;
         let down = |k: &ComponentKey| self.scheduler.entry(*k).state != ComponentState::Queued;

@@ -169,9 +169,10 @@ impl Engine {
             Input::Hint { key, confidence, tier, source } => {
                 self.hint(Hint { key, confidence, tier, source }, out);
             }
-            Input::Begun { uses, text_scores } => self.begun(uses, text_scores, out.now),
-            Input::Observed { used, text_scores } => {
-                self.observed(used, text_scores, out.now, out);
+            Input::Begun { command, uses } => self.begun(command, uses, out.now),
+            Input::Ended { command } => self.ended(command, out.now),
+            Input::Observed { command, used, text_scores } => {
+                self.observed(command, used, text_scores, out.now, out);
             }
             Input::WallClock(wall) => self.foresight.set_wall(out.now, wall),
             Input::Calm(calm) => {
@@ -184,7 +185,7 @@ impl Engine {
             }
             Input::Remembered(model) => self.remembered(*model),
             Input::Forget => {
-                self.foresight.forget();
+                self.foresight.forget(out.now);
                 out.push(Effect::PersistSequence);
             }
             Input::LoadFinished { key, op, result } => {
@@ -421,11 +422,15 @@ impl Engine {
             && matches!(txn.origin, Origin::Startup | Origin::Restart)
             && self.ending.is_none();
         let wanted = txn.wanted.clone();
+        let in_vain = txn.origin.waiter().is_some() && *reason != DropReason::Granted;
         // Answered: what its owner may still send does not reach a load that others took over.
         if let Some(waiter) = txn.origin.waiter() {
             self.waiters.remove(&waiter);
         }
         self.scheduler.drop_txn(id, reason, &mut self.budget, out);
+        if in_vain {
+            self.preload_not_wanted(&wanted);
+        }
         if retry {
             let at = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
             for key in wanted {

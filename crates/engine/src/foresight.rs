@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, IdleTrimWhen, Moment,
-    PreloadEnd, PressureLevel, SpeculationConfig, Values, WallSeconds,
+    CommandId, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, IdleTrimWhen,
+    Moment, PreloadEnd, PressureLevel, SpeculationConfig, Values, WallSeconds,
 };
 use majordomo_lifecycle::{Effect, Out};
-use majordomo_predictor::{SequenceModel, combine};
+use majordomo_predictor::{Forecast, SequenceModel, combine};
 use majordomo_preloader::{
     Hint, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Tier, WasteBudget,
 };
@@ -28,6 +28,9 @@ const TOGETHER: Duration = Duration::from_millis(100);
 const WORTH_FREE_ROOM: f32 = 0.5;
 /// The governor raises the floor no higher than this.
 const HIGHEST_FLOOR: f32 = 0.8;
+
+/// Commands at work that are kept in mind; the oldest go.
+const MOST_AT_WORK: usize = 64;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -46,8 +49,10 @@ pub(crate) struct Foresight {
     wall: Option<(Moment, WallSeconds)>,
     /// What the last command used, ascending.
     last_command: Vec<ComponentKey>,
-    /// What the command that has begun since is about to use.
-    at_hand: Vec<ComponentKey>,
+    /// Commands that have begun and not ended, the latest last, with what they are about to use, ascending.
+    at_work: Vec<(CommandId, Vec<ComponentKey>)>,
+    /// What the values rest on, if they look past a command at work.
+    pub forecast: Option<Forecast>,
     /// When the last command was observed, or began, if its hints are still to be made.
     expected_since: Option<Moment>,
     /// What its text says of what is needed besides, or next.
@@ -56,8 +61,10 @@ pub(crate) struct Foresight {
     untold: BTreeMap<ComponentKey, Moment>,
     /// Up to when uses of a component are accounted for.
     told: BTreeMap<ComponentKey, Moment>,
-    /// What was last recorded of hints for a component that led to no load, and when.
-    in_vain: BTreeMap<ComponentKey, (HintOutcome, Moment)>,
+    /// Uses up to then are forgotten.
+    forgotten: Option<Moment>,
+    /// When hints for a component that led to no load were last recorded, by what came of them.
+    in_vain: BTreeMap<ComponentKey, Vec<(HintOutcome, Moment)>>,
 }
 
 impl Foresight {
@@ -72,7 +79,9 @@ impl Foresight {
             on_battery: false,
             wall: None,
             last_command: Vec::new(),
-            at_hand: Vec::new(),
+            at_work: Vec::new(),
+            forecast: None,
+            forgotten: None,
             expected_since: None,
             text: Vec::new(),
             untold: BTreeMap::new(),
@@ -100,7 +109,12 @@ impl Foresight {
     }
 
     pub(crate) fn is_current(&self, key: ComponentKey) -> bool {
-        self.last_command.contains(&key) || self.at_hand.contains(&key)
+        self.last_command.contains(&key) || self.is_at_work(key)
+    }
+
+    /// Whether a command at work uses it.
+    fn is_at_work(&self, key: ComponentKey) -> bool {
+        self.at_work.iter().any(|(_, uses)| uses.contains(&key))
     }
 
     /// When uses that no command has told of become a command.
@@ -118,27 +132,43 @@ impl Foresight {
         Some((last, set))
     }
 
-    /// Merges what a text says into the values.
-    fn hear(&mut self, text: &[(ComponentKey, Confidence)]) {
-        if !text.is_empty() {
-            let said =
-                text.iter().map(|(key, score)| (*key, combine(self.values.get(*key), *score)));
+    /// Makes the values anew: of what follows the latest command at work, or the last one that was observed.
+    fn refresh(&mut self, now: Moment) {
+        let at = self.wall(now);
+        // The same again teaches nothing, so it foretells nothing new.
+        let ahead = self.at_work.last().filter(|(_, uses)| *uses != self.last_command);
+        self.forecast = ahead
+            .map(|(_, uses)| Arc::make_mut(&mut self.model).forecast(uses, at, &mut self.values));
+        if self.forecast.is_none() {
+            self.model.refresh(&mut self.values);
+        }
+        let said = self.text.iter().map(|(k, score)| (*k, combine(self.values.get(*k), *score)));
+        if !self.text.is_empty() {
             self.values = self.values.with(said);
         }
     }
 
-    pub(crate) fn forget(&mut self) {
+    /// A command is no longer at work. Whether it was.
+    fn end(&mut self, command: CommandId) -> bool {
+        let before = self.at_work.len();
+        self.at_work.retain(|(id, _)| *id != command);
+        self.at_work.len() < before
+    }
+
+    pub(crate) fn forget(&mut self, now: Moment) {
         self.model = Arc::default();
-        self.values.refresh([]);
         self.last_command.clear();
-        self.at_hand.clear();
+        self.at_work.clear();
+        self.forecast = None;
         self.expected_since = None;
         self.untold.clear();
         self.told.clear();
         self.in_vain.clear();
         self.text.clear();
+        self.values.refresh([]);
         self.preloader.forget();
         self.trim.retain(|_| false);
+        self.forgotten = Some(now);
     }
 
     /// Whether what came of a hint is news: one that leads to no load, like the one before it, is told once a
@@ -148,13 +178,12 @@ impl Foresight {
             self.in_vain.remove(&key);
             return true;
         }
-        let same = |last: &(HintOutcome, Moment)| {
-            last.0 == outcome && now.since(last.1) < Duration::from_secs(60)
-        };
-        if self.in_vain.get(&key).is_some_and(same) {
-            return false;
+        let told = self.in_vain.entry(key).or_default();
+        match told.iter_mut().find(|t| t.0 == outcome) {
+            Some(last) if now.since(last.1) < Duration::from_secs(60) => return false,
+            Some(last) => last.1 = now,
+            None => told.push((outcome, now)),
         }
-        self.in_vain.insert(key, (outcome, now));
         true
     }
 }
@@ -206,47 +235,47 @@ impl Engine {
 
     pub(crate) fn remembered(&mut self, model: SequenceModel) {
         self.foresight.model = Arc::new(model);
-        self.refresh_values(&[]);
-    }
-
-    fn refresh_values(&mut self, text: &[(ComponentKey, Confidence)]) {
-        let f = &mut self.foresight;
-        f.model.refresh(&mut f.values);
-        f.hear(text);
+        self.foresight.refresh(self.now);
     }
 
     /// A command is about to use a set. Values and hints look past it, so that its victims are chosen, and what comes
     /// next is loaded, while it is still at work; the model learns when it is observed.
-    pub(crate) fn begun(
-        &mut self,
-        mut uses: Vec<ComponentKey>,
-        mut text: Vec<(ComponentKey, Confidence)>,
-        now: Moment,
-    ) {
+    pub(crate) fn begun(&mut self, command: CommandId, mut uses: Vec<ComponentKey>, now: Moment) {
         uses.retain(|k| self.catalog().spec(*k).is_some());
-        text.retain(|(k, _)| self.catalog().spec(*k).is_some());
         uses.sort_unstable();
         uses.dedup();
-        if uses.is_empty() && text.is_empty() {
+        if uses.is_empty() {
             return;
         }
         let f = &mut self.foresight;
-        let at = f.wall(now);
-        // The same again teaches nothing, so it foretells nothing new.
-        if uses.is_empty() || uses == f.last_command {
-            f.model.refresh(&mut f.values);
-        } else {
-            Arc::make_mut(&mut f.model).forecast(&uses, at, &mut f.values);
+        if f.at_work.len() == MOST_AT_WORK {
+            f.at_work.remove(0);
         }
-        f.hear(&text);
+        f.at_work.push((command, uses));
+        f.text.clear();
         f.preloader.begun();
-        (f.at_hand, f.expected_since, f.text) = (uses, Some(now), text);
-        self.scheduler.touch();
+        self.look_ahead(now);
+    }
+
+    /// A command ends and teaches nothing.
+    pub(crate) fn ended(&mut self, command: CommandId, now: Moment) {
+        if self.foresight.end(command) {
+            self.foresight.preloader.begun();
+            self.look_ahead(now);
+        }
+    }
+
+    /// Makes the values anew; hints follow. Those that are due are not put off by every command that begins or ends.
+    fn look_ahead(&mut self, now: Moment) {
+        let f = &mut self.foresight;
+        f.refresh(now);
+        f.expected_since.get_or_insert(now);
     }
 
     /// A command used a set: the model learns, values and hints are made anew.
     pub(crate) fn observed(
         &mut self,
+        command: Option<CommandId>,
         mut used: Vec<ComponentKey>,
         mut text: Vec<(ComponentKey, Confidence)>,
         up_to: Moment,
@@ -263,8 +292,12 @@ impl Engine {
             f.told.insert(*key, up_to);
         }
         if used.is_empty() && text.is_empty() {
+            if let Some(command) = command {
+                self.ended(command, out.now);
+            }
             return;
         }
+        let was_at_work = command.is_some_and(|c| f.end(c));
         f.trim.on_used(out.now);
         if !used.is_empty() && used != f.last_command {
             let at = f.wall(up_to);
@@ -275,11 +308,11 @@ impl Engine {
         for key in self.catalog().closure(&used) {
             self.preload_used(key, out);
         }
-        self.refresh_values(&text);
         let f = &mut self.foresight;
-        f.preloader.observed(out.now);
-        f.at_hand.clear();
-        (f.expected_since, f.text) = (Some(out.now), text);
+        f.text = text;
+        f.preloader.observed(out.now, was_at_work);
+        f.expected_since = Some(out.now);
+        self.look_ahead(out.now);
         self.foresee(out.now);
         self.scheduler.touch();
     }
@@ -292,7 +325,6 @@ impl Engine {
             return;
         }
         self.foresight.expected_since = None;
-        let text = std::mem::take(&mut self.foresight.text);
         if !self.config().speculation.enabled || self.ending.is_some() {
             return;
         }
@@ -312,7 +344,7 @@ impl Engine {
             let value = f.values.get(key);
             let stakes = self.policy.stakes(self.load_time(key)) as f32;
             let next = Confidence::saturating(value.next.get() * stakes);
-            let said = text.iter().any(|(k, _)| *k == key);
+            let said = f.text.iter().any(|(k, _)| *k == key);
             let source = if said { HintSource::Text } else { HintSource::Sequence };
             if next >= floor {
                 hints.push(Hint { key, confidence: next, tier: Tier::Delayed, source });
@@ -327,7 +359,9 @@ impl Engine {
             hints.push(Hint { key, confidence, tier: Tier::Delayed, source: HintSource::Refill });
         }
         soon.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
-        soon.truncate(self.config().speculation.per_command);
+        // What was loaded for the same command since it began is not to be had twice.
+        let begun = f.preloader.n_proposed(Tier::Background);
+        soon.truncate(self.config().speculation.per_command.saturating_sub(begun));
         let preloader = &mut self.foresight.preloader;
         preloader.predict(&hints, since, now);
         for hint in soon {
@@ -339,7 +373,10 @@ impl Engine {
     pub(crate) fn swept(&mut self, key: ComponentKey, last_use: Moment, out: &mut Out<'_>) {
         let f = &mut self.foresight;
         f.trim.on_used(last_use);
-        if f.told.get(&key).is_none_or(|told| last_use > *told) {
+        let forgotten = f.forgotten.is_some_and(|t| last_use <= t);
+        let told = f.told.get(&key).is_some_and(|told| last_use <= *told);
+        // A command at work tells of it at its end.
+        if !forgotten && !told && !f.is_at_work(key) {
             f.untold.insert(key, last_use);
         }
         for provider in self.catalog().closure(&[key]) {
@@ -350,7 +387,7 @@ impl Engine {
     /// Turns uses that no command told of into commands, when they have waited long enough.
     pub(crate) fn tell_untold(&mut self, out: &mut Out<'_>) {
         while let Some((at, used)) = self.foresight.take_untold(out.now) {
-            self.observed(used, Vec::new(), at, out);
+            self.observed(None, used, Vec::new(), at, out);
         }
     }
 
@@ -363,6 +400,19 @@ impl Engine {
     pub(crate) fn preload_demanded(&mut self, keys: &[ComponentKey], now: Moment) {
         for key in self.catalog().closure(keys) {
             self.foresight.preloader.on_demand(key, now);
+        }
+    }
+
+    /// A demand for a set ended without it: what nobody else asks for was asked for in vain.
+    pub(crate) fn preload_not_wanted(&mut self, keys: &[ComponentKey]) {
+        for key in self.catalog().closure(keys) {
+            let wanted = self
+                .scheduler
+                .transactions()
+                .any(|t| t.origin.waiter().is_some() && t.closure.contains(&key));
+            if !wanted {
+                self.foresight.preloader.on_withdrawn(key);
+            }
         }
     }
 

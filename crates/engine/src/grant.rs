@@ -374,8 +374,10 @@ impl Engine {
             self.dismiss(key, cause, Some(id), cells, out);
         }
         for key in awaits {
-            if let Some(leave) = &mut self.scheduler.entry_mut(*key).leave {
-                leave.freed_for.get_or_insert(id);
+            let promised = self.scheduler.entry(*key).leave.as_ref().and_then(|l| l.freed_for);
+            let keeps = promised.is_some_and(|other| !self.is_guess(other));
+            if let Some(leave) = self.scheduler.entry_mut(*key).leave.as_mut().filter(|_| !keeps) {
+                leave.freed_for = Some(id);
             }
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Config, HintSource, HintTier, Moment, OpId, PressureLevel,
-    Priority, WaiterId, WallSeconds,
+    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, Moment, OpId,
+    PressureLevel, Priority, WaiterId, WallSeconds,
 };
 use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
 use majordomo_predictor::SequenceModel;
@@ -91,13 +91,20 @@ pub enum Input {
     /// A command begins: what it needs is known before its demand comes, and what follows it can be foretold while it
     /// is still at work.
     Begun {
+        /// Which; its end tells it again.
+        command: CommandId,
         /// What it is about to use.
         uses: Vec<ComponentKey>,
-        /// What its text says of components that it may need besides.
-        text_scores: Vec<(ComponentKey, Confidence)>,
+    },
+    /// A command ends that used nothing, or of which nothing is to be learned.
+    Ended {
+        /// Which.
+        command: CommandId,
     },
     /// What a command really used.
     Observed {
+        /// Which, if its beginning was told; it ends.
+        command: Option<CommandId>,
         /// The components.
         used: Vec<ComponentKey>,
         /// What its text says of the components that the command after it needs.
@@ -216,6 +223,7 @@ impl Input {
             Self::Abandon { .. } => "abandon",
             Self::Hint { .. } => "hint",
             Self::Begun { .. } => "begun",
+            Self::Ended { .. } => "ended",
             Self::Observed { .. } => "observed",
             Self::WallClock(_) => "wall_clock",
             Self::Calm(_) => "calm",

@@ -135,8 +135,13 @@ impl Engine {
         if !matches!(p.source, HintSource::Sequence | HintSource::Refill) {
             return Vec::new();
         }
-        let all = self.foresight.model.opinions(p.key).into_iter();
-        all.take(N_OPINIONS)
+        let f = &self.foresight;
+        let all = match &f.forecast {
+            Some(forecast) => f.model.opinions_of(forecast, p.key),
+            None => f.model.opinions(p.key),
+        };
+        all.into_iter()
+            .take(N_OPINIONS)
             .map(|o| Opinion { expert: o.expert, probability: o.probability })
             .collect()
     }
@@ -198,7 +203,8 @@ impl Engine {
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
                 return Attempt::Ended(HintOutcome::NoRoom);
             }
-            let bytes = reserve.iter().map(|r| r.2).sum();
+            let ram = reserve.iter().filter(|r| !self.budget.limit_of(r.1).declared);
+            let bytes = ram.map(|r| r.2).sum();
             if let Some(until) = self.yields_until(bytes, &victims, out.now) {
                 return Attempt::Later(until);
             }

@@ -80,7 +80,7 @@ pub enum Verdict {
         holders: Vec<majordomo_core::Holder>,
         /// When that ends by itself, if it does.
         until: Option<Moment>,
-        /// It is memory that is missing, not that something conflicts or is on its way out.
+        /// RAM is missing; not only a pool apart from it, nor is it that something conflicts or is on its way out.
         short: bool,
     },
     /// Not at all.

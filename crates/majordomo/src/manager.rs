@@ -106,9 +106,7 @@ impl Manager {
         let needed = needs.needed;
         let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
         let since = host.clock().now();
-        // What it may need besides is loaded on a guess only if that is likely enough.
-        let unsure = needs.candidates.iter().map(|n| (n.key, n.confidence));
-        host.begun(keys.clone(), unsure.filter(|(key, _)| !keys.contains(key)).collect());
+        let command = host.begun(keys.clone());
         let ready_at_once: Vec<_> =
             needed.iter().filter(|n| host.is_ready(n.key)).map(|n| n.id.clone()).collect();
         let (leases, refusal) = match host.acquire_all(&keys, options).await {
@@ -140,6 +138,7 @@ impl Manager {
             waited,
             refusal,
             follows,
+            command,
             reported: false,
             assumed: false.into(),
         }
@@ -157,7 +156,7 @@ impl Manager {
             // One too many is counted in the status.
             teacher.tell(text, keys.clone());
         }
-        self.host().observed(keys, std::mem::take(&mut outcome.follows));
+        self.host().observed(Some(outcome.command), keys, std::mem::take(&mut outcome.follows));
         Ok(())
     }
 

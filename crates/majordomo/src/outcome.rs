@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{ComponentId, ComponentKey, Confidence, Refusal};
+use majordomo_core::{CommandId, ComponentId, ComponentKey, Confidence, Refusal};
 use majordomo_runtime::{AnyLease, Host};
 
 use crate::intents::{Decision, Spoken, Teacher};
@@ -67,6 +67,7 @@ pub struct Outcome {
     pub(crate) refusal: Option<Refusal>,
     /// What its text says of the command after it.
     pub(crate) follows: Vec<(ComponentKey, Confidence)>,
+    pub(crate) command: CommandId,
     pub(crate) reported: bool,
     /// Everything was marked as used, whatever it was.
     pub(crate) assumed: AtomicBool,
@@ -154,11 +155,12 @@ impl Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        if self.reported || self.refusal.is_some() {
+        if self.reported {
             return;
         }
         let used: Vec<_> = self.leases.iter().filter(|l| l.was_used()).map(AnyLease::key).collect();
-        if used.is_empty() {
+        if used.is_empty() || self.refusal.is_some() {
+            self.host.ended(self.command);
             return;
         }
         if let Some((teacher, text)) = self.teacher.take()
@@ -167,6 +169,6 @@ impl Drop for Outcome {
             // One too many is counted in the status.
             teacher.tell(text, used.clone());
         }
-        self.host.observed(used, std::mem::take(&mut self.follows));
+        self.host.observed(Some(self.command), used, std::mem::take(&mut self.follows));
     }
 }

@@ -415,8 +415,8 @@ impl Budget {
     }
 
     /// What is left of `need` when `coming` is on its way: bytes of a pool for that pool, and those of every pool of
-    /// RAM for the total. Pools with a budget of their own are relieved last, since a claim is all that keeps their
-    /// bytes.
+    /// RAM for the total. Where a pool has a budget of its own nothing from elsewhere counts, since a claim is all that
+    /// keeps its bytes.
     #[must_use]
     pub fn beyond(&self, need: &Need, coming: &Need) -> Need {
         let in_total = |need: &Need| -> u64 {
@@ -427,13 +427,11 @@ impl Budget {
         rest.take(coming);
         let due = in_total(need).saturating_sub(in_total(coming));
         let mut surplus = in_total(&rest).saturating_sub(due);
-        for bounded in [false, true] {
-            for (pool, bytes) in &mut rest.0 {
-                let limit = self.limit_of(*pool);
-                if !limit.declared && limit.budget.is_some() == bounded {
-                    let less = surplus.min(*bytes);
-                    (surplus, *bytes) = (surplus - less, *bytes - less);
-                }
+        for (pool, bytes) in &mut rest.0 {
+            let limit = self.limit_of(*pool);
+            if !limit.declared && limit.budget.is_none() {
+                let less = surplus.min(*bytes);
+                (surplus, *bytes) = (surplus - less, *bytes - less);
             }
         }
         rest.0.retain(|e| e.1 > 0);

@@ -36,5 +36,5 @@ pub use model::dense::DenseForward;
 pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
 pub use prior::Prior;
 pub use retrain::{Candidate, CandidateReport, RetrainJob};
-pub use sequence::{ExpertOpinion, REUSE_HORIZON, SequenceModel, SequenceStateError};
+pub use sequence::{ExpertOpinion, Forecast, REUSE_HORIZON, SequenceModel, SequenceStateError};
 pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor, Verdict};

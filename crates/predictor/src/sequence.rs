@@ -67,6 +67,12 @@ pub struct SequenceModel {
     scratch: Scratch,
 }
 
+/// What a forecast rests on, for [`SequenceModel::opinions_of`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forecast {
+    scratch: Scratch,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Novelty(f32);
 
@@ -177,14 +183,19 @@ impl SequenceModel {
     /// Writes what [`refresh`](Self::refresh) would write after a command had used these components at a time, and
     /// learns nothing: for a command that has begun. Components never used before are left out; when no other is
     /// left, what is known now is written. Runs in O(components used so far).
-    pub fn forecast(&mut self, used: &[ComponentKey], at: WallSeconds, values: &mut Values) {
+    pub fn forecast(
+        &mut self,
+        used: &[ComponentKey],
+        at: WallSeconds,
+        values: &mut Values,
+    ) -> Forecast {
         let local = |key: &ComponentKey| self.locals.get(key.index()).copied().flatten();
         let mut locals: Vec<_> = used.iter().filter_map(local).collect();
         locals.sort_unstable();
         locals.dedup();
         if locals.is_empty() {
             self.refresh(values);
-            return;
+            return Forecast { scratch: self.scratch.clone() };
         }
         let kept = std::mem::take(&mut self.scratch);
         let n = self.keys.len();
@@ -196,7 +207,7 @@ impl SequenceModel {
         });
         self.finish_tables();
         self.refresh(values);
-        self.scratch = kept;
+        Forecast { scratch: std::mem::replace(&mut self.scratch, kept) }
     }
 
     /// Writes P(next) and P(used again within [`REUSE_HORIZON`]) of every component into the table.
@@ -234,15 +245,25 @@ impl SequenceModel {
     /// What each expert said of a component after the last command, the most influential first.
     #[must_use]
     pub fn opinions(&self, key: ComponentKey) -> Vec<ExpertOpinion> {
+        self.opinions_in(&self.scratch, key)
+    }
+
+    /// What each expert said of a component in a forecast of this model, the most influential first.
+    #[must_use]
+    pub fn opinions_of(&self, forecast: &Forecast, key: ComponentKey) -> Vec<ExpertOpinion> {
+        self.opinions_in(&forecast.scratch, key)
+    }
+
+    fn opinions_in(&self, scratch: &Scratch, key: ComponentKey) -> Vec<ExpertOpinion> {
         let (Some(local), n) =
-            (self.locals.get(key.index()).copied().flatten(), self.scratch.mixed.len())
+            (self.locals.get(key.index()).copied().flatten(), scratch.mixed.len())
         else {
             return Vec::new();
         };
         let weights = self.mixture.weights().iter().zip(EXPERT_NAMES).enumerate();
         let mut all: Vec<_> = weights
             .filter_map(|(row, (weight, expert))| {
-                let log = self.scratch.features.get(row * n + local as usize)?;
+                let log = scratch.features.get(row * n + local as usize)?;
                 Some((log, ExpertOpinion { expert, probability: log.exp(), weight: *weight }))
             })
             .collect();

@@ -114,6 +114,12 @@ impl Accounts {
         }
     }
 
+    pub(super) fn not_needed(&mut self, key: ComponentKey) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.needed = None;
+        }
+    }
+
     /// Judged by the moment at which it was first asked for.
     pub(super) fn used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         self.end(key, |open| {

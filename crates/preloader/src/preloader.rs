@@ -1,6 +1,6 @@
 //! The core: which hints wait, which is proposed next, and what came of those that were loaded.
 //!
-//! Invariants: a component waits at most once; no tier holds more than its bound; nothing below the floor
+//! Invariants: a component waits at most once for what is foretold and once for what is stated; no tier holds more than its bound; nothing below the floor
 //! is proposed; nothing is proposed from MEDIUM pressure on.
 
 use std::collections::BTreeMap;
@@ -90,14 +90,20 @@ struct Waiting {
     old: bool,
 }
 
+/// Whether a source states itself how likely a use is, so that no model answers for it. What is stated and what is
+/// foretold of a component wait apart: each is replaced, and paid for, as its kind is.
+type Stated = bool;
+
 /// Hints in, proposals out.
 #[derive(Clone, Debug)]
 pub struct Preloader {
     config: PreloaderConfig,
-    waiting: BTreeMap<ComponentKey, Waiting>,
+    waiting: BTreeMap<(ComponentKey, Stated), Waiting>,
     n_hints: u64,
     /// The hint that was proposed last.
     proposed: Option<Waiting>,
+    /// By tier, what was foretold and proposed since the command at hand began.
+    n_proposed: [usize; 3],
     /// Of what the models foretell.
     foretold: Governor,
     /// Of what applications and triggers state.
@@ -123,6 +129,7 @@ impl Preloader {
             waiting: BTreeMap::new(),
             n_hints: 0,
             proposed: None,
+            n_proposed: [0; 3],
             foretold: Governor::new(config.waste),
             stated: Governor::for_claims(config.waste),
             accounts: Accounts::default(),
@@ -151,7 +158,7 @@ impl Preloader {
 
     /// Drops the hints that wait for components of which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(ComponentKey) -> bool) {
-        self.waiting.retain(|key, _| keep(*key));
+        self.waiting.retain(|(key, _), _| keep(*key));
     }
 
     /// Forgets the hints that wait, and by components what loading ahead brought.
@@ -180,17 +187,22 @@ impl Preloader {
     /// A command was observed: its predictions replace those of the one before. Hints of the application
     /// stay.
     pub fn observe(&mut self, predicted: &[Hint], now: Moment) {
-        self.observed(now);
+        self.observed(now, false);
         self.predict(predicted, now, now);
     }
 
     /// A command began: what was foretold before it is out of date. Triggers and hints of the application stay.
     pub fn begun(&mut self) {
+        self.n_proposed = [0; 3];
         self.replace(|w| is_stated(w.hint.source));
     }
 
     /// A command was observed; what follows from it is told later, by [`predict`](Self::predict).
-    pub fn observed(&mut self, now: Moment) {
+    /// `was_at_work`: its beginning was told, and what was loaded since counts as its own.
+    pub fn observed(&mut self, now: Moment, was_at_work: bool) {
+        if !was_at_work {
+            self.n_proposed = [0; 3];
+        }
         self.foretold.observed(now);
         self.stated.observed(now);
         self.replace(|w| match w.hint.source {
@@ -211,9 +223,9 @@ impl Preloader {
     pub fn predict(&mut self, predicted: &[Hint], since: Moment, now: Moment) {
         let mut likeliest: Vec<&Hint> = predicted.iter().filter(|h| self.admits(h)).collect();
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
-        let mut taken = 0;
+        let mut taken = self.n_proposed(Tier::Delayed);
         for hint in likeliest {
-            if taken == self.config.per_observation {
+            if taken >= self.config.per_observation {
                 break;
             }
             taken += usize::from(self.take(*hint, since, now) == HintAnswer::Queued);
@@ -240,14 +252,17 @@ impl Preloader {
         }
         let delay = if hint.tier == Tier::Delayed { self.config.delay } else { Duration::ZERO };
         let due = since + delay;
-        let Some(waits) = self.waiting.get(&hint.key).copied() else {
+        let place = (hint.key, is_stated(hint.source));
+        let Some(waits) = self.waiting.get(&place).copied() else {
             if !self.has_place(&hint) {
                 return HintAnswer::Full;
             }
             self.n_hints += 1;
             let number = self.n_hints;
-            self.waiting.insert(hint.key, Waiting { hint, since: now, due, number, old: false });
-            return HintAnswer::Queued;
+            let known = self.waiting.contains_key(&(hint.key, !place.1));
+            self.waiting.insert(place, Waiting { hint, since: now, due, number, old: false });
+            self.merged += u64::from(known);
+            return if known { HintAnswer::Merged } else { HintAnswer::Queued };
         };
         self.merged += 1;
         let mut merged = waits;
@@ -259,7 +274,7 @@ impl Preloader {
         if hint.tier < waits.hint.tier && self.has_place(&rises) {
             (merged.hint, merged.due) = (rises, waits.due.min(due));
         }
-        self.waiting.insert(hint.key, merged);
+        self.waiting.insert(place, merged);
         HintAnswer::Merged
     }
 
@@ -273,7 +288,7 @@ impl Preloader {
         let least = in_tier.min_by_key(|w| (w.hint.confidence, std::cmp::Reverse(w.number)));
         match least.map(|w| w.hint) {
             Some(least) if least.confidence < hint.confidence => {
-                self.waiting.remove(&least.key);
+                self.waiting.remove(&(least.key, is_stated(least.source)));
                 true
             }
             _ => false,
@@ -298,8 +313,11 @@ impl Preloader {
                 |w: &&Waiting| (w.hint.tier, std::cmp::Reverse(w.hint.confidence), w.number);
             let next = *due.min_by_key(order)?;
             let Hint { key, confidence, tier, source } = next.hint;
-            self.waiting.remove(&key);
+            self.waiting.remove(&(key, is_stated(source)));
             if self.admits(&next.hint) {
+                // What else waits for it has nothing to add.
+                self.waiting.remove(&(key, !is_stated(source)));
+                self.n_proposed[tier as usize] += usize::from(!is_stated(source));
                 self.proposed = Some(next);
                 return Some(Proposal { key, confidence, tier, source });
             }
@@ -314,11 +332,14 @@ impl Preloader {
         let Some(waited) = self.proposed.take_if(|w| w.hint.key == proposal.key) else {
             return false;
         };
+        let stated = is_stated(proposal.source);
+        let n_proposed = &mut self.n_proposed[proposal.tier as usize];
+        *n_proposed = n_proposed.saturating_sub(usize::from(!stated));
         if due.since(waited.since) > self.config.patience {
             self.expired += 1;
             return false;
         }
-        self.waiting.entry(proposal.key).or_insert(Waiting { due, ..waited });
+        self.waiting.entry((proposal.key, stated)).or_insert(Waiting { due, ..waited });
         true
     }
 
@@ -346,8 +367,15 @@ impl Preloader {
     /// Somebody asks for the component: a waiting hint is done with, since the demand loads it. What is being
     /// loaded ahead is late, once it is used.
     pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
-        self.overtaken += u64::from(self.waiting.remove(&key).is_some());
+        for stated in [false, true] {
+            self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
+        }
         self.accounts.needed(key, now);
+    }
+
+    /// Who asked for the component left without it, and nobody else asks: it is as though nobody had.
+    pub fn on_withdrawn(&mut self, key: ComponentKey) {
+        self.accounts.not_needed(key);
     }
 
     /// The component was used. The end of its account, if it had an open one: a hit if it was ready when it was
@@ -377,6 +405,12 @@ impl Preloader {
     /// Every component that was loaded ahead, with what that brought.
     pub fn accounts(&self) -> impl Iterator<Item = (ComponentKey, PreloadAccount)> {
         self.accounts.components()
+    }
+
+    /// What was foretold and proposed in a tier since the command at hand began.
+    #[must_use]
+    pub fn n_proposed(&self, tier: Tier) -> usize {
+        self.n_proposed[tier as usize]
     }
 
     /// Hints that wait.
@@ -444,8 +478,7 @@ impl Preloader {
     }
 }
 
-/// Whether a source states itself how likely a use is, so that no model answers for it.
-fn is_stated(source: HintSource) -> bool {
+fn is_stated(source: HintSource) -> Stated {
     precedence(source) > 0
 }
 

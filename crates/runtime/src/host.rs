@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, Priority, Refusal, Status,
-    WaiterId,
+    CommandId, ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, Priority,
+    Refusal, Status, WaiterId,
 };
 use majordomo_engine::{Input, OperatorAction, Plan};
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
@@ -235,17 +235,27 @@ impl Host {
         self.lanes().hint(tier, key, confidence, source)
     }
 
-    /// Tells what a command is about to use, before it asks for that, and what its text says of components that it may
-    /// need besides: what goes for it, and what is loaded ahead while it is at work, is chosen with that in mind. When
-    /// thousands of such messages wait already, this one is dropped.
-    pub fn begun(&self, uses: Vec<ComponentKey>, text_scores: Vec<(ComponentKey, Confidence)>) {
-        self.lanes().begun(uses, text_scores);
+    /// Tells what a command is about to use, before it asks for that: what goes for it, and what is loaded ahead while it
+    /// is at work, is chosen with that in mind. [`observed`](Self::observed) or [`ended`](Self::ended) tells its end.
+    /// When thousands of such messages wait already, this one is dropped.
+    pub fn begun(&self, uses: Vec<ComponentKey>) -> CommandId {
+        self.lanes().begun(uses)
     }
 
-    /// Tells what a command really used, and what its text says of the command after it. When thousands of
-    /// such messages wait already, this one is dropped.
-    pub fn observed(&self, used: Vec<ComponentKey>, text_scores: Vec<(ComponentKey, Confidence)>) {
-        self.lanes().observed(used, text_scores);
+    /// Tells that a command ended of which nothing is to be learned: it was refused, or used nothing.
+    pub fn ended(&self, command: CommandId) {
+        self.lanes().ended(command);
+    }
+
+    /// Tells what a command really used, and what its text says of the command after it; `command` as it
+    /// [`begun`](Self::begun), if that was told. When thousands of such messages wait already, this one is dropped.
+    pub fn observed(
+        &self,
+        command: Option<CommandId>,
+        used: Vec<ComponentKey>,
+        text_scores: Vec<(ComponentKey, Confidence)>,
+    ) {
+        self.lanes().observed(command, used, text_scores);
     }
 
     /// A picture of the whole; while nothing happens the same one for 50 ms. None when the shell has ended.

@@ -286,8 +286,6 @@ impl Shell {
                     // Its owner has left already; the word of that came by the faster lane.
                     continue;
                 }
-                // What was used since the last sweep counts before anybody is chosen to go.
-                self.sweep();
                 self.waiters.insert(demand.waiter, demand.reply);
                 self.feed(Input::Demand {
                     waiter: demand.waiter,
@@ -314,6 +312,10 @@ impl Shell {
 
     /// The same, with the instance that a finished load made.
     pub(crate) fn feed_with(&mut self, input: Input, made: Option<Instance>) {
+        // What was used since the last sweep counts before anybody is chosen to go.
+        if !matches!(input, Input::Usage(_)) {
+            self.sweep();
+        }
         let now = self.clock.now();
         let mut cells = ShellCells {
             slots: &self.slots,

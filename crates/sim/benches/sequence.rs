@@ -180,7 +180,8 @@ impl Whole {
         let waiter = WaiterId(self.n_demands);
         let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None };
         let mut took = self.tell(demand);
-        took += self.tell(Input::Observed { used: vec![key], text_scores: Vec::new() });
+        took +=
+            self.tell(Input::Observed { command: None, used: vec![key], text_scores: Vec::new() });
         self.now += Duration::from_millis(100);
         took + self.tell(Input::Tick)
     }

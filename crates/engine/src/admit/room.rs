@@ -75,6 +75,7 @@ impl Engine {
             draft.victims.extend(victims);
             return;
         }
+        draft.short = short.total.0 > 0;
         barred.sort_by_key(|(h, _)| std::cmp::Reverse(h.booked));
         if barred.is_empty() {
             // Nobody holds it: other programs, claims of others, or bytes not given back.
@@ -111,10 +112,15 @@ impl Engine {
         booked - given
     }
 
-    /// Another transaction for which something is on its way out.
+    /// Another transaction for which something is on its way out. What a guess waits for is a demand's to take.
     fn promised_to(&self, key: ComponentKey, ask: Ask<'_>) -> Option<TxnId> {
-        let leave = self.scheduler.entry(key).leave.as_ref()?;
-        leave.freed_for.filter(|other| Some(*other) != ask.id)
+        let other = self.scheduler.entry(key).leave.as_ref()?.freed_for?;
+        let taken = ask.id == Some(other) || (!ask.origin.is_speculative() && self.is_guess(other));
+        (!taken).then_some(other)
+    }
+
+    pub(crate) fn is_guess(&self, id: TxnId) -> bool {
+        self.scheduler.transaction(id).is_some_and(|t| t.origin.is_speculative())
     }
 
     /// Loads and departures of others whose bytes are spoken for.

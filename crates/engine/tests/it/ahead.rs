@@ -112,62 +112,6 @@ fn what_a_used_component_needs_is_no_guess_any_more() {
     assert_eq!(rig.states(&["engine", "app"]), ["ready", "ready"]);
 }
 
-/// Teaches that "b" follows "a", and "c" "b", every ten seconds.
-fn teach_round(rig: &mut Rig) {
-    for _ in 0..40 {
-        for name in ["a", "b", "c"] {
-            let used = vec![rig.key(name)];
-            rig.input(Input::Observed { used, text_scores: Vec::new() });
-            rig.now += seconds(10.0);
-        }
-    }
-}
-
-#[test]
-fn what_follows_a_command_is_loaded_while_it_is_at_work() {
-    let mut rig = rig(&[("a", 100), ("b", 100), ("c", 100)], 250);
-    rig.input(Input::Pressure(majordomo_core::PressureLevel::Medium));
-    teach_round(&mut rig);
-    rig.input(Input::Pressure(majordomo_core::PressureLevel::Low));
-    let uses = vec![rig.key("a")];
-    rig.input(Input::Begun { uses, text_scores: Vec::new() });
-    rig.demand(&["a"]);
-    rig.loaded("a");
-    rig.wait(config().speculation.delay);
-    assert_eq!(rig.states(&["a", "b", "c"]), ["ready", "loading", "unloaded"]);
-}
-
-#[test]
-fn a_text_that_may_need_a_component_has_it_loaded() {
-    let mut rig = rig(&[("sure", 100), ("perhaps", 100), ("hardly", 100)], 600);
-    let text_scores = [("perhaps", 0.4), ("hardly", 0.05)]
-        .map(|(name, p)| (rig.key(name), majordomo_core::Confidence::saturating(p)));
-    let uses = vec![rig.key("sure")];
-    rig.input(Input::Begun { uses, text_scores: text_scores.to_vec() });
-    rig.demand(&["sure"]);
-    rig.wait(config().speculation.delay);
-    assert_eq!(rig.states(&["sure", "perhaps", "hardly"]), ["loading", "loading", "unloaded"]);
-}
-
-#[test]
-fn victims_of_a_command_are_chosen_for_what_follows_it() {
-    let mut config = config();
-    config.speculation.enabled = false;
-    config.memory.policy = majordomo_core::PolicyKind::Vrank;
-    let specs = ["a", "b", "c"].map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
-    let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 250, config);
-    teach_round(&mut rig);
-    // "b" is the oldest here, and "c" what was used last.
-    for name in ["b", "c"] {
-        rig.have(name);
-    }
-    rig.wait(rig.engine.config().memory.min_residency);
-    let uses = vec![rig.key("a")];
-    rig.input(Input::Begun { uses, text_scores: Vec::new() });
-    rig.demand(&["a"]);
-    assert_eq!(rig.states(&["b", "c"]), ["ready", "unloading"]);
-}
-
 /// Hits, late, wasted and open of a component.
 fn account(rig: &Rig, name: &str) -> [u64; 4] {
     let a = rig.engine.preloader().account(rig.key(name));
@@ -194,6 +138,34 @@ fn a_guess_is_right_when_it_is_used_not_when_it_is_asked_for() {
 }
 
 #[test]
+fn what_was_asked_for_in_vain_is_as_good_as_not_asked_for() {
+    let mut rig = rig(&[("guess", 100), ("gone", 100), ("held", 300), ("x", 300)], 600);
+    rig.hint(rig.key("guess"));
+    rig.wait(seconds(1.0));
+    let leaves = rig.demand(&["guess"]);
+    rig.input(Input::Abandon { waiter: leaves });
+    rig.wait(seconds(1.0));
+    rig.loaded("guess");
+    rig.wait(seconds(3600.0));
+    assert!(rig.take("guess"));
+    rig.used("guess");
+    rig.give_back("guess");
+    assert_eq!(account(&rig, "guess"), [1, 0, 0, 0]);
+    // One whose set never came expires like any other.
+    rig.hint(rig.key("gone"));
+    rig.loaded("gone");
+    rig.demand(&["held"]);
+    rig.loaded("held");
+    rig.wait(config().memory.min_residency);
+    let waits = rig.ask(&["gone", "x"], None, Some(seconds(1.0)));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.answered(waits), "deadline_exceeded");
+    rig.wait(config().speculation.expiry + seconds(10.0));
+    rig.input(Input::Tick);
+    assert_eq!(account(&rig, "gone"), [0, 0, 1, 0]);
+}
+
+#[test]
 fn a_flood_of_hints_leaves_room_for_other_records() {
     let mut rig = rig(&[("there", 100), ("absent", 100)], 600);
     rig.have("there");
@@ -210,6 +182,115 @@ fn a_flood_of_hints_leaves_room_for_other_records() {
     rig.wait(seconds(60.0));
     rig.hint(rig.key("there"));
     assert_eq!(records(&rig), 1, "once a minute");
+    // By turns it is no different.
+    let key = rig.key("absent");
+    rig.operator("absent", majordomo_engine::OperatorAction::Load);
+    let mut n = 0;
+    for i in 0..1000u16 {
+        let confidence = majordomo_core::Confidence::saturating(f32::from(i % 2));
+        let tier = majordomo_core::HintTier::Immediate;
+        let source = majordomo_core::HintSource::Application;
+        rig.input(Input::Hint { key, confidence, tier, source });
+        if i == 500 {
+            rig.loaded("absent");
+        }
+        n += records(&rig);
+    }
+    assert!(n <= 3, "{n}");
+}
+
+#[test]
+fn memory_apart_from_ram_is_no_part_of_a_queue_for_ram() {
+    let vram = |budget| {
+        vec![majordomo_registry::PoolSpec {
+            name: "vram".into(),
+            budget: Some(ByteSize::mib(budget)),
+            declared: true,
+        }]
+    };
+    let sized = |name: &str, pool: &str, mib| {
+        with(spec(name), |s| {
+            s.memory = ByteSize::mib(mib);
+            s.pool = pool.into();
+        })
+    };
+    // Demands queue for RAM; a guess for another memory takes nothing from them.
+    let specs = [("held", "general", 300), ("wanted", "general", 400), ("guess", "vram", 4000)];
+    let specs = specs.map(|(name, pool, mib)| sized(name, pool, mib)).to_vec();
+    let mut rig = Rig::with_pools(specs, vram(8000), 600, config());
+    rig.demand(&["held"]);
+    rig.loaded("held");
+    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    rig.give_back("held");
+    rig.operator("held", majordomo_engine::OperatorAction::Unload { force: false });
+    rig.unloaded("held");
+    rig.hint(rig.key("guess"));
+    assert!(rig.is_loading("guess"));
+    // They queue for the other memory; RAM is not short.
+    let specs = [
+        ("held", "vram", 100),
+        ("wanted", "vram", 100),
+        ("spare", "general", 600),
+        ("guess", "general", 100),
+    ];
+    let specs = specs.map(|(name, pool, mib)| sized(name, pool, mib)).to_vec();
+    let mut rig = Rig::with_pools(specs, vram(100), 600, config());
+    rig.have("spare");
+    rig.demand(&["held"]);
+    rig.loaded("held");
+    rig.wait(config().memory.min_residency);
+    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    rig.hint(rig.key("guess"));
+    assert_eq!(rig.state("spare"), "unloading");
+}
+
+#[test]
+fn a_guess_does_not_take_what_a_demands_victim_freed() {
+    let mut specs = ["z", "y", "guess"].map(spec).to_vec();
+    specs.push(with(spec("wanted"), |s| {
+        s.conflicts = vec![crate::rig::id("y")];
+        s.conflict_policy = majordomo_registry::ConflictPolicy::Replace;
+    }));
+    let mut config = config();
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    let mut rig = Rig::with_pools(specs, Vec::new(), 200, config.clone());
+    rig.have("z");
+    rig.have("y");
+    rig.wait(config.memory.min_residency);
+    rig.operator("z", majordomo_engine::OperatorAction::Unload { force: false });
+    rig.hint(rig.key("guess"));
+    rig.demand(&["wanted"]);
+    rig.unloaded("y");
+    assert!(rig.is_loading("wanted"), "{:?}", rig.states(&["z", "y", "guess", "wanted"]));
+}
+
+#[test]
+fn a_younger_demand_takes_no_pool_that_an_admitted_one_needs() {
+    let pools = vec![majordomo_registry::PoolSpec {
+        name: "p".into(),
+        budget: Some(ByteSize::mib(100)),
+        declared: false,
+    }];
+    let sizes = [("x", "general", 200), ("a", "general", 100), ("b", "p", 100), ("c", "p", 100)];
+    let specs = sizes.map(|(name, pool, mib)| {
+        with(spec(name), |s| {
+            s.memory = ByteSize::mib(mib);
+            s.pool = pool.into();
+        })
+    });
+    let mut rig = Rig::with_pools(specs.to_vec(), pools, 300, config());
+    rig.have("x");
+    rig.wait(config().memory.min_residency);
+    let older = rig.demand(&["a", "b"]);
+    assert_eq!(rig.states(&["x", "a", "b"]), ["unloading", "queued", "queued"]);
+    rig.demand(&["c"]);
+    rig.unloaded("x");
+    rig.settle();
+    assert_eq!(rig.answered(older), "granted");
 }
 
 #[test]
@@ -226,7 +307,7 @@ fn what_is_leased_takes_its_part_of_what_stays_while_idle() {
     rig.give_back("a");
     rig.give_back("b");
     let used = vec![rig.key("a"), rig.key("b")];
-    rig.input(Input::Observed { used, text_scores: Vec::new() });
+    rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
     rig.wait(seconds(120.0));
     // A fifth of the budget stays: the one that is leased, and one more.
     let states = rig.states(&["held", "a", "b"]);

@@ -2,6 +2,7 @@
 
 mod admission;
 mod ahead;
+mod commands;
 mod configuration;
 mod demands;
 mod failures;

@@ -139,9 +139,11 @@ impl Scheduler {
 
     /// Moves every clearing transaction on; those that must be planned anew go back to the queue.
     pub fn clear_all(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
-        let ids: Vec<_> =
-            self.txns.values().filter(|t| t.phase == Phase::Clearing).map(|t| t.id).collect();
-        for id in ids {
+        let clearing = self.txns.values().filter(|t| t.phase == Phase::Clearing);
+        let mut ids: Vec<_> = clearing.map(|t| (t.origin.is_speculative(), t.id)).collect();
+        // What a demand's victims freed is its own before a guess looks.
+        ids.sort_unstable();
+        for (_, id) in ids {
             if self.clear(id, budget, out) == Cleared::Replan {
                 self.requeue(id, budget, out);
             }

@@ -348,5 +348,5 @@ fn what_is_coming_counts_for_the_total_whatever_its_pool() {
     assert_eq!(beyond([100, 100, 100], [0, 130, 0]), need([70, 0, 100]));
     assert_eq!(beyond([100, 0, 0], [0, 250, 0]), need([0, 0, 0]));
     assert_eq!(beyond([100, 100, 100], [0, 0, 250]), need([100, 100, 0]));
-    assert_eq!(beyond([0, 100, 0], [60, 0, 0]), need([0, 40, 0]));
+    assert_eq!(beyond([0, 100, 0], [60, 0, 0]), need([0, 100, 0]), "its pool is its own");
 }

@@ -83,7 +83,7 @@ impl Inbox {
                 }
                 Told::Observed(predicted) => {
                     // Each counts, as an observation; their predictions are old.
-                    (0..self.replaced).for_each(|_| core.observed(at));
+                    (0..self.replaced).for_each(|_| core.observed(at, false));
                     core.observe(&predicted, at);
                 }
                 Told::Used(key) => {

@@ -242,14 +242,26 @@ fn the_source_whose_word_counts_more_stays_when_hints_merge() {
     p.observe(&[], at(40));
     assert_eq!(p.n_waiting(), 1);
     assert_eq!(p.hint(app, at(50)), HintAnswer::Merged);
-    assert_eq!(p.hint(sequence(1, 0.9), at(60)), HintAnswer::Merged);
     p.observe(&[], at(70));
     p.observe(&[], at(80));
     let proposal = p.next(at(200), false, LOW).unwrap();
-    assert_eq!(
-        (proposal.source, proposal.confidence),
-        (HintSource::Application, Confidence::saturating(0.9))
-    );
+    assert_eq!(proposal.source, HintSource::Application);
+}
+
+#[test]
+fn what_a_model_foretold_goes_with_its_observation() {
+    let mut p = preloader();
+    p.hint(hint(1, 0.15, Tier::Background, HintSource::Application), at(0));
+    p.observe(&[sequence(1, 0.9)], at(10));
+    let mut likelier = p.clone();
+    let proposal = likelier.next(at(500), true, LOW).unwrap();
+    assert_eq!((proposal.source, proposal.tier), (HintSource::Sequence, Tier::Delayed));
+    assert_eq!(likelier.n_waiting(), 0, "once is enough");
+    // Another command: the model says nothing of 1 any more.
+    p.observe(&[], at(20));
+    let proposal = p.next(at(500), true, LOW).unwrap();
+    let stated = (HintSource::Application, Tier::Background, Confidence::saturating(0.15));
+    assert_eq!((proposal.source, proposal.tier, proposal.confidence), stated);
 }
 
 #[test]

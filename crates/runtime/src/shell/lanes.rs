@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Config, HintSource, HintTier, OpId, Priority, Refusal,
-    Status, WaiterId,
+    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, OpId, Priority,
+    Refusal, Status, WaiterId,
 };
 use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
 use majordomo_lifecycle::Tick;
@@ -151,6 +151,7 @@ pub(crate) struct Lanes {
     hints_rx: [flume::Receiver<Told>; 3],
     hints_dropped: AtomicU64,
     next_waiter: AtomicU64,
+    next_command: AtomicU64,
     capacity: usize,
     pub(crate) notices: Arc<Notices>,
     /// Names and slots.
@@ -197,6 +198,7 @@ impl Lanes {
             hints_rx: [r0, r1, r2],
             hints_dropped: AtomicU64::new(0),
             next_waiter: AtomicU64::new(0),
+            next_command: AtomicU64::new(0),
             capacity,
             notices,
             published: ArcSwap::from_pointee(Published::new(
@@ -236,25 +238,33 @@ impl Lanes {
         self.notices.woken().await;
     }
 
-    /// Tells what a command is about to use; dropped when the lane is flooded.
-    pub(crate) fn begun(
-        &self,
-        uses: Vec<ComponentKey>,
-        text_scores: Vec<(ComponentKey, Confidence)>,
-    ) {
-        if self.control.rx.len() < MAX_OBSERVED {
-            self.control.send(Control::Engine(Box::new(Input::Begun { uses, text_scores })));
-        }
+    /// Tells what a command is about to use.
+    pub(crate) fn begun(&self, uses: Vec<ComponentKey>) -> CommandId {
+        // A number apart from all others: nothing is ordered by it.
+        let command = CommandId(self.next_command.fetch_add(1, Ordering::Relaxed));
+        self.habit(Input::Begun { command, uses });
+        command
     }
 
-    /// Tells what a command used; dropped when the lane is flooded, since it is only a habit's trace.
+    /// Tells that a command ended that teaches nothing.
+    pub(crate) fn ended(&self, command: CommandId) {
+        self.habit(Input::Ended { command });
+    }
+
+    /// Tells what a command used.
     pub(crate) fn observed(
         &self,
+        command: Option<CommandId>,
         used: Vec<ComponentKey>,
         text_scores: Vec<(ComponentKey, Confidence)>,
     ) {
+        self.habit(Input::Observed { command, used, text_scores });
+    }
+
+    /// Dropped when the lane is flooded, since it is only a habit's trace.
+    fn habit(&self, input: Input) {
         if self.control.rx.len() < MAX_OBSERVED {
-            self.control.send(Control::Engine(Box::new(Input::Observed { used, text_scores })));
+            self.control.send(Control::Engine(Box::new(input)));
         }
     }
 

@@ -229,7 +229,7 @@ impl<'a> Whole<'a> {
             self.served.insert(key, since);
             self.tell(Input::Abandon { waiter });
         }
-        self.tell(Input::Observed { used: vec![x], text_scores: Vec::new() });
+        self.tell(Input::Observed { command: None, used: vec![x], text_scores: Vec::new() });
         let load_time = self.user.costs[self.items[x.index()]].load_time;
         match self.engine.state(x) {
             ComponentState::Ready => {

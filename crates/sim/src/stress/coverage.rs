@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 32] = [
+pub const INPUTS: [&str; 33] = [
     "start",
     "demand",
     "abandon",
@@ -52,6 +52,7 @@ pub const INPUTS: [&str; 32] = [
     "remembered",
     "forget",
     "begun",
+    "ended",
 ];
 
 /// The row of a state in [`STATES`].
@@ -106,6 +107,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         Input::Remembered(_) => 29,
         Input::Forget => 30,
         Input::Begun { .. } => 31,
+        Input::Ended { .. } => 32,
         _ => return None,
     })
 }

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment, OpId, WaiterId};
+use majordomo_core::{ByteSize, CommandId, ComponentKey, Moment, OpId, WaiterId};
 use majordomo_engine::{Engine, Input};
 use majordomo_registry::Catalog;
 
@@ -195,6 +195,8 @@ pub(crate) struct World<'a> {
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
     pub(crate) watch: Watch,
+    /// The command in words that began last.
+    command: Option<CommandId>,
     /// Everything told and answered, as text.
     pub(crate) trace: Option<String>,
 }
@@ -231,6 +233,7 @@ impl<'a> World<'a> {
             counts: Counts::default(),
             coverage: Coverage::default(),
             watch: Watch::default(),
+            command: None,
             trace: trace.then(String::new),
         };
         world.number();

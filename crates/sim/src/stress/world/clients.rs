@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Confidence, PressureLevel, WaiterId, WallSeconds};
+use majordomo_core::{CommandId, ComponentKey, Confidence, PressureLevel, WaiterId, WallSeconds};
 use majordomo_engine::{Input, OperatorAction};
 
 use super::{CALM, Client, Event, Fate, LANE, Stage, World};
@@ -44,8 +44,12 @@ impl World<'_> {
         let keys: Vec<_> = components.iter().map(|c| self.key(*c)).collect();
         // Half of the components are asked for by commands in words, the others by programs.
         if components.first().is_some_and(|c| c % 2 == 0) {
-            let text_scores = Vec::new();
-            self.input(Input::Begun { uses: keys.clone(), text_scores })?;
+            if let Some(command) = self.command {
+                self.input(Input::Ended { command })?;
+            }
+            let command = CommandId(self.command.map_or(0, |c| c.0 + 1));
+            self.command = Some(command);
+            self.input(Input::Begun { command, uses: keys.clone() })?;
         }
         if !direct && !keys.is_empty() {
             self.cells.now = self.now;
@@ -124,7 +128,7 @@ impl World<'_> {
                 let used = components.iter().map(|c| self.key(*c)).collect();
                 let text_scores =
                     next.iter().map(|(c, percent)| (self.key(*c), share(*percent))).collect();
-                self.input(Input::Observed { used, text_scores })
+                self.input(Input::Observed { command: self.command, used, text_scores })
             }
             Action::WallClock(seconds) => self.input(Input::WallClock(WallSeconds(*seconds))),
             Action::Busy(busy) => self.input(Input::Calm(!busy)),

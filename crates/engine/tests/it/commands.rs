@@ -1,0 +1,197 @@
+//! Commands from their beginning to their end: what is foreseen while they are at work, and what is learned of them.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, CommandId, EventKind, HintTier, PressureLevel};
+use majordomo_engine::{Effect, Input};
+
+use crate::rig::{Rig, config, seconds, spec, with};
+
+fn begin(rig: &mut Rig, command: u64, names: &[&str]) {
+    let uses = names.iter().map(|n| rig.key(n)).collect();
+    rig.input(Input::Begun { command: CommandId(command), uses });
+}
+
+fn observe(rig: &mut Rig, command: Option<u64>, names: &[&str]) {
+    let used = names.iter().map(|n| rig.key(n)).collect();
+    let command = command.map(CommandId);
+    rig.input(Input::Observed { command, used, text_scores: Vec::new() });
+}
+
+/// Components of 100 MiB; "b" follows "a", "c" "b", and "a" "c", as was learned before anything was loaded ahead.
+fn taught(names: &[&str], budget_mib: u64, change: impl Fn(&mut majordomo_core::Config)) -> Rig {
+    let specs = names.iter().map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
+    let mut config = config();
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    change(&mut config);
+    let mut rig = Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config);
+    rig.input(Input::Pressure(PressureLevel::Medium));
+    for i in 0..120 {
+        observe(&mut rig, None, &[["a", "b", "c"][i % 3]]);
+        rig.now += seconds(10.0);
+    }
+    rig.wait(seconds(120.0));
+    rig.input(Input::Tick);
+    rig.input(Input::Pressure(PressureLevel::Low));
+    rig
+}
+
+/// Loads ahead of what is likely next.
+fn started(rig: &Rig) -> u64 {
+    rig.engine.preloader().tier_account(HintTier::Delayed).started
+}
+
+#[test]
+fn what_follows_a_command_is_loaded_while_it_is_at_work() {
+    let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+    begin(&mut rig, 0, &["a"]);
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    let since = rig.now;
+    let mut because = None;
+    while because.is_none() {
+        rig.now = rig.engine.next_wakeup().expect("hints are due");
+        rig.input(Input::Tick);
+        let b = rig.key("b");
+        because = rig.effects.iter().find_map(|effect| match effect {
+            Effect::Record(r) => match &r.kind {
+                EventKind::Hint { component, because, .. } if *component == b => {
+                    Some(because.clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+    }
+    assert_eq!(rig.now.since(since), config().speculation.delay);
+    assert_eq!(rig.states(&["a", "b", "c"]), ["ready", "loading", "unloaded"]);
+    // The evidence is that of the moment after the command.
+    let because = because.expect("found above");
+    assert!(because.iter().any(|o| o.probability > 0.3), "{because:?}");
+}
+
+#[test]
+fn victims_of_a_command_are_chosen_for_what_follows_it() {
+    let mut rig = taught(&["a", "b", "c"], 250, |config| {
+        config.speculation.enabled = false;
+        config.memory.policy = majordomo_core::PolicyKind::Vrank;
+    });
+    // "b" is the oldest here, and "c" what was used last.
+    for name in ["b", "c"] {
+        rig.have(name);
+    }
+    rig.wait(config().memory.min_residency);
+    begin(&mut rig, 0, &["a"]);
+    rig.demand(&["a"]);
+    assert_eq!(rig.states(&["b", "c"]), ["ready", "unloading"]);
+}
+
+#[test]
+fn a_command_that_used_nothing_leaves_nothing_behind() {
+    for silent in [false, true] {
+        let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+        let a = rig.key("a");
+        let before = rig.engine.values().get(a);
+        begin(&mut rig, 0, &["a"]);
+        assert_ne!(rig.engine.values().get(a), before);
+        if silent {
+            rig.input(Input::Ended { command: CommandId(0) });
+        } else {
+            observe(&mut rig, Some(0), &[]);
+        }
+        assert_eq!(rig.engine.values().get(a), before);
+        // Its successor is not waited for, but what follows the last command is.
+        rig.wait(seconds(1.0));
+        assert_eq!(rig.states(&["a", "b"]), ["loading", "unloaded"]);
+    }
+}
+
+#[test]
+fn a_command_loads_ahead_what_one_command_may() {
+    let mut rig = taught(&["a", "b", "c"], 2000, |config| {
+        config.speculation.per_command = 1;
+        config.speculation.floor = majordomo_core::Confidence::saturating(0.001);
+    });
+    begin(&mut rig, 0, &["a"]);
+    for _ in 0..3 {
+        rig.wait(seconds(1.0));
+        rig.settle();
+    }
+    assert_eq!(started(&rig), 1);
+    observe(&mut rig, Some(0), &["a"]);
+    for _ in 0..3 {
+        rig.wait(seconds(1.0));
+        rig.settle();
+    }
+    assert_eq!(started(&rig), 1, "it began with that");
+    observe(&mut rig, None, &["b"]);
+    rig.wait(seconds(1.0));
+    assert!(started(&rig) == 2 || rig.state("c") == "ready");
+}
+
+#[test]
+fn commands_that_begin_all_the_time_do_not_put_hints_off() {
+    let run = |every_ms: u64| {
+        let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+        rig.demand(&["a"]);
+        rig.loaded("a");
+        for command in 0..100 {
+            begin(&mut rig, command, &["a"]);
+            rig.wait(Duration::from_millis(every_ms));
+        }
+        rig.engine.preloader().account(rig.key("b")).started
+    };
+    assert_eq!((run(101), run(60)), (1, 1));
+}
+
+#[test]
+fn the_end_of_one_command_leaves_the_others_at_work() {
+    let mut rig = taught(&["a", "b", "c", "x"], 1000, |_| ());
+    begin(&mut rig, 0, &["x"]);
+    begin(&mut rig, 1, &["a"]);
+    observe(&mut rig, Some(0), &["x"]);
+    let b = rig.key("b");
+    assert!(rig.engine.values().get(b).next.get() > 0.3, "{:?}", rig.engine.values().get(b));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.states(&["a", "b"]), ["unloaded", "loading"]);
+}
+
+#[test]
+fn a_long_command_is_learned_once() {
+    let mut rig = taught(&["a", "b", "c"], 600, |_| ());
+    let before = rig.engine.sequence().n_observed();
+    begin(&mut rig, 0, &["a", "b"]);
+    rig.demand(&["a", "b"]);
+    rig.settle();
+    for name in ["a", "b"] {
+        rig.wait(seconds(4.0));
+        rig.used(name);
+    }
+    rig.wait(seconds(4.0));
+    assert_eq!(rig.engine.sequence().n_observed(), before);
+    observe(&mut rig, Some(0), &["a", "b"]);
+    assert_eq!(rig.engine.sequence().n_observed(), before + 1);
+}
+
+#[test]
+fn what_is_forgotten_is_not_learned_again_from_a_late_sweep() {
+    let mut rig = taught(&["a", "b", "c"], 600, |_| ());
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    let at = rig.now;
+    rig.wait(seconds(0.1));
+    observe(&mut rig, None, &["a"]);
+    rig.input(Input::Forget);
+    assert_eq!(rig.engine.sequence().n_observed(), 0);
+    rig.wait(seconds(0.9));
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let usage = majordomo_engine::Usage { key, op, uses: 1, last_use: Some(at) };
+    rig.input(Input::Usage(vec![usage]));
+    rig.wait(seconds(3.0));
+    assert_eq!(rig.engine.sequence().n_observed(), 0);
+    // What is used from then on is learned.
+    rig.used("a");
+    rig.wait(seconds(3.0));
+    assert_eq!(rig.engine.sequence().n_observed(), 1);
+}
