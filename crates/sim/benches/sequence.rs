@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values, WaiterId,
-    WallSeconds,
+    ByteSize, CommandId, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values,
+    WaiterId, WallSeconds,
 };
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport};
 use majordomo_memory::{Candidate, EvictionPolicy, Lru, VRank};
@@ -62,7 +62,7 @@ fn trained(n: usize) -> (SequenceModel, Usage) {
     for i in 0..n {
         model.observe(&[ComponentKey(i as u32)], usage.next().1);
     }
-    for _ in 0..3000 {
+    for _ in 0..n_samples() / 3 {
         let (key, at) = usage.next();
         model.observe(&[key], at);
     }
@@ -87,7 +87,7 @@ impl Markov {
 fn quantiles(n: usize) {
     let (mut model, mut usage) = trained(n);
     let (policy, candidates, mut values) = (VRank::default(), candidates(n), Values::new());
-    let mut times: Vec<Duration> = (0..20_000)
+    let mut times: Vec<Duration> = (0..n_samples())
         .map(|_| {
             let (key, at) = usage.next();
             let start = Instant::now();
@@ -173,28 +173,34 @@ impl Whole {
         took
     }
 
-    /// A command: its demand, its use, and what is loaded ahead when the delay is over.
+    /// A command: its beginning, its demand, its use, and what is loaded ahead when the delay is over.
     fn command(&mut self, key: ComponentKey, at: WallSeconds) -> Duration {
         self.now = self.now.max(Moment(at.0.unsigned_abs() * 1_000_000));
         self.n_demands += 1;
-        let waiter = WaiterId(self.n_demands);
+        let (waiter, command) = (WaiterId(self.n_demands), CommandId(self.n_demands));
         let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None };
-        let mut took = self.tell(demand);
-        took +=
-            self.tell(Input::Observed { command: None, used: vec![key], text_scores: Vec::new() });
+        let observed =
+            Input::Observed { command: Some(command), used: vec![key], text_scores: Vec::new() };
+        let mut took = self.tell(Input::Begun { command, uses: vec![key] });
+        took += self.tell(demand) + self.tell(observed);
         self.now += Duration::from_millis(100);
         took + self.tell(Input::Tick)
     }
 }
 
+/// Commands of a measurement; few where it is only to run, not to be timed.
+fn n_samples() -> usize {
+    if std::env::args().any(|a| a == "--test") { 300 } else { 10_000 }
+}
+
 fn quantiles_of_the_engine(n: usize) {
     let (mut whole, mut usage) = (Whole::new(n), Usage::new(n));
-    let mut times: Vec<Duration> = (0..10_000)
+    let mut times: Vec<Duration> = (0..n_samples())
         .map(|_| {
             let (key, at) = usage.next();
             whole.command(key, at)
         })
-        .skip(3_000)
+        .skip(n_samples() / 3)
         .collect();
     times.sort_unstable();
     println!(
