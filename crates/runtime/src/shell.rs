@@ -312,8 +312,9 @@ impl Shell {
 
     /// The same, with the instance that a finished load made.
     pub(crate) fn feed_with(&mut self, input: Input, made: Option<Instance>) {
-        // What was used since the last sweep counts before anybody is chosen to go.
-        if !matches!(input, Input::Usage(_)) {
+        // What was used since the last sweep counts before anybody is chosen to go. The end of a load is swept for where
+        // its task is still known: the sweep itself may call it off.
+        if !matches!(input, Input::Usage(_) | Input::LoadFinished { .. }) {
             self.sweep();
         }
         let now = self.clock.now();

@@ -1,5 +1,8 @@
 //! Demands that share loads, order and conflicts, and what a command's outcome tells.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use majordomo::{ComponentSpec, ConflictPolicy, EventKind, Manager, Refusal};
 
 use crate::eventually::until;
@@ -142,6 +145,45 @@ fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
         }
         assert_eq!(world.read("pids").lines().count(), 1);
         assert_eq!(status(&manager, "a").await.loads, 1);
+    });
+}
+
+#[test]
+fn a_load_that_ends_just_as_nobody_waits_for_it_any_more_is_taken_down() {
+    // The manager gets its turn when this thread waits: then the load has ended, its demand is over time, and a use is to
+    // be counted, all at once.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let world = World::new();
+        let mut slow = ComponentSpec::builtin("slow").unwrap();
+        slow.on_abandon = majordomo::OnAbandon::Cancel;
+        let specs = vec![ComponentSpec::builtin("used").unwrap(), slow];
+        let (go, may_end) = std::sync::mpsc::channel::<()>();
+        let may_end = std::sync::Mutex::new(may_end);
+        let ended = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&ended);
+        let builder = world.builder(specs).builtin("used", |_| Ok(1u8));
+        let builder = builder.builtin("slow", move |_| {
+            may_end.lock().unwrap().recv()?;
+            ends.store(true, Ordering::Release);
+            Ok(2u8)
+        });
+        let manager = builder.start().await.unwrap();
+        drop(lease(&manager, "used").await.unwrap());
+        let demand = {
+            let manager = manager.clone();
+            tokio::spawn(async move { lease_within(&manager, "slow", Some(ms(50))).await })
+        };
+        until(|| state(&manager, "slow") == "loading").await;
+        drop(manager.try_acquire::<u8>("used").unwrap());
+        go.send(()).unwrap();
+        let late = manager.now() + ms(100);
+        while !ended.load(Ordering::Acquire) || manager.now() < late {
+            std::thread::yield_now();
+        }
+        let refusal = demand.await.unwrap().unwrap_err();
+        assert_eq!(refusal.code(), "deadline_exceeded");
+        until(|| state(&manager, "slow") == "unloaded").await;
     });
 }
 
