@@ -98,16 +98,6 @@ pub(crate) fn is_writing(status: &Status) -> bool {
     })
 }
 
-/// Whether a write of learned state failed and is to be tried again: what it is to write is held until then, beside what
-/// is learned meanwhile.
-pub(crate) fn is_held_up(status: &Status) -> bool {
-    status.sections.values().flatten().any(|(name, value)| {
-        let failed = |text: &String| text.contains("after a failure");
-        ["state", "state_store"].contains(&name.as_str())
-            && matches!(value, StatusValue::Text(text) if failed(text))
-    })
-}
-
 /// From now on this process tells when it begins to write its state, and when that is over.
 pub(crate) fn tell_writes() -> anyhow::Result<()> {
     tracing::subscriber::set_global_default(Writes::default())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo::{ComponentState, Status, StatusValue};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::durability::{is_held_up, is_writing};
+use super::super::durability::is_writing;
 use super::super::sample::Levels;
 use super::{REST, Subject};
 
@@ -41,8 +41,7 @@ impl Subject {
     }
 
     /// Unloads everything but CORE and waits until nothing moves. What is preloaded meanwhile goes, too. Whether it came to
-    /// rest: a disk that takes long for a write of the state, or has no room for it, breaks no rule, but what the write
-    /// holds is not kept.
+    /// rest: a disk that takes long for a write of the state breaks no rule, but what the write holds is not kept.
     pub(super) async fn rest(&self) -> (Levels, bool) {
         let until = Instant::now() + REST;
         loop {
@@ -51,12 +50,10 @@ impl Subject {
                 // A training takes tens of MiB as long as it lasts, which is moments.
                 self.trained().await;
                 let levels = settled(&self.args.mark).await;
-                let status = self.shared.manager.status().await;
-                writes = status.as_deref().is_ok_and(is_writing);
-                let held_up = status.as_deref().is_ok_and(is_held_up);
+                writes = self.shared.manager.status().await.is_ok_and(|s| is_writing(&s));
                 left = self.unload_all().await;
                 if left.is_empty() && !writes {
-                    return (levels, !held_up);
+                    return (levels, true);
                 }
             }
             if Instant::now() > until {
