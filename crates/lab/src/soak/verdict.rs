@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::record::{Record, Row};
-use super::stats::{Point, Slope, slope};
+use super::stats::{Drawn, Point, Slope, slope};
 
 /// A resource that may not grow. Of memory the heap in use is what tells: resident memory holds besides what the
 /// allocator keeps for later, which fills up over some ten minutes and then stays.
@@ -158,10 +158,11 @@ fn grown(resource: &Resource, nights: &[&Row], measured_hours: f64, seed: u64) -
             value: r.get(resource.column),
         })
         .collect();
-    let slope = slope(&points, seed);
+    let bytes = resource.per_hour >= KIB;
+    let drawn = if bytes { Drawn::Residuals } else { Drawn::Points };
+    let slope = slope(&points, drawn, seed);
     let bound = resource.per_hour.max(resource.in_all / measured_hours.max(1e-6));
     let leaks = slope.is_some_and(|s| s.exceeds(bound));
-    let bytes = resource.per_hour >= KIB;
     Growth {
         name: resource.name,
         column: resource.column,
