@@ -267,6 +267,7 @@ impl Shell {
             }
             self.trim_if_due();
             if self.engine.next_wakeup().is_some_and(|t| t <= now) {
+                self.sweep();
                 self.feed(Input::Tick);
             }
         }
@@ -277,6 +278,9 @@ impl Shell {
     /// turn. True when there was anything.
     fn drain(&mut self) -> bool {
         for taken in 0..BATCH {
+            // What was used since the last sweep counts before anybody is chosen to go. Before anything is taken: the
+            // sweep itself may call off a load whose end is taken next.
+            self.sweep();
             if let Some(notice) = self.notices.pop() {
                 self.feed(Input::Released { key: notice.key, op: notice.op });
             } else if let Some(control) = self.lanes.next_control() {
@@ -312,11 +316,6 @@ impl Shell {
 
     /// The same, with the instance that a finished load made.
     pub(crate) fn feed_with(&mut self, input: Input, made: Option<Instance>) {
-        // What was used since the last sweep counts before anybody is chosen to go. The end of a load is swept for where
-        // its task is still known: the sweep itself may call it off.
-        if !matches!(input, Input::Usage(_) | Input::LoadFinished { .. }) {
-            self.sweep();
-        }
         let now = self.clock.now();
         let mut cells = ShellCells {
             slots: &self.slots,
@@ -385,7 +384,6 @@ impl Shell {
                 let _ = reply.send(());
             }
             Control::Plan { keys, reply } => {
-                self.sweep();
                 let peek = slots::Peek(&self.slots);
                 let mut plan = self.engine.plan(&keys, self.clock.now(), &peek);
                 self.lanes.tags.tell(&mut plan.holders);

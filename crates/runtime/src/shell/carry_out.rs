@@ -243,7 +243,6 @@ impl Shell {
         op: OpId,
         result: Result<(Instance, LoadReport), LoadFailure>,
     ) {
-        self.sweep();
         let cancelled = self.running.remove(&op).is_some_and(|r| r.was_cancelled);
         match result {
             Ok((instance, _)) if cancelled => self.take_down(key, op, instance),

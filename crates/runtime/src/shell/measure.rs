@@ -209,7 +209,6 @@ impl Shell {
         {
             return Arc::clone(status);
         }
-        self.sweep();
         let mut status = self.engine.status(now);
         for c in &mut status.components {
             let slot =
