@@ -365,10 +365,6 @@ impl Engine {
                 if !fixed {
                     self.policy.on_event(&event);
                 }
-                // What it needs is in use with it.
-                for key in self.catalog().closure(&[u.key]) {
-                    self.scheduler.entry_mut(key).speculative = false;
-                }
                 self.swept(u.key, at, out);
             }
         }

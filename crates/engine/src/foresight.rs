@@ -379,7 +379,9 @@ impl Engine {
         if !forgotten && !told && !f.is_at_work(key) {
             f.untold.insert(key, last_use);
         }
+        // What it needs is in use with it.
         for provider in self.catalog().closure(&[key]) {
+            self.scheduler.entry_mut(provider).speculative = false;
             self.preload_used(provider, out);
         }
     }
