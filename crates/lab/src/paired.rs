@@ -104,13 +104,9 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     row("p99, mean of seeds", p99_on, p99_off);
     println!("mean of the seeds' p99 ratios: {ratio:.3} (at most {MOST_MEAN})");
     pairs.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
-    let some = |pairs: &mut dyn Iterator<Item = &Pair>| {
-        let five = pairs.take(5).map(|p| format!("seed {} {:.3}", p.seed, p.ratio()));
-        five.collect::<Vec<_>>().join(", ")
-    };
-    println!("worst: {} (at most {MOST_WORST})", some(&mut pairs.iter()));
+    println!("worst: {} (at most {MOST_WORST})", first_five(pairs.iter()));
     // As many as far on the other side: then it is the chance of single days.
-    println!("best: {}", some(&mut pairs.iter().rev()));
+    println!("best: {}", first_five(pairs.iter().rev()));
     let n_above = pairs.iter().filter(|p| p.ratio() > MOST_WORST).count();
     let n_below = pairs.iter().filter(|p| p.ratio() < 1.0 / MOST_WORST).count();
     println!("{n_above} seeds above {MOST_WORST}, {n_below} below 1/{MOST_WORST}");
@@ -136,4 +132,9 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn first_five<'a>(pairs: impl Iterator<Item = &'a Pair>) -> String {
+    let five = pairs.take(5).map(|p| format!("seed {} {:.3}", p.seed, p.ratio()));
+    five.collect::<Vec<_>>().join(", ")
 }

@@ -21,7 +21,8 @@ pub struct PreloaderConfig {
     pub delay: Duration,
     /// Hints that may wait in a tier. Range 1..=4096, default 64.
     pub queue: usize,
-    /// Hints that are taken from one observation, the likeliest first. Range 0..=64, default 3.
+    /// Hints that are taken from one command, the likeliest first; from its beginning, where that is told, to the next
+    /// one's. Range 0..=64, default 3.
     pub per_observation: usize,
     /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
     pub patience: Duration,
@@ -182,6 +183,10 @@ impl Preloader {
 
     fn governor(&self, source: HintSource) -> &Governor {
         if is_stated(source) { &self.stated } else { &self.foretold }
+    }
+
+    fn governor_mut(&mut self, source: HintSource) -> &mut Governor {
+        if is_stated(source) { &mut self.stated } else { &mut self.foretold }
     }
 
     /// A command was observed: its predictions replace those of the one before. Hints of the application
@@ -388,9 +393,7 @@ impl Preloader {
     pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         let (end, source) = self.accounts.gone(key, now)?;
         if let PreloadEnd::Wasted { byte_seconds } = end {
-            let stated = is_stated(source);
-            let governor = if stated { &mut self.stated } else { &mut self.foretold };
-            governor.wasted(byte_seconds);
+            self.governor_mut(source).wasted(byte_seconds);
         }
         Some(end)
     }
