@@ -33,13 +33,13 @@ impl HintTier {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum HintSource {
-    /// The sequence model. Replaced by the next observation.
+    /// The sequence model. Replaced by the next observation, or when a command begins.
     Sequence,
-    /// The text of a command, by the predictor. Replaced by the next observation.
+    /// The text of a command that was observed, by its triggers. Replaced like those of the model.
     Text,
     /// A declared trigger in the text of the command at hand. Replaced by the observation after its own.
     Trigger,
-    /// Trimmed while idle and wanted back. Replaced by the next observation.
+    /// Trimmed while idle and wanted back. Replaced like those of the model.
     Refill,
     /// The application. Stays until it is done or too old.
     Application,
@@ -65,14 +65,14 @@ impl HintSource {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case", tag = "end"))]
 #[non_exhaustive]
 pub enum PreloadEnd {
-    /// It was ready when it was needed.
+    /// It was used, and ready when it was first asked for.
     Hit,
-    /// It was needed while it still loaded.
+    /// It was used, and still loaded when it was first asked for.
     Late {
         /// How long it had been under way, in microseconds: what the waiter was spared at most.
         saved_us: u64,
     },
-    /// It went before its first use.
+    /// It went before its first use, or nobody asked for it in the time that it may wait.
     Wasted {
         /// Bytes times seconds that it held.
         byte_seconds: f64,

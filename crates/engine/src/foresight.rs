@@ -1,8 +1,9 @@
 //! What the engine expects: the sequence model, the values made of it, the hints, what is trimmed while idle.
 //!
 //! Owns everything that is learned of use, and the accounts of what was loaded ahead. Knows nothing of
-//! victims and loads: `speculate` asks for its proposals and tells what came of them. Invariant: the model
-//! learns from what was used alone; equal commands in a row teach once, as in recorded traces.
+//! victims and loads: `speculate` asks for its proposals and tells what came of them. Values and hints look past the
+//! latest command at work, or follow the last one observed. Invariant: the model learns from what was used alone;
+//! equal commands in a row teach once, as in recorded traces.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub(crate) struct Foresight {
     pub forecast: Option<Forecast>,
     /// When the last command was observed, or began, if its hints are still to be made.
     expected_since: Option<Moment>,
-    /// What its text says of what is needed besides, or next.
+    /// What the text of the one observed says of the next.
     text: Vec<(ComponentKey, Confidence)>,
     /// Uses that no command has told of yet, by their last moment.
     untold: BTreeMap<ComponentKey, Moment>,
