@@ -3,15 +3,46 @@
 use std::time::Duration;
 
 use majordomo_core::ByteSize;
-use majordomo_engine::{Effect, Input};
+use majordomo_engine::{Effect, Input, OperatorAction};
+use majordomo_registry::{ComponentSpec, ConflictPolicy, PoolSpec};
 
 use crate::rig::{Rig, config, seconds, spec, with};
 
 fn rig(sizes: &[(&str, u64)], budget_mib: u64) -> Rig {
-    let specs = sizes.iter().map(|(n, mib)| with(spec(n), |s| s.memory = ByteSize::mib(*mib)));
+    let specs = sizes.iter().map(|(name, mib)| pooled(name, "general", *mib));
     let mut config = config();
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
     Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config)
+}
+
+/// A component of a pool.
+fn pooled(name: &str, pool: &str, mib: u64) -> ComponentSpec {
+    with(spec(name), |s| (s.memory, s.pool) = (ByteSize::mib(mib), pool.into()))
+}
+
+fn pool(name: &str, budget_mib: Option<u64>, declared: bool) -> Vec<PoolSpec> {
+    vec![PoolSpec { name: name.into(), budget: budget_mib.map(ByteSize::mib), declared }]
+}
+
+/// Has them loaded, each with a lease that is not given back.
+fn hold(rig: &mut Rig, names: &[&str]) {
+    for name in names {
+        rig.demand(&[name]);
+        rig.loaded(name);
+    }
+}
+
+/// Has a set asked for in vain for so long.
+fn queue_in_vain(rig: &mut Rig, names: &[&str], time: Duration) {
+    let waits = rig.ask(names, None, Some(time));
+    rig.wait(time);
+    assert_eq!(rig.answered(waits), "deadline_exceeded");
+}
+
+fn free(rig: &mut Rig, name: &str) {
+    rig.give_back(name);
+    rig.operator(name, OperatorAction::Unload { force: false });
+    rig.unloaded(name);
 }
 
 #[test]
@@ -35,12 +66,9 @@ fn guesses_leave_memory_to_demands_that_queue_for_it() {
     let sizes = [("held", 300), ("spare", 200), ("wanted", 301), ("guess", 250), ("small", 50)];
     let mut rig = rig(&sizes, 600);
     rig.have("spare");
-    rig.demand(&["held"]);
-    rig.loaded("held");
+    hold(&mut rig, &["held"]);
     rig.wait(config().memory.min_residency);
-    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
-    rig.wait(seconds(5.0));
-    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    queue_in_vain(&mut rig, &["wanted"], seconds(5.0));
     let held_back = |rig: &Rig| {
         let status = rig.engine.status(rig.now);
         status.sections["preloader"].iter().any(|l| l.0.starts_with("only beside"))
@@ -63,17 +91,10 @@ fn guesses_leave_memory_to_demands_that_queue_for_it() {
 fn guesses_take_memory_that_queued_demands_do_not_need() {
     let sizes = [("held", 300), ("other", 200), ("wanted", 301), ("small", 50)];
     let mut rig = rig(&sizes, 600);
+    hold(&mut rig, &["held", "other"]);
+    queue_in_vain(&mut rig, &["wanted"], seconds(5.0));
     for name in ["held", "other"] {
-        rig.demand(&[name]);
-        rig.loaded(name);
-    }
-    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
-    rig.wait(seconds(5.0));
-    assert_eq!(rig.answered(queues), "deadline_exceeded");
-    for name in ["held", "other"] {
-        rig.give_back(name);
-        rig.operator(name, majordomo_engine::OperatorAction::Unload { force: false });
-        rig.unloaded(name);
+        free(&mut rig, name);
     }
     rig.hint(rig.key("small"));
     assert!(rig.is_loading("small"));
@@ -83,17 +104,14 @@ fn guesses_take_memory_that_queued_demands_do_not_need() {
 fn a_conflict_with_what_is_leased_is_no_queue_for_memory() {
     let with_conflict = with(spec("other"), |s| {
         s.conflicts = vec![crate::rig::id("held")];
-        s.conflict_policy = majordomo_registry::ConflictPolicy::Replace;
+        s.conflict_policy = ConflictPolicy::Replace;
     });
     let specs = vec![spec("held"), with_conflict, spec("spare"), spec("guess")];
     let mut rig = Rig::new(specs, 200);
-    rig.demand(&["held"]);
-    rig.loaded("held");
+    hold(&mut rig, &["held"]);
     rig.have("spare");
     rig.wait(config().memory.min_residency);
-    let queues = rig.ask(&["other"], None, Some(seconds(1.0)));
-    rig.wait(seconds(1.0));
-    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    queue_in_vain(&mut rig, &["other"], seconds(1.0));
     rig.hint(rig.key("guess"));
     assert_eq!(rig.state("spare"), "unloading");
 }
@@ -154,12 +172,9 @@ fn what_was_asked_for_in_vain_is_as_good_as_not_asked_for() {
     // One whose set never came expires like any other.
     rig.hint(rig.key("gone"));
     rig.loaded("gone");
-    rig.demand(&["held"]);
-    rig.loaded("held");
+    hold(&mut rig, &["held"]);
     rig.wait(config().memory.min_residency);
-    let waits = rig.ask(&["gone", "x"], None, Some(seconds(1.0)));
-    rig.wait(seconds(1.0));
-    assert_eq!(rig.answered(waits), "deadline_exceeded");
+    queue_in_vain(&mut rig, &["gone", "x"], seconds(1.0));
     rig.wait(config().speculation.expiry + seconds(10.0));
     rig.input(Input::Tick);
     assert_eq!(account(&rig, "gone"), [0, 0, 1, 0]);
@@ -184,7 +199,7 @@ fn a_flood_of_hints_leaves_room_for_other_records() {
     assert_eq!(records(&rig), 1, "once a minute");
     // By turns it is no different.
     let key = rig.key("absent");
-    rig.operator("absent", majordomo_engine::OperatorAction::Load);
+    rig.operator("absent", OperatorAction::Load);
     let mut n = 0;
     for i in 0..1000u16 {
         let confidence = majordomo_core::Confidence::saturating(f32::from(i % 2));
@@ -201,49 +216,30 @@ fn a_flood_of_hints_leaves_room_for_other_records() {
 
 #[test]
 fn memory_apart_from_ram_is_no_part_of_a_queue_for_ram() {
-    let vram = |budget| {
-        vec![majordomo_registry::PoolSpec {
-            name: "vram".into(),
-            budget: Some(ByteSize::mib(budget)),
-            declared: true,
-        }]
-    };
-    let sized = |name: &str, pool: &str, mib| {
-        with(spec(name), |s| {
-            s.memory = ByteSize::mib(mib);
-            s.pool = pool.into();
-        })
+    let rig_of = |sizes: &[(&str, &str, u64)], vram_mib| {
+        let specs = sizes.iter().map(|(name, pool, mib)| pooled(name, pool, *mib));
+        Rig::with_pools(specs.collect(), pool("vram", Some(vram_mib), true), 600, config())
     };
     // Demands queue for RAM; a guess for another memory takes nothing from them.
-    let specs = [("held", "general", 300), ("wanted", "general", 400), ("guess", "vram", 4000)];
-    let specs = specs.map(|(name, pool, mib)| sized(name, pool, mib)).to_vec();
-    let mut rig = Rig::with_pools(specs, vram(8000), 600, config());
-    rig.demand(&["held"]);
-    rig.loaded("held");
-    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
-    rig.wait(seconds(5.0));
-    assert_eq!(rig.answered(queues), "deadline_exceeded");
-    rig.give_back("held");
-    rig.operator("held", majordomo_engine::OperatorAction::Unload { force: false });
-    rig.unloaded("held");
+    let sizes = [("held", "general", 300), ("wanted", "general", 400), ("guess", "vram", 4000)];
+    let mut rig = rig_of(&sizes, 8000);
+    hold(&mut rig, &["held"]);
+    queue_in_vain(&mut rig, &["wanted"], seconds(5.0));
+    free(&mut rig, "held");
     rig.hint(rig.key("guess"));
     assert!(rig.is_loading("guess"));
     // They queue for the other memory; RAM is not short.
-    let specs = [
+    let sizes = [
         ("held", "vram", 100),
         ("wanted", "vram", 100),
         ("spare", "general", 600),
         ("guess", "general", 100),
     ];
-    let specs = specs.map(|(name, pool, mib)| sized(name, pool, mib)).to_vec();
-    let mut rig = Rig::with_pools(specs, vram(100), 600, config());
+    let mut rig = rig_of(&sizes, 100);
     rig.have("spare");
-    rig.demand(&["held"]);
-    rig.loaded("held");
+    hold(&mut rig, &["held"]);
     rig.wait(config().memory.min_residency);
-    let queues = rig.ask(&["wanted"], None, Some(seconds(5.0)));
-    rig.wait(seconds(5.0));
-    assert_eq!(rig.answered(queues), "deadline_exceeded");
+    queue_in_vain(&mut rig, &["wanted"], seconds(5.0));
     rig.hint(rig.key("guess"));
     assert_eq!(rig.state("spare"), "unloading");
 }
@@ -253,7 +249,7 @@ fn a_guess_does_not_take_what_a_demands_victim_freed() {
     let mut specs = ["z", "y", "guess"].map(spec).to_vec();
     specs.push(with(spec("wanted"), |s| {
         s.conflicts = vec![crate::rig::id("y")];
-        s.conflict_policy = majordomo_registry::ConflictPolicy::Replace;
+        s.conflict_policy = ConflictPolicy::Replace;
     }));
     let mut config = config();
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
@@ -261,7 +257,7 @@ fn a_guess_does_not_take_what_a_demands_victim_freed() {
     rig.have("z");
     rig.have("y");
     rig.wait(config.memory.min_residency);
-    rig.operator("z", majordomo_engine::OperatorAction::Unload { force: false });
+    rig.operator("z", OperatorAction::Unload { force: false });
     rig.hint(rig.key("guess"));
     rig.demand(&["wanted"]);
     rig.unloaded("y");
@@ -270,19 +266,9 @@ fn a_guess_does_not_take_what_a_demands_victim_freed() {
 
 #[test]
 fn a_younger_demand_takes_no_pool_that_an_admitted_one_needs() {
-    let pools = vec![majordomo_registry::PoolSpec {
-        name: "p".into(),
-        budget: Some(ByteSize::mib(100)),
-        declared: false,
-    }];
     let sizes = [("x", "general", 200), ("a", "general", 100), ("b", "p", 100), ("c", "p", 100)];
-    let specs = sizes.map(|(name, pool, mib)| {
-        with(spec(name), |s| {
-            s.memory = ByteSize::mib(mib);
-            s.pool = pool.into();
-        })
-    });
-    let mut rig = Rig::with_pools(specs.to_vec(), pools, 300, config());
+    let specs = sizes.map(|(name, pool, mib)| pooled(name, pool, mib)).to_vec();
+    let mut rig = Rig::with_pools(specs, pool("p", Some(100), false), 300, config());
     rig.have("x");
     rig.wait(config().memory.min_residency);
     let older = rig.demand(&["a", "b"]);
@@ -300,10 +286,7 @@ fn what_is_leased_takes_its_part_of_what_stays_while_idle() {
     config.idle.trim = majordomo_core::IdleTrimWhen::Always;
     (config.idle.after, config.idle.keep_share) = (seconds(60.0), 0.2);
     let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 1000, config);
-    for name in ["a", "b", "held"] {
-        rig.demand(&[name]);
-        rig.loaded(name);
-    }
+    hold(&mut rig, &["a", "b", "held"]);
     rig.give_back("a");
     rig.give_back("b");
     let used = vec![rig.key("a"), rig.key("b")];
@@ -349,18 +332,10 @@ fn a_demand_keeps_what_its_victims_freed_while_an_older_one_waits_for_its_own() 
 }
 
 fn keeps_what_its_victims_freed(pool_of_slow: &str) {
-    let sizes = [("slow", 100), ("quick", 100), ("older", 200), ("younger", 100)];
-    let specs = sizes.map(|(name, mib)| {
-        with(spec(name), |s| {
-            s.memory = ByteSize::mib(mib);
-            if name == "slow" {
-                s.pool = pool_of_slow.into();
-            }
-        })
-    });
-    let pools =
-        vec![majordomo_registry::PoolSpec { name: "other".into(), budget: None, declared: false }];
-    let mut rig = Rig::with_pools(specs.to_vec(), pools, 300, config());
+    let mut specs = vec![pooled("slow", pool_of_slow, 100)];
+    let sizes = [("quick", 100), ("older", 200), ("younger", 100)];
+    specs.extend(sizes.map(|(name, mib)| pooled(name, "general", mib)));
+    let mut rig = Rig::with_pools(specs, pool("other", None, false), 300, config());
     for name in ["slow", "quick"] {
         rig.demand(&[name]);
         rig.loaded(name);
