@@ -141,6 +141,8 @@ impl Engine {
             }
             match e.state {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
+                // What failed on a guess failed for nobody: the next demand may try at once.
+                ComponentState::Failed { .. } if e.speculative && !ask.origin.is_speculative() => {}
                 ComponentState::Failed { retry_at } if retry_at > now && !ask.by_operator() => {
                     let retry_in = retry_at.since(now);
                     return Err(Refusal::BackingOff { component: id(), retry_at, retry_in });
@@ -278,7 +280,9 @@ impl Engine {
                     with: self.catalog().id(other).clone(),
                     refuses,
                 };
-                if conflict.policy == ConflictPolicy::Refuse || ask.origin.is_speculative() {
+                let stays = conflict.policy == ConflictPolicy::Refuse
+                    && !self.is_unused_guess(other, leased);
+                if stays || ask.origin.is_speculative() {
                     return Err(refuse(true));
                 }
                 if self.fixed_by(other).is_some() || e.state == ComponentState::Stuck {
@@ -309,6 +313,17 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether a component, and whatever runs on it, is loaded ahead and used by nobody: it goes for whoever asks
+    /// for something else.
+    fn is_unused_guess(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
+        use ComponentState as S;
+        self.scheduler.live_group(key).into_iter().all(|k| {
+            let e = self.scheduler.entry(k);
+            let may_go = matches!(e.state, S::Queued | S::Loading | S::Ready | S::Unloading);
+            e.speculative && may_go && !e.is_fixed() && !leased.contains_key(&k)
+        })
     }
 
     /// Why this one component cannot go for that set.

@@ -197,6 +197,10 @@ impl Engine {
                 }
                 Verdict::Refuse(_) => return Attempt::Ended(HintOutcome::Unavailable),
             };
+            // A guess must be able to go again for whoever asks for something else.
+            if reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {
+                return Attempt::Ended(HintOutcome::Unavailable);
+            }
             // What is still on its way out is not brought back on a guess; what is loaded because nothing else
             // happens takes nobody's place.
             let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);

@@ -1,11 +1,16 @@
 //! `majordomo-lab stress --simulated TIME --paired`: the same days with loading ahead and without it.
 //!
+//! Compared are the waits of the same demands: of those that have one in both days. A demand that one day refuses at
+//! once and the other takes in would count on one side only, and a day that refuses more would look faster.
+//!
 //! Knows the bounds of what loading ahead may cost and the output; the days live in `majordomo-sim`.
 
 use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use majordomo_sim::stress::{self, Script, Waits};
 
 /// The mean over the seeds of p99 with loading ahead over p99 without.
@@ -25,21 +30,52 @@ pub(crate) struct Options {
     pub(crate) n_components: usize,
 }
 
+/// One day with loading ahead on or off.
+struct Day {
+    /// Demands that have a wait here and not in the other day.
+    n_only_here: usize,
+    mean_ms: f64,
+    p99_ms: f64,
+}
+
+impl Day {
+    fn new(waits: &Waits, n_all: usize) -> Self {
+        let ms = |t: Duration| t.as_secs_f64() * 1e3;
+        Self {
+            n_only_here: n_all - waits.demands.len(),
+            mean_ms: ms(waits.mean()),
+            p99_ms: ms(waits.quantile(0.99).unwrap_or_default()),
+        }
+    }
+}
+
+/// A seed's two days.
 struct Pair {
     seed: u64,
-    on: Waits,
-    off: Waits,
+    n_demands: usize,
+    on: Day,
+    off: Day,
+    /// Of the day with loading ahead, without its demands.
+    for_speculation: Waits,
 }
 
 impl Pair {
-    fn p99(&self) -> (f64, f64) {
-        let ms = |w: &Waits| w.quantile(0.99).unwrap_or_default().as_secs_f64() * 1e3;
-        (ms(&self.on), ms(&self.off))
+    fn new(seed: u64, mut on: Waits, mut off: Waits) -> Self {
+        let (n_on, n_off) = (on.demands.len(), off.demands.len());
+        on.retain_common(&off);
+        off.retain_common(&on);
+        Self {
+            seed,
+            n_demands: on.demands.len(),
+            on: Day::new(&on, n_on),
+            off: Day::new(&off, n_off),
+            for_speculation: Waits { demands: Default::default(), ..on },
+        }
     }
 
     /// p99 with loading ahead over p99 without; nobody waiting in either is 1.
     fn ratio(&self) -> f64 {
-        match self.p99() {
+        match (self.on.p99_ms, self.off.p99_ms) {
             (on, off) if off > 0.0 => on / off,
             (on, _) if on > 0.0 => f64::INFINITY,
             _ => 1.0,
@@ -47,61 +83,84 @@ impl Pair {
     }
 }
 
-/// Runs the comparison.
+/// Runs the comparison, as many seeds at once as there are processors.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.n_seeds == 0 {
         bail!("--seeds 0 runs nothing; give at least 1");
     }
     let shown = std::io::stderr().is_terminal();
-    let mut pairs = Vec::new();
-    for seed in options.first_seed..options.first_seed.saturating_add(options.n_seeds) {
-        if shown {
-            eprint!("\r\x1b[Kseed {seed}");
-        }
-        let script = Script::seeded(seed, options.n_components, options.day);
-        let waits = |preloading: bool| {
-            let script = Script { preloading: Some(preloading), ..script.clone() };
-            let outcome = stress::run(&script, false);
-            match outcome.failure {
-                None => Ok(outcome.waits),
-                Some(f) => bail!(
-                    "seed {seed} with loading ahead {} breaks an invariant: {} at {} in {}",
-                    if preloading { "on" } else { "off" },
-                    f.broken,
-                    f.at,
-                    f.input
-                ),
+    let end = options.first_seed.saturating_add(options.n_seeds);
+    let next = AtomicU64::new(options.first_seed);
+    let done = Mutex::new(Ok(Vec::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
             }
-        };
-        pairs.push(Pair { seed, on: waits(true)?, off: waits(false)? });
-    }
+            let pair = pair(options, seed);
+            let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match (pair, &mut *done) {
+                (Ok(pair), Ok(pairs)) => pairs.push(pair),
+                (Err(error), Ok(_)) => *done = Err(error),
+                (_, Err(_)) => return,
+            }
+            if let Ok(pairs) = &*done
+                && shown
+            {
+                eprint!("\r\x1b[K{} of {} seeds", pairs.len(), options.n_seeds);
+            }
+        }
+    };
+    let n_workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|s| (0..n_workers).for_each(|_| drop(s.spawn(work))));
     if shown {
         eprint!("\r\x1b[K");
     }
+    let mut pairs = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
     report(options, &mut pairs)
+}
+
+fn pair(options: &Options, seed: u64) -> anyhow::Result<Pair> {
+    let script = Script::seeded(seed, options.n_components, options.day);
+    let waits = |preloading: bool| {
+        let script = Script { preloading: Some(preloading), ..script.clone() };
+        let outcome = stress::run(&script, false);
+        match outcome.failure {
+            None => Ok(outcome.waits),
+            Some(f) => Err(anyhow!(
+                "seed {seed} with loading ahead {} breaks an invariant: {} at {} in {}",
+                if preloading { "on" } else { "off" },
+                f.broken,
+                f.at,
+                f.input
+            )),
+        }
+    };
+    Ok(Pair::new(seed, waits(true)?, waits(false)?))
 }
 
 fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     let n = pairs.len() as f64;
     let mean_of = |of: &dyn Fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>() / n;
     let ratio = mean_of(&Pair::ratio);
-    let (p99_on, p99_off) = (mean_of(&|p| p.p99().0), mean_of(&|p| p.p99().1));
-    let ms = |t: Duration| t.as_secs_f64() * 1e3;
-    let (mean_on, mean_off) = (mean_of(&|p| ms(p.on.mean())), mean_of(&|p| ms(p.off.mean())));
-    let n_on: usize = pairs.iter().map(|p| p.on.demands.len()).sum();
-    let n_off: usize = pairs.iter().map(|p| p.off.demands.len()).sum();
+    let count = |of: &dyn Fn(&Pair) -> usize| pairs.iter().map(of).sum::<usize>();
     println!(
-        "{} paired seeds of {} s with {} components and faults: {n_on} demands answered with loading ahead on, {n_off} with it off",
+        "{} paired seeds of {} s with {} components and faults: {} demands have a wait in both days; {} only with loading \
+         ahead on, {} only with it off",
         pairs.len(),
         options.day.as_secs(),
         options.n_components,
+        count(&|p| p.n_demands),
+        count(&|p| p.on.n_only_here),
+        count(&|p| p.off.n_only_here),
     );
     println!("{:<34} {:>12} {:>12} {:>7}", "wait of a demand, ms", "ahead: on", "off", "ratio");
     let row = |name: &str, on: f64, off: f64| {
         println!("{name:<34} {on:>12.1} {off:>12.1} {:>7.3}", on / off.max(1e-9));
     };
-    row("mean, mean of seeds", mean_on, mean_off);
-    row("p99, mean of seeds", p99_on, p99_off);
+    row("mean, mean of seeds", mean_of(&|p| p.on.mean_ms), mean_of(&|p| p.off.mean_ms));
+    row("p99, mean of seeds", mean_of(&|p| p.on.p99_ms), mean_of(&|p| p.off.p99_ms));
     println!("mean of the seeds' p99 ratios: {ratio:.3} (at most {MOST_MEAN})");
     pairs.sort_by(|a, b| b.ratio().total_cmp(&a.ratio()));
     println!("worst: {} (at most {MOST_WORST})", first_five(pairs.iter()));
@@ -110,8 +169,10 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     let n_above = pairs.iter().filter(|p| p.ratio() > MOST_WORST).count();
     let n_below = pairs.iter().filter(|p| p.ratio() < 1.0 / MOST_WORST).count();
     println!("{n_above} seeds above {MOST_WORST}, {n_below} below 1/{MOST_WORST}");
-    let most = |of: &dyn Fn(&Waits) -> Duration| pairs.iter().map(|p| of(&p.on)).max();
-    let sum = |of: &dyn Fn(&Waits) -> u64| pairs.iter().map(|p| of(&p.on)).sum::<u64>();
+    let ms = |t: Duration| t.as_secs_f64() * 1e3;
+    let most = |of: &dyn Fn(&Waits) -> Duration| pairs.iter().map(|p| of(&p.for_speculation)).max();
+    let sum =
+        |of: &dyn Fn(&Waits) -> u64| pairs.iter().map(|p| of(&p.for_speculation)).sum::<u64>();
     let n_beyond = sum(&|w| w.n_beyond_one_cancel);
     println!(
         "waited for a load ahead to stop: {} demands, the longest {:.0} ms (longest cancel {:.0} ms); {n_beyond} \
@@ -121,8 +182,11 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
         ms(most(&|w| w.longest_cancel).unwrap_or_default()),
     );
     if n_beyond > 0 {
-        let seeds: Vec<_> =
-            pairs.iter().filter(|p| p.on.n_beyond_one_cancel > 0).map(|p| p.seed).collect();
+        let seeds: Vec<_> = pairs
+            .iter()
+            .filter(|p| p.for_speculation.n_beyond_one_cancel > 0)
+            .map(|p| p.seed)
+            .collect();
         println!("longer than one cancel in seeds {seeds:?}");
     }
     if ratio > MOST_MEAN || n_above > 0 || n_beyond > 0 {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Priority,
+    Refusal,
 };
 use majordomo_memory::Budget;
 use majordomo_registry::{Catalog, RestartPolicy};
@@ -242,16 +243,23 @@ impl Scheduler {
         OpId(self.next_op - 1)
     }
 
+    /// Whether a component, once loaded, is kept whoever wants its memory: it is CORE or pinned as configured now.
+    #[must_use]
+    pub fn is_never_evicted(&self, key: ComponentKey) -> bool {
+        let spec = self.catalog.spec(key);
+        let pinned = self.entries[key.index()].is_pinned(spec);
+        spec.is_some_and(|s| pinned || s.priority == Priority::Core)
+    }
+
     /// Whether a component is to run whoever asks: CORE, pinned, or restarted always.
     #[must_use]
     pub fn must_run(&self, key: ComponentKey) -> bool {
-        let spec = self.catalog.spec(key);
-        let pinned = self.entries[key.index()].is_pinned(spec);
-        spec.is_some_and(|s| match s.restart {
-            RestartPolicy::Always => true,
-            RestartPolicy::OnDemand => pinned || s.priority == majordomo_core::Priority::Core,
-            RestartPolicy::Never => false,
-        })
+        let restart = self.catalog.spec(key).map(|s| s.restart);
+        match restart {
+            Some(RestartPolicy::Always) => true,
+            Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
+            Some(RestartPolicy::Never) | None => false,
+        }
     }
 
     /// Puts a failed component into back-off or quarantine.

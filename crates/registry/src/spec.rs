@@ -22,7 +22,7 @@ pub enum ConflictPolicy {
     /// The other one is unloaded first, when it may go.
     #[default]
     Replace,
-    /// The demand is refused.
+    /// The demand is refused, unless the other one was loaded ahead and nobody uses it: that is unloaded first.
     Refuse,
 }
 

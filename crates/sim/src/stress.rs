@@ -17,7 +17,7 @@ pub use check::Broken;
 pub use coverage::{Coverage, INPUTS, STATES, unreachable};
 pub use script::{Action, LoadFault, Script, StopFault, Verb};
 pub use shrink::{Shrunk, shrink};
-pub use waits::Waits;
+pub use waits::{DemandId, Waits};
 pub use world::{Counts, Failure};
 
 use world::World;

@@ -12,11 +12,21 @@ use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, OpId, WaiterId
 use majordomo_engine::{Effect, Engine, Input};
 use majordomo_lifecycle::{Entry, Origin, Phase};
 
+/// Which of a script's demands one is: the same in every run of the script, whatever the engine answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DemandId {
+    /// The number of its action in the script.
+    pub(crate) action: usize,
+    /// Which of the action's demands.
+    pub(crate) nth: u32,
+}
+
 /// The waits of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
-    /// Of every demand that was granted, and of every one that gave up at its deadline, in order of their end.
-    pub demands: Vec<Duration>,
+    /// Of every demand that was granted, and of every one that gave up at its deadline. What is refused at once, or
+    /// left before it was answered, has no wait that says anything.
+    pub demands: BTreeMap<DemandId, Duration>,
     /// The longest that one demand waited for speculation.
     pub longest_for_speculation: Duration,
     /// How long the longest cancel took among those that a demand waited for.
@@ -28,10 +38,15 @@ pub struct Waits {
 }
 
 impl Waits {
+    /// Leaves only the demands that have a wait in another run of the same script as well.
+    pub fn retain_common(&mut self, other: &Self) {
+        self.demands.retain(|id, _| other.demands.contains_key(id));
+    }
+
     /// A quantile of the demands' waits, from 0 to 1; none without demands.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let mut sorted = self.demands.clone();
+        let mut sorted: Vec<_> = self.demands.values().copied().collect();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1)?;
         let at = (q.clamp(0.0, 1.0) * last as f64).round() as usize;
@@ -42,14 +57,17 @@ impl Waits {
     #[must_use]
     pub fn mean(&self) -> Duration {
         let n = u32::try_from(self.demands.len()).unwrap_or(u32::MAX);
-        self.demands.iter().sum::<Duration>().checked_div(n).unwrap_or_default()
+        self.demands.values().sum::<Duration>().checked_div(n).unwrap_or_default()
     }
 }
+
+/// How long the process has run: its time without what it stood still.
+type Ran = Duration;
 
 /// What one demand has waited for so far.
 #[derive(Debug, Default)]
 struct ForSpeculation {
-    since: Option<Moment>,
+    since: Option<Ran>,
     waited: Duration,
     cancels: BTreeSet<OpId>,
 }
@@ -58,8 +76,8 @@ struct ForSpeculation {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) waits: Waits,
-    /// When each waiter asked, and how long the process had stood still by then.
-    asked: BTreeMap<WaiterId, (Moment, Duration)>,
+    /// What each waiter asked, and when.
+    asked: BTreeMap<WaiterId, (DemandId, Ran)>,
     /// How long the process stood still so far, which no decision makes longer or shorter.
     stalled: Duration,
     waiting: BTreeMap<WaiterId, ForSpeculation>,
@@ -68,7 +86,7 @@ pub(crate) struct Watch {
     /// Loads ahead that run, before the input at hand.
     ahead: Vec<(ComponentKey, OpId)>,
     /// Loads ahead that were cancelled and are not down.
-    cancelled: BTreeMap<ComponentKey, (OpId, Moment)>,
+    cancelled: BTreeMap<ComponentKey, (OpId, Ran)>,
     /// How long cancels that are over took.
     took: BTreeMap<OpId, Duration>,
 }
@@ -85,21 +103,24 @@ impl Watch {
         self.stalled += time;
     }
 
-    /// A demand was had without waiting.
-    pub(crate) fn at_once(&mut self) {
-        self.waits.demands.push(Duration::ZERO);
+    fn ran(&self, now: Moment) -> Ran {
+        now.since(Moment::ZERO).saturating_sub(self.stalled)
     }
 
-    pub(crate) fn asks(&mut self, waiter: WaiterId, now: Moment) {
-        self.asked.insert(waiter, (now, self.stalled));
+    /// A demand was had without waiting.
+    pub(crate) fn at_once(&mut self, demand: DemandId) {
+        self.waits.demands.insert(demand, Duration::ZERO);
+    }
+
+    pub(crate) fn asks(&mut self, waiter: WaiterId, demand: DemandId, now: Moment) {
+        self.asked.insert(waiter, (demand, self.ran(now)));
     }
 
     /// A demand is answered; one that was turned away at once, or left, has no wait that says anything.
     pub(crate) fn answered(&mut self, waiter: WaiterId, counts: bool, now: Moment) {
-        let Some((asked, stalled)) = self.asked.remove(&waiter) else { return };
+        let Some((demand, asked)) = self.asked.remove(&waiter) else { return };
         if counts {
-            let still = self.stalled.saturating_sub(stalled);
-            self.waits.demands.push(now.since(asked).saturating_sub(still));
+            self.waits.demands.insert(demand, self.ran(now).saturating_sub(asked));
         }
         self.close(waiter, now);
     }
@@ -122,11 +143,12 @@ impl Watch {
     }
 
     pub(crate) fn after(&mut self, engine: &Engine, effects: &[Effect], now: Moment) {
+        let ran = self.ran(now);
         for effect in effects {
             if let Effect::CancelLoad { key, op, .. } = effect
                 && self.ahead.contains(&(*key, *op))
             {
-                self.cancelled.insert(*key, (*op, now));
+                self.cancelled.insert(*key, (*op, ran));
             }
         }
         let s = engine.scheduler();
@@ -134,7 +156,7 @@ impl Watch {
             let e = s.entry(*key);
             let down = e.state != ComponentState::Unloading || e.op != Some(*op);
             if down {
-                self.took.insert(*op, now.since(*since));
+                self.took.insert(*op, ran.saturating_sub(*since));
             }
             !down
         });
@@ -155,12 +177,12 @@ impl Watch {
             if !held.contains_key(waiter)
                 && let Some(since) = w.since.take()
             {
-                w.waited += now.since(since);
+                w.waited += ran.saturating_sub(since);
             }
         }
         for (waiter, cancels) in held {
             let w = self.waiting.entry(waiter).or_default();
-            w.since.get_or_insert(now);
+            w.since.get_or_insert(ran);
             w.cancels.extend(cancels);
         }
         if let Some(waiter) = self.leaves.take() {
@@ -170,14 +192,15 @@ impl Watch {
 
     fn close(&mut self, waiter: WaiterId, now: Moment) {
         let Some(w) = self.waiting.remove(&waiter) else { return };
-        let waited = w.waited + w.since.map_or(Duration::ZERO, |since| now.since(since));
+        let ran = self.ran(now);
+        let waited = w.waited + w.since.map_or(Duration::ZERO, |since| ran.saturating_sub(since));
         let under_way = |op: &OpId| self.cancelled.values().find(|c| c.0 == *op);
         let longest = w
             .cancels
             .iter()
             .map(|op| match self.took.get(op) {
                 Some(took) => *took,
-                None => under_way(op).map_or(Duration::ZERO, |c| now.since(c.1)),
+                None => under_way(op).map_or(Duration::ZERO, |c| ran.saturating_sub(c.1)),
             })
             .max()
             .unwrap_or_default();

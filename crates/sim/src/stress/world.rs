@@ -52,7 +52,7 @@ enum Event {
     ProbeEnd { key: ComponentKey, op: OpId },
     Release { lease: u64 },
     Leave { waiter: WaiterId },
-    NextOfChain { component: usize, every: Duration, left: u32 },
+    NextOfChain { action: usize, component: usize, every: Duration, left: u32 },
     Sweep,
     Boot,
 }

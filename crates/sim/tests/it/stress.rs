@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use majordomo_core::{HintSource, HintTier, Moment};
 use majordomo_sim::stress::{Action, INPUTS, STATES, Script, run, shrink, unreachable};
 
 fn script(seed: u64, hours: u64) -> Script {
@@ -46,6 +47,66 @@ fn no_demand_waits_for_more_than_one_cancel_of_a_load_ahead() {
         n_waited += waits.n_for_speculation;
     }
     assert!(n_waited > 0, "loads ahead are cancelled for demands");
+}
+
+#[test]
+fn time_in_which_the_process_stands_still_is_no_wait() {
+    let stall = Duration::from_secs(30);
+    let (hints, demands) =
+        (Moment::ZERO + stall, Moment::ZERO + stall + Duration::from_millis(150));
+    let mut n_waited = 0;
+    for seed in 1..=20 {
+        let mut script = Script { preloading: Some(true), ..script(seed, 1) };
+        let hint = |component| Action::Hint {
+            component,
+            percent: 95,
+            tier: HintTier::Immediate,
+            source: HintSource::Application,
+        };
+        let demand = |component| Action::Demand {
+            components: vec![component],
+            priority: None,
+            deadline: None,
+            hold: Duration::ZERO,
+            patience: None,
+            stubborn: false,
+            direct: true,
+            calm: false,
+        };
+        script.actions = (0..20).map(|c| (hints, hint(c))).collect();
+        script.actions.extend((0..20).rev().map(|c| (demands, demand(c))));
+        // Every cancel and every load takes it all.
+        script.actions.push((demands, Action::Stall(stall)));
+        let outcome = run(&script, false);
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        let waits = outcome.waits;
+        assert!(waits.longest_cancel < stall, "seed {seed}: {:?}", waits.longest_cancel);
+        assert!(waits.longest_for_speculation < stall, "seed {seed}");
+        assert_eq!(waits.n_beyond_one_cancel, 0, "seed {seed}");
+        n_waited += waits.n_for_speculation;
+    }
+    assert!(n_waited > 0, "loads ahead are cancelled for demands");
+}
+
+#[test]
+fn two_days_of_a_script_are_compared_by_the_demands_that_have_a_wait_in_both() {
+    let day = |preloading| {
+        let script = Script { preloading: Some(preloading), ..script(3, 3) };
+        run(&script, false).waits
+    };
+    let (on, off) = (day(true), day(false));
+    let (mut common, mut same) = (on.clone(), off.clone());
+    common.retain_common(&off);
+    same.retain_common(&on);
+    assert!(common.demands.keys().eq(same.demands.keys()));
+    assert!(common.demands.iter().all(|(id, wait)| on.demands.get(id) == Some(wait)));
+    let n_all = on.demands.len().min(off.demands.len());
+    assert!(common.demands.len() < n_all, "some are refused in one of them only");
+    assert!(common.demands.len() > n_all * 9 / 10, "most are the same");
+    // The same day has no demand that another run of it lacks.
+    common = on.clone();
+    common.retain_common(&day(true));
+    assert_eq!(common.demands, on.demands);
 }
 
 #[test]

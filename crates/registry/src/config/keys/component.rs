@@ -110,7 +110,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "conflict_policy",
         "\"replace\"",
-        "When a conflicting one is loaded: unload that one first, or refuse. `refuse` on either side wins.",
+        "When a conflicting one is loaded: unload that one first, or refuse (not for what was loaded ahead and is not used). `refuse` on either side wins.",
         Kind::Word(&["replace", "refuse"], |c, i| {
             c.spec.conflict_policy = [ConflictPolicy::Replace, ConflictPolicy::Refuse][i];
         })

@@ -13,6 +13,7 @@ use super::{CALM, Client, Event, Fate, LANE, Stage, World};
 use crate::rng::Rng;
 use crate::stress::check::{Broken, broken};
 use crate::stress::script::{Action, Verb};
+use crate::stress::waits::DemandId;
 
 fn share(percent: u8) -> Confidence {
     Confidence::saturating(f32::from(percent) / 100.0)
@@ -32,6 +33,7 @@ impl World<'_> {
     #[allow(clippy::too_many_arguments, reason = "they are the fields of one action")]
     pub(super) fn ask(
         &mut self,
+        demand: DemandId,
         components: &[usize],
         priority: Option<majordomo_core::Priority>,
         deadline: Option<Duration>,
@@ -65,7 +67,7 @@ impl World<'_> {
                 for lease in taken {
                     self.after(hold, Event::Release { lease });
                 }
-                self.watch.at_once();
+                self.watch.at_once(demand);
                 return Ok(());
             }
             for lease in taken {
@@ -74,7 +76,7 @@ impl World<'_> {
             self.flush_cells();
         }
         let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
-        self.watch.asks(waiter, self.now);
+        self.watch.asks(waiter, demand, self.now);
         if calm && self.is_calm() {
             // Noted as the input is.
             self.input_calm(waiter, keys, priority, deadline)
@@ -111,9 +113,15 @@ impl World<'_> {
                 stubborn,
                 direct,
                 calm,
-            } => self
-                .ask(components, *priority, *deadline, *hold, *patience, *stubborn, *direct, *calm),
+            } => {
+                let demand = DemandId { action: self.next_action, nth: 0 };
+                self.ask(
+                    demand, components, *priority, *deadline, *hold, *patience, *stubborn, *direct,
+                    *calm,
+                )
+            }
             Action::Overlap { component, every, n_clients } => self.happen(Event::NextOfChain {
+                action: self.next_action,
                 component: *component,
                 every: *every,
                 left: *n_clients,

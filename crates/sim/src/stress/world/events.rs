@@ -8,6 +8,7 @@ use majordomo_engine::{Engine, Input, LoadFailure, LoadReport, Persisted, Sequen
 use super::{Event, Running, Stage, World};
 use crate::stress::cells::SimCells;
 use crate::stress::check::{Broken, Checker, broken};
+use crate::stress::waits::DemandId;
 
 impl World<'_> {
     pub(super) fn happen(&mut self, event: Event) -> Result<(), Broken> {
@@ -80,10 +81,22 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Event::NextOfChain { component, every, left } => {
+            Event::NextOfChain { action, component, every, left } => {
                 if left > 0 {
-                    self.after(every, Event::NextOfChain { component, every, left: left - 1 });
-                    self.ask(&[component], None, None, every * 3 / 2, None, false, false, false)?;
+                    let next = Event::NextOfChain { action, component, every, left: left - 1 };
+                    self.after(every, next);
+                    let demand = DemandId { action, nth: left };
+                    self.ask(
+                        demand,
+                        &[component],
+                        None,
+                        None,
+                        every * 3 / 2,
+                        None,
+                        false,
+                        false,
+                        false,
+                    )?;
                 }
                 Ok(())
             }
