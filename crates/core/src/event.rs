@@ -187,7 +187,7 @@ pub enum HintOutcome {
     Conflict,
     /// Pressure, overdraft, start-up or shutdown forbid speculation.
     Forbidden,
-    /// It failed before and may not be tried yet, or cannot run at all.
+    /// It failed before and may not be tried yet, cannot run at all, or could not be let go again: CORE or pinned.
     Unavailable,
     /// Its confidence is below the floor.
     BelowFloor,

@@ -141,8 +141,6 @@ impl Engine {
             }
             match e.state {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
-                // What failed on a guess failed for nobody: the next demand may try at once.
-                ComponentState::Failed { .. } if e.speculative && !ask.origin.is_speculative() => {}
                 ComponentState::Failed { retry_at } if retry_at > now && !ask.by_operator() => {
                     let retry_in = retry_at.since(now);
                     return Err(Refusal::BackingOff { component: id(), retry_at, retry_in });
@@ -321,8 +319,14 @@ impl Engine {
         use ComponentState as S;
         self.scheduler.live_group(key).into_iter().all(|k| {
             let e = self.scheduler.entry(k);
-            let may_go = matches!(e.state, S::Queued | S::Loading | S::Ready | S::Unloading);
-            e.speculative && may_go && !e.is_fixed() && !leased.contains_key(&k)
+            let may_go = match e.state {
+                S::Queued | S::Loading | S::Ready | S::Unloading => true,
+                S::Draining => e.leave.as_ref().is_some_and(|l| l.drained),
+                _ => false,
+            };
+            // What depends on it and goes already is not in its way.
+            let goes = k != key && e.state == S::Unloading;
+            goes || (e.is_guess() && may_go && !e.is_fixed() && !leased.contains_key(&k))
         })
     }
 

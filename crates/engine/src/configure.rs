@@ -128,6 +128,8 @@ impl Engine {
     ) {
         self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
         let e = self.scheduler.entry_mut(key);
+        // Nobody misses a guess.
+        let then = if e.is_guess() { &Then::Unloaded } else { then };
         e.restart_at = None;
         // Measured figures belong to the configuration that they were measured by.
         e.peak = None;
@@ -138,7 +140,7 @@ impl Engine {
         match self.state(key) {
             ComponentState::Loading => {
                 let e = self.scheduler.entry_mut(key);
-                if e.speculative || e.pins == 0 {
+                if e.pins == 0 {
                     self.scheduler.cancel_load(key, Cause::ConfigChanged, &self.budget, out);
                 } else {
                     e.stale = true;

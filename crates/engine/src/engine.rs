@@ -300,7 +300,7 @@ impl Engine {
                         at: now,
                         size: self.budget.booked_for(key),
                         load_time: self.load_time(key),
-                        speculative: self.scheduler.entry(key).speculative,
+                        speculative: self.scheduler.entry(key).is_guess(),
                     };
                     self.policy.on_event(&event);
                     self.foresight.preloader.on_loaded(key, now);

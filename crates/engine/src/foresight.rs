@@ -307,7 +307,10 @@ impl Engine {
             out.push(Effect::PersistSequence);
         }
         for key in self.catalog().closure(&used) {
-            self.preload_used(key, out);
+            // A use of long ago was of an earlier incarnation.
+            if self.scheduler.entry(key).load_started <= up_to {
+                self.had(key, out);
+            }
         }
         let f = &mut self.foresight;
         f.text = text;
@@ -333,6 +336,7 @@ impl Engine {
             !is_present(self.state(key))
                 && !self.foresight.is_current(key)
                 && self.catalog().spec(key).is_some()
+                && !self.scheduler.is_never_evicted(key)
         };
         let f = &self.foresight;
         let keys: Vec<_> = self.catalog().keys().filter(|k| absent(*k)).collect();
@@ -370,6 +374,12 @@ impl Engine {
         }
     }
 
+    /// Somebody had a component: it is no guess any more.
+    pub(crate) fn had(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+        self.scheduler.entry_mut(key).speculative = false;
+        self.preload_used(key, out);
+    }
+
     /// Uses that a sweep found.
     pub(crate) fn swept(&mut self, key: ComponentKey, last_use: Moment, out: &mut Out<'_>) {
         let f = &mut self.foresight;
@@ -382,8 +392,7 @@ impl Engine {
         }
         // What it needs is in use with it.
         for provider in self.catalog().closure(&[key]) {
-            self.scheduler.entry_mut(provider).speculative = false;
-            self.preload_used(provider, out);
+            self.had(provider, out);
         }
     }
 

@@ -99,8 +99,10 @@ impl Engine {
             self.granted(id, out);
         }
         // At shutdown it goes in the same step as well, unless a demanded load still needs it.
-        if self.scheduler.entry(key).stale {
-            self.send_group_away(key, &Cause::ConfigChanged, &Then::Reload, None, cells, out);
+        let e = self.scheduler.entry(key);
+        if e.stale {
+            let then = if e.is_guess() { Then::Unloaded } else { Then::Reload };
+            self.send_group_away(key, &Cause::ConfigChanged, &then, None, cells, out);
         }
     }
 
@@ -164,9 +166,10 @@ impl Engine {
         if !txn.origin.is_speculative() {
             let leases = matches!(txn.origin, Origin::Demand { lease: true, .. });
             for key in txn.closure.clone() {
-                self.scheduler.entry_mut(key).speculative = false;
                 if leases {
-                    self.preload_used(key, out);
+                    self.had(key, out);
+                } else {
+                    self.scheduler.entry_mut(key).speculative = false;
                 }
             }
         }

@@ -102,8 +102,7 @@ impl Engine {
     /// What was loaded ahead and not asked for goes first.
     fn drop_speculation(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
         let keys = self.scheduler.keys_where(|e| {
-            e.speculative
-                && e.pins == 0
+            e.is_guess()
                 && matches!(
                     e.state,
                     ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
@@ -207,7 +206,7 @@ impl Engine {
             there(e.state)
                 && !e.is_fixed()
                 && e.pins == 0
-                && (e.state == ComponentState::Ready || e.speculative)
+                && (e.state == ComponentState::Ready || e.is_guess())
         });
         if !free || !self.close_all(&group, cells).is_empty() {
             return false;

@@ -31,7 +31,7 @@ impl Engine {
                 priority: spec.map_or(Priority::Low, |s| s.priority),
                 pool: self.catalog().pools()[self.catalog().pool(key)].name.clone(),
                 pinned: e.is_pinned(spec),
-                speculative: e.speculative,
+                speculative: e.is_guess(),
                 stale: e.stale,
                 booked: self.budget.booked_for(key),
                 measured: self.budget.measured_for(key),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use majordomo_sim::stress::{self, Script, Waits};
+use majordomo_sim::stress::{self, Counts, Outcome, Script, Waits};
 
 /// The mean over the seeds of p99 with loading ahead over p99 without.
 const MOST_MEAN: f64 = 1.0;
@@ -34,15 +34,18 @@ pub(crate) struct Options {
 struct Day {
     /// Demands that have a wait here and not in the other day.
     n_only_here: usize,
+    /// Demands that were refused for another reason than their deadline.
+    n_refused: u64,
     mean_ms: f64,
     p99_ms: f64,
 }
 
 impl Day {
-    fn new(waits: &Waits, n_all: usize) -> Self {
+    fn new(waits: &Waits, n_all: usize, counts: &Counts) -> Self {
         let ms = |t: Duration| t.as_secs_f64() * 1e3;
         Self {
             n_only_here: n_all - waits.demands.len(),
+            n_refused: counts.n_refused_early(),
             mean_ms: ms(waits.mean()),
             p99_ms: ms(waits.quantile(0.99).unwrap_or_default()),
         }
@@ -60,15 +63,17 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(seed: u64, mut on: Waits, mut off: Waits) -> Self {
+    fn new(seed: u64, on: Outcome, off: Outcome) -> Self {
+        let (on_counts, off_counts) = (on.counts, off.counts);
+        let (mut on, mut off) = (on.waits, off.waits);
         let (n_on, n_off) = (on.demands.len(), off.demands.len());
         on.retain_common(&off);
         off.retain_common(&on);
         Self {
             seed,
             n_demands: on.demands.len(),
-            on: Day::new(&on, n_on),
-            off: Day::new(&off, n_off),
+            on: Day::new(&on, n_on, &on_counts),
+            off: Day::new(&off, n_off, &off_counts),
             for_speculation: Waits { demands: Default::default(), ..on },
         }
     }
@@ -89,16 +94,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("--seeds 0 runs nothing; give at least 1");
     }
     let shown = std::io::stderr().is_terminal();
-    let end = options.first_seed.saturating_add(options.n_seeds);
-    let next = AtomicU64::new(options.first_seed);
+    let n_seeds = options.n_seeds.min(u64::MAX - options.first_seed);
+    let next = AtomicU64::new(0);
     let done = Mutex::new(Ok(Vec::new()));
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= n_seeds {
                 return;
             }
-            let pair = pair(options, seed);
+            let pair = pair(options, options.first_seed + i);
             let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (pair, &mut *done) {
                 (Ok(pair), Ok(pairs)) => pairs.push(pair),
@@ -108,7 +113,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             if let Ok(pairs) = &*done
                 && shown
             {
-                eprint!("\r\x1b[K{} of {} seeds", pairs.len(), options.n_seeds);
+                eprint!("\r\x1b[K{} of {n_seeds} seeds", pairs.len());
             }
         }
     };
@@ -118,16 +123,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         eprint!("\r\x1b[K");
     }
     let mut pairs = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+    pairs.sort_by_key(|p| p.seed);
+    if pairs.iter().all(|p| p.n_demands == 0) {
+        bail!("no demand is answered in days of {} s; give longer ones", options.day.as_secs_f64());
+    }
     report(options, &mut pairs)
 }
 
 fn pair(options: &Options, seed: u64) -> anyhow::Result<Pair> {
     let script = Script::seeded(seed, options.n_components, options.day);
-    let waits = |preloading: bool| {
+    let day = |preloading: bool| {
         let script = Script { preloading: Some(preloading), ..script.clone() };
         let outcome = stress::run(&script, false);
-        match outcome.failure {
-            None => Ok(outcome.waits),
+        match &outcome.failure {
+            None => Ok(outcome),
             Some(f) => Err(anyhow!(
                 "seed {seed} with loading ahead {} breaks an invariant: {} at {} in {}",
                 if preloading { "on" } else { "off" },
@@ -137,7 +146,7 @@ fn pair(options: &Options, seed: u64) -> anyhow::Result<Pair> {
             )),
         }
     };
-    Ok(Pair::new(seed, waits(true)?, waits(false)?))
+    Ok(Pair::new(seed, day(true)?, day(false)?))
 }
 
 fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
@@ -154,6 +163,12 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
         count(&|p| p.n_demands),
         count(&|p| p.on.n_only_here),
         count(&|p| p.off.n_only_here),
+    );
+    let refused = |of: &dyn Fn(&Pair) -> u64| pairs.iter().map(of).sum::<u64>();
+    println!(
+        "refused for another reason than their deadline: {} with loading ahead on, {} with it off",
+        refused(&|p| p.on.n_refused),
+        refused(&|p| p.off.n_refused),
     );
     println!("{:<34} {:>12} {:>12} {:>7}", "wait of a demand, ms", "ahead: on", "off", "ratio");
     let row = |name: &str, on: f64, off: f64| {

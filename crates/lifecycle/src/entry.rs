@@ -58,7 +58,7 @@ pub struct Entry {
     pub dependents: Vec<ComponentKey>,
     /// Active transactions with an owner that need it.
     pub pins: u32,
-    /// Nobody has asked for this incarnation.
+    /// This incarnation was begun ahead, or goes on although everybody left, and nobody has had it so far.
     pub speculative: bool,
     /// Pinned or unpinned by an operator, over the configuration.
     pub operator_pin: Option<bool>,
@@ -120,6 +120,12 @@ impl Entry {
     pub fn is_fixed(&self) -> bool {
         self.is_pinned(self.spec.as_ref())
             || self.spec.as_ref().is_some_and(|s| s.priority == Priority::Core)
+    }
+
+    /// Whether it is there, or on its way, for nobody: whoever wants something else may have its place.
+    #[must_use]
+    pub fn is_guess(&self) -> bool {
+        self.speculative && self.pins == 0
     }
 
     /// The age that eviction judges by: its last use, or the time it became ready.

@@ -220,6 +220,8 @@ impl Scheduler {
             "{key:?} cannot go from {from:?} to {to:?} because {cause}"
         );
         e.since = out.now;
+        // What is down was nobody's guess: the next incarnation may be.
+        e.speculative &= to.is_alive() || to == ComponentState::Queued;
         e.cause = Some(cause.clone());
         let op = e.op;
         let booked = budget.booked_for(key);
@@ -251,12 +253,12 @@ impl Scheduler {
         spec.is_some_and(|s| pinned || s.priority == Priority::Core)
     }
 
-    /// Whether a component is to run whoever asks: CORE, pinned, or restarted always.
+    /// Whether a component is to run whoever asks: CORE, pinned, or restarted always and more than a guess.
     #[must_use]
     pub fn must_run(&self, key: ComponentKey) -> bool {
         let restart = self.catalog.spec(key).map(|s| s.restart);
         match restart {
-            Some(RestartPolicy::Always) => true,
+            Some(RestartPolicy::Always) => !self.entries[key.index()].is_guess(),
             Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
             Some(RestartPolicy::Never) | None => false,
         }

@@ -239,7 +239,7 @@ impl Engine {
     /// A load that nobody waits for and that still runs goes before all others, so that no demand waits behind
     /// it; what was loaded ahead and not used yet, only where the policy does not judge it by its worth.
     fn goes_first(&self, group: &[ComponentKey]) -> bool {
-        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).speculative;
+        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).is_guess();
         let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
         group.iter().all(unasked) && (!self.policy.judges_unused() || group.iter().any(runs))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 use majordomo_engine::{Effect, Input, OperatorAction};
-use majordomo_registry::{ComponentSpec, ConflictPolicy, PoolSpec, RestartPolicy};
+use majordomo_registry::{ComponentSpec, ConflictPolicy, PoolSpec};
 
 use crate::rig::{Rig, config, seconds, spec, with};
 
@@ -114,96 +114,6 @@ fn a_conflict_with_what_is_leased_is_no_queue_for_memory() {
     queue_in_vain(&mut rig, &["other"], seconds(1.0));
     rig.hint(rig.key("guess"));
     assert_eq!(rig.state("spare"), "unloading");
-}
-
-/// `wanted` must not run beside `other`, on which `app` depends.
-fn refusing() -> Rig {
-    let wanted = with(spec("wanted"), |s| {
-        s.conflicts = vec![crate::rig::id("other")];
-        s.conflict_policy = ConflictPolicy::Refuse;
-    });
-    let app = with(spec("app"), |s| s.dependencies = vec![crate::rig::id("other")]);
-    Rig::new(vec![wanted, spec("other"), app], 1000)
-}
-
-#[test]
-fn a_demand_is_not_refused_for_what_nobody_asked_for() {
-    for ahead in ["other", "app"] {
-        for is_up in [false, true] {
-            let mut rig = refusing();
-            rig.hint(rig.key(ahead));
-            if is_up {
-                rig.settle();
-            }
-            let waits = rig.demand(&["wanted"]);
-            assert_eq!(rig.answered(waits), "waits");
-            assert_ne!(rig.state("wanted"), "loading", "never both");
-            rig.settle();
-            assert_eq!(rig.answered(waits), "granted", "{ahead}, up: {is_up}");
-            assert_eq!(rig.state("other"), "unloaded");
-        }
-    }
-    // On its way out already.
-    let mut rig = refusing();
-    rig.hint(rig.key("other"));
-    rig.settle();
-    rig.operator("other", OperatorAction::Unload { force: false });
-    let waits = rig.demand(&["wanted"]);
-    assert_eq!((rig.answered(waits), rig.state("other")), ("waits", "unloading"));
-    rig.settle();
-    assert_eq!(rig.answered(waits), "granted");
-}
-
-#[test]
-fn a_demand_is_refused_for_what_was_loaded_ahead_and_is_used() {
-    for is_swept in [false, true] {
-        let mut rig = refusing();
-        rig.hint(rig.key("app"));
-        rig.settle();
-        assert!(rig.take("app"));
-        if is_swept {
-            rig.used("app");
-        }
-        let refused = rig.demand(&["wanted"]);
-        assert_eq!(rig.answered(refused), "conflict", "swept: {is_swept}");
-        assert_eq!(rig.states(&["other", "app"]), ["ready", "ready"]);
-    }
-}
-
-#[test]
-fn a_demand_does_not_wait_out_the_back_off_of_a_guess() {
-    let never = with(spec("never"), |s| s.restart = RestartPolicy::Never);
-    let app = with(spec("app"), |s| s.dependencies = vec![crate::rig::id("base")]);
-    let mut rig = Rig::new(vec![spec("any"), never, spec("base"), app], 1000);
-    for (guess, wanted) in [("any", "any"), ("never", "never"), ("base", "app")] {
-        rig.hint(rig.key(guess));
-        rig.load_ends(guess, Err("no"));
-        // Another guess does.
-        rig.wait(seconds(0.5));
-        rig.hint(rig.key(guess));
-        assert_eq!(rig.state(guess), "failed", "{guess}");
-        let first = rig.demand(&[wanted]);
-        assert_eq!((rig.answered(first), rig.state(guess)), ("waits", "loading"));
-        rig.load_ends(guess, Err("no"));
-        assert_eq!(rig.answered(first), "load_failed");
-        let second = rig.demand(&[wanted]);
-        assert_eq!(rig.answered(second), "backing_off", "{guess}");
-    }
-}
-
-#[test]
-fn what_could_not_be_let_go_again_is_not_loaded_on_a_guess() {
-    let app = with(spec("app"), |s| s.dependencies = vec![crate::rig::id("base")]);
-    let mut rig = Rig::new(vec![spec("base"), app, spec("free")], 1000);
-    rig.operator("base", OperatorAction::Pin);
-    for name in ["base", "app", "free"] {
-        rig.hint(rig.key(name));
-    }
-    assert_eq!(rig.states(&["base", "app", "free"]), ["unloaded", "unloaded", "loading"]);
-    // What runs already is no part of the guess.
-    rig.have("base");
-    rig.hint(rig.key("app"));
-    assert!(rig.is_loading("app"));
 }
 
 #[test]

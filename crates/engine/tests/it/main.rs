@@ -6,6 +6,7 @@ mod commands;
 mod configuration;
 mod demands;
 mod failures;
+mod guesses;
 mod model;
 mod pressure;
 mod rig;

@@ -69,7 +69,7 @@ impl Scheduler {
         let ahead: Vec<_> = loading
             .iter()
             .copied()
-            .filter(|k| self.entry(*k).speculative && !self.entry(*k).is_fixed())
+            .filter(|k| self.entry(*k).is_guess() && !self.entry(*k).is_fixed())
             .collect();
         let max = self.config.loads.max_concurrent.max(1);
         if speculative {

@@ -63,7 +63,6 @@ impl Scheduler {
             let e = &mut self.entries[key.index()];
             if owned {
                 e.pins += 1;
-                e.speculative = false;
                 e.restart_at = None;
             }
         }
@@ -322,12 +321,8 @@ impl Scheduler {
         Self::answer(txn, reason, out);
         if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
         {
-            let txn = &self.txns[id];
-            if txn.origin.is_speculative() {
-                // From now on somebody waits for it.
-                for key in txn.closure.clone() {
-                    self.entry_mut(key).pins += 1;
-                }
+            if self.txns[id].origin.is_speculative() {
+                self.adopt_guess(id, budget, out);
             }
             if let Some(txn) = self.txns.get_mut(id) {
                 txn.origin = Origin::Adopted;
@@ -341,6 +336,26 @@ impl Scheduler {
         self.txns.remove(id);
         self.changed = true;
         self.replan_counting_on(&unpaid, budget, out);
+    }
+
+    /// Leaves of a guess that clears memory what others count on, for whom it goes on; the rest goes back.
+    fn adopt_guess(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+        let Some(txn) = self.txns.get_mut(id) else { return };
+        let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut txn.closure)
+            .into_iter()
+            .partition(|k| self.entries[k.index()].pins > 0);
+        txn.reserve.retain(|r| kept.contains(&r.0));
+        txn.wanted.clone_from(&kept);
+        txn.closure.clone_from(&kept);
+        for key in kept {
+            self.entries[key.index()].pins += 1;
+        }
+        // Dependents first, so that a component is cancelled before what it needs.
+        for key in rest.into_iter().rev() {
+            self.orphaned(key, budget, out);
+        }
+        budget.claim(id.0, &self.txns[id].need());
+        self.changed = true;
     }
 
     /// Whether another owned active transaction has one of the members this one is to reserve.

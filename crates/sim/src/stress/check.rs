@@ -380,7 +380,7 @@ impl Checker {
 
     fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
         // A demand may have taken it over since.
-        if engine.scheduler().entry(key).speculative && engine.budget().is_overdrawn() {
+        if engine.scheduler().entry(key).is_guess() && engine.budget().is_overdrawn() {
             return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
         }
         Ok(())
@@ -538,9 +538,8 @@ impl Checker {
         }
         let Some(key) = startable else { return Ok(()) };
         let loading = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
-        let (n, ahead) = loading.fold((0, 0), |(n, a), (_, e)| {
-            (n + 1, a + usize::from(e.speculative && !e.is_fixed()))
-        });
+        let (n, ahead) = loading
+            .fold((0, 0), |(n, a), (_, e)| (n + 1, a + usize::from(e.is_guess() && !e.is_fixed())));
         if n < engine.config().loads.max_concurrent.max(1) || ahead > 0 {
             return broken(
                 5,

@@ -132,7 +132,7 @@ impl Watch {
         };
         self.ahead.clear();
         // What a demand began and left behind is no guess, though nobody waits for it either.
-        let guessed = |e: &Entry| e.speculative && e.cause == Some(Cause::Speculation);
+        let guessed = |e: &Entry| e.is_guess() && e.cause == Some(Cause::Speculation);
         self.ahead.extend(
             engine
                 .scheduler()

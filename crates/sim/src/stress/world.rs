@@ -146,6 +146,13 @@ impl Counts {
         self.by_name.values().sum()
     }
 
+    /// Demands and wishes refused for another reason than that their time was over.
+    #[must_use]
+    pub fn n_refused_early(&self) -> u64 {
+        let other = ["granted", "done", "deadline_exceeded"];
+        self.answers.iter().filter(|(code, _)| !other.contains(code)).map(|(_, n)| n).sum()
+    }
+
     /// Adds another run's.
     pub fn add(&mut self, other: &Self) {
         for (name, n) in &other.by_name {

@@ -136,7 +136,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "pinned",
         "false",
-        "Once loaded, it is never unloaded for another.",
+        "Once loaded, it is never unloaded for another; so it is not loaded ahead either.",
         Kind::Bool(|c, v| c.spec.pinned = v)
     ),
     key!(
