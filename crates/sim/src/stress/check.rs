@@ -292,7 +292,7 @@ impl Checker {
                         o.keys
                     ),
                 ),
-                Some(_) => Ok(()),
+                Some(_) => Self::refused_for_a_guess(refusal, engine, cells),
                 None => {
                     broken(6, format!("waiter {waiter} is refused and does not wait: {refusal}"))
                 }
@@ -382,6 +382,29 @@ impl Checker {
         // A demand may have taken it over since.
         if engine.scheduler().entry(key).is_guess() && engine.budget().is_overdrawn() {
             return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
+        }
+        Ok(())
+    }
+
+    /// What was loaded ahead, and nobody has had, is in nobody's way.
+    fn refused_for_a_guess(
+        refusal: &Refusal,
+        engine: &Engine,
+        cells: &SimCells,
+    ) -> Result<(), Broken> {
+        let Refusal::Conflict { with, .. } = refusal else { return Ok(()) };
+        let Some(key) = engine.catalog().key(with.as_str()) else { return Ok(()) };
+        let unused = |k: &ComponentKey| {
+            let e = engine.scheduler().entry(*k);
+            let there = matches!(
+                e.state,
+                ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+            );
+            let leases = cells.current(*k).map_or(0, |i| i.cell.leases());
+            there && e.is_guess() && !e.is_fixed() && leases == 0
+        };
+        if engine.scheduler().live_group(key).iter().all(unused) {
+            return broken(5, format!("a demand is refused for a guess: {refusal}"));
         }
         Ok(())
     }
