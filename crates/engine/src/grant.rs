@@ -163,14 +163,13 @@ impl Engine {
 
     fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
-        if !txn.origin.is_speculative() {
-            let leases = matches!(txn.origin, Origin::Demand { lease: true, .. });
-            for key in txn.closure.clone() {
-                if leases {
-                    self.had(key, out);
-                } else {
-                    self.scheduler.entry_mut(key).speculative = false;
-                }
+        let origin = txn.origin;
+        for key in txn.closure.clone() {
+            match origin {
+                Origin::Demand { lease: true, .. } => self.had(key, out),
+                // Nobody has it by that.
+                Origin::Speculation { .. } | Origin::Adopted => {}
+                _ => self.scheduler.entry_mut(key).speculative = false,
             }
         }
         self.end(id, &DropReason::Granted, out);
