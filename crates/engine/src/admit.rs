@@ -239,7 +239,9 @@ impl Engine {
     fn fixed_by(&self, key: ComponentKey) -> Option<HolderKind> {
         self.scheduler.live_group(key).into_iter().find_map(|k| {
             let e = self.scheduler.entry(k);
-            if !e.is_fixed() {
+            let goes = e.state == ComponentState::Unloading
+                && e.leave.as_ref().is_some_and(|l| l.then == majordomo_lifecycle::Then::Unloaded);
+            if !e.is_fixed() || goes {
                 return None;
             }
             let pinned = e.is_pinned(e.spec.as_ref());

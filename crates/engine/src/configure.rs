@@ -127,9 +127,10 @@ impl Engine {
         out: &mut Out<'_>,
     ) {
         self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
+        let nobody_had =
+            self.scheduler.entry(key).speculative && !self.scheduler.is_never_evicted(key);
+        let then = if nobody_had { &Then::Unloaded } else { then };
         let e = self.scheduler.entry_mut(key);
-        // Nobody misses a guess.
-        let then = if e.is_guess() { &Then::Unloaded } else { then };
         e.restart_at = None;
         // Measured figures belong to the configuration that they were measured by.
         e.peak = None;

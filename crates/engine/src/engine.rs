@@ -355,9 +355,15 @@ impl Engine {
                 continue;
             }
             e.uses += u.uses;
+            // A lease that is still held tells of no last use yet; what it needs is in use with it.
+            if u.uses > 0 || u.last_use.is_some() {
+                for key in self.catalog().closure(&[u.key]) {
+                    self.had(key, out);
+                }
+            }
+            let e = self.scheduler.entry_mut(u.key);
             if let Some(at) = u.last_use {
                 e.last_use = Some(e.last_use.map_or(at, |l| l.max(at)));
-                e.speculative = false;
                 let fixed = e.is_fixed();
                 let event =
                     PolicyEvent::Used { key: u.key, at, uses: u.uses.max(1), size, load_time };
@@ -365,7 +371,7 @@ impl Engine {
                 if !fixed {
                     self.policy.on_event(&event);
                 }
-                self.swept(u.key, at, out);
+                self.swept(u.key, at);
             }
         }
     }

@@ -308,7 +308,9 @@ impl Engine {
         }
         for key in self.catalog().closure(&used) {
             // A use of long ago was of an earlier incarnation.
-            if self.scheduler.entry(key).load_started <= up_to {
+            let e = self.scheduler.entry(key);
+            let up = matches!(e.state, ComponentState::Ready | ComponentState::Draining);
+            if up && e.ready_at <= up_to {
                 self.had(key, out);
             }
         }
@@ -381,7 +383,7 @@ impl Engine {
     }
 
     /// Uses that a sweep found.
-    pub(crate) fn swept(&mut self, key: ComponentKey, last_use: Moment, out: &mut Out<'_>) {
+    pub(crate) fn swept(&mut self, key: ComponentKey, last_use: Moment) {
         let f = &mut self.foresight;
         f.trim.on_used(last_use);
         let forgotten = f.forgotten.is_some_and(|t| last_use <= t);
@@ -389,10 +391,6 @@ impl Engine {
         // A command at work tells of it at its end.
         if !forgotten && !told && !f.is_at_work(key) {
             f.untold.insert(key, last_use);
-        }
-        // What it needs is in use with it.
-        for provider in self.catalog().closure(&[key]) {
-            self.had(provider, out);
         }
     }
 

@@ -99,9 +99,9 @@ impl Engine {
             self.granted(id, out);
         }
         // At shutdown it goes in the same step as well, unless a demanded load still needs it.
-        let e = self.scheduler.entry(key);
-        if e.stale {
-            let then = if e.is_guess() { Then::Unloaded } else { Then::Reload };
+        if self.scheduler.entry(key).stale {
+            let then =
+                if self.scheduler.nobody_misses(key) { Then::Unloaded } else { Then::Reload };
             self.send_group_away(key, &Cause::ConfigChanged, &then, None, cells, out);
         }
     }

@@ -74,7 +74,9 @@ impl Engine {
             |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
         ) {
             self.scheduler.forgive(key, Cause::RetryAllowed, &self.budget, out);
-            self.restart_later(key, now);
+            if std::mem::take(&mut self.scheduler.entry_mut(key).restart_after) {
+                self.restart_later(key, now);
+            }
         }
         if self.ending.is_none() {
             self.restart_due(out);

@@ -125,7 +125,8 @@ impl Entry {
     /// Whether it is there, or on its way, for nobody: whoever wants something else may have its place.
     #[must_use]
     pub fn is_guess(&self) -> bool {
-        self.speculative && self.pins == 0
+        // A load that lost its last transaction is nobody's, though it is not settled yet whether it goes on.
+        self.pins == 0 && (self.speculative || self.state == ComponentState::Loading)
     }
 
     /// The age that eviction judges by: its last use, or the time it became ready.

@@ -253,12 +253,18 @@ impl Scheduler {
         spec.is_some_and(|s| pinned || s.priority == Priority::Core)
     }
 
+    /// Whether a component is a guess, and not to be kept whoever asks.
+    #[must_use]
+    pub fn nobody_misses(&self, key: ComponentKey) -> bool {
+        self.entries[key.index()].is_guess() && !self.is_never_evicted(key)
+    }
+
     /// Whether a component is to run whoever asks: CORE, pinned, or restarted always and more than a guess.
     #[must_use]
     pub fn must_run(&self, key: ComponentKey) -> bool {
         let restart = self.catalog.spec(key).map(|s| s.restart);
         match restart {
-            Some(RestartPolicy::Always) => !self.entries[key.index()].is_guess(),
+            Some(RestartPolicy::Always) => !self.nobody_misses(key),
             Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
             Some(RestartPolicy::Never) | None => false,
         }
@@ -288,6 +294,7 @@ impl Scheduler {
         e.restart_at = None;
         let to = if n >= q.failures.max(1) {
             e.recent_failures.clear();
+            e.restart_after |= must_run;
             ComponentState::Quarantined { until: now + q.duration }
         } else {
             let factor = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX);

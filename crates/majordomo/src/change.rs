@@ -170,6 +170,10 @@ fn effect(
         ComponentState::Loading if now.speculative => ChangeEffect::LoadCancelled,
         ComponentState::Loading => ChangeEffect::AfterLoad,
         _ if now.leases > 0 => ChangeEffect::WhenReleased { leases: now.leases },
+        // Nobody misses what was loaded ahead.
+        _ if now.speculative && !now.pinned && after.priority != Priority::Core => {
+            ChangeEffect::Unloads
+        }
         _ => ChangeEffect::Restarts,
     }
 }

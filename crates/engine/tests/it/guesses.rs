@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, PressureLevel};
-use majordomo_engine::{Footprints, Input, OperatorAction};
-use majordomo_registry::{Catalog, ComponentSpec, ConflictPolicy, OverLimit, RestartPolicy};
+use majordomo_engine::{Footprints, Input, OperatorAction, Usage};
+use majordomo_registry::{
+    Catalog, ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, RestartPolicy,
+};
 
 use crate::rig::{Rig, config, id, seconds, spec, with};
 
@@ -37,6 +39,27 @@ fn two_lanes(specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
 fn ask_and_leave(rig: &mut Rig, name: &str) {
     let waiter = rig.demand(&[name]);
     rig.input(Input::Abandon { waiter });
+}
+
+fn sized(name: &str, mib: u64) -> ComponentSpec {
+    with(spec(name), |s| s.memory = ByteSize::mib(mib))
+}
+
+/// The other components stay as they are configured.
+fn change(rig: &mut Rig, changed: &ComponentSpec) {
+    let old = rig.engine.catalog();
+    let specs = old
+        .keys()
+        .filter_map(|k| old.spec(k))
+        .map(|s| if s.id == changed.id { changed.clone() } else { ComponentSpec::clone(s) });
+    let catalog = Catalog::build(specs.collect(), Vec::new(), Some(old));
+    let catalog = Arc::new(catalog.expect("a catalog of a test"));
+    let config = Box::new(rig.engine.config().clone());
+    rig.input(Input::Configure { catalog, config, budget: ByteSize::mib(1000) });
+}
+
+fn next_version(name: &str) -> ComponentSpec {
+    with(spec(name), |s| s.version = "2".into())
 }
 
 /// What is in conflict with `other` is not refused for it, and is had in the end.
@@ -152,6 +175,21 @@ fn a_use_that_nobody_told_of_is_of_its_own_incarnation() {
     rig.wait(seconds(2.0));
     rig.loaded("other");
     assert_gives_way(rig, "used before it died");
+    // Told of while the next one waits for its memory.
+    let specs = vec![refusing("wanted"), spec("other"), sized("old", 250)];
+    let mut rig = Rig::new(specs, 300);
+    rig.have("other");
+    rig.wait(seconds(3.0));
+    rig.operator("other", OperatorAction::Unload { force: false });
+    rig.unloaded("other");
+    rig.have("old");
+    rig.wait(config().memory.min_residency);
+    rig.hint(rig.key("other"));
+    assert_eq!(rig.state("other"), "queued");
+    let used = vec![rig.key("other")];
+    rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
+    rig.settle();
+    assert_gives_way(rig, "told of late");
 }
 
 #[test]
@@ -220,17 +258,136 @@ fn nothing_brings_a_guess_back() {
 
 #[test]
 fn a_changed_guess_is_not_loaded_anew() {
-    let mut rig = Rig::new(vec![refusing("wanted"), spec("other")], 1000);
+    let mut rig = Rig::new(vec![spec("other"), spec("x")], 1000);
     rig.hint(rig.key("other"));
     rig.settle();
-    let changed = with(spec("other"), |s| s.version = "2".into());
-    let specs = vec![refusing("wanted"), changed];
-    let catalog =
-        Catalog::build(specs, Vec::new(), Some(rig.engine.catalog())).expect("a catalog of a test");
-    let budget = ByteSize::mib(1000);
-    rig.input(Input::Configure { catalog: Arc::new(catalog), config: Box::new(config()), budget });
+    change(&mut rig, &next_version("other"));
     rig.settle();
     assert_eq!(rig.state("other"), "unloaded");
+    // Somebody joined it, and leaves while it goes.
+    rig.hint(rig.key("other"));
+    rig.settle();
+    let waiter = rig.demand(&["other", "x"]);
+    change(&mut rig, &spec("other"));
+    rig.input(Input::Abandon { waiter });
+    rig.settle();
+    assert_eq!(rig.state("other"), "unloaded");
+}
+
+#[test]
+fn what_is_pinned_is_brought_back_however_it_was_loaded() {
+    for restart in [RestartPolicy::OnDemand, RestartPolicy::Always] {
+        let other = with(spec("other"), |s| s.restart = restart);
+        let mut rig = Rig::new(vec![other], 1000);
+        rig.hint(rig.key("other"));
+        rig.settle();
+        rig.operator("other", OperatorAction::Pin);
+        rig.exits("other");
+        rig.unloaded("other");
+        rig.wait(seconds(50.0));
+        assert!(rig.is_loading("other"), "{restart:?}");
+        rig.loaded("other");
+        let changed = with(next_version("other"), |s| s.restart = restart);
+        change(&mut rig, &changed);
+        rig.unloaded("other");
+        assert!(rig.is_loading("other"), "{restart:?}");
+    }
+}
+
+#[test]
+fn what_is_leased_is_brought_back_though_its_lease_tells_of_no_last_use_yet() {
+    let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
+    let mut rig = Rig::new(vec![always], 1000);
+    rig.hint(rig.key("other"));
+    rig.settle();
+    assert!(rig.take("other"));
+    let key = rig.key("other");
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    rig.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: None }]));
+    rig.exits("other");
+    rig.unloaded("other");
+    rig.wait(seconds(60.0));
+    assert!(rig.is_loading("other"));
+}
+
+#[test]
+fn the_end_of_a_quarantine_brings_no_guess_back() {
+    let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
+    let mut rig = Rig::new(vec![always.clone()], 1000);
+    while rig.state("other") != "quarantined" {
+        rig.hint(rig.key("other"));
+        if rig.is_loading("other") {
+            rig.load_ends("other", Err("no"));
+        }
+        rig.wait(seconds(1.0));
+    }
+    rig.wait(config().quarantine.duration);
+    assert_eq!(rig.state("other"), "unloaded");
+    // What somebody wants is.
+    let mut rig = Rig::new(vec![always], 1000);
+    rig.have("other");
+    rig.used("other");
+    while rig.state("other") != "quarantined" {
+        if rig.state("other") == "ready" {
+            rig.exits("other");
+        }
+        rig.settle();
+        rig.wait(seconds(1.0));
+    }
+    rig.wait(config().quarantine.duration);
+    assert!(rig.is_loading("other"));
+}
+
+#[test]
+fn a_demand_whose_turn_comes_as_a_load_becomes_nobodys_is_not_refused_for_it() {
+    let other = with(sized("other", 50), |s| s.on_abandon = OnAbandon::Finish);
+    let wanted = with(refusing("wanted"), |s| s.memory = ByteSize::mib(1));
+    let others = [("x", 150), ("held", 100), ("head", 200)].map(|(name, mib)| sized(name, mib));
+    let specs = [wanted, other].into_iter().chain(others).collect();
+    let mut rig = Rig::new(specs, 350);
+    rig.have("x");
+    rig.demand(&["held"]);
+    rig.settle();
+    rig.wait(seconds(3.0));
+    let waiter = rig.demand(&["other", "x"]);
+    rig.demand(&["head"]);
+    rig.wait(seconds(3.0));
+    let waits = rig.demand(&["wanted"]);
+    rig.input(Input::Abandon { waiter });
+    assert_eq!(rig.answered(waits), "waits");
+}
+
+#[test]
+fn an_ended_guess_claims_no_more_than_those_who_count_on_it_need() {
+    let app = with(sized("app", 200), |s| s.dependencies = vec![id("base")]);
+    let others = [("base", 50), ("old", 20), ("held", 140), ("want", 100)];
+    let specs = others.map(|(name, mib)| sized(name, mib)).into_iter().chain([app]).collect();
+    let mut config = config();
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (6, 1);
+    let mut rig = Rig::with_pools(specs, Vec::new(), 400, config.clone());
+    rig.have("old");
+    rig.demand(&["held"]);
+    rig.settle();
+    rig.wait(config.memory.min_residency);
+    rig.hint(rig.key("app"));
+    rig.demand(&["base"]);
+    rig.demand(&["want"]);
+    assert!(rig.is_loading("want"), "180 MiB are free for it");
+}
+
+#[test]
+fn a_pinned_dependent_that_goes_is_in_nobodys_way() {
+    for policy in [ConflictPolicy::Refuse, ConflictPolicy::Replace] {
+        let wanted = with(refusing("wanted"), |s| s.conflict_policy = policy);
+        let app = with(spec("app"), |s| s.dependencies = vec![id("other")]);
+        let mut rig = Rig::new(vec![wanted, spec("other"), app], 1000);
+        rig.hint(rig.key("other"));
+        rig.settle();
+        rig.operator("app", OperatorAction::Pin);
+        ask_and_leave(&mut rig, "app");
+        assert_eq!(rig.states(&["other", "app"]), ["ready", "unloading"]);
+        assert_gives_way(rig, &format!("{policy:?}"));
+    }
 }
 
 #[test]
@@ -254,5 +411,5 @@ fn a_guess_above_its_limit_is_not_restarted() {
     measure(&mut rig, config().memory.over_limit_grace);
     rig.settle();
     rig.wait(seconds(60.0));
-    assert_eq!(rig.state("other"), "unloaded");
+    assert_eq!(rig.state("other"), "failed", "guesses back off");
 }

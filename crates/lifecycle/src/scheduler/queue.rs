@@ -354,7 +354,10 @@ impl Scheduler {
         for key in rest.into_iter().rev() {
             self.orphaned(key, budget, out);
         }
-        budget.claim(id.0, &self.txns[id].need());
+        budget.drop_claim(id.0);
+        let txn = &self.txns[id];
+        let due = budget.beyond(&txn.need(), &self.coming_free(txn, budget));
+        budget.claim(id.0, &due);
         self.changed = true;
     }
 
