@@ -23,16 +23,28 @@ fn refusing(name: &str) -> ComponentSpec {
 fn rig() -> Rig {
     let app = with(spec("app"), |s| s.dependencies = vec![id("other")]);
     let specs = vec![refusing("wanted"), refusing("too"), spec("other"), app];
-    let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (3, 1);
-    Rig::with_pools(specs, Vec::new(), 1000, config)
+    with_lanes(3, specs, 1000)
 }
 
-/// Two lanes, one of them for demands only.
-fn two_lanes(specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
+/// So many lanes, one of them for demands only.
+fn with_lanes(n: usize, specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
     let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (2, 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (n, 1);
     Rig::with_pools(specs, Vec::new(), budget_mib, config)
+}
+
+/// `other` is up, on a guess.
+fn guessed(specs: Vec<ComponentSpec>) -> Rig {
+    let mut rig = Rig::new(specs, 1000);
+    rig.hint(rig.key("other"));
+    rig.settle();
+    rig
+}
+
+/// `other` ends by itself.
+fn die(rig: &mut Rig) {
+    rig.exits("other");
+    rig.unloaded("other");
 }
 
 /// Somebody asks for it and leaves at once.
@@ -119,14 +131,14 @@ fn a_guess_that_a_demand_joined_and_left_is_a_guess_again() {
         ask_and_leave(&mut rig, "app");
         assert_gives_way(rig, &format!("up: {is_up}"));
     }
-    let mut rig = two_lanes(["left", "first", "second"].map(spec).to_vec(), 1000);
+    let mut rig = with_lanes(2, ["left", "first", "second"].map(spec).to_vec(), 1000);
     rig.hint(rig.key("left"));
     ask_and_leave(&mut rig, "left");
     rig.demand(&["first"]);
     rig.demand(&["second"]);
     assert!(rig.is_loading("second"), "its lane is for whoever waits");
 
-    let mut rig = two_lanes(vec![spec("left")], 1000);
+    let mut rig = with_lanes(2, vec![spec("left")], 1000);
     rig.hint(rig.key("left"));
     ask_and_leave(&mut rig, "left");
     rig.loaded("left");
@@ -166,8 +178,7 @@ fn a_use_that_nobody_told_of_is_of_its_own_incarnation() {
     let mut rig = rig();
     rig.have("other");
     rig.used("other");
-    rig.exits("other");
-    rig.unloaded("other");
+    die(&mut rig);
     rig.wait(seconds(1.1));
     rig.hint(rig.key("other"));
     assert!(rig.is_loading("other"));
@@ -207,7 +218,6 @@ fn what_could_not_be_let_go_again_is_not_loaded_on_a_guess() {
     assert!(rig.is_loading("app"));
 }
 
-/// A guess that may take the place of another: had once the idle one is down.
 #[test]
 fn an_ended_guess_goes_on_for_those_who_count_on_it_and_no_others() {
     let small = |name: &str| with(spec(name), |s| s.memory = ByteSize::mib(50));
@@ -215,11 +225,9 @@ fn an_ended_guess_goes_on_for_those_who_count_on_it_and_no_others() {
     let app = with(spec("app"), |s| s.dependencies = vec![id("base")]);
     let old = with(spec("old"), |s| s.memory = ByteSize::mib(200));
     let specs = vec![wanted, app, spec("base"), small("x"), old];
-    let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (6, 1);
-    let mut rig = Rig::with_pools(specs, Vec::new(), 390, config.clone());
+    let mut rig = with_lanes(6, specs, 390);
     rig.have("old");
-    rig.wait(config.memory.min_residency);
+    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("app"));
     let joined = rig.demand(&["base", "x"]);
     let wanted = rig.demand(&["wanted"]);
@@ -237,8 +245,7 @@ fn nothing_brings_a_guess_back() {
         rig.hint(rig.key("other"));
         if is_up {
             rig.settle();
-            rig.exits("other");
-            rig.unloaded("other");
+            die(&mut rig);
         } else {
             rig.load_ends("other", Err("no"));
         }
@@ -246,21 +253,16 @@ fn nothing_brings_a_guess_back() {
         assert_eq!(rig.state("other"), "failed", "up: {is_up}");
     }
     // What somebody has had is brought back.
-    let mut rig = Rig::new(vec![always], 1000);
-    rig.hint(rig.key("other"));
-    rig.settle();
+    let mut rig = guessed(vec![always]);
     rig.have("other");
-    rig.exits("other");
-    rig.unloaded("other");
+    die(&mut rig);
     rig.wait(seconds(60.0));
     assert!(rig.is_loading("other"));
 }
 
 #[test]
 fn a_changed_guess_is_not_loaded_anew() {
-    let mut rig = Rig::new(vec![spec("other"), spec("x")], 1000);
-    rig.hint(rig.key("other"));
-    rig.settle();
+    let mut rig = guessed(vec![spec("other"), spec("x")]);
     change(&mut rig, &next_version("other"));
     rig.settle();
     assert_eq!(rig.state("other"), "unloaded");
@@ -278,12 +280,9 @@ fn a_changed_guess_is_not_loaded_anew() {
 fn what_is_pinned_is_brought_back_however_it_was_loaded() {
     for restart in [RestartPolicy::OnDemand, RestartPolicy::Always] {
         let other = with(spec("other"), |s| s.restart = restart);
-        let mut rig = Rig::new(vec![other], 1000);
-        rig.hint(rig.key("other"));
-        rig.settle();
+        let mut rig = guessed(vec![other]);
         rig.operator("other", OperatorAction::Pin);
-        rig.exits("other");
-        rig.unloaded("other");
+        die(&mut rig);
         rig.wait(seconds(50.0));
         assert!(rig.is_loading("other"), "{restart:?}");
         rig.loaded("other");
@@ -297,15 +296,12 @@ fn what_is_pinned_is_brought_back_however_it_was_loaded() {
 #[test]
 fn what_is_leased_is_brought_back_though_its_lease_tells_of_no_last_use_yet() {
     let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
-    let mut rig = Rig::new(vec![always], 1000);
-    rig.hint(rig.key("other"));
-    rig.settle();
+    let mut rig = guessed(vec![always]);
     assert!(rig.take("other"));
     let key = rig.key("other");
     let op = rig.engine.scheduler().entry(key).op.expect("it is up");
     rig.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: None }]));
-    rig.exits("other");
-    rig.unloaded("other");
+    die(&mut rig);
     rig.wait(seconds(60.0));
     assert!(rig.is_loading("other"));
 }
@@ -362,13 +358,11 @@ fn an_ended_guess_claims_no_more_than_those_who_count_on_it_need() {
     let app = with(sized("app", 200), |s| s.dependencies = vec![id("base")]);
     let others = [("base", 50), ("old", 20), ("held", 140), ("want", 100)];
     let specs = others.map(|(name, mib)| sized(name, mib)).into_iter().chain([app]).collect();
-    let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (6, 1);
-    let mut rig = Rig::with_pools(specs, Vec::new(), 400, config.clone());
+    let mut rig = with_lanes(6, specs, 400);
     rig.have("old");
     rig.demand(&["held"]);
     rig.settle();
-    rig.wait(config.memory.min_residency);
+    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("app"));
     rig.demand(&["base"]);
     rig.demand(&["want"]);
@@ -380,9 +374,7 @@ fn a_pinned_dependent_that_goes_is_in_nobodys_way() {
     for policy in [ConflictPolicy::Refuse, ConflictPolicy::Replace] {
         let wanted = with(refusing("wanted"), |s| s.conflict_policy = policy);
         let app = with(spec("app"), |s| s.dependencies = vec![id("other")]);
-        let mut rig = Rig::new(vec![wanted, spec("other"), app], 1000);
-        rig.hint(rig.key("other"));
-        rig.settle();
+        let mut rig = guessed(vec![wanted, spec("other"), app]);
         rig.operator("app", OperatorAction::Pin);
         ask_and_leave(&mut rig, "app");
         assert_eq!(rig.states(&["other", "app"]), ["ready", "unloading"]);
@@ -396,9 +388,7 @@ fn a_guess_above_its_limit_is_not_restarted() {
         s.memory_limit = Some(ByteSize::mib(120));
         s.over_limit = OverLimit::Restart;
     });
-    let mut rig = Rig::new(vec![limited], 1000);
-    rig.hint(rig.key("other"));
-    rig.settle();
+    let mut rig = guessed(vec![limited]);
     let key = rig.key("other");
     let op = rig.engine.scheduler().entry(key).op.expect("it is up");
     let measure = |rig: &mut Rig, after: Duration| {
