@@ -1,0 +1,220 @@
+//! What an engine answers, checked effect by effect: grants, refusals, loads and the records of them.
+//!
+//! Knows what the checker noted before the input, and the cells as clients see them.
+
+use majordomo_core::{
+    Cause, ComponentKey, ComponentState, EventKind, HintOutcome, Moment, Refusal,
+};
+use majordomo_engine::{Effect, Engine};
+
+use super::{Broken, Checker, Open, Wait, broken};
+use crate::stress::cells::SimCells;
+
+fn is_eviction(cause: &Cause) -> bool {
+    matches!(
+        cause,
+        Cause::EvictedForDemand { .. }
+            | Cause::EvictedForLoad
+            | Cause::Replaced
+            | Cause::Pressure { .. }
+            | Cause::Overdraft
+            | Cause::Idle
+            | Cause::DependentFirst
+    )
+}
+
+impl Checker {
+    pub(super) fn effect(
+        &mut self,
+        effect: &Effect,
+        engine: &Engine,
+        cells: &SimCells,
+        now: Moment,
+    ) -> Result<(), Broken> {
+        match effect {
+            Effect::Record(r) => {
+                if r.seq != self.next_seq || r.at != now {
+                    return broken(
+                        9,
+                        format!("record {} at {} comes as {}", r.seq, r.at, self.next_seq),
+                    );
+                }
+                self.next_seq += 1;
+                self.record(&r.kind, engine, cells)
+            }
+            Effect::Grant { waiter, keys } => {
+                let Some(open) = self.open.remove(waiter) else {
+                    return broken(6, format!("waiter {waiter} is granted and does not wait"));
+                };
+                if open.wait != Wait::Leases || open.keys != *keys {
+                    return broken(
+                        6,
+                        format!("waiter {waiter} asked for {:?}, gets {keys:?}", open.keys),
+                    );
+                }
+                let closure = engine.catalog().closure(keys);
+                if let Some(k) =
+                    closure.iter().find(|k| self.mirror[k.index()] != ComponentState::Ready)
+                {
+                    let what = format!(
+                        "waiter {waiter} is granted {keys:?}, {k} is {}",
+                        self.mirror[k.index()]
+                    );
+                    return broken(1, what);
+                }
+                for key in keys {
+                    match self.due.iter_mut().find(|d| d.0 == *key) {
+                        Some(d) => d.1 += 1,
+                        None => self.due.push((*key, 1)),
+                    }
+                }
+                Ok(())
+            }
+            Effect::Done { waiter } => match self.open.remove(waiter) {
+                Some(Open { wait: Wait::Word, .. }) => Ok(()),
+                _ => broken(
+                    6,
+                    format!("waiter {waiter} is told it is done and does not wait for word"),
+                ),
+            },
+            Effect::Refuse { waiter, refusal } => match self.open.remove(waiter) {
+                Some(o) if o.calm && matches!(refusal, Refusal::DeadlineExceeded { .. }) => broken(
+                    6,
+                    format!(
+                        "waiter {waiter} for {:?} times out with nothing in its way: {refusal}",
+                        o.keys
+                    ),
+                ),
+                Some(_) => Self::refused_for_a_guess(refusal, engine, cells),
+                None => {
+                    broken(6, format!("waiter {waiter} is refused and does not wait: {refusal}"))
+                }
+            },
+            Effect::StartLoad { key, .. } => {
+                let e = engine.scheduler().entry(*key);
+                match e
+                    .dependencies
+                    .iter()
+                    .find(|d| self.mirror[d.index()] != ComponentState::Ready)
+                {
+                    Some(d) => {
+                        broken(1, format!("{key} loads while {d} is {}", self.mirror[d.index()]))
+                    }
+                    None => Ok(()),
+                }
+            }
+            Effect::ShutdownDone { stuck } => {
+                self.is_down = true;
+                self.down_by = None;
+                for (i, s) in self.mirror.iter().enumerate() {
+                    let listed = stuck.contains(&ComponentKey::from_index(i));
+                    let down = matches!(
+                        s,
+                        ComponentState::Unloaded
+                            | ComponentState::Failed { .. }
+                            | ComponentState::Quarantined { .. }
+                    );
+                    if listed != (*s == ComponentState::Stuck) || !(down || listed) {
+                        return broken(
+                            7,
+                            format!("at the end component {i} is {s}, listed: {listed}"),
+                        );
+                    }
+                }
+                if !self.open.is_empty() {
+                    return broken(6, format!("at the end {:?} still wait", self.open.keys()));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn record(
+        &mut self,
+        kind: &EventKind,
+        engine: &Engine,
+        cells: &SimCells,
+    ) -> Result<(), Broken> {
+        match kind {
+            EventKind::State { component: key, from, to, cause, .. } => {
+                let known = std::mem::replace(&mut self.mirror[key.index()], *to);
+                if known != *from || !from.may_become(*to) {
+                    return broken(
+                        9,
+                        format!("{key} was {known:?} and goes from {from:?} to {to:?}: {cause}"),
+                    );
+                }
+                let leaves = matches!(to, ComponentState::Draining | ComponentState::Unloading)
+                    && matches!(from, ComponentState::Ready | ComponentState::Loading);
+                if leaves && is_eviction(cause) {
+                    self.eviction(*key, cause, engine)?;
+                }
+                if *to == ComponentState::Unloading && is_eviction(cause) {
+                    let held = cells.current(*key).is_some_and(|i| {
+                        i.cell.leases() > 0
+                            && !(i.cell.is_revoked() && *from == ComponentState::Draining)
+                    });
+                    if held {
+                        return broken(5, format!("{key} is evicted under its leases: {cause}"));
+                    }
+                }
+                if *to == ComponentState::Loading && *cause == Cause::Speculation {
+                    self.may_speculate(*key, engine)?;
+                }
+                Ok(())
+            }
+            EventKind::Hint { component, outcome: HintOutcome::Started, .. } => {
+                self.may_speculate(*component, engine)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
+        // A demand may have taken it over since.
+        if engine.scheduler().entry(key).is_guess() && engine.budget().is_overdrawn() {
+            return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
+        }
+        Ok(())
+    }
+
+    /// What was loaded ahead, and nobody has had, is in nobody's way.
+    fn refused_for_a_guess(
+        refusal: &Refusal,
+        engine: &Engine,
+        cells: &SimCells,
+    ) -> Result<(), Broken> {
+        let Refusal::Conflict { with, .. } = refusal else { return Ok(()) };
+        let Some(key) = engine.catalog().key(with.as_str()) else { return Ok(()) };
+        let unused = |k: &ComponentKey| {
+            let e = engine.scheduler().entry(*k);
+            let there = matches!(
+                e.state,
+                ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+            );
+            let leases = cells.current(*k).map_or(0, |i| i.cell.leases());
+            there && e.is_guess() && !e.is_fixed() && leases == 0
+        };
+        if engine.scheduler().live_group(key).iter().all(unused) {
+            return broken(5, format!("a demand is refused for a guess: {refusal}"));
+        }
+        Ok(())
+    }
+
+    fn eviction(&self, key: ComponentKey, cause: &Cause, engine: &Engine) -> Result<(), Broken> {
+        if engine.scheduler().entry(key).is_fixed() {
+            return broken(5, format!("{key} is CORE or pinned and goes: {cause}"));
+        }
+        let wanted = engine.scheduler().transactions().find(|t| {
+            t.is_active()
+                && !t.origin.is_speculative()
+                && self.before.active.contains(&(t.id, t.admissions))
+                && t.closure.contains(&key)
+        });
+        match wanted {
+            Some(t) => broken(5, format!("{key} goes ({cause}) while {:?} needs it", t.id)),
+            None => Ok(()),
+        }
+    }
+}
