@@ -113,7 +113,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match (pair, &mut *done) {
                 (Ok(pair), Ok(pairs)) => pairs.push(pair),
-                (Err(error), Ok(_)) => *done = Err(error),
+                (Err(error), Ok(_)) => {
+                    *done = Err(error);
+                    return;
+                }
                 (_, Err(_)) => return,
             }
             if let Ok(pairs) = &*done
