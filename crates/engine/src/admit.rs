@@ -11,7 +11,7 @@ use std::sync::Arc;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Refusal,
 };
-use majordomo_lifecycle::{Origin, TxnId, Verdict};
+use majordomo_lifecycle::{Origin, Then, TxnId, Verdict};
 use majordomo_memory::Need;
 use majordomo_registry::ConflictPolicy;
 
@@ -239,8 +239,9 @@ impl Engine {
     fn fixed_by(&self, key: ComponentKey) -> Option<HolderKind> {
         self.scheduler.live_group(key).into_iter().find_map(|k| {
             let e = self.scheduler.entry(k);
+            // What goes for good keeps nobody out.
             let goes = e.state == ComponentState::Unloading
-                && e.leave.as_ref().is_some_and(|l| l.then == majordomo_lifecycle::Then::Unloaded);
+                && e.leave.as_ref().is_some_and(|l| l.then == Then::Unloaded);
             if !e.is_fixed() || goes {
                 return None;
             }

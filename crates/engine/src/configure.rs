@@ -127,6 +127,7 @@ impl Engine {
         out: &mut Out<'_>,
     ) {
         self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
+        // Whoever waits for it plans anew, and needs no reload to be promised.
         let nobody_had =
             self.scheduler.entry(key).speculative && !self.scheduler.is_never_evicted(key);
         let then = if nobody_had { &Then::Unloaded } else { then };

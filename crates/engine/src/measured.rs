@@ -54,7 +54,7 @@ impl Engine {
     ) {
         let grace = self.config().memory.over_limit_grace;
         let must_run = self.scheduler.must_run(key);
-        let is_guess = self.scheduler.nobody_misses(key);
+        let nobody_misses = self.scheduler.nobody_misses(key);
         let e = self.scheduler.entry_mut(key);
         let Some(spec) = e.spec.clone() else { return };
         let Some(limit) = spec.memory_limit.filter(|l| bytes > *l) else {
@@ -77,7 +77,7 @@ impl Engine {
                 let fails = must_run || spec.over_limit == OverLimit::Restart;
                 let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
                 self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
-                if fails && !is_guess {
+                if fails && !nobody_misses {
                     self.scheduler.entry_mut(key).restart_after = true;
                 }
             }

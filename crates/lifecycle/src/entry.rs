@@ -100,7 +100,7 @@ pub struct Entry {
     pub restart_at: Option<Moment>,
     /// Its idle timeout was reached while it was leased: look again then.
     pub idle_again: Option<Moment>,
-    /// It is loaded again after the back-off of the failure that it leaves for.
+    /// It is loaded again after the back-off of the failure that it leaves for, or after its quarantine.
     pub restart_after: bool,
     /// Since when it was measured above its own limit each time.
     pub over_since: Option<Moment>,

@@ -220,7 +220,7 @@ impl Scheduler {
             "{key:?} cannot go from {from:?} to {to:?} because {cause}"
         );
         e.since = out.now;
-        // What is down was nobody's guess: the next incarnation may be.
+        // An incarnation that is down is no guess any more.
         e.speculative &= to.is_alive() || to == ComponentState::Queued;
         e.cause = Some(cause.clone());
         let op = e.op;

@@ -321,12 +321,7 @@ impl Scheduler {
         Self::answer(txn, reason, out);
         if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
         {
-            if self.txns[id].origin.is_speculative() {
-                self.adopt_guess(id, budget, out);
-            }
-            if let Some(txn) = self.txns.get_mut(id) {
-                txn.origin = Origin::Adopted;
-            }
+            self.adopt(id, budget, out);
             return;
         }
         let unpaid = txn.unpaid();
@@ -338,9 +333,13 @@ impl Scheduler {
         self.replan_counting_on(&unpaid, budget, out);
     }
 
-    /// Leaves of a guess that clears memory what others count on, for whom it goes on; the rest goes back.
-    fn adopt_guess(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+    /// Has a transaction that clears memory go on for those who count on it. Of a guess only their members are kept;
+    /// the rest goes back.
+    fn adopt(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
         let Some(txn) = self.txns.get_mut(id) else { return };
+        if !std::mem::replace(&mut txn.origin, Origin::Adopted).is_speculative() {
+            return;
+        }
         let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut txn.closure)
             .into_iter()
             .partition(|k| self.entries[k.index()].pins > 0);
