@@ -8,6 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::printable;
+
 /// The longest name, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -43,11 +45,16 @@ impl fmt::Display for NameError {
                 write!(f, "the name has {len} bytes, at most {MAX_NAME} are allowed")
             }
             Self::BadChar { ch, at: 0 } => {
-                write!(f, "a name cannot start with {ch:?}; it starts with a-z or 0-9")
+                write!(
+                    f,
+                    "a name cannot start with '{}'; it starts with a-z or 0-9",
+                    printable(ch.encode_utf8(&mut [0; 4]))
+                )
             }
             Self::BadChar { ch, at } => write!(
                 f,
-                "character {ch:?} at byte {at} is not allowed; a name has a-z, 0-9, '_' and '-'"
+                "character '{}' at byte {at} is not allowed; a name has a-z, 0-9, '_' and '-'",
+                printable(ch.encode_utf8(&mut [0; 4]))
             ),
         }
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::quoted;
+
 /// A word that names no value of an enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
@@ -14,7 +16,7 @@ pub struct UnknownWord {
 
 impl fmt::Display for UnknownWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown value {:?}; use one of {}", self.word, self.allowed.join(", "))
+        write!(f, "unknown value {}; use one of {}", quoted(&self.word), self.allowed.join(", "))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, Moment, PressureLevel};
+use crate::{ByteSize, ComponentId, Moment, PressureLevel, printable, quoted};
 
 /// Why something cannot be let go just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ impl Holder {
 
     fn tell_tags(&self, f: &mut fmt::Formatter<'_>, first: &str) -> fmt::Result {
         for (i, tag) in self.tags.iter().enumerate() {
-            write!(f, "{}{tag}", if i == 0 { first } else { ", " })?;
+            write!(f, "{}{}", if i == 0 { first } else { ", " }, printable(tag))?;
         }
         Ok(())
     }
@@ -291,7 +291,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownComponent { name, did_you_mean } => {
-                write!(f, "no component is called {name:?}")?;
+                write!(f, "no component is called {}", quoted(name))?;
                 match did_you_mean {
                     Some(near) => write!(f, "; did you mean \"{near}\"?"),
                     None => Ok(()),
@@ -349,7 +349,7 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::LoadFailed { component, cause } => {
-                write!(f, "{component} could not be loaded: {cause}")
+                write!(f, "{component} could not be loaded: {}", printable(cause))
             }
             Self::DeadlineExceeded { waited, missing, holders } => {
                 write!(f, "waited {:.1} s for ", waited.as_secs_f64())?;

@@ -5,6 +5,8 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
+use crate::quoted;
+
 /// A number of bytes. `MiB` is 2^20; decimal units (`MB`) are read but never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -28,10 +30,13 @@ impl fmt::Display for ByteSizeError {
         match self {
             Self::Malformed(t) => write!(
                 f,
-                "{t:?} is no size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\""
+                "{} is no size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\"",
+                quoted(t)
             ),
-            Self::Negative(t) => write!(f, "size {t:?} is negative"),
-            Self::TooLarge(t) => write!(f, "size {t:?} is larger than any memory (2^63 bytes)"),
+            Self::Negative(t) => write!(f, "size {} is negative", quoted(t)),
+            Self::TooLarge(t) => {
+                write!(f, "size {} is larger than any memory (2^63 bytes)", quoted(t))
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ByteSize, Moment, PressureLevel, WaiterId};
+use crate::{ByteSize, Moment, PressureLevel, WaiterId, printable};
 
 /// Where a component is in its life.
 ///
@@ -194,16 +194,18 @@ impl fmt::Display for Cause {
             Self::Speculation => f.write_str("predicted to be needed"),
             Self::Restart => f.write_str("restart"),
             Self::LoadFinished => f.write_str("its load finished"),
-            Self::LoadFailed { error } => write!(f, "its load failed: {error}"),
+            Self::LoadFailed { error } => write!(f, "its load failed: {}", printable(error)),
             Self::LoadTimedOut => f.write_str(
                 "its load did not finish by the deadline; raise load_deadline if it needs longer",
             ),
-            Self::Exited { how } => write!(f, "it ended: {how}"),
-            Self::OutOfMemory { evidence } => write!(f, "it ran {evidence}"),
+            Self::Exited { how } => write!(f, "it ended: {}", printable(how)),
+            Self::OutOfMemory { evidence } => write!(f, "it ran {}", printable(evidence)),
             Self::OverLimit { measured, limit } => {
                 write!(f, "it uses {measured}, more than its limit of {limit}")
             }
-            Self::Unhealthy { error } => write!(f, "its health probes failed: {error}"),
+            Self::Unhealthy { error } => {
+                write!(f, "its health probes failed: {}", printable(error))
+            }
             Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),
             Self::EvictedForLoad => f.write_str("another load needs its memory"),
             Self::Replaced => f.write_str("it conflicts with what was asked for"),

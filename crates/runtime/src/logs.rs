@@ -1,13 +1,18 @@
 //! Bounded logs of components: the last lines of what a program wrote, numbered.
 //!
-//! Owns a ring bounded by lines and by bytes. Knows nothing of where lines come from. Invariant: a
-//! line's number is one more than the one before it, for ever; a reader that asks for lines which are
-//! gone is told how many it missed; pushing never waits for a reader.
+//! Owns a ring bounded by lines and by bytes. Knows nothing of where lines come from. Invariants: line numbers
+//! only grow; a reader that asks for lines which were pushed out is told how many it missed; pushing never waits for
+//! a reader.
+//!
+//! A line that a terminal would overwrite is replaced, and its number stays unused: text without a line end by the
+//! same line when that has grown, and updates of a progress bar (text that ends in `\r` alone) by newer ones, of
+//! which the newest [`MAX_UPDATES`] stay. Followers see each as it comes. So a progress bar pushes nothing out.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use majordomo_core::WallSeconds;
+use majordomo_core::{ByteSize, WallSeconds};
 use tokio::sync::watch;
 
 use crate::clock;
@@ -15,7 +20,11 @@ use crate::clock;
 mod lines;
 mod pump;
 
+use lines::{End, Piece};
 pub(crate) use pump::{Watch, pump};
+
+/// Updates of one progress bar that are kept.
+const MAX_UPDATES: usize = 4;
 
 /// Bounds of one component's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +33,7 @@ pub struct LogConfig {
     pub max_lines: usize,
     /// Bytes of text kept. Range 1.., default 256 KiB.
     pub max_bytes: usize,
-    /// A longer line is cut after this many bytes. Range 16.., default 4 KiB.
+    /// Of a longer line the newest bytes are kept, this many. Range 16.., default 4 KiB.
     pub max_line_bytes: usize,
 }
 
@@ -60,7 +69,7 @@ impl LogStream {
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Its running number in this log, from 0.
+    /// Its number in this log, from 0; a number is missing where a line was replaced.
     pub number: u64,
     /// When it was read.
     pub at: WallSeconds,
@@ -68,14 +77,24 @@ pub struct LogLine {
     pub stream: LogStream,
     /// The text without its line end; bytes that are no UTF-8 are replaced.
     pub text: Arc<str>,
-    /// Whether the rest of the line was cut off.
-    pub cut: bool,
+    /// Bytes of the line that were cut off before the text.
+    pub cut_bytes: u64,
+}
+
+/// The text as it was written, with a mark in place of the bytes that were cut off.
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cut_bytes > 0 {
+            write!(f, "[{} cut] …", ByteSize(self.cut_bytes))?;
+        }
+        f.write_str(&self.text)
+    }
 }
 
 /// An answer to "what came after line n".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogChunk {
-    /// Lines that were asked for and are gone already.
+    /// Lines that were asked for and were pushed out already.
     pub missed: u64,
     /// The lines, oldest first.
     pub lines: Vec<LogLine>,
@@ -88,6 +107,77 @@ struct Ring {
     lines: VecDeque<LogLine>,
     bytes: usize,
     next: u64,
+    /// Lines below this number were pushed out.
+    gone: u64,
+    /// By stream.
+    replaceable: [Replaceable; 3],
+}
+
+/// Lines that newer ones of their stream replace.
+#[derive(Debug, Default)]
+struct Replaceable {
+    /// The line that has no end yet.
+    open: Option<u64>,
+    /// Updates of the progress bar under way, oldest first.
+    updates: VecDeque<u64>,
+}
+
+impl Ring {
+    fn remove(&mut self, number: u64) {
+        if let Ok(at) = self.lines.binary_search_by_key(&number, |l| l.number)
+            && let Some(line) = self.lines.remove(at)
+        {
+            self.bytes -= line.text.len();
+        }
+    }
+
+    fn push(&mut self, stream: LogStream, text: &str, cut_bytes: u64) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += text.len();
+        self.lines.push_back(LogLine {
+            number,
+            at: clock::wall_now(),
+            stream,
+            text: text.into(),
+            cut_bytes,
+        });
+        number
+    }
+
+    /// Replaces the open line of the stream by a new text, if there is one, and notes what may replace that.
+    fn write(&mut self, stream: LogStream, piece: Piece<'_>) {
+        let open = self.replaceable[stream as usize].open.take();
+        let number = match piece.text {
+            Some((text, cut_bytes)) => {
+                open.into_iter().for_each(|number| self.remove(number));
+                Some(self.push(stream, text, cut_bytes))
+            }
+            None => open,
+        };
+        let replaceable = &mut self.replaceable[stream as usize];
+        match piece.end {
+            End::Line => replaceable.updates.clear(),
+            End::Open => replaceable.open = number,
+            End::Update => replaceable.updates.extend(number),
+        }
+        if replaceable.updates.len() > MAX_UPDATES
+            && let Some(oldest) = replaceable.updates.pop_front()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn keep_within(&mut self, config: LogConfig) {
+        while self.lines.len() > config.max_lines
+            || (self.bytes > config.max_bytes && self.lines.len() > 1)
+        {
+            if let Some(old) = self.lines.pop_front() {
+                self.bytes -= old.text.len();
+                self.gone = old.number + 1;
+            }
+        }
+    }
 }
 
 /// The log of one component; lives longer than its processes.
@@ -125,30 +215,16 @@ impl LogBuffer {
 
     /// Adds a line; the oldest go when a bound is passed.
     pub fn push(&self, stream: LogStream, text: &str) {
-        self.push_cut(stream, text, false);
+        let start = text.len().saturating_sub(self.config.max_line_bytes);
+        let start = text.ceil_char_boundary(start);
+        let text = Some((&text[start..], start as u64));
+        self.write(stream, Piece { text, end: End::Line });
     }
 
-    pub(crate) fn push_cut(&self, stream: LogStream, text: &str, cut: bool) {
-        let (text, shortened) = truncated(text, self.config.max_line_bytes);
+    fn write(&self, stream: LogStream, piece: Piece<'_>) {
         let mut ring = self.lock();
-        let number = ring.next;
-        ring.next += 1;
-        ring.bytes += text.len();
-        let cut = cut || shortened;
-        ring.lines.push_back(LogLine {
-            number,
-            at: clock::wall_now(),
-            stream,
-            text: text.into(),
-            cut,
-        });
-        while ring.lines.len() > self.config.max_lines
-            || (ring.bytes > self.config.max_bytes && ring.lines.len() > 1)
-        {
-            if let Some(old) = ring.lines.pop_front() {
-                ring.bytes -= old.text.len();
-            }
-        }
+        ring.write(stream, piece);
+        ring.keep_within(self.config);
         let next = ring.next;
         drop(ring);
         // Two pushers may come here in either order; the number must not go back.
@@ -179,10 +255,8 @@ impl LogBuffer {
     pub fn since(&self, from: u64, max: usize) -> LogChunk {
         let ring = self.lock();
         let from = from.min(ring.next);
-        let first = ring.lines.front().map_or(ring.next, |l| l.number);
-        let start = from.max(first);
-        // Numbers are gapless, so the difference is the position.
-        let skip = usize::try_from(start - first).unwrap_or(usize::MAX);
+        let start = from.max(ring.gone);
+        let skip = ring.lines.partition_point(|l| l.number < start);
         let lines: Vec<LogLine> = ring.lines.iter().skip(skip).take(max).cloned().collect();
         let next = lines.last().map_or(start, |l| l.number + 1);
         LogChunk { missed: start - from, lines, next }
@@ -227,14 +301,6 @@ impl LogFollower {
     }
 }
 
-/// The text cut to at most `max` bytes at a character boundary, and whether it was.
-fn truncated(text: &str, max: usize) -> (&str, bool) {
-    if text.len() <= max {
-        return (text, false);
-    }
-    (&text[..text.floor_char_boundary(max)], true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,7 +319,8 @@ mod tests {
         assert_eq!(log.since(0, 10).missed, 2);
         log.push(LogStream::Stderr, &"é".repeat(40));
         let last = log.tail(1).remove(0);
-        assert_eq!((last.text.len(), last.cut), (16, true));
+        assert_eq!((last.text.len(), last.cut_bytes), (16, 64));
+        assert_eq!(last.to_string(), format!("[64 B cut] …{}", "é".repeat(8)));
         for _ in 0..3 {
             log.push(LogStream::Stdout, &"x".repeat(16));
         }

@@ -28,7 +28,7 @@ mod strays;
 mod supervise;
 mod template;
 
-pub use error::{ProcessError, Tail};
+pub use error::{Advice, ProcessError, Tail};
 pub use loader::{ProcessConfig, ProcessLoader};
 pub use running::RunningProcess;
 pub use strays::Subreaper;

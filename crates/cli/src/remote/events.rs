@@ -18,7 +18,10 @@ pub(super) fn line(event: &Event) -> String {
 }
 
 fn log_line(line: &LogLine) -> String {
-    let text = if line.cut { format!("{}…", line.text) } else { line.text.clone() };
+    let text = match line.cut_bytes {
+        None => line.text.clone(),
+        Some(n) => format!("[{} cut] …{}", majordomo::ByteSize(n), line.text),
+    };
     let style = match line.stream.as_str() {
         "stderr" => Style::Doubtful,
         "manager" => Style::Faint,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use majordomo_core::ComponentId;
+use majordomo_core::{ComponentId, printable, quoted, quoted_path};
 
 use super::Exit;
 use crate::guard::GuardError;
@@ -21,8 +21,38 @@ impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [] => f.write_str("; it wrote nothing"),
-            lines => write!(f, "; its last output: {}", lines.join(" | ")),
+            lines => {
+                let lines: Vec<_> = lines.iter().map(|l| printable(l)).collect();
+                write!(f, "; its last output: {}", lines.join(" | "))
+            }
         }
+    }
+}
+
+/// The way out for a program that did not get ready, as far as the manager can tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// The text of its readiness, where that was seen on standard error.
+    pub on_stderr: Option<String>,
+    /// Whether it ended with code 0.
+    pub ended_at_once: bool,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = &self.on_stderr {
+            write!(
+                f,
+                "; {} was seen on its standard error, and readiness by stdout reads standard output only: run it as [\"sh\", \"-c\", \"exec PROGRAM 2>&1\"]",
+                quoted(text)
+            )?;
+        }
+        if self.ended_at_once {
+            f.write_str(
+                "; a component must stay in the foreground: if it puts itself into the background (daemon), turn that off in its command",
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -40,7 +70,8 @@ pub enum ProcessError {
     },
     /// A place-holder that does not exist, or a brace alone.
     #[error(
-        "{component}: {text:?} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, and {{{{ and }}}} stand for braces"
+        "{component}: {} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, and {{{{ and }}}} stand for braces",
+        quoted(text)
     )]
     Template {
         /// The component.
@@ -59,7 +90,7 @@ pub enum ProcessError {
         source: LimitError,
     },
     /// It ran out of memory before it was ready.
-    #[error("{component}: {program:?} ran {evidence}{tail}")]
+    #[error("{component}: {} ran {evidence}{tail}", quoted(program))]
     OutOfMemory {
         /// The component.
         component: ComponentId,
@@ -71,7 +102,7 @@ pub enum ProcessError {
         tail: Tail,
     },
     /// There is no such program.
-    #[error("{component}: there is no program {program:?}{where_}; install it or correct the command", where_ = searched.as_ref().map_or(String::new(), |p| format!(" in PATH ({p})")))]
+    #[error("{component}: there is no program {}{where_}; install it or correct the command", quoted(program), where_ = searched.as_ref().map_or(String::new(), |p| format!(" in PATH ({p})")))]
     NotFound {
         /// The component.
         component: ComponentId,
@@ -81,7 +112,7 @@ pub enum ProcessError {
         searched: Option<String>,
     },
     /// It is there and is no program that may be run.
-    #[error("{component}: {path:?} cannot be run: {why}")]
+    #[error("{component}: {} cannot be run: {why}", quoted_path(path))]
     NotExecutable {
         /// The component.
         component: ComponentId,
@@ -91,7 +122,7 @@ pub enum ProcessError {
         why: &'static str,
     },
     /// The working directory is none.
-    #[error("{component}: the working directory {dir:?} cannot be used: {source}")]
+    #[error("{component}: the working directory {} cannot be used: {source}", quoted_path(dir))]
     WorkingDir {
         /// The component.
         component: ComponentId,
@@ -102,7 +133,8 @@ pub enum ProcessError {
     },
     /// The component's own directory for state or its socket cannot be made.
     #[error(
-        "{component}: {dir:?} cannot be made for its files: {source}; check who owns the directory above"
+        "{component}: {} cannot be made for its files: {source}; check who owns the directory above",
+        quoted_path(dir)
     )]
     StateDir {
         /// The component.
@@ -114,7 +146,8 @@ pub enum ProcessError {
     },
     /// A Unix socket's path is bounded by the system.
     #[error(
-        "{component}: the socket path {path:?} has {len} bytes, the system allows {max}; use a shorter state directory"
+        "{component}: the socket path {} has {len} bytes, the system allows {max}; use a shorter state directory",
+        quoted_path(path)
     )]
     SocketPath {
         /// The component.
@@ -161,7 +194,7 @@ pub enum ProcessError {
         source: GuardError,
     },
     /// The system did not start it.
-    #[error("{component}: {program:?} could not be started: {source}")]
+    #[error("{component}: {} could not be started: {source}", quoted(program))]
     Spawn {
         /// The component.
         component: ComponentId,
@@ -171,7 +204,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// It ended before it was ready.
-    #[error("{component}: {program:?} {exit} before it was ready{tail}")]
+    #[error("{component}: {} {exit} before it was ready{tail}{advice}", quoted(program))]
     ExitedEarly {
         /// The component.
         component: ComponentId,
@@ -181,10 +214,13 @@ pub enum ProcessError {
         exit: Exit,
         /// What it wrote last.
         tail: Tail,
+        /// The way out.
+        advice: Box<Advice>,
     },
     /// It did not get ready in time; it has been killed.
     #[error(
-        "{component}: {program:?} was not ready within {deadline:?} ({waited_for}) and was killed{tail}; raise load_deadline or correct its readiness"
+        "{component}: {} was not ready within {deadline:?} ({waited_for}) and was killed{tail}{advice}; raise load_deadline or correct its readiness",
+        quoted(program)
     )]
     NeverReady {
         /// The component.
@@ -197,6 +233,8 @@ pub enum ProcessError {
         waited_for: String,
         /// What it wrote last.
         tail: Tail,
+        /// The way out.
+        advice: Box<Advice>,
     },
     /// It was told to stop, here or elsewhere, while it was loading.
     #[error("{component}: stopped while it was loading")]
@@ -206,7 +244,8 @@ pub enum ProcessError {
     },
     /// Members of its group live on after SIGKILL (a hung device or file system).
     #[error(
-        "{component}: processes {pids:?} of group {pgid} outlive SIGKILL; they wait for a device or a file system"
+        "{component}: processes {} of group {pgid} outlive SIGKILL; they wait for a device or a file system",
+        pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Survivors {
         /// The component.

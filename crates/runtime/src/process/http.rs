@@ -2,6 +2,7 @@
 //!
 //! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). Reads at most one kilobyte of the answer.
 
+use majordomo_core::quoted;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 const MAX_STATUS_LINE: usize = 1024;
@@ -32,8 +33,8 @@ pub(super) async fn get(
     parse_status(&answer).ok_or_else(|| {
         let start = &answer[..answer.len().min(40)];
         format!(
-            "it does not speak HTTP; its answer starts with {:?}",
-            String::from_utf8_lossy(start)
+            "it does not speak HTTP; its answer starts with {}",
+            quoted(&String::from_utf8_lossy(start))
         )
     })
 }

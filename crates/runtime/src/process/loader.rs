@@ -12,11 +12,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::bound::{Bound, Limits};
+use super::error::Advice;
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
 use super::strays::Subreaper;
 use super::supervise::{Order, Phase, Supervisor};
-use super::{ProcessError, RunningProcess, StartContext, Tail, ready};
+use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
 use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogStream, Watch, pump};
 
@@ -132,7 +133,7 @@ impl ProcessLoader {
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
         let started = self.supervise(ctx, leader, bound, announced, &endpoint);
-        let (process, said) = started.map_err(|source| ProcessError::Spawn {
+        let (process, mut heard) = started.map_err(|source| ProcessError::Spawn {
             component: component(),
             program: program.clone(),
             source,
@@ -140,7 +141,7 @@ impl ProcessLoader {
 
         let ready = async {
             match &ctx.spec.ready {
-                ReadySpec::Stdout(_) => match said.await {
+                ReadySpec::Stdout(_) => match (&mut heard.stdout).await {
                     Ok(()) => {}
                     // Its output ended without the line: it can only end now, or hang.
                     Err(_) => std::future::pending().await,
@@ -159,7 +160,7 @@ impl ProcessLoader {
         let tail = |lines| {
             let all = ctx.logs.since(first_line, usize::MAX).lines;
             let own = all.iter().filter(|l| l.stream != LogStream::Manager);
-            let texts: Vec<String> = own.map(|l| l.text.to_string()).collect();
+            let texts: Vec<String> = own.map(ToString::to_string).collect();
             Tail(texts[texts.len().saturating_sub(lines)..].to_vec())
         };
         tokio::select! {
@@ -181,6 +182,7 @@ impl ProcessLoader {
                     program,
                     exit,
                     tail: tail(TAIL_LINES),
+                    advice: heard.advice(&ctx.spec.ready, Some(exit)),
                 };
                 Err(Failure { error, port_taken })
             }
@@ -205,6 +207,7 @@ impl ProcessLoader {
                     deadline: ctx.deadline,
                     waited_for: ready::words(&ctx.spec.ready, &endpoint),
                     tail: tail(TAIL_LINES),
+                    advice: heard.advice(&ctx.spec.ready, None),
                 }.into())
             }
         }
@@ -242,19 +245,15 @@ impl ProcessLoader {
         bound: Bound,
         announced: Announced,
         endpoint: &super::Endpoint,
-    ) -> std::io::Result<(RunningProcess, oneshot::Receiver<()>)> {
+    ) -> std::io::Result<(RunningProcess, Heard)> {
         let child_ended = signal(SignalKind::child())?;
-        let (found, said) = oneshot::channel();
-        let mut watch_stdout = match &ctx.spec.ready {
-            ReadySpec::Stdout(needle) => Some(Watch { needle: needle.clone(), found }),
-            _ => None,
-        };
+        let (mut watches, heard) = Heard::watch(&ctx.spec.ready);
         let out = leader.child.stdout.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
         let err = leader.child.stderr.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
         let mut pumps = Vec::new();
         for (pipe, stream) in [(out, LogStream::Stdout), (err, LogStream::Stderr)] {
             if let Some(pipe) = pipe.transpose()? {
-                let watch = if stream == LogStream::Stdout { watch_stdout.take() } else { None };
+                let watch = watches[stream as usize].take();
                 pumps.push(tokio::spawn(pump(pipe, Arc::clone(&ctx.logs), stream, watch)));
             }
         }
@@ -299,7 +298,7 @@ impl ProcessLoader {
             // Held until here: it is what `stdin = "hold"` promises.
             drop(stdin);
         });
-        Ok((process, said))
+        Ok((process, heard))
     }
 }
 
@@ -311,6 +310,35 @@ async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Option<Du
             order
         }
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Where the text of readiness by standard output was seen.
+struct Heard {
+    stdout: oneshot::Receiver<()>,
+    stderr: oneshot::Receiver<()>,
+}
+
+impl Heard {
+    /// The watches of standard output and standard error; none for other readiness.
+    fn watch(how: &ReadySpec) -> ([Option<Watch>; 2], Self) {
+        let needle = match how {
+            ReadySpec::Stdout(needle) => Some(needle.as_str()),
+            _ => None,
+        };
+        let ((out, stdout), (err, stderr)) =
+            (Watch::new(needle.unwrap_or_default()), Watch::new(needle.unwrap_or_default()));
+        let watches = [out, err].map(|w| needle.is_some().then_some(w));
+        (watches, Self { stdout, stderr })
+    }
+
+    /// What the owner of the configuration can do about a program that did not get ready.
+    fn advice(&mut self, how: &ReadySpec, exit: Option<Exit>) -> Box<Advice> {
+        let on_stderr = match how {
+            ReadySpec::Stdout(text) if self.stderr.try_recv() == Ok(()) => Some(text.clone()),
+            _ => None,
+        };
+        Box::new(Advice { on_stderr, ended_at_once: exit == Some(Exit::Code(0)) })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use majordomo_core::quoted;
 use majordomo_registry::ReadySpec;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -28,7 +29,7 @@ pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
         _ => "nowhere".into(),
     };
     match how {
-        ReadySpec::Stdout(text) => format!("a line with {text:?} on its standard output"),
+        ReadySpec::Stdout(text) => format!("a line with {} on its standard output", quoted(text)),
         ReadySpec::Connect => format!("a connection to {place}"),
         ReadySpec::Http(path) => format!("GET {path} on {place} to answer 200"),
         _ => "its start".into(),

@@ -336,11 +336,12 @@ async fn floods_its_output() {
     let lines = ctx.logs.tail(usize::MAX);
     assert!(lines.len() <= config.max_lines);
     assert!(lines.iter().map(|l| l.text.len()).sum::<usize>() <= config.max_bytes);
-    let long = lines.iter().find(|l| l.cut).expect("a long line is among the last thousand");
+    let long =
+        lines.iter().find(|l| l.cut_bytes > 0).expect("a long line is among the last thousand");
     assert_eq!(long.text.len(), config.max_line_bytes);
-    assert!(lines.windows(2).all(|w| w[0].number + 1 == w[1].number));
+    assert!(lines.windows(2).all(|w| w[0].number < w[1].number));
     let chunk = follower.next(10).await;
-    assert!(chunk.missed > 0 && chunk.lines[0].number == chunk.missed);
+    assert!(chunk.missed > 0 && chunk.lines[0].number >= chunk.missed);
     process.stop(DEADLINE).await.unwrap();
 }
 

@@ -3,17 +3,32 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use majordomo_registry::{ProbeSpec, ReadySpec};
+use majordomo_registry::{ProbeSpec, ProcessSpec, ReadySpec};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{ProcessConfig, ProcessError, ProcessLoader};
 
-use crate::support::{DEADLINE, Dir, add_async, context, loader, spec};
+use crate::support::{DEADLINE, Dir, add_async, context, loader, log_text, spec};
 
 pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add_async(tests, "readiness::ready_by_connection_and_http", ready_by_connection_and_http);
     add_async(tests, "readiness::ready_on_a_socket", ready_on_a_socket);
     add_async(tests, "readiness::a_taken_port_is_tried_once_more", a_taken_port_is_tried_once_more);
     add_async(tests, "readiness::started_means_executed", started_means_executed);
+    add_async(
+        tests,
+        "readiness::stdout_text_without_a_line_end_counts",
+        stdout_text_without_a_line_end_counts,
+    );
+    add_async(
+        tests,
+        "readiness::text_on_stderr_is_named_in_the_failure",
+        text_on_stderr_is_named_in_the_failure,
+    );
+    add_async(
+        tests,
+        "readiness::exit_with_code_0_is_told_to_stay_in_the_foreground",
+        exit_with_code_0_is_told_to_stay_in_the_foreground,
+    );
 }
 
 async fn ready_by_connection_and_http() {
@@ -88,4 +103,57 @@ async fn started_means_executed() {
     let args = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(args.contains("__helper say x") && !args.contains("__exec"), "{args}");
     process.stop(DEADLINE).await.unwrap();
+}
+
+fn script(text: &str, ready: &str) -> ProcessSpec {
+    ProcessSpec {
+        command: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+        ready: ReadySpec::Stdout(ready.into()),
+        ..ProcessSpec::default()
+    }
+}
+
+async fn stdout_text_without_a_line_end_counts() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    for (script_text, ready) in [
+        ("printf 'plain\\nEnter password: '; exec sleep 1000", "Enter password:"),
+        ("printf '\\rloading 1%%\\rloading 100%%'; exec sleep 1000", "100%"),
+        // One character in two writes, and the text after 200 kB in the same line.
+        ("printf 'ger\\303'; sleep 0.2; printf '\\244t da'; exec sleep 1000", "gerät da"),
+        ("head -c 200000 /dev/zero | tr '\\0' x; printf READY; exec sleep 1000", "READY"),
+    ] {
+        let ctx = context(script(script_text, ready));
+        let process = loader.start(ctx.clone()).await.unwrap();
+        process.stop(DEADLINE).await.unwrap();
+        let log = log_text(&ctx.logs);
+        assert!(log.iter().any(|line| line.contains(ready)), "{log:?}");
+    }
+}
+
+async fn text_on_stderr_is_named_in_the_failure() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let seen = "\"up now\" was seen on its standard error";
+    let error = loader.start(context(script("echo it is up now >&2; exit 3", "up now"))).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains(seen), "{error}");
+    let mut ctx = context(script("echo it is up now >&2; exec sleep 1000", "up now"));
+    ctx.deadline = Duration::from_secs(1);
+    let error = loader.start(ctx).await.unwrap_err().to_string();
+    assert!(error.contains(seen) && error.contains("was not ready within 1s"), "{error}");
+    let error = loader.start(context(script("echo other >&2; exit 3", "up now"))).await;
+    let error = error.unwrap_err().to_string();
+    assert!(!error.contains("was seen") && !error.contains("foreground"), "{error}");
+}
+
+async fn exit_with_code_0_is_told_to_stay_in_the_foreground() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let mut started = script("exit 0", "");
+    started.ready = ReadySpec::Started;
+    for spec in [script("(sleep 1 &) ; exit 0", "up"), started] {
+        let error = loader.start(context(spec)).await.unwrap_err().to_string();
+        assert!(error.contains("must stay in the foreground"), "{error}");
+    }
 }

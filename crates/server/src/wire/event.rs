@@ -55,7 +55,7 @@ pub struct Why {
 /// One line of a component's output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Its running number, from 0.
+    /// Its number, from 0; a number is missing where a line was replaced.
     pub number: u64,
     /// When, in seconds since 1970.
     pub time: i64,
@@ -63,9 +63,12 @@ pub struct LogLine {
     pub stream: String,
     /// The text.
     pub text: String,
-    /// Whether the rest of the line was cut off.
+    /// Whether the beginning of the line was cut off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// How many bytes were cut off, where any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_bytes: Option<u64>,
 }
 
 impl From<&majordomo::LogLine> for LogLine {
@@ -75,7 +78,8 @@ impl From<&majordomo::LogLine> for LogLine {
             time: l.at.0,
             stream: l.stream.name().to_owned(),
             text: l.text.to_string(),
-            cut: l.cut,
+            cut: l.cut_bytes > 0,
+            cut_bytes: Some(l.cut_bytes).filter(|n| *n > 0),
         }
     }
 }

@@ -239,7 +239,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "ready",
         "\"started\"",
-        "`process`: when it counts as up. `\"started\"`, `{ stdout = \"part of a line\" }`, `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
+        "`process`: when it counts as up. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
         Kind::Ready(|c, v| c.process.ready = v)
     ),
     key!(
