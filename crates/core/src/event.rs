@@ -132,6 +132,21 @@ pub enum EventKind {
         /// What is reserved for its next load.
         to: ByteSize,
     },
+    /// A component's health probes failed as often as its configuration allows; it stays up while clients hold
+    /// leases.
+    ProbeFailing {
+        /// The component.
+        component: ComponentKey,
+        /// How many probes failed in a row.
+        failures: u32,
+        /// The last probe's words.
+        error: String,
+    },
+    /// A component whose probes failed while it was leased answers again.
+    ProbeRecovered {
+        /// The component.
+        component: ComponentKey,
+    },
     /// A component's leases were told to end.
     Revoked {
         /// The component.

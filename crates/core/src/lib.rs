@@ -35,7 +35,7 @@ pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, ComponentState};
 pub use status::{
     BoundStatus, ColdStatus, ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus,
-    PressureNote, PressureStatus, Status, StatusValue, TrimStatus,
+    PressureNote, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
 };
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};

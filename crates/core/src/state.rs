@@ -138,7 +138,7 @@ pub enum Cause {
         /// Its limit.
         limit: ByteSize,
     },
-    /// Three failed health probes.
+    /// As many health probes in a row failed as its configuration allows.
     Unhealthy {
         /// The last probe's words.
         error: String,

@@ -40,6 +40,18 @@ impl fmt::Display for StatusValue {
     }
 }
 
+/// Health probes that fail while clients hold leases, so that nothing was done about it yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ProbeFailure {
+    /// When the first of these probes failed.
+    pub since: Moment,
+    /// How many failed in a row.
+    pub failures: u32,
+    /// The words of the last one.
+    pub error: String,
+}
+
 /// One component.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -87,6 +99,8 @@ pub struct ComponentStatus {
     pub load_time: Option<Duration>,
     /// Why it is in this state, in words.
     pub cause: String,
+    /// Its health probes fail, and it stays up because clients hold leases.
+    pub probe_failing: Option<ProbeFailure>,
 }
 
 /// One pool.

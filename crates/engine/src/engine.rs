@@ -229,6 +229,7 @@ impl Engine {
             Input::Usage(rows) => self.used(&rows, out),
             Input::Released { key, op } => {
                 self.scheduler.released(key, op, cells);
+                self.recheck_failing(cells, out);
                 self.scheduler.touch();
             }
             Input::Configure { catalog, config, budget } => {

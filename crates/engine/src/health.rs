@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId};
-use majordomo_lifecycle::{Cells, Effect, Out, OutOfMemory, Then};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId, ProbeFailure};
+use majordomo_lifecycle::{Cells, CloseAnswer, Effect, Out, OutOfMemory, Then};
+use majordomo_registry::WhileLeased;
 
 use crate::Engine;
 
-/// So many failed probes in a row close a component.
-const MAX_FAILED_PROBES: u8 = 3;
+/// A component that has to answer a probe before it is leased again is asked again this soon.
+const PROBE_AGAIN: Duration = Duration::from_millis(200);
 
 impl Engine {
     pub(crate) fn exited(
@@ -37,6 +38,7 @@ impl Engine {
         self.refuse_dependents(key, &refusal, out);
     }
 
+    /// A probe's answer.
     pub(crate) fn health(
         &mut self,
         key: ComponentKey,
@@ -46,35 +48,166 @@ impl Engine {
         out: &mut Out<'_>,
     ) {
         let e = self.scheduler.entry_mut(key);
-        if e.op != Some(op) || e.state != ComponentState::Ready {
+        if e.op != Some(op) {
+            return;
+        }
+        e.probes_out = e.probes_out.saturating_sub(1);
+        let is_stale = e.stale_probes > 0;
+        e.stale_probes = e.stale_probes.saturating_sub(1);
+        if e.state != ComponentState::Ready {
             return;
         }
         match result {
             Ok(()) => {
                 e.failed_probes = 0;
+                e.probed_unleased = false;
+                if e.failing.take().is_some() {
+                    out.record(EventKind::ProbeRecovered { component: key });
+                }
                 if std::mem::take(&mut e.probe_first) {
                     cells.reopen(key);
                     self.scheduler.touch();
                 }
             }
             Err(error) => {
+                if e.failed_probes == 0 {
+                    e.failing_since = out.now;
+                }
                 e.failed_probes = e.failed_probes.saturating_add(1);
-                if e.failed_probes < MAX_FAILED_PROBES {
+                let rule = e.spec.as_ref().map(|s| s.probe_rule()).unwrap_or_default();
+                if e.failed_probes < rule.failures {
                     if e.probe_first {
                         // Somebody may be waiting for the answer: ask again soon.
-                        e.next_probe = Some(out.now + Duration::from_millis(200));
+                        e.next_probe = Some(out.now + PROBE_AGAIN);
                     }
                     return;
                 }
-                e.probe_first = false;
-                let cause = Cause::Unhealthy { error };
-                let force_at = out.now + self.scheduler.grace(key, out.now);
-                let refusal = self.load_failure(key, cause.to_string());
-                let then = Then::Failed(cause.clone());
-                self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
-                self.refuse_dependents(key, &refusal, out);
+                if rule.while_leased == WhileLeased::Report
+                    && (is_stale || !self.close_unleased(key, cells))
+                {
+                    self.report_failing(key, error, cells, out);
+                } else {
+                    self.unhealthy(key, error, cells, out);
+                }
             }
         }
+    }
+
+    /// Takes a component out of service whose probes failed.
+    fn unhealthy(
+        &mut self,
+        key: ComponentKey,
+        error: String,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        self.scheduler.entry_mut(key).probe_first = false;
+        let cause = Cause::Unhealthy { error };
+        let force_at = out.now + self.scheduler.grace(key, out.now);
+        let refusal = self.load_failure(key, cause.to_string());
+        let then = Then::Failed(cause.clone());
+        self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
+        self.refuse_dependents(key, &refusal, out);
+    }
+
+    /// Keeps a component up that fails its probes under leases, and asks to hear of their end.
+    fn report_failing(
+        &mut self,
+        key: ComponentKey,
+        error: String,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let every = self.scheduler.probe_period(key);
+        let e = self.scheduler.entry_mut(key);
+        if e.probe_first {
+            e.next_probe = every.map(|p| out.now + p.max(PROBE_AGAIN));
+        }
+        let failure = ProbeFailure {
+            since: e.failing_since,
+            failures: e.failed_probes,
+            error: error.clone(),
+        };
+        let failures = e.failed_probes;
+        if e.failing.replace(failure).is_none() {
+            out.record(EventKind::ProbeFailing { component: key, failures, error });
+        }
+        self.await_last_lease(key, cells, out);
+    }
+
+    /// A lease ended: the components that stay up only because they are leased are looked at again.
+    pub(crate) fn recheck_failing(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let failing = |e: &majordomo_lifecycle::Entry| {
+            e.failing.is_some() && e.state == ComponentState::Ready
+        };
+        for key in self.scheduler.keys_where(failing) {
+            self.await_last_lease(key, cells, out);
+        }
+    }
+
+    /// Asks for a notice of the next release of what keeps a failing component up; without any lease it is probed
+    /// at once, and no older probe counts.
+    fn await_last_lease(&mut self, key: ComponentKey, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        let group = self.published_group(key);
+        group.iter().for_each(|k| cells.want(*k));
+        let is_leased = group.iter().any(|k| self.leases_out(*k, cells) > 0);
+        let e = self.scheduler.entry_mut(key);
+        if is_leased {
+            e.probed_unleased = false;
+        } else if !std::mem::replace(&mut e.probed_unleased, true) {
+            e.stale_probes = e.probes_out;
+            self.ask_probe(key, out);
+        }
+    }
+
+    /// Members of the live group that have a cell.
+    fn published_group(&self, key: ComponentKey) -> Vec<ComponentKey> {
+        let published = |k: &ComponentKey| {
+            matches!(self.state(*k), ComponentState::Ready | ComponentState::Draining)
+        };
+        self.scheduler.live_group(key).into_iter().filter(published).collect()
+    }
+
+    /// Leases out on a published component, whose cell is left open or closed as it was.
+    fn leases_out(&self, key: ComponentKey, cells: &mut dyn Cells) -> u32 {
+        match cells.try_close(key) {
+            CloseAnswer::Leased(n) => n,
+            CloseAnswer::Closed => {
+                if self.is_open(key) {
+                    cells.reopen(key);
+                }
+                0
+            }
+        }
+    }
+
+    fn is_open(&self, key: ComponentKey) -> bool {
+        let e = self.scheduler.entry(key);
+        e.state == ComponentState::Ready && !e.probe_first
+    }
+
+    /// Closes a component and what depends on it to newcomers if nothing of it is leased.
+    fn close_unleased(&self, key: ComponentKey, cells: &mut dyn Cells) -> bool {
+        let group = self.published_group(key);
+        let mut closed = Vec::new();
+        for &member in &group {
+            match cells.try_close(member) {
+                CloseAnswer::Closed => closed.push(member),
+                CloseAnswer::Leased(_) => {
+                    closed.into_iter().filter(|k| self.is_open(*k)).for_each(|k| cells.reopen(k));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Has a component probed now.
+    pub(crate) fn ask_probe(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+        let e = self.scheduler.entry_mut(key);
+        let Some(op) = e.op else { return };
+        e.probes_out = e.probes_out.saturating_add(1);
+        out.push(Effect::Probe { key, op });
     }
 
     /// Deadlines start anew, what runs is probed before it is granted, and idle ages grow by the gap.
@@ -95,14 +228,13 @@ impl Engine {
             e.last_use = e.last_use.map(|t| t - gap);
             e.ready_at = e.ready_at - gap;
             e.failed_probes = 0;
+            e.failing = None;
             if probed {
                 e.probe_first = true;
                 // The fast path must not grant it before it has answered.
                 cells.close(key);
                 e.next_probe = None;
-                if let Some(op) = e.op {
-                    out.push(Effect::Probe { key, op });
-                }
+                self.ask_probe(key, out);
             }
         }
         if let Some(ending) = &mut self.ending {

@@ -45,6 +45,7 @@ impl Engine {
                 failures: e.failures,
                 last_use: e.last_use,
                 load_time: e.load_time,
+                probe_failing: e.failing.clone(),
                 cause: e.cause.as_ref().map(ToString::to_string).unwrap_or_default(),
             });
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out};
+use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Origin, Out};
 
 use crate::Engine;
 use crate::grant::count_leases;
@@ -231,9 +231,7 @@ impl Engine {
             let every = self.scheduler.probe_period(key);
             let e = self.scheduler.entry_mut(key);
             e.next_probe = every.map(|p| now + p.max(Duration::from_millis(1)));
-            if let Some(op) = e.op {
-                out.push(Effect::Probe { key, op });
-            }
+            self.ask_probe(key, out);
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority, ProbeFailure,
+};
 use majordomo_registry::ComponentSpec;
 
 use crate::TxnId;
@@ -89,7 +91,17 @@ pub struct Entry {
     /// Learned load time.
     pub load_time: Option<Duration>,
     /// Failed health probes in a row.
-    pub failed_probes: u8,
+    pub failed_probes: u32,
+    /// When the first of these failed.
+    pub failing_since: Moment,
+    /// They are as many as take it out of service, but clients hold leases: it stays up.
+    pub failing: Option<ProbeFailure>,
+    /// While it is failing: a probe was asked for since its last lease ended.
+    pub probed_unleased: bool,
+    /// Probes that were asked for and not answered yet.
+    pub probes_out: u32,
+    /// Of those, the ones that were asked for while it was leased: their failure is no evidence against it now.
+    pub stale_probes: u32,
     /// When it is probed next.
     pub next_probe: Option<Moment>,
     /// It grants nothing until a probe has answered (after a suspend).

@@ -70,13 +70,14 @@ pub use majordomo_core::{
     ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
     HintSource, HintTier, Holder, HolderKind, IntentConfig, MeasuredNeed, MemoryStatus, Moment,
     NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
-    PressureNote, PressureStatus, Priority, Refusal, ServerConfig, Status, StatusValue, TrimStatus,
-    WallSeconds,
+    PressureNote, PressureStatus, Priority, ProbeFailure, Refusal, ServerConfig, Status,
+    StatusValue, TrimStatus, WallSeconds,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec, Problem,
-    Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode, read_config, schema,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
+    ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode,
+    WhileLeased, read_config, schema,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

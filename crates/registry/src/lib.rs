@@ -18,6 +18,6 @@ pub use config::{
 };
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec,
-    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
+    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS, WhileLeased,
 };

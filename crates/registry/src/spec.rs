@@ -95,6 +95,35 @@ pub enum ReadySpec {
     Http(String),
 }
 
+/// What failed health probes lead to while clients hold leases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+pub enum WhileLeased {
+    /// The component stays up and the failure is reported: a component that is busy for a client may be too busy to
+    /// answer a probe. When the last lease has ended it is probed once more, and goes if it fails.
+    #[default]
+    Report,
+    /// Its leases are revoked and it is stopped, as without leases.
+    Restart,
+}
+
+/// When failed health probes take a component out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct ProbeRule {
+    /// This many failures in a row. Default 3, at least 1.
+    pub failures: u32,
+    /// What happens while clients hold leases.
+    pub while_leased: WhileLeased,
+}
+
+impl Default for ProbeRule {
+    fn default() -> Self {
+        Self { failures: 3, while_leased: WhileLeased::default() }
+    }
+}
+
 /// How a running process is asked whether it still works.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -105,6 +134,8 @@ pub struct ProbeSpec {
     pub every: Duration,
     /// A probe that takes longer has failed. Default 2 s.
     pub timeout: Duration,
+    /// What failures lead to.
+    pub rule: ProbeRule,
 }
 
 /// A program that is the component.
@@ -223,6 +254,8 @@ pub struct ComponentSpec {
     /// A builtin is asked for its health this often while it is ready; none = never. Processes have a
     /// [`ProbeSpec`] instead.
     pub health_every: Option<Duration>,
+    /// What failed health checks of a builtin lead to. A process has it in its [`ProbeSpec`].
+    pub health: ProbeRule,
     /// After a failure of a running one.
     pub restart: RestartPolicy,
     /// When the last waiter of a load leaves.
@@ -241,6 +274,15 @@ impl ComponentSpec {
     pub fn builtin(name: &str) -> Result<Self, majordomo_core::NameError> {
         let id = ComponentId::new(name)?;
         Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
+    }
+
+    /// What failed health probes lead to, by the kind of loader.
+    #[must_use]
+    pub fn probe_rule(&self) -> ProbeRule {
+        match &self.loader {
+            LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.rule).unwrap_or_default(),
+            _ => self.health,
+        }
     }
 
     /// A component that is a program, started without a shell, with the documented defaults.
@@ -278,6 +320,7 @@ impl ComponentSpec {
             load_deadline: None,
             stop_deadline: None,
             health_every: None,
+            health: ProbeRule::default(),
             restart: RestartPolicy::default(),
             on_abandon: OnAbandon::default(),
             version: String::new(),

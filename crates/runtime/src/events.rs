@@ -155,6 +155,8 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
         | EventKind::Trimmed { component }
         | EventKind::OverLimit { component, .. }
         | EventKind::EstimateRaised { component, .. }
+        | EventKind::ProbeFailing { component, .. }
+        | EventKind::ProbeRecovered { component }
         | EventKind::Revoked { component } => vec![*component],
         EventKind::Granted { components, .. } | EventKind::Refused { components, .. } => {
             components.clone()

@@ -133,6 +133,13 @@ fn text(kind: &EventKind, names: &dyn Fn(ComponentKey) -> String) -> String {
         EventKind::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
         EventKind::Overdraft { total } => format!("{total} beyond the budget"),
         EventKind::Trimmed { component } => format!("{}: asked to trim", names(*component)),
+        EventKind::ProbeFailing { component, failures, error } => format!(
+            "{}: {failures} health probes in a row failed; it stays up while it is leased: {error}",
+            names(*component)
+        ),
+        EventKind::ProbeRecovered { component } => {
+            format!("{}: answers its health probes again", names(*component))
+        }
         EventKind::Revoked { component } => format!("{}: leases revoked", names(*component)),
         EventKind::ConfigApplied { changed } => {
             format!("configuration applied: {changed} components changed")

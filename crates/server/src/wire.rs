@@ -22,7 +22,9 @@ pub use lease::{
 pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
-pub use status::{Component, Endpoint, Figure, Health, Info, LeaseHolder, State, Status};
+pub use status::{
+    Component, Endpoint, Figure, Health, Info, LeaseHolder, ProbeFailing, State, Status,
+};
 
 /// The version of this program and of the client in it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

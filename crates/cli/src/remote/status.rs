@@ -237,6 +237,12 @@ fn row(c: &Component) -> Vec<Cell> {
         Cell::right(count(c.loads)),
         Cell::right(c.load_time_ms.map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
         Cell::left(marks.join(",")),
-        Cell::left(c.cause.clone()),
+        Cell::left(probe_failing(c).unwrap_or_else(|| c.cause.clone())),
     ]
+}
+
+/// What is to be said of health probes that fail under leases.
+pub(super) fn probe_failing(c: &Component) -> Option<String> {
+    let p = c.probe_failing.as_ref()?;
+    Some(format!("probe failing for {}, leased: {}", print::span(span(p.for_ms)), p.error))
 }

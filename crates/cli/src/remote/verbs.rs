@@ -104,6 +104,9 @@ impl Remote {
             if let Some(ms) = c.retry_in_ms {
                 text += &format!("\nmay be tried again in {}", print::span(span(ms)));
             }
+            if let Some(failing) = super::status::probe_failing(c) {
+                text += &format!("\n{failing}");
+            }
             for event in events {
                 text += &format!("\n  {}", super::events::line(event));
             }

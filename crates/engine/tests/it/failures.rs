@@ -1,6 +1,7 @@
 //! Loads and components that fail: back-off, quarantine, lost dependencies, stuck ones.
 
-use majordomo_engine::{Input, OperatorAction};
+use majordomo_engine::{Effect, Input, OperatorAction};
+use majordomo_registry::{ComponentSpec, ProbeRule, WhileLeased};
 
 use crate::rig::{Rig, id, seconds, spec, with};
 
@@ -81,6 +82,98 @@ fn three_failed_probes_close_it() {
     }
     rig.unloaded("a");
     assert_eq!(rig.state("a"), "failed");
+}
+
+/// A component with a probe every 10 s, as the configuration writes it.
+fn probed(name: &str, while_leased: WhileLeased) -> ComponentSpec {
+    with(spec(name), |s| {
+        s.health_every = Some(seconds(10.0));
+        s.health = ProbeRule { failures: 2, while_leased };
+    })
+}
+
+fn probes_asked(rig: &Rig) -> usize {
+    rig.effects.iter().filter(|e| matches!(e, Effect::Probe { .. })).count()
+}
+
+fn answers_probe(rig: &mut Rig, name: &str, result: Result<(), &str>) {
+    let key = rig.key(name);
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    rig.input(Input::Health { key, op, result: result.map_err(str::to_owned) });
+}
+
+fn reported(rig: &Rig, name: &str) -> bool {
+    let status = rig.engine.status(rig.now);
+    let found = status.components.iter().find(|c| c.id == id(name));
+    found.is_some_and(|c| c.probe_failing.is_some())
+}
+
+#[test]
+fn a_leased_component_whose_probes_fail_is_reported_and_stays_up() {
+    let mut rig = Rig::new(vec![probed("a", WhileLeased::Report)], 100);
+    rig.have("a");
+    assert!(rig.take("a"));
+    for want in [false, true, true, true] {
+        answers_probe(&mut rig, "a", Err("no answer"));
+        assert_eq!((rig.state("a"), reported(&rig, "a")), ("ready", want));
+    }
+    answers_probe(&mut rig, "a", Ok(()));
+    assert!(!reported(&rig, "a"));
+    rig.give_back("a");
+    assert_eq!(rig.state("a"), "ready", "it has answered since");
+}
+
+#[test]
+fn a_component_that_fails_its_probe_after_its_last_lease_is_taken_out_of_service() {
+    let mut rig = Rig::new(vec![probed("a", WhileLeased::Report)], 100);
+    rig.have("a");
+    assert!(rig.take("a") && rig.take("a"));
+    for _ in 0..2 {
+        answers_probe(&mut rig, "a", Err("no answer"));
+    }
+    // A probe is on its way when the last lease ends: it asked while the component was busy.
+    rig.wait(seconds(10.0));
+    rig.give_back("a");
+    assert_eq!(probes_asked(&rig), 0, "one lease is still out");
+    rig.give_back("a");
+    assert_eq!(probes_asked(&rig), 1);
+    answers_probe(&mut rig, "a", Err("no answer"));
+    assert_eq!(rig.state("a"), "ready", "an older probe is no evidence");
+    answers_probe(&mut rig, "a", Err("no answer"));
+    assert_eq!(rig.state("a"), "unloading");
+    rig.unloaded("a");
+    assert_eq!(rig.state("a"), "failed");
+}
+
+#[test]
+fn a_lease_on_a_dependent_keeps_a_failing_dependency_up() {
+    let specs = vec![
+        probed("base", WhileLeased::Report),
+        with(spec("top"), |s| s.dependencies = vec![id("base")]),
+    ];
+    let mut rig = Rig::new(specs, 1000);
+    rig.demand(&["top"]);
+    rig.settle();
+    for _ in 0..3 {
+        answers_probe(&mut rig, "base", Err("no answer"));
+    }
+    assert_eq!(rig.states(&["base", "top"]), ["ready", "ready"]);
+    rig.give_back("top");
+    answers_probe(&mut rig, "base", Err("no answer"));
+    assert_ne!(rig.state("base"), "ready");
+}
+
+#[test]
+fn restart_while_leased_takes_a_leased_component_out_of_service() {
+    let mut rig = Rig::new(vec![probed("a", WhileLeased::Restart)], 100);
+    rig.have("a");
+    assert!(rig.take("a"));
+    for _ in 0..2 {
+        answers_probe(&mut rig, "a", Err("no answer"));
+    }
+    assert_eq!(rig.state("a"), "draining");
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.state("a"), "unloading");
 }
 
 #[test]

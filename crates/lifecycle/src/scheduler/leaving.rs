@@ -27,6 +27,7 @@ impl Scheduler {
         let e = self.entry_mut(key);
         e.leave = Some(leave);
         e.next_probe = None;
+        e.failing = None;
         e.wanted_since = None;
         self.leaving += 1;
         if at_once {
@@ -136,6 +137,7 @@ impl Scheduler {
         out.record(EventKind::Revoked { component: key });
         let e = self.entry_mut(key);
         e.next_probe = None;
+        e.failing = None;
         let leave = Leave {
             cause: cause.clone(),
             then: Then::Failed(cause.clone()),

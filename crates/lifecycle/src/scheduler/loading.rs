@@ -102,6 +102,9 @@ impl Scheduler {
         e.load_deadline = Some(out.now + deadline);
         e.stale = false;
         e.failed_probes = 0;
+        e.failing = None;
+        e.probed_unleased = false;
+        (e.probes_out, e.stale_probes) = (0, 0);
         e.probe_first = false;
         e.wanted_since = None;
         e.restart_at = None;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use majordomo::{ComponentSpec, ConflictPolicy, EventKind, Manager, Refusal};
 
 use crate::eventually::until;
-use crate::support::{UP, World, changes, lease, lease_within, ms, path, run, says, state, status};
+use crate::support::{
+    UP, World, changes, lease, lease_within, ms, path, run, says, state, status, status_when,
+};
 
 /// Tells in `log` when it comes and when it goes.
 fn told(world: &World, name: &str, needs: &[&str]) -> ComponentSpec {
@@ -297,6 +299,7 @@ fn a_failed_probe_takes_a_component_out_of_service() {
                 how: majordomo::ReadySpec::Connect,
                 every: ms(20),
                 timeout: ms(20),
+                rule: majordomo::ProbeRule::default(),
             });
         }
         let manager = world.manager(vec![spec]).await;
@@ -306,5 +309,31 @@ fn a_failed_probe_takes_a_component_out_of_service() {
         says(&failed, &["health probes failed"]);
         let refusal = lease(&manager, "a").await.unwrap_err();
         assert!(matches!(refusal, Refusal::BackingOff { .. }), "{refusal}");
+    });
+}
+
+#[test]
+fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
+    run(async {
+        let world = World::new();
+        // Nobody listens at its port: every probe fails.
+        let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
+        if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {
+            p.probe = Some(majordomo::ProbeSpec {
+                how: majordomo::ReadySpec::Connect,
+                every: ms(20),
+                timeout: ms(20),
+                rule: majordomo::ProbeRule { failures: 2, ..Default::default() },
+            });
+        }
+        let manager = world.manager(vec![spec]).await;
+        let lease = lease(&manager, "a").await.unwrap();
+        let shown = status_when(&manager, "a", |s| {
+            s.probe_failing.as_ref().is_some_and(|p| p.failures > 4)
+        })
+        .await;
+        assert_eq!((shown.state.name(), lease.revoked()), ("ready", false));
+        drop(lease);
+        until(|| state(&manager, "a") == "failed").await;
     });
 }

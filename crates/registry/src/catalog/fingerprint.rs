@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fnv::FnvHasher;
 
-use crate::{ComponentSpec, LoaderSpec, ProcessSpec, ReadySpec, StdinMode};
+use crate::{ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, WhileLeased};
 
 /// The fingerprint of one specification.
 pub(super) fn of(spec: &ComponentSpec) -> u64 {
@@ -73,6 +73,17 @@ impl Encoder {
         }
     }
 
+    fn probe_rule(&mut self, rule: ProbeRule) {
+        // What stands for the defaults stays as it was before there were others.
+        if rule != ProbeRule::default() {
+            self.number(rule.failures.into());
+            self.number(match rule.while_leased {
+                WhileLeased::Report => 0,
+                WhileLeased::Restart => 1,
+            });
+        }
+    }
+
     fn process(&mut self, p: &ProcessSpec) {
         self.texts(&p.command);
         self.texts(&p.env_allow);
@@ -96,6 +107,7 @@ impl Encoder {
                 self.ready(&probe.how);
                 self.duration(probe.every);
                 self.duration(probe.timeout);
+                self.probe_rule(probe.rule);
             }
         }
     }

@@ -102,6 +102,7 @@ fn samples() -> Vec<Value> {
         json!("finish"),
         json!("unload"),
         json!("hold"),
+        json!("report"),
         json!("connect"),
         json!("process"),
         json!([]),

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use majordomo_registry::{ProbeSpec, ProcessSpec, ReadySpec, StdinMode};
+use majordomo_registry::{ProbeRule, ProbeSpec, ProcessSpec, ReadySpec, StdinMode};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{Exit, ProcessError};
 
@@ -286,7 +286,12 @@ async fn bad_specifications() {
     let cwd = |dir: &str| ProcessSpec { cwd: Some(dir.into()), ..words(&["sleep", "9"]) };
     let ready = |ready| ProcessSpec { ready, ..words(&["sleep", "9"]) };
     let probe = |how, port| ProcessSpec {
-        probe: Some(ProbeSpec { how, every: DEADLINE, timeout: DEADLINE }),
+        probe: Some(ProbeSpec {
+            how,
+            every: DEADLINE,
+            timeout: DEADLINE,
+            rule: ProbeRule::default(),
+        }),
         ..words(&["sleep", port])
     };
     for (spec, expected) in [

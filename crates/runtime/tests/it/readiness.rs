@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use majordomo_registry::{ProbeSpec, ProcessSpec, ReadySpec};
+use majordomo_registry::{ProbeRule, ProbeSpec, ProcessSpec, ReadySpec};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{ProcessConfig, ProcessError, ProcessLoader};
 
@@ -42,6 +42,7 @@ async fn ready_by_connection_and_http() {
             how: ReadySpec::Http("health".into()),
             every: DEADLINE,
             timeout: Duration::from_millis(300),
+            rule: ProbeRule::default(),
         });
         let process = loader.start(context(spec)).await.unwrap();
         assert!(process.endpoint().port.is_some() && process.endpoint().socket.is_none());

@@ -119,6 +119,17 @@ impl From<&majordomo::Endpoint> for Endpoint {
     }
 }
 
+/// Health probes that fail while clients hold leases, so that the component stays up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeFailing {
+    /// For how long they have failed.
+    pub for_ms: f64,
+    /// How many failed in a row.
+    pub failures: u32,
+    /// The words of the last one.
+    pub error: String,
+}
+
 /// One component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {
@@ -159,6 +170,9 @@ pub struct Component {
     /// Its own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<ByteSize>,
+    /// Its health probes fail, and it stays up because clients hold leases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_failing: Option<ProbeFailing>,
     /// Leases out.
     pub leases: u32,
     /// Uses in this process.
@@ -201,6 +215,11 @@ impl Component {
             estimate: c.estimate,
             shared: c.shared,
             limit: c.limit,
+            probe_failing: c.probe_failing.as_ref().map(|p| ProbeFailing {
+                for_ms: ms(now.since(p.since)),
+                failures: p.failures,
+                error: p.error.clone(),
+            }),
             leases: c.leases,
             uses: c.uses,
             loads: c.loads,

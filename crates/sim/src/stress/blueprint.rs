@@ -9,8 +9,8 @@ use majordomo_core::{
     ByteSize, ComponentId, ComponentKey, Config, IdleTrimWhen, PolicyKind, Priority,
 };
 use majordomo_registry::{
-    Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeSpec,
-    ProcessSpec, ReadySpec, RestartPolicy,
+    Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
+    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, WhileLeased,
 };
 
 use crate::rng::Rng;
@@ -40,11 +40,14 @@ const POOLS: [&str; 5] = ["vision", "audio", "ml", "general", "vram"];
 
 fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     let process = rng.chance(0.7);
+    let while_leased = [WhileLeased::Report, WhileLeased::Restart][i % 2];
     let loader = if process {
         let probe = rng.chance(0.5).then(|| ProbeSpec {
             how: ReadySpec::Connect,
             every: Duration::from_secs(rng.between(5, 30)),
             timeout: Duration::from_secs(2),
+            // Not drawn: the other numbers of a seed stay as they were.
+            rule: ProbeRule { failures: 1 + i as u32 % 3, while_leased },
         });
         LoaderSpec::Process(ProcessSpec {
             command: vec![format!("program-{i}")],

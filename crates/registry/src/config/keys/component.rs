@@ -6,8 +6,8 @@ use majordomo_core::{ComponentId, Priority};
 
 use super::{Key, Kind, LONGEST, MS, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeSpec, ProcessSpec,
-    ReadySpec, RestartPolicy, StdinMode,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
+    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WhileLeased,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -17,7 +17,7 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
     ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe"]),
     ("python", &["module", "function"]),
-    ("builtin", &["factory", "health_every"]),
+    ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
 
 /// What `[components.NAME]` says.
@@ -201,8 +201,20 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_every",
         "",
-        "`builtin`: it is asked for its health this often while it is ready; without it never. Three failures in a row unload it.",
+        "`builtin`: it is asked for its health this often while it is ready; without it never.",
         Kind::Duration(MS, LONGEST, |c, v| c.spec.health_every = Some(v))
+    ),
+    key!(
+        "health_failures",
+        "",
+        "`builtin`: this many failed health checks in a row take it out of service; without it 3.",
+        Kind::Count(1, MAX_FAILURES, |c, v| c.spec.health.failures = failures(v))
+    ),
+    key!(
+        "health_while_leased",
+        "",
+        "`builtin`: what failed health checks lead to while clients hold leases; without it `report`, see `while_leased` of `probe`.",
+        Kind::Word(WHILE_LEASED, |c, i| c.spec.health.while_leased = while_leased(i))
     ),
     key!(
         "command",
@@ -262,6 +274,19 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     ),
 ];
 
+/// The most failed probes that may be waited for.
+const MAX_FAILURES: u64 = 1000;
+
+fn failures(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+const WHILE_LEASED: &[&str] = &["report", "restart"];
+
+fn while_leased(i: usize) -> WhileLeased {
+    [WhileLeased::Report, WhileLeased::Restart][i]
+}
+
 /// What `probe` says.
 #[derive(Debug)]
 pub(crate) struct ProbeDraft {
@@ -269,6 +294,7 @@ pub(crate) struct ProbeDraft {
     pub(crate) connect: bool,
     pub(crate) every: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) rule: ProbeRule,
 }
 
 impl Default for ProbeDraft {
@@ -278,6 +304,7 @@ impl Default for ProbeDraft {
             connect: false,
             every: Duration::from_secs(10),
             timeout: Duration::from_secs(2),
+            rule: ProbeRule::default(),
         }
     }
 }
@@ -290,7 +317,7 @@ impl ProbeDraft {
             (None, true) => ReadySpec::Connect,
             _ => return None,
         };
-        Some(ProbeSpec { how, every: self.every, timeout: self.timeout })
+        Some(ProbeSpec { how, every: self.every, timeout: self.timeout, rule: self.rule })
     }
 }
 
@@ -319,6 +346,18 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
         "\"2s\"",
         "A probe that takes longer has failed.",
         Kind::Duration(MS, LONGEST, |p, v| p.timeout = v)
+    ),
+    key!(
+        "failures",
+        "3",
+        "This many failed probes in a row take it out of service.",
+        Kind::Count(1, MAX_FAILURES, |p, v| p.rule.failures = failures(v))
+    ),
+    key!(
+        "while_leased",
+        "\"report\"",
+        "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` revokes the leases and stops it.",
+        Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
     ),
 ];
 
