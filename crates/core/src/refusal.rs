@@ -152,10 +152,12 @@ pub enum Refusal {
     BackingOff {
         /// The component.
         component: ComponentId,
-        /// When it may be tried again.
+        /// When it may be tried again; [`Moment::NEVER`] when only an operator may.
         retry_at: Moment,
         /// How long that is from now.
         retry_in: Duration,
+        /// How it failed.
+        cause: String,
     },
     /// It failed too often.
     Quarantined {
@@ -165,6 +167,8 @@ pub enum Refusal {
         until: Moment,
         /// How long that is from now.
         retry_in: Duration,
+        /// How it failed the last time.
+        cause: String,
     },
     /// It neither loads nor stops.
     Stuck {
@@ -330,16 +334,18 @@ impl fmt::Display for Refusal {
             Self::ConflictWithin { a, b } => {
                 write!(f, "{a} and {b} must not run together; ask for one of them")
             }
-            Self::BackingOff { component, retry_in, .. } => {
-                write!(
-                    f,
-                    "{component} failed; it may be tried again in {:.1} s",
-                    retry_in.as_secs_f64()
-                )
-            }
-            Self::Quarantined { component, retry_in, .. } => write!(
+            Self::BackingOff { component, retry_at: Moment::NEVER, cause, .. } => write!(
                 f,
-                "{component} failed too often and is quarantined for {:.0} s; load it by hand or change its configuration to try at once",
+                "{component} failed and its restart policy is \"never\"; `majordomo load {component}` tries it again (the failure: {cause})"
+            ),
+            Self::BackingOff { component, retry_in, cause, .. } => write!(
+                f,
+                "{component} failed; it may be tried again in {:.1} s, or at once by `majordomo load {component}` (the failure: {cause})",
+                retry_in.as_secs_f64()
+            ),
+            Self::Quarantined { component, retry_in, cause, .. } => write!(
+                f,
+                "{component} failed too often and is quarantined for {:.0} s; `majordomo load {component}`, or a change of its configuration, ends the quarantine (the last failure: {cause})",
                 retry_in.as_secs_f64()
             ),
             Self::Stuck { component } => {

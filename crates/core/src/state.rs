@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ByteSize, Moment, PressureLevel, WaiterId, printable};
+use crate::{ByteSize, ComponentId, Moment, PressureLevel, WaiterId, printable};
 
 /// Where a component is in its life.
 ///
@@ -161,12 +161,26 @@ pub enum Cause {
     Overdraft,
     /// Its idle timeout passed.
     Idle,
-    /// A component that it depends on was lost or goes.
-    DependencyLost,
+    /// A component that it depends on is not ready any more.
+    DependencyLost {
+        /// That component.
+        component: ComponentId,
+        /// Why it is not.
+        why: String,
+    },
+    /// A component that it depends on could not be loaded.
+    DependencyFailed {
+        /// That component.
+        component: ComponentId,
+        /// Why, in the loader's words.
+        error: String,
+    },
     /// A component that depends on it goes first.
     DependentFirst,
     /// Nobody waits for the load any more.
     Abandoned,
+    /// Its load is planned again, since what it counted on changed.
+    Replanned,
     /// Its entry in the configuration changed or went away.
     ConfigChanged,
     /// Too many failures within the window.
@@ -212,9 +226,15 @@ impl fmt::Display for Cause {
             Self::Pressure { level } => write!(f, "memory pressure is {level}"),
             Self::Overdraft => f.write_str("more memory is booked than the budget has"),
             Self::Idle => f.write_str("its idle timeout passed"),
-            Self::DependencyLost => f.write_str("a component it depends on was lost"),
+            Self::DependencyLost { component, why } => {
+                write!(f, "{component}, which it depends on, is not ready any more: {why}")
+            }
+            Self::DependencyFailed { component, error } => {
+                write!(f, "{component}, which it depends on, could not be loaded: {error}")
+            }
             Self::DependentFirst => f.write_str("a component that depends on it stops first"),
             Self::Abandoned => f.write_str("nobody waits for it any more"),
+            Self::Replanned => f.write_str("its load is planned again"),
             Self::ConfigChanged => f.write_str("its configuration changed"),
             Self::TooManyFailures => f.write_str("it failed too often"),
             Self::RetryAllowed => f.write_str("it may be tried again"),

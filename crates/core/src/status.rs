@@ -101,6 +101,8 @@ pub struct ComponentStatus {
     pub cause: String,
     /// Its health probes fail, and it stays up because clients hold leases.
     pub probe_failing: Option<ProbeFailure>,
+    /// Of one that is down: when it is, or may be, loaded again; none = nothing is planned.
+    pub retry_at: Option<Moment>,
 }
 
 /// One pool.

@@ -136,6 +136,7 @@ impl Engine {
         for &key in ask.closure {
             let id = || self.catalog().id(key).clone();
             let e = self.scheduler.entry(key);
+            let cause = || e.cause.as_ref().map(ToString::to_string).unwrap_or_default();
             if self.catalog().spec(key).is_none() {
                 return Err(Refusal::Removed { component: id() });
             }
@@ -143,11 +144,13 @@ impl Engine {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
                 ComponentState::Failed { retry_at } if retry_at > now && !ask.by_operator() => {
                     let retry_in = retry_at.since(now);
-                    return Err(Refusal::BackingOff { component: id(), retry_at, retry_in });
+                    let (component, cause) = (id(), cause());
+                    return Err(Refusal::BackingOff { component, retry_at, retry_in, cause });
                 }
                 ComponentState::Quarantined { until } if !ask.by_operator() => {
                     let retry_in = until.since(now);
-                    return Err(Refusal::Quarantined { component: id(), until, retry_in });
+                    let (component, cause) = (id(), cause());
+                    return Err(Refusal::Quarantined { component, until, retry_in, cause });
                 }
                 _ => {}
             }

@@ -435,9 +435,10 @@ impl Engine {
             self.preload_not_wanted(&wanted);
         }
         if retry {
-            let at = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
+            let soon = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
             for key in wanted {
-                self.restart_later(key, at);
+                let may_be_tried = self.scheduler.restart_time(key);
+                self.restart_later(key, if may_be_tried > out.now { may_be_tried } else { soon });
             }
         }
     }
@@ -446,7 +447,12 @@ impl Engine {
     pub(crate) fn restart_later(&mut self, key: ComponentKey, at: Moment) {
         let down = matches!(
             self.state(key),
-            ComponentState::Unloaded | ComponentState::Unloading | ComponentState::Draining
+            ComponentState::Unloaded
+                // Others may still wait for it, and give it up as well.
+                | ComponentState::Queued
+                | ComponentState::Loading
+                | ComponentState::Unloading
+                | ComponentState::Draining
         );
         if down && self.scheduler.must_run(key) {
             self.scheduler.entry_mut(key).restart_at.get_or_insert(at);

@@ -545,6 +545,7 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
+        let lost = self.scheduler.dependency_lost(key, cause);
         for member in self.scheduler.live_group(key) {
             let own = member == key;
             match self.scheduler.entry(member).state {
@@ -554,7 +555,7 @@ impl Engine {
                         && self.scheduler.must_run(member);
                     let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
                     let leave = Leave {
-                        cause: if own { cause.clone() } else { Cause::DependencyLost },
+                        cause: if own { cause.clone() } else { lost.clone() },
                         then: if own { then.clone() } else { with_it },
                         drained: cells.try_close(member) == CloseAnswer::Closed,
                         forced: false,
@@ -565,7 +566,7 @@ impl Engine {
                     self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
                 }
                 ComponentState::Loading if !own => {
-                    self.scheduler.cancel_load(member, Cause::DependencyLost, &self.budget, out);
+                    self.scheduler.cancel_load(member, lost.clone(), &self.budget, out);
                 }
                 ComponentState::Draining => {
                     if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {

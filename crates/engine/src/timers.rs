@@ -143,8 +143,11 @@ impl Engine {
             e.restart_at.is_some_and(|t| t <= now) && may_restart(e.state)
         };
         for key in self.scheduler.keys_where(due) {
-            self.scheduler.entry_mut(key).restart_at = None;
-            let Some(spec) = self.catalog().spec(key) else { continue };
+            // What it depends on may have failed since.
+            let may_be_tried = self.scheduler.restart_time(key);
+            let at = (may_be_tried > now).then_some(may_be_tried);
+            self.scheduler.entry_mut(key).restart_at = at;
+            let Some(spec) = self.catalog().spec(key).filter(|_| at.is_none()) else { continue };
             let priority = spec.priority;
             let deadline = now + self.patience(key);
             self.scheduler.submit(Origin::Restart, vec![key], priority, now, deadline);

@@ -84,8 +84,12 @@ pub struct Entry {
     pub loads: u64,
     /// Failures in this process.
     pub failures: u64,
-    /// Failures within the quarantine window.
+    /// Failures within the quarantine window, the latest last; no more than quarantine counts.
     pub recent_failures: VecDeque<Moment>,
+    /// Failures in a row: by these the back-off grows.
+    pub failures_in_row: u32,
+    /// A failure after this moment begins a new row.
+    pub row_ends: Moment,
     /// The highest memory measured, in this process or an earlier one.
     pub peak: Option<ByteSize>,
     /// Learned load time.
@@ -139,6 +143,18 @@ impl Entry {
     pub fn is_guess(&self) -> bool {
         // A load that lost its last transaction is nobody's, though it is not settled yet whether it goes on.
         self.pins == 0 && (self.speculative || self.state == ComponentState::Loading)
+    }
+
+    /// When it is, or may be, loaded again, if it is down and that is known.
+    #[must_use]
+    pub fn next_attempt(&self) -> Option<Moment> {
+        let at = match self.state {
+            ComponentState::Failed { retry_at } => self.restart_at.unwrap_or(retry_at),
+            ComponentState::Quarantined { until } => until,
+            ComponentState::Unloaded => self.restart_at?,
+            _ => return None,
+        };
+        (at != Moment::NEVER).then_some(at)
     }
 
     /// The age that eviction judges by: its last use, or the time it became ready.

@@ -259,15 +259,64 @@ impl Scheduler {
         self.entries[key.index()].is_guess() && !self.is_never_evicted(key)
     }
 
-    /// Whether a component is to run whoever asks: CORE, pinned, or restarted always and more than a guess.
-    #[must_use]
-    pub fn must_run(&self, key: ComponentKey) -> bool {
-        let restart = self.catalog.spec(key).map(|s| s.restart);
-        match restart {
-            Some(RestartPolicy::Always) => !self.nobody_misses(key),
+    /// Whether a component is restarted after a failure, whoever asks: CORE, pinned, or by its policy.
+    fn restarts(&self, key: ComponentKey) -> bool {
+        match self.catalog.spec(key).map(|s| s.restart) {
+            Some(RestartPolicy::Always) => true,
             Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
             Some(RestartPolicy::Never) | None => false,
         }
+    }
+
+    /// Whether a component is to run whoever asks: it is restarted, and more than a guess.
+    #[must_use]
+    pub fn must_run(&self, key: ComponentKey) -> bool {
+        self.restarts(key) && !self.nobody_misses(key)
+    }
+
+    /// Whether a component that fails again and again is closed for a while. Never one that must run, nor one that
+    /// such a component depends on: these are tried at the longest back-off, however long an outage lasts.
+    fn may_be_quarantined(&self, key: ComponentKey) -> bool {
+        let never = self.catalog.spec(key).is_some_and(|s| s.restart == RestartPolicy::Never);
+        let dependents = self.catalog.dependent_closure(&[key]);
+        !never && !dependents.iter().any(|k| self.restarts(*k))
+    }
+
+    /// When a component may be loaded by itself: everything in its closure may be tried then.
+    #[must_use]
+    pub fn restart_time(&self, key: ComponentKey) -> Moment {
+        let may_be_tried = |k: &ComponentKey| match self.entries[k.index()].state {
+            ComponentState::Failed { retry_at } => retry_at,
+            ComponentState::Quarantined { until } => until,
+            _ => Moment::ZERO,
+        };
+        self.catalog.closure(&[key]).iter().map(may_be_tried).max().unwrap_or_default()
+    }
+
+    /// Restarts that are due later and wait for a component are due at `at` instead.
+    pub(crate) fn move_restarts(&mut self, dependency: ComponentKey, at: Moment) {
+        let waiting = self.keys_where(|e| {
+            e.state == ComponentState::Unloaded && e.restart_at.is_some_and(|t| t != at)
+        });
+        for key in waiting {
+            if key != dependency && self.catalog.closure(&[key]).contains(&dependency) {
+                self.entries[key.index()].restart_at = Some(at);
+            }
+        }
+    }
+
+    /// Counts one more in the row of a component's failures; the wait that follows it.
+    fn lengthen_row(&mut self, key: ComponentKey, now: Moment) -> Duration {
+        let b = &self.config.back_off;
+        let e = &mut self.entries[key.index()];
+        if now > e.row_ends {
+            e.failures_in_row = 0;
+        }
+        let factor = 1u32.checked_shl(e.failures_in_row).unwrap_or(u32::MAX);
+        let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
+        e.failures_in_row = e.failures_in_row.saturating_add(1);
+        e.row_ends = now + wait + self.config.quarantine.window;
+        wait
     }
 
     /// Puts a failed component into back-off or quarantine.
@@ -279,33 +328,38 @@ impl Scheduler {
         out: &mut Out<'_>,
     ) {
         let now = out.now;
-        let (q, b) = (&self.config.quarantine, &self.config.back_off);
         let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
         let must_run = self.must_run(key);
+        let may_be_quarantined = self.may_be_quarantined(key);
+        let wait = self.lengthen_row(key, now);
+        let q = &self.config.quarantine;
+        let most = q.failures.max(1) as usize;
         let e = &mut self.entries[key.index()];
         e.failures += 1;
         e.recent_failures.push_back(now);
-        while e.recent_failures.front().is_some_and(|t| now.since(*t) > q.window) {
+        while e.recent_failures.len() > most
+            || e.recent_failures.front().is_some_and(|t| now.since(*t) > q.window)
+        {
             e.recent_failures.pop_front();
         }
-        let n = u32::try_from(e.recent_failures.len()).unwrap_or(u32::MAX);
+        let n_recent = e.recent_failures.len();
         e.op = None;
         e.spec = None;
         e.restart_at = None;
-        let to = if n >= q.failures.max(1) {
+        let (to, next) = if n_recent >= most && may_be_quarantined {
             e.recent_failures.clear();
-            e.restart_after |= must_run;
-            ComponentState::Quarantined { until: now + q.duration }
+            e.failures_in_row = 0;
+            let until = now + q.duration;
+            (ComponentState::Quarantined { until }, until)
         } else {
-            let factor = 1u32.checked_shl(n - 1).unwrap_or(u32::MAX);
-            let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
             let retry_at = if policy == RestartPolicy::Never { Moment::NEVER } else { now + wait };
             if std::mem::take(&mut e.restart_after) || must_run {
                 e.restart_at = Some(retry_at);
             }
-            ComponentState::Failed { retry_at }
+            (ComponentState::Failed { retry_at }, retry_at)
         };
         self.set_state(key, to, cause, budget, out);
+        self.move_restarts(key, next);
     }
 
     /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
@@ -313,6 +367,7 @@ impl Scheduler {
         let e = &mut self.entries[key.index()];
         if matches!(e.state, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
             e.recent_failures.clear();
+            e.failures_in_row = 0;
             e.restart_at = None;
             self.set_state(key, ComponentState::Unloaded, cause, budget, out);
         }

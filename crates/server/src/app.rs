@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::body::Bytes;
-use majordomo::{ComponentState, EventRecord, Manager, Moment, Priority, ServerConfig};
+use majordomo::{ComponentState, ComponentStatus, EventRecord, Manager, Moment, Priority, ServerConfig};
 use tokio::sync::watch;
 
 use crate::client::Token;
@@ -19,6 +20,11 @@ const EVENTS_KEPT: usize = 256;
 /// A lock whose holder cannot leave it half-changed.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a component is one that the server is not ready without.
+fn is_missing(c: &ComponentStatus) -> bool {
+    c.priority == Priority::Core && c.state != ComponentState::Ready
 }
 
 /// A status as it was sent, and what it was made of.
@@ -108,13 +114,29 @@ impl App {
         let mut missing: Vec<_> = status
             .components
             .iter()
-            .filter(|c| c.priority == Priority::Core && c.state != ComponentState::Ready)
-            .map(|c| format!("CORE component {} is {}: {}", c.id, c.state, c.cause))
+            .filter(|c| is_missing(c))
+            .map(|c| {
+                let next = c.retry_at.map_or(String::new(), |at| {
+                    format!(
+                        "; it is tried again in {:.1} s, or at once by `majordomo load {}`",
+                        at.since(status.at).as_secs_f64(),
+                        c.id
+                    )
+                });
+                format!("CORE component {} is {}: {}{next}", c.id, c.state, c.cause)
+            })
             .collect();
         if status.shutting_down || self.is_closing() {
             missing.push("the server is shutting down".to_owned());
         }
         missing
+    }
+
+    /// How long it takes at least until nothing is missing.
+    pub(crate) fn ready_in(status: &majordomo::Status) -> Duration {
+        let missing = status.components.iter().filter(|c| is_missing(c));
+        let waits = missing.filter_map(|c| Some(c.retry_at?.since(status.at)));
+        waits.max().unwrap_or_default().max(Duration::from_secs(1))
     }
 
     /// The status as it is sent: made once for each picture of the whole.

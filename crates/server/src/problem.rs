@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use majordomo::{Holder, HolderKind, Refusal};
+use majordomo::{Holder, HolderKind, Moment, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -202,10 +202,14 @@ impl From<&Refusal> for Problem {
             Refusal::ConflictWithin { a, b } => {
                 problem.with("components", json!([a.as_str(), b.as_str()]))
             }
-            Refusal::BackingOff { component, retry_in, .. }
-            | Refusal::Quarantined { component, retry_in, .. } => {
-                problem.with("component", component.as_str()).retry_after(*retry_in)
+            Refusal::BackingOff { component, retry_at: Moment::NEVER, cause, .. } => {
+                problem.with("component", component.as_str()).with("cause", cause.as_str())
             }
+            Refusal::BackingOff { component, retry_in, cause, .. }
+            | Refusal::Quarantined { component, retry_in, cause, .. } => problem
+                .with("component", component.as_str())
+                .with("cause", cause.as_str())
+                .retry_after(*retry_in),
             Refusal::Stuck { component } | Refusal::Removed { component } => {
                 problem.with("component", component.as_str())
             }

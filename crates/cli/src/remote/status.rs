@@ -177,7 +177,7 @@ fn head(s: &Status) -> String {
             .filter(|c| {
                 c.priority == Priority::Core && c.state != majordomo_server::wire::State::Ready
             })
-            .map(|c| format!("{} is {}", c.name, c.state))
+            .map(|c| format!("{} is {}{}", c.name, c.state, next_attempt(c)))
             .collect();
         styled(Style::Bad, &format!("not ready: {}", missing.join(", ")))
     };
@@ -213,6 +213,11 @@ fn value(f: &Figure) -> String {
     }
 }
 
+/// When a component that is down is tried again; nothing where that is not known.
+fn next_attempt(c: &Component) -> String {
+    c.retry_in_ms.map_or(String::new(), |ms| format!(", next attempt in {}", print::span(span(ms))))
+}
+
 fn row(c: &Component) -> Vec<Cell> {
     let bytes = c.measured.unwrap_or(c.booked);
     let count = |n: u64| if n == 0 { "-".to_owned() } else { n.to_string() };
@@ -237,7 +242,9 @@ fn row(c: &Component) -> Vec<Cell> {
         Cell::right(count(c.loads)),
         Cell::right(c.load_time_ms.map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
         Cell::left(marks.join(",")),
-        Cell::left(probe_failing(c).unwrap_or_else(|| c.cause.clone())),
+        Cell::left(
+            probe_failing(c).unwrap_or_else(|| format!("{}{}", c.cause, next_attempt(c))),
+        ),
     ]
 }
 

@@ -102,7 +102,11 @@ impl Remote {
             let for_ms = print::span(span(c.for_ms));
             let mut text = format!("{}, for {for_ms}: {}", line(c), c.cause);
             if let Some(ms) = c.retry_in_ms {
-                text += &format!("\nmay be tried again in {}", print::span(span(ms)));
+                text += &format!(
+                    "\nnext attempt in {}; `majordomo load {}` tries at once",
+                    print::span(span(ms)),
+                    c.name
+                );
             }
             if let Some(failing) = super::status::probe_failing(c) {
                 text += &format!("\n{failing}");

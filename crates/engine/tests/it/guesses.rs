@@ -307,30 +307,24 @@ fn what_is_leased_is_brought_back_though_its_lease_tells_of_no_last_use_yet() {
 }
 
 #[test]
-fn the_end_of_a_quarantine_brings_no_guess_back() {
+fn the_end_of_a_back_off_brings_no_guess_back() {
     let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
     let mut rig = Rig::new(vec![always.clone()], 1000);
-    while rig.state("other") != "quarantined" {
+    for _ in 0..8 {
         rig.hint(rig.key("other"));
         if rig.is_loading("other") {
             rig.load_ends("other", Err("no"));
         }
-        rig.wait(seconds(1.0));
+        rig.wait(config().back_off.max);
+        assert_eq!(rig.state("other"), "failed");
     }
-    rig.wait(config().quarantine.duration);
-    assert_eq!(rig.state("other"), "unloaded");
-    // What somebody wants is.
+    // What was used is.
     let mut rig = Rig::new(vec![always], 1000);
     rig.have("other");
     rig.used("other");
-    while rig.state("other") != "quarantined" {
-        if rig.state("other") == "ready" {
-            rig.exits("other");
-        }
-        rig.settle();
-        rig.wait(seconds(1.0));
-    }
-    rig.wait(config().quarantine.duration);
+    rig.exits("other");
+    rig.settle();
+    rig.wait(config().back_off.base);
     assert!(rig.is_loading("other"));
 }
 

@@ -9,5 +9,6 @@ mod failures;
 mod guesses;
 mod model;
 mod pressure;
+mod restarts;
 mod rig;
 mod shutdown;

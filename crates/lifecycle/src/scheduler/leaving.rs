@@ -138,42 +138,64 @@ impl Scheduler {
         let e = self.entry_mut(key);
         e.next_probe = None;
         e.failing = None;
-        let leave = Leave {
+        let before = e.leave.take();
+        // One that goes since its dependency is lost did not fail: it often ends for that very reason.
+        let follows = |l: &Leave| matches!(l.cause, Cause::DependencyLost { .. });
+        let (cause, then) = match before.as_ref().filter(|l| follows(l)) {
+            Some(leave) => (leave.cause.clone(), leave.then.clone()),
+            None => (cause.clone(), Then::Failed(cause.clone())),
+        };
+        e.leave = Some(Leave {
             cause: cause.clone(),
-            then: Then::Failed(cause.clone()),
+            then,
             drained: false,
             forced: true,
             force_at: None,
-            freed_for: e.leave.as_ref().and_then(|l| l.freed_for),
+            freed_for: before.and_then(|l| l.freed_for),
             reversible: false,
-        };
-        e.leave = Some(leave);
+        });
         if was_ready {
             self.leaving += 1;
         }
         self.start_unload_within(key, Duration::ZERO, cause.clone(), budget, out);
+        let lost = self.dependency_lost(key, &cause);
         for dependent in self.live_group(key) {
             if dependent != key {
-                self.lose_dependency(dependent, budget, cells, out);
+                self.lose_dependency(dependent, &lost, budget, cells, out);
             }
+        }
+    }
+
+    /// The cause that what depends on a component goes for when that one goes for `cause`.
+    #[must_use]
+    pub fn dependency_lost(&self, key: ComponentKey, cause: &Cause) -> Cause {
+        match cause {
+            // The first one of a chain says it all.
+            Cause::DependencyLost { .. } => cause.clone(),
+            _ => Cause::DependencyLost {
+                component: self.catalog.id(key).clone(),
+                why: cause.to_string(),
+            },
         }
     }
 
     fn lose_dependency(
         &mut self,
         key: ComponentKey,
+        lost: &Cause,
         budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
         let force_at = out.now + self.grace(key, out.now);
+        let comes_back = if self.must_run(key) { Then::Reload } else { Then::Unloaded };
         match self.entry(key).state {
             ComponentState::Ready => {
                 cells.revoke(key);
                 out.record(EventKind::Revoked { component: key });
                 let leave = Leave {
-                    cause: Cause::DependencyLost,
-                    then: if self.must_run(key) { Then::Reload } else { Then::Unloaded },
+                    cause: lost.clone(),
+                    then: comes_back,
                     drained: false,
                     forced: false,
                     force_at: Some(force_at),
@@ -191,7 +213,15 @@ impl Scheduler {
                 }
             }
             ComponentState::Loading => {
-                self.cancel_load(key, Cause::DependencyLost, budget, out);
+                self.cancel_load(key, lost.clone(), budget, out);
+            }
+            ComponentState::Unloading => {
+                // Both ended, and the end of the dependent was seen first.
+                if let Some(leave) = &mut self.entry_mut(key).leave
+                    && matches!(leave.then, Then::Failed(Cause::Exited { .. }))
+                {
+                    (leave.cause, leave.then) = (lost.clone(), comes_back);
+                }
             }
             _ => {}
         }
@@ -238,11 +268,15 @@ impl Scheduler {
         }
         self.forget_dependencies(key);
         budget.release(key);
-        match leave.map(|l| l.then) {
-            Some(Then::Failed(cause)) => self.fail(key, cause, budget, out),
-            Some(Then::Reload) => {
-                self.entry_mut(key).restart_at = Some(out.now);
-                self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out);
+        let (cause, then) = leave.map_or((Cause::UnloadFinished, Then::Unloaded), |l| (l.cause, l.then));
+        if then == Then::Reload {
+            self.entry_mut(key).restart_at = Some(out.now);
+        }
+        match (then, cause) {
+            (Then::Failed(cause), _) => self.fail(key, cause, budget, out),
+            // It says why the component is down for as long as it is.
+            (_, cause @ Cause::DependencyLost { .. }) => {
+                self.set_state(key, ComponentState::Unloaded, cause, budget, out);
             }
             _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out),
         }

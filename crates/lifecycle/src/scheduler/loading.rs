@@ -144,9 +144,12 @@ impl Scheduler {
         }
         e.over_since = None;
         e.restart_after = false;
+        e.restart_at = None;
         e.peak = e.peak.max(report.measured).max(report.peak);
         let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);
+        // What went down with it comes back with it, not at a time of its own.
+        self.move_restarts(key, out.now);
         out.push(Effect::Persist(learned));
     }
 

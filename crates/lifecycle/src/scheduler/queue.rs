@@ -1,6 +1,8 @@
 //! Transactions: from the queue to their reservations, and back.
 
-use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment};
+use majordomo_core::{
+    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Moment, Refusal,
+};
 use majordomo_memory::{Budget, Need};
 
 use super::{DropReason, Scheduler};
@@ -15,6 +17,28 @@ pub(crate) enum Cleared {
     Reserved,
     /// It has to be planned anew.
     Replan,
+}
+
+/// Why a transaction gives up its members.
+#[derive(Clone, Copy, Debug)]
+enum LetGo<'a> {
+    /// It goes back to the queue.
+    Replanned,
+    /// A component failed that it waited for.
+    Failed { component: &'a ComponentId, cause: &'a str },
+    /// It ended otherwise.
+    Ended,
+}
+
+impl<'a> LetGo<'a> {
+    fn of(reason: &'a DropReason) -> Self {
+        match reason {
+            DropReason::Refused(Refusal::LoadFailed { component, cause }) => {
+                Self::Failed { component, cause }
+            }
+            _ => Self::Ended,
+        }
+    }
 }
 
 impl Scheduler {
@@ -276,7 +300,7 @@ impl Scheduler {
         let unpaid = txn.unpaid();
         txn.phase = Phase::Waiting;
         let speculative = txn.origin.is_speculative();
-        self.let_go(id, budget, out);
+        self.let_go(id, LetGo::Replanned, budget, out);
         if speculative {
             self.txns.remove(id);
         }
@@ -326,7 +350,7 @@ impl Scheduler {
         }
         let unpaid = txn.unpaid();
         if txn.is_active() {
-            self.let_go(id, budget, out);
+            self.let_go(id, LetGo::of(reason), budget, out);
         }
         self.txns.remove(id);
         self.changed = true;
@@ -351,7 +375,7 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in rest.into_iter().rev() {
-            self.orphaned(key, budget, out);
+            self.orphaned(key, LetGo::Ended, budget, out);
         }
         budget.drop_claim(id.0);
         let txn = &self.txns[id];
@@ -368,7 +392,7 @@ impl Scheduler {
     }
 
     /// Gives up pins, claims and members of an active transaction.
-    fn let_go(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+    fn let_go(&mut self, id: TxnId, why: LetGo<'_>, budget: &mut Budget, out: &mut Out<'_>) {
         budget.drop_claim(id.0);
         let Some(txn) = self.txns.get_mut(id) else { return };
         let closure = txn.closure.clone();
@@ -383,7 +407,7 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in closure.into_iter().rev() {
-            self.orphaned(key, budget, out);
+            self.orphaned(key, why, budget, out);
         }
         for e in &mut self.entries {
             if let Some(leave) = &mut e.leave
@@ -395,19 +419,43 @@ impl Scheduler {
     }
 
     /// A member that lost a transaction: goes back or is cancelled when no other wants it.
-    fn orphaned(&mut self, key: ComponentKey, budget: &mut Budget, out: &mut Out<'_>) {
+    fn orphaned(
+        &mut self,
+        key: ComponentKey,
+        why: LetGo<'_>,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
         if self.is_wanted(key) {
             return;
         }
         match self.entry(key).state {
             ComponentState::Queued => {
                 budget.release(key);
-                self.set_state(key, ComponentState::Unloaded, Cause::Abandoned, budget, out);
+                let cause = self.cause_of_letting_go(key, why);
+                self.set_state(key, ComponentState::Unloaded, cause, budget, out);
             }
             // It may be wanted again before this input is done: a transaction that goes back to the queue is often
             // admitted at once.
             ComponentState::Loading if !self.loose.contains(&key) => self.loose.push(key),
             _ => {}
+        }
+    }
+
+    fn cause_of_letting_go(&self, key: ComponentKey, why: LetGo<'_>) -> Cause {
+        match why {
+            LetGo::Failed { component, cause } => {
+                let failed = self.catalog.key(component.as_str());
+                if failed.is_some_and(|f| f != key && self.catalog.closure(&[key]).contains(&f)) {
+                    return Cause::DependencyFailed {
+                        component: component.clone(),
+                        error: cause.to_owned(),
+                    };
+                }
+                Cause::Abandoned
+            }
+            LetGo::Replanned => Cause::Replanned,
+            LetGo::Ended => Cause::Abandoned,
         }
     }
 

@@ -232,7 +232,7 @@ fn many_failures_close_a_component_until_an_operator_loads_it() {
         assert_eq!(refusals.iter().filter(|c| **c == "load_failed").count(), 2, "{refusals:?}");
         let refusal = lease(&manager, "a").await.unwrap_err();
         assert_eq!(refusal.code(), "quarantined");
-        says(&refusal.to_string(), &["a failed too often", "load it by hand"]);
+        says(&refusal.to_string(), &["a failed too often", "`majordomo load a`", "ends the quarantine"]);
         world.write("good", "");
         manager.load("a").await.unwrap();
         drop(lease(&manager, "a").await.unwrap());

@@ -31,7 +31,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Answer {
     let detail = missing.join("; ");
     Err(Problem::new("not_ready", detail)
         .with("missing", Value::from(missing))
-        .retry_after(std::time::Duration::from_secs(1)))
+        .retry_after(App::ready_in(&status)))
 }
 
 pub(crate) async fn info(State(app): State<Arc<App>>) -> Answer {

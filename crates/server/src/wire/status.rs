@@ -141,7 +141,7 @@ pub struct Component {
     pub for_ms: f64,
     /// Why, in words.
     pub cause: String,
-    /// When it may be tried again, from now; for failed and quarantined ones.
+    /// When it is, or may be, loaded again, from now; for one that is down, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<f64>,
     /// Its priority.
@@ -193,17 +193,12 @@ impl Component {
     /// Of a component's status at `now`.
     #[must_use]
     pub fn new(c: &majordomo::ComponentStatus, now: majordomo::Moment) -> Self {
-        let retry_at = match c.state {
-            ComponentState::Failed { retry_at } => Some(retry_at),
-            ComponentState::Quarantined { until } => Some(until),
-            _ => None,
-        };
         Self {
             name: c.id.clone(),
             state: c.state.into(),
             for_ms: ms(now.since(c.since)),
             cause: c.cause.clone(),
-            retry_in_ms: retry_at.map(|t| ms(t.since(now))),
+            retry_in_ms: c.retry_at.map(|t| ms(t.since(now))),
             priority: c.priority,
             pool: c.pool.to_string(),
             pinned: c.pinned,
