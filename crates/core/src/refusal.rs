@@ -29,6 +29,8 @@ pub enum HolderKind {
     Stuck,
     /// It is on its way out.
     Leaving,
+    /// It failed, and the time of its next attempt has not come.
+    BackingOff,
 }
 
 /// Somebody who holds memory, or a conflict, that a demand needs.
@@ -57,6 +59,7 @@ impl Holder {
             HolderKind::JustLoaded => f.write_str("it was just loaded")?,
             HolderKind::Stuck => f.write_str("it is stuck")?,
             HolderKind::Leaving => f.write_str("it is on its way out")?,
+            HolderKind::BackingOff => f.write_str("it failed and waits for its next attempt")?,
         }
         self.tell_tags(f, " of ")
     }
@@ -81,6 +84,7 @@ impl fmt::Display for Holder {
             HolderKind::JustLoaded => f.write_str("just loaded")?,
             HolderKind::Stuck => f.write_str("stuck")?,
             HolderKind::Leaving => f.write_str("leaving")?,
+            HolderKind::BackingOff => f.write_str("backing off after a failure")?,
         }
         self.tell_tags(f, ": ")?;
         f.write_str(")")

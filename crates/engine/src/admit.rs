@@ -23,6 +23,8 @@ pub(crate) struct Ask<'a> {
     pub id: Option<TxnId>,
     pub origin: Origin,
     pub closure: &'a [ComponentKey],
+    /// Until when it may wait for a component that failed to be tried again; none = not at all.
+    pub deadline: Option<Moment>,
     /// What the source of a hint says of the component's next use, over what is known of it.
     pub stated: Option<Confidence>,
 }
@@ -76,6 +78,9 @@ impl Engine {
     ) -> Verdict {
         if let Err(refusal) = self.possible(ask, now) {
             return Verdict::Refuse(refusal);
+        }
+        if let Some(later) = self.next_attempts(ask, now) {
+            return later;
         }
         let mut draft = Draft::default();
         let mut missing = false;
@@ -142,7 +147,11 @@ impl Engine {
             }
             match e.state {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
-                ComponentState::Failed { retry_at } if retry_at > now && !ask.by_operator() => {
+                ComponentState::Failed { retry_at }
+                    if retry_at > now
+                        && !ask.by_operator()
+                        && ask.deadline.is_none_or(|t| retry_at >= t) =>
+                {
                     let retry_in = retry_at.since(now);
                     let (component, cause) = (id(), cause());
                     return Err(Refusal::BackingOff { component, retry_at, retry_in, cause });
@@ -164,6 +173,22 @@ impl Engine {
             }
         }
         self.fits_at_all(ask)
+    }
+
+    /// That the set waits until the last of its members that back off may be tried again.
+    fn next_attempts(&self, ask: Ask<'_>, now: Moment) -> Option<Verdict> {
+        let mut holders = Vec::new();
+        let mut until = now;
+        for &key in ask.closure {
+            if let ComponentState::Failed { retry_at } = self.state(key)
+                && retry_at > now
+                && !ask.by_operator()
+            {
+                holders.push(self.holder(key, HolderKind::BackingOff));
+                until = until.max(retry_at);
+            }
+        }
+        (!holders.is_empty()).then_some(Verdict::Later { holders, until })
     }
 
     /// Whether the closure fits into the budget less what can never go.

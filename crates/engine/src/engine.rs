@@ -400,7 +400,8 @@ impl Engine {
         Refusal::LoadFailed { component: self.catalog().id(key).clone(), cause }
     }
 
-    /// Refuses every transaction that counted on a component that failed.
+    /// Refuses every transaction that counted on a component that failed. Those who waited out a back-off for it wait
+    /// for the next attempt as well, if that comes in time.
     pub(crate) fn refuse_dependents(
         &mut self,
         key: ComponentKey,
@@ -414,8 +415,21 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in ids {
-            self.end(id, &DropReason::Refused(refusal.clone()), out);
+            if self.awaits_next_attempt(id, key) {
+                self.scheduler.requeue_after(id, refusal, &mut self.budget, out);
+            } else {
+                self.end(id, &DropReason::Refused(refusal.clone()), out);
+            }
         }
+    }
+
+    fn awaits_next_attempt(&self, id: TxnId, failed: ComponentKey) -> bool {
+        let txn = self.scheduler.transaction(id).filter(|t| t.waits_for_retry.is_some());
+        txn.is_some_and(|t| match self.state(failed) {
+            ComponentState::Failed { retry_at } => retry_at < t.deadline,
+            // It is still on its way out, and backs off from then on.
+            _ => self.failure_on_the_way_out(failed).is_some(),
+        })
     }
 
     /// Ends a transaction; what must run whatever happens (CORE, pinned, restarts) is tried again later.

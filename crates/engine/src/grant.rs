@@ -269,7 +269,8 @@ impl Engine {
     ) -> Option<bool> {
         let txn = self.scheduler.transaction(id)?;
         let (origin, closure) = (txn.origin, txn.closure.clone());
-        let ask = Ask { id: Some(id), origin, closure: &closure, stated: None };
+        let deadline = origin.waiter().map(|_| txn.deadline);
+        let ask = Ask { id: Some(id), origin, closure: &closure, deadline, stated: None };
         let mut leased = BTreeMap::new();
         // The leased components among the victims of the plan that ignores leases: whom the head waits for.
         let mut first_leased: Option<Vec<ComponentKey>> = None;
@@ -280,6 +281,14 @@ impl Engine {
                 Verdict::Ready => return None,
                 Verdict::Refuse(refusal) => {
                     self.end(id, &DropReason::Refused(refusal), out);
+                    return None;
+                }
+                Verdict::Later { holders, until } => {
+                    if let Some(t) = self.scheduler.transaction_mut(id) {
+                        t.holders = holders;
+                        (t.retry_at, t.waits_for_retry) = (Some(until), Some(until));
+                        t.blocked_since = None;
+                    }
                     return None;
                 }
                 // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against

@@ -78,13 +78,18 @@ impl Engine {
             .filter(|(_, n)| *n > 0)
             .collect();
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
-        let verdict =
-            self.admit(Ask { id: None, origin, closure: &closure, stated: None }, &leased, now);
+        let deadline = Some(now + self.config().deadlines.demand);
+        let ask = Ask { id: None, origin, closure: &closure, deadline, stated: None };
+        let verdict = self.admit(ask, &leased, now);
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
         match verdict {
             Verdict::Refuse(refusal) => plan.refusal = Some(refusal),
             Verdict::Blocked { holders, .. } => plan.holders = holders,
+            Verdict::Later { holders, until } => {
+                plan.holders = holders;
+                plan.wait = until.since(now);
+            }
             Verdict::Ready => {}
             Verdict::Start { victims, replaced, .. } => {
                 plan.evictions = victims

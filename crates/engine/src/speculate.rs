@@ -80,8 +80,8 @@ impl Engine {
         if self.foresight.preloader.n_waiting() == 0 || !self.may_speculate() {
             return;
         }
-        while self.has_lane_ahead() {
-            let idle = self.is_idle();
+        while self.has_lane_ahead(out.now) {
+            let idle = self.is_idle(out.now);
             let Some(p) = self.foresight.preloader.next(out.now, idle, self.pressure) else {
                 return;
             };
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Whether a load ahead may run beside what runs now: every demand has its memory and its lanes.
-    fn has_lane_ahead(&self) -> bool {
+    fn has_lane_ahead(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
         let lanes = loads.max_concurrent.saturating_sub(loads.kept_for_demands);
         let (mut ahead, mut loading) = (0, 0);
@@ -155,6 +155,9 @@ impl Engine {
             loading += usize::from(e.state == ComponentState::Loading);
         }
         for t in self.scheduler.transactions() {
+            if t.is_dormant(now) {
+                continue;
+            }
             if t.origin.is_speculative() {
                 ahead += 1;
             } else if t.phase != Phase::Loading
@@ -167,16 +170,16 @@ impl Engine {
     }
 
     /// No load in flight, no demand waiting, the processor calm.
-    fn is_idle(&self) -> bool {
+    fn is_idle(&self, now: Moment) -> bool {
         self.foresight.calm
-            && self.scheduler.transactions().next().is_none()
+            && self.scheduler.transactions().all(|t| t.is_dormant(now))
             && self.scheduler.entries().all(|(_, e)| e.state != ComponentState::Loading)
     }
 
     fn load_ahead(&mut self, p: &Proposal, cells: &mut dyn Cells, out: &mut Out<'_>) -> Attempt {
         let closure = self.catalog().closure(&[p.key]);
         let origin = Origin::Speculation { confidence: p.confidence };
-        let ask = Ask { id: None, origin, closure: &closure, stated: stated(p) };
+        let ask = Ask { id: None, origin, closure: &closure, deadline: None, stated: stated(p) };
         let mut leased = BTreeMap::new();
         let (reserve, victims, awaits) = loop {
             let (reserve, victims, awaits) = match self.admit(ask, &leased, out.now) {
@@ -195,7 +198,9 @@ impl Engine {
                 Verdict::Refuse(Refusal::TooLarge { .. }) => {
                     return Attempt::Ended(HintOutcome::NoRoom);
                 }
-                Verdict::Refuse(_) => return Attempt::Ended(HintOutcome::Unavailable),
+                Verdict::Refuse(_) | Verdict::Later { .. } => {
+                    return Attempt::Ended(HintOutcome::Unavailable);
+                }
             };
             // A guess must be able to go again for whoever asks for something else.
             if reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {

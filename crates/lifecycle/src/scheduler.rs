@@ -84,6 +84,13 @@ pub enum Verdict {
         /// RAM is missing; not only a pool apart from it, nor is it that something conflicts or is on its way out.
         short: bool,
     },
+    /// Components of the closure failed, and are tried again in time: until then it waits and holds nobody up.
+    Later {
+        /// These components.
+        holders: Vec<majordomo_core::Holder>,
+        /// When the last of them may be tried.
+        until: Moment,
+    },
     /// Not at all.
     Refuse(Refusal),
 }
@@ -402,6 +409,7 @@ impl Scheduler {
             blocked_since: None,
             holders: Vec::new(),
             retry_at: None,
+            waits_for_retry: None,
             reserve: Vec::new(),
             awaits: Vec::new(),
         };

@@ -104,6 +104,9 @@ pub struct Transaction {
     pub holders: Vec<Holder>,
     /// When something that blocks it ends by itself (a minimum residency).
     pub retry_at: Option<Moment>,
+    /// A component of its closure had failed: until this moment it waits for the next attempt. It stays set, since who
+    /// waited for one attempt waits for the next as well.
+    pub waits_for_retry: Option<Moment>,
     /// What it reserves: component, pool, bytes.
     pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
     /// Components that must be down before it can reserve.
@@ -115,6 +118,12 @@ impl Transaction {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.phase != Phase::Waiting
+    }
+
+    /// Whether it waits for nothing but the next attempt of a component that failed: it is in nobody's way.
+    #[must_use]
+    pub fn is_dormant(&self, now: Moment) -> bool {
+        !self.is_active() && self.waits_for_retry.is_some_and(|t| t > now)
     }
 
     /// The members that it has still to find the bytes for.

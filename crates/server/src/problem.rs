@@ -147,6 +147,7 @@ fn holder(h: &Holder) -> Value {
         HolderKind::JustLoaded => ("just_loaded", None),
         HolderKind::Stuck => ("stuck", None),
         HolderKind::Leaving => ("leaving", None),
+        HolderKind::BackingOff => ("backing_off", None),
         // A kind that is newer than this file.
         _ => ("other", None),
     };

@@ -13,7 +13,7 @@ fn back_off_doubles_and_the_fifth_failure_closes() {
         rig.load_ends("a", Err("no"));
         assert_eq!(rig.answered(w), "load_failed");
         assert_eq!(rig.retry_at("a").since(rig.now), seconds(wait));
-        let early = rig.demand(&["a"]);
+        let early = rig.ask(&["a"], None, Some(seconds(wait)));
         assert_eq!(rig.answered(early), "backing_off");
         rig.wait(seconds(wait));
     }

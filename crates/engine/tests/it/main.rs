@@ -10,5 +10,6 @@ mod guesses;
 mod model;
 mod pressure;
 mod restarts;
+mod retries;
 mod rig;
 mod shutdown;

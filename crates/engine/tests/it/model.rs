@@ -47,8 +47,10 @@ enum Naive {
     },
     /// Cancelled; these wait for it to be loaded anew.
     Unloading(Vec<WaiterId>),
+    /// These wait for it to be tried again.
     Failed {
         until: Moment,
+        waiting: Vec<WaiterId>,
     },
     Quarantined {
         until: Moment,
@@ -59,6 +61,22 @@ enum Naive {
 struct Model {
     is: Naive,
     failures: Vec<Moment>,
+    row: u32,
+    row_ends: Moment,
+    /// They waited for one attempt, and wait for the next.
+    patient: Vec<WaiterId>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            is: Naive::Unloaded,
+            failures: vec![],
+            row: 0,
+            row_ends: Moment::ZERO,
+            patient: vec![],
+        }
+    }
 }
 
 #[derive(Default)]
@@ -78,33 +96,55 @@ impl Model {
         expected.set(w, "waits");
         match &mut self.is {
             Naive::Unloaded => self.is = Naive::Loading(vec![w]),
-            Naive::Failed { until } if *until <= now => self.is = Naive::Loading(vec![w]),
+            Naive::Failed { until, .. } if *until <= now => self.is = Naive::Loading(vec![w]),
+            Naive::Failed { waiting, .. } => {
+                waiting.push(w);
+                self.patient.push(w);
+            }
             Naive::Loading(waiting) | Naive::Unloading(waiting) => waiting.push(w),
             Naive::Ready { leases } => {
                 *leases += 1;
                 expected.set(w, "granted");
             }
-            Naive::Failed { .. } => expected.set(w, "backing_off"),
             Naive::Quarantined { .. } => expected.set(w, "quarantined"),
         }
     }
 
     fn fail(&mut self, now: Moment, expected: &mut Expected) {
         let Naive::Loading(waiting) = &self.is else { return };
-        waiting.iter().for_each(|w| expected.set(*w, "load_failed"));
         self.failures.push(now);
         self.failures.retain(|t| now.since(*t) <= Duration::from_secs(600));
-        let n = self.failures.len() as u32;
-        self.is = if n >= 5 {
+        let closed = self.failures.len() >= 5;
+        let stays = |w: &WaiterId| !closed && self.patient.contains(w);
+        let (patient, others): (Vec<_>, Vec<_>) = waiting.iter().partition(|w| stays(w));
+        others.into_iter().for_each(|w| expected.set(w, "load_failed"));
+        self.row = if closed || now > self.row_ends { 0 } else { self.row };
+        let wait = Duration::from_secs(2u64.pow(self.row.min(10)).min(300));
+        self.is = if closed {
             self.failures.clear();
             Naive::Quarantined { until: now + Duration::from_secs(900) }
         } else {
-            Naive::Failed { until: now + Duration::from_secs(1) * 2u32.pow(n - 1) }
+            self.row += 1;
+            self.row_ends = now + wait + Duration::from_secs(600);
+            Naive::Failed { until: now + wait, waiting: patient }
         };
     }
 
+    fn time_passes(&mut self, now: Moment) {
+        match &self.is {
+            Naive::Quarantined { until } if *until <= now => self.is = Naive::Unloaded,
+            Naive::Failed { until, waiting } if *until <= now && !waiting.is_empty() => {
+                self.is = Naive::Loading(waiting.clone());
+            }
+            _ => {}
+        }
+    }
+
     fn abandon(&mut self, w: WaiterId) {
-        if let Naive::Loading(waiting) | Naive::Unloading(waiting) = &mut self.is {
+        if let Naive::Loading(waiting)
+        | Naive::Unloading(waiting)
+        | Naive::Failed { waiting, .. } = &mut self.is
+        {
             waiting.retain(|x| *x != w);
         }
         if self.is == Naive::Loading(Vec::new()) {
@@ -136,7 +176,7 @@ proptest! {
         let mut c = config();
         c.loads.max_concurrent = 8;
         let mut rig = Rig::with_pools(specs.collect(), vec![], 10_000, c);
-        let mut models = vec![Model { is: Naive::Unloaded, failures: vec![] }; NAMES.len()];
+        let mut models = vec![Model::default(); NAMES.len()];
         let mut expected = Expected::default();
         for op in ops {
             match op {
@@ -173,11 +213,7 @@ proptest! {
                 },
                 Op::Wait(ms) => {
                     rig.wait(Duration::from_millis(ms));
-                    for m in &mut models {
-                        if matches!(m.is, Naive::Quarantined { until } if until <= rig.now) {
-                            m.is = Naive::Unloaded;
-                        }
-                    }
+                    models.iter_mut().for_each(|m| m.time_passes(rig.now));
                 }
             }
             for (w, answer) in &expected.0 {

@@ -31,11 +31,9 @@ enum LetGo<'a> {
 }
 
 impl<'a> LetGo<'a> {
-    fn of(reason: &'a DropReason) -> Self {
-        match reason {
-            DropReason::Refused(Refusal::LoadFailed { component, cause }) => {
-                Self::Failed { component, cause }
-            }
+    fn of(refusal: Option<&'a Refusal>) -> Self {
+        match refusal {
+            Some(Refusal::LoadFailed { component, cause }) => Self::Failed { component, cause },
             _ => Self::Ended,
         }
     }
@@ -296,11 +294,26 @@ impl Scheduler {
 
     /// Puts an active transaction back into the queue, in its old place, holding nothing.
     pub fn requeue(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+        self.requeue_for(id, LetGo::Replanned, budget, out);
+    }
+
+    /// The same, since a component failed that it waits for further on.
+    pub fn requeue_after(
+        &mut self,
+        id: TxnId,
+        failure: &Refusal,
+        budget: &mut Budget,
+        out: &mut Out<'_>,
+    ) {
+        self.requeue_for(id, LetGo::of(Some(failure)), budget, out);
+    }
+
+    fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, budget: &mut Budget, out: &mut Out<'_>) {
         let Some(txn) = self.txns.get_mut(id).filter(|t| t.is_active()) else { return };
         let unpaid = txn.unpaid();
         txn.phase = Phase::Waiting;
         let speculative = txn.origin.is_speculative();
-        self.let_go(id, LetGo::Replanned, budget, out);
+        self.let_go(id, why, budget, out);
         if speculative {
             self.txns.remove(id);
         }
@@ -350,7 +363,11 @@ impl Scheduler {
         }
         let unpaid = txn.unpaid();
         if txn.is_active() {
-            self.let_go(id, LetGo::of(reason), budget, out);
+            let refusal = match reason {
+                DropReason::Refused(refusal) => Some(refusal),
+                _ => None,
+            };
+            self.let_go(id, LetGo::of(refusal), budget, out);
         }
         self.txns.remove(id);
         self.changed = true;
@@ -468,7 +485,9 @@ impl Scheduler {
             if self.entry(key).state != ComponentState::Loading || self.is_wanted(key) {
                 continue;
             }
-            if self.finishes_alone(key, out.now) {
+            // Somebody waits for the next attempt of another member of a set, and then needs this one.
+            let awaited = self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
+            if awaited || self.finishes_alone(key, out.now) {
                 self.entry_mut(key).speculative = true;
             } else {
                 self.cancel_load(key, Cause::Abandoned, budget, out);

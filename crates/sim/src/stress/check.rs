@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, PressureLevel, WaiterId};
 use majordomo_engine::{Effect, Engine, Input, OperatorAction};
-use majordomo_lifecycle::{Phase, TxnId};
+use majordomo_lifecycle::{Phase, Transaction, TxnId};
 
 use super::cells::SimCells;
 
@@ -115,6 +115,12 @@ impl Checker {
         b.committed = committed(engine);
         b.pools.clear();
         b.pools.extend((0..16).map(|p| engine.budget().pool_overdraft(p)));
+        for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
+            // What it waited for is the back-off of a failure.
+            if let Some(o) = t.origin.waiter().and_then(|w| self.open.get_mut(&w)) {
+                o.calm = false;
+            }
+        }
         b.active.clear();
         b.active.extend(
             engine
@@ -382,7 +388,8 @@ impl Checker {
                 );
             }
         }
-        if let Some(t) = engine.scheduler().transactions().find(|t| now.since(t.since) > LONG) {
+        let waits = |t: &&Transaction| now.since(t.since) > LONG && !t.is_dormant(now);
+        if let Some(t) = engine.scheduler().transactions().find(waits) {
             return broken(6, format!("nothing is in the way of {t:?}"));
         }
         if engine.status(now).memory.pressure != Some(PressureLevel::Low) {
