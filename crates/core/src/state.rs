@@ -126,6 +126,13 @@ pub enum Cause {
         /// How, in the loader's words.
         how: String,
     },
+    /// It ended by itself, with an exit code that is no failure.
+    Ended {
+        /// That code.
+        code: i32,
+        /// For how long it had been ready, in milliseconds.
+        ran_ms: u64,
+    },
     /// The kernel killed it for want of memory.
     OutOfMemory {
         /// The evidence, in words.
@@ -213,6 +220,16 @@ impl fmt::Display for Cause {
                 "its load did not finish by the deadline; raise load_deadline if it needs longer",
             ),
             Self::Exited { how } => write!(f, "it ended: {}", printable(how)),
+            Self::Ended { code, ran_ms } => {
+                write!(f, "it ended by itself (exit code {code})")?;
+                match ran_ms {
+                    0..1000 => write!(
+                        f,
+                        " {ran_ms} ms after it was ready; a program that is to stay must run in the foreground"
+                    ),
+                    _ => Ok(()),
+                }
+            }
             Self::OutOfMemory { evidence } => write!(f, "it ran {}", printable(evidence)),
             Self::OverLimit { measured, limit } => {
                 write!(f, "it uses {measured}, more than its limit of {limit}")
@@ -227,10 +244,18 @@ impl fmt::Display for Cause {
             Self::Overdraft => f.write_str("more memory is booked than the budget has"),
             Self::Idle => f.write_str("its idle timeout passed"),
             Self::DependencyLost { component, why } => {
-                write!(f, "{component}, which it depends on, is not ready any more: {why}")
+                write!(
+                    f,
+                    "{component}, which it depends on, is not ready any more: {}",
+                    printable(why)
+                )
             }
             Self::DependencyFailed { component, error } => {
-                write!(f, "{component}, which it depends on, could not be loaded: {error}")
+                write!(
+                    f,
+                    "{component}, which it depends on, could not be loaded: {}",
+                    printable(error)
+                )
             }
             Self::DependentFirst => f.write_str("a component that depends on it stops first"),
             Self::Abandoned => f.write_str("nobody waits for it any more"),

@@ -17,6 +17,7 @@ use majordomo_preloader::Hint;
 use majordomo_registry::Catalog;
 
 use crate::foresight::Foresight;
+use crate::health::Exit;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::speculate::Contention;
@@ -213,8 +214,8 @@ impl Engine {
                     self.refuse_dependents(key, &refusal, out);
                 }
             }
-            Input::Exited { key, op, how, out_of_memory } => {
-                self.exited(key, op, how, out_of_memory, cells, out);
+            Input::Exited { key, op, how, code, out_of_memory } => {
+                self.exited(key, op, Exit { how, code, out_of_memory }, cells, out);
             }
             Input::Grow { key, op, bytes } => self.grow(key, op, bytes, out),
             Input::Health { key, op, result } => self.health(key, op, result, cells, out),

@@ -11,13 +11,21 @@ use crate::Engine;
 /// A component that has to answer a probe before it is leased again is asked again this soon.
 const PROBE_AGAIN: Duration = Duration::from_millis(200);
 
+/// How a component that was up ended.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub how: String,
+    /// None when a signal ended it, or nobody knows.
+    pub code: Option<i32>,
+    pub out_of_memory: Option<OutOfMemory>,
+}
+
 impl Engine {
     pub(crate) fn exited(
         &mut self,
         key: ComponentKey,
         op: OpId,
-        how: String,
-        out_of_memory: Option<OutOfMemory>,
+        exit: Exit,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -26,12 +34,30 @@ impl Engine {
         if e.op != Some(op) || !up {
             return;
         }
-        let cause = match out_of_memory {
+        let ran = out.now.since(e.ready_at);
+        let is_ok = |code: &i32| {
+            let spec = e.spec.as_ref();
+            spec.is_some_and(|s| s.exit_ok.iter().any(|ok| i32::from(*ok) == *code))
+        };
+        let clean = exit.code.filter(|c| exit.out_of_memory.is_none() && is_ok(c));
+        if let Some(code) = clean {
+            let ran_ms = u64::try_from(ran.as_millis()).unwrap_or(u64::MAX);
+            let cause = Cause::Ended { code, ran_ms };
+            let short = ran < self.config().back_off.base;
+            let refusal = self.load_failure(key, cause.to_string());
+            self.scheduler.ended(key, &cause, short, &mut self.budget, cells, out);
+            if short {
+                // Whoever waits for it and for more would have it end under its hands again and again.
+                self.refuse_dependents(key, &refusal, out);
+            }
+            return;
+        }
+        let cause = match exit.out_of_memory {
             Some(oom) => {
                 self.raise_estimate(key, oom.peak, out);
-                Cause::OutOfMemory { evidence: how }
+                Cause::OutOfMemory { evidence: exit.how }
             }
-            None => Cause::Exited { how },
+            None => Cause::Exited { how: exit.how },
         };
         let refusal = self.load_failure(key, cause.to_string());
         self.scheduler.lost(key, &cause, &mut self.budget, cells, out);

@@ -145,6 +145,8 @@ pub enum Input {
         op: OpId,
         /// How.
         how: String,
+        /// Its exit code, if it has one: a signal leaves none.
+        code: Option<i32>,
         /// It ran out of memory.
         out_of_memory: Option<OutOfMemory>,
     },

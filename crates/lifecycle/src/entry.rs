@@ -112,6 +112,8 @@ pub struct Entry {
     pub probe_first: bool,
     /// Since when the head of the queue waits for its leases.
     pub wanted_since: Option<(TxnId, Moment)>,
+    /// It ended by itself sooner than a back-off takes: it is not loaded again before this moment but for a demand.
+    pub rests_until: Moment,
     /// When it is loaded again by its restart policy.
     pub restart_at: Option<Moment>,
     /// Its idle timeout was reached while it was leased: look again then.

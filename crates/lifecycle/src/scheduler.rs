@@ -269,8 +269,17 @@ impl Scheduler {
     /// Whether a component is restarted after a failure, whoever asks: CORE, pinned, or by its policy.
     fn restarts(&self, key: ComponentKey) -> bool {
         match self.catalog.spec(key).map(|s| s.restart) {
-            Some(RestartPolicy::Always) => true,
+            Some(RestartPolicy::Always | RestartPolicy::OnFailure) => true,
             Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
+            Some(RestartPolicy::Never) | None => false,
+        }
+    }
+
+    /// Whether a component that ended by itself, without a failure, is loaded again, whoever asks.
+    fn restarts_after_its_end(&self, key: ComponentKey) -> bool {
+        match self.catalog.spec(key).map(|s| s.restart) {
+            Some(RestartPolicy::Always) => !self.nobody_misses(key),
+            Some(RestartPolicy::OnDemand | RestartPolicy::OnFailure) => self.is_never_evicted(key),
             Some(RestartPolicy::Never) | None => false,
         }
     }
@@ -295,7 +304,7 @@ impl Scheduler {
         let may_be_tried = |k: &ComponentKey| match self.entries[k.index()].state {
             ComponentState::Failed { retry_at } => retry_at,
             ComponentState::Quarantined { until } => until,
-            _ => Moment::ZERO,
+            _ => self.entries[k.index()].rests_until,
         };
         self.catalog.closure(&[key]).iter().map(may_be_tried).max().unwrap_or_default()
     }
@@ -313,7 +322,7 @@ impl Scheduler {
     }
 
     /// Counts one more in the row of a component's failures; the wait that follows it.
-    fn lengthen_row(&mut self, key: ComponentKey, now: Moment) -> Duration {
+    pub(crate) fn lengthen_row(&mut self, key: ComponentKey, now: Moment) -> Duration {
         let b = &self.config.back_off;
         let e = &mut self.entries[key.index()];
         if now > e.row_ends {

@@ -26,17 +26,22 @@ pub enum ConflictPolicy {
     Refuse,
 }
 
-/// What happens after a component that was up fails.
+/// What happens after a component that was up fails, or ends by itself with an exit code of
+/// [`ComponentSpec::exit_ok`], which is no failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum RestartPolicy {
-    /// Loaded again on the next demand only (CORE and pinned ones: at once after the back-off).
+    /// Loaded again on the next demand only. CORE and pinned ones: after the back-off of a failure, and at once when
+    /// they ended by themselves.
     #[default]
     OnDemand,
-    /// Loaded again after its back-off, whoever asks.
+    /// Loaded again after the back-off of a failure, whoever asks; after an end by itself as with `OnDemand`.
+    OnFailure,
+    /// Loaded again, whoever asks: after the back-off of a failure, and at once after an end by itself.
     Always,
-    /// Never loaded again until an operator or a changed configuration.
+    /// After a failure never loaded again until an operator or a changed configuration; after an end by itself on the
+    /// next demand.
     Never,
 }
 
@@ -256,8 +261,10 @@ pub struct ComponentSpec {
     pub health_every: Option<Duration>,
     /// What failed health checks of a builtin lead to. A process has it in its [`ProbeSpec`].
     pub health: ProbeRule,
-    /// After a failure of a running one.
+    /// After a failure or an end of a running one.
     pub restart: RestartPolicy,
+    /// A program that was ready and ends by itself with one of these exit codes did not fail. Default 0.
+    pub exit_ok: Vec<u8>,
     /// When the last waiter of a load leaves.
     pub on_abandon: OnAbandon,
     /// A version of the component's own; a change reloads it.
@@ -322,6 +329,7 @@ impl ComponentSpec {
             health_every: None,
             health: ProbeRule::default(),
             restart: RestartPolicy::default(),
+            exit_ok: vec![0],
             on_abandon: OnAbandon::default(),
             version: String::new(),
             loader,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use majordomo::{ComponentState, ComponentStatus, EventRecord, Manager, Moment, Priority, ServerConfig};
+use majordomo::{
+    ComponentState, ComponentStatus, EventRecord, Manager, Moment, Priority, ServerConfig,
+};
 use tokio::sync::watch;
 
 use crate::client::Token;

@@ -141,9 +141,8 @@ impl Model {
     }
 
     fn abandon(&mut self, w: WaiterId) {
-        if let Naive::Loading(waiting)
-        | Naive::Unloading(waiting)
-        | Naive::Failed { waiting, .. } = &mut self.is
+        if let Naive::Loading(waiting) | Naive::Unloading(waiting) | Naive::Failed { waiting, .. } =
+            &mut self.is
         {
             waiting.retain(|x| *x != w);
         }

@@ -215,7 +215,13 @@ fn running_out_of_memory_raises_the_estimate() {
         let key = rig.key("a");
         let op = rig.engine.scheduler().entry(key).op.expect("it is up");
         let out_of_memory = Some(OutOfMemory { peak: peak.map(ByteSize::mib) });
-        rig.input(Input::Exited { key, op, how: "out of memory: a test".into(), out_of_memory });
+        rig.input(Input::Exited {
+            key,
+            op,
+            how: "out of memory: a test".into(),
+            code: None,
+            out_of_memory,
+        });
         let raised = rig.effects.iter().find_map(|e| match e {
             Effect::Record(r) => match r.kind {
                 EventKind::EstimateRaised { to, .. } => Some(to),

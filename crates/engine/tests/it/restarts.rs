@@ -117,9 +117,10 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
     }
     rig.exits("db");
     rig.settle();
-    assert_eq!(rig.states(&["db", "app", "bot", "page"]), [
-        "failed", "unloaded", "unloaded", "unloaded"
-    ]);
+    assert_eq!(
+        rig.states(&["db", "app", "bot", "page"]),
+        ["failed", "unloaded", "unloaded", "unloaded"]
+    );
     for name in ["app", "bot"] {
         let e = rig.engine.scheduler().entry(rig.key(name));
         assert_eq!((e.failures, e.recent_failures.len()), (0, 0), "{name} did not fail");
@@ -187,4 +188,135 @@ fn a_member_whose_dependency_could_not_be_loaded_says_so() {
     let e = rig.engine.scheduler().entry(rig.key("top"));
     assert!(matches!(e.cause, Some(Cause::DependencyFailed { .. })), "{:?}", e.cause);
     assert!(cause(&rig, "top").contains("base") && cause(&rig, "top").contains("no model file"));
+}
+
+/// A component that is up and unused.
+fn up(spec: ComponentSpec) -> Rig {
+    let mut rig = Rig::new(vec![spec], 1000);
+    rig.have("a");
+    rig.used("a");
+    rig.wait(seconds(60.0));
+    rig
+}
+
+#[test]
+fn an_end_by_itself_is_followed_as_the_restart_policy_says() {
+    use RestartPolicy as P;
+    let plain = |policy| with(spec("a"), move |s| s.restart = policy);
+    let pinned = |policy| with(plain(policy), |s| s.pinned = true);
+    for (spec, comes_back) in [
+        (plain(P::OnDemand), false),
+        (plain(P::OnFailure), false),
+        (plain(P::Always), true),
+        (plain(P::Never), false),
+        (pinned(P::OnDemand), true),
+        (pinned(P::OnFailure), true),
+        (pinned(P::Never), false),
+    ] {
+        let told = format!("{:?}, pinned: {}", spec.restart, spec.pinned);
+        let mut rig = up(spec);
+        rig.exits_with("a", Some(0));
+        rig.unloaded("a");
+        assert_eq!(rig.state("a"), if comes_back { "loading" } else { "unloaded" }, "{told}");
+        let e = rig.engine.scheduler().entry(rig.key("a"));
+        assert_eq!((e.failures, e.recent_failures.len()), (0, 0), "{told}");
+        if !comes_back {
+            assert_eq!(cause(&rig, "a"), "it ended by itself (exit code 0)", "{told}");
+            // It may be had at once.
+            let waiter = rig.demand(&["a"]);
+            rig.settle();
+            assert_eq!(rig.answered(waiter), "granted", "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_followed_as_the_restart_policy_says() {
+    use RestartPolicy as P;
+    for (policy, comes_back) in
+        [(P::OnDemand, false), (P::OnFailure, true), (P::Always, true), (P::Never, false)]
+    {
+        for code in [None, Some(1)] {
+            let mut rig = up(with(spec("a"), move |s| s.restart = policy));
+            rig.exits_with("a", code);
+            rig.unloaded("a");
+            assert_eq!(rig.state("a"), "failed", "{policy:?}");
+            rig.wait(seconds(60.0));
+            assert_eq!(rig.is_loading("a"), comes_back, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn exit_ok_says_which_codes_are_no_failure() {
+    for (exit_ok, code, state) in [
+        (vec![0], 0, "unloaded"),
+        (vec![0], 3, "failed"),
+        (vec![0, 3], 3, "unloaded"),
+        (vec![3], 0, "failed"),
+        (vec![], 0, "failed"),
+    ] {
+        let told = format!("{code} with {exit_ok:?}");
+        let mut rig = up(with(spec("a"), move |s| s.exit_ok = exit_ok.clone()));
+        rig.exits_with("a", Some(code));
+        rig.unloaded("a");
+        assert_eq!(rig.state("a"), state, "{told}");
+    }
+}
+
+#[test]
+fn one_that_ends_soon_after_each_start_is_started_at_a_growing_distance() {
+    let mut rig = Rig::with_pools(vec![always("a")], vec![], 1000, quick());
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    rig.give_back("a");
+    rig.used("a");
+    for wait in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0] {
+        rig.exits_with("a", Some(0));
+        rig.unloaded("a");
+        assert_eq!(rig.state("a"), "unloaded", "it is no failure");
+        assert_eq!(next_attempt(&rig, "a"), Some(rig.now + seconds(wait)));
+        assert!(cause(&rig, "a").contains("must run in the foreground"));
+        rig.wait(seconds(wait));
+        rig.loaded("a");
+    }
+    // After a run of its own it is there at once.
+    rig.wait(seconds(30.0));
+    rig.exits_with("a", Some(0));
+    rig.unloaded("a");
+    assert!(rig.is_loading("a"));
+}
+
+#[test]
+fn a_dependency_that_ends_at_once_does_not_spin_for_its_dependents() {
+    let app = with(core("app"), |s| s.dependencies = vec![id("db")]);
+    let mut rig = Rig::with_pools(vec![spec("db"), app], vec![], 1000, quick());
+    rig.input(Input::Start);
+    rig.settle();
+    for wait in [1.0, 2.0, 4.0, 8.0, 8.0] {
+        rig.exits_with("db", Some(0));
+        rig.settle();
+        assert_eq!(rig.states(&["db", "app"]), ["unloaded", "unloaded"]);
+        assert_eq!(next_attempt(&rig, "app"), Some(rig.now + seconds(wait)));
+        rig.wait(seconds(wait));
+        rig.settle();
+        assert_eq!(rig.states(&["db", "app"]), ["ready", "ready"]);
+    }
+}
+
+#[test]
+fn one_that_ends_by_itself_while_it_goes_has_gone_as_it_was_to() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    rig.wait(seconds(5.0));
+    rig.demand(&["b"]);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.state("a"), "draining", "the other waits for its memory");
+    rig.exits_with("a", Some(0));
+    rig.unloaded("a");
+    assert!(rig.is_loading("b"));
+    rig.settle();
+    assert_eq!(rig.state("a"), "unloaded");
+    assert_eq!(rig.engine.scheduler().entry(rig.key("a")).failures, 0);
 }

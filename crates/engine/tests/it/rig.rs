@@ -250,9 +250,15 @@ impl Rig {
     }
 
     pub(crate) fn exits(&mut self, name: &str) {
+        self.exits_with(name, None);
+    }
+
+    /// The end of a program, by itself with this code, or by a signal.
+    pub(crate) fn exits_with(&mut self, name: &str, code: Option<i32>) {
         let key = self.key(name);
         let op = self.engine.scheduler().entry(key).op.expect("it is up");
-        self.input(Input::Exited { key, op, how: "signal 9".to_owned(), out_of_memory: None });
+        let how = code.map_or("signal 9".to_owned(), |code| format!("ended with code {code}"));
+        self.input(Input::Exited { key, op, how, code, out_of_memory: None });
     }
 
     /// Everything on its way arrives, until nothing moves.

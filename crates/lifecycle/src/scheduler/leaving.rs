@@ -132,6 +132,42 @@ impl Scheduler {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
+        self.gone(key, (cause, Then::Failed(cause.clone())), budget, cells, out);
+    }
+
+    /// A ready or draining component ended by itself, without a failure; `short` = soon after it was ready. It is loaded
+    /// again by its policy: at once, but after a short run it waits as after a failure, so that one that ends at once does
+    /// not spin.
+    pub fn ended(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        short: bool,
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let rests = if short { self.lengthen_row(key, out.now) } else { Duration::ZERO };
+        let again = self.entry(key).leave.is_none() && self.restarts_after_its_end(key);
+        let e = self.entry_mut(key);
+        if !short {
+            e.failures_in_row = 0;
+        }
+        e.rests_until = out.now + rests;
+        if again {
+            e.restart_at = Some(out.now + rests);
+        }
+        self.gone(key, (cause, Then::Unloaded), budget, cells, out);
+    }
+
+    fn gone(
+        &mut self,
+        key: ComponentKey,
+        (cause, then): (&Cause, Then),
+        budget: &mut Budget,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
         let was_ready = self.entry(key).state == ComponentState::Ready;
         cells.revoke(key);
         out.record(EventKind::Revoked { component: key });
@@ -139,11 +175,13 @@ impl Scheduler {
         e.next_probe = None;
         e.failing = None;
         let before = e.leave.take();
-        // One that goes since its dependency is lost did not fail: it often ends for that very reason.
-        let follows = |l: &Leave| matches!(l.cause, Cause::DependencyLost { .. });
-        let (cause, then) = match before.as_ref().filter(|l| follows(l)) {
+        // One that goes since its dependency is lost did not fail: it often ends for that very reason. One that ends
+        // without a failure while it goes has gone as it was to.
+        let failed = matches!(then, Then::Failed(_));
+        let goes_on = |l: &Leave| !failed || matches!(l.cause, Cause::DependencyLost { .. });
+        let (cause, then) = match before.as_ref().filter(|l| goes_on(l)) {
             Some(leave) => (leave.cause.clone(), leave.then.clone()),
-            None => (cause.clone(), Then::Failed(cause.clone())),
+            None => (cause.clone(), then),
         };
         e.leave = Some(Leave {
             cause: cause.clone(),
@@ -268,14 +306,15 @@ impl Scheduler {
         }
         self.forget_dependencies(key);
         budget.release(key);
-        let (cause, then) = leave.map_or((Cause::UnloadFinished, Then::Unloaded), |l| (l.cause, l.then));
+        let (cause, then) =
+            leave.map_or((Cause::UnloadFinished, Then::Unloaded), |l| (l.cause, l.then));
         if then == Then::Reload {
             self.entry_mut(key).restart_at = Some(out.now);
         }
         match (then, cause) {
             (Then::Failed(cause), _) => self.fail(key, cause, budget, out),
             // It says why the component is down for as long as it is.
-            (_, cause @ Cause::DependencyLost { .. }) => {
+            (_, cause @ (Cause::DependencyLost { .. } | Cause::Ended { .. })) => {
                 self.set_state(key, ComponentState::Unloaded, cause, budget, out);
             }
             _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out),

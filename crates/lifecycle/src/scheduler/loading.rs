@@ -108,6 +108,7 @@ impl Scheduler {
         e.probe_first = false;
         e.wanted_since = None;
         e.restart_at = None;
+        e.rests_until = Moment::ZERO;
         self.set_state(key, ComponentState::Loading, cause, budget, out);
         out.push(Effect::StartLoad { key, op, deadline });
     }

@@ -1,8 +1,6 @@
 //! Transactions: from the queue to their reservations, and back.
 
-use majordomo_core::{
-    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Moment, Refusal,
-};
+use majordomo_core::{ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Moment, Refusal};
 use majordomo_memory::{Budget, Need};
 
 use super::{DropReason, Scheduler};
@@ -486,7 +484,8 @@ impl Scheduler {
                 continue;
             }
             // Somebody waits for the next attempt of another member of a set, and then needs this one.
-            let awaited = self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
+            let awaited =
+                self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
             if awaited || self.finishes_alone(key, out.now) {
                 self.entry_mut(key).speculative = true;
             } else {

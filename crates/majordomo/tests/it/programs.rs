@@ -132,8 +132,8 @@ fn a_leader_that_leaves_children_behind_has_ended() {
         let manager = world.manager(vec![world.program("a", script)]).await;
         drop(lease(&manager, "a").await.unwrap());
         world.write("leave", "");
-        until(|| state(&manager, "a") == "failed").await;
-        says(&status(&manager, "a").await.cause, &["ended with code 0"]);
+        until(|| state(&manager, "a") == "unloaded").await;
+        says(&status(&manager, "a").await.cause, &["it ended by itself (exit code 0)"]);
         assert!(world.processes().is_empty());
     });
 }
@@ -215,6 +215,42 @@ fn restart_policies_are_followed_after_a_crash() {
 }
 
 #[test]
+fn one_that_ends_by_itself_after_use_did_not_fail() {
+    run(async {
+        let world = World::new();
+        let script =
+            |code: u8| format!("echo up; while [ ! -e leave ]; do sleep 0.05; done; exit {code}");
+        let mut config = config();
+        config.quarantine.failures = 1;
+        let mut own_code = world.program("own_code", &script(3));
+        own_code.exit_ok = vec![0, 3];
+        let once =
+            "echo up; [ -e leave ] && exec sleep 1000; until [ -e leave ]; do sleep 0.05; done";
+        let mut always = world.program("always", once);
+        always.restart = RestartPolicy::Always;
+        let specs = vec![
+            world.program("clean", &script(0)),
+            own_code,
+            world.program("bad", &script(4)),
+            always,
+        ];
+        let manager = world.builder(specs).config(config).start().await.unwrap();
+        for name in ["clean", "own_code", "bad", "always"] {
+            drop(lease(&manager, name).await.unwrap());
+        }
+        world.write("leave", "");
+        until(|| state(&manager, "bad") == "quarantined").await;
+        for (name, code) in [("clean", 0), ("own_code", 3)] {
+            until(|| state(&manager, name) == "unloaded").await;
+            let status = status(&manager, name).await;
+            says(&status.cause, &[&format!("it ended by itself (exit code {code})")]);
+            assert_eq!(status.failures, 0, "{name}");
+        }
+        until(|| path(&manager, "always").iter().filter(|s| **s == "ready").count() == 2).await;
+    });
+}
+
+#[test]
 fn many_failures_close_a_component_until_an_operator_loads_it() {
     run(async {
         let world = World::new();
@@ -232,7 +268,10 @@ fn many_failures_close_a_component_until_an_operator_loads_it() {
         assert_eq!(refusals.iter().filter(|c| **c == "load_failed").count(), 2, "{refusals:?}");
         let refusal = lease(&manager, "a").await.unwrap_err();
         assert_eq!(refusal.code(), "quarantined");
-        says(&refusal.to_string(), &["a failed too often", "`majordomo load a`", "ends the quarantine"]);
+        says(
+            &refusal.to_string(),
+            &["a failed too often", "`majordomo load a`", "ends the quarantine"],
+        );
         world.write("good", "");
         manager.load("a").await.unwrap();
         drop(lease(&manager, "a").await.unwrap());

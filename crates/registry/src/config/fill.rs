@@ -114,13 +114,21 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
                 set(target, v);
             }
         }
-        Kind::Count(min, max, set) => match &node.value {
-            Value::Integer(Some(v)) if u64::try_from(*v).is_ok_and(|v| *min <= v && v <= *max) => {
-                set(target, v.unsigned_abs());
+        Kind::Count(min, max, set) => {
+            if let Some(v) = count(report, name, node, *min, *max) {
+                set(target, v);
             }
-            Value::Integer(_) => out_of_range(report, name, node, &format!("{min} and {max}")),
-            _ => mismatch(report, &name, node, "an integer", None),
-        },
+        }
+        Kind::Counts(min, max, set) => {
+            let Value::List(items) = &node.value else {
+                let raw = report.source.text.get(node.span.clone());
+                let one = raw.filter(|_| matches!(node.value, Value::Integer(_)));
+                let suggestion = one.map(|raw| format!("put it in brackets: [{raw}]"));
+                return mismatch(report, &name, node, "a list of integers", suggestion);
+            };
+            let counts = items.iter().filter_map(|i| count(report, name, i, *min, *max));
+            set(target, counts.collect());
+        }
         Kind::Number(min, max, set) => {
             let number = match &node.value {
                 Value::Integer(v) => v.map_or(f64::INFINITY, |v| v as f64),
@@ -170,6 +178,18 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
             set(target, probe);
         }
     }
+}
+
+fn count(report: &mut Report<'_>, name: &str, node: &Node<'_>, min: u64, max: u64) -> Option<u64> {
+    let Value::Integer(number) = &node.value else {
+        mismatch(report, &name, node, "an integer", None);
+        return None;
+    };
+    let found = number.and_then(|n| u64::try_from(n).ok()).filter(|n| (min..=max).contains(n));
+    if found.is_none() {
+        out_of_range(report, name, node, &format!("{min} and {max}"));
+    }
+    found
 }
 
 fn text<'n>(

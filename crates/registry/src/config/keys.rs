@@ -49,6 +49,8 @@ pub(crate) enum Kind<T: 'static> {
     Duration(Duration, Duration, fn(&mut T, Duration)),
     /// An integer within these bounds.
     Count(u64, u64, fn(&mut T, u64)),
+    /// A list of integers within these bounds.
+    Counts(u64, u64, fn(&mut T, Vec<u64>)),
     /// A number within these bounds.
     Number(f64, f64, fn(&mut T, f64)),
     /// Names of components.

@@ -82,6 +82,7 @@ fn kind<T>(kind: &Kind<T>) -> String {
         Kind::Duration(min, ..) if min.is_zero() => "duration".into(),
         Kind::Duration(min, ..) => format!("duration from {min:?}"),
         Kind::Count(min, max, _) => format!("integer {min} to {max}"),
+        Kind::Counts(min, max, _) => format!("list of integers {min} to {max}"),
         Kind::Number(min, max, _) => format!("number {min} to {max}"),
         Kind::Names(_) => "list of component names".into(),
         Kind::Phrases(_) => "list of words and phrases".into(),

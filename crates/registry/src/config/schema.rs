@@ -103,6 +103,9 @@ fn kind<T>(kind: &Kind<T>) -> Value {
         Kind::Budget(_) => json!({ "anyOf": [pattern(SIZE), pattern(SHARE)] }),
         Kind::Duration(..) => pattern(DURATION),
         Kind::Count(min, max, _) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Counts(min, max, _) => {
+            list(&json!({ "type": "integer", "minimum": min, "maximum": max }))
+        }
         Kind::Number(min, max, _) => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::Names(_) => list(&pattern(NAME)),
         Kind::Phrases(_) => list(&pattern(r"\S")),

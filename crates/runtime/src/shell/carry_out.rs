@@ -258,7 +258,8 @@ impl Shell {
                         drop(process);
                         let out_of_memory = evidence.map(|e| OutOfMemory { peak: e.peak() });
                         let how = evidence.map_or_else(|| exit.to_string(), |e| e.to_string());
-                        let input = Input::Exited { key, op, how, out_of_memory };
+                        let code = exit.code();
+                        let input = Input::Exited { key, op, how, code, out_of_memory };
                         control.send(Control::Engine(Box::new(input)));
                     });
                 }

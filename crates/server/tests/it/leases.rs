@@ -260,7 +260,9 @@ async fn not_ready_names_what_is_missing() {
         let missing = value["missing"][0].as_str().unwrap();
         assert!(missing.contains("CORE component ears"), "{missing}");
         let seconds = value["retry_after_s"].as_u64().unwrap();
-        seconds > 1 && missing.contains("tried again in") && missing.contains("`majordomo load ears`")
+        seconds > 1
+            && missing.contains("tried again in")
+            && missing.contains("`majordomo load ears`")
     })
     .await;
     served.end().await;

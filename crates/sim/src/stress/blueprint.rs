@@ -101,6 +101,7 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
         RestartPolicy::Always,
         RestartPolicy::Never,
         RestartPolicy::OnDemand,
+        RestartPolicy::OnFailure,
     ]);
     s.on_abandon =
         *rng.pick(&[OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel, OnAbandon::Auto]);

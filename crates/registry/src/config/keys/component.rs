@@ -15,7 +15,7 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 
 /// Which keys only one kind of loader has.
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
-    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe"]),
+    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe", "exit_ok"]),
     ("python", &["module", "function"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
@@ -166,10 +166,14 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "restart",
         "\"on-demand\"",
-        "After a failure: load it again when asked for, always, or never.",
-        Kind::Word(&["on-demand", "always", "never"], |c, i| {
-            c.spec.restart =
-                [RestartPolicy::OnDemand, RestartPolicy::Always, RestartPolicy::Never][i];
+        "Whether it is loaded again after a failure / after it ended by itself (`exit_ok`): `on-demand` when asked for / when asked for, `on-failure` yes / when asked for, `always` yes / yes, `never` no / when asked for. CORE and pinned ones are loaded again after both, except by `never`.",
+        Kind::Word(&["on-demand", "on-failure", "always", "never"], |c, i| {
+            c.spec.restart = [
+                RestartPolicy::OnDemand,
+                RestartPolicy::OnFailure,
+                RestartPolicy::Always,
+                RestartPolicy::Never,
+            ][i];
         })
     ),
     key!(
@@ -259,6 +263,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`process`: how it is asked whether it still works; see below.",
         Kind::Probe(|c, v| c.probe = Some(v))
+    ),
+    key!(
+        "exit_ok",
+        "[0]",
+        "`process`: exit codes with which it may end by itself, once it was ready, without having failed. A signal is a failure, and so is any end before it was ready.",
+        Kind::Counts(0, 255, |c, v| c.spec.exit_ok = v.into_iter().map(|n| n as u8).collect())
     ),
     key!(
         "module",

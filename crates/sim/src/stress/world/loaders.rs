@@ -93,8 +93,12 @@ impl World<'_> {
                     r.stage = Stage::Dead;
                     let rng = &mut self.rng_of(12, key);
                     let out_of_memory = self.killed_for_memory(rng, key, usual);
-                    let how = "killed by signal 9".to_owned();
-                    self.deliver(Input::Exited { key, op, how, out_of_memory });
+                    // Some end by themselves, with one code or another.
+                    let code = rng.chance(0.4).then(|| rng.between(0, 2) as i32);
+                    let how = code.map_or("killed by signal 9".to_owned(), |c| {
+                        format!("ended with code {c}")
+                    });
+                    self.deliver(Input::Exited { key, op, how, code, out_of_memory });
                 } else {
                     self.after(LANE, Event::Dies { key, op });
                 }
