@@ -393,7 +393,8 @@ pub struct ServerConfig {
     pub header_time: Duration,
     /// A request's body is read within this. Default 10 s.
     pub body_time: Duration,
-    /// A request is answered within this, but for streams. Default 2 min.
+    /// A request is answered within this, but for streams, and for demands and loads, which have deadlines of their
+    /// own. Default 2 min.
     pub request_time: Duration,
     /// A connection without a request or a lease is closed after this. Default 5 min.
     pub idle_time: Duration,

@@ -103,6 +103,19 @@ pub struct MeasuredNeed {
     pub declared: ByteSize,
 }
 
+/// A load that goes on although the demand that began it, or waited for it, has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LoadUnderWay {
+    /// The component.
+    pub component: ComponentId,
+    /// When everything that was asked for should be ready, by the load times that are known; none = it takes longer than
+    /// any load before it.
+    pub ready_in: Option<Duration>,
+    /// When the load is given up.
+    pub given_up_in: Duration,
+}
+
 /// Why a demand was not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -194,6 +207,8 @@ pub enum Refusal {
         missing: Vec<ComponentId>,
         /// Who was in the way.
         holders: Vec<Holder>,
+        /// What goes on loading, so that the next demand finds it.
+        goes_on: Option<LoadUnderWay>,
     },
     /// Memory pressure forbids loads.
     Pressure {
@@ -361,14 +376,23 @@ impl fmt::Display for Refusal {
             Self::LoadFailed { component, cause } => {
                 write!(f, "{component} could not be loaded: {}", printable(cause))
             }
-            Self::DeadlineExceeded { waited, missing, holders } => {
+            Self::DeadlineExceeded { waited, missing, holders, goes_on } => {
                 write!(f, "waited {:.1} s for ", waited.as_secs_f64())?;
                 list(f, missing)?;
                 if !holders.is_empty() {
                     f.write_str("; in the way: ")?;
                     list(f, holders)?;
                 }
-                Ok(())
+                let Some(load) = goes_on else { return Ok(()) };
+                write!(f, "; {} goes on loading: ", load.component)?;
+                match load.ready_in {
+                    Some(time) => write!(f, "ready in about {:.1} s", time.as_secs_f64()),
+                    None => write!(
+                        f,
+                        "how long that takes is not known; it is given up in {:.0} s (load_deadline)",
+                        load.given_up_in.as_secs_f64()
+                    ),
+                }
             }
             Self::Pressure { level } => {
                 write!(f, "memory pressure is {level}; nothing is loaded until it falls")

@@ -40,10 +40,11 @@ impl Engine {
         let removed = keys.iter().find(|k| self.catalog().spec(**k).is_none()).copied();
         let highest = keys.iter().filter_map(|k| self.catalog().spec(*k)).map(|s| s.priority).min();
         let priority = priority.or(highest).unwrap_or(Priority::Low);
-        let deadline = out.now + deadline.unwrap_or(self.config().deadlines.demand);
         let full = self.scheduler.n_waiting() >= self.config().queue.capacity;
         let origin = Origin::Demand { waiter, lease: true };
         let keys = if known { keys } else { Vec::new() };
+        let deadline = deadline.unwrap_or_else(|| self.default_deadline(&keys, out.now));
+        let deadline = out.now + deadline;
         let id = self.scheduler.submit(origin, keys, priority, out.now, deadline);
         self.waiters.insert(waiter, id);
         let refusal = if self.ending.is_some() {

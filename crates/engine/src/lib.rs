@@ -22,6 +22,7 @@ mod shutdown;
 mod speculate;
 mod status;
 mod timers;
+mod waiting;
 
 pub use audit::Violation;
 pub use configure::needs_reload;

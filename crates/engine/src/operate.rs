@@ -51,7 +51,7 @@ impl Engine {
         for k in closure {
             self.scheduler.forgive(k, Cause::Operator, &self.budget, out);
         }
-        let deadline = out.now + self.config().deadlines.load.max(self.config().deadlines.demand);
+        let deadline = out.now + self.patience(key);
         let origin = Origin::Demand { waiter, lease: false };
         let id = self.scheduler.submit(origin, vec![key], Priority::High, out.now, deadline);
         self.waiters.insert(waiter, id);
@@ -155,6 +155,7 @@ impl Engine {
                     waited: out.now.since(w.since),
                     missing: vec![self.catalog().id(w.key).clone()],
                     holders: vec![self.holder(w.key, majordomo_core::HolderKind::Leaving)],
+                    goes_on: None,
                 };
                 out.push(Effect::Refuse { waiter: w.waiter, refusal });
                 return false;

@@ -78,7 +78,7 @@ impl Engine {
             .filter(|(_, n)| *n > 0)
             .collect();
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
-        let deadline = Some(now + self.config().deadlines.demand);
+        let deadline = Some(now + self.default_deadline(keys, now));
         let ask = Ask { id: None, origin, closure: &closure, deadline, stated: None };
         let verdict = self.admit(ask, &leased, now);
         plan.ready =

@@ -225,7 +225,7 @@ impl Engine {
             leased.extend(in_use);
         };
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
-        let deadline = out.now + self.config().deadlines.load;
+        let deadline = out.now + self.patience(p.key);
         let bytes = reserve.iter().map(|r| r.2).sum();
         let id = self.scheduler.submit(origin, vec![p.key], priority, out.now, deadline);
         self.note_victims(&victims, p.key, out);

@@ -118,6 +118,7 @@ impl Engine {
                 waited: now.since(txn.since),
                 missing,
                 holders: txn.holders.clone(),
+                goes_on: self.goes_on(&txn.closure, now),
             };
             self.end(id, &DropReason::Refused(refusal), out);
         }
@@ -157,11 +158,9 @@ impl Engine {
     /// How long a load that nobody waits for may take in all: every load of its closure one after the other,
     /// and a demand's time in the queue.
     pub(crate) fn patience(&self, key: majordomo_core::ComponentKey) -> Duration {
-        let deadlines = &self.config().deadlines;
         let closure = self.catalog().closure(&[key]);
-        let loads = closure.iter().filter_map(|k| self.catalog().spec(*k));
-        let loads: Duration = loads.map(|s| s.load_deadline.unwrap_or(deadlines.load)).sum();
-        deadlines.demand + loads
+        let loads: Duration = closure.iter().map(|k| self.scheduler.load_deadline(*k)).sum();
+        self.config().deadlines.demand + loads
     }
 
     fn unload_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {

@@ -118,8 +118,8 @@ pub struct Scheduler {
     next_txn: u64,
     next_op: u64,
     pub(crate) leaving: usize,
-    /// Loads that lost their last transaction during this input.
-    pub(crate) loose: Vec<ComponentKey>,
+    /// Loads that lost their last transaction during this input; whether that was since its deadline passed.
+    pub(crate) loose: Vec<(ComponentKey, bool)>,
     last_call: Option<Moment>,
     changed: bool,
 }

@@ -68,10 +68,10 @@ pub use state::{Figures, Remembered, StoredState, StoredValue};
 pub use majordomo_core::{
     BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
     ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
-    HintSource, HintTier, Holder, HolderKind, IntentConfig, MeasuredNeed, MemoryStatus, Moment,
-    NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
-    PressureNote, PressureStatus, Priority, ProbeFailure, Refusal, ServerConfig, Status,
-    StatusValue, TrimStatus, WallSeconds,
+    HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay, MeasuredNeed,
+    MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd,
+    PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure, Refusal, ServerConfig,
+    Status, StatusValue, TrimStatus, WallSeconds,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::app::{App, locked};
 use crate::gate;
 use crate::problem::Problem;
+use crate::routes;
 use crate::wire::{VERSION, VERSION_HEADER};
 
 /// How a connection came in.
@@ -270,7 +271,9 @@ async fn answer(
     peer: Peer,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let time = app.limits().request_time;
+    let request_time = app.limits().request_time;
+    // A demand has a deadline of its own, after which its load goes on; cut off here it would be called off.
+    let time = if routes::waits_for_components(&parts) { Duration::MAX } else { request_time };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let mut response = match gate::check(app, via, &parts) {
         Err(problem) => problem.into_response(),
@@ -281,7 +284,7 @@ async fn answer(
                 Ok(Ok(response)) => response,
                 Err(_) => Problem::new(
                     "request_timeout",
-                    format!("there was no answer within {time:?} (server.request_time)"),
+                    format!("there was no answer within {request_time:?} (server.request_time)"),
                 )
                 .into_response(),
             }

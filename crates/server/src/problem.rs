@@ -217,13 +217,20 @@ impl From<&Refusal> for Problem {
             Refusal::LoadFailed { component, cause } => {
                 problem.with("component", component.as_str()).with("cause", cause.as_str())
             }
-            Refusal::DeadlineExceeded { waited, missing, holders: list } => problem
-                .with("waited_ms", crate::wire::ms(*waited))
-                .with(
-                    "missing",
-                    missing.iter().map(majordomo::ComponentId::as_str).collect::<Vec<_>>(),
-                )
-                .with("holders", holders(list)),
+            Refusal::DeadlineExceeded { waited, missing, holders: list, goes_on } => {
+                let missing = missing.iter().map(majordomo::ComponentId::as_str);
+                let problem = problem
+                    .with("waited_ms", crate::wire::ms(*waited))
+                    .with("missing", missing.collect::<Vec<_>>())
+                    .with("holders", holders(list));
+                match goes_on {
+                    Some(load) => problem
+                        .with("loading", load.component.as_str())
+                        // Who comes again waits for the same load.
+                        .retry_after(load.ready_in.unwrap_or_default()),
+                    None => problem,
+                }
+            }
             Refusal::Pressure { level } => {
                 problem.with("level", level.to_string()).retry_after(Duration::from_secs(10))
             }

@@ -87,6 +87,13 @@ routes! {
     POST "/v1/leases/{id}/renew" => leases::renew;
 }
 
+/// Whether a request waits until components are ready, within a deadline of its own.
+pub(crate) fn waits_for_components(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let loads = path.starts_with("/v1/components/") && path.ends_with("/load");
+    parts.method == Method::POST && (matches!(path, "/v1/leases" | "/v1/commands") || loads)
+}
+
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(
         "method_not_allowed",

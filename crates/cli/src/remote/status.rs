@@ -242,9 +242,7 @@ fn row(c: &Component) -> Vec<Cell> {
         Cell::right(count(c.loads)),
         Cell::right(c.load_time_ms.map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
         Cell::left(marks.join(",")),
-        Cell::left(
-            probe_failing(c).unwrap_or_else(|| format!("{}{}", c.cause, next_attempt(c))),
-        ),
+        Cell::left(probe_failing(c).unwrap_or_else(|| format!("{}{}", c.cause, next_attempt(c)))),
     ]
 }
 

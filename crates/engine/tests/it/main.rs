@@ -13,3 +13,4 @@ mod restarts;
 mod retries;
 mod rig;
 mod shutdown;
+mod waiting;

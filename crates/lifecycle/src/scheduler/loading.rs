@@ -87,8 +87,7 @@ impl Scheduler {
     fn start_load(&mut self, key: ComponentKey, budget: &Budget, out: &mut Out<'_>) {
         let op = self.new_op();
         let spec = self.catalog.spec(key).cloned();
-        let deadline =
-            spec.as_ref().and_then(|s| s.load_deadline).unwrap_or(self.config.deadlines.load);
+        let deadline = self.load_deadline(key);
         let dependencies = self.catalog.dependencies(key).to_vec();
         for d in &dependencies {
             self.entry_mut(*d).dependents.push(key);
@@ -212,6 +211,13 @@ impl Scheduler {
             }
             _ => false,
         }
+    }
+
+    /// How long a load of this component may take.
+    #[must_use]
+    pub fn load_deadline(&self, key: ComponentKey) -> Duration {
+        let own = self.catalog.spec(key).and_then(|s| s.load_deadline);
+        own.unwrap_or(self.config.deadlines.load)
     }
 
     /// How long an unload may take politely.

@@ -24,6 +24,8 @@ enum LetGo<'a> {
     Replanned,
     /// A component failed that it waited for.
     Failed { component: &'a ComponentId, cause: &'a str },
+    /// Its deadline passed; who waited did not leave.
+    Expired,
     /// It ended otherwise.
     Ended,
 }
@@ -32,6 +34,7 @@ impl<'a> LetGo<'a> {
     fn of(refusal: Option<&'a Refusal>) -> Self {
         match refusal {
             Some(Refusal::LoadFailed { component, cause }) => Self::Failed { component, cause },
+            Some(Refusal::DeadlineExceeded { .. }) => Self::Expired,
             _ => Self::Ended,
         }
     }
@@ -452,7 +455,13 @@ impl Scheduler {
             }
             // It may be wanted again before this input is done: a transaction that goes back to the queue is often
             // admitted at once.
-            ComponentState::Loading if !self.loose.contains(&key) => self.loose.push(key),
+            ComponentState::Loading => {
+                let expired = matches!(why, LetGo::Expired);
+                match self.loose.iter_mut().find(|l| l.0 == key) {
+                    Some(known) => known.1 |= expired,
+                    None => self.loose.push((key, expired)),
+                }
+            }
             _ => {}
         }
     }
@@ -470,7 +479,7 @@ impl Scheduler {
                 Cause::Abandoned
             }
             LetGo::Replanned => Cause::Replanned,
-            LetGo::Ended => Cause::Abandoned,
+            LetGo::Expired | LetGo::Ended => Cause::Abandoned,
         }
     }
 
@@ -478,15 +487,17 @@ impl Scheduler {
     pub fn cancel_loose(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
         let mut loose = std::mem::take(&mut self.loose);
         // Dependents first, so that a component is cancelled before what it needs.
-        loose.sort_by_key(|k| std::cmp::Reverse((self.catalog.rank(*k), *k)));
-        for key in loose {
+        loose.sort_by_key(|(k, _)| std::cmp::Reverse((self.catalog.rank(*k), *k)));
+        for (key, expired) in loose {
             if self.entry(key).state != ComponentState::Loading || self.is_wanted(key) {
                 continue;
             }
             // Somebody waits for the next attempt of another member of a set, and then needs this one.
             let awaited =
                 self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
-            if awaited || self.finishes_alone(key, out.now) {
+            // A deadline that passes says nothing against the load: cancelled, a load that takes longer than a demand
+            // may wait would begin anew with each demand and never end.
+            if expired || awaited || self.finishes_alone(key, out.now) {
                 self.entry_mut(key).speculative = true;
             } else {
                 self.cancel_load(key, Cause::Abandoned, budget, out);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use majordomo_core::{BudgetSetting, ByteSize, ComponentId, ComponentKey, Priority};
 
@@ -28,7 +29,10 @@ pub(crate) fn whole(
     }
     let specs = draft.components.iter().map(|c| c.spec.clone()).collect();
     match Catalog::build_shared(specs, draft.pools.clone(), None) {
-        Ok(catalog) => budgets(reports, draft, &catalog, machine_limit),
+        Ok(catalog) => {
+            budgets(reports, draft, &catalog, machine_limit);
+            load_times(reports, draft, &catalog);
+        }
         Err(errors) => {
             let places = Places::new(draft);
             for error in errors {
@@ -161,6 +165,54 @@ fn budgets(
         let members = staying.iter().copied().filter(|k| !pools[catalog.pool(*k)].0);
         too_many(reports, draft, catalog, limit, members.collect());
     }
+}
+
+/// Loads that take longer than they may, or than a demand waits.
+fn load_times(reports: &mut [Report<'_>], draft: &Draft<'_>, catalog: &Catalog) {
+    let show = humantime::format_duration;
+    let deadlines = &draft.config.deadlines;
+    for (declared, key) in draft.components.iter().zip(catalog.keys()) {
+        let name = &declared.spec.id;
+        let load_time = declared.spec.load_time;
+        let may_take = declared.spec.load_deadline.unwrap_or(deadlines.load);
+        let stated = ["load_time", "estimated_load_time_ms"];
+        let stated = stated.iter().find_map(|k| declared.node.get(k));
+        let span = stated.map_or(declared.name_span, |m| &m.node.span);
+        let mut warn = |message: String, help: String| {
+            reports[declared.file].add(Severity::Warning, "load-time", span, message, Some(help));
+        };
+        if load_time > may_take {
+            let message = format!(
+                "component \"{name}\" takes {} to load, longer than its load_deadline of {}: no load of it can end",
+                show(load_time),
+                show(may_take)
+            );
+            warn(message, "raise its load_deadline, or correct its load_time".to_owned());
+        }
+        let all = time_to_load(catalog, key);
+        if all > deadlines.demand {
+            let with = if all > load_time { " with its dependencies" } else { "" };
+            let message = format!(
+                "component \"{name}\" takes {}{with} to load, longer than demand_deadline, which is {}: whoever asks for it first waits so long, and is refused where its own deadline is shorter",
+                show(all),
+                show(deadlines.demand)
+            );
+            let help = "load it at start (lazy_init = false) and keep it (pinned = true), or raise demand_deadline";
+            warn(message, help.to_owned());
+        }
+    }
+}
+
+/// The declared load times of a component and its dependencies along the longest chain.
+fn time_to_load(catalog: &Catalog, key: ComponentKey) -> Duration {
+    let mut ready_in: HashMap<ComponentKey, Duration> = HashMap::new();
+    for member in catalog.closure(&[key]) {
+        let before = catalog.dependencies(member).iter().filter_map(|d| ready_in.get(d));
+        let before = before.max().copied().unwrap_or_default();
+        let own = catalog.spec(member).map_or(Duration::ZERO, |s| s.load_time);
+        ready_in.insert(member, before + own);
+    }
+    ready_in.into_values().max().unwrap_or_default()
 }
 
 /// A component that does not fit a budget even alone, or not with the margin of its first load.

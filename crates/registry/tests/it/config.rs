@@ -41,6 +41,7 @@ fn everything_that_can_be_said() {
         [manager]
         budget = "75%"
         queue_capacity = 7
+        demand_deadline = "2min"
         trigger_threshold = 1
         [intents]
         enabled = false
@@ -409,6 +410,30 @@ fn loaders() {
             "3:11 unknown-key unknown key \"htp\" in ready | did you mean \"http\"?",
             "4:9 wrong-type probe must be a table of keys, not an integer",
         ],
+    );
+}
+
+#[test]
+fn loads_longer_than_their_deadline_or_than_a_demand_waits_are_warned_of() {
+    check(&with("loader = \"builtin\"\nload_time = \"30s\"\n"), &[]);
+    let keep = "load it at start (lazy_init = false) and keep it (pinned = true), or raise demand_deadline";
+    let waits = "longer than demand_deadline, which is 30s: whoever asks for it first waits so long, and is refused where its own deadline is shorter";
+    check(
+        &with("loader = \"builtin\"\nload_time = \"31s\"\n"),
+        &[&format!("3:13 warning load-time component \"c\" takes 31s to load, {waits} | {keep}")],
+    );
+    check(
+        &with("loader = \"builtin\"\nload_time = \"5s\"\nload_deadline = \"4s\"\n"),
+        &[
+            "3:13 warning load-time component \"c\" takes 5s to load, longer than its load_deadline of 4s: no load of it can end | raise its load_deadline, or correct its load_time",
+        ],
+    );
+    let chain = "[components.a]\nloader = \"builtin\"\nload_time = \"20s\"\n[components.b]\nloader = \"builtin\"\nload_time = \"15s\"\ndependencies = [\"a\"]\n";
+    check(
+        chain,
+        &[&format!(
+            "6:13 warning load-time component \"b\" takes 35s with its dependencies to load, {waits} | {keep}"
+        )],
     );
 }
 

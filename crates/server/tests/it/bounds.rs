@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo::{ByteSize, ServerConfig};
-use majordomo_server::wire::LeaseRequest;
+use majordomo_server::wire::{LeaseRequest, State};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Served, problem, rest, until};
@@ -236,8 +236,16 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     let config = ServerConfig { request_time: SHORT, ..ServerConfig::default() };
     let served = Served::start(config).await;
     let client = served.client();
-    let error = client.load("slow").await.unwrap_err();
+    // A load has a deadline of its own, and is not cut off.
+    let load = tokio::spawn({
+        let client = served.client();
+        async move { client.load("slow").await }
+    });
+    let loads = async || client.component("slow").await.unwrap().state == State::Loading;
+    until("the load", loads).await;
+    let error = client.unload("slow", true).await.unwrap_err();
     assert_eq!(error.problem().unwrap().code, "request_timeout");
+    assert_eq!(load.await.unwrap().unwrap_err().problem().unwrap().code, "load_failed");
     served.end().await;
 }
 

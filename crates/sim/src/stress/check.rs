@@ -133,6 +133,10 @@ impl Checker {
 
     fn note_waiters(&mut self, engine: &Engine, input: &Input, now: Moment) {
         let d = &engine.config().deadlines;
+        let loads = |keys: &[ComponentKey]| -> Duration {
+            let closure = engine.catalog().closure(keys);
+            closure.iter().map(|k| engine.scheduler().load_deadline(*k)).sum()
+        };
         let mut open = |waiter: WaiterId, keys: Vec<ComponentKey>, wait, lasts: Duration| {
             let o = Open { keys, wait, lasts, deadline: now + lasts, calm: false };
             self.open.insert(waiter, o);
@@ -142,11 +146,13 @@ impl Checker {
                 let mut keys = keys.clone();
                 keys.sort_unstable();
                 keys.dedup();
-                open(*waiter, keys, Wait::Leases, deadline.unwrap_or(d.demand));
+                // Of what takes long to load it may be more than usual, but never more than the loads may take.
+                let lasts = deadline.unwrap_or_else(|| d.demand.max(loads(&keys)));
+                open(*waiter, keys, Wait::Leases, lasts);
             }
             Input::Operator { waiter, key, action } => {
                 let lasts = match action {
-                    OperatorAction::Load => d.load.max(d.demand),
+                    OperatorAction::Load => d.demand + loads(&[*key]),
                     _ => d.demand,
                 };
                 open(*waiter, vec![*key], Wait::Word, lasts);

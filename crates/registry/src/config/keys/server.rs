@@ -33,7 +33,7 @@ pub(crate) const SERVER: &[Key<ServerConfig>] = &[
     key!(
         "request_time",
         "\"2min\"",
-        "A request is answered within this time, but for streams.",
+        "A request is answered within this time, but for streams, and for demands and loads, which have deadlines of their own.",
         Kind::Duration(MS, LONGEST, |c, v| c.request_time = v)
     ),
     key!(

@@ -1,0 +1,184 @@
+//! How long demands wait for loads that take long, and what becomes of a load whose demands' deadlines passed.
+
+use majordomo_core::{ByteSize, Refusal, WaiterId};
+use majordomo_engine::{Effect, Input, LoadReport, OperatorAction};
+use majordomo_registry::{ComponentSpec, OnAbandon};
+
+use crate::rig::{Rig, id, seconds, spec, with};
+
+/// A component whose load may take ten minutes.
+fn slow(name: &str) -> ComponentSpec {
+    with(spec(name), |s| s.load_deadline = Some(seconds(600.0)))
+}
+
+/// What the last input refused a waiter with.
+fn refusal(rig: &Rig, waiter: WaiterId) -> Refusal {
+    let of = |e: &Effect| match e {
+        Effect::Refuse { waiter: w, refusal } if *w == waiter => Some(refusal.clone()),
+        _ => None,
+    };
+    rig.effects.iter().find_map(of).expect("it was refused by the last input")
+}
+
+/// Has one load of a component take so long that the engine learns it, and unloads it again.
+fn learn(rig: &mut Rig, name: &str, load_time: f64) {
+    let waiter = rig.ask(&[name], None, Some(seconds(load_time * 2.0)));
+    rig.wait(seconds(load_time));
+    rig.loaded(name);
+    assert_eq!(rig.answered(waiter), "granted");
+    rig.give_back(name);
+    rig.operator(name, OperatorAction::Unload { force: false });
+    rig.settle();
+    assert_eq!(rig.state(name), "unloaded");
+}
+
+#[test]
+fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
+    for on_abandon in [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel] {
+        let mut rig = Rig::new(vec![with(slow("a"), |s| s.on_abandon = on_abandon)], 100);
+        learn(&mut rig, "a", 90.0);
+        let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
+        rig.wait(seconds(20.0));
+        assert_eq!(rig.answered(waiter), "deadline_exceeded");
+        assert!(rig.is_loading("a"), "{on_abandon:?}: nobody left");
+        // Who comes again finds it on its way, and in the end ready.
+        rig.wait(seconds(69.0));
+        let again = rig.ask(&["a"], None, Some(seconds(20.0)));
+        rig.wait(seconds(1.0));
+        rig.loaded("a");
+        assert_eq!(rig.answered(again), "granted", "{on_abandon:?}");
+        assert_eq!(rig.engine.scheduler().entry(rig.key("a")).loads, 2);
+    }
+}
+
+#[test]
+fn a_load_is_cancelled_when_its_last_caller_leaves_early() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    learn(&mut rig, "a", 90.0);
+    let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
+    rig.wait(seconds(19.0));
+    rig.input(Input::Abandon { waiter });
+    assert!(!rig.is_loading("a"));
+}
+
+#[test]
+fn a_load_that_is_nobodys_ends_at_its_load_deadline() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    rig.demand(&["a"]);
+    rig.wait(seconds(599.0));
+    assert!(rig.is_loading("a"));
+    rig.wait(seconds(1.0));
+    rig.settle();
+    assert_eq!(rig.state("a"), "failed");
+}
+
+#[test]
+fn a_load_that_is_nobodys_gives_its_memory_and_its_lane_to_a_demand() {
+    let mut config = crate::rig::config();
+    config.loads.max_concurrent = 1;
+    for memory in [100, 1] {
+        let other = with(spec("b"), |s| s.memory = ByteSize::mib(memory));
+        let mut rig =
+            Rig::with_pools(vec![slow("a"), other], vec![], 100 + memory / 2, config.clone());
+        rig.demand(&["a"]);
+        rig.wait(seconds(31.0));
+        assert!(rig.is_loading("a"));
+        let waiter = rig.demand(&["b"]);
+        rig.settle();
+        assert_eq!(rig.answered(waiter), "granted");
+    }
+}
+
+#[test]
+fn the_refusal_says_when_the_load_will_be_done() {
+    let top = with(slow("top"), |s| {
+        s.dependencies = vec![id("base")];
+        s.load_time = seconds(5.0);
+    });
+    let mut rig = Rig::new(vec![slow("base"), top], 1000);
+    learn(&mut rig, "base", 90.0);
+    let waiter = rig.ask(&["top"], None, Some(seconds(20.0)));
+    rig.wait(seconds(20.0));
+    let told = refusal(&rig, waiter);
+    let Refusal::DeadlineExceeded { goes_on: Some(load), .. } = &told else { panic!("{told}") };
+    assert_eq!(load.component.as_str(), "base");
+    assert_eq!(load.ready_in, Some(seconds(75.0)), "the rest of the one, and all of the other");
+    assert_eq!(load.given_up_in, seconds(580.0));
+    assert!(told.to_string().contains("base goes on loading: ready in about"), "{told}");
+}
+
+#[test]
+fn a_refusal_does_not_guess_how_long_an_unknown_load_takes() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    let waiter = rig.demand(&["a"]);
+    rig.wait(seconds(30.0));
+    let told = refusal(&rig, waiter);
+    let Refusal::DeadlineExceeded { goes_on: Some(load), .. } = &told else { panic!("{told}") };
+    assert_eq!((load.ready_in, load.given_up_in), (None, seconds(570.0)));
+    assert!(told.to_string().contains("load_deadline"), "{told}");
+}
+
+#[test]
+fn a_demand_without_a_deadline_waits_for_a_load_known_to_be_long() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    learn(&mut rig, "a", 90.0);
+    let waiter = rig.demand(&["a"]);
+    rig.wait(seconds(120.0));
+    assert_eq!(rig.answered(waiter), "waits", "a load may take half as long again");
+    rig.loaded("a");
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn the_wait_for_a_long_load_counts_the_chain_of_dependencies_and_what_is_done_already() {
+    let on = |name: &str, base: &str| {
+        let base = id(base);
+        with(slow(name), move |s| s.dependencies = vec![base.clone()])
+    };
+    let timed = |s: ComponentSpec, time| with(s, move |s| s.load_time = seconds(time));
+    let specs = vec![
+        timed(slow("base"), 40.0),
+        timed(on("mid", "base"), 40.0),
+        timed(on("top", "mid"), 40.0),
+    ];
+    let mut rig = Rig::new(specs, 1000);
+    let time = |rig: &Rig| rig.engine.default_deadline(&[rig.key("top")], rig.now);
+    assert_eq!(time(&rig), seconds(180.0));
+    rig.ask(&["top"], None, Some(seconds(1000.0)));
+    rig.wait(seconds(20.0));
+    assert_eq!(time(&rig), seconds(150.0));
+    rig.loaded("base");
+    rig.loaded("mid");
+    assert_eq!(time(&rig), seconds(60.0));
+    rig.loaded("top");
+    assert_eq!(time(&rig), seconds(30.0), "what is ready is not waited for");
+}
+
+#[test]
+fn no_demand_waits_longer_than_the_loads_may_take() {
+    let specs = vec![with(spec("a"), |s| s.load_time = seconds(3600.0))];
+    let rig = Rig::new(specs, 100);
+    assert_eq!(rig.engine.default_deadline(&[rig.key("a")], rig.now), seconds(60.0));
+}
+
+#[test]
+fn a_load_by_hand_waits_as_long_as_the_load_may_take() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    let waiter = rig.operator("a", OperatorAction::Load);
+    rig.wait(seconds(500.0));
+    rig.loaded("a");
+    assert_eq!(rig.answered(waiter), "done");
+}
+
+#[test]
+fn a_load_ahead_may_take_as_long_as_its_load_deadline() {
+    let mut rig = Rig::new(vec![slow("a")], 100);
+    rig.hint(rig.key("a"));
+    rig.wait(seconds(500.0));
+    assert!(rig.is_loading("a"));
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it loads");
+    rig.forget_load("a");
+    rig.input(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) });
+    assert_eq!(rig.state("a"), "ready");
+}
