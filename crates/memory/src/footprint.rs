@@ -24,6 +24,13 @@ pub fn process_footprint(pid: u32, measure: Measure) -> Result<ByteSize, SourceE
     imp::footprint(pid, measure)
 }
 
+/// The highest resident size of one process since it became its program (Linux `VmHWM`), pages that it shares with
+/// others counted in full; none where the kernel does not keep it, and for a process that is gone.
+#[must_use]
+pub fn process_peak(pid: u32) -> Option<ByteSize> {
+    imp::peak(pid)
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use std::path::PathBuf;
@@ -45,13 +52,33 @@ mod imp {
             Measure::Proportional => {
                 let path = dir.join("smaps_rollup");
                 let text = read(&path)?;
-                let kib = |key: &str| {
-                    let value = text.lines().find_map(|l| l.strip_prefix(key))?;
-                    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-                };
-                let pss = kib("Pss:").ok_or_else(|| malformed(&path, "no Pss", &text))?;
-                Ok(ByteSize::kib(pss + kib("SwapPss:").unwrap_or(0)))
+                let pss = kib_after(&text, "Pss:");
+                let pss = pss.ok_or_else(|| malformed(&path, "no Pss", &text))?;
+                Ok(pss + kib_after(&text, "SwapPss:").unwrap_or_default())
             }
+        }
+    }
+
+    pub(super) fn peak(pid: u32) -> Option<ByteSize> {
+        kib_after(&read(&PathBuf::from(format!("/proc/{pid}/status"))).ok()?, "VmHWM:")
+    }
+
+    fn kib_after(text: &str, key: &str) -> Option<ByteSize> {
+        let value = text.lines().find_map(|l| l.strip_prefix(key))?;
+        let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(ByteSize(kib.checked_mul(1024)?))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn lines_of_the_kernel() {
+            let rollup = "55-7f ---p 00000000 00:00 0  [rollup]\nRss:    884 kB\nPss:     123 kB\nPss_Anon: 9 kB\n";
+            assert_eq!(kib_after(rollup, "Pss:"), Some(ByteSize::kib(123)));
+            assert_eq!(kib_after("Rss: 1 kB\n", "Pss:"), None);
+            assert_eq!(kib_after("Pss: 99999999999999999999 kB\n", "Pss:"), None);
         }
     }
 }
@@ -65,6 +92,10 @@ mod imp {
             what: format!("the footprint of process {pid}: {error}"),
         })
     }
+
+    pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
+        None
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -74,5 +105,9 @@ mod imp {
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {
         let what = format!("the footprint of process {pid} cannot be read on this system");
         Err(SourceError::Unavailable { what })
+    }
+
+    pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
+        None
     }
 }

@@ -354,10 +354,11 @@ async fn many_at_once() {
     let dir = Dir::new();
     let loader = loader(&dir, GuardForm::Shell).await;
     let mut tasks = Vec::new();
-    for _ in 0..20 {
+    for op in 0..20 {
         let loader = loader.clone();
         tasks.push(tokio::spawn(async move {
-            let ctx = context(spec(&["say", "up"], ReadySpec::Stdout("up".into())));
+            let mut ctx = context(spec(&["say", "up"], ReadySpec::Stdout("up".into())));
+            ctx.op = majordomo_core::OpId(op);
             let process = loader.start(ctx).await.unwrap();
             process.stop(DEADLINE).await.unwrap();
             process.group().pgid
