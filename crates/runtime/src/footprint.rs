@@ -314,15 +314,16 @@ mod tests {
 
     #[test]
     fn exact_look_is_due_when_size_or_members_changed_or_shared_pages_may_have_been_copied() {
-        let check = |what: &str, exact: u64, before: &[Entry], now: &[Entry], seconds: u64, want| {
-            let resident = before.iter().map(|e| e.resident).sum();
-            let members = u32::try_from(before.len()).unwrap();
-            let exact = ByteSize::mib(exact);
-            let footprint = Footprint { exact, resident, members, ..Footprint::default() };
-            let last = Last::new((footprint, before.to_vec()), Duration::from_secs(100));
-            let is_due = last.is_outdated_by(now, Duration::from_secs(100 + seconds));
-            assert_eq!(is_due, want, "{what}");
-        };
+        let check =
+            |what: &str, exact: u64, before: &[Entry], now: &[Entry], seconds: u64, want| {
+                let resident = before.iter().map(|e| e.resident).sum();
+                let members = u32::try_from(before.len()).unwrap();
+                let exact = ByteSize::mib(exact);
+                let footprint = Footprint { exact, resident, members, ..Footprint::default() };
+                let last = Last::new((footprint, before.to_vec()), Duration::from_secs(100));
+                let is_due = last.is_outdated_by(now, Duration::from_secs(100 + seconds));
+                assert_eq!(is_due, want, "{what}");
+            };
         let one = |mib| [entry(7, "1", mib)];
         check("nothing changed", 160, &one(160), &one(160), 29, false);
         check("a sixteenth more", 160, &one(160), &one(170), 1, false);

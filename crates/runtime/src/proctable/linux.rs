@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn stat_lines_with_odd_names() {
-        const REST: &str = "0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 2469888 222 18446744073709551615";
+        const REST: &str =
+            "0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 2469888 222 18446744073709551615";
         let check = |start: &str, want: Option<(i32, i32, bool)>| {
             let stat = format!("{start} {REST}");
             let got = parse_stat(7, &stat, 4096).map(|e| (e.ppid, e.pgid, e.zombie));
@@ -120,7 +121,9 @@ mod tests {
     #[test]
     fn figures_of_a_stat_line() {
         let line = |flags| {
-            format!("7 (a b) S 1 5 5 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0 12345 2469888 222 184467")
+            format!(
+                "7 (a b) S 1 5 5 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0 12345 2469888 222 184467"
+            )
         };
         let entry = parse_stat(7, &line(4_194_560), 4096).unwrap();
         assert_eq!((entry.start.to_string().as_str(), entry.resident.0), ("12345", 222 * 4096));

@@ -146,8 +146,11 @@ impl ProcessTable {
         cgroup: Option<MemoryGroup>,
     ) -> Members {
         let mark: Arc<str> = mark.into();
-        let followed =
-            Followed { start: group.start.clone(), mark: Arc::clone(&mark), cgroup: cgroup.clone() };
+        let followed = Followed {
+            start: group.start.clone(),
+            mark: Arc::clone(&mark),
+            cgroup: cgroup.clone(),
+        };
         self.seen().followed.insert(group.pgid, followed);
         Members { table: Arc::clone(self), group, mark, cgroup }
     }

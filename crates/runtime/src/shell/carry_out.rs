@@ -205,10 +205,8 @@ impl Shell {
             finished(match result {
                 Ok(process) => {
                     let load = process.measure_load().await;
-                    let report = LoadReport {
-                        measured: load.map(|l| l.exact),
-                        peak: load.map(|l| l.peak),
-                    };
+                    let report =
+                        LoadReport { measured: load.map(|l| l.exact), peak: load.map(|l| l.peak) };
                     Ok((Instance::process(Arc::new(process)), report))
                 }
                 Err(error) => {

@@ -87,13 +87,16 @@ struct Forking {
 
 #[cfg(target_os = "linux")]
 impl Forking {
-    async fn start(forks: &str, child: &str) -> Self {
-        let dir = Dir::new();
+    async fn start(dir: Dir, forks: &str, child: &str, ready: &str) -> Self {
         let loader = loader(&dir, GuardForm::Shell).await;
-        let words = ["forks", forks, dir.path("go").to_str().unwrap(), child].map(str::to_owned);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let process = loader.start(context(spec(&words, up()))).await.unwrap();
+        let go = dir.path("go").display().to_string();
+        let spec = spec(&["forks", forks, &go, child], ReadySpec::Stdout(ready.into()));
+        let process = loader.start(context(spec)).await.unwrap();
         Self { dir, process, _loader: loader }
+    }
+
+    async fn up(forks: &str, child: &str) -> Self {
+        Self::start(Dir::new(), forks, child, "up").await
     }
 
     fn go(&self) {
@@ -104,7 +107,7 @@ impl Forking {
 /// The quick sum of resident sizes is six times as much, which is what asks for the exact look.
 #[cfg(target_os = "linux")]
 async fn fork_shared() {
-    let forking = Forking::start("5", "waits").await;
+    let forking = Forking::up("5", "waits").await;
     let mut sampler = Sampler::default();
     let before = sampler.look(&[&forking.process])[0].unwrap();
     assert!(before.exact > ByteSize::mib(18), "{before:?}");
@@ -128,7 +131,7 @@ async fn fork_shared() {
 /// Neither the members nor the sum of their resident sizes change when a fork writes to what it shares.
 #[cfg(target_os = "linux")]
 async fn fork_copied() {
-    let forking = Forking::start("2", "writes").await;
+    let forking = Forking::up("2", "writes").await;
     let mut sampler = Sampler::default();
     let before = sampler.look(&[&forking.process])[0].unwrap();
     forking.go();
@@ -141,14 +144,10 @@ async fn fork_copied() {
 #[cfg(target_os = "linux")]
 async fn peak_of_forks() {
     let dir = Dir::new();
-    let loader = loader(&dir, GuardForm::Shell).await;
     std::fs::write(dir.path("go"), "").unwrap();
-    let words = ["forks", "5", dir.path("go").to_str().unwrap(), "waits"].map(str::to_owned);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let ready = ReadySpec::Stdout("forked".into());
-    let process = loader.start(context(spec(&words, ready))).await.unwrap();
-    let load = process.measure_load().await.unwrap();
-    let resident = footprint::exact(&process).unwrap().resident;
+    let forked = Forking::start(dir, "5", "waits", "forked").await;
+    let load = forked.process.measure_load().await.unwrap();
+    let resident = footprint::exact(&forked.process).unwrap().resident;
     assert!(load.exact > ByteSize::mib(18) && load.peak >= load.exact, "{load:?}");
     assert!(load.peak.scaled(2.0) < resident, "{load:?}, {resident:?} resident");
 }
@@ -164,7 +163,7 @@ async fn peak_of_spike() {
 
 #[cfg(target_os = "linux")]
 async fn come_and_go() {
-    let forking = Forking::start("100000", "ends").await;
+    let forking = Forking::up("100000", "ends").await;
     let mut sampler = Sampler::default();
     let before = sampler.look(&[&forking.process])[0].unwrap();
     forking.go();

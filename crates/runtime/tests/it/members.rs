@@ -8,8 +8,10 @@ use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{ProcessLoader, RunningProcess};
 
 use crate::eventually::eventually;
-use crate::guard::Manager;
-use crate::support::{DEADLINE, Dir, add, add_async, context, hidden, lives, loader, read_pid, spec};
+use crate::guard::{Manager, signal};
+use crate::support::{
+    DEADLINE, Dir, add, add_async, context, hidden, lives, loader, read_pid, spec,
+};
 
 pub(crate) fn tests(tests: &mut Vec<Trial>) {
     for (name, form) in [("sh", GuardForm::Shell), ("hidden", hidden())] {
@@ -20,10 +22,10 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
                 saves_on_term(a, how)
             });
             add_async(tests, &name("that_ignores_term_is_killed_before_down"), move || {
-                is_killed_at_the_deadline(b, how)
+                is_killed(b, how, true)
             });
             add_async(tests, &name("is_killed_when_its_leader_crashes"), move || {
-                goes_with_a_crash(c, how)
+                is_killed(c, how, false)
             });
         }
     }
@@ -31,7 +33,12 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
 }
 
 /// A component whose child, detached in the way `how`, does what `child` says.
-async fn start(dir: &Dir, form: GuardForm, how: &str, child: &[&str]) -> (ProcessLoader, RunningProcess) {
+async fn start(
+    dir: &Dir,
+    form: GuardForm,
+    how: &str,
+    child: &[&str],
+) -> (ProcessLoader, RunningProcess) {
     let loader = loader(dir, form).await;
     let words = [&["with-child", how], child].concat();
     let ctx = context(spec(&words, ReadySpec::Stdout("up".into())));
@@ -50,26 +57,20 @@ async fn saves_on_term(form: GuardForm, how: &str) {
     assert!(file.exists(), "it had the rest of the deadline");
 }
 
-async fn is_killed_at_the_deadline(form: GuardForm, how: &str) {
+/// The child ignores TERM; its component is stopped, or its leader crashes.
+async fn is_killed(form: GuardForm, how: &str, is_stopped: bool) {
     let dir = Dir::new();
     let pid_file = dir.path("child");
     let words = ["stubborn", pid_file.to_str().unwrap(), "up"];
     let (_loader, process) = start(&dir, form, how, &words).await;
     let child = read_pid(&pid_file);
-    process.stop(Duration::from_millis(100)).await.unwrap();
+    if is_stopped {
+        process.stop(Duration::from_millis(100)).await.unwrap();
+    } else {
+        signal("KILL", process.group().pgid);
+        process.wait_down().await.unwrap();
+    }
     assert!(!lives(child), "down means all members");
-}
-
-async fn goes_with_a_crash(form: GuardForm, how: &str) {
-    let dir = Dir::new();
-    let pid_file = dir.path("child");
-    let words = ["stubborn", pid_file.to_str().unwrap(), "up"];
-    let (_loader, process) = start(&dir, form, how, &words).await;
-    let child = read_pid(&pid_file);
-    let kill = ["-s", "KILL", &process.group().pgid.to_string()].map(str::to_owned);
-    assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
-    process.wait_down().await.unwrap();
-    assert!(!lives(child));
 }
 
 /// A component starts and forgets many grandchildren that end at once; its manager adopts them.
