@@ -153,7 +153,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 while [ ! -e "$2" ]; do sleep 0.01; done
                 waits() { while [ -e "$go" ]; do sleep 0.05; done; }
                 writes() { x=$(printf %s "$x" | tr x y); waits; }
-                ends() { sleep 0.02; }
+                ends() { sleep 0.2; }
                 go=$2 i=0
                 while [ $i -lt "$1" ]; do
                     ($3; :) &
