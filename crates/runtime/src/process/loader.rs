@@ -10,7 +10,7 @@ use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bound::{Bound, Limits};
 use super::error::Advice;
@@ -135,6 +135,9 @@ impl ProcessLoader {
         let endpoint = prepared.endpoint;
         let (group, command_line) = (leader.group.clone(), leader.trampoline.clone());
         let component = || ctx.component.clone();
+        // Were the guard asked to kill a process group that is still to be made, it would find none. A trampoline that
+        // takes until the deadline is not ready then.
+        let _ = timeout_at(until, leader.until_it_leads()).await;
         let announced = self.guard.announce(group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use majordomo_memory::MemoryGroup;
 use rustix::process::Signal;
 
-use super::{Entry, Group, StartTime, signal_group};
+use super::{Entry, Group, StartTime, signal_group, signal_process};
 use crate::guard::TAG_VARIABLE;
 
 /// The members of one incarnation. Dropping it ends following them.
@@ -65,7 +65,11 @@ impl Members {
 
     /// Signals the process group, whose leader has not been reaped.
     pub(crate) fn signal_group(&self, signal: Signal) {
-        signal_group(self.group.pgid, signal);
+        let Group { pgid, start } = &self.group;
+        // A leader that could not make its process group so far is alone.
+        if !signal_group(*pgid, signal) && super::start_time(*pgid).as_ref() == Some(start) {
+            signal_process(*pgid, signal);
+        }
     }
 
     /// Ends following them: the process group's number may mean another one from now on.
