@@ -29,7 +29,7 @@ const MOST_SAVED: Duration = Duration::from_millis(500);
 /// A change by less than this asks for no exact look; above 16 times as much, by less than a sixteenth.
 const SLACK: ByteSize = ByteSize::mib(1);
 /// Members are read one after the other, so several are read again until two readings agree, at most so often.
-const READINGS: usize = 3;
+const READINGS: usize = 6;
 
 /// Where an exact figure comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -202,11 +202,14 @@ fn is_about(a: ByteSize, b: ByteSize) -> bool {
     a.0.abs_diff(b.0) <= (a.min(b).0 / 16).max(SLACK.0)
 }
 
-/// An exact look at the members that were just found, with those it ended with: a member may start or end while the
-/// others are read, and what they share with it then counts twice or not at all.
+/// An exact look at the members that were just found, with those it ended with.
+///
+/// A member may start or end while the others are read, and what they share with it then counts twice or not at all; and
+/// one that is about to become another program has all of its parent's memory for a moment. So a reading counts when
+/// the members stayed the same meanwhile, and of several members when two such readings agree; else the middle one.
 fn measure(members: &Members, mut found: Vec<Entry>) -> Option<(Footprint, Vec<Entry>)> {
-    let mut readings: Vec<Footprint> = Vec::with_capacity(READINGS);
-    while readings.len() < READINGS {
+    let (mut settled, mut unsettled) = (Vec::new(), Vec::new());
+    for _ in 0..READINGS {
         let reading = read(members, &found);
         let after = members.find_known();
         let is_settled = identities(&after) == identities(&found);
@@ -215,16 +218,20 @@ fn measure(members: &Members, mut found: Vec<Entry>) -> Option<(Footprint, Vec<E
             if found.is_empty() {
                 return None;
             }
-            readings.push(Footprint::default());
             continue;
         };
-        let agrees = readings.last().is_some_and(|last| is_about(last.exact, reading.exact));
-        if is_settled && (reading.members == 1 || agrees) {
+        if !is_settled {
+            unsettled.push(reading);
+            continue;
+        }
+        if reading.members == 1
+            || settled.iter().any(|s: &Footprint| is_about(s.exact, reading.exact))
+        {
             return Some((reading, found));
         }
-        readings.push(reading);
+        settled.push(reading);
     }
-    readings.retain(|reading| reading.members > 0);
+    let mut readings = if settled.is_empty() { unsettled } else { settled };
     readings.sort_by_key(|reading| reading.exact);
     readings.get(readings.len() / 2).map(|middle| (*middle, found))
 }

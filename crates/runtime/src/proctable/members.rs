@@ -237,6 +237,12 @@ impl ProcessTable {
     /// Looks at the members known, at their children, at what this process has adopted, and at cgroups; of one
     /// component or of all. Blocks.
     pub(crate) fn look_at_known(&self, only: Option<&Arc<str>>) -> ByMark {
+        if cfg!(not(target_os = "linux")) {
+            // Each look at one process would run a program there, as does one at all.
+            let mut all = self.look_at_all();
+            all.retain(|mark, _| only.is_none_or(|only| only == mark));
+            return all;
+        }
         let mut seen = self.seen();
         let mut queue: VecDeque<(i32, Arc<str>)> = seen
             .followed
