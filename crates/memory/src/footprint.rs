@@ -31,6 +31,13 @@ pub fn process_peak(pid: u32) -> Option<ByteSize> {
     imp::peak(pid)
 }
 
+/// Whether two processes use the very same memory, as a child does until it has become another program if it was
+/// started by `vfork` or `posix_spawn`. The kernel counts that in full for each. False where it does not say.
+#[must_use]
+pub fn is_same_memory(pid: u32, other: u32) -> bool {
+    imp::is_same_memory(pid, other)
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use std::path::PathBuf;
@@ -63,6 +70,23 @@ mod imp {
         kib_after(&read(&PathBuf::from(format!("/proc/{pid}/status"))).ok()?, "VmHWM:")
     }
 
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "a system call that rustix does not have")]
+    pub(super) fn is_same_memory(pid: u32, other: u32) -> bool {
+        /// `KCMP_VM` of kcmp(2).
+        const ADDRESS_SPACE: libc::c_int = 1;
+        let [Ok(pid), Ok(other)] = [pid, other].map(libc::pid_t::try_from) else { return false };
+        let unused: libc::c_ulong = 0;
+        // SAFETY: kcmp(2) takes these five numbers, compares two processes by them, and reads or writes no memory of
+        // this one. It returns 0 when they are the same, and -1 where it is missing or refused.
+        unsafe { libc::syscall(libc::SYS_kcmp, pid, other, ADDRESS_SPACE, unused, unused) == 0 }
+    }
+
+    #[cfg(not(target_env = "gnu"))]
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
+    }
+
     fn kib_after(text: &str, key: &str) -> Option<ByteSize> {
         let value = text.lines().find_map(|l| l.strip_prefix(key))?;
         let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -72,6 +96,13 @@ mod imp {
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn memory_of_a_process_is_its_own() {
+            let own = std::process::id();
+            assert!(!is_same_memory(own, std::os::unix::process::parent_id()));
+            assert!(!is_same_memory(own, u32::MAX));
+        }
 
         #[test]
         fn lines_of_the_kernel() {
@@ -96,6 +127,10 @@ mod imp {
     pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
         None
     }
+
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -109,5 +144,9 @@ mod imp {
 
     pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
         None
+    }
+
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::ByteSize;
-use majordomo_memory::{Measure, SourceError, process_footprint, process_peak};
+use majordomo_memory::{Measure, SourceError, is_same_memory, process_footprint, process_peak};
 
 use crate::clock::Clock;
 use crate::process::RunningProcess;
@@ -204,9 +204,9 @@ fn is_about(a: ByteSize, b: ByteSize) -> bool {
 
 /// An exact look at the members that were just found, with those it ended with.
 ///
-/// A member may start or end while the others are read, and what they share with it then counts twice or not at all; and
-/// one that is about to become another program has all of its parent's memory for a moment. So a reading counts when
-/// the members stayed the same meanwhile, and of several members when two such readings agree; else the middle one.
+/// A member may start, end or become another program while the others are read, and what they share with it then counts
+/// twice or not at all. So a reading counts when the members stayed the same meanwhile, and of several members when
+/// two such readings agree; else the middle one.
 fn measure(members: &Members, mut found: Vec<Entry>) -> Option<(Footprint, Vec<Entry>)> {
     let (mut settled, mut unsettled) = (Vec::new(), Vec::new());
     for _ in 0..READINGS {
@@ -241,7 +241,12 @@ fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
     let mut sum = Footprint::default();
     let mut unreadable: Option<ByteSize> = None;
     for entry in found {
-        let pid = u32::try_from(entry.pid).unwrap_or(0);
+        let [pid, parent] = [entry.pid, entry.ppid].map(|pid| u32::try_from(pid).unwrap_or(0));
+        // Asked first: memory that is not the same any more does not become so again.
+        if found.iter().any(|e| e.pid == entry.ppid) && is_same_memory(pid, parent) {
+            sum.members += 1;
+            continue;
+        }
         match process_footprint(pid, Measure::Proportional) {
             Ok(bytes) => sum.exact += bytes,
             Err(error) if is_gone(&error) => continue,
