@@ -150,8 +150,8 @@ impl Builder {
         self
     }
 
-    /// Finds and ends what components start outside their process group, on Linux, by making this process the
-    /// one that orphans come back to. Only for programs that start no children of their own.
+    /// Adopts and reaps the processes of components that lose their parent, on Linux, by making this process the one
+    /// that orphans come back to: they are found at once then. Only for programs that start no children of their own.
     #[must_use]
     pub fn adopt_strays(mut self) -> Self {
         self.adopt_strays = true;

@@ -24,6 +24,20 @@ pub fn process_footprint(pid: u32, measure: Measure) -> Result<ByteSize, SourceE
     imp::footprint(pid, measure)
 }
 
+/// The highest resident size of one process since it became its program (Linux `VmHWM`), pages that it shares with
+/// others counted in full; none where the kernel does not keep it, and for a process that is gone.
+#[must_use]
+pub fn process_peak(pid: u32) -> Option<ByteSize> {
+    imp::peak(pid)
+}
+
+/// Whether two processes use the very same memory, as a child does until it has become another program if it was
+/// started by `vfork` or `posix_spawn`. The kernel counts that in full for each. False where it does not say.
+#[must_use]
+pub fn is_same_memory(pid: u32, other: u32) -> bool {
+    imp::is_same_memory(pid, other)
+}
+
 #[cfg(target_os = "linux")]
 mod imp {
     use std::path::PathBuf;
@@ -45,13 +59,57 @@ mod imp {
             Measure::Proportional => {
                 let path = dir.join("smaps_rollup");
                 let text = read(&path)?;
-                let kib = |key: &str| {
-                    let value = text.lines().find_map(|l| l.strip_prefix(key))?;
-                    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-                };
-                let pss = kib("Pss:").ok_or_else(|| malformed(&path, "no Pss", &text))?;
-                Ok(ByteSize::kib(pss + kib("SwapPss:").unwrap_or(0)))
+                let pss = kib_after(&text, "Pss:");
+                let pss = pss.ok_or_else(|| malformed(&path, "no Pss", &text))?;
+                Ok(pss + kib_after(&text, "SwapPss:").unwrap_or_default())
             }
+        }
+    }
+
+    pub(super) fn peak(pid: u32) -> Option<ByteSize> {
+        kib_after(&read(&PathBuf::from(format!("/proc/{pid}/status"))).ok()?, "VmHWM:")
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "a system call that rustix does not have")]
+    pub(super) fn is_same_memory(pid: u32, other: u32) -> bool {
+        /// `KCMP_VM` of kcmp(2).
+        const ADDRESS_SPACE: libc::c_int = 1;
+        let [Ok(pid), Ok(other)] = [pid, other].map(libc::pid_t::try_from) else { return false };
+        let unused: libc::c_ulong = 0;
+        // SAFETY: kcmp(2) takes these five numbers, compares two processes by them, and reads or writes no memory of
+        // this one. It returns 0 when they are the same, and -1 where it is missing or refused.
+        unsafe { libc::syscall(libc::SYS_kcmp, pid, other, ADDRESS_SPACE, unused, unused) == 0 }
+    }
+
+    #[cfg(not(target_env = "gnu"))]
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
+    }
+
+    fn kib_after(text: &str, key: &str) -> Option<ByteSize> {
+        let value = text.lines().find_map(|l| l.strip_prefix(key))?;
+        let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(ByteSize(kib.checked_mul(1024)?))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn memory_of_a_process_is_its_own() {
+            let own = std::process::id();
+            assert!(!is_same_memory(own, std::os::unix::process::parent_id()));
+            assert!(!is_same_memory(own, u32::MAX));
+        }
+
+        #[test]
+        fn lines_of_the_kernel() {
+            let rollup = "55-7f ---p 00000000 00:00 0  [rollup]\nRss:    884 kB\nPss:     123 kB\nPss_Anon: 9 kB\n";
+            assert_eq!(kib_after(rollup, "Pss:"), Some(ByteSize::kib(123)));
+            assert_eq!(kib_after("Rss: 1 kB\n", "Pss:"), None);
+            assert_eq!(kib_after("Pss: 99999999999999999999 kB\n", "Pss:"), None);
         }
     }
 }
@@ -65,6 +123,14 @@ mod imp {
             what: format!("the footprint of process {pid}: {error}"),
         })
     }
+
+    pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
+        None
+    }
+
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -74,5 +140,13 @@ mod imp {
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {
         let what = format!("the footprint of process {pid} cannot be read on this system");
         Err(SourceError::Unavailable { what })
+    }
+
+    pub(super) fn peak(_pid: u32) -> Option<ByteSize> {
+        None
+    }
+
+    pub(super) fn is_same_memory(_pid: u32, _other: u32) -> bool {
+        false
     }
 }

@@ -213,13 +213,36 @@ impl MemoryGroup {
     /// # Errors
     /// When a file cannot be read or understood.
     pub fn working_set(&self) -> Result<ByteSize, SourceError> {
+        let inactive = self.inactive_file()?;
+        Ok(self.usage()? - inactive)
+    }
+
+    fn inactive_file(&self) -> Result<ByteSize, SourceError> {
         let path = self.dir.join("memory.stat");
         let key = match self.version {
             GroupVersion::V1 => "total_inactive_file",
             GroupVersion::V2 => "inactive_file",
         };
-        let inactive = keyed(&path, &read(&path)?, key)?;
-        Ok(self.usage()? - ByteSize(inactive))
+        keyed(&path, &read(&path)?, key).map(ByteSize)
+    }
+
+    /// The highest usage so far, less the file cache that the kernel would drop first now: an estimate of the highest
+    /// [`Self::working_set`], where the kernel keeps a peak.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn peak_working_set(&self) -> Result<Option<ByteSize>, SourceError> {
+        let inactive = self.inactive_file()?;
+        Ok(self.peak()?.map(|peak| peak - inactive))
+    }
+
+    /// The processes in this very group.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>, SourceError> {
+        let text = read(&self.dir.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }
 
     /// What happened so far.

@@ -34,7 +34,7 @@ pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
 pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]
 pub use cold::{ColdError, ColdStore, Snapshot};
-pub use footprint::{Measure, process_footprint};
+pub use footprint::{Measure, is_same_memory, process_footprint, process_peak};
 pub use group::{Controller, GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{

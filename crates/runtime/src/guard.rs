@@ -13,7 +13,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use majordomo_registry::StdinMode;
@@ -79,24 +79,40 @@ impl GuardForm {
         }
     }
 
-    /// What stands before a child's own words.
-    pub(crate) fn trampoline_argv(&self, stdin: StdinMode) -> Vec<OsString> {
-        match (self, stdin) {
-            (Self::Shell, StdinMode::Empty) => {
-                ["/bin/sh", "-c", shell::EXEC_EMPTY, EXEC_ARG].map(Into::into).to_vec()
+    pub(crate) fn trampoline(&self, stdin: StdinMode) -> Trampoline {
+        match self {
+            Self::Shell => {
+                let script = match stdin {
+                    StdinMode::Empty => shell::EXEC_EMPTY,
+                    StdinMode::Hold => shell::EXEC_HOLD,
+                };
+                let setsid = shell::SETSID.iter().find(|path| Path::new(path).exists());
+                let words = ["/bin/sh", "-c", script, EXEC_ARG];
+                Trampoline {
+                    argv: setsid.into_iter().copied().chain(words).map(Into::into).collect(),
+                    opens_session: setsid.is_some(),
+                }
             }
-            (Self::Shell, StdinMode::Hold) => {
-                ["/bin/sh", "-c", shell::EXEC_HOLD, EXEC_ARG].map(Into::into).to_vec()
-            }
-            (Self::Hidden { program }, stdin) => {
+            Self::Hidden { program } => {
                 let mode = match stdin {
                     StdinMode::Empty => hidden::EMPTY,
                     StdinMode::Hold => hidden::HOLD,
                 };
-                vec![program.into(), EXEC_ARG.into(), mode.into(), "--".into()]
+                let argv = vec![program.into(), EXEC_ARG.into(), mode.into(), "--".into()];
+                Trampoline { argv, opens_session: true }
             }
         }
     }
+}
+
+/// How a child starts: it waits for the word, then becomes its program.
+#[derive(Debug)]
+pub(crate) struct Trampoline {
+    /// The words before the program's own.
+    pub(crate) argv: Vec<OsString>,
+    /// Whether it makes a session of its own before it waits, and by that a process group; else the manager makes the
+    /// process group, and the child keeps the manager's terminal.
+    pub(crate) opens_session: bool,
 }
 
 /// How the guard is set up.

@@ -1,7 +1,8 @@
-//! The system's table of processes: who belongs to which group, since when, and with which tag.
+//! The system's table of processes: who belongs to which process group, since when, and with which tag; and by that,
+//! which processes are the members of a component.
 //!
-//! Owns reading it (Linux `/proc`, elsewhere `ps`). Knows nothing of components. Everything here blocks
-//! for a moment and belongs on a blocking thread. Invariant: a process that vanishes while being read
+//! Owns reading it (Linux `/proc`, elsewhere `ps`). Everything here blocks for a moment and belongs on a blocking
+//! thread. Invariant: a process that vanishes while being read
 //! is left out, never an error.
 
 #[cfg(not(unix))]
@@ -9,7 +10,10 @@ compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL");
 
 use std::fmt;
 
+use majordomo_core::ByteSize;
 use rustix::process::{Pid, Signal};
+
+mod members;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -21,9 +25,8 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use ps as system;
 
-#[cfg(target_os = "linux")]
-pub(crate) use system::parse_stat;
-pub(crate) use system::{boot_id, scan, start_time, tagged};
+pub(crate) use members::{Members, ProcessTable};
+pub(crate) use system::{boot_id, children, entry, scan, start_time, tagged, variable};
 
 /// When a process started, in the system's own terms: two processes that had the same id differ in it.
 /// A word without white space (Linux: clock ticks since boot; elsewhere `ps -o lstart=` with `_`).
@@ -84,24 +87,37 @@ pub(crate) fn signal_process(pid: i32, signal: Signal) -> bool {
     }
 }
 
-/// Whether a group may have members, zombies included: one system call.
-pub(crate) fn group_may_exist(pgid: i32) -> bool {
-    // Anything but "no such process" (macOS says EPERM for zombies) may be a member.
-    Pid::from_raw(pgid).is_some_and(|p| {
-        rustix::process::test_kill_process_group(p) != Err(rustix::io::Errno::SRCH)
-    })
-}
-
 /// One process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) pid: i32,
     pub(crate) ppid: i32,
     pub(crate) pgid: i32,
     pub(crate) zombie: bool,
+    /// Whether it is a thread of the kernel.
+    pub(crate) kernel: bool,
+    pub(crate) start: StartTime,
+    pub(crate) resident: ByteSize,
 }
 
-/// The living, non-zombie members of a group.
-pub(crate) fn living_members(pgid: i32) -> Vec<i32> {
-    scan().into_iter().filter(|e| e.pgid == pgid && !e.zombie).map(|e| e.pid).collect()
+impl Entry {
+    /// Signals this very process, not one that was given its number since; false when it is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+            let Some(pid) = Pid::from_raw(self.pid).filter(|_| self.pid > 1) else { return false };
+            match pidfd_open(pid, PidfdFlags::empty()) {
+                // The handle stays with its process, so nothing can change after this comparison.
+                Ok(handle) => {
+                    return start_time(self.pid).as_ref() == Some(&self.start)
+                        && pidfd_send_signal(handle, signal).is_ok();
+                }
+                // A kernel before 5.3, or a sandbox.
+                Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {}
+                Err(_) => return false,
+            }
+        }
+        start_time(self.pid).as_ref() == Some(&self.start) && signal_process(self.pid, signal)
+    }
 }

@@ -53,6 +53,12 @@ fn v2_limits_by_max_and_high() {
     assert_eq!(group.bound().unwrap(), Some(want));
     assert_eq!(group.events().unwrap(), GroupEvents { high: 5, max: 3, oom_kill: 1 });
     assert_eq!(group.peak().unwrap(), None, "kernels before 5.19 keep no peak");
+    assert_eq!(group.peak_working_set().unwrap(), None);
+    assert!(group.processes().is_err(), "it has no list of processes");
+    f.put("sys/fs/cgroup/a/b/memory.peak", &(700 * MIB).to_string());
+    f.put("sys/fs/cgroup/a/b/cgroup.procs", "7\n12\n");
+    assert_eq!(group.peak_working_set().unwrap(), Some(ByteSize::mib(650)));
+    assert_eq!(group.processes().unwrap(), [7, 12]);
 
     // A machine with less left than the group has: its bytes count, the group's limit stays the smaller.
     let reading = group_source(&f, machine(100, 16_000)).read().unwrap();

@@ -18,7 +18,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, pidfile};
+use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, Trampoline, pidfile};
 use crate::proctable::{self, Group};
 
 /// A guard that has to end is given this long before it is killed.
@@ -98,8 +98,8 @@ impl Guard {
         &self.session
     }
 
-    pub(crate) fn trampoline(&self, stdin: StdinMode) -> Vec<std::ffi::OsString> {
-        self.form.trampoline_argv(stdin)
+    pub(crate) fn trampoline(&self, stdin: StdinMode) -> Trampoline {
+        self.form.trampoline(stdin)
     }
 
     /// Announces a group; when this returns success its members cannot outlive the manager. Dropping

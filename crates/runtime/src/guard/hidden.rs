@@ -20,6 +20,9 @@ pub const EXEC_ARG: &str = "__exec";
 pub(super) const EMPTY: &str = "empty";
 pub(super) const HOLD: &str = "hold";
 
+/// The first descriptor that is not standard input, output or error.
+const FIRST_STRAY: i32 = 3;
+
 /// As `sh` has it: what could not be run, and what does not exist.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -41,7 +44,7 @@ pub fn hidden_main(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode>
     }
 }
 
-/// Waits for the word, then becomes the program; returns only when that fails.
+/// Opens a session, waits for the word, then becomes the program; returns only when that fails.
 fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let mode = args.next().unwrap_or_default();
     let (Some(_), Some(program)) = (args.next().filter(|dashes| dashes == "--"), args.next())
@@ -51,6 +54,12 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
         );
         return ExitCode::from(NO_WORD);
     };
+    // Refused to the leader of a process group only, which this is not. Without a session of its own the program would
+    // keep the manager's terminal.
+    if let Err(error) = rustix::process::setsid() {
+        let _ = writeln!(std::io::stderr(), "majordomo: no session for {program:?}: {error}");
+        return ExitCode::from(NO_WORD);
+    }
     if !read_word() {
         return ExitCode::from(NO_WORD);
     }
@@ -59,6 +68,8 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     if mode == OsStr::new(EMPTY) {
         command.stdin(Stdio::null());
     }
+    // Whoever started the manager may have left it open files, sockets and pipes, which are nothing to the program.
+    close_fds::set_fds_cloexec(FIRST_STRAY, &[]);
     let error = command.exec();
     // On a full disk the exit code alone tells.
     let _ = writeln!(std::io::stderr(), "majordomo: {program:?} could not be run: {error}");

@@ -50,6 +50,9 @@ for g in $groups; do
 done
 "#;
 
+/// Where the program that opens a session may be (Linux); macOS has none.
+pub(super) const SETSID: [&str; 2] = ["/usr/bin/setsid", "/bin/setsid"];
+
 /// Waits for the word, then becomes the program with an empty standard input.
 pub(super) const EXEC_EMPTY: &str =
     r#"read -r word && [ "$word" = go ] && exec "$@" </dev/null; exit 125"#;

@@ -242,9 +242,9 @@ pub enum ProcessError {
         /// The component.
         component: ComponentId,
     },
-    /// Members of its group live on after SIGKILL (a hung device or file system).
+    /// Members of it live on after SIGKILL (a hung device or file system).
     #[error(
-        "{component}: processes {} of group {pgid} outlive SIGKILL; they wait for a device or a file system",
+        "{component}: processes {} of process group {pgid} outlive SIGKILL; they wait for a device or a file system",
         pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Survivors {

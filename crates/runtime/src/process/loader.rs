@@ -1,5 +1,6 @@
 //! Brings a program up: prepare, start behind the guard, wait until it is ready.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bound::{Bound, Limits};
 use super::error::Advice;
@@ -20,7 +21,13 @@ use super::supervise::{Order, Phase, Supervisor};
 use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
 use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogStream, Watch, pump};
+use crate::proctable::ProcessTable;
 
+/// The footprint of a program that is loading is measured after this, and then at growing intervals.
+const FIRST_SAMPLE: Duration = Duration::from_millis(20);
+const LONGEST_SAMPLE_PAUSE: Duration = Duration::from_millis(500);
+/// Measuring during a load takes at most one part in so many of its time.
+const SAMPLE_SHARE: u32 = 20;
 /// Lines of output shown with a failure.
 const TAIL_LINES: usize = 3;
 /// Lines of output in which a port that is taken is looked for.
@@ -34,7 +41,7 @@ pub struct ProcessConfig {
     /// With readiness `started`, a program that ends within this after its start counts as failed
     /// instead of ready. Default 20 ms.
     pub settle: Duration,
-    /// Finds children that leave their group; see [`Subreaper`].
+    /// Adopts and reaps children that have lost their parent; see [`Subreaper`].
     pub subreaper: Option<Subreaper>,
 }
 
@@ -52,19 +59,18 @@ pub struct ProcessLoader {
     config: Arc<ProcessConfig>,
     guard: Guard,
     limits: Limits,
+    table: Arc<ProcessTable>,
 }
 
 impl ProcessLoader {
-    /// A loader whose children the guard watches.
+    /// A loader whose children the guard watches. Needs the runtime in which the guard was started.
     #[must_use]
     pub fn new(config: ProcessConfig, guard: Guard) -> Self {
-        Self { config: Arc::new(config), guard, limits: Limits::default() }
-    }
-
-    /// What finds children that left their group, where that was asked for.
-    #[must_use]
-    pub fn subreaper(&self) -> Option<&Subreaper> {
-        self.config.subreaper.as_ref()
+        if let Some(subreaper) = &config.subreaper {
+            subreaper.keep_reaping();
+        }
+        let table = ProcessTable::new(guard.session());
+        Self { config: Arc::new(config), guard, limits: Limits::default(), table }
     }
 
     /// Finds out how processes can be bounded here. Blocks.
@@ -129,6 +135,9 @@ impl ProcessLoader {
         let endpoint = prepared.endpoint;
         let (group, command_line) = (leader.group.clone(), leader.trampoline.clone());
         let component = || ctx.component.clone();
+        // Were the guard asked to kill a process group that is still to be made, it would find none. A trampoline that
+        // takes until the deadline is not ready then.
+        let _ = timeout_at(until, leader.until_it_leads()).await;
         let announced = self.guard.announce(group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
@@ -194,6 +203,7 @@ impl ProcessLoader {
                 }
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
+            never = sample_again_and_again(&process) => match never {},
             () = ready => {
                 ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
                 Ok(process)
@@ -260,10 +270,13 @@ impl ProcessLoader {
         let (orders, orders_seen) = watch::channel(Order::Run);
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let mut stdin = leader.take_stdin();
+        let cgroup = bound.limit.as_ref().and_then(|limit| limit.group().cloned());
+        let mark = prepare::tag(ctx, self.guard.session());
+        let members = Arc::new(self.table.follow(leader.group.clone(), &mark, cgroup));
         let process = RunningProcess {
             component: ctx.component.clone(),
             endpoint: endpoint.clone(),
-            group: leader.group.clone(),
+            members: Arc::clone(&members),
             logs: Arc::clone(&ctx.logs),
             probe: ctx.spec.probe.clone(),
             orders,
@@ -287,7 +300,7 @@ impl ProcessLoader {
             announced,
             logs: Arc::clone(&ctx.logs),
             subreaper: self.config.subreaper.clone(),
-            tag: prepare::tag(ctx, self.guard.session()),
+            members,
             socket: endpoint.socket.clone(),
             bound,
             memory: Arc::clone(&process.memory),
@@ -339,6 +352,17 @@ impl Heard {
             _ => None,
         };
         Box::new(Advice { on_stderr, ended_at_once: exit == Some(Exit::Code(0)) })
+    }
+}
+
+/// Measures a program that is loading, so that its peak is known even if it has several processes.
+async fn sample_again_and_again(process: &RunningProcess) -> Infallible {
+    let mut pause = FIRST_SAMPLE;
+    loop {
+        sleep(pause).await;
+        let before = Instant::now();
+        process.sample().await;
+        pause = (pause * 2).min(LONGEST_SAMPLE_PAUSE).max(before.elapsed() * SAMPLE_SHARE);
     }
 }
 

@@ -12,15 +12,16 @@ use tokio::time::{Instant, timeout};
 
 use super::supervise::{Order, Phase};
 use super::{Endpoint, Exit, ProcessError, ready};
+use crate::footprint;
 use crate::logs::LogBuffer;
-use crate::proctable::Group;
+use crate::proctable::{Group, Members};
 
-/// A started program and everything it started in its group. Dropping it kills the group.
+/// A started program and everything it started. Dropping it kills all of that.
 #[derive(Debug)]
 pub struct RunningProcess {
     pub(super) component: ComponentId,
     pub(super) endpoint: Endpoint,
-    pub(super) group: Group,
+    pub(super) members: Arc<Members>,
     pub(super) logs: Arc<LogBuffer>,
     pub(super) probe: Option<ProbeSpec>,
     pub(super) orders: watch::Sender<Order>,
@@ -31,7 +32,7 @@ pub struct RunningProcess {
 /// What is known of its memory, beside the footprint of the moment.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The highest footprint measured: a statistic.
+    /// The highest exact footprint measured: a statistic.
     peak: AtomicU64,
     /// Why its end is taken for an OOM kill; set before the end is told.
     pub(super) evidence: OnceLock<OomEvidence>,
@@ -51,10 +52,42 @@ impl RunningProcess {
         &self.endpoint
     }
 
-    /// Its process group: the key for measuring its footprint.
+    /// The process group of its leader.
     #[must_use]
     pub fn group(&self) -> &Group {
-        &self.group
+        self.members.group()
+    }
+
+    /// All its processes.
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+
+    /// Measures what its load took, with the figures that were sampled during the load; none when it has no living
+    /// member any more. Cancel safe.
+    pub async fn measure_load(&self) -> Option<footprint::LoadFootprint> {
+        let (members, sampled) = (Arc::clone(&self.members), self.memory.peak());
+        let measure = move || footprint::after_load(&members, sampled);
+        // It fails only when the runtime shuts down.
+        let load = tokio::task::spawn_blocking(measure).await.ok().flatten()?;
+        self.note_footprint(load.exact);
+        Some(load)
+    }
+
+    /// Samples its footprint during a load.
+    pub(super) async fn sample(&self) {
+        let members = Arc::clone(&self.members);
+        let sample = tokio::task::spawn_blocking(move || footprint::of_known(&members));
+        if let Ok(Some(footprint)) = sample.await {
+            self.note_footprint(footprint.exact);
+        }
+    }
+
+    /// Whether no member lives.
+    pub(crate) async fn is_gone(&self) -> bool {
+        let members = Arc::clone(&self.members);
+        // It fails only when the runtime shuts down.
+        tokio::task::spawn_blocking(move || members.find().is_empty()).await.unwrap_or(true)
     }
 
     /// Why its end is taken for an OOM kill; none while it runs, and when it ended otherwise.
@@ -63,7 +96,7 @@ impl RunningProcess {
         self.memory.evidence.get()
     }
 
-    /// Notes a footprint that was measured.
+    /// Records an exact footprint.
     pub(crate) fn note_footprint(&self, bytes: ByteSize) {
         self.memory.peak.fetch_max(bytes.bytes(), Ordering::Relaxed);
     }
@@ -91,16 +124,16 @@ impl RunningProcess {
         }
     }
 
-    /// Waits until it is down: leader reaped, no living member of its group. The wait ends at most five
-    /// seconds after SIGKILL; cancel safe.
+    /// Waits until it is down: leader reaped, no living member. The wait ends at most five seconds after
+    /// SIGKILL; cancel safe.
     ///
     /// # Errors
-    /// [`ProcessError::Survivors`] when members of the group outlive SIGKILL.
+    /// [`ProcessError::Survivors`] when members outlive SIGKILL.
     pub async fn wait_down(&self) -> Result<Exit, ProcessError> {
         match self.wait_for(|p| matches!(p, Phase::Down(..))).await {
             Phase::Down(_, pids) if !pids.is_empty() => Err(ProcessError::Survivors {
                 component: self.component.clone(),
-                pgid: self.group.pgid,
+                pgid: self.group().pgid,
                 pids,
             }),
             Phase::Down(exit, _) | Phase::Exited(exit) => Ok(exit),
@@ -114,11 +147,11 @@ impl RunningProcess {
         phase.wait_for(done).await.map_or(Phase::Down(Exit::Unknown, Vec::new()), |p| p.clone())
     }
 
-    /// TERM to the group, KILL after `deadline`, then waits until it is down. A second call may hasten
-    /// the deadline but not extend it. Dropping the future does not call the stop off.
+    /// TERM to all members, KILL to those left after `deadline`, then waits until it is down. A second call
+    /// may hasten the deadline but not extend it. Dropping the future does not call the stop off.
     ///
     /// # Errors
-    /// [`ProcessError::Survivors`] when members of the group outlive SIGKILL.
+    /// [`ProcessError::Survivors`] when members outlive SIGKILL.
     pub async fn stop(&self, deadline: Duration) -> Result<Exit, ProcessError> {
         let kill_at = Instant::now() + deadline;
         self.orders.send_if_modified(|order| {
@@ -134,7 +167,7 @@ impl RunningProcess {
         self.wait_down().await
     }
 
-    /// KILL to the group, without waiting.
+    /// KILL to all members, without waiting.
     pub fn kill(&self) {
         self.orders.send_if_modified(|order| std::mem::replace(order, Order::Kill) != Order::Kill);
     }

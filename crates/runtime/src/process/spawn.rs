@@ -1,14 +1,17 @@
-//! Starts the trampoline in its own process group and keeps it from being lost.
+//! Starts the trampoline in its own session or process group and keeps it from being lost.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::Exit;
 use super::prepare::Prepared;
 use super::strays::Subreaper;
+use crate::guard::Trampoline;
 use crate::proctable::{self, Group};
 
 /// A leader that has not been reaped, so that its number, and its group's, stands for it alone.
@@ -17,29 +20,36 @@ use crate::proctable::{self, Group};
 pub(super) struct Leader {
     pub(super) child: Child,
     pub(super) group: Group,
-    /// The trampoline's command line, to tell it from the program.
-    pub(super) trampoline: Vec<u8>,
+    /// The trampoline's command lines, to tell it from the program.
+    pub(super) trampoline: CommandLines,
     subreaper: Option<Subreaper>,
     reaped: bool,
 }
 
-/// Blocks until the trampoline runs.
+/// What stands in the process table for a trampoline: its words, and what is left of them when it opens its session
+/// by another program.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLines([Vec<u8>; 2]);
+
+/// Blocks until the trampoline runs. Its process group may take a moment longer: see [`Leader::until_it_leads`].
 pub(super) fn spawn(
     prepared: &Prepared,
-    trampoline: &[std::ffi::OsString],
+    trampoline: &Trampoline,
     subreaper: Option<&Subreaper>,
 ) -> io::Result<Leader> {
-    let mut command = Command::new(&trampoline[0]);
+    let mut command = Command::new(&trampoline.argv[0]);
     command
-        .args(&trampoline[1..])
+        .args(&trampoline.argv[1..])
         .args(&prepared.argv)
         .env_clear()
         .envs(&prepared.env)
         .current_dir(&prepared.cwd)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+        .stderr(Stdio::piped());
+    if !trampoline.opens_session {
+        command.process_group(0);
+    }
     let mut child = match subreaper {
         Some(s) => s.spawn(&mut command)?,
         None => command.spawn()?,
@@ -51,18 +61,30 @@ pub(super) fn spawn(
         let _ = child.wait();
         return Err(io::Error::other("the system does not tell when it started"));
     };
-    let words = trampoline.iter().chain(&prepared.argv);
-    let command_line = words.flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat()).collect();
+    let line = |words: &[OsString]| {
+        let words = words.iter().chain(&prepared.argv);
+        words.flat_map(|w| [w.as_encoded_bytes(), b"\0"].concat()).collect()
+    };
     Ok(Leader {
         child,
         group: Group { pgid, start },
-        trampoline: command_line,
+        trampoline: CommandLines([line(&trampoline.argv), line(&trampoline.argv[1..])]),
         subreaper: subreaper.cloned(),
         reaped: false,
     })
 }
 
 impl Leader {
+    /// Waits until it leads its process group, so that signals to that reach it, or has ended. Cancel safe.
+    pub(super) async fn until_it_leads(&self) {
+        let Some(pid) = Pid::from_raw(self.group.pgid) else { return };
+        while rustix::process::getpgid(Some(pid)).is_ok_and(|group| group != pid)
+            && self.ended().is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// How the leader ended, when it has; it stays a zombie, so its number stays taken.
     pub(super) fn ended(&self) -> Option<Exit> {
         let pid = Pid::from_raw(self.group.pgid)?;
@@ -90,6 +112,8 @@ impl Leader {
             return;
         }
         self.group.kill();
+        // It may not have made its process group yet.
+        let _ = self.child.kill();
         // Returns at once, or as soon as SIGKILL has done its work.
         let _ = self.child.wait();
         self.reaped = true;
@@ -107,12 +131,12 @@ impl Drop for Leader {
 
 /// Whether the trampoline has become the program; where that cannot be seen, always.
 #[cfg(target_os = "linux")]
-pub(super) fn has_become_the_program(pid: i32, trampoline: &[u8]) -> bool {
+pub(super) fn has_become_the_program(pid: i32, trampoline: &CommandLines) -> bool {
     // Unreadable or empty: it has ended, which shows elsewhere.
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line != trampoline)
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !trampoline.0.contains(&line))
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn has_become_the_program(_pid: i32, _trampoline: &[u8]) -> bool {
+pub(super) fn has_become_the_program(_pid: i32, _trampoline: &CommandLines) -> bool {
     true
 }

@@ -1,9 +1,9 @@
-//! Children that leave their process group (Linux only).
+//! Processes that have lost their parent (Linux only).
 //!
-//! A process whose parent has ended is given to the nearest ancestor that is a *subreaper*. That setting
-//! belongs to the whole process, so only a binary may opt in, and by that it promises that every child
-//! of its process is started by a [`super::ProcessLoader`] or the guard. Strays are told apart by the
-//! environment variable that all descendants of a component inherit.
+//! Such a process is given to the nearest ancestor that is a *subreaper*. That setting belongs to the whole
+//! process, so only a binary may opt in, and by that it promises that every child of its process is started by a
+//! [`super::ProcessLoader`] or the guard. An adopted process is found at once (it is a child of ours), and has to be
+//! reaped here when it ends.
 //!
 //! Invariant: no leader is reaped here; those that the loader started are known from before they run.
 
@@ -11,13 +11,19 @@ use std::collections::BTreeSet;
 use std::io;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::guard::TAG_VARIABLE;
 use crate::proctable;
 
-/// Leave to adopt, find and kill children that left their group.
+/// Adopted processes that end are reaped at most this often.
+const REAP_PAUSE: Duration = Duration::from_millis(100);
+/// And at least this often: a library may have taken SIGCHLD away.
+const LONGEST_REAP_PAUSE: Duration = Duration::from_secs(10);
+
+/// Leave to adopt and reap processes that have lost their parent.
 #[derive(Clone, Debug)]
 pub struct Subreaper {
     leaders: Arc<Mutex<BTreeSet<i32>>>,
@@ -55,46 +61,48 @@ impl Subreaper {
         self.leaders().remove(&leader);
     }
 
-    /// Kills every living process whose tag starts with `prefix` and is no leader, and reaps adopted
-    /// ones that have ended. Gives how many it killed. Blocks.
-    pub(super) fn sweep(&self, prefix: &str) -> usize {
-        let mut killed = Vec::new();
-        // Each round may uncover children of what it killed; a bound keeps a fork bomb from holding us.
-        for _ in 0..16 {
-            let leaders = self.leaders();
-            let found: Vec<i32> = proctable::tagged(TAG_VARIABLE, prefix)
-                .into_iter()
-                .filter(|pid| !leaders.contains(pid))
-                .collect();
-            drop(leaders);
-            self.reap_adopted();
-            if found.is_empty() {
-                break;
-            }
-            for pid in found {
-                if proctable::signal_process(pid, Signal::KILL) {
-                    killed.push(pid);
+    /// Reaps adopted processes as they end, in a task that ends with the last handle or with the runtime.
+    pub(super) fn keep_reaping(&self) {
+        let leaders = Arc::downgrade(&self.leaders);
+        tokio::spawn(async move {
+            let mut child_ended = match signal(SignalKind::child()) {
+                Ok(child_ended) => Some(child_ended),
+                Err(error) => {
+                    tracing::warn!(%error, "adopted processes that end are reaped late");
+                    None
                 }
+            };
+            loop {
+                let ended = async {
+                    match &mut child_ended {
+                        Some(child_ended) => drop(child_ended.recv().await),
+                        None => std::future::pending().await,
+                    }
+                };
+                // A pause that has passed is as good as a signal.
+                let _ = tokio::time::timeout(LONGEST_REAP_PAUSE, ended).await;
+                let Some(leaders) = leaders.upgrade() else { return };
+                let reap = tokio::task::spawn_blocking(move || Self { leaders }.reap_adopted());
+                if reap.await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(REAP_PAUSE).await;
             }
-        }
-        // One that is killed loses its tag before it can be reaped. Returns as soon as SIGKILL has done its work, and
-        // at once for somebody else's child.
-        for pid in killed.iter().copied().filter_map(Pid::from_raw) {
-            let _ = waitpid(Some(pid), WaitOptions::empty());
-        }
-        killed.len()
+        });
     }
 
-    /// Reaps children that this process was given and that have ended. Blocks for one look at the
-    /// process table.
-    pub fn reap_adopted(&self) {
+    /// Reaps processes that this one was given and that have ended. Blocks for a look at its children.
+    pub(super) fn reap_adopted(&self) {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         // Held over the look: a child started meanwhile could otherwise pass for adopted.
         let leaders = self.leaders();
-        let ended = proctable::scan().into_iter().filter(|e| e.ppid == own && e.zombie);
-        for entry in ended.filter(|e| !leaders.contains(&e.pid)) {
-            if let Some(pid) = Pid::from_raw(entry.pid) {
-                // Reaping the guard does no harm: its owner takes "no such child" for an end.
+        let children = proctable::children(own).unwrap_or_else(|| {
+            proctable::scan().into_iter().filter(|e| e.ppid == own).map(|e| e.pid).collect()
+        });
+        for pid in children.into_iter().filter(|pid| !leaders.contains(pid)) {
+            if let Some(pid) = Pid::from_raw(pid) {
+                // Nothing happens to one that lives. Reaping the guard does no harm: its owner takes "no such child"
+                // for an end.
                 let _ = waitpid(Some(pid), WaitOptions::NOHANG);
             }
         }

@@ -1,9 +1,11 @@
 //! One task per process: sees it end, stops it in order, and makes sure that nothing of it is left.
 //!
-//! Invariant: phases go Running → Exited → Down and never back; Down is told only when the leader is
-//! reaped, its group has no living member (or those that outlive SIGKILL are named), the guard has let
-//! go of the group and the output has been read to its end.
+//! A stop is TERM to all members, the rest of the deadline for all of them, then KILL to those left.
+//! Invariant: phases go Running → Exited → Down and never back; Down is reported only when the component has no
+//! living member (or those that outlive SIGKILL are named), the leader is reaped, the guard has taken the
+//! process group off its list and the output has been read to its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +22,14 @@ use super::strays::Subreaper;
 use super::{Exit, prepare};
 use crate::guard::Announced;
 use crate::logs::{LogBuffer, LogStream};
-use crate::proctable;
+use crate::proctable::{Entry, Members};
 
 /// Children are looked at this often even without a signal: a library may have taken SIGCHLD away.
 const LOOK: Duration = Duration::from_secs(1);
 /// SIGKILL is waited for this long; what lives on then hangs in the kernel.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
 /// Output that is still in the pipes of a process that is down is waited for this long; longer only when
-/// somebody outside the group holds them.
+/// a process that is no member holds them.
 const OUTPUT_DEADLINE: Duration = Duration::from_millis(500);
 
 /// What the owner wants. Only ever gets sterner.
@@ -57,7 +59,7 @@ pub(super) struct Supervisor {
     pub(super) announced: Announced,
     pub(super) logs: Arc<LogBuffer>,
     pub(super) subreaper: Option<Subreaper>,
-    pub(super) tag: String,
+    pub(super) members: Arc<Members>,
     pub(super) socket: Option<std::path::PathBuf>,
     pub(super) bound: Bound,
     pub(super) memory: Arc<Memory>,
@@ -72,17 +74,14 @@ impl Supervisor {
         self.look_for_oom(exit).await;
         self.phase.send_replace(Phase::Exited(exit));
         self.let_members_end().await;
+        let survivors = self.kill_members().await;
         self.leader.reap();
-        let survivors = self.wait_for_group().await;
         if let Some(s) = self.subreaper.clone() {
-            let tag = self.tag.clone();
-            let killed = tokio::task::spawn_blocking(move || s.sweep(&tag)).await.unwrap_or(0);
-            if killed > 0 {
-                self.logs
-                    .push(LogStream::Manager, &format!("killed {killed} that had left its group"));
-            }
+            // It fails only when the runtime shuts down.
+            let _ = tokio::task::spawn_blocking(move || s.reap_adopted()).await;
         }
         if survivors.is_empty() {
+            self.members.unfollow();
             self.announced.withdraw();
         } else {
             // Should the manager end, the guard tries once more.
@@ -96,7 +95,7 @@ impl Supervisor {
         if let Some(socket) = &self.socket {
             prepare::remove_socket(socket);
         }
-        // Its group is empty by now: it goes before somebody is told that the component is down.
+        // Its cgroup is empty by now: it is removed before anybody learns that the component is down.
         self.bound.limit = None;
         self.phase.send_replace(Phase::Down(exit, survivors));
     }
@@ -117,7 +116,7 @@ impl Supervisor {
             let order = self.order();
             match (done, order) {
                 (Order::Run, Order::Stop(_)) | (Order::Run | Order::Stop(_), Order::Kill) => {
-                    self.carry_out(order);
+                    self.carry_out(order).await;
                     done = order;
                 }
                 // Only the time of the KILL changes; TERM is sent once.
@@ -138,7 +137,7 @@ impl Supervisor {
                 () = sleep_until(until) => {
                     if matches!(done, Order::Stop(kill_at) if kill_at <= Instant::now()) {
                         self.logs.push(LogStream::Manager, "did not stop in time; killing it");
-                        self.carry_out(Order::Kill);
+                        self.carry_out(Order::Kill).await;
                         done = Order::Kill;
                     }
                 }
@@ -146,20 +145,33 @@ impl Supervisor {
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
-        let pgid = self.leader.group.pgid;
+    async fn carry_out(&mut self, order: Order) {
         match order {
             Order::Run => {}
             Order::Stop(_) => {
-                proctable::signal_group(pgid, ProcessSignal::TERM);
+                self.signal_all(ProcessSignal::TERM).await;
                 // A stopped process only sees TERM when it goes on.
-                proctable::signal_group(pgid, ProcessSignal::CONT);
+                self.signal_all(ProcessSignal::CONT).await;
             }
             Order::Kill => {
                 self.killed = true;
-                self.leader.group.kill();
+                self.signal_all(ProcessSignal::KILL).await;
             }
         }
+    }
+
+    /// Signals every member: the process group in one step, which no fork escapes, then the others.
+    async fn signal_all(&self, signal: ProcessSignal) {
+        self.members.signal_group(signal);
+        let members = Arc::clone(&self.members);
+        let others = move || members.signal_outside_group(&members.find(), signal);
+        // It fails only when the runtime shuts down.
+        let _ = tokio::task::spawn_blocking(others).await;
+    }
+
+    async fn find_members(&self) -> Vec<Entry> {
+        let members = Arc::clone(&self.members);
+        tokio::task::spawn_blocking(move || members.find()).await.unwrap_or_default()
     }
 
     /// Whether its end was the OOM killer's doing, before the counters are forgotten.
@@ -182,13 +194,13 @@ impl Supervisor {
         }
     }
 
-    /// After an orderly stop the rest of the group has until the same deadline; after anything else it
-    /// is killed at once (by `reap`).
+    /// After an orderly stop the other members have until the same deadline; after anything else they are
+    /// killed at once.
     async fn let_members_end(&mut self) {
         let mut pause = Duration::from_millis(2);
         while let Order::Stop(kill_at) = self.order()
             && Instant::now() < kill_at
-            && !members(self.leader.group.pgid).await.is_empty()
+            && !self.find_members().await.is_empty()
         {
             tokio::select! {
                 _ = self.orders.changed() => {}
@@ -198,25 +210,29 @@ impl Supervisor {
         }
     }
 
-    /// Waits until the killed group has no living member; gives those that there are at the deadline.
-    async fn wait_for_group(&self) -> Vec<i32> {
-        let pgid = self.leader.group.pgid;
+    /// Kills the members left after their leader, whose number stays taken meanwhile, and waits until there is none;
+    /// returns those that there are at the deadline.
+    async fn kill_members(&self) -> Vec<i32> {
         let deadline = Instant::now() + KILL_DEADLINE;
         let mut pause = Duration::from_millis(1);
-        // One system call in the usual case; the table is read only when somebody is left.
-        while proctable::group_may_exist(pgid) {
-            let left = members(pgid).await;
+        let mut outside = BTreeSet::new();
+        let left = loop {
+            self.members.signal_group(ProcessSignal::KILL);
+            // Each round may find what those started that the last one killed.
+            let left = self.find_members().await;
             if left.is_empty() || Instant::now() >= deadline {
-                return left;
+                break left;
             }
+            self.members.signal_outside_group(&left, ProcessSignal::KILL);
+            let group = self.members.group().pgid;
+            outside.extend(left.iter().filter(|e| e.pgid != group).map(|e| e.pid));
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(20));
+        };
+        if !outside.is_empty() {
+            let killed = format!("killed {} that had left its process group", outside.len());
+            self.logs.push(LogStream::Manager, &killed);
         }
-        Vec::new()
+        left.into_iter().map(|e| e.pid).collect()
     }
-}
-
-async fn members(pgid: i32) -> Vec<i32> {
-    let read = tokio::task::spawn_blocking(move || proctable::living_members(pgid));
-    read.await.unwrap_or_default()
 }

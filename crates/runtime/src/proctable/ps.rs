@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use majordomo_core::ByteSize;
+
 use super::{Entry, StartTime};
 
 fn output(program: &str, args: &[&str]) -> Option<String> {
@@ -9,24 +11,38 @@ fn output(program: &str, args: &[&str]) -> Option<String> {
     out.status.success().then(|| String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
+const COLUMNS: &str = "pid=,ppid=,pgid=,state=,rss=,lstart=";
+
 /// Every process.
 pub(crate) fn scan() -> Vec<Entry> {
-    let text = output("ps", &["-A", "-o", "pid=,ppid=,pgid=,state="]).unwrap_or_default();
+    let text = output("ps", &["-A", "-o", COLUMNS]).unwrap_or_default();
     text.lines().filter_map(parse_entry).collect()
+}
+
+/// One process; none when it is gone.
+pub(crate) fn entry(pid: i32) -> Option<Entry> {
+    parse_entry(output("ps", &["-o", COLUMNS, "-p", &pid.to_string()])?.lines().next()?)
+}
+
+/// The system does not list them.
+pub(crate) fn children(_pid: i32) -> Option<Vec<i32>> {
+    None
 }
 
 fn parse_entry(line: &str) -> Option<Entry> {
     let mut fields = line.split_ascii_whitespace();
     let mut number = || fields.next()?.parse::<i32>().ok();
     let (pid, ppid, pgid) = (number()?, number()?, number()?);
-    Some(Entry { pid, ppid, pgid, zombie: fields.next()?.starts_with('Z') })
+    let zombie = fields.next()?.starts_with('Z');
+    let resident = ByteSize::kib(fields.next()?.parse().ok()?);
+    let start = StartTime::new(&fields.collect::<Vec<_>>().join("_"))?;
+    Some(Entry { pid, ppid, pgid, zombie, kernel: false, start, resident })
 }
 
 /// The leader's start to the second, its blanks made `_`. The shell form of the guard builds the same
 /// word with `tr -s ' ' '_'`.
 pub(crate) fn start_time(pid: i32) -> Option<StartTime> {
-    let text = output("ps", &["-o", "lstart=", "-p", &pid.to_string()])?;
-    StartTime::new(&text.split_ascii_whitespace().collect::<Vec<_>>().join("_"))
+    entry(pid).map(|e| e.start)
 }
 
 /// A word that differs between any two boots of the machine.
@@ -34,7 +50,12 @@ pub(crate) fn boot_id() -> Option<String> {
     output("sysctl", &["-n", "kern.bootsessionuuid"]).map(|t| t.trim().to_owned())
 }
 
-/// Children that leave their group are out of scope here: other processes' environments are not shown.
+/// Other processes' environments are not shown: nobody is known to have the variable.
+pub(crate) fn variable(_pid: i32, _name: &str) -> Option<Option<String>> {
+    Some(None)
+}
+
+/// Children that leave their group are found by their parents only.
 pub(crate) fn tagged(_variable: &str, _prefix: &str) -> Vec<i32> {
     Vec::new()
 }

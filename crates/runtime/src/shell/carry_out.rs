@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use super::lanes::{Control, Granted};
 use super::{Running, Shell};
 use crate::component::Instance;
-use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LoadContext};
 use crate::memory::ComponentMemory;
@@ -205,13 +204,9 @@ impl Shell {
             let result = loader.start_unless(ctx, cancelled).await;
             finished(match result {
                 Ok(process) => {
-                    let group = process.group().clone();
-                    // At a transition the exact figure is worth its price.
-                    let sampled =
-                        footprint::sample_async(vec![group], footprint::Detail::Transition).await;
-                    let f = sampled.first().copied().flatten();
+                    let load = process.measure_load().await;
                     let report =
-                        LoadReport { measured: f.map(|f| f.best()), peak: f.and_then(|f| f.peak) };
+                        LoadReport { measured: load.map(|l| l.exact), peak: load.map(|l| l.peak) };
                     Ok((Instance::process(Arc::new(process)), report))
                 }
                 Err(error) => {
@@ -376,14 +371,12 @@ impl Shell {
     }
 }
 
-/// Stops a process and waits until nothing of its group is left, however long that takes: the engine calls it
+/// Stops a process and waits until no member of it is left, however long that takes: the engine calls it
 /// stuck meanwhile, with its bytes booked, and takes it back when it has ended after all.
 async fn until_down(process: &RunningProcess, grace: Duration) {
     let Err(error) = process.stop(grace).await else { return };
     tracing::error!(%error, "a component did not end");
-    let group = process.group().clone();
-    while footprint::sample_async(vec![group.clone()], footprint::Detail::Quick).await[0].is_some()
-    {
+    while !process.is_gone().await {
         tokio::time::sleep(SURVIVOR_PERIOD).await;
     }
 }

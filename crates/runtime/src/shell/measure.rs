@@ -14,39 +14,39 @@ use super::carry_out::footprint_of;
 use super::lanes::{Control, Lanes};
 use super::{Seen, Shell};
 use crate::clock::Clock;
-use crate::footprint::{self, Footprint};
+use crate::footprint::{self, Figure, Footprint};
 use crate::pressure::Felt;
 use crate::process::RunningProcess;
 
 /// A status is made anew at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
-/// One measurement in so many is exact.
-const EXACT_EVERY: u64 = 30;
+/// One measurement in so many measures what this process holds for nobody as well.
+const METER_EVERY: u64 = 30;
 /// What other programs take is told in steps of the budget's so-manieth part.
 const EXTERNAL_STEPS: u64 = 128;
 
 /// What is taken of memory, as of the last measurement.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    /// Processes, without what they share.
+    /// Processes, each page of memory counted once.
     processes: ByteSize,
     /// This process.
     own: ByteSize,
     /// This process before anything was loaded.
     own_at_start: ByteSize,
-    /// What each process shares with others, as of the last exact look at that incarnation.
-    shared: BTreeMap<ComponentKey, (OpId, ByteSize)>,
+    /// The last exact look at each incarnation that is processes.
+    footprints: BTreeMap<ComponentKey, (OpId, Footprint)>,
     external: ByteSize,
 }
 
 impl Taken {
     pub(super) fn start() -> Self {
-        let own = footprint::own(footprint::Detail::Quick).resident;
+        let own = footprint::own();
         Self {
             processes: ByteSize::ZERO,
             own,
             own_at_start: own,
-            shared: BTreeMap::new(),
+            footprints: BTreeMap::new(),
             external: ByteSize::ZERO,
         }
     }
@@ -83,11 +83,11 @@ impl Shell {
     /// Measures every loaded component on blocking threads; one measurement of each kind at a time.
     pub(super) fn measure(&mut self) {
         let mut builtins = Vec::new();
-        let mut groups = Vec::new();
+        let mut processes = Vec::new();
         for key in self.seen.keys() {
             let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
-                Some(process) => groups.push((i.key(), i.op(), Arc::clone(process))),
+                Some(process) => processes.push((i.key(), i.op(), Arc::clone(process))),
                 None => builtins.push(i),
             }
         }
@@ -105,39 +105,31 @@ impl Shell {
         }
         if !self.measuring.processes {
             self.measuring.processes = true;
-            self.measure_processes(groups);
+            self.measure_processes(processes);
         }
     }
 
-    fn measure_processes(&mut self, groups: Vec<(ComponentKey, OpId, Arc<RunningProcess>)>) {
-        // Shared pages count once only in the exact figure, which is dear: one look in thirty, and the first at a
-        // new incarnation.
+    fn measure_processes(&mut self, processes: Vec<(ComponentKey, OpId, Arc<RunningProcess>)>) {
         self.samples += 1;
         let is_new = |(key, op, _): &(ComponentKey, OpId, _)| {
-            self.taken.shared.get(key).is_none_or(|s| s.0 != *op)
+            self.taken.footprints.get(key).is_none_or(|f| f.0 != *op)
         };
-        let exact = self.samples % EXACT_EVERY == 1 || groups.iter().any(is_new);
-        let detail = if exact { footprint::Detail::Exact } else { footprint::Detail::Quick };
-        let subreaper =
-            self.processes.as_ref().and_then(|p| p.subreaper()).filter(|_| exact).cloned();
-        let meter = if exact { self.meter() } else { None };
+        let is_due = self.samples % METER_EVERY == 1 || processes.iter().any(is_new);
+        let meter = if is_due { self.meter() } else { None };
         let (control, sampler) = (self.lanes.control(), Arc::clone(&self.sampler));
         tokio::task::spawn_blocking(move || {
-            if let Some(subreaper) = subreaper {
-                subreaper.reap_adopted();
-            }
-            let wanted: Vec<_> = groups.iter().map(|g| g.2.group().clone()).collect();
+            let wanted: Vec<&RunningProcess> = processes.iter().map(|p| &*p.2).collect();
             // One measurement at a time: nobody waits for the lock, and one that panicked left it usable.
             let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
-            let sampled = sampler.look(&wanted, detail);
-            let rows = groups.into_iter().zip(sampled).filter_map(|((key, op, process), f)| {
+            let sampled = sampler.look(&wanted);
+            let rows = processes.into_iter().zip(sampled).filter_map(|((key, op, process), f)| {
                 let f = f?;
-                process.note_footprint(f.best());
+                process.note_footprint(f.exact);
                 Some((key, op, f))
             });
             control.send(Control::MeasuredProcesses(MeasuredProcesses {
                 rows: rows.collect(),
-                own: footprint::own(footprint::Detail::Quick).resident,
+                own: footprint::own(),
                 unreturned: meter.and_then(|(meter, mapped)| meter.measure(mapped)),
             }));
         });
@@ -150,17 +142,9 @@ impl Shell {
         let mut own = Vec::with_capacity(measured.rows.len());
         let mut processes = ByteSize::ZERO;
         for (key, op, f) in measured.rows {
-            // Between exact looks, resident pages less what was shared at the last one.
-            let known = self.taken.shared.get(&key).filter(|s| s.0 == op);
-            let shared = match (f.exact, known) {
-                (Some(exact), _) => f.resident - exact,
-                (None, Some((_, shared))) => *shared,
-                (None, None) => ByteSize::ZERO,
-            };
-            self.taken.shared.insert(key, (op, shared));
-            let bytes = f.exact.unwrap_or(f.resident - shared);
-            processes += bytes;
-            own.push((key, op, bytes));
+            self.taken.footprints.insert(key, (op, f));
+            processes += f.exact;
+            own.push((key, op, f.exact));
         }
         self.taken.processes = processes;
         self.taken.external = self.external();
@@ -210,13 +194,21 @@ impl Shell {
             return Arc::clone(status);
         }
         let mut status = self.engine.status(now);
+        let mut estimated = Vec::new();
         for c in &mut status.components {
             let slot =
                 self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
             c.leases = i.cell().leases();
-            let known = self.taken.shared.get(&i.key()).filter(|s| s.0 == i.op());
-            c.shared = known.map_or_else(|| i.instance().mapped(PoolGrant::shared), |s| s.1);
+            let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.op());
+            c.shared = known.map_or_else(
+                || i.instance().mapped(PoolGrant::shared),
+                |(_, f)| f.resident - f.exact,
+            );
+            let figure = known.map(|(_, f)| f.figure).unwrap_or_default();
+            if figure != Figure::Proportional {
+                estimated.push(format!("{} ({figure})", c.id));
+            }
         }
         let m = &mut status.memory;
         m.own = Some(self.taken.own);
@@ -233,6 +225,10 @@ impl Shell {
             ("state_store".to_owned(), StatusValue::Text(self.memory.describe())),
             ("state_writes".to_owned(), StatusValue::Count(self.memory.writes())),
         ];
+        if !estimated.is_empty() {
+            let text = StatusValue::Text(estimated.join(", "));
+            runtime.push(("footprints_not_readable".to_owned(), text));
+        }
         let note = self.memory.note();
         runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));
         status.sections.insert("runtime".to_owned(), runtime);

@@ -43,13 +43,13 @@ pub(crate) fn form(name: &str) -> GuardForm {
 }
 
 /// A manager in a process of its own; killed at the latest when dropped.
-struct Manager {
+pub(crate) struct Manager {
     child: Child,
     dir: Dir,
 }
 
 impl Manager {
-    fn start(kind: &str, words: &[&str]) -> Self {
+    pub(crate) fn start(kind: &str, words: &[&str]) -> Self {
         let dir = Dir::new();
         let child = Command::new(std::env::current_exe().unwrap())
             .args([helper::ARG, kind, dir.0.to_str().unwrap()])
@@ -62,11 +62,15 @@ impl Manager {
     }
 
     /// Waits until it says so by a file.
-    fn wait_for(&self, file: &str) {
+    pub(crate) fn wait_for(&self, file: &str) {
         eventually(DEADLINE, file, || self.dir.path(file).exists());
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -104,7 +108,7 @@ impl Drop for Manager {
     }
 }
 
-fn signal(name: &str, pid: i32) {
+pub(crate) fn signal(name: &str, pid: i32) {
     assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
 }
 

@@ -57,6 +57,28 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             child.wait().unwrap();
             ExitCode::SUCCESS
         }
+        // Has a child that does what `child` says: in a session of its own, or that and forgotten by its parent.
+        ["with-child", how, child @ ..] => {
+            let words = match *how {
+                "session" => vec!["own-session"],
+                _ => vec!["leave", "own-session"],
+            };
+            let mut started = own(&[&words, child].concat()).spawn().unwrap();
+            started.wait().unwrap();
+            forever()
+        }
+        ["own-session", rest @ ..] => {
+            rustix::process::setsid().unwrap();
+            panic!("{}", own(rest).exec())
+        }
+        // Starts a process and ends at once.
+        ["leave", rest @ ..] => leave(rest),
+        // Saves a file some time after TERM, then ends.
+        ["saver", pid_file, file] => {
+            let script = r#"trap 'sleep 0.2; echo saved >"$2"; exit 0' TERM; echo $$ >"$1"; echo up
+                while :; do sleep 0.01; done"#;
+            panic!("{}", Command::new("/bin/sh").args(["-c", script, "sh", pid_file, file]).exec())
+        }
         // Answers HTTP: first the codes of one list, then those of the other, the last of it for ever.
         ["http", port, first, then] => {
             let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
@@ -117,6 +139,30 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             std::hint::black_box(&bytes);
             forever()
         }
+        // Had so many MiB while it started.
+        ["spike", mib] => {
+            std::hint::black_box(vec![7u8; mib.parse::<usize>().unwrap() << 20]);
+            println!("up");
+            forever()
+        }
+        // Has 20 MiB or more; forks while there is the file `go`. What a fork does: it waits until the file is gone,
+        // writes to all that it shares and waits, or ends at once (and the next one is started).
+        ["forks", n, go, child] => {
+            // A shell, since this language has no safe way to fork.
+            let script = r#"x=$(head -c 20000000 /dev/zero | tr '\0' x); echo up
+                while [ ! -e "$2" ]; do sleep 0.01; done
+                waits() { while [ -e "$go" ]; do sleep 0.05; done; }
+                writes() { x=$(printf %s "$x" | tr x y); waits; }
+                ends() { sleep 0.2; }
+                go=$2 i=0
+                while [ $i -lt "$1" ]; do
+                    ($3; :) &
+                    [ "$3" = ends ] && wait
+                    i=$((i + 1))
+                done
+                echo forked; wait; while :; do sleep 1; done"#;
+            panic!("{}", Command::new("/bin/sh").args(["-c", script, "sh", n, go, child]).exec())
+        }
         ["open-state", dir] => {
             match RedbStore::open(Path::new(dir)) {
                 Ok(_) => println!("opened"),
@@ -138,6 +184,19 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         [kind, dir, rest @ ..] if kind.contains("manager") => managers::main(kind, dir, rest),
         other => panic!("no such helper: {other:?}"),
     }
+}
+
+#[expect(clippy::zombie_processes, reason = "a process that loses its parent is what is wanted")]
+fn leave(words: &[&str]) -> ExitCode {
+    own(words).spawn().unwrap();
+    ExitCode::SUCCESS
+}
+
+/// This binary as another helper.
+fn own(words: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.arg(ARG).args(words);
+    command
 }
 
 pub(crate) fn forever() -> ! {

@@ -11,6 +11,8 @@ mod footprint;
 mod guard;
 mod helper;
 mod managers;
+#[cfg(target_os = "linux")]
+mod members;
 mod process;
 mod readiness;
 mod state;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     readiness::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
+    #[cfg(target_os = "linux")]
+    members::tests(&mut tests);
     state::tests(&mut tests);
     libtest_mimic::run(&arguments, tests).exit_code()
 }

@@ -92,6 +92,17 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                 }
                 std::future::pending().await
             }
+            // A component that forgets many grandchildren, which end at once.
+            ("adopting-manager", [n]) => {
+                let loader = start(form("hidden"), Some(Subreaper::enable().unwrap())).await;
+                let script = r#"i=0; while [ $i -lt "$2" ]; do sh -c '(exit 0) & (exit 0) &'; i=$((i + 1)); done
+                    echo >"$1"; exec sleep 1000"#;
+                let mut spec = spec(&[], ReadySpec::Started);
+                spec.command =
+                    ["/bin/sh", "-c", script, "sh", &path("forked"), n].map(str::to_owned).to_vec();
+                let _process = loader.start(context(spec)).await.unwrap();
+                std::future::pending().await
+            }
             other => panic!("no such manager: {other:?}"),
         }
     })

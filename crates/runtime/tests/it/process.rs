@@ -24,11 +24,13 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         )*};
     }
     both_forms! {
-        starts_and_stops exits_at_once cannot_be_executed never_ready ignores_term leaves_children
+        starts_and_stops has_a_session_of_its_own exits_at_once cannot_be_executed never_ready ignores_term leaves_children
         crashes_and_leaves_children cancelled_while_loading killed_while_running
         environment_and_empty_input held_input
     }
     add_async(tests, "process::bad_specifications", bad_specifications);
+    #[cfg(target_os = "linux")]
+    add_async(tests, "process::stray_descriptors_are_closed", stray_descriptors_are_closed);
     add_async(tests, "process::floods_its_output", floods_its_output);
     add_async(tests, "process::a_later_stop_hastens", a_later_stop_hastens);
     add_async(tests, "process::many_at_once", many_at_once);
@@ -50,6 +52,37 @@ async fn starts_and_stops(form: GuardForm) {
         log_text(&ctx.logs),
         ["I am up", &format!("ready, process {pid}"), "was killed by SIGTERM"]
     );
+}
+
+/// So it has no controlling terminal, into which it could put what its operator seems to type.
+async fn has_a_session_of_its_own(form: GuardForm) {
+    let dir = Dir::new();
+    let loader = loader(&dir, form).await;
+    let up = || ReadySpec::Stdout("up".into());
+    let process = loader.start(context(spec(&["say", "up"], up()))).await.unwrap();
+    let leader = rustix::process::Pid::from_raw(process.group().pgid).unwrap();
+    assert_eq!(rustix::process::getpgid(Some(leader)), Ok(leader));
+    // The shell form needs a program for that, which macOS has not.
+    if cfg!(target_os = "linux") {
+        assert_eq!(rustix::process::getsid(Some(leader)), Ok(leader));
+    }
+    process.stop(DEADLINE).await.unwrap();
+}
+
+/// A file that whoever started the manager left open to its children does not reach a component.
+#[cfg(target_os = "linux")]
+async fn stray_descriptors_are_closed() {
+    let dir = Dir::new();
+    let stray = std::fs::File::create(dir.path("stray")).unwrap();
+    rustix::io::fcntl_setfd(&stray, rustix::io::FdFlags::empty()).unwrap();
+    let loader = loader(&dir, hidden()).await;
+    let up = ReadySpec::Stdout("up".into());
+    let process = loader.start(context(spec(&["say", "up"], up))).await.unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.group().pgid)).unwrap();
+    let mut names: Vec<_> = open.map(|fd| fd.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["0", "1", "2"]);
+    process.stop(DEADLINE).await.unwrap();
 }
 
 async fn exits_at_once(form: GuardForm) {
@@ -354,10 +387,11 @@ async fn many_at_once() {
     let dir = Dir::new();
     let loader = loader(&dir, GuardForm::Shell).await;
     let mut tasks = Vec::new();
-    for _ in 0..20 {
+    for op in 0..20 {
         let loader = loader.clone();
         tasks.push(tokio::spawn(async move {
-            let ctx = context(spec(&["say", "up"], ReadySpec::Stdout("up".into())));
+            let mut ctx = context(spec(&["say", "up"], ReadySpec::Stdout("up".into())));
+            ctx.op = majordomo_core::OpId(op);
             let process = loader.start(ctx).await.unwrap();
             process.stop(DEADLINE).await.unwrap();
             process.group().pgid
