@@ -7,6 +7,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority, ProbeFailure,
 };
+use majordomo_memory::Learned;
 use majordomo_registry::ComponentSpec;
 
 use crate::TxnId;
@@ -86,8 +87,16 @@ pub struct Entry {
     pub failures: u64,
     /// Failures within the quarantine window.
     pub recent_failures: VecDeque<Moment>,
-    /// The highest memory measured, in this process or an earlier one.
-    pub peak: Option<ByteSize>,
+    /// What was learned of its memory, in this process or an earlier one.
+    pub learned: Learned,
+    /// Bytes that its load, which is still to begin, takes beyond what is reserved for it.
+    pub overload: ByteSize,
+    /// When this incarnation was first used; none = not yet.
+    pub first_use: Option<Moment>,
+    /// When the interval of use began that its working peak is measured over.
+    pub interval_since: Moment,
+    /// Since when a demand for it is refused for a measured figure.
+    pub too_large_since: Option<Moment>,
     /// Learned load time.
     pub load_time: Option<Duration>,
     /// Failed health probes in a row.

@@ -1,9 +1,9 @@
 //! The ledger of bytes: what each component has booked, what demands have claimed, what is free.
 //!
 //! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
-//! itself only). A component's booking is `max(reserved, last measured)`. Admissions (`reserve`, `claim`,
-//! `settle`) never exceed a budget; measuring, a smaller budget and other programs may, and that excess is
-//! the overdraft, told by kind.
+//! itself only). A component's booking is `max(reserved + overload, last measured)`. Admissions (`reserve`, `claim`,
+//! `settle`) never exceed a budget; measuring, a smaller budget, other programs and the overload of a load whose
+//! peak is larger than the budget may, and that excess is the overdraft, reported by kind.
 //!
 //! Invariant: `booked` and `claimed`, of the total and of each pool, are the sums over accounts and claims.
 
@@ -121,12 +121,32 @@ pub enum BudgetError {
 struct Account {
     pool: usize,
     reserved: u64,
+    /// What the component was told it may use; at least what was reserved at first.
+    granted: u64,
+    /// It asked for a larger grant: its reservation is its own and follows no measurement.
+    grown: bool,
+    /// Bytes that its load takes beyond its reservation.
+    overload: u64,
     measured: Option<u64>,
 }
 
 impl Account {
+    fn new(pool: usize, reserved: u64) -> Self {
+        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None }
+    }
+
     fn booked(&self) -> u64 {
-        self.reserved.max(self.measured.unwrap_or(0))
+        self.planned().max(self.measured.unwrap_or(0))
+    }
+
+    /// What is booked by decision, not by measurement.
+    fn planned(&self) -> u64 {
+        self.reserved.saturating_add(self.overload)
+    }
+
+    /// The part of the booking that ends with the load.
+    fn transient(&self) -> u64 {
+        self.booked() - self.reserved.max(self.measured.unwrap_or(0))
     }
 }
 
@@ -211,6 +231,18 @@ impl Budget {
     #[must_use]
     pub fn reserved_for(&self, key: ComponentKey) -> ByteSize {
         ByteSize(self.account(key).map_or(0, |a| a.reserved))
+    }
+
+    /// What one component was told it may use: its reservation at first, and what it asked for since.
+    #[must_use]
+    pub fn granted_for(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.granted))
+    }
+
+    /// Bytes that a component's load takes beyond its reservation.
+    #[must_use]
+    pub fn overload_of(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.overload))
     }
 
     /// The pool of a component's account, while it has one.
@@ -306,24 +338,57 @@ impl Budget {
         self.open(key, pool, bytes.0)
     }
 
-    /// Adds to a component's reservation and returns what it is then. Bytes that were measured above the old one
-    /// are booked already and cost nothing.
+    /// Adds to a component's grant, reserves all of it, and returns what the grant is then. Bytes that are booked
+    /// already because they were measured cost nothing.
     ///
     /// # Errors
     /// [`BudgetError::Short`] when the rest does not fit; nothing is changed then.
     pub fn extend(&mut self, key: ComponentKey, bytes: ByteSize) -> Result<ByteSize, BudgetError> {
         let Some(account) = self.account(key).copied() else { return Ok(ByteSize::ZERO) };
-        let reserved = account.reserved.saturating_add(bytes.0);
-        let grown = Account { reserved, ..account };
+        let granted = account.granted.saturating_add(bytes.0);
+        let reserved = account.reserved.max(granted);
+        let grown = Account { reserved, granted, grown: true, ..account };
         let mut need = Need::new();
         need.add(account.pool, ByteSize(grown.booked() - account.booked()));
         let shortage = self.shortage(&need, None);
         if !shortage.is_none() {
             return Err(BudgetError::Short(shortage));
         }
-        self.accounts[key.index()] = Some(grown);
-        self.shift(account.pool, account.booked(), grown.booked());
-        Ok(ByteSize(reserved))
+        self.replace(key, grown);
+        Ok(ByteSize(granted))
+    }
+
+    /// Books the peak of a load that is larger than what could be reserved for it: this may exceed the budget. It
+    /// ends with [`Self::keep`] or [`Self::release`].
+    pub fn set_overload(&mut self, key: ComponentKey, bytes: ByteSize) {
+        if let Some(account) = self.account(key).copied() {
+            self.replace(key, Account { overload: bytes.0, ..account });
+        }
+    }
+
+    /// Reserves from now on what a component that is ready was learned to need: gives bytes back, or takes as many
+    /// as are free or booked for it already. The overload of its load ends. Never exceeds the budget further, and
+    /// leaves alone what the component asked for itself.
+    pub fn keep(&mut self, key: ComponentKey, bytes: ByteSize) {
+        let Some(account) = self.account(key).copied() else { return };
+        let own = if account.grown { account.granted } else { 0 };
+        let target = bytes.0.max(own);
+        let mut free = self.pool_headroom(account.pool);
+        if !self.limit_of(account.pool).declared {
+            free = free.min(self.headroom());
+        }
+        // What it was measured above its reservation is in the sums already.
+        let most = i128::from(account.booked()).saturating_add(free);
+        let most = u64::try_from(most.max(0)).unwrap_or(u64::MAX).max(account.reserved);
+        self.replace(key, Account { reserved: target.min(most), overload: 0, ..account });
+    }
+
+    fn replace(&mut self, key: ComponentKey, new: Account) {
+        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let old = std::mem::replace(account, new);
+        self.shift(new.pool, old.booked(), new.booked());
     }
 
     fn open(&mut self, key: ComponentKey, pool: usize, reserved: u64) -> Result<(), BudgetError> {
@@ -333,7 +398,7 @@ impl Budget {
         if self.accounts.len() <= key.index() {
             self.accounts.resize(key.index() + 1, None);
         }
-        self.accounts[key.index()] = Some(Account { pool, reserved, measured: None });
+        self.accounts[key.index()] = Some(Account::new(pool, reserved));
         self.shift(pool, 0, reserved);
         Ok(())
     }
@@ -357,13 +422,9 @@ impl Budget {
 
     /// Records what a component was measured to use. Components without an account are ignored.
     pub fn measure(&mut self, key: ComponentKey, bytes: ByteSize) {
-        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        let (pool, old) = (account.pool, account.booked());
-        account.measured = Some(bytes.0);
-        let new = account.booked();
-        self.shift(pool, old, new);
+        if let Some(account) = self.account(key).copied() {
+            self.replace(key, Account { measured: Some(bytes.0), ..account });
+        }
     }
 
     /// Closes a component's account and returns what it had booked.
@@ -508,14 +569,19 @@ impl Budget {
         self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
     }
 
-    /// What would have to be freed to end every overdraft.
+    /// What would have to be freed to end every overdraft that does not end by itself: all but the overload of loads.
     #[must_use]
     pub fn excess(&self) -> Shortage {
+        let ending = |of: &dyn Fn(&Account) -> bool| -> i128 {
+            let loads = self.accounts.iter().flatten().filter(|a| of(a));
+            loads.map(|a| i128::from(a.transient())).sum()
+        };
+        let total = ending(&|a| !self.limit_of(a.pool).declared);
         let pools = (0..self.pools.len())
-            .map(|p| (p, self.pool_overdraft(p)))
+            .map(|p| (p, clamp((-self.pool_headroom(p)).saturating_sub(ending(&|a| a.pool == p)))))
             .filter(|(_, b)| b.0 > 0)
             .collect();
-        Shortage { total: self.overdraft(), pools }
+        Shortage { total: clamp((-self.headroom()).saturating_sub(total)), pools }
     }
 
     /// The total's overdraft by kind. The kinds add up to it; what no other kind explains comes from the
@@ -528,17 +594,15 @@ impl Budget {
             rest -= part;
             ByteSize(part)
         };
-        let growth = self
-            .accounts
-            .iter()
-            .flatten()
-            .filter(|a| !self.pools[a.pool].limit.declared)
-            .map(|a| a.booked() - a.reserved)
-            .fold(0, u64::saturating_add);
+        let sum = |part: &dyn Fn(&Account) -> u64| -> u64 {
+            let ram = self.accounts.iter().flatten().filter(|a| !self.limit_of(a.pool).declared);
+            ram.map(part).fold(0, u64::saturating_add)
+        };
         let external = take(self.external);
         let unreturned = take(self.unreturned);
-        let growth = take(growth);
-        OverdraftStatus { growth, external, unreturned, config: ByteSize(rest) }
+        let growth = take(sum(&|a| a.booked() - a.planned()));
+        let load = take(sum(&|a| a.overload));
+        OverdraftStatus { growth, load, external, unreturned, config: ByteSize(rest) }
     }
 
     /// Checks the sums against the accounts and claims.

@@ -227,6 +227,19 @@ impl Rig {
         self.loading.keys().copied().collect()
     }
 
+    pub(crate) fn loaded_with(&mut self, name: &str, report: LoadReport) {
+        let key = self.key(name);
+        let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
+        self.input(Input::LoadFinished { key, op, result: Ok(report) });
+    }
+
+    /// Everything on its way out is down.
+    pub(crate) fn settle_unloads(&mut self) {
+        while let Some((key, op)) = self.stopping.pop_first() {
+            self.input(Input::UnloadFinished { key, op });
+        }
+    }
+
     pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {
         let key = self.key(name);
         let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));

@@ -119,8 +119,8 @@ impl World<'_> {
                 *self.counts.answers.entry("done").or_default() += 1;
                 self.clients.remove(&waiter);
             }
-            Effect::Persist(Persisted { key, peak, load_time }) => {
-                self.fate(key).learned = Some((peak, load_time));
+            Effect::Persist(Persisted { key, learned, load_time }) => {
+                self.fate(key).learned = Some((learned, load_time));
             }
             Effect::ShutdownDone { .. } => self.after(Duration::from_secs(1), Event::Boot),
             _ => {}
