@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, EventKind, HintOutcome, Priority, Refusal};
-use majordomo_engine::{Effect, Footprints, Input, LoadReport, OperatorAction, Persisted};
+use majordomo_engine::{Effect, Input, LoadReport, OperatorAction, Persisted};
 use majordomo_memory::Learned;
 use majordomo_registry::{ComponentSpec, PoolSpec};
 
@@ -20,13 +20,6 @@ fn loaded(rig: &mut Rig, name: &str, peak: u64, ready: u64) {
     rig.loaded_with(name, report);
 }
 
-fn measure(rig: &mut Rig, name: &str, mib: u64) {
-    let key = rig.key(name);
-    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
-    let own = vec![(key, op, ByteSize::mib(mib))];
-    rig.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
-}
-
 fn booked(rig: &Rig, name: &str) -> u64 {
     rig.engine.budget().booked_for(rig.key(name)).0 >> 20
 }
@@ -39,7 +32,7 @@ fn once(rig: &mut Rig, name: &str, (peak, ready, used): (u64, u64, u64)) {
     assert_eq!(rig.answered(w), "granted");
     rig.used(name);
     rig.wait(seconds(11.0));
-    measure(rig, name, used);
+    rig.measure(&[(name, used)]);
     rig.give_back(name);
     rig.operator(name, OperatorAction::Unload { force: false });
     rig.settle();
@@ -144,7 +137,7 @@ fn load_beyond_the_budget_needs_memory_that_the_machine_can_spare() {
     }
     // What goes for it counts as well.
     rig.have("b");
-    measure(&mut rig, "b", 40);
+    rig.measure(&[("b", 40)]);
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
     rig.settle();
@@ -200,15 +193,15 @@ fn margin_ends_when_the_component_is_measured() {
     assert_eq!(booked(&rig, "a"), 120);
     rig.loaded("a");
     assert_eq!(booked(&rig, "a"), 120, "nothing is measured yet");
-    measure(&mut rig, "a", 30);
+    rig.measure(&[("a", 30)]);
     assert_eq!(booked(&rig, "a"), 100, "its use is not measured yet");
     rig.used("a");
-    measure(&mut rig, "a", 50);
+    rig.measure(&[("a", 50)]);
     assert_eq!(booked(&rig, "a"), 100, "its use has just begun");
     rig.wait(seconds(10.0));
-    measure(&mut rig, "a", 50);
+    rig.measure(&[("a", 50)]);
     assert_eq!(booked(&rig, "a"), 50);
-    measure(&mut rig, "a", 40);
+    rig.measure(&[("a", 40)]);
     assert_eq!(booked(&rig, "a"), 50, "its use may need that again");
 }
 
@@ -218,10 +211,10 @@ fn core_component_without_leases_is_booked_as_measured_after_it_has_served_for_l
     let mut rig = Rig::new(vec![core], 1000);
     rig.input(Input::Start);
     loaded(&mut rig, "store", 6, 5);
-    measure(&mut rig, "store", 6);
+    rig.measure(&[("store", 6)]);
     assert_eq!(booked(&rig, "store"), 12);
     rig.wait(Duration::from_secs(601));
-    measure(&mut rig, "store", 6);
+    rig.measure(&[("store", 6)]);
     assert_eq!(booked(&rig, "store"), 6);
 }
 
@@ -232,12 +225,12 @@ fn long_running_component_follows_its_use_downwards_by_the_hour() {
     rig.loaded("a");
     rig.used("a");
     rig.wait(seconds(10.0));
-    measure(&mut rig, "a", 300);
-    measure(&mut rig, "a", 50);
+    rig.measure(&[("a", 300)]);
+    rig.measure(&[("a", 50)]);
     for want in [300, 300, 50] {
         assert_eq!(booked(&rig, "a"), want);
         rig.wait(Duration::from_secs(3600));
-        measure(&mut rig, "a", 50);
+        rig.measure(&[("a", 50)]);
     }
 }
 
@@ -252,7 +245,7 @@ fn working_peak_is_reserved_for_at_the_next_load_so_that_use_does_not_exceed_the
     rig.settle_unloads();
     loaded(&mut rig, "ocr", 110, 107);
     assert_eq!((rig.answered(w), booked(&rig, "ocr")), ("granted", 553));
-    measure(&mut rig, "ocr", 553);
+    rig.measure(&[("ocr", 553)]);
     assert_eq!(overdraft(&rig), [0, 0, 0]);
     let status = rig.engine.status(rig.now);
     let ocr = status.components.iter().find(|c| c.id.as_str() == "ocr").expect("it is there");
@@ -268,9 +261,9 @@ fn working_peak_is_kept_within_what_is_free_and_not_taken_from_others() {
     rig.demand(&["b"]);
     rig.settle();
     rig.used("a");
-    measure(&mut rig, "a", 90);
+    rig.measure(&[("a", 90)]);
     assert_eq!(overdraft(&rig), [20, 0, 20]);
-    measure(&mut rig, "a", 30);
+    rig.measure(&[("a", 30)]);
     assert_eq!((booked(&rig, "a"), overdraft(&rig)), (70, [0, 0, 0]));
 }
 
@@ -337,6 +330,6 @@ fn grant_that_a_component_asked_for_does_not_shrink() {
     loaded(&mut rig, "a", 20, 20);
     rig.used("a");
     rig.wait(seconds(10.0));
-    measure(&mut rig, "a", 20);
+    rig.measure(&[("a", 20)]);
     assert_eq!(booked(&rig, "a"), 24);
 }

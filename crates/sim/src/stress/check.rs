@@ -58,8 +58,8 @@ struct Open {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reserved {
     bytes: ByteSize,
-    /// The incarnation that is ready.
-    ready: Option<OpId>,
+    /// Its incarnation.
+    op: Option<OpId>,
 }
 
 /// What is remembered from before an input.
@@ -290,13 +290,13 @@ impl Checker {
         Ok(())
     }
 
-    /// Bytes of the total that admissions added: reservations and claims. What is kept for a component that was and
-    /// is ready follows what was measured of it.
+    /// Bytes of the total that admissions added: reservations and claims. What is kept for an incarnation that was
+    /// there before follows what was measured of it.
     fn admitted(&self, engine: &Engine) -> ByteSize {
         let (mut before, mut now) = (self.before.claimed, engine.budget().claimed());
         for (i, is) in reserved(engine).enumerate() {
             let was = self.before.reserved.get(i).copied().unwrap_or_default();
-            if was.ready.is_none() || was.ready != is.ready {
+            if was.op.is_none() || was.op != is.op {
                 before += was.bytes;
                 now += is.bytes;
             }
@@ -454,9 +454,6 @@ fn reserved(engine: &Engine) -> impl Iterator<Item = Reserved> {
     let b = engine.budget();
     engine.scheduler().entries().map(move |(key, e)| {
         let counts = b.pool_of(key).is_some_and(|p| !b.limit_of(p).declared);
-        Reserved {
-            bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO },
-            ready: e.op.filter(|_| e.state == ComponentState::Ready),
-        }
+        Reserved { bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO }, op: e.op }
     })
 }

@@ -139,6 +139,8 @@ pub struct Counts {
     pub by_name: BTreeMap<&'static str, u64>,
     /// Ticks.
     pub n_ticks: u64,
+    /// Loads whose peak was more than the budget had.
+    pub n_beyond_budget: u64,
     /// Grants, refusals by code.
     pub answers: BTreeMap<&'static str, u64>,
 }
@@ -166,6 +168,7 @@ impl Counts {
             *self.answers.entry(name).or_default() += n;
         }
         self.n_ticks += other.n_ticks;
+        self.n_beyond_budget += other.n_beyond_budget;
     }
 }
 

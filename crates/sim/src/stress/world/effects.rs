@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::Refusal;
+use majordomo_core::{EventKind, Refusal};
 use majordomo_engine::{Effect, Input, Persisted};
 
 use super::{Event, Running, Stage, World};
@@ -121,6 +121,10 @@ impl World<'_> {
             }
             Effect::Persist(Persisted { key, learned, load_time }) => {
                 self.fate(key).learned = Some((learned, load_time));
+            }
+            Effect::Record(r) => {
+                let beyond = matches!(r.kind, EventKind::LoadBeyondBudget { .. });
+                self.counts.n_beyond_budget += u64::from(beyond);
             }
             Effect::ShutdownDone { .. } => self.after(Duration::from_secs(1), Event::Boot),
             _ => {}
