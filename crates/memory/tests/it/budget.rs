@@ -343,15 +343,15 @@ fn a_million_operations_conserve_bytes() {
         let pool = below(POOLS as u64) as usize;
         let claimant = below(CLAIMANTS);
         let op = match below(24) {
-            20 => Op::Extend { key, bytes: below(40) },
-            21 => Op::Overload { key, bytes: below(200) },
-            22 | 23 => Op::Keep { key, bytes: below(160) },
             0..4 => Op::Reserve { key, pool, bytes: below(120) },
             4..9 => Op::Measure { key, bytes: below(160) },
             9..12 => Op::Release { key },
             12..15 => Op::Claim { claimant, wants: std::array::from_fn(|_| below(3) * below(60)) },
             15 => Op::Drop { claimant },
             16..19 => Op::Settle { claimant, members: vec![(key, pool, below(40))] },
+            19..21 => Op::Keep { key, bytes: below(160) },
+            21 => Op::Extend { key, bytes: below(40) },
+            22 => Op::Overload { key, bytes: below(200) },
             _ if below(8) == 0 => Op::Limits {
                 total: 300 + below(1500),
                 limits: (0..POOLS)

@@ -301,6 +301,7 @@ impl Shell {
 mod tests {
     use super::*;
     use majordomo_core::{ByteSize, StoreError, StoreOp};
+    use majordomo_memory::Learned;
     use majordomo_registry::ComponentSpec;
 
     struct Nowhere;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use majordomo_core::{ByteSize, ComponentId, StateStore, StoreOp};
+use majordomo_memory::Learned;
 use majordomo_runtime::state::measured::{self, Measured, MeasuredKey};
 use majordomo_runtime::state::{FILE, RedbStore};
 
