@@ -170,7 +170,7 @@ pub enum Refusal {
         /// Who holds the rest.
         holders: Vec<Holder>,
         /// The largest part of the need that was measured, not declared.
-        measured: Option<MeasuredNeed>,
+        measured: Option<Box<MeasuredNeed>>,
     },
     /// Another component that must not run beside it is in use, or refuses to be replaced.
     Conflict {

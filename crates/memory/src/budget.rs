@@ -7,9 +7,15 @@
 //!
 //! Invariant: `booked` and `claimed`, of the total and of each pool, are the sums over accounts and claims.
 
+mod account;
+mod need;
+
 use std::collections::BTreeMap;
 
 use majordomo_core::{ByteSize, ComponentKey, OverdraftStatus};
+
+use self::account::Account;
+pub use self::need::{Need, Shortage};
 
 /// The limit of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,88 +24,6 @@ pub struct PoolLimit {
     pub budget: Option<ByteSize>,
     /// Its bytes are no RAM and do not count in the total.
     pub declared: bool,
-}
-
-/// Bytes wanted, by pool position. Pools stand once, ascending.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Need(Vec<(usize, u64)>);
-
-impl Need {
-    /// Nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Adds bytes of a pool.
-    pub fn add(&mut self, pool: usize, bytes: ByteSize) {
-        if bytes.0 == 0 {
-            return;
-        }
-        match self.0.binary_search_by_key(&pool, |e| e.0) {
-            Ok(i) => self.0[i].1 = self.0[i].1.saturating_add(bytes.0),
-            Err(i) => self.0.insert(i, (pool, bytes.0)),
-        }
-    }
-
-    /// Takes off what comes from elsewhere; nothing falls below zero.
-    pub fn take(&mut self, other: &Self) {
-        for entry in &mut self.0 {
-            entry.1 = entry.1.saturating_sub(other.of(entry.0).0);
-        }
-        self.0.retain(|e| e.1 > 0);
-    }
-
-    /// The bytes of a pool.
-    #[must_use]
-    pub fn of(&self, pool: usize) -> ByteSize {
-        ByteSize(self.0.iter().find(|e| e.0 == pool).map_or(0, |e| e.1))
-    }
-
-    /// Pools and bytes, ascending by pool.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, ByteSize)> + '_ {
-        self.0.iter().map(|&(p, b)| (p, ByteSize(b)))
-    }
-
-    /// Whether nothing is wanted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// How much is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shortage {
-    /// In the total.
-    pub total: ByteSize,
-    /// In pools, ascending by position; only those that lack something.
-    pub pools: Vec<(usize, ByteSize)>,
-}
-
-impl Shortage {
-    /// Whether nothing is missing.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.total.0 == 0 && self.pools.is_empty()
-    }
-
-    /// Takes bytes that a victim frees off what is missing.
-    pub fn relieve(&mut self, pool: usize, declared: bool, bytes: ByteSize) {
-        if !declared {
-            self.total = self.total - bytes;
-        }
-        if let Some(entry) = self.pools.iter_mut().find(|e| e.0 == pool) {
-            entry.1 = entry.1 - bytes;
-        }
-        self.pools.retain(|e| e.1.0 > 0);
-    }
-
-    /// Whether bytes of this pool would help.
-    #[must_use]
-    pub fn helped_by(&self, pool: usize, declared: bool) -> bool {
-        (self.total.0 > 0 && !declared) || self.pools.iter().any(|e| e.0 == pool)
-    }
 }
 
 /// A misuse or a refusal of the ledger.
@@ -115,39 +39,6 @@ pub enum BudgetError {
     /// The claim does not cover what is to be settled.
     #[error("the claim of {0} does not cover what it is to pay for")]
     NotCovered(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
-    pool: usize,
-    reserved: u64,
-    /// What the component was told it may use; at least what was reserved at first.
-    granted: u64,
-    /// It asked for a larger grant: its reservation is its own and follows no measurement.
-    grown: bool,
-    /// Bytes that its load takes beyond its reservation.
-    overload: u64,
-    measured: Option<u64>,
-}
-
-impl Account {
-    fn new(pool: usize, reserved: u64) -> Self {
-        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None }
-    }
-
-    fn booked(&self) -> u64 {
-        self.planned().max(self.measured.unwrap_or(0))
-    }
-
-    /// What is booked by decision, not by measurement.
-    fn planned(&self) -> u64 {
-        self.reserved.saturating_add(self.overload)
-    }
-
-    /// The part of the booking that ends with the load.
-    fn transient(&self) -> u64 {
-        self.booked() - self.reserved.max(self.measured.unwrap_or(0))
-    }
 }
 
 #[derive(Clone, Debug, Default)]

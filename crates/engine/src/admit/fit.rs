@@ -66,6 +66,7 @@ impl Engine {
             });
         }
         let pool = pool.map(|p| Arc::clone(&self.catalog().pools()[p].name));
+        let measured = measured.map(Box::new);
         Err(Refusal::TooLarge { need, available, pool, holders, measured })
     }
 
@@ -208,6 +209,7 @@ impl Engine {
         if let Some(m) = &mut measured {
             m.spare = Some(available);
         }
+        let measured = measured.map(Box::new);
         Err(Refusal::TooLarge { need: peak, available, pool: None, holders: Vec::new(), measured })
     }
 
