@@ -119,6 +119,7 @@ impl Account {
         if debt.total > ByteSize::ZERO {
             let kinds = [
                 (debt.growth, "growth of components"),
+                (debt.load, "the peak of a load"),
                 (debt.external, "other programs"),
                 (debt.unreturned, "unreturned memory"),
                 (debt.config, "a smaller budget"),
@@ -150,7 +151,7 @@ impl Account {
     }
 
     fn components(&self) {
-        let columns = ["declared", "measured", "peak", "shared", "limit", "booked"];
+        let columns = ["declared", "measured", "load peak", "in use", "shared", "limit", "booked"];
         let width = self.components.iter().map(|c| c.name.as_str().len()).max();
         let width = width.unwrap_or(0).max("component".len());
         let mut line = format!("{:<width$}  {:<11}", "component", "state");
@@ -160,9 +161,15 @@ impl Account {
         let some = |bytes: ByteSize| Some(bytes).filter(|b| *b > ByteSize::ZERO);
         for c in &self.components {
             let mut line = format!("{:<width$}  {:<11}", c.name.as_str(), c.state.name());
-            for cell in
-                [Some(c.estimate), c.measured, c.peak, some(c.shared), c.limit, some(c.booked)]
-            {
+            for cell in [
+                Some(c.estimate),
+                c.measured,
+                c.load_peak,
+                c.working_peak,
+                some(c.shared),
+                c.limit,
+                some(c.booked),
+            ] {
                 line.push_str(&format!(" {:>10}", amount(cell)));
             }
             print::line(&line);

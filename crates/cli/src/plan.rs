@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use majordomo::{BuildError, Builder, Decision, Manager, Need, Plan};
+use majordomo::{BuildError, Builder, ByteSize, Decision, Load, Manager, Need, Plan};
 
 use crate::args::PlanArgs;
 use crate::print::{self, Style, styled, time};
@@ -92,6 +92,15 @@ pub(crate) fn doubtful(decision: Decision, candidates: &[Need]) -> impl Iterator
     candidates.iter().filter(move |need| unsure || !need.evidence.is_empty())
 }
 
+/// What a load takes, and what stays booked after it where that is less.
+fn memory(load: &Load) -> String {
+    if load.settled < load.bytes {
+        format!("{} while it loads, then {}", load.bytes, load.settled)
+    } else {
+        load.bytes.to_string()
+    }
+}
+
 fn print_plan(plan: &Plan) {
     match plan.decision {
         Decision::Confident => {}
@@ -123,9 +132,15 @@ fn print_plan(plan: &Plan) {
             "load     {} in wave {} ({}, about {})",
             l.component,
             l.wave + 1,
-            l.bytes,
+            memory(l),
             time(l.load_time)
         ));
+        if l.beyond > ByteSize::ZERO {
+            print::line(&format!(
+                "         {} alone, since the peak of its load is {} more than the budget has; raise the budget to avoid that",
+                l.component, l.beyond
+            ));
+        }
     }
     for holder in &plan.holders {
         print::line(&format!("wait for {holder}"));

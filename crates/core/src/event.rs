@@ -125,6 +125,15 @@ pub enum EventKind {
         /// Its limit.
         limit: ByteSize,
     },
+    /// A load begins, alone, whose peak is larger than what the budget has for it.
+    LoadBeyondBudget {
+        /// The component.
+        component: ComponentKey,
+        /// What is booked while it loads.
+        peak: ByteSize,
+        /// How much of that is more than could be reserved.
+        beyond: ByteSize,
+    },
     /// A component ran out of memory: more is reserved for it from now on.
     EstimateRaised {
         /// The component.

@@ -97,10 +97,50 @@ impl fmt::Display for Holder {
 pub struct MeasuredNeed {
     /// The component.
     pub component: ComponentId,
-    /// The highest memory that was measured of it, in this process or an earlier one.
+    /// The highest memory that counts of what was measured, in this process or an earlier one.
     pub peak: ByteSize,
+    /// What its load is expected to need at its peak.
+    pub load_peak: Option<ByteSize>,
+    /// What its use is expected to need at its peak.
+    pub working_peak: Option<ByteSize>,
     /// What its configuration says.
     pub declared: ByteSize,
+    /// Bytes that the machine can spare, where these are what is missing for the peak of its load.
+    pub spare: Option<ByteSize>,
+    /// After this its configured memory, which fits, counts once more; none = that does not fit either.
+    pub retry_in: Option<Duration>,
+}
+
+impl fmt::Display for MeasuredNeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { component, peak, declared, .. } = self;
+        write!(f, "{component} was measured at {peak} (declared: {declared}")?;
+        if let Some(bytes) = self.load_peak {
+            write!(f, ", peak of its load: {bytes}")?;
+        }
+        if let Some(bytes) = self.working_peak {
+            write!(f, ", peak of its use: {bytes}")?;
+        }
+        f.write_str(")")?;
+        match self.spare {
+            Some(spare) => write!(
+                f,
+                ", and the machine has {spare} to spare for that: close other programs, or raise the budget"
+            ),
+            None => {
+                write!(
+                    f,
+                    ": raise the budget, or have it measured again (`majordomo state forget {component}`)"
+                )?;
+                match self.retry_in {
+                    Some(t) => {
+                        write!(f, "; it may be tried again in {:.0} s", t.as_secs_f64().ceil())
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 /// A load that goes on although the demand that began it, or waited for it, has ended.
@@ -147,7 +187,7 @@ pub enum Refusal {
         /// Who holds the rest.
         holders: Vec<Holder>,
         /// The largest part of the need that was measured, not declared.
-        measured: Option<MeasuredNeed>,
+        measured: Option<Box<MeasuredNeed>>,
     },
     /// Another component that must not run beside it is in use, or refuses to be replaced.
     Conflict {
@@ -335,11 +375,7 @@ impl fmt::Display for Refusal {
                     list(f, holders)?;
                 }
                 match measured {
-                    Some(m) => write!(
-                        f,
-                        "; {} was measured at {} (declared: {}): raise the budget, or change its version to have it measured anew",
-                        m.component, m.peak, m.declared
-                    ),
+                    Some(m) => write!(f, "; {m}"),
                     None => Ok(()),
                 }
             }

@@ -76,8 +76,14 @@ pub struct ComponentStatus {
     pub booked: ByteSize,
     /// Bytes last measured, if any.
     pub measured: Option<ByteSize>,
-    /// The highest measured in this incarnation or a remembered one.
-    pub peak: Option<ByteSize>,
+    /// What its next load is expected to need at its peak, as learned.
+    pub load_peak: Option<ByteSize>,
+    /// What its use is expected to need at its peak, as learned.
+    pub working_peak: Option<ByteSize>,
+    /// What is reserved for its next load, until it is ready.
+    pub load_need: ByteSize,
+    /// What is reserved for it from then on.
+    pub settled_need: ByteSize,
     /// Bytes that it shares with others, such as mapped files, and that are not booked for it; filled in by the
     /// shell.
     pub shared: ByteSize,
@@ -125,6 +131,8 @@ pub struct PoolStatus {
 pub struct OverdraftStatus {
     /// Measured above what was reserved.
     pub growth: ByteSize,
+    /// The peak of a load that is larger than what the budget has; ends with the load.
+    pub load: ByteSize,
     /// Left over from a larger budget.
     pub config: ByteSize,
     /// Taken by other programs.

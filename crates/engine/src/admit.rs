@@ -3,18 +3,18 @@
 //! [`Engine::admit`] is pure: `handle` and `plan` share it. What it does not know — who holds leases — it
 //! is told in `leased`.
 
+mod fit;
 mod room;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Refusal,
 };
 use majordomo_lifecycle::{Origin, Then, TxnId, Verdict};
-use majordomo_memory::Need;
 use majordomo_registry::ConflictPolicy;
 
+use self::fit::Fit;
 use crate::Engine;
 
 /// A set to be admitted.
@@ -48,6 +48,8 @@ struct Draft {
     victims: Vec<ComponentKey>,
     replaced: Vec<ComponentKey>,
     awaits: Vec<ComponentKey>,
+    /// Bytes that loads take beyond what is reserved; any = it goes beyond the budget.
+    overloads: Vec<(ComponentKey, ByteSize)>,
     holders: Vec<Holder>,
     until: Option<Moment>,
     /// Its victims are worth more than it.
@@ -76,9 +78,10 @@ impl Engine {
         leased: &BTreeMap<ComponentKey, u32>,
         now: Moment,
     ) -> Verdict {
-        if let Err(refusal) = self.possible(ask, now) {
-            return Verdict::Refuse(refusal);
-        }
+        let fit = match self.possible(ask, now) {
+            Ok(fit) => fit,
+            Err(refusal) => return Verdict::Refuse(refusal),
+        };
         if let Some(later) = self.next_attempts(ask, now) {
             return later;
         }
@@ -101,11 +104,11 @@ impl Engine {
                 ComponentState::Unloading => {
                     missing = true;
                     draft.awaits.push(key);
-                    draft.reserve.push((key, self.configured_pool(key), self.need(key)));
+                    draft.reserve.push((key, self.configured_pool(key), self.needs(key).load));
                 }
                 _ => {
                     missing = true;
-                    draft.reserve.push((key, self.configured_pool(key), self.need(key)));
+                    draft.reserve.push((key, self.configured_pool(key), self.needs(key).load));
                 }
             }
         }
@@ -114,6 +117,14 @@ impl Engine {
         }
         if !draft.reserve.is_empty() && self.pressure >= self.config().memory.refuse_loads_at {
             return Verdict::Refuse(Refusal::Pressure { level: self.pressure });
+        }
+        if !draft.reserve.is_empty()
+            && let Some(key) = self.beyond_under_way(ask)
+        {
+            draft.block(self.holder(key, HolderKind::InTransaction), None);
+        }
+        if let Fit::Beyond(room) = &fit {
+            self.spread(ask, room, &mut draft, now);
         }
         if let Err(refusal) = self.clear_conflicts(ask, leased, now, &mut draft) {
             return Verdict::Refuse(refusal);
@@ -128,16 +139,19 @@ impl Engine {
                 short: draft.short,
             };
         }
-        let Draft { reserve, victims, replaced, mut awaits, .. } = draft;
+        if let Err(refusal) = self.machine_bears(ask, &draft, now) {
+            return Verdict::Refuse(refusal);
+        }
+        let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
         let down = |k: &ComponentKey| self.scheduler.entry(*k).state != ComponentState::Queued;
         awaits.extend(victims.iter().copied().filter(down));
         awaits.sort_unstable();
         awaits.dedup();
-        Verdict::Start { reserve, victims, replaced, awaits }
+        Verdict::Start { reserve, victims, replaced, awaits, overloads }
     }
 
     /// What makes a set impossible whoever goes.
-    fn possible(&self, ask: Ask<'_>, now: Moment) -> Result<(), Refusal> {
+    fn possible(&self, ask: Ask<'_>, now: Moment) -> Result<Fit, Refusal> {
         for &key in ask.closure {
             let id = || self.catalog().id(key).clone();
             let e = self.scheduler.entry(key);
@@ -172,7 +186,7 @@ impl Engine {
                 });
             }
         }
-        self.fits_at_all(ask)
+        self.fits_at_all(ask, now)
     }
 
     /// That the set waits until the last of its members that back off may be tried again.
@@ -189,78 +203,6 @@ impl Engine {
             }
         }
         (!holders.is_empty()).then_some(Verdict::Later { holders, until })
-    }
-
-    /// Whether the closure fits into the budget less what can never go.
-    fn fits_at_all(&self, ask: Ask<'_>) -> Result<(), Refusal> {
-        let mut need = Need::new();
-        let mut total = ByteSize::ZERO;
-        for &key in ask.closure {
-            let booked = self.budget.booked_for(key);
-            let bytes =
-                if self.scheduler.entry(key).state == ComponentState::Unloading || booked.0 == 0 {
-                    self.need(key)
-                } else {
-                    booked
-                };
-            let pool = self.pool(key);
-            need.add(pool, bytes);
-            if !self.budget.limit_of(pool).declared {
-                total += bytes;
-            }
-        }
-        let mut fixed = Need::new();
-        let mut fixed_total = ByteSize::ZERO;
-        let mut holders = Vec::new();
-        for (key, e) in self.scheduler.entries() {
-            if !e.state.is_alive() || ask.closure.contains(&key) {
-                continue;
-            }
-            let kind = match e.state {
-                ComponentState::Stuck => HolderKind::Stuck,
-                ComponentState::Unloading | ComponentState::Draining => continue,
-                _ => match self.fixed_by(key) {
-                    Some(kind) => kind,
-                    None => continue,
-                },
-            };
-            let pool = self.pool(key);
-            let booked = self.budget.booked_for(key);
-            fixed.add(pool, booked);
-            if !self.budget.limit_of(pool).declared {
-                fixed_total += booked;
-            }
-            holders.push(self.holder(key, kind));
-        }
-        let available = self.budget.total() - fixed_total;
-        if total > available {
-            let measured = self.measured_need(ask.closure, None);
-            return Err(Refusal::TooLarge {
-                need: total,
-                available,
-                pool: None,
-                holders,
-                measured,
-            });
-        }
-        for (pool, bytes) in need.iter() {
-            let Some(limit) = self.budget.limit_of(pool).budget else { continue };
-            let available = limit - fixed.of(pool);
-            if bytes > available {
-                let name = Arc::clone(&self.catalog().pools()[pool].name);
-                holders.retain(|h| {
-                    self.catalog().key(h.component.as_str()).is_some_and(|k| self.pool(k) == pool)
-                });
-                return Err(Refusal::TooLarge {
-                    need: bytes,
-                    available,
-                    pool: Some(name),
-                    holders,
-                    measured: self.measured_need(ask.closure, Some(pool)),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// CORE or pinned, itself or through a live dependent.

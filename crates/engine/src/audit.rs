@@ -149,10 +149,10 @@ impl Engine {
                     format!("{} is {} and has {booked} booked", self.name(key), e.state),
                 );
             }
-            let should_book = self.budget.reserved_for(key).0 == 0
+            let should_book = (self.budget.reserved_for(key) + e.overload).0 == 0
                 && e.state == ComponentState::Queued
                 && !reserved_by(Phase::Clearing)
-                && self.need(key).0 > 0;
+                && self.needs(key).load.0 > 0;
             if should_book {
                 return broken(
                     3,
@@ -161,7 +161,7 @@ impl Engine {
             }
         }
         let kinds = self.budget.overdraft_by_kind();
-        let sum = kinds.growth + kinds.config + kinds.external + kinds.unreturned;
+        let sum = kinds.growth + kinds.load + kinds.config + kinds.external + kinds.unreturned;
         if sum != self.budget.overdraft() {
             return broken(
                 3,

@@ -6,7 +6,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Priority, Refusal,
 };
 use majordomo_lifecycle::{Cells, DropReason, Origin, Out, Then};
-use majordomo_memory::product_policy;
+use majordomo_memory::{Learned, product_policy};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
 use crate::Engine;
@@ -134,7 +134,8 @@ impl Engine {
         let e = self.scheduler.entry_mut(key);
         e.restart_at = None;
         // Measured figures belong to the configuration that they were measured by.
-        e.peak = None;
+        e.learned = Learned::default();
+        e.too_large_since = None;
         e.load_time = None;
         if *then == Then::Reload {
             self.restart_later(key, out.now);

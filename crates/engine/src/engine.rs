@@ -43,6 +43,8 @@ pub struct Engine {
     pub(crate) policy: Box<dyn EvictionPolicy>,
     pub(crate) foresight: Foresight,
     pub(crate) pressure: PressureLevel,
+    /// What the machine can spare, as last reported.
+    pub(crate) spare: Option<ByteSize>,
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
     pub(crate) unload_waiters: Vec<UnloadWaiter>,
     pub(crate) relief: Relief,
@@ -75,6 +77,7 @@ impl Engine {
             foresight: Foresight::new(&config),
             scheduler: Scheduler::new(catalog, config),
             pressure: PressureLevel::Low,
+            spare: None,
             waiters: BTreeMap::new(),
             unload_waiters: Vec::new(),
             relief: Relief::default(),
@@ -104,7 +107,7 @@ impl Engine {
                     .is_some_and(|s| s.pinned || s.priority == majordomo_core::Priority::Core)
             })
             .collect();
-        let taken: ByteSize = catalog.closure(&fixed).iter().map(|k| self.need(*k)).sum();
+        let taken: ByteSize = catalog.closure(&fixed).iter().map(|k| self.needs(*k).settled).sum();
         self.policy.set_capacity(self.budget.total().saturating_sub(taken));
     }
 
@@ -227,6 +230,10 @@ impl Engine {
                 self.budget.set_taken(f.external, f.unreturned);
                 self.scheduler.touch();
             }
+            Input::Spare(bytes) => {
+                self.spare = Some(bytes);
+                self.scheduler.touch();
+            }
             Input::Usage(rows) => self.used(&rows, out),
             Input::Released { key, op } => {
                 self.scheduler.released(key, op, cells);
@@ -340,14 +347,6 @@ impl Engine {
         self.scheduler.entry(key).load_time.unwrap_or_else(declared)
     }
 
-    /// What a component needs: the highest measured of earlier loads, else its estimate with the margin.
-    pub(crate) fn need(&self, key: ComponentKey) -> ByteSize {
-        let margin = self.config().memory.estimate_margin.max(1.0);
-        let estimate =
-            || self.catalog().spec(key).map_or(ByteSize::ZERO, |s| s.memory.scaled(margin));
-        self.scheduler.entry(key).peak.unwrap_or_else(estimate)
-    }
-
     fn used(&mut self, rows: &[Usage], out: &mut Out<'_>) {
         for u in rows {
             let size = self.budget.booked_for(u.key);
@@ -360,6 +359,7 @@ impl Engine {
             // A lease that is still held tells of no last use yet; what it needs is in use with it.
             if u.uses > 0 || u.last_use.is_some() {
                 for key in self.catalog().closure(&[u.key]) {
+                    self.scheduler.entry_mut(key).first_use.get_or_insert(out.now);
                     self.had(key, out);
                 }
             }
@@ -382,8 +382,9 @@ impl Engine {
         for row in rows {
             if row.key.index() < self.catalog().len() {
                 let e = self.scheduler.entry_mut(row.key);
-                e.peak = row.peak;
+                e.learned = row.learned;
                 e.load_time = row.load_time;
+                e.too_large_since = None;
             }
         }
     }
@@ -435,6 +436,9 @@ impl Engine {
 
     /// Ends a transaction; what must run whatever happens (CORE, pinned, restarts) is tried again later.
     pub(crate) fn end(&mut self, id: TxnId, reason: &DropReason, out: &mut Out<'_>) {
+        if let DropReason::Refused(refusal) = reason {
+            self.note_too_large(refusal, out.now);
+        }
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let retry = matches!(reason, DropReason::Refused(_))
             && matches!(txn.origin, Origin::Startup | Origin::Restart)

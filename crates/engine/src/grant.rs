@@ -305,11 +305,12 @@ impl Engine {
                     self.want(id, &wanted, head, cells, out);
                     return Some(false);
                 }
-                Verdict::Start { reserve, victims, replaced, awaits } => {
+                Verdict::Start { reserve, victims, replaced, awaits, overloads } => {
                     let now_leased = self.close_all(&victims, cells);
                     if now_leased.is_empty() {
                         self.evict(id, origin, &victims, &replaced, &awaits, cells, out);
-                        self.scheduler.activate(id, reserve, awaits, &mut self.budget, out);
+                        let budget = &mut self.budget;
+                        self.scheduler.activate(id, reserve, awaits, overloads, budget, out);
                         return Some(true);
                     }
                     // Some are in use: plan again without them. Each round learns of one more at least.

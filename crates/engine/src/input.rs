@@ -172,6 +172,9 @@ pub enum Input {
     Pressure(PressureLevel),
     /// Memory was measured.
     Footprints(Footprints),
+    /// What the machine (or the group around this process) can spare before it is short: for the peak of a load that
+    /// is larger than the budget. Until it is reported, the pressure level alone speaks for the machine.
+    Spare(ByteSize),
     /// Leases were counted.
     Usage(Vec<Usage>),
     /// A lease ended that somebody waited for.
@@ -241,6 +244,7 @@ impl Input {
             Self::Health { .. } => "unhealthy",
             Self::Pressure(_) => "pressure",
             Self::Footprints(_) => "footprints",
+            Self::Spare(_) => "spare",
             Self::Usage(_) => "usage",
             Self::Released { .. } => "released",
             Self::Configure { .. } => "configure",

@@ -1,16 +1,44 @@
 //! What was measured of components: growth, their own limits, estimates after running out of memory, and
 //! reservations that grow.
 
+use std::time::Duration;
+
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, MeasuredNeed, OpId,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, MeasuredNeed, Moment, OpId, Refusal,
 };
-use majordomo_lifecycle::{Cells, Effect, LoadFailure, Out, Persisted, Then};
+use majordomo_lifecycle::{Cells, Effect, Entry, LoadFailure, Out, Persisted, Then};
+use majordomo_memory::{Learned, Needs};
 use majordomo_registry::OverLimit;
 
 use crate::Engine;
 
 /// After running out of memory a component gets so much more than it had.
 const RAISE: f64 = 1.25;
+/// A working peak is taken over this long, or over an incarnation that is shorter.
+const INTERVAL: Duration = Duration::from_secs(3600);
+/// CORE and pinned components may have clients that take no lease: after so long they count as used.
+const SERVES_AFTER: Duration = Duration::from_secs(600);
+/// A measured figure that refuses its component is not relied on for longer than this.
+const TRY_AGAIN: Duration = Duration::from_secs(900);
+
+/// For how long this incarnation has been in use; none = not yet.
+fn in_use_for(e: &Entry, now: Moment) -> Option<Duration> {
+    let up = now.since(e.ready_at);
+    let serves = e.is_fixed() && up >= SERVES_AFTER;
+    e.first_use.map(|t| now.since(t)).or(serves.then_some(up))
+}
+
+/// Whether figures changed so much that they are worth a write.
+fn is_news(before: &Learned, now: &Learned) -> bool {
+    let rises = |old: Option<ByteSize>, new: Option<ByteSize>| match (old, new) {
+        (Some(old), Some(new)) => new.0 > old.0 + old.0 / 16,
+        (old, new) => old != new,
+    };
+    rises(before.load_peak(), now.load_peak())
+        || rises(before.working_peak(), now.working_peak())
+        || rises(before.ready(), now.ready())
+        || before.uses().seen().len() != now.uses().seen().len()
+}
 
 impl Engine {
     pub(crate) fn measured(
@@ -30,10 +58,27 @@ impl Engine {
             // It runs by an older configuration: its figures are not the new one's.
             return;
         }
-        let known = e.peak;
-        e.peak = known.max(Some(bytes));
-        // Small growth is not worth a write each time.
-        if known.is_none_or(|p| bytes.0 > p.0 + p.0 / 16) {
+        let before = e.learned;
+        match e.state {
+            ComponentState::Loading => e.learned.note_loading(bytes),
+            ComponentState::Ready | ComponentState::Draining => match in_use_for(e, out.now) {
+                Some(used_for) => {
+                    if out.now.since(e.interval_since) >= INTERVAL {
+                        e.interval_since = out.now;
+                        e.learned.end_interval();
+                    }
+                    e.learned.note_in_use(bytes, used_for);
+                }
+                None => e.learned.note_unused(bytes),
+            },
+            // What is left while it stops says nothing of what it needs.
+            _ => return,
+        }
+        let worth_keeping = is_news(&before, &e.learned);
+        if e.state == ComponentState::Ready {
+            self.budget.keep(key, self.needs(key).settled);
+        }
+        if worth_keeping {
             self.persist(key, out);
         }
         self.check_limit(key, bytes, cells, out);
@@ -41,7 +86,7 @@ impl Engine {
 
     fn persist(&self, key: ComponentKey, out: &mut Out<'_>) {
         let e = self.scheduler.entry(key);
-        out.push(Effect::Persist(Persisted { key, peak: e.peak, load_time: e.load_time }));
+        out.push(Effect::Persist(Persisted { key, learned: e.learned, load_time: e.load_time }));
     }
 
     /// A component above its own limit is told to trim, and goes when that did not help in time.
@@ -115,11 +160,17 @@ impl Engine {
         if e.stale {
             return;
         }
-        let seen = peak.max(e.peak).unwrap_or_default().max(booked);
+        let loads = e.state == ComponentState::Loading;
+        let known = if loads { e.learned.load_peak() } else { e.learned.working_peak() };
+        let seen = peak.max(known).unwrap_or_default().max(booked);
         let most = e.spec.as_ref().and_then(|s| s.memory_limit).map_or(total, |l| l.min(total));
         let to = seen.scaled(RAISE).min(most.max(seen));
-        if e.peak.is_none_or(|known| to > known) {
-            e.peak = Some(to);
+        if known.is_none_or(|known| to > known) {
+            if loads {
+                e.learned.raise_load(to);
+            } else {
+                e.learned.raise_working(to);
+            }
             out.record(EventKind::EstimateRaised { component: key, to });
             self.persist(key, out);
         }
@@ -136,8 +187,31 @@ impl Engine {
             // A refusal leaves the reservation as it is, which the answer tells.
             let _ = self.budget.extend(key, bytes);
         }
-        let bytes = if e.op == Some(op) { self.budget.reserved_for(key) } else { ByteSize::ZERO };
+        let bytes = if e.op == Some(op) { self.budget.granted_for(key) } else { ByteSize::ZERO };
         out.push(Effect::SetGrant { key, op, bytes });
+    }
+
+    /// What a component needs by its configuration and by what was learned of it.
+    pub(crate) fn needs(&self, key: ComponentKey) -> Needs {
+        self.scheduler.needs(key)
+    }
+
+    /// What a component holds even when it is not in use. A measured figure that has refused it for a while no longer
+    /// counts, so that it is loaded and measured once more.
+    pub(crate) fn held(&self, key: ComponentKey, now: Moment) -> ByteSize {
+        let held = self.needs(key).held;
+        let since = self.scheduler.entry(key).too_large_since;
+        if since.is_some_and(|t| now.since(t) >= TRY_AGAIN) {
+            held.min(self.estimate(key))
+        } else {
+            held
+        }
+    }
+
+    /// What its configuration says that it needs, with the margin.
+    pub(crate) fn estimate(&self, key: ComponentKey) -> ByteSize {
+        let margin = self.config().memory.estimate_margin.max(1.0);
+        self.catalog().spec(key).map_or(ByteSize::ZERO, |s| s.memory.scaled(margin))
     }
 
     /// The largest need in a closure that was measured above what is declared; of one pool, or of all that
@@ -146,6 +220,7 @@ impl Engine {
         &self,
         closure: &[ComponentKey],
         pool: Option<usize>,
+        now: Moment,
     ) -> Option<MeasuredNeed> {
         let counts = |key: &ComponentKey| match pool {
             Some(pool) => self.pool(*key) == pool,
@@ -156,9 +231,27 @@ impl Engine {
             .filter(|k| counts(k))
             .filter_map(|k| {
                 let declared = self.catalog().spec(*k)?.memory;
-                let peak = self.scheduler.entry(*k).peak.filter(|p| *p > declared)?;
-                Some(MeasuredNeed { component: self.catalog().id(*k).clone(), peak, declared })
+                let e = self.scheduler.entry(*k);
+                let peak = e.learned.peak().filter(|p| *p > declared)?;
+                let refused_for = e.too_large_since.map_or(Duration::ZERO, |t| now.since(t));
+                Some(MeasuredNeed {
+                    component: self.catalog().id(*k).clone(),
+                    peak,
+                    load_peak: e.learned.load_peak(),
+                    working_peak: e.learned.working_peak(),
+                    declared,
+                    spare: None,
+                    retry_in: Some(TRY_AGAIN.saturating_sub(refused_for)),
+                })
             })
             .max_by_key(|m| m.peak)
+    }
+
+    /// From the first refusal on, the time runs after which a measured figure no longer refuses.
+    pub(crate) fn note_too_large(&mut self, refusal: &Refusal, now: Moment) {
+        let Refusal::TooLarge { measured: Some(m), .. } = refusal else { return };
+        if let Some(key) = self.catalog().key(m.component.as_str()) {
+            self.scheduler.entry_mut(key).too_large_since.get_or_insert(now);
+        }
     }
 }

@@ -14,8 +14,12 @@ use crate::admit::Ask;
 pub struct PlannedLoad {
     /// The component.
     pub key: ComponentKey,
-    /// The bytes that would be reserved.
+    /// The bytes that would be booked while it loads.
     pub bytes: ByteSize,
+    /// The bytes that would be booked once it is ready.
+    pub settled: ByteSize,
+    /// How much of `bytes` is more than the budget has: then its load runs alone.
+    pub beyond: ByteSize,
     /// Its learned or declared load time.
     pub load_time: Duration,
     /// The wave in which it would load, from 0; waves follow each other.
@@ -80,6 +84,7 @@ impl Engine {
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
         let deadline = Some(now + self.default_deadline(keys, now));
         let ask = Ask { id: None, origin, closure: &closure, deadline, stated: None };
+        let mut beyond = Vec::new();
         let verdict = self.admit(ask, &leased, now);
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
@@ -91,7 +96,8 @@ impl Engine {
                 plan.wait = until.since(now);
             }
             Verdict::Ready => {}
-            Verdict::Start { victims, replaced, .. } => {
+            Verdict::Start { victims, replaced, overloads, .. } => {
+                beyond = overloads;
                 plan.evictions = victims
                     .into_iter()
                     .map(|key| PlannedEviction {
@@ -103,12 +109,17 @@ impl Engine {
             }
         }
         if plan.refusal.is_none() {
-            self.plan_loads(&closure, &mut plan);
+            self.plan_loads(&closure, &beyond, &mut plan);
         }
         plan
     }
 
-    fn plan_loads(&self, closure: &[ComponentKey], plan: &mut Plan) {
+    fn plan_loads(
+        &self,
+        closure: &[ComponentKey],
+        beyond: &[(ComponentKey, ByteSize)],
+        plan: &mut Plan,
+    ) {
         let missing: Vec<_> =
             closure.iter().copied().filter(|k| self.state(*k) != ComponentState::Ready).collect();
         let mut waves: BTreeMap<ComponentKey, usize> = BTreeMap::new();
@@ -118,9 +129,18 @@ impl Engine {
             waves.insert(key, wave);
             let under_way =
                 matches!(self.state(key), ComponentState::Loading | ComponentState::Queued);
-            let bytes = if under_way { self.budget.booked_for(key) } else { self.need(key) };
-            let load_time = self.load_time(key);
-            plan.loads.push(PlannedLoad { key, bytes, load_time, wave, under_way });
+            let needs = self.needs(key);
+            let bytes = if under_way { self.budget.booked_for(key) } else { needs.load };
+            let beyond = beyond.iter().find(|b| b.0 == key).map_or(ByteSize::ZERO, |b| b.1);
+            plan.loads.push(PlannedLoad {
+                key,
+                bytes,
+                settled: needs.settled.min(bytes),
+                beyond,
+                load_time: self.load_time(key),
+                wave,
+                under_way,
+            });
         }
         plan.loads.sort_by_key(|l| l.wave);
         let lanes = u32::try_from(self.config().loads.max_concurrent.max(1)).unwrap_or(u32::MAX);

@@ -45,7 +45,8 @@ impl Engine {
 
     /// One round, when one is due.
     pub(crate) fn relieve(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let overdrawn = self.budget.is_overdrawn();
+        // The peak of a load passes by itself.
+        let overdrawn = !self.budget.excess().is_none();
         let m = &self.config().memory;
         let (pressed, first_wait) =
             (self.pressure >= m.trim_at || self.pressure >= m.unload_low_at, m.relief_back_off);

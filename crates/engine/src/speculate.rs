@@ -108,7 +108,7 @@ impl Engine {
     pub(crate) fn note_contention(&mut self, closure: &[ComponentKey], now: Moment) {
         let absent = closure.iter().filter(|k| !is_present(self.state(**k)));
         let ram = absent.filter(|k| !self.budget.limit_of(self.configured_pool(**k)).declared);
-        let need: ByteSize = ram.map(|k| self.need(*k)).sum();
+        let need: ByteSize = ram.map(|k| self.needs(*k).load).sum();
         let before = self.contention(now).map_or(ByteSize::ZERO, |c| c.need);
         let until = now + self.config().deadlines.demand;
         self.contention = Some(Contention { until, need: need.max(before) });
@@ -233,7 +233,7 @@ impl Engine {
             self.dismiss(key, Self::eviction_cause(origin), Some(id), cells, out);
         }
         self.foresight.preloader.on_started(p, bytes, out.now);
-        self.scheduler.activate(id, reserve, awaits, &mut self.budget, out);
+        self.scheduler.activate(id, reserve, awaits, Vec::new(), &mut self.budget, out);
         Attempt::Ended(HintOutcome::Started)
     }
 

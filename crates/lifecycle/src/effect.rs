@@ -5,14 +5,15 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, ComponentKey, EventKind, EventRecord, Moment, OpId, Refusal, WaiterId,
 };
+use majordomo_memory::Learned;
 
 /// Something learned that should survive a restart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Persisted {
     /// The component.
     pub key: ComponentKey,
-    /// Its highest measured memory.
-    pub peak: Option<ByteSize>,
+    /// What was learned of its memory.
+    pub learned: Learned,
     /// Its learned load time.
     pub load_time: Option<Duration>,
 }
@@ -63,13 +64,13 @@ pub enum Effect {
         /// The incarnation.
         op: OpId,
     },
-    /// So many bytes are reserved for an incarnation from now on; answers one request to grow, granted or not.
+    /// An incarnation may use so many bytes from now on; answers one request to grow, granted or not.
     SetGrant {
         /// The component.
         key: ComponentKey,
         /// The incarnation.
         op: OpId,
-        /// Its reservation now.
+        /// Its grant now.
         bytes: ByteSize,
     },
     /// Ask a component whether it still works; a health report follows.

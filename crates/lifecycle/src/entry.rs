@@ -7,6 +7,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority, ProbeFailure,
 };
+use majordomo_memory::Learned;
 use majordomo_registry::ComponentSpec;
 
 use crate::TxnId;
@@ -90,8 +91,16 @@ pub struct Entry {
     pub failures_in_row: u32,
     /// A failure after this moment begins a new row.
     pub row_ends: Moment,
-    /// The highest memory measured, in this process or an earlier one.
-    pub peak: Option<ByteSize>,
+    /// What was learned of its memory, in this process or an earlier one.
+    pub learned: Learned,
+    /// Bytes that its load, which is still to begin, takes beyond what is reserved for it.
+    pub overload: ByteSize,
+    /// When this incarnation was first used; none = not yet.
+    pub first_use: Option<Moment>,
+    /// When the interval of use began that its working peak is measured over.
+    pub interval_since: Moment,
+    /// Since when a demand for it is refused for a measured figure.
+    pub too_large_since: Option<Moment>,
     /// Learned load time.
     pub load_time: Option<Duration>,
     /// Failed health probes in a row.

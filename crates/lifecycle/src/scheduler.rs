@@ -18,7 +18,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Priority,
     Refusal,
 };
-use majordomo_memory::Budget;
+use majordomo_memory::{Budget, Needs};
 use majordomo_registry::{Catalog, RestartPolicy};
 
 use self::table::TxnTable;
@@ -74,6 +74,8 @@ pub enum Verdict {
         replaced: Vec<ComponentKey>,
         /// Components on their way out already whose end is awaited.
         awaits: Vec<ComponentKey>,
+        /// Bytes that a member's load takes beyond what is reserved for it; such a load runs alone.
+        overloads: Vec<(ComponentKey, ByteSize)>,
     },
     /// Not now.
     Blocked {
@@ -389,6 +391,13 @@ impl Scheduler {
         }
     }
 
+    /// What a component needs by its configuration and by what was learned of it.
+    #[must_use]
+    pub fn needs(&self, key: ComponentKey) -> Needs {
+        let declared = self.catalog.spec(key).map_or(ByteSize::ZERO, |s| s.memory);
+        self.entry(key).learned.needs(declared, self.config.memory.estimate_margin)
+    }
+
     /// Enters a transaction into the queue.
     pub fn submit(
         &mut self,
@@ -420,6 +429,7 @@ impl Scheduler {
             retry_at: None,
             waits_for_retry: None,
             reserve: Vec::new(),
+            overloads: Vec::new(),
             awaits: Vec::new(),
         };
         self.txns.push(txn);

@@ -109,6 +109,9 @@ pub struct Transaction {
     pub waits_for_retry: Option<Moment>,
     /// What it reserves: component, pool, bytes.
     pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    /// Bytes that loads of members take beyond what it reserves for them. With any it goes alone: nothing else is
+    /// admitted until these loads have ended.
+    pub overloads: Vec<(ComponentKey, ByteSize)>,
     /// Components that must be down before it can reserve.
     pub awaits: Vec<ComponentKey>,
 }

@@ -13,8 +13,12 @@ use crate::{Decision, Need};
 pub struct Load {
     /// The component.
     pub component: ComponentId,
-    /// The bytes that would be reserved.
+    /// The bytes that would be booked while it loads.
     pub bytes: ByteSize,
+    /// The bytes that would be booked once it is ready.
+    pub settled: ByteSize,
+    /// How much of `bytes` is more than the budget has: then its load runs alone.
+    pub beyond: ByteSize,
     /// Its learned or declared load time.
     pub load_time: Duration,
     /// The wave in which it loads, from 0.
@@ -76,6 +80,8 @@ impl Plan {
                 .map(|l| Load {
                     component: id(l.key),
                     bytes: l.bytes,
+                    settled: l.settled,
+                    beyond: l.beyond,
                     load_time: l.load_time,
                     wave: l.wave,
                     under_way: l.under_way,

@@ -29,8 +29,10 @@ pub struct Figures {
     pub config: u64,
     /// A hash of the machine's id.
     pub host: u64,
-    /// The highest footprint.
-    pub peak: Option<ByteSize>,
+    /// What its next load is expected to need at its peak; none = never measured.
+    pub load_peak: Option<ByteSize>,
+    /// What its use is expected to need at its peak; none = never measured in use.
+    pub working_peak: Option<ByteSize>,
     /// How long it takes to load.
     pub load_time: Option<Duration>,
 }
@@ -51,7 +53,8 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Remembered, StoreError> {
         component: key.component,
         config: key.config,
         host: key.host,
-        peak: m.peak,
+        load_peak: m.learned.load_peak(),
+        working_peak: m.learned.working_peak(),
         load_time: m.load_time,
     });
     let mut out =

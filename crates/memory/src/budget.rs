@@ -1,15 +1,21 @@
 //! The ledger of bytes: what each component has booked, what demands have claimed, what is free.
 //!
 //! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
-//! itself only). A component's booking is `max(reserved, last measured)`. Admissions (`reserve`, `claim`,
-//! `settle`) never exceed a budget; measuring, a smaller budget and other programs may, and that excess is
-//! the overdraft, told by kind.
+//! itself only). A component's booking is `max(reserved + overload, last measured)`. Admissions (`reserve`, `claim`,
+//! `settle`) never exceed a budget; measuring, a smaller budget, other programs and the overload of a load whose
+//! peak is larger than the budget may, and that excess is the overdraft, reported by kind.
 //!
 //! Invariant: `booked` and `claimed`, of the total and of each pool, are the sums over accounts and claims.
+
+mod account;
+mod need;
 
 use std::collections::BTreeMap;
 
 use majordomo_core::{ByteSize, ComponentKey, OverdraftStatus};
+
+use self::account::Account;
+pub use self::need::{Need, Shortage};
 
 /// The limit of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,88 +24,6 @@ pub struct PoolLimit {
     pub budget: Option<ByteSize>,
     /// Its bytes are no RAM and do not count in the total.
     pub declared: bool,
-}
-
-/// Bytes wanted, by pool position. Pools stand once, ascending.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Need(Vec<(usize, u64)>);
-
-impl Need {
-    /// Nothing.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Adds bytes of a pool.
-    pub fn add(&mut self, pool: usize, bytes: ByteSize) {
-        if bytes.0 == 0 {
-            return;
-        }
-        match self.0.binary_search_by_key(&pool, |e| e.0) {
-            Ok(i) => self.0[i].1 = self.0[i].1.saturating_add(bytes.0),
-            Err(i) => self.0.insert(i, (pool, bytes.0)),
-        }
-    }
-
-    /// Takes off what comes from elsewhere; nothing falls below zero.
-    pub fn take(&mut self, other: &Self) {
-        for entry in &mut self.0 {
-            entry.1 = entry.1.saturating_sub(other.of(entry.0).0);
-        }
-        self.0.retain(|e| e.1 > 0);
-    }
-
-    /// The bytes of a pool.
-    #[must_use]
-    pub fn of(&self, pool: usize) -> ByteSize {
-        ByteSize(self.0.iter().find(|e| e.0 == pool).map_or(0, |e| e.1))
-    }
-
-    /// Pools and bytes, ascending by pool.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, ByteSize)> + '_ {
-        self.0.iter().map(|&(p, b)| (p, ByteSize(b)))
-    }
-
-    /// Whether nothing is wanted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-/// How much is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shortage {
-    /// In the total.
-    pub total: ByteSize,
-    /// In pools, ascending by position; only those that lack something.
-    pub pools: Vec<(usize, ByteSize)>,
-}
-
-impl Shortage {
-    /// Whether nothing is missing.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        self.total.0 == 0 && self.pools.is_empty()
-    }
-
-    /// Takes bytes that a victim frees off what is missing.
-    pub fn relieve(&mut self, pool: usize, declared: bool, bytes: ByteSize) {
-        if !declared {
-            self.total = self.total - bytes;
-        }
-        if let Some(entry) = self.pools.iter_mut().find(|e| e.0 == pool) {
-            entry.1 = entry.1 - bytes;
-        }
-        self.pools.retain(|e| e.1.0 > 0);
-    }
-
-    /// Whether bytes of this pool would help.
-    #[must_use]
-    pub fn helped_by(&self, pool: usize, declared: bool) -> bool {
-        (self.total.0 > 0 && !declared) || self.pools.iter().any(|e| e.0 == pool)
-    }
 }
 
 /// A misuse or a refusal of the ledger.
@@ -115,19 +39,6 @@ pub enum BudgetError {
     /// The claim does not cover what is to be settled.
     #[error("the claim of {0} does not cover what it is to pay for")]
     NotCovered(u64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Account {
-    pool: usize,
-    reserved: u64,
-    measured: Option<u64>,
-}
-
-impl Account {
-    fn booked(&self) -> u64 {
-        self.reserved.max(self.measured.unwrap_or(0))
-    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -211,6 +122,18 @@ impl Budget {
     #[must_use]
     pub fn reserved_for(&self, key: ComponentKey) -> ByteSize {
         ByteSize(self.account(key).map_or(0, |a| a.reserved))
+    }
+
+    /// What one component was told it may use: its reservation at first, and what it asked for since.
+    #[must_use]
+    pub fn granted_for(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.granted))
+    }
+
+    /// Bytes that a component's load takes beyond its reservation.
+    #[must_use]
+    pub fn overload_of(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.overload))
     }
 
     /// The pool of a component's account, while it has one.
@@ -306,24 +229,57 @@ impl Budget {
         self.open(key, pool, bytes.0)
     }
 
-    /// Adds to a component's reservation and returns what it is then. Bytes that were measured above the old one
-    /// are booked already and cost nothing.
+    /// Adds to a component's grant, reserves all of it, and returns what the grant is then. Bytes that are booked
+    /// already because they were measured cost nothing.
     ///
     /// # Errors
     /// [`BudgetError::Short`] when the rest does not fit; nothing is changed then.
     pub fn extend(&mut self, key: ComponentKey, bytes: ByteSize) -> Result<ByteSize, BudgetError> {
         let Some(account) = self.account(key).copied() else { return Ok(ByteSize::ZERO) };
-        let reserved = account.reserved.saturating_add(bytes.0);
-        let grown = Account { reserved, ..account };
+        let granted = account.granted.saturating_add(bytes.0);
+        let reserved = account.reserved.max(granted);
+        let grown = Account { reserved, granted, grown: true, ..account };
         let mut need = Need::new();
         need.add(account.pool, ByteSize(grown.booked() - account.booked()));
         let shortage = self.shortage(&need, None);
         if !shortage.is_none() {
             return Err(BudgetError::Short(shortage));
         }
-        self.accounts[key.index()] = Some(grown);
-        self.shift(account.pool, account.booked(), grown.booked());
-        Ok(ByteSize(reserved))
+        self.replace(key, grown);
+        Ok(ByteSize(granted))
+    }
+
+    /// Books the peak of a load that is larger than what could be reserved for it: this may exceed the budget. It
+    /// ends with [`Self::keep`] or [`Self::release`].
+    pub fn set_overload(&mut self, key: ComponentKey, bytes: ByteSize) {
+        if let Some(account) = self.account(key).copied() {
+            self.replace(key, Account { overload: bytes.0, ..account });
+        }
+    }
+
+    /// Reserves from now on what a component that is ready was learned to need: gives bytes back, or takes as many
+    /// as are free or booked for it already. The overload of its load ends. Never exceeds the budget further, and
+    /// leaves alone what the component asked for itself.
+    pub fn keep(&mut self, key: ComponentKey, bytes: ByteSize) {
+        let Some(account) = self.account(key).copied() else { return };
+        let own = if account.grown { account.granted } else { 0 };
+        let target = bytes.0.max(own);
+        let mut free = self.pool_headroom(account.pool);
+        if !self.limit_of(account.pool).declared {
+            free = free.min(self.headroom());
+        }
+        // What it was measured above its reservation is in the sums already.
+        let most = i128::from(account.booked()).saturating_add(free);
+        let most = u64::try_from(most.max(0)).unwrap_or(u64::MAX).max(account.reserved);
+        self.replace(key, Account { reserved: target.min(most), overload: 0, ..account });
+    }
+
+    fn replace(&mut self, key: ComponentKey, new: Account) {
+        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        let old = std::mem::replace(account, new);
+        self.shift(new.pool, old.booked(), new.booked());
     }
 
     fn open(&mut self, key: ComponentKey, pool: usize, reserved: u64) -> Result<(), BudgetError> {
@@ -333,7 +289,7 @@ impl Budget {
         if self.accounts.len() <= key.index() {
             self.accounts.resize(key.index() + 1, None);
         }
-        self.accounts[key.index()] = Some(Account { pool, reserved, measured: None });
+        self.accounts[key.index()] = Some(Account::new(pool, reserved));
         self.shift(pool, 0, reserved);
         Ok(())
     }
@@ -357,13 +313,9 @@ impl Budget {
 
     /// Records what a component was measured to use. Components without an account are ignored.
     pub fn measure(&mut self, key: ComponentKey, bytes: ByteSize) {
-        let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
-            return;
-        };
-        let (pool, old) = (account.pool, account.booked());
-        account.measured = Some(bytes.0);
-        let new = account.booked();
-        self.shift(pool, old, new);
+        if let Some(account) = self.account(key).copied() {
+            self.replace(key, Account { measured: Some(bytes.0), ..account });
+        }
     }
 
     /// Closes a component's account and returns what it had booked.
@@ -508,14 +460,19 @@ impl Budget {
         self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
     }
 
-    /// What would have to be freed to end every overdraft.
+    /// What would have to be freed to end every overdraft that does not end by itself: all but the overload of loads.
     #[must_use]
     pub fn excess(&self) -> Shortage {
+        let ending = |of: &dyn Fn(&Account) -> bool| -> i128 {
+            let loads = self.accounts.iter().flatten().filter(|a| of(a));
+            loads.map(|a| i128::from(a.transient())).sum()
+        };
+        let total = ending(&|a| !self.limit_of(a.pool).declared);
         let pools = (0..self.pools.len())
-            .map(|p| (p, self.pool_overdraft(p)))
+            .map(|p| (p, clamp((-self.pool_headroom(p)).saturating_sub(ending(&|a| a.pool == p)))))
             .filter(|(_, b)| b.0 > 0)
             .collect();
-        Shortage { total: self.overdraft(), pools }
+        Shortage { total: clamp((-self.headroom()).saturating_sub(total)), pools }
     }
 
     /// The total's overdraft by kind. The kinds add up to it; what no other kind explains comes from the
@@ -528,17 +485,15 @@ impl Budget {
             rest -= part;
             ByteSize(part)
         };
-        let growth = self
-            .accounts
-            .iter()
-            .flatten()
-            .filter(|a| !self.pools[a.pool].limit.declared)
-            .map(|a| a.booked() - a.reserved)
-            .fold(0, u64::saturating_add);
+        let sum = |part: &dyn Fn(&Account) -> u64| -> u64 {
+            let ram = self.accounts.iter().flatten().filter(|a| !self.limit_of(a.pool).declared);
+            ram.map(part).fold(0, u64::saturating_add)
+        };
         let external = take(self.external);
         let unreturned = take(self.unreturned);
-        let growth = take(growth);
-        OverdraftStatus { growth, external, unreturned, config: ByteSize(rest) }
+        let growth = take(sum(&|a| a.booked() - a.planned()));
+        let load = take(sum(&|a| a.overload));
+        OverdraftStatus { growth, load, external, unreturned, config: ByteSize(rest) }
     }
 
     /// Checks the sums against the accounts and claims.

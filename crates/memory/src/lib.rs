@@ -19,6 +19,7 @@ mod classifier;
 mod cold;
 mod footprint;
 mod group;
+mod learned;
 mod limits;
 mod policy;
 mod psi;
@@ -36,6 +37,7 @@ pub use classifier::{PressureClassifier, pressure_thresholds};
 pub use cold::{ColdError, ColdStore, Snapshot};
 pub use footprint::{Measure, is_same_memory, process_footprint, process_peak};
 pub use group::{Controller, GroupBound, GroupEvents, GroupVersion, MemoryGroup};
+pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,

@@ -104,6 +104,15 @@ impl Felt {
         (state.view.readings > 0 && !state.view.failing).then_some(state.view.available)
     }
 
+    /// What can be had before the level at which loads are refused; none while no source answers.
+    pub(crate) fn spare(&self, refused_at: PressureLevel) -> Option<ByteSize> {
+        let available = self.available()?;
+        let state = self.shared.lock();
+        // Thresholds begin with MEDIUM, the level after LOW.
+        let at = PressureLevel::ALL.iter().skip(1).position(|level| *level == refused_at);
+        Some(available - at.map_or(ByteSize::ZERO, |i| state.view.thresholds[i]))
+    }
+
     fn wake(&self) {
         let waker = self.shared.lock().waker.clone();
         if let Some(waker) = waker {

@@ -50,6 +50,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// The battery is looked at in one sweep of so many.
 const BATTERY_EVERY: u64 = 30;
+/// What the machine can spare is reported in steps of this part of the budget.
+const SPARE_STEPS: u64 = 128;
 
 /// Everything a shell is made of.
 pub struct ShellParts {
@@ -117,6 +119,8 @@ pub(crate) struct Surroundings {
     busy: bool,
     on_battery: bool,
     looks: u64,
+    /// What the machine can spare, as the engine was last told.
+    spare: Option<ByteSize>,
 }
 
 /// A load or unload that runs.
@@ -419,6 +423,12 @@ impl Shell {
         };
         s.looks += 1;
         let on_battery = s.on_battery;
+        let spare =
+            self.felt.as_ref().and_then(|f| f.spare(self.engine.config().memory.refuse_loads_at));
+        // In steps: programs come and go by a few pages all the time.
+        let step = (self.engine.budget().total().0 / SPARE_STEPS).max(1);
+        let spare = spare.map(|bytes| ByteSize(bytes.0 / step * step));
+        let spare = spare.filter(|bytes| s.spare.replace(*bytes) != Some(*bytes));
         if set {
             s.wall = Some((now, wall));
             self.feed(Input::WallClock(wall));
@@ -428,6 +438,9 @@ impl Shell {
         }
         if battery {
             self.feed(Input::Battery(on_battery));
+        }
+        if let Some(bytes) = spare {
+            self.feed(Input::Spare(bytes));
         }
     }
 

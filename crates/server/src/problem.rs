@@ -185,10 +185,23 @@ impl From<&Refusal> for Problem {
                     .with("available", available.bytes())
                     .with("holders", holders(list));
                 let problem = match measured {
-                    Some(m) => problem
-                        .with("measured_component", m.component.as_str())
-                        .with("measured", m.peak.bytes())
-                        .with("declared", m.declared.bytes()),
+                    Some(m) => {
+                        let mut problem = problem
+                            .with("measured_component", m.component.as_str())
+                            .with("measured", m.peak.bytes())
+                            .with("declared", m.declared.bytes());
+                        for (name, peak) in
+                            [("load_peak", m.load_peak), ("working_peak", m.working_peak)]
+                        {
+                            if let Some(peak) = peak {
+                                problem = problem.with(name, peak.bytes());
+                            }
+                        }
+                        match m.retry_in {
+                            Some(t) if m.spare.is_none() => problem.retry_after(t),
+                            _ => problem,
+                        }
+                    }
                     None => problem,
                 };
                 match pool {

@@ -132,6 +132,13 @@ fn text(kind: &EventKind, names: &dyn Fn(ComponentKey) -> String) -> String {
         ),
         EventKind::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
         EventKind::Overdraft { total } => format!("{total} beyond the budget"),
+        EventKind::LoadBeyondBudget { component, peak, beyond } => format!(
+            "{}: loads alone: the peak of its load is {peak}, {beyond} more than the budget has for it; raise the budget, or make its start-up take less",
+            names(*component)
+        ),
+        EventKind::EstimateRaised { component, to } => {
+            format!("{}: ran out of memory; its next load reserves {to}", names(*component))
+        }
         EventKind::Trimmed { component } => format!("{}: asked to trim", names(*component)),
         EventKind::ProbeFailing { component, failures, error } => format!(
             "{}: {failures} health probes in a row failed; it stays up while it is leased: {error}",

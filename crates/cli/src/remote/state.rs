@@ -81,7 +81,8 @@ fn text(r: &Remembered) -> String {
     }
     if !r.figures.is_empty() {
         let rows: Vec<_> = r.figures.iter().map(row).collect();
-        let heading = ["COMPONENT", "PEAK", "LOADS IN", "CONFIGURATION", "MACHINE"];
+        let heading =
+            ["COMPONENT", "LOAD PEAK", "WORKING PEAK", "LOADS IN", "CONFIGURATION", "MACHINE"];
         out.extend(table::lines(&heading, &rows));
     }
     let mut by_namespace: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -101,7 +102,8 @@ fn row(f: &Figures) -> Vec<Cell> {
     let none = || "-".to_owned();
     vec![
         Cell::left(f.component.as_str()),
-        Cell::right(f.peak.map_or_else(none, |p| p.to_string())),
+        Cell::right(f.load_peak.map_or_else(none, |p| p.to_string())),
+        Cell::right(f.working_peak.map_or_else(none, |p| p.to_string())),
         Cell::right(f.load_time_ms.map_or_else(none, |ms| print::time(span(ms)))),
         Cell::left(f.config.as_str()),
         Cell::left(f.host.as_str()),

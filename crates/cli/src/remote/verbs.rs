@@ -1,6 +1,6 @@
 //! Verbs about components: load, unload, pin, trim, hint, why, reload.
 
-use majordomo::Confidence;
+use majordomo::{ByteSize, Confidence};
 use majordomo_server::wire::{
     ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, Tier, Why,
 };
@@ -101,6 +101,7 @@ impl Remote {
         self.show(&why, |Why { component: c, events }| {
             let for_ms = print::span(span(c.for_ms));
             let mut text = format!("{}, for {for_ms}: {}", line(c), c.cause);
+            text += &format!("\nmemory: {}", memory(c));
             if let Some(ms) = c.retry_in_ms {
                 text += &format!(
                     "\nnext attempt in {}; `majordomo load {}` tries at once",
@@ -127,6 +128,25 @@ impl Remote {
         self.show(&reloaded, text_of_reload)?;
         Ok(Exit::Success)
     }
+}
+
+/// What is declared, measured and learned of a component's memory, and what is booked by it.
+fn memory(c: &Component) -> String {
+    let mut text = format!("declared {}", c.estimate);
+    for (name, bytes) in [
+        ("measured", c.measured),
+        ("peak of its load", c.load_peak),
+        ("peak of its use", c.working_peak),
+        ("limit", c.limit),
+    ] {
+        if let Some(bytes) = bytes {
+            text += &format!(", {name} {bytes}");
+        }
+    }
+    if c.booked > ByteSize::ZERO {
+        text += &format!("; booked {}", c.booked);
+    }
+    format!("{text}; a load books {}, then {}", c.load_need, c.settled_need)
 }
 
 /// The difference as it is shown here and in the server's own log.

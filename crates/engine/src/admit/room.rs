@@ -64,6 +64,14 @@ impl Engine {
             }
             chosen.push(fresh);
         }
+        if !short.is_none() && !draft.overloads.is_empty() {
+            self.overload_more(draft, &mut short, now);
+            if short.is_none() {
+                // All that may go goes: what it takes beyond the budget is the less.
+                draft.victims.extend(chosen.into_iter().flatten());
+                return;
+            }
+        }
         if short.is_none() {
             let victims: Vec<_> =
                 self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();

@@ -7,6 +7,7 @@ mod configuration;
 mod demands;
 mod failures;
 mod guesses;
+mod learned;
 mod model;
 mod pressure;
 mod restarts;

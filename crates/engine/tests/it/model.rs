@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, Cause, ComponentState, EventKind, Moment, WaiterId};
-use majordomo_engine::{Effect, Input};
+use majordomo_engine::{Effect, Input, LoadReport};
 use majordomo_registry::{ComponentSpec, OnAbandon};
 use proptest::prelude::*;
 
@@ -16,7 +16,10 @@ const AGES: Duration = Duration::from_secs(100_000);
 #[derive(Clone, Debug)]
 enum Op {
     Demand(usize),
-    Finish(usize),
+    /// A load ends: its peak and what is held after it, in MiB.
+    Finish(usize, u64, u64),
+    /// It is used for more than ten seconds and then measured, in MiB.
+    Use(usize, u64),
     Fail(usize),
     Unloaded(usize),
     Abandon(usize),
@@ -28,7 +31,8 @@ fn op() -> impl Strategy<Value = Op> {
     let i = 0..NAMES.len();
     prop_oneof![
         4 => i.clone().prop_map(Op::Demand),
-        3 => i.clone().prop_map(Op::Finish),
+        3 => (i.clone(), 1..300u64, 1..200u64).prop_map(|(i, p, r)| Op::Finish(i, p, r)),
+        2 => (i.clone(), 1..300u64).prop_map(|(i, mib)| Op::Use(i, mib)),
         2 => i.clone().prop_map(Op::Fail),
         2 => i.clone().prop_map(Op::Unloaded),
         2 => (0usize..8).prop_map(Op::Abandon),
@@ -65,18 +69,23 @@ struct Model {
     row_ends: Moment,
     /// They waited for one attempt, and wait for the next.
     patient: Vec<WaiterId>,
+    /// Peaks of loads, in MiB.
+    loads: Vec<u64>,
+    /// Peaks of incarnations that were used.
+    uses: Vec<u64>,
+    in_use: bool,
+    ready: Option<u64>,
+    measured: u64,
+    /// What its load reserves.
+    load: u64,
 }
 
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            is: Naive::Unloaded,
-            failures: vec![],
-            row: 0,
-            row_ends: Moment::ZERO,
-            patient: vec![],
-        }
-    }
+/// The larger of the last two, or the second largest of the last eight.
+fn estimate(peaks: &[u64]) -> Option<u64> {
+    let mut last: Vec<_> = peaks.iter().rev().take(8).copied().collect();
+    let newest = last.iter().take(2).copied().max();
+    last.sort_unstable_by(|a, b| b.cmp(a));
+    newest.max(last.get(1).copied())
 }
 
 #[derive(Default)]
@@ -92,11 +101,58 @@ impl Expected {
 }
 
 impl Model {
+    fn new() -> Self {
+        Self {
+            is: Naive::Unloaded,
+            failures: vec![],
+            row: 0,
+            row_ends: Moment::ZERO,
+            patient: vec![],
+            loads: vec![],
+            uses: vec![],
+            in_use: false,
+            ready: None,
+            measured: 0,
+            load: 0,
+        }
+    }
+
+    fn settled(&self) -> u64 {
+        estimate(&self.uses).unwrap_or(self.ready.unwrap_or(0).max(100))
+    }
+
+    fn loads(&mut self, waiting: Vec<WaiterId>) {
+        self.is = Naive::Loading(waiting);
+        self.load = estimate(&self.loads).unwrap_or(100).max(self.settled());
+    }
+
+    fn loaded(&mut self, leases: u32, peak: u64, ready: u64) {
+        self.is = Naive::Ready { leases };
+        self.loads.push(peak.max(ready));
+        (self.in_use, self.ready, self.measured) = (false, Some(ready), ready);
+    }
+
+    fn used(&mut self, mib: u64) {
+        match self.uses.last_mut().filter(|_| self.in_use) {
+            Some(peak) => *peak = mib.max(*peak),
+            None => self.uses.push(mib),
+        }
+        (self.in_use, self.measured) = (true, mib);
+    }
+
+    fn booked(&self) -> u64 {
+        match self.is {
+            Naive::Loading(_) | Naive::Unloading(_) => self.load,
+            Naive::Ready { .. } => self.measured.max(self.settled()),
+            _ => 0,
+        }
+    }
+
     fn demand(&mut self, w: WaiterId, now: Moment, expected: &mut Expected) {
         expected.set(w, "waits");
         match &mut self.is {
-            Naive::Unloaded => self.is = Naive::Loading(vec![w]),
-            Naive::Failed { until, .. } if *until <= now => self.is = Naive::Loading(vec![w]),
+            Naive::Unloaded => self.loads(vec![w]),
+            Naive::Failed { until, .. } if *until <= now => self.loads(vec![w]),
             Naive::Failed { waiting, .. } => {
                 waiting.push(w);
                 self.patient.push(w);
@@ -134,7 +190,8 @@ impl Model {
         match &self.is {
             Naive::Quarantined { until } if *until <= now => self.is = Naive::Unloaded,
             Naive::Failed { until, waiting } if *until <= now && !waiting.is_empty() => {
-                self.is = Naive::Loading(waiting.clone());
+                let waiting = waiting.clone();
+                self.loads(waiting);
             }
             _ => {}
         }
@@ -175,7 +232,7 @@ proptest! {
         let mut c = config();
         c.loads.max_concurrent = 8;
         let mut rig = Rig::with_pools(specs.collect(), vec![], 10_000, c);
-        let mut models = vec![Model::default(); NAMES.len()];
+        let mut models = vec![Model::new(); NAMES.len()];
         let mut expected = Expected::default();
         for op in ops {
             match op {
@@ -183,10 +240,18 @@ proptest! {
                     let w = rig.ask(&[NAMES[i]], None, Some(AGES));
                     models[i].demand(w, rig.now, &mut expected);
                 }
-                Op::Finish(i) => if let Naive::Loading(waiting) = models[i].is.clone() {
-                    rig.loaded(NAMES[i]);
+                Op::Finish(i, peak, ready) => if let Naive::Loading(waiting) = models[i].is.clone() {
+                    let (peak_of, held) = (ByteSize::mib(peak), ByteSize::mib(ready));
+                    rig.loaded_with(NAMES[i], LoadReport { measured: Some(held), peak: Some(peak_of) });
                     waiting.iter().for_each(|w| expected.set(*w, "granted"));
-                    models[i].is = Naive::Ready { leases: waiting.len() as u32 };
+                    models[i].loaded(waiting.len() as u32, peak, ready);
+                },
+                Op::Use(i, mib) => if matches!(models[i].is, Naive::Ready { .. }) {
+                    rig.used(NAMES[i]);
+                    rig.wait(Duration::from_secs(11));
+                    rig.measure(&[(NAMES[i], mib)]);
+                    models[i].used(mib);
+                    models.iter_mut().for_each(|m| m.time_passes(rig.now));
                 },
                 Op::Fail(i) => if matches!(models[i].is, Naive::Loading(_)) {
                     rig.load_ends(NAMES[i], Err("no"));
@@ -194,8 +259,11 @@ proptest! {
                 },
                 Op::Unloaded(i) => if let Naive::Unloading(waiting) = models[i].is.clone() {
                     rig.unloaded(NAMES[i]);
-                    models[i].is =
-                        if waiting.is_empty() { Naive::Unloaded } else { Naive::Loading(waiting) };
+                    if waiting.is_empty() {
+                        models[i].is = Naive::Unloaded;
+                    } else {
+                        models[i].loads(waiting);
+                    }
                 },
                 Op::Abandon(n) => {
                     let waiting = expected.0.iter().filter(|e| e.1 == "waits").nth(n).copied();
@@ -221,9 +289,7 @@ proptest! {
             let mut booked = ByteSize::ZERO;
             for (name, m) in NAMES.iter().zip(&models) {
                 prop_assert_eq!(rig.state(name), m.name(), "{}", name);
-                if matches!(m.is, Naive::Loading(_) | Naive::Ready { .. } | Naive::Unloading(_)) {
-                    booked += ByteSize::mib(100);
-                }
+                booked += ByteSize::mib(m.booked());
                 if let Naive::Ready { leases } = m.is {
                     prop_assert_eq!(rig.cells.0[&rig.key(name)].leases, leases);
                 }

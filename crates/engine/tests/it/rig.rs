@@ -8,7 +8,8 @@ use majordomo_core::{
     ByteSize, ComponentId, ComponentKey, ComponentState, Config, Moment, OpId, Priority, WaiterId,
 };
 use majordomo_engine::{
-    Cells, CloseAnswer, Effect, Engine, Input, LoadReport, OperatorAction, PeekCells, Usage,
+    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, PeekCells,
+    Usage,
 };
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
 
@@ -225,6 +226,30 @@ impl Rig {
 
     pub(crate) fn loading(&self) -> Vec<ComponentKey> {
         self.loading.keys().copied().collect()
+    }
+
+    pub(crate) fn loaded_with(&mut self, name: &str, report: LoadReport) {
+        let key = self.key(name);
+        let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
+        self.input(Input::LoadFinished { key, op, result: Ok(report) });
+    }
+
+    /// What components use is measured, in MiB.
+    pub(crate) fn measure(&mut self, rows: &[(&str, u64)]) {
+        let row = |&(name, mib): &(&str, u64)| {
+            let key = self.key(name);
+            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            (key, op, ByteSize::mib(mib))
+        };
+        let own = rows.iter().map(row).collect();
+        self.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
+    }
+
+    /// Everything on its way out is down.
+    pub(crate) fn settle_unloads(&mut self) {
+        while let Some((key, op)) = self.stopping.pop_first() {
+            self.input(Input::UnloadFinished { key, op });
+        }
     }
 
     pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {

@@ -73,7 +73,13 @@ fn of_components(status: &Status) -> Learned {
     let compared = |name: &str| ![catalog::VERSIONED, catalog::EXTRA, CORE].contains(&name);
     let known = status.components.iter().filter(|c| compared(c.id.as_str()));
     known
-        .map(|c| (c, c.peak.map(|p| p.0), c.load_time.map(|t| t.as_micros() as u64)))
+        .map(|c| {
+            (
+                c,
+                c.load_peak.max(c.working_peak).map(|p| p.0),
+                c.load_time.map(|t| t.as_micros() as u64),
+            )
+        })
         .filter(|(_, peak, time)| peak.is_some() || time.is_some())
         .map(|(c, peak, time)| (c.id.to_string(), (peak, time)))
         .collect()

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority,
+};
 use majordomo_memory::Budget;
 use majordomo_registry::OnAbandon;
 
@@ -11,7 +13,8 @@ use crate::{Effect, Leave, Out, Persisted, Phase, Then, TxnId};
 
 impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
-    /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand.
+    /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand. A load whose
+    /// peak is larger than its reservation has all lanes for itself.
     pub fn start_loads(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
         let queue = &self.config.queue;
         let mut order: Vec<_> = self
@@ -27,7 +30,12 @@ impl Scheduler {
                 continue;
             }
             while let Some(key) = self.next_member(id) {
-                if !self.lane_for(speculative, budget, out) {
+                let free = if self.entry(key).overload > ByteSize::ZERO {
+                    self.all_lanes(budget, out)
+                } else {
+                    self.lane_for(speculative, budget, out)
+                };
+                if !free {
                     return;
                 }
                 self.start_load(key, budget, out);
@@ -62,9 +70,24 @@ impl Scheduler {
             .all(|t| t.phase != Phase::Clearing || t.reserve.iter().all(|r| r.0 != key))
     }
 
+    /// Whether no load runs once speculative ones are cancelled.
+    fn all_lanes(&mut self, budget: &Budget, out: &mut Out<'_>) -> bool {
+        let loading = self.keys_where(|e| e.state == ComponentState::Loading);
+        if loading.iter().any(|k| !self.entry(*k).is_guess() || self.entry(*k).is_fixed()) {
+            return false;
+        }
+        for key in loading {
+            self.cancel_load(key, Cause::EvictedForLoad, budget, out);
+        }
+        true
+    }
+
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, budget: &mut Budget, out: &mut Out<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
+        if loading.iter().any(|k| budget.overload_of(*k) > ByteSize::ZERO) {
+            return false;
+        }
         // CORE and pinned components are no victims, whoever began their load.
         let ahead: Vec<_> = loading
             .iter()
@@ -84,7 +107,7 @@ impl Scheduler {
         true
     }
 
-    fn start_load(&mut self, key: ComponentKey, budget: &Budget, out: &mut Out<'_>) {
+    fn start_load(&mut self, key: ComponentKey, budget: &mut Budget, out: &mut Out<'_>) {
         let op = self.new_op();
         let spec = self.catalog.spec(key).cloned();
         let deadline = self.load_deadline(key);
@@ -108,6 +131,12 @@ impl Scheduler {
         e.wanted_since = None;
         e.restart_at = None;
         e.rests_until = Moment::ZERO;
+        let beyond = std::mem::take(&mut e.overload);
+        if beyond > ByteSize::ZERO {
+            budget.set_overload(key, beyond);
+            let peak = budget.booked_for(key);
+            out.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
+        }
         self.set_state(key, ComponentState::Loading, cause, budget, out);
         out.push(Effect::StartLoad { key, op, deadline });
     }
@@ -139,18 +168,29 @@ impl Scheduler {
         e.loads += 1;
         e.ready_at = out.now;
         e.next_probe = probe_every.map(|p| out.now + p);
+        e.over_since = None;
+        e.restart_after = false;
+        e.first_use = None;
+        e.interval_since = out.now;
+        e.too_large_since = None;
+        let stale = e.stale;
+        if !stale {
+            e.learned.note_loaded(report.peak, report.measured);
+        }
+        let learned = Persisted { key, learned: e.learned, load_time: e.load_time };
         if let Some(bytes) = report.measured {
             budget.measure(key, bytes);
         }
-        e.over_since = None;
-        e.restart_after = false;
         e.restart_at = None;
-        e.peak = e.peak.max(report.measured).max(report.peak);
-        let learned = Persisted { key, peak: e.peak, load_time: e.load_time };
+        // From here on its load peak is no longer booked, but what its use is expected to need.
+        budget.keep(key, self.needs(key).settled);
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);
         // What went down with it comes back with it, not at a time of its own.
         self.move_restarts(key, out.now);
-        out.push(Effect::Persist(learned));
+        // What was loaded by an older configuration teaches nothing of the new one.
+        if !stale {
+            out.push(Effect::Persist(learned));
+        }
     }
 
     /// A load ended badly; nothing of it is left.

@@ -67,12 +67,14 @@ impl Scheduler {
         id: TxnId,
         reserve: Vec<(ComponentKey, usize, ByteSize)>,
         awaits: Vec<ComponentKey>,
+        overloads: Vec<(ComponentKey, ByteSize)>,
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
         let Some(txn) = self.txns.get_mut(id) else { return };
         debug_assert_eq!(txn.phase, Phase::Waiting);
         txn.reserve = reserve;
+        txn.overloads = overloads;
         txn.awaits = awaits;
         txn.phase = Phase::Clearing;
         txn.admissions += 1;
@@ -155,6 +157,9 @@ impl Scheduler {
         }
         if let Some(txn) = self.txns.get_mut(id) {
             txn.phase = Phase::Loading;
+            for (key, bytes) in std::mem::take(&mut txn.overloads) {
+                self.entries[key.index()].overload = bytes;
+            }
         }
         Cleared::Reserved
     }
@@ -415,6 +420,7 @@ impl Scheduler {
         let Some(txn) = self.txns.get_mut(id) else { return };
         let closure = txn.closure.clone();
         txn.reserve.clear();
+        txn.overloads.clear();
         txn.awaits.clear();
         if !txn.origin.is_speculative() {
             for key in &closure {
@@ -450,6 +456,7 @@ impl Scheduler {
         match self.entry(key).state {
             ComponentState::Queued => {
                 budget.release(key);
+                self.entry_mut(key).overload = ByteSize::ZERO;
                 let cause = self.cause_of_letting_go(key, why);
                 self.set_state(key, ComponentState::Unloaded, cause, budget, out);
             }

@@ -13,6 +13,7 @@ mod ending;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod intents;
+mod learned;
 mod leases;
 mod memory;
 mod pressure;

@@ -11,13 +11,32 @@ const KEYS: u32 = 24;
 const CLAIMANTS: u64 = 6;
 const POOLS: usize = 4;
 
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    pool: usize,
+    reserved: u64,
+    granted: u64,
+    grown: bool,
+    overload: u64,
+    measured: Option<u64>,
+}
+
+impl Account {
+    fn new(pool: usize, reserved: u64) -> Self {
+        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None }
+    }
+
+    fn booked(&self) -> u64 {
+        (self.reserved + self.overload).max(self.measured.unwrap_or(0))
+    }
+}
+
 /// Accounts and claims as plain maps; every question is answered by adding up.
 #[derive(Clone, Debug)]
 struct Model {
     total: u64,
     limits: Vec<PoolLimit>,
-    /// key → (pool, reserved, measured)
-    accounts: BTreeMap<u32, (usize, u64, Option<u64>)>,
+    accounts: BTreeMap<u32, Account>,
     /// claimant → bytes by pool
     claims: BTreeMap<u64, [u64; POOLS]>,
     external: u64,
@@ -26,11 +45,7 @@ struct Model {
 
 impl Model {
     fn booked_in(&self, pool: usize) -> i128 {
-        self.accounts
-            .values()
-            .filter(|a| a.0 == pool)
-            .map(|a| i128::from(a.1.max(a.2.unwrap_or(0))))
-            .sum()
+        self.accounts.values().filter(|a| a.pool == pool).map(|a| i128::from(a.booked())).sum()
     }
 
     fn claimed_in(&self, pool: usize) -> i128 {
@@ -65,6 +80,9 @@ impl Model {
 enum Op {
     Reserve { key: u32, pool: usize, bytes: u64 },
     Measure { key: u32, bytes: u64 },
+    Extend { key: u32, bytes: u64 },
+    Overload { key: u32, bytes: u64 },
+    Keep { key: u32, bytes: u64 },
     Release { key: u32 },
     Claim { claimant: u64, wants: [u64; POOLS] },
     Drop { claimant: u64 },
@@ -101,12 +119,20 @@ impl Pair {
             &Op::Measure { key, bytes } => {
                 self.ledger.measure(ComponentKey(key), ByteSize(bytes));
                 if let Some(a) = self.model.accounts.get_mut(&key) {
-                    a.2 = Some(bytes);
+                    a.measured = Some(bytes);
                 }
             }
+            &Op::Extend { key, bytes } => self.extend(key, bytes),
+            &Op::Overload { key, bytes } => {
+                self.ledger.set_overload(ComponentKey(key), ByteSize(bytes));
+                if let Some(a) = self.model.accounts.get_mut(&key) {
+                    a.overload = bytes;
+                }
+            }
+            &Op::Keep { key, bytes } => self.keep(key, bytes),
             &Op::Release { key } => {
                 let want = self.model.accounts.remove(&key);
-                let want = want.map_or(0, |a| a.1.max(a.2.unwrap_or(0)));
+                let want = want.map_or(0, |a| a.booked());
                 assert_eq!(self.ledger.release(ComponentKey(key)), ByteSize(want), "{op:?}");
             }
             &Op::Claim { claimant, wants } => self.claim(claimant, wants),
@@ -131,7 +157,7 @@ impl Pair {
         match got {
             Ok(()) => {
                 assert!(self.model.fits(pool, bytes) && !self.model.accounts.contains_key(&key));
-                self.model.accounts.insert(key, (pool, bytes, None));
+                self.model.accounts.insert(key, Account::new(pool, bytes));
             }
             Err(BudgetError::Short(short)) => {
                 assert!(!self.model.fits(pool, bytes));
@@ -141,6 +167,42 @@ impl Pair {
             }
             Err(BudgetError::Booked(_)) => assert!(self.model.accounts.contains_key(&key)),
             Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn extend(&mut self, key: u32, bytes: u64) {
+        let Some(old) = self.model.accounts.get(&key).copied() else { return };
+        let granted = old.granted + bytes;
+        let new = Account { granted, reserved: old.reserved.max(granted), grown: true, ..old };
+        let fits = self.model.fits(old.pool, new.booked() - old.booked());
+        let got = self.ledger.extend(ComponentKey(key), ByteSize(bytes));
+        assert_eq!(got.ok(), fits.then_some(ByteSize(granted)));
+        if fits {
+            self.model.accounts.insert(key, new);
+        }
+    }
+
+    /// Gives back at once; takes more only out of what is free, or booked for it already.
+    fn keep(&mut self, key: u32, bytes: u64) {
+        let before = self.ledger.excess();
+        self.ledger.keep(ComponentKey(key), ByteSize(bytes));
+        let Some(a) = self.model.accounts.get_mut(&key) else { return };
+        let target = bytes.max(if a.grown { a.granted } else { 0 });
+        let was = std::mem::replace(&mut a.reserved, self.ledger.reserved_for(ComponentKey(key)).0);
+        a.overload = 0;
+        let (now, pool) = (a.reserved, a.pool);
+        if target <= was {
+            assert_eq!(now, target);
+        } else {
+            assert!(was <= now && now <= target, "{was} {now} {target}");
+            let declared = self.model.limits[pool].declared;
+            let no_room = self.model.free_in(pool) <= 0 || (!declared && self.model.free() <= 0);
+            assert!(now == target || no_room, "{now} of {target} are kept");
+        }
+        let after = self.ledger.excess();
+        assert!(after.total <= before.total, "{before:?} {after:?}");
+        for (p, more) in after.pools {
+            assert!(before.pools.iter().any(|b| b.0 == p && b.1 >= more), "pool {p}");
         }
     }
 
@@ -194,7 +256,7 @@ impl Pair {
         assert_eq!(got.is_ok(), covered && fresh, "{got:?}");
         if got.is_ok() {
             self.model.claims.remove(&claimant);
-            self.model.accounts.extend(members.iter().map(|m| (m.0, (m.1, m.2, None))));
+            self.model.accounts.extend(members.iter().map(|m| (m.0, Account::new(m.1, m.2))));
         }
     }
 
@@ -210,9 +272,20 @@ impl Pair {
             assert_eq!(i128::from(l.pool_overdraft(p).0), (-m.free_in(p)).max(0));
         }
         let kinds = l.overdraft_by_kind();
-        let sum = kinds.growth + kinds.config + kinds.external + kinds.unreturned;
+        let sum = kinds.growth + kinds.load + kinds.config + kinds.external + kinds.unreturned;
         assert_eq!(sum, l.overdraft(), "kinds of {kinds:?} after {op:?}");
-        assert_eq!(l.is_overdrawn(), !l.excess().is_none(), "after {op:?}");
+        let of_loads = |p: usize| -> i128 {
+            let accounts = m.accounts.values().filter(|a| a.pool == p);
+            accounts.map(|a| i128::from(a.booked() - a.reserved.max(a.measured.unwrap_or(0)))).sum()
+        };
+        let excess = l.excess();
+        let total = (-m.free() - m.over(of_loads)).max(0);
+        assert_eq!(i128::from(excess.total.0), total, "excess after {op:?}");
+        for p in 0..POOLS {
+            let want = (-m.free_in(p)).saturating_sub(of_loads(p)).max(0);
+            let got = excess.pools.iter().find(|e| e.0 == p).map_or(0, |e| e.1.0);
+            assert_eq!(i128::from(got), want, "excess of pool {p} after {op:?}");
+        }
     }
 }
 
@@ -233,6 +306,9 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => (key.clone(), 0..POOLS, sizes())
             .prop_map(|(key, pool, bytes)| Op::Reserve { key, pool, bytes }),
         4 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Measure { key, bytes }),
+        2 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Extend { key, bytes }),
+        2 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Overload { key, bytes }),
+        3 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Keep { key, bytes }),
         3 => key.prop_map(|key| Op::Release { key }),
         3 => (0..CLAIMANTS, prop::array::uniform4(sizes()))
             .prop_map(|(claimant, wants)| Op::Claim { claimant, wants }),
@@ -266,13 +342,16 @@ fn a_million_operations_conserve_bytes() {
         let key = below(u64::from(KEYS)) as u32;
         let pool = below(POOLS as u64) as usize;
         let claimant = below(CLAIMANTS);
-        let op = match below(20) {
+        let op = match below(24) {
             0..4 => Op::Reserve { key, pool, bytes: below(120) },
             4..9 => Op::Measure { key, bytes: below(160) },
             9..12 => Op::Release { key },
             12..15 => Op::Claim { claimant, wants: std::array::from_fn(|_| below(3) * below(60)) },
             15 => Op::Drop { claimant },
             16..19 => Op::Settle { claimant, members: vec![(key, pool, below(40))] },
+            19..21 => Op::Keep { key, bytes: below(160) },
+            21 => Op::Extend { key, bytes: below(40) },
+            22 => Op::Overload { key, bytes: below(200) },
             _ if below(8) == 0 => Op::Limits {
                 total: 300 + below(1500),
                 limits: (0..POOLS)

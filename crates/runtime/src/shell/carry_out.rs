@@ -89,11 +89,17 @@ impl Shell {
                 }
                 Effect::Persist(learned) => self.memory.learn(&learned, self.engine.catalog()),
                 Effect::PersistSequence => self.memory.learned_of_use(),
-                Effect::Record(record) => {
-                    if let EventKind::Observed { used } = &record.kind {
-                        self.note_use(used);
+                Effect::Record(record) => match &record.kind {
+                    EventKind::Observed { used } => self.note_use(used),
+                    EventKind::LoadBeyondBudget { component, peak, beyond } => {
+                        let component = self.engine.catalog().id(*component);
+                        tracing::warn!(
+                            %component, %peak, %beyond,
+                            "loads alone: the peak of its load is more than the budget has; raise the budget, or make its start-up take less"
+                        );
                     }
-                }
+                    _ => {}
+                },
                 Effect::ShutdownDone { stuck } => {
                     let names: Vec<_> =
                         stuck.iter().map(|k| self.engine.catalog().id(*k).clone()).collect();

@@ -74,7 +74,8 @@ impl Memory {
             for key in catalog.keys() {
                 match measured::get(&**store, &measured_key(catalog, key, host)) {
                     Ok(Some(m)) => {
-                        learned.push(Persisted { key, peak: m.peak, load_time: m.load_time });
+                        let Measured { learned: known, load_time } = m;
+                        learned.push(Persisted { key, learned: known, load_time });
                     }
                     Ok(None) => {}
                     Err(error) => {
@@ -136,9 +137,9 @@ impl Memory {
     /// Takes figures that were measured under the catalog at hand.
     pub(super) fn learn(&mut self, learned: &Persisted, catalog: &Catalog) {
         if self.store.is_some() {
-            let &Persisted { key, peak, load_time } = learned;
+            let &Persisted { key, learned, load_time } = learned;
             let key = measured_key(catalog, key, self.host);
-            self.dirty.insert(key, Measured { peak, load_time });
+            self.dirty.insert(key, Measured { learned, load_time });
         }
     }
 
@@ -300,6 +301,7 @@ impl Shell {
 mod tests {
     use super::*;
     use majordomo_core::{ByteSize, StoreError, StoreOp};
+    use majordomo_memory::Learned;
     use majordomo_registry::ComponentSpec;
 
     struct Nowhere;
@@ -342,12 +344,14 @@ mod tests {
         let of = |catalog: &Catalog| {
             memory.dirty.get(&measured_key(catalog, ComponentKey(0), memory.host)).copied()
         };
-        let peak = |n| Some(Measured { peak: Some(ByteSize(n)), load_time: None });
+        let peak =
+            |n| Some(Measured { learned: Learned::of_one_peak(ByteSize(n)), load_time: None });
         assert_eq!((of(&old), of(&new)), (peak(1), peak(2)));
     }
 
     fn learned(key: u32, peak: u64) -> Persisted {
-        Persisted { key: ComponentKey(key), peak: Some(ByteSize(peak)), load_time: None }
+        let learned = Learned::of_one_peak(ByteSize(peak));
+        Persisted { key: ComponentKey(key), learned, load_time: None }
     }
 
     #[test]
@@ -371,7 +375,7 @@ mod tests {
             Moment::ZERO,
         );
         assert_eq!(memory.describe(), "2 to write, after a failure: no space left");
-        let again: Vec<_> = memory.dirty.values().map(|m| m.peak.unwrap().0).collect();
+        let again: Vec<_> = memory.dirty.values().map(|m| m.learned.peak().unwrap().0).collect();
         assert_eq!(again, [1, 2]);
         memory.dirty.clear();
         assert_eq!(memory.writes(), 0);

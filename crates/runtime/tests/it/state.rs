@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use majordomo_core::{ByteSize, ComponentId, StateStore, StoreOp};
+use majordomo_memory::Learned;
 use majordomo_runtime::state::measured::{self, Measured, MeasuredKey};
 use majordomo_runtime::state::{FILE, RedbStore};
 
@@ -85,8 +86,10 @@ fn measured_figures_survive() {
     let dir = Dir::new();
     let component = ComponentId::new("ocr").unwrap();
     let key = MeasuredKey { component, config: 1, host: 2 };
-    let measured =
-        Measured { peak: Some(ByteSize::mib(420)), load_time: Some(Duration::from_millis(1700)) };
+    let measured = Measured {
+        learned: Learned::of_one_peak(ByteSize::mib(420)),
+        load_time: Some(Duration::from_millis(1700)),
+    };
     fresh(&dir.0).apply(&[measured::put(&key, &measured)]).unwrap();
     let store = fresh(&dir.0);
     assert_eq!(measured::get(&store, &key).unwrap(), Some(measured));

@@ -26,6 +26,9 @@ pub struct Overdraft {
     pub total: ByteSize,
     /// Measured above what was reserved.
     pub growth: ByteSize,
+    /// The peak of a load that is larger than what the budget has; ends with the load.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub load: ByteSize,
     /// Left over from a larger budget.
     pub config: ByteSize,
     /// Taken by other programs.
@@ -144,6 +147,10 @@ pub struct Cold {
     pub corrupt: u64,
 }
 
+fn is_zero(bytes: &ByteSize) -> bool {
+    *bytes == ByteSize::ZERO
+}
+
 impl Memory {
     /// Of the memory part of a status of the moment `now`.
     #[must_use]
@@ -162,6 +169,7 @@ impl Memory {
             overdraft: Overdraft {
                 total: m.overdraft,
                 growth: by_kind.growth,
+                load: by_kind.load,
                 config: by_kind.config,
                 external: by_kind.external,
                 unreturned: by_kind.unreturned,

@@ -29,9 +29,15 @@ pub struct Figures {
     pub config: String,
     /// A hash of the machine's id, in hexadecimal.
     pub host: String,
-    /// The highest footprint.
+    /// The larger of the two peaks that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<ByteSize>,
+    /// What its next load is expected to need at its peak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_peak: Option<ByteSize>,
+    /// What its use is expected to need at its peak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_peak: Option<ByteSize>,
     /// How long it takes to load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_time_ms: Option<f64>,
@@ -73,7 +79,9 @@ impl From<&majordomo::Remembered> for Remembered {
             component: f.component.clone(),
             config: format!("{:016x}", f.config),
             host: format!("{:016x}", f.host),
-            peak: f.peak,
+            peak: f.load_peak.max(f.working_peak),
+            load_peak: f.load_peak,
+            working_peak: f.working_peak,
             load_time_ms: f.load_time.map(ms),
         });
         let values = r.values.iter().map(|v| StoredValue {

@@ -159,9 +159,21 @@ pub struct Component {
     /// Bytes last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<ByteSize>,
-    /// The highest measured.
+    /// The larger of the two peaks that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<ByteSize>,
+    /// What its next load is expected to need at its peak, as learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_peak: Option<ByteSize>,
+    /// What its use is expected to need at its peak, as learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_peak: Option<ByteSize>,
+    /// What is reserved for its next load, until it is ready.
+    #[serde(default)]
+    pub load_need: ByteSize,
+    /// What is reserved for it from then on.
+    #[serde(default)]
+    pub settled_need: ByteSize,
     /// Its declared estimate.
     pub estimate: ByteSize,
     /// Bytes that it shares with others and that are not booked for it, such as mapped files.
@@ -206,7 +218,11 @@ impl Component {
             stale: c.stale,
             booked: c.booked,
             measured: c.measured,
-            peak: c.peak,
+            peak: c.load_peak.max(c.working_peak),
+            load_peak: c.load_peak,
+            working_peak: c.working_peak,
+            load_need: c.load_need,
+            settled_need: c.settled_need,
             estimate: c.estimate,
             shared: c.shared,
             limit: c.limit,

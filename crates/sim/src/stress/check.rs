@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, PressureLevel, WaiterId};
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Moment, OpId, PressureLevel, WaiterId,
+};
 use majordomo_engine::{Effect, Engine, Input, OperatorAction};
 use majordomo_lifecycle::{Phase, Transaction, TxnId};
+use majordomo_memory::Shortage;
 
 use super::cells::SimCells;
 
@@ -51,12 +54,21 @@ struct Open {
     calm: bool,
 }
 
+/// What is reserved for one component that counts in the total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reserved {
+    bytes: ByteSize,
+    /// Its incarnation.
+    op: Option<OpId>,
+}
+
 /// What is remembered from before an input.
 #[derive(Debug, Default)]
 struct Before {
-    overdraft: ByteSize,
-    committed: ByteSize,
-    pools: Vec<ByteSize>,
+    /// All but the peaks of loads.
+    lasting: Shortage,
+    claimed: ByteSize,
+    reserved: Vec<Reserved>,
     /// Active transactions that somebody waits for, and how often each was admitted.
     active: Vec<(TxnId, u32)>,
     /// The input may change what is booked without admitting anything.
@@ -111,10 +123,10 @@ impl Checker {
             Input::Footprints(_) | Input::LoadFinished { .. } | Input::Configure { .. }
         );
         b.configures = matches!(input, Input::Configure { .. });
-        b.overdraft = engine.budget().overdraft();
-        b.committed = committed(engine);
-        b.pools.clear();
-        b.pools.extend((0..16).map(|p| engine.budget().pool_overdraft(p)));
+        b.lasting = engine.budget().excess();
+        b.claimed = engine.budget().claimed();
+        b.reserved.clear();
+        b.reserved.extend(reserved(engine));
         for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
             // What it waited for is the back-off of a failure.
             if let Some(o) = t.origin.waiter().and_then(|w| self.open.get_mut(&w)) {
@@ -225,6 +237,7 @@ impl Checker {
             }
         }
         self.bytes(engine)?;
+        Self::beyond_the_budget(engine)?;
         self.nothing_due(engine, now)?;
         self.lanes(engine)
     }
@@ -256,40 +269,77 @@ impl Checker {
         Ok(())
     }
 
+    /// Only measuring, other programs and the configuration make what is booked exceed the budget, and the peaks of
+    /// loads, which end with the loads.
     fn bytes(&self, engine: &Engine) -> Result<(), Broken> {
-        let b = engine.budget();
-        let overdraft = b.overdraft();
-        let committed = committed(engine);
-        if overdraft > self.before.overdraft
-            && committed > self.before.committed
-            && !self.before.configures
-        {
-            let what = format!(
-                "the overdraft rises from {} to {overdraft} while {} more are admitted",
-                self.before.overdraft,
-                committed - self.before.committed
+        let lasting = engine.budget().excess();
+        let (before, now) = (self.before.lasting.total, lasting.total);
+        let admitted = self.admitted(engine);
+        if now > before && admitted > ByteSize::ZERO && !self.before.configures {
+            return broken(
+                3,
+                format!(
+                    "the overdraft rises from {before} to {now} while {admitted} more are admitted"
+                ),
             );
-            return broken(3, what);
         }
         if self.before.measures {
             return Ok(());
         }
-        if overdraft > self.before.overdraft {
-            return broken(
-                3,
-                format!("the overdraft rises from {} to {overdraft}", self.before.overdraft),
-            );
+        if now > before {
+            return broken(3, format!("the overdraft rises from {before} to {now}"));
         }
-        for (pool, before) in self.before.pools.iter().enumerate() {
-            if b.pool_overdraft(pool) > *before {
-                let what = format!(
-                    "the overdraft of pool {pool} rises from {before} to {}",
-                    b.pool_overdraft(pool)
+        for (pool, now) in lasting.pools {
+            let before = self.before.lasting.pools.iter().find(|p| p.0 == pool);
+            let before = before.map_or(ByteSize::ZERO, |p| p.1);
+            if now > before {
+                return broken(
+                    3,
+                    format!("the overdraft of pool {pool} rises from {before} to {now}"),
                 );
-                return broken(3, what);
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the total that admissions added: reservations and claims. What is kept for an incarnation that was
+    /// there before follows what was measured of it.
+    fn admitted(&self, engine: &Engine) -> ByteSize {
+        let (mut before, mut now) = (self.before.claimed, engine.budget().claimed());
+        for (i, is) in reserved(engine).enumerate() {
+            let was = self.before.reserved.get(i).copied().unwrap_or_default();
+            if was.op.is_none() || was.op != is.op {
+                before += was.bytes;
+                now += is.bytes;
+            }
+        }
+        now - before
+    }
+
+    /// A load whose peak is more than the budget has runs alone, for somebody, and nothing else does so.
+    fn beyond_the_budget(engine: &Engine) -> Result<(), Broken> {
+        let s = engine.scheduler();
+        let loads = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
+        let (mut n_loads, mut alone) = (0, None);
+        for (key, _) in loads {
+            n_loads += 1;
+            if engine.budget().overload_of(key) > ByteSize::ZERO {
+                alone = Some(key);
+            }
+        }
+        if let Some(key) = alone.filter(|_| n_loads > 1) {
+            return broken(3, format!("{key} loads beyond the budget beside another load"));
+        }
+        let past = s.entries().find(|(key, e)| {
+            let down = matches!(e.state, ComponentState::Unloading | ComponentState::Stuck);
+            engine.budget().overload_of(*key) > ByteSize::ZERO
+                && !down
+                && e.state != ComponentState::Loading
+        });
+        match past {
+            Some((key, e)) => broken(3, format!("{key} is {} beyond the budget", e.state)),
+            None => Ok(()),
+        }
     }
 
     /// Whatever had to be done by now is done.
@@ -340,6 +390,14 @@ impl Checker {
             return Ok(());
         }
         let queued = |k: ComponentKey| s.entry(k).state == ComponentState::Queued;
+        // Beside a load beyond the budget no other runs, and it waits for those that somebody wants.
+        let running = || s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
+        let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
+        let wanted = running().any(|(_, e)| !e.is_guess() || e.is_fixed());
+        let beyond = s.entries().any(|(_, e)| e.overload > ByteSize::ZERO);
+        if alone || (beyond && wanted) {
+            return Ok(());
+        }
         let ready =
             s.transactions().filter(|t| t.phase == Phase::Loading && !t.origin.is_speculative());
         let mut startable = None;
@@ -405,14 +463,10 @@ impl Checker {
     }
 }
 
-/// Bytes of the total that admissions hold: reservations and claims.
-fn committed(engine: &Engine) -> ByteSize {
+fn reserved(engine: &Engine) -> impl Iterator<Item = Reserved> {
     let b = engine.budget();
-    let reserved: ByteSize = engine
-        .scheduler()
-        .entries()
-        .filter(|(k, _)| b.pool_of(*k).is_some_and(|p| !b.limit_of(p).declared))
-        .map(|(k, _)| b.reserved_for(k))
-        .sum();
-    reserved + b.claimed()
+    engine.scheduler().entries().map(move |(key, e)| {
+        let counts = b.pool_of(key).is_some_and(|p| !b.limit_of(p).declared);
+        Reserved { bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO }, op: e.op }
+    })
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, CommandId, ComponentKey, Moment, OpId, WaiterId};
 use majordomo_engine::{Engine, Input};
+use majordomo_memory::Learned;
 use majordomo_registry::Catalog;
 
 use self::told::{answered, told};
@@ -107,7 +108,10 @@ enum Stage {
 struct Running {
     op: OpId,
     stage: Stage,
+    /// In use; it holds less before that.
     memory: ByteSize,
+    /// While it loads.
+    load_peak: ByteSize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +129,7 @@ struct Fate {
     sick: u8,
     /// Percent of its usual memory; 0 = usual.
     grown: u32,
-    learned: Option<(Option<ByteSize>, Option<Duration>)>,
+    learned: Option<(Learned, Option<Duration>)>,
 }
 
 /// How often what was told to the engine.
@@ -135,6 +139,8 @@ pub struct Counts {
     pub by_name: BTreeMap<&'static str, u64>,
     /// Ticks.
     pub n_ticks: u64,
+    /// Loads whose peak was more than the budget had.
+    pub n_beyond_budget: u64,
     /// Grants, refusals by code.
     pub answers: BTreeMap<&'static str, u64>,
 }
@@ -162,6 +168,7 @@ impl Counts {
             *self.answers.entry(name).or_default() += n;
         }
         self.n_ticks += other.n_ticks;
+        self.n_beyond_budget += other.n_beyond_budget;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use majordomo_core::{ComponentKey, StoreError};
 use majordomo_engine::{Input, Persisted};
+use majordomo_memory::Learned;
 use tokio::sync::oneshot;
 
 use super::Shell;
@@ -15,7 +16,11 @@ impl Shell {
         keys: &[ComponentKey],
         reply: oneshot::Sender<Result<usize, StoreError>>,
     ) {
-        let none = |key: &ComponentKey| Persisted { key: *key, peak: None, load_time: None };
+        let none = |key: &ComponentKey| Persisted {
+            key: *key,
+            learned: Learned::default(),
+            load_time: None,
+        };
         self.feed(Input::Learned(keys.iter().map(none).collect()));
         let Some(store) = self.memory.store.clone() else {
             let _ = reply.send(Ok(0));

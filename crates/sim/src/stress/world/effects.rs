@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::Refusal;
+use majordomo_core::{EventKind, Refusal};
 use majordomo_engine::{Effect, Input, Persisted};
 
 use super::{Event, Running, Stage, World};
@@ -119,8 +119,12 @@ impl World<'_> {
                 *self.counts.answers.entry("done").or_default() += 1;
                 self.clients.remove(&waiter);
             }
-            Effect::Persist(Persisted { key, peak, load_time }) => {
-                self.fate(key).learned = Some((peak, load_time));
+            Effect::Persist(Persisted { key, learned, load_time }) => {
+                self.fate(key).learned = Some((learned, load_time));
+            }
+            Effect::Record(r) => {
+                let beyond = matches!(r.kind, EventKind::LoadBeyondBudget { .. });
+                self.counts.n_beyond_budget += u64::from(beyond);
             }
             Effect::ShutdownDone { .. } => self.after(Duration::from_secs(1), Event::Boot),
             _ => {}

@@ -40,15 +40,17 @@ impl World<'_> {
                     return Ok(());
                 }
                 r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { told: false } };
-                let memory = r.memory;
-                let measured = self.rng_of(10, key).chance(0.6).then(|| self.memory(key, memory));
+                let (memory, peak) = (r.memory, r.load_peak);
+                let mut rng = self.rng_of(10, key);
+                let ready = self.memory(key, memory).scaled(0.4 + 0.6 * rng.unit());
+                let measured = rng.chance(0.6).then_some(ready);
                 let result = match error {
                     Some(error) => {
                         let rng = &mut self.rng_of(13, key);
                         let out_of_memory = self.killed_for_memory(rng, key, memory);
                         Err(LoadFailure { error: error.to_owned(), out_of_memory })
                     }
-                    None => Ok(LoadReport { measured, peak: measured.map(|m| m.scaled(1.1)) }),
+                    None => Ok(LoadReport { measured, peak: measured.map(|m| m.max(peak)) }),
                 };
                 self.deliver(Input::LoadFinished { key, op, result });
                 Ok(())
@@ -147,8 +149,8 @@ impl World<'_> {
             .iter()
             .enumerate()
             .filter_map(|(i, number)| {
-                let (peak, load_time) = self.fates[*number].learned?;
-                Some(Persisted { key: ComponentKey::from_index(i), peak, load_time })
+                let (learned, load_time) = self.fates[*number].learned?;
+                Some(Persisted { key: ComponentKey::from_index(i), learned, load_time })
             })
             .collect();
         self.input(Input::Learned(rows))?;

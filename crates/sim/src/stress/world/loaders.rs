@@ -29,6 +29,7 @@ impl World<'_> {
             op,
             stage: Stage::Loading { hangs: fault == Some(LoadFault::Hangs) },
             memory,
+            load_peak: memory.scaled(self.transient(number) * (0.7 + 0.6 * rng.unit())),
         });
         self.cells.set_limited(key, spec.max_leases.is_some());
         let took = spec.load_time.mul_f64(0.3 + 1.2 * rng.unit());
@@ -69,6 +70,12 @@ impl World<'_> {
             Some(StopFault::Stuck) => rng.millis(8_000, 400_000),
         };
         self.after(wait, Event::StopEnd { key, op });
+    }
+
+    /// How many times its usual memory a component takes while it loads: some far more than the budget has.
+    fn transient(&self, number: usize) -> f64 {
+        let mut rng = Rng::new(&[self.script.seed, 15, number as u64]);
+        if rng.chance(0.2) { 2.0 + 10.0 * rng.unit() } else { 1.0 }
     }
 
     pub(super) fn memory(&self, key: ComponentKey, usual: ByteSize) -> ByteSize {
@@ -155,9 +162,16 @@ impl World<'_> {
             .enumerate()
             .filter_map(|(i, r)| Some((ComponentKey::from_index(i), (*r)?)))
             .filter(|(_, r)| matches!(r.stage, Stage::Up { told: true }))
-            .map(|(key, r)| (key, r.op, self.memory(key, r.memory)))
+            .map(|(key, r)| {
+                let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
+                let usual = if used { r.memory } else { r.memory.scaled(0.6) };
+                (key, r.op, self.memory(key, usual))
+            })
             .collect();
-        let share = |percent: u8| self.blueprint.budget.scaled(f64::from(percent) / 100.0);
+        let budget = self.blueprint.budget;
+        let share = |percent: u8| budget.scaled(f64::from(percent) / 100.0);
+        let spare = budget.scaled(3.0 * self.rng(14, u64::from(external)).unit());
+        self.input(Input::Spare(spare))?;
         let (external, unreturned) = (share(external), share(unreturned));
         self.input(Input::Footprints(Footprints { own, external, unreturned }))
     }
