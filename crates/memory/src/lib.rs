@@ -19,6 +19,7 @@ mod classifier;
 mod cold;
 mod footprint;
 mod group;
+mod hints;
 mod limits;
 mod policy;
 mod psi;
@@ -36,6 +37,7 @@ pub use classifier::{PressureClassifier, pressure_thresholds};
 pub use cold::{ColdError, ColdStore, Snapshot};
 pub use footprint::{Measure, process_footprint};
 pub use group::{Controller, GroupBound, GroupEvents, GroupVersion, MemoryGroup};
+pub use hints::{Hints, MachineMemory};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
