@@ -166,6 +166,15 @@ pub enum Input {
         /// How.
         result: Result<(), String>,
     },
+    /// A component was asked to trim, or could not be.
+    Trimmed {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How.
+        result: Result<(), String>,
+    },
     /// The pressure level now.
     Pressure(PressureLevel),
     /// Memory was measured.
@@ -237,6 +246,7 @@ impl Input {
             Self::Grow { .. } => "grow",
             Self::Health { result: Ok(()), .. } => "healthy",
             Self::Health { .. } => "unhealthy",
+            Self::Trimmed { .. } => "trimmed",
             Self::Pressure(_) => "pressure",
             Self::Footprints(_) => "footprints",
             Self::Usage(_) => "usage",

@@ -19,5 +19,6 @@ pub use config::{
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS, WhileLeased,
+    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec,
+    WELL_KNOWN_POOLS, WhileLeased,
 };

@@ -138,6 +138,47 @@ pub struct ProbeSpec {
     pub rule: ProbeRule,
 }
 
+/// A signal that programs use for requests of their own. Programs that install no handler end by some of them,
+/// so a signal is sent only to a process that handles it, where the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
+pub enum TrimSignal {
+    /// `SIGHUP`.
+    Hup,
+    /// `SIGUSR1`.
+    Usr1,
+    /// `SIGUSR2`.
+    Usr2,
+    /// `SIGWINCH`.
+    Winch,
+}
+
+impl TrimSignal {
+    /// Every signal that may be declared.
+    pub const ALL: [Self; 4] = [Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
+    /// Their names in a configuration, in the order of [`Self::ALL`].
+    pub const WORDS: &[&str] = &["HUP", "USR1", "USR2", "WINCH"];
+
+    /// Its name without `SIG`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// How a process is asked to give back memory that it can spare.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum TrimSpec {
+    /// `POST` of this path on its port or socket answers 2xx.
+    Http(String),
+    /// This signal is sent to its first process.
+    Signal(TrimSignal),
+}
+
 /// A program that is the component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -158,6 +199,8 @@ pub struct ProcessSpec {
     pub ready: ReadySpec,
     /// How it is asked whether it still works.
     pub probe: Option<ProbeSpec>,
+    /// How it is asked to give back memory; none = it has no way to trim.
+    pub trim: Option<TrimSpec>,
 }
 
 /// How a component comes into memory.
@@ -183,6 +226,16 @@ pub enum LoaderSpec {
 }
 
 impl LoaderSpec {
+    /// Whether a component of this loader can be asked to give back memory. Components inside this process
+    /// have a hook; a program needs a declared way.
+    #[must_use]
+    pub const fn can_trim(&self) -> bool {
+        match self {
+            Self::Builtin { .. } | Self::Python { .. } => true,
+            Self::Process(process) => process.trim.is_some(),
+        }
+    }
+
     /// The word for the kind of loader.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

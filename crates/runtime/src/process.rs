@@ -27,6 +27,7 @@ mod spawn;
 mod strays;
 mod supervise;
 mod template;
+mod trim;
 
 pub use error::{Advice, ProcessError, Tail};
 pub use loader::{ProcessConfig, ProcessLoader};

@@ -23,7 +23,7 @@ use ps as system;
 
 #[cfg(target_os = "linux")]
 pub(crate) use system::parse_stat;
-pub(crate) use system::{boot_id, scan, start_time, tagged};
+pub(crate) use system::{boot_id, handles, scan, start_time, tagged};
 
 /// When a process started, in the system's own terms: two processes that had the same id differ in it.
 /// A word without white space (Linux: clock ticks since boot; elsewhere `ps -o lstart=` with `_`).

@@ -2,7 +2,7 @@
 
 use majordomo::Confidence;
 use majordomo_server::wire::{
-    ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, Tier, Why,
+    ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, State, Tier, Why,
 };
 use serde_json::Value;
 
@@ -57,7 +57,10 @@ impl Remote {
     pub(super) async fn trim(&self, args: &NamesArgs) -> anyhow::Result<Exit> {
         for name in &args.names {
             let component = self.client.trim(name).await?;
-            self.show(&component, |c| format!("{}, asked to trim", line(c)))?;
+            self.show(&component, |c| match c.state {
+                State::Ready => format!("{}, asked to trim", line(c)),
+                _ => format!("{}; only a ready component can trim", line(c)),
+            })?;
         }
         Ok(Exit::Success)
     }

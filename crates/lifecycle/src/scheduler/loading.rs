@@ -143,6 +143,7 @@ impl Scheduler {
             budget.measure(key, bytes);
         }
         e.over_since = None;
+        e.trim_failed = false;
         e.restart_after = false;
         e.peak = e.peak.max(report.measured).max(report.peak);
         let learned = Persisted { key, peak: e.peak, load_time: e.load_time };

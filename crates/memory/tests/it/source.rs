@@ -2,8 +2,8 @@
 
 use majordomo_core::ByteSize;
 use majordomo_memory::{
-    MachineSource, PressureReading, PressureSource, ScriptedSource, SourceChain,
-    SourceError, effective_limit,
+    MachineSource, PressureReading, PressureSource, ScriptedSource, SourceChain, SourceError,
+    effective_limit,
 };
 
 fn reading(mib: u64) -> PressureReading {

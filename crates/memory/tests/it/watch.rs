@@ -71,10 +71,8 @@ fn wakeups_and_averages_obey_one_rule() {
         };
         let f = Fixture::v2("/g");
         f.v2_group("/g", "max", "max", 1, 0);
-        let machine =
-            PressureReading::of_machine(ByteSize::gib(machine_gib), ByteSize::gib(24));
-        let mut source =
-            GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
+        let machine = PressureReading::of_machine(ByteSize::gib(machine_gib), ByteSize::gib(24));
+        let mut source = GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
         let (stalled, calm) = match own_group {
             true => ("sys/fs/cgroup/g/memory.pressure", "proc/pressure/memory"),
             false => ("proc/pressure/memory", "sys/fs/cgroup/g/memory.pressure"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId};
 
-use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft};
+use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft, TRIM};
 use super::keys::{Key, Kind, LARGEST, SMALLEST};
 use super::node::{Node, Value};
 use super::source::{Report, shorten};
@@ -168,6 +168,15 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
             let mut probe = Default::default();
             fill(report, &name, node, PROBE, &mut probe);
             set(target, probe);
+        }
+        Kind::Trim(set) => {
+            let before = report.problems.len();
+            let mut trim = Default::default();
+            fill(report, &name, node, TRIM, &mut trim);
+            // What is wrong in it was reported; it must not be reported as missing besides.
+            if report.problems.len() == before {
+                set(target, trim);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::component::{COMPONENT, PROBE};
+use super::keys::component::{COMPONENT, PROBE, TRIM};
 use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
@@ -23,6 +23,7 @@ pub fn reference() -> String {
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
+    section(&mut out, "`trim`", TRIMMING, TRIM);
     section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
     section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
     out
@@ -51,6 +52,8 @@ const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audi
     being declared, and without a budget.";
 const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \
     Python; `factory`: a Rust factory); otherwise write `loader`.";
+const TRIMMING: &str = "Either `http` or `signal`. A program is asked at memory pressure, above its `memory_limit`, and by \
+    `majordomo trim`; a call that fails is recorded and is in the component's log.";
 const LEGACY_INTRODUCTION: &str =
     "Takes over the predecessor's components, beside those of this file.";
 const JSON: &str = "A flat object of entries by name, read as it is; a file whose name ends in `.json` is read so.";
@@ -88,6 +91,6 @@ fn kind<T>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) => "table".into(),
+        Kind::Probe(_) | Kind::Trim(_) => "table".into(),
     }
 }

@@ -203,11 +203,7 @@ fn loader(
     }
     let name = draft.spec.id.as_str();
     Some(match kind {
-        "process" => {
-            let probe = draft.probe.take();
-            let process = std::mem::take(&mut draft.process);
-            LoaderSpec::Process(process::finish(report, member, process, probe, folder))
-        }
+        "process" => LoaderSpec::Process(process::finish(report, member, draft, folder)),
         "python" => {
             if !has(&"module") {
                 let message = format!("component {name:?} has no module for its Python function");

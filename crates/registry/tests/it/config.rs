@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use majordomo_core::{BudgetSetting, ByteSize, Confidence, IntentConfig, Priority};
 use majordomo_registry::{
-    LoaderSpec, OnAbandon, ReadySpec, RestartPolicy, Severity, StdinMode, parse_toml,
+    LoaderSpec, OnAbandon, ReadySpec, RestartPolicy, Severity, StdinMode, TrimSignal, TrimSpec,
+    parse_toml,
 };
 
 const GIB: u64 = 1 << 30;
@@ -408,6 +409,56 @@ fn loaders() {
         &[
             "3:11 unknown-key unknown key \"htp\" in ready | did you mean \"http\"?",
             "4:9 wrong-type probe must be a table of keys, not an integer",
+        ],
+    );
+}
+
+#[test]
+fn ways_to_trim() {
+    let declared = |lines: &str| {
+        let loaded = parse_toml(&with(lines), "c.toml", None).unwrap();
+        let LoaderSpec::Process(process) = &loaded.specs[0].loader else { panic!("a process") };
+        process.trim.clone()
+    };
+    assert_eq!(declared("command = [\"x\"]"), None);
+    let http = "command = [\"x\", \"{socket}\"]\ntrim = { http = \"/trim\" }";
+    assert_eq!(declared(http), Some(TrimSpec::Http("/trim".into())));
+    let signal = "command = [\"x\"]\ntrim = { signal = \"USR2\" }";
+    assert_eq!(declared(signal), Some(TrimSpec::Signal(TrimSignal::Usr2)));
+    let wrong = |trim: &str, want: &[&str]| {
+        check(&with(&format!("command = [\"x\"]\ntrim = {trim}")), want);
+    };
+    wrong(
+        "{ signal = \"KILL\" }",
+        &["3:19 bad-value \"KILL\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+    );
+    wrong(
+        "{ signal = \"SIGUSR1\" }",
+        &["3:19 bad-value \"SIGUSR1\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+    );
+    wrong(
+        "{ signal = \"usr1\" }",
+        &["3:19 bad-value \"usr1\" is no value of signal | did you mean \"USR1\"?"],
+    );
+    wrong(
+        "{ http = \"trim\" }",
+        &[
+            "3:8 no-address trim asks over the network, but no address is given to the program | use {port} or {socket} in command or env",
+            "3:8 bad-value \"trim\" is no path of a URL | it starts with / and has no blanks",
+        ],
+    );
+    for neither_or_both in ["{}", "{ http = \"/t\", signal = \"HUP\" }"] {
+        wrong(
+            neither_or_both,
+            &[
+                "3:8 bad-value trim must say one way: http or signal | such as { http = \"/trim\" } or { signal = \"USR1\" }",
+            ],
+        );
+    }
+    check(
+        &with("loader = \"builtin\"\ntrim = { signal = \"HUP\" }"),
+        &[
+            "3:1 foreign-key trim belongs to loader = \"process\", not to \"builtin\" | take it out, or change the loader",
         ],
     );
 }

@@ -255,6 +255,16 @@ pub enum ProcessError {
         /// Its living members.
         pids: Vec<i32>,
     },
+    /// It could not be asked to give back memory, or refused.
+    #[error("{component}: {how} failed: {why}")]
+    Trim {
+        /// The component.
+        component: ComponentId,
+        /// The declared way.
+        how: String,
+        /// Why.
+        why: String,
+    },
     /// A health probe failed.
     #[error("{component}: the health probe failed: {why}")]
     Probe {

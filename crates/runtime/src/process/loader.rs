@@ -266,6 +266,7 @@ impl ProcessLoader {
             group: leader.group.clone(),
             logs: Arc::clone(&ctx.logs),
             probe: ctx.spec.probe.clone(),
+            trim: ctx.spec.trim.clone(),
             orders,
             phase: phase_seen,
             memory: Arc::default(),

@@ -56,12 +56,7 @@ impl Shell {
                 Effect::Kill { op, .. } => self.kill(op),
                 Effect::Trim { key, op } => {
                     if let Some(i) = self.incarnation(key, op) {
-                        let builtin = i.instance().running().is_none();
-                        tokio::task::spawn_blocking(move || guarded(|| i.instance().trim()));
-                        if builtin {
-                            // What it drops goes back to the system only by a trim of the allocator.
-                            self.freed_in_process(TrimConfig::default().least);
-                        }
+                        self.trim_component(key, op, i);
                     }
                 }
                 Effect::SetGrant { op, bytes, .. } => self.heap.set_grant(op, bytes),
@@ -107,6 +102,23 @@ impl Shell {
                 _ => {}
             }
         }
+    }
+
+    fn trim_component(&mut self, key: ComponentKey, op: OpId, incarnation: Arc<Incarnation>) {
+        let Some(process) = incarnation.instance().running().cloned() else {
+            tokio::task::spawn_blocking(move || guarded(|| incarnation.instance().trim()));
+            // What it drops goes back to the system only by a trim of the allocator.
+            return self.freed_in_process(TrimConfig::default().least);
+        };
+        drop(incarnation);
+        let control = self.lanes.control();
+        tokio::spawn(async move {
+            let result = process.trim().await.map_err(|error| {
+                tracing::warn!(%error, "a component could not be asked to trim");
+                error.to_string()
+            });
+            control.send(Control::Engine(Box::new(Input::Trimmed { key, op, result })));
+        });
     }
 
     pub(super) fn incarnation(&self, key: ComponentKey, op: OpId) -> Option<Arc<Incarnation>> {

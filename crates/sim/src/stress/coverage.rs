@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 33] = [
+pub const INPUTS: [&str; 34] = [
     "start",
     "demand",
     "abandon",
@@ -53,6 +53,7 @@ pub const INPUTS: [&str; 33] = [
     "forget",
     "begun",
     "ended",
+    "trimmed",
 ];
 
 /// The row of a state in [`STATES`].
@@ -108,6 +109,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         Input::Forget => 30,
         Input::Begun { .. } => 31,
         Input::Ended { .. } => 32,
+        Input::Trimmed { .. } => 33,
         _ => return None,
     })
 }

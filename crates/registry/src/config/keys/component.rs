@@ -7,7 +7,7 @@ use majordomo_core::{ComponentId, Priority};
 use super::{Key, Kind, LONGEST, MS, key};
 use crate::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
-    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WhileLeased,
+    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec, WhileLeased,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -15,7 +15,7 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 
 /// Which keys only one kind of loader has.
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
-    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe"]),
+    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe", "trim"]),
     ("python", &["module", "function"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
@@ -29,6 +29,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) factory: Option<String>,
     pub(crate) process: ProcessSpec,
     pub(crate) probe: Option<ProbeDraft>,
+    pub(crate) trim: Option<TrimDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
 }
@@ -42,6 +43,7 @@ impl ComponentDraft {
             factory: None,
             process: ProcessSpec::default(),
             probe: None,
+            trim: None,
             module: None,
             function: None,
         }
@@ -261,6 +263,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Probe(|c, v| c.probe = Some(v))
     ),
     key!(
+        "trim",
+        "",
+        "`process`: how it is asked to give back memory; see below. Without it the program has no way to trim, and what follows a trim is done at once.",
+        Kind::Trim(|c, v| c.trim = Some(v))
+    ),
+    key!(
         "module",
         "",
         "`python`: the module of the import function. Required there.",
@@ -358,6 +366,40 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
         "\"report\"",
         "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` revokes the leases and stops it.",
         Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
+    ),
+];
+
+/// What `trim` says.
+#[derive(Debug, Default)]
+pub(crate) struct TrimDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) signal: Option<TrimSignal>,
+}
+
+impl TrimDraft {
+    /// None when it says neither or both of `http` and `signal`.
+    pub(crate) fn finish(self) -> Option<TrimSpec> {
+        match (self.http, self.signal) {
+            (Some(path), None) => Some(TrimSpec::Http(path)),
+            (None, Some(signal)) => Some(TrimSpec::Signal(signal)),
+            _ => None,
+        }
+    }
+}
+
+/// `trim = { .. }`.
+pub(crate) const TRIM: &[Key<TrimDraft>] = &[
+    key!(
+        "http",
+        "",
+        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx within 10 s.",
+        Kind::Text(|t, v| t.http = Some(v))
+    ),
+    key!(
+        "signal",
+        "",
+        "This signal is sent to the program's first process, if that handles it (by default HUP, USR1 and USR2 end a program).",
+        Kind::Word(TrimSignal::WORDS, |t, i| t.signal = Some(TrimSignal::ALL[i]))
     ),
 ];
 

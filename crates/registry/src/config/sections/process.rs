@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use super::super::fill::suggest;
-use super::super::keys::component::ProbeDraft;
+use super::super::keys::component::ComponentDraft;
 use super::super::node::{Member, Node, Value};
 use super::super::source::{Report, shorten};
-use crate::{LoaderSpec, ProcessSpec, ReadySpec};
+use crate::{LoaderSpec, ProcessSpec, ReadySpec, TrimSpec};
 
 /// Filled in at each start.
 const PLACE_HOLDERS: [&str; 3] = ["port", "socket", "state_dir"];
@@ -20,11 +20,11 @@ const TEMPLATE_HOLDERS: [&str; 3] = ["name", "import_path", "import_function"];
 pub(super) fn finish(
     report: &mut Report<'_>,
     member: &Member<'_>,
-    mut process: ProcessSpec,
-    probe: Option<ProbeDraft>,
+    draft: &mut ComponentDraft,
     folder: &Path,
 ) -> ProcessSpec {
     let node = &member.node;
+    let mut process = std::mem::take(&mut draft.process);
     match node.get("command") {
         Some(command) => check_command(report, command, &process.command, &[]),
         None => {
@@ -51,13 +51,22 @@ pub(super) fn finish(
     if let Some(cwd) = &process.cwd {
         process.cwd = Some(folder.join(cwd));
     }
-    if let Some(draft) = probe {
+    if let Some(draft) = draft.probe.take() {
         let span = node.get("probe").map_or(&member.key_span, |m| &m.node.span);
         let sound = node.get("probe").is_some_and(|m| matches!(m.node.value, Value::Table(_)));
         process.probe = draft.finish();
         if process.probe.is_none() && sound {
             let message = "probe must say either http or connect".to_owned();
             let help = Some("such as { http = \"/health\" } or { connect = true }".to_owned());
+            report.error("bad-value", span, message, help);
+        }
+    }
+    if let Some(draft) = draft.trim.take() {
+        let span = node.get("trim").map_or(&member.key_span, |m| &m.node.span);
+        process.trim = draft.finish();
+        if process.trim.is_none() {
+            let message = "trim must say one way: http or signal".to_owned();
+            let help = Some("such as { http = \"/trim\" } or { signal = \"USR1\" }".to_owned());
             report.error("bad-value", span, message, help);
         }
     }
@@ -77,16 +86,27 @@ fn check_network(report: &mut Report<'_>, member: &Member<'_>, process: &Process
     let texts = process.command.iter().chain(process.env.values());
     let addressed = texts.flat_map(|t| holders(t)).any(|h| matches!(h, Ok("port" | "socket")));
     let probe = process.probe.as_ref().map(|p| &p.how);
-    for (key, how) in [("ready", Some(&process.ready)), ("probe", probe)] {
+    let asked = |how: &ReadySpec| match how {
+        ReadySpec::Connect => Some(None),
+        ReadySpec::Http(path) => Some(Some(path.clone())),
+        _ => None,
+    };
+    let trimmed = match &process.trim {
+        Some(TrimSpec::Http(path)) => Some(Some(path.clone())),
+        _ => None,
+    };
+    let over_network =
+        [("ready", asked(&process.ready)), ("probe", probe.and_then(asked)), ("trim", trimmed)];
+    for (key, how) in over_network {
         let span = member.node.get(key).map_or(&member.key_span, |m| &m.node.span);
-        let Some(how @ (ReadySpec::Connect | ReadySpec::Http(_))) = how else { continue };
+        let Some(path) = how else { continue };
         if !addressed {
             let message =
                 format!("{key} asks over the network, but no address is given to the program");
             let help = Some("use {port} or {socket} in command or env".to_owned());
             report.error("no-address", span, message, help);
         }
-        if let ReadySpec::Http(path) = how
+        if let Some(path) = &path
             && (!path.starts_with('/')
                 || path.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
