@@ -47,6 +47,8 @@ impl Engine {
                 load_time: e.load_time,
                 probe_failing: e.failing.clone(),
                 cause: e.cause.as_ref().map(ToString::to_string).unwrap_or_default(),
+                pid: None,
+                endpoint: None,
             });
         }
         let engine = vec![

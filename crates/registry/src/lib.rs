@@ -8,13 +8,15 @@ mod config;
 mod nearest;
 mod problem;
 mod spec;
+pub mod template;
 
 /// Measured by the bench apart from names; no part of the interface.
 #[doc(hidden)]
 pub use catalog::LoadGraph;
-pub use catalog::{Catalog, CatalogError, Conflict, LoadPlan, Relation};
+pub use catalog::{Catalog, CatalogError, Conflict, EndpointProblem, LoadPlan, Relation};
 pub use config::{
-    LoadedConfig, legacy_schema, parse_legacy_json, parse_toml, read_config, reference, schema,
+    Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
+    read_config, read_config_with, reference, schema,
 };
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{

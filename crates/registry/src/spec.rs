@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Priority};
 
+use crate::template::{self, EndpointPart, PlaceHolder};
+
 /// One allocation for the pool of most components.
 static GENERAL: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("general"));
 
@@ -183,16 +185,23 @@ pub enum TrimSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProcessSpec {
-    /// Program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in per
-    /// incarnation; `{{` and `}}` stand for braces.
+    /// Program and arguments, no shell. A program with `/` in its name is relative to the manager's base
+    /// directory, any other is looked up in `PATH`. Place-holders ([`crate::template`]) are filled in per
+    /// incarnation.
     pub command: Vec<String>,
     /// Names of environment variables that are passed on. `PATH`, `HOME`, `LANG`, `LC_ALL`, `TMPDIR` and
     /// `USER` always are.
     pub env_allow: Vec<String>,
     /// Environment variables that are set; the same place-holders as in `command`.
     pub env: BTreeMap<String, String>,
-    /// Working directory; the configuration file's folder when relative; the manager's when none.
+    /// Working directory, relative to the manager's base directory (the configuration file's folder); the
+    /// manager's own when none.
     pub cwd: Option<PathBuf>,
+    /// A fixed port on 127.0.0.1; none = a free one, when `{port}` is used.
+    pub port: Option<u16>,
+    /// A fixed path of its Unix socket, relative to the manager's base directory; none = one in the state
+    /// directory, when `{socket}` is used.
+    pub socket: Option<PathBuf>,
     /// Standard input.
     pub stdin: StdinMode,
     /// When it counts as up.
@@ -201,6 +210,45 @@ pub struct ProcessSpec {
     pub probe: Option<ProbeSpec>,
     /// How it is asked to give back memory; none = it has no way to trim.
     pub trim: Option<TrimSpec>,
+}
+
+impl ProcessSpec {
+    /// The texts with place-holders.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.command.iter().chain(self.env.values()).map(String::as_str)
+    }
+
+    fn uses(&self, wanted: PlaceHolder<'_>) -> bool {
+        self.texts().flat_map(template::place_holders).any(|holder| holder == wanted)
+    }
+
+    /// Whether it is reached by a port.
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        self.port.is_some() || self.uses(PlaceHolder::Port)
+    }
+
+    /// Whether it is reached by a Unix socket.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        self.socket.is_some() || self.uses(PlaceHolder::Socket)
+    }
+
+    /// Whether it is reached at all.
+    #[must_use]
+    pub fn has_endpoint(&self) -> bool {
+        self.has_port() || self.has_socket()
+    }
+
+    /// Whether its address has this part.
+    #[must_use]
+    pub fn has(&self, part: EndpointPart) -> bool {
+        match part {
+            EndpointPart::Port => self.has_port(),
+            EndpointPart::Socket => self.has_socket(),
+            EndpointPart::Url => self.has_endpoint(),
+        }
+    }
 }
 
 /// How a component comes into memory.

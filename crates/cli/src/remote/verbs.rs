@@ -20,6 +20,12 @@ fn line(c: &Component) -> String {
     if c.pinned {
         text += ", pinned";
     }
+    if let Some(pid) = c.pid {
+        text += &format!(", process {pid}");
+    }
+    if let Some(url) = c.endpoint.as_ref().and_then(|e| e.url.as_ref()) {
+        text += &format!(" at {url}");
+    }
     text
 }
 

@@ -112,6 +112,14 @@ impl Encoder {
                 self.probe_rule(probe.rule);
             }
         }
+        if let Some(port) = p.port {
+            self.text("fixed port");
+            self.number(port.into());
+        }
+        if let Some(socket) = &p.socket {
+            self.text("fixed socket");
+            self.text(&socket.to_string_lossy());
+        }
         // Left out when absent, so that figures from before this key stay valid.
         match &p.trim {
             None => {}

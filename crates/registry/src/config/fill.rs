@@ -225,9 +225,14 @@ fn texts(
     mut check: impl FnMut(&mut Report<'_>, &Node<'_>, &str),
 ) -> Vec<String> {
     let Value::List(items) = &node.value else {
-        let one = matches!(node.value, Value::Text(_));
-        let raw = report.source.text.get(node.span.clone()).filter(|_| one);
-        let suggestion = raw.map(|raw| format!("put it in brackets: [{raw}]"));
+        let suggestion = match &node.value {
+            Value::Text(line) if name == "command" => Some(command_line(line)),
+            Value::Text(_) => {
+                let raw = report.source.text.get(node.span.clone());
+                raw.map(|raw| format!("put it in brackets: [{raw}]"))
+            }
+            _ => None,
+        };
         mismatch(report, &name, node, wanted, suggestion);
         return Vec::new();
     };
@@ -239,6 +244,18 @@ fn texts(
         }
     }
     all
+}
+
+/// How a command line in one text is written as a list.
+fn command_line(line: &str) -> String {
+    let needs_shell = |c: char| "|&;<>()$`\\\"'*?[]#~".contains(c);
+    if line.contains(needs_shell) {
+        return format!(
+            "write program and arguments one by one; where a shell is needed: [\"sh\", \"-c\", {line:?}]"
+        );
+    }
+    let words: Vec<_> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
+    format!("write program and arguments one by one: [{}]", words.join(", "))
 }
 
 fn names(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<ComponentId> {

@@ -19,7 +19,7 @@ use crate::footprint;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LoadContext};
 use crate::memory::ComponentMemory;
-use crate::process::{RunningProcess, StartContext};
+use crate::process::{Endpoint, RunningProcess, StartContext};
 
 /// Groups that outlived SIGKILL are looked at this often.
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
@@ -188,6 +188,7 @@ impl Shell {
                     spec: Arc::new(process.clone()),
                     memory_limit: spec.memory_limit,
                     base_dir: self.base_dir.clone(),
+                    dependencies: self.dependency_endpoints(key),
                     // Before the engine's own deadline, so that the loader can say what the program lacked.
                     deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
                     logs: Arc::clone(&self.logs[key.index()]),
@@ -246,6 +247,21 @@ impl Shell {
             .dependencies(key)
             .iter()
             .filter_map(|d| Some((catalog.id(*d).clone(), self.slots.get(d.index())?.current()?)))
+            .collect()
+    }
+
+    /// Where the dependencies of a component, direct or not, are reached that are programs.
+    fn dependency_endpoints(
+        &self,
+        key: ComponentKey,
+    ) -> BTreeMap<majordomo_core::ComponentId, Endpoint> {
+        let catalog = self.engine.catalog();
+        let others = catalog.closure(&[key]).into_iter().filter(|k| *k != key);
+        others
+            .filter_map(|k| {
+                let incarnation = self.slots.get(k.index())?.current()?;
+                Some((catalog.id(k).clone(), incarnation.instance().endpoint()?.clone()))
+            })
             .collect()
     }
 

@@ -15,7 +15,21 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 
 /// Which keys only one kind of loader has.
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
-    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe", "trim"]),
+    (
+        "process",
+        &[
+            "command",
+            "env",
+            "env_allow",
+            "cwd",
+            "port",
+            "socket",
+            "stdin",
+            "ready",
+            "probe",
+            "trim",
+        ],
+    ),
     ("python", &["module", "function"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
@@ -221,7 +235,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "command",
         "",
-        "`process`: program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in at each start; `{{` and `}}` stand for braces.",
+        "`process`: program and arguments, no shell. A program with `/` in its name is relative to this file's folder, any other is looked up in PATH. Place-holders are filled in at each start; see below.",
         Kind::Texts(|c, v| c.process.command = v)
     ),
     key!(
@@ -241,6 +255,18 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`process`: working directory, relative to this file's folder; without it the manager's.",
         Kind::Text(|c, v| c.process.cwd = Some(v.into()))
+    ),
+    key!(
+        "port",
+        "",
+        "`process`: a fixed port on 127.0.0.1, which `{port}`, `ready`, `probe` and leases use; without it a free one where `{port}` is used.",
+        Kind::Count(1, 65535, |c, v| c.process.port = u16::try_from(v).ok())
+    ),
+    key!(
+        "socket",
+        "",
+        "`process`: a fixed path of its Unix socket, relative to this file's folder; without it one in the state directory where `{socket}` is used.",
+        Kind::Text(|c, v| c.process.socket = Some(v.into()))
     ),
     key!(
         "stdin",
