@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use majordomo::{ByteSize, Priority, Problem, read_config};
+use majordomo::{ByteSize, Priority, Problem, check_config};
 
 use crate::args::CheckArgs;
 use crate::print::{self, Style, styled};
@@ -22,7 +22,7 @@ pub(crate) fn problem_json(p: &Problem) -> serde_json::Value {
 
 pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
     let limit = majordomo::memory_limit();
-    match read_config(&args.config, limit) {
+    match check_config(&args.config, limit) {
         Err(problems) => {
             if json {
                 problems.as_slice().iter().for_each(|p| print::json(&problem_json(p)));

@@ -111,12 +111,24 @@ pub enum EventKind {
         /// Over the total, now.
         total: ByteSize,
     },
-    /// A component was told to give back what it can spare.
+    /// A component was asked to give back what it can spare.
     Trimmed {
         /// The component.
         component: ComponentKey,
     },
-    /// A component uses more than its own limit; it was told to trim.
+    /// A component should have been asked to give back memory, but its configuration declares no way.
+    CannotTrim {
+        /// The component.
+        component: ComponentKey,
+    },
+    /// A component could not be asked to give back memory, or refused.
+    TrimFailed {
+        /// The component.
+        component: ComponentKey,
+        /// Why.
+        error: String,
+    },
+    /// A component uses more than its own limit.
     OverLimit {
         /// The component.
         component: ComponentKey,

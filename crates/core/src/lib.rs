@@ -6,6 +6,7 @@
 
 mod confidence;
 mod config;
+mod endpoint;
 mod event;
 mod hint;
 mod id;
@@ -25,6 +26,7 @@ pub use config::{
     LEASE_TTL_MAX, LoadConfig, MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig,
     QueueConfig, ServerConfig, SpeculationConfig, TriggerConfig,
 };
+pub use endpoint::Endpoint;
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};

@@ -279,13 +279,18 @@ pub enum Refusal {
         /// Who needs it.
         holders: Vec<Holder>,
     },
+    /// It cannot be asked to give back memory: its configuration declares no way.
+    CannotTrim {
+        /// The component.
+        component: ComponentId,
+    },
     /// The demand was called off by its owner.
     Abandoned,
 }
 
 impl Refusal {
     /// Every word that [`Self::code`] gives.
-    pub const CODES: [&str; 17] = [
+    pub const CODES: [&str; 18] = [
         "unknown_component",
         "overloaded",
         "shutting_down",
@@ -302,6 +307,7 @@ impl Refusal {
         "reentrant_acquire",
         "wrong_type",
         "in_use",
+        "cannot_trim",
         "abandoned",
     ];
 
@@ -335,6 +341,7 @@ impl Refusal {
             Self::ReentrantAcquire { .. } => "reentrant_acquire",
             Self::WrongType { .. } => "wrong_type",
             Self::InUse { .. } => "in_use",
+            Self::CannotTrim { .. } => "cannot_trim",
             Self::Abandoned => "abandoned",
         }
     }
@@ -455,6 +462,10 @@ impl fmt::Display for Refusal {
                 }
                 f.write_str("; use force to unload it all the same")
             }
+            Self::CannotTrim { component } => write!(
+                f,
+                "{component} has no way to trim; declare one: trim = {{ http = \"/path\" }} or trim = {{ signal = \"USR1\" }}"
+            ),
             Self::Abandoned => f.write_str("called off by its owner"),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentState, Moment, PressureLevel, Priority};
+use crate::{ByteSize, ComponentId, ComponentState, Endpoint, Moment, PressureLevel, Priority};
 
 /// A value in a section of the status.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +109,10 @@ pub struct ComponentStatus {
     pub probe_failing: Option<ProbeFailure>,
     /// Of one that is down: when it is, or may be, loaded again; none = nothing is planned.
     pub retry_at: Option<Moment>,
+    /// The first process of a running program; filled in by the shell.
+    pub pid: Option<i32>,
+    /// Where a running program is reached; filled in by the shell.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// One pool.

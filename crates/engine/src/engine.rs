@@ -222,6 +222,7 @@ impl Engine {
             }
             Input::Grow { key, op, bytes } => self.grow(key, op, bytes, out),
             Input::Health { key, op, result } => self.health(key, op, result, cells, out),
+            Input::Trimmed { key, op, result } => self.trimmed(key, op, result, out),
             Input::Pressure(level) => self.set_pressure(level, out),
             Input::Footprints(f) => {
                 for (key, op, bytes) in f.own {

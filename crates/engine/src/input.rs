@@ -168,6 +168,15 @@ pub enum Input {
         /// How.
         result: Result<(), String>,
     },
+    /// A component was asked to trim, or could not be.
+    Trimmed {
+        /// The component.
+        key: ComponentKey,
+        /// Its incarnation.
+        op: OpId,
+        /// How.
+        result: Result<(), String>,
+    },
     /// The pressure level now.
     Pressure(PressureLevel),
     /// Memory was measured.
@@ -242,6 +251,7 @@ impl Input {
             Self::Grow { .. } => "grow",
             Self::Health { result: Ok(()), .. } => "healthy",
             Self::Health { .. } => "unhealthy",
+            Self::Trimmed { .. } => "trimmed",
             Self::Pressure(_) => "pressure",
             Self::Footprints(_) => "footprints",
             Self::Spare(_) => "spare",

@@ -89,7 +89,8 @@ impl Engine {
         out.push(Effect::Persist(Persisted { key, learned: e.learned, load_time: e.load_time }));
     }
 
-    /// A component above its own limit is told to trim, and goes when that did not help in time.
+    /// A component above its own limit is asked to trim. It is unloaded when that did not help within the
+    /// grace; at once when the component has no way to trim, or the request failed.
     fn check_limit(
         &mut self,
         key: ComponentKey,
@@ -104,29 +105,35 @@ impl Engine {
         let Some(spec) = e.spec.clone() else { return };
         let Some(limit) = spec.memory_limit.filter(|l| bytes > *l) else {
             e.over_since = None;
+            e.trim_failed = false;
             return;
         };
         if e.state != ComponentState::Ready {
             return;
         }
-        match e.over_since {
-            None => {
-                e.over_since = Some(out.now);
-                out.record(EventKind::OverLimit { component: key, measured: bytes, limit });
+        let can_trim = spec.loader.can_trim();
+        if e.over_since.is_none() {
+            e.over_since = Some(out.now);
+            out.record(EventKind::OverLimit { component: key, measured: bytes, limit });
+            if can_trim {
                 self.trim(key, out);
+            } else {
+                out.record(EventKind::CannotTrim { component: key });
             }
-            Some(since) if out.now.since(since) >= grace => {
-                let cause = Cause::OverLimit { measured: bytes, limit };
-                let force_at = out.now + self.scheduler.grace(key, out.now);
-                // A failure of its own making: what comes up too large each time backs off.
-                let fails = must_run || spec.over_limit == OverLimit::Restart;
-                let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
-                self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
-                if fails && !nobody_misses {
-                    self.scheduler.entry_mut(key).restart_after = true;
-                }
-            }
-            Some(_) => {}
+        }
+        let e = self.scheduler.entry(key);
+        let may_help = can_trim && !e.trim_failed;
+        if may_help && e.over_since.is_some_and(|since| out.now.since(since) < grace) {
+            return;
+        }
+        let cause = Cause::OverLimit { measured: bytes, limit };
+        let force_at = out.now + self.scheduler.grace(key, out.now);
+        // A failure of its own making: what comes up too large each time backs off.
+        let fails = must_run || spec.over_limit == OverLimit::Restart;
+        let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
+        self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
+        if fails && !nobody_misses {
+            self.scheduler.entry_mut(key).restart_after = true;
         }
     }
 

@@ -1,6 +1,8 @@
 //! Operators' wishes: load, unload, pin, trim.
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, Priority, Refusal, WaiterId};
+use majordomo_core::{
+    Cause, ComponentKey, ComponentState, EventKind, Moment, Priority, Refusal, WaiterId,
+};
 use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out, Then};
 
 use crate::engine::UnloadWaiter;
@@ -35,9 +37,14 @@ impl Engine {
                 self.scheduler.touch();
                 out.push(Effect::Done { waiter });
             }
-            OperatorAction::Trim => {
+            OperatorAction::Trim if self.can_trim(key) => {
                 self.trim(key, out);
                 out.push(Effect::Done { waiter });
+            }
+            OperatorAction::Trim => {
+                out.record(EventKind::CannotTrim { component: key });
+                let component = self.catalog().id(key).clone();
+                out.push(Effect::Refuse { waiter, refusal: Refusal::CannotTrim { component } });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
+    Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, PressureLevel, Priority,
 };
 use majordomo_lifecycle::{Cells, Effect, Out};
 
@@ -78,12 +78,13 @@ impl Engine {
         self.relief.due = Some(out.now + wait.max(Duration::from_millis(1)));
     }
 
-    /// Asks every ready component to give back what it can spare; each at most once in 30 s.
+    /// Asks every ready component that can trim to give back what it can spare; each at most once in 30 s.
     fn trim_all(&mut self, out: &mut Out<'_>) -> usize {
         let now = out.now;
         let keys = self.scheduler.keys_where(|e| {
             e.state == ComponentState::Ready
                 && e.trimmed_at.is_none_or(|t| now.since(t) >= MAX_BACK_OFF)
+                && e.spec.as_ref().is_some_and(|spec| spec.loader.can_trim())
         });
         for &key in &keys {
             self.trim(key, out);
@@ -91,12 +92,35 @@ impl Engine {
         keys.len()
     }
 
+    /// Whether the running incarnation, or else the next one, can be asked to trim.
+    pub(crate) fn can_trim(&self, key: ComponentKey) -> bool {
+        let spec = self.scheduler.entry(key).spec.as_ref();
+        spec.or_else(|| self.catalog().spec(key)).is_some_and(|spec| spec.loader.can_trim())
+    }
+
+    /// Asks a ready component to trim.
     pub(crate) fn trim(&mut self, key: ComponentKey, out: &mut Out<'_>) {
         let e = self.scheduler.entry_mut(key);
         if let (ComponentState::Ready, Some(op)) = (e.state, e.op) {
             e.trimmed_at = Some(out.now);
+            e.trim_failed = false;
             out.push(Effect::Trim { key, op });
             out.record(EventKind::Trimmed { component: key });
+        }
+    }
+
+    /// What became of a request to trim.
+    pub(crate) fn trimmed(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        result: Result<(), String>,
+        out: &mut Out<'_>,
+    ) {
+        let e = self.scheduler.entry_mut(key);
+        if let (true, Err(error)) = (e.op == Some(op), result) {
+            e.trim_failed = true;
+            out.record(EventKind::TrimFailed { component: key, error });
         }
     }
 

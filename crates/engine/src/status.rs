@@ -51,6 +51,8 @@ impl Engine {
                 probe_failing: e.failing.clone(),
                 cause: e.cause.as_ref().map(ToString::to_string).unwrap_or_default(),
                 retry_at: e.next_attempt(),
+                pid: None,
+                endpoint: None,
             });
         }
         let engine = vec![

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore, WallSeconds};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
-use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, read_config};
+use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, base_dir as base_dir_of};
 use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
@@ -17,6 +17,7 @@ use majordomo_runtime::{
     Component, Factory, Host, Instance, LoadContext, LoadError, ShellParts, budget_bytes,
 };
 
+use crate::check::check_config_in;
 use crate::error::BuildError;
 use crate::intents::{Brain, Intents, Matchers, Settings};
 use crate::manager::{Manager, Origin};
@@ -191,7 +192,8 @@ impl Builder {
         let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
         let extra = (parts.specs.clone(), parts.pools.clone());
         if let Some(file) = &self.file {
-            let loaded = read_config(file, limit.as_ref().ok().copied())?;
+            let limit = limit.as_ref().ok().copied();
+            let loaded = check_config_in(file, self.base_dir.as_deref(), limit)?;
             for source in &loaded.sources {
                 crate::files::check(source)?;
             }
@@ -244,9 +246,10 @@ impl Builder {
         } else {
             None
         };
+        let folder = self.base_dir.clone();
         let base_dir = match (self.base_dir, &self.file) {
             (Some(dir), _) => dir,
-            (None, Some(file)) => file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            (None, Some(file)) => base_dir_of(file)?,
             (None, None) => PathBuf::new(),
         };
         let base_dir = std::path::absolute(if base_dir.as_os_str().is_empty() {
@@ -269,7 +272,7 @@ impl Builder {
             start: !self.dormant,
             sections: vec![Box::new(intents.section())],
         })?;
-        let origin = Origin { file: self.file, extra, budget: self.budget, limit };
+        let origin = Origin { file: self.file, folder, extra, budget: self.budget, limit };
         Ok(Manager::new(host, intents, config, origin, state))
     }
 }

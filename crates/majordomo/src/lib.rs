@@ -42,6 +42,7 @@ compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 mod builder;
 mod change;
+mod check;
 mod error;
 mod files;
 mod handle;
@@ -54,6 +55,7 @@ mod unkept;
 
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
+pub use check::check_config;
 pub use error::{BuildError, ReloadError, StateError};
 pub use handle::Handle;
 pub use intents::{

@@ -10,13 +10,14 @@ use majordomo_core::{
     HintSource, HintTier, Moment, Refusal, StateStore, Status, WallSeconds,
 };
 use majordomo_engine::OperatorAction;
-use majordomo_registry::{ComponentSpec, PoolSpec, read_config};
+use majordomo_registry::{ComponentSpec, PoolSpec};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
 use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged, UsageSummary};
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::change::Reloaded;
+use crate::check::check_config_in;
 use crate::error::{BuildError, ReloadError, StateError};
 use crate::handle::{Handle, typed};
 use crate::intents::{IntentError, Intents, Learned, Matchers, Prediction, Settings, Spoken, cut};
@@ -28,6 +29,8 @@ use crate::state::Remembered;
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub file: Option<PathBuf>,
+    /// Where relative paths count from, when that is not the file's own folder.
+    pub folder: Option<PathBuf>,
     pub extra: (Vec<Arc<ComponentSpec>>, Vec<PoolSpec>),
     pub budget: Option<BudgetSetting>,
     pub limit: ByteSize,
@@ -435,7 +438,10 @@ impl Manager {
         let origin = &self.inner.origin;
         let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
         let limit = origin.limit;
-        let read = tokio::task::spawn_blocking(move || read_config(&file, Some(limit)));
+        let folder = origin.folder.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            check_config_in(&file, folder.as_deref(), Some(limit))
+        });
         let loaded =
             read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
         for source in &loaded.sources {

@@ -97,7 +97,7 @@ impl PressureClassifier {
     /// Takes a reading in and returns the level that holds now.
     pub fn observe(&mut self, reading: &PressureReading, now: Moment) -> PressureLevel {
         let thresholds = pressure_thresholds(self.profile, reading.limit);
-        let hint = reading.hint.unwrap_or(PressureLevel::Low);
+        let hint = reading.hint().unwrap_or(PressureLevel::Low);
         let demanded = level_of(thresholds, reading.available).max(hint);
         let clear = thresholds.map(|t| t.scaled(CLEARANCE));
         let allowed = level_of(clear, reading.available).max(hint);
@@ -121,11 +121,11 @@ impl PressureClassifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::ReadingSource;
+    use crate::hints::{Hints, MachineMemory};
     use PressureLevel::{Critical, Emergency, High, Low, Medium};
 
     fn reading(available: ByteSize, limit: ByteSize) -> PressureReading {
-        PressureReading { available, limit, hint: None, source: ReadingSource::Scripted }
+        PressureReading::scripted(available, limit)
     }
 
     #[test]
@@ -205,11 +205,28 @@ mod tests {
     #[test]
     fn a_hint_raises_and_holds_but_never_lowers() {
         let mut c = PressureClassifier::new(PressureProfile::Share, Duration::from_secs(1));
+        let own = |level| Hints { own: Some(level), machine: None };
         let plenty = reading(ByteSize::gib(7), ByteSize::gib(8));
-        assert_eq!(c.observe(&plenty.raised(Some(High)), Moment(0)), High);
-        assert_eq!(c.observe(&plenty.raised(Some(High)), Moment(9_000_000)), High);
+        assert_eq!(c.observe(&plenty.with_hints(own(High)), Moment(0)), High);
+        assert_eq!(c.observe(&plenty.with_hints(own(High)), Moment(9_000_000)), High);
         assert_eq!(c.falls_at(), None);
         let short = reading(ByteSize::mib(10), ByteSize::gib(8));
-        assert_eq!(c.observe(&short.raised(Some(Low)), Moment(9_000_001)), Emergency);
+        assert_eq!(c.observe(&short.with_hints(own(Low)), Moment(9_000_001)), Emergency);
+    }
+
+    #[test]
+    fn machine_stalls_raise_the_level_only_below_half_of_the_machines_memory() {
+        let stalls = Hints { machine: Some(High), own: None };
+        let check = |machine_mib: u64, want: PressureLevel| {
+            let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
+            // The own group has plenty left, whatever the machine has.
+            let machine =
+                MachineMemory { available: ByteSize::mib(machine_mib), total: ByteSize::gib(24) };
+            let r = PressureReading { machine, ..reading(ByteSize::gib(3), ByteSize::gib(4)) };
+            assert_eq!(c.observe(&r.with_hints(stalls), Moment::ZERO), want, "{machine_mib} MiB");
+        };
+        check(23_040, Low);
+        check(12_288, Low);
+        check(12_287, High);
     }
 }

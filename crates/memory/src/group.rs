@@ -245,7 +245,26 @@ impl MemoryGroup {
         Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }
 
-    /// What happened so far.
+    /// The v2 file that counts what this group's own limits caused. Kernels before 5.2 have only the counters
+    /// that include the groups below, where a component's own limit counts too.
+    pub(crate) fn own_events_file(&self) -> PathBuf {
+        let own = self.dir.join("memory.events.local");
+        if own.exists() { own } else { self.dir.join("memory.events") }
+    }
+
+    /// What this group's own limits caused so far, without those of the groups below, where the kernel
+    /// separates them.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn own_events(&self) -> Result<GroupEvents, SourceError> {
+        match self.version {
+            GroupVersion::V1 => self.events(),
+            GroupVersion::V2 => v2_events(&self.own_events_file()),
+        }
+    }
+
+    /// What happened so far, in this group and those below.
     ///
     /// # Errors
     /// When a file cannot be read or understood.
@@ -257,15 +276,7 @@ impl MemoryGroup {
                 let max = self.amount("memory.failcnt")?.map_or(0, ByteSize::bytes);
                 Ok(GroupEvents { high: 0, max, oom_kill })
             }
-            GroupVersion::V2 => {
-                let path = self.dir.join("memory.events");
-                let text = read(&path)?;
-                Ok(GroupEvents {
-                    high: keyed(&path, &text, "high")?,
-                    max: keyed(&path, &text, "max")?,
-                    oom_kill: keyed(&path, &text, "oom_kill")?,
-                })
-            }
+            GroupVersion::V2 => v2_events(&self.dir.join("memory.events")),
         }
     }
 
@@ -278,6 +289,15 @@ impl MemoryGroup {
             Err(error) => Err(io_error(&path, error)),
         }
     }
+}
+
+fn v2_events(path: &Path) -> Result<GroupEvents, SourceError> {
+    let text = read(path)?;
+    Ok(GroupEvents {
+        high: keyed(path, &text, "high")?,
+        max: keyed(path, &text, "max")?,
+        oom_kill: keyed(path, &text, "oom_kill")?,
+    })
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, SourceError> {

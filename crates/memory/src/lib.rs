@@ -19,6 +19,7 @@ mod classifier;
 mod cold;
 mod footprint;
 mod group;
+mod hints;
 mod learned;
 mod limits;
 mod policy;
@@ -37,6 +38,7 @@ pub use classifier::{PressureClassifier, pressure_thresholds};
 pub use cold::{ColdError, ColdStore, Snapshot};
 pub use footprint::{Measure, is_same_memory, process_footprint, process_peak};
 pub use group::{Controller, GroupBound, GroupEvents, GroupVersion, MemoryGroup};
+pub use hints::{Hints, MachineMemory};
 pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{

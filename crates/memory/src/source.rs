@@ -22,8 +22,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use majordomo_core::{BoundStatus, ByteSize, PressureLevel};
+use majordomo_core::{BoundStatus, ByteSize};
 
+use crate::hints::{Hints, MachineMemory};
 use crate::watch::WatchConfig;
 
 /// Whose limit a reading is about.
@@ -55,17 +56,31 @@ pub struct PressureReading {
     pub available: ByteSize,
     /// The effective limit: the smaller of the machine's memory and the own group's limit. Above zero.
     pub limit: ByteSize,
-    /// The level that the system itself reports (PSI, macOS). It can raise a level, never lower it.
-    pub hint: Option<PressureLevel>,
+    /// The whole machine's memory, of which `available` and `limit` may be a part.
+    pub machine: MachineMemory,
+    /// What the system itself signals; [`Self::hint`] says which of it counts.
+    pub hints: Hints,
     /// Whose limit it is.
     pub source: ReadingSource,
 }
 
 impl PressureReading {
-    /// The same reading with its hint raised to at least `hint`.
+    /// A reading of the machine alone, without signals.
     #[must_use]
-    pub fn raised(self, hint: Option<PressureLevel>) -> Self {
-        Self { hint: self.hint.max(hint), ..self }
+    pub fn of_machine(available: ByteSize, total: ByteSize) -> Self {
+        Self {
+            available,
+            limit: total,
+            machine: MachineMemory { available, total },
+            hints: Hints::default(),
+            source: ReadingSource::Machine,
+        }
+    }
+
+    /// A scripted reading, of a machine with so much memory and without signals.
+    #[must_use]
+    pub fn scripted(available: ByteSize, limit: ByteSize) -> Self {
+        Self { source: ReadingSource::Scripted, ..Self::of_machine(available, limit) }
     }
 }
 

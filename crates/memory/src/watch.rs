@@ -21,6 +21,7 @@ use majordomo_core::{ByteSize, PressureLevel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::group::{GroupEvents, MemoryGroup, io_error};
+use crate::hints::Hints;
 use crate::source::{SourceError, SourceReport};
 
 /// Why a wait ended early.
@@ -61,22 +62,24 @@ impl Wakeup {
         self.causes.is_empty()
     }
 
-    /// The level that the causes hint at; to be merged into the reading that follows
-    /// ([`PressureReading::raised`](crate::PressureReading::raised)).
+    /// What the causes signal; to be merged into the reading that follows
+    /// ([`PressureReading::with_hints`](crate::PressureReading::with_hints)), which says what counts.
     #[must_use]
-    pub fn hint(&self) -> Option<PressureLevel> {
-        self.causes.iter().filter_map(WakeCause::hint).max()
+    pub fn hints(&self) -> Hints {
+        self.causes.iter().map(WakeCause::hints).fold(Hints::default(), Hints::merged)
     }
 }
 
 impl WakeCause {
-    fn hint(&self) -> Option<PressureLevel> {
+    fn hints(&self) -> Hints {
+        let own = |level| Hints { own: Some(level), machine: None };
         match *self {
-            Self::Stall { hint, .. } => Some(hint),
-            Self::Group(GroupEvents { oom_kill: 1.., .. }) => Some(PressureLevel::Emergency),
-            Self::Group(GroupEvents { max: 1.., .. }) => Some(PressureLevel::Critical),
-            Self::Group(GroupEvents { high: 1.., .. }) => Some(PressureLevel::High),
-            Self::Woken | Self::System | Self::Usage { .. } | Self::Group(_) => None,
+            Self::Stall { own_group: false, hint } => Hints { machine: Some(hint), own: None },
+            Self::Stall { own_group: true, hint } => own(hint),
+            Self::Group(GroupEvents { oom_kill: 1.., .. }) => own(PressureLevel::Emergency),
+            Self::Group(GroupEvents { max: 1.., .. }) => own(PressureLevel::Critical),
+            Self::Group(GroupEvents { high: 1.., .. }) => own(PressureLevel::High),
+            Self::Woken | Self::System | Self::Usage { .. } | Self::Group(_) => Hints::default(),
         }
     }
 }
@@ -329,7 +332,7 @@ fn acknowledge(signal: &mut Signal, flags: PollFlags) -> Result<Option<WakeCause
             // The poll is rearmed by reading through the same descriptor.
             let mut text = [0; 512];
             rustix::io::pread(&signal.fd, &mut text[..], 0).map_err(|e| e.to_string())?;
-            let now = group.events().map_err(|e| e.to_string())?;
+            let now = group.own_events().map_err(|e| e.to_string())?;
             let new = GroupEvents {
                 high: now.high.saturating_sub(last.high),
                 max: now.max.saturating_sub(last.max),

@@ -6,6 +6,7 @@
 //! closure.
 
 mod conflicts;
+mod endpoints;
 mod error;
 mod fingerprint;
 mod graph;
@@ -18,7 +19,7 @@ use fixedbitset::FixedBitSet;
 use majordomo_core::{ComponentId, ComponentKey, Priority};
 
 pub use self::conflicts::Conflict;
-pub use self::error::{CatalogError, Relation};
+pub use self::error::{CatalogError, EndpointProblem, Relation};
 pub use self::graph::LoadGraph;
 pub use self::plan::LoadPlan;
 
@@ -210,6 +211,7 @@ impl Catalog {
         for (rank, key) in order.iter().enumerate() {
             self.rank[key.index()] = rank as u32;
         }
+        self.check_endpoints(errors);
         let mut told = std::collections::BTreeSet::new();
         for (component, a, b) in self.conflicts.inside_closures(&self.graph, order) {
             told.insert((a, b));

@@ -52,6 +52,31 @@ impl LoadedConfig {
     }
 }
 
+/// What was found about a component outside of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A fixed word for the kind of finding.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub suggestion: String,
+}
+
+/// Judges a component by what a file alone cannot say; true when it stands in the predecessor's file.
+pub type Look<'l> = &'l dyn Fn(&ComponentSpec, bool) -> Option<Finding>;
+
+/// The folder from which all relative paths in a configuration file count, absolute: that of the file.
+///
+/// # Errors
+/// When there is no working directory that a relative name of the file could count from.
+pub fn base_dir(file: &Path) -> std::io::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    Ok(file.parent().map_or_else(|| file.clone(), Path::to_path_buf))
+}
+
 /// The two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -66,10 +91,23 @@ enum Format {
 /// # Errors
 /// Everything that is wrong: one syntax error a file, or all others at once.
 pub fn read_config(path: &Path, machine_limit: Option<ByteSize>) -> Result<LoadedConfig, Problems> {
+    read_config_with(path, machine_limit, &|_, _| None)
+}
+
+/// Reads a configuration file as [`read_config`] does, and has `look` judge each component of it: what a file
+/// alone cannot say, such as whether its program is installed.
+///
+/// # Errors
+/// As [`read_config`], with what `look` found.
+pub fn read_config_with(
+    path: &Path,
+    machine_limit: Option<ByteSize>,
+    look: Look<'_>,
+) -> Result<LoadedConfig, Problems> {
     let source = Source::open(path).map_err(|problem| Problems::new(vec![problem]))?;
     let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
     let format = if json { Format::LegacyJson } else { Format::Toml };
-    load(&source, format, machine_limit, &Source::open)
+    load(&source, format, machine_limit, &Source::open, look)
 }
 
 /// Reads TOML from memory. Relative paths in it start at the folder of `file_name`; a `[legacy]` section is
@@ -88,7 +126,7 @@ pub fn parse_toml(
         Err(whole_file(file_name, "unreadable", message, Some(suggestion)))
     };
     let source = Source::new(file_name, text.to_owned());
-    load(&source, Format::Toml, machine_limit, &no_files)
+    load(&source, Format::Toml, machine_limit, &no_files, &|_, _| None)
 }
 
 /// Reads the predecessor's JSON from memory; its entries become Python loaders.
@@ -101,7 +139,7 @@ pub fn parse_legacy_json(
     machine_limit: Option<ByteSize>,
 ) -> Result<LoadedConfig, Problems> {
     let source = Source::new(file_name, text.to_owned());
-    load(&source, Format::LegacyJson, machine_limit, &Source::open)
+    load(&source, Format::LegacyJson, machine_limit, &Source::open, &|_, _| None)
 }
 
 fn load(
@@ -109,6 +147,7 @@ fn load(
     format: Format,
     machine_limit: Option<ByteSize>,
     open: &dyn Fn(&Path) -> Result<Source, Problem>,
+    look: Look<'_>,
 ) -> Result<LoadedConfig, Problems> {
     let mut report = Report::new(source);
     let mut draft = Draft::default();
@@ -151,7 +190,7 @@ fn load(
             }
         }
     }
-    check::whole(&mut reports, &draft, machine_limit);
+    check::whole(&mut reports, &draft, machine_limit, look);
     let sources = reports.iter().map(|r| PathBuf::from(&*r.source.name)).collect();
     let mut problems: Vec<Problem> = reports.into_iter().flat_map(|r| r.problems).collect();
     if problems.iter().any(|p| p.severity == Severity::Error) {

@@ -8,16 +8,19 @@ mod config;
 mod nearest;
 mod problem;
 mod spec;
+pub mod template;
 
 /// Measured by the bench apart from names; no part of the interface.
 #[doc(hidden)]
 pub use catalog::LoadGraph;
-pub use catalog::{Catalog, CatalogError, Conflict, LoadPlan, Relation};
+pub use catalog::{Catalog, CatalogError, Conflict, EndpointProblem, LoadPlan, Relation};
 pub use config::{
-    LoadedConfig, legacy_schema, parse_legacy_json, parse_toml, read_config, reference, schema,
+    Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
+    read_config, read_config_with, reference, schema,
 };
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WELL_KNOWN_POOLS, WhileLeased,
+    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec,
+    WELL_KNOWN_POOLS, WhileLeased,
 };

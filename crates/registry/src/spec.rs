@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Priority};
 
+use crate::template::{self, EndpointPart, PlaceHolder};
+
 /// One allocation for the pool of most components.
 static GENERAL: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("general"));
 
@@ -143,26 +145,115 @@ pub struct ProbeSpec {
     pub rule: ProbeRule,
 }
 
+/// A signal that programs use for requests of their own. Programs that install no handler end by some of them,
+/// so a signal is sent only to a process that handles it, where the system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
+pub enum TrimSignal {
+    /// `SIGHUP`.
+    Hup,
+    /// `SIGUSR1`.
+    Usr1,
+    /// `SIGUSR2`.
+    Usr2,
+    /// `SIGWINCH`.
+    Winch,
+}
+
+impl TrimSignal {
+    /// Every signal that may be declared.
+    pub const ALL: [Self; 4] = [Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
+    /// Their names in a configuration, in the order of [`Self::ALL`].
+    pub const WORDS: &[&str] = &["HUP", "USR1", "USR2", "WINCH"];
+
+    /// Its name without `SIG`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// How a process is asked to give back memory that it can spare.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum TrimSpec {
+    /// `POST` of this path on its port or socket answers 2xx.
+    Http(String),
+    /// This signal is sent to its first process.
+    Signal(TrimSignal),
+}
+
 /// A program that is the component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProcessSpec {
-    /// Program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in per
-    /// incarnation; `{{` and `}}` stand for braces.
+    /// Program and arguments, no shell. A program with `/` in its name is relative to the manager's base
+    /// directory, any other is looked up in `PATH`. Place-holders ([`crate::template`]) are filled in per
+    /// incarnation.
     pub command: Vec<String>,
     /// Names of environment variables that are passed on. `PATH`, `HOME`, `LANG`, `LC_ALL`, `TMPDIR` and
     /// `USER` always are.
     pub env_allow: Vec<String>,
     /// Environment variables that are set; the same place-holders as in `command`.
     pub env: BTreeMap<String, String>,
-    /// Working directory; the configuration file's folder when relative; the manager's when none.
+    /// Working directory, relative to the manager's base directory (the configuration file's folder); the
+    /// manager's own when none.
     pub cwd: Option<PathBuf>,
+    /// A fixed port on 127.0.0.1; none = a free one, when `{port}` is used.
+    pub port: Option<u16>,
+    /// A fixed path of its Unix socket, relative to the manager's base directory; none = one in the state
+    /// directory, when `{socket}` is used.
+    pub socket: Option<PathBuf>,
     /// Standard input.
     pub stdin: StdinMode,
     /// When it counts as up.
     pub ready: ReadySpec,
     /// How it is asked whether it still works.
     pub probe: Option<ProbeSpec>,
+    /// How it is asked to give back memory; none = it has no way to trim.
+    pub trim: Option<TrimSpec>,
+}
+
+impl ProcessSpec {
+    /// The texts with place-holders.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.command.iter().chain(self.env.values()).map(String::as_str)
+    }
+
+    fn uses(&self, wanted: PlaceHolder<'_>) -> bool {
+        self.texts().flat_map(template::place_holders).any(|holder| holder == wanted)
+    }
+
+    /// Whether it is reached by a port.
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        self.port.is_some() || self.uses(PlaceHolder::Port)
+    }
+
+    /// Whether it is reached by a Unix socket.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        self.socket.is_some() || self.uses(PlaceHolder::Socket)
+    }
+
+    /// Whether it is reached at all.
+    #[must_use]
+    pub fn has_endpoint(&self) -> bool {
+        self.has_port() || self.has_socket()
+    }
+
+    /// Whether its address has this part.
+    #[must_use]
+    pub fn has(&self, part: EndpointPart) -> bool {
+        match part {
+            EndpointPart::Port => self.has_port(),
+            EndpointPart::Socket => self.has_socket(),
+            EndpointPart::Url => self.has_endpoint(),
+        }
+    }
 }
 
 /// How a component comes into memory.
@@ -188,6 +279,16 @@ pub enum LoaderSpec {
 }
 
 impl LoaderSpec {
+    /// Whether a component of this loader can be asked to give back memory. Components inside this process
+    /// have a hook; a program needs a declared way.
+    #[must_use]
+    pub const fn can_trim(&self) -> bool {
+        match self {
+            Self::Builtin { .. } | Self::Python { .. } => true,
+            Self::Process(process) => process.trim.is_some(),
+        }
+    }
+
     /// The word for the kind of loader.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

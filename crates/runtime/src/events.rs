@@ -153,6 +153,8 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
         | EventKind::Preload { component, .. }
         | EventKind::Victim { component, .. }
         | EventKind::Trimmed { component }
+        | EventKind::CannotTrim { component }
+        | EventKind::TrimFailed { component, .. }
         | EventKind::OverLimit { component, .. }
         | EventKind::EstimateRaised { component, .. }
         | EventKind::ProbeFailing { component, .. }

@@ -13,7 +13,7 @@ use majordomo_core::{
     ByteSize, MemoryConfig, PressureLevel, PressureNote, PressureProfile, PressureStatus,
 };
 use majordomo_memory::{
-    PressureClassifier, PressureReading, PressureSource, PressureWaker, PressureWatcher,
+    Hints, PressureClassifier, PressureReading, PressureSource, PressureWaker, PressureWatcher,
     WatchConfig, pressure_thresholds,
 };
 
@@ -146,11 +146,11 @@ struct Feeler {
 
 impl Feeler {
     fn run(mut self, tell: &dyn Fn(PressureLevel) -> bool) {
-        let mut hint = None;
+        let mut hints = Hints::default();
         while !self.shared.stop.load(Ordering::Relaxed) {
             let timeout = match self.source.read() {
                 Ok(reading) => {
-                    let reading = reading.raised(hint.take());
+                    let reading = reading.with_hints(std::mem::take(&mut hints));
                     let level = self.take(reading);
                     if level != self.told {
                         self.told = level;
@@ -169,7 +169,7 @@ impl Feeler {
                 tracing::warn!("{report}");
                 self.note(report.to_string());
             }
-            hint = self.wait(timeout);
+            hints = self.wait(timeout);
         }
     }
 
@@ -193,7 +193,7 @@ impl Feeler {
         view.failing = false;
         view.limit = reading.limit;
         view.available = reading.available;
-        view.hint = reading.hint;
+        view.hint = reading.hint();
         view.thresholds = thresholds;
         view.bounds = self.source.bounds();
         view.readings += 1;
@@ -252,11 +252,11 @@ impl Feeler {
         state.notes.push_back(PressureNote { at, level, available, note });
     }
 
-    /// Waits for the kernel, a waker or the time; what the waking hints at.
-    fn wait(&mut self, timeout: Duration) -> Option<PressureLevel> {
+    /// Waits for the kernel, a waker or the time-out, and returns the kernel's signals.
+    fn wait(&mut self, timeout: Duration) -> Hints {
         let Some((_, watcher)) = &mut self.watcher else {
             std::thread::park_timeout(timeout);
-            return None;
+            return Hints::default();
         };
         let woken = watcher.wait(timeout);
         let reports = watcher.take_reports();
@@ -264,6 +264,6 @@ impl Feeler {
             tracing::warn!("{report}");
             self.note(report.to_string());
         }
-        woken.hint()
+        woken.hints()
     }
 }

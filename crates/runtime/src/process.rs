@@ -5,6 +5,7 @@
 //! [`RunningProcess`] kills the group; a group is signalled only while its number cannot have been given
 //! to another one (its leader is reaped last); everything that waits has a deadline.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,20 +28,14 @@ mod spawn;
 mod strays;
 mod supervise;
 mod template;
+mod trim;
 
 pub use error::{Advice, ProcessError, Tail};
 pub use loader::{ProcessConfig, ProcessLoader};
+pub use majordomo_core::Endpoint;
+pub use prepare::look_up;
 pub use running::RunningProcess;
 pub use strays::Subreaper;
-
-/// Where a running program is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// Its port on 127.0.0.1, when its command has `{port}`.
-    pub port: Option<u16>,
-    /// Its Unix socket, when its command has `{socket}`.
-    pub socket: Option<PathBuf>,
-}
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,8 +102,10 @@ pub struct StartContext {
     pub spec: Arc<ProcessSpec>,
     /// It and its children may use so much memory, where the system can bound them.
     pub memory_limit: Option<ByteSize>,
-    /// Relative working directories count from here: the configuration file's folder, absolute.
+    /// Relative paths of the specification count from here: the configuration file's folder, absolute.
     pub base_dir: PathBuf,
+    /// Where its dependencies are reached, direct or not, that are programs with an address.
+    pub dependencies: BTreeMap<ComponentId, Endpoint>,
     /// It must be ready within this.
     pub deadline: Duration,
     /// Where its output goes.

@@ -26,7 +26,7 @@ use linux as system;
 use ps as system;
 
 pub(crate) use members::{Members, ProcessTable};
-pub(crate) use system::{boot_id, children, entry, scan, start_time, tagged, variable};
+pub(crate) use system::{boot_id, children, entry, handles, scan, start_time, tagged, variable};
 
 /// When a process started, in the system's own terms: two processes that had the same id differ in it.
 /// A word without white space (Linux: clock ticks since boot; elsewhere `ps -o lstart=` with `_`).

@@ -48,6 +48,7 @@ pub const TABLE: &[Row] = &[
     row("reentrant_acquire", 500, "a component asked for a lease while it was loaded"),
     row("wrong_type", 500, "a component is not of the type asked for"),
     row("in_use", 409, "the component is in use"),
+    row("cannot_trim", 409, "the component has no way to trim"),
     row("abandoned", 503, "the demand was called off"),
     row("bad_request", 400, "the request cannot be read"),
     row("bad_json", 400, "the body is not the JSON that this route takes"),
@@ -224,9 +225,9 @@ impl From<&Refusal> for Problem {
                 .with("component", component.as_str())
                 .with("cause", cause.as_str())
                 .retry_after(*retry_in),
-            Refusal::Stuck { component } | Refusal::Removed { component } => {
-                problem.with("component", component.as_str())
-            }
+            Refusal::Stuck { component }
+            | Refusal::Removed { component }
+            | Refusal::CannotTrim { component } => problem.with("component", component.as_str()),
             Refusal::LoadFailed { component, cause } => {
                 problem.with("component", component.as_str()).with("cause", cause.as_str())
             }

@@ -147,6 +147,13 @@ fn text(kind: &EventKind, names: &dyn Fn(ComponentKey) -> String) -> String {
         EventKind::ProbeRecovered { component } => {
             format!("{}: answers its health probes again", names(*component))
         }
+        EventKind::CannotTrim { component } => format!("{}: has no way to trim", names(*component)),
+        EventKind::TrimFailed { component, error } => {
+            format!("{}: could not be asked to trim: {error}", names(*component))
+        }
+        EventKind::OverLimit { component, measured, limit } => {
+            format!("{}: uses {measured}, more than its limit of {limit}", names(*component))
+        }
         EventKind::Revoked { component } => format!("{}: leases revoked", names(*component)),
         EventKind::ConfigApplied { changed } => {
             format!("configuration applied: {changed} components changed")

@@ -162,7 +162,7 @@ fn tag(command: &[String]) -> String {
     print::cut(&words, 64)
 }
 
-/// The endpoints as variables: `MAJORDOMO_NAME_HOST`, `_PORT`, `_SOCKET`, with the name in capitals.
+/// The endpoints as variables: `MAJORDOMO_NAME_HOST`, `_PORT`, `_SOCKET`, `_URL`, with the name in capitals.
 fn environment(lease: &Lease) -> anyhow::Result<BTreeMap<String, String>> {
     let mut out = BTreeMap::new();
     out.insert("MAJORDOMO_LEASE".to_owned(), lease.id.clone());
@@ -182,6 +182,7 @@ fn environment(lease: &Lease) -> anyhow::Result<BTreeMap<String, String>> {
         put("HOST", endpoint.host.clone());
         put("PORT", endpoint.port.map(|p| p.to_string()));
         put("SOCKET", endpoint.socket.clone());
+        put("URL", endpoint.url.clone());
     }
     Ok(out)
 }
@@ -225,7 +226,8 @@ mod tests {
             endpoint: Some(Endpoint {
                 host: Some("127.0.0.1".into()),
                 port: Some(80),
-                ..Endpoint::default()
+                socket: None,
+                url: Some("http://127.0.0.1:80".into()),
             }),
             revoked: false,
         };
@@ -252,6 +254,7 @@ mod tests {
                 "MAJORDOMO_LEASE=1-1",
                 "MAJORDOMO_SPEECH_MODEL_HOST=127.0.0.1",
                 "MAJORDOMO_SPEECH_MODEL_PORT=80",
+                "MAJORDOMO_SPEECH_MODEL_URL=http://127.0.0.1:80",
             ]
         );
         let error = environment(&lease(&["a-b", "a_b"])).unwrap_err().to_string();

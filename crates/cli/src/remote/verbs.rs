@@ -2,7 +2,7 @@
 
 use majordomo::{ByteSize, Confidence};
 use majordomo_server::wire::{
-    ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, Tier, Why,
+    ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, State, Tier, Why,
 };
 use serde_json::Value;
 
@@ -19,6 +19,12 @@ fn line(c: &Component) -> String {
     }
     if c.pinned {
         text += ", pinned";
+    }
+    if let Some(pid) = c.pid {
+        text += &format!(", process {pid}");
+    }
+    if let Some(url) = c.endpoint.as_ref().and_then(|e| e.url.as_ref()) {
+        text += &format!(" at {url}");
     }
     text
 }
@@ -57,7 +63,10 @@ impl Remote {
     pub(super) async fn trim(&self, args: &NamesArgs) -> anyhow::Result<Exit> {
         for name in &args.names {
             let component = self.client.trim(name).await?;
-            self.show(&component, |c| format!("{}, asked to trim", line(c)))?;
+            self.show(&component, |c| match c.state {
+                State::Ready => format!("{}, asked to trim", line(c)),
+                _ => format!("{}; only a ready component can trim", line(c)),
+            })?;
         }
         Ok(Exit::Success)
     }

@@ -1,9 +1,9 @@
 //! What each level of pressure makes of each kind of component, overdraft by others, limits of components, and
 //! memory that ran out.
 
-use majordomo_core::{ByteSize, Cause, EventKind, Moment, PressureLevel, Priority, Refusal};
-use majordomo_engine::{Effect, Footprints, Input, LoadFailure, OutOfMemory};
-use majordomo_registry::{ComponentSpec, OverLimit, PoolSpec};
+use majordomo_core::{ByteSize, Cause, EventKind, Moment, OpId, PressureLevel, Priority, Refusal};
+use majordomo_engine::{Effect, Footprints, Input, LoadFailure, OperatorAction, OutOfMemory};
+use majordomo_registry::{ComponentSpec, LoaderSpec, OverLimit, PoolSpec, TrimSignal, TrimSpec};
 
 use crate::rig::{Rig, config, id, seconds, spec, with};
 
@@ -204,6 +204,91 @@ fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
     check(OverLimit::Restart, Priority::Medium, "restart");
     check(OverLimit::Unload, Priority::Medium, "unload");
     check(OverLimit::Unload, Priority::Core, "restart");
+}
+
+/// A program of 100 MiB with or without a way to trim.
+fn program(name: &str, trim: Option<TrimSpec>) -> ComponentSpec {
+    let mut spec = ComponentSpec::process(name, &["program"]).expect("a name of a test");
+    let LoaderSpec::Process(process) = &mut spec.loader else { unreachable!("it is a process") };
+    process.trim = trim;
+    spec
+}
+
+fn recorded(rig: &Rig, wanted: impl Fn(&EventKind) -> bool) -> usize {
+    let records = rig.effects.iter().filter_map(|e| match e {
+        Effect::Record(r) => Some(&r.kind),
+        _ => None,
+    });
+    records.filter(|kind| wanted(kind)).count()
+}
+
+fn cannot_trim(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::CannotTrim { .. })
+}
+
+#[test]
+fn over_limit_policy_is_immediate_without_a_way_to_trim() {
+    let check = |trim: Option<TrimSpec>, want: &str| {
+        let case = format!("{trim:?}");
+        let specs = vec![with(program("a", trim), |s| s.memory_limit = Some(ByteSize::mib(120)))];
+        let mut rig = Rig::new(specs, 500);
+        rig.have("a");
+        measured(&mut rig, &[("a", 121)], 0, 0);
+        assert_eq!(rig.state("a"), want, "{case}");
+        assert_eq!(trims(&rig), usize::from(want == "ready"), "{case}");
+        assert_eq!(recorded(&rig, cannot_trim), usize::from(want != "ready"), "{case}");
+    };
+    check(None, "unloading");
+    check(Some(TrimSpec::Signal(TrimSignal::Usr1)), "ready");
+    check(Some(TrimSpec::Http("/trim".into())), "ready");
+}
+
+#[test]
+fn over_limit_policy_is_immediate_after_a_failed_trim() {
+    let specs = vec![with(spec("a"), |s| s.memory_limit = Some(ByteSize::mib(120)))];
+    let mut rig = Rig::new(specs, 500);
+    rig.have("a");
+    let key = rig.key("a");
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let failed = |kind: &EventKind| matches!(kind, EventKind::TrimFailed { .. });
+    let refused = || Err("it answered 500".to_owned());
+    // An answer of an earlier incarnation says nothing about this one.
+    rig.input(Input::Trimmed { key, op: OpId(op.0 + 7), result: refused() });
+    assert_eq!(recorded(&rig, failed), 0);
+    measured(&mut rig, &[("a", 121)], 0, 0);
+    measured(&mut rig, &[("a", 121)], 0, 0);
+    assert_eq!(rig.state("a"), "ready", "it was asked and has its grace");
+    rig.input(Input::Trimmed { key, op, result: Ok(()) });
+    measured(&mut rig, &[("a", 121)], 0, 0);
+    assert_eq!(rig.state("a"), "ready");
+    rig.input(Input::Trimmed { key, op, result: refused() });
+    assert_eq!(recorded(&rig, failed), 1);
+    measured(&mut rig, &[("a", 121)], 0, 0);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn operator_trim_of_a_program_without_a_way_is_refused_and_recorded() {
+    let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
+    let mut rig = Rig::new(vec![program("mute", None), program("able", usr1)], 500);
+    rig.have("mute");
+    rig.have("able");
+    let waiter = rig.operator("mute", OperatorAction::Trim);
+    assert_eq!(rig.answered(waiter), "cannot_trim");
+    assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (0, 1));
+    let waiter = rig.operator("able", OperatorAction::Trim);
+    assert_eq!(rig.answered(waiter), "done");
+    assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (1, 0));
+}
+
+#[test]
+fn pressure_trims_only_components_that_can_trim() {
+    let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
+    let mut rig = Rig::new(vec![program("mute", None), program("able", usr1)], 500);
+    rig.have("mute");
+    rig.have("able");
+    rig.input(Input::Pressure(PressureLevel::Medium));
+    assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (1, 0));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use majordomo::{
     ByteSize, ComponentKey, ComponentState, EventKind, EventRecord, Followed, GuardForm, Manager,
     Status, StatusValue,
 };
-use majordomo_memory::{PressureReading, ReadingSource, ScriptHandle, ScriptedSource};
+use majordomo_memory::{PressureReading, ScriptHandle, ScriptedSource};
 use majordomo_server::{Address, ServeOptions};
 use majordomo_sim::Rng;
 use tokio::sync::{RwLock, mpsc, watch};
@@ -112,7 +112,7 @@ struct Subject {
 fn reading(level: usize) -> PressureReading {
     let share = [0.5, 0.22, 0.18, 0.13, 0.08];
     let available = GROUP_LIMIT.scaled(share[level.min(4)]);
-    PressureReading { available, limit: GROUP_LIMIT, hint: None, source: ReadingSource::Scripted }
+    PressureReading::scripted(available, GROUP_LIMIT)
 }
 
 async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, ScriptHandle)> {

@@ -169,7 +169,9 @@ impl Scheduler {
         e.ready_at = out.now;
         e.next_probe = probe_every.map(|p| out.now + p);
         e.over_since = None;
+        e.trim_failed = false;
         e.restart_after = false;
+        e.restart_at = None;
         e.first_use = None;
         e.interval_since = out.now;
         e.too_large_since = None;
@@ -181,7 +183,6 @@ impl Scheduler {
         if let Some(bytes) = report.measured {
             budget.measure(key, bytes);
         }
-        e.restart_at = None;
         // From here on its load peak is no longer booked, but what its use is expected to need.
         budget.keep(key, self.needs(key).settled);
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);

@@ -1,14 +1,13 @@
 //! Pressure through the whole manager, by a scripted source: what is felt, told, done, and counted.
 
 use majordomo::{ByteSize, MemoryStatus, PressureLevel, PressureStatus};
-use majordomo_memory::{PressureReading, ReadingSource, ScriptHandle, ScriptedSource};
+use majordomo_memory::{PressureReading, ScriptHandle, ScriptedSource};
 
 use crate::alone::alone;
 use crate::support::{UP, World, lease, lease_within, mib, ms, run, says, state};
 
 fn reading(available: u64, limit: u64) -> PressureReading {
-    let (available, limit) = (mib(available), mib(limit));
-    PressureReading { available, limit, hint: None, source: ReadingSource::Scripted }
+    PressureReading::scripted(mib(available), mib(limit))
 }
 
 fn script(available: u64, limit: u64) -> (Box<ScriptedSource>, ScriptHandle) {

@@ -10,12 +10,9 @@ use majordomo_core::{BoundStatus, ByteSize, PressureLevel};
 
 use super::{PressureReading, PressureSource, ReadingSource, SourceError, SourceReport};
 use crate::group::{MemoryGroup, read};
+use crate::hints::Hints;
 use crate::psi::Stalls;
 use crate::watch::WatchConfig;
-
-/// Above this share of available memory a stall of the whole machine comes from somebody's own group limit,
-/// and letting go of components would help nobody.
-const MACHINE_STALL_SHARE: f64 = 0.5;
 
 /// Machine, own control group (v1 or v2) and PSI. Linux; elsewhere there is no group and no PSI.
 #[derive(Debug)]
@@ -104,15 +101,12 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
         self.had_group |= group.is_some();
         self.group.clone_from(&group);
         self.bound = None;
-        let mut hint = None;
         let path = self.root.join("proc/pressure/memory");
-        let stalls = self.machine_stalls.hint(&path, &mut self.reports);
-        if reading.available < reading.limit.scaled(MACHINE_STALL_SHARE) {
-            hint = stalls;
-        }
+        let machine = self.machine_stalls.hint(&path, &mut self.reports);
+        let mut hints = Hints { machine, own: None };
         if let Some(group) = group {
             let path = group.dir().join("memory.pressure");
-            hint = hint.max(self.group_stalls.hint(&path, &mut self.reports));
+            hints.own = self.group_stalls.hint(&path, &mut self.reports);
             let bound = group.bound()?;
             self.bound = Some(BoundStatus {
                 name: format!("{} {}", group.version(), group.dir().display()),
@@ -130,7 +124,7 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
                 reading.available = reading.available.min(bound.available);
             }
         }
-        Ok(reading.raised(hint))
+        Ok(reading.with_hints(hints))
     }
 
     fn take_reports(&mut self) -> Vec<SourceReport> {

@@ -3,7 +3,7 @@
 use majordomo_core::{BoundStatus, ByteSize};
 use sysinfo::{MemoryRefreshKind, System};
 
-use super::{PressureReading, PressureSource, ReadingSource, SourceError};
+use super::{PressureReading, PressureSource, SourceError};
 use crate::watch::WatchConfig;
 
 /// Total and available memory of the machine (`MemAvailable` on Linux, `host_statistics64` on macOS).
@@ -29,7 +29,7 @@ impl PressureSource for MachineSource {
         }
         let available = ByteSize(system.available_memory());
         self.last = Some((limit, limit - available));
-        Ok(PressureReading { available, limit, hint: None, source: ReadingSource::Machine })
+        Ok(PressureReading::of_machine(available, limit))
     }
 
     fn bounds(&self) -> Vec<BoundStatus> {

@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use majordomo_core::{ByteSize, PressureLevel};
 
 use super::{MachineSource, PressureReading, PressureSource, SourceError};
+use crate::hints::Hints;
 
 /// Bytes from the machine, the level from `kern.memorystatus_vm_pressure_level`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,7 +28,7 @@ impl PressureSource for MacosSource {
         let level = pressure_level().map_err(|error| SourceError::Unavailable {
             what: format!("kern.memorystatus_vm_pressure_level: {error}"),
         })?;
-        Ok(reading.raised(hint(level)))
+        Ok(reading.with_hints(Hints { own: hint(level), machine: None }))
     }
 }
 

@@ -105,12 +105,12 @@ fn usage_threshold(group: &MemoryGroup, threshold: ByteSize) -> io::Result<Signa
 }
 
 fn arm_events(group: &MemoryGroup, signals: &mut Vec<Signal>) -> WatchMeans {
-    let path = group.dir().join("memory.events");
+    let path = group.own_events_file();
     let armed = || {
         let mut file = File::open(&path)?;
         // Changes count from this reading on.
         file.read_to_string(&mut String::new())?;
-        let last = group.events().map_err(io::Error::other)?;
+        let last = group.own_events().map_err(io::Error::other)?;
         let kind = Kind::Events { group: group.clone(), last };
         Ok(Signal { fd: OwnedFd::from(file), kind })
     };

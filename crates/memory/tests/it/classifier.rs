@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, Moment, PressureLevel, PressureProfile};
-use majordomo_memory::{PressureClassifier, PressureReading, ReadingSource, pressure_thresholds};
+use majordomo_memory::{Hints, PressureClassifier, PressureReading, pressure_thresholds};
 use proptest::prelude::*;
 
 const DWELL: Duration = Duration::from_secs(10);
 
 fn reading(limit: u64, available: u64, hint: Option<PressureLevel>) -> PressureReading {
-    PressureReading {
-        available: ByteSize(available),
-        limit: ByteSize(limit),
-        hint,
-        source: ReadingSource::Scripted,
-    }
+    PressureReading::scripted(ByteSize(available), ByteSize(limit))
+        .with_hints(Hints { own: hint, machine: None })
 }
 
 fn hints() -> impl Strategy<Value = Option<PressureLevel>> {

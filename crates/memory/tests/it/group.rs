@@ -12,12 +12,7 @@ const MIB: u64 = 1 << 20;
 const V1_UNLIMITED: &str = "9223372036854771712";
 
 fn machine(available_mib: u64, total_mib: u64) -> PressureReading {
-    PressureReading {
-        available: ByteSize::mib(available_mib),
-        limit: ByteSize::mib(total_mib),
-        hint: None,
-        source: ReadingSource::Machine,
-    }
+    PressureReading::of_machine(ByteSize::mib(available_mib), ByteSize::mib(total_mib))
 }
 
 fn group_source(f: &Fixture, machine: PressureReading) -> GroupSource<ScriptedSource> {
@@ -167,12 +162,25 @@ fn malformed_files_are_named() {
 }
 
 #[test]
+fn limits_of_groups_below_are_no_events_of_the_own_group() {
+    let f = Fixture::v2("/g");
+    f.v2_group("/g", "max", "max", MIB, 0);
+    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
+    let all = GroupEvents { high: 5, max: 3, oom_kill: 1 };
+    assert_eq!(group.own_events().unwrap(), all, "a kernel without separate counters");
+    let own = "low 0\nhigh 2\nmax 0\noom 0\noom_kill 0\n";
+    f.put("sys/fs/cgroup/g/memory.events.local", own);
+    assert_eq!(group.own_events().unwrap(), GroupEvents { high: 2, max: 0, oom_kill: 0 });
+    assert_eq!(group.events().unwrap(), all);
+}
+
+#[test]
 fn stalls_hint_and_their_loss_is_reported() {
     let f = Fixture::v2("/g");
     f.v2_group("/g", &(1000 * MIB).to_string(), "max", MIB, 0);
     let stalled = "some avg10=20.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
     let calm = "some avg10=0.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
-    let hint = |source: &mut GroupSource<ScriptedSource>| source.read().unwrap().hint;
+    let hint = |source: &mut GroupSource<ScriptedSource>| source.read().unwrap().hint();
 
     // A machine with plenty left stalls because of somebody else's limit.
     f.put("proc/pressure/memory", stalled);

@@ -2,17 +2,12 @@
 
 use majordomo_core::ByteSize;
 use majordomo_memory::{
-    MachineSource, PressureReading, PressureSource, ReadingSource, ScriptedSource, SourceChain,
-    SourceError, effective_limit,
+    MachineSource, PressureReading, PressureSource, ScriptedSource, SourceChain, SourceError,
+    effective_limit,
 };
 
 fn reading(mib: u64) -> PressureReading {
-    PressureReading {
-        available: ByteSize::mib(mib),
-        limit: ByteSize::gib(8),
-        hint: None,
-        source: ReadingSource::Scripted,
-    }
+    PressureReading::scripted(ByteSize::mib(mib), ByteSize::gib(8))
 }
 
 fn reports(chain: &mut SourceChain) -> Vec<String> {

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, PressureLevel, PressureProfile};
+use majordomo_core::{ByteSize, Moment, PressureLevel, PressureProfile};
 use majordomo_memory::{
-    GroupEvents, GroupVersion, MemoryGroup, PressureWatcher, WakeCause, Wakeup, WatchConfig,
-    WatchMeans, pressure_thresholds,
+    GroupEvents, GroupSource, GroupVersion, Hints, MemoryGroup, PressureClassifier,
+    PressureReading, PressureSource, PressureWatcher, ScriptedSource, WakeCause, Wakeup,
+    WatchConfig, WatchMeans, pressure_thresholds,
 };
 
 use crate::child::TestChild;
@@ -44,7 +45,8 @@ fn ends_by_time_or_by_its_waker() {
 #[test]
 fn causes_hint_at_the_gravest_level() {
     let check = |causes: Vec<WakeCause>, want: Option<PressureLevel>| {
-        assert_eq!(Wakeup { causes: causes.clone() }.hint(), want, "{causes:?}");
+        let hints = Wakeup { causes: causes.clone() }.hints();
+        assert_eq!(hints, Hints { own: want, machine: None }, "{causes:?}");
     };
     let events = |high, max, oom_kill| WakeCause::Group(GroupEvents { high, max, oom_kill });
     check(vec![], None);
@@ -53,6 +55,53 @@ fn causes_hint_at_the_gravest_level() {
     check(vec![events(1, 0, 0), WakeCause::Woken], Some(PressureLevel::High));
     check(vec![events(1, 1, 0)], Some(PressureLevel::Critical));
     check(vec![events(0, 0, 1), events(1, 0, 0)], Some(PressureLevel::Emergency));
+}
+
+/// A wake-up and an average of the same stall are judged alike: on a machine with plenty of memory neither
+/// counts, in the own group both do.
+#[test]
+fn wakeups_and_averages_obey_one_rule() {
+    const STALLED: &str = "some avg10=80.00 total=1\nfull avg10=20.00 total=1\n";
+    const CALM: &str = "some avg10=0.00 total=1\nfull avg10=0.00 total=1\n";
+    let check = |own_group: bool, machine_gib: u64, want: PressureLevel| {
+        let case = format!("own_group = {own_group}, {machine_gib} of 24 GiB available");
+        let level = |reading: &PressureReading| {
+            let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
+            c.observe(reading, Moment::ZERO)
+        };
+        let f = Fixture::v2("/g");
+        f.v2_group("/g", "max", "max", 1, 0);
+        let machine = PressureReading::of_machine(ByteSize::gib(machine_gib), ByteSize::gib(24));
+        let mut source = GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
+        let (stalled, calm) = match own_group {
+            true => ("sys/fs/cgroup/g/memory.pressure", "proc/pressure/memory"),
+            false => ("proc/pressure/memory", "sys/fs/cgroup/g/memory.pressure"),
+        };
+        f.put(calm, CALM).put(stalled, CALM);
+        let cause = WakeCause::Stall { own_group, hint: PressureLevel::High };
+        let woken = Wakeup { causes: vec![cause] };
+        let reading = source.read().unwrap().with_hints(woken.hints());
+        assert_eq!(level(&reading), want, "woken, {case}");
+        f.put(stalled, STALLED);
+        assert_eq!(level(&source.read().unwrap()), want, "sampled, {case}");
+    };
+    check(false, 22, PressureLevel::Low);
+    check(false, 12, PressureLevel::Low);
+    check(false, 11, PressureLevel::High);
+    check(true, 22, PressureLevel::High);
+    check(true, 11, PressureLevel::High);
+}
+
+/// macOS tells the level itself: the wake-up says nothing, the reading that follows carries the level, and
+/// it counts however much memory is available.
+#[test]
+fn a_systems_own_level_counts_by_its_reading() {
+    let woken = Wakeup { causes: vec![WakeCause::System] };
+    assert_eq!(woken.hints(), Hints::default());
+    let level = Hints { own: Some(PressureLevel::Critical), machine: None };
+    let plenty = PressureReading::of_machine(ByteSize::gib(22), ByteSize::gib(24));
+    let reading = plenty.with_hints(level).with_hints(woken.hints());
+    assert_eq!(reading.hint(), Some(PressureLevel::Critical));
 }
 
 #[test]
@@ -89,7 +138,7 @@ fn a_real_group_that_fills_up_wakes() {
     limit.enter(hog.pid()).unwrap();
     hog.go();
     if version == GroupVersion::V2 {
-        while watcher.wait(LONG).hint() < Some(PressureLevel::High) {}
+        while watcher.wait(LONG).hints().own < Some(PressureLevel::High) {}
         return;
     }
     assert!(hog.hears("held"));
@@ -135,6 +184,6 @@ fn real_stalls_wake() {
         Ok(())
     };
     let Some(()) = required(stalled) else { return };
-    assert!(wakeup.hint() >= Some(PressureLevel::Medium), "{wakeup:?}");
+    assert!(wakeup.hints().machine >= Some(PressureLevel::Medium), "{wakeup:?}");
     assert!(matches!(wakeup.causes[0], WakeCause::Stall { own_group: false, .. }), "{wakeup:?}");
 }

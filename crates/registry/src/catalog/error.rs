@@ -6,6 +6,8 @@ use std::fmt;
 
 use majordomo_core::ComponentId;
 
+use crate::template::EndpointPart;
+
 /// The list in a specification that names other components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Relation {
@@ -33,6 +35,24 @@ impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.key())
     }
+}
+
+/// Why a place-holder for the address of another component cannot be filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointProblem {
+    /// No component has the name.
+    Unknown {
+        /// The nearest name there is.
+        did_you_mean: Option<ComponentId>,
+    },
+    /// It is the component's own name.
+    Itself,
+    /// The component does not depend on it, so it may not be running.
+    NoDependency,
+    /// It is no process.
+    NoProcess,
+    /// It has an address without this part, or none.
+    NoSuchPart,
 }
 
 /// Why specifications make no catalog.
@@ -72,6 +92,37 @@ pub enum CatalogError {
         /// The other side.
         second: ComponentId,
     },
+    /// A place-holder for the address of another component that cannot be filled in.
+    Endpoint {
+        /// The component whose command or environment has it.
+        component: ComponentId,
+        /// The name in it.
+        dependency: String,
+        /// What of that component's address.
+        part: EndpointPart,
+        /// Why it cannot be filled in.
+        problem: EndpointProblem,
+    },
+    /// Two dependencies whose URLs would stand in one environment variable of the component.
+    SameVariable {
+        /// The component that depends on both.
+        component: ComponentId,
+        /// One.
+        first: ComponentId,
+        /// The other.
+        second: ComponentId,
+        /// The variable.
+        variable: String,
+    },
+    /// Two components that may run beside each other and have one fixed address.
+    SameAddress {
+        /// One.
+        first: ComponentId,
+        /// The other.
+        second: ComponentId,
+        /// The address in words.
+        address: String,
+    },
 }
 
 impl CatalogError {
@@ -86,6 +137,10 @@ impl CatalogError {
             Self::SelfConflict(_) => "self-conflict",
             Self::ConflictInClosure { .. } => "conflict-in-closure",
             Self::CoreConflict { .. } => "core-conflict",
+            Self::Endpoint { problem: EndpointProblem::Unknown { .. }, .. } => "unknown-component",
+            Self::Endpoint { .. } => "bad-place-holder",
+            Self::SameVariable { .. } => "same-variable",
+            Self::SameAddress { .. } => "same-address",
         }
     }
 
@@ -116,6 +171,35 @@ impl CatalogError {
             Self::CoreConflict { first, second } => format!(
                 "\"{first}\" and \"{second}\" conflict, but both are CORE or needed by a CORE component"
             ),
+            Self::Endpoint { component, dependency, part, problem } => {
+                let holder = format!("{{{dependency}.{}}}", part.word());
+                match problem {
+                    EndpointProblem::Unknown { .. } => {
+                        format!("{holder} names no component: there is no \"{dependency}\"")
+                    }
+                    EndpointProblem::Itself => format!("{holder} is the component's own address"),
+                    EndpointProblem::NoDependency => format!(
+                        "{holder} may not be known: \"{component}\" does not depend on \"{dependency}\""
+                    ),
+                    EndpointProblem::NoProcess => {
+                        format!("{holder} does not exist: \"{dependency}\" is no process")
+                    }
+                    EndpointProblem::NoSuchPart => format!(
+                        "{holder} does not exist: \"{dependency}\" has {}",
+                        match part {
+                            EndpointPart::Port => "no port",
+                            EndpointPart::Socket => "no socket",
+                            EndpointPart::Url => "neither port nor socket",
+                        }
+                    ),
+                }
+            }
+            Self::SameVariable { component, first, second, variable } => format!(
+                "component \"{component}\" needs \"{first}\" and \"{second}\", whose URLs both stand in {variable}"
+            ),
+            Self::SameAddress { first, second, address } => {
+                format!("\"{first}\" and \"{second}\" have the same fixed address, {address}")
+            }
         }
     }
 
@@ -132,6 +216,33 @@ impl CatalogError {
                 "take away the conflict, or one of the dependencies".to_owned()
             }
             Self::CoreConflict { .. } => "lower the priority of one of them".to_owned(),
+            Self::Endpoint { dependency, part, problem, .. } => match problem {
+                EndpointProblem::Unknown { did_you_mean: Some(name) } => {
+                    format!("did you mean \"{{{name}.{}}}\"?", part.word())
+                }
+                EndpointProblem::Unknown { did_you_mean: None } => {
+                    "declare the component, or write {{ and }} for braces".to_owned()
+                }
+                EndpointProblem::Itself => "write {port} or {socket}".to_owned(),
+                EndpointProblem::NoDependency => {
+                    format!("add it: dependencies = [\"{dependency}\"]")
+                }
+                EndpointProblem::NoProcess => {
+                    "only a component with a command has an address".to_owned()
+                }
+                EndpointProblem::NoSuchPart => match part {
+                    EndpointPart::Socket => format!(
+                        "use {{socket}} in the command or env of \"{dependency}\", or state its socket"
+                    ),
+                    EndpointPart::Port | EndpointPart::Url => format!(
+                        "use {{port}} in the command or env of \"{dependency}\", or state its port"
+                    ),
+                },
+            },
+            Self::SameVariable { .. } => "rename one of them".to_owned(),
+            Self::SameAddress { second, .. } => {
+                format!("change one of them, or never run both: conflicts = [\"{second}\"]")
+            }
         }
     }
 }

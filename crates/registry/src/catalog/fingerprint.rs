@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use fnv::FnvHasher;
 
-use crate::{ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, WhileLeased};
+use crate::{
+    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, TrimSpec, WhileLeased,
+};
 
 /// The fingerprint of one specification.
 pub(super) fn of(spec: &ComponentSpec) -> u64 {
@@ -108,6 +110,26 @@ impl Encoder {
                 self.duration(probe.every);
                 self.duration(probe.timeout);
                 self.probe_rule(probe.rule);
+            }
+        }
+        if let Some(port) = p.port {
+            self.text("fixed port");
+            self.number(port.into());
+        }
+        if let Some(socket) = &p.socket {
+            self.text("fixed socket");
+            self.text(&socket.to_string_lossy());
+        }
+        // Left out when absent, so that figures from before this key stay valid.
+        match &p.trim {
+            None => {}
+            Some(TrimSpec::Http(path)) => {
+                self.text("trim by http");
+                self.text(path);
+            }
+            Some(TrimSpec::Signal(signal)) => {
+                self.text("trim by signal");
+                self.text(signal.name());
             }
         }
     }

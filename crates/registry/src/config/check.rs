@@ -12,6 +12,7 @@ use majordomo_core::{BudgetSetting, ByteSize, ComponentId, ComponentKey, Priorit
 use super::node::Value;
 use super::sections::{Declared, Draft};
 use super::source::Report;
+use super::{Finding, Look};
 use crate::problem::Severity;
 use crate::{Catalog, CatalogError, Relation};
 
@@ -20,7 +21,17 @@ pub(crate) fn whole(
     reports: &mut [Report<'_>],
     draft: &Draft<'_>,
     machine_limit: Option<ByteSize>,
+    look: Look<'_>,
 ) {
+    for declared in &draft.components {
+        if let Some(found) = look(&declared.spec, declared.legacy) {
+            let keys = ["command", "loader", "module"];
+            let stated = keys.iter().find_map(|key| declared.node.get(key));
+            let span = stated.map_or(declared.name_span, |m| &m.node.span);
+            let Finding { severity, code, message, suggestion } = found;
+            reports[declared.file].add(severity, code, span, message, Some(suggestion));
+        }
+    }
     let clean = reports.iter().all(|r| r.problems.is_empty());
     if draft.components.is_empty() && clean {
         let message = "no component is declared".to_owned();
@@ -76,6 +87,28 @@ impl<'d> Places<'d> {
         self.by_name.get(component).map_or((0, 0..0), |d| (d.file, d.name_span.clone()))
     }
 
+    /// Where a component's command or environment has a text; the component's name when the text comes from
+    /// elsewhere.
+    fn text_with(&self, component: &ComponentId, wanted: &str) -> (usize, Range<usize>) {
+        let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
+        let command = declared.node.get("command").map(|m| &m.node.value);
+        let items = match command {
+            Some(Value::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let variables = declared.node.get("env").map_or(&[][..], |m| m.node.members());
+        let mut texts = items.iter().chain(variables.iter().map(|m| &m.node));
+        let has = |v: &Value<'_>| matches!(v, Value::Text(t) if t.contains(wanted));
+        let found = texts.find(|node| has(&node.value));
+        (declared.file, found.map_or(declared.name_span, |node| &node.span).clone())
+    }
+
+    fn fixed_address(&self, component: &ComponentId) -> (usize, Range<usize>) {
+        let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
+        let stated = ["port", "socket"].iter().find_map(|key| declared.node.get(key));
+        (declared.file, stated.map_or(declared.name_span, |m| &m.node.span).clone())
+    }
+
     /// The first of these lists that really has the item.
     fn link(&self, links: [(&ComponentId, Relation, &ComponentId); 2]) -> (usize, Range<usize>) {
         let place = |(from, relation, to)| self.list_item(from, relation, to);
@@ -95,7 +128,12 @@ impl<'d> Places<'d> {
                 self.link(relations.map(|relation| (first, relation, second)))
             }
             CatalogError::SelfConflict(id) => self.list_item(id, Relation::Conflicts, id),
-            CatalogError::ConflictInClosure { component, .. } => self.name(component),
+            CatalogError::ConflictInClosure { component, .. }
+            | CatalogError::SameVariable { component, .. } => self.name(component),
+            CatalogError::Endpoint { component, dependency, part, .. } => {
+                self.text_with(component, &format!("{{{dependency}.{}}}", part.word()))
+            }
+            CatalogError::SameAddress { second, .. } => self.fixed_address(second),
             CatalogError::CoreConflict { first, second } => self
                 .link([(first, Relation::Conflicts, second), (second, Relation::Conflicts, first)]),
         }

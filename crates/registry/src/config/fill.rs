@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId};
 
-use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft};
+use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft, TRIM};
 use super::keys::{Key, Kind, LARGEST, SMALLEST};
 use super::node::{Node, Value};
 use super::source::{Report, shorten};
@@ -177,6 +177,15 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
             fill(report, &name, node, PROBE, &mut probe);
             set(target, probe);
         }
+        Kind::Trim(set) => {
+            let before = report.problems.len();
+            let mut trim = Default::default();
+            fill(report, &name, node, TRIM, &mut trim);
+            // What is wrong in it was reported; it must not be reported as missing besides.
+            if report.problems.len() == before {
+                set(target, trim);
+            }
+        }
     }
 }
 
@@ -236,9 +245,14 @@ fn texts(
     mut check: impl FnMut(&mut Report<'_>, &Node<'_>, &str),
 ) -> Vec<String> {
     let Value::List(items) = &node.value else {
-        let one = matches!(node.value, Value::Text(_));
-        let raw = report.source.text.get(node.span.clone()).filter(|_| one);
-        let suggestion = raw.map(|raw| format!("put it in brackets: [{raw}]"));
+        let suggestion = match &node.value {
+            Value::Text(line) if name == "command" => Some(command_line(line)),
+            Value::Text(_) => {
+                let raw = report.source.text.get(node.span.clone());
+                raw.map(|raw| format!("put it in brackets: [{raw}]"))
+            }
+            _ => None,
+        };
         mismatch(report, &name, node, wanted, suggestion);
         return Vec::new();
     };
@@ -250,6 +264,18 @@ fn texts(
         }
     }
     all
+}
+
+/// How a command line in one text is written as a list.
+fn command_line(line: &str) -> String {
+    let needs_shell = |c: char| "|&;<>()$`\\\"'*?[]#~".contains(c);
+    if line.contains(needs_shell) {
+        return format!(
+            "write program and arguments one by one; where a shell is needed: [\"sh\", \"-c\", {line:?}]"
+        );
+    }
+    let words: Vec<_> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
+    format!("write program and arguments one by one: [{}]", words.join(", "))
 }
 
 fn names(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<ComponentId> {

@@ -65,6 +65,8 @@ pub(crate) enum Kind<T: 'static> {
     Ready(fn(&mut T, ReadySpec)),
     /// A table with the keys of [`component::PROBE`].
     Probe(fn(&mut T, component::ProbeDraft)),
+    /// A table with the keys of [`component::TRIM`].
+    Trim(fn(&mut T, component::TrimDraft)),
 }
 
 macro_rules! key {

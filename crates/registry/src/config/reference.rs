@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::keys::component::{COMPONENT, PROBE};
+use super::keys::component::{COMPONENT, PROBE, TRIM};
 use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
@@ -22,7 +22,9 @@ pub fn reference() -> String {
     section(&mut out, "`[server]`", SERVERS, SERVER);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
+    out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
+    section(&mut out, "`trim`", TRIMMING, TRIM);
     section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
     section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
     out
@@ -41,6 +43,8 @@ with line, column and a way out; `majordomo schema` prints a JSON schema for edi
 - Sizes: a number and a unit, `\"300MiB\"`, `\"1.5GiB\"` (2^20 and 2^30 bytes; `MB` and `GB` are decimal); within 4 KiB and 16 TiB.
 - Durations: whole numbers with units, `\"80ms\"`, `\"5s\"`, `\"2min\"`, `\"1h 30m\"`; at most 30 days.
 - Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
+- Paths (`cwd`, `socket`, a `command` with `/` in its program, the `[legacy]` file) are relative to the folder of the file that
+  states them, whatever the working directory.
 - A file that every user may write to is refused: it says which programs run.
 ";
 const INTENTS_INTRODUCTION: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
@@ -51,6 +55,23 @@ const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audi
     being declared, and without a budget.";
 const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \
     Python; `factory`: a Rust factory); otherwise write `loader`.";
+const PLACE_HOLDERS: &str = "
+### Place-holders of `command` and `env`
+
+| place-holder | stands for |
+|---|---|
+| `{port}` | the program's own port on 127.0.0.1: `port`, or a free one |
+| `{socket}` | the path of the program's own Unix socket: `socket`, or one in the state directory |
+| `{state_dir}` | a directory of the component's own in the state directory |
+| `{NAME.port}`, `{NAME.socket}` | the same of the component `NAME`, a dependency, direct or not |
+| `{NAME.url}` | where that dependency is reached: `http://127.0.0.1:PORT`, or `unix:PATH` without a port |
+| `{{`, `}}` | braces |
+
+They are filled in at each start. A program also finds the URL of each dependency that has a port or a socket in the variable
+`MAJORDOMO_NAME_URL`, with the name in capitals and `_` for `-`, unless `env` sets that variable.
+";
+const TRIMMING: &str = "Either `http` or `signal`. A program is asked at memory pressure, above its `memory_limit`, and by \
+    `majordomo trim`; a call that fails is recorded and is in the component's log.";
 const LEGACY_INTRODUCTION: &str =
     "Takes over the predecessor's components, beside those of this file.";
 const JSON: &str = "A flat object of entries by name, read as it is; a file whose name ends in `.json` is read so.";
@@ -89,6 +110,6 @@ fn kind<T>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) => "table".into(),
+        Kind::Probe(_) | Kind::Trim(_) => "table".into(),
     }
 }

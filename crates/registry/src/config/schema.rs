@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS};
+use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS, TRIM};
 use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::manager::MANAGER;
@@ -114,11 +114,17 @@ fn kind<T>(kind: &Kind<T>) -> Value {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }
         Kind::Ready(_) => {
-            let mut one = table(READY);
-            one["minProperties"] = json!(1);
-            one["maxProperties"] = json!(1);
-            json!({ "anyOf": [{ "enum": READY_WORDS }, one] })
+            json!({ "anyOf": [{ "enum": READY_WORDS }, one_of(READY)] })
         }
         Kind::Probe(_) => table(PROBE),
+        Kind::Trim(_) => one_of(TRIM),
     }
+}
+
+/// A table that says exactly one of its keys.
+fn one_of<T>(keys: &[Key<T>]) -> Value {
+    let mut one = table(keys);
+    one["minProperties"] = json!(1);
+    one["maxProperties"] = json!(1);
+    one
 }

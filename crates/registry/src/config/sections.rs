@@ -42,6 +42,8 @@ pub(crate) struct Declared<'n> {
     pub(crate) spec: Arc<ComponentSpec>,
     /// The file, by position among the reports.
     pub(crate) file: usize,
+    /// It stands in the predecessor's file.
+    pub(crate) legacy: bool,
     pub(crate) name_span: &'n Range<usize>,
     pub(crate) node: &'n Node<'n>,
 }
@@ -82,11 +84,16 @@ pub(crate) fn read_toml<'n>(
     if let Some(section) = root.get("components") {
         let members = table(report, "[components]", &section.node);
         draft.components.reserve(members.len());
-        let folder = folder_of(&report.source.name);
         for member in members {
-            if let Some(spec) = component(report, member, &draft.pools, &folder) {
+            if let Some(spec) = component(report, member, &draft.pools) {
                 let (spec, name_span) = (Arc::new(spec), &member.key_span);
-                draft.components.push(Declared { spec, file: 0, name_span, node: &member.node });
+                draft.components.push(Declared {
+                    spec,
+                    file: 0,
+                    legacy: false,
+                    name_span,
+                    node: &member.node,
+                });
             }
         }
     }
@@ -149,7 +156,6 @@ fn component(
     report: &mut Report<'_>,
     member: &Member<'_>,
     pools: &[PoolSpec],
-    folder: &Path,
 ) -> Option<ComponentSpec> {
     let id = component_id(report, &member.key, &member.key_span);
     let nameless = id.is_none();
@@ -171,7 +177,7 @@ fn component(
             }
         }
     }
-    draft.spec.loader = loader(report, member, &mut draft, folder)?;
+    draft.spec.loader = loader(report, member, &mut draft)?;
     (!nameless).then_some(draft.spec)
 }
 
@@ -180,7 +186,6 @@ fn loader(
     report: &mut Report<'_>,
     member: &Member<'_>,
     draft: &mut ComponentDraft,
-    folder: &Path,
 ) -> Option<LoaderSpec> {
     let has = |key: &&str| member.node.get(key).is_some();
     let told = || LOADER_KEYS.iter().find(|(_, keys)| keys.iter().any(has));
@@ -203,11 +208,7 @@ fn loader(
     }
     let name = draft.spec.id.as_str();
     Some(match kind {
-        "process" => {
-            let probe = draft.probe.take();
-            let process = std::mem::take(&mut draft.process);
-            LoaderSpec::Process(process::finish(report, member, process, probe, folder))
-        }
+        "process" => LoaderSpec::Process(process::finish(report, member, draft)),
         "python" => {
             if !has(&"module") {
                 let message = format!("component {name:?} has no module for its Python function");
@@ -281,6 +282,7 @@ pub(crate) fn read_legacy<'n>(
         draft.components.push(Declared {
             spec,
             file,
+            legacy: true,
             name_span: &member.key_span,
             node: &member.node,
         });

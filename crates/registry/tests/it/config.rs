@@ -26,12 +26,12 @@ fn problems(text: &str, limit: Option<u64>) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(text: &str, want: &[&str]) {
+pub(crate) fn check(text: &str, want: &[&str]) {
     assert_eq!(problems(text, None), want, "{text}");
 }
 
 /// A component `c` with these lines, and others that may be named.
-fn with(lines: &str) -> String {
+pub(crate) fn with(lines: &str) -> String {
     format!("[components.c]\n{lines}\n[components.voice]\nloader = \"builtin\"\n")
 }
 
@@ -118,7 +118,7 @@ fn everything_that_can_be_said() {
     assert_eq!((a.lazy_init, a.pinned, a.max_leases), (false, true, Some(3)));
     let LoaderSpec::Process(p) = &a.loader else { panic!() };
     assert_eq!(p.command, ["prog", "--port={port}", "{{x}}"]);
-    assert_eq!(p.cwd.as_deref(), Some(std::path::Path::new("some/dir/sub")));
+    assert_eq!(p.cwd.as_deref(), Some(std::path::Path::new("sub")));
     assert_eq!((p.stdin, &p.ready), (StdinMode::Hold, &ReadySpec::Stdout("up".into())));
     assert_eq!(p.env["A"], "{state_dir}");
     let probe = p.probe.as_ref().unwrap();
@@ -360,7 +360,7 @@ fn loaders() {
     check(
         &with("command = \"ls -l\""),
         &[
-            "2:11 wrong-type command must be a list of texts, not text | put it in brackets: [\"ls -l\"]",
+            "2:11 wrong-type command must be a list of texts, not text | write program and arguments one by one: [\"ls\", \"-l\"]",
         ],
     );
     check(
@@ -381,7 +381,7 @@ fn loaders() {
         &[
             "2:17 bad-place-holder unknown place-holder \"prot\" | did you mean \"port\"?",
             "2:27 bad-place-holder a brace '{' without its partner | {{ and }} stand for braces",
-            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}; {{ and }} stand for braces",
+            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; {{ and }} stand for braces",
             "3:9 bad-name \"A=B\" is no name of an environment variable",
             "3:17 bad-place-holder a brace '}' without its partner | {{ and }} stand for braces",
         ],
@@ -391,8 +391,8 @@ fn loaders() {
             "command = [\"x\"]\nready = \"connect\"\nprobe = { http = \"health\", every = \"1s\" }",
         ),
         &[
-            "3:9 no-address ready asks over the network, but no address is given to the program | use {port} or {socket} in command or env",
-            "4:9 no-address probe asks over the network, but no address is given to the program | use {port} or {socket} in command or env",
+            "3:9 no-address ready asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+            "4:9 no-address probe asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
             "4:9 bad-value \"health\" is no path of a URL | it starts with / and has no blanks",
             "4:9 out-of-range the probe's timeout, 2s, is longer than the time between probes, 1s",
         ],

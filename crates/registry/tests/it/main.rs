@@ -8,3 +8,4 @@ mod config;
 mod config_files;
 mod config_fuzz;
 mod documents;
+mod programs;

@@ -70,7 +70,7 @@ pub enum ProcessError {
     },
     /// A place-holder that does not exist, or a brace alone.
     #[error(
-        "{component}: {} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, and {{{{ and }}}} stand for braces",
+        "{component}: {} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, {{NAME.port}}, {{NAME.socket}} and {{NAME.url}} of dependencies, and {{{{ and }}}} stand for braces",
         quoted(text)
     )]
     Template {
@@ -102,14 +102,17 @@ pub enum ProcessError {
         tail: Tail,
     },
     /// There is no such program.
-    #[error("{component}: there is no program {}{where_}; install it or correct the command", quoted(program), where_ = searched.as_ref().map_or(String::new(), |p| format!(" in PATH ({p})")))]
+    #[error(
+        "{component}: there is no program {}; looked in {searched}; install it or correct the command",
+        quoted(program)
+    )]
     NotFound {
         /// The component.
         component: ComponentId,
         /// The program as configured.
         program: String,
-        /// The search path, when one was searched.
-        searched: Option<String>,
+        /// Where it was looked for: its path, or the search path.
+        searched: String,
     },
     /// It is there and is no program that may be run.
     #[error("{component}: {} cannot be run: {why}", quoted_path(path))]
@@ -161,12 +164,12 @@ pub enum ProcessError {
     },
     /// Readiness or probe wants an address and the command has none.
     #[error(
-        "{component}: its {what} connects to it, but its command has neither {{port}} nor {{socket}}; add one"
+        "{component}: its {what} connects to it, but its command has neither {{port}} nor {{socket}}; add one, or state its port"
     )]
     NoEndpoint {
         /// The component.
         component: ComponentId,
-        /// `readiness` or `probe`.
+        /// `readiness`, `probe` or `trim`.
         what: &'static str,
     },
     /// A probe that asks nothing: `started` or `stdout`.
@@ -176,6 +179,29 @@ pub enum ProcessError {
         component: ComponentId,
         /// What was configured.
         how: String,
+    },
+    /// Its fixed port is in use.
+    #[error(
+        "{component}: its port {port} on 127.0.0.1 is taken by another program; end that, or state another port{said}",
+        said = tail.as_ref().map_or_else(String::new, ToString::to_string)
+    )]
+    PortTaken {
+        /// The component.
+        component: ComponentId,
+        /// The port.
+        port: u16,
+        /// What it wrote last, when it was started.
+        tail: Option<Tail>,
+    },
+    /// The path of its fixed socket is in use.
+    #[error("{component}: its socket {} cannot be made: {why}", quoted_path(path))]
+    SocketTaken {
+        /// The component.
+        component: ComponentId,
+        /// The path.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: &'static str,
     },
     /// No free port.
     #[error("{component}: no free port on 127.0.0.1: {source}")]
@@ -254,6 +280,16 @@ pub enum ProcessError {
         pgid: i32,
         /// Its living members.
         pids: Vec<i32>,
+    },
+    /// It could not be asked to give back memory, or refused.
+    #[error("{component}: {how} failed: {why}")]
+    Trim {
+        /// The component.
+        component: ComponentId,
+        /// The declared way.
+        how: String,
+        /// Why.
+        why: String,
     },
     /// A health probe failed.
     #[error("{component}: the health probe failed: {why}")]

@@ -1,21 +1,55 @@
-//! `GET` of a path, and only its status: enough to ask a program whether it works.
+//! A request without a body, and only the status of its answer: enough to ask a program whether it works, and
+//! to ask it to trim.
 //!
 //! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). Reads at most one kilobyte of the answer.
 
+use std::path::Path;
+
 use majordomo_core::quoted;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Endpoint;
 
 const MAX_STATUS_LINE: usize = 1024;
 
-/// The status code of `GET path`.
-pub(super) async fn get(
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+}
+
+/// Sends a request to an endpoint and returns the status code of the answer. The caller bounds the time.
+pub(super) async fn request(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+) -> Result<u16, String> {
+    let no_connection = |e| format!("it takes no connection: {e}");
+    if let Some(port) = endpoint.port {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(no_connection)?;
+        exchange(stream, method, &format!("127.0.0.1:{port}"), path).await
+    } else {
+        let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
+        let stream = UnixStream::connect(socket).await.map_err(no_connection)?;
+        exchange(stream, method, "localhost", path).await
+    }
+}
+
+async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: Method,
     host: &str,
     path: &str,
 ) -> Result<u16, String> {
     let slash = if path.starts_with('/') { "" } else { "/" };
+    let (method, length) = match method {
+        Method::Get => ("GET", ""),
+        Method::Post => ("POST", "Content-Length: 0\r\n"),
+    };
     let request = format!(
-        "GET {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{length}Connection: close\r\n\r\n"
     );
     stream
         .write_all(request.as_bytes())

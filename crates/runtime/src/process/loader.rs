@@ -186,14 +186,21 @@ impl ProcessLoader {
                     }.into());
                 }
                 let port_taken = endpoint.port.is_some_and(|port| is_port_trouble(&tail(PORT_LINES), port));
-                let error = ProcessError::ExitedEarly {
-                    component: component(),
-                    program,
-                    exit,
-                    tail: tail(TAIL_LINES),
-                    advice: heard.advice(&ctx.spec.ready, Some(exit)),
-                };
-                Err(Failure { error, port_taken })
+                let tail = tail(TAIL_LINES);
+                match (port_taken, ctx.spec.port) {
+                    // Another try would find the same.
+                    (true, Some(port)) => {
+                        let (component, tail) = (component(), Some(tail));
+                        Err(ProcessError::PortTaken { component, port, tail }.into())
+                    }
+                    _ => {
+                        let (component, advice) =
+                            (component(), heard.advice(&ctx.spec.ready, Some(exit)));
+                        let error =
+                            ProcessError::ExitedEarly { component, program, exit, tail, advice };
+                        Err(Failure { error, port_taken })
+                    }
+                }
             }
             Some(grace) = next_order(cancel) => {
                 tokio::select! {
@@ -279,6 +286,7 @@ impl ProcessLoader {
             members: Arc::clone(&members),
             logs: Arc::clone(&ctx.logs),
             probe: ctx.spec.probe.clone(),
+            trim: ctx.spec.trim.clone(),
             orders,
             phase: phase_seen,
             memory: Arc::default(),

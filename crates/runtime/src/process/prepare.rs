@@ -7,11 +7,17 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::template::{self, Uses, Values};
-use super::{Endpoint, ProcessError, StartContext, ready, resolve};
+use majordomo_core::ComponentId;
+use majordomo_registry::template::{self, Piece, PlaceHolder};
+use majordomo_registry::{ProcessSpec, TrimSpec};
+
+use super::resolve::{self, Places};
+use super::template::Values;
+use super::{Endpoint, ProcessError, StartContext, ready};
 use crate::guard::TAG_VARIABLE;
 
 /// Always passed on.
@@ -38,49 +44,39 @@ pub(super) fn prepare(
 ) -> Result<Prepared, ProcessError> {
     let component = || ctx.component.clone();
     let spec = &*ctx.spec;
-    let bad = |text: &str| {
-        let text = text.to_owned();
-        move |problem| ProcessError::Template { component: component(), text, problem }
+    check(&ctx.component, spec)?;
+    let port = port(ctx)?;
+    let socket = match &spec.socket {
+        Some(path) => Some(fixed_socket(ctx, path)?),
+        None => spec.has_socket().then(|| socket_path(ctx, state_dir)).transpose()?,
     };
-    let mut used = Uses::default();
-    for text in spec.command.iter().chain(spec.env.values()) {
-        template::uses(text, &mut used).map_err(bad(text))?;
-    }
-    if spec.command.first().is_none_or(std::string::String::is_empty) {
-        return Err(ProcessError::EmptyCommand { component: component() });
-    }
-    let reachable = used.port || used.socket;
-    if ready::needs_endpoint(&spec.ready) && !reachable {
-        return Err(ProcessError::NoEndpoint { component: component(), what: "readiness" });
-    }
-    if let Some(probe) = &spec.probe {
-        if !ready::needs_endpoint(&probe.how) {
-            let how = ready::words(&probe.how, &Endpoint::default());
-            return Err(ProcessError::ProbeKind { component: component(), how });
-        }
-        if !reachable {
-            return Err(ProcessError::NoEndpoint { component: component(), what: "probe" });
-        }
-    }
+    let endpoint = Endpoint { port, socket };
+    let uses_state_dir =
+        spec.texts().flat_map(template::place_holders).any(|h| h == PlaceHolder::StateDir);
+    let own_dir = || make_dir(ctx, state_dir.join("components").join(ctx.component.as_str()));
     let values = Values {
-        port: used
-            .port
-            .then(free_port)
-            .transpose()
-            .map_err(|source| ProcessError::Port { component: component(), source })?,
-        socket: used.socket.then(|| socket_path(ctx, state_dir)).transpose()?,
-        state_dir: used
-            .state_dir
-            .then(|| make_dir(ctx, state_dir.join("components").join(ctx.component.as_str())))
-            .transpose()?,
+        own: &endpoint,
+        state_dir: uses_state_dir.then(own_dir).transpose()?,
+        dependencies: &ctx.dependencies,
     };
-    let fill = |text: &str| template::fill(text, &values).map_err(bad(text));
-    let cwd = working_dir(ctx)?;
+    let fill = |text: &str| {
+        super::template::fill(text, &values).map_err(|problem| ProcessError::Template {
+            component: component(),
+            text: text.to_owned(),
+            problem,
+        })
+    };
+    let cwd = working_dir(&ctx.component, spec, &ctx.base_dir)?;
     let mut env = BTreeMap::new();
     let passed = ENV_ALWAYS.iter().copied().chain(spec.env_allow.iter().map(String::as_str));
     for name in passed {
         if let Some(value) = std::env::var_os(name) {
             env.insert(OsString::from(name), value);
+        }
+    }
+    for (name, dependency) in &ctx.dependencies {
+        if let Some(url) = dependency.url() {
+            env.insert(template::url_variable(name).into(), url.into());
         }
     }
     for (name, text) in &spec.env {
@@ -93,14 +89,90 @@ pub(super) fn prepare(
     }
     let search = env.get(std::ffi::OsStr::new("PATH")).map(|p| p.to_string_lossy().into_owned());
     let program = argv[0].to_string_lossy().into_owned();
-    argv[0] = resolve::resolve(&ctx.component, &program, &cwd, search.as_deref())?.into();
-    let endpoint = Endpoint { port: values.port, socket: values.socket };
+    let places = Places { base_dir: &ctx.base_dir, cwd: &cwd, search: search.as_deref() };
+    argv[0] = resolve::resolve(&ctx.component, &program, places)?.into();
     Ok(Prepared { argv, env, cwd, endpoint })
+}
+
+/// What a specification must say for its program to be started at all.
+fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError> {
+    let component = || component.clone();
+    for text in spec.texts() {
+        if let Some(error) = template::pieces(text).find_map(Result::err) {
+            let (text, problem) = (text.to_owned(), error.to_string());
+            return Err(ProcessError::Template { component: component(), text, problem });
+        }
+    }
+    if spec.command.first().is_none_or(std::string::String::is_empty) {
+        return Err(ProcessError::EmptyCommand { component: component() });
+    }
+    if let Some(probe) = spec.probe.as_ref().filter(|p| !ready::needs_endpoint(&p.how)) {
+        let how = ready::words(&probe.how, &Endpoint::default());
+        return Err(ProcessError::ProbeKind { component: component(), how });
+    }
+    let connecting = [
+        ("readiness", ready::needs_endpoint(&spec.ready)),
+        ("probe", spec.probe.is_some()),
+        ("trim", matches!(spec.trim, Some(TrimSpec::Http(_)))),
+    ];
+    match connecting.into_iter().find(|(_, connects)| *connects) {
+        Some((what, _)) if !spec.has_endpoint() => {
+            Err(ProcessError::NoEndpoint { component: component(), what })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a program and its working directory are there, before anything is loaded. A program whose name has
+/// place-holders is known only when it is started.
+///
+/// # Errors
+/// What a load would fail with.
+pub fn look_up(
+    component: &ComponentId,
+    spec: &ProcessSpec,
+    base_dir: &Path,
+) -> Result<(), ProcessError> {
+    let literal = |text: &str| -> Option<String> {
+        template::pieces(text)
+            .map(|piece| match piece {
+                Ok(Piece::Text(text)) => Some(text),
+                _ => None,
+            })
+            .collect()
+    };
+    let cwd = working_dir(component, spec, base_dir)?;
+    let search = match spec.env.get("PATH") {
+        Some(own) => literal(own),
+        None => std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()),
+    };
+    match spec.command.first().and_then(|program| literal(program)) {
+        Some(program) if !program.is_empty() => {
+            let places = Places { base_dir, cwd: &cwd, search: search.as_deref() };
+            resolve::resolve(component, &program, places).map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The value that marks every descendant of one incarnation.
 pub(super) fn tag(ctx: &StartContext, session: &str) -> String {
     format!("{session}/{}/{}/", ctx.component, ctx.op)
+}
+
+/// Its fixed port, if nobody has it; else a free one, when it needs one.
+fn port(ctx: &StartContext) -> Result<Option<u16>, ProcessError> {
+    let component = || ctx.component.clone();
+    match ctx.spec.port {
+        Some(port) if is_taken(port) => {
+            Err(ProcessError::PortTaken { component: component(), port, tail: None })
+        }
+        Some(port) => Ok(Some(port)),
+        None => {
+            let free = ctx.spec.has_port().then(free_port).transpose();
+            free.map_err(|source| ProcessError::Port { component: component(), source })
+        }
+    }
 }
 
 /// A port that is free now: bound, read, closed. Another program may take it before the component does,
@@ -109,9 +181,10 @@ fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// Whether somebody listens on the port.
+/// Whether another program listens on the port.
 pub(super) fn is_taken(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_err()
+    let bound = TcpListener::bind(("127.0.0.1", port));
+    bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn make_dir(ctx: &StartContext, dir: PathBuf) -> Result<PathBuf, ProcessError> {
@@ -126,31 +199,61 @@ fn make_dir(ctx: &StartContext, dir: PathBuf) -> Result<PathBuf, ProcessError> {
 fn socket_path(ctx: &StartContext, state_dir: &Path) -> Result<PathBuf, ProcessError> {
     let dir = make_dir(ctx, state_dir.join("run"))?;
     let path = dir.join(format!("{}-{}.sock", ctx.component, ctx.op));
-    let len = path.as_os_str().len();
-    if len > MAX_SOCKET_PATH {
-        let component = ctx.component.clone();
-        return Err(ProcessError::SocketPath { component, path, len, max: MAX_SOCKET_PATH });
-    }
+    check_length(ctx, &path)?;
     remove_socket(&path);
     Ok(path)
 }
 
-/// Removes a socket that an incarnation left.
-pub(super) fn remove_socket(path: &Path) {
-    // It is gone as a rule; one that cannot be removed shows as the program's own failure to bind.
-    let _ = fs::remove_file(path);
+/// A path that the configuration states. A socket that nobody listens on is removed; anything else that is
+/// there is somebody's.
+fn fixed_socket(ctx: &StartContext, path: &Path) -> Result<PathBuf, ProcessError> {
+    let path = ctx.base_dir.join(path);
+    check_length(ctx, &path)?;
+    let why = match fs::symlink_metadata(&path) {
+        Ok(meta) if !meta.file_type().is_socket() => {
+            "the file there is no socket; state another path"
+        }
+        Ok(_) if UnixStream::connect(&path).is_ok() => {
+            "another program listens there; end that, or state another path"
+        }
+        _ => {
+            remove_socket(&path);
+            return Ok(path);
+        }
+    };
+    Err(ProcessError::SocketTaken { component: ctx.component.clone(), path, why })
 }
 
-fn working_dir(ctx: &StartContext) -> Result<PathBuf, ProcessError> {
-    let fail = |dir: PathBuf, source| ProcessError::WorkingDir {
-        component: ctx.component.clone(),
-        dir,
-        source,
+fn check_length(ctx: &StartContext, path: &Path) -> Result<(), ProcessError> {
+    let len = path.as_os_str().len();
+    if len <= MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    let (component, path) = (ctx.component.clone(), path.to_owned());
+    Err(ProcessError::SocketPath { component, path, len, max: MAX_SOCKET_PATH })
+}
+
+/// Removes a socket that an incarnation left, and nothing but a socket.
+pub(super) fn remove_socket(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
+        // One that cannot be removed shows as the program's own failure to bind.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn working_dir(
+    component: &ComponentId,
+    spec: &ProcessSpec,
+    base_dir: &Path,
+) -> Result<PathBuf, ProcessError> {
+    let fail = |dir: PathBuf, source| {
+        let component = component.clone();
+        ProcessError::WorkingDir { component, dir, source }
     };
-    match &ctx.spec.cwd {
+    match &spec.cwd {
         None => std::env::current_dir().map_err(|e| fail(".".into(), e)),
         Some(dir) => {
-            let dir = ctx.base_dir.join(dir);
+            let dir = base_dir.join(dir);
             match fs::metadata(&dir) {
                 Ok(meta) if meta.is_dir() => Ok(dir),
                 Ok(_) => Err(fail(dir, io::ErrorKind::NotADirectory.into())),

@@ -9,7 +9,8 @@ use majordomo_registry::ReadySpec;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use super::{Endpoint, http};
+use super::Endpoint;
+use super::http::{self, Method};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -38,23 +39,21 @@ pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
 
 /// Asks once; bounded by the caller.
 pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), String> {
-    let no_connection = |e| format!("it takes no connection: {e}");
-    let path = match how {
-        ReadySpec::Connect => None,
-        ReadySpec::Http(path) => Some(path),
-        _ => return Ok(()),
-    };
-    let status = if let Some(port) = endpoint.port {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(no_connection)?;
-        let Some(path) = path else { return Ok(()) };
-        http::get(stream, &format!("127.0.0.1:{port}"), path).await?
-    } else {
-        let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
-        let stream = UnixStream::connect(socket).await.map_err(no_connection)?;
-        let Some(path) = path else { return Ok(()) };
-        http::get(stream, "localhost", path).await?
-    };
-    if status == 200 { Ok(()) } else { Err(format!("it answered {status} instead of 200")) }
+    match how {
+        ReadySpec::Connect => match (endpoint.port, &endpoint.socket) {
+            (Some(port), _) => TcpStream::connect(("127.0.0.1", port)).await.map(drop),
+            (None, socket) => {
+                let socket = socket.as_deref().unwrap_or(Path::new(""));
+                UnixStream::connect(socket).await.map(drop)
+            }
+        }
+        .map_err(|e| format!("it takes no connection: {e}")),
+        ReadySpec::Http(path) => match http::request(endpoint, Method::Get, path).await? {
+            200 => Ok(()),
+            status => Err(format!("it answered {status} instead of 200")),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Asks again and again, with growing pauses, until the answer is good. The caller bounds the time.

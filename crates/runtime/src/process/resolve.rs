@@ -10,18 +10,28 @@ use majordomo_core::ComponentId;
 
 use super::ProcessError;
 
-/// The absolute path of `program`: itself when it contains `/` (relative to `cwd`), else the first
-/// executable file of that name in `search`.
+/// Where a program is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places<'p> {
+    /// Programs with `/` in their name are relative to this.
+    pub(super) base_dir: &'p Path,
+    /// Relative parts of the search path are relative to this, as for every program.
+    pub(super) cwd: &'p Path,
+    /// The value of `PATH`.
+    pub(super) search: Option<&'p str>,
+}
+
+/// The absolute path of `program`: itself when it contains `/`, else the first executable file of that name
+/// in the search path.
 pub(super) fn resolve(
     component: &ComponentId,
     program: &str,
-    cwd: &Path,
-    search: Option<&str>,
+    places: Places<'_>,
 ) -> Result<PathBuf, ProcessError> {
-    let not_found = |searched: Option<&str>| ProcessError::NotFound {
+    let not_found = |searched: String| ProcessError::NotFound {
         component: component.clone(),
         program: program.to_owned(),
-        searched: searched.map(str::to_owned),
+        searched,
     };
     let not_executable = |path: PathBuf, why| ProcessError::NotExecutable {
         component: component.clone(),
@@ -29,18 +39,18 @@ pub(super) fn resolve(
         why,
     };
     if program.contains('/') {
-        let path = cwd.join(program);
+        let path = places.base_dir.join(program);
         return match check(&path) {
             Found::Yes => Ok(path),
-            Found::No => Err(not_found(None)),
+            Found::No => Err(not_found(path.display().to_string())),
             Found::Useless(why) => Err(not_executable(path, why)),
         };
     }
     let mut useless = None;
-    let search = search.unwrap_or("/usr/local/bin:/usr/bin:/bin");
+    let search = places.search.unwrap_or("/usr/local/bin:/usr/bin:/bin");
     for dir in search.split(':') {
         // As everywhere, an empty part of PATH is the working directory.
-        let path = cwd.join(dir).join(program);
+        let path = places.cwd.join(dir).join(program);
         match check(&path) {
             Found::Yes => return Ok(path),
             Found::No => {}
@@ -51,7 +61,7 @@ pub(super) fn resolve(
     }
     Err(match useless {
         Some((path, why)) => not_executable(path, why),
-        None => not_found(Some(search)),
+        None => not_found(format!("PATH ({search})")),
     })
 }
 
@@ -82,11 +92,15 @@ mod tests {
     #[test]
     fn finds_programs_and_says_why_not() {
         let id = ComponentId::new("x").unwrap();
-        let get = |program: &str, search| resolve(&id, program, Path::new("/"), search);
+        let (base_dir, cwd) = (Path::new("/"), Path::new("/nowhere"));
+        let get = |program: &str, search| resolve(&id, program, Places { base_dir, cwd, search });
         assert_eq!(get("sh", Some("/nowhere:/bin")).unwrap(), Path::new("/bin/sh"));
         assert_eq!(get("bin/sh", None).unwrap(), Path::new("/bin/sh"));
         let err = get("no-such-program", Some("/bin")).unwrap_err().to_string();
-        assert!(err.contains("x: there is no program \"no-such-program\" in PATH (/bin)"), "{err}");
+        assert!(
+            err.contains("x: there is no program \"no-such-program\"; looked in PATH (/bin)"),
+            "{err}"
+        );
         let err = get("/etc/passwd", None).unwrap_err().to_string();
         assert!(err.contains("chmod +x"), "{err}");
         let err = get("/bin", None).unwrap_err().to_string();

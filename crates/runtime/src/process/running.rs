@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId};
 use majordomo_memory::OomEvidence;
-use majordomo_registry::ProbeSpec;
+use majordomo_registry::{ProbeSpec, TrimSpec};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -24,6 +24,7 @@ pub struct RunningProcess {
     pub(super) members: Arc<Members>,
     pub(super) logs: Arc<LogBuffer>,
     pub(super) probe: Option<ProbeSpec>,
+    pub(super) trim: Option<TrimSpec>,
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<Memory>,

@@ -1,89 +1,52 @@
-//! Fills `{port}`, `{socket}` and `{state_dir}` into the words of a command.
-//!
-//! Words only come from configuration; nothing that a program or user says is ever filled in.
+//! Fills place-holders into the texts of one incarnation.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the place-holders stand for in one incarnation; asked for only when used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Values {
-    pub(super) port: Option<u16>,
-    pub(super) socket: Option<PathBuf>,
+use majordomo_core::{ComponentId, Endpoint};
+use majordomo_registry::template::{self, EndpointPart, Piece, PlaceHolder};
+
+/// What the place-holders stand for in one incarnation.
+#[derive(Clone, Debug)]
+pub(super) struct Values<'v> {
+    pub(super) own: &'v Endpoint,
     pub(super) state_dir: Option<PathBuf>,
+    /// Where the dependencies are reached that run and have an address.
+    pub(super) dependencies: &'v BTreeMap<ComponentId, Endpoint>,
 }
 
-/// Which place-holders texts use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Uses {
-    pub(super) port: bool,
-    pub(super) socket: bool,
-    pub(super) state_dir: bool,
-}
-
-enum Piece<'a> {
-    Text(&'a str),
-    Port,
-    Socket,
-    StateDir,
-}
-
-fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        out.push(Piece::Text(&rest[..at]));
-        let brace = &rest[at..];
-        if let Some(after) = brace.strip_prefix("{{") {
-            out.push(Piece::Text("{"));
-            rest = after;
-        } else if let Some(after) = brace.strip_prefix("}}") {
-            out.push(Piece::Text("}"));
-            rest = after;
-        } else if let Some(inside) = brace.strip_prefix('{') {
-            let Some((name, after)) = inside.split_once('}') else {
-                return Err("a \"{\" without \"}\"".into());
-            };
-            out.push(match name {
-                "port" => Piece::Port,
-                "socket" => Piece::Socket,
-                "state_dir" => Piece::StateDir,
-                other => return Err(format!("the unknown place-holder {{{other}}}")),
-            });
-            rest = after;
-        } else {
-            return Err("a \"}\" without \"{\"".into());
+/// The text with its place-holders filled in.
+pub(super) fn fill(text: &str, values: &Values<'_>) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    for piece in template::pieces(text) {
+        match piece.map_err(|e| e.to_string())? {
+            Piece::Text(t) => out.push_str(t),
+            Piece::PlaceHolder(holder) => {
+                let value = value(holder, values);
+                out.push_str(&value.ok_or_else(|| format!("no value for {holder:?}"))?);
+            }
         }
     }
-    out.push(Piece::Text(rest));
     Ok(out)
 }
 
-/// Adds what `text` uses.
-pub(super) fn uses(text: &str, all: &mut Uses) -> Result<(), String> {
-    for piece in pieces(text)? {
-        match piece {
-            Piece::Text(_) => {}
-            Piece::Port => all.port = true,
-            Piece::Socket => all.socket = true,
-            Piece::StateDir => all.state_dir = true,
+fn value(holder: PlaceHolder<'_>, values: &Values<'_>) -> Option<String> {
+    match holder {
+        PlaceHolder::Port => part(values.own, EndpointPart::Port),
+        PlaceHolder::Socket => part(values.own, EndpointPart::Socket),
+        PlaceHolder::StateDir => values.state_dir.as_ref().map(|dir| dir.display().to_string()),
+        PlaceHolder::Dependency { name, part: wanted } => {
+            part(values.dependencies.get(name)?, wanted)
         }
     }
-    Ok(())
 }
 
-/// The text with its place-holders filled in; one that has no value stays empty, which `uses` prevents.
-pub(super) fn fill(text: &str, values: &Values) -> Result<String, String> {
-    let path =
-        |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-    Ok(pieces(text)?
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Text(t) => t.to_owned(),
-            Piece::Port => values.port.map(|p| p.to_string()).unwrap_or_default(),
-            Piece::Socket => path(&values.socket),
-            Piece::StateDir => path(&values.state_dir),
-        })
-        .collect())
+fn part(endpoint: &Endpoint, wanted: EndpointPart) -> Option<String> {
+    match wanted {
+        EndpointPart::Port => endpoint.port.map(|port| port.to_string()),
+        EndpointPart::Socket => endpoint.socket.as_ref().map(|path| path.display().to_string()),
+        EndpointPart::Url => endpoint.url(),
+    }
 }
 
 #[cfg(test)]
@@ -91,12 +54,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn place_holders() {
-        let values = Values {
-            port: Some(8080),
-            socket: Some("/run/a.sock".into()),
-            state_dir: Some("/var/a".into()),
-        };
+    fn place_holders_are_filled_in() {
+        let own = Endpoint { port: Some(8080), socket: Some("/run/a.sock".into()) };
+        let endpoint =
+            |port, socket: Option<&str>| Endpoint { port, socket: socket.map(Into::into) };
+        let dependencies = [
+            ("db", endpoint(Some(5432), None)),
+            ("bus", endpoint(None, Some("/run/bus.sock"))),
+            ("both", endpoint(Some(1), Some("/b"))),
+        ];
+        let dependencies = dependencies
+            .map(|(name, e)| (ComponentId::new(name).unwrap(), e))
+            .into_iter()
+            .collect();
+        let values =
+            Values { own: &own, state_dir: Some("/var/a".into()), dependencies: &dependencies };
         let check = |text: &str, want: Result<&str, &str>| {
             let got = fill(text, &values);
             assert_eq!(got.as_deref().map_err(String::as_str), want, "{text}");
@@ -105,12 +77,14 @@ mod tests {
         check("--port={port}", Ok("--port=8080"));
         check("{socket}:{state_dir}/x", Ok("/run/a.sock:/var/a/x"));
         check("{{port}} }}{{", Ok("{port} }{"));
+        check("{db.port} {db.url}", Ok("5432 http://127.0.0.1:5432"));
+        check("{bus.socket} {bus.url}", Ok("/run/bus.sock unix:/run/bus.sock"));
+        check("{both.url}", Ok("http://127.0.0.1:1"));
         check("{prot}", Err("the unknown place-holder {prot}"));
         check("{}", Err("the unknown place-holder {}"));
-        check("{port", Err("a \"{\" without \"}\""));
-        check("a}b", Err("a \"}\" without \"{\""));
-        let mut all = Uses::default();
-        uses("{port} {{socket}}", &mut all).unwrap();
-        assert_eq!(all, Uses { port: true, ..Uses::default() });
+        check("{port", Err("a brace '{' without its partner"));
+        check("a}b", Err("a brace '}' without its partner"));
+        assert!(fill("{db.socket}", &values).is_err());
+        assert!(fill("{nobody.url}", &values).is_err());
     }
 }

@@ -69,6 +69,14 @@ pub(crate) fn start_time(pid: i32) -> Option<StartTime> {
     entry(pid).map(|e| e.start)
 }
 
+/// Whether a process has a handler for a signal; none when it cannot be read.
+pub(crate) fn handles(pid: i32, signal: i32) -> Option<bool> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let caught = status.lines().find_map(|l| l.strip_prefix("SigCgt:"))?;
+    let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+    Some(caught >> (signal - 1) & 1 == 1)
+}
+
 /// A word that differs between any two boots of the machine.
 pub(crate) fn boot_id() -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -137,6 +145,7 @@ mod tests {
         assert!(scan().iter().any(|e| e.pid == me && !e.zombie && !e.kernel));
         assert!(start_time(me).is_some());
         assert_eq!(start_time(0), None);
+        assert_eq!((handles(me, 9), handles(0, 9)), (Some(false), None));
         assert!(boot_id().is_some_and(|b| b.len() == 36));
         assert_eq!(variable(me, "MAJORDOMO_NO_SUCH_VARIABLE"), Some(None));
         assert_eq!(variable(0, "PATH"), None);

@@ -45,6 +45,11 @@ pub(crate) fn start_time(pid: i32) -> Option<StartTime> {
     entry(pid).map(|e| e.start)
 }
 
+/// Whether a process has a handler for a signal: not told here.
+pub(crate) fn handles(_pid: i32, _signal: i32) -> Option<bool> {
+    None
+}
+
 /// A word that differs between any two boots of the machine.
 pub(crate) fn boot_id() -> Option<String> {
     output("sysctl", &["-n", "kern.bootsessionuuid"]).map(|t| t.trim().to_owned())

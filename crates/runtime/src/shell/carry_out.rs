@@ -18,7 +18,7 @@ use crate::component::Instance;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LoadContext};
 use crate::memory::ComponentMemory;
-use crate::process::{RunningProcess, StartContext};
+use crate::process::{Endpoint, RunningProcess, StartContext};
 
 /// Groups that outlived SIGKILL are looked at this often.
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
@@ -55,12 +55,7 @@ impl Shell {
                 Effect::Kill { op, .. } => self.kill(op),
                 Effect::Trim { key, op } => {
                     if let Some(i) = self.incarnation(key, op) {
-                        let builtin = i.instance().running().is_none();
-                        tokio::task::spawn_blocking(move || guarded(|| i.instance().trim()));
-                        if builtin {
-                            // What it drops goes back to the system only by a trim of the allocator.
-                            self.freed_in_process(TrimConfig::default().least);
-                        }
+                        self.trim_component(key, op, i);
                     }
                 }
                 Effect::SetGrant { op, bytes, .. } => self.heap.set_grant(op, bytes),
@@ -112,6 +107,23 @@ impl Shell {
                 _ => {}
             }
         }
+    }
+
+    fn trim_component(&mut self, key: ComponentKey, op: OpId, incarnation: Arc<Incarnation>) {
+        let Some(process) = incarnation.instance().running().cloned() else {
+            tokio::task::spawn_blocking(move || guarded(|| incarnation.instance().trim()));
+            // What it drops goes back to the system only by a trim of the allocator.
+            return self.freed_in_process(TrimConfig::default().least);
+        };
+        drop(incarnation);
+        let control = self.lanes.control();
+        tokio::spawn(async move {
+            let result = process.trim().await.map_err(|error| {
+                tracing::warn!(%error, "a component could not be asked to trim");
+                error.to_string()
+            });
+            control.send(Control::Engine(Box::new(Input::Trimmed { key, op, result })));
+        });
     }
 
     pub(super) fn incarnation(&self, key: ComponentKey, op: OpId) -> Option<Arc<Incarnation>> {
@@ -181,6 +193,7 @@ impl Shell {
                     spec: Arc::new(process.clone()),
                     memory_limit: spec.memory_limit,
                     base_dir: self.base_dir.clone(),
+                    dependencies: self.dependency_endpoints(key),
                     // Before the engine's own deadline, so that the loader can say what the program lacked.
                     deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
                     logs: Arc::clone(&self.logs[key.index()]),
@@ -235,6 +248,21 @@ impl Shell {
             .dependencies(key)
             .iter()
             .filter_map(|d| Some((catalog.id(*d).clone(), self.slots.get(d.index())?.current()?)))
+            .collect()
+    }
+
+    /// Where the dependencies of a component, direct or not, are reached that are programs.
+    fn dependency_endpoints(
+        &self,
+        key: ComponentKey,
+    ) -> BTreeMap<majordomo_core::ComponentId, Endpoint> {
+        let catalog = self.engine.catalog();
+        let others = catalog.closure(&[key]).into_iter().filter(|k| *k != key);
+        others
+            .filter_map(|k| {
+                let incarnation = self.slots.get(k.index())?.current()?;
+                Some((catalog.id(k).clone(), incarnation.instance().endpoint()?.clone()))
+            })
             .collect()
     }
 

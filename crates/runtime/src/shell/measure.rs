@@ -200,6 +200,8 @@ impl Shell {
                 self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
             c.leases = i.cell().leases();
+            c.endpoint = i.instance().endpoint().cloned();
+            c.pid = i.instance().running().map(|process| process.group().pgid);
             let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.op());
             c.shared = known.map_or_else(
                 || i.instance().mapped(PoolGrant::shared),

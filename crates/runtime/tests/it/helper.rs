@@ -79,6 +79,22 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 while :; do sleep 0.01; done"#;
             panic!("{}", Command::new("/bin/sh").args(["-c", script, "sh", pid_file, file]).exec())
         }
+        // Answers every POST of /trim with the code, and says so.
+        ["trimmed", port, code] => {
+            let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let n = stream.read(&mut request).unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..n]);
+                if !request.starts_with("POST /trim HTTP/1.1\r\n") {
+                    continue;
+                }
+                assert!(request.contains("\r\nContent-Length: 0\r\n"), "{request}");
+                println!("trimmed");
+                let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
         // Answers HTTP: first the codes of one list, then those of the other, the last of it for ever.
         ["http", port, first, then] => {
             let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();

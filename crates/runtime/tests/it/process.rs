@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use majordomo_registry::{ProbeRule, ProbeSpec, ProcessSpec, ReadySpec, StdinMode};
+use majordomo_registry::{
+    ProbeRule, ProbeSpec, ProcessSpec, ReadySpec, StdinMode, TrimSignal, TrimSpec,
+};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{Exit, ProcessError};
 
@@ -34,6 +36,61 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add_async(tests, "process::floods_its_output", floods_its_output);
     add_async(tests, "process::a_later_stop_hastens", a_later_stop_hastens);
     add_async(tests, "process::many_at_once", many_at_once);
+    add_async(tests, "process::trim_sends_the_declared_signal", trim_sends_the_declared_signal);
+    add_async(tests, "process::trim_posts_the_declared_path", trim_posts_the_declared_path);
+    if cfg!(target_os = "linux") {
+        add_async(
+            tests,
+            "process::trim_signal_is_not_sent_to_a_program_that_would_end_by_it",
+            trim_signal_is_not_sent_to_a_program_that_would_end_by_it,
+        );
+    }
+}
+
+async fn trim_sends_the_declared_signal() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let script = "trap 'echo trimmed' USR2; echo up; while :; do sleep 0.1; done";
+    let ctx = context(ProcessSpec {
+        command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
+        ready: ReadySpec::Stdout("up".into()),
+        trim: Some(TrimSpec::Signal(TrimSignal::Usr2)),
+        ..ProcessSpec::default()
+    });
+    let process = loader.start(ctx.clone()).await.unwrap();
+    process.trim().await.unwrap();
+    until(|| log_text(&ctx.logs).contains(&"trimmed".into())).await;
+    process.stop(DEADLINE).await.unwrap();
+    let error = process.trim().await.unwrap_err().to_string();
+    assert!(error.starts_with("c: SIGUSR2 failed: it "), "{error}");
+}
+
+async fn trim_signal_is_not_sent_to_a_program_that_would_end_by_it() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let mut spec = spec(&["say", "up"], ReadySpec::Stdout("up".into()));
+    spec.trim = Some(TrimSpec::Signal(TrimSignal::Usr1));
+    let ctx = context(spec);
+    let process = loader.start(ctx.clone()).await.unwrap();
+    let error = process.trim().await.unwrap_err().to_string();
+    assert_eq!(error, "c: SIGUSR1 failed: the program does not handle it; nothing was sent");
+    assert!(log_text(&ctx.logs).contains(&error), "{:?}", log_text(&ctx.logs));
+    assert_eq!(process.stop(DEADLINE).await.unwrap(), Exit::Signal(15), "it had not ended by it");
+}
+
+async fn trim_posts_the_declared_path() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    for code in ["204", "500"] {
+        let mut spec = spec(&["trimmed", "{port}", code], ReadySpec::Connect);
+        spec.trim = Some(TrimSpec::Http("/trim".into()));
+        let ctx = context(spec);
+        let process = loader.start(ctx.clone()).await.unwrap();
+        let answer = process.trim().await.map_err(|e| e.to_string());
+        let want = "c: POST /trim failed: it answered 500 instead of 2xx";
+        assert_eq!(answer, if code == "204" { Ok(()) } else { Err(want.to_owned()) });
+        until(|| log_text(&ctx.logs).contains(&"trimmed".into())).await;
+    }
 }
 
 async fn starts_and_stops(form: GuardForm) {

@@ -1,5 +1,6 @@
 //! What the tests share: directories, loaders, the one way to wait, and looks at `/proc` or `ps`.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -100,6 +101,7 @@ pub(crate) fn context(spec: ProcessSpec) -> StartContext {
         op: OpId(7),
         spec: Arc::new(spec),
         base_dir: "/".into(),
+        dependencies: BTreeMap::new(),
         deadline: DEADLINE * 10,
         logs: Arc::new(LogBuffer::default()),
     }

@@ -107,6 +107,9 @@ pub struct Endpoint {
     /// Its Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
+    /// `http://127.0.0.1:PORT`, or `unix:PATH` when there is no port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 impl From<&majordomo::Endpoint> for Endpoint {
@@ -115,6 +118,7 @@ impl From<&majordomo::Endpoint> for Endpoint {
             host: endpoint.port.map(|_| "127.0.0.1".to_owned()),
             port: endpoint.port,
             socket: endpoint.socket.as_ref().map(|s| s.display().to_string()),
+            url: endpoint.url(),
         }
     }
 }
@@ -199,6 +203,12 @@ pub struct Component {
     /// How long it takes to load, as learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_time_ms: Option<f64>,
+    /// The first process of a running program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// Where a running program is reached, when it has an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 impl Component {
@@ -237,6 +247,8 @@ impl Component {
             failures: c.failures,
             idle_ms: c.last_use.map(|t| ms(now.since(t))),
             load_time_ms: c.load_time.map(ms),
+            pid: c.pid,
+            endpoint: c.endpoint.as_ref().filter(|e| e.url().is_some()).map(Endpoint::from),
         }
     }
 }

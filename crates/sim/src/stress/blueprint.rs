@@ -10,7 +10,7 @@ use majordomo_core::{
 };
 use majordomo_registry::{
     Catalog, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, WhileLeased,
+    ProbeSpec, ProcessSpec, ReadySpec, RestartPolicy, TrimSignal, TrimSpec, WhileLeased,
 };
 
 use crate::rng::Rng;
@@ -52,6 +52,8 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
         LoaderSpec::Process(ProcessSpec {
             command: vec![format!("program-{i}")],
             probe,
+            // No draw, so that a seed keeps its day.
+            trim: i.is_multiple_of(3).then_some(TrimSpec::Signal(TrimSignal::Usr1)),
             ..ProcessSpec::default()
         })
     } else {

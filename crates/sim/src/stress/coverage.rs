@@ -19,7 +19,7 @@ pub const STATES: [&str; 9] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 34] = [
+pub const INPUTS: [&str; 35] = [
     "start",
     "demand",
     "abandon",
@@ -54,6 +54,7 @@ pub const INPUTS: [&str; 34] = [
     "begun",
     "ended",
     "spare",
+    "trimmed",
 ];
 
 /// The row of a state in [`STATES`].
@@ -110,6 +111,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         Input::Begun { .. } => 31,
         Input::Ended { .. } => 32,
         Input::Spare(_) => 33,
+        Input::Trimmed { .. } => 34,
         _ => return None,
     })
 }

@@ -398,6 +398,7 @@ impl<'a> World<'a> {
             | Input::UnloadFinished { key, .. }
             | Input::Exited { key, .. }
             | Input::Health { key, .. }
+            | Input::Trimmed { key, .. }
             | Input::Released { key, .. }
             | Input::Grow { key, .. }
             | Input::Operator { key, .. } => {

@@ -7,7 +7,7 @@ use majordomo_core::{ComponentId, Priority};
 use super::{Key, Kind, LONGEST, MS, key};
 use crate::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
-    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, WhileLeased,
+    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec, WhileLeased,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -15,7 +15,22 @@ pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 
 /// Which keys only one kind of loader has.
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
-    ("process", &["command", "env", "env_allow", "cwd", "stdin", "ready", "probe", "exit_ok"]),
+    (
+        "process",
+        &[
+            "command",
+            "env",
+            "env_allow",
+            "cwd",
+            "port",
+            "socket",
+            "stdin",
+            "ready",
+            "probe",
+            "exit_ok",
+            "trim",
+        ],
+    ),
     ("python", &["module", "function"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
@@ -29,6 +44,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) factory: Option<String>,
     pub(crate) process: ProcessSpec,
     pub(crate) probe: Option<ProbeDraft>,
+    pub(crate) trim: Option<TrimDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
 }
@@ -42,6 +58,7 @@ impl ComponentDraft {
             factory: None,
             process: ProcessSpec::default(),
             probe: None,
+            trim: None,
             module: None,
             function: None,
         }
@@ -223,7 +240,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "command",
         "",
-        "`process`: program and arguments, no shell. `{port}`, `{socket}` and `{state_dir}` are filled in at each start; `{{` and `}}` stand for braces.",
+        "`process`: program and arguments, no shell. A program with `/` in its name is relative to this file's folder, any other is looked up in PATH. Place-holders are filled in at each start; see below.",
         Kind::Texts(|c, v| c.process.command = v)
     ),
     key!(
@@ -243,6 +260,18 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`process`: working directory, relative to this file's folder; without it the manager's.",
         Kind::Text(|c, v| c.process.cwd = Some(v.into()))
+    ),
+    key!(
+        "port",
+        "",
+        "`process`: a fixed port on 127.0.0.1, which `{port}`, `ready`, `probe` and leases use; without it a free one where `{port}` is used.",
+        Kind::Count(1, 65535, |c, v| c.process.port = u16::try_from(v).ok())
+    ),
+    key!(
+        "socket",
+        "",
+        "`process`: a fixed path of its Unix socket, relative to this file's folder; without it one in the state directory where `{socket}` is used.",
+        Kind::Text(|c, v| c.process.socket = Some(v.into()))
     ),
     key!(
         "stdin",
@@ -269,6 +298,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "[0]",
         "`process`: exit codes with which it may end by itself, once it was ready, without having failed. A signal is a failure, and so is any end before it was ready.",
         Kind::Counts(0, 255, |c, v| c.spec.exit_ok = v.into_iter().map(|n| n as u8).collect())
+    ),
+    key!(
+        "trim",
+        "",
+        "`process`: how it is asked to give back memory; see below. Without it the program has no way to trim, and what follows a trim is done at once.",
+        Kind::Trim(|c, v| c.trim = Some(v))
     ),
     key!(
         "module",
@@ -368,6 +403,40 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
         "\"report\"",
         "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` revokes the leases and stops it.",
         Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
+    ),
+];
+
+/// What `trim` says.
+#[derive(Debug, Default)]
+pub(crate) struct TrimDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) signal: Option<TrimSignal>,
+}
+
+impl TrimDraft {
+    /// None when it says neither or both of `http` and `signal`.
+    pub(crate) fn finish(self) -> Option<TrimSpec> {
+        match (self.http, self.signal) {
+            (Some(path), None) => Some(TrimSpec::Http(path)),
+            (None, Some(signal)) => Some(TrimSpec::Signal(signal)),
+            _ => None,
+        }
+    }
+}
+
+/// `trim = { .. }`.
+pub(crate) const TRIM: &[Key<TrimDraft>] = &[
+    key!(
+        "http",
+        "",
+        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx within 10 s.",
+        Kind::Text(|t, v| t.http = Some(v))
+    ),
+    key!(
+        "signal",
+        "",
+        "This signal is sent to the program's first process, if that handles it (by default HUP, USR1 and USR2 end a program).",
+        Kind::Word(TrimSignal::WORDS, |t, i| t.signal = Some(TrimSignal::ALL[i]))
     ),
 ];
 

@@ -3,15 +3,14 @@
 //! Owns what a process specification must have to be started at all. Does not start anything and does not
 //! look programs up: that is the loader's, at the time of loading.
 
-use std::path::Path;
-
 use super::super::fill::suggest;
-use super::super::keys::component::ProbeDraft;
+use super::super::keys::component::ComponentDraft;
 use super::super::node::{Member, Node, Value};
 use super::super::source::{Report, shorten};
-use crate::{LoaderSpec, ProcessSpec, ReadySpec};
+use crate::template::{self, TemplateError};
+use crate::{LoaderSpec, ProcessSpec, ReadySpec, TrimSpec};
 
-/// Filled in at each start.
+/// A program's own place-holders, for suggestions.
 const PLACE_HOLDERS: [&str; 3] = ["port", "socket", "state_dir"];
 /// Filled in from a legacy entry.
 const TEMPLATE_HOLDERS: [&str; 3] = ["name", "import_path", "import_function"];
@@ -20,11 +19,10 @@ const TEMPLATE_HOLDERS: [&str; 3] = ["name", "import_path", "import_function"];
 pub(super) fn finish(
     report: &mut Report<'_>,
     member: &Member<'_>,
-    mut process: ProcessSpec,
-    probe: Option<ProbeDraft>,
-    folder: &Path,
+    draft: &mut ComponentDraft,
 ) -> ProcessSpec {
     let node = &member.node;
+    let mut process = std::mem::take(&mut draft.process);
     match node.get("command") {
         Some(command) => check_command(report, command, &process.command, &[]),
         None => {
@@ -48,16 +46,29 @@ pub(super) fn finish(
             }
         }
     }
-    if let Some(cwd) = &process.cwd {
-        process.cwd = Some(folder.join(cwd));
+    for (key, path) in [("cwd", &process.cwd), ("socket", &process.socket)] {
+        let empty = path.as_ref().is_some_and(|path| path.as_os_str().is_empty());
+        if let Some(member) = node.get(key).filter(|_| empty) {
+            let help = Some("name it, or leave the key out".to_owned());
+            report.error("bad-value", &member.node.span, format!("{key} is empty"), help);
+        }
     }
-    if let Some(draft) = probe {
+    if let Some(draft) = draft.probe.take() {
         let span = node.get("probe").map_or(&member.key_span, |m| &m.node.span);
         let sound = node.get("probe").is_some_and(|m| matches!(m.node.value, Value::Table(_)));
         process.probe = draft.finish();
         if process.probe.is_none() && sound {
             let message = "probe must say either http or connect".to_owned();
             let help = Some("such as { http = \"/health\" } or { connect = true }".to_owned());
+            report.error("bad-value", span, message, help);
+        }
+    }
+    if let Some(draft) = draft.trim.take() {
+        let span = node.get("trim").map_or(&member.key_span, |m| &m.node.span);
+        process.trim = draft.finish();
+        if process.trim.is_none() {
+            let message = "trim must say one way: http or signal".to_owned();
+            let help = Some("such as { http = \"/trim\" } or { signal = \"USR1\" }".to_owned());
             report.error("bad-value", span, message, help);
         }
     }
@@ -74,19 +85,30 @@ fn items<'n>(node: &'n Node<'n>) -> &'n [Node<'n>] {
 
 /// Probes and readiness over the network need an address that the program knows too.
 fn check_network(report: &mut Report<'_>, member: &Member<'_>, process: &ProcessSpec) {
-    let texts = process.command.iter().chain(process.env.values());
-    let addressed = texts.flat_map(|t| holders(t)).any(|h| matches!(h, Ok("port" | "socket")));
+    let addressed = process.has_endpoint();
     let probe = process.probe.as_ref().map(|p| &p.how);
-    for (key, how) in [("ready", Some(&process.ready)), ("probe", probe)] {
+    let asked = |how: &ReadySpec| match how {
+        ReadySpec::Connect => Some(None),
+        ReadySpec::Http(path) => Some(Some(path.clone())),
+        _ => None,
+    };
+    let trimmed = match &process.trim {
+        Some(TrimSpec::Http(path)) => Some(Some(path.clone())),
+        _ => None,
+    };
+    let over_network =
+        [("ready", asked(&process.ready)), ("probe", probe.and_then(asked)), ("trim", trimmed)];
+    for (key, how) in over_network {
         let span = member.node.get(key).map_or(&member.key_span, |m| &m.node.span);
-        let Some(how @ (ReadySpec::Connect | ReadySpec::Http(_))) = how else { continue };
+        let Some(path) = how else { continue };
         if !addressed {
             let message =
                 format!("{key} asks over the network, but no address is given to the program");
-            let help = Some("use {port} or {socket} in command or env".to_owned());
+            let help =
+                Some("use {port} or {socket} in command or env, or state its port".to_owned());
             report.error("no-address", span, message, help);
         }
-        if let ReadySpec::Http(path) = how
+        if let Some(path) = &path
             && (!path.starts_with('/')
                 || path.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
@@ -141,47 +163,27 @@ fn check_holders(report: &mut Report<'_>, text: &str, node: &Node<'_>, more: &[&
         report.error("bad-value", &node.span, message, None);
     }
     let known = || PLACE_HOLDERS.iter().chain(more).copied();
-    for holder in holders(text) {
-        let (message, help) = match holder {
-            Ok(name) if known().any(|k| k == name) => continue,
-            Ok(name) => {
-                let all = || known().map(|k| format!("{{{k}}}")).collect::<Vec<_>>().join(", ");
+    for piece in template::pieces(text) {
+        let (message, help) = match piece {
+            Ok(_) => continue,
+            Err(TemplateError::Unknown(name)) if more.contains(&name) => continue,
+            Err(TemplateError::Unknown(name)) => {
+                let of_dependencies = ["NAME.port", "NAME.socket", "NAME.url"];
+                let all = || {
+                    let all = known().chain(of_dependencies).map(|k| format!("{{{k}}}"));
+                    all.collect::<Vec<_>>().join(", ")
+                };
                 let help = suggest(name, known()).unwrap_or_else(|| {
                     format!("there are {}; {{{{ and }}}} stand for braces", all())
                 });
                 (format!("unknown place-holder {:?}", shorten(name)), help)
             }
-            Err(brace) => {
-                let message = format!("a brace {brace:?} without its partner");
-                (message, "{{ and }} stand for braces".to_owned())
+            Err(brace @ TemplateError::Brace(_)) => {
+                (brace.to_string(), "{{ and }} stand for braces".to_owned())
             }
         };
         report.error("bad-place-holder", &node.span, message, Some(help));
     }
-}
-
-/// The place-holders of a text, and braces that stand alone.
-fn holders(text: &str) -> impl Iterator<Item = Result<&str, char>> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            let at = rest.find(['{', '}'])?;
-            let (brace, after) = (rest.as_bytes()[at] as char, &rest[at + 1..]);
-            if after.starts_with(brace) {
-                rest = &after[1..];
-                continue;
-            }
-            if brace == '{'
-                && let Some(end) = after.find(['{', '}'])
-                && after.as_bytes()[end] == b'}'
-            {
-                rest = &after[end + 1..];
-                return Some(Ok(&after[..end]));
-            }
-            rest = after;
-            return Some(Err(brace));
-        }
-    })
 }
 
 /// A legacy entry as a process. What the entry says stands for itself: its braces are no place-holders.
@@ -222,20 +224,6 @@ pub(super) fn from_template(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn place_holders_are_found() {
-        let check = |text: &str, want: &[Result<&str, char>]| {
-            assert_eq!(holders(text).collect::<Vec<_>>(), want, "{text}");
-        };
-        check("--port={port}", &[Ok("port")]);
-        check("{socket}:{port}", &[Ok("socket"), Ok("port")]);
-        check("{{x}} 50 %", &[]);
-        check("a } b", &[Err('}')]);
-        check("{a {port}", &[Err('{'), Ok("port")]);
-        check("{", &[Err('{')]);
-        check("{}", &[Ok("")]);
-    }
 
     #[test]
     fn templates_are_filled_literally() {

@@ -91,6 +91,13 @@ impl World<'_> {
                 let wait = self.rng_of(7, key).millis(1, 800);
                 self.after(wait, Event::ProbeEnd { key, op });
             }
+            Effect::Trim { key, op } => {
+                let mut rng = self.rng_of(14, key);
+                let result = if rng.chance(0.8) { Ok(()) } else { Err("timed out".to_owned()) };
+                // An answer may be long on its way.
+                let wait = rng.millis(1, 10_000);
+                self.after(wait, Event::Deliver(Input::Trimmed { key, op, result }));
+            }
             Effect::Grant { waiter, keys } => {
                 *self.counts.answers.entry("granted").or_default() += 1;
                 self.watch.answered(waiter, true, self.now);

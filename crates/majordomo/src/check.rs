@@ -1,0 +1,79 @@
+//! What a configuration file alone cannot say: whether this build has the loaders and this machine the programs.
+
+use std::path::Path;
+
+use majordomo_core::{ByteSize, quoted, quoted_path};
+use majordomo_registry::{
+    ComponentSpec, Finding, LoadedConfig, LoaderSpec, Problems, Severity, base_dir,
+    read_config_with,
+};
+use majordomo_runtime::process::{ProcessError, look_up};
+
+/// Reads a configuration file and checks it as a start would: besides what [`read_config`](crate::read_config)
+/// finds, a loader that this build lacks is an error, and a program that does not exist a warning that says where
+/// it was looked for. Components of the predecessor's file that this build cannot load are warnings, so that the
+/// file stays usable.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn check_config(
+    path: &Path,
+    machine_limit: Option<ByteSize>,
+) -> Result<LoadedConfig, Problems> {
+    check_config_in(path, None, machine_limit)
+}
+
+/// The same, where relative paths count from `folder` instead of the file's own.
+pub(crate) fn check_config_in(
+    path: &Path,
+    folder: Option<&Path>,
+    machine_limit: Option<ByteSize>,
+) -> Result<LoadedConfig, Problems> {
+    // Without a working directory nothing relative can be found, which the look-up says of each program.
+    let folder = folder.map(Path::to_path_buf).or_else(|| base_dir(path).ok()).unwrap_or_default();
+    read_config_with(path, machine_limit, &|spec, legacy| look(spec, legacy, &folder))
+}
+
+fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<Finding> {
+    match &spec.loader {
+        LoaderSpec::Builtin { .. } => None,
+        LoaderSpec::Process(process) => {
+            look_up(&spec.id, process, folder).err().map(|error| missing(&error))
+        }
+        other => Some(Finding {
+            severity: if legacy { Severity::Warning } else { Severity::Error },
+            code: "no-loader",
+            message: format!(
+                "component \"{}\" cannot be loaded: this build has no {} loader",
+                spec.id,
+                other.kind()
+            ),
+            suggestion: if legacy {
+                "start it as a program: in a TOML file, [legacy] with file = \"components.json\" and command = [\"program\", \"{name}\"]".to_owned()
+            } else {
+                "start it as a program: command = [\"python3\", \"file.py\"]".to_owned()
+            },
+        }),
+    }
+}
+
+fn missing(error: &ProcessError) -> Finding {
+    let (code, message, suggestion) = match error {
+        ProcessError::NotFound { program, searched, .. } => (
+            "no-program",
+            format!("there is no program {}; looked in {searched}", quoted(program)),
+            "install it or correct the command",
+        ),
+        ProcessError::NotExecutable { path, why, .. } => {
+            ("no-program", format!("{} cannot be run", quoted_path(path)), *why)
+        }
+        ProcessError::WorkingDir { dir, source, .. } => (
+            "no-directory",
+            format!("the working directory {} cannot be used: {source}", quoted_path(dir)),
+            "make it or correct cwd",
+        ),
+        other => ("no-program", other.to_string(), "correct the command"),
+    };
+    let (severity, suggestion) = (Severity::Warning, suggestion.to_owned());
+    Finding { severity, code, message, suggestion }
+}

@@ -1,0 +1,205 @@
+//! What a configuration says of programs beyond their command: ways to trim, addresses of their own and of
+//! dependencies.
+
+use majordomo_registry::{
+    Catalog, CatalogError, ComponentSpec, LoaderSpec, ProcessSpec, TrimSignal, TrimSpec, parse_toml,
+};
+
+use crate::config::{check, with};
+
+#[test]
+fn ways_to_trim() {
+    let declared = |lines: &str| {
+        let loaded = parse_toml(&with(lines), "c.toml", None).unwrap();
+        let LoaderSpec::Process(process) = &loaded.specs[0].loader else { panic!("a process") };
+        process.trim.clone()
+    };
+    assert_eq!(declared("command = [\"x\"]"), None);
+    let http = "command = [\"x\", \"{socket}\"]\ntrim = { http = \"/trim\" }";
+    assert_eq!(declared(http), Some(TrimSpec::Http("/trim".into())));
+    let signal = "command = [\"x\"]\ntrim = { signal = \"USR2\" }";
+    assert_eq!(declared(signal), Some(TrimSpec::Signal(TrimSignal::Usr2)));
+    let wrong = |trim: &str, want: &[&str]| {
+        check(&with(&format!("command = [\"x\"]\ntrim = {trim}")), want);
+    };
+    wrong(
+        "{ signal = \"KILL\" }",
+        &["3:19 bad-value \"KILL\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+    );
+    wrong(
+        "{ signal = \"SIGUSR1\" }",
+        &["3:19 bad-value \"SIGUSR1\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+    );
+    wrong(
+        "{ signal = \"usr1\" }",
+        &["3:19 bad-value \"usr1\" is no value of signal | did you mean \"USR1\"?"],
+    );
+    wrong(
+        "{ http = \"trim\" }",
+        &[
+            "3:8 no-address trim asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+            "3:8 bad-value \"trim\" is no path of a URL | it starts with / and has no blanks",
+        ],
+    );
+    for neither_or_both in ["{}", "{ http = \"/t\", signal = \"HUP\" }"] {
+        wrong(
+            neither_or_both,
+            &[
+                "3:8 bad-value trim must say one way: http or signal | such as { http = \"/trim\" } or { signal = \"USR1\" }",
+            ],
+        );
+    }
+    check(
+        &with("loader = \"builtin\"\ntrim = { signal = \"HUP\" }"),
+        &[
+            "3:1 foreign-key trim belongs to loader = \"process\", not to \"builtin\" | take it out, or change the loader",
+        ],
+    );
+}
+
+/// `c` depends on `mid`, which depends on `db`, and has this command and environment.
+fn dependent(text: &str) -> String {
+    format!(
+        "[components.c]\ndependencies = [\"mid\"]\ncommand = [\"x\", {text:?}]\n\
+         [components.mid]\ndependencies = [\"db\", \"unix\", \"rust\"]\ncommand = [\"x\"]\n\
+         [components.db]\ncommand = [\"x\", \"{{port}}\"]\n\
+         [components.unix]\nsocket = \"run/s\"\ncommand = [\"x\"]\n\
+         [components.rust]\nloader = \"builtin\"\n\
+         [components.other]\nport = 99\ncommand = [\"x\"]\n"
+    )
+}
+
+#[test]
+fn place_holders_of_dependencies_are_checked() {
+    let good = ["{db.port}", "{db.url}", "{unix.socket}", "{unix.url}", "{{no.port}}"];
+    for text in good {
+        check(&dependent(text), &[]);
+    }
+    let wrong = |text: &str, want: &str| check(&dependent(text), &[want]);
+    wrong(
+        "--db={dbb.port}",
+        "3:17 unknown-component {dbb.port} names no component: there is no \"dbb\" | did you mean \"{db.port}\"?",
+    );
+    wrong(
+        "{elsewhere.url}",
+        "3:17 unknown-component {elsewhere.url} names no component: there is no \"elsewhere\" | declare the component, or write {{ and }} for braces",
+    );
+    wrong(
+        "{c.port}",
+        "3:17 bad-place-holder {c.port} is the component's own address | write {port} or {socket}",
+    );
+    wrong(
+        "{other.port}",
+        "3:17 bad-place-holder {other.port} may not be known: \"c\" does not depend on \"other\" | add it: dependencies = [\"other\"]",
+    );
+    wrong(
+        "{rust.url}",
+        "3:17 bad-place-holder {rust.url} does not exist: \"rust\" is no process | only a component with a command has an address",
+    );
+    wrong(
+        "{db.socket}",
+        "3:17 bad-place-holder {db.socket} does not exist: \"db\" has no socket | use {socket} in the command or env of \"db\", or state its socket",
+    );
+    wrong(
+        "{unix.port}",
+        "3:17 bad-place-holder {unix.port} does not exist: \"unix\" has no port | use {port} in the command or env of \"unix\", or state its port",
+    );
+    wrong(
+        "{mid.url}",
+        "3:17 bad-place-holder {mid.url} does not exist: \"mid\" has neither port nor socket | use {port} in the command or env of \"mid\", or state its port",
+    );
+    wrong(
+        "{db.host}",
+        "3:17 bad-place-holder unknown place-holder \"db.host\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; {{ and }} stand for braces",
+    );
+}
+
+#[test]
+fn place_holders_in_the_environment_are_found_there() {
+    let text = "[components.c]\ncommand = [\"x\"]\nenv = { A = \"a\", DB = \"{db.url}\" }\n\
+        [components.db]\ncommand = [\"x\", \"{port}\"]\n";
+    check(
+        text,
+        &[
+            "3:23 bad-place-holder {db.url} may not be known: \"c\" does not depend on \"db\" | add it: dependencies = [\"db\"]",
+        ],
+    );
+}
+
+#[test]
+fn fixed_addresses_are_checked() {
+    check(&with("command = [\"x\"]\nport = 8188\nready = \"connect\""), &[]);
+    check(
+        &with("command = [\"x\"]\nport = 0"),
+        &["3:8 out-of-range port must lie within 1 and 65535"],
+    );
+    check(
+        &with("command = [\"x\"]\nport = 70000"),
+        &["3:8 out-of-range port must lie within 1 and 65535"],
+    );
+    check(
+        &with("command = [\"x\"]\nsocket = \"\""),
+        &["3:10 bad-value socket is empty | name it, or leave the key out"],
+    );
+    let two = |key: &str, more: &str| {
+        format!(
+            "[components.a]\ncommand = [\"x\"]\n{key}\n[components.b]\ncommand = [\"x\"]\n{key}\n{more}"
+        )
+    };
+    check(
+        &two("port = 8188", ""),
+        &[
+            "6:8 same-address \"a\" and \"b\" have the same fixed address, the port 8188 | change one of them, or never run both: conflicts = [\"b\"]",
+        ],
+    );
+    check(
+        &two("socket = \"s\"", ""),
+        &[
+            "6:10 same-address \"a\" and \"b\" have the same fixed address, the socket \"s\" | change one of them, or never run both: conflicts = [\"b\"]",
+        ],
+    );
+    check(&two("port = 8188", "conflicts = [\"a\"]"), &[]);
+}
+
+#[test]
+fn urls_of_two_dependencies_in_one_variable_are_an_error() {
+    let text = |last: &str| {
+        format!(
+            "[components.a-b]\ncommand = [\"x\", \"{{port}}\"]\n[components.a_b]\ncommand = [\"x\", \"{last}\"]\n\
+             [components.c]\ndependencies = [\"a-b\", \"a_b\"]\ncommand = [\"x\"]\n"
+        )
+    };
+    check(
+        &text("{port}"),
+        &[
+            "5:13 same-variable component \"c\" needs \"a-b\" and \"a_b\", whose URLs both stand in MAJORDOMO_A_B_URL | rename one of them",
+        ],
+    );
+    check(&text("no address"), &[]);
+}
+
+#[test]
+fn a_program_made_in_code_is_checked_as_one_from_a_file() {
+    let mut spec = ComponentSpec::process("c", &["x", "{db.port}"]).unwrap();
+    let error = Catalog::build(vec![spec.clone()], Vec::new(), None).unwrap_err();
+    assert!(matches!(error, CatalogError::Endpoint { .. }), "{error}");
+    spec.loader =
+        LoaderSpec::Process(ProcessSpec { command: vec!["x".into()], ..Default::default() });
+    Catalog::build(vec![spec], Vec::new(), None).unwrap();
+}
+
+#[test]
+fn a_command_in_one_text_is_answered_by_the_list() {
+    check(
+        &with("command = \"sleep 10\""),
+        &[
+            "2:11 wrong-type command must be a list of texts, not text | write program and arguments one by one: [\"sleep\", \"10\"]",
+        ],
+    );
+    check(
+        &with("command = \"a | b\""),
+        &[
+            "2:11 wrong-type command must be a list of texts, not text | write program and arguments one by one; where a shell is needed: [\"sh\", \"-c\", \"a | b\"]",
+        ],
+    );
+}
