@@ -137,7 +137,10 @@ impl Engine {
         }
     }
 
-    fn restart_due(&mut self, out: &mut Out<'_>) {
+    pub(crate) fn restart_due(&mut self, out: &mut Out<'_>) {
+        if self.ending.is_some() {
+            return;
+        }
         let now = out.now;
         // One that is still on its way out is restarted when it is down.
         let due = |e: &majordomo_lifecycle::Entry| {

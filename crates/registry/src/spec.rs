@@ -59,7 +59,8 @@ pub enum OverLimit {
     Unload,
 }
 
-/// What happens to a load when the last one who waited for it leaves.
+/// What happens to a load when the last caller that waited for it leaves: it cancels its demand, or its connection
+/// ends. A deadline that passes is no reason to end a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]

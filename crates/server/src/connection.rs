@@ -273,7 +273,8 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let request_time = app.limits().request_time;
     // A demand has a deadline of its own, after which its load goes on; cut off here it would be called off.
-    let time = if routes::waits_for_components(&parts) { Duration::MAX } else { request_time };
+    let time =
+        if routes::waits_for_components(&parts) { std::time::Duration::MAX } else { request_time };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let mut response = match gate::check(app, via, &parts) {
         Err(problem) => problem.into_response(),

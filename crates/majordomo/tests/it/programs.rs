@@ -1,11 +1,11 @@
 //! Programs that misbehave: each ends in a clear error or a working component, never in a hang or an orphan.
 
-use majordomo::{Manager, Refusal, RestartPolicy};
+use majordomo::{ComponentState, Manager, Priority, Refusal, RestartPolicy};
 
 use crate::eventually::until;
 use crate::processes::signal;
 use crate::support::{
-    DEADLINE, STUBBORN, UP, World, config, lease, ms, path, run, says, state, status,
+    STUBBORN, UP, World, changes, config, lease, ms, path, run, says, state, status,
 };
 
 /// What is said when the component cannot be loaded.
@@ -173,18 +173,29 @@ fn one_that_is_killed_while_leased_revokes_and_loads_again_on_demand() {
         drop(leases);
         until(|| state(&manager, "a") == "failed" && state(&manager, "top") == "unloaded").await;
         says(&status(&manager, "a").await.cause, &["was killed by SIGKILL"]);
-        let deadline = tokio::time::timeout(DEADLINE * 10, async {
-            loop {
-                match lease(&manager, "top").await {
-                    Ok(lease) => return lease,
-                    Err(Refusal::BackingOff { .. }) => until(|| true).await,
-                    Err(other) => panic!("{other}"),
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-        drop(deadline.await.unwrap());
+        // The back-off ends long before the demand's deadline: it waits for it.
+        drop(lease(&manager, "top").await.unwrap());
         assert_eq!(status(&manager, "a").await.loads, 2);
+    });
+}
+
+#[test]
+fn what_must_run_comes_back_with_the_dependency_that_it_went_down_with() {
+    run(async {
+        let world = World::new();
+        let base = world.program("base", "echo $$ >pid; echo up; exec sleep 1000");
+        let mut top = world.program("top", UP);
+        top.priority = Priority::Core;
+        top.dependencies = vec![base.id.clone()];
+        let mut config = config();
+        config.back_off.base = ms(50);
+        let manager = world.builder(vec![base, top]).config(config).start().await.unwrap();
+        until(|| state(&manager, "top") == "ready").await;
+        assert!(signal(world.read("pid").trim().parse().unwrap(), "KILL"));
+        until(|| path(&manager, "top").iter().filter(|s| **s == "ready").count() == 2).await;
+        let lost = changes(&manager, "top").into_iter().find(|c| c.0 == ComponentState::Unloaded);
+        says(&lost.unwrap().1.to_string(), &["base, which it depends on", "was killed by SIGKILL"]);
+        assert_eq!(status(&manager, "top").await.failures, 0);
     });
 }
 
