@@ -4,6 +4,7 @@ mod intents;
 mod remote;
 mod serve;
 
+use majordomo::quoted;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -184,10 +185,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "s" => 1.0,
         "min" => 60.0,
-        _ => return Err(format!("{text:?} has no unit; write it as 500ms, 2s or 1min")),
+        _ => return Err(format!("{} has no unit; write it as 500ms, 2s or 1min", quoted(text))),
     };
-    let number: f64 = number.trim().parse().map_err(|_| format!("{number:?} is no number"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("{text:?} is out of range"))
+    let number: f64 =
+        number.trim().parse().map_err(|_| format!("{} is no number", quoted(number)))?;
+    Duration::try_from_secs_f64(number * seconds)
+        .map_err(|_| format!("{} is out of range", quoted(text)))
 }
 
 #[cfg(test)]

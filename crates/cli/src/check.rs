@@ -27,7 +27,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
             if json {
                 problems.as_slice().iter().for_each(|p| print::json(&problem_json(p)));
             } else {
-                print::line(&problems.to_string());
+                print::block(&problems.to_string());
             }
             Ok(ExitCode::FAILURE)
         }
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             for warning in &loaded.warnings {
-                print::line(&warning.to_string());
+                print::block(&warning.to_string());
             }
             let files: Vec<_> = loaded.sources.iter().map(|p| p.display().to_string()).collect();
             print::line(&format!("{} {}", styled(Style::Good, "ok"), files.join(", ")));

@@ -76,10 +76,10 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         print::json(&all);
     } else {
         print::line("");
-        summary.lines().iter().for_each(|l| print::line(l));
+        print::lines(&summary.lines());
         if let Some(control) = &control {
             print::line("");
-            control::lines(&summary, &control.summary, ahead).iter().for_each(|l| print::line(l));
+            print::lines(&control::lines(&summary, &control.summary, ahead));
         }
         print::line("Every process of the demo has ended.");
     }

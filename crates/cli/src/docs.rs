@@ -11,7 +11,7 @@ use crate::print;
 pub(crate) fn completions(shell: clap_complete::Shell) {
     let mut out = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "majordomo", &mut out);
-    print::line(String::from_utf8_lossy(&out).trim_end());
+    print::file(&String::from_utf8_lossy(&out));
 }
 
 /// Writes a manual page for the program and for each of its commands into a folder.

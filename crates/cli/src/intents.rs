@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::io::{BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,13 +63,17 @@ pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = crate::lines::stdin();
-    while let Some(text) = lines.recv().await {
+    loop {
+        let text = tokio::select! {
+            text = lines.recv() => text,
+            () = print::ended() => None,
+        };
+        let Some(text) = text else { return Ok(ExitCode::SUCCESS) };
         if !json {
             print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         }
         tell(&text, &intents.intents(&text), json)?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn tell(text: &str, answer: &OfflineAnswer, json: bool) -> anyhow::Result<()> {
@@ -288,7 +292,7 @@ struct Progress {
 
 impl Progress {
     fn new(json: bool) -> Self {
-        Self { live: !json && std::io::stderr().is_terminal(), shown: 0 }
+        Self { live: !json && print::error_is_terminal(), shown: 0 }
     }
 
     fn show(&mut self, done: usize, all: usize) {
@@ -296,26 +300,19 @@ impl Progress {
         if self.live && (filled > self.shown || done == all) {
             self.shown = filled;
             let (full, empty) = ("#".repeat(filled), "-".repeat(BAR - filled));
-            self.write(&format!("\r[{full}{empty}] {done} of {all} lines"));
+            print::progress(&format!("[{full}{empty}] {done} of {all} lines"));
         }
     }
 
     fn say(&self, what: &str) {
         if self.live {
-            self.write(&format!("\r\u{1b}[2K{what} …"));
+            print::progress(&format!("{what} …"));
         }
     }
 
     fn end(&self) {
         if self.live {
-            self.write("\r\u{1b}[2K");
+            print::progress("");
         }
-    }
-
-    fn write(&self, text: &str) {
-        let mut stderr = std::io::stderr();
-        // Progress that nobody reads is no error.
-        let _ = stderr.write_all(text.as_bytes());
-        let _ = stderr.flush();
     }
 }

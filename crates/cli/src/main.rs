@@ -11,6 +11,7 @@ mod docs;
 mod exit;
 mod intents;
 mod lines;
+mod log;
 mod memory;
 mod notify;
 mod plan;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => (1, serve.log_format),
         _ => (0, LogFormat::Text),
     };
-    start_log(args.verbose.saturating_add(more), format);
+    log::start(args.verbose.saturating_add(more), format);
     let json = args.json;
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -63,10 +64,10 @@ fn main() -> ExitCode {
     let result = runtime.block_on(dispatch(args));
     // Readers of standard input cannot be interrupted; nothing else is left to wait for.
     runtime.shutdown_background();
-    match result {
+    print::exit(match result {
         Ok(code) => code,
         Err(error) => report(&error, json),
-    }
+    })
 }
 
 /// Prints an error, as text or as JSON, and gives the code that it ends with.
@@ -85,9 +86,12 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         if let Some(problem) = client.and_then(ClientError::problem) {
             value["problem"] = serde_json::to_value(problem).unwrap_or_default();
         }
-        print::note(&value.to_string());
-    } else {
+        print::json_note(&value);
+    } else if client.is_some() {
         print::error(&text);
+    } else {
+        // The problems of a configuration have lines of their own.
+        print::error_block(&text);
     }
     exit.into()
 }
@@ -101,12 +105,16 @@ fn misused(error: &clap::Error) -> ExitCode {
         let what = text.lines().next().unwrap_or_default();
         let what = what.strip_prefix("error: ").unwrap_or(what);
         let value = serde_json::json!({ "error": what, "exit": Exit::Usage.code(), "usage": text });
-        print::note(&value.to_string());
+        print::json_note(&value);
         return Exit::Usage.into();
     }
-    // Lost when nobody reads it any more.
-    let _ = error.print();
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
+    let text = error.render();
+    if error.use_stderr() {
+        print::note_block(&text.to_string());
+        return Exit::Usage.into();
+    }
+    print::help(&text.to_string(), &text.ansi().to_string());
+    print::exit(Exit::Success.into())
 }
 
 async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
@@ -142,30 +150,11 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Man { dir } => docs::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::Replay(a) => replay::run(&a, args.json),
         Command::Schema => {
-            print::line(&majordomo::schema());
+            print::json_text(&majordomo::schema());
             Ok(ExitCode::SUCCESS)
         }
         Command::Worker(w) => Ok(worker::run(&w)),
         // The verbs for a server are dealt with above.
         _ => Ok(Exit::Usage.into()),
-    }
-}
-
-/// Warnings go to standard error, and of a server what it does as well; `-v` shows more, `RUST_LOG` decides over both.
-fn start_log(verbose: u8, format: LogFormat) {
-    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    // A line that cannot be written is lost; to complain of it on the same standard error would be a panic.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => builder
-            .with_ansi(print::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))
-            .with_target(false)
-            .init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

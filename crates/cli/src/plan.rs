@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use majordomo::{BuildError, Builder, ByteSize, Decision, Load, Manager, Need, Plan};
+use majordomo::{BuildError, Builder, ByteSize, Decision, Load, Manager, Need, Plan, quoted};
 
 use crate::args::PlanArgs;
 use crate::print::{self, Style, styled, time};
@@ -21,7 +21,7 @@ pub(crate) async fn start(
                     .iter()
                     .for_each(|p| print::json(&crate::check::problem_json(p)));
             } else {
-                print::note(&problems.to_string());
+                print::note_block(&problems.to_string());
             }
             Ok(Err(ExitCode::FAILURE))
         }
@@ -58,11 +58,11 @@ pub(crate) fn evidence(need: &Need) -> String {
         .evidence
         .iter()
         .map(|e| match e.shared_by {
-            0 | 1 => format!("{:?}", e.keyword),
-            n => format!("{:?} (shared by {n})", e.keyword),
+            0 | 1 => quoted(&e.keyword).to_string(),
+            n => format!("{} (shared by {n})", quoted(&e.keyword)),
         })
         .collect();
-    let learned: Vec<_> = parts(need).into_iter().map(|part| format!("{part:?}")).collect();
+    let learned: Vec<_> = parts(need).into_iter().map(|part| quoted(part).to_string()).collect();
     match (words.is_empty(), learned.is_empty()) {
         (false, true) => format!(" because of {}", words.join(", ")),
         (true, false) => format!(" as learned from {}", learned.join(", ")),

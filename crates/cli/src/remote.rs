@@ -50,18 +50,52 @@ impl Remote {
         Ok(Exit::Success)
     }
 
-    /// Prints an answer: as it came with `--json`, else as text. False when nobody reads any more.
-    fn show<T: Serialize>(
+    /// Prints an answer: as it came with `--json`, else as lines of text.
+    fn show<T: Serialize, L: Lines>(
         &self,
         answer: &T,
-        text: impl FnOnce(&T) -> String,
-    ) -> anyhow::Result<bool> {
-        Ok(print::tell(&if self.json { serde_json::to_string(answer)? } else { text(answer) }))
+        text: impl FnOnce(&T) -> L,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            print::json_text(&serde_json::to_string(answer)?);
+        } else {
+            text(answer).print();
+        }
+        Ok(())
     }
 }
 
-/// Carries a verb out. None for what needs no server.
+/// One line or several. A line break inside a line is text of others, and escaped as such.
+trait Lines {
+    fn print(self);
+}
+
+impl Lines for String {
+    fn print(self) {
+        print::line(&self);
+    }
+}
+
+impl Lines for Vec<String> {
+    fn print(self) {
+        print::lines(&self);
+    }
+}
+
+/// Carries a verb out. None for what needs no server. A reader who leaves ends it, but for a lease with a command of its
+/// own, which has the output for itself.
 pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
+    if matches!(&args.command, Command::Lease(a) if !a.command.is_empty()) {
+        return carry_out(args).await;
+    }
+    tokio::select! {
+        biased;
+        done = carry_out(args) => done,
+        () = print::ended() => Some(Ok(ExitCode::SUCCESS)),
+    }
+}
+
+async fn carry_out(args: &Args) -> Option<anyhow::Result<ExitCode>> {
     let remote = Remote::new(args.socket.as_deref(), args.json);
     let done = match &args.command {
         Command::Status(a) => remote.status(a).await,
@@ -97,7 +131,12 @@ pub(crate) async fn run(
             "--state-dir goes with a configuration; the server has its own, see `majordomo serve --help`"
         );
     }
-    Ok(Remote::new(socket, json).commands(args).await?.into())
+    let remote = Remote::new(socket, json);
+    tokio::select! {
+        biased;
+        done = remote.commands(args) => Ok(done?.into()),
+        () = print::ended() => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Whether waiting makes sense: the server is not there, or has gone.

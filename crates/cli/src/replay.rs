@@ -5,13 +5,12 @@
 //! names, and that is said.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use majordomo::{ByteSize, read_config};
+use majordomo::{ByteSize, quoted, read_config};
 use majordomo_sim::replay::{
     Budget, ItemCost, PolicyName, Progress, Report, Tally, Trace, replay_trace,
 };
@@ -47,7 +46,10 @@ fn budget(text: &str) -> Result<Budget, String> {
     }
     match text.parse::<ByteSize>() {
         Ok(size) if size.bytes() >= 1_000_000 => Ok(Budget::Megabytes(size.bytes() as f64 / 1e6)),
-        _ => Err(format!("{text:?} is no budget; write a size such as 8GiB, mb:1500 or slots:4")),
+        _ => Err(format!(
+            "{} is no budget; write a size such as 8GiB, mb:1500 or slots:4",
+            quoted(text)
+        )),
     }
 }
 
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
     for path in &args.usage {
         let trace = Trace::open(path)?;
         if traces.iter().any(|t: &Trace| t.name == trace.name) {
-            bail!("two files are called {:?}; rename one of them", trace.name);
+            bail!("two files are called {}; rename one of them", quoted(&trace.name));
         }
         if trace.dropped_users > 0 {
             let n = trace.dropped_users;
@@ -95,7 +97,7 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
             print::json(&serde_json::to_value(row).context("a row cannot be printed")?);
         }
     } else {
-        table(&rows).iter().for_each(|l| print::line(l));
+        print::lines(&table(&rows));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -121,7 +123,7 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
         }
     }
     if !unknown.is_empty() {
-        let first: Vec<_> = unknown.iter().take(5).map(|n| format!("{n:?}")).collect();
+        let first: Vec<_> = unknown.iter().take(5).map(|n| quoted(n).to_string()).collect();
         print::note(&format!(
             "{} component(s) are not in {}, so their sizes and load times are made up: {}{}",
             unknown.len(),
@@ -171,7 +173,7 @@ struct Bar {
 
 impl Bar {
     fn new(progress: Progress) -> Self {
-        let on = progress.n_events() >= LONG && std::io::stderr().is_terminal();
+        let on = progress.n_events() >= LONG && print::error_is_terminal();
         Self { progress, on }
     }
 
@@ -179,16 +181,13 @@ impl Bar {
         if self.on
             && let Some(line) = self.progress.step(what)
         {
-            let mut err = std::io::stderr().lock();
-            // A bar that cannot be drawn is no reason to stop.
-            let _ = write!(err, "\r\x1b[K{line}");
-            let _ = err.flush();
+            print::progress(&line);
         }
     }
 
     fn end(&self) {
         if self.on {
-            eprint!("\r\x1b[K");
+            print::progress("");
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
             print::note("interrupted; stopping (once more to hasten)");
             Ok(())
         }
+        () = print::ended() => Ok(()),
     };
     summary.catch_up(&manager).await;
     let stuck = interrupts.shutdown(&manager).await;
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
         print::json(&summary.json());
     } else {
         print::line("");
-        summary.lines().iter().for_each(|l| print::line(l));
+        print::lines(&summary.lines());
     }
     for id in &stuck {
         print::error(&format!("{id} could not be stopped"));

@@ -110,13 +110,13 @@ async fn reload(server: &Server, notify: &Notify) {
     match server.manager().reload().await {
         Ok(reloaded) => {
             tracing::info!("configuration reloaded");
-            for line in text_of_reload(&Reloaded::new(&reloaded, false)).lines() {
-                tracing::info!("{}", line.trim());
+            for line in text_of_reload(&Reloaded::new(&reloaded, false)) {
+                tracing::info!("{}", print::plain(line.trim()));
             }
         }
         Err(ReloadError::Build(BuildError::Config(problems))) => {
             for problem in problems.as_slice() {
-                tracing::error!("{problem}");
+                tracing::error!("{problem:#}");
             }
             tracing::error!("the configuration has problems; nothing was changed");
         }

@@ -2,6 +2,7 @@
 //!
 //! Prints and installs nothing; where it belongs and how it is started stands in its first lines.
 
+use majordomo::{quoted, quoted_path};
 use std::path::{Path, PathBuf};
 
 use crate::args::{ServiceManager, ServiceVerb};
@@ -12,7 +13,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     if let Some(user) = user
         && !is_user(user)
     {
-        anyhow::bail!("{user:?} is no name of a user; letters, digits, _, . and - are");
+        anyhow::bail!("{} is no name of a user; letters, digits, _, . and - are", quoted(user));
     }
     let program = std::env::current_exe()?;
     let unit = Unit {
@@ -21,7 +22,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
         state_dir: state_dir.as_deref().map(std::path::absolute).transpose()?,
         user: user.clone(),
     };
-    print::line(&match manager {
+    print::file(&match manager {
         ServiceManager::Systemd => unit.systemd()?,
         ServiceManager::Launchd => {
             let home = std::env::var_os("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
@@ -163,10 +164,9 @@ WantedBy={wanted_by}"
 
 /// A path as one word of a unit: systemd takes `%`, `$`, quotes and backslashes for its own.
 fn word(path: &Path) -> anyhow::Result<String> {
-    let text = path
-        .to_str()
-        .filter(|t| !t.contains(char::is_control))
-        .ok_or_else(|| anyhow::anyhow!("{path:?} cannot be written in a unit; rename it"))?;
+    let text = path.to_str().filter(|t| !t.contains(char::is_control)).ok_or_else(|| {
+        anyhow::anyhow!("{} cannot be written in a unit; rename it", quoted_path(path))
+    })?;
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
     let escaped = escaped.replace('$', "$$");
     let is_plain = !escaped.contains([' ', '\'', '"', '\\', ';']);

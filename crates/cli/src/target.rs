@@ -3,6 +3,7 @@
 //! Owns the rule: the first word is a configuration when it ends in `.toml` or `.json`; otherwise all words are a
 //! command for the server. A first word that names some other file could be either, and is refused.
 
+use majordomo::quoted;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ impl Target {
         match args.words.split_first() {
             Some((first, rest)) if is_configuration(first) => Ok(job(first.into(), rest.to_vec())),
             Some((first, _)) if exists(first) => Err(format!(
-                "{first:?} is a file or folder, and could be a word of a command as well; write --config {first:?} to run its components, or --server when it is part of a command"
+                "{0} is a file or folder, and could be a word of a command as well; write --config {0} to run its components, or --server when it is part of a command",
+                quoted(first)
             )),
             _ => Ok(Self::Server(args)),
         }

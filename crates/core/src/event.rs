@@ -1,5 +1,7 @@
 //! What happened, as plain data: the records that followers, `why` and replays read.
 
+mod text;
+
 use crate::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, Moment, OpId,
     PreloadEnd, PressureLevel, Refusal, WaiterId,

@@ -398,17 +398,20 @@ impl fmt::Display for Refusal {
             }
             Self::BackingOff { component, retry_at: Moment::NEVER, cause, .. } => write!(
                 f,
-                "{component} failed and its restart policy is \"never\"; `majordomo load {component}` tries it again (the failure: {cause})"
+                "{component} failed and its restart policy is \"never\"; `majordomo load {component}` tries it again (the failure: {})",
+                printable(cause)
             ),
             Self::BackingOff { component, retry_in, cause, .. } => write!(
                 f,
-                "{component} failed; it may be tried again in {:.1} s, or at once by `majordomo load {component}` (the failure: {cause})",
-                retry_in.as_secs_f64()
+                "{component} failed; it may be tried again in {:.1} s, or at once by `majordomo load {component}` (the failure: {})",
+                retry_in.as_secs_f64(),
+                printable(cause)
             ),
             Self::Quarantined { component, retry_in, cause, .. } => write!(
                 f,
-                "{component} failed too often and is quarantined for {:.0} s; `majordomo load {component}`, or a change of its configuration, ends the quarantine (the last failure: {cause})",
-                retry_in.as_secs_f64()
+                "{component} failed too often and is quarantined for {:.0} s; `majordomo load {component}`, or a change of its configuration, ends the quarantine (the last failure: {})",
+                retry_in.as_secs_f64(),
+                printable(cause)
             ),
             Self::Stuck { component } => {
                 write!(

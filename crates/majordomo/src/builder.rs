@@ -198,7 +198,7 @@ impl Builder {
                 crate::files::check(source)?;
             }
             for warning in &loaded.warnings {
-                tracing::warn!("{warning}");
+                tracing::warn!("{warning:#}");
             }
             parts.specs.splice(0..0, loaded.specs);
             parts.pools.splice(0..0, loaded.pools);

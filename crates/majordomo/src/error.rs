@@ -1,5 +1,6 @@
 //! Why a manager could not be made or changed.
 
+use majordomo_core::quoted_path;
 use std::path::PathBuf;
 
 use majordomo_registry::{CatalogError, Problems};
@@ -12,7 +13,7 @@ pub enum BuildError {
     #[error("{0}")]
     Config(Problems),
     /// The configuration file could be written by others.
-    #[error("the configuration {path:?} is not trusted: {why}")]
+    #[error("the configuration {} is not trusted: {why}", quoted_path(path))]
     Untrusted {
         /// The file.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum BuildError {
     #[error("the memory of this machine cannot be read ({0}); state a budget in bytes")]
     Memory(String),
     /// The state directory or file cannot be used.
-    #[error("the state directory {path:?} cannot be used: {why}")]
+    #[error("the state directory {} cannot be used: {why}", quoted_path(path))]
     State {
         /// The directory.
         path: PathBuf,

@@ -73,7 +73,7 @@ pub use majordomo_core::{
     HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay, MeasuredNeed,
     MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd,
     PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure, Refusal, ServerConfig,
-    Status, StatusValue, TrimStatus, WallSeconds,
+    Status, StatusValue, TrimStatus, WallSeconds, printable, printable_json, quoted, quoted_path,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{

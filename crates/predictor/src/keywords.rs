@@ -22,7 +22,8 @@ mod table;
 pub enum KeywordError {
     /// A phrase without a letter, a digit or a symbol.
     #[error(
-        "keyword {phrase:?} of component {component} has no word in it; remove it or write a word"
+        "keyword {} of component {component} has no word in it; remove it or write a word",
+        majordomo_core::quoted(phrase)
     )]
     NoWord {
         /// The component it belongs to.

@@ -5,6 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use majordomo_core::printable;
+
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -51,16 +53,18 @@ pub struct Problem {
     pub suggestion: Option<String>,
 }
 
-/// `file:line:column: error[code]: message`, and the way out on a line of its own.
+/// `file:line:column: error[code]: message`, and the way out on a line of its own, or with `{:#}` on the same. What is
+/// quoted of the file is escaped.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&printable(&self.file))?;
         if let Some(Position { line, column }) = self.at {
             write!(f, ":{line}:{column}")?;
         }
-        write!(f, ": {}[{}]: {}", self.severity, self.code, self.message)?;
+        write!(f, ": {}[{}]: {}", self.severity, self.code, printable(&self.message))?;
         if let Some(suggestion) = &self.suggestion {
-            write!(f, "\n  help: {suggestion}")?;
+            let before = if f.alternate() { "; " } else { "\n  " };
+            write!(f, "{before}help: {}", printable(suggestion))?;
         }
         Ok(())
     }

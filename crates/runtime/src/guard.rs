@@ -11,6 +11,7 @@
 //! that was announced, or its leader is gone (its number cannot have been given away then while it had
 //! members).
 
+use majordomo_core::{quoted, quoted_path};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ pub struct GuardConfig {
 #[non_exhaustive]
 pub enum GuardError {
     /// It did not start.
-    #[error("the guard process {program:?} could not be started: {source}")]
+    #[error("the guard process {} could not be started: {source}", quoted_path(program))]
     Spawn {
         /// The program.
         program: PathBuf,
@@ -139,7 +140,10 @@ pub enum GuardError {
     },
     /// It did not say what a guard says.
     #[error(
-        "the guard process {program:?} answered {answer:?} instead of {HELLO:?}; its main must call majordomo_runtime::guard::hidden_main first"
+        "the guard process {} answered {} instead of {}; its main must call majordomo_runtime::guard::hidden_main first",
+        quoted_path(program),
+        quoted(answer),
+        quoted(HELLO)
     )]
     NoGuard {
         /// The program.
@@ -155,7 +159,8 @@ pub enum GuardError {
     },
     /// The list of groups cannot be written or read.
     #[error(
-        "the list of process groups {path:?} cannot be used: {source}; {way_out}",
+        "the list of process groups {} cannot be used: {source}; {way_out}",
+        quoted_path(path),
         way_out = if is_full_disk(source) { "free some space" } else { "check who owns the state directory" }
     )]
     PidFile {
@@ -166,7 +171,8 @@ pub enum GuardError {
     },
     /// Another manager lives.
     #[error(
-        "{path:?} is in use by the manager with pid {pid}; stop that one or choose another state directory"
+        "{} is in use by the manager with pid {pid}; stop that one or choose another state directory",
+        quoted_path(path)
     )]
     InUse {
         /// The file.

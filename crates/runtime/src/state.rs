@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use majordomo_core::{StateStore, StoreError, StoreOp};
+use majordomo_core::{StateStore, StoreError, StoreOp, quoted_path};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 mod host;
@@ -41,7 +41,7 @@ pub fn is_full_disk(error: &io::Error) -> bool {
 #[non_exhaustive]
 pub enum StateError {
     /// Another process has it.
-    #[error("the state directory {dir:?} is in use{by}; stop that program or choose another directory", by = pid.map_or(String::new(), |p| format!(" by the program with pid {p}")))]
+    #[error("the state directory {} is in use{by}; stop that program or choose another directory", quoted_path(dir), by = pid.map_or(String::new(), |p| format!(" by the program with pid {p}")))]
     InUse {
         /// The directory.
         dir: PathBuf,
@@ -50,7 +50,8 @@ pub enum StateError {
     },
     /// It belongs to somebody else.
     #[error(
-        "{path:?} belongs to user {owner}, not to user {user} who runs this; choose another state directory or change its owner"
+        "{} belongs to user {owner}, not to user {user} who runs this; choose another state directory or change its owner",
+        quoted_path(path)
     )]
     Owner {
         /// The file or directory.
@@ -61,7 +62,10 @@ pub enum StateError {
         user: u32,
     },
     /// Others may write to it.
-    #[error("{path:?} may be written by others (mode {mode:03o}); run: chmod go-w {path:?}")]
+    #[error(
+        "{0} may be written by others (mode {mode:03o}); run: chmod go-w {0}",
+        quoted_path(path)
+    )]
     Writable {
         /// The file or directory.
         path: PathBuf,
@@ -70,7 +74,8 @@ pub enum StateError {
     },
     /// It cannot be made, written or read.
     #[error(
-        "the state in {path:?} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory"
+        "the state in {} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory",
+        quoted_path(path)
     )]
     Io {
         /// The file or directory.
@@ -98,7 +103,9 @@ impl std::fmt::Display for SetAside {
         let Self { from, to, why } = self;
         write!(
             f,
-            "{from:?} could not be used ({why}); it was renamed to {to:?} and learning starts anew"
+            "{} could not be used ({why}); it was renamed to {} and learning starts anew",
+            quoted_path(from),
+            quoted_path(to)
         )
     }
 }

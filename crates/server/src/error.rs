@@ -1,5 +1,6 @@
 //! Why there is no server, or no answer from one.
 
+use majordomo::quoted_path;
 use std::path::PathBuf;
 
 use crate::problem::Problem;
@@ -9,7 +10,7 @@ use crate::problem::Problem;
 #[non_exhaustive]
 pub enum ServeError {
     /// Another server listens there.
-    #[error("{socket:?} belongs to a running server{}; stop that, or choose another --socket", owner(*.pid))]
+    #[error("{} belongs to a running server{}; stop that, or choose another --socket", quoted_path(socket), owner(*.pid))]
     InUse {
         /// The socket.
         socket: PathBuf,
@@ -17,7 +18,7 @@ pub enum ServeError {
         pid: Option<u32>,
     },
     /// The socket cannot be made.
-    #[error("the socket {socket:?} cannot be made: {why}")]
+    #[error("the socket {} cannot be made: {why}", quoted_path(socket))]
     Socket {
         /// The socket.
         socket: PathBuf,

@@ -5,6 +5,7 @@
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
+use majordomo::quoted;
 
 use crate::app::App;
 use crate::connection::Via;
@@ -18,12 +19,13 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
     let text = |name| parts.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     if let Some(host) = foreign_host(parts) {
         let detail = format!(
-            "the request is for host {host:?}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)"
+            "the request is for host {}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)",
+            quoted(host)
         );
         return Err(Problem::new("host_forbidden", detail));
     }
     if let Some(origin) = text(ORIGIN) {
-        let detail = format!("the request comes from a web page of {origin:?}");
+        let detail = format!("the request comes from a web page of {}", quoted(origin));
         return Err(Problem::new("origin_forbidden", detail));
     }
     if via == Via::Tcp {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use majordomo::{AnyLease, Manager, Moment, Outcome, Refusal, ServerConfig, Tagged};
+use majordomo::{AnyLease, Manager, Moment, Outcome, Refusal, ServerConfig, Tagged, quoted};
 use tokio::sync::Notify;
 
 use crate::app::{App, locked};
@@ -203,7 +203,7 @@ impl LeaseTable {
         number.and_then(|(_, n)| n.parse().ok()).ok_or_else(|| {
             Problem::new(
                 "unknown_lease",
-                format!("no lease is called {id:?}; if the server was restarted since, its leases are gone: ask again"),
+                format!("no lease is called {}; if the server was restarted since, its leases are gone: ask again", quoted(id)),
             )
         })
     }
@@ -222,7 +222,7 @@ impl LeaseTable {
                 Problem::new("lease_ended", format!("lease {id} {why}; ask for a new one"))
                     .with("reason", word)
             }
-            None => Problem::new("unknown_lease", format!("no lease is called {id:?}")),
+            None => Problem::new("unknown_lease", format!("no lease is called {}", quoted(id))),
         }
     }
 

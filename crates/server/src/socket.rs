@@ -3,6 +3,7 @@
 //! Invariant: one server a socket, by a lock beside it that the system lets go of however the server ends; so a
 //! socket without a locked file is stale and is taken over.
 
+use majordomo::quoted_path;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -91,17 +92,19 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
 /// The folder, made private when it is missing; one that belongs to somebody else is refused.
 fn make_folder(folder: &Path) -> Result<(), String> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|e| format!("its folder {folder:?} cannot be made: {e}"))?;
-    let meta = std::fs::metadata(folder).map_err(|e| format!("its folder {folder:?}: {e}"))?;
+    made.map_err(|e| format!("its folder {} cannot be made: {e}", quoted_path(folder)))?;
+    let meta = std::fs::metadata(folder)
+        .map_err(|e| format!("its folder {}: {e}", quoted_path(folder)))?;
     let (mode, uid) = (meta.permissions().mode(), rustix::process::getuid().as_raw());
     // In a sticky folder such as /tmp nobody can take the socket away.
     let sticky = mode & 0o1000 != 0;
     if meta.uid() != uid && !sticky && uid != 0 {
-        return Err(format!("its folder {folder:?} belongs to another user"));
+        return Err(format!("its folder {} belongs to another user", quoted_path(folder)));
     }
     if mode & 0o022 != 0 && !sticky {
         return Err(format!(
-            "its folder {folder:?} can be written by others; make it private: chmod go-w {}",
+            "its folder {} can be written by others; make it private: chmod go-w {}",
+            quoted_path(folder),
             folder.display()
         ));
     }
@@ -121,7 +124,7 @@ fn lock(path: &Path) -> Result<Held, ServeError> {
             .truncate(false)
             .mode(0o600)
             .open(&lock_path)
-            .map_err(|e| failed(format!("{lock_path:?}: {e}")))?;
+            .map_err(|e| failed(format!("{}: {e}", quoted_path(&lock_path))))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -130,7 +133,9 @@ fn lock(path: &Path) -> Result<Held, ServeError> {
                 let pid = text.trim().parse().ok();
                 return Err(ServeError::InUse { socket: path.to_path_buf(), pid });
             }
-            Err(TryLockError::Error(e)) => return Err(failed(format!("{lock_path:?}: {e}"))),
+            Err(TryLockError::Error(e)) => {
+                return Err(failed(format!("{}: {e}", quoted_path(&lock_path))));
+            }
         }
         // The owner before may have removed the file between opening and locking: then this is not the one
         // that others see.
@@ -140,7 +145,7 @@ fn lock(path: &Path) -> Result<Held, ServeError> {
             continue;
         }
         let wrote = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        wrote.map_err(|e| failed(format!("{lock_path:?}: {e}")))?;
+        wrote.map_err(|e| failed(format!("{}: {e}", quoted_path(&lock_path))))?;
         return Ok(Held { path: path.to_path_buf(), is_bound: false, lock_path, _lock: file });
     }
 }

@@ -1,7 +1,5 @@
 //! What the demo shows while it runs: a live picture on a terminal, a line a day elsewhere.
 
-use std::io::{IsTerminal, Write};
-
 use majordomo::{ByteSize, ComponentState, Manager, Outcome};
 
 use crate::print;
@@ -30,7 +28,7 @@ fn why(outcome: &Outcome) -> String {
 
 impl View {
     pub(super) fn new(days: u32, quiet: bool) -> Self {
-        Self { days, live: !quiet && std::io::stdout().is_terminal(), quiet, drawn: 0 }
+        Self { days, live: !quiet && print::is_terminal(), quiet, drawn: 0 }
     }
 
     pub(super) fn say(&self, text: &str) {
@@ -92,17 +90,8 @@ impl View {
 
     /// Draws over the last picture.
     fn draw(&mut self, lines: &[String]) {
-        let mut out = String::new();
-        if self.drawn > 0 {
-            out.push_str(&format!("\u{1b}[{}A", self.drawn));
-        }
-        for line in lines {
-            out.push_str(&format!("\u{1b}[2K{line}\n"));
-        }
+        print::redraw(self.drawn, lines);
         self.drawn = lines.len();
-        let mut stdout = std::io::stdout();
-        let _ = stdout.write_all(out.as_bytes());
-        let _ = stdout.flush();
     }
 
     pub(super) fn day(&self, day: u32, summary: &Summary) {

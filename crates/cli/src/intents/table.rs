@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::BufRead;
 
-use majordomo::{ComponentId, MAX_TEXT};
+use majordomo::{ComponentId, MAX_TEXT, quoted};
 
 /// Bytes of a line: a text and its labels.
 const MAX_LINE: usize = MAX_TEXT + 8192;
@@ -99,7 +99,7 @@ impl Rows {
             "train" => &mut self.train,
             "valid" => &mut self.valid,
             "test" => &mut self.test,
-            other => return Err(format!("split {other:?} is none of train, valid, test")),
+            other => return Err(format!("split {} is none of train, valid, test", quoted(other))),
         };
         let mut ids = Vec::new();
         for label in labels.split(',').map(str::trim).filter(|label| !label.is_empty()) {
@@ -110,7 +110,8 @@ impl Rows {
                     return Ok(());
                 }
                 return Err(format!(
-                    "{label:?} is no component of the configuration; correct it, or --skip-unknown"
+                    "{} is no component of the configuration; correct it, or --skip-unknown",
+                    quoted(label)
                 ));
             }
             ids.push(id);

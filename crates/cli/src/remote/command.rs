@@ -1,5 +1,6 @@
 //! `run TEXT`: commands given to the server, from the arguments or line by line.
 
+use majordomo::quoted;
 use majordomo_server::wire::{Bind, Command, CommandOutcome, LeaseTerms, Leased, Need};
 
 use super::{Remote, is_gone, span};
@@ -56,7 +57,7 @@ impl Remote {
             print::json(&value);
         } else {
             print::line(&format!("{} {text}", styled(Style::Faint, ">")));
-            lines(&outcome).iter().for_each(|l| print::line(l));
+            print::lines(&lines(&outcome));
         }
         if let Some(lease) = &outcome.lease {
             tokio::time::sleep(hold).await;
@@ -90,8 +91,8 @@ fn because(need: &Need) -> String {
         .evidence
         .iter()
         .map(|e| match e.shared_by {
-            0 | 1 => format!("{:?}", e.keyword),
-            n => format!("{:?} (shared by {n})", e.keyword),
+            0 | 1 => quoted(&e.keyword).to_string(),
+            n => format!("{} (shared by {n})", quoted(&e.keyword)),
         })
         .collect();
     format!("{} because of {}", need.confidence, words.join(", "))

@@ -1,9 +1,10 @@
 //! What happened and what happens: events, and the output of components.
 
+use majordomo::ByteSize;
 use majordomo_server::client::Streamed;
 use majordomo_server::wire::{Event, LogLine};
 
-use super::{Remote, until_interrupt};
+use super::{Lines, Remote, until_interrupt};
 use crate::args::{EventsArgs, LogsArgs};
 use crate::exit::Exit;
 use crate::print::{self, Style, styled};
@@ -17,24 +18,29 @@ pub(super) fn line(event: &Event) -> String {
     format!("{}  {}", styled(Style::Faint, &head), event.text)
 }
 
-fn log_line(line: &LogLine) -> String {
-    let text = match line.cut_bytes {
-        None => line.text.clone(),
-        Some(n) => format!("[{} cut] …{}", majordomo::ByteSize(n), line.text),
-    };
-    let style = match line.stream.as_str() {
-        "stderr" => Style::Doubtful,
-        "manager" => Style::Faint,
-        _ => return text,
-    };
-    styled(style, &text)
+/// A line of output, as it is printed: colours of the component pass on a terminal.
+struct Output(LogLine);
+
+impl Lines for Output {
+    fn print(self) {
+        let Self(line) = self;
+        let style = match line.stream.as_str() {
+            "stderr" => Some(Style::Doubtful),
+            "manager" => Some(Style::Faint),
+            _ => None,
+        };
+        match line.cut_bytes {
+            None => print::output(style, &line.text),
+            Some(n) => print::output(style, &format!("[{} cut] …{}", ByteSize(n), line.text)),
+        }
+    }
 }
 
 impl Remote {
-    /// Tells of a gap, where there is one. False when nobody reads any more.
-    fn missed(&self, n: u64, what: &str) -> anyhow::Result<bool> {
+    /// Reports a gap, where there is one.
+    fn missed(&self, n: u64, what: &str) -> anyhow::Result<()> {
         if n == 0 {
-            return Ok(true);
+            return Ok(());
         }
         let text = format!("{n} {what} are gone already");
         self.show(&serde_json::json!({ "gap": n, "text": text }), |_| {
@@ -65,15 +71,12 @@ impl Remote {
     async fn follow_events(&self, after: Option<String>) -> anyhow::Result<Exit> {
         let mut stream = self.client.follow_events(after.as_deref()).await?;
         while let Some(streamed) = stream.next().await? {
-            let read = match streamed {
+            match streamed {
                 Streamed::Next(event, _) => self.show(&event, line)?,
                 Streamed::Gap(gap) => {
                     let value = serde_json::json!({ "gap": gap.missed, "text": gap.text });
-                    self.show(&value, |_| styled(Style::Doubtful, &gap.text))?
+                    self.show(&value, |_| styled(Style::Doubtful, &gap.text))?;
                 }
-            };
-            if !read {
-                return Ok(Exit::Success);
             }
         }
         print::note("the server has ended");
@@ -89,7 +92,7 @@ impl Remote {
             self.missed(page.missed, "lines")?;
         }
         for line in &page.lines {
-            self.show(line, log_line)?;
+            self.show(line, |l| Output(l.clone()))?;
         }
         if !args.follow {
             return Ok(Exit::Success);
@@ -100,12 +103,9 @@ impl Remote {
     async fn follow_logs(&self, name: &str, from: u64) -> anyhow::Result<Exit> {
         let mut stream = self.client.follow_logs(name, from).await?;
         while let Some(streamed) = stream.next().await? {
-            let read = match streamed {
-                Streamed::Next(line, _) => self.show(&line, log_line)?,
+            match streamed {
+                Streamed::Next(line, _) => self.show(&line, |l| Output(l.clone()))?,
                 Streamed::Gap(gap) => self.missed(gap.missed.unwrap_or(0), "lines")?,
-            };
-            if !read {
-                return Ok(Exit::Success);
             }
         }
         print::note("the server has ended");

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use majordomo::quoted;
 use majordomo_server::wire::{Bind, Lease, LeaseRequest, LeaseState};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,11 +32,11 @@ impl Remote {
         let leases = self.client.leases().await?;
         self.show(&leases, |l| {
             if l.leases.is_empty() {
-                return "nobody holds a lease".to_owned();
+                return vec!["nobody holds a lease".to_owned()];
             }
             let rows: Vec<_> = l.leases.iter().map(row).collect();
             let heading = ["LEASE", "AGE", "ENDS", "PID", "HOLDER", "COMPONENTS"];
-            table::lines(&heading, &rows).join("\n")
+            table::lines(&heading, &rows)
         })?;
         Ok(Exit::Success)
     }
@@ -104,7 +105,7 @@ impl Remote {
         let mut child = match started {
             Ok(child) => child,
             Err(error) => {
-                print::error(&format!("{program:?} cannot be run: {error}"));
+                print::error(&format!("{} cannot be run: {error}", quoted(program)));
                 let missing = error.kind() == std::io::ErrorKind::NotFound;
                 return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
             }
@@ -187,12 +188,12 @@ fn environment(lease: &Lease) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(out)
 }
 
-fn text(lease: &Lease) -> String {
+fn text(lease: &Lease) -> Vec<String> {
     let ends = lease.expires_in_ms.map(|ms| format!(", ends in {}", print::span(span(ms))));
-    let mut out = format!("lease {}{}", lease.id, ends.unwrap_or_default());
+    let mut out = vec![format!("lease {}{}", lease.id, ends.unwrap_or_default())];
     for leased in &lease.components {
         let at = place(leased).map(|at| format!(" at {at}")).unwrap_or_default();
-        out += &format!("\n  {}{at}", leased.component);
+        out.push(format!("  {}{at}", leased.component));
     }
     out
 }

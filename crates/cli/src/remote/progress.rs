@@ -1,6 +1,5 @@
 //! The line that shows what a long wait is for: on a terminal only, and only when it is long.
 
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use majordomo_server::Client;
@@ -13,13 +12,11 @@ use crate::print;
 const PATIENCE: Duration = Duration::from_millis(400);
 /// The line changes this often.
 const EVERY: Duration = Duration::from_millis(250);
-/// To the start of the line, which is then blanked.
-const CLEAR: &str = "\r\u{1b}[K";
 
 impl Remote {
     /// Waits for something, and shows meanwhile what is being loaded and for how long that lasts as a rule.
     pub(super) async fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        if self.json || !std::io::stderr().is_terminal() {
+        if self.json || !print::error_is_terminal() {
             return work.await;
         }
         let watcher = self.second();
@@ -34,15 +31,9 @@ impl Remote {
 /// Clears the line whatever ends the wait.
 struct Line;
 
-impl Line {
-    fn say(text: &str) {
-        let _ = write!(std::io::stderr(), "{CLEAR}{text}");
-    }
-}
-
 impl Drop for Line {
     fn drop(&mut self) {
-        Self::say("");
+        print::progress("");
     }
 }
 
@@ -54,7 +45,7 @@ async fn show(client: &Client) {
     loop {
         tick.tick().await;
         let Ok(components) = client.components().await else { return };
-        Line::say(&print::fitted(&line(&components)));
+        print::progress(&line(&components));
     }
 }
 

@@ -24,11 +24,13 @@ impl Remote {
                 if usage.is_empty() {
                     print::note("no command was used yet, or none is kept: nothing to export");
                 }
-                usage.lines().for_each(print::line);
+                if !usage.is_empty() {
+                    print::file(&usage);
+                }
             }
             StateVerb::Export { usage: false } => {
                 let remembered = self.remembered(args.state_dir.as_deref()).await?;
-                print::line(&match self.json {
+                print::json_text(&match self.json {
                     true => serde_json::to_string(&remembered)?,
                     false => serde_json::to_string_pretty(&remembered)?,
                 });
@@ -73,7 +75,7 @@ fn forget(dir: &Path, name: Option<&str>) -> anyhow::Result<Forgotten> {
     Ok(Forgotten { forgotten })
 }
 
-fn text(r: &Remembered) -> String {
+fn text(r: &Remembered) -> Vec<String> {
     let mut out = Vec::new();
     out.extend(r.problem.iter().cloned());
     if r.values.is_empty() {
@@ -95,7 +97,7 @@ fn text(r: &Remembered) -> String {
         let bytes = majordomo::ByteSize(bytes as u64);
         out.push(format!("{namespace}: {n} values, {bytes}"));
     }
-    out.join("\n")
+    out
 }
 
 fn row(f: &Figures) -> Vec<Cell> {

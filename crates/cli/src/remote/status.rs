@@ -1,7 +1,5 @@
 //! `status`: the whole as a table, once or again and again.
 
-use std::io::{IsTerminal, Write};
-
 use majordomo::Priority;
 use majordomo_server::ClientError;
 use majordomo_server::wire::{Component, Figure, Status};
@@ -11,15 +9,7 @@ use super::table::{self, Cell};
 use super::{Remote, is_gone, span, until_interrupt};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
-use crate::print::{self, Style, styled};
-
-/// Another screen, and back to the one before.
-const OPEN: &str = "\u{1b}[?1049h\u{1b}[?25l";
-const CLOSE: &str = "\u{1b}[?25h\u{1b}[?1049l";
-/// To the upper left; to the end of the line blank; to the end of the screen blank.
-const HOME: &str = "\u{1b}[H";
-const REST_OF_LINE: &str = "\u{1b}[K";
-const REST_OF_SCREEN: &str = "\u{1b}[J";
+use crate::print::{self, Screen, Style, styled};
 
 impl Remote {
     pub(super) async fn status(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
@@ -27,28 +17,26 @@ impl Remote {
             return until_interrupt(self.watch(args)).await;
         }
         let status = self.client.status().await?;
-        self.show(&status, |s| text(s, args.all).join("\n"))?;
+        self.show(&status, |s| text(s, args.all))?;
         Ok(Exit::Success)
     }
 
     async fn watch(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
         // The first must be there; a server that goes later is waited for.
         let mut next: Result<Status, ClientError> = Ok(self.client.status().await?);
-        let screen = (!self.json && std::io::stdout().is_terminal()).then(Screen::open);
+        let screen = (!self.json && print::is_terminal()).then(Screen::open);
         let mut tick = tokio::time::interval(args.every.max(std::time::Duration::from_millis(50)));
         tick.tick().await;
         loop {
-            let is_read = match (&next, &screen) {
+            match (&next, &screen) {
                 (Ok(status), Some(screen)) => screen.draw(&text(status, args.all)),
-                (Ok(status), None) => self.show(status, |s| text(s, args.all).join("\n") + "\n")?,
+                (Ok(status), None) => self.show(status, |s| {
+                    let mut lines = text(s, args.all);
+                    lines.push(String::new());
+                    lines
+                })?,
                 (Err(error), Some(screen)) => screen.draw(&[error.to_string()]),
-                (Err(error), None) => {
-                    print::note(&error.to_string());
-                    true
-                }
-            };
-            if !is_read {
-                return Ok(Exit::Success);
+                (Err(error), None) => print::note(&error.to_string()),
             }
             tick.tick().await;
             next = match self.client.status().await {
@@ -56,45 +44,6 @@ impl Remote {
                 other => other,
             };
         }
-    }
-}
-
-/// The terminal's other screen; the one before comes back when it is dropped.
-#[derive(Debug)]
-struct Screen;
-
-impl Screen {
-    fn open() -> Self {
-        let _ = write!(std::io::stdout(), "{OPEN}");
-        Self
-    }
-
-    /// Draws over what is there, so that nothing flickers.
-    fn draw(&self, lines: &[String]) -> bool {
-        let height = print::height().unwrap_or(usize::MAX);
-        let mut out = HOME.to_owned();
-        let fits = lines.len() <= height;
-        let n_shown = if fits { lines.len() } else { height.saturating_sub(1) };
-        for (i, line) in lines.iter().take(n_shown).enumerate() {
-            if i > 0 {
-                out += "\n";
-            }
-            out += line;
-            out += REST_OF_LINE;
-        }
-        if !fits {
-            out += &format!("\n… {} more lines{REST_OF_LINE}", lines.len() - n_shown);
-        }
-        out += REST_OF_SCREEN;
-        let mut stdout = std::io::stdout();
-        stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()).is_ok()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = write!(std::io::stdout(), "{CLOSE}");
-        let _ = std::io::stdout().flush();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tables for people: columns as wide as what is in them, the last one cut to the terminal.
 
+use majordomo::printable;
 use majordomo_server::wire::State;
 
 use crate::print::{self, Style, styled};
@@ -34,8 +35,10 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Escaped already here, so that the column is as wide as what is printed.
     pub(super) fn left(text: impl Into<String>) -> Self {
-        Self { text: text.into(), style: None, right: false }
+        let text: String = text.into();
+        Self { text: printable(&text).into_owned(), style: None, right: false }
     }
 
     pub(super) fn right(text: impl Into<String>) -> Self {

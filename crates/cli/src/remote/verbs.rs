@@ -1,6 +1,6 @@
 //! Verbs about components: load, unload, pin, trim, hint, why, reload.
 
-use majordomo::{ByteSize, Confidence};
+use majordomo::{ByteSize, Confidence, printable};
 use majordomo_server::wire::{
     ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, State, Tier, Why,
 };
@@ -109,22 +109,18 @@ impl Remote {
         let why = self.client.why(&args.name).await?;
         self.show(&why, |Why { component: c, events }| {
             let for_ms = print::span(span(c.for_ms));
-            let mut text = format!("{}, for {for_ms}: {}", line(c), c.cause);
-            text += &format!("\nmemory: {}", memory(c));
+            let mut lines = vec![format!("{}, for {for_ms}: {}", line(c), c.cause)];
+            lines.push(format!("memory: {}", memory(c)));
             if let Some(ms) = c.retry_in_ms {
-                text += &format!(
-                    "\nnext attempt in {}; `majordomo load {}` tries at once",
+                lines.push(format!(
+                    "next attempt in {}; `majordomo load {}` tries at once",
                     print::span(span(ms)),
                     c.name
-                );
+                ));
             }
-            if let Some(failing) = super::status::probe_failing(c) {
-                text += &format!("\n{failing}");
-            }
-            for event in events {
-                text += &format!("\n  {}", super::events::line(event));
-            }
-            text
+            lines.extend(super::status::probe_failing(c));
+            lines.extend(events.iter().map(|event| format!("  {}", super::events::line(event))));
+            lines
         })?;
         Ok(Exit::Success)
     }
@@ -159,7 +155,7 @@ fn memory(c: &Component) -> String {
 }
 
 /// The difference as it is shown here and in the server's own log.
-pub(crate) fn text_of_reload(r: &Reloaded) -> String {
+pub(crate) fn text_of_reload(r: &Reloaded) -> Vec<String> {
     let mut lines = Vec::new();
     for warning in &r.warnings {
         lines.push(format!("{}: {}", styled(Style::Doubtful, &warning.severity), warning.message));
@@ -183,14 +179,14 @@ pub(crate) fn text_of_reload(r: &Reloaded) -> String {
     } else if r.dry_run {
         lines.push("this is only what would change; `majordomo reload` applies it".to_owned());
     }
-    lines.join("\n")
+    lines
 }
 
 fn setting(s: &SettingChange) -> String {
     let value = |v: &Value| match v {
         Value::Null => "nothing".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => printable(text).into_owned(),
+        other => printable(&other.to_string()).into_owned(),
     };
     let (from, to) = (value(&s.from), value(&s.to));
     format!("{}: {} -> {}", s.name, print::cut(&from, 60), print::cut(&to, 60))

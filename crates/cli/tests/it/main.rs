@@ -8,6 +8,7 @@ mod demo;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod intents;
+mod output;
 mod plan;
 #[path = "../../../majordomo/tests/it/processes.rs"]
 mod processes;

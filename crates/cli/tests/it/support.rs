@@ -124,6 +124,33 @@ impl World {
         Running { world: self, child: child.unwrap(), out, err }
     }
 
+    /// Starts the binary with its standard output at a file of the system; the rest goes to a file.
+    pub(crate) fn start_into(&self, out: &str, words: &[&str]) -> Running<'_> {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("exec \"$0\" \"$@\" >{out}");
+        command.args(["-c", &script]).arg(&self.program).args(words);
+        self.start_as(&mut command, Stdio::null())
+    }
+
+    /// Starts the binary with pipes for standard input and output, of which the caller has the ends.
+    pub(crate) fn start_piped(&self, words: &[&str]) -> Running<'_> {
+        let mut running = self.start_as(&mut Command::new("/bin/true"), Stdio::null());
+        running.child.wait().unwrap();
+        running.child = Command::new(&self.program)
+            .args(words)
+            .current_dir(&self.dir)
+            .env_remove("RUST_LOG")
+            .env_remove("MAJORDOMO_SOCKET")
+            .env("TMPDIR", &self.dir)
+            .env("XDG_RUNTIME_DIR", &self.runtime)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(self.path(&running.err)).unwrap())
+            .spawn()
+            .unwrap();
+        running
+    }
+
     /// Runs the binary to its end.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         self.start(words, Stdio::null()).end()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentId, Config, IntentConfig, StateStore, StoreError, TriggerConfig,
+    ByteSize, ComponentId, Config, IntentConfig, StateStore, StoreError, TriggerConfig, quoted,
 };
 use majordomo_predictor::{
-    KeywordMatcher, PredictorConfig, Prior, TextPredictor, TextSnapshot, Thresholds,
+    KeywordError, KeywordMatcher, PredictorConfig, Prior, TextPredictor, TextSnapshot, Thresholds,
 };
 use majordomo_registry::{Catalog, ComponentSpec};
 
@@ -35,7 +35,16 @@ impl Matchers {
                 let spec = catalog.spec(key).map(|s| phrases(s)).unwrap_or_default();
                 spec.iter().map(move |phrase| (key, phrase.as_str()))
             });
-            KeywordMatcher::build(entries).map_err(|e| BuildError::Keyword(e.to_string()))
+            KeywordMatcher::build(entries).map_err(|e| {
+                BuildError::Keyword(match e {
+                    KeywordError::NoWord { component, phrase } => format!(
+                        "keyword {} of component {} has no word in it; remove it or write a word",
+                        quoted(&phrase),
+                        catalog.id(component)
+                    ),
+                    other => other.to_string(),
+                })
+            })
         };
         let keywords = build(|s| &s.keywords)?;
         let triggers = build(|s| &s.preload_triggers)?;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId};
+use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId, quoted};
 
 use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft, TRIM};
 use super::keys::{Key, Kind, LARGEST, SMALLEST};
@@ -42,12 +42,12 @@ pub(crate) fn fill<T>(
             false => !seen.insert(&*member.key),
         };
         if repeated {
-            let message = format!("key {:?} stands twice in {place}", member.key);
+            let message = format!("key {} stands twice in {place}", quoted(&member.key));
             report.error("duplicate", &member.key_span, message, Some("keep one of them".into()));
             continue;
         }
         let Some(key) = keys.iter().find(|k| k.name == member.key) else {
-            let message = format!("unknown key {:?} in {place}", shorten(&member.key));
+            let message = format!("unknown key {} in {place}", quoted(&shorten(&member.key)));
             let nearest = suggest(&member.key, keys.iter().map(|k| k.name));
             let known = || format!("known keys are {}", join(keys.iter().map(|k| k.name)));
             report.error(
@@ -226,7 +226,7 @@ fn word(report: &mut Report<'_>, name: &str, node: &Node<'_>, words: &[&str]) ->
     let given = text(report, &name, node, &format!("one of {}", join(words.iter().copied())))?;
     let found = words.iter().position(|w| *w == given);
     if found.is_none() {
-        let message = format!("{:?} is no value of {name}", shorten(given));
+        let message = format!("{} is no value of {name}", quoted(&shorten(given)));
         let same = words.iter().find(|w| w.eq_ignore_ascii_case(given)).copied();
         let suggestion = same
             .map(|w| format!("did you mean \"{w}\"?"))
@@ -303,7 +303,7 @@ pub(crate) fn component_id(
                 .collect();
             let fixed = ComponentId::new(fixed.trim_start_matches(['_', '-'])).ok();
             let suggestion = fixed.map(|id| format!("call it \"{id}\""));
-            let message = format!("{:?} is no name: {error}", shorten(name));
+            let message = format!("{} is no name: {error}", quoted(&shorten(name)));
             report.error("bad-name", span, message, suggestion);
             None
         }
@@ -360,7 +360,7 @@ fn budget(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<Budget
             None
         }
         Err(_) => {
-            let message = format!("{name}: {:?} is no share", shorten(percent));
+            let message = format!("{name}: {} is no share", quoted(&shorten(percent)));
             let suggestion = Some("write a share such as \"60%\"".to_owned());
             report.error("bad-value", &node.span, message, suggestion);
             None
@@ -397,7 +397,7 @@ fn duration(
             None
         }
         Err(error) => {
-            let message = format!("{name}: {:?} is no duration: {error}", shorten(given));
+            let message = format!("{name}: {} is no duration: {error}", quoted(&shorten(given)));
             let suggestion =
                 Some("write whole numbers with units, such as \"80ms\" or \"1min 30s\"".to_owned());
             report.error("bad-value", &node.span, message, suggestion);

@@ -3,6 +3,7 @@
 //! Owns the two parsers' results and syntax errors. Does not know which keys mean something. Members keep
 //! the file's order; JSON objects may hold a key twice, TOML tables never do.
 
+use majordomo_core::quoted;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -89,7 +90,7 @@ pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
         let span = error.span().unwrap_or(text.len()..text.len());
         if error.message() == DUPLICATE_KEY {
             let key = text.get(span.clone()).unwrap_or_default();
-            let message = format!("key {key:?} stands twice in one table");
+            let message = format!("key {} stands twice in one table", quoted(key));
             report.error("duplicate", &span, message, Some("keep one of them".to_owned()));
         } else {
             let message = format!("this is no TOML: {}", error.message());

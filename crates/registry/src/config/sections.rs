@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use majordomo_core::{ComponentId, Config};
+use majordomo_core::{ComponentId, Config, quoted};
 
 use super::fill::{component_id, fill, mismatch, suggest};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
@@ -62,7 +62,7 @@ pub(crate) fn read_toml<'n>(
     draft: &mut Draft<'n>,
 ) -> Option<LegacyMapping> {
     for member in root.members().iter().filter(|m| !SECTIONS.contains(&&*m.key)) {
-        let message = format!("unknown section {:?}", shorten(&member.key));
+        let message = format!("unknown section {}", quoted(&shorten(&member.key)));
         let help = suggest(&member.key, SECTIONS)
             .unwrap_or_else(|| format!("sections are {}", SECTIONS.join(", ")));
         report.error("unknown-key", &member.key_span, message, Some(help));
@@ -144,7 +144,7 @@ fn pool(report: &mut Report<'_>, member: &Member<'_>) -> Option<PoolSpec> {
     let mut pool = PoolSpec { name: Arc::from(name), budget: None, declared: false };
     fill(report, &format_args!("[pools.{}]", member.key), &member.node, POOL, &mut pool);
     if pool.declared && pool.budget.is_none() {
-        let message = format!("pool {name:?} has accounting = \"declared\" and no budget");
+        let message = format!("pool {} has accounting = \"declared\" and no budget", quoted(name));
         let help = "without a budget nothing bounds it; state one".to_owned();
         report.error("missing-key", &member.key_span, message, Some(help));
     }
@@ -172,7 +172,7 @@ fn component(
                 let help = suggest(&wanted, known)
                     .unwrap_or_else(|| format!("declare it: [pools.{}]", shorten(&wanted)));
                 let span = member.node.get("pool").map_or(&member.key_span, |m| &m.node.span);
-                let message = format!("there is no pool {:?}", shorten(&wanted));
+                let message = format!("there is no pool {}", quoted(&shorten(&wanted)));
                 report.error("unknown-pool", span, message, Some(help));
             }
         }
@@ -192,7 +192,7 @@ fn loader(
     let Some(kind) = draft.loader.or_else(|| told().map(|(kind, _)| *kind)) else {
         // A `loader` that is there was wrong and reported; a value that is no table too.
         if !has(&"loader") && matches!(member.node.value, Value::Table(_)) {
-            let message = format!("component {:?} has no loader", shorten(&member.key));
+            let message = format!("component {} has no loader", quoted(&shorten(&member.key)));
             let help = "write command = [\"program\", \"argument\"], or loader = \"builtin\"";
             report.error("missing-key", &member.key_span, message, Some(help.to_owned()));
         }
@@ -211,7 +211,8 @@ fn loader(
         "process" => LoaderSpec::Process(process::finish(report, member, draft)),
         "python" => {
             if !has(&"module") {
-                let message = format!("component {name:?} has no module for its Python function");
+                let message =
+                    format!("component {} has no module for its Python function", quoted(name));
                 let help = Some("write module = \"main\"".to_owned());
                 report.error("missing-key", &member.key_span, message, help);
             }
@@ -258,14 +259,14 @@ pub(crate) fn read_legacy<'n>(
     for member in members {
         let id = component_id(report, &member.key, &member.key_span);
         let mut entry = LegacyEntry::default();
-        let place = format_args!("component {:?}", member.key);
+        let place = format!("component {}", quoted(&member.key));
         let before = report.problems.len();
         fill(report, &place, &member.node, LEGACY_ENTRY, &mut entry);
         if entry.priority.is_none()
             && member.node.get("priority").is_none()
             && matches!(member.node.value, Value::Table(_))
         {
-            let message = format!("component {:?} has no priority", shorten(&member.key));
+            let message = format!("component {} has no priority", quoted(&shorten(&member.key)));
             let help = Some("write \"priority\": \"MEDIUM\"".to_owned());
             report.error("missing-key", &member.key_span, message, help);
         }

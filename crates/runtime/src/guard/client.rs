@@ -3,6 +3,7 @@
 //! Invariant: `add` returns success only after a living guard has acknowledged the group and the pid file
 //! has it. A guard that dies is replaced, and the new one is told everything, before anything else.
 
+use majordomo_core::quoted;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -221,7 +222,7 @@ impl Link {
         if answer == format!("ok {}", group.pgid) {
             return Ok(());
         }
-        Err(io::Error::other(format!("unexpected answer {answer:?}")))
+        Err(io::Error::other(format!("unexpected answer {}", quoted(&answer))))
     }
 
     /// Closes the pipe and waits for the guard to end.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
+use majordomo_core::quoted_path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{GO, HELLO, TAG_VARIABLE};
@@ -72,7 +74,8 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     close_fds::set_fds_cloexec(FIRST_STRAY, &[]);
     let error = command.exec();
     // On a full disk the exit code alone tells.
-    let _ = writeln!(std::io::stderr(), "majordomo: {program:?} could not be run: {error}");
+    let program = quoted_path(Path::new(&program));
+    let _ = writeln!(std::io::stderr(), "majordomo: {program} could not be run: {error}");
     let missing = error.kind() == std::io::ErrorKind::NotFound;
     ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN })
 }

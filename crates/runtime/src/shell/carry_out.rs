@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, EventKind, OpId};
+use majordomo_core::{ByteSize, ComponentKey, EventKind, OpId, quoted};
 use majordomo_engine::{Effect, Input, LoadFailure, LoadReport, OutOfMemory};
 use majordomo_memory::{PoolGrant, Snapshot, TrimConfig};
 use majordomo_registry::LoaderSpec;
@@ -99,7 +99,8 @@ impl Shell {
                     let names: Vec<_> =
                         stuck.iter().map(|k| self.engine.catalog().id(*k).clone()).collect();
                     if !names.is_empty() {
-                        tracing::warn!(?names, "components did not stop");
+                        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+                        tracing::warn!(names = names.join(", "), "components did not stop");
                     }
                     self.stuck = names;
                     self.down = true;
@@ -146,7 +147,8 @@ impl Shell {
                 let Some(factory) = self.factories.get(factory).cloned() else {
                     let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
                     finished(Err(LoadFailure::from(format!(
-                        "no builtin factory is registered as {factory:?} (registered: {}); register it with the builder",
+                        "no builtin factory is registered as {} (registered: {}); register it with the builder",
+                        quoted(factory),
                         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                     ))));
                     self.running.insert(op, running);

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use majordomo::ServerConfig;
+use majordomo::{ServerConfig, quoted};
 use majordomo_core::LEASE_TTL_MAX;
 
 use super::Name;
@@ -58,7 +58,7 @@ pub(super) fn terms(
     {
         return Err(Problem::new(
             "bad_value",
-            format!("the tag {tag:?} is no name of 1 to {MAX_TAG} characters"),
+            format!("the tag {} is no name of 1 to {MAX_TAG} characters", quoted(tag)),
         ));
     }
     let unnamed = || peer.pid.map_or_else(|| "without a tag".to_owned(), |p| format!("pid {p}"));

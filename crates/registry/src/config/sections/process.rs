@@ -3,6 +3,8 @@
 //! Owns what a process specification must have to be started at all. Does not start anything and does not
 //! look programs up: that is the loader's, at the time of loading.
 
+use majordomo_core::quoted;
+
 use super::super::fill::suggest;
 use super::super::keys::component::ComponentDraft;
 use super::super::node::{Member, Node, Value};
@@ -26,7 +28,7 @@ pub(super) fn finish(
     match node.get("command") {
         Some(command) => check_command(report, command, &process.command, &[]),
         None => {
-            let message = format!("component {:?} has no command", shorten(&member.key));
+            let message = format!("component {} has no command", quoted(&shorten(&member.key)));
             let help = Some("write command = [\"program\", \"argument\"]".to_owned());
             report.error("missing-key", &member.key_span, message, help);
         }
@@ -112,7 +114,7 @@ fn check_network(report: &mut Report<'_>, member: &Member<'_>, process: &Process
             && (!path.starts_with('/')
                 || path.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
-            let message = format!("{:?} is no path of a URL", shorten(path));
+            let message = format!("{} is no path of a URL", quoted(&shorten(path)));
             let help = Some("it starts with / and has no blanks".to_owned());
             report.error("bad-value", span, message, help);
         }
@@ -152,7 +154,7 @@ fn check_command(report: &mut Report<'_>, member: &Member<'_>, command: &[String
 
 fn check_variable(report: &mut Report<'_>, name: &str, span: &std::ops::Range<usize>) {
     if name.is_empty() || name.contains(['=', '\0']) {
-        let message = format!("{:?} is no name of an environment variable", shorten(name));
+        let message = format!("{} is no name of an environment variable", quoted(&shorten(name)));
         report.error("bad-name", span, message, None);
     }
 }
@@ -176,7 +178,7 @@ fn check_holders(report: &mut Report<'_>, text: &str, node: &Node<'_>, more: &[&
                 let help = suggest(name, known()).unwrap_or_else(|| {
                     format!("there are {}; {{{{ and }}}} stand for braces", all())
                 });
-                (format!("unknown place-holder {:?}", shorten(name)), help)
+                (format!("unknown place-holder {}", quoted(&shorten(name))), help)
             }
             Err(brace @ TemplateError::Brace(_)) => {
                 (brace.to_string(), "{{ and }} stand for braces".to_owned())

@@ -1,0 +1,365 @@
+//! Events in words.
+//!
+//! The match has no arm for the rest: a new kind of event does not compile without its text.
+
+use super::{EventKind, HintOutcome};
+use crate::{ByteSize, ComponentKey, PreloadEnd, printable};
+
+impl EventKind {
+    /// The event in a line for people; `name` gives the name of a component.
+    #[must_use]
+    pub fn text(&self, name: &dyn Fn(ComponentKey) -> String) -> String {
+        let list =
+            |keys: &[ComponentKey]| keys.iter().map(|k| name(*k)).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::State { component, from, to, cause, booked, .. } => {
+                let bytes =
+                    if booked.bytes() == 0 { String::new() } else { format!(" ({booked})") };
+                format!("{}: {from} -> {to}{bytes}: {cause}", name(*component))
+            }
+            Self::Granted { components, waited_us, .. } => {
+                format!("granted: {} after {:.1} ms", list(components), *waited_us as f64 / 1e3)
+            }
+            Self::Refused { components, refusal, .. } => {
+                format!("refused: {}: {refusal}", list(components))
+            }
+            Self::Abandoned { waiter } => format!("waiter {waiter} left"),
+            Self::Hint { component, confidence, tier, source, outcome, because } => {
+                let said: Vec<_> = because
+                    .iter()
+                    .map(|o| format!("{} says {:.0} %", o.expert, o.probability * 100.0))
+                    .collect();
+                let said =
+                    if said.is_empty() { String::new() } else { format!("; {}", said.join(", ")) };
+                format!(
+                    "hint: {} ({confidence}, {}, {}): {}{said}",
+                    name(*component),
+                    source.name(),
+                    tier.name(),
+                    outcome.words()
+                )
+            }
+            Self::Preload { component, result } => {
+                let how = match result {
+                    PreloadEnd::Hit => "was ready when it was needed".to_owned(),
+                    PreloadEnd::Late { saved_us } => {
+                        format!("was needed {:.1} ms after its load began", *saved_us as f64 / 1e3)
+                    }
+                    PreloadEnd::Wasted { byte_seconds } => format!(
+                        "went unused after {:.0} MiB-seconds",
+                        byte_seconds / f64::from(1 << 20)
+                    ),
+                    PreloadEnd::Failed => "failed".to_owned(),
+                };
+                format!("preload: {} {how}", name(*component))
+            }
+            Self::Victim { component, policy, keep, next, reuse, wanted_by } => format!(
+                "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}",
+                name(*component),
+                name(*wanted_by)
+            ),
+            Self::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
+            Self::Overdraft { total: ByteSize(0) } => "within the budget again".to_owned(),
+            Self::Overdraft { total } => format!("{total} beyond the budget"),
+            Self::Trimmed { component } => format!("{}: asked to trim", name(*component)),
+            Self::OverLimit { component, measured, limit } => {
+                format!("{}: uses {measured}, more than its limit of {limit}", name(*component))
+            }
+            Self::CannotTrim { component } => format!("{}: has no way to trim", name(*component)),
+            Self::TrimFailed { component, error } => {
+                format!("{}: could not be asked to trim: {}", name(*component), printable(error))
+            }
+            Self::LoadBeyondBudget { component, peak, beyond } => format!(
+                "{}: loads alone: the peak of its load is {peak}, {beyond} more than the budget has for it; raise the budget, or make its start-up take less",
+                name(*component)
+            ),
+            Self::EstimateRaised { component, to } => format!(
+                "{}: ran out of memory: {to} is reserved for its next load",
+                name(*component)
+            ),
+            Self::ProbeFailing { component, failures, error } => format!(
+                "{}: {failures} health probes in a row failed; it stays up while it is leased: {}",
+                name(*component),
+                printable(error)
+            ),
+            Self::ProbeRecovered { component } => {
+                format!("{}: answers its health probes again", name(*component))
+            }
+            Self::Revoked { component } => format!("{}: leases revoked", name(*component)),
+            Self::ConfigApplied { changed: 1 } => {
+                "configuration applied: 1 component changed".to_owned()
+            }
+            Self::ConfigApplied { changed } => {
+                format!("configuration applied: {changed} components changed")
+            }
+            Self::Resumed { gap_us } => {
+                format!("the machine slept for {:.1} s", *gap_us as f64 / 1e6)
+            }
+            Self::Observed { used } if used.is_empty() => "used: nothing".to_owned(),
+            Self::Observed { used } => format!("used: {}", list(used)),
+            Self::ShutdownStarted => "shutdown begins".to_owned(),
+            Self::ShutdownDone { stuck } if stuck.is_empty() => "shutdown is done".to_owned(),
+            Self::ShutdownDone { stuck } => {
+                format!("shutdown is done; not stopped: {}", list(stuck))
+            }
+        }
+    }
+}
+
+impl HintOutcome {
+    /// The outcome in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Present => "present",
+            Self::NoRoom => "no room",
+            Self::Conflict => "conflict",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+            Self::BelowFloor => "below floor",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        Cause, ComponentId, ComponentState, Confidence, HintSource, HintTier, Holder, HolderKind,
+        LoadUnderWay, MeasuredNeed, Moment, OpId, Opinion, PressureLevel, Refusal, WaiterId,
+    };
+
+    const KEY: ComponentKey = ComponentKey(7);
+    const SIZE: ByteSize = ByteSize::mib(5);
+    const WAITER: WaiterId = WaiterId(3);
+
+    /// The kind after one, in the order of the declaration. The match is exhaustive: a new kind must be put in the chain.
+    fn event_after(kind: &EventKind) -> Option<EventKind> {
+        let component = KEY;
+        Some(match kind {
+            EventKind::State { .. } => {
+                EventKind::Granted { waiter: WAITER, components: vec![KEY], waited_us: 1500 }
+            }
+            EventKind::Granted { .. } => EventKind::Refused {
+                waiter: WAITER,
+                components: vec![KEY],
+                refusal: Refusal::ShuttingDown,
+            },
+            EventKind::Refused { .. } => EventKind::Abandoned { waiter: WAITER },
+            EventKind::Abandoned { .. } => EventKind::Hint {
+                component,
+                confidence: Confidence::ONE,
+                tier: HintTier::Delayed,
+                source: HintSource::Sequence,
+                outcome: HintOutcome::NoRoom,
+                because: vec![Opinion { expert: "recency", probability: 0.25 }],
+            },
+            EventKind::Hint { .. } => {
+                EventKind::Preload { component, result: PreloadEnd::Wasted { byte_seconds: 1e9 } }
+            }
+            EventKind::Preload { .. } => EventKind::Victim {
+                component,
+                policy: "vrank",
+                keep: 0.5,
+                next: Confidence::ONE,
+                reuse: Confidence::ONE,
+                wanted_by: KEY,
+            },
+            EventKind::Victim { .. } => {
+                EventKind::Pressure { from: PressureLevel::Low, to: PressureLevel::High }
+            }
+            EventKind::Pressure { .. } => EventKind::Overdraft { total: SIZE },
+            EventKind::Overdraft { .. } => {
+                EventKind::LoadBeyondBudget { component, peak: SIZE, beyond: SIZE }
+            }
+            EventKind::LoadBeyondBudget { .. } => EventKind::Trimmed { component },
+            EventKind::Trimmed { .. } => EventKind::CannotTrim { component },
+            EventKind::CannotTrim { .. } => {
+                EventKind::TrimFailed { component, error: "it answered \u{1b}[2J".into() }
+            }
+            EventKind::TrimFailed { .. } => {
+                EventKind::OverLimit { component, measured: SIZE, limit: SIZE }
+            }
+            EventKind::OverLimit { .. } => EventKind::EstimateRaised { component, to: SIZE },
+            EventKind::EstimateRaised { .. } => EventKind::ProbeFailing {
+                component,
+                failures: 3,
+                error: "it answered \u{1b}[2J".into(),
+            },
+            EventKind::ProbeFailing { .. } => EventKind::ProbeRecovered { component },
+            EventKind::ProbeRecovered { .. } => EventKind::Revoked { component },
+            EventKind::Revoked { .. } => EventKind::ConfigApplied { changed: 2 },
+            EventKind::ConfigApplied { .. } => EventKind::Resumed { gap_us: 9 },
+            EventKind::Resumed { .. } => EventKind::Observed { used: vec![KEY] },
+            EventKind::Observed { .. } => EventKind::ShutdownStarted,
+            EventKind::ShutdownStarted => EventKind::ShutdownDone { stuck: vec![KEY] },
+            EventKind::ShutdownDone { .. } => return None,
+        })
+    }
+
+    fn events() -> Vec<EventKind> {
+        let state = EventKind::State {
+            component: KEY,
+            from: ComponentState::Failed { retry_at: Moment(3) },
+            to: ComponentState::Quarantined { until: Moment(5) },
+            cause: Cause::Operator,
+            op: Some(OpId(1)),
+            booked: SIZE,
+        };
+        std::iter::successors(Some(state), event_after).collect()
+    }
+
+    /// The same chain for causes.
+    fn cause_after(cause: &Cause) -> Option<Cause> {
+        let text = || "स\u{902}गीत\u{1b}[2J \"x\"".to_owned();
+        Some(match cause {
+            Cause::Demand { .. } => Cause::Operator,
+            Cause::Operator => Cause::Startup,
+            Cause::Startup => Cause::Speculation,
+            Cause::Speculation => Cause::Restart,
+            Cause::Restart => Cause::LoadFinished,
+            Cause::LoadFinished => Cause::LoadFailed { error: text() },
+            Cause::LoadFailed { .. } => Cause::LoadTimedOut,
+            Cause::LoadTimedOut => Cause::Exited { how: text() },
+            Cause::Exited { .. } => Cause::Ended { code: 0, ran_ms: 12 },
+            Cause::Ended { .. } => Cause::OutOfMemory { evidence: text() },
+            Cause::OutOfMemory { .. } => Cause::OverLimit { measured: SIZE, limit: SIZE },
+            Cause::OverLimit { .. } => Cause::Unhealthy { error: text() },
+            Cause::Unhealthy { .. } => Cause::EvictedForDemand { waiter: WAITER },
+            Cause::EvictedForDemand { .. } => Cause::EvictedForLoad,
+            Cause::EvictedForLoad => Cause::Replaced,
+            Cause::Replaced => Cause::Pressure { level: PressureLevel::High },
+            Cause::Pressure { .. } => Cause::Overdraft,
+            Cause::Overdraft => Cause::Idle,
+            Cause::Idle => {
+                Cause::DependencyLost { component: ComponentId::new("c").ok()?, why: text() }
+            }
+            Cause::DependencyLost { component, .. } => {
+                Cause::DependencyFailed { component: component.clone(), error: text() }
+            }
+            Cause::DependencyFailed { .. } => Cause::Replanned,
+            Cause::Replanned => Cause::DependentFirst,
+            Cause::DependentFirst => Cause::Abandoned,
+            Cause::Abandoned => Cause::ConfigChanged,
+            Cause::ConfigChanged => Cause::TooManyFailures,
+            Cause::TooManyFailures => Cause::RetryAllowed,
+            Cause::RetryAllowed => Cause::Drained,
+            Cause::Drained => Cause::UnloadFinished,
+            Cause::UnloadFinished => Cause::UnloadTimedOut,
+            Cause::UnloadTimedOut => Cause::Shutdown,
+            Cause::Shutdown => Cause::Resumed,
+            Cause::Resumed => return None,
+        })
+    }
+
+    /// The same chain for refusals.
+    fn refusal_after(refusal: &Refusal) -> Option<Refusal> {
+        let component = ComponentId::new("c").ok()?;
+        let holders = || {
+            vec![Holder {
+                component: component.clone(),
+                booked: SIZE,
+                kind: HolderKind::Leased { leases: 2 },
+                tags: vec!["t\u{202e}".into()],
+            }]
+        };
+        let raw = || "it answered \u{1b}[2J".to_owned();
+        let (moment, span) = (Moment(9), Duration::from_millis(1500));
+        Some(match refusal {
+            Refusal::UnknownComponent { .. } => Refusal::Overloaded { capacity: 4 },
+            Refusal::Overloaded { .. } => Refusal::ShuttingDown,
+            Refusal::ShuttingDown => Refusal::TooLarge {
+                need: SIZE,
+                available: SIZE,
+                pool: Some("gpu".into()),
+                holders: holders(),
+                measured: Some(Box::new(MeasuredNeed {
+                    component: component.clone(),
+                    peak: SIZE,
+                    declared: SIZE,
+                    load_peak: Some(SIZE),
+                    working_peak: Some(SIZE),
+                    spare: None,
+                    retry_in: Some(span),
+                })),
+            },
+            Refusal::TooLarge { .. } => {
+                Refusal::Conflict { component: component.clone(), with: component, refuses: true }
+            }
+            Refusal::Conflict { .. } => {
+                Refusal::ConflictWithin { a: component.clone(), b: component }
+            }
+            Refusal::ConflictWithin { .. } => {
+                Refusal::BackingOff { component, retry_at: moment, retry_in: span, cause: raw() }
+            }
+            Refusal::BackingOff { .. } => {
+                Refusal::Quarantined { component, until: moment, retry_in: span, cause: raw() }
+            }
+            Refusal::Quarantined { .. } => Refusal::Stuck { component },
+            Refusal::Stuck { .. } => {
+                Refusal::LoadFailed { component, cause: "स\u{902}गीत\n\u{1b}[2J".into() }
+            }
+            Refusal::LoadFailed { .. } => Refusal::DeadlineExceeded {
+                waited: span,
+                missing: vec![component.clone()],
+                holders: holders(),
+                goes_on: Some(LoadUnderWay { component, ready_in: Some(span), given_up_in: span }),
+            },
+            Refusal::DeadlineExceeded { .. } => Refusal::Pressure { level: PressureLevel::High },
+            Refusal::Pressure { .. } => Refusal::Removed { component },
+            Refusal::Removed { .. } => Refusal::ReentrantAcquire { loading: component },
+            Refusal::ReentrantAcquire { .. } => Refusal::WrongType { component, wanted: "u8" },
+            Refusal::WrongType { .. } => {
+                Refusal::InUse { holders: holders(), component: component.clone() }
+            }
+            Refusal::InUse { .. } => Refusal::CannotTrim { component },
+            Refusal::CannotTrim { .. } => Refusal::Abandoned,
+            Refusal::Abandoned => return None,
+        })
+    }
+
+    /// Text that `{:?}` writes of a struct, a list or an option, or characters that act on a terminal.
+    fn is_raw(text: &str) -> bool {
+        let of_a_type = text.split(|c: char| !c.is_alphanumeric()).any(|word| {
+            let starts_upper = word.starts_with(|c: char| c.is_ascii_uppercase());
+            let has_lower = word.contains(|c: char| c.is_ascii_lowercase());
+            starts_upper
+                && has_lower
+                && ["(", " {"].iter().any(|open| text.contains(&format!("{word}{open}")))
+        });
+        of_a_type
+            || ["{ ", " }", "Some", "None", "[]", "[\""].iter().any(|raw| text.contains(raw))
+            || text.contains(['\u{1b}', '\u{202e}', '\n'])
+            || text.contains("\\u{902}")
+    }
+
+    #[test]
+    fn every_event_cause_and_refusal_has_a_text_for_people() {
+        let name = |key: ComponentKey| {
+            assert_eq!(key, KEY);
+            "speech".to_owned()
+        };
+        let mut texts: Vec<String> = events().iter().map(|e| e.text(&name)).collect();
+        let demand = Cause::Demand { waiter: WAITER };
+        texts.extend(std::iter::successors(Some(demand), cause_after).map(|c| c.to_string()));
+        let unknown = Refusal::UnknownComponent {
+            name: "स\u{902}गीत\u{1b}".into(),
+            did_you_mean: None,
+        };
+        let refusals: Vec<Refusal> = std::iter::successors(Some(unknown), refusal_after).collect();
+        let codes: Vec<_> = refusals.iter().map(Refusal::code).collect();
+        assert_eq!(codes, Refusal::CODES);
+        texts.extend(refusals.iter().map(ToString::to_string));
+        for text in &texts {
+            assert!(!is_raw(text), "{text}");
+        }
+        assert!(is_raw("OverLimit { component: ComponentKey(0), measured: ByteSize(5) }"));
+        assert!(is_raw("x ComponentKey(0)") && is_raw("Some(3)") && !is_raw("a (5 MiB, CORE)"));
+        let over = EventKind::OverLimit { component: KEY, measured: SIZE, limit: ByteSize::mib(4) };
+        assert_eq!(over.text(&name), "speech: uses 5 MiB, more than its limit of 4 MiB");
+    }
+}
