@@ -43,10 +43,13 @@ impl Engine {
         let full = self.scheduler.n_waiting() >= self.config().queue.capacity;
         let origin = Origin::Demand { waiter, lease: true };
         let keys = if known { keys } else { Vec::new() };
-        let deadline = deadline.unwrap_or_else(|| self.default_deadline(&keys, out.now));
-        let deadline = out.now + deadline;
+        let own = deadline;
+        let deadline = out.now + own.unwrap_or_else(|| self.default_deadline(&keys, out.now));
         let id = self.scheduler.submit(origin, keys, priority, out.now, deadline);
         self.waiters.insert(waiter, id);
+        if let Some(txn) = self.scheduler.transaction_mut(id) {
+            txn.own_deadline = own.is_some();
+        }
         let refusal = if self.ending.is_some() {
             Some(Refusal::ShuttingDown)
         } else if let Some(key) = removed {

@@ -421,6 +421,7 @@ impl Scheduler {
             priority,
             since: now,
             deadline,
+            own_deadline: false,
             phase: Phase::Waiting,
             admissions: 0,
             overtaken: 0,

@@ -92,6 +92,8 @@ pub struct Transaction {
     pub since: Moment,
     /// When it is answered at the latest.
     pub deadline: Moment,
+    /// Whether the caller set this deadline itself.
+    pub own_deadline: bool,
     /// How far it is.
     pub phase: Phase,
     /// How often it was admitted; more than once when it had to be planned anew.

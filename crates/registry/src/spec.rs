@@ -60,7 +60,7 @@ pub enum OverLimit {
 }
 
 /// What happens to a load when the last caller that waited for it leaves: it cancels its demand, or its connection
-/// ends. A deadline that passes is no reason to end a load.
+/// ends. A deadline that passes is no reason to end a load, but for one of the caller's own under `Cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]

@@ -59,7 +59,9 @@ fn refused_commands_are_counted_by_reason_and_end_in_code_3() {
     let missing = "[components.ears]\ncommand = [\"no-such-program\"]\nkeywords = [\"listen\"]\n\
                    memory = \"10MiB\"\n";
     let dies = world.section("dies", "echo out of luck >&2; exit 9", "keywords = [\"hope\"]");
-    let words = config(&world);
+    // A demand waits out a back-off that ends before its deadline.
+    let long = "[manager]\nback_off = \"1h\"\nback_off_max = \"1h\"\n";
+    let words = config(&world).replace("[manager]\n", long);
     world.write("c.toml", format!("{words}{missing}{dies}"));
     let ran = world.run_with(&["run", "c.toml"], b"listen\nlisten again\nhope\nplay\n");
     let parts = [

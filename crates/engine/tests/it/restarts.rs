@@ -28,7 +28,8 @@ fn next_attempt(rig: &Rig, name: &str) -> Option<Moment> {
 
 fn cause(rig: &Rig, name: &str) -> String {
     let status = rig.engine.status(rig.now);
-    status.components.into_iter().find(|c| c.id.as_str() == name).map(|c| c.cause).unwrap()
+    let found = status.components.into_iter().find(|c| c.id.as_str() == name);
+    found.expect("a configured name").cause
 }
 
 #[test]

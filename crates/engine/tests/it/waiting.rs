@@ -34,7 +34,7 @@ fn learn(rig: &mut Rig, name: &str, load_time: f64) {
 
 #[test]
 fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
-    for on_abandon in [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel] {
+    for on_abandon in [OnAbandon::Auto, OnAbandon::Finish] {
         let mut rig = Rig::new(vec![with(slow("a"), |s| s.on_abandon = on_abandon)], 100);
         learn(&mut rig, "a", 90.0);
         let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
@@ -48,6 +48,18 @@ fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
         rig.loaded("a");
         assert_eq!(rig.answered(again), "granted", "{on_abandon:?}");
         assert_eq!(rig.engine.scheduler().entry(rig.key("a")).loads, 2);
+    }
+}
+
+#[test]
+fn on_abandon_cancel_ends_a_load_at_a_deadline_of_the_callers_own_only() {
+    for own in [None, Some(seconds(20.0))] {
+        let spec = with(slow("a"), |s| s.on_abandon = OnAbandon::Cancel);
+        let mut rig = Rig::new(vec![spec], 100);
+        let waiter = rig.ask(&["a"], None, own);
+        rig.wait(seconds(30.0));
+        assert_eq!(rig.answered(waiter), "deadline_exceeded");
+        assert_eq!(rig.is_loading("a"), own.is_none(), "{own:?}");
     }
 }
 

@@ -4,6 +4,8 @@ use majordomo_core::{ByteSize, Cause, ComponentId, ComponentKey, ComponentState,
 use majordomo_memory::{Budget, Need};
 
 use super::{DropReason, Scheduler};
+use majordomo_registry::OnAbandon;
+
 use crate::{Origin, Out, Phase, Transaction, TxnId};
 
 /// What became of a transaction that was clearing memory.
@@ -24,17 +26,17 @@ enum LetGo<'a> {
     Replanned,
     /// A component failed that it waited for.
     Failed { component: &'a ComponentId, cause: &'a str },
-    /// Its deadline passed; who waited did not leave.
-    Expired,
+    /// Its deadline passed: one of the caller's own, or the usual one.
+    Expired { own: bool },
     /// It ended otherwise.
     Ended,
 }
 
 impl<'a> LetGo<'a> {
-    fn of(refusal: Option<&'a Refusal>) -> Self {
+    fn of(refusal: Option<&'a Refusal>, own: bool) -> Self {
         match refusal {
             Some(Refusal::LoadFailed { component, cause }) => Self::Failed { component, cause },
-            Some(Refusal::DeadlineExceeded { .. }) => Self::Expired,
+            Some(Refusal::DeadlineExceeded { .. }) => Self::Expired { own },
             _ => Self::Ended,
         }
     }
@@ -311,7 +313,7 @@ impl Scheduler {
         budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
-        self.requeue_for(id, LetGo::of(Some(failure)), budget, out);
+        self.requeue_for(id, LetGo::of(Some(failure), false), budget, out);
     }
 
     fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, budget: &mut Budget, out: &mut Out<'_>) {
@@ -369,11 +371,12 @@ impl Scheduler {
         }
         let unpaid = txn.unpaid();
         if txn.is_active() {
+            let own_deadline = txn.own_deadline;
             let refusal = match reason {
                 DropReason::Refused(refusal) => Some(refusal),
                 _ => None,
             };
-            self.let_go(id, LetGo::of(refusal), budget, out);
+            self.let_go(id, LetGo::of(refusal, own_deadline), budget, out);
         }
         self.txns.remove(id);
         self.changed = true;
@@ -463,7 +466,13 @@ impl Scheduler {
             // It may be wanted again before this input is done: a transaction that goes back to the queue is often
             // admitted at once.
             ComponentState::Loading => {
-                let expired = matches!(why, LetGo::Expired);
+                // A deadline of the caller's own counts as its leaving where a load is never to go on alone.
+                let cancels =
+                    self.catalog.spec(key).is_some_and(|s| s.on_abandon == OnAbandon::Cancel);
+                let expired = match why {
+                    LetGo::Expired { own } => !(own && cancels),
+                    _ => false,
+                };
                 match self.loose.iter_mut().find(|l| l.0 == key) {
                     Some(known) => known.1 |= expired,
                     None => self.loose.push((key, expired)),
@@ -486,7 +495,7 @@ impl Scheduler {
                 Cause::Abandoned
             }
             LetGo::Replanned => Cause::Replanned,
-            LetGo::Expired | LetGo::Ended => Cause::Abandoned,
+            LetGo::Expired { .. } | LetGo::Ended => Cause::Abandoned,
         }
     }
 

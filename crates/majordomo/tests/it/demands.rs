@@ -7,7 +7,8 @@ use majordomo::{ComponentSpec, ConflictPolicy, EventKind, Manager, Refusal};
 
 use crate::eventually::until;
 use crate::support::{
-    UP, World, changes, lease, lease_within, ms, path, run, says, state, status, status_when,
+    DEADLINE, UP, World, changes, config, lease, lease_within, ms, path, run, says, state, status,
+    status_when,
 };
 
 /// Tells in `log` when it comes and when it goes.
@@ -302,7 +303,10 @@ fn a_failed_probe_takes_a_component_out_of_service() {
                 rule: majordomo::ProbeRule::default(),
             });
         }
-        let manager = world.manager(vec![spec]).await;
+        let mut config = config();
+        config.back_off.base = DEADLINE * 100;
+        config.back_off.max = DEADLINE * 100;
+        let manager = world.builder(vec![spec]).config(config).start().await.unwrap();
         drop(lease(&manager, "a").await.unwrap());
         until(|| state(&manager, "a") == "failed").await;
         let failed = changes(&manager, "a").pop().unwrap().1.to_string();

@@ -199,7 +199,7 @@ fn programs_that_leave_at_the_end_of_their_input_can_be_held() {
         let manager = world.manager(vec![held, world.program("empty", script)]).await;
         drop(lease(&manager, "held").await.unwrap());
         drop(lease_within(&manager, "empty", None).await);
-        until(|| state(&manager, "empty") == "failed").await;
+        until(|| state(&manager, "empty") == "unloaded").await;
         assert_eq!(state(&manager, "held"), "ready");
     });
 }

@@ -5,7 +5,7 @@ use majordomo::{ComponentState, Manager, Priority, Refusal, RestartPolicy};
 use crate::eventually::until;
 use crate::processes::signal;
 use crate::support::{
-    STUBBORN, UP, World, changes, config, lease, ms, path, run, says, state, status,
+    DEADLINE, STUBBORN, UP, World, changes, config, lease, ms, path, run, says, state, status,
 };
 
 /// What is said when the component cannot be loaded.
@@ -26,7 +26,10 @@ fn a_missing_executable_is_named_with_component_and_way_out() {
             world.command("nose", &["./nose"]),
         ];
         world.write("nose", "no program");
-        let manager = world.manager(specs).await;
+        let mut config = config();
+        config.back_off.base = DEADLINE * 100;
+        config.back_off.max = DEADLINE * 100;
+        let manager = world.builder(specs).config(config).start().await.unwrap();
         let text = failure(&manager, "ears").await;
         says(&text, &["ears", "\"no-such-program-anywhere\"", "install it or correct the command"]);
         says(&failure(&manager, "eyes").await, &["eyes", "eyes\"", "correct the command"]);

@@ -196,7 +196,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "on_abandon",
         "\"auto\"",
-        "When the last caller that waits for its load leaves: decide by the time that has passed, finish, or cancel. When deadlines pass, it goes on.",
+        "When the last caller that waits for its load leaves: decide by the time that has passed, finish, or cancel. When a deadline passes, it goes on, but for one of the caller's own and `cancel`.",
         Kind::Word(&["auto", "finish", "cancel"], |c, i| {
             c.spec.on_abandon = [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel][i];
         })
