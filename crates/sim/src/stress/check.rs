@@ -146,7 +146,9 @@ impl Checker {
     fn note_waiters(&mut self, engine: &Engine, input: &Input, now: Moment) {
         let d = &engine.config().deadlines;
         let loads = |keys: &[ComponentKey]| -> Duration {
-            let closure = engine.catalog().closure(keys);
+            let known = |k: &ComponentKey| k.index() < engine.catalog().len();
+            let known: Vec<_> = keys.iter().copied().filter(known).collect();
+            let closure = engine.catalog().closure(&known);
             closure.iter().map(|k| engine.scheduler().load_deadline(*k)).sum()
         };
         let mut open = |waiter: WaiterId, keys: Vec<ComponentKey>, wait, lasts: Duration| {
