@@ -24,6 +24,7 @@ pub mod logs;
 pub mod process;
 pub mod state;
 
+mod children;
 mod component;
 mod events;
 mod host;

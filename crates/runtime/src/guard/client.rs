@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, Trampoline, pidfile};
+use crate::children;
 use crate::proctable::{self, Group};
 
 /// A guard that has to end is given this long before it is killed.
@@ -178,24 +179,33 @@ impl Reaped {
     fn kill(mut self) {
         if let Some(mut child) = self.0.take() {
             let _ = child.kill();
-            let _ = child.wait();
+            reap(child);
         }
     }
 
     fn has_ended(&mut self) -> bool {
         let ended = self.0.as_mut().is_none_or(|c| !matches!(c.try_wait(), Ok(None)));
-        if ended {
-            self.0 = None;
+        if ended && let Some(child) = self.0.take() {
+            reap(child);
         }
         ended
     }
 }
 
+/// Blocks until it has ended.
+fn reap(mut child: Child) {
+    let pid = child.id();
+    let _ = child.wait();
+    if let Ok(pid) = i32::try_from(pid) {
+        children::forget(pid);
+    }
+}
+
 impl Drop for Reaped {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
+        if let Some(child) = self.0.take() {
             // The thread lives as long as the guard, which ends with its pipe.
-            let reap = move || drop(child.wait());
+            let reap = move || reap(child);
             drop(std::thread::Builder::new().name("majordomo-reap".into()).spawn(reap));
         }
     }
@@ -398,7 +408,7 @@ async fn spawn(form: &GuardForm) -> Result<Link, GuardError> {
         // The hidden form makes its own session, which a group leader may not.
         command.process_group(0);
     }
-    let mut child = tokio::task::spawn_blocking(move || command.spawn())
+    let mut child = tokio::task::spawn_blocking(move || children::spawn(&mut command))
         .await
         .map_err(io::Error::other)
         .flatten()

@@ -239,7 +239,7 @@ impl ProcessLoader {
         let work = tokio::task::spawn_blocking(move || {
             let prepared = prepare::prepare(&ctx, &config.state_dir, guard.session())?;
             let trampoline = guard.trampoline(ctx.spec.stdin);
-            let leader = spawn::spawn(&prepared, &trampoline, config.subreaper.as_ref());
+            let leader = spawn::spawn(&prepared, &trampoline);
             let leader = leader.map_err(|source| ProcessError::Spawn {
                 component: ctx.component.clone(),
                 program: prepared.argv[0].to_string_lossy().into_owned(),
@@ -307,7 +307,7 @@ impl ProcessLoader {
             pumps,
             announced,
             logs: Arc::clone(&ctx.logs),
-            subreaper: self.config.subreaper.clone(),
+            adopts: self.config.subreaper.is_some(),
             members,
             socket: endpoint.socket.clone(),
             bound,

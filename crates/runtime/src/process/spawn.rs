@@ -10,7 +10,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::Exit;
 use super::prepare::Prepared;
-use super::strays::Subreaper;
+use crate::children;
 use crate::guard::Trampoline;
 use crate::proctable::{self, Group};
 
@@ -22,7 +22,6 @@ pub(super) struct Leader {
     pub(super) group: Group,
     /// The trampoline's command lines, to tell it from the program.
     pub(super) trampoline: CommandLines,
-    subreaper: Option<Subreaper>,
     reaped: bool,
 }
 
@@ -32,11 +31,7 @@ pub(super) struct Leader {
 pub(super) struct CommandLines([Vec<u8>; 2]);
 
 /// Blocks until the trampoline runs. Its process group may take a moment longer: see [`Leader::until_it_leads`].
-pub(super) fn spawn(
-    prepared: &Prepared,
-    trampoline: &Trampoline,
-    subreaper: Option<&Subreaper>,
-) -> io::Result<Leader> {
+pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<Leader> {
     let mut command = Command::new(&trampoline.argv[0]);
     command
         .args(&trampoline.argv[1..])
@@ -50,15 +45,13 @@ pub(super) fn spawn(
     if !trampoline.opens_session {
         command.process_group(0);
     }
-    let mut child = match subreaper {
-        Some(s) => s.spawn(&mut command)?,
-        None => command.spawn()?,
-    };
+    let mut child = children::spawn(&mut command)?;
     let pgid = i32::try_from(child.id()).map_err(io::Error::other)?;
     let Some(start) = proctable::start_time(pgid) else {
         // Its standard input is closed with it, so it ends by itself; this only hastens that.
         let _ = child.kill();
         let _ = child.wait();
+        children::forget(pgid);
         return Err(io::Error::other("the system does not tell when it started"));
     };
     let line = |words: &[OsString]| {
@@ -69,7 +62,6 @@ pub(super) fn spawn(
         child,
         group: Group { pgid, start },
         trampoline: CommandLines([line(&trampoline.argv), line(&trampoline.argv[1..])]),
-        subreaper: subreaper.cloned(),
         reaped: false,
     })
 }
@@ -117,9 +109,7 @@ impl Leader {
         // Returns at once, or as soon as SIGKILL has done its work.
         let _ = self.child.wait();
         self.reaped = true;
-        if let Some(s) = &self.subreaper {
-            s.forget(self.group.pgid);
-        }
+        children::forget(self.group.pgid);
     }
 }
 

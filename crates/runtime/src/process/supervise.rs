@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::bound::Bound;
 use super::running::Memory;
 use super::spawn::Leader;
-use super::strays::Subreaper;
 use super::{Exit, prepare};
+use crate::children;
 use crate::guard::Announced;
 use crate::logs::{LogBuffer, LogStream};
 use crate::proctable::{Entry, Members};
@@ -58,7 +58,8 @@ pub(super) struct Supervisor {
     pub(super) pumps: Vec<JoinHandle<()>>,
     pub(super) announced: Announced,
     pub(super) logs: Arc<LogBuffer>,
-    pub(super) subreaper: Option<Subreaper>,
+    /// Whether this process adopts those that lose their parent.
+    pub(super) adopts: bool,
     pub(super) members: Arc<Members>,
     pub(super) socket: Option<std::path::PathBuf>,
     pub(super) bound: Bound,
@@ -76,9 +77,9 @@ impl Supervisor {
         self.let_members_end().await;
         let survivors = self.kill_members().await;
         self.leader.reap();
-        if let Some(s) = self.subreaper.clone() {
+        if self.adopts {
             // It fails only when the runtime shuts down.
-            let _ = tokio::task::spawn_blocking(move || s.reap_adopted()).await;
+            let _ = tokio::task::spawn_blocking(children::reap_adopted).await;
         }
         if survivors.is_empty() {
             self.members.unfollow();
