@@ -74,8 +74,8 @@ impl Supervisor {
         self.logs.push(LogStream::Manager, &exit.to_string());
         self.look_for_oom(exit).await;
         self.phase.send_replace(Phase::Exited(exit));
-        self.let_members_end().await;
-        let survivors = self.kill_members().await;
+        let survivors =
+            if self.let_members_end().await { Vec::new() } else { self.kill_members().await };
         self.leader.reap();
         if self.adopts {
             // It fails only when the runtime shuts down.
@@ -117,7 +117,7 @@ impl Supervisor {
             let order = self.order();
             match (done, order) {
                 (Order::Run, Order::Stop(_)) | (Order::Run | Order::Stop(_), Order::Kill) => {
-                    self.carry_out(order).await;
+                    self.carry_out(order);
                     done = order;
                 }
                 // Only the time of the KILL changes; TERM is sent once.
@@ -138,7 +138,7 @@ impl Supervisor {
                 () = sleep_until(until) => {
                     if matches!(done, Order::Stop(kill_at) if kill_at <= Instant::now()) {
                         self.logs.push(LogStream::Manager, "did not stop in time; killing it");
-                        self.carry_out(Order::Kill).await;
+                        self.carry_out(Order::Kill);
                         done = Order::Kill;
                     }
                 }
@@ -146,28 +146,33 @@ impl Supervisor {
         }
     }
 
-    async fn carry_out(&mut self, order: Order) {
+    fn carry_out(&mut self, order: Order) {
         match order {
             Order::Run => {}
-            Order::Stop(_) => {
-                self.signal_all(ProcessSignal::TERM).await;
-                // A stopped process only sees TERM when it goes on.
-                self.signal_all(ProcessSignal::CONT).await;
-            }
+            Order::Stop(_) => self.ask_to_stop(),
             Order::Kill => {
                 self.killed = true;
-                self.signal_all(ProcessSignal::KILL).await;
+                // The members outside of the process group follow when the leader has ended.
+                self.members.signal_group(ProcessSignal::KILL);
             }
         }
     }
 
-    /// Signals every member: the process group in one step, which no fork escapes, then the others.
-    async fn signal_all(&self, signal: ProcessSignal) {
-        self.members.signal_group(signal);
+    /// TERM to every member: to the process group in one step, which no fork escapes, then to the others.
+    fn ask_to_stop(&self) {
+        // A stopped process only sees TERM when it goes on.
+        let signals = [ProcessSignal::TERM, ProcessSignal::CONT];
+        for signal in signals {
+            self.members.signal_group(signal);
+        }
         let members = Arc::clone(&self.members);
-        let others = move || members.signal_outside_group(&members.find(), signal);
-        // It fails only when the runtime shuts down.
-        let _ = tokio::task::spawn_blocking(others).await;
+        // Not waited for: the leader may end meanwhile, and another order may come.
+        tokio::task::spawn_blocking(move || {
+            let found = members.find();
+            for signal in signals {
+                members.signal_outside_group(&found, signal);
+            }
+        });
     }
 
     async fn find_members(&self) -> Vec<Entry> {
@@ -196,19 +201,22 @@ impl Supervisor {
     }
 
     /// After an orderly stop the other members have until the same deadline; after anything else they are
-    /// killed at once.
-    async fn let_members_end(&mut self) {
+    /// killed at once. Whether they have ended.
+    async fn let_members_end(&mut self) -> bool {
         let mut pause = Duration::from_millis(2);
         while let Order::Stop(kill_at) = self.order()
             && Instant::now() < kill_at
-            && !self.find_members().await.is_empty()
         {
+            if self.find_members().await.is_empty() {
+                return true;
+            }
             tokio::select! {
                 _ = self.orders.changed() => {}
                 () = sleep_until(kill_at.min(Instant::now() + pause)) => {}
             }
             pause = (pause * 2).min(Duration::from_millis(50));
         }
+        false
     }
 
     /// Kills the members left after their leader, whose number stays taken meanwhile, and waits until there is none;
