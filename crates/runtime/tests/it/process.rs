@@ -81,10 +81,11 @@ async fn trim_signal_is_not_sent_to_a_program_that_would_end_by_it() {
 async fn trim_posts_the_declared_path() {
     let dir = Dir::new();
     let loader = loader(&dir, hidden()).await;
-    for code in ["204", "500"] {
+    for (op, code) in [(1, "204"), (2, "500")] {
         let mut spec = spec(&["trimmed", "{port}", code], ReadySpec::Connect);
         spec.trim = Some(TrimSpec::Http("/trim".into()));
-        let ctx = context(spec);
+        let mut ctx = context(spec);
+        ctx.op = majordomo_core::OpId(op);
         let process = loader.start(ctx.clone()).await.unwrap();
         let answer = process.trim().await.map_err(|e| e.to_string());
         let want = "c: POST /trim failed: it answered 500 instead of 2xx";
