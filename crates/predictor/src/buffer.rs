@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use majordomo_simd::hash_bytes;
+use majordomo_text::Words;
 
 use crate::rng::Rng;
-use crate::words::Words;
 
 /// Bytes of a text that are kept; no learner reads more of it.
 const MAX_TEXT_BYTES: usize = 2048;

@@ -5,13 +5,14 @@
 
 use std::sync::atomic::AtomicBool;
 
+use majordomo_text::Words;
+
 use crate::features::HashedTexts;
 use crate::model::packed::PackedLayer;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
-use crate::words::Words;
 
 /// A text and the labels that belong to it (none: no label applies).
 #[derive(Clone, Copy, Debug)]

@@ -5,11 +5,11 @@
 //! buckets for ever within one [`FEATURE_VERSION`], whatever the platform, build or process.
 
 use majordomo_simd::hash_bytes;
-
-use crate::words::Words;
+use majordomo_text::Words;
 
 /// Changes whenever a text would give other buckets: the hash, the folding or the set of n-grams.
-pub const FEATURE_VERSION: u32 = 1;
+/// Version 2 folds more (ignored characters, vowel marks, full case folding).
+pub const FEATURE_VERSION: u32 = 2;
 
 /// Hash seed by kind of n-gram, so that the word `on` and the characters `on` differ.
 const SEED_WORD: u64 = 0x01;

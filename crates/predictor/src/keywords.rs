@@ -10,9 +10,9 @@
 //! where phrases begin with it.
 
 use majordomo_core::{ComponentKey, Confidence};
+use majordomo_text::Words;
 
 use self::table::WordTable;
-use crate::words::Words;
 
 mod table;
 

@@ -20,7 +20,6 @@ mod retrain;
 mod rng;
 mod sequence;
 mod text_predictor;
-mod words;
 
 pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;

@@ -9,12 +9,13 @@ use linfa::dataset::{DatasetBase, Records};
 use linfa::prelude::ParamGuard;
 use linfa::traits::{Fit, FitWith, PredictInplace};
 
+use majordomo_text::Words;
+
 use crate::classifier::{TextClassifier, TrainError, check, choose};
 use crate::features::HashedTexts;
 use crate::model::TrainingSet;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::params::{ParamError, TextParams, TextValidParams};
-use crate::words::Words;
 
 /// Rows from which every eighth is held out, to stop and to calibrate.
 const MIN_HELD_OUT_FROM: usize = 40;

@@ -202,9 +202,10 @@ impl Prior {
 
 #[cfg(test)]
 mod tests {
+    use majordomo_text::Words;
+
     use super::*;
     use crate::features::HashedTexts;
-    use crate::words::Words;
 
     #[test]
     fn the_shipped_prior_is_sound_and_small() {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{ComponentId, ComponentKey};
+use majordomo_text::Words;
 
 use crate::buffer::{Judgement, ReplayBuffer, cut, text_hash};
 use crate::features::HashedTexts;
@@ -22,7 +23,6 @@ use crate::params::TextValidParams;
 use crate::prior::Prior;
 use crate::retrain::{Candidate, CandidateReport, RetrainJob, judge};
 use crate::rng::Rng;
-use crate::words::Words;
 
 mod state;
 

@@ -8,6 +8,7 @@ mod check;
 mod fill;
 mod keys;
 mod node;
+mod phrases;
 mod reference;
 mod schema;
 mod sections;

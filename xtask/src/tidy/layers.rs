@@ -47,10 +47,11 @@ impl Crate {
 pub(super) const CRATES: &[Crate] = &[
     new("core", 0, None, &[]),
     new("simd", 0, None, &[]).with_unsafe(),
-    new("registry", 1, None, &["core"]),
+    new("text", 0, None, &[]),
+    new("registry", 1, None, &["core", "text"]),
     new("memory", 1, None, &["core"]).with_unsafe(),
     new("preloader", 1, None, &["core"]).ordered(),
-    new("predictor", 1, None, &["core", "simd"]),
+    new("predictor", 1, None, &["core", "simd", "text"]),
     new("lifecycle", 2, None, &["registry", "memory", "core"]).ordered(),
     new("coreml", 2, None, &["predictor", "core"]).with_unsafe().ordered(),
     new("engine", 3, None, &["lifecycle", "preloader", "predictor", "memory", "registry", "core"])

@@ -162,9 +162,10 @@ pub(crate) fn weight(n_texts: u32, df: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use majordomo_text::Words;
+
     use super::*;
     use crate::features::HashedTexts;
-    use crate::words::Words;
 
     fn hashed(texts: &[&str]) -> HashedTexts {
         let mut words = Words::default();

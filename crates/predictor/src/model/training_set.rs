@@ -2,9 +2,10 @@
 //!
 //! Invariant: every text has at least one output that is on ([`NONE`] when it used no component).
 
+use majordomo_text::Words;
+
 use crate::features::HashedTexts;
 use crate::model::{Mode, NONE};
-use crate::words::Words;
 
 /// Examples, numbered in order of addition.
 #[derive(Clone, Debug)]

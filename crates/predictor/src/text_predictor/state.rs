@@ -1,15 +1,17 @@
 //! The predictor's state as bytes: labels, outcomes and the current model.
 //!
 //! The first layer is written in 8 bits; the other parts as they are. Components stand by name. A state of
-//! another format or feature version, or a damaged one, is refused as a whole: nothing half-read remains. Of one
-//! that was learned with another prior the outcomes are kept and the next retrain makes the model anew.
+//! another format or a later feature version, or a damaged one, is refused as a whole: nothing half-read remains. Of
+//! one that was learned with earlier features or another prior the outcomes are kept, and the next retrain makes the
+//! model again.
 
 use std::sync::Arc;
 
 use majordomo_core::ComponentId;
+use majordomo_text::Words;
 
 use super::{PredictorConfig, Retired, TextPredictor};
-use crate::buffer::{Judgement, Outcome, ReplayBuffer};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer, text_hash};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::features::FEATURE_VERSION;
 use crate::model::Mode;
@@ -70,9 +72,9 @@ impl TextPredictor {
     /// When the bytes are foreign, of another version, damaged, or hold a number that cannot be.
     pub fn decode(config: PredictorConfig, bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes, MAGIC, FORMAT, SEED)?;
-        let found = r.u32()?;
-        if found != FEATURE_VERSION {
-            return Err(DecodeError::FeatureVersion { found, want: FEATURE_VERSION });
+        let features = r.u32()?;
+        if features == 0 || features > FEATURE_VERSION {
+            return Err(DecodeError::FeatureVersion { found: features, want: FEATURE_VERSION });
         }
         let mut out = Self::new(config);
         let bits = r.u32()?;
@@ -101,11 +103,15 @@ impl TextPredictor {
         for _ in 0..n_outcomes {
             outcomes.push(read_outcome(&mut r, out.labels.len())?);
         }
+        if features != FEATURE_VERSION {
+            hash_again(&mut outcomes);
+        }
         out.buffer = ReplayBuffer::restore(out.config.buffer_capacity, outcomes, next_order)
             .ok_or(DecodeError::Damaged { what: "a text stands twice in it" })?;
         if r.u8()? != 0 {
             let prior = out.config.prior.as_ref();
             let model = read_model(&mut r, bits, out.labels.len(), prior)?;
+            let model = model.filter(|_| features == FEATURE_VERSION);
             out.now.model = model.map(Retired::unpack);
             if out.now.model.is_none() {
                 out.n_new = out.buffer.outcomes().len();
@@ -115,6 +121,18 @@ impl TextPredictor {
         out.rekey();
         Ok(out)
     }
+}
+
+/// Hashes texts as they are folded today; of texts that have become the same the latest outcome is kept.
+fn hash_again(outcomes: &mut Vec<Outcome>) {
+    let mut words = Words::default();
+    for outcome in outcomes.iter_mut() {
+        words.split(&outcome.text);
+        outcome.hash = text_hash(&words);
+    }
+    outcomes.sort_by_key(|o| (o.hash, std::cmp::Reverse(o.order)));
+    outcomes.dedup_by_key(|o| o.hash);
+    outcomes.sort_by_key(|o| o.order);
 }
 
 fn items(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
@@ -253,4 +271,34 @@ fn read_model(
     let mlp = Mlp { first, dense };
     let model = TextModel { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
     Ok(Some(Retired { model, table }))
+}
+
+#[cfg(test)]
+mod tests {
+    use majordomo_simd::hash_bytes;
+
+    use super::*;
+
+    #[test]
+    fn state_of_earlier_features_keeps_its_outcomes_and_is_trained_again() {
+        let mut before = TextPredictor::new(PredictorConfig::default());
+        let names = ["music", "clock"].map(|n| ComponentId::new(n).expect("a name"));
+        for (text, name) in [("play a song", 0), ("set an alarm", 1), ("play\u{200e} jazz", 0)] {
+            before.learn_named(text, &names[name..=name]).expect("a text");
+        }
+        // As an earlier build hashed it, with the mark: the same text as another since.
+        let last = before.buffer.outcomes().last().expect("three outcomes").clone();
+        let twin = Outcome { text: "play jazz".into(), hash: 7, order: last.order + 1, ..last };
+        let outcomes = [before.buffer.outcomes(), &[twin]].concat();
+        before.buffer = ReplayBuffer::restore(100, outcomes, 4).expect("different hashes");
+        let mut bytes = before.encode();
+        bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
+        let body = bytes.len() - 8;
+        let sum = hash_bytes(&bytes[..body], SEED);
+        bytes[body..].copy_from_slice(&sum.to_le_bytes());
+        let mut after = TextPredictor::decode(PredictorConfig::default(), &bytes).expect("sound");
+        let texts: Vec<&str> = after.outcomes().map(|o| o.0).collect();
+        assert_eq!(texts, ["play a song", "set an alarm", "play jazz"]);
+        assert!(after.forget("play\u{2060} jazz"));
+    }
 }

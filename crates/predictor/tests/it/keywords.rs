@@ -36,6 +36,20 @@ fn keywords_match_whole_words_only() {
 }
 
 #[test]
+fn characters_that_tell_no_words_apart_count_for_nothing() {
+    check(&[(0, "music")], "play music\u{200e}", &[(0, "music", 1.0)]);
+    check(&[(0, "music")], "\u{feff}play mu\u{200b}sic now", &[(0, "mu\u{200b}sic", 1.0)]);
+    check(&[(0, "mu\u{ad}sic")], "\u{2066}music\u{2069}", &[(0, "music", 1.0)]);
+    check(&[(0, "❤\u{fe0f}")], "I ❤ it", &[(0, "❤", 1.0)]);
+    check(&[(0, "❤")], "I ❤\u{fe0f} it", &[(0, "❤", 1.0)]);
+    check(&[(0, "straße")], "STRAẞE", &[(0, "STRAẞE", 1.0)]);
+    check(&[(0, "موسيقى")], "شغل مُوسِيـقَى", &[(0, "مُوسِيـقَى", 1.0)]);
+    check(&[(0, "מוּזִיקָה")], "נגן מוזיקה", &[(0, "מוזיקה", 1.0)]);
+    check(&[(0, "🏴\u{e0067}\u{e007f}")], "🏴", &[(0, "🏴", 1.0)]);
+    check(&[(0, "音\u{fe00}乐")], "播放音乐吧", &[(0, "音乐", 1.0)]);
+}
+
+#[test]
 fn phrases_are_longest_and_ignore_spacing() {
     let entries = [(0, "turn  on"), (1, "turn on the light"), (2, "light"), (3, "the")];
     check(&entries, "Turn\ton the lights", &[(0, "Turn\ton", 1.0), (3, "the", 1.0)]);

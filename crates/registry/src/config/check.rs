@@ -1,4 +1,4 @@
-//! What only the whole can tell: names that dangle, cycles, conflicts, budgets.
+//! What only the whole can tell: names that dangle, cycles, conflicts, budgets; and phrases as they are matched.
 //!
 //! Owns turning the catalog's errors into problems with places, and the sums over budgets. Does not know
 //! keys and types. Looks places up only when something is wrong, so that a valid file pays nothing.
@@ -10,6 +10,7 @@ use std::time::Duration;
 use majordomo_core::{BudgetSetting, ByteSize, ComponentId, ComponentKey, Priority};
 
 use super::node::Value;
+use super::phrases;
 use super::sections::{Declared, Draft};
 use super::source::Report;
 use super::{Finding, Look};
@@ -38,6 +39,7 @@ pub(crate) fn whole(
         let help = Some("declare one: [components.NAME]".to_owned());
         reports[0].add(Severity::Warning, "no-component", &(0..0), message, help);
     }
+    phrases::check(reports, &draft.components);
     let specs = draft.components.iter().map(|c| c.spec.clone()).collect();
     match Catalog::build_shared(specs, draft.pools.clone(), None) {
         Ok(catalog) => {

@@ -12,6 +12,7 @@ use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId, quoted
 use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft, TRIM};
 use super::keys::{Key, Kind, LARGEST, SMALLEST};
 use super::node::{Node, Value};
+use super::phrases;
 use super::source::{Report, shorten};
 use crate::ReadySpec;
 use crate::nearest::NameIndex;
@@ -144,12 +145,10 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
         Kind::Names(set) => set(target, names(report, name, node)),
         Kind::Phrases(set) => {
             let wanted = "a list of words and phrases";
-            let phrases = texts(report, name, node, wanted, |report, item, phrase| {
-                if phrase.trim().is_empty() {
-                    let message = format!("a phrase in {name} is empty and would match nothing");
-                    report.error("empty-phrase", &item.span, message, Some("take it out".into()));
-                }
+            let mut phrases = texts(report, name, node, wanted, |report, item, phrase| {
+                phrases::report_no_word(report, name, item, phrase);
             });
+            phrases.retain(|phrase| phrases::has_word(phrase));
             set(target, phrases);
         }
         Kind::Texts(set) => {

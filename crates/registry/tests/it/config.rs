@@ -263,6 +263,45 @@ fn names() {
 }
 
 #[test]
+fn phrases_that_match_nothing_twice_or_too_much_are_warned_of() {
+    let keywords = |list: &str| with(&format!("loader = \"builtin\"\nkeywords = [{list}]"));
+    check(
+        &keywords(r#""play", "\u200B\u2060", "...", "\u0640\u064E""#),
+        &[
+            r#"3:21 warning phrase-without-word "\u{200b}\u{2060}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+            r#"3:37 warning phrase-without-word "..." in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+            r#"3:44 warning phrase-without-word "ـ\u{64e}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+        ],
+    );
+    let loaded = parse_toml(&keywords(r#""play", "...""#), "c.toml", None).expect("only a warning");
+    assert_eq!(loaded.specs[0].keywords, ["play"]);
+    for (first, this) in [
+        ("Straße", "STRAẞE"),
+        ("❤", "❤\u{fe0f}"),
+        ("turn on", "Turn-ON!"),
+        ("موسيقى", "مُوسِيقَى"),
+        ("מוזיקה", "מוּזִיקָה"),
+    ] {
+        let want = format!(
+            "3:{} warning same-phrase {this:?} in keywords of component \"c\" is the same as {first:?} to the matcher, for which case, punctuation and invisible characters do not count | take one of them out",
+            17 + first.chars().count()
+        );
+        check(&keywords(&format!("\"{first}\", \"{this}\"")), &[want.as_str()]);
+    }
+    check(
+        &keywords(r#""灯", "开灯", "🎵""#),
+        &[
+            r#"3:13 warning single-han "灯" in keywords of component "c" is a single Han character, which matches inside every longer word that has it | write words of two or more characters"#,
+        ],
+    );
+    // Two components may share a phrase; the same word with and without an accent is two spellings.
+    check(
+        "[components.a]\nloader = \"builtin\"\nkeywords = [\"papa\", \"papá\"]\n[components.b]\nloader = \"builtin\"\nkeywords = [\"PAPA\"]",
+        &[],
+    );
+}
+
+#[test]
 fn graphs() {
     let b = "loader = \"builtin\"\n";
     check(

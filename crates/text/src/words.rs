@@ -1,16 +1,19 @@
 //! Splits a text into folded words: the one reading of a text that keywords and features share.
 //!
+//! Characters that are ignored are removed first, so that they neither break a word nor belong to one.
 //! Words follow the default word boundaries of Unicode (UAX #29), so `o'clock` is one word; separators
 //! and punctuation are dropped, symbols such as `+` or an emoji are words of their own. Folding is NFKC
-//! and full case folding as far as the standard library's case tables give it (upper case, then lower).
-//! Invariant: an ASCII text gives the same words on the fast path as on the general one.
+//! and full case folding. Invariant: an ASCII text gives the same words on the fast path as on the
+//! general one, and a text the same words with or without ignored characters.
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::fold::{fold_char, is_ignored};
+
 /// A word of a text: where its folded form and where its source stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word {
+struct Word {
     /// Byte range in [`Words::folded`].
     folded: (u32, u32),
     /// Byte range in the text.
@@ -19,9 +22,13 @@ pub(crate) struct Word {
 
 /// A text's words; kept between texts so that splitting does not allocate.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Words {
+pub struct Words {
     folded: Vec<u8>,
     words: Vec<Word>,
+    /// The text without ignored characters; used only where it has some.
+    kept: String,
+    /// (where in `kept` characters were removed, bytes removed up to there)
+    removed: Vec<(u32, u32)>,
 }
 
 /// What a byte of folded ASCII text is to the word boundary rules.
@@ -68,48 +75,101 @@ static CLASSES: [Class; 256] = {
     table
 };
 
-/// Whether a character outside ASCII that is no letter or digit counts as a word.
+/// Whether a character that is no letter or digit counts as a word: a symbol, as opposed to punctuation,
+/// white space, marks and unassigned code points.
 fn is_symbol(c: char) -> bool {
     if c.is_ascii() {
         return class_of(c as u8) == Class::Symbol;
     }
-    !(c.is_alphanumeric()
-        || c.is_whitespace()
-        || c.is_control()
-        || matches!(c,
-            '\u{a0}'..='\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{ad}' | '\u{b6}'..='\u{b7}' | '\u{bb}' | '\u{bf}'
-            | '\u{300}'..='\u{36f}' | '\u{61c}' | '\u{60c}' | '\u{61b}' | '\u{61f}' | '\u{6d4}'
-            | '\u{2000}'..='\u{206f}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{303f}'
-            | '\u{fe00}'..='\u{fe6f}' | '\u{feff}' | '\u{ff00}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}'
-            | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}'))
+    !(c.is_alphanumeric() || c.is_whitespace() || c.is_control() || is_ignored(c) || is_punctuation(c))
+}
+
+/// Punctuation and combining marks outside ASCII, in blocks.
+fn is_punctuation(c: char) -> bool {
+    matches!(c,
+        '\u{a0}'..='\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}'..='\u{b7}' | '\u{bb}' | '\u{bf}'
+        | '\u{300}'..='\u{36f}' | '\u{37e}' | '\u{387}' | '\u{55a}'..='\u{55f}' | '\u{589}'..='\u{58a}'
+        | '\u{5be}' | '\u{5c0}' | '\u{5c3}' | '\u{5c6}' | '\u{5f3}'..='\u{5f4}' | '\u{60c}'..='\u{60d}'
+        | '\u{61b}'..='\u{61f}' | '\u{653}'..='\u{655}' | '\u{66a}'..='\u{66d}' | '\u{6d4}'
+        | '\u{700}'..='\u{70d}' | '\u{964}'..='\u{965}' | '\u{970}' | '\u{e4f}' | '\u{e5a}'..='\u{e5b}'
+        | '\u{10fb}' | '\u{1360}'..='\u{1368}' | '\u{17d4}'..='\u{17da}' | '\u{1800}'..='\u{180a}'
+        | '\u{2000}'..='\u{206f}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{303f}' | '\u{30fb}'
+        | '\u{fe00}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}'
+        | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}' | '\u{fff0}'..='\u{ffff}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl Words {
     /// Replaces the content by the words of `text`, of which at most `u32::MAX` bytes are read.
-    pub(crate) fn split(&mut self, text: &str) {
+    pub fn split(&mut self, text: &str) {
         self.folded.clear();
         self.words.clear();
         let text = &text[..text.floor_char_boundary(u32::MAX as usize)];
         if text.is_ascii() {
             self.split_ascii(text);
+        } else if text.chars().any(is_ignored) {
+            self.split_without_ignored(text);
         } else {
             self.split_unicode(text);
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many words there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.words.len()
     }
 
+    /// Whether there is no word.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
     /// The folded form of a word, valid UTF-8.
-    pub(crate) fn folded(&self, word_idx: usize) -> &[u8] {
+    #[must_use]
+    pub fn folded(&self, word_idx: usize) -> &[u8] {
         let (start, end) = self.words[word_idx].folded;
         &self.folded[start as usize..end as usize]
     }
 
     /// The byte range of a word in the text.
-    pub(crate) fn source(&self, word_idx: usize) -> (u32, u32) {
+    #[must_use]
+    pub fn source(&self, word_idx: usize) -> (u32, u32) {
         self.words[word_idx].source
+    }
+
+    /// Splits what is left without ignored characters, and maps the words back to the whole text.
+    fn split_without_ignored(&mut self, text: &str) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.clear();
+        self.removed.clear();
+        for (at, c) in text.char_indices() {
+            if !is_ignored(c) {
+                kept.push(c);
+                continue;
+            }
+            let bytes = (at + c.len_utf8() - kept.len()) as u32;
+            match self.removed.last_mut().filter(|last| last.0 == kept.len() as u32) {
+                Some(last) => last.1 = bytes,
+                None => self.removed.push((kept.len() as u32, bytes)),
+            }
+        }
+        if kept.is_ascii() {
+            self.split_ascii(&kept);
+        } else {
+            self.split_unicode(&kept);
+        }
+        self.kept = kept;
+        let removed = &self.removed;
+        // Before the first character of a word, and not behind its last.
+        let before = |n: usize| if n == 0 { 0 } else { removed[n - 1].1 };
+        for word in &mut self.words {
+            let (start, end) = word.source;
+            let at_start = before(removed.partition_point(|r| r.0 <= start));
+            let at_end = before(removed.partition_point(|r| r.0 < end));
+            word.source = (start + at_start, end + at_end);
+        }
     }
 
     fn split_ascii(&mut self, text: &str) {
@@ -175,6 +235,9 @@ impl Words {
             } else {
                 self.fold(segment.nfkc());
             }
+            if self.folded.len() as u32 == folded_start {
+                continue; // A compatibility form of white space alone.
+            }
             self.words.push(Word {
                 folded: (folded_start, self.folded.len() as u32),
                 source: (start as u32, (start + segment.len()) as u32),
@@ -183,15 +246,8 @@ impl Words {
     }
 
     fn fold(&mut self, chars: impl Iterator<Item = char>) {
-        let mut utf8 = [0; 4];
         for c in chars {
-            if c == '\u{2019}' {
-                self.folded.push(b'\'');
-                continue;
-            }
-            for folded in c.to_uppercase().flat_map(char::to_lowercase) {
-                self.folded.extend_from_slice(folded.encode_utf8(&mut utf8).as_bytes());
-            }
+            fold_char(c, &mut self.folded);
         }
     }
 }
@@ -239,12 +295,46 @@ mod tests {
         check("play 🎵 now…", &["play", "🎵", "now"]);
         check("הדלק אור", &["הדלק", "אור"]);
         check("播放", &["播", "放"]);
+        check("בית־ספר צה״ל", &["בית", "ספר", "צה\"ל"]);
+        check("STRAẞE İstanbul ısı", &["strasse", "istanbul", "isi"]);
+    }
+
+    #[test]
+    fn ignored_characters_neither_break_a_word_nor_belong_to_it() {
+        let check = |text: &str, want: &[(&str, &str)]| {
+            let got = words_of(text, Words::split);
+            let got: Vec<(&str, &str)> =
+                got.iter().map(|w| (w.0.as_str(), &text[w.1 as usize..w.2 as usize])).collect();
+            assert_eq!(got, want, "{text:?}");
+        };
+        check("\u{feff}play\u{200e} mu\u{ad}sic\u{fe0f}", &[("play", "play"), ("music", "mu\u{ad}sic")]);
+        check("\u{2066}音\u{200b}乐\u{2069}", &[("音", "音"), ("乐", "乐")]);
+        check("❤\u{fe0f}", &[("❤", "❤")]);
+        check("مُوسِيقَى", &[("موسيقى", "مُوسِيقَى")]);
+        check("موســـيقى", &[("موسيقى", "موســـيقى")]);
+        check("מוּזִיקָה \u{fb4b}", &[("מוזיקה", "מוּזִיקָה"), ("ו", "\u{fb4b}")]);
+        check("\u{200b}\u{200d}", &[]);
+        // Composed or not, a letter with hamza is one letter.
+        check("ا\u{654}غنية", &[("أغنية", "ا\u{654}غنية")]);
     }
 
     proptest! {
         #[test]
         fn the_fast_path_agrees_with_the_general_one(text in "[a-cA-C0-2_.':,;+\\- \\x00-\\x7f]{0,24}") {
             prop_assert_eq!(words_of(&text, Words::split_ascii), words_of(&text, Words::split_unicode));
+        }
+
+        #[test]
+        fn ignored_characters_change_no_word(
+            text in "[a-c é音ا.'\u{301}]{0,12}",
+            mark in prop::sample::select(vec!['\u{200e}', '\u{200d}', '\u{ad}', '\u{fe0f}', '\u{feff}', '\u{2067}', '\u{64e}']),
+            at in prop::collection::vec(0usize..13, 1..4),
+        ) {
+            let mut chars: Vec<char> = text.chars().collect();
+            at.iter().for_each(|&at| chars.insert(at.min(chars.len()), mark));
+            let marked: String = chars.into_iter().collect();
+            let folded = |t: &str| -> Vec<String> { words_of(t, Words::split).into_iter().map(|w| w.0).collect() };
+            prop_assert_eq!(folded(&marked), folded(&text));
         }
 
         #[test]

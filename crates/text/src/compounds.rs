@@ -1,0 +1,97 @@
+//! Compounds of Germanic languages: `Wohnzimmerlampe` has `Lampe` in it.
+//!
+//! Owns when a text may have compounds at all, and which parts of a word count. Without a dictionary a
+//! part is taken for a word only where the text reads like a language that joins words, the part is long,
+//! and so is the rest: `Beispiel` has no `Spiel` in it. English, which has `highlight` and `lightning`,
+//! is left alone.
+
+use crate::Words;
+
+/// Letters of the shortest part.
+const LEAST_PART: usize = 5;
+/// Letters of the shortest rest.
+const LEAST_REST: usize = 4;
+/// Endings that the last part may have.
+const ENDINGS: [&str; 6] = ["", "n", "en", "e", "er", "s"];
+
+/// Words that German, Dutch, Swedish, Danish and Norwegian commands have and others do not; sorted.
+const JOINING: &[&str] = &[
+    "aan", "abend", "abspielen", "af", "anmachen", "anschalten", "auch", "auf", "aus", "ausmachen",
+    "ausschalten", "beende", "beim", "bitte", "das", "dass", "dein", "deine", "dem", "der", "det",
+    "dimme", "dimmen", "eine", "einem", "einen", "einer", "einschalten", "erinnere", "erzähl", "ett",
+    "een", "gibt", "heute", "het", "ich", "ikke", "inte", "ist", "jeg", "jetzt", "kannst", "kein",
+    "keine", "keinen", "können", "könntest", "lauter", "leiser", "lies", "läuft", "mach", "mache",
+    "machen", "mein", "meine", "meinem", "meinen", "meiner", "mich", "mijn", "mir", "morgen", "möchte",
+    "niet", "nicht", "noch", "och", "oder", "og", "ohne", "på", "schalt", "schalte", "schalten",
+    "schliesse", "schon", "sluk", "släck", "slå", "spela", "spiel", "spiele", "spielen", "starte",
+    "starten", "stell", "stelle", "stoppe", "sätt", "sind", "tænd", "tänd", "uit", "und", "uns",
+    "unser", "unsere", "von", "wann", "warum", "weck", "welche", "wie", "wieder", "wir", "wird", "zeig",
+    "zeige", "zet", "zum", "zur", "öffne", "öffnen", "über",
+];
+
+/// Words of English commands, which speak against; sorted.
+const APART: &[&str] = &[
+    "and", "are", "can", "for", "i", "is", "it", "me", "my", "of", "off", "on", "play", "please", "set",
+    "show", "the", "this", "to", "turn", "what", "with", "you",
+];
+
+/// Whether a text reads like a language that joins words.
+#[must_use]
+pub fn joins_words(words: &Words) -> bool {
+    let mut score = 0i32;
+    for i in 0..words.len() {
+        let word = words.folded(i);
+        let is_in = |list: &[&str]| list.iter().any(|w| w.as_bytes() == word);
+        score += i32::from(is_in(JOINING)) - i32::from(is_in(APART));
+    }
+    score > 0
+}
+
+/// Gives every part of a loose word that may be a word of its own: the first part, and the last with or
+/// without an ending.
+pub fn parts(word: &[u8], mut each: impl FnMut(&[u8])) {
+    if word.len() < LEAST_PART + LEAST_REST || !word.iter().all(u8::is_ascii_lowercase) {
+        return;
+    }
+    for at in LEAST_PART..=word.len() - LEAST_REST {
+        each(&word[..at]);
+    }
+    for ending in ENDINGS {
+        let Some(stem) = word.strip_suffix(ending.as_bytes()) else { continue };
+        for at in LEAST_REST..=stem.len().saturating_sub(LEAST_PART) {
+            each(&stem[at..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_texts_of_joining_languages_have_compounds() {
+        let joins = |text: &str| {
+            let mut words = Words::default();
+            words.split(text);
+            joins_words(&words)
+        };
+        assert!(joins("schalte die wohnzimmerlampe ein"));
+        assert!(joins("bitte küchenlicht aus"));
+        assert!(joins("tänd vardagsrumslampan och spela musik"));
+        assert!(!joins("turn on the flashlight"));
+        assert!(!joins("highlight"));
+        assert!(!joins("pon la música"));
+    }
+
+    #[test]
+    fn long_parts_beside_long_rests_count() {
+        let has = |word: &str, part: &str| {
+            let mut found = false;
+            parts(word.as_bytes(), |p| found |= p == part.as_bytes());
+            found
+        };
+        assert!(has("wohnzimmerlampe", "lampe") && has("kuchenlampen", "lampe"));
+        assert!(has("lichtschalter", "licht") && has("hintergrundmusik", "musik"));
+        assert!(!has("beispiel", "spiel") && !has("pflicht", "licht") && !has("musikant", "musik"));
+    }
+}
