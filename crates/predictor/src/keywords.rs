@@ -172,7 +172,7 @@ impl KeywordMatcher {
                 return Err(KeywordError::TooMany { bytes });
             }
             words.split(phrase);
-            if words.len() == 0 {
+            if words.is_empty() {
                 return Err(KeywordError::NoWord { component, phrase: phrase.to_owned() });
             }
             let ids = (0..words.len()).map(|i| table.insert(words.folded(i))).collect();

@@ -297,7 +297,7 @@ impl TextPredictor {
     /// A text without a word.
     pub fn learn_named(&mut self, text: &str, used: &[ComponentId]) -> Result<(), LearnError> {
         self.words.split(cut(text));
-        if self.words.len() == 0 {
+        if self.words.is_empty() {
             return Err(LearnError::NoWord);
         }
         let mut labels: Vec<u32> = used.iter().map(|name| self.label(name)).collect();

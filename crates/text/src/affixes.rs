@@ -67,8 +67,7 @@ const KOREAN: &[(&str, After, bool)] = {
 const KOREAN_VERBS: [char; 4] = ['해', '하', '할', '합'];
 
 /// Arabic proclitics with the article; a keyword of two letters may carry them.
-const ARABIC_ARTICLES: [&str; 9] =
-    ["وبال", "وال", "فال", "بال", "كال", "ولل", "فلل", "لل", "ال"];
+const ARABIC_ARTICLES: [&str; 9] = ["وبال", "وال", "فال", "بال", "كال", "ولل", "فلل", "لل", "ال"];
 /// Arabic proclitics without it; a keyword of three letters may carry them.
 const ARABIC_PREFIXES: [&str; 9] = ["وب", "ول", "فب", "فل", "و", "ف", "ب", "ك", "ل"];
 /// Arabic pronouns at the end, and the Persian plural.
@@ -78,8 +77,8 @@ const HEBREW_PREFIXES: [char; 7] = ['ו', 'ה', 'ב', 'כ', 'ל', 'מ', 'ש'];
 
 /// What is elided before an apostrophe: French, Italian, Catalan.
 const ELIDED: &[&str] = &[
-    "l", "d", "j", "m", "t", "s", "n", "c", "qu", "jusqu", "lorsqu", "puisqu", "quelqu", "un", "dell",
-    "all", "nell", "sull", "dall", "coll", "quell", "bell", "gl", "anch", "tutt",
+    "l", "d", "j", "m", "t", "s", "n", "c", "qu", "jusqu", "lorsqu", "puisqu", "quelqu", "un",
+    "dell", "all", "nell", "sull", "dall", "coll", "quell", "bell", "gl", "anch", "tutt",
 ];
 
 /// Gives every stem of a loose word, without the word itself; the same stem may come twice.

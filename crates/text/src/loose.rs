@@ -37,7 +37,11 @@ pub fn spell_out(word: &[u8], out: &mut Vec<u8>) -> bool {
     has_any
 }
 
-fn rewrite(word: &[u8], out: &mut Vec<u8>, mut first: impl FnMut(char, &mut Vec<u8>) -> bool) -> bool {
+fn rewrite(
+    word: &[u8],
+    out: &mut Vec<u8>,
+    mut first: impl FnMut(char, &mut Vec<u8>) -> bool,
+) -> bool {
     out.clear();
     let Ok(text) = std::str::from_utf8(word) else { return false };
     for c in text.chars() {

@@ -81,7 +81,11 @@ fn is_symbol(c: char) -> bool {
     if c.is_ascii() {
         return class_of(c as u8) == Class::Symbol;
     }
-    !(c.is_alphanumeric() || c.is_whitespace() || c.is_control() || is_ignored(c) || is_punctuation(c))
+    !(c.is_alphanumeric()
+        || c.is_whitespace()
+        || c.is_control()
+        || is_ignored(c)
+        || is_punctuation(c))
 }
 
 /// Punctuation and combining marks outside ASCII, in blocks.
@@ -307,7 +311,10 @@ mod tests {
                 got.iter().map(|w| (w.0.as_str(), &text[w.1 as usize..w.2 as usize])).collect();
             assert_eq!(got, want, "{text:?}");
         };
-        check("\u{feff}play\u{200e} mu\u{ad}sic\u{fe0f}", &[("play", "play"), ("music", "mu\u{ad}sic")]);
+        check(
+            "\u{feff}play\u{200e} mu\u{ad}sic\u{fe0f}",
+            &[("play", "play"), ("music", "mu\u{ad}sic")],
+        );
         check("\u{2066}音\u{200b}乐\u{2069}", &[("音", "音"), ("乐", "乐")]);
         check("❤\u{fe0f}", &[("❤", "❤")]);
         check("مُوسِيقَى", &[("موسيقى", "مُوسِيقَى")]);
