@@ -4,6 +4,10 @@
 //! component is, nor how its evidence is weighed against the model's. Invariant: what a search finds
 //! depends on the set of entries only, not on their order.
 //!
+//! A word of a text may be several words of phrases: itself, a looser spelling, a stem without particles, a
+//! part of a compound ([`Fit`]). Of two matches of the same words the one that fits better counts, so that
+//! `papá` and `papa` of two components are told apart while either is found where it stands alone.
+//!
 //! The search is leftmost-longest over *words* (a trie whose alphabet is the folded words of all
 //! phrases), so a keyword never matches inside another word and a failed longer phrase never hides a
 //! shorter keyword. It visits each word of the text once, or up to the length of the longest phrase
@@ -12,8 +16,10 @@
 use majordomo_core::{ComponentKey, Confidence};
 use majordomo_text::Words;
 
+use self::candidates::{Candidates, Variants};
 use self::table::WordTable;
 
+mod candidates;
 mod table;
 
 /// Why a list of keywords makes no matcher.
@@ -39,6 +45,32 @@ pub enum KeywordError {
     },
 }
 
+/// How well a text's words fit a keyword's, best first. A match of several words fits as its worst word does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Fit {
+    /// The same folded words.
+    Exact,
+    /// Other accents, spelled out umlauts, other forms of letters: `musica` for `música`.
+    Spelling,
+    /// With particles of its language: `음악을` for `음악`.
+    Affix,
+    /// Part of a compound: `Wohnzimmerlampe` for `Lampe`.
+    Compound,
+}
+
+impl Fit {
+    /// The most that a match may count for.
+    fn at_most(self) -> f32 {
+        match self {
+            Self::Exact => 1.0,
+            Self::Spelling => 0.9,
+            Self::Affix => 0.8,
+            Self::Compound => 0.7,
+        }
+    }
+}
+
 /// A keyword found in a text, for one of the components that have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeywordHit {
@@ -50,6 +82,8 @@ pub struct KeywordHit {
     pub end: u32,
     /// How many components share the keyword, at least 1.
     pub n_sharing: u32,
+    /// How well the text's words fit the keyword's.
+    pub fit: Fit,
 }
 
 impl KeywordHit {
@@ -59,10 +93,10 @@ impl KeywordHit {
         self.start as usize..self.end as usize
     }
 
-    /// `1 / n_sharing`.
+    /// `1 / n_sharing`, and less than 1 where the fit is not exact.
     #[must_use]
     pub fn confidence(&self) -> Confidence {
-        Confidence::saturating(1.0 / self.n_sharing as f32)
+        Confidence::saturating((1.0 / self.n_sharing as f32).min(self.fit.at_most()))
     }
 }
 
@@ -119,15 +153,26 @@ impl<'a> KeywordMatches<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct KeywordScratch {
     pub(crate) words: Words,
-    found: Vec<Found>,
+    candidates: Candidates,
+    walk: Walk,
+    owners: Vec<ComponentKey>,
     pub(crate) hits: Vec<KeywordHit>,
 }
 
-/// A word of the text that some phrase contains.
+/// Where a search stands in the trie: nodes reached by the words so far, and how well these fit.
+#[derive(Clone, Debug, Default)]
+struct Walk {
+    at: Vec<(u32, Fit)>,
+    next: Vec<(u32, Fit)>,
+    /// Nodes where the longest match ends.
+    best: Vec<u32>,
+}
+
+/// A longest match; its nodes are in [`Walk::best`].
 #[derive(Clone, Copy, Debug)]
-struct Found {
-    word_idx: u32,
-    word: u32,
+struct Longest {
+    n_words: u32,
+    fit: Fit,
 }
 
 /// A state of the trie. Node 0 is the root, whose children are indexed by word.
@@ -142,7 +187,9 @@ struct Node {
 /// Finds the keywords of a catalog in texts.
 #[derive(Clone, Debug, Default)]
 pub struct KeywordMatcher {
+    /// The words of phrases, then the variants that are no such word.
     table: WordTable,
+    variants: Variants,
     /// Node of the phrase prefix of one word, by word; 0 where no phrase starts with it.
     roots: Vec<u32>,
     nodes: Vec<Node>,
@@ -180,9 +227,10 @@ impl KeywordMatcher {
         }
         phrases.sort_unstable();
         phrases.dedup();
-        table.finish();
         let n_words = table.len();
-        let mut matcher = Self { table, roots: vec![0; n_words], ..Self::default() };
+        let variants = Variants::build(&mut table);
+        table.finish();
+        let mut matcher = Self { table, variants, roots: vec![0; n_words], ..Self::default() };
         matcher.n_phrases = phrases.chunk_by(|a, b| a.0 == b.0).count();
         matcher.grow(&phrases);
         Ok(matcher)
@@ -230,6 +278,7 @@ impl KeywordMatcher {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.table.memory_bytes()
+            + self.variants.memory_bytes()
             + size_of_val(self.roots.as_slice())
             + size_of_val(self.nodes.as_slice())
             + size_of_val(self.edges.as_slice())
@@ -245,57 +294,76 @@ impl KeywordMatcher {
 
     /// Finds keywords in the words that `scratch` already holds.
     pub(crate) fn find_in_words<'s>(&self, scratch: &'s mut KeywordScratch) -> KeywordMatches<'s> {
-        let KeywordScratch { words, found, hits } = scratch;
+        let KeywordScratch { words, candidates, walk, owners, hits } = scratch;
         hits.clear();
-        found.clear();
-        for word_idx in 0..words.len() {
-            if let Some(word) = self.table.get(words.folded(word_idx)) {
-                found.push(Found { word_idx: word_idx as u32, word });
-            }
-        }
-        let mut i = 0;
-        while i < found.len() {
-            let Some((node, n_words)) = self.longest(&found[i..]) else {
-                i += 1;
+        candidates.find(words, &self.table, &self.variants);
+        let mut at = 0;
+        while let Some(first) = candidates.next_word(at) {
+            let Some(longest) = self.longest(first, candidates, walk) else {
+                at = first + 1;
                 continue;
             };
-            let (start, _) = words.source(found[i].word_idx as usize);
-            let (_, end) = words.source(found[i + n_words - 1].word_idx as usize);
-            let owners = &self.owners[node.owners.0 as usize..node.owners.1 as usize];
+            let (start, _) = words.source(first as usize);
+            let (_, end) = words.source((first + longest.n_words - 1) as usize);
+            owners.clear();
+            for &node in &walk.best {
+                let (from, to) = self.nodes[node as usize].owners;
+                owners.extend_from_slice(&self.owners[from as usize..to as usize]);
+            }
+            if walk.best.len() > 1 {
+                owners.sort_unstable();
+                owners.dedup();
+            }
             let n_sharing = owners.len() as u32;
-            hits.extend(owners.iter().map(|&component| KeywordHit {
-                component,
-                start,
-                end,
-                n_sharing,
-            }));
-            i += n_words;
+            let fit = longest.fit;
+            let hit =
+                |&component: &ComponentKey| KeywordHit { component, start, end, n_sharing, fit };
+            hits.extend(owners.iter().map(hit));
+            at = first + longest.n_words;
         }
         // Stable order; sort_unstable does not allocate and the key is unique.
         hits.sort_unstable_by_key(|h| (h.component, h.start));
         KeywordMatches { hits }
     }
 
-    /// The node and length of the longest phrase at the start of `found`.
-    fn longest(&self, found: &[Found]) -> Option<(Node, usize)> {
-        let root = self.roots[found[0].word as usize];
-        if root == 0 {
-            return None;
+    /// The longest match that starts at a word, of the best fit among those of its length.
+    fn longest(&self, first: u32, candidates: &Candidates, walk: &mut Walk) -> Option<Longest> {
+        walk.at.clear();
+        for &(word, fit) in candidates.of(first) {
+            let root = self.roots[word as usize];
+            if root != 0 {
+                walk.at.push((root, fit));
+            }
         }
-        let mut node = self.nodes[root as usize];
         let mut best = None;
         let mut n_words = 1;
-        loop {
-            if node.owners.0 != node.owners.1 {
-                best = Some((node, n_words));
+        while !walk.at.is_empty() {
+            let ends = |node: u32| {
+                self.nodes[node as usize].owners.0 != self.nodes[node as usize].owners.1
+            };
+            if let Some(fit) =
+                walk.at.iter().filter(|(node, _)| ends(*node)).map(|(_, fit)| *fit).min()
+            {
+                best = Some(Longest { n_words, fit });
+                walk.best.clear();
+                walk.best
+                    .extend(walk.at.iter().filter(|(n, f)| *f == fit && ends(*n)).map(|(n, _)| *n));
             }
-            let edges = &self.edges[node.edges.0 as usize..node.edges.1 as usize];
-            let Some(next) = found.get(n_words).filter(|_| !edges.is_empty()) else { break };
-            if next.word_idx != found[n_words - 1].word_idx + 1 {
-                break;
+            walk.next.clear();
+            let words = candidates.of(first + n_words);
+            for &(node, so_far) in &walk.at {
+                let (from, to) = self.nodes[node as usize].edges;
+                let edges = &self.edges[from as usize..to as usize];
+                if edges.is_empty() {
+                    continue;
+                }
+                for &(word, fit) in words {
+                    if let Ok(at) = edges.binary_search_by_key(&word, |e| e.0) {
+                        walk.next.push((edges[at].1, so_far.max(fit)));
+                    }
+                }
             }
-            let Ok(at) = edges.binary_search_by_key(&next.word, |e| e.0) else { break };
-            node = self.nodes[edges[at].1 as usize];
+            std::mem::swap(&mut walk.at, &mut walk.next);
             n_words += 1;
         }
         best

@@ -27,7 +27,7 @@ pub use combine::combine;
 pub use features::{FEATURE_VERSION, MAX_WORDS};
 pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot, Thresholds};
 pub use keywords::{
-    ComponentHits, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
+    ComponentHits, Fit, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
 };
 #[cfg(feature = "linfa")]
 pub use linfa_traits::{FitError, LabelSets, TextModelParams, TextRecords};

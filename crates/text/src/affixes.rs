@@ -70,8 +70,8 @@ const KOREAN_VERBS: [char; 4] = ['해', '하', '할', '합'];
 const ARABIC_ARTICLES: [&str; 9] = ["وبال", "وال", "فال", "بال", "كال", "ولل", "فلل", "لل", "ال"];
 /// Arabic proclitics without it; a keyword of three letters may carry them.
 const ARABIC_PREFIXES: [&str; 9] = ["وب", "ول", "فب", "فل", "و", "ف", "ب", "ك", "ل"];
-/// Arabic pronouns at the end, and the Persian plural.
-const ARABIC_SUFFIXES: [&str; 8] = ["هاي", "ها", "هم", "كم", "نا", "ي", "ك", "ه"];
+/// Arabic pronouns at the end, the alef of an accusative, and the Persian plural.
+const ARABIC_SUFFIXES: [&str; 9] = ["هاي", "ها", "هم", "كم", "نا", "ي", "ك", "ه", "ا"];
 
 const HEBREW_PREFIXES: [char; 7] = ['ו', 'ה', 'ב', 'כ', 'ל', 'מ', 'ש'];
 

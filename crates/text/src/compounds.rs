@@ -39,6 +39,7 @@ const JOINING: &[&str] = &[
     "det",
     "dimme",
     "dimmen",
+    "een",
     "eine",
     "einem",
     "einen",
@@ -47,10 +48,9 @@ const JOINING: &[&str] = &[
     "erinnere",
     "erzähl",
     "ett",
-    "een",
     "gibt",
-    "heute",
     "het",
+    "heute",
     "ich",
     "ikke",
     "inte",
@@ -80,8 +80,8 @@ const JOINING: &[&str] = &[
     "mir",
     "morgen",
     "möchte",
-    "niet",
     "nicht",
+    "niet",
     "noch",
     "och",
     "oder",
@@ -93,6 +93,7 @@ const JOINING: &[&str] = &[
     "schalten",
     "schliesse",
     "schon",
+    "sind",
     "sluk",
     "släck",
     "slå",
@@ -106,9 +107,8 @@ const JOINING: &[&str] = &[
     "stelle",
     "stoppe",
     "sätt",
-    "sind",
-    "tænd",
     "tänd",
+    "tænd",
     "uit",
     "und",
     "uns",
@@ -145,16 +145,28 @@ pub fn joins_words(words: &Words) -> bool {
     let mut score = 0i32;
     for i in 0..words.len() {
         let word = words.folded(i);
-        let is_in = |list: &[&str]| list.iter().any(|w| w.as_bytes() == word);
+        let is_in = |list: &[&str]| list.binary_search_by_key(&word, |w| w.as_bytes()).is_ok();
         score += i32::from(is_in(JOINING)) - i32::from(is_in(APART));
     }
     score > 0
 }
 
+/// Whether a word of a keyword may be part of a compound.
+#[must_use]
+pub fn may_be_part(word: &[u8]) -> bool {
+    word.len() >= LEAST_PART
+}
+
+/// Whether a loose word may be a compound.
+#[must_use]
+pub fn may_be_compound(word: &[u8]) -> bool {
+    word.len() >= LEAST_PART + LEAST_REST && word.iter().all(u8::is_ascii_lowercase)
+}
+
 /// Gives every part of a loose word that may be a word of its own: the first part, and the last with or
 /// without an ending.
 pub fn parts(word: &[u8], mut each: impl FnMut(&[u8])) {
-    if word.len() < LEAST_PART + LEAST_REST || !word.iter().all(u8::is_ascii_lowercase) {
+    if !may_be_compound(word) {
         return;
     }
     for at in LEAST_PART..=word.len() - LEAST_REST {
@@ -185,6 +197,11 @@ mod tests {
         assert!(!joins("turn on the flashlight"));
         assert!(!joins("highlight"));
         assert!(!joins("pon la música"));
+    }
+
+    #[test]
+    fn the_lists_are_sorted() {
+        assert!(JOINING.is_sorted() && APART.is_sorted());
     }
 
     #[test]

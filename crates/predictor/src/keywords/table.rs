@@ -34,7 +34,7 @@ impl WordTable {
             + self.bytes.len()
     }
 
-    fn word(&self, word: u32) -> &[u8] {
+    pub(super) fn word(&self, word: u32) -> &[u8] {
         let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };
         &self.bytes[start..self.ends[word as usize] as usize]
     }
