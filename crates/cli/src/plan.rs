@@ -54,14 +54,8 @@ const PARTS: usize = 3;
 
 /// Why a component is needed, in a few words: keywords, else the strongest parts of the text as learned.
 pub(crate) fn evidence(need: &Need) -> String {
-    let words: Vec<_> = need
-        .evidence
-        .iter()
-        .map(|e| match e.shared_by {
-            0 | 1 => quoted(&e.keyword).to_string(),
-            n => format!("{} (shared by {n})", quoted(&e.keyword)),
-        })
-        .collect();
+    let words: Vec<_> =
+        need.evidence.iter().map(|e| keyword(&e.keyword, e.shared_by, e.negated)).collect();
     let learned: Vec<_> = parts(need).into_iter().map(|part| quoted(part).to_string()).collect();
     match (words.is_empty(), learned.is_empty()) {
         (false, true) => format!(" because of {}", words.join(", ")),
@@ -71,6 +65,15 @@ pub(crate) fn evidence(need: &Need) -> String {
         }
         (true, true) => String::new(),
     }
+}
+
+/// A keyword as evidence, with what weakens it.
+pub(crate) fn keyword(keyword: &str, shared_by: u32, negated: bool) -> String {
+    let shared = (shared_by > 1).then(|| format!("shared by {shared_by}"));
+    let notes: Vec<String> =
+        shared.into_iter().chain(negated.then(|| "negated".to_owned())).collect();
+    let keyword = quoted(keyword);
+    if notes.is_empty() { keyword.to_string() } else { format!("{keyword} ({})", notes.join(", ")) }
 }
 
 /// The strongest learned parts, none inside another that is shown already.

@@ -5,6 +5,7 @@
 
 mod batch;
 pub(crate) mod data;
+mod languages;
 mod metrics;
 mod online;
 
@@ -18,8 +19,11 @@ use self::data::DataSet;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Data sets (TSV, may be gzipped): split, labels, text
-    #[arg(required = true)]
+    #[arg(required_unless_present = "languages")]
     data: Vec<PathBuf>,
+    /// Score keywords on the project's own lists: forms of words in eight languages, and negation
+    #[arg(long)]
+    languages: bool,
     /// Train on so many rows, drawn at random
     #[arg(long)]
     train: Option<usize>,
@@ -50,6 +54,9 @@ enum Switch {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.languages {
+        languages::print()?;
+    }
     let prior = (args.prior == Switch::On).then(Prior::shipped);
     for path in &args.data {
         let set = DataSet::read(path)?;

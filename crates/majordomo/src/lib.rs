@@ -63,7 +63,7 @@ pub use intents::{
     Prediction, Scored,
 };
 pub use manager::Manager;
-pub use outcome::{Evidence, NGram, Need, Outcome};
+pub use outcome::{Evidence, Fit, NGram, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
 

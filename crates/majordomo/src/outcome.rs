@@ -8,7 +8,35 @@ use majordomo_runtime::{AnyLease, Host};
 
 use crate::intents::{Decision, Spoken, Teacher};
 
-/// A keyword that speaks for a component.
+/// How well the words of a text fit those of a keyword, best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Fit {
+    /// The same words; case, punctuation and invisible characters aside.
+    #[default]
+    Exact,
+    /// Other accents, spelled out umlauts, other forms of letters.
+    Spelling,
+    /// With particles of its language.
+    Affix,
+    /// Part of a compound.
+    Compound,
+}
+
+impl From<majordomo_predictor::Fit> for Fit {
+    fn from(fit: majordomo_predictor::Fit) -> Self {
+        match fit {
+            majordomo_predictor::Fit::Spelling => Self::Spelling,
+            majordomo_predictor::Fit::Affix => Self::Affix,
+            majordomo_predictor::Fit::Compound => Self::Compound,
+            _ => Self::Exact,
+        }
+    }
+}
+
+/// A keyword that speaks for a component, or against it where its clause is negated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Evidence {
@@ -16,6 +44,10 @@ pub struct Evidence {
     pub keyword: String,
     /// How many components have that keyword.
     pub shared_by: u32,
+    /// How well the text's words fit the keyword's.
+    pub fit: Fit,
+    /// Whether its clause is negated, as in "do not play music": then it speaks against the component.
+    pub negated: bool,
 }
 
 /// A part of the text that speaks for a component, as was learned: a word, two words, or letters inside a word,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_simd::hash_bytes;
-use majordomo_text::Words;
+use majordomo_text::{Negation, Words};
 
 use crate::rng::Rng;
 
@@ -23,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) hash: u64,
     /// Sorted; empty when no component was used.
     pub(crate) labels: Vec<u32>,
+    /// Whether a clause of the text is negated; read again when the outcome is read from a state.
+    pub(crate) is_negated: bool,
     /// Rises with every outcome learned.
     pub(crate) order: u64,
     /// Log-loss and confidence of the answer before this was learned, where there was a model.
@@ -56,6 +58,14 @@ pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
+/// Whether a clause of a text is negated.
+pub(crate) fn has_negation(text: &str) -> bool {
+    let (mut words, mut negation) = (Words::default(), Negation::default());
+    words.split(text);
+    negation.read(text, &words, |_| false);
+    !negation.is_empty()
+}
+
 impl ReplayBuffer {
     pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), ..Self::default() }
@@ -80,7 +90,8 @@ impl ReplayBuffer {
     ) -> bool {
         let order = self.next_order;
         self.next_order += 1;
-        let outcome = Outcome { text: cut(text).into(), hash, labels, order, before };
+        let is_negated = has_negation(cut(text));
+        let outcome = Outcome { text: cut(text).into(), hash, labels, is_negated, order, before };
         if let Some(&at) = self.by_hash.get(&hash) {
             // An answer to a text that was learned before is no fair judgement.
             let before = self.outcomes[at].before;
@@ -158,6 +169,15 @@ impl ReplayBuffer {
             }
         }
         counts.into_iter().map(|count| count < n).collect()
+    }
+
+    /// By label: whether at least `n` outcomes of negated texts used it.
+    pub(crate) fn with_negated(&self, n: usize, n_labels: usize) -> Vec<bool> {
+        let mut counts = vec![0; n_labels];
+        for outcome in self.outcomes.iter().filter(|o| o.is_negated) {
+            outcome.labels.iter().for_each(|l| counts[*l as usize] += 1);
+        }
+        counts.into_iter().map(|count| count >= n).collect()
     }
 
     /// Whether two outcomes have different labels.

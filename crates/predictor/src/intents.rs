@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use majordomo_core::{ComponentKey, Confidence};
+use majordomo_text::Words;
 
 use crate::classifier::Decision;
 use crate::features::{HashedTexts, gram_sources};
-use crate::keywords::{KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch};
+use crate::keywords::{KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch, NEGATED_SHARE};
 use crate::model::calibration::Evidence;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE};
@@ -134,6 +135,9 @@ pub struct IntentScratch {
     texts: HashedTexts,
     model: ModelScratch,
     evidence: Vec<Evidence>,
+    /// The words of clauses that are not negated, and the model's answer to them.
+    affirmed: Words,
+    to_affirmed: Vec<f32>,
     chosen: Vec<Intent>,
     candidates: Vec<Intent>,
 }
@@ -156,6 +160,8 @@ impl Default for IntentScratch {
             texts: HashedTexts::new(14),
             model: ModelScratch::default(),
             evidence: Vec::new(),
+            affirmed: Words::default(),
+            to_affirmed: Vec::new(),
             chosen: Vec::new(),
             candidates: Vec::new(),
         }
@@ -176,6 +182,8 @@ pub struct TextSnapshot {
     pub(crate) label_of_key: Vec<Option<u32>>,
     /// By label: whether too few outcomes used it for the model to overrule its keywords.
     pub(crate) is_new: Vec<bool>,
+    /// By label: whether outcomes of negated texts have taught what a negation means for it.
+    pub(crate) knows_negation: Vec<bool>,
     /// Whether outcomes of more than one kind are known: who knows one only takes everything for that.
     pub(crate) can_tell: bool,
 }
@@ -217,20 +225,55 @@ impl TextSnapshot {
 
     /// Fills `scratch` with keywords, evidence and probabilities.
     fn run(&self, text: &str, scratch: &mut IntentScratch) {
-        let IntentScratch { keywords, texts, model, evidence, .. } = scratch;
+        let IntentScratch { keywords, texts, model, evidence, affirmed, to_affirmed, .. } = scratch;
         let found = self.keywords.find(text, keywords);
         evidence.clear();
         evidence.extend(
-            found.components().filter_map(|hits| {
+            found.components().filter(|hits| !hits.is_negated()).filter_map(|hits| {
                 Some((self.label(hits.component)? + 1, hits.confidence().get()))
             }),
         );
         model.probabilities.clear();
         if let Some(trained) = self.answering() {
+            let KeywordScratch { words, negation, .. } = keywords;
+            let of_rest = !negation.is_empty() && negation.leaves_content(words);
+            if of_rest {
+                affirmed.copy_if(words, |i| !negation.has(i));
+                texts.reset(self.bits);
+                texts.push(affirmed);
+                trained.predict(texts.get(0), evidence, model);
+                to_affirmed.clone_from(&model.probabilities);
+            }
+            // The whole text last: an explanation is about its words.
             texts.reset(self.bits);
-            texts.push(&keywords.words);
+            texts.push(words);
             trained.predict(texts.get(0), evidence, model);
+            if !negation.is_empty() {
+                let rest = of_rest.then_some(to_affirmed.as_slice());
+                self.negate(trained.mode, rest, &mut model.probabilities);
+            }
         }
+    }
+
+    /// Takes negation into account: components are as likely as without the negated clauses (`rest`), or next to
+    /// unlikely where these are all there is. Components for which outcomes of negated texts have taught what
+    /// negation means stay as likely as the model holds them.
+    fn negate(&self, mode: Mode, rest: Option<&[f32]>, probabilities: &mut [f32]) {
+        for (output, p) in probabilities.iter_mut().enumerate().skip(NONE + 1) {
+            if self.knows_negation.get(output - 1).copied().unwrap_or(false) {
+                continue;
+            }
+            *p = rest.map_or(*p * NEGATED_SHARE, |rest| rest[output]);
+        }
+        let components = &probabilities[NONE + 1..];
+        let taken = match mode {
+            Mode::Exclusive => components.iter().sum::<f32>(),
+            Mode::Independent => components.iter().copied().fold(0.0, f32::max),
+        };
+        probabilities[NONE] = match (mode, rest) {
+            (Mode::Independent, Some(rest)) => rest[NONE],
+            _ => (1.0 - taken).max(0.0),
+        };
     }
 
     /// What a text needs. Allocates nothing once `scratch` has grown.
@@ -254,7 +297,9 @@ impl TextSnapshot {
                 chosen.push(found);
             }
         }
-        let mut is_none = candidates.is_empty();
+        // What is named in negated clauses only is shown, and speaks for nothing.
+        let mut is_none =
+            hits.components().filter(|h| self.stands_alone(h.component)).all(|h| h.is_negated());
         if let Some(trained) = self.answering() {
             let seen = Seen { hits: &keywords.hits, taken };
             is_none &= self.choose(trained, probabilities, &seen, chosen, candidates);
@@ -398,7 +443,9 @@ impl TextSnapshot {
                 Confidence::saturating(self.thresholds.moved(learned))
             }
         };
-        out.keyword_score = trained.calibration.keyword_score(strength);
+        let is_negated = out.keywords.iter().all(|hit| hit.is_negated);
+        let score = trained.calibration.keyword_score(strength);
+        out.keyword_score = if is_negated { 0.0 } else { score };
         let vector = &scratch.model.text;
         let factor = trained.calibration.linear_factor();
         let mut grams: Vec<(String, f32)> = Vec::new();

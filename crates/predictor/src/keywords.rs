@@ -14,7 +14,7 @@
 //! where phrases begin with it.
 
 use majordomo_core::{ComponentKey, Confidence};
-use majordomo_text::Words;
+use majordomo_text::{Negation, Words};
 
 use self::candidates::{Candidates, Variants};
 use self::table::WordTable;
@@ -84,7 +84,13 @@ pub struct KeywordHit {
     pub n_sharing: u32,
     /// How well the text's words fit the keyword's.
     pub fit: Fit,
+    /// Whether its clause is negated: evidence against the component.
+    pub is_negated: bool,
 }
+
+/// The probability that a text needs what it names in a negated clause, as a share of what it would be without
+/// the negation.
+pub(crate) const NEGATED_SHARE: f32 = 0.05;
 
 impl KeywordHit {
     /// The byte range of the match in the text.
@@ -93,10 +99,11 @@ impl KeywordHit {
         self.start as usize..self.end as usize
     }
 
-    /// `1 / n_sharing`, and less than 1 where the fit is not exact.
+    /// `1 / n_sharing`, less than 1 where the fit is not exact, and next to nothing where the clause is negated.
     #[must_use]
     pub fn confidence(&self) -> Confidence {
-        Confidence::saturating((1.0 / self.n_sharing as f32).min(self.fit.at_most()))
+        let said = (1.0 / self.n_sharing as f32).min(self.fit.at_most());
+        Confidence::saturating(if self.is_negated { said * NEGATED_SHARE } else { said })
     }
 }
 
@@ -114,6 +121,12 @@ impl ComponentHits<'_> {
     #[must_use]
     pub fn confidence(&self) -> Confidence {
         self.hits.iter().map(KeywordHit::confidence).max().unwrap_or(Confidence::ZERO)
+    }
+
+    /// Whether every hit stands in a negated clause.
+    #[must_use]
+    pub fn is_negated(&self) -> bool {
+        self.hits.iter().all(|hit| hit.is_negated)
     }
 }
 
@@ -153,6 +166,7 @@ impl<'a> KeywordMatches<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct KeywordScratch {
     pub(crate) words: Words,
+    pub(crate) negation: Negation,
     candidates: Candidates,
     walk: Walk,
     owners: Vec<ComponentKey>,
@@ -289,12 +303,7 @@ impl KeywordMatcher {
     /// overlap: the leftmost wins, then the longest. Allocates nothing once `scratch` has grown.
     pub fn find<'s>(&self, text: &str, scratch: &'s mut KeywordScratch) -> KeywordMatches<'s> {
         scratch.words.split(text);
-        self.find_in_words(scratch)
-    }
-
-    /// Finds keywords in the words that `scratch` already holds.
-    pub(crate) fn find_in_words<'s>(&self, scratch: &'s mut KeywordScratch) -> KeywordMatches<'s> {
-        let KeywordScratch { words, candidates, walk, owners, hits } = scratch;
+        let KeywordScratch { words, negation, candidates, walk, owners, hits } = scratch;
         hits.clear();
         candidates.find(words, &self.table, &self.variants);
         let mut at = 0;
@@ -316,10 +325,29 @@ impl KeywordMatcher {
             }
             let n_sharing = owners.len() as u32;
             let fit = longest.fit;
-            let hit =
-                |&component: &ComponentKey| KeywordHit { component, start, end, n_sharing, fit };
+            let hit = |&component: &ComponentKey| KeywordHit {
+                component,
+                start,
+                end,
+                n_sharing,
+                fit,
+                is_negated: false,
+            };
             hits.extend(owners.iter().map(hit));
             at = first + longest.n_words;
+        }
+        // A negation inside a phrase, as in "do not disturb", belongs to the phrase.
+        negation.read(text, words, |word_idx| {
+            let (start, end) = words.source(word_idx);
+            hits.iter()
+                .any(|h| h.start <= start && end <= h.end && (h.start, h.end) != (start, end))
+        });
+        if !negation.is_empty() {
+            for hit in hits.iter_mut() {
+                let within =
+                    |i: &usize| words.source(*i).0 >= hit.start && words.source(*i).1 <= hit.end;
+                hit.is_negated = (0..words.len()).filter(within).any(|i| negation.has(i));
+            }
         }
         // Stable order; sort_unstable does not allocate and the key is unique.
         hits.sort_unstable_by_key(|h| (h.component, h.start));

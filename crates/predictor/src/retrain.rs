@@ -122,6 +122,7 @@ impl RetrainJob {
         let found = self.keywords.find(&self.outcomes[row as usize].text, &mut scratch);
         found
             .components()
+            .filter(|hits| !hits.is_negated())
             .filter_map(|hits| {
                 let label = self.label_of_key.get(hits.component.index()).copied().flatten()?;
                 Some((label + 1, hits.confidence().get()))

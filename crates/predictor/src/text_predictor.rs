@@ -57,7 +57,8 @@ impl Default for PredictorConfig {
     }
 }
 
-/// From so many outcomes on the model may overrule a component's keywords.
+/// From so many outcomes on the model may overrule a component's keywords, and from so many of negated texts on
+/// a negation.
 const N_KNOWN: usize = 5;
 /// Outcomes before the first retrain.
 const FIRST_RETRAIN: usize = 10;
@@ -163,6 +164,7 @@ impl TextPredictor {
                 key_of_label: Vec::new(),
                 label_of_key: Vec::new(),
                 is_new: Vec::new(),
+                knows_negation: Vec::new(),
                 can_tell: false,
             },
             published: None,
@@ -204,6 +206,7 @@ impl TextPredictor {
     }
 
     fn changed(&mut self) {
+        self.now.knows_negation = self.buffer.with_negated(N_KNOWN, self.labels.len());
         self.now.is_new = self.buffer.with_fewer_than(N_KNOWN, self.labels.len());
         let n_known = self.now.is_new.iter().filter(|is_new| !**is_new).count();
         self.now.can_tell = n_known > 1 || (n_known == 1 && self.buffer.has_others());

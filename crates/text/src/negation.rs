@@ -4,11 +4,9 @@
 //! stands before in it. No grammar stands behind it: negation by inflection (Turkish, Czech) is not seen.
 //! Invariant: a text without a word that may negate costs one look at each word.
 
-use std::sync::OnceLock;
-
 use crate::Words;
 
-use self::cues::{AND, BUT, CUES, ENGLISH_VERBS, FILLERS, NEGATORS, OR, OTHER_VERBS, Reading};
+use self::cues::{Cues, Reading, Row};
 
 mod cues;
 mod korean;
@@ -62,9 +60,10 @@ impl Negation {
     /// Whether the text asks for something beside what is negated: any word that is more than a filler.
     #[must_use]
     pub fn leaves_content(&self, words: &Words) -> bool {
+        let Cues { fillers, but, and, .. } = Cues::get();
         (0..words.len()).any(|i| {
             let word = text_of(words, i);
-            !self.has(i) && ![FILLERS, BUT, AND].iter().any(|list| list.contains(&word))
+            !self.has(i) && ![fillers, but, and].iter().any(|list| list.contains(&word))
         })
     }
 }
@@ -74,63 +73,11 @@ fn text_of(words: &Words, i: usize) -> &str {
 }
 
 fn may_negate(word: &[u8]) -> bool {
-    static SORTED: OnceLock<Vec<&'static str>> = OnceLock::new();
-    let sorted = SORTED.get_or_init(|| {
-        let mut words = NEGATORS.to_vec();
-        words.sort_unstable();
-        words
-    });
+    let sorted = &Cues::get().negators;
     if word.starts_with(b"n'") || sorted.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok() {
         return true;
     }
     !word.is_ascii() && std::str::from_utf8(word).is_ok_and(korean::may_negate)
-}
-
-/// A row of [`CUES`].
-#[derive(Debug)]
-struct Row {
-    reading: Reading,
-    at_start: bool,
-    at_end: bool,
-    tokens: Vec<&'static str>,
-    /// How many of them are taken; the others only must follow.
-    n_taken: usize,
-}
-
-impl Row {
-    fn new(reading: Reading, text: &'static str) -> Self {
-        let mut row = Self {
-            reading,
-            at_start: false,
-            at_end: false,
-            tokens: Vec::new(),
-            n_taken: usize::MAX,
-        };
-        for token in text.split(' ') {
-            match token {
-                "^" => row.at_start = true,
-                "$" => row.at_end = true,
-                "|" => row.n_taken = row.tokens.len(),
-                token => row.tokens.push(token),
-            }
-        }
-        row.n_taken = row.n_taken.min(row.tokens.len());
-        row
-    }
-}
-
-/// All rows, sorted by their first word.
-fn rows() -> &'static [Row] {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
-    ROWS.get_or_init(|| {
-        let of = |(reading, texts): &(Reading, &[&'static str])| {
-            let reading = *reading;
-            texts.iter().map(move |text| Row::new(reading, text)).collect::<Vec<_>>()
-        };
-        let mut rows: Vec<Row> = CUES.iter().flat_map(of).collect();
-        rows.sort_by_key(|row| row.tokens[0]);
-        rows
-    })
 }
 
 /// A word as the rows have it: a contraction may be two words of the text, and one word two tokens.
@@ -155,6 +102,7 @@ enum Edge {
 
 #[derive(Debug)]
 struct Clauses<'a> {
+    cues: &'static Cues,
     tokens: Vec<Token<'a>>,
     /// By token.
     edges: Vec<Edge>,
@@ -163,7 +111,7 @@ struct Clauses<'a> {
 impl<'a> Clauses<'a> {
     fn new(text: &str, words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Self {
         let tokens = tokens(words, belongs);
-        let mut out = Self { edges: vec![Edge::End; tokens.len()], tokens };
+        let mut out = Self { cues: Cues::get(), edges: vec![Edge::End; tokens.len()], tokens };
         for at in 1..out.tokens.len() {
             let (before, this) = (out.tokens[at - 1], out.tokens[at]);
             let from = words.source(before.last).1 as usize;
@@ -173,8 +121,8 @@ impl<'a> Clauses<'a> {
                 Edge::End
             } else if gap.contains([',', '،', '，', '、']) {
                 Edge::Comma
-            } else if BUT.contains(&this.text)
-                || (AND.contains(&this.text) && out.begins_clause(at + 1))
+            } else if out.cues.but.contains(&this.text)
+                || (out.cues.and.contains(&this.text) && out.begins_clause(at + 1))
             {
                 Edge::End
             } else {
@@ -186,7 +134,7 @@ impl<'a> Clauses<'a> {
 
     fn is_verb(&self, at: usize) -> bool {
         let Some(token) = self.tokens.get(at) else { return false };
-        ENGLISH_VERBS.contains(&token.text) || OTHER_VERBS.contains(&token.text)
+        self.cues.english_verbs.contains(&token.text) || self.cues.other_verbs.contains(&token.text)
     }
 
     /// Whether a clause of its own begins at a token behind "and".
@@ -200,7 +148,7 @@ impl<'a> Clauses<'a> {
 
     /// The row that fits best at a token of the clause `start..end`, and how many tokens it takes.
     fn row_at(&self, at: usize, start: usize, end: usize) -> Option<(&'static Row, usize)> {
-        let rows = rows();
+        let rows = &Cues::get().rows;
         let first = self.tokens[at];
         if first.belongs {
             return None;
@@ -258,7 +206,7 @@ impl<'a> Clauses<'a> {
             if (at..end).any(|i| self.is_verb(i)) {
                 return from;
             }
-            if (at..end).any(|i| OR.contains(&self.tokens[i].text)) {
+            if (at..end).any(|i| self.cues.or.contains(&self.tokens[i].text)) {
                 return end;
             }
             at = end;
@@ -280,7 +228,7 @@ impl<'a> Clauses<'a> {
             match reading {
                 Reading::Clause => {
                     let commands =
-                        (start..at).any(|i| ENGLISH_VERBS.contains(&self.tokens[i].text));
+                        (start..at).any(|i| self.cues.english_verbs.contains(&self.tokens[i].text));
                     let from = if commands { at } else { start };
                     // A cue by itself, as in "no, thanks", negates nothing here.
                     if after < end || from < at {
@@ -494,16 +442,16 @@ mod tests {
 
     #[test]
     fn every_negating_row_has_a_word_that_is_looked_for_first() {
-        for row in rows() {
+        for row in &Cues::get().rows {
             let negates = matches!(row.reading, Reading::Clause | Reading::Rest | Reading::Before);
             let known = |token: &&str| may_negate(token.as_bytes());
-            assert!(!negates || row.tokens.iter().any(|t| known(&t)), "{row:?}");
+            assert!(!negates || row.tokens.iter().any(|t| known(t)), "{row:?}");
         }
     }
 
     #[test]
     fn rows_are_written_as_texts_are_folded() {
-        for row in rows() {
+        for row in &Cues::get().rows {
             for token in
                 row.tokens.iter().map(|t| t.trim_end_matches('*')).filter(|t| !t.is_empty())
             {

@@ -143,6 +143,18 @@ impl Words {
         self.words[word_idx].source
     }
 
+    /// Replaces the content by those words of another text for which `keep` is true.
+    pub fn copy_if(&mut self, other: &Self, keep: impl Fn(usize) -> bool) {
+        self.folded.clear();
+        self.words.clear();
+        for i in (0..other.len()).filter(|i| keep(*i)) {
+            let start = self.folded.len() as u32;
+            self.folded.extend_from_slice(other.folded(i));
+            let folded = (start, self.folded.len() as u32);
+            self.words.push(Word { folded, source: other.source(i) });
+        }
+    }
+
     /// Splits what is left without ignored characters, and maps the words back to the whole text.
     fn split_without_ignored(&mut self, text: &str) {
         let mut kept = std::mem::take(&mut self.kept);

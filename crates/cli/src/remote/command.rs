@@ -90,10 +90,7 @@ fn because(need: &Need) -> String {
     let words: Vec<_> = need
         .evidence
         .iter()
-        .map(|e| match e.shared_by {
-            0 | 1 => quoted(&e.keyword).to_string(),
-            n => format!("{} (shared by {n})", quoted(&e.keyword)),
-        })
+        .map(|e| crate::plan::keyword(&e.keyword, e.shared_by, e.negated))
         .collect();
     format!("{} because of {}", need.confidence, words.join(", "))
 }

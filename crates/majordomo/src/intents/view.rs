@@ -74,6 +74,8 @@ impl View {
                 .map(|h| Evidence {
                     keyword: text.get(h.range()).unwrap_or_default().to_owned(),
                     shared_by: h.n_sharing,
+                    fit: h.fit.into(),
+                    negated: h.is_negated,
                 })
                 .collect()
         };

@@ -122,6 +122,25 @@ fn a_phrase_is_learned_from_corrections() {
 }
 
 #[test]
+fn a_negated_command_loads_nothing_and_says_why() {
+    run(async {
+        let manager = manager().await;
+        let outcome = manager.handle("do not play that song").await;
+        assert_eq!((outcome.decision(), outcome.leases().len()), (Decision::None, 0));
+        let candidate = &outcome.candidates()[0];
+        assert_eq!((candidate.id.as_str(), &*candidate.evidence[0].keyword), ("music", "song"));
+        assert!(candidate.evidence[0].negated && candidate.confidence < candidate.threshold);
+        drop(outcome);
+        teach(&manager, 72).await;
+        learned_when(&manager, |l| l.retrains > 0).await;
+        needs(&manager, "play some jazz", &["music"]);
+        needs(&manager, "please do not play some jazz", &[]);
+        needs(&manager, "don't play some jazz, wake me at six", &["clock"]);
+        needs(&manager, "don't forget to wake me at six", &["clock"]);
+    });
+}
+
+#[test]
 fn only_what_was_used_teaches() {
     run(async {
         let manager = manager().await;

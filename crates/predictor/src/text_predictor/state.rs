@@ -11,7 +11,7 @@ use majordomo_core::ComponentId;
 use majordomo_text::Words;
 
 use super::{PredictorConfig, Retired, TextPredictor};
-use crate::buffer::{Judgement, Outcome, ReplayBuffer, text_hash};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer, has_negation, text_hash};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::features::FEATURE_VERSION;
 use crate::model::Mode;
@@ -159,7 +159,8 @@ fn write_outcome(w: &mut Writer, outcome: &Outcome) {
 }
 
 fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeError> {
-    let text = r.str()?.into();
+    let text: Box<str> = r.str()?.into();
+    let is_negated = has_negation(&text);
     let (hash, order) = (r.u64()?, r.u64()?);
     let mut labels = Vec::new();
     for _ in 0..items(r)? {
@@ -176,7 +177,7 @@ fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeEr
             Some(Judgement { log_loss, confidence, is_right: right == 2 })
         }
     };
-    Ok(Outcome { text, hash, labels, order, before })
+    Ok(Outcome { text, hash, labels, is_negated, order, before })
 }
 
 fn write_model(w: &mut Writer, retired: &Retired) {

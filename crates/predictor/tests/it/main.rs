@@ -3,5 +3,6 @@
 mod classifier;
 mod hostile;
 mod keywords;
+mod negation;
 mod predictor;
 mod sequence;

@@ -23,13 +23,36 @@ pub struct Command {
     pub priority: Option<Priority>,
 }
 
-/// A keyword that speaks for a component.
+/// A keyword that speaks for a component, or against it where its clause is negated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The keyword or phrase as it stands in the text.
     pub keyword: String,
     /// How many components have it.
     pub shared_by: u32,
+    /// How well the text's words fit it: `exact` where absent, `spelling`, `affix` or `compound`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<String>,
+    /// Whether its clause is negated; then it speaks against the component.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub negated: bool,
+}
+
+impl From<&majordomo::Evidence> for Evidence {
+    fn from(evidence: &majordomo::Evidence) -> Self {
+        let fit = match evidence.fit {
+            majordomo::Fit::Spelling => Some("spelling"),
+            majordomo::Fit::Affix => Some("affix"),
+            majordomo::Fit::Compound => Some("compound"),
+            _ => None,
+        };
+        Self {
+            keyword: evidence.keyword.clone(),
+            shared_by: evidence.shared_by,
+            fit: fit.map(str::to_owned),
+            negated: evidence.negated,
+        }
+    }
 }
 
 /// A component that a text needs, or may need.
@@ -58,11 +81,7 @@ pub struct NGram {
 
 impl From<&majordomo::Need> for Need {
     fn from(need: &majordomo::Need) -> Self {
-        let evidence = need
-            .evidence
-            .iter()
-            .map(|e| Evidence { keyword: e.keyword.clone(), shared_by: e.shared_by })
-            .collect();
+        let evidence = need.evidence.iter().map(Evidence::from).collect();
         let n_gram = |g: &majordomo::NGram| NGram { text: g.text.clone(), weight: g.weight };
         Self {
             component: need.id.clone(),
