@@ -47,13 +47,22 @@ impl Row {
     }
 }
 
+const N_BITS: usize = 1024;
+
+fn bit_of(word: &[u8]) -> usize {
+    let (first, last) = (word.first().copied().unwrap_or(0), word.last().copied().unwrap_or(0));
+    (usize::from(first) * 31 + usize::from(last) * 133 + word.len() * 17) % N_BITS
+}
+
 /// All cues and lists.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cues {
     /// Sorted by their first word.
     pub(super) rows: Vec<Row>,
     /// Sorted.
-    pub(super) negators: Vec<&'static str>,
+    negators: Vec<&'static str>,
+    /// Bit [`bit_of`] of every negator: most words are none, and are told by one look.
+    filter: [u64; N_BITS / 64],
     pub(super) but: Vec<&'static str>,
     pub(super) and: Vec<&'static str>,
     pub(super) or: Vec<&'static str>,
@@ -66,14 +75,40 @@ impl Cues {
     pub(super) fn get() -> &'static Self {
         static CUES: OnceLock<Cues> = OnceLock::new();
         CUES.get_or_init(|| {
-            let mut out = Self::default();
+            let mut out = Self::new();
             for line in SOURCE.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
                 out.read(line);
             }
             out.rows.sort_by_key(|row| row.tokens[0]);
             out.negators.sort_unstable();
+            for word in &out.negators {
+                let bit = bit_of(word.as_bytes());
+                out.filter[bit / 64] |= 1 << (bit % 64);
+            }
             out
         })
+    }
+
+    fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            negators: Vec::new(),
+            filter: [0; N_BITS / 64],
+            but: Vec::new(),
+            and: Vec::new(),
+            or: Vec::new(),
+            english_verbs: Vec::new(),
+            other_verbs: Vec::new(),
+            fillers: Vec::new(),
+        }
+    }
+
+    /// Whether a folded word is a negator.
+    #[inline]
+    pub(super) fn negates(&self, word: &[u8]) -> bool {
+        let bit = bit_of(word);
+        self.filter[bit / 64] >> (bit % 64) & 1 == 1
+            && self.negators.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
     }
 
     fn read(&mut self, line: &'static str) {
@@ -106,9 +141,10 @@ mod tests {
     fn every_line_of_the_source_is_read() {
         let lines = SOURCE.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
         for line in lines {
-            let mut cues = Cues::default();
+            let mut cues = Cues::new();
             cues.read(line);
-            let Cues { rows, negators, but, and, or, english_verbs, other_verbs, fillers } = &cues;
+            let Cues { rows, negators, but, and, or, english_verbs, other_verbs, fillers, .. } =
+                &cues;
             let lists = [negators, but, and, or, english_verbs, other_verbs, fillers];
             let n: usize = rows.len() + lists.iter().map(|list| list.len()).sum::<usize>();
             assert_eq!(n, line.split(", ").count(), "{line}");
