@@ -1,6 +1,5 @@
 //! `run TEXT`: commands given to the server, from the arguments or line by line.
 
-use majordomo::quoted;
 use majordomo_server::wire::{Bind, Command, CommandOutcome, LeaseTerms, Leased, Need};
 
 use super::{Remote, is_gone, span};
