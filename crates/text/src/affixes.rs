@@ -24,7 +24,7 @@ const KOREAN: &[(&str, After, bool)] = {
     &[
         ("을", Consonant, true),
         ("은", Consonant, true),
-        ("이", Consonant, false),
+        ("이", Consonant, true),
         ("과", Consonant, false),
         ("으로", Consonant, true),
         ("이나", Consonant, false),
@@ -32,7 +32,7 @@ const KOREAN: &[(&str, After, bool)] = {
         ("이라도", Consonant, false),
         ("를", Vowel, true),
         ("는", Vowel, true),
-        ("가", Vowel, false),
+        ("가", Vowel, true),
         ("와", Vowel, false),
         ("로", Vowel, false),
         ("나", Vowel, false),
@@ -209,6 +209,8 @@ mod tests {
         check("뉴스를", &["뉴스"], &[]);
         check("거실에서는", &["거실에서", "거실"], &[]);
         check("불을", &["불"], &[]);
+        check("차가", &["차"], &[]);
+        check("불만", &[], &["불"]);
         check("나이", &[], &["나"]);
         check("재생해줘", &["재생"], &[]);
         check("지하철", &[], &["지"]);

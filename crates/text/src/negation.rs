@@ -118,7 +118,8 @@ impl<'a> Clauses<'a> {
             let gap = text.get(from..to).unwrap_or_default();
             out.edges[at] = if gap.contains(is_end) || gap.contains(" - ") {
                 Edge::End
-            } else if gap.contains([',', '،', '，', '、']) {
+            } else if gap.contains([',', '،', '，', '、']) && !out.cues.that.contains(&this.text)
+            {
                 Edge::Comma
             } else if out.cues.but.contains(&this.text)
                 || (out.cues.and.contains(&this.text) && out.begins_clause(at + 1))
@@ -234,7 +235,10 @@ impl<'a> Clauses<'a> {
                         negated[from..end].fill(true);
                     }
                 }
-                Reading::Rest if after < end => negated[at..end].fill(true),
+                Reading::Rest if after < end => {
+                    let until = self.end_of_rest(at, after, end);
+                    negated[at..until].fill(true);
+                }
                 Reading::Before => {
                     negated[start..after].fill(true);
                     start = after;
@@ -247,6 +251,14 @@ impl<'a> Clauses<'a> {
             }
             at = after;
         }
+    }
+}
+
+impl Clauses<'_> {
+    /// Where the rest of a clause ends that is negated: "instead of music play the news" goes on with a command.
+    fn end_of_rest(&self, at: usize, after: usize, end: usize) -> usize {
+        let turns = ["instead", "rather", "without"].contains(&self.tokens[at].text);
+        (after + 1..end).find(|i| turns && self.is_verb(*i)).unwrap_or(end)
     }
 }
 
@@ -320,7 +332,9 @@ fn tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Vec<Token<'
         let mut push = |text, last| out.push(Token { text, first: i, last, belongs: belongs(i) });
         let joined = CONTRACTIONS.iter().find(|(verb, short)| {
             let apart = short.strip_suffix("'t").unwrap_or_default();
-            (*verb == text && next == "not") || (apart == text && next == "t")
+            (*verb == text && next == "not")
+                || (*verb == text && next == "n't")
+                || (apart == text && next == "t")
         });
         if let Some((_, short)) = joined {
             push(short, i + 1);
@@ -383,6 +397,8 @@ mod tests {
         check("turn off the lights but don't play music", "but don't play music");
         check("Spiel keine Musik", "spiel keine musik");
         check("ne mets pas la musique, allume la lumière", "ne mets pas la musique");
+        check("ich will nicht, dass du Musik spielst", "ich will nicht dass du musik spielst");
+        check("instead of music play the news", "instead of music");
         check("不要开灯，播放音乐", "不 要 开 灯");
         check("音楽をかけないで電気をつけて", "音 楽 を か け な い で");
         check("음악 말고 뉴스 틀어줘", "음악 말고");
@@ -403,6 +419,10 @@ mod tests {
             "won't you turn on the lights",
             "if you don't mind play music",
             "stop the music",
+            "wake me up no later than six",
+            "i must not miss the news",
+            "if it's not raining turn on the sprinkler",
+            "i'm not hearing the music turn it up",
             "i don't know what's on my calendar",
             "never mind the alarm",
             "i've never heard that song play it",

@@ -66,6 +66,7 @@ pub(super) struct Cues {
     pub(super) but: Vec<&'static str>,
     pub(super) and: Vec<&'static str>,
     pub(super) or: Vec<&'static str>,
+    pub(super) that: Vec<&'static str>,
     pub(super) english_verbs: Vec<&'static str>,
     pub(super) other_verbs: Vec<&'static str>,
     pub(super) fillers: Vec<&'static str>,
@@ -97,6 +98,7 @@ impl Cues {
             but: Vec::new(),
             and: Vec::new(),
             or: Vec::new(),
+            that: Vec::new(),
             english_verbs: Vec::new(),
             other_verbs: Vec::new(),
             fillers: Vec::new(),
@@ -124,6 +126,7 @@ impl Cues {
             "but" => return self.but.extend(items),
             "and" => return self.and.extend(items),
             "or" => return self.or.extend(items),
+            "that" => return self.that.extend(items),
             "english-verbs" => return self.english_verbs.extend(items),
             "other-verbs" => return self.other_verbs.extend(items),
             "fillers" => return self.fillers.extend(items),
@@ -143,9 +146,19 @@ mod tests {
         for line in lines {
             let mut cues = Cues::new();
             cues.read(line);
-            let Cues { rows, negators, but, and, or, english_verbs, other_verbs, fillers, .. } =
-                &cues;
-            let lists = [negators, but, and, or, english_verbs, other_verbs, fillers];
+            let Cues {
+                rows,
+                negators,
+                but,
+                and,
+                or,
+                that,
+                english_verbs,
+                other_verbs,
+                fillers,
+                ..
+            } = &cues;
+            let lists = [negators, but, and, or, that, english_verbs, other_verbs, fillers];
             let n: usize = rows.len() + lists.iter().map(|list| list.len()).sum::<usize>();
             assert_eq!(n, line.split(", ").count(), "{line}");
             assert!(rows.iter().all(|row| !row.tokens.is_empty()), "{line}");
