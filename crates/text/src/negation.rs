@@ -332,9 +332,7 @@ fn tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Vec<Token<'
         let mut push = |text, last| out.push(Token { text, first: i, last, belongs: belongs(i) });
         let joined = CONTRACTIONS.iter().find(|(verb, short)| {
             let apart = short.strip_suffix("'t").unwrap_or_default();
-            (*verb == text && next == "not")
-                || (*verb == text && next == "n't")
-                || (apart == text && next == "t")
+            (*verb == text && ["not", "n't"].contains(&next)) || (apart == text && next == "t")
         });
         if let Some((_, short)) = joined {
             push(short, i + 1);
