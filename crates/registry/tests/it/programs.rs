@@ -139,7 +139,7 @@ fn fixed_addresses_are_checked() {
     );
     check(
         &with("command = [\"x\"]\nsocket = \"\""),
-        &["3:10 bad-value socket is empty | name it, or leave the key out"],
+        &["3:10 empty-path socket is empty | name it, or leave the key out"],
     );
     let two = |key: &str, more: &str| {
         format!(
