@@ -4,6 +4,9 @@
 
 use majordomo::{quoted, quoted_path};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use majordomo::read_config;
 
 use crate::args::{ServiceManager, ServiceVerb};
 use crate::print;
@@ -18,6 +21,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     let program = std::env::current_exe()?;
     let unit = Unit {
         program,
+        stop_timeout: stop_timeout(config)?,
         config: std::path::absolute(config)?,
         state_dir: state_dir.as_deref().map(std::path::absolute).transpose()?,
         user: user.clone(),
@@ -32,8 +36,21 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the service manager waits on top of `shutdown_deadline` before it kills: for state to be written.
+const STOP_MARGIN: Duration = Duration::from_secs(20);
+
+/// How long the service manager waits for the end of the server, by its configuration, in whole seconds.
+fn stop_timeout(config: &Path) -> anyhow::Result<u64> {
+    let loaded = read_config(config, None)
+        .map_err(|problems| anyhow::anyhow!("{problems}\nthe unit depends on shutdown_deadline"))?;
+    let whole = loaded.config.deadlines.shutdown + STOP_MARGIN;
+    Ok(whole.as_secs() + u64::from(whole.subsec_nanos() > 0))
+}
+
 struct Unit {
     program: PathBuf,
+    /// Seconds.
+    stop_timeout: u64,
     config: PathBuf,
     state_dir: Option<PathBuf>,
     user: Option<String>,
@@ -66,6 +83,7 @@ impl Unit {
             None => "",
         };
         let (program, config) = (word(&self.program)?, word(&self.config)?);
+        let stop_timeout = self.stop_timeout;
         Ok(format!(
             "\
 # {home}/majordomo.service
@@ -80,9 +98,10 @@ ExecStart={program} serve {config} --state-dir {state}{socket}
 ExecReload=/bin/kill -HUP $MAINPID
 {more}WatchdogSec=60
 Restart=on-failure
-# It stops its components itself, within shutdown_deadline; what is left after that is killed.
+# It stops its components itself, within shutdown_deadline; what is left after that is killed. The time is
+# that of the configuration when this was printed: print it again after shutdown_deadline was changed.
 KillMode=mixed
-TimeoutStopSec=30
+TimeoutStopSec={stop_timeout}
 NoNewPrivileges=yes
 
 [Install]
@@ -151,12 +170,13 @@ WantedBy={wanted_by}"
     <false/>
   </dict>
   <key>ExitTimeOut</key>
-  <integer>30</integer>
+  <integer>{}</integer>
   <key>StandardErrorPath</key>
   <string>{}</string>
 </dict>
 </plist>",
             words.join("\n"),
+            self.stop_timeout,
             escaped(&log.display().to_string())
         ))
     }
@@ -204,6 +224,7 @@ mod tests {
     fn launchd_is_told_where_state_and_log_are() {
         let mut unit = Unit {
             program: "/bin/majordomo".into(),
+            stop_timeout: 80,
             config: "/c.toml".into(),
             state_dir: None,
             user: None,
@@ -217,6 +238,9 @@ mod tests {
         let state = "/home-of/me/Library/Application Support/majordomo";
         let log = "/home-of/me/Library/Logs/majordomo.log";
         check(&unit, Some("/home-of/me"), &["--state-dir", state, log]);
+        let text = unit.launchd(Some(Path::new("/home-of/me"))).unwrap();
+        assert!(text.contains("<integer>80</integer>"), "{text}");
+        assert!(unit.systemd().unwrap().contains("TimeoutStopSec=80\n"));
         assert!(unit.launchd(None).is_err(), "what is learned must not be lost in silence");
         unit.user = Some("bot".into());
         let (state, log) = ("/var/db/majordomo", "/var/db/majordomo/majordomo.log");

@@ -192,6 +192,11 @@ pub enum EventKind {
     },
     /// Shutdown began.
     ShutdownStarted,
+    /// The time of a shutdown was nearly up: components that had not stopped are killed.
+    ShutdownKills {
+        /// The components.
+        components: Vec<ComponentKey>,
+    },
     /// Shutdown ended.
     ShutdownDone {
         /// Components that could not be stopped.

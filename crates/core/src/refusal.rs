@@ -467,7 +467,7 @@ impl fmt::Display for Refusal {
             }
             Self::CannotTrim { component } => write!(
                 f,
-                "{component} has no way to trim; declare one: trim = {{ http = \"/path\" }} or trim = {{ signal = \"USR1\" }}"
+                "{component} has no way to trim; its key trim declares one, http = \"/path\" or signal = \"USR1\""
             ),
             Self::Abandoned => f.write_str("called off by its owner"),
         }

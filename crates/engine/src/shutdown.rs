@@ -154,7 +154,11 @@ impl Engine {
         self.scheduler.progress_leaving(&mut self.budget, cells, out);
         if now >= ending.kill_at && !ending.killed {
             self.scheduler.force_leaving(&mut self.budget, cells, out);
-            for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
+            let late = self.scheduler.keys_where(|e| e.state == ComponentState::Unloading);
+            if !late.is_empty() {
+                out.record(EventKind::ShutdownKills { components: late.clone() });
+            }
+            for key in late {
                 if let Some(op) = self.scheduler.entry(key).op {
                     out.push(Effect::Kill { key, op });
                 }

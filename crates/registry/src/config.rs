@@ -13,6 +13,7 @@ mod reference;
 mod schema;
 mod sections;
 mod source;
+mod stopping;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -258,6 +258,10 @@ impl ProcessSpec {
 }
 
 /// How a component comes into memory.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value a component, shared behind an `Arc`, and most components are programs"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "lowercase"))]

@@ -9,6 +9,7 @@ mod demo;
 mod eventually;
 mod intents;
 mod output;
+mod paths;
 mod plan;
 #[path = "../../../majordomo/tests/it/processes.rs"]
 mod processes;

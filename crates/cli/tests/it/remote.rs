@@ -105,7 +105,8 @@ fn verbs_about_components() {
     check(&["pin", "music"], 0, &["music is ready, pinned"], &[]);
     check(&["unload", "music"], 3, &[], &["music stays loaded: it is pinned", "use force"]);
     check(&["unpin", "music"], 0, &["music is ready, no longer pinned"], &[]);
-    check(&["trim", "music"], 0, &["music is ready", "asked to trim"], &[]);
+    check(&["trim", "music"], 3, &[], &["music has no way to trim", "signal = \"USR1\""]);
+    check(&["why", "music"], 0, &["music: has no way to trim"], &[]);
     check(&["unload", "base"], 0, &["base is unloaded"], &[]);
     check(&["status"], 0, &["music  unloaded"], &[]);
     check(

@@ -364,7 +364,16 @@ fn units_completions_and_manual_pages() {
         "ExecStart={} serve {config} --state-dir %S/majordomo",
         world.path("majordomo").display()
     );
-    ran.check(0, &[&exec, "Type=notify\n", "systemctl --user"], &[]);
+    // The default shutdown_deadline of 10 s, and 20 s for the rest.
+    let timeout = "TimeoutStopSec=30\n";
+    ran.check(0, &[&exec, "Type=notify\n", "systemctl --user", timeout], &[]);
+    let longer =
+        format!("[manager]\nshutdown_deadline = \"90500ms\"\n{}", world.section("a", UP, ""));
+    world.write("longer.toml", longer);
+    let print = |manager: &str| world.run(&["service", "print", manager, "longer.toml"]);
+    print("systemd").check(0, &["TimeoutStopSec=111\n"], &[]);
+    print("launchd").check(0, &["<key>ExitTimeOut</key>\n  <integer>111</integer>"], &[]);
+    world.run(&["service", "print", "systemd", "absent.toml"]).check(1, &[], &["absent.toml"]);
     let words =
         ["service", "print", "systemd", "c.toml", "--user", "bot", "--state-dir", "/srv/st"];
     world.run(&words).check(0, &["User=bot", "--state-dir /srv/st --socket %t/"], &[]);

@@ -98,6 +98,10 @@ impl EventKind {
             Self::Observed { used } if used.is_empty() => "used: nothing".to_owned(),
             Self::Observed { used } => format!("used: {}", list(used)),
             Self::ShutdownStarted => "shutdown begins".to_owned(),
+            Self::ShutdownKills { components } => format!(
+                "killed, since shutdown_deadline is over before they stopped: {}",
+                list(components)
+            ),
             Self::ShutdownDone { stuck } if stuck.is_empty() => "shutdown is done".to_owned(),
             Self::ShutdownDone { stuck } => {
                 format!("shutdown is done; not stopped: {}", list(stuck))
@@ -196,7 +200,8 @@ mod tests {
             EventKind::ConfigApplied { .. } => EventKind::Resumed { gap_us: 9 },
             EventKind::Resumed { .. } => EventKind::Observed { used: vec![KEY] },
             EventKind::Observed { .. } => EventKind::ShutdownStarted,
-            EventKind::ShutdownStarted => EventKind::ShutdownDone { stuck: vec![KEY] },
+            EventKind::ShutdownStarted => EventKind::ShutdownKills { components: vec![KEY] },
+            EventKind::ShutdownKills { .. } => EventKind::ShutdownDone { stuck: vec![KEY] },
             EventKind::ShutdownDone { .. } => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! The end: who is waited for, how long, and what is left.
 
+use majordomo_core::EventKind;
 use majordomo_engine::{Effect, Input};
 
 use crate::rig::{Rig, id, seconds, spec, with};
@@ -34,8 +35,17 @@ fn leases_are_waited_for_up_to_half_and_the_stuck_are_listed() {
     assert_eq!(rig.state("a"), "draining");
     rig.wait(seconds(0.2));
     assert_eq!(rig.state("a"), "unloading", "revoked at half the time");
-    rig.wait(seconds(4.9));
+    rig.wait(seconds(3.95));
     let key = rig.key("a");
+    let killed = |rig: &Rig| {
+        rig.effects.iter().any(|e| match e {
+            Effect::Record(r) => r.kind == EventKind::ShutdownKills { components: vec![key] },
+            _ => false,
+        })
+    };
+    assert!(killed(&rig), "what has not stopped a second before the end is killed and named");
+    rig.wait(seconds(0.95));
+    assert!(!killed(&rig));
     assert!(rig.effects.contains(&Effect::ShutdownDone { stuck: vec![key] }));
 }
 

@@ -10,6 +10,7 @@ mod configuration;
 mod counting;
 mod demands;
 mod ending;
+mod endpoints;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod intents;

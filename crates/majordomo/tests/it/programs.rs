@@ -29,7 +29,8 @@ fn a_missing_executable_is_named_with_component_and_way_out() {
         let mut config = config();
         config.back_off.base = DEADLINE * 100;
         config.back_off.max = DEADLINE * 100;
-        let manager = world.builder(specs).config(config).start().await.unwrap();
+        let manager =
+            world.builder(specs).base_dir(world.path("")).config(config).start().await.unwrap();
         let text = failure(&manager, "ears").await;
         says(&text, &["ears", "\"no-such-program-anywhere\"", "install it or correct the command"]);
         says(&failure(&manager, "eyes").await, &["eyes", "eyes\"", "correct the command"]);

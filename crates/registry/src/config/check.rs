@@ -45,6 +45,7 @@ pub(crate) fn whole(
         Ok(catalog) => {
             budgets(reports, draft, &catalog, machine_limit);
             load_times(reports, draft, &catalog);
+            super::stopping::check(reports, draft, &catalog);
         }
         Err(errors) => {
             let places = Places::new(draft);

@@ -277,7 +277,7 @@ fn the_example_works() {
     let text = reference();
     let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let loaded = parse_toml(example, "example.toml", None).unwrap();
-    assert_eq!((loaded.specs.len(), loaded.warnings), (4, vec![]));
+    assert_eq!((loaded.specs.len(), loaded.warnings), (5, vec![]));
     let whole = value(&schema());
     // The same text as JSON passes the schema that editors use.
     let tree: Value = toml_to_json(example);

@@ -139,7 +139,7 @@ fn fixed_addresses_are_checked() {
     );
     check(
         &with("command = [\"x\"]\nsocket = \"\""),
-        &["3:10 bad-value socket is empty | name it, or leave the key out"],
+        &["3:10 empty-path socket is empty | name it, or leave the key out"],
     );
     let two = |key: &str, more: &str| {
         format!(
@@ -202,4 +202,39 @@ fn a_command_in_one_text_is_answered_by_the_list() {
             "2:11 wrong-type command must be a list of texts, not text | write program and arguments one by one; where a shell is needed: [\"sh\", \"-c\", \"a | b\"]",
         ],
     );
+}
+
+#[test]
+fn stop_deadlines_beyond_the_shutdown_are_warned_of() {
+    let manager = "[manager]\nshutdown_deadline = \"20s\"\n";
+    let component =
+        |name: &str, lines: &str| format!("[components.{name}]\nloader = \"builtin\"\n{lines}\n");
+    let alone = format!("{manager}{}", component("a", "stop_deadline = \"1min\""));
+    check(
+        &alone,
+        &[
+            "5:17 warning stop-deadline component \"a\" may take 1m to stop, longer than shutdown_deadline, which is 20s: a shutdown kills it before | raise shutdown_deadline to more than 1m",
+        ],
+    );
+    let chain = |db: &str| {
+        let db = component("db", &format!("stop_deadline = \"{db}\""));
+        let app = component("app", "dependencies = [\"db\"]\nstop_deadline = \"9s\"");
+        format!("{manager}{db}{app}{}", component("beside", "stop_deadline = \"19s\""))
+    };
+    check(&chain("11s"), &[]);
+    check(
+        &chain("12s"),
+        &[
+            "3:13 warning stop-deadline components that stop one after another (app, db) may take 21s, longer than shutdown_deadline, which is 20s: a shutdown kills the last of them | raise shutdown_deadline to more than 21s",
+        ],
+    );
+    // Where nobody states a deadline, most programs stop at once.
+    let deep: String = (0..9)
+        .map(|i| {
+            let needs =
+                if i == 0 { String::new() } else { format!("dependencies = [\"c{}\"]", i - 1) };
+            component(&format!("c{i}"), &needs)
+        })
+        .collect();
+    check(&format!("{manager}{deep}"), &[]);
 }

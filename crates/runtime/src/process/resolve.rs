@@ -39,7 +39,8 @@ pub(super) fn resolve(
         why,
     };
     if program.contains('/') {
-        let path = places.base_dir.join(program);
+        // Without the `.` of "./program".
+        let path: PathBuf = places.base_dir.join(program).components().collect();
         return match check(&path) {
             Found::Yes => Ok(path),
             Found::No => Err(not_found(path.display().to_string())),

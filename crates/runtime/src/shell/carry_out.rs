@@ -86,6 +86,15 @@ impl Shell {
                 Effect::PersistSequence => self.memory.learned_of_use(),
                 Effect::Record(record) => match &record.kind {
                     EventKind::Observed { used } => self.note_use(used),
+                    EventKind::ShutdownKills { components } => {
+                        let catalog = self.engine.catalog();
+                        let names: Vec<_> =
+                            components.iter().map(|k| catalog.id(*k).as_str()).collect();
+                        tracing::warn!(
+                            components = names.join(", "),
+                            "killed, since shutdown_deadline is over before they stopped"
+                        );
+                    }
                     EventKind::LoadBeyondBudget { component, peak, beyond } => {
                         let component = self.engine.catalog().id(*component);
                         tracing::warn!(

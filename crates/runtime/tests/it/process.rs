@@ -389,9 +389,12 @@ async fn bad_specifications() {
         (words(&[]), "c: the command is empty"),
         (
             words(&["no-such-program-here"]),
-            "there is no program \"no-such-program-here\" in PATH (",
+            "there is no program \"no-such-program-here\"; looked in PATH (",
         ),
-        (words(&["/no/such/program"]), "there is no program \"/no/such/program\"; install it"),
+        (
+            words(&["/no/such/program"]),
+            "there is no program \"/no/such/program\"; looked in /no/such/program; install it",
+        ),
         (words(&["/etc/passwd"]), "\"/etc/passwd\" cannot be run: it is not marked executable"),
         (words(&["/"]), "it is a directory"),
         (

@@ -52,7 +52,7 @@ pub(super) fn finish(
         let empty = path.as_ref().is_some_and(|path| path.as_os_str().is_empty());
         if let Some(member) = node.get(key).filter(|_| empty) {
             let help = Some("name it, or leave the key out".to_owned());
-            report.error("bad-value", &member.node.span, format!("{key} is empty"), help);
+            report.error("empty-path", &member.node.span, format!("{key} is empty"), help);
         }
     }
     if let Some(draft) = draft.probe.take() {
