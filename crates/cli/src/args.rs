@@ -4,11 +4,11 @@ mod intents;
 mod remote;
 mod serve;
 
-use majordomo::quoted;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use majordomo::quoted;
 
 pub(crate) use intents::*;
 pub(crate) use remote::*;

@@ -24,12 +24,23 @@ const BAR: usize = 30;
 
 /// What was learned, with the components of a configuration if there is one. Blocking.
 fn open(config: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<OfflineIntents> {
+    open_with(OfflineIntents::open, config, state_dir)
+}
+
+/// How a state directory is opened: to learn, or to ask.
+type Open = fn(Option<&Path>, &Config) -> Result<OfflineIntents, majordomo::BuildError>;
+
+fn open_with(
+    open: Open,
+    config: Option<&Path>,
+    state_dir: Option<&Path>,
+) -> anyhow::Result<OfflineIntents> {
     let Some(config) = config else {
-        return Ok(OfflineIntents::open(state_dir, &Config::default())?);
+        return Ok(open(state_dir, &Config::default())?);
     };
     let loaded = read_config(config, majordomo::memory_limit())
         .map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    let mut intents = OfflineIntents::open(state_dir, &loaded.config)?;
+    let mut intents = open(state_dir, &loaded.config)?;
     intents.set_catalog(loaded.catalog(None)?)?;
     Ok(intents)
 }
@@ -55,8 +66,10 @@ pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCod
         must_exist(dir)?;
     }
     let dir = args.state_dir;
-    let opened =
-        tokio::task::spawn_blocking(move || open(config.as_deref(), dir.as_deref())).await?;
+    let opened = tokio::task::spawn_blocking(move || {
+        open_with(OfflineIntents::open_to_ask, config.as_deref(), dir.as_deref())
+    })
+    .await?;
     let mut intents = opened?;
     if !words.is_empty() {
         tell(&words.join(" "), &intents.intents(&words.join(" ")), json)?;

@@ -48,7 +48,15 @@ pub(crate) async fn run(
     // Before anything is loaded: a server that is refused must not have disturbed anybody.
     let options = ServeOptions { socket, tcp: args.tcp, token };
     let claimed = majordomo_server::claim(options).await?;
-    let manager = match start(builder, json).await? {
+    let started = tokio::select! {
+        started = start(builder, json) => started?,
+        // A configuration on a file system that hangs, say.
+        () = interrupts.next() => {
+            tracing::info!("interrupted while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let manager = match started {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
@@ -80,14 +88,18 @@ pub(crate) async fn run(
     Ok(if stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Reloads at every SIGHUP.
+/// Reloads at every SIGHUP. A reload that hangs does not keep an interrupt from being heard.
 async fn until_interrupt(interrupts: &mut Interrupts, server: &Server, notify: &Notify) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return interrupts.next().await };
-    loop {
-        tokio::select! {
-            () = interrupts.next() => return,
-            _ = hangup.recv() => reload(server, notify).await,
+    let reloads = async {
+        loop {
+            hangup.recv().await;
+            reload(server, notify).await;
         }
+    };
+    tokio::select! {
+        () = interrupts.next() => {}
+        () = reloads => {}
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Prints and installs nothing; where it belongs and how it is started stands in its first lines.
 
-use majordomo::{quoted, quoted_path};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use majordomo::read_config;
 
 use crate::args::{ServiceManager, ServiceVerb};
 use crate::print;
+use majordomo::{quoted, quoted_path};
 
 pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     let ServiceVerb::Print { manager, config, state_dir, user } = verb;

@@ -3,11 +3,11 @@
 //! Owns the rule: the first word is a configuration when it ends in `.toml` or `.json`; otherwise all words are a
 //! command for the server. A first word that names some other file could be either, and is refused.
 
-use majordomo::quoted;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::args::RunArgs;
+use majordomo::quoted;
 
 /// Where the commands go.
 #[derive(Debug)]

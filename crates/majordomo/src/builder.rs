@@ -192,8 +192,12 @@ impl Builder {
         let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
         let extra = (parts.specs.clone(), parts.pools.clone());
         if let Some(file) = &self.file {
-            let limit = limit.as_ref().ok().copied();
-            let loaded = check_config_in(file, self.base_dir.as_deref(), limit)?;
+            // On a thread of its own: a file system that hangs must not hold up the caller's other tasks.
+            let (path, base, limit) =
+                (file.clone(), self.base_dir.clone(), limit.as_ref().ok().copied());
+            let read =
+                tokio::task::spawn_blocking(move || check_config_in(&path, base.as_deref(), limit));
+            let loaded = read.await.map_err(std::io::Error::other)??;
             for source in &loaded.sources {
                 crate::files::check(source)?;
             }
@@ -215,7 +219,7 @@ impl Builder {
         let catalog = Arc::new(catalog);
         let matchers = Matchers::new(Arc::clone(&catalog))?;
 
-        let (state, store) = StateDir::open(self.state_dir).await?;
+        let (state, store) = StateDir::open(self.state_dir, self.dormant).await?;
         let mut settings = Settings::from(&parts.config);
         // Who only asks what would happen trains nothing.
         settings.intents.learn &= !self.dormant;
@@ -334,10 +338,20 @@ impl StateDir {
     /// The directory, and the store in it, which belongs to the shell alone and is closed with it.
     async fn open(
         path: Option<PathBuf>,
+        dormant: bool,
     ) -> Result<(Self, Option<Arc<dyn StateStore>>), BuildError> {
         type Opened = (PathBuf, bool, Option<Arc<dyn StateStore>>);
         let opened = tokio::task::spawn_blocking(move || -> Result<Opened, BuildError> {
             match path {
+                // It only asks: nothing in the directory is changed.
+                Some(path) if dormant => {
+                    let store = RedbStore::open_copy(&path).map_err(|e| BuildError::State {
+                        path: path.clone(),
+                        why: e.to_string(),
+                    })?;
+                    let store = store.map(|store| Arc::new(store) as Arc<dyn StateStore>);
+                    Ok((path, false, store))
+                }
                 Some(path) => {
                     let path = std::path::absolute(&path).unwrap_or(path);
                     let opened = RedbStore::open(&path);

@@ -1,8 +1,8 @@
 //! Why a manager could not be made or changed.
 
-use majordomo_core::quoted_path;
 use std::path::PathBuf;
 
+use majordomo_core::quoted_path;
 use majordomo_registry::{CatalogError, Problems};
 
 /// Why there is no manager.

@@ -45,6 +45,8 @@ struct Inner {
     state_dir: PathBuf,
     /// What is remembered, as long as the shell has it open.
     store: Weak<dyn StateStore>,
+    /// Closed when the state directory is not used any more and a temporary one is removed.
+    state_released: tokio::sync::watch::Receiver<()>,
     /// One reload at a time: each builds on the catalog before it.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -72,11 +74,13 @@ impl Manager {
     ) -> Self {
         let (state_dir, store) = (state.path.clone(), state.store.clone());
         let (finished, ended) = (host.finished(), intents.ended());
+        let (released, state_released) = tokio::sync::watch::channel(());
         tokio::spawn(async move {
             finished.await;
             ended.await;
             // A temporary folder goes, and a lock is given up, when nothing uses them any more.
             drop(state);
+            drop(released);
         });
         Self {
             inner: Arc::new(Inner {
@@ -86,6 +90,7 @@ impl Manager {
                 origin,
                 state_dir,
                 store,
+                state_released,
                 reloading: tokio::sync::Mutex::default(),
             }),
         }
@@ -559,6 +564,8 @@ impl Manager {
         // Its outcomes have been told by now. Without a retrain it takes one write.
         self.inner.intents.stop();
         self.inner.intents.ended().await;
+        // It carries no message; it ends when the folder is gone.
+        drop(self.inner.state_released.clone().changed().await);
         stuck
     }
 }

@@ -95,6 +95,21 @@ impl StoredState {
         }
     }
 
+    /// Everything that is in a state directory, which must be there; changes nothing in it, and needs no permission to write
+    /// there. Blocking.
+    ///
+    /// # Errors
+    /// [`BuildError::State`]: when it is not there, is in use, belongs to somebody else, or cannot be read.
+    pub fn look(dir: &Path) -> Result<Remembered, BuildError> {
+        let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
+        match RedbStore::open_copy(dir).map_err(|e| failed(e.to_string()))? {
+            Some(store) => read(&store).map_err(|e| failed(e.to_string())),
+            None => {
+                Err(failed(format!("there is no {FILE} in it; nothing was ever learned there")))
+            }
+        }
+    }
+
     /// Everything that is in it. Blocking.
     ///
     /// # Errors

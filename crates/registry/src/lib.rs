@@ -5,6 +5,7 @@
 
 mod catalog;
 mod config;
+mod file;
 mod nearest;
 mod problem;
 mod spec;
@@ -18,6 +19,7 @@ pub use config::{
     Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
     read_config, read_config_with, reference, schema,
 };
+pub use file::open_regular_file;
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,

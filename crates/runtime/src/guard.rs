@@ -11,12 +11,12 @@
 //! that was announced, or its leader is gone (its number cannot have been given away then while it had
 //! members).
 
-use majordomo_core::{quoted, quoted_path};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use majordomo_core::{quoted, quoted_path};
 use majordomo_registry::StdinMode;
 
 use crate::state::is_full_disk;
@@ -186,5 +186,10 @@ impl GuardError {
     /// Whether the list of groups could not be written for want of space.
     fn is_full_disk(&self) -> bool {
         matches!(self, Self::PidFile { source, .. } if is_full_disk(source))
+    }
+
+    /// Whether the folder of the list was removed and could not be made again.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::PidFile { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

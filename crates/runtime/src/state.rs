@@ -5,9 +5,10 @@
 //! Invariants: a batch is there whole or not at all, and on disk when `apply` returns; a file that is
 //! corrupt or not ours is renamed, never deleted or overwritten; one process at a time has the directory.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use majordomo_core::{StateStore, StoreError, StoreOp, quoted_path};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -116,8 +117,8 @@ pub struct RedbStore {
     path: PathBuf,
     // None after an I/O error that left the database unusable, until it could be opened again.
     db: RwLock<Option<Database>>,
-    // Held open: closing it gives the directory to the next.
-    _lock: std::fs::File,
+    // Held open: closing it gives the directory to the next. None for a copy.
+    lock: Mutex<Option<File>>,
 }
 
 impl RedbStore {
@@ -131,7 +132,32 @@ impl RedbStore {
         let lock = open::lock(dir)?;
         let path = dir.join(FILE);
         let (db, set_aside) = open::open_or_set_aside(&path)?;
-        Ok((Self { path, db: RwLock::new(Some(db)), _lock: lock }, set_aside))
+        Ok((Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(Some(lock)) }, set_aside))
+    }
+
+    /// A copy in memory of the state in a directory, to look at; none when the directory has no state. Changes nothing in
+    /// the directory, and needs no permission to write there; what is written to the copy ends with it.
+    ///
+    /// # Errors
+    /// [`StateError`]: in use, wrong owner, writable by others, or not readable.
+    pub fn open_copy(dir: &Path) -> Result<Option<Self>, StateError> {
+        let path = dir.join(FILE);
+        let Some(db) = open::copy(dir, &path)? else { return Ok(None) };
+        Ok(Some(Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(None) }))
+    }
+
+    /// Makes directory, lock and file again when they were removed, as cleaners of temporary folders do, with all values.
+    fn restore(&self) -> Result<(), StoreError> {
+        const DOING: &str = "made again";
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() || self.path.exists() {
+            return Ok(());
+        }
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        tracing::warn!(path = %self.path.display(), "the state was removed from under the manager; it is written again");
+        *lock = Some(open::lock(dir).map_err(|e| self.unable(DOING, &e))?);
+        drop(lock);
+        self.write_anew(DOING)
     }
 
     /// The file.
@@ -218,6 +244,7 @@ impl StateStore for RedbStore {
 
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError> {
         let _span = tracing::debug_span!("state_write", n = batch.len()).entered();
+        self.restore()?;
         self.with("written", |db| {
             let tx = db.begin_write()?;
             {
@@ -249,31 +276,41 @@ impl StateStore for RedbStore {
     }
 
     fn scrub(&self) -> Result<(), StoreError> {
-        const DOING: &str = "written anew";
         let _span = tracing::debug_span!("state_write_anew").entered();
+        self.restore()?;
+        self.write_anew("written anew")
+    }
+}
+
+impl RedbStore {
+    /// Writes all values to a new file, which takes the place of the old one.
+    fn write_anew(&self, doing: &str) -> Result<(), StoreError> {
+        if self.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(self.unable(doing, &"it is a copy"));
+        }
         // Freed pages of the file keep their bytes; a new file has none.
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         let old = match db.take() {
             Some(old) => old,
-            None => self.reopen(&self.path, DOING)?,
+            None => self.reopen(&self.path, doing)?,
         };
         let old = db.insert(old);
         let fresh = self.path.with_added_extension("new");
         let gone = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => Ok(()),
-            _ => Err(self.unable(DOING, &e)),
+            _ => Err(self.unable(doing, &e)),
         };
         // Left by a program that was killed here.
         std::fs::remove_file(&fresh).or_else(gone)?;
-        let new = self.reopen(&fresh, DOING)?;
-        copy(old, &new).map_err(|e| self.failed(DOING, e))?;
+        let new = self.reopen(&fresh, doing)?;
+        copy(old, &new).map_err(|e| self.failed(doing, e))?;
         drop(new);
         drop(db.take());
-        std::fs::rename(&fresh, &self.path).map_err(|e| self.unable(DOING, &e))?;
+        std::fs::rename(&fresh, &self.path).map_err(|e| self.unable(doing, &e))?;
         if let Some(dir) = self.path.parent().and_then(|dir| std::fs::File::open(dir).ok()) {
-            dir.sync_all().map_err(|e| self.unable(DOING, &e))?;
+            dir.sync_all().map_err(|e| self.unable(doing, &e))?;
         }
-        *db = Some(self.reopen(&self.path, DOING)?);
+        *db = Some(self.reopen(&self.path, doing)?);
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Why there is no server, or no answer from one.
 
-use majordomo::quoted_path;
 use std::path::PathBuf;
 
 use crate::problem::Problem;
+use majordomo::quoted_path;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,12 @@
 //! Invariant: one server a socket, by a lock beside it that the system lets go of however the server ends; so a
 //! socket without a locked file is stale and is taken over.
 
-use majordomo::quoted_path;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use majordomo::quoted_path;
 use tokio::net::UnixListener;
 
 use crate::error::ServeError;

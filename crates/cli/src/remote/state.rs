@@ -60,7 +60,7 @@ impl Remote {
 
     async fn remembered(&self, state_dir: Option<&Path>) -> anyhow::Result<Remembered> {
         Ok(match state_dir {
-            Some(dir) => Remembered::from(&StoredState::open(dir)?.read()?),
+            Some(dir) => Remembered::from(&StoredState::look(dir)?),
             None => self.client.remembered().await?,
         })
     }

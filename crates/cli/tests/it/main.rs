@@ -7,6 +7,7 @@ mod demo;
 #[allow(dead_code, reason = "these tests have no tasks to let go on")]
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
+mod files;
 mod intents;
 mod output;
 mod paths;

@@ -84,6 +84,27 @@ impl OfflineIntents {
                 Some(Arc::new(store) as Arc<dyn StateStore>)
             }
         };
+        Self::on(store, config)
+    }
+
+    /// The same to ask only: nothing in the directory is changed, and no permission to write there is needed. What is
+    /// learned cannot be saved.
+    ///
+    /// # Errors
+    /// [`BuildError::State`] when the directory cannot be read.
+    pub fn open_to_ask(state_dir: Option<&Path>, config: &Config) -> Result<Self, BuildError> {
+        let store = match state_dir {
+            None => None,
+            Some(dir) => {
+                let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
+                let store = RedbStore::open_copy(dir).map_err(|e| failed(e.to_string()))?;
+                store.map(|store| Arc::new(store) as Arc<dyn StateStore>)
+            }
+        };
+        Self::on(store, config)
+    }
+
+    fn on(store: Option<Arc<dyn StateStore>>, config: &Config) -> Result<Self, BuildError> {
         let brain = Brain::remembering(Settings::from(config), store);
         let mut out = Self { brain, scratch: IntentScratch::default() };
         out.know_learned()?;

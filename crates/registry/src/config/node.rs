@@ -3,11 +3,11 @@
 //! Owns the two parsers' results and syntax errors. Does not know which keys mean something. Members keep
 //! the file's order; JSON objects may hold a key twice, TOML tables never do.
 
-use majordomo_core::quoted;
 use std::borrow::Cow;
 use std::ops::Range;
 
 use jsonc_parser::ast;
+use majordomo_core::quoted;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -4,12 +4,12 @@
 //! Does not know what the text means. Every place it tells lies inside the text.
 
 use std::cell::OnceCell;
-use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::file::open_regular_file;
 use crate::problem::{Position, Problem, Severity};
 
 /// The largest file that is read: 64 MiB, several times a configuration of 100 000 components.
@@ -41,19 +41,19 @@ impl Source {
             let way_out = match error.kind() {
                 std::io::ErrorKind::NotFound => "check the path",
                 std::io::ErrorKind::PermissionDenied => "make it readable for this user",
+                std::io::ErrorKind::InvalidInput => {
+                    let way_out = if path.is_dir() {
+                        "name the configuration file in it"
+                    } else {
+                        "write the configuration to a file"
+                    };
+                    return fail("unreadable", error.to_string(), way_out);
+                }
                 _ => "check that it is a file that can be read",
             };
             fail("unreadable", format!("cannot read the file: {error}"), way_out)
         };
-        let file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if metadata.is_dir() {
-            return Err(fail(
-                "unreadable",
-                "this is a directory, not a file".to_owned(),
-                "name the configuration file in it",
-            ));
-        }
+        let (file, metadata) = open_regular_file(path).map_err(unreadable)?;
         if writable_by_others(&metadata) {
             return Err(fail(
                 "unsafe-file",

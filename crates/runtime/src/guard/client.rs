@@ -3,7 +3,6 @@
 //! Invariant: `add` returns success only after a living guard has acknowledged the group and the pid file
 //! has it. A guard that dies is replaced, and the new one is told everything, before anything else.
 
-use majordomo_core::quoted;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -13,12 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use majordomo_core::quoted;
 use majordomo_registry::StdinMode;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::pidfile::IfGone;
 use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, Trampoline, pidfile};
 use crate::children;
 use crate::proctable::{self, Group};
@@ -82,7 +83,7 @@ impl Guard {
             behind: false,
         };
         actor.connect().await?;
-        actor.save().await?;
+        actor.save(IfGone::Fail).await?;
         let (tx, rx) = mpsc::unbounded_channel();
         tokio::spawn(actor.run(rx));
         Ok(Self { tx, form: config.form, session, swept: swept.into() })
@@ -298,7 +299,7 @@ impl Actor {
         let pgid = group.pgid;
         self.groups.insert(pgid, group.clone());
         let told = async {
-            self.save().await?;
+            self.save(IfGone::Make).await?;
             if let Some(link) = self.link.as_mut() {
                 match link.add(&group).await {
                     Ok(()) => return Ok(()),
@@ -322,7 +323,7 @@ impl Actor {
         if self.groups.remove(&pgid).is_none() {
             return;
         }
-        if let Err(error) = self.save().await {
+        if let Err(error) = self.save(IfGone::Skip).await {
             // A group too many in the file is harmless: its start time will not match.
             tracing::warn!(%error, "a process group that ended stays in the list");
         }
@@ -336,13 +337,13 @@ impl Actor {
         }
     }
 
-    async fn save(&mut self) -> Result<(), GuardError> {
+    async fn save(&mut self, if_gone: IfGone) -> Result<(), GuardError> {
         let Some(path) = self.pid_file.clone() else { return Ok(()) };
         self.contents.groups = self.groups.values().cloned().collect();
         let contents = self.contents.clone();
-        match blocking(move || pidfile::write(&path, &contents)).await {
+        match blocking(move || pidfile::write(&path, &contents, if_gone)).await {
             // The guard process knows the groups all the same; the list is for the case that it is killed as well.
-            Err(error) if error.is_full_disk() => {
+            Err(error) if error.is_full_disk() || (error.is_gone() && if_gone != IfGone::Fail) => {
                 if !std::mem::replace(&mut self.behind, true) {
                     tracing::warn!(%error, "should manager and guard both be killed, what they started may stay");
                 }

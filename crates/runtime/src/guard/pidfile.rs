@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -64,10 +65,34 @@ fn failed(path: &Path, source: io::Error) -> GuardError {
     GuardError::PidFile { path: path.to_owned(), source }
 }
 
+/// What to do when the folder of the file was removed, as cleaners of temporary folders do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfGone {
+    /// It must be there.
+    Fail,
+    /// Make it again.
+    Make,
+    /// Write nothing: no group came to the list, and the manager itself may have removed the folder at its end.
+    Skip,
+}
+
 /// Replaces the file.
-pub(super) fn write(path: &Path, contents: &Contents) -> Result<(), GuardError> {
+pub(super) fn write(path: &Path, contents: &Contents, if_gone: IfGone) -> Result<(), GuardError> {
     let new = path.with_extension("new");
-    fs::write(&new, contents.encode()).and_then(|()| fs::rename(&new, path)).map_err(|e| {
+    let put = || fs::write(&new, contents.encode()).and_then(|()| fs::rename(&new, path));
+    let written = match (put(), path.parent()) {
+        (Err(e), Some(dir)) if e.kind() == io::ErrorKind::NotFound => match if_gone {
+            IfGone::Fail => Err(e),
+            IfGone::Skip => return Ok(()),
+            IfGone::Make => {
+                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+                tracing::warn!(dir = %dir.display(), "the state directory was removed; it is made again");
+                made.and_then(|()| put()).map_err(|_| e)
+            }
+        },
+        (written, _) => written,
+    };
+    written.map_err(|e| {
         // Nobody needs a part of it.
         let _ = fs::remove_file(&new);
         failed(path, e)

@@ -6,8 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableError};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableError};
 
 use super::{FORMAT, FORMAT_KEY, LOCK, META, SetAside, StateError, VALUES, unseal};
 
@@ -51,6 +51,47 @@ pub(super) fn lock(dir: &Path) -> Result<File, StateError> {
         .and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(fail(&path, "written"))?;
     Ok(file)
+}
+
+/// The state in memory; none when there is none. A directory that another process has open is refused as ever.
+pub(super) fn copy(dir: &Path, path: &Path) -> Result<Option<Database>, StateError> {
+    let fail = |path: &Path, what| {
+        let path = path.to_owned();
+        move |source| StateError::Io { path, what, source }
+    };
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
+    }
+    check_owner(dir)?;
+    check_owner(path)?;
+    let lock_path = dir.join(LOCK);
+    // Held while the file is read.
+    let lock = match File::open(&lock_path) {
+        Ok(mut lock) => match lock.try_lock_shared() {
+            Ok(()) => Some(lock),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = lock.read_to_string(&mut text);
+                let pid = text.trim().parse().ok();
+                return Err(StateError::InUse { dir: dir.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(fail(&lock_path, "locked")(source)),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(fail(&lock_path, "read")(source)),
+    };
+    let bytes = fs::read(path).map_err(fail(path, "read"))?;
+    drop(lock);
+    let memory = InMemoryBackend::new();
+    let filled = memory.set_len(bytes.len() as u64).and_then(|()| memory.write(0, &bytes));
+    filled.map_err(|e| fail(path, "read")(io::Error::other(e)))?;
+    open_backend(memory).map(Some).map_err(|why| {
+        fail(path, "read")(match why {
+            Unusable::Io(source) => source,
+            Unusable::Content(why) => io::Error::other(why),
+        })
+    })
 }
 
 fn check_owner(path: &Path) -> Result<(), StateError> {
@@ -138,13 +179,17 @@ pub(super) fn open(path: &Path) -> Result<Database, Unusable> {
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(path).map_err(Unusable::Io)?;
+    open_backend(FileBackend::new(file).map_err(unusable)?)
+}
+
+fn open_backend(backend: impl StorageBackend) -> Result<Database, Unusable> {
     // A corrupt file must not take the program down: redb has assertions on what it reads.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE);
         let db = builder
             .set_check_integrity_on_open(true)
-            .create_with_backend(FileBackend::new(file).map_err(unusable)?)
+            .create_with_backend(backend)
             .map_err(unusable)?;
         check_content(&db)?;
         Ok(db)

@@ -24,6 +24,46 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add(tests, "state::one_program_at_a_time", one_program_at_a_time);
     add(tests, "state::goes_on_after_a_full_disk", goes_on_after_a_full_disk);
     add(tests, "state::a_scrub_leaves_no_trace", a_scrub_leaves_no_trace);
+    add(
+        tests,
+        "state::a_removed_directory_is_made_again_with_all_values",
+        a_removed_directory_is_made_again_with_all_values,
+    );
+    add(tests, "state::a_copy_changes_nothing_on_disk", a_copy_changes_nothing_on_disk);
+}
+
+fn a_removed_directory_is_made_again_with_all_values() {
+    let dir = Dir::new();
+    let path = dir.path("state");
+    let store = fresh(&path);
+    store.apply(&[put("a", "x", b"1")]).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    assert_eq!(store.get("a", "x").unwrap().as_deref(), Some(&b"1"[..]));
+    store.apply(&[put("a", "y", b"2")]).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    let error = RedbStore::open(&path).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "its lock is held again: {error}");
+    drop(store);
+    let both = [("x".to_owned(), b"1".to_vec()), ("y".to_owned(), b"2".to_vec())];
+    assert_eq!(fresh(&path).list("a").unwrap(), both);
+}
+
+fn a_copy_changes_nothing_on_disk() {
+    let dir = Dir::new();
+    let path = dir.path("state");
+    assert!(RedbStore::open_copy(&path).unwrap().is_none() && !path.exists());
+    let store = fresh(&path);
+    store.apply(&[put("a", "x", b"1")]).unwrap();
+    let error = RedbStore::open_copy(&path).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "{error}");
+    drop(store);
+    let before = fs::read(path.join(FILE)).unwrap();
+    let copy = RedbStore::open_copy(&path).unwrap().unwrap();
+    assert_eq!(copy.get("a", "x").unwrap().as_deref(), Some(&b"1"[..]));
+    copy.apply(&[put("a", "x", b"2")]).unwrap();
+    assert_eq!(copy.get("a", "x").unwrap().as_deref(), Some(&b"2"[..]));
+    assert!(copy.scrub().is_err(), "nothing on disk was forgotten");
+    assert_eq!(fs::read(path.join(FILE)).unwrap(), before);
 }
 
 pub(crate) fn put(namespace: &str, key: &str, value: &[u8]) -> StoreOp {

@@ -1,6 +1,7 @@
 //! Where a server is, and what it wants to hear.
 
 use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,14 +36,17 @@ impl Token {
     /// [`ServeError::Token`].
     pub fn read(path: &Path) -> Result<Self, ServeError> {
         let failed = |why: String| ServeError::Token(format!("{}: {why}", path.display()));
-        let meta = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?;
+        let opened = majordomo::open_regular_file(path);
+        let (mut file, meta) = opened.map_err(|e| failed(e.to_string()))?;
         if meta.mode() & 0o077 != 0 {
             return Err(failed(format!(
                 "others can read it; make it private: chmod 600 {}",
                 path.display()
             )));
         }
-        Self::new(&std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?)
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
+        Self::new(&text)
     }
 
     /// Whether this is it, in a time that does not tell how much of it is right.
