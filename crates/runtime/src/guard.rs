@@ -30,8 +30,7 @@ pub(crate) use client::Announced;
 pub use client::Guard;
 pub use hidden::{EXEC_ARG, GUARD_ARG, hidden_main};
 
-/// The environment variable that marks every descendant of a component: `SESSION/COMPONENT/LOAD/`
-/// (the last slash keeps load 1 from being the beginning of load 10).
+/// The environment variable that marks every descendant of a component: `SESSION/COMPONENT/LOAD/START/`.
 pub const TAG_VARIABLE: &str = "MAJORDOMO_INCARNATION";
 
 /// The first line a guard says: the protocol's version.

@@ -95,8 +95,7 @@ fn signal_name(number: i32) -> Option<&'static str> {
 pub struct StartContext {
     /// The component.
     pub component: ComponentId,
-    /// This load; makes the socket's name and the mark of its processes unique, so no other load of the component
-    /// by this loader has it.
+    /// This load; makes the socket's name unique.
     pub op: OpId,
     /// The program.
     pub spec: Arc<ProcessSpec>,

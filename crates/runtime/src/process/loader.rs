@@ -278,8 +278,7 @@ impl ProcessLoader {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let mut stdin = leader.take_stdin();
         let cgroup = bound.limit.as_ref().and_then(|limit| limit.group().cloned());
-        let mark = prepare::tag(ctx, self.guard.session());
-        let members = Arc::new(self.table.follow(leader.group.clone(), &mark, cgroup));
+        let members = Arc::new(self.table.follow(leader.group.clone(), &leader.mark, cgroup));
         let process = RunningProcess {
             component: ctx.component.clone(),
             endpoint: endpoint.clone(),

@@ -10,6 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use majordomo_core::ComponentId;
 use majordomo_registry::template::{self, Piece, PlaceHolder};
@@ -32,6 +33,8 @@ pub(super) struct Prepared {
     /// The program's absolute path, then its arguments.
     pub(super) argv: Vec<OsString>,
     pub(super) env: BTreeMap<OsString, OsString>,
+    /// The value of [`TAG_VARIABLE`], which no other start has.
+    pub(super) mark: String,
     pub(super) cwd: PathBuf,
     pub(super) endpoint: Endpoint,
 }
@@ -82,7 +85,8 @@ pub(super) fn prepare(
     for (name, text) in &spec.env {
         env.insert(name.into(), fill(text)?.into());
     }
-    env.insert(TAG_VARIABLE.into(), tag(ctx, session).into());
+    let mark = new_mark(ctx, session);
+    env.insert(TAG_VARIABLE.into(), (&mark).into());
     let mut argv = Vec::with_capacity(spec.command.len());
     for text in &spec.command {
         argv.push(OsString::from(fill(text)?));
@@ -91,7 +95,7 @@ pub(super) fn prepare(
     let program = argv[0].to_string_lossy().into_owned();
     let places = Places { base_dir: &ctx.base_dir, cwd: &cwd, search: search.as_deref() };
     argv[0] = resolve::resolve(&ctx.component, &program, places)?.into();
-    Ok(Prepared { argv, env, cwd, endpoint })
+    Ok(Prepared { argv, env, mark, cwd, endpoint })
 }
 
 /// What a specification must say for its program to be started at all.
@@ -156,8 +160,11 @@ pub fn look_up(
 }
 
 /// The value that marks every descendant of one incarnation.
-pub(super) fn tag(ctx: &StartContext, session: &str) -> String {
-    format!("{session}/{}/{}/", ctx.component, ctx.op)
+fn new_mark(ctx: &StartContext, session: &str) -> String {
+    // A load may start its program twice.
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    let start = STARTS.fetch_add(1, Ordering::Relaxed);
+    format!("{session}/{}/{}/{start}/", ctx.component, ctx.op)
 }
 
 /// Its fixed port, if nobody has it; else a free one, when it needs one.

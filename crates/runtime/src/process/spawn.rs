@@ -20,6 +20,8 @@ use crate::proctable::{self, Group};
 pub(super) struct Leader {
     pub(super) child: Child,
     pub(super) group: Group,
+    /// What all its descendants inherit.
+    pub(super) mark: String,
     /// The trampoline's command lines, to tell it from the program.
     pub(super) trampoline: CommandLines,
     reaped: bool,
@@ -61,6 +63,7 @@ pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<
     Ok(Leader {
         child,
         group: Group { pgid, start },
+        mark: prepared.mark.clone(),
         trampoline: CommandLines([line(&trampoline.argv), line(&trampoline.argv[1..])]),
         reaped: false,
     })

@@ -36,9 +36,8 @@ async fn of_components() {
     let loader = loader(&dir, GuardForm::Shell).await;
     let hog = loader.start(context(spec(&["hog", "50"], up()))).await.unwrap();
     let child_pid = dir.path("child");
-    let mut parent = context(spec(&["parent", child_pid.to_str().unwrap()], up()));
-    parent.op = majordomo_core::OpId(8);
-    let pair = loader.start(parent).await.unwrap();
+    let parent = spec(&["parent", child_pid.to_str().unwrap()], up());
+    let pair = loader.start(context(parent)).await.unwrap();
     read_pid(&child_pid);
     let check = |found: &[Option<Footprint>]| {
         let [Some(of_pair), Some(of_hog)] = found else { panic!("{found:?}") };
