@@ -68,7 +68,7 @@ fn what_can_never_fit_is_refused_at_once_with_the_numbers() {
         drop(lease(&manager, "core").await.unwrap());
         let refusal = lease(&manager, "small").await.unwrap_err();
         assert_eq!(refusal.code(), "too_large");
-        says(&refusal.to_string(), &["core (12 MiB, pinned)"]);
+        says(&refusal.to_string(), &["core (10 MiB, pinned)"]);
         let both = manager.acquire_all(&["core", "small"], Default::default()).await.unwrap_err();
         assert_eq!(both.code(), "too_large");
         assert_eq!(state(&manager, "core"), "ready");

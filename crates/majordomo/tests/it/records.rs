@@ -96,7 +96,7 @@ fn pins_and_operators_have_their_say() {
         assert!(changes(&manager, "a").iter().any(|c| c.0.name() == "ready"));
         manager.pin("a", true).await.unwrap();
         let refusal = lease(&manager, "b").await.unwrap_err();
-        says(&refusal.to_string(), &["a (12 MiB, pinned)"]);
+        says(&refusal.to_string(), &["a (10 MiB, pinned)"]);
         assert_eq!(manager.unload("a", false).await.unwrap_err().code(), "in_use");
         manager.pin("a", false).await.unwrap();
         drop(lease(&manager, "b").await.unwrap());

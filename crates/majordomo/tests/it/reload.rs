@@ -146,9 +146,12 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         assert!(changes(&manager, "b").iter().any(|c| c.1 == Cause::Overdraft));
         assert!(!held.revoked());
         let memory = manager.status().await.unwrap().memory.clone();
-        assert_eq!((memory.booked, memory.overdraft), (mib(12), mib(0)));
-        // Below the one in use: an overdraft that is shown and ends with the lease.
-        world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "11MiB")));
+        assert_eq!((memory.booked, memory.overdraft), (mib(10), mib(0)));
+        // Below what two in use have booked: an overdraft that is shown and ends with a lease.
+        world.write("c.toml", &format!("{FAST}{components}"));
+        manager.reload().await.unwrap();
+        let other = lease(&manager, "c").await.unwrap();
+        world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "19MiB")));
         manager.reload().await.unwrap();
         let memory = manager.status().await.unwrap().memory.clone();
         assert_eq!((memory.overdraft, memory.overdraft_by_kind.config), (mib(1), mib(1)));
@@ -158,6 +161,7 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         says(&refusal.to_string(), &["a"]);
         drop(held);
         until(|| state(&manager, "a") == "unloaded").await;
+        assert!(!other.revoked());
         assert_eq!(manager.status().await.unwrap().memory.overdraft, mib(0));
     });
 }
