@@ -24,10 +24,12 @@ pub(crate) enum Exit {
     Version,
     /// A component or lease of that name does not exist.
     Unknown,
+    /// A leased component has ended or was stopped.
+    Lost,
 }
 
 /// The codes and what they mean.
-pub(crate) const TABLE: [(Exit, &str); 7] = [
+pub(crate) const TABLE: [(Exit, &str); 8] = [
     (Exit::Success, "all went well"),
     (Exit::Failure, "an error, or a configuration with problems"),
     (Exit::Usage, "wrong arguments"),
@@ -35,6 +37,7 @@ pub(crate) const TABLE: [(Exit, &str); 7] = [
     (Exit::NotRunning, "no server listens at the socket, or the connection to it broke"),
     (Exit::Version, "the server is of another version"),
     (Exit::Unknown, "no component or lease has that name"),
+    (Exit::Lost, "a leased component ended or was stopped while the lease was held"),
 ];
 
 impl Exit {
@@ -48,6 +51,7 @@ impl Exit {
             Self::NotRunning => 4,
             Self::Version => 5,
             Self::Unknown => 6,
+            Self::Lost => 7,
         }
     }
 
@@ -59,6 +63,7 @@ impl Exit {
             ClientError::Crowded { .. } => Self::Refused,
             ClientError::Problem(problem) => match problem.code.as_str() {
                 "unknown_component" | "unknown_lease" | "lease_ended" | "removed" => Self::Unknown,
+                "lease_revoked" => Self::Lost,
                 "version_mismatch" => Self::Version,
                 "bad_configuration" | "no_file" | "internal" => Self::Failure,
                 _ => Self::Refused,

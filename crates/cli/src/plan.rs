@@ -145,6 +145,9 @@ fn print_plan(plan: &Plan) {
             ));
         }
     }
+    for left in &plan.left_out {
+        print::line(&format!("leave out {}: {}", left.id, left.refusal));
+    }
     for holder in &plan.holders {
         print::line(&format!("wait for {holder}"));
     }

@@ -101,13 +101,16 @@ async fn command(
             "hit": outcome.was_hit(),
             "waited_ms": outcome.waited().as_secs_f64() * 1e3,
             "refusal": outcome.refusal(),
+            "left_out": outcome.left_out(),
             "memory_bytes": memory,
         }));
     } else {
         print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         print::line(&format!("  {}", told(&outcome, memory)));
         for need in outcome.needed() {
-            print::line(&format!("  {} {}{}", need.id, need.confidence, evidence(need)));
+            let left = outcome.left_out().iter().find(|l| l.id == need.id);
+            let left = left.map(|l| format!(", left out: {}", l.refusal)).unwrap_or_default();
+            print::line(&format!("  {} {}{}{left}", need.id, need.confidence, evidence(need)));
         }
         for need in doubtful(outcome.decision(), outcome.candidates()) {
             print::line(&format!("  unsure: {} {}{}", need.id, need.confidence, evidence(need)));

@@ -3,8 +3,8 @@
 mod text;
 
 use crate::{
-    ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, Moment, OpId,
-    PreloadEnd, PressureLevel, Refusal, WaiterId,
+    ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, LeftOut,
+    Moment, OpId, PreloadEnd, PressureLevel, Refusal, WaiterId,
 };
 
 /// One record. `seq` has no gaps within a process.
@@ -49,6 +49,8 @@ pub enum EventKind {
         components: Vec<ComponentKey>,
         /// How long it waited in the engine, in microseconds.
         waited_us: u64,
+        /// Components of a command that were left out so that the others could be had.
+        left_out: Vec<LeftOut>,
     },
     /// A waiter was refused.
     Refused {
@@ -174,6 +176,8 @@ pub enum EventKind {
     Revoked {
         /// The component.
         component: ComponentKey,
+        /// Why.
+        cause: Cause,
     },
     /// The configuration was replaced.
     ConfigApplied {

@@ -32,7 +32,7 @@ pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority, UnknownWord};
 pub use printable::{Quoted, printable, printable_json, quoted, quoted_path};
-pub use refusal::{Holder, HolderKind, LoadUnderWay, MeasuredNeed, Refusal};
+pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
 pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, ComponentState};
 pub use status::{

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, Moment, PressureLevel, printable, quoted};
+use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, printable, quoted};
 
 /// Why something cannot be let go just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub enum HolderKind {
     JustLoaded,
     /// It is stuck.
     Stuck,
+    /// It is closed to newcomers and waits for its last leases to end.
+    Draining,
     /// It is on its way out.
     Leaving,
     /// It failed, and the time of its next attempt has not come.
@@ -58,6 +60,7 @@ impl Holder {
             HolderKind::InTransaction => f.write_str("a load needs it")?,
             HolderKind::JustLoaded => f.write_str("it was just loaded")?,
             HolderKind::Stuck => f.write_str("it is stuck")?,
+            HolderKind::Draining => f.write_str("it waits for its last leases to end")?,
             HolderKind::Leaving => f.write_str("it is on its way out")?,
             HolderKind::BackingOff => f.write_str("it failed and waits for its next attempt")?,
         }
@@ -83,6 +86,7 @@ impl fmt::Display for Holder {
             HolderKind::InTransaction => f.write_str("needed by a load")?,
             HolderKind::JustLoaded => f.write_str("just loaded")?,
             HolderKind::Stuck => f.write_str("stuck")?,
+            HolderKind::Draining => f.write_str("draining, still leased")?,
             HolderKind::Leaving => f.write_str("leaving")?,
             HolderKind::BackingOff => f.write_str("backing off after a failure")?,
         }
@@ -284,13 +288,37 @@ pub enum Refusal {
         /// The component.
         component: ComponentId,
     },
+    /// A component of a command was left out, since leases or what never goes are in its way.
+    Blocked {
+        /// The component.
+        component: ComponentId,
+        /// What is in the way.
+        holders: Vec<Holder>,
+    },
+    /// All that is in the way are leases of the demand's own party: it would wait for itself.
+    OwnLeases {
+        /// The components asked for.
+        missing: Vec<ComponentId>,
+        /// What the party leases itself.
+        holders: Vec<Holder>,
+    },
     /// The demand was called off by its owner.
     Abandoned,
 }
 
+/// A component of a command that was left out so that the others could be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LeftOut {
+    /// The component.
+    pub component: ComponentKey,
+    /// Why.
+    pub refusal: Refusal,
+}
+
 impl Refusal {
     /// Every word that [`Self::code`] gives.
-    pub const CODES: [&str; 18] = [
+    pub const CODES: [&str; 20] = [
         "unknown_component",
         "overloaded",
         "shutting_down",
@@ -308,6 +336,8 @@ impl Refusal {
         "wrong_type",
         "in_use",
         "cannot_trim",
+        "blocked",
+        "own_leases",
         "abandoned",
     ];
 
@@ -316,6 +346,8 @@ impl Refusal {
         match self {
             Self::TooLarge { holders, .. }
             | Self::DeadlineExceeded { holders, .. }
+            | Self::Blocked { holders, .. }
+            | Self::OwnLeases { holders, .. }
             | Self::InUse { holders, .. } => Some(holders),
             _ => None,
         }
@@ -342,6 +374,8 @@ impl Refusal {
             Self::WrongType { .. } => "wrong_type",
             Self::InUse { .. } => "in_use",
             Self::CannotTrim { .. } => "cannot_trim",
+            Self::Blocked { .. } => "blocked",
+            Self::OwnLeases { .. } => "own_leases",
             Self::Abandoned => "abandoned",
         }
     }
@@ -469,6 +503,16 @@ impl fmt::Display for Refusal {
                 f,
                 "{component} has no way to trim; its key trim declares one, http = \"/path\" or signal = \"USR1\""
             ),
+            Self::Blocked { component, holders } => {
+                write!(f, "{component} has no room beside the rest of the command; in the way: ")?;
+                list(f, holders)
+            }
+            Self::OwnLeases { missing, holders } => {
+                list(f, missing)?;
+                f.write_str(" would wait for nothing but your own leases: ")?;
+                list(f, holders)?;
+                f.write_str("; give those back first, or exchange the lease")
+            }
             Self::Abandoned => f.write_str("called off by its owner"),
         }
     }

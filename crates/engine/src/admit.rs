@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Refusal,
 };
-use majordomo_lifecycle::{Origin, Then, TxnId, Verdict};
+use majordomo_lifecycle::{Entry, Origin, Then, TxnId, Verdict};
 use majordomo_registry::ConflictPolicy;
 
 use self::fit::Fit;
@@ -27,6 +27,8 @@ pub(crate) struct Ask<'a> {
     pub deadline: Option<Moment>,
     /// What the source of a hint says of the component's next use, over what is known of it.
     pub stated: Option<Confidence>,
+    /// Components whose leases it gives up: they need not stay for having been loaded just now.
+    pub gives_up: &'a [ComponentKey],
 }
 
 impl Ask<'_> {
@@ -97,7 +99,7 @@ impl Engine {
                 ComponentState::Queued | ComponentState::Loading => missing = true,
                 ComponentState::Draining => {
                     missing = true;
-                    draft.block(self.holder(key, HolderKind::Leaving), None);
+                    draft.block(self.holder(key, leaving_kind(e)), None);
                 }
                 // Another transaction brings it: it is not paid for twice.
                 _ if self.scheduler.is_expected(key, ask.id) => missing = true,
@@ -329,12 +331,12 @@ impl Engine {
             ComponentState::Ready => {
                 let stays = e.ready_at + self.config().memory.min_residency;
                 // What nobody asked for has no right to stay.
-                (stays > now && !e.speculative)
+                (stays > now && !e.speculative && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }
             ComponentState::Queued | ComponentState::Loading => None,
             ComponentState::Stuck => bar(HolderKind::Stuck),
-            _ => bar(HolderKind::Leaving),
+            _ => bar(leaving_kind(e)),
         }
     }
 
@@ -344,5 +346,14 @@ impl Engine {
             Some(waiter) => Cause::EvictedForDemand { waiter },
             None => Cause::EvictedForLoad,
         }
+    }
+}
+
+/// How a component on its way out is in the way: whether leases keep it.
+pub(crate) fn leaving_kind(e: &Entry) -> HolderKind {
+    let is_leased = e.leave.as_ref().is_some_and(|l| !l.drained && !l.forced);
+    match e.state {
+        ComponentState::Draining if is_leased => HolderKind::Draining,
+        _ => HolderKind::Leaving,
     }
 }

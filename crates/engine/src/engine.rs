@@ -166,8 +166,8 @@ impl Engine {
     fn take(&mut self, input: Input, cells: &mut dyn Cells, out: &mut Out<'_>) {
         match input {
             Input::Start => self.start(out),
-            Input::Demand { waiter, keys, priority, deadline } => {
-                self.demand(waiter, keys, priority, deadline, out);
+            Input::Demand { waiter, keys, priority, deadline, partial } => {
+                self.demand(waiter, keys, priority, deadline, partial, out);
             }
             Input::Abandon { waiter } => self.abandon(waiter, out),
             Input::Hint { key, confidence, tier, source } => {
@@ -422,7 +422,7 @@ impl Engine {
         for id in ids {
             if self.awaits_next_attempt(id, key) {
                 self.scheduler.requeue_after(id, refusal, &mut self.budget, out);
-            } else {
+            } else if !self.leave_out_failed(id, key, refusal, out) {
                 self.end(id, &DropReason::Refused(refusal.clone()), out);
             }
         }

@@ -1,6 +1,6 @@
 //! Demands: from their arrival through the queue to their leases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use majordomo_core::{
@@ -13,6 +13,7 @@ use majordomo_lifecycle::{
 
 use crate::Engine;
 use crate::admit::Ask;
+use crate::fit::Fit;
 
 /// A set at its limit of leases is tried again so often after notices were asked for: what was released before
 /// that is not told.
@@ -34,6 +35,7 @@ impl Engine {
         keys: Vec<ComponentKey>,
         priority: Option<Priority>,
         deadline: Option<Duration>,
+        partial: bool,
         out: &mut Out<'_>,
     ) {
         let known = keys.iter().all(|k| self.catalog().spec(*k).is_some());
@@ -45,10 +47,13 @@ impl Engine {
         let keys = if known { keys } else { Vec::new() };
         let own = deadline;
         let deadline = out.now + own.unwrap_or_else(|| self.default_deadline(&keys, out.now));
+        let mut order = if partial { keys.clone() } else { Vec::new() };
+        let mut seen = BTreeSet::new();
+        order.retain(|k| seen.insert(*k));
         let id = self.scheduler.submit(origin, keys, priority, out.now, deadline);
         self.waiters.insert(waiter, id);
         if let Some(txn) = self.scheduler.transaction_mut(id) {
-            txn.own_deadline = own.is_some();
+            (txn.order, txn.own_deadline) = (order, own.is_some());
         }
         let refusal = if self.ending.is_some() {
             Some(Refusal::ShuttingDown)
@@ -141,15 +146,25 @@ impl Engine {
             return true;
         }
         let wanted = txn.wanted.clone();
+        let waiter = txn.origin.waiter();
+        let mut gives_up = false;
         for &key in &wanted {
             let Some(max) = self.lease_limit(key) else { continue };
             let out_now = match &fresh {
                 Some(f) if f.key == key => f.leases,
                 _ => count_leases(key, cells),
             };
-            if out_now >= max {
+            if out_now < max {
+                continue;
+            }
+            let own = waiter.map_or(0, |w| cells.leases_to_give_up(w, key));
+            if out_now.saturating_sub(own) >= max {
                 return false;
             }
+            gives_up = true;
+        }
+        if let Some(waiter) = waiter.filter(|_| gives_up) {
+            cells.give_up(waiter);
         }
         for key in wanted {
             match &mut fresh {
@@ -165,7 +180,7 @@ impl Engine {
         spec.max_leases
     }
 
-    fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
+    pub(crate) fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let origin = txn.origin;
         for key in txn.closure.clone() {
@@ -189,7 +204,13 @@ impl Engine {
             // At its limit of leases: it waits without holding anything.
             self.scheduler.requeue(id, &mut self.budget, out);
             let Some(txn) = self.scheduler.transaction(id) else { continue };
+            let txn_origin = txn.origin;
             let holders = self.at_their_limit(&txn.wanted.clone(), cells);
+            if let Some(own) = self.waits_for_itself(txn_origin, &holders, cells) {
+                let refusal = self.own_leases_refusal(id, own);
+                self.end(id, &DropReason::Refused(refusal), out);
+                continue;
+            }
             if holders.is_empty() {
                 // Leases come and go while they are counted, and no notice is certain to come.
                 self.look_again = Some(out.now + RECHECK);
@@ -201,7 +222,7 @@ impl Engine {
     }
 
     /// Leases a transaction's set; if it cannot, asks for notices of the releases that it waits for.
-    fn lease_or_wish(&mut self, id: TxnId, cells: &mut dyn Cells) -> bool {
+    pub(crate) fn lease_or_wish(&mut self, id: TxnId, cells: &mut dyn Cells) -> bool {
         if self.lease_all(id, None, cells) {
             return true;
         }
@@ -274,7 +295,8 @@ impl Engine {
         let txn = self.scheduler.transaction(id)?;
         let (origin, closure) = (txn.origin, txn.closure.clone());
         let deadline = origin.waiter().map(|_| txn.deadline);
-        let ask = Ask { id: Some(id), origin, closure: &closure, deadline, stated: None };
+        let ask =
+            Ask { id: Some(id), origin, closure: &closure, deadline, stated: None, gives_up: &[] };
         let mut leased = BTreeMap::new();
         // The leased components among the victims of the plan that ignores leases: whom the head waits for.
         let mut first_leased: Option<Vec<ComponentKey>> = None;
@@ -283,11 +305,21 @@ impl Engine {
                 // It needs no memory and waits for a lease only, which the grant pass gives it: nobody is behind
                 // it in the queue for memory.
                 Verdict::Ready => return None,
-                Verdict::Refuse(refusal) => {
-                    self.end(id, &DropReason::Refused(refusal), out);
-                    return None;
-                }
+                Verdict::Refuse(refusal) => match self.fit(id, cells, out) {
+                    Fit::Cut => return self.try_admit(id, head, cells, out),
+                    Fit::Wait(until) => {
+                        self.block(id, Vec::new(), Some(until), out.now);
+                        return Some(false);
+                    }
+                    Fit::Whole => {
+                        self.refuse_whole(id, refusal, out);
+                        return None;
+                    }
+                },
                 Verdict::Later { holders, until } => {
+                    if self.fit(id, cells, out) == Fit::Cut {
+                        return self.try_admit(id, head, cells, out);
+                    }
                     if let Some(t) = self.scheduler.transaction_mut(id) {
                         t.holders = holders;
                         (t.retry_at, t.waits_for_retry) = (Some(until), Some(until));
@@ -298,7 +330,22 @@ impl Engine {
                 // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against
                 // a demand.
                 Verdict::Blocked { .. } if self.end_clearing_ahead(origin, out) => {}
-                Verdict::Blocked { holders, until, short } => {
+                Verdict::Blocked { .. } if self.admit_by_exchange(id, ask, &leased, cells, out) => {
+                    return Some(true);
+                }
+                Verdict::Blocked { mut holders, until, short } => {
+                    self.name_leased(&mut holders, cells);
+                    self.give_up_for_drained(id, origin.waiter(), &holders, cells);
+                    let until = match self.fit(id, cells, out) {
+                        Fit::Cut => return self.try_admit(id, head, cells, out),
+                        Fit::Wait(patient) => Some(until.map_or(patient, |u| u.min(patient))),
+                        Fit::Whole => until,
+                    };
+                    if let Some(own) = self.waits_for_itself(origin, &holders, cells) {
+                        let refusal = self.own_leases_refusal(id, own);
+                        self.end(id, &DropReason::Refused(refusal), out);
+                        return None;
+                    }
                     let wanted = first_leased.unwrap_or_default();
                     let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
                     if short && origin.waiter().is_some() && holders.iter().any(in_use) {
@@ -369,7 +416,7 @@ impl Engine {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn evict(
+    pub(crate) fn evict(
         &mut self,
         id: TxnId,
         origin: Origin,

@@ -71,6 +71,8 @@ pub enum Input {
         priority: Option<Priority>,
         /// How long it may wait; none = the configured deadline.
         deadline: Option<Duration>,
+        /// It may be granted in part: `keys` are in the order of confidence, and what does not fit is left out.
+        partial: bool,
     },
     /// A waiter left.
     Abandon {

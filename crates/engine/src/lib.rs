@@ -9,6 +9,8 @@ mod admit;
 mod audit;
 mod configure;
 mod engine;
+mod exchange;
+mod fit;
 mod foresight;
 mod grant;
 mod health;

@@ -87,7 +87,11 @@ impl Engine {
             .collect();
         for id in ids {
             let refusal = self.load_failure(key, "an operator unloaded it".to_owned());
-            self.end(id, &DropReason::Refused(refusal), out);
+            let part_stays =
+                group.iter().any(|failed| self.leave_out_failed(id, *failed, &refusal, out));
+            if !part_stays {
+                self.end(id, &DropReason::Refused(refusal), out);
+            }
         }
         for member in &group {
             self.scheduler.entry_mut(*member).restart_at = None;
@@ -161,7 +165,9 @@ impl Engine {
                 let refusal = Refusal::DeadlineExceeded {
                     waited: out.now.since(w.since),
                     missing: vec![self.catalog().id(w.key).clone()],
-                    holders: vec![self.holder(w.key, majordomo_core::HolderKind::Leaving)],
+                    holders: vec![
+                        self.holder(w.key, crate::admit::leaving_kind(self.scheduler.entry(w.key))),
+                    ],
                     goes_on: None,
                 };
                 out.push(Effect::Refuse { waiter: w.waiter, refusal });

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, Moment, Refusal, WaiterId};
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal, WaiterId,
+};
 use majordomo_lifecycle::{Origin, PeekCells, Verdict};
 
 use crate::Engine;
@@ -52,11 +54,37 @@ pub struct Plan {
     pub holders: Vec<Holder>,
     /// Why it would be refused.
     pub refusal: Option<Refusal>,
+    /// What would be left out of a command, so that the rest can be had.
+    pub left_out: Vec<LeftOut>,
     /// How long the loads would take, waves one after the other and two loads at a time.
     pub wait: Duration,
 }
 
 impl Engine {
+    /// What a command's demand would meet with at `now`, which may be granted in part: `order` is that of confidence.
+    #[must_use]
+    pub fn plan_partial(&self, order: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
+        let mut kept = Vec::new();
+        let mut left_out = Vec::new();
+        for &component in order {
+            let with: Vec<_> = kept.iter().copied().chain([component]).collect();
+            let plan = self.plan(&with, now, cells);
+            let refusal = plan.refusal.or_else(|| {
+                let component = self.catalog().id(component).clone();
+                let holders = plan.holders;
+                (!holders.is_empty()).then_some(Refusal::Blocked { component, holders })
+            });
+            match refusal {
+                Some(refusal) => left_out.push(LeftOut { component, refusal }),
+                None => kept = with,
+            }
+        }
+        if kept.is_empty() {
+            return self.plan(order, now, cells);
+        }
+        Plan { left_out, ..self.plan(&kept, now, cells) }
+    }
+
     /// What a demand for `keys` would meet with at `now`. Shares its admission with [`Engine::handle`].
     #[must_use]
     pub fn plan(&self, keys: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
@@ -83,7 +111,8 @@ impl Engine {
             .collect();
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
         let deadline = Some(now + self.default_deadline(keys, now));
-        let ask = Ask { id: None, origin, closure: &closure, deadline, stated: None };
+        let ask =
+            Ask { id: None, origin, closure: &closure, deadline, stated: None, gives_up: &[] };
         let mut beyond = Vec::new();
         let verdict = self.admit(ask, &leased, now);
         plan.ready =

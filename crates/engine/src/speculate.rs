@@ -179,7 +179,14 @@ impl Engine {
     fn load_ahead(&mut self, p: &Proposal, cells: &mut dyn Cells, out: &mut Out<'_>) -> Attempt {
         let closure = self.catalog().closure(&[p.key]);
         let origin = Origin::Speculation { confidence: p.confidence };
-        let ask = Ask { id: None, origin, closure: &closure, deadline: None, stated: stated(p) };
+        let ask = Ask {
+            id: None,
+            origin,
+            closure: &closure,
+            deadline: None,
+            stated: stated(p),
+            gives_up: &[],
+        };
         let mut leased = BTreeMap::new();
         let (reserve, victims, awaits) = loop {
             let (reserve, victims, awaits) = match self.admit(ask, &leased, out.now) {

@@ -66,7 +66,7 @@ impl Engine {
 
     pub(crate) fn timers(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let now = out.now;
-        self.expire_transactions(out);
+        self.expire_transactions(cells, out);
         self.expire_loads(out);
         self.scheduler.expire_unloads(&self.budget, out);
         self.advance_shutdown(cells, out);
@@ -93,7 +93,7 @@ impl Engine {
         }
     }
 
-    fn expire_transactions(&mut self, out: &mut Out<'_>) {
+    fn expire_transactions(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let now = out.now;
         let late: Vec<_> = self
             .scheduler
@@ -102,6 +102,9 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in late {
+            if self.grant_ready_part(id, cells, out) {
+                continue;
+            }
             let Some(txn) = self.scheduler.transaction(id) else { continue };
             let missing = txn
                 .closure

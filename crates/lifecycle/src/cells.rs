@@ -1,6 +1,6 @@
 //! What the engine may do to lease cells, and the one thing it may ask them.
 
-use majordomo_core::{ComponentKey, OpId};
+use majordomo_core::{Cause, ComponentKey, OpId, WaiterId};
 
 use crate::CloseAnswer;
 
@@ -15,10 +15,24 @@ pub trait Cells {
     fn reopen(&mut self, key: ComponentKey);
     /// Asks for a notice at the next release.
     fn want(&mut self, key: ComponentKey);
-    /// Tells holders that the instance goes, and closes.
-    fn revoke(&mut self, key: ComponentKey);
+    /// Tells holders that the instance goes, and why, and closes.
+    fn revoke(&mut self, key: ComponentKey, why: &Cause);
     /// Adds leases for waiters that are granted now.
     fn lease_n(&mut self, key: ComponentKey, n: u32);
+    /// How many of the leases out on a component the party behind a waiter holds itself.
+    fn own_leases(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let _ = (waiter, key);
+        0
+    }
+    /// How many leases on a component a waiter gives up when its demand is admitted.
+    fn leases_to_give_up(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let _ = (waiter, key);
+        0
+    }
+    /// Gives up the leases that a waiter exchanges: its demand is admitted.
+    fn give_up(&mut self, waiter: WaiterId) {
+        let _ = waiter;
+    }
     /// Publishes the instance that load `op` made, with `n` leases in its cell.
     fn install(&mut self, key: ComponentKey, op: OpId, n: u32);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, EventKind, EventRecord, Moment, OpId, Refusal, WaiterId,
+    ByteSize, ComponentKey, EventKind, EventRecord, LeftOut, Moment, OpId, Refusal, WaiterId,
 };
 use majordomo_memory::Learned;
 
@@ -86,6 +86,8 @@ pub enum Effect {
         waiter: WaiterId,
         /// The components leased, each once.
         keys: Vec<ComponentKey>,
+        /// Components that were left out so that the others could be had.
+        left_out: Vec<LeftOut>,
     },
     /// Tell a waiter without leases (an operator) that it is done.
     Done {

@@ -417,6 +417,8 @@ impl Scheduler {
             origin,
             cause: origin.cause(),
             wanted,
+            order: Vec::new(),
+            left_out: Vec::new(),
             closure,
             priority,
             since: now,
@@ -446,7 +448,8 @@ impl Scheduler {
                 let waited_us =
                     u64::try_from(out.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
                 if lease {
-                    out.push(Effect::Grant { waiter, keys: txn.wanted.clone() });
+                    let (keys, left_out) = (txn.wanted.clone(), txn.left_out.clone());
+                    out.push(Effect::Grant { waiter, keys, left_out });
                 } else {
                     out.push(Effect::Done { waiter });
                 }
@@ -454,6 +457,7 @@ impl Scheduler {
                     waiter,
                     components: txn.wanted.clone(),
                     waited_us,
+                    left_out: txn.left_out.clone(),
                 });
             }
             DropReason::Refused(refusal) => {

@@ -1,7 +1,8 @@
 //! A set of components that somebody wants ready, from its arrival to its answer.
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, Confidence, Holder, Moment, Priority, QueueConfig, WaiterId,
+    ByteSize, Cause, ComponentKey, Confidence, Holder, LeftOut, Moment, Priority, QueueConfig,
+    WaiterId,
 };
 use majordomo_memory::Need;
 
@@ -84,6 +85,10 @@ pub struct Transaction {
     pub cause: Cause,
     /// The components asked for, ascending, each once.
     pub wanted: Vec<ComponentKey>,
+    /// The same in the order of confidence, where the demand may be granted in part; else empty.
+    pub order: Vec<ComponentKey>,
+    /// What was left out of a demand that may be granted in part.
+    pub left_out: Vec<LeftOut>,
     /// These with all hard dependencies, dependencies first.
     pub closure: Vec<ComponentKey>,
     /// Its priority on arrival.

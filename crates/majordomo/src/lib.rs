@@ -44,6 +44,7 @@ mod builder;
 mod change;
 mod check;
 mod error;
+mod exchange;
 mod files;
 mod handle;
 mod intents;
@@ -63,7 +64,7 @@ pub use intents::{
     Prediction, Scored,
 };
 pub use manager::Manager;
-pub use outcome::{Evidence, Fit, NGram, Need, Outcome};
+pub use outcome::{Evidence, Fit, LeftOut, NGram, Need, Outcome};
 pub use plan::{Eviction, Load, Plan};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
 
@@ -86,5 +87,5 @@ pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::Endpoint;
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
-    LoadContext, LoadError, Tagged, UsageSummary, usage_trace,
+    LoadContext, LoadError, OldLeases, Party, Revocation, Tagged, UsageSummary, usage_trace,
 };

@@ -13,15 +13,19 @@ use majordomo_engine::OperatorAction;
 use majordomo_registry::{ComponentSpec, PoolSpec};
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::logs::LogFollower;
-use majordomo_runtime::{AcquireOptions, AnyLease, Follower, Host, Lease, Tagged, UsageSummary};
+use majordomo_runtime::{
+    AcquireOptions, Acquired, AnyLease, Ask, Follower, Host, Lease, OldLeases, Party, Tagged,
+    UsageSummary,
+};
 
 use crate::builder::{Builder, Parts, StateDir};
 use crate::change::Reloaded;
 use crate::check::check_config_in;
 use crate::error::{BuildError, ReloadError, StateError};
+use crate::exchange::exchange;
 use crate::handle::{Handle, typed};
 use crate::intents::{IntentError, Intents, Learned, Matchers, Prediction, Settings, Spoken, cut};
-use crate::outcome::Outcome;
+use crate::outcome::{LeftOut, Outcome};
 use crate::plan::Plan;
 use crate::state::Remembered;
 
@@ -100,14 +104,26 @@ impl Manager {
         &self.inner.host
     }
 
-    /// Decides which components a command needs and leases them all, loading what is missing. A refusal is
-    /// part of the outcome; so are components that were not sure enough to be loaded.
+    /// Decides which components a command needs and leases them, loading what is missing. What cannot be had beside
+    /// the more confident ones is left out ([`Outcome::left_out`]). A refusal is part of the outcome; so are
+    /// components that were not sure enough to be loaded.
     pub async fn handle(&self, text: &str) -> Outcome {
         self.handle_with(text, AcquireOptions::default()).await
     }
 
     /// The same with options.
     pub async fn handle_with(&self, text: &str, options: AcquireOptions) -> Outcome {
+        self.handle_as(text, options, None).await
+    }
+
+    /// The same for a party that may hold leases already: a command for which only those are in the way is refused
+    /// at once.
+    pub async fn handle_as(
+        &self,
+        text: &str,
+        options: AcquireOptions,
+        party: Option<Party>,
+    ) -> Outcome {
         let host = self.host();
         let intents = &self.inner.intents;
         let needs = intents.needs(text);
@@ -117,10 +133,13 @@ impl Manager {
         let command = host.begun(keys.clone());
         let ready_at_once: Vec<_> =
             needed.iter().filter(|n| host.is_ready(n.key)).map(|n| n.id.clone()).collect();
-        let (leases, refusal) = match host.acquire_all(&keys, options).await {
-            Ok(leases) => (leases, None),
-            Err(refusal) => (Vec::new(), Some(refusal)),
+        // In the order of confidence: what does not fit beside the more confident ones is left out.
+        let ask = Ask { options, party, partial: true, old: None };
+        let (acquired, refusal) = match host.acquire(&keys, ask).await {
+            Ok(acquired) => (acquired, None),
+            Err(refusal) => (Acquired::default(), Some(refusal)),
         };
+        let Acquired { leases, left_out } = acquired;
         let mut follows = intents.triggered(text);
         follows.retain(|(key, _)| !keys.contains(key));
         for (key, confidence) in &follows {
@@ -143,6 +162,7 @@ impl Manager {
             candidates: needs.candidates,
             ready_at_once,
             leases,
+            left_out: left_out.into_iter().map(|(id, refusal)| LeftOut { id, refusal }).collect(),
             waited,
             refusal,
             follows,
@@ -160,7 +180,8 @@ impl Manager {
     pub fn feedback(&self, mut outcome: Outcome, used: &[&str]) -> Result<(), Refusal> {
         let keys = self.keys(used)?;
         outcome.reported = true;
-        if let Some((teacher, text)) = outcome.teacher.take() {
+        let teaches = outcome.tells_of_all(&keys);
+        if let Some((teacher, text)) = outcome.teacher.take().filter(|_| teaches) {
             // One too many is counted in the status.
             teacher.tell(text, keys.clone());
         }
@@ -261,11 +282,67 @@ impl Manager {
         self.host().acquire_all(&keys, options).await
     }
 
+    /// The same for a party that may hold leases already: a demand for which only those are in the way is refused at
+    /// once ([`Refusal::OwnLeases`]).
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn acquire_all_as(
+        &self,
+        names: &[&str],
+        options: AcquireOptions,
+        party: Party,
+    ) -> Result<Vec<AnyLease>, Refusal> {
+        let keys = self.keys(names)?;
+        let ask = Ask { options, party: Some(party), ..Ask::default() };
+        Ok(self.host().acquire(&keys, ask).await?.leases)
+    }
+
+    /// Exchanges leases for leases on other components, all or none. The old ones are given up when the demand for the
+    /// new ones is admitted, so that it may have their place, and otherwise when it is granted. After a refusal
+    /// `leases` has what it had, unless the refusal came after the admission (a load that failed); then it is empty.
+    /// Dropping the future leaves the old leases in `leases`, too.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn exchange(
+        &self,
+        leases: &mut Vec<AnyLease>,
+        names: &[&str],
+        options: AcquireOptions,
+    ) -> Result<(), Refusal> {
+        let keys = self.keys(names)?;
+        exchange(self.host(), leases, &keys, options).await
+    }
+
+    /// The same for leases that are shared while the demand waits, by a party that may hold others: what is not given
+    /// up is taken back with [`OldLeases::take_back`].
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn exchange_as(
+        &self,
+        old: Arc<OldLeases>,
+        names: &[&str],
+        options: AcquireOptions,
+        party: Option<Party>,
+    ) -> Result<Vec<AnyLease>, Refusal> {
+        let keys = self.keys(names)?;
+        let ask = Ask { options, party, partial: false, old: Some(old) };
+        Ok(self.host().acquire(&keys, ask).await?.leases)
+    }
+
     /// Names who holds leases: those who have to wait for them, or are refused because of them, are told. To be
     /// kept beside the leases; dropping it takes the name away.
     #[must_use]
     pub fn tag(&self, leases: &[AnyLease], tag: &str) -> Tagged {
         self.host().tag(leases.iter().map(|l| l.id().clone()).collect(), tag)
+    }
+
+    /// The same for a party of which more is known than its tag.
+    #[must_use]
+    pub fn tag_as(&self, leases: &[AnyLease], tag: &str, party: Party) -> Tagged {
+        self.host().tag_as(leases.iter().map(|l| l.id().clone()).collect(), tag, party)
     }
 
     /// A cached way to one component, for callers that ask often.
@@ -286,7 +363,7 @@ impl Manager {
     pub async fn plan(&self, text: &str) -> Result<Plan, Refusal> {
         let needs = self.inner.intents.needs(text);
         let keys: Vec<_> = needs.needed.iter().map(|n| n.key).collect();
-        let plan = self.host().plan(&keys).await?;
+        let plan = self.host().plan_partial(&keys).await?;
         Ok(Plan {
             decision: needs.decision,
             model_version: needs.version,

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use majordomo_core::{CommandId, ComponentId, ComponentKey, Confidence, Refusal};
-use majordomo_runtime::{AnyLease, Host};
+use majordomo_runtime::{AcquireOptions, AnyLease, Host};
 
+use crate::exchange::exchange;
 use crate::intents::{Decision, Spoken, Teacher};
 
 /// How well the words of a text fit those of a keyword, best first.
@@ -79,6 +80,16 @@ pub struct Need {
     pub n_grams: Vec<NGram>,
 }
 
+/// A component that a command needs and does not have, so that the others could be had.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LeftOut {
+    /// The component.
+    pub id: ComponentId,
+    /// Why.
+    pub refusal: Refusal,
+}
+
 /// What became of one command: what it needs, the leases on that, or why there are none.
 ///
 /// Dropping it gives the leases back and reports which components were really used, unless
@@ -95,6 +106,7 @@ pub struct Outcome {
     pub(crate) candidates: Vec<Need>,
     pub(crate) ready_at_once: Vec<ComponentId>,
     pub(crate) leases: Vec<AnyLease>,
+    pub(crate) left_out: Vec<LeftOut>,
     pub(crate) waited: Duration,
     pub(crate) refusal: Option<Refusal>,
     /// What its text says of the command after it.
@@ -160,6 +172,38 @@ impl Outcome {
         &self.leases
     }
 
+    /// The needed components that it does not have, so that the others could be had; nothing is learned from their not
+    /// being used.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Exchanges the leases for leases on other components, as [`Manager::exchange`](crate::Manager::exchange) does:
+    /// for a command that turns out to need something else.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn exchange(
+        &mut self,
+        names: &[&str],
+        options: AcquireOptions,
+    ) -> Result<(), Refusal> {
+        let keys: Result<Vec<_>, _> = names.iter().map(|n| self.host.key(n)).collect();
+        exchange(&self.host, &mut self.leases, &keys?, options).await
+    }
+
+    /// Puts other leases in the place of those it has, which are handed out.
+    pub fn replace_leases(&mut self, leases: Vec<AnyLease>) -> Vec<AnyLease> {
+        std::mem::replace(&mut self.leases, leases)
+    }
+
+    /// Whether `used` says of every component that it was used or could have been: what was left out could not.
+    pub(crate) fn tells_of_all(&self, used: &[ComponentKey]) -> bool {
+        let could = |l: &LeftOut| self.needed.iter().any(|n| n.id == l.id && used.contains(&n.key));
+        self.left_out.iter().all(could)
+    }
+
     /// The lease on a component.
     #[must_use]
     pub fn lease(&self, name: &str) -> Option<&AnyLease> {
@@ -195,9 +239,8 @@ impl Drop for Outcome {
             self.host.ended(self.command);
             return;
         }
-        if let Some((teacher, text)) = self.teacher.take()
-            && !*self.assumed.get_mut()
-        {
+        let teaches = self.tells_of_all(&used) && !*self.assumed.get_mut();
+        if let Some((teacher, text)) = self.teacher.take().filter(|_| teaches) {
             // One too many is counted in the status.
             teacher.tell(text, used.clone());
         }

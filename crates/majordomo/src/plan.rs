@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
 use majordomo_registry::Catalog;
 
-use crate::{Decision, Need};
+use crate::{Decision, LeftOut, Need};
 
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Plan {
     pub holders: Vec<Holder>,
     /// Why it would be refused.
     pub refusal: Option<Refusal>,
+    /// What would be left out of a command, so that the rest can be had.
+    pub left_out: Vec<LeftOut>,
     /// How long the loads would take.
     pub wait: Duration,
 }
@@ -94,6 +96,11 @@ impl Plan {
                 .collect(),
             holders: plan.holders,
             refusal: plan.refusal,
+            left_out: plan
+                .left_out
+                .into_iter()
+                .map(|l| LeftOut { id: id(l.component), refusal: l.refusal })
+                .collect(),
             wait: plan.wait,
         }
     }

@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use majordomo_core::{ByteSize, ComponentId};
+use majordomo_core::{ByteSize, Cause, ComponentId};
 use majordomo_memory::PoolGrant;
 
 use crate::process::{Endpoint, RunningProcess};
@@ -172,6 +173,53 @@ impl Instance {
 pub(crate) struct Resident {
     pub(crate) id: ComponentId,
     pub(crate) instance: Instance,
+    /// Why its leases were revoked.
+    revoked_because: OnceLock<Cause>,
+    /// Nothing of it runs any more.
+    has_ended: AtomicBool,
+}
+
+impl Resident {
+    pub(crate) fn new(id: ComponentId, instance: Instance) -> Self {
+        Self { id, instance, revoked_because: OnceLock::new(), has_ended: AtomicBool::new(false) }
+    }
+
+    /// Keeps the reason for which its leases are revoked; the first one counts.
+    pub(crate) fn revoked_because(&self, why: &Cause) {
+        if matches!(why, Cause::Exited { .. } | Cause::Ended { .. } | Cause::OutOfMemory { .. }) {
+            self.ended();
+        }
+        // A second reason changes nothing about the first.
+        drop(self.revoked_because.set(why.clone()));
+    }
+
+    /// Notes that nothing of it runs any more.
+    pub(crate) fn ended(&self) {
+        // Relaxed: holders look at it from time to time, nothing is published with it.
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn revocation(&self) -> Option<Revocation> {
+        let cause = self.revoked_because.get()?.clone();
+        Some(Revocation { cause, ended: self.has_ended.load(Ordering::Relaxed) })
+    }
+}
+
+/// Why a lease was revoked, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Why.
+    pub cause: Cause,
+    /// Nothing of the component runs any more; until then it is being stopped.
+    pub ended: bool,
+}
+
+impl fmt::Display for Revocation {
+    /// Said of the component, whose name stands before it: `has ended: …` or `is being stopped: …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.ended { "has ended: " } else { "is being stopped: " })?;
+        self.cause.fmt(f)
+    }
 }
 
 impl Deref for Resident {

@@ -160,7 +160,7 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
         | EventKind::ProbeFailing { component, .. }
         | EventKind::ProbeRecovered { component }
         | EventKind::LoadBeyondBudget { component, .. }
-        | EventKind::Revoked { component } => vec![*component],
+        | EventKind::Revoked { component, .. } => vec![*component],
         EventKind::Granted { components, .. } | EventKind::Refused { components, .. } => {
             components.clone()
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    CommandId, ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, Priority,
-    Refusal, Status, WaiterId,
+    CommandId, ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, LeftOut,
+    Priority, Refusal, Status, WaiterId,
 };
 use majordomo_engine::{Input, OperatorAction, Plan};
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
@@ -15,12 +15,13 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
 use crate::events::EventLog;
+use crate::exchange::OldLeases;
 use crate::lease::{AnyLease, CachedIncarnation};
 use crate::loader::loading_here;
 use crate::logs::LogBuffer;
 use crate::recent;
-use crate::shell::{Control, DemandError, Lanes, Reply, Shell, ShellParts};
-use crate::tags::Tagged;
+use crate::shell::{Control, DemandError, Lanes, Reply, Shell, ShellParts, Waiting};
+use crate::tags::{Party, Tagged};
 use crate::usage::UsageSummary;
 
 /// How a demand should be treated.
@@ -30,6 +31,28 @@ pub struct AcquireOptions {
     pub priority: Option<Priority>,
     /// How long it may wait; none = the configured deadline.
     pub deadline: Option<Duration>,
+}
+
+/// What a demand asks for besides its components.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// How it should be treated.
+    pub options: AcquireOptions,
+    /// It may be granted in part: its components are in the order of confidence, and what does not fit is left out.
+    pub partial: bool,
+    /// Who asks. A demand for which only its own party's leases are in the way is refused at once.
+    pub party: Option<Party>,
+    /// Leases that are given up when it is admitted, and not if it is refused.
+    pub old: Option<Arc<OldLeases>>,
+}
+
+/// What a demand was granted.
+#[derive(Debug, Default)]
+pub struct Acquired {
+    /// The leases, in the order of the components asked for.
+    pub leases: Vec<AnyLease>,
+    /// What was left out of a demand that may be granted in part, and why.
+    pub left_out: Vec<(ComponentId, Refusal)>,
 }
 
 /// A running shell. Clones are handles on the same one; dropping the last begins a shutdown.
@@ -165,6 +188,14 @@ impl Host {
         keys: &[ComponentKey],
         options: AcquireOptions,
     ) -> Result<Vec<AnyLease>, Refusal> {
+        Ok(self.acquire(keys, Ask { options, ..Ask::default() }).await?.leases)
+    }
+
+    /// The same, for what a demand may ask for besides.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why not.
+    pub async fn acquire(&self, keys: &[ComponentKey], ask: Ask) -> Result<Acquired, Refusal> {
         if let Some(loading) = loading_here() {
             return Err(Refusal::ReentrantAcquire { loading });
         }
@@ -177,7 +208,7 @@ impl Host {
         // All ready: no round through the engine. On the first miss the leases taken are dropped again.
         let ready: Option<Vec<_>> = wanted.iter().map(|k| self.try_acquire(*k)).collect();
         if let Some(leases) = ready {
-            return Ok(leases);
+            return Ok(Acquired { leases, left_out: Vec::new() });
         }
         let lanes = self.lanes();
         let waiter = lanes.new_waiter();
@@ -185,9 +216,10 @@ impl Host {
         let demand = crate::shell::Demand {
             waiter,
             keys: wanted.clone(),
-            priority: options.priority,
-            deadline: options.deadline,
-            reply,
+            priority: ask.options.priority,
+            deadline: ask.options.deadline,
+            partial: ask.partial,
+            waiting: Waiting { reply, party: ask.party, old: ask.old },
         };
         match lanes.demand(demand) {
             Ok(()) => {}
@@ -199,13 +231,23 @@ impl Host {
         let granted = Wait { lanes, waiter, answer: Some(answer) }.answer().await?;
         let mut leases: Vec<_> = granted.leases.into_iter().map(|raw| AnyLease { raw }).collect();
         leases.sort_by_key(|l| wanted.iter().position(|k| *k == l.key()));
-        Ok(leases)
+        let catalog = self.catalog();
+        let named = |l: LeftOut| (catalog.id(l.component).clone(), l.refusal);
+        let left_out = granted.left_out.into_iter().map(named).collect();
+        Ok(Acquired { leases, left_out })
     }
 
     /// Names who holds leases on components, for those who have to wait for them, until the answer is dropped.
     #[must_use]
     pub fn tag(&self, components: Vec<ComponentId>, tag: &str) -> Tagged {
-        self.lanes().tags.add(components, tag)
+        let party = Party { tag: Some(tag.into()), ..Party::default() };
+        self.tag_as(components, tag, party)
+    }
+
+    /// The same for a party of which more is known than its tag.
+    #[must_use]
+    pub fn tag_as(&self, components: Vec<ComponentId>, tag: &str, party: Party) -> Tagged {
+        self.lanes().tags.add(components, tag, party)
     }
 
     /// Carries out an operator's wish and waits until it is done.
@@ -292,8 +334,20 @@ impl Host {
     /// # Errors
     /// [`Refusal::ShuttingDown`] when the shell has ended.
     pub async fn plan(&self, keys: &[ComponentKey]) -> Result<Plan, Refusal> {
+        self.plan_for(keys, false).await
+    }
+
+    /// What a command's demand would meet with now, which may be granted in part: `order` is that of confidence.
+    ///
+    /// # Errors
+    /// [`Refusal::ShuttingDown`] when the shell has ended.
+    pub async fn plan_partial(&self, order: &[ComponentKey]) -> Result<Plan, Refusal> {
+        self.plan_for(order, true).await
+    }
+
+    async fn plan_for(&self, keys: &[ComponentKey], partial: bool) -> Result<Plan, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.lanes().control().send(Control::Plan { keys: keys.to_vec(), reply });
+        self.lanes().control().send(Control::Plan { keys: keys.to_vec(), partial, reply });
         answer.await.map_err(|_| Refusal::ShuttingDown)
     }
 

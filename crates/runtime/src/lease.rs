@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_lifecycle as lifecycle;
 
-use crate::component::Resident;
+use crate::component::{Resident, Revocation};
 use crate::process::Endpoint;
 
 pub(crate) type Incarnation = lifecycle::Incarnation<Resident>;
@@ -58,10 +58,16 @@ impl AnyLease {
         self.raw.was_used()
     }
 
-    /// Whether the component is being taken away: finish and drop the lease.
+    /// Whether the component has ended or is being stopped: finish and drop the lease.
     #[must_use]
     pub fn revoked(&self) -> bool {
         self.raw.revoked()
+    }
+
+    /// Why the lease was revoked, and whether the component has ended already; none while it is not revoked.
+    #[must_use]
+    pub fn revocation(&self) -> Option<Revocation> {
+        self.raw.incarnation().instance().revocation()
     }
 
     /// The same lease on a `T`, or this lease again when it is none.
@@ -91,10 +97,16 @@ impl<T: 'static> Lease<T> {
         self.any.id()
     }
 
-    /// Whether the component is being taken away: finish and drop the lease.
+    /// Whether the component has ended or is being stopped: finish and drop the lease.
     #[must_use]
     pub fn revoked(&self) -> bool {
         self.any.revoked()
+    }
+
+    /// Why the lease was revoked, and whether the component has ended already; none while it is not revoked.
+    #[must_use]
+    pub fn revocation(&self) -> Option<Revocation> {
+        self.any.revocation()
     }
 
     /// The lease without its type.

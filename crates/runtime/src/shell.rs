@@ -13,7 +13,7 @@ mod remember;
 mod slots;
 
 pub(crate) use heap::Thawed;
-pub(crate) use lanes::{Control, ControlSender, Demand, DemandError, Lanes, Reply};
+pub(crate) use lanes::{Control, ControlSender, Demand, DemandError, Lanes, Reply, Waiting};
 pub use measure::budget_bytes;
 
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ pub(crate) struct Shell {
     pub wall_clock: WallClock,
     pub events: Arc<EventLog>,
     pub notices: Arc<Notices>,
-    pub waiters: BTreeMap<WaiterId, oneshot::Sender<Reply>>,
+    pub waiters: BTreeMap<WaiterId, lanes::Waiting>,
     pub slots: Vec<Arc<crate::lease::Slot>>,
     pub logs: Vec<Arc<LogBuffer>>,
     pub running: BTreeMap<OpId, Running>,
@@ -290,16 +290,17 @@ impl Shell {
             } else if let Some(control) = self.lanes.next_control() {
                 self.control(control);
             } else if let Some(demand) = self.lanes.next_demand() {
-                if demand.reply.is_closed() {
+                if demand.waiting.reply.is_closed() {
                     // Its owner has left already; the word of that came by the faster lane.
                     continue;
                 }
-                self.waiters.insert(demand.waiter, demand.reply);
+                self.waiters.insert(demand.waiter, demand.waiting);
                 self.feed(Input::Demand {
                     waiter: demand.waiter,
                     keys: demand.keys,
                     priority: demand.priority,
                     deadline: demand.deadline,
+                    partial: demand.partial,
                 });
             } else if let Some(hint) = self.lanes.next_hint() {
                 self.feed(hint);
@@ -329,6 +330,8 @@ impl Shell {
             tick: Arc::clone(&self.lanes.tick),
             notices: Arc::clone(&self.notices),
             control: self.lanes.control(),
+            waiters: &self.waiters,
+            tags: &self.lanes.tags,
         };
         let effects = self.engine.handle(input, now, &mut cells);
         let leftover = cells.made.take();
@@ -370,7 +373,7 @@ impl Shell {
             }
             Control::Trimmed(trimmed) => self.trimmed(&trimmed),
             Control::Operator { waiter, key, action, reply } => {
-                self.waiters.insert(waiter, reply);
+                self.waiters.insert(waiter, Waiting::new(reply));
                 self.feed(Input::Operator { waiter, key, action });
             }
             Control::Abandon(waiter) => {
@@ -387,10 +390,14 @@ impl Shell {
                 self.forget_use();
                 let _ = reply.send(());
             }
-            Control::Plan { keys, reply } => {
-                let peek = slots::Peek(&self.slots);
-                let mut plan = self.engine.plan(&keys, self.clock.now(), &peek);
+            Control::Plan { keys, partial, reply } => {
+                let (peek, now) = (slots::Peek(&self.slots), self.clock.now());
+                let mut plan = match partial {
+                    true => self.engine.plan_partial(&keys, now, &peek),
+                    false => self.engine.plan(&keys, now, &peek),
+                };
                 self.lanes.tags.tell(&mut plan.holders);
+                self.lanes.tags.tell_left_out(&mut plan.left_out);
                 if let Some(refusal) = &mut plan.refusal {
                     self.lanes.tags.tell_refusal(refusal);
                 }

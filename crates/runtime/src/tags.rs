@@ -7,15 +7,49 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use majordomo_core::{ComponentId, EventKind, EventRecord, Holder, HolderKind, Refusal};
+use majordomo_core::{ComponentId, EventKind, EventRecord, Holder, HolderKind, LeftOut, Refusal};
 
 /// Tags of one component that a refusal tells.
 const TOLD: usize = 4;
 
+/// Who holds leases or waits for them, as far as that is known. Two are the same party when they share a connection,
+/// or a tag that no other living process uses for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// What it calls itself; none = it did not say.
+    pub tag: Option<Arc<str>>,
+    /// Its process, where that is known.
+    pub pid: Option<u32>,
+    /// Its connection, for clients of a server.
+    pub connection: Option<u64>,
+}
+
+impl Party {
+    /// Whether somebody who waits is the party that holds leases.
+    fn holds_as(&self, holder: &Self) -> bool {
+        let same_connection = self.connection.is_some() && self.connection == holder.connection;
+        let same_tag = self.tag.is_some() && self.tag == holder.tag;
+        let other_process = self.pid != holder.pid && holder.pid.is_some_and(lives);
+        same_connection || (same_tag && !other_process)
+    }
+}
+
+fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// A tag as it is told, and whose it is.
+#[derive(Debug)]
+struct Tag {
+    told: Arc<str>,
+    party: Party,
+}
+
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    by_component: BTreeMap<ComponentId, BTreeMap<u64, Arc<str>>>,
+    by_component: BTreeMap<ComponentId, BTreeMap<u64, Arc<Tag>>>,
 }
 
 /// The table.
@@ -29,8 +63,13 @@ fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 
 impl Tags {
     /// Names those who lease these components, until the answer is dropped.
-    pub(crate) fn add(self: &Arc<Self>, components: Vec<ComponentId>, tag: &str) -> Tagged {
-        let tag = Arc::from(tag);
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        components: Vec<ComponentId>,
+        tag: &str,
+        party: Party,
+    ) -> Tagged {
+        let tag = Arc::new(Tag { told: Arc::from(tag), party });
         let mut table = locked(&self.0);
         let number = table.next;
         table.next += 1;
@@ -40,6 +79,14 @@ impl Tags {
         Tagged { tags: Arc::clone(self), components, number }
     }
 
+    /// How many leases on a component a party holds itself.
+    pub(crate) fn held_by(&self, party: &Party, component: &ComponentId) -> u32 {
+        let table = locked(&self.0);
+        let tags = table.by_component.get(component).into_iter().flat_map(BTreeMap::values);
+        let n = tags.filter(|t| party.holds_as(&t.party)).count();
+        u32::try_from(n).unwrap_or(u32::MAX)
+    }
+
     /// Fills in who holds: the first few, oldest first.
     pub(crate) fn tell(&self, holders: &mut [Holder]) {
         if holders.is_empty() {
@@ -47,10 +94,10 @@ impl Tags {
         }
         let table = locked(&self.0);
         for holder in holders {
-            if let HolderKind::Leased { .. } = holder.kind
+            if let HolderKind::Leased { .. } | HolderKind::Draining = holder.kind
                 && let Some(tags) = table.by_component.get(&holder.component)
             {
-                holder.tags = tags.values().take(TOLD).cloned().collect();
+                holder.tags = tags.values().take(TOLD).map(|t| Arc::clone(&t.told)).collect();
             }
         }
     }
@@ -62,9 +109,15 @@ impl Tags {
     }
 
     pub(crate) fn tell_record(&self, record: &mut EventRecord) {
-        if let EventKind::Refused { refusal, .. } = &mut record.kind {
-            self.tell_refusal(refusal);
+        match &mut record.kind {
+            EventKind::Refused { refusal, .. } => self.tell_refusal(refusal),
+            EventKind::Granted { left_out, .. } => self.tell_left_out(left_out),
+            _ => {}
         }
+    }
+
+    pub(crate) fn tell_left_out(&self, left_out: &mut [LeftOut]) {
+        left_out.iter_mut().for_each(|l| self.tell_refusal(&mut l.refusal));
     }
 }
 
@@ -106,11 +159,27 @@ mod tests {
     }
 
     #[test]
+    fn a_party_is_known_by_its_connection_or_by_its_tag() {
+        let own = std::process::id();
+        let party =
+            |tag: Option<&str>, pid, connection| Party { tag: tag.map(Arc::from), pid, connection };
+        let check = |waits: &Party, holds: &Party, same| assert_eq!(waits.holds_as(holds), same);
+        check(&party(None, None, Some(1)), &party(Some("a"), None, Some(1)), true);
+        check(&party(None, None, None), &party(None, None, None), false);
+        check(&party(Some("a"), Some(own), Some(1)), &party(Some("a"), Some(own), Some(2)), true);
+        check(&party(Some("a"), None, Some(1)), &party(Some("b"), None, Some(2)), false);
+        // Two living processes that call themselves the same are two; the successor of one that ended is the same.
+        check(&party(Some("a"), Some(1), None), &party(Some("a"), Some(own), None), false);
+        let gone = u32::try_from(i32::MAX).unwrap();
+        check(&party(Some("a"), Some(own), None), &party(Some("a"), Some(gone), None), true);
+    }
+
+    #[test]
     fn tags_are_told_while_they_live() {
         let tags = Arc::new(Tags::default());
         let ears = vec![ComponentId::new("ears").unwrap()];
-        let first = tags.add(ears.clone(), "editor");
-        let second = tags.add(ears, "indexer");
+        let first = tags.add(ears.clone(), "editor", Party::default());
+        let second = tags.add(ears, "indexer", Party::default());
         let told = |kind| {
             let mut holders = [holder("ears", kind), holder("eyes", kind)];
             tags.tell(&mut holders);

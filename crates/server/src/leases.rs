@@ -5,10 +5,12 @@
 //! server; the last [`ENDED_KEPT`] that ended can be asked why.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use majordomo::{AnyLease, Manager, Moment, Outcome, Refusal, ServerConfig, Tagged, quoted};
+use majordomo::{
+    AnyLease, Manager, Moment, OldLeases, Outcome, Party, Refusal, ServerConfig, Tagged, quoted,
+};
 use tokio::sync::Notify;
 
 use crate::app::{App, locked};
@@ -34,6 +36,28 @@ impl Held {
             Self::Outcome(outcome) => outcome.leases(),
         }
     }
+
+    /// Puts other leases in the place of those it has, which are handed out.
+    fn replace(&mut self, new: Vec<AnyLease>) -> Vec<AnyLease> {
+        match self {
+            Self::Leases(leases) => std::mem::replace(leases, new),
+            Self::Outcome(outcome) => {
+                let old = outcome.replace_leases(new);
+                outcome.mark_used();
+                old
+            }
+        }
+    }
+}
+
+/// The leases of an entry while an exchange for others waits; given back when the entry goes meanwhile.
+#[derive(Debug)]
+struct Exchanging(Arc<OldLeases>);
+
+impl Drop for Exchanging {
+    fn drop(&mut self) {
+        drop(self.0.take_back());
+    }
 }
 
 /// How it is held.
@@ -43,16 +67,32 @@ pub(crate) struct Terms {
     pub(crate) ttl: Option<Duration>,
     /// Asked for, or the process' number.
     pub(crate) tag: String,
+    /// Whether the tag tells the holder from others.
+    pub(crate) is_named: bool,
     /// The connection that asked.
     pub(crate) connection: u64,
     pub(crate) pid: Option<u32>,
 }
 
+impl Terms {
+    /// The holder, as its own leases are told from those of others.
+    pub(crate) fn party(&self) -> Party {
+        Party {
+            tag: self.is_named.then(|| self.tag.as_str().into()),
+            pid: self.pid,
+            connection: Some(self.connection),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
+    /// Keeps the tag where those who wait are told. Goes before the leases: fewer are counted as the holder's own
+    /// than there are, never more.
+    tagged: Tagged,
     held: Held,
-    /// Keeps the tag where those who wait are told.
-    _tagged: Tagged,
+    /// Its leases are here while they are being exchanged.
+    exchanging: Option<Exchanging>,
     terms: Terms,
     since: Moment,
     expires: Option<Moment>,
@@ -62,6 +102,13 @@ struct Entry {
 }
 
 impl Entry {
+    fn with_leases<R>(&self, look: impl FnOnce(&[AnyLease]) -> R) -> R {
+        match &self.exchanging {
+            Some(exchanging) => exchanging.0.with(look),
+            None => look(self.held.leases()),
+        }
+    }
+
     fn due(&self) -> Option<Moment> {
         match (self.expires, self.old_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -151,8 +198,9 @@ impl LeaseTable {
         self.check_room(limits)?;
         let now = manager.now();
         let entry = Entry {
-            _tagged: manager.tag(held.leases(), &terms.tag),
+            tagged: manager.tag_as(held.leases(), &terms.tag, terms.party()),
             held,
+            exchanging: None,
             since: now,
             expires: terms.ttl.map(|ttl| now + ttl),
             old_at: Some(now + limits.max_lease_age),
@@ -182,7 +230,7 @@ impl LeaseTable {
     }
 
     fn told(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
-        let components: Vec<_> = entry.held.leases().iter().map(leased).collect();
+        let components: Vec<_> = entry.with_leases(|l| l.iter().map(leased).collect());
         let revoked = components.iter().any(|c| c.revoked);
         Lease {
             id: format!("{}-{number}", self.boot),
@@ -218,6 +266,7 @@ impl LeaseTable {
                     EndReason::Disconnected => "ended with its connection",
                     EndReason::TooOld => "was older than server.max_lease_age",
                     EndReason::ShuttingDown => "ended with the server",
+                    EndReason::Exchanged => "was given up for an exchange whose loads failed",
                 };
                 Problem::new("lease_ended", format!("lease {id} {why}; ask for a new one"))
                     .with("reason", word)
@@ -244,8 +293,9 @@ impl LeaseTable {
     pub(crate) fn holders(&self, now: Moment) -> Vec<LeaseHolder> {
         let table = locked(&self.table);
         let rows = table.by_number.iter().flat_map(|(number, entry)| {
-            entry.held.leases().iter().map(move |lease| LeaseHolder {
-                component: lease.id().clone(),
+            let ids: Vec<_> = entry.with_leases(|l| l.iter().map(|l| l.id().clone()).collect());
+            ids.into_iter().map(move |component| LeaseHolder {
+                component,
                 tag: entry.terms.tag.clone(),
                 age_ms: ms(now.since(entry.since)),
                 lease: Some(format!("{}-{number}", self.boot)),
@@ -255,7 +305,7 @@ impl LeaseTable {
         rows.collect()
     }
 
-    /// Lets a lease last from now on.
+    /// Lets a lease last from now on; one whose component has ended or is being stopped is not extended.
     pub(crate) fn renew(
         &self,
         id: &str,
@@ -268,6 +318,11 @@ impl LeaseTable {
         let Some(entry) = table.by_number.get_mut(&number) else {
             return Err(Self::gone(&table, id, number));
         };
+        let lost: Vec<_> =
+            entry.with_leases(|l| l.iter().filter(|l| l.revoked()).map(leased).collect());
+        if !lost.is_empty() {
+            return Err(Problem::revoked(id, &lost));
+        }
         let before = entry.due();
         let bound = entry.terms.bind == Bind::Connection;
         entry.terms.ttl = ttl.or(entry.terms.ttl).or((!bound).then_some(default));
@@ -282,6 +337,89 @@ impl LeaseTable {
         drop(table);
         self.changed.notify_one();
         Ok(lease)
+    }
+
+    /// Begins an exchange: the leases are shared with the demand that is to have their place. Renews the lease, for as
+    /// long as the demand may wait besides.
+    pub(crate) fn begin_exchange(
+        &self,
+        id: &str,
+        wait: Duration,
+        now: Moment,
+    ) -> Result<(Arc<OldLeases>, Party), Problem> {
+        let number = self.number(id)?;
+        let mut table = locked(&self.table);
+        let Some(entry) = table.by_number.get_mut(&number) else {
+            return Err(Self::gone(&table, id, number));
+        };
+        if entry.exchanging.is_some() {
+            return Err(Problem::new(
+                "exchange_under_way",
+                format!("lease {id} is being exchanged already; wait for that to end"),
+            ));
+        }
+        let before = entry.due();
+        let old = Arc::new(OldLeases::new(entry.held.replace(Vec::new())));
+        entry.exchanging = Some(Exchanging(Arc::clone(&old)));
+        entry.expires = entry.terms.ttl.map(|ttl| now + wait + ttl);
+        let (after, party) = (entry.due(), entry.terms.party());
+        Self::move_due(&mut table, number, before, after);
+        drop(table);
+        self.changed.notify_one();
+        Ok((old, party))
+    }
+
+    fn move_due(table: &mut Table, number: u64, before: Option<Moment>, after: Option<Moment>) {
+        if let Some(due) = before {
+            table.due.remove(&(due, number));
+        }
+        table.due.extend(after.map(|due| (due, number)));
+        table.version += 1;
+    }
+
+    /// Ends an exchange with the new leases.
+    pub(crate) fn end_exchange(
+        &self,
+        manager: &Manager,
+        id: &str,
+        new: Vec<AnyLease>,
+    ) -> Result<Lease, Problem> {
+        let number = self.number(id)?;
+        let now = manager.now();
+        let mut table = locked(&self.table);
+        let Some(entry) = table.by_number.get_mut(&number) else {
+            return Err(Self::gone(&table, id, number));
+        };
+        let before = entry.due();
+        entry.tagged = manager.tag_as(&new, &entry.terms.tag, entry.terms.party());
+        let old = entry.exchanging.take();
+        entry.held.replace(new);
+        entry.expires = entry.terms.ttl.map(|ttl| now + ttl);
+        let after = entry.due();
+        let lease = self.told(number, entry, now);
+        Self::move_due(&mut table, number, before, after);
+        drop(table);
+        // What fitted beside the new ones is given back now.
+        drop(old);
+        self.changed.notify_one();
+        Ok(lease)
+    }
+
+    /// Ends an exchange without new leases: the lease is as it was, or has ended if it was given up.
+    pub(crate) fn undo_exchange(&self, id: &str) {
+        let Ok(number) = self.number(id) else { return };
+        let mut table = locked(&self.table);
+        let Some(entry) = table.by_number.get_mut(&number) else { return };
+        let Some(old) = entry.exchanging.take() else { return };
+        let ended = if old.0.are_gone() {
+            table.take(number, EndReason::Exchanged)
+        } else {
+            entry.held.replace(old.0.take_back());
+            None
+        };
+        table.version += 1;
+        drop(table);
+        drop((ended, old));
     }
 
     /// Gives a lease back.
@@ -356,7 +494,8 @@ impl LeaseTable {
                 entry.old_at = None;
                 entry.old = true;
                 let (tag, pid) = (&entry.terms.tag, entry.terms.pid);
-                let names: Vec<_> = entry.held.leases().iter().map(|l| l.id().as_str()).collect();
+                let names: Vec<_> =
+                    entry.with_leases(|l| l.iter().map(|l| l.id().to_string()).collect());
                 tracing::warn!(
                     components = names.join(", "),
                     tag,
@@ -400,9 +539,12 @@ impl LeaseTable {
 
 /// A leased component as it is told; handing out its endpoint counts as a use.
 pub(crate) fn leased(lease: &AnyLease) -> Leased {
+    let revocation = lease.revocation();
     Leased {
         component: lease.id().clone(),
         endpoint: lease.endpoint().map(Endpoint::from).filter(|e| *e != Endpoint::default()),
         revoked: lease.revoked(),
+        ended: revocation.as_ref().is_some_and(|r| r.ended),
+        reason: revocation.map(|r| r.cause.to_string()),
     }
 }

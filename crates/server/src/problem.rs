@@ -12,6 +12,8 @@ use majordomo::{Holder, HolderKind, Moment, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::wire::Leased;
+
 /// The media type of problem details.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -49,6 +51,8 @@ pub const TABLE: &[Row] = &[
     row("wrong_type", 500, "a component is not of the type asked for"),
     row("in_use", 409, "the component is in use"),
     row("cannot_trim", 409, "the component has no way to trim"),
+    row("blocked", 409, "leases are in the way of a component of the command"),
+    row("own_leases", 409, "only leases of the same holder are in the way"),
     row("abandoned", 503, "the demand was called off"),
     row("bad_request", 400, "the request cannot be read"),
     row("bad_json", 400, "the body is not the JSON that this route takes"),
@@ -67,6 +71,8 @@ pub const TABLE: &[Row] = &[
     row("no_file", 409, "there is no configuration file to read again"),
     row("unknown_lease", 404, "there is no such lease"),
     row("lease_ended", 410, "the lease has ended"),
+    row("lease_revoked", 410, "a component of the lease has ended or is being stopped"),
+    row("exchange_under_way", 409, "the lease is being exchanged already"),
     row("no_outcome", 409, "the lease was not given by a command"),
     row("too_many_leases", 503, "too many leases are out"),
     row("too_many_streams", 503, "too many followers"),
@@ -118,6 +124,19 @@ impl Problem {
         self
     }
 
+    /// A lease whose components have ended or are being stopped.
+    pub(crate) fn revoked(id: &str, lost: &[Leased]) -> Self {
+        let words: Vec<_> = lost.iter().filter_map(Leased::revocation).collect();
+        let detail = format!(
+            "lease {id} cannot be renewed: {}; give it back and ask for a new one",
+            words.join("; ")
+        );
+        let reason = lost.iter().find_map(|l| l.reason.clone()).unwrap_or_default();
+        Self::new("lease_revoked", detail)
+            .with("components", serde_json::to_value(lost).unwrap_or_default())
+            .with("reason", reason)
+    }
+
     /// When to come again; rounded up to whole seconds, at least one.
     pub(crate) fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
@@ -147,6 +166,7 @@ fn holder(h: &Holder) -> Value {
         HolderKind::InTransaction => ("in_transaction", None),
         HolderKind::JustLoaded => ("just_loaded", None),
         HolderKind::Stuck => ("stuck", None),
+        HolderKind::Draining => ("draining", None),
         HolderKind::Leaving => ("leaving", None),
         HolderKind::BackingOff => ("backing_off", None),
         // A kind that is newer than this file.
@@ -248,7 +268,14 @@ impl From<&Refusal> for Problem {
             Refusal::Pressure { level } => {
                 problem.with("level", level.to_string()).retry_after(Duration::from_secs(10))
             }
-            Refusal::InUse { component, holders: list } => {
+            Refusal::OwnLeases { missing, holders: list } => problem
+                .with(
+                    "missing",
+                    missing.iter().map(majordomo::ComponentId::as_str).collect::<Vec<_>>(),
+                )
+                .with("holders", holders(list)),
+            Refusal::Blocked { component, holders: list }
+            | Refusal::InUse { component, holders: list } => {
                 problem.with("component", component.as_str()).with("holders", holders(list))
             }
             _ => problem,

@@ -85,6 +85,7 @@ routes! {
     GET "/v1/leases/{id}" => leases::one;
     DELETE "/v1/leases/{id}" => leases::release;
     POST "/v1/leases/{id}/renew" => leases::renew;
+    POST "/v1/leases/{id}/exchange" => leases::exchange;
 }
 
 /// Whether a request waits until components are ready, within a deadline of its own.

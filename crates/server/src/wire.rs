@@ -12,12 +12,12 @@ mod state;
 mod status;
 
 pub use command::{
-    Accepted, Command, CommandOutcome, Evidence, Feedback, Hint, NGram, Need, Pin, Plan,
+    Accepted, Command, CommandOutcome, Evidence, Feedback, Hint, LeftOut, NGram, Need, Pin, Plan,
     PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
 pub use lease::{
-    Bind, EndReason, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
+    Bind, EndReason, Exchange, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
 pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};

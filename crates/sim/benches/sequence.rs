@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use majordomo_core::{
-    ByteSize, CommandId, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values,
+    ByteSize, Cause, CommandId, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values,
     WaiterId, WallSeconds,
 };
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport};
@@ -115,7 +115,7 @@ impl Cells for Unused {
     fn close(&mut self, _key: ComponentKey) {}
     fn reopen(&mut self, _key: ComponentKey) {}
     fn want(&mut self, _key: ComponentKey) {}
-    fn revoke(&mut self, _key: ComponentKey) {}
+    fn revoke(&mut self, _key: ComponentKey, _why: &Cause) {}
     fn lease_n(&mut self, _key: ComponentKey, _n: u32) {}
     fn install(&mut self, _key: ComponentKey, _op: OpId, _n: u32) {}
 }
@@ -178,7 +178,13 @@ impl Whole {
         self.now = self.now.max(Moment(at.0.unsigned_abs() * 1_000_000));
         self.n_demands += 1;
         let (waiter, command) = (WaiterId(self.n_demands), CommandId(self.n_demands));
-        let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None };
+        let demand = Input::Demand {
+            waiter,
+            keys: vec![key],
+            priority: None,
+            deadline: None,
+            partial: false,
+        };
         let observed =
             Input::Observed { command: Some(command), used: vec![key], text_scores: Vec::new() };
         let mut took = self.tell(Input::Begun { command, uses: vec![key] });

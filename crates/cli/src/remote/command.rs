@@ -75,6 +75,11 @@ fn lines(outcome: &CommandOutcome) -> Vec<String> {
     };
     let mut out = vec![format!("  {how}")];
     for need in &outcome.needed {
+        if let Some(left) = outcome.left_out.iter().find(|l| l.component == need.component) {
+            let why = styled(Style::Doubtful, &format!("left out: {}", left.refusal));
+            out.push(format!("  {} {}, {why}", need.component, because(need)));
+            continue;
+        }
         let leased = outcome.components.iter().find(|c| c.component == need.component);
         let at = leased.and_then(place).map(|at| format!(", at {at}")).unwrap_or_default();
         out.push(format!("  {} {}{at}", need.component, because(need)));

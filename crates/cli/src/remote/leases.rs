@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::quoted;
+use majordomo_server::ClientError;
 use majordomo_server::wire::{Bind, Lease, LeaseRequest, LeaseState};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,8 +18,8 @@ use crate::args::{LeaseArgs, ReleaseArgs};
 use crate::exit::Exit;
 use crate::print;
 
-/// Whether the lease is being taken away is asked this often while a command runs.
-const LOOK: Duration = Duration::from_secs(2);
+/// The server is asked this often whether a held lease was revoked.
+const LOOK: Duration = Duration::from_secs(1);
 /// What a shell exits with when a command cannot be run, and when there is none.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -82,17 +83,27 @@ impl Remote {
             let mut look = tokio::time::interval(LOOK);
             loop {
                 look.tick().await;
-                if let Err(error) = self.client.lease(&lease.id).await {
-                    return error;
+                match self.client.lease(&lease.id).await {
+                    Ok(now) if now.state == LeaseState::Revoked => return Ok(now),
+                    Ok(_) => {}
+                    Err(error) => return Err(error),
                 }
             }
         };
-        tokio::select! {
-            error = ended => return Err(error.into()),
-            () = interrupts.next() => {}
-        }
+        let lost = tokio::select! {
+            ended = ended => Some(ended?),
+            () = interrupts.next() => None,
+        };
+        // Renewing tells why, in the server's words and form.
+        let refused = match lost {
+            Some(lost) => self.client.renew(&lost.id, None).await.err(),
+            None => None,
+        };
         self.client.release(&lease.id).await?;
-        Ok(Exit::Success.into())
+        match refused {
+            Some(error) => Err(error.into()),
+            None => Ok(Exit::Success.into()),
+        }
     }
 
     /// Runs a command while the lease is held, and ends as it does.
@@ -110,22 +121,28 @@ impl Remote {
                 return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
             }
         };
-        let status = self.accompany(&mut child, lease).await?;
+        let mut told = Told::default();
+        let status = self.accompany(&mut child, lease, &mut told).await?;
+        // It may have ended since the last look.
+        told.look(self.client.lease(&lease.id).await);
         // As shells do: 128 and the number of the signal.
         let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1);
-        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+        match u8::try_from(code) {
+            Ok(0) if told.is_lost => Ok(Exit::Lost.into()),
+            code => Ok(ExitCode::from(code.unwrap_or(1))),
+        }
     }
 
     async fn accompany(
         &self,
         child: &mut Child,
         lease: &Lease,
+        told: &mut Told,
     ) -> anyhow::Result<std::process::ExitStatus> {
         // The terminal sends its interrupt to the command as well, which decides what comes of it.
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut look = tokio::time::interval(LOOK);
-        let mut is_warned = false;
         loop {
             tokio::select! {
                 status = child.wait() => return Ok(status?),
@@ -137,18 +154,37 @@ impl Remote {
                         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                     }
                 }
-                _ = look.tick(), if !is_warned => match self.client.lease(&lease.id).await {
-                    Ok(now) if now.state == LeaseState::Revoked => {
-                        is_warned = true;
-                        print::note("majordomo: the components are being taken away; finish soon");
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        is_warned = true;
-                        print::note(&format!("majordomo: the lease is lost: {error}"));
-                    }
-                }
+                _ = look.tick() => told.look(self.client.lease(&lease.id).await),
             }
+        }
+    }
+}
+
+/// What the user of a command was told of its lease.
+#[derive(Debug, Default)]
+struct Told {
+    /// A component has ended or is being stopped.
+    is_lost: bool,
+    /// The last note.
+    note: String,
+}
+
+impl Told {
+    /// Says what has changed since the last look.
+    fn look(&mut self, found: Result<Lease, ClientError>) {
+        let note = match found {
+            Ok(now) => match now.revocation() {
+                Some(what) => {
+                    self.is_lost = true;
+                    format!("majordomo: {what}")
+                }
+                None => return,
+            },
+            Err(error) => format!("majordomo: the lease is lost: {error}"),
+        };
+        if note != self.note {
+            print::note(&note);
+            self.note = note;
         }
     }
 }
@@ -202,6 +238,7 @@ fn row(lease: &Lease) -> Vec<Cell> {
     let names: Vec<_> = lease.components.iter().map(|c| c.component.as_str()).collect();
     let tag = lease.tag.clone();
     let ends = match (lease.expires_in_ms, lease.state) {
+        (_, LeaseState::Revoked) if lease.components.iter().any(|c| c.ended) => "ended".to_owned(),
         (_, LeaseState::Revoked) => "revoked".to_owned(),
         (Some(ms), _) => format!("in {}", print::span(span(ms))),
         (None, _) => "with its holder".to_owned(),
@@ -231,6 +268,8 @@ mod tests {
                 url: Some("http://127.0.0.1:80".into()),
             }),
             revoked: false,
+            ended: false,
+            reason: None,
         };
         Lease {
             id: "1-1".into(),

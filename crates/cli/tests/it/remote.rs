@@ -279,3 +279,28 @@ fn a_server_of_another_version_has_an_exit_code_of_its_own() {
         told.iter().for_each(|word| assert!(ran.err.contains(word) || ran.out.contains(word)));
     }
 }
+
+#[test]
+fn a_lease_whose_component_ends_says_so_and_ends_with_a_code_of_its_own() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let held = world.start(&["lease", "mail"], Stdio::null());
+    held.says("lease ");
+    let kill = || {
+        for pid in world.components() {
+            crate::processes::signal(pid, "KILL");
+        }
+    };
+    kill();
+    held.end().check(7, &[], &["mail has ended: it ended: ", "ask for a new one"]);
+    // The command is told, and finishes by itself. Loaded by hand, since it backs off.
+    world.run(&["load", "mail"]).check(0, &[], &[]);
+    let script = "while [ ! -e go ]; do sleep 0.05; done";
+    let held = world.start(&["lease", "mail", "--", "sh", "-c", script], Stdio::null());
+    eventually(DEADLINE, "the component", || !world.components().is_empty());
+    kill();
+    eventually(DEADLINE, "the word of it", || held.err().contains("mail has ended: "));
+    world.write("go", "");
+    held.end().check(7, &[], &[]);
+    drop(server.stop());
+}

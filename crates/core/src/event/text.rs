@@ -17,8 +17,13 @@ impl EventKind {
                     if booked.bytes() == 0 { String::new() } else { format!(" ({booked})") };
                 format!("{}: {from} -> {to}{bytes}: {cause}", name(*component))
             }
-            Self::Granted { components, waited_us, .. } => {
-                format!("granted: {} after {:.1} ms", list(components), *waited_us as f64 / 1e3)
+            Self::Granted { components, waited_us, left_out, .. } => {
+                let left: Vec<_> = left_out
+                    .iter()
+                    .map(|l| format!("; left out: {}: {}", name(l.component), l.refusal))
+                    .collect();
+                let waited = *waited_us as f64 / 1e3;
+                format!("granted: {} after {waited:.1} ms{}", list(components), left.concat())
             }
             Self::Refused { components, refusal, .. } => {
                 format!("refused: {}: {refusal}", list(components))
@@ -85,7 +90,9 @@ impl EventKind {
             Self::ProbeRecovered { component } => {
                 format!("{}: answers its health probes again", name(*component))
             }
-            Self::Revoked { component } => format!("{}: leases revoked", name(*component)),
+            Self::Revoked { component, cause } => {
+                format!("{}: leases revoked: {cause}", name(*component))
+            }
             Self::ConfigApplied { changed: 1 } => {
                 "configuration applied: 1 component changed".to_owned()
             }
@@ -145,9 +152,12 @@ mod tests {
     fn event_after(kind: &EventKind) -> Option<EventKind> {
         let component = KEY;
         Some(match kind {
-            EventKind::State { .. } => {
-                EventKind::Granted { waiter: WAITER, components: vec![KEY], waited_us: 1500 }
-            }
+            EventKind::State { .. } => EventKind::Granted {
+                waiter: WAITER,
+                components: vec![KEY],
+                waited_us: 1500,
+                left_out: vec![crate::LeftOut { component: KEY, refusal: Refusal::ShuttingDown }],
+            },
             EventKind::Granted { .. } => EventKind::Refused {
                 waiter: WAITER,
                 components: vec![KEY],
@@ -195,7 +205,9 @@ mod tests {
                 error: "it answered \u{1b}[2J".into(),
             },
             EventKind::ProbeFailing { .. } => EventKind::ProbeRecovered { component },
-            EventKind::ProbeRecovered { .. } => EventKind::Revoked { component },
+            EventKind::ProbeRecovered { .. } => {
+                EventKind::Revoked { component, cause: Cause::Operator }
+            }
             EventKind::Revoked { .. } => EventKind::ConfigApplied { changed: 2 },
             EventKind::ConfigApplied { .. } => EventKind::Resumed { gap_us: 9 },
             EventKind::Resumed { .. } => EventKind::Observed { used: vec![KEY] },
@@ -322,7 +334,13 @@ mod tests {
                 Refusal::InUse { holders: holders(), component: component.clone() }
             }
             Refusal::InUse { .. } => Refusal::CannotTrim { component },
-            Refusal::CannotTrim { .. } => Refusal::Abandoned,
+            Refusal::CannotTrim { .. } => {
+                Refusal::Blocked { holders: holders(), component: component.clone() }
+            }
+            Refusal::Blocked { .. } => {
+                Refusal::OwnLeases { holders: holders(), missing: vec![component.clone()] }
+            }
+            Refusal::OwnLeases { .. } => Refusal::Abandoned,
             Refusal::Abandoned => return None,
         })
     }

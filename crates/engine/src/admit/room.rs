@@ -14,7 +14,7 @@ use majordomo_core::{
 use majordomo_lifecycle::TxnId;
 use majordomo_memory::{Candidate, Need, Shortage, newcomer, victim_order};
 
-use super::{Ask, Draft};
+use super::{Ask, Draft, leaving_kind};
 use crate::Engine;
 
 impl Engine {
@@ -93,6 +93,13 @@ impl Engine {
         for (holder, until) in barred {
             draft.block(holder, until);
         }
+        // What drains for somebody is no candidate any more, and its leases are in the way all the same.
+        for (key, e) in self.scheduler.entries() {
+            let kind = leaving_kind(e);
+            if kind == HolderKind::Draining && self.helps(key, &short) {
+                draft.block(self.holder(key, kind), None);
+            }
+        }
         if draft.holders.is_empty() {
             draft.holders.push(self.nobody(ask));
         }
@@ -143,10 +150,7 @@ impl Engine {
             .map(|(k, e)| {
                 let leaving =
                     matches!(e.state, ComponentState::Draining | ComponentState::Unloading);
-                self.holder(
-                    k,
-                    if leaving { HolderKind::Leaving } else { HolderKind::InTransaction },
-                )
+                self.holder(k, if leaving { leaving_kind(e) } else { HolderKind::InTransaction })
             })
             .collect()
     }

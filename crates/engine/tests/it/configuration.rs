@@ -58,7 +58,13 @@ fn a_removed_component_goes_and_is_refused() {
     configure(&mut rig, vec![spec("a")], vec![], 100);
     assert_eq!(rig.answered(waits), "removed");
     let waiter = rig.waiter();
-    rig.input(Input::Demand { waiter, keys: vec![b], priority: None, deadline: None });
+    rig.input(Input::Demand {
+        waiter,
+        keys: vec![b],
+        priority: None,
+        deadline: None,
+        partial: false,
+    });
     assert_eq!(rig.answered(waiter), "removed");
 }
 

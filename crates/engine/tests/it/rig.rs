@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, ComponentState, Config, Moment, OpId, Priority, WaiterId,
+    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Config, Moment, OpId, Priority,
+    WaiterId,
 };
 use majordomo_engine::{
     Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, PeekCells,
@@ -21,8 +22,19 @@ pub(crate) struct Cell {
     pub(crate) revoked: bool,
 }
 
+/// Cells, and the leases that a waiter's own party holds: those that it keeps, and those that it gives up for others.
 #[derive(Debug, Default)]
-pub(crate) struct PlainCells(pub(crate) BTreeMap<ComponentKey, Cell>);
+pub(crate) struct PlainCells(pub(crate) BTreeMap<ComponentKey, Cell>, pub(crate) Party);
+
+/// The leases of the party whose waiter is named, by component.
+#[derive(Debug, Default)]
+pub(crate) struct Party {
+    pub(crate) waiter: WaiterId,
+    pub(crate) own: BTreeMap<ComponentKey, u32>,
+    pub(crate) to_give_up: BTreeMap<ComponentKey, u32>,
+    /// Given up while a notice was wanted.
+    noticed: Vec<ComponentKey>,
+}
 
 impl PlainCells {
     fn cell(&mut self, key: ComponentKey) -> &mut Cell {
@@ -48,12 +60,30 @@ impl Cells for PlainCells {
     fn want(&mut self, key: ComponentKey) {
         self.cell(key).wanted = true;
     }
-    fn revoke(&mut self, key: ComponentKey) {
+    fn revoke(&mut self, key: ComponentKey, _why: &Cause) {
         let cell = self.cell(key);
         (cell.revoked, cell.closed) = (true, true);
     }
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
         self.cell(key).leases += n;
+    }
+    fn own_leases(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let own = self.1.own.get(&key).copied().unwrap_or_default();
+        if waiter == self.1.waiter { own } else { 0 }
+    }
+    fn leases_to_give_up(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let n = self.1.to_give_up.get(&key).copied().unwrap_or_default();
+        if waiter == self.1.waiter { n } else { 0 }
+    }
+    fn give_up(&mut self, waiter: WaiterId) {
+        assert_eq!(waiter, self.1.waiter);
+        for (key, n) in std::mem::take(&mut self.1.to_give_up) {
+            let cell = self.cell(key);
+            cell.leases -= n;
+            if std::mem::take(&mut cell.wanted) {
+                self.1.noticed.push(key);
+            }
+        }
     }
     fn install(&mut self, key: ComponentKey, _op: OpId, n: u32) {
         self.0.insert(key, Cell { leases: n, ..Cell::default() });
@@ -100,6 +130,7 @@ pub(crate) struct Rig {
     loading: BTreeMap<ComponentKey, OpId>,
     stopping: BTreeMap<ComponentKey, OpId>,
     answers: BTreeMap<WaiterId, String>,
+    left_out: BTreeMap<WaiterId, Vec<String>>,
     next_waiter: u64,
 }
 
@@ -124,6 +155,7 @@ impl Rig {
             loading: BTreeMap::new(),
             stopping: BTreeMap::new(),
             answers: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             next_waiter: 0,
         }
     }
@@ -152,12 +184,48 @@ impl Rig {
                     self.cells.0.remove(key);
                     self.stopping.insert(*key, *op);
                 }
-                Effect::Grant { waiter, .. } => self.answer(*waiter, "granted"),
+                Effect::Grant { waiter, left_out, .. } => {
+                    let told = |l: &majordomo_core::LeftOut| {
+                        let id = self.engine.catalog().id(l.component);
+                        format!("{id}: {}", l.refusal.code())
+                    };
+                    let told = left_out.iter().map(told).collect();
+                    self.left_out.insert(*waiter, told);
+                    self.answer(*waiter, "granted");
+                }
                 Effect::Done { waiter } => self.answer(*waiter, "done"),
                 Effect::Refuse { waiter, refusal } => self.answer(*waiter, refusal.code()),
                 _ => {}
             }
         }
+        for key in std::mem::take(&mut self.cells.1.noticed) {
+            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            self.input(Input::Released { key, op });
+        }
+    }
+
+    /// The next waiter's party holds a lease on a component, and gives it up or not when its demand is admitted.
+    pub(crate) fn next_holds(&mut self, name: &str, gives_up: bool) {
+        let key = self.key(name);
+        let party = &mut self.cells.1;
+        party.waiter = WaiterId(self.next_waiter + 1);
+        *party.own.entry(key).or_default() += 1;
+        if gives_up {
+            *party.to_give_up.entry(key).or_default() += 1;
+        }
+    }
+
+    /// A command's demand, which may be granted in part: the surest component first.
+    pub(crate) fn command(&mut self, names: &[&str], deadline: Option<Duration>) -> WaiterId {
+        let keys = names.iter().map(|n| self.key(n)).collect();
+        let waiter = self.waiter();
+        self.input(Input::Demand { waiter, keys, priority: None, deadline, partial: true });
+        waiter
+    }
+
+    /// What was left out of a command, with the reasons.
+    pub(crate) fn left_out(&self, waiter: WaiterId) -> Vec<String> {
+        self.left_out.get(&waiter).cloned().unwrap_or_default()
     }
 
     fn answer(&mut self, waiter: WaiterId, answer: &str) {
@@ -183,7 +251,7 @@ impl Rig {
     ) -> WaiterId {
         let keys = names.iter().map(|n| self.key(n)).collect();
         let waiter = self.waiter();
-        self.input(Input::Demand { waiter, keys, priority, deadline });
+        self.input(Input::Demand { waiter, keys, priority, deadline, partial: false });
         waiter
     }
 

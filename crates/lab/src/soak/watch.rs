@@ -315,8 +315,12 @@ mod tests {
         let mut w = watch(true);
         assert!(up(&mut w, 0, A, 1).is_empty());
         assert!(up(&mut w, 3, B, 2).is_empty());
-        let granted =
-            |n| EventKind::Granted { waiter: WaiterId(n), components: vec![B], waited_us: 1 };
+        let granted = |n| EventKind::Granted {
+            waiter: WaiterId(n),
+            components: vec![B],
+            waited_us: 1,
+            left_out: Vec::new(),
+        };
         assert!(see(&mut w, 6, granted(1)).is_empty());
         assert!(see(&mut w, 7, granted(2)).is_empty());
         assert!(see(&mut w, 8, state(B, S::Ready, S::Unloading, 2)).is_empty());
@@ -339,7 +343,12 @@ mod tests {
             &see(
                 &mut w,
                 4,
-                EventKind::Granted { waiter: WaiterId(3), components: vec![B], waited_us: 1 },
+                EventKind::Granted {
+                    waiter: WaiterId(3),
+                    components: vec![B],
+                    waited_us: 1,
+                    left_out: Vec::new(),
+                },
             ),
             "granted while",
         );

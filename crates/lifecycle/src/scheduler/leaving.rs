@@ -75,8 +75,9 @@ impl Scheduler {
             if !leave.forced && leave.force_at.is_some_and(|t| t <= now) {
                 leave.forced = true;
                 if !leave.drained {
-                    cells.revoke(key);
-                    out.record(EventKind::Revoked { component: key });
+                    let cause = leave.cause.clone();
+                    cells.revoke(key, &cause);
+                    out.record(EventKind::Revoked { component: key, cause });
                 }
             }
             if !(leave.drained || leave.forced) {
@@ -169,8 +170,8 @@ impl Scheduler {
         out: &mut Out<'_>,
     ) {
         let was_ready = self.entry(key).state == ComponentState::Ready;
-        cells.revoke(key);
-        out.record(EventKind::Revoked { component: key });
+        cells.revoke(key, cause);
+        out.record(EventKind::Revoked { component: key, cause: cause.clone() });
         let e = self.entry_mut(key);
         e.next_probe = None;
         e.failing = None;
@@ -229,8 +230,7 @@ impl Scheduler {
         let comes_back = if self.must_run(key) { Then::Reload } else { Then::Unloaded };
         match self.entry(key).state {
             ComponentState::Ready => {
-                cells.revoke(key);
-                out.record(EventKind::Revoked { component: key });
+                revoke_dependent(key, lost, cells, out);
                 let leave = Leave {
                     cause: lost.clone(),
                     then: comes_back,
@@ -243,8 +243,7 @@ impl Scheduler {
                 self.begin_leave(key, leave, budget, cells, out);
             }
             ComponentState::Draining => {
-                cells.revoke(key);
-                out.record(EventKind::Revoked { component: key });
+                revoke_dependent(key, lost, cells, out);
                 if let Some(leave) = &mut self.entry_mut(key).leave {
                     leave.force_at = Some(leave.force_at.map_or(force_at, |t| t.min(force_at)));
                     leave.reversible = false;
@@ -371,4 +370,10 @@ impl Scheduler {
             .map(|t| Some(t.deadline));
         entries.chain(txns).flatten().min()
     }
+}
+
+/// The leases of a component whose dependency is lost end.
+fn revoke_dependent(key: ComponentKey, lost: &Cause, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    cells.revoke(key, lost);
+    out.record(EventKind::Revoked { component: key, cause: lost.clone() });
 }

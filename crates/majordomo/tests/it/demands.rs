@@ -341,3 +341,42 @@ fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
         until(|| state(&manager, "a") == "failed").await;
     });
 }
+
+#[test]
+fn a_lease_tells_why_its_component_has_ended() {
+    run(async {
+        let world = World::new();
+        let manager = world.manager(vec![world.program("a", UP)]).await;
+        let lease = lease(&manager, "a").await.unwrap();
+        assert_eq!((lease.revoked(), lease.revocation()), (false, None));
+        for pid in world.processes() {
+            crate::processes::signal(pid, "KILL");
+        }
+        until(|| lease.revoked()).await;
+        let revocation = lease.revocation().unwrap();
+        assert!(revocation.ended);
+        says(&revocation.to_string(), &["has ended: it ended: ", "SIGKILL"]);
+    });
+}
+
+#[test]
+fn a_lease_on_a_component_that_is_stopped_tells_that_and_then_its_end() {
+    run(async {
+        let world = World::new();
+        // Ends only when it is let.
+        let script = "trap 'while [ ! -e go ]; do sleep 0.05; done; exit 0' TERM; echo up; \
+                      while :; do sleep 0.05; done";
+        let manager = world.manager(vec![world.program("a", script)]).await;
+        let lease = lease(&manager, "a").await.unwrap();
+        let unloads = {
+            let manager = manager.clone();
+            tokio::spawn(async move { manager.unload("a", true).await })
+        };
+        until(|| lease.revoked()).await;
+        let words = lease.revocation().unwrap().to_string();
+        assert_eq!(words, "is being stopped: an operator asked");
+        world.write("go", "");
+        unloads.await.unwrap().unwrap();
+        assert_eq!(lease.revocation().unwrap().to_string(), "has ended: an operator asked");
+    });
+}

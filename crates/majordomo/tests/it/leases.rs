@@ -117,3 +117,54 @@ async fn managers_on_one_thread_do_not_mix() {
     assert_eq!(second.try_acquire::<Made>("model").expect("it is ready").0, 21);
     second.shutdown(None).await;
 }
+
+/// A manager with builtins of 40 MiB each in a budget of 64, known by their names.
+async fn two_that_do_not_fit_together() -> Manager {
+    let mut config = majordomo::Config::default();
+    config.memory.min_residency = std::time::Duration::ZERO;
+    config.memory.estimate_margin = 1.0;
+    let mut builder = Manager::builder().config(config).budget(ByteSize::mib(64)).pressure(None);
+    for name in ["ears", "eyes"] {
+        let mut spec = ComponentSpec::builtin(name).expect("the name is good");
+        spec.memory = ByteSize::mib(40);
+        spec.keywords = vec![name.to_owned()];
+        builder = builder.component(spec).builtin(name, |_| Ok(Made(1)));
+    }
+    builder.start().await.expect("the catalog is good")
+}
+
+#[tokio::test]
+async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
+    let manager = two_that_do_not_fit_together().await;
+    let options = majordomo::AcquireOptions::default();
+    let mut leases = manager.acquire_all(&["ears"], options).await.unwrap();
+    manager.exchange(&mut leases, &["eyes"], options).await.unwrap();
+    let names = |leases: &[majordomo::AnyLease]| {
+        leases.iter().map(|l| l.id().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&leases), ["eyes"]);
+    // Together they are too large: what it has stays.
+    let refusal = manager.exchange(&mut leases, &["ears", "eyes"], options).await.unwrap_err();
+    assert_eq!((refusal.code(), names(&leases)), ("too_large", vec!["eyes".to_owned()]));
+    // Of a command likewise.
+    drop(leases);
+    let mut outcome = manager.handle("ears").await;
+    outcome.exchange(&["eyes"], options).await.unwrap();
+    assert_eq!(names(outcome.leases()), ["eyes"]);
+}
+
+#[tokio::test]
+async fn what_a_command_left_out_is_not_learned_as_unused() {
+    let manager = two_that_do_not_fit_together().await;
+    let outcomes = async || manager.learned().await.unwrap().outcomes;
+    let outcome = manager.handle("ears and eyes").await;
+    assert!(outcome.refusal().is_none());
+    let left = outcome.left_out()[0].id.to_string();
+    assert_eq!((outcome.left_out().len(), outcome.leases().len()), (1, 1));
+    let had = outcome.leases()[0].id().to_string();
+    manager.feedback(outcome, &[&had]).unwrap();
+    assert_eq!(outcomes().await, 0, "{left} could not be used");
+    let outcome = manager.handle("ears and eyes").await;
+    manager.feedback(outcome, &[&had, &left]).unwrap();
+    assert_eq!(outcomes().await, 1);
+}

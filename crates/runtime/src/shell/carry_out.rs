@@ -13,7 +13,7 @@ use majordomo_registry::LoaderSpec;
 use tokio::sync::watch;
 
 use super::lanes::{Control, Granted};
-use super::{Running, Shell};
+use super::{Running, Shell, Waiting};
 use crate::component::Instance;
 use crate::lease::{Incarnation, RawLease};
 use crate::loader::{self, Factory, LoadContext};
@@ -28,6 +28,7 @@ impl Shell {
         for effect in &mut effects {
             match effect {
                 Effect::Refuse { refusal, .. } => self.lanes.tags.tell_refusal(refusal),
+                Effect::Grant { left_out, .. } => self.lanes.tags.tell_left_out(left_out),
                 Effect::Record(record) => self.lanes.tags.tell_record(record),
                 _ => {}
             }
@@ -60,25 +61,25 @@ impl Shell {
                 }
                 Effect::SetGrant { op, bytes, .. } => self.heap.set_grant(op, bytes),
                 Effect::Probe { key, op } => self.probe(key, op),
-                Effect::Grant { waiter, keys } => {
+                Effect::Grant { waiter, keys, left_out } => {
                     let leases = keys
                         .iter()
                         .filter_map(|k| self.slots.get(k.index())?.current())
                         .map(RawLease::granted)
                         .collect();
                     // A waiter that has left drops its leases right here.
-                    if let Some(reply) = self.waiters.remove(&waiter) {
-                        let _ = reply.send(Ok(Granted { leases }));
+                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
+                        let _ = reply.send(Ok(Granted { leases, left_out }));
                     }
                 }
                 Effect::Done { waiter } => {
-                    if let Some(reply) = self.waiters.remove(&waiter) {
+                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
                         let _ = reply.send(Ok(Granted::default()));
                     }
                 }
                 Effect::Refuse { waiter, refusal } => {
                     tracing::debug!(%refusal, "refused");
-                    if let Some(reply) = self.waiters.remove(&waiter) {
+                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
                         let _ = reply.send(Err(refusal));
                     }
                 }
@@ -336,8 +337,9 @@ impl Shell {
             Some(process) => {
                 let control = self.lanes.control();
                 tokio::spawn(async move {
-                    let _held = incarnation;
                     until_down(&process, grace).await;
+                    // Those who still hold a lease are told.
+                    incarnation.instance().ended();
                     control.send(Control::Down { key, op });
                 });
             }

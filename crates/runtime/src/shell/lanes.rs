@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, OpId, Priority,
-    Refusal, Status, WaiterId,
+    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, LeftOut, OpId,
+    Priority, Refusal, Status, WaiterId,
 };
 use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
 use majordomo_lifecycle::Tick;
@@ -22,8 +22,9 @@ use super::slots::{Notices, Published};
 use crate::clock::{Clock, CoarseTick};
 use crate::component::Instance;
 use crate::events::EventLog;
+use crate::exchange::OldLeases;
 use crate::lease::RawLease;
-use crate::tags::Tags;
+use crate::tags::{Party, Tags};
 use crate::usage::UsageSummary;
 
 /// Observations are dropped while so many control messages wait.
@@ -36,6 +37,22 @@ pub(crate) type Reply = Result<Granted, Refusal>;
 #[derive(Debug, Default)]
 pub(crate) struct Granted {
     pub(crate) leases: Vec<RawLease>,
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// Somebody who waits for an answer.
+pub(crate) struct Waiting {
+    pub(crate) reply: oneshot::Sender<Reply>,
+    /// Who that is, where it is known.
+    pub(crate) party: Option<Party>,
+    /// The leases that it gives up when its demand is admitted.
+    pub(crate) old: Option<Arc<OldLeases>>,
+}
+
+impl Waiting {
+    pub(crate) fn new(reply: oneshot::Sender<Reply>) -> Self {
+        Self { reply, party: None, old: None }
+    }
 }
 
 /// Why a demand could not even be put in.
@@ -55,7 +72,8 @@ pub(crate) struct Demand {
     pub keys: Vec<ComponentKey>,
     pub priority: Option<Priority>,
     pub deadline: Option<Duration>,
-    pub reply: oneshot::Sender<Reply>,
+    pub partial: bool,
+    pub waiting: Waiting,
 }
 
 pub(crate) enum Control {
@@ -85,6 +103,7 @@ pub(crate) enum Control {
     UsageForget(oneshot::Sender<()>),
     Plan {
         keys: Vec<ComponentKey>,
+        partial: bool,
         reply: oneshot::Sender<Plan>,
     },
     /// Forget what was measured of components.

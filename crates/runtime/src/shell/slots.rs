@@ -1,20 +1,21 @@
 //! Slots as the engine and callers see them: the cells, the published names, the notices of releases.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crossbeam_queue::SegQueue;
 use fnv::FnvBuildHasher;
-use majordomo_core::{ComponentId, ComponentKey, OpId};
+use majordomo_core::{Cause, ComponentId, ComponentKey, OpId, WaiterId};
 use majordomo_engine::{Cells, CloseAnswer, PeekCells};
 use majordomo_lifecycle::{ReleaseNotice, ReleaseSink, Tick};
 use majordomo_registry::Catalog;
 use tokio::sync::Notify;
 
-use super::lanes::{Control, ControlSender};
+use super::lanes::{Control, ControlSender, Waiting};
 use crate::component::{Gone, Instance, Resident};
 use crate::lease::{Incarnation, Slot};
 use crate::logs::LogBuffer;
+use crate::tags::Tags;
 
 /// Names and slots, as callers see them; replaced as a whole.
 #[derive(Debug)]
@@ -90,6 +91,8 @@ pub(super) struct ShellCells<'a> {
     pub tick: Arc<Tick>,
     pub notices: Arc<Notices>,
     pub control: ControlSender,
+    pub waiters: &'a BTreeMap<WaiterId, Waiting>,
+    pub tags: &'a Tags,
 }
 
 impl ShellCells<'_> {
@@ -116,12 +119,32 @@ impl Cells for ShellCells<'_> {
         self.with(key, |i| i.cell().want());
     }
 
-    fn revoke(&mut self, key: ComponentKey) {
-        self.with(key, |i| i.cell().revoke());
+    fn revoke(&mut self, key: ComponentKey, why: &Cause) {
+        self.with(key, |i| {
+            // The reason first: a holder who sees that the lease is revoked finds it.
+            i.instance().revoked_because(why);
+            i.cell().revoke();
+        });
     }
 
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
         self.with(key, |i| i.cell().lease_n(n));
+    }
+
+    fn own_leases(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let party = self.waiters.get(&waiter).and_then(|w| w.party.as_ref());
+        party.map_or(0, |p| self.tags.held_by(p, self.engine_catalog.id(key)))
+    }
+
+    fn leases_to_give_up(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
+        let old = self.waiters.get(&waiter).and_then(|w| w.old.as_ref());
+        old.map_or(0, |old| old.count(key))
+    }
+
+    fn give_up(&mut self, waiter: WaiterId) {
+        if let Some(old) = self.waiters.get(&waiter).and_then(|w| w.old.as_ref()) {
+            old.give_up();
+        }
     }
 
     fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
@@ -137,7 +160,7 @@ impl Cells for ShellCells<'_> {
         let (tick, sink) =
             (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
         self.installed = Some(key);
-        let resident = Resident { id: self.engine_catalog.id(key).clone(), instance };
+        let resident = Resident::new(self.engine_catalog.id(key).clone(), instance);
         slot.install(Arc::new(Incarnation::new(key, op, resident, limited, n, tick, sink)));
     }
 }

@@ -9,9 +9,9 @@ use super::connection::Connection;
 use super::{Client, EventStream, LogStream};
 use crate::error::ClientError;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Component, EventPage, Feedback, Forget, Forgotten, Health,
-    Hint, Info, Lease, LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload, Reloaded,
-    Remembered, Renew, Status, Unload, Why,
+    Accepted, Command, CommandOutcome, Component, EventPage, Exchange, Feedback, Forget, Forgotten,
+    Health, Hint, Info, Lease, LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload,
+    Reloaded, Remembered, Renew, Status, Unload, Why,
 };
 
 const GET: Method = Method::GET;
@@ -329,9 +329,18 @@ impl Client {
     /// Lets a lease last from now on; none = as long as it was first asked for.
     ///
     /// # Errors
-    /// A problem `unknown_lease`, or `lease_ended` with the reason.
+    /// A problem `unknown_lease`, `lease_ended` with the reason, or `lease_revoked` when a component of it has ended
+    /// or is being stopped.
     pub async fn renew(&self, id: &str, ttl_ms: Option<u64>) -> Result<Lease, ClientError> {
         self.post(&format!("/v1/leases/{}/renew", part(id)), &Renew { ttl_ms }).await
+    }
+
+    /// Exchanges a lease for other components; it keeps its name.
+    ///
+    /// # Errors
+    /// A refusal's problem with `lease_kept`: whether the lease is as it was; `unknown_lease`, or `lease_ended`.
+    pub async fn exchange(&self, id: &str, exchange: &Exchange) -> Result<Lease, ClientError> {
+        self.post(&format!("/v1/leases/{}/exchange", part(id)), exchange).await
     }
 
     /// Gives a lease back.

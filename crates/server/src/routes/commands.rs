@@ -8,7 +8,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 use majordomo::{
-    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Priority, Refusal, ReloadError,
+    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Party, Priority, Refusal,
+    ReloadError,
 };
 use serde_json::Value;
 
@@ -16,11 +17,11 @@ use super::leases::terms;
 use crate::app::App;
 use crate::body::{json, read};
 use crate::connection::Peer;
-use crate::leases::{Held, leased};
+use crate::leases::{Held, Terms, leased};
 use crate::problem::Problem;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Feedback, Hint, Need, Plan, PlanRequest, Reload, Reloaded,
-    Tier, Warning, ms,
+    Accepted, Command, CommandOutcome, Feedback, Hint, LeftOut, Need, Plan, PlanRequest, Reload,
+    Reloaded, Tier, Warning, ms,
 };
 
 type Answer = Result<Response<Body>, Problem>;
@@ -59,7 +60,10 @@ pub(crate) async fn command(
         None => None,
     };
     let options = options(command.deadline_ms, command.priority)?;
-    let outcome = app.manager.handle_with(&command.text, options).await;
+    let Peer { connection, pid } = peer;
+    let unnamed = || Party { tag: None, pid, connection: Some(connection) };
+    let party = terms.as_ref().map_or_else(unnamed, Terms::party);
+    let outcome = app.manager.handle_as(&command.text, options, Some(party)).await;
     match outcome.refusal() {
         // That is about the server, not about the command.
         Some(refusal @ (Refusal::Overloaded { .. } | Refusal::ShuttingDown)) => {
@@ -75,6 +79,7 @@ pub(crate) async fn command(
         waited_ms: ms(outcome.waited()),
         refusal: outcome.refusal().map(Problem::from),
         components: outcome.leases().iter().map(leased).collect(),
+        left_out: outcome.left_out().iter().map(LeftOut::from).collect(),
         lease: None,
     };
     if let Some(terms) = terms

@@ -17,7 +17,7 @@ use crate::body::{json, read};
 use crate::connection::Peer;
 use crate::leases::{Held, Terms};
 use crate::problem::Problem;
-use crate::wire::{Bind, LeaseRequest, LeaseTerms, Leases, Renew};
+use crate::wire::{Bind, Exchange, LeaseRequest, LeaseTerms, Leases, Renew};
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -61,9 +61,25 @@ pub(super) fn terms(
             format!("the tag {} is no name of 1 to {MAX_TAG} characters", quoted(tag)),
         ));
     }
+    let is_named = asked.tag.is_some() || peer.pid.is_some();
     let unnamed = || peer.pid.map_or_else(|| "without a tag".to_owned(), |p| format!("pid {p}"));
     let tag = asked.tag.clone().unwrap_or_else(unnamed);
-    Ok(Terms { bind: asked.bind, ttl, tag, connection: peer.connection, pid: peer.pid })
+    let Peer { connection, pid } = peer;
+    Ok(Terms { bind: asked.bind, ttl, tag, is_named, connection, pid })
+}
+
+/// The components asked for: some, and not too many.
+fn names(components: &[String]) -> Result<Vec<&str>, Problem> {
+    if !(1..=MAX_COMPONENTS).contains(&components.len()) {
+        return Err(Problem::new(
+            "bad_value",
+            format!(
+                "`components` names {} components; it may be 1 to {MAX_COMPONENTS}",
+                components.len()
+            ),
+        ));
+    }
+    Ok(components.iter().map(String::as_str).collect())
 }
 
 pub(crate) async fn acquire(
@@ -72,22 +88,13 @@ pub(crate) async fn acquire(
     body: Body,
 ) -> Answer {
     let asked: LeaseRequest = read(&app, body).await?;
-    if !(1..=MAX_COMPONENTS).contains(&asked.components.len()) {
-        return Err(Problem::new(
-            "bad_value",
-            format!(
-                "`components` names {} components; it may be 1 to {MAX_COMPONENTS}",
-                asked.components.len()
-            ),
-        ));
-    }
+    let names = names(&asked.components)?;
     let limits = app.limits();
     let terms = terms(&asked.terms(), &limits, peer)?;
     let options = options(asked.deadline_ms, asked.priority)?;
     // Before anything is loaded for nothing.
     app.leases.check_room(&limits)?;
-    let names: Vec<_> = asked.components.iter().map(String::as_str).collect();
-    let leases = app.manager.acquire_all(&names, options).await?;
+    let leases = app.manager.acquire_all_as(&names, options, terms.party()).await?;
     let lease = app.leases.insert(&app.manager, Held::Leases(leases), terms, &limits)?;
     let mut response = json(&lease)?;
     *response.status_mut() = StatusCode::CREATED;
@@ -116,4 +123,47 @@ pub(crate) async fn release(State(app): State<Arc<App>>, Name(id): Name) -> Answ
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
+}
+
+/// Takes an exchange back that does not end with new leases, also when its client has left.
+struct Undo<'a> {
+    app: &'a App,
+    id: &'a str,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        self.app.leases.undo_exchange(self.id);
+    }
+}
+
+pub(crate) async fn exchange(State(app): State<Arc<App>>, Name(id): Name, body: Body) -> Answer {
+    let asked: Exchange = read(&app, body).await?;
+    let names = names(&asked.components)?;
+    let options = options(asked.deadline_ms, asked.priority)?;
+    // Names first: a wrong one must not touch the lease.
+    for name in &names {
+        app.manager.why(name)?;
+    }
+    let wait = options.deadline.unwrap_or_else(|| app.manager.config().deadlines.demand);
+    let (old, party) = app.leases.begin_exchange(&id, wait, app.manager.now())?;
+    let undo = Undo { app: &app, id: &id };
+    let exchanged = app.manager.exchange_as(Arc::clone(&old), &names, options, Some(party)).await;
+    match exchanged {
+        Ok(new) => {
+            let lease = app.leases.end_exchange(&app.manager, &id, new)?;
+            drop(undo);
+            json(&lease)
+        }
+        Err(refusal) => {
+            let is_kept = !old.are_gone();
+            drop(undo);
+            let mut problem = Problem::from(refusal).with("lease_kept", is_kept);
+            problem.detail += match is_kept {
+                true => "; the lease is as it was",
+                false => "; the lease had been given up for it: ask for a new one",
+            };
+            Err(problem)
+        }
+    }
 }

@@ -93,6 +93,21 @@ impl From<&majordomo::Need> for Need {
     }
 }
 
+/// A component that a command needs and does not have, so that the others could be had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The component.
+    pub component: ComponentId,
+    /// Why.
+    pub refusal: Problem,
+}
+
+impl From<&majordomo::LeftOut> for LeftOut {
+    fn from(left: &majordomo::LeftOut) -> Self {
+        Self { component: left.id.clone(), refusal: Problem::from(&left.refusal) }
+    }
+}
+
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandOutcome {
@@ -111,6 +126,10 @@ pub struct CommandOutcome {
     pub refusal: Option<Problem>,
     /// What it had, and where that is reached. Without `lease` this is for information: the components may go.
     pub components: Vec<Leased>,
+    /// What it needs and does not have, so that the others could be had: the less confident of what does not fit
+    /// together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// The lease that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -172,6 +191,9 @@ pub struct Plan {
     /// Why it would be refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Problem>,
+    /// What would be left out of a command, so that the rest can be had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// How long the loads would take.
     pub wait_ms: f64,
 }
@@ -204,6 +226,7 @@ impl From<&majordomo::Plan> for Plan {
                 .collect(),
             in_the_way: plan.holders.iter().map(ToString::to_string).collect(),
             refusal: plan.refusal.as_ref().map(Problem::from),
+            left_out: plan.left_out.iter().map(LeftOut::from).collect(),
             wait_ms: ms(plan.wait),
         }
     }

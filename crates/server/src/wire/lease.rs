@@ -69,8 +69,28 @@ pub struct Leased {
     /// Where it is reached; none for components inside the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
-    /// Whether it is being taken away: finish and give the lease back.
+    /// Whether it has ended or is being stopped: finish and give the lease back.
     pub revoked: bool,
+    /// Whether it has ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ended: bool,
+    /// Why it was revoked, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+fn is_false(b: &bool) -> bool {
+    !*b
+}
+
+impl Leased {
+    /// What became of a revoked component, in words; none while it is not revoked.
+    #[must_use]
+    pub fn revocation(&self) -> Option<String> {
+        let how = if self.ended { "has ended" } else { "is being stopped" };
+        let why = self.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+        self.revoked.then(|| format!("{} {how}{why}", self.component))
+    }
 }
 
 /// Why a lease has ended.
@@ -88,6 +108,8 @@ pub enum EndReason {
     TooOld,
     /// The server shuts down.
     ShuttingDown,
+    /// It was given up for an exchange whose loads failed.
+    Exchanged,
 }
 
 /// Where a lease is in its life.
@@ -96,7 +118,7 @@ pub enum EndReason {
 pub enum LeaseState {
     /// Held.
     Active,
-    /// Held, and at least one of its components is being taken away.
+    /// Held, and at least one of its components has ended or is being stopped.
     Revoked,
 }
 
@@ -125,6 +147,15 @@ pub struct Lease {
     pub old: bool,
 }
 
+impl Lease {
+    /// What became of its revoked components, in words; none while none is revoked.
+    #[must_use]
+    pub fn revocation(&self) -> Option<String> {
+        let lost: Vec<_> = self.components.iter().filter_map(Leased::revocation).collect();
+        (!lost.is_empty()).then(|| lost.join("; "))
+    }
+}
+
 /// `GET /v1/leases`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leases {
@@ -139,4 +170,18 @@ pub struct Renew {
     /// From now; none = as it was first asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+}
+
+/// `POST /v1/leases/{id}/exchange`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Exchange {
+    /// The components to have instead, all or none.
+    pub components: Vec<String>,
+    /// How long to wait for what is not ready; none = the configured deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The priority in the queue; none = the highest of the components.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
 }

@@ -172,6 +172,8 @@ async fn real_answers_are_as_described() {
     let path = format!("/v1/leases/{id}");
     ask("GET", &path, "/v1/leases/{id}", "").await;
     ask("POST", &format!("{path}/renew"), "/v1/leases/{id}/renew", "{\"ttl_ms\":1000}").await;
+    let exchange = "{\"components\":[\"music\",\"mail\"]}";
+    ask("POST", &format!("{path}/exchange"), "/v1/leases/{id}/exchange", exchange).await;
     let refused =
         ask("POST", "/v1/components/music/unload", &format!("{one}/unload"), "{\"force\":false}")
             .await;
@@ -179,6 +181,11 @@ async fn real_answers_are_as_described() {
     let plan = ask("POST", "/v1/plan", "/v1/plan", "{\"components\":[\"big\"]}").await;
     assert!(!plan["in_the_way"].as_array().unwrap().is_empty());
     ask("POST", "/v1/plan", "/v1/plan", "{\"text\":\"slow please\"}").await;
+    let too_much = "{\"text\":\"mail please, music please and big please\"}";
+    let plan = ask("POST", "/v1/plan", "/v1/plan", too_much).await;
+    assert!(!plan["left_out"].as_array().unwrap().is_empty());
+    let outcome = ask("POST", "/v1/commands", "/v1/commands", too_much).await;
+    assert!(!outcome["left_out"].as_array().unwrap().is_empty());
     ask("DELETE", &path, "/v1/leases/{id}", "").await;
     let ended = ask("GET", &path, "/v1/leases/{id}", "").await;
     assert_eq!(ended["reason"], "released");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use majordomo::ServerConfig;
 use majordomo_server::Client;
-use majordomo_server::wire::{Bind, LeaseRequest, LeaseState, State};
+use majordomo_server::wire::{
+    Bind, Command, Exchange, Feedback, Lease, LeaseRequest, LeaseState, LeaseTerms, State,
+};
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{DEADLINE, Served, problem, until};
@@ -101,7 +103,7 @@ async fn those_who_wait_are_told_by_whom() {
     client.acquire(&ask(&["music", "mail"], Bind::Ttl, None, "editor")).await.unwrap();
     let mut big = ask(&["big"], Bind::Ttl, None, "late");
     big.deadline_ms = Some(50);
-    let error = client.acquire(&big).await.unwrap_err();
+    let error = served.client().acquire(&big).await.unwrap_err();
     let problem = error.problem().unwrap();
     assert_eq!(problem.code, "deadline_exceeded");
     assert!(problem.detail.contains("editor"), "{problem}");
@@ -265,5 +267,140 @@ async fn not_ready_names_what_is_missing() {
             && missing.contains("`majordomo load ears`")
     })
     .await;
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_revoked_lease_is_not_renewed() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let lease = client.acquire(&ask(&["music"], Bind::Ttl, Some(60_000), "a")).await.unwrap();
+    let other = served.client();
+    let unloading = tokio::spawn(async move { other.unload("music", true).await });
+    until("the revocation", async || {
+        client.lease(&lease.id).await.unwrap().state == LeaseState::Revoked
+    })
+    .await;
+    let before = client.lease(&lease.id).await.unwrap();
+    let error = client.renew(&lease.id, Some(600_000)).await.unwrap_err();
+    let problem = error.problem().unwrap();
+    assert_eq!((problem.code.as_str(), problem.status), ("lease_revoked", 410));
+    // A builtin is still in use by its holder: it has not ended.
+    assert!(problem.detail.contains("music is being stopped: an operator asked"), "{problem}");
+    assert_eq!(problem.more["components"][0]["component"], "music");
+    let after = client.lease(&lease.id).await.unwrap();
+    assert!(after.expires_in_ms <= before.expires_in_ms, "it is not extended");
+    client.release(&lease.id).await.unwrap();
+    unloading.await.unwrap().unwrap();
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_client_whose_own_lease_is_in_the_way_is_told_at_once() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    client.acquire(&ask(&["music", "mail"], Bind::Ttl, None, "own")).await.unwrap();
+    // By the same connection, and by another of the same tag and process.
+    for (client, tag) in [(client, "other"), (served.client(), "own")] {
+        let error = client.acquire(&ask(&["big"], Bind::Ttl, None, tag)).await.unwrap_err();
+        let problem = error.problem().unwrap();
+        assert_eq!((problem.code.as_str(), problem.status), ("own_leases", 409));
+        assert_eq!(problem.more["missing"][0], "big");
+        assert!(problem.detail.contains("exchange the lease"), "{problem}");
+    }
+    served.end().await;
+}
+
+fn exchange_for(components: &[&str]) -> Exchange {
+    let components = components.iter().map(|c| (*c).to_owned()).collect();
+    Exchange { components, ..Exchange::default() }
+}
+
+fn names(lease: &Lease) -> Vec<&str> {
+    lease.components.iter().map(|c| c.component.as_str()).collect()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_commands_lease_is_exchanged_for_the_place_that_it_holds() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let terms = LeaseTerms { ttl_ms: Some(60_000), ..LeaseTerms::default() };
+    let text = "music please and mail please".to_owned();
+    let command = Command { text, lease: Some(terms), ..Command::default() };
+    let lease = client.command(&command).await.unwrap().lease.unwrap();
+    assert_eq!(lease.components.len(), 2);
+    let exchanged = client.exchange(&lease.id, &exchange_for(&["big"])).await.unwrap();
+    assert_eq!((exchanged.id.as_str(), names(&exchanged)), (lease.id.as_str(), vec!["big"]));
+    assert_eq!(leases_of(&served, "music").await + leases_of(&served, "mail").await, 0);
+    assert_eq!(names(&client.lease(&lease.id).await.unwrap()), ["big"]);
+    // Still a command's: its feedback ends it.
+    let feedback =
+        Feedback { lease: lease.id.clone(), used: vec!["big".into()], ..Feedback::default() };
+    assert!(client.feedback(&feedback).await.unwrap().accepted);
+    until("its end", async || leases_of(&served, "big").await == 0).await;
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_refused_exchange_leaves_the_lease_as_it_was() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let lease = client.acquire(&ask(&["music"], Bind::Ttl, None, "a")).await.unwrap();
+    let too_large = exchange_for(&["music", "mail", "big"]);
+    for (exchange, code) in
+        [(too_large, "too_large"), (exchange_for(&["none"]), "unknown_component")]
+    {
+        let error = client.exchange(&lease.id, &exchange).await.unwrap_err();
+        assert_eq!(error.problem().unwrap().code, code);
+        let kept = client.lease(&lease.id).await.unwrap();
+        assert_eq!((names(&kept), kept.state), (vec!["music"], LeaseState::Active));
+        assert_eq!(leases_of(&served, "music").await, 1);
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_exchange_whose_client_leaves_leaves_the_lease_as_it_was() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let lease = client.acquire(&ask(&["music"], Bind::Ttl, None, "a")).await.unwrap();
+    let leaver = served.client();
+    let id = lease.id.clone();
+    let waits = tokio::spawn(async move { leaver.exchange(&id, &exchange_for(&["slow"])).await });
+    until("the load", async || client.component("slow").await.unwrap().state == State::Loading)
+        .await;
+    let error = client.exchange(&lease.id, &exchange_for(&["mail"])).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "exchange_under_way");
+    waits.abort();
+    until("the end of the wait", async || demands(&client).await == 0).await;
+    until("the lease to be back", async || leases_of(&served, "music").await == 1).await;
+    assert_eq!(names(&client.lease(&lease.id).await.unwrap()), ["music"]);
+    // It may be exchanged again.
+    client.exchange(&lease.id, &exchange_for(&["mail"])).await.unwrap();
+    assert_eq!(leases_of(&served, "music").await, 0);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_command_whose_components_do_not_fit_together_has_those_that_do() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let text = "music please, big please, mail please".to_owned();
+    let lease = Some(LeaseTerms::default());
+    let outcome = client.command(&Command { text, lease, ..Command::default() }).await.unwrap();
+    assert!(outcome.refusal.is_none(), "{outcome:?}");
+    let [left] = outcome.left_out.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!(left.refusal.code, "too_large");
+    let had = outcome.lease.unwrap();
+    assert_eq!(had.components.len(), 2);
+    assert!(!names(&had).contains(&left.component.as_str()));
+    let events = client.events(None, None).await.unwrap().events;
+    let granted = events.iter().rfind(|e| e.event == "granted").unwrap();
+    assert_eq!(granted.more["left_out"][0]["component"], left.component.as_str());
+    assert!(granted.text.contains(&format!("left out: {}", left.component)), "{}", granted.text);
+    // Asked for by name it stays all or none.
+    let all = ask(&["music", "mail", "big"], Bind::Ttl, None, "b");
+    let error = served.client().acquire(&all).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "too_large");
     served.end().await;
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen, Moment, OpId,
+    Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen, Moment, OpId,
     PolicyKind, WaiterId, WallSeconds,
 };
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Usage};
@@ -43,7 +43,7 @@ impl Cells for Leases {
     fn close(&mut self, _key: ComponentKey) {}
     fn reopen(&mut self, _key: ComponentKey) {}
     fn want(&mut self, _key: ComponentKey) {}
-    fn revoke(&mut self, _key: ComponentKey) {}
+    fn revoke(&mut self, _key: ComponentKey, _why: &Cause) {}
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
         self.0[key.index()].leases += n;
     }
@@ -159,7 +159,7 @@ impl<'a> Whole<'a> {
                 self.cells.0[key.index()] = Cell::default();
                 inputs.push_back(Input::UnloadFinished { key, op });
             }
-            Effect::Grant { waiter, keys } => {
+            Effect::Grant { waiter, keys, .. } => {
                 let since = self.waiting.remove(&waiter).map_or(self.now, |w| w.1);
                 inputs.extend(keys.into_iter().filter_map(|key| self.usage(key, since)));
             }
@@ -250,7 +250,13 @@ impl<'a> Whole<'a> {
         self.next_waiter += 1;
         self.waiting.insert(waiter, (x, self.now));
         self.served.remove(&x);
-        self.tell(Input::Demand { waiter, keys: vec![x], priority: None, deadline: None });
+        self.tell(Input::Demand {
+            waiter,
+            keys: vec![x],
+            priority: None,
+            deadline: None,
+            partial: false,
+        });
         let held = self.engine.state(x);
         if matches!(held, ComponentState::Unloaded) {
             self.tally.loaded +=

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use majordomo_core::{ComponentKey, Moment, OpId};
+use majordomo_core::{Cause, ComponentKey, Moment, OpId};
 use majordomo_engine::{Cells, CloseAnswer};
 use majordomo_lifecycle::LeaseCell;
 
@@ -199,7 +199,7 @@ impl Cells for SimCells {
         }
     }
 
-    fn revoke(&mut self, key: ComponentKey) {
+    fn revoke(&mut self, key: ComponentKey, _why: &Cause) {
         if let Some(cell) = self.cell(key, "revoke") {
             cell.revoke();
         }

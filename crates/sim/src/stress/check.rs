@@ -52,6 +52,8 @@ struct Open {
     lasts: Duration,
     deadline: Moment,
     calm: bool,
+    /// It may be granted in part.
+    partial: bool,
 }
 
 /// What is reserved for one component that counts in the total.
@@ -151,25 +153,25 @@ impl Checker {
             let closure = engine.catalog().closure(&known);
             closure.iter().map(|k| engine.scheduler().load_deadline(*k)).sum()
         };
-        let mut open = |waiter: WaiterId, keys: Vec<ComponentKey>, wait, lasts: Duration| {
-            let o = Open { keys, wait, lasts, deadline: now + lasts, calm: false };
+        let mut open = |waiter: WaiterId, keys: Vec<ComponentKey>, wait, lasts, partial| {
+            let o = Open { keys, wait, lasts, deadline: now + lasts, calm: false, partial };
             self.open.insert(waiter, o);
         };
         match input {
-            Input::Demand { waiter, keys, deadline, .. } => {
+            Input::Demand { waiter, keys, deadline, partial, .. } => {
                 let mut keys = keys.clone();
                 keys.sort_unstable();
                 keys.dedup();
                 // Of what takes long to load it may be more than usual, but never more than the loads may take.
                 let lasts = deadline.unwrap_or_else(|| d.demand.max(loads(&keys)));
-                open(*waiter, keys, Wait::Leases, lasts);
+                open(*waiter, keys, Wait::Leases, lasts, *partial);
             }
             Input::Operator { waiter, key, action } => {
                 let lasts = match action {
                     OperatorAction::Load => d.demand + loads(&[*key]),
                     _ => d.demand,
                 };
-                open(*waiter, vec![*key], Wait::Word, lasts);
+                open(*waiter, vec![*key], Wait::Word, lasts, false);
             }
             Input::Abandon { waiter } => {
                 self.open.remove(waiter);

@@ -42,11 +42,15 @@ impl Checker {
                 self.next_seq += 1;
                 self.record(&r.kind, engine, cells)
             }
-            Effect::Grant { waiter, keys } => {
+            Effect::Grant { waiter, keys, left_out } => {
                 let Some(open) = self.open.remove(waiter) else {
                     return broken(6, format!("waiter {waiter} is granted and does not wait"));
                 };
-                if open.wait != Wait::Leases || open.keys != *keys {
+                let mut all: Vec<_> = left_out.iter().map(|l| l.component).collect();
+                all.extend(keys);
+                all.sort_unstable();
+                let whole = open.partial || left_out.is_empty();
+                if open.wait != Wait::Leases || open.keys != all || !whole || keys.is_empty() {
                     return broken(
                         6,
                         format!("waiter {waiter} asked for {:?}, gets {keys:?}", open.keys),

@@ -98,7 +98,7 @@ impl World<'_> {
                 let wait = rng.millis(1, 10_000);
                 self.after(wait, Event::Deliver(Input::Trimmed { key, op, result }));
             }
-            Effect::Grant { waiter, keys } => {
+            Effect::Grant { waiter, keys, .. } => {
                 *self.counts.answers.entry("granted").or_default() += 1;
                 self.watch.answered(waiter, true, self.now);
                 let Some(client) = self.clients.remove(&waiter) else {

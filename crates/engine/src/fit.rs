@@ -1,0 +1,271 @@
+//! Commands whose components cannot all be had: what is left out, so that the others are.
+//!
+//! A partial demand names its components in the order of confidence. Pure, as all of admission: which subset is
+//! feasible is found by trial plans, and nothing is held before the subset is settled. Invariants: the most confident
+//! component that can be had is in the subset; what is left out carries the reason; a subset is never empty.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{ComponentKey, Holder, HolderKind, LeftOut, Moment, Refusal};
+use majordomo_lifecycle::{Cells, DropReason, Origin, Out, TxnId, Verdict};
+
+use crate::Engine;
+use crate::admit::Ask;
+use crate::grant::count_leases;
+
+/// What is to be done with a demand that cannot be met as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is not partial, or no part of it can be had: it waits or is refused as a whole.
+    Whole,
+    /// What is in the way of the rest ends by itself: it waits until then at the latest.
+    Wait(Moment),
+    /// It was cut down to what can be had.
+    Cut,
+}
+
+impl Engine {
+    /// Cuts a partial demand down to what can be had now, or at least to what is not refused.
+    pub(crate) fn fit(&mut self, id: TxnId, cells: &mut dyn Cells, out: &mut Out<'_>) -> Fit {
+        let Some(txn) = self.scheduler.transaction(id).filter(|t| t.order.len() > 1) else {
+            return Fit::Whole;
+        };
+        let (order, origin) = (txn.order.clone(), txn.origin);
+        // What is short-lived is waited for, but no longer than an overtaken demand waits, and never so long that
+        // no time to load is left.
+        let patience = self.config().queue.overtake_for.min(txn.deadline.since(txn.since) / 2);
+        let patient_until = txn.since + patience;
+        let (mut kept, mut possible) = (Vec::new(), Vec::new());
+        let (mut left, mut impossible) = (Vec::new(), Vec::new());
+        let mut ends_soon = false;
+        for component in order {
+            match self.try_set((id, origin, patient_until), &kept, component, cells, out.now) {
+                Verdict::Ready | Verdict::Start { .. } => kept.push(component),
+                Verdict::Refuse(refusal) => left.push(LeftOut { component, refusal }),
+                // A back-off that ends within its patience.
+                Verdict::Later { holders, .. } => {
+                    ends_soon = true;
+                    let refusal = Refusal::Blocked {
+                        component: self.catalog().id(component).clone(),
+                        holders,
+                    };
+                    left.push(LeftOut { component, refusal });
+                }
+                Verdict::Blocked { mut holders, .. } => {
+                    self.name_leased(&mut holders, cells);
+                    ends_soon |= holders.iter().any(|h| is_passing(h.kind));
+                    let refusal = Refusal::Blocked {
+                        component: self.catalog().id(component).clone(),
+                        holders,
+                    };
+                    left.push(LeftOut { component, refusal });
+                }
+            }
+            match self.try_set((id, origin, patient_until), &possible, component, cells, out.now) {
+                Verdict::Refuse(refusal) => impossible.push(LeftOut { component, refusal }),
+                _ => possible.push(component),
+            }
+        }
+        let cut = match (kept.is_empty(), possible.is_empty()) {
+            (false, _) if left.is_empty() => return Fit::Whole,
+            (false, _) if ends_soon && out.now < patient_until => return Fit::Wait(patient_until),
+            (false, _) => left,
+            // Nothing can be had now: what never fits beside a more confident one goes, the rest waits together.
+            (true, false) if !impossible.is_empty() => impossible,
+            (true, _) => return Fit::Whole,
+        };
+        self.leave_out(id, cut, out);
+        Fit::Cut
+    }
+
+    /// What a demand for `kept` and one more component would meet with, leases as they are.
+    fn try_set(
+        &self,
+        (id, origin, deadline): (TxnId, Origin, Moment),
+        kept: &[ComponentKey],
+        more: ComponentKey,
+        cells: &mut dyn Cells,
+        now: Moment,
+    ) -> Verdict {
+        let wanted: Vec<_> = kept.iter().copied().chain([more]).collect();
+        let closure = self.catalog().closure(&wanted);
+        let ask = Ask {
+            id: Some(id),
+            origin,
+            closure: &closure,
+            deadline: Some(deadline),
+            stated: None,
+            gives_up: &[],
+        };
+        let mut leased = BTreeMap::new();
+        loop {
+            let verdict = self.admit(ask, &leased, now);
+            let Verdict::Start { victims, .. } = &verdict else { return verdict };
+            let before = leased.len();
+            for &key in victims {
+                if self.state(key) == majordomo_core::ComponentState::Ready {
+                    let leases = count_leases(key, cells);
+                    leased.extend((leases > 0).then_some((key, leases)));
+                }
+            }
+            if leased.len() == before {
+                return verdict;
+            }
+        }
+    }
+
+    /// Takes components out of a partial demand, which goes back into the queue with the rest.
+    fn leave_out(&mut self, id: TxnId, left: Vec<LeftOut>, out: &mut Out<'_>) {
+        if let Some(first) = left.first() {
+            // A load that outlives the deadline of its demands goes on.
+            self.scheduler.requeue_after(id, &first.refusal, &mut self.budget, out);
+        }
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        let stays = |k: &ComponentKey| left.iter().all(|l| l.component != *k);
+        let wanted: Vec<_> = txn.wanted.iter().copied().filter(stays).collect();
+        let order: Vec<_> = txn.order.iter().copied().filter(stays).collect();
+        let closure = self.catalog().closure(&wanted);
+        if let Some(t) = self.scheduler.transaction_mut(id) {
+            (t.wanted, t.order, t.closure) = (wanted, order, closure);
+            t.left_out.extend(left);
+            t.holders.clear();
+            t.retry_at = None;
+        }
+        self.scheduler.touch();
+    }
+
+    /// Leaves out of a partial demand what needs a component that failed. False when nothing would be left, or it is
+    /// not partial.
+    pub(crate) fn leave_out_failed(
+        &mut self,
+        id: TxnId,
+        failed: ComponentKey,
+        refusal: &Refusal,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let Some(txn) = self.scheduler.transaction(id) else { return false };
+        let needs_it = |k: &ComponentKey| self.catalog().closure(&[*k]).contains(&failed);
+        let (gone, rest): (Vec<_>, Vec<_>) = txn.order.iter().copied().partition(needs_it);
+        if gone.is_empty() || rest.is_empty() {
+            return false;
+        }
+        let left = |component| LeftOut { component, refusal: refusal.clone() };
+        self.leave_out(id, gone.into_iter().map(left).collect(), out);
+        true
+    }
+
+    /// At the deadline of a partial demand: grants what is ready of it. False when nothing is.
+    pub(crate) fn grant_ready_part(
+        &mut self,
+        id: TxnId,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) -> bool {
+        let Some(txn) = self.scheduler.transaction(id) else { return false };
+        let (waited, holders) = (out.now.since(txn.since), txn.holders.clone());
+        let (ready, late): (Vec<_>, Vec<_>) =
+            txn.order.iter().copied().partition(|k| self.is_set_ready(*k));
+        if ready.is_empty() || late.is_empty() {
+            return false;
+        }
+        let left = late.into_iter().map(|component| {
+            let missing = vec![self.catalog().id(component).clone()];
+            let goes_on = self.goes_on(&self.catalog().closure(&[component]), out.now);
+            let holders = holders.clone();
+            let refusal = Refusal::DeadlineExceeded { waited, missing, holders, goes_on };
+            LeftOut { component, refusal }
+        });
+        let left = left.collect();
+        self.leave_out(id, left, out);
+        let is_leased = self.lease_or_wish(id, cells);
+        if is_leased {
+            self.granted(id, out);
+        }
+        is_leased
+    }
+
+    fn is_set_ready(&self, key: ComponentKey) -> bool {
+        self.catalog().closure(&[key]).iter().all(|k| {
+            let e = self.scheduler.entry(*k);
+            e.state == majordomo_core::ComponentState::Ready && !e.probe_first
+        })
+    }
+
+    /// Refuses a demand as a whole: of a partial one the reason of its most confident component is told, since those
+    /// of the set were no reason to refuse all.
+    pub(crate) fn refuse_whole(&mut self, id: TxnId, refusal: Refusal, out: &mut Out<'_>) {
+        let first = self.scheduler.transaction(id).and_then(|t| {
+            let first = *t.order.first().filter(|_| t.order.len() > 1)?;
+            Some((first, t.origin))
+        });
+        let own = first.and_then(|(first, origin)| {
+            let closure = self.catalog().closure(&[first]);
+            let ask = Ask {
+                id: Some(id),
+                origin,
+                closure: &closure,
+                deadline: None,
+                stated: None,
+                gives_up: &[],
+            };
+            match self.admit(ask, &BTreeMap::new(), out.now) {
+                Verdict::Refuse(own) => Some(own),
+                _ => None,
+            }
+        });
+        self.end(id, &DropReason::Refused(own.unwrap_or(refusal)), out);
+    }
+
+    /// What was loaded just now and is leased already is in the way for its leases.
+    pub(crate) fn name_leased(&self, holders: &mut [Holder], cells: &mut dyn Cells) {
+        for holder in holders.iter_mut().filter(|h| h.kind == HolderKind::JustLoaded) {
+            let Some(key) = self.catalog().key(holder.component.as_str()) else { continue };
+            let leases = count_leases(key, cells);
+            if leases > 0 {
+                holder.kind = HolderKind::Leased { leases };
+            }
+        }
+    }
+
+    /// The leases of a demand's own party among what is in its way, if nothing else there ever ends: it would wait
+    /// for itself.
+    pub(crate) fn waits_for_itself(
+        &self,
+        origin: Origin,
+        holders: &[Holder],
+        cells: &mut dyn Cells,
+    ) -> Option<Vec<Holder>> {
+        let waiter = origin.waiter()?;
+        let mut own = Vec::new();
+        for holder in holders {
+            let key = self.catalog().key(holder.component.as_str())?;
+            let leases = match holder.kind {
+                // These never end: nobody waits for them.
+                HolderKind::Core | HolderKind::Pinned | HolderKind::Stuck => continue,
+                HolderKind::Leased { leases } => leases,
+                HolderKind::Draining => match cells.try_close(key) {
+                    majordomo_lifecycle::CloseAnswer::Leased(leases) => leases,
+                    majordomo_lifecycle::CloseAnswer::Closed => return None,
+                },
+                _ => return None,
+            };
+            if cells.own_leases(waiter, key) < leases {
+                return None;
+            }
+            own.push(holder.clone());
+        }
+        (!own.is_empty()).then_some(own)
+    }
+
+    /// The refusal of a demand that would wait for its own party's leases.
+    pub(crate) fn own_leases_refusal(&self, id: TxnId, own: Vec<Holder>) -> Refusal {
+        let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone()).unwrap_or_default();
+        let missing = wanted.into_iter().map(|k| self.catalog().id(k).clone()).collect();
+        Refusal::OwnLeases { missing, holders: own }
+    }
+}
+
+/// Whether what keeps a component ends by itself before long.
+fn is_passing(kind: HolderKind) -> bool {
+    matches!(kind, HolderKind::JustLoaded | HolderKind::InTransaction | HolderKind::Leaving)
+}
