@@ -295,9 +295,9 @@ fn a_lease_whose_component_ends_says_so_and_ends_with_a_code_of_its_own() {
     held.end().check(7, &[], &["mail has ended: it ended: ", "ask for a new one"]);
     // The command is told, and finishes by itself. Loaded by hand, since it backs off.
     world.run(&["load", "mail"]).check(0, &[], &[]);
-    let script = "while [ ! -e go ]; do sleep 0.05; done";
+    let script = "echo here >runs; while [ ! -e go ]; do sleep 0.05; done";
     let held = world.start(&["lease", "mail", "--", "sh", "-c", script], Stdio::null());
-    eventually(DEADLINE, "the component", || !world.components().is_empty());
+    eventually(DEADLINE, "the command", || world.read("runs").contains("here"));
     kill();
     eventually(DEADLINE, "the word of it", || held.err().contains("mail has ended: "));
     world.write("go", "");

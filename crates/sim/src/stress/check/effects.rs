@@ -49,8 +49,8 @@ impl Checker {
                 let mut all: Vec<_> = left_out.iter().map(|l| l.component).collect();
                 all.extend(keys);
                 all.sort_unstable();
-                let whole = open.partial || left_out.is_empty();
-                if open.wait != Wait::Leases || open.keys != all || !whole || keys.is_empty() {
+                let whole = left_out.is_empty() || (open.partial && !keys.is_empty());
+                if open.wait != Wait::Leases || open.keys != all || !whole {
                     return broken(
                         6,
                         format!("waiter {waiter} asked for {:?}, gets {keys:?}", open.keys),
