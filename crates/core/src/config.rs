@@ -334,10 +334,10 @@ pub struct IntentConfig {
     pub learn: bool,
     /// Whether a model starts from the table of public command text that is shipped. Read at start. Default true.
     pub prior: bool,
-    /// No learned answer below this loads anything. Where several components at a time are usual, learned thresholds
-    /// move with it. Default 0.5.
+    /// How sure a learned answer must be to load anything: the odds of the thresholds that are learned from outcomes are
+    /// multiplied by the odds of this. Default 0.5, which leaves the learned thresholds as they are.
     pub min_confidence: Confidence,
-    /// Where components exclude each other, the likeliest must be this much likelier than the next. Default 0.1.
+    /// Where components exclude each other, the likeliest must be this much likelier than the next. Default 0.0.
     pub min_gap: Confidence,
     /// New outcomes after which the model is trained anew. Range 1..=100000, default 100.
     pub retrain_every: usize,
@@ -355,7 +355,7 @@ impl Default for IntentConfig {
             learn: true,
             prior: true,
             min_confidence: Confidence::saturating(0.5),
-            min_gap: Confidence::saturating(0.1),
+            min_gap: Confidence::saturating(0.0),
             retrain_every: 100,
             max_outcomes: 10000,
             evidence: true,

@@ -1,13 +1,14 @@
 //! `majordomo-lab intents`: scores the text predictor by the project's protocol.
 //!
 //! Trains on `train`, tunes on `valid`, scores `test` (else `valid`), with the production crate and one
-//! recipe for every set. Owns the metrics and the report, no part of the model.
+//! recipe for every set; with `--product` everything goes through the facade, which sees the train rows only. Owns the metrics and the report, no part of the model.
 
 mod batch;
 pub(crate) mod data;
 mod languages;
 mod metrics;
 mod online;
+mod product;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// Compare keywords, the model and both on the valid rows
     #[arg(long, conflicts_with_all = ["prequential", "self_training"])]
     keywords: bool,
+    /// Measure the product: learn, save, load and ask through the facade, with nothing but the train rows
+    #[arg(long, conflicts_with_all = ["prequential", "self_training", "keywords"])]
+    product: bool,
     /// The shipped prior; `off` where its own training data is scored
     #[arg(long, value_enum, default_value_t = Switch::On)]
     prior: Switch,
@@ -69,6 +73,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                 online::self_training(&set, prior)?
             } else if args.keywords {
                 online::keywords(&set, prior, args.train)?
+            } else if args.product {
+                product::score(&set, args.train, draw, prior.is_some())?
             } else {
                 batch::score(&set, args.train, draw, prior)?
             });

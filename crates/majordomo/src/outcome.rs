@@ -113,7 +113,7 @@ pub struct Outcome {
     pub(crate) follows: Vec<(ComponentKey, Confidence)>,
     pub(crate) command: CommandId,
     pub(crate) reported: bool,
-    /// Everything was marked as used, whatever it was.
+    /// Everything was marked as used, whatever it was, and no holder confirmed it.
     pub(crate) assumed: AtomicBool,
 }
 
@@ -219,6 +219,14 @@ impl Outcome {
     /// Counts every leased component as used. That repeats what was decided, so it teaches nothing about texts.
     pub fn mark_used(&self) {
         self.assumed.store(true, Ordering::Relaxed);
+        self.leases.iter().for_each(AnyLease::mark_used);
+    }
+
+    /// Counts every leased component as really used by a holder outside of this process, as a dereference does
+    /// inside: unlike [`Self::mark_used`], that teaches the text. Call it for an act of the holder on its leases,
+    /// never for the decision itself.
+    pub fn confirm_used(&self) {
+        self.assumed.store(false, Ordering::Relaxed);
         self.leases.iter().for_each(AnyLease::mark_used);
     }
 

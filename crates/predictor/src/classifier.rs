@@ -9,6 +9,7 @@ use majordomo_text::Words;
 
 use crate::features::HashedTexts;
 use crate::model::packed::PackedLayer;
+use crate::model::recipe::{HeldOut, Recipe};
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextValidParams;
@@ -91,7 +92,7 @@ impl TextScratch {
 
 impl TextValidParams {
     /// Fits to `train`; `held_out` rows stop the training and tune calibration and thresholds (without
-    /// them, fixed passes and start values). `prior` gives the first layer its start.
+    /// them, folds of `train` do). The topics of `prior` are features.
     ///
     /// # Errors
     /// See [`TrainError`]; nothing of a failed training remains.
@@ -108,15 +109,19 @@ impl TextValidParams {
             return Err(TrainError::NoExample);
         }
         let mut set = TrainingSet::new(params.bits, n_labels);
+        let mut hashes = Vec::with_capacity(train.len());
         for (row, example) in train.iter().chain(held_out).enumerate() {
             check(row, example.labels, n_labels)?;
-            set.push(example.text, example.labels.iter().copied());
+            hashes.push(set.push(example.text, example.labels.iter().copied()));
         }
         let rows: Vec<u32> = (0..set.len() as u32).collect();
         let (rows, held_out) = rows.split_at(train.len());
-        let evidence = |_| Vec::new();
-        let model = TextModel::fit(&set, rows, held_out, &evidence, params, prior, cancel)
-            .ok_or(TrainError::Cancelled)?;
+        let held_out = match held_out {
+            [] => HeldOut::Folds(&|row| hashes[row as usize]),
+            held_out => HeldOut::Apart(held_out),
+        };
+        let recipe = Recipe { set: &set, evidence: &|_| Vec::new(), params, prior, cancel };
+        let model = recipe.fit(rows, held_out).ok_or(TrainError::Cancelled)?;
         Ok(TextClassifier { bits: params.bits, model })
     }
 

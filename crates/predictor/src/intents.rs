@@ -28,11 +28,12 @@ const N_GRAMS: usize = 8;
 pub struct Thresholds {
     /// A component that nothing is learned about is needed when its keywords reach this. Default 0.5.
     pub keyword: Confidence,
-    /// No learned answer below this is acted upon. Where several components at a time are usual, each has a
-    /// learned threshold instead, whose odds are multiplied by the odds of this. Default 0.5.
+    /// How sure an answer must be. A model learns its thresholds from outcomes (where components exclude each
+    /// other one, of the least expected cost, else one a component); their odds are multiplied by the odds of
+    /// this. Default 0.5, which leaves them as they are.
     pub min_confidence: Confidence,
     /// Where components exclude each other, the likeliest must be this much likelier than the next.
-    /// Default 0.1.
+    /// Default 0: likelier.
     pub min_gap: Confidence,
 }
 
@@ -41,7 +42,7 @@ impl Default for Thresholds {
         Self {
             keyword: Confidence::saturating(0.5),
             min_confidence: Confidence::saturating(0.5),
-            min_gap: Confidence::saturating(0.1),
+            min_gap: Confidence::ZERO,
         }
     }
 }
@@ -359,11 +360,13 @@ impl TextSnapshot {
             Mode::Exclusive => {
                 let is_named = |key| seen.strength(key) >= self.thresholds.keyword.get();
                 // What a keyword of a component unknown to the model takes is not there for the others.
+                let learned = trained.calibration.thresholds.first();
+                let threshold = self.thresholds.moved(learned.copied().unwrap_or(0.5));
                 let keyed = keyed.map(|(key, p, _)| {
                     let named = is_named(key);
                     (key, if named { p } else { p * (1.0 - seen.taken) }, named)
                 });
-                self.choose_exclusive(&keyed, probabilities[NONE], chosen, candidates);
+                self.choose_exclusive(threshold, &keyed, probabilities[NONE], chosen, candidates);
             }
         }
         let likeliest = probabilities[NONE + 1..].iter().copied().fold(0.0, f32::max);
@@ -374,13 +377,13 @@ impl TextSnapshot {
     /// each other: a text that names two needs both.
     fn choose_exclusive(
         &self,
+        threshold: f32,
         keyed: &(impl Iterator<Item = (ComponentKey, f32, bool)> + Clone),
         none: f32,
         chosen: &mut Vec<Intent>,
         candidates: &mut Vec<Intent>,
     ) {
-        let (min_confidence, min_gap) =
-            (self.thresholds.min_confidence.get(), self.thresholds.min_gap.get());
+        let min_gap = self.thresholds.min_gap.get();
         let best = keyed.clone().fold(0.0, |best: f32, (_, p, _)| best.max(p));
         let all_named: f32 = keyed.clone().filter(|k| k.2).map(|k| k.1).sum();
         for (at, (key, p, named)) in keyed.clone().enumerate() {
@@ -390,13 +393,14 @@ impl TextSnapshot {
             let is_likely = if named { p >= best * NAMED_SHARE } else { p >= best };
             let share = if named { (1.0 - (all_named - p)).max(p) } else { 1.0 };
             let confidence = if is_likely { p / share } else { p };
-            let found = intent(key, confidence, min_confidence);
+            let found = intent(key, confidence, threshold);
             if confidence >= MIN_CANDIDATE {
                 candidates.push(found);
             }
-            if is_likely && confidence >= min_confidence {
+            if is_likely && confidence >= threshold {
                 let second = keyed.clone().enumerate().map(rival).fold(none, f32::max);
-                if confidence - second / share >= min_gap {
+                let gap = confidence - second / share;
+                if gap > 0.0 && gap >= min_gap {
                     chosen.push(found);
                 }
             }
@@ -435,14 +439,8 @@ impl TextSnapshot {
         };
         let output = label as usize + 1;
         out.confidence = Confidence::saturating(scratch.model.probabilities[output]);
-        let floor = self.thresholds.min_confidence;
-        out.threshold = match trained.mode {
-            Mode::Exclusive => floor,
-            Mode::Independent => {
-                let learned = trained.calibration.thresholds[label as usize];
-                Confidence::saturating(self.thresholds.moved(learned))
-            }
-        };
+        let learned = trained.calibration.thresholds[label as usize];
+        out.threshold = Confidence::saturating(self.thresholds.moved(learned));
         let is_negated = out.keywords.iter().all(|hit| hit.is_negated);
         let score = trained.calibration.keyword_score(strength);
         out.keyword_score = if is_negated { 0.0 } else { score };

@@ -9,16 +9,15 @@ use linfa::dataset::{DatasetBase, Records};
 use linfa::prelude::ParamGuard;
 use linfa::traits::{Fit, FitWith, PredictInplace};
 
+use majordomo_simd::hash_bytes;
 use majordomo_text::Words;
 
 use crate::classifier::{TextClassifier, TrainError, check, choose};
 use crate::features::HashedTexts;
 use crate::model::TrainingSet;
-use crate::model::text_model::{ModelScratch, TextModel};
+use crate::model::recipe::{HeldOut, Recipe};
+use crate::model::text_model::ModelScratch;
 use crate::params::{ParamError, TextParams, TextValidParams};
-
-/// Rows from which every eighth is held out, to stop and to calibrate.
-const MIN_HELD_OUT_FROM: usize = 40;
 
 /// Sparse records: the hashed n-grams of texts.
 #[derive(Clone, Debug)]
@@ -118,6 +117,11 @@ impl ParamGuard for TextModelParams {
     }
 }
 
+/// Rows have no text here, and may come in a pattern.
+fn hash_of_position(row: u32) -> u64 {
+    hash_bytes(&row.to_le_bytes(), 0)
+}
+
 fn check_shape(records: &TextRecords, targets: &LabelSets, want: u32) -> Result<(), FitError> {
     if records.n_texts == targets.len() && records.bits == want {
         return Ok(());
@@ -145,13 +149,11 @@ impl Fit<TextRecords, LabelSets, FitError> for TextValidParams {
             check(row, labels, n_labels)?;
         }
         let set = TrainingSet::from_hashed(records.texts.clone(), params.bits, n_labels, targets);
-        let holds_out = targets.len() >= MIN_HELD_OUT_FROM;
-        let (held_out, rows): (Vec<u32>, Vec<u32>) =
-            (0..set.len() as u32).partition(|row| holds_out && row % 8 == 7);
-        let no_evidence = |_| Vec::new();
-        let never = AtomicBool::new(false);
-        let model = TextModel::fit(&set, &rows, &held_out, &no_evidence, params, None, &never)
-            .ok_or(TrainError::Cancelled)?;
+        let rows: Vec<u32> = (0..set.len() as u32).collect();
+        let cancel = &AtomicBool::new(false);
+        let recipe = Recipe { set: &set, evidence: &|_| Vec::new(), params, prior: None, cancel };
+        let model =
+            recipe.fit(&rows, HeldOut::Folds(&hash_of_position)).ok_or(TrainError::Cancelled)?;
         Ok(TextClassifier::new(params.bits, model))
     }
 }
@@ -175,10 +177,10 @@ impl<'a> FitWith<'a, TextRecords, LabelSets, FitError> for TextValidParams {
         let n_labels = classifier.n_labels();
         let set = TrainingSet::from_hashed(records.texts.clone(), records.bits, n_labels, targets);
         let mut scratch = ModelScratch::default();
-        let c = self.params().linear.c;
+        let online = &self.params().online;
         for row in 0..set.len() {
             let model = classifier.model_mut();
-            model.learn(set.texts.get(row), set.outputs(row), true, c, &mut scratch);
+            model.learn(set.texts.get(row), set.outputs(row), true, online, &mut scratch);
         }
         Ok(classifier)
     }

@@ -9,6 +9,7 @@ pub(crate) mod first_layer;
 pub(crate) mod linear;
 pub(crate) mod mlp;
 pub(crate) mod packed;
+pub(crate) mod recipe;
 pub(crate) mod text_model;
 pub(crate) mod tfidf;
 pub(crate) mod training_set;

@@ -36,6 +36,9 @@ pub struct MlpParams {
     /// (hidden units, words): units that read every window of so many words and keep the strongest
     /// answer. Default 32 of 5 words and 32 of 3.
     pub windows: [(usize, usize); 2],
+    /// Networks that share the units, trained apart and joined. Range 1..=8, and each kind of units a multiple
+    /// of it; default 2.
+    pub n_networks: usize,
     /// Step of Adagrad. Range (0, 1], default 0.03.
     pub learning_rate: f32,
     /// Start of Adagrad's accumulators. Range (0, 1], default 1e-5.
@@ -52,6 +55,32 @@ pub struct MlpParams {
     pub patience: usize,
 }
 
+/// Settings of the steps that learn one outcome at once, between retrains.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OnlineParams {
+    /// Cost of an error of the linear part against the size of the step. Range (0, 1000], default 1.
+    pub c: f32,
+    /// Share of a step of the linear part that its bias takes, which every other text feels too. Range [0, 1],
+    /// default 0.1.
+    pub bias_share: f32,
+    /// Step of the dense layers. Range [0, 1], default 0.02.
+    pub dense_rate: f32,
+}
+
+/// Settings of the rehearsal that finds passes, calibration and thresholds on rows of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoldParams {
+    /// Rows below which there is no rehearsal: the usual number of passes, and the calibration's start.
+    /// Range 2.., default 16.
+    pub min_rows: usize,
+    /// Rows below which every row is scored by a model without it. Default 2000.
+    pub few_rows: usize,
+    /// Parts of few rows, each held out in turn. Range 2..=20, default 4.
+    pub n_few: usize,
+    /// Parts of many rows, of which one is held out. Range 2..=20, default 8.
+    pub n_many: usize,
+}
+
 /// Settings of the whole text model; check them to train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextParams {
@@ -61,6 +90,10 @@ pub struct TextParams {
     pub linear: LinearParams,
     /// The perceptron.
     pub mlp: MlpParams,
+    /// Steps between retrains.
+    pub online: OnlineParams,
+    /// Rows held out.
+    pub folds: FoldParams,
     /// Share of examples with several labels above which labels are judged one by one instead of against
     /// each other. Range [0, 1], default 0.05.
     pub multi_share: f32,
@@ -76,6 +109,7 @@ impl Default for TextParams {
             mlp: MlpParams {
                 n_whole: 32,
                 windows: [(32, 5), (32, 3)],
+                n_networks: 2,
                 learning_rate: 0.03,
                 epsilon: 1e-5,
                 dropout: 0.4,
@@ -83,6 +117,8 @@ impl Default for TextParams {
                 max_epochs: 40,
                 patience: 3,
             },
+            online: OnlineParams { c: 1.0, bias_share: 0.1, dense_rate: 0.02 },
+            folds: FoldParams { min_rows: 16, few_rows: 2000, n_few: 4, n_many: 8 },
             multi_share: 0.05,
             seed: 42,
         }
@@ -141,6 +177,17 @@ impl TextParams {
         for (_, width) in m.windows {
             check((1..=64).contains(&width), "mlp.windows' words", width as f64, "1..=64")?;
         }
+        let n = m.n_networks;
+        let is_shared = |units: usize| units.is_multiple_of(n);
+        check(
+            (1..=8).contains(&n)
+                && n_hidden.is_multiple_of(8 * n)
+                && is_shared(m.n_whole)
+                && m.windows.iter().all(|w| is_shared(w.0)),
+            "mlp.n_networks",
+            n as f64,
+            "1..=8, and units of each kind a multiple of it, together of 8 times it",
+        )?;
         let rate = m.learning_rate;
         check(rate > 0.0 && rate <= 1.0, "mlp.learning_rate", rate.into(), "(0, 1]")?;
         check(m.epsilon > 0.0 && m.epsilon <= 1.0, "mlp.epsilon", m.epsilon.into(), "(0, 1]")?;
@@ -153,6 +200,14 @@ impl TextParams {
             "1..=1000",
         )?;
         check((1..=1000).contains(&m.patience), "mlp.patience", m.patience as f64, "1..=1000")?;
+        let o = &self.online;
+        check(o.c > 0.0 && o.c <= 1000.0, "online.c", o.c.into(), "(0, 1000]")?;
+        check(float(o.bias_share, 0.0, 1.0), "online.bias_share", o.bias_share.into(), "[0, 1]")?;
+        check(float(o.dense_rate, 0.0, 1.0), "online.dense_rate", o.dense_rate.into(), "[0, 1]")?;
+        let f = &self.folds;
+        check(f.min_rows >= 2, "folds.min_rows", f.min_rows as f64, "2..")?;
+        check((2..=20).contains(&f.n_few), "folds.n_few", f.n_few as f64, "2..=20")?;
+        check((2..=20).contains(&f.n_many), "folds.n_many", f.n_many as f64, "2..=20")?;
         check(float(self.multi_share, 0.0, 1.0), "multi_share", self.multi_share.into(), "[0, 1]")
     }
 }

@@ -1,8 +1,8 @@
 //! A full retrain as a value: everything it needs, nothing it shares, cancellable at any moment.
 //!
 //! The owner of a [`TextPredictor`](crate::TextPredictor) makes a [`RetrainJob`], runs it wherever it
-//! likes, and gives the [`Candidate`] back. Holds out every eighth text (by its hash, so always the same
-//! ones) to stop, to calibrate and to judge the candidate. Invariant: the candidate depends on the job
+//! likes, and gives the [`Candidate`] back. The candidate is judged by a rehearsal
+//! on texts that were held out; only one that passes is fitted to all outcomes. Invariant: the candidate depends on the job
 //! alone.
 
 use std::sync::Arc;
@@ -14,15 +14,12 @@ use crate::buffer::{Judgement, Outcome};
 use crate::classifier::TrainError;
 use crate::keywords::{KeywordMatcher, KeywordScratch};
 use crate::model::calibration::Evidence;
-use crate::model::text_model::{ModelScratch, TextModel};
-use crate::model::{Mode, NONE, TrainingSet};
+use crate::model::recipe::{Recipe, Rehearsal};
+use crate::model::text_model::TextModel;
+use crate::model::{NONE, TrainingSet};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
 
-/// Examples from which some are held out.
-const MIN_HELD_OUT_FROM: usize = 40;
-/// One text in so many is held out.
-const HELD_OUT_SHARE: u64 = 8;
 /// Confidence whose precision the gate guards.
 const SURE: f32 = 0.85;
 
@@ -36,6 +33,8 @@ pub struct RetrainJob {
     /// Label by component key.
     pub(crate) label_of_key: Vec<Option<u32>>,
     pub(crate) prior: Option<Prior>,
+    /// Whether the candidate must take over whatever it is worth.
+    pub(crate) is_required: bool,
     pub(crate) epoch: u64,
     pub(crate) next_order: u64,
 }
@@ -43,7 +42,8 @@ pub struct RetrainJob {
 /// A trained model that has not been let in yet.
 #[derive(Debug)]
 pub struct Candidate {
-    pub(crate) model: TextModel,
+    /// None when it was turned away.
+    pub(crate) model: Option<TextModel>,
     pub(crate) labels: Vec<ComponentId>,
     pub(crate) epoch: u64,
     pub(crate) next_order: u64,
@@ -87,27 +87,22 @@ impl RetrainJob {
         for outcome in &self.outcomes {
             set.push(&outcome.text, outcome.labels.iter().copied());
         }
-        let holds_out = self.outcomes.len() >= MIN_HELD_OUT_FROM;
-        let is_held_out = |row: &u32| {
-            holds_out && (self.outcomes[*row as usize].hash >> 7).is_multiple_of(HELD_OUT_SHARE)
+        let rows: Vec<u32> = (0..set.len() as u32).collect();
+        let recipe = Recipe {
+            set: &set,
+            evidence: &|row| self.evidence(row),
+            params,
+            prior: self.prior.as_ref(),
+            cancel,
         };
-        let (held_out, rows): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(is_held_out);
-        let evidence = |row: u32| self.evidence(row);
-        let mut model =
-            TextModel::fit(&set, &rows, &held_out, &evidence, params, self.prior.as_ref(), cancel)
-                .ok_or(TrainError::Cancelled)?;
-        let mut scratch = ModelScratch::default();
-        let report = self.judge(&model, &set, rows.len(), &held_out, &mut scratch);
-        // The held-out examples have done their work: learn those that it gets wrong. An online step on each, in
-        // turn, moves a model away from what it found by weighing all together: where nothing is wrong, nothing moves.
-        for &row in &held_out {
-            let text = set.texts.get(row as usize);
-            model.predict(text, &self.evidence(row), &mut scratch);
-            if knows(&model, &scratch.probabilities, set.outputs(row as usize)) {
-                continue;
-            }
-            model.learn(text, set.outputs(row as usize), true, params.linear.c, &mut scratch);
-        }
+        let hash_of = |row: u32| self.outcomes[row as usize].hash;
+        let rehearsal = recipe.rehearse(&rows, &hash_of).ok_or(TrainError::Cancelled)?;
+        let report = self.judge(&rehearsal, &set);
+        let model = if report.is_accepted || self.is_required {
+            Some(recipe.complete(&rows, rehearsal).ok_or(TrainError::Cancelled)?)
+        } else {
+            None
+        };
         Ok(Candidate {
             model,
             labels: self.labels.clone(),
@@ -130,25 +125,14 @@ impl RetrainJob {
             .collect()
     }
 
-    fn judge(
-        &self,
-        model: &TextModel,
-        set: &TrainingSet,
-        n_train: usize,
-        held_out: &[u32],
-        scratch: &mut ModelScratch,
-    ) -> CandidateReport {
+    fn judge(&self, rehearsal: &Rehearsal, set: &TrainingSet) -> CandidateReport {
         let mut pairs: Vec<(Judgement, Judgement)> = Vec::new();
-        for &row in held_out {
+        rehearsal.each(|row, probabilities| {
             if let Some(before) = self.outcomes[row as usize].before {
-                let text = set.texts.get(row as usize);
-                model.predict(text, &self.evidence(row), scratch);
-                let p = &scratch.probabilities;
-                let after =
-                    judge(p, set.outputs(row as usize), set.log_loss(model.mode, row as usize, p));
-                pairs.push((after, before));
+                let log_loss = set.log_loss(rehearsal.mode, row as usize, probabilities);
+                pairs.push((judge(probabilities, set.outputs(row as usize), log_loss), before));
             }
-        }
+        });
         let n = pairs.len() as f64;
         let mean = |f: &dyn Fn(&(Judgement, Judgement)) -> f64| {
             if pairs.is_empty() { 0.0 } else { pairs.iter().map(f).sum::<f64>() / n }
@@ -161,14 +145,15 @@ impl RetrainJob {
         let after: Vec<Judgement> = pairs.iter().map(|p| p.0).collect();
         let before: Vec<Judgement> = pairs.iter().map(|p| p.1).collect();
         let (precision, own_error) = precision(&after);
-        let (precision_before, _) = self::precision(&before);
+        let (precision_before, error_before) = self::precision(&before);
+        let precision_error = own_error.hypot(error_before).max(0.01);
         CandidateReport {
-            n_train,
+            n_train: self.outcomes.len(),
             n_compared: pairs.len(),
             log_loss,
             precision: (precision, precision_before),
             // Not worse by more than one standard error, which chance alone gives.
-            is_accepted: difference <= error && precision >= precision_before - own_error.max(0.01),
+            is_accepted: difference <= error && precision >= precision_before - precision_error,
         }
     }
 }
@@ -184,18 +169,6 @@ fn precision(judged: &[Judgement]) -> (f64, f64) {
     // With one pseudo-error, so that "all of five right" is not certainty.
     let smoothed = (p * n + 1.0) / (n + 2.0);
     (p, (smoothed * (1.0 - smoothed) / n).sqrt())
-}
-
-/// Whether probabilities by output lead to what was meant: the likeliest where outputs exclude each other, else
-/// exactly those at their thresholds.
-fn knows(model: &TextModel, probabilities: &[f32], outputs: &[u32]) -> bool {
-    match model.mode {
-        Mode::Exclusive => judge(probabilities, outputs, 0.0).is_right,
-        Mode::Independent => (NONE + 1..)
-            .zip(&probabilities[NONE + 1..])
-            .zip(&model.calibration.thresholds)
-            .all(|((output, p), threshold)| (p >= threshold) == outputs.contains(&(output as u32))),
-    }
 }
 
 /// How good probabilities by output were.
@@ -240,7 +213,7 @@ mod tests {
         teach(&mut predictor, 120);
         let mut poisoned = predictor.retrain_job();
         for outcome in &mut poisoned.outcomes {
-            if !(outcome.hash >> 7).is_multiple_of(super::HELD_OUT_SHARE) {
+            if (outcome.hash >> 20).is_multiple_of(2) {
                 outcome.labels[0] = 1 - outcome.labels[0];
             }
         }

@@ -311,14 +311,14 @@ impl TextPredictor {
         self.texts.clear();
         self.texts.push(&self.words);
         let mut before = None;
-        let c = self.config.params.params().linear.c;
+        let online = &self.config.params.params().online;
         if let Some(model) = &mut self.now.model {
             model.predict(self.texts.get(0), &[], &mut self.scratch);
             let judgement = judge_now(model, &self.scratch.probabilities, &labels);
             self.prequential.n += 1;
             self.prequential.n_right += u64::from(judgement.is_right);
             before = Some(judgement);
-            model.learn(self.texts.get(0), &outputs, true, c, &mut self.scratch);
+            model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
             let mut rng = Rng::new(self.buffer.next_order());
             for _ in 0..N_REPLAYS {
                 let Some(outcome) = self.buffer.sample(&mut rng) else { break };
@@ -326,7 +326,7 @@ impl TextPredictor {
                 self.texts.clear();
                 self.texts.push(&self.words);
                 let outputs = outputs_of(&outcome.labels);
-                model.learn(self.texts.get(0), &outputs, false, c, &mut self.scratch);
+                model.learn(self.texts.get(0), &outputs, false, online, &mut self.scratch);
             }
         }
         self.buffer.push(text, hash, labels, before);
@@ -370,6 +370,7 @@ impl TextPredictor {
             keywords: self.now.keywords.clone(),
             label_of_key: self.now.label_of_key.clone(),
             prior: self.config.prior.clone(),
+            is_required: self.must_retrain,
             epoch: self.epoch,
             next_order: self.buffer.next_order(),
         }
@@ -381,14 +382,14 @@ impl TextPredictor {
         if candidate.epoch != self.epoch {
             return Verdict::Stale;
         }
-        // After forgetting, the current model must go whatever the candidate is worth.
-        if !candidate.report.is_accepted && !self.must_retrain {
+        let Candidate { model, labels, next_order, report, .. } = candidate;
+        // After forgetting, the current model must go whatever the candidate is worth: then there is one.
+        let Some(model) = model else {
             self.prequential.n_rejected += 1;
-            return Verdict::Rejected(candidate.report);
-        }
-        let Candidate { model, labels, next_order, .. } = candidate;
+            return Verdict::Rejected(report);
+        };
         let mut model = self.fit_labels(model, &labels);
-        let c = self.config.params.params().linear.c;
+        let online = &self.config.params.params().online;
         let mut since: Vec<_> =
             self.buffer.outcomes().iter().filter(|o| o.order >= next_order).collect();
         since.sort_by_key(|o| o.order);
@@ -397,7 +398,7 @@ impl TextPredictor {
             self.texts.clear();
             self.texts.push(&self.words);
             let outputs = outputs_of(&outcome.labels);
-            model.learn(self.texts.get(0), &outputs, true, c, &mut self.scratch);
+            model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
         }
         if let Some(old) = self.now.model.replace(model) {
             self.previous = (!self.must_retrain).then(|| (Retired::pack(old), self.labels.clone()));

@@ -30,6 +30,14 @@ pub(crate) enum Held {
 }
 
 impl Held {
+    /// The holder acted on its lease: renewed it, or gave it back itself when its work was done. A command's text
+    /// is learned from then, unless feedback has the last word.
+    fn used_by_holder(&self) {
+        if let Self::Outcome(outcome) = self {
+            outcome.confirm_used();
+        }
+    }
+
     fn leases(&self) -> &[AnyLease] {
         match self {
             Self::Leases(leases) => leases,
@@ -323,6 +331,7 @@ impl LeaseTable {
         if !lost.is_empty() {
             return Err(Problem::revoked(id, &lost));
         }
+        entry.held.used_by_holder();
         let before = entry.due();
         let bound = entry.terms.bind == Bind::Connection;
         entry.terms.ttl = ttl.or(entry.terms.ttl).or((!bound).then_some(default));
@@ -427,7 +436,10 @@ impl LeaseTable {
         let number = self.number(id)?;
         let mut table = locked(&self.table);
         match table.take(number, EndReason::Released) {
-            Some(entry) => Ok(entry.held),
+            Some(entry) => {
+                entry.held.used_by_holder();
+                Ok(entry.held)
+            }
             None => Err(Self::gone(&table, id, number)),
         }
     }

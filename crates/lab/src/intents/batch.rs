@@ -31,6 +31,16 @@ fn examples(rows: &[Row]) -> Vec<Example<'_>> {
     rows.iter().map(|r| Example { text: &r.text, labels: &r.labels }).collect()
 }
 
+/// The train rows, or so many of them, drawn at random.
+pub(crate) fn drawn(set: &DataSet, n_train: Option<usize>, draw: u64) -> Vec<Row> {
+    let mut train = set.train.clone();
+    if let Some(n) = n_train {
+        shuffle(&mut train, draw + 1);
+        train.truncate(n);
+    }
+    train
+}
+
 /// Fits and scores. `draw` is the seed of the choice of rows.
 pub(crate) fn score(
     set: &DataSet,
@@ -38,11 +48,7 @@ pub(crate) fn score(
     draw: u64,
     prior: Option<&Prior>,
 ) -> anyhow::Result<Report> {
-    let mut train = set.train.clone();
-    if let Some(n) = n_train {
-        shuffle(&mut train, draw + 1);
-        train.truncate(n);
-    }
+    let train = drawn(set, n_train, draw);
     let params = TextParams::default().check().context("default settings")?;
     let start = cpu_seconds();
     let model = params.fit_texts(
@@ -61,24 +67,7 @@ pub(crate) fn score(
         ("epochs".into(), model.n_epochs().into()),
     ];
     let mut push = |name: &str, x: f64| out.push((name.to_owned(), number(x)));
-    if train.iter().all(|r| r.labels.len() <= 1) {
-        let in_scope: Vec<&Judged> = judged.iter().filter(|j| !j.meant.is_empty()).collect();
-        let n_right = in_scope.iter().filter(|j| j.meant.contains(&j.best.0)).count();
-        push("accuracy", n_right as f64 / in_scope.len() as f64);
-        let best: Vec<Judged> =
-            in_scope.iter().map(|j| Judged { said: vec![j.best.0], ..(*j).clone() }).collect();
-        push("macro_f1", metrics::multi(&best, set.labels.len()).1);
-    } else {
-        let (micro, of_labels, exact) = metrics::multi(&judged, set.labels.len());
-        push("micro_f1", micro);
-        push("macro_f1", of_labels);
-        push("exact", exact);
-    }
-    for (name, floor) in [("50", 0.5), ("85", 0.85)] {
-        let (share, precision) = metrics::coverage(&judged, floor);
-        push(&format!("coverage_{name}"), share);
-        push(&format!("precision_{name}"), precision);
-    }
+    quality(&train, &judged, set.labels.len(), &mut push);
     if set.has_out_of_scope {
         out_of_scope(&model, set, &judged, &mut push);
     }
@@ -88,6 +77,36 @@ pub(crate) fn score(
     push("query_p99_us", p99);
     out.push(("model_bytes".into(), model.memory_bytes().into()));
     Ok(out)
+}
+
+/// Accuracy or F1, and how much confident answers are worth.
+pub(crate) fn quality(
+    train: &[Row],
+    judged: &[Judged],
+    n_labels: usize,
+    push: &mut impl FnMut(&str, f64),
+) {
+    if train.iter().all(|r| r.labels.len() <= 1) {
+        let in_scope: Vec<&Judged> = judged.iter().filter(|j| !j.meant.is_empty()).collect();
+        let n_right = in_scope.iter().filter(|j| j.meant.contains(&j.best.0)).count();
+        push("accuracy", n_right as f64 / in_scope.len() as f64);
+        let likeliest = |j: &Judged| Some(j.best.0).filter(|l| (*l as usize) < n_labels);
+        let best: Vec<Judged> = in_scope
+            .iter()
+            .map(|j| Judged { said: likeliest(j).into_iter().collect(), ..(*j).clone() })
+            .collect();
+        push("macro_f1", metrics::multi(&best, n_labels).1);
+    } else {
+        let (micro, of_labels, exact) = metrics::multi(judged, n_labels);
+        push("micro_f1", micro);
+        push("macro_f1", of_labels);
+        push("exact", exact);
+    }
+    for (name, floor) in [("50", 0.5), ("85", 0.85)] {
+        let (share, precision) = metrics::coverage(judged, floor);
+        push(&format!("coverage_{name}"), share);
+        push(&format!("precision_{name}"), precision);
+    }
 }
 
 fn judge(model: &TextClassifier, rows: &[Row]) -> Vec<Judged> {
@@ -110,12 +129,7 @@ fn out_of_scope(
     judged: &[Judged],
     push: &mut impl FnMut(&str, f64),
 ) {
-    let (inside, outside): (Vec<&Judged>, Vec<&Judged>) =
-        judged.iter().partition(|j| !j.meant.is_empty());
-    let n_right = inside.iter().filter(|j| j.said == j.meant).count();
-    let n_rejected = outside.iter().filter(|j| j.said.is_empty()).count();
-    push("in_scope_accuracy", n_right as f64 / inside.len().max(1) as f64);
-    push("oos_recall", n_rejected as f64 / outside.len().max(1) as f64);
+    in_scope(judged, push);
     let scores = |rows: &[Row], none: bool| -> Vec<f32> {
         let mut scratch = model.scratch();
         rows.iter()
@@ -124,8 +138,28 @@ fn out_of_scope(
             .collect()
     };
     let (high, low) = (scores(set.scored(), false), scores(set.scored(), true));
-    push("auroc", metrics::auroc(&high, &low));
-    let mut valid: Vec<f64> = scores(&set.valid, false).into_iter().map(f64::from).collect();
+    rejected(&high, &low, scores(&set.valid, false), push);
+}
+
+/// Decisions on rows inside of the scope and outside.
+pub(crate) fn in_scope(judged: &[Judged], push: &mut impl FnMut(&str, f64)) {
+    let (inside, outside): (Vec<&Judged>, Vec<&Judged>) =
+        judged.iter().partition(|j| !j.meant.is_empty());
+    let n_right = inside.iter().filter(|j| j.said == j.meant).count();
+    let n_rejected = outside.iter().filter(|j| j.said.is_empty()).count();
+    push("in_scope_accuracy", n_right as f64 / inside.len().max(1) as f64);
+    push("oos_recall", n_rejected as f64 / outside.len().max(1) as f64);
+}
+
+/// How well scores of rows inside of the scope stand above those outside; `valid` are inside.
+pub(crate) fn rejected(
+    high: &[f32],
+    low: &[f32],
+    valid: Vec<f32>,
+    push: &mut impl FnMut(&str, f64),
+) {
+    push("auroc", metrics::auroc(high, low));
+    let mut valid: Vec<f64> = valid.into_iter().map(f64::from).collect();
     let floor = metrics::quantile(&mut valid, 0.05);
     let n_below = low.iter().filter(|&&s| f64::from(s) < floor).count();
     push("oos_rejected_at_95", n_below as f64 / low.len().max(1) as f64);

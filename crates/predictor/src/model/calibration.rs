@@ -21,6 +21,14 @@ const N_FACTORS: usize = 7;
 /// How sure a keyword must make one: shared by nobody, by up to three, by more.
 const EVIDENCE_STEPS: [f32; 3] = [0.0, 0.3, 0.9];
 
+/// What a wrong load costs, in questions to the user: the command is given again, as after a question, and
+/// something was loaded for nothing.
+const COST_OF_WRONG: f32 = 1.5;
+/// Threshold of the likeliest label before any row was held out: more likely than not.
+const CAUTIOUS: f32 = 0.5;
+/// Rows that a probability's own word weighs as much as.
+const N_CAUTIOUS: f64 = 20.0;
+
 /// Keyword evidence: (output, confidence of its strongest keyword).
 pub(crate) type Evidence = (u32, f32);
 
@@ -42,11 +50,20 @@ pub(crate) struct HeldOutScores {
     pub(crate) evidence: Vec<Vec<Evidence>>,
 }
 
+impl HeldOutScores {
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.rows.append(&mut other.rows);
+        self.linear.append(&mut other.linear);
+        self.mlp.append(&mut other.mlp);
+        self.evidence.append(&mut other.evidence);
+    }
+}
+
 impl Calibration {
     /// What is believed before any held-out row.
     pub(crate) fn start(mode: Mode, n_labels: usize) -> Self {
         let threshold = match mode {
-            Mode::Exclusive => 0.4,
+            Mode::Exclusive => CAUTIOUS,
             Mode::Independent => 0.3,
         };
         Self { factors: [2.0, 0.5, 0.0, 0.0, 0.5, 1.0, 1.5], thresholds: vec![threshold; n_labels] }
@@ -74,6 +91,22 @@ impl Calibration {
         }
     }
 
+    /// Writes the probabilities by output of the row at a position of `held_out` into `out`.
+    pub(crate) fn probabilities(
+        &self,
+        kernels: Kernels,
+        mode: Mode,
+        held_out: &HeldOutScores,
+        at: usize,
+        out: &mut [f32],
+    ) {
+        let n = out.len();
+        let range = at * n..(at + 1) * n;
+        let evidence = &held_out.evidence[at];
+        self.fuse(&held_out.linear[range.clone()], &held_out.mlp[range], evidence, out);
+        mode.activate(kernels, out);
+    }
+
     /// Learns factors, then thresholds.
     pub(crate) fn fit(mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) -> Self {
         let mut out = Self::start(mode, set.n_outputs() - 1);
@@ -81,7 +114,10 @@ impl Calibration {
             return out;
         }
         out.fit_factors(mode, set, held_out);
-        out.fit_thresholds(mode, set, held_out);
+        match mode {
+            Mode::Exclusive => out.fit_floor(set, held_out),
+            Mode::Independent => out.fit_thresholds(mode, set, held_out),
+        }
         out
     }
 
@@ -100,8 +136,7 @@ impl Calibration {
                 let linear = &held_out.linear[at * n..][..n];
                 let mlp = &held_out.mlp[at * n..][..n];
                 let evidence = &held_out.evidence[at];
-                self.fuse(linear, mlp, evidence, &mut p);
-                mode.activate(kernels, &mut p);
+                self.probabilities(kernels, mode, held_out, at, &mut p);
                 let target = set.target(mode, row as usize);
                 for &output in set.outputs(row as usize) {
                     p[output as usize] -= target;
@@ -139,6 +174,24 @@ impl Calibration {
         }
     }
 
+    /// The threshold of least expected cost, where a right load costs nothing, a question one and a wrong load
+    /// [`COST_OF_WRONG`]: the probability from which on the likeliest label is right often enough.
+    fn fit_floor(&mut self, set: &TrainingSet, held_out: &HeldOutScores) {
+        let kernels = Kernels::active();
+        let mut p = vec![0.0; set.n_outputs()];
+        // (probability of the likeliest label, whether it was meant)
+        let mut judged: Vec<(f32, bool)> = Vec::with_capacity(held_out.rows.len());
+        for (at, &row) in held_out.rows.iter().enumerate() {
+            self.probabilities(kernels, Mode::Exclusive, held_out, at, &mut p);
+            let best = (1..p.len()).max_by(|&a, &b| p[a].total_cmp(&p[b]));
+            if let Some(best) = best.filter(|&b| p[b] > p[NONE]) {
+                judged.push((p[best], set.outputs(row as usize).contains(&(best as u32))));
+            }
+        }
+        let floor = least_cost(&judged);
+        self.thresholds.fill(floor);
+    }
+
     /// One threshold for the best micro-F1, then one a label, drawn to the common one while the label has
     /// few held-out rows.
     fn fit_thresholds(&mut self, mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) {
@@ -149,13 +202,7 @@ impl Calibration {
         let mut judged: Vec<Vec<(f32, bool)>> =
             vec![Vec::with_capacity(held_out.rows.len()); n - 1];
         for (at, &row) in held_out.rows.iter().enumerate() {
-            self.fuse(
-                &held_out.linear[at * n..][..n],
-                &held_out.mlp[at * n..][..n],
-                &held_out.evidence[at],
-                &mut p,
-            );
-            mode.activate(kernels, &mut p);
+            self.probabilities(kernels, mode, held_out, at, &mut p);
             let on = set.outputs(row as usize);
             for (label, judged) in judged.iter_mut().enumerate() {
                 judged.push((p[label + 1], on.contains(&(label as u32 + 1))));
@@ -184,6 +231,39 @@ impl Calibration {
     }
 }
 
+/// The threshold of least cost for likeliest labels with (probability, whether they were meant).
+///
+/// Learns how often a likeliest label is right by the log-odds of its probability (Platt, 1999), by Newton's
+/// method, drawn to "as often as it says" with the weight of [`N_CAUTIOUS`] rows.
+fn least_cost(judged: &[(f32, bool)]) -> f32 {
+    let log_odds = |p: f32| {
+        let p = f64::from(p.clamp(1e-4, 1.0 - 1e-4));
+        (p / (1.0 - p)).ln()
+    };
+    let (mut slope, mut offset) = (1.0f64, 0.0f64);
+    for _ in 0..20 {
+        let mut gradient = [N_CAUTIOUS * (slope - 1.0), N_CAUTIOUS * offset];
+        let mut curvature = [N_CAUTIOUS, 0.0, N_CAUTIOUS];
+        for &(p, right) in judged {
+            let x = log_odds(p);
+            let said = 1.0 / (1.0 + (-(slope * x + offset)).exp());
+            let (error, weight) = (said - f64::from(u8::from(right)), said * (1.0 - said));
+            gradient[0] += error * x;
+            gradient[1] += error;
+            curvature[0] += weight * x * x;
+            curvature[1] += weight * x;
+            curvature[2] += weight;
+        }
+        let [a, b, c] = curvature;
+        let determinant = a * c - b * b;
+        slope -= (c * gradient[0] - b * gradient[1]) / determinant;
+        offset -= (a * gradient[1] - b * gradient[0]) / determinant;
+    }
+    let enough = log_odds(1.0 - 1.0 / COST_OF_WRONG);
+    let floor = 1.0 / (1.0 + (-(enough - offset) / slope.max(0.1)).exp());
+    if floor.is_finite() { (floor as f32).clamp(0.2, 0.8) } else { CAUTIOUS }
+}
+
 /// (true positives, false positives, false negatives)
 fn count(judged: &[(f32, bool)], threshold: f32) -> (usize, usize, usize) {
     judged.iter().fold((0, 0, 0), |(tp, fp, fneg), &(p, on)| {
@@ -198,4 +278,29 @@ fn count(judged: &[(f32, bool)], threshold: f32) -> (usize, usize, usize) {
 
 fn f1((tp, fp, fneg): (usize, usize, usize)) -> f64 {
     if tp == 0 { 0.0 } else { 2.0 * tp as f64 / (2 * tp + fp + fneg) as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threshold_follows_expected_cost() {
+        let check = |rows: &[(f32, bool, usize)], low: f32, high: f32| {
+            let judged: Vec<(f32, bool)> =
+                rows.iter().flat_map(|&(p, right, n)| vec![(p, right); n]).collect();
+            let t = least_cost(&judged);
+            assert!(t > low && t <= high, "{t} is not in {low}..={high}");
+        };
+        // As often right as it says: a third is enough.
+        check(
+            &[(0.33, true, 100), (0.33, false, 200), (0.8, true, 400), (0.8, false, 100)],
+            0.3,
+            0.36,
+        );
+        // Right more often than it says, less often, and without evidence.
+        check(&[(0.3, true, 200), (0.3, false, 100), (0.9, true, 400)], 0.19, 0.25);
+        check(&[(0.5, true, 100), (0.5, false, 300), (0.9, true, 400)], 0.5, 0.65);
+        check(&[], 0.33, 0.34);
+    }
 }

@@ -11,7 +11,7 @@ use majordomo_simd::Kernels;
 
 use crate::model::tfidf::TextVector;
 use crate::model::weighed::Weighed;
-use crate::params::LinearParams;
+use crate::params::{LinearParams, OnlineParams};
 use crate::rng::Rng;
 
 /// Outputs are padded to a multiple of this, so that a row is whole vectors.
@@ -51,8 +51,8 @@ impl Linear {
         self.weights[bucket * self.stride + output]
     }
 
-    fn add(&mut self, kernels: Kernels, text: &TextVector, steps: &[f32]) {
-        kernels.axpy(1.0, steps, &mut self.bias);
+    fn add(&mut self, kernels: Kernels, text: &TextVector, bias_share: f32, steps: &[f32]) {
+        kernels.axpy(bias_share, steps, &mut self.bias);
         for (&bucket, &weight) in text.row_buckets.iter().zip(&text.row_weights) {
             let row = &mut self.weights[bucket as usize * self.stride..][..self.stride];
             kernels.axpy(weight, steps, row);
@@ -64,18 +64,19 @@ impl Linear {
         &mut self,
         kernels: Kernels,
         text: &TextVector,
-        c: f32,
+        params: &OnlineParams,
         is_on: impl Fn(usize) -> bool,
         margins: &mut [f32],
     ) {
         self.margins(kernels, text, margins);
         let square: f32 = kernels.dot(&text.row_weights, &text.row_weights);
+        let curvature = params.bias_share + square + 0.5 / params.c;
         for (output, m) in margins.iter_mut().enumerate() {
             let y = if is_on(output) { 1.0 } else { -1.0 };
             let loss = (1.0 - y * *m).max(0.0);
-            *m = if output < self.n_outputs { y * loss / (1.0 + square + 0.5 / c) } else { 0.0 };
+            *m = if output < self.n_outputs { y * loss / curvature } else { 0.0 };
         }
-        self.add(kernels, text, margins);
+        self.add(kernels, text, params.bias_share, margins);
     }
 
     /// Fits from scratch to the rows that `rows` lists; stops early when cancelled.
@@ -124,7 +125,7 @@ impl Linear {
                 for &output in set.outputs(row) {
                     targets[output as usize] = -1.0;
                 }
-                model.add(kernels, &text, &margins);
+                model.add(kernels, &text, 1.0, &margins);
             }
             if largest < params.tolerance {
                 break;

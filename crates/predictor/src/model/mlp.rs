@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use majordomo_simd::Kernels;
 
 use crate::model::dense::{Dense, DenseForward};
-use crate::model::first_layer::{FirstLayer, Pooled, RowAdagrad};
+use crate::model::first_layer::{FirstLayer, Pool, Pooled, RowAdagrad};
 use crate::model::tfidf::TextVector;
 use crate::model::weighed::Weighed;
 use crate::model::{Mode, TrainingSet};
@@ -24,8 +24,17 @@ pub(crate) struct Mlp {
     pub(crate) dense: Dense,
 }
 
-/// Passes where there are no held-out rows to stop by.
+/// Passes where nothing tells how many are right.
 const BLIND_EPOCHS: usize = 15;
+
+/// When a training ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop<'a> {
+    /// When the loss of these rows, at least one, falls no more; their best state is kept.
+    HeldOut(&'a [u32]),
+    /// After so many passes, by network; where it names none, after the usual number.
+    After(&'a [usize]),
+}
 
 impl Mlp {
     /// Writes the scores of every output into `out`.
@@ -40,70 +49,91 @@ impl Mlp {
         self.dense.forward(&mut pooled.units, out);
     }
 
-    /// Fits from scratch. Gives the perceptron and the passes made; stops when cancelled.
+    /// Fits from scratch. Several networks are trained apart, each with its share of the units, and joined
+    /// into one whose scores are the mean of theirs. Gives the passes by network as well; stops when cancelled.
     pub(crate) fn fit(
         texts: &Weighed<'_>,
         rows: &[u32],
-        held_out: &[u32],
+        stop: &Stop<'_>,
         mode: Mode,
         params: &MlpParams,
         rng: &mut Rng,
         cancel: &AtomicBool,
-    ) -> (Self, usize) {
-        let kernels = Kernels::active();
+    ) -> (Self, Vec<usize>) {
+        let n = params.n_networks;
         let pools = [(params.n_whole, 0), params.windows[0], params.windows[1]];
-        let mut trainer = Trainer::new(texts.set, mode, params, pools, rng);
-        let mut best: Option<(f64, usize, FirstLayer, Dense)> = None;
-        let mut order = rows.to_vec();
-        // A pass over few rows is few steps.
-        let few = 1000 / rows.len().max(1);
-        let patience = params.patience + few.min(7);
-        let n_epochs = match held_out {
-            [] => BLIND_EPOCHS.min(params.max_epochs),
-            _ => params.max_epochs * (1 + few.min(4)),
-        };
-        let mut epoch = 0;
-        while epoch < n_epochs {
-            epoch += 1;
-            rng.shuffle(&mut order);
-            for &row in &order {
-                if cancel.load(Ordering::Relaxed) {
-                    epoch = n_epochs;
-                    break;
+        let share = pools.map(|(units, width)| (units / n, width));
+        let mut networks = Vec::with_capacity(n);
+        let mut passes = Vec::with_capacity(n);
+        for network in 0..n {
+            let stop = match stop {
+                Stop::HeldOut(rows) => Until::Held(rows),
+                Stop::After(passes) => {
+                    let usual = BLIND_EPOCHS.min(params.max_epochs);
+                    Until::Passes(passes.get(network).copied().unwrap_or(usual))
                 }
-                trainer.step(kernels, texts, row as usize, params, rng);
-            }
-            if held_out.is_empty() {
-                continue;
-            }
-            let loss = trainer.loss(kernels, texts, held_out);
-            match &mut best {
-                Some((lowest, at, ..)) if loss >= *lowest => {
-                    if epoch - *at >= patience {
-                        break;
-                    }
-                }
-                Some((lowest, at, first, dense)) => {
-                    (*lowest, *at) = (loss, epoch);
-                    first.weights.copy_from_slice(&trainer.first.weights);
-                    dense.clone_from(&trainer.dense);
-                }
-                None => best = Some((loss, epoch, trainer.first.clone(), trainer.dense.clone())),
-            }
+            };
+            let trainer = Trainer::new(texts.set, mode, params, share, rng);
+            let (first, dense, made) = trainer.fit(texts, rows, stop, params, rng, cancel);
+            networks.push((first, dense));
+            passes.push(made);
         }
-        let Trainer { first, dense, .. } = trainer;
-        let (n_epochs, mut first, dense) = match best {
-            Some((_, at, best_first, best_dense)) => (at, best_first, best_dense),
-            None => (epoch, first, dense),
-        };
+        let (mut first, dense) = joined(networks, pools);
         // Rows without an example still hold the random start: they would only be noise.
         for bucket in 0..texts.set.n_buckets() {
             if !texts.tfidf.knows(bucket) {
                 first.row_mut(bucket).fill(0.0);
             }
         }
-        (Self { first: Arc::new(first), dense }, n_epochs)
+        (Self { first: Arc::new(first), dense }, passes)
     }
+}
+
+/// One network with the units of all of `networks`, whose scores are the mean of theirs.
+fn joined(mut networks: Vec<(FirstLayer, Dense)>, pools: [Pool; 3]) -> (FirstLayer, Dense) {
+    if networks.len() == 1
+        && let Some(only) = networks.pop()
+    {
+        return only;
+    }
+    let share = 1.0 / networks.len() as f32;
+    let join = |rows: &mut dyn Iterator<Item = &[f32]>, into: &mut Vec<f32>, scale: f32| {
+        // Units stand pool by pool, in a pool network by network.
+        let rows: Vec<&[f32]> = rows.collect();
+        let mut at = 0;
+        for (units, _) in pools {
+            let end = at + units / rows.len();
+            for row in &rows {
+                into.extend(row[at..end].iter().map(|x| scale * x));
+            }
+            at = end;
+        }
+    };
+    let n_hidden: usize = pools.iter().map(|p| p.0).sum();
+    let each = n_hidden / networks.len();
+    let n_rows = networks[0].0.weights.len() / each;
+    let n_outputs = networks[0].1.bias.len();
+    let mut weights = Vec::with_capacity(n_rows * n_hidden);
+    for row in 0..n_rows {
+        let mut rows = networks.iter().map(|(first, _)| &first.weights[row * each..][..each]);
+        join(&mut rows, &mut weights, 1.0);
+    }
+    let mut dense =
+        Dense { hidden_bias: Vec::new(), weights: Vec::new(), bias: vec![0.0; n_outputs] };
+    join(&mut networks.iter().map(|n| &n.1.hidden_bias[..]), &mut dense.hidden_bias, 1.0);
+    for output in 0..n_outputs {
+        let mut rows = networks.iter().map(|(_, dense)| &dense.weights[output * each..][..each]);
+        join(&mut rows, &mut dense.weights, share);
+        dense.bias[output] = share * networks.iter().map(|n| n.1.bias[output]).sum::<f32>();
+    }
+    (FirstLayer { n_hidden, pools, weights }, dense)
+}
+
+/// When the training of one network ends.
+#[derive(Clone, Copy)]
+enum Until<'a> {
+    Held(&'a [u32]),
+    Passes(usize),
 }
 
 struct Trainer {
@@ -151,6 +181,58 @@ impl Trainer {
             mask: vec![0.0; n_hidden],
             by_unit: vec![0.0; n_hidden],
         }
+    }
+
+    /// Trains. Gives the layers and the passes that made them.
+    fn fit(
+        mut self,
+        texts: &Weighed<'_>,
+        rows: &[u32],
+        until: Until<'_>,
+        params: &MlpParams,
+        rng: &mut Rng,
+        cancel: &AtomicBool,
+    ) -> (FirstLayer, Dense, usize) {
+        let kernels = Kernels::active();
+        let mut order = rows.to_vec();
+        let mut pass = |trainer: &mut Self| {
+            rng.shuffle(&mut order);
+            for &row in &order {
+                if cancel.load(Ordering::Relaxed) {
+                    return false;
+                }
+                trainer.step(kernels, texts, row as usize, params, rng);
+            }
+            true
+        };
+        let held_out = match until {
+            Until::Held(held_out) => held_out,
+            Until::Passes(n) => {
+                let _ = (0..n).all(|_| pass(&mut self));
+                return (self.first, self.dense, n);
+            }
+        };
+        // A pass over few rows is few steps.
+        let few = 1000 / rows.len().max(1);
+        let patience = params.patience + few.min(7);
+        let n_epochs = params.max_epochs * (1 + few.min(4));
+        let mut best = (f64::INFINITY, 0, self.first.clone(), self.dense.clone());
+        for epoch in 1..=n_epochs {
+            if !pass(&mut self) {
+                break;
+            }
+            let loss = self.loss(kernels, texts, held_out);
+            let (lowest, at, first, dense) = &mut best;
+            if loss < *lowest {
+                (*lowest, *at) = (loss, epoch);
+                first.weights.copy_from_slice(&self.first.weights);
+                dense.clone_from(&self.dense);
+            } else if epoch - *at >= patience {
+                break;
+            }
+        }
+        let (_, at, first, dense) = best;
+        (first, dense, at)
     }
 
     fn step(
@@ -223,5 +305,49 @@ impl Trainer {
             sum += texts.set.log_loss(self.mode, row as usize, &self.scores);
         }
         sum / rows.len() as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use majordomo_text::Words;
+
+    use super::*;
+    use crate::features::HashedTexts;
+    use crate::model::tfidf::TfIdf;
+
+    #[test]
+    fn joined_networks_score_the_mean_of_each() {
+        let mut rng = Rng::new(3);
+        let share = [(8, 0), (8, 5), (8, 3)];
+        let networks: Vec<(FirstLayer, Dense)> = (0..2)
+            .map(|_| {
+                let first = FirstLayer::new(1 << 14, share, 0.5, &mut rng);
+                let mut dense = Dense::new(24, 3, &mut rng);
+                dense.hidden_bias.iter_mut().chain(&mut dense.bias).for_each(|b| *b = rng.normal());
+                (first, dense)
+            })
+            .collect();
+        let mut words = Words::default();
+        words.split("please play the second song of the list in the kitchen");
+        let mut texts = HashedTexts::new(14);
+        texts.push(&words);
+        let mut tfidf = TfIdf::new(1 << 14);
+        tfidf.observe(texts.get(0));
+        let mut vector = TextVector::default();
+        tfidf.vector(texts.get(0), &mut vector);
+        let scores = |first: &FirstLayer, dense: &Dense| {
+            let mlp = Mlp { first: Arc::new(first.clone()), dense: dense.clone() };
+            let mut out = vec![0.0; 3];
+            mlp.scores(Kernels::active(), &vector, &mut Pooled::default(), &mut out);
+            out
+        };
+        let each: Vec<Vec<f32>> = networks.iter().map(|(f, d)| scores(f, d)).collect();
+        let (first, dense) = joined(networks, [(16, 0), (16, 5), (16, 3)]);
+        let both = scores(&first, &dense);
+        for output in 0..3 {
+            let mean = (each[0][output] + each[1][output]) / 2.0;
+            assert!((both[output] - mean).abs() < 1e-4, "{both:?} {each:?}");
+        }
     }
 }

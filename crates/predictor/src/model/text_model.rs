@@ -11,18 +11,16 @@ use crate::model::calibration::{Calibration, Evidence, HeldOutScores};
 use crate::model::dense::DenseForward;
 use crate::model::first_layer::Pooled;
 use crate::model::linear::Linear;
-use crate::model::mlp::Mlp;
+use crate::model::mlp::{Mlp, Stop};
 use crate::model::tfidf::{TextVector, TfIdf};
 use crate::model::weighed::Weighed;
 use crate::model::{Mode, NONE, TrainingSet};
-use crate::params::TextParams;
+use crate::params::{OnlineParams, TextParams};
 use crate::prior::{Prior, Topic, TopicScratch};
 use crate::rng::Rng;
 
 /// Held-out rows that calibration looks at.
 const MAX_CALIBRATION_ROWS: usize = 4000;
-/// Step of the dense layers' online learning.
-const ONLINE_RATE: f32 = 0.1;
 
 /// Buffers of a query, kept between queries so that they do not allocate.
 #[derive(Clone, Debug, Default)]
@@ -54,17 +52,17 @@ pub(crate) struct TextModel {
 }
 
 impl TextModel {
-    /// Fits to `rows` of `set`, stops and calibrates by `held_out` rows. `None` when cancelled.
-    pub(crate) fn fit(
+    /// Fits every trained part to `rows` of `set`; the calibration is where it starts. Gives the passes by
+    /// network as well; `None` when cancelled.
+    pub(crate) fn fit_parts(
         set: &TrainingSet,
         rows: &[u32],
-        held_out: &[u32],
-        evidence: &dyn Fn(u32) -> Vec<Evidence>,
+        stop: &Stop<'_>,
+        mode: Mode,
         params: &TextParams,
         prior: Option<&Prior>,
         cancel: &AtomicBool,
-    ) -> Option<Self> {
-        let mode = set.mode(params.multi_share);
+    ) -> Option<(Self, Vec<usize>)> {
         let prior = prior.filter(|p| p.n_buckets() == set.n_buckets());
         let mut tfidf = prior.map_or_else(|| TfIdf::new(set.n_buckets()), Prior::tfidf);
         for &row in rows {
@@ -74,21 +72,20 @@ impl TextModel {
         let mut rng = Rng::new(params.seed);
         let texts = Weighed::new(set, &tfidf, prior, rows.len());
         let linear = Linear::fit(&texts, rows, &params.linear, &mut rng, cancel);
-        let (mlp, n_epochs) = Mlp::fit(&texts, rows, held_out, mode, &params.mlp, &mut rng, cancel);
+        let (mlp, passes) = Mlp::fit(&texts, rows, stop, mode, &params.mlp, &mut rng, cancel);
         if cancel.load(Ordering::Relaxed) {
             return None;
         }
         let calibration = Calibration::start(mode, set.n_outputs() - 1);
         let topic_scale = texts.topic_scale;
         let prior = prior.cloned();
-        let mut model =
-            Self { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
-        let scores = model.held_out_scores(set, held_out, evidence);
-        model.calibration = Calibration::fit(mode, set, &scores);
-        (!cancel.load(Ordering::Relaxed)).then_some(model)
+        let n_epochs = passes.iter().copied().max().unwrap_or(0);
+        let model = Self { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
+        Some((model, passes))
     }
 
-    fn held_out_scores(
+    /// The scores of rows that this model was not fitted to.
+    pub(crate) fn held_out_scores(
         &self,
         set: &TrainingSet,
         rows: &[u32],
@@ -146,7 +143,7 @@ impl TextModel {
         text: HashedText<'_>,
         outputs: &[u32],
         is_new: bool,
-        c: f32,
+        params: &OnlineParams,
         scratch: &mut ModelScratch,
     ) {
         let kernels = Kernels::active();
@@ -164,8 +161,8 @@ impl TextModel {
         for &output in outputs {
             mlp[output as usize] -= target;
         }
-        self.mlp.dense.learn(kernels, &pooled.units, mlp, ONLINE_RATE);
-        self.linear.learn(kernels, vector, c, is_on, linear);
+        self.mlp.dense.learn(kernels, &pooled.units, mlp, params.dense_rate);
+        self.linear.learn(kernels, vector, params, is_on, linear);
     }
 
     /// The same model for other labels: label `i` is the old label `from(i)`, or new.

@@ -4,6 +4,7 @@
 
 use majordomo_text::Words;
 
+use crate::buffer::text_hash;
 use crate::features::HashedTexts;
 use crate::model::{Mode, NONE};
 
@@ -47,11 +48,12 @@ impl TrainingSet {
         out
     }
 
-    /// Adds an example; `labels` are numbers below `n_labels`, each at most once.
-    pub(crate) fn push(&mut self, text: &str, labels: impl IntoIterator<Item = u32>) {
+    /// Adds an example; `labels` are numbers below `n_labels`, each at most once. Gives the hash of its text.
+    pub(crate) fn push(&mut self, text: &str, labels: impl IntoIterator<Item = u32>) -> u64 {
         self.words.split(text);
         self.texts.push(&self.words);
         self.push_labels(labels);
+        text_hash(&self.words)
     }
 
     fn push_labels(&mut self, labels: impl IntoIterator<Item = u32>) {

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_predictor::{
-    Decision, DecodeError, IntentScratch, KeywordMatcher, LearnError, PredictorConfig,
-    TextPredictor, TrainError, Verdict,
+    Decision, DecodeError, Example, IntentScratch, KeywordMatcher, LearnError, PredictorConfig,
+    TextPredictor, TextValidParams, TrainError, Verdict,
 };
 
 const NAMES: [&str; 3] = ["music", "clock", "weather"];
@@ -289,4 +289,46 @@ fn who_knows_one_component_only_does_not_take_everything_for_it() {
     retrain(&mut predictor);
     check(&predictor, "play number nine", Decision::Confident, &[0]);
     check(&predictor, "good morning", Decision::None, &[]);
+}
+
+/// 150 commands, some of which contradict the others.
+fn rows() -> Vec<(String, u32)> {
+    let what = ["play the radio", "wake me at noon", "will it rain today"];
+    let label = |i: usize| if i.is_multiple_of(11) { (i + 1) % 3 } else { i % 3 };
+    (0..150).map(|i| (format!("{} {}", what[i % 3], i / 3), label(i) as u32)).collect()
+}
+
+#[test]
+fn retrained_predictor_is_the_classifier_fitted_to_the_same_rows() {
+    let rows = rows();
+    let mut predictor =
+        TextPredictor::new(PredictorConfig { prior: None, ..PredictorConfig::default() });
+    let ids = NAMES.map(id);
+    predictor.set_catalog((0..3).map(key).zip(&ids), KeywordMatcher::default());
+    // Labels are numbered as they come.
+    let mut order: Vec<u32> = Vec::new();
+    for (text, label) in &rows {
+        if !order.contains(label) {
+            order.push(*label);
+        }
+        predictor.learn(text, &[key(*label)]).expect("known");
+    }
+    assert!(matches!(retrain(&mut predictor), Verdict::Accepted { .. }));
+    let labels: Vec<[u32; 1]> = rows
+        .iter()
+        .map(|r| [order.iter().position(|l| *l == r.1).expect("listed") as u32])
+        .collect();
+    let examples: Vec<Example<'_>> =
+        rows.iter().zip(&labels).map(|(r, l)| Example { text: &r.0, labels: l }).collect();
+    let classifier = TextValidParams::default()
+        .fit_texts(3, &examples, &[], None, &AtomicBool::new(false))
+        .expect("sound rows");
+    let (mut scratch, mut texts) = (IntentScratch::default(), classifier.scratch());
+    for text in ["play the radio 3", "wake me", "will it rain on sunday", "play at noon"] {
+        let (_, p) = classifier.predict_proba(text, &mut texts);
+        for (label, &component) in order.iter().enumerate() {
+            let said = predictor.explain(text, key(component), &mut scratch).confidence.get();
+            assert!((said - p[label]).abs() < 1e-6, "{text}: {said} instead of {p:?}");
+        }
+    }
 }

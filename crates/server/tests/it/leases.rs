@@ -72,6 +72,47 @@ async fn a_lease_ends_with_its_time() {
     served.end().await;
 }
 
+/// Outcomes that the server has learned from.
+async fn learned(client: &Client) -> u64 {
+    let status = client.status().await.unwrap();
+    let figure = status.sections["intents"].iter().find(|f| f.name == "learned");
+    figure.unwrap().value.as_u64().unwrap()
+}
+
+/// The lease of a command.
+async fn command(client: &Client, text: &str, ttl_ms: Option<u64>, bind: Bind) -> String {
+    let terms = LeaseTerms { ttl_ms, bind, ..LeaseTerms::default() };
+    let asked = Command { text: text.into(), lease: Some(terms), ..Command::default() };
+    client.command(&asked).await.unwrap().lease.unwrap().id
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn text_of_a_command_is_learned_when_its_lease_was_used() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    // Decisions alone teach nothing: given back at once, expired, or ended with the connection.
+    let plain = Command { text: "music please, now".into(), ..Command::default() };
+    assert!(client.command(&plain).await.unwrap().refusal.is_none());
+    command(&client, "music please, for a moment", Some(20), Bind::Ttl).await;
+    let holder = served.client();
+    command(&holder, "music please, while connected", None, Bind::Connection).await;
+    drop(holder);
+    until("the end of both", async || leases_of(&served, "music").await == 0).await;
+    let given_back = command(&client, "some music please", None, Bind::Ttl).await;
+    client.release(&given_back).await.unwrap();
+    until("the first outcome", async || learned(&client).await == 1).await;
+    let renewed = command(&client, "music please, again", None, Bind::Ttl).await;
+    client.renew(&renewed, Some(20)).await.unwrap();
+    until("the second outcome", async || learned(&client).await == 2).await;
+    // Feedback has the last word, and once.
+    let corrected = command(&client, "music please, or mail", None, Bind::Ttl).await;
+    client.renew(&corrected, None).await.unwrap();
+    let used = Feedback { lease: corrected, used: vec!["mail".into()], ..Feedback::default() };
+    client.feedback(&used).await.unwrap();
+    until("the third outcome", async || learned(&client).await == 3).await;
+    served.end().await;
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn old_leases_are_warned_of_and_ended_if_so_set() {
     for ended in [false, true] {

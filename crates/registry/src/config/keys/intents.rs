@@ -27,12 +27,12 @@ pub(crate) const INTENTS: &[Key<Config>] = &[
     key!(
         "min_confidence",
         "0.5",
-        "No learned answer below this loads anything: the command is unsure then. Where several components at a time are usual, learned thresholds move with it.",
+        "How sure a learned answer must be to load anything; below that, the command is unsure. The thresholds are learned from outcomes and move with this: 0.5 leaves them as they are, more asks more often.",
         Kind::Number(0.0, 1.0, |c, v| c.intents.min_confidence = Confidence::saturating(v as f32))
     ),
     key!(
         "min_gap",
-        "0.1",
+        "0",
         "Where commands need one component at a time, the likeliest must be this much likelier than the next.",
         Kind::Number(0.0, 1.0, |c, v| c.intents.min_gap = Confidence::saturating(v as f32))
     ),
