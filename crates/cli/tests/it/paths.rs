@@ -7,27 +7,27 @@ use crate::support::{UP, World};
 #[test]
 fn paths_are_relative_to_the_file_that_states_them() {
     let world = World::new();
-    for folder in ["conf/work", "conf/conf/work", "work"] {
+    for folder in ["conf/inner", "conf/conf/inner", "inner"] {
         std::fs::create_dir_all(world.path(folder)).unwrap();
     }
-    for (place, says) in [("conf/prog", "right"), ("conf/work/prog", "wrong"), ("prog", "wrong")] {
+    for (place, says) in [("conf/prog", "right"), ("conf/inner/prog", "wrong"), ("prog", "wrong")] {
         let script = format!("#!/bin/sh\necho {says} >which\n{UP}\n");
         world.write(place, script);
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(world.path(place), mode).unwrap();
     }
     let section = world.section("eyes", UP, "keywords = [\"see\"]");
-    let section = section.replace("cwd = \".\"", "cwd = \"work\"");
+    let section = section.replace("cwd = \".\"", "cwd = \"inner\"");
     let command = section.lines().find(|l| l.starts_with("command")).unwrap().to_owned();
     world.write("conf/m.toml", section.replace(&command, "command = [\"./prog\"]"));
     let full = world.path("conf/m.toml").display().to_string();
     for name in ["conf/m.toml", "./conf/../conf/m.toml", &full] {
         world.run(&["check", name]).check(0, &["ok"], &[]);
         world.run(&["run", name, "see"]).check(0, &["eyes"], &[]);
-        assert_eq!(world.read("conf/work/which"), "right\n", "{name}");
-        std::fs::remove_file(world.path("conf/work/which")).unwrap();
+        assert_eq!(world.read("conf/inner/which"), "right\n", "{name}");
+        std::fs::remove_file(world.path("conf/inner/which")).unwrap();
     }
-    for other in ["which", "work/which", "conf/which", "conf/conf/work/which"] {
+    for other in ["which", "inner/which", "conf/which", "conf/conf/inner/which"] {
         assert!(!world.path(other).exists(), "{other}");
     }
 }

@@ -145,7 +145,9 @@ fn answers_as_json() {
     assert!(memory["components"].as_array().is_some_and(|c| c.len() == 3), "{memory}");
     assert_eq!(one(&["pin", "music"])["pinned"], true);
     assert_eq!(one(&["unpin", "music"])["pinned"], false);
-    assert_eq!(one(&["trim", "music"])["name"], "music");
+    let untrimmed = world.run(&["--json", "trim", "music"]);
+    untrimmed.check(3, &[], &[]);
+    assert_eq!(untrimmed.json()[0]["code"], "cannot_trim");
     assert_eq!(one(&["hint", "mail"])["accepted"], true);
     assert_eq!(one(&["status"])["ready"], true);
     assert_eq!(one(&["why", "music"])["component"]["name"], "music");

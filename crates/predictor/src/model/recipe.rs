@@ -161,8 +161,6 @@ mod tests {
     use crate::model::text_model::ModelScratch;
     use crate::params::FoldParams;
 
-    const NEVER: AtomicBool = AtomicBool::new(false);
-
     /// Every third row a label of its own, of `n` texts that differ.
     fn set(n: usize, extra: Option<(&str, u32)>) -> (TrainingSet, Vec<u64>) {
         let what = ["play the radio", "wake me at noon", "will it rain today"];
@@ -196,7 +194,7 @@ mod tests {
             evidence: &|_| Vec::new(),
             params: &params,
             prior: None,
-            cancel: &NEVER,
+            cancel: &AtomicBool::new(false),
         };
         let rows: Vec<u32> = (0..set.len() as u32).collect();
         let rehearsal = recipe.rehearse(&rows, &|row| hashes[row as usize]).expect("not cancelled");
