@@ -171,6 +171,9 @@ fn parse_manifest(path: &str, files: &BTreeMap<String, String>) -> Result<Docume
 /// Hidden folders that hold files of ours; the others belong to tools.
 const HIDDEN_FOLDERS: &[&str] = &[".cargo", ".ci", ".config", ".github"];
 
+/// In a linked worktree a file, written by git, that names a path of the machine.
+const GIT_LINK: &str = ".git";
+
 fn read_folder(root: &Path, relative: &str, files: &mut BTreeMap<String, String>) -> Result<()> {
     let folder = root.join(relative);
     let entries =
@@ -191,7 +194,7 @@ fn read_folder(root: &Path, relative: &str, files: &mut BTreeMap<String, String>
             if is_ours {
                 read_folder(root, &path, files)?;
             }
-        } else if kind.is_file() {
+        } else if kind.is_file() && name != GIT_LINK {
             let size = entry.metadata().with_context(|| format!("{path} cannot be read"))?.len();
             if size > MAX_TEXT_BYTES {
                 continue;
