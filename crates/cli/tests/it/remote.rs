@@ -146,8 +146,7 @@ fn answers_as_json() {
     assert_eq!(one(&["pin", "music"])["pinned"], true);
     assert_eq!(one(&["unpin", "music"])["pinned"], false);
     let untrimmed = world.run(&["--json", "trim", "music"]);
-    untrimmed.check(3, &[], &[]);
-    assert_eq!(untrimmed.json()[0]["code"], "cannot_trim");
+    untrimmed.check(3, &[], &["\"code\":\"cannot_trim\""]);
     assert_eq!(one(&["hint", "mail"])["accepted"], true);
     assert_eq!(one(&["status"])["ready"], true);
     assert_eq!(one(&["why", "music"])["component"]["name"], "music");
