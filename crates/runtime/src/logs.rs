@@ -6,7 +6,7 @@
 //!
 //! A line that a terminal would overwrite is replaced, and its number stays unused: text without a line end by the
 //! same line when that has grown, and updates of a progress bar (text that ends in `\r` alone) by newer ones, of
-//! which the newest [`MAX_UPDATES`] stay. Followers see each as it comes. So a progress bar pushes nothing out.
+//! which the newest four stay. Followers see each as it comes. So a progress bar pushes nothing out.
 
 use std::collections::VecDeque;
 use std::fmt;
