@@ -123,7 +123,7 @@ pub enum Cause {
     LoadTimedOut,
     /// Its process ended, or it reported that it is gone.
     Exited {
-        /// How, in the loader's words.
+        /// How, in the loader's words: a predicate, such as "ended with code 1".
         how: String,
     },
     /// It ended by itself, with an exit code that is no failure.
@@ -219,7 +219,7 @@ impl fmt::Display for Cause {
             Self::LoadTimedOut => f.write_str(
                 "its load did not finish by the deadline; raise load_deadline if it needs longer",
             ),
-            Self::Exited { how } => write!(f, "it ended: {}", printable(how)),
+            Self::Exited { how } => write!(f, "it {}", printable(how)),
             Self::Ended { code, ran_ms } => {
                 write!(f, "it ended by itself (exit code {code})")?;
                 match ran_ms {

@@ -109,6 +109,8 @@ pub struct ComponentStatus {
     pub probe_failing: Option<ProbeFailure>,
     /// Of one that is down: when it is, or may be, loaded again; none = nothing is planned.
     pub retry_at: Option<Moment>,
+    /// That time is when a demand may load it: nothing else does.
+    pub retry_on_demand: bool,
     /// The first process of a running program; filled in by the shell.
     pub pid: Option<i32>,
     /// Where a running program is reached; filled in by the shell.

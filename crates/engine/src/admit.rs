@@ -50,7 +50,9 @@ struct Draft {
     victims: Vec<ComponentKey>,
     replaced: Vec<ComponentKey>,
     awaits: Vec<ComponentKey>,
-    /// Bytes that loads take beyond what is reserved; any = it goes beyond the budget.
+    /// It is admitted by what its members hold: their peaks do not fit.
+    beyond: bool,
+    /// Bytes that loads take beyond what is reserved.
     overloads: Vec<(ComponentKey, ByteSize)>,
     holders: Vec<Holder>,
     until: Option<Moment>,

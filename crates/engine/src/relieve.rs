@@ -46,7 +46,11 @@ impl Engine {
     /// One round, when one is due.
     pub(crate) fn relieve(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         // The peak of a load passes by itself.
-        let overdrawn = !self.budget.excess().is_none();
+        let is_overdrawn = |engine: &Self| !engine.budget.excess().is_none();
+        if is_overdrawn(self) {
+            self.shrink_partial_reservations();
+        }
+        let overdrawn = is_overdrawn(self);
         let m = &self.config().memory;
         let (pressed, first_wait) =
             (self.pressure >= m.trim_at || self.pressure >= m.unload_low_at, m.relief_back_off);
@@ -76,6 +80,15 @@ impl Engine {
         let factor = 1u32.checked_shl(self.relief.idle_rounds).unwrap_or(u32::MAX);
         let wait = first_wait.checked_mul(factor).map_or(MAX_BACK_OFF, |w| w.min(MAX_BACK_OFF));
         self.relief.due = Some(out.now + wait.max(Duration::from_millis(1)));
+    }
+
+    /// A reservation that is smaller than the working peak it is for cannot keep the budget from being exceeded: nothing
+    /// is evicted for the part of it that is not in use.
+    fn shrink_partial_reservations(&mut self) {
+        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !e.stale) {
+            let need = self.needs(key).settled;
+            self.budget.shrink_partial(key, need);
+        }
     }
 
     /// Asks every ready component that can trim to give back what it can spare; each at most once in 30 s.

@@ -51,6 +51,7 @@ impl Engine {
                 probe_failing: e.failing.clone(),
                 cause: e.cause.as_ref().map(ToString::to_string).unwrap_or_default(),
                 retry_at: e.next_attempt(),
+                retry_on_demand: e.is_tried_on_demand(),
                 pid: None,
                 endpoint: None,
             });

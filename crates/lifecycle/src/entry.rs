@@ -170,6 +170,12 @@ impl Entry {
         (at != Moment::NEVER).then_some(at)
     }
 
+    /// Whether the next attempt takes place only when a demand asks for the component.
+    #[must_use]
+    pub fn is_tried_on_demand(&self) -> bool {
+        self.next_attempt().is_some() && self.restart_at.is_none() && !self.restart_after
+    }
+
     /// The age that eviction judges by: its last use, or the time it became ready.
     #[must_use]
     pub fn last_touched(&self) -> Moment {

@@ -274,6 +274,23 @@ impl Budget {
         self.replace(key, Account { reserved: target.min(most), overload: 0, ..account });
     }
 
+    /// Gives back of a reservation that covers `need` only in part what is overdrawn, down to what was measured. Does
+    /// nothing to a reservation that covers the need, or to what the component asked for itself.
+    pub fn shrink_partial(&mut self, key: ComponentKey, need: ByteSize) {
+        let Some(account) = self.account(key).copied() else { return };
+        let own = if account.grown { account.granted } else { 0 };
+        let least = own.max(account.measured.unwrap_or(account.reserved));
+        if account.reserved >= need.0 || account.reserved <= least {
+            return;
+        }
+        let mut overdrawn = self.pool_overdraft(account.pool);
+        if !self.limit_of(account.pool).declared {
+            overdrawn = overdrawn.max(self.overdraft());
+        }
+        let reserved = account.reserved.saturating_sub(overdrawn.0).max(least);
+        self.replace(key, Account { reserved, ..account });
+    }
+
     fn replace(&mut self, key: ComponentKey, new: Account) {
         let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
             return;

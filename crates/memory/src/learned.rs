@@ -90,6 +90,8 @@ impl Peaks {
 pub struct Needs {
     /// From the start of its load until it is ready; never less than `settled`.
     pub load: ByteSize,
+    /// What the load itself takes at its peak, without what the use after it needs; never less than `held`.
+    pub starting: ByteSize,
     /// From then on.
     pub settled: ByteSize,
     /// What it holds even when it is not in use: without so much it cannot be there at all.
@@ -215,8 +217,9 @@ impl Learned {
             (None, Some(ready)) => ready.max(declared),
             (None, None) => estimate,
         };
-        let load = self.load_peak().unwrap_or(estimate).max(settled);
-        Needs { load, settled, held: self.ready.unwrap_or(estimate).min(settled) }
+        let held = self.ready.unwrap_or(estimate).min(settled);
+        let starting = self.load_peak().unwrap_or(estimate).max(held);
+        Needs { load: starting.max(settled), starting, settled, held }
     }
 }
 

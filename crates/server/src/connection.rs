@@ -15,6 +15,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use majordomo::Party;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -38,6 +39,19 @@ pub(crate) struct Peer {
     pub(crate) connection: u64,
     /// The process, where the system tells.
     pub(crate) pid: Option<u32>,
+}
+
+impl Peer {
+    /// The tag of a client that states none: its process, where that is known.
+    pub(crate) fn tag(self) -> Option<String> {
+        self.pid.map(|pid| format!("pid {pid}"))
+    }
+
+    /// The client as a party without a tag of its own.
+    pub(crate) fn party(self) -> Party {
+        let Self { connection, pid } = self;
+        Party { tag: self.tag().map(Into::into), pid, connection: Some(connection) }
+    }
 }
 
 /// What a connection is doing.

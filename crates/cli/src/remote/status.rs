@@ -162,9 +162,19 @@ fn value(f: &Figure) -> String {
     }
 }
 
-/// When a component that is down is tried again; nothing where that is not known.
+/// When a component that is down is tried again; empty where that is not known.
 fn next_attempt(c: &Component) -> String {
-    c.retry_in_ms.map_or(String::new(), |ms| format!(", next attempt in {}", print::span(span(ms))))
+    retry(c).map_or(String::new(), |words| format!(", {words}"))
+}
+
+/// When a component that is down is, or may be, tried again.
+pub(super) fn retry(c: &Component) -> Option<String> {
+    let ms = c.retry_in_ms?;
+    Some(match (c.retry_on_demand, print::span(span(ms))) {
+        (true, _) if ms <= 0.0 => "loaded again on demand".to_owned(),
+        (true, wait) => format!("loaded again on demand in {wait} at the earliest"),
+        (false, wait) => format!("next attempt in {wait}"),
+    })
 }
 
 fn row(c: &Component) -> Vec<Cell> {
@@ -199,4 +209,28 @@ fn row(c: &Component) -> Vec<Cell> {
 pub(super) fn probe_failing(c: &Component) -> Option<String> {
     let p = c.probe_failing.as_ref()?;
     Some(format!("probe failing for {}, leased: {}", print::span(span(p.for_ms)), p.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_that_needs_a_demand_is_no_planned_attempt() {
+        let words = |ms: f64, on_demand: bool| {
+            let mut c: Component = serde_json::from_value(serde_json::json!({
+                "name": "a", "state": "failed", "for_ms": 1.0, "cause": "", "priority": "LOW", "pool": "general",
+                "pinned": false, "speculative": false, "stale": false, "booked": 0, "estimate": 0, "leases": 0,
+                "uses": 0, "loads": 0, "failures": 1, "shared": 0, "load_need": 0, "settled_need": 0,
+            }))
+            .unwrap();
+            assert_eq!(retry(&c), None);
+            c.retry_in_ms = Some(ms);
+            c.retry_on_demand = on_demand;
+            retry(&c).unwrap()
+        };
+        assert_eq!(words(3000.0, false), "next attempt in 3 s");
+        assert_eq!(words(3000.0, true), "loaded again on demand in 3 s at the earliest");
+        assert_eq!(words(0.0, true), "loaded again on demand");
+    }
 }

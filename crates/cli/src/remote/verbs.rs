@@ -111,12 +111,8 @@ impl Remote {
             let for_ms = print::span(span(c.for_ms));
             let mut lines = vec![format!("{}, for {for_ms}: {}", line(c), c.cause)];
             lines.push(format!("memory: {}", memory(c)));
-            if let Some(ms) = c.retry_in_ms {
-                lines.push(format!(
-                    "next attempt in {}; `majordomo load {}` tries at once",
-                    print::span(span(ms)),
-                    c.name
-                ));
+            if let Some(words) = super::status::retry(c) {
+                lines.push(format!("{words}; `majordomo load {}` tries at once", c.name));
             }
             lines.extend(super::status::probe_failing(c));
             lines.extend(events.iter().map(|event| format!("  {}", super::events::line(event))));

@@ -293,7 +293,7 @@ fn a_lease_whose_component_ends_says_so_and_ends_with_a_code_of_its_own() {
         }
     };
     kill();
-    held.end().check(7, &[], &["mail has ended: it ended: ", "ask for a new one"]);
+    held.end().check(7, &[], &["mail has ended: it was killed by SIGKILL", "ask for a new one"]);
     // The command is told, and finishes by itself. Loaded by hand, since it backs off.
     world.run(&["load", "mail"]).check(0, &[], &[]);
     let script = "echo here >runs; while [ ! -e go ]; do sleep 0.05; done";

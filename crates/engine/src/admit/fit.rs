@@ -130,56 +130,71 @@ impl Engine {
         })
     }
 
-    /// Reserves what the members hold, and of their peaks as much as there is room for; the rest is overload.
+    /// Reserves what the members hold, and as much more as there is room for: what their loads take first, those that
+    /// take least before the others, then what their uses need.
     pub(super) fn spread(&self, ask: Ask<'_>, room: &Room, draft: &mut Draft, now: Moment) {
-        let members: Vec<_> = ask.closure.iter().map(|k| self.member(*k, now)).collect();
+        draft.beyond = true;
         let mut left = room.total;
-        let mut held = Need::new();
-        for m in &members {
-            held.add(m.pool, m.held);
+        let mut taken = room.fixed.clone();
+        for key in ask.closure {
+            let m = self.member(*key, now);
+            taken.add(m.pool, m.held);
             if !self.budget.limit_of(m.pool).declared {
                 left = left - m.held;
             }
         }
-        let mut taken = Need::new();
-        for (key, pool, bytes) in &mut draft.reserve {
-            let peak = *bytes;
-            let held_by_it = self.held(*key, now).min(peak);
-            let limit = self.budget.limit_of(*pool);
-            let mut more = peak - held_by_it;
+        let mut give = |pool: usize, wanted: ByteSize| {
+            let limit = self.budget.limit_of(pool);
+            let mut more = wanted;
             if let Some(budget) = limit.budget {
-                let others = room.fixed.of(*pool) + held.of(*pool) + taken.of(*pool);
-                more = more.min(budget - others);
+                more = more.min(budget - taken.of(pool));
             }
             if !limit.declared {
                 more = more.min(left);
                 left = left - more;
             }
-            taken.add(*pool, more);
-            *bytes = held_by_it + more;
-            if peak > *bytes {
-                draft.overloads.push((*key, peak - *bytes));
-            }
+            taken.add(pool, more);
+            more
+        };
+        let held = |key: ComponentKey| self.held(key, now).min(self.needs(key).load);
+        let mut by_load: Vec<_> = draft.reserve.iter_mut().collect();
+        by_load.sort_by_key(|r| self.starting(r.0, now) - held(r.0));
+        for (key, pool, bytes) in &mut by_load {
+            let least = held(*key);
+            *bytes = least + give(*pool, self.starting(*key, now) - least);
         }
+        for (key, pool, bytes) in &mut by_load {
+            let rest = self.needs(*key).load - *bytes;
+            *bytes += give(*pool, rest);
+        }
+        self.set_overloads(draft, now);
     }
 
-    /// What cannot go now need not: reserves less of the peaks, down to what the members hold.
-    pub(super) fn overload_more(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
+    /// What cannot go now need not: reserves less, down to what the members hold.
+    pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
         for (key, pool, bytes) in &mut draft.reserve {
             let declared = self.budget.limit_of(*pool).declared;
             let in_pool = short.pools.iter().find(|s| s.0 == *pool).map_or(ByteSize::ZERO, |s| s.1);
             let missing = if declared { in_pool } else { in_pool.max(short.total) };
             let less = missing.min(*bytes - self.held(*key, now));
-            if less.0 == 0 {
-                continue;
-            }
             *bytes = *bytes - less;
             short.relieve(*pool, declared, less);
-            match draft.overloads.iter_mut().find(|o| o.0 == *key) {
-                Some(overload) => overload.1 += less,
-                None => draft.overloads.push((*key, less)),
-            }
         }
+        self.set_overloads(draft, now);
+    }
+
+    /// What the load of a component takes at its peak, at least what it holds.
+    fn starting(&self, key: ComponentKey, now: Moment) -> ByteSize {
+        let needs = self.needs(key);
+        needs.starting.max(self.held(key, now)).min(needs.load)
+    }
+
+    /// What loads take beyond their reservations. A use that needs more than is reserved is no overdraft before it is
+    /// measured.
+    fn set_overloads(&self, draft: &mut Draft, now: Moment) {
+        let beyond = |r: &(ComponentKey, usize, ByteSize)| (r.0, self.starting(r.0, now) - r.2);
+        draft.overloads =
+            draft.reserve.iter().map(beyond).filter(|o| o.1 > ByteSize::ZERO).collect();
     }
 
     /// Whether the machine has the memory for the largest peak, once `gone` are down.
@@ -191,7 +206,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let ram = |key: &ComponentKey| !self.budget.limit_of(self.configured_pool(*key)).declared;
         let loads = draft.overloads.iter().filter(|o| ram(&o.0));
-        let Some(peak) = loads.map(|o| self.needs(o.0).load).max() else { return Ok(()) };
+        let Some(peak) = loads.map(|o| self.needs(o.0).starting).max() else { return Ok(()) };
         let Some(spare) = self.spare else { return Ok(()) };
         let mut gone: Vec<_> = draft.victims.iter().chain(&draft.awaits).copied().collect();
         gone.sort_unstable();

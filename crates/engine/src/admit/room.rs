@@ -64,8 +64,8 @@ impl Engine {
             }
             chosen.push(fresh);
         }
-        if !short.is_none() && !draft.overloads.is_empty() {
-            self.overload_more(draft, &mut short, now);
+        if !short.is_none() && draft.beyond {
+            self.reserve_less(draft, &mut short, now);
             if short.is_none() {
                 // All that may go goes: what it takes beyond the budget is the less.
                 draft.victims.extend(chosen.into_iter().flatten());

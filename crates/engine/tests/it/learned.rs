@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, EventKind, HintOutcome, Priority, Refusal};
 use majordomo_engine::{Effect, Input, LoadReport, OperatorAction, Persisted};
-use majordomo_memory::Learned;
+use majordomo_memory::{Learned, Peaks};
 use majordomo_registry::{ComponentSpec, PoolSpec};
 
 use crate::rig::{Rig, config, seconds, spec, with};
@@ -42,6 +42,12 @@ fn once(rig: &mut Rig, name: &str, (peak, ready, used): (u64, u64, u64)) {
 fn learn(rig: &mut Rig, name: &str, learned: Learned) {
     let key = rig.key(name);
     rig.input(Input::Learned(vec![Persisted { key, learned, load_time: None }]));
+}
+
+/// The peak of its loads, what it holds, and the peak of its uses, in MiB.
+fn learned((load, ready, working): (u64, u64, u64)) -> Learned {
+    let [load, ready, working] = [load, ready, working].map(ByteSize::mib);
+    Learned::restored(Peaks::ended([load]), Some(ready), Peaks::ended([working]))
 }
 
 fn warnings(rig: &Rig) -> Vec<(u64, u64)> {
@@ -275,10 +281,61 @@ fn component_whose_use_exceeds_the_budget_gets_all_of_it_and_is_not_refused() {
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
     rig.settle_unloads();
-    assert_eq!(warnings(&rig), [(150, 50)]);
+    assert_eq!(
+        (warnings(&rig), overdraft(&rig)),
+        (vec![], [0, 0, 0]),
+        "its load needs 20 MiB only"
+    );
     loaded(&mut rig, "a", 20, 20);
     assert_eq!((rig.answered(w), booked(&rig, "a"), rig.state("b")), ("granted", 100, "unloaded"));
     assert_eq!(overdraft(&rig), [0, 0, 0]);
+}
+
+#[test]
+fn component_whose_use_exceeds_the_budget_is_loaded_beside_what_cannot_be_evicted() {
+    let mut rig = Rig::new(vec![sized("a", 50), sized("b", 50)], 100);
+    once(&mut rig, "a", (20, 20, 150));
+    rig.demand(&["b"]);
+    rig.settle();
+    rig.wait(seconds(3.0));
+    let w = rig.demand(&["a"]);
+    assert_eq!((warnings(&rig), rig.is_loading("a")), (vec![], true), "b is leased");
+    loaded(&mut rig, "a", 20, 20);
+    assert_eq!((rig.answered(w), booked(&rig, "a")), ("granted", 50));
+    assert_eq!(overdraft(&rig), [0, 0, 0]);
+}
+
+#[test]
+fn in_a_set_beyond_the_budget_only_loads_whose_own_peak_does_not_fit_run_alone() {
+    let mut rig = Rig::new(vec![sized("ocr", 20), sized("a", 12)], 100);
+    learn(&mut rig, "ocr", learned((19, 18, 68)));
+    learn(&mut rig, "a", learned((133, 15, 15)));
+    let w = rig.demand(&["ocr", "a"]);
+    assert_eq!((warnings(&rig), rig.is_loading("ocr")), (vec![], true));
+    loaded(&mut rig, "ocr", 19, 18);
+    assert_eq!(warnings(&rig).len(), 1, "the load of a");
+    loaded(&mut rig, "a", 133, 15);
+    assert_eq!(rig.answered(w), "granted");
+    rig.measure(&[("ocr", 18), ("a", 15)]);
+    assert_eq!((booked(&rig, "ocr"), overdraft(&rig)), (68, [0, 0, 0]));
+}
+
+#[test]
+fn reservation_that_covers_a_working_peak_in_part_shrinks_before_an_idle_component_is_evicted() {
+    let mut rig = Rig::new(vec![sized("a", 20), sized("b", 18)], 100);
+    learn(&mut rig, "a", learned((20, 20, 150)));
+    learn(&mut rig, "b", learned((18, 18, 18)));
+    rig.demand(&["a", "b"]);
+    loaded(&mut rig, "a", 20, 20);
+    loaded(&mut rig, "b", 18, 18);
+    assert_eq!((booked(&rig, "a"), booked(&rig, "b")), (82, 18));
+    rig.give_back("a");
+    rig.give_back("b");
+    rig.wait(seconds(60.0));
+    rig.measure(&[("a", 20), ("b", 21)]);
+    rig.wait(seconds(60.0));
+    assert_eq!((rig.state("a"), rig.state("b")), ("ready", "ready"));
+    assert_eq!((booked(&rig, "a"), booked(&rig, "b")), (79, 21));
 }
 
 #[test]

@@ -87,6 +87,23 @@ fn back_off_starts_anew_after_a_long_run_without_failures() {
 }
 
 #[test]
+fn the_status_says_whether_the_next_attempt_needs_a_demand() {
+    for (spec, on_demand) in [(spec("a"), true), (core("a"), false), (always("a"), false)] {
+        let mut rig = Rig::with_pools(vec![spec], vec![], 1000, quick());
+        rig.demand(&["a"]);
+        rig.load_ends("a", Err("no"));
+        let status = rig.engine.status(rig.now);
+        let a = &status.components[0];
+        assert_eq!(
+            (a.retry_at, a.retry_on_demand),
+            (Some(rig.retry_at("a")), on_demand),
+            "{:?}",
+            a.priority
+        );
+    }
+}
+
+#[test]
 fn never_is_not_quarantined_either_and_is_not_tried_by_itself() {
     let spec = with(spec("a"), |s| s.restart = RestartPolicy::Never);
     let mut rig = Rig::new(vec![spec], 1000);
@@ -129,7 +146,9 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
         let told = cause(&rig, name);
         assert!(told.contains("which it depends on"), "{name}: {told}");
     }
-    assert!(cause(&rig, "app").contains("db") && cause(&rig, "app").contains("signal 9"));
+    assert!(
+        cause(&rig, "app").contains("db") && cause(&rig, "app").contains("was killed by SIGKILL")
+    );
     assert_eq!(next_attempt(&rig, "page"), None);
     // Each failure of the dependency moves its dependents with it.
     for wait in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0] {

@@ -350,7 +350,8 @@ impl Rig {
     pub(crate) fn exits_with(&mut self, name: &str, code: Option<i32>) {
         let key = self.key(name);
         let op = self.engine.scheduler().entry(key).op.expect("it is up");
-        let how = code.map_or("signal 9".to_owned(), |code| format!("ended with code {code}"));
+        let how = code
+            .map_or("was killed by SIGKILL".to_owned(), |code| format!("ended with code {code}"));
         self.input(Input::Exited { key, op, how, code, out_of_memory: None });
     }
 

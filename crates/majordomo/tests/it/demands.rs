@@ -355,7 +355,7 @@ fn a_lease_tells_why_its_component_has_ended() {
         until(|| lease.revoked()).await;
         let revocation = lease.revocation().unwrap();
         assert!(revocation.ended);
-        says(&revocation.to_string(), &["has ended: it ended: ", "SIGKILL"]);
+        says(&revocation.to_string(), &["has ended: it was killed by SIGKILL"]);
     });
 }
 

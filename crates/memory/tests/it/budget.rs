@@ -83,6 +83,7 @@ enum Op {
     Extend { key: u32, bytes: u64 },
     Overload { key: u32, bytes: u64 },
     Keep { key: u32, bytes: u64 },
+    Shrink { key: u32, need: u64 },
     Release { key: u32 },
     Claim { claimant: u64, wants: [u64; POOLS] },
     Drop { claimant: u64 },
@@ -130,6 +131,7 @@ impl Pair {
                 }
             }
             &Op::Keep { key, bytes } => self.keep(key, bytes),
+            &Op::Shrink { key, need } => self.shrink(key, need),
             &Op::Release { key } => {
                 let want = self.model.accounts.remove(&key);
                 let want = want.map_or(0, |a| a.booked());
@@ -203,6 +205,24 @@ impl Pair {
         assert!(after.total <= before.total, "{before:?} {after:?}");
         for (p, more) in after.pools {
             assert!(before.pools.iter().any(|b| b.0 == p && b.1 >= more), "pool {p}");
+        }
+    }
+
+    /// Gives back only of what covers the need in part and is not in use, and only what is overdrawn.
+    fn shrink(&mut self, key: u32, need: u64) {
+        let overdrawn =
+            self.ledger.overdraft().0.max(
+                self.model.accounts.get(&key).map_or(0, |a| self.ledger.pool_overdraft(a.pool).0),
+            );
+        self.ledger.shrink_partial(ComponentKey(key), ByteSize(need));
+        let Some(a) = self.model.accounts.get_mut(&key) else { return };
+        let was = std::mem::replace(&mut a.reserved, self.ledger.reserved_for(ComponentKey(key)).0);
+        let (now, measured) = (a.reserved, a.measured.unwrap_or(was));
+        let own = if a.grown { a.granted } else { 0 };
+        assert!(now <= was && was - now <= overdrawn, "{was} {now} of {overdrawn} overdrawn");
+        assert!(now == was || (was < need && now >= measured.max(own)), "{was} {now} {measured}");
+        if !self.ledger.limit_of(a.pool).declared && self.ledger.overdraft() > ByteSize::ZERO {
+            assert!(now == was.min(measured.max(own)) || was >= need, "{was} {now} {measured}");
         }
     }
 
@@ -309,6 +329,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Extend { key, bytes }),
         2 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Overload { key, bytes }),
         3 => (key.clone(), sizes()).prop_map(|(key, bytes)| Op::Keep { key, bytes }),
+        2 => (key.clone(), sizes()).prop_map(|(key, need)| Op::Shrink { key, need }),
         3 => key.prop_map(|key| Op::Release { key }),
         3 => (0..CLAIMANTS, prop::array::uniform4(sizes()))
             .prop_map(|(claimant, wants)| Op::Claim { claimant, wants }),
@@ -349,7 +370,8 @@ fn a_million_operations_conserve_bytes() {
             12..15 => Op::Claim { claimant, wants: std::array::from_fn(|_| below(3) * below(60)) },
             15 => Op::Drop { claimant },
             16..19 => Op::Settle { claimant, members: vec![(key, pool, below(40))] },
-            19..21 => Op::Keep { key, bytes: below(160) },
+            19 => Op::Keep { key, bytes: below(160) },
+            20 => Op::Shrink { key, need: below(160) },
             21 => Op::Extend { key, bytes: below(40) },
             22 => Op::Overload { key, bytes: below(200) },
             _ if below(8) == 0 => Op::Limits {

@@ -416,7 +416,14 @@ fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ReadySp
     let before = report.problems.len();
     fill(report, &name, node, READY, &mut draft);
     match (draft.stdout, draft.http) {
-        (Some(line), None) => Some(ReadySpec::Stdout(line)),
+        (Some(text), None) if text.contains(['\n', '\r']) => {
+            let span = node.get("stdout").map_or(&node.span, |m| &m.node.span);
+            let message = format!("the text of {name} contains a line end, so no line contains it");
+            let suggestion = Some("state a part of one line".to_owned());
+            report.error("bad-value", span, message, suggestion);
+            None
+        }
+        (Some(text), None) => Some(ReadySpec::Stdout(text)),
         (None, Some(path)) => Some(ReadySpec::Http(path)),
         // Something in it was reported already.
         _ if report.problems.len() > before => None,

@@ -437,6 +437,12 @@ fn loaders() {
         ],
     );
     check(
+        &with("command = [\"x\"]\nready = { stdout = \"up\\nand ready\" }"),
+        &[
+            "3:20 bad-value the text of ready contains a line end, so no line contains it | state a part of one line",
+        ],
+    );
+    check(
         &with("command = [\"x\"]\nready = {}\nprobe = { every = \"5s\" }"),
         &[
             "3:9 bad-value ready must say either stdout or http | such as { stdout = \"listening\" }",

@@ -37,7 +37,7 @@ pub(super) struct LineCutter {
     is_dirty: bool,
     /// Whether the line under way was flushed.
     is_flushed: bool,
-    /// Whether the last byte was a `\r`.
+    /// Whether the last byte was a `\r` that ended a text, or one after it.
     after_return: bool,
 }
 
@@ -66,8 +66,8 @@ impl LineCutter {
                 // One without text only moves the cursor.
                 if !self.partial.is_empty() {
                     self.end(End::Update, &mut emit);
+                    self.after_return = true;
                 }
-                self.after_return = true;
             } else if self.after_return {
                 // The second half of `\r\n`: what was emitted stays.
                 emit(Piece { text: None, end: End::Line });
@@ -204,6 +204,8 @@ mod tests {
         check(&[b"ab", b"cd\ne", b"f\n"], &["abcd$", "ef$"]);
         check(&[b"\r1%\r2%\r3%\ndone\n"], &["1%<", "2%<", "3%$", "done$"]);
         check(&[b"a\r\r\nb\n"], &["a<", "=$", "b$"]);
+        check(&[b"a\r\n\r\nb\r\n"], &["a<", "=$", "$", "b<", "=$"]);
+        check(&[b"a\n\r\n", b"\r", b"\n"], &["a$", "$", "$"]);
         check(&[b"\xff\xfe\n"], &["\u{fffd}\u{fffd}$"]);
     }
 

@@ -8,8 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 use majordomo::{
-    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Party, Priority, Refusal,
-    ReloadError,
+    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Priority, Refusal, ReloadError,
 };
 use serde_json::Value;
 
@@ -60,9 +59,7 @@ pub(crate) async fn command(
         None => None,
     };
     let options = options(command.deadline_ms, command.priority)?;
-    let Peer { connection, pid } = peer;
-    let unnamed = || Party { tag: None, pid, connection: Some(connection) };
-    let party = terms.as_ref().map_or_else(unnamed, Terms::party);
+    let party = terms.as_ref().map_or_else(|| peer.party(), Terms::party);
     let outcome = app.manager.handle_as(&command.text, options, Some(party)).await;
     match outcome.refusal() {
         // That is about the server, not about the command.

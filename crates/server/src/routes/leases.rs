@@ -62,7 +62,7 @@ pub(super) fn terms(
         ));
     }
     let is_named = asked.tag.is_some() || peer.pid.is_some();
-    let unnamed = || peer.pid.map_or_else(|| "without a tag".to_owned(), |p| format!("pid {p}"));
+    let unnamed = || peer.tag().unwrap_or_else(|| "without a tag".to_owned());
     let tag = asked.tag.clone().unwrap_or_else(unnamed);
     let Peer { connection, pid } = peer;
     Ok(Terms { bind: asked.bind, ttl, tag, is_named, connection, pid })

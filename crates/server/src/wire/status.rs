@@ -148,6 +148,9 @@ pub struct Component {
     /// When it is, or may be, loaded again, from now; for one that is down, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_in_ms: Option<f64>,
+    /// From that time on a demand may load it: nothing else does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry_on_demand: bool,
     /// Its priority.
     pub priority: Priority,
     /// Its pool.
@@ -221,6 +224,7 @@ impl Component {
             for_ms: ms(now.since(c.since)),
             cause: c.cause.clone(),
             retry_in_ms: c.retry_at.map(|t| ms(t.since(now))),
+            retry_on_demand: c.retry_on_demand,
             priority: c.priority,
             pool: c.pool.to_string(),
             pinned: c.pinned,

@@ -352,6 +352,18 @@ async fn a_client_whose_own_lease_is_in_the_way_is_told_at_once() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn a_command_without_a_lease_is_refused_at_once_for_its_process_own_untagged_lease() {
+    let served = Served::start(ServerConfig::default()).await;
+    let untagged = LeaseRequest { tag: None, ..ask(&["music", "mail"], Bind::Ttl, None, "") };
+    served.client().acquire(&untagged).await.unwrap();
+    let command = Command { text: "big please".into(), ..Command::default() };
+    let outcome = served.client().command(&command).await.unwrap();
+    let problem = outcome.refusal.unwrap();
+    assert_eq!(problem.code.as_str(), "own_leases", "{problem}");
+    served.end().await;
+}
+
 fn exchange_for(components: &[&str]) -> Exchange {
     let components = components.iter().map(|c| (*c).to_owned()).collect();
     Exchange { components, ..Exchange::default() }

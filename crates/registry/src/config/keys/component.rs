@@ -401,7 +401,7 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
     key!(
         "while_leased",
         "\"report\"",
-        "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` revokes the leases and stops it.",
+        "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` stops it when the last of these leases has ended, after `stop_deadline` at the latest; the rest are revoked then.",
         Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
     ),
 ];

@@ -102,7 +102,7 @@ impl World<'_> {
                     let out_of_memory = self.killed_for_memory(rng, key, usual);
                     // Some end by themselves, with one code or another.
                     let code = rng.chance(0.4).then(|| rng.between(0, 2) as i32);
-                    let how = code.map_or("killed by signal 9".to_owned(), |c| {
+                    let how = code.map_or("was killed by SIGKILL".to_owned(), |c| {
                         format!("ended with code {c}")
                     });
                     self.deliver(Input::Exited { key, op, how, code, out_of_memory });
