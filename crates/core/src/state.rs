@@ -135,7 +135,7 @@ pub enum Cause {
     },
     /// The kernel killed it for want of memory.
     OutOfMemory {
-        /// The evidence, in words.
+        /// The evidence, in a sentence about the component.
         evidence: String,
     },
     /// It uses more than its own limit, and trimming did not help.
@@ -230,7 +230,7 @@ impl fmt::Display for Cause {
                     _ => Ok(()),
                 }
             }
-            Self::OutOfMemory { evidence } => write!(f, "it ran {}", printable(evidence)),
+            Self::OutOfMemory { evidence } => write!(f, "{}", printable(evidence)),
             Self::OverLimit { measured, limit } => {
                 write!(f, "it uses {measured}, more than its limit of {limit}")
             }

@@ -55,7 +55,7 @@ impl Engine {
         let cause = match exit.out_of_memory {
             Some(oom) => {
                 self.raise_estimate(key, oom.peak, out);
-                Cause::OutOfMemory { evidence: exit.how }
+                Cause::OutOfMemory { evidence: format!("it ran {}", exit.how) }
             }
             None => Cause::Exited { how: exit.how },
         };

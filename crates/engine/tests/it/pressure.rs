@@ -319,6 +319,7 @@ fn running_out_of_memory_raises_the_estimate() {
         rig.settle();
         let cause = rig.engine.scheduler().entry(key).cause.clone();
         assert!(matches!(cause, Some(Cause::OutOfMemory { .. })), "{cause:?}");
+        assert_eq!(cause.unwrap().to_string(), "it ran out of memory: a test");
         rig.wait(seconds(2.0));
         rig.demand(&["a"]);
         assert_eq!(rig.engine.budget().reserved_for(key), ByteSize::mib(want));
@@ -336,10 +337,12 @@ fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
     let key = rig.key("a");
     let op = rig.engine.scheduler().entry(key).op.expect("it loads");
     let out_of_memory = Some(OutOfMemory { peak: Some(ByteSize::mib(400)) });
-    let failure = LoadFailure { error: "out of memory: a test".into(), out_of_memory };
+    let failure = LoadFailure { error: "\"prog\" ran out of memory".into(), out_of_memory };
     rig.forget_load("a");
     rig.input(Input::LoadFinished { key, op, result: Err(failure) });
     assert_eq!(rig.answered(w), "load_failed");
+    let cause = rig.engine.scheduler().entry(key).cause.clone().unwrap();
+    assert_eq!(cause.to_string(), "\"prog\" ran out of memory", "{cause:?}");
     rig.wait(seconds(2.0));
     rig.demand(&["a"]);
     assert_eq!(rig.engine.budget().reserved_for(key), ByteSize::mib(500));

@@ -193,6 +193,11 @@ impl ProcessLoader {
                         let (component, tail) = (component(), Some(tail));
                         Err(ProcessError::PortTaken { component, port, tail }.into())
                     }
+                    // It was ready before it ended, whichever was seen first here.
+                    (false, _) if heard.saw_ready_text(&ctx.spec.ready) => {
+                        ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
+                        Ok(process)
+                    }
                     _ => {
                         let (component, advice) =
                             (component(), heard.advice(&ctx.spec.ready, Some(exit)));
@@ -350,6 +355,11 @@ impl Heard {
             (Watch::new(needle.unwrap_or_default()), Watch::new(needle.unwrap_or_default()));
         let watches = [out, err].map(|w| needle.is_some().then_some(w));
         (watches, Self { stdout, stderr })
+    }
+
+    /// Whether the text that means readiness was on standard output and is not reported yet.
+    fn saw_ready_text(&mut self, how: &ReadySpec) -> bool {
+        matches!(how, ReadySpec::Stdout(_)) && self.stdout.try_recv() == Ok(())
     }
 
     /// What the owner of the configuration can do about a program that did not get ready.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use majordomo_registry::{ProbeRule, ProbeSpec, ProcessSpec, ReadySpec};
 use majordomo_runtime::guard::GuardForm;
-use majordomo_runtime::process::{ProcessConfig, ProcessError, ProcessLoader};
+use majordomo_runtime::process::{Exit, ProcessConfig, ProcessError, ProcessLoader};
 
 use crate::support::{DEADLINE, Dir, add_async, context, loader, log_text, spec};
 
@@ -28,6 +28,11 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         tests,
         "readiness::exit_with_code_0_is_told_to_stay_in_the_foreground",
         exit_with_code_0_is_told_to_stay_in_the_foreground,
+    );
+    add_async(
+        tests,
+        "readiness::program_that_prints_its_ready_text_and_exits_was_ready",
+        program_that_prints_its_ready_text_and_exits_was_ready,
     );
 }
 
@@ -156,5 +161,16 @@ async fn exit_with_code_0_is_told_to_stay_in_the_foreground() {
     for spec in [script("(sleep 1 &) ; exit 0", "up"), started] {
         let error = loader.start(context(spec)).await.unwrap_err().to_string();
         assert!(error.contains("must stay in the foreground"), "{error}");
+    }
+}
+
+/// Not a load that failed, whether its text or its end is seen first.
+async fn program_that_prints_its_ready_text_and_exits_was_ready() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    for round in 0..20 {
+        let started = loader.start(context(script("echo up; exit 0", "up"))).await;
+        let process = started.unwrap_or_else(|e| panic!("round {round}: {e}"));
+        assert_eq!(process.wait_exit().await, Exit::Code(0));
     }
 }
