@@ -288,11 +288,7 @@ impl Driver {
         let durable = std::mem::replace(&mut self.durable, learned.clone());
         let lost: Vec<_> = durable
             .iter()
-            .filter(|(name, (peak, time))| {
-                learned.get(*name).is_none_or(|now| {
-                    (peak.is_some() && now.0 < *peak) || (time.is_some() && now.1.is_none())
-                })
-            })
+            .filter(|(name, was)| !was.is_kept_in(learned.get(*name)))
             .map(|(name, was)| format!("{name}: {was:?}, now {:?}", learned.get(name)))
             .collect();
         if !lost.is_empty() {

@@ -11,7 +11,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 
 use super::catalog::{self, CORE};
-use super::sample::{COMMANDS, Learned, Message, TEXT_MODEL, TEXTS};
+use super::sample::{COMMANDS, Known, Learned, Message, TEXT_MODEL, TEXTS};
 use super::subject::count;
 
 /// What is known to be durable, and what will be with the next write.
@@ -72,26 +72,21 @@ pub(crate) async fn known(manager: &Manager) -> Learned {
 fn of_components(status: &Status) -> Learned {
     let compared = |name: &str| ![catalog::VERSIONED, catalog::EXTRA, CORE].contains(&name);
     let known = status.components.iter().filter(|c| compared(c.id.as_str()));
-    known
-        .map(|c| {
-            (
-                c,
-                c.load_peak.max(c.working_peak).map(|p| p.0),
-                c.load_time.map(|t| t.as_micros() as u64),
-            )
-        })
-        .filter(|(_, peak, time)| peak.is_some() || time.is_some())
-        .map(|(c, peak, time)| (c.id.to_string(), (peak, time)))
-        .collect()
+    let figures = known.map(|c| {
+        let peak = c.load_peak.max(c.working_peak).map(|p| p.0);
+        let load_time = c.load_time.map(|t| t.as_micros() as u64);
+        (c.id.to_string(), Known::Figures { peak, load_time })
+    });
+    figures.filter(|(_, known)| known.is_something()).collect()
 }
 
 async fn of_commands(manager: &Manager) -> Learned {
     let n = manager.usage().await.map_or(0, |usage| usage.commands_learned);
-    Learned::from([(COMMANDS.to_owned(), (Some(n), None))])
+    Learned::from([(COMMANDS.to_owned(), Known::Count(n))])
 }
 
 fn of_texts(status: &Status) -> Learned {
-    let of = |name, row| (str::to_owned(name), (Some(count(status, "intents", row)), None));
+    let of = |name, row| (str::to_owned(name), Known::Count(count(status, "intents", row)));
     Learned::from([of(TEXTS, "outcomes_kept"), of(TEXT_MODEL, "model_version")])
 }
 

@@ -16,7 +16,7 @@ use super::driver::{Driver, Subject};
 use super::histogram::Histogram;
 use super::plan::{Profile, Times};
 use super::record::{Folder, Record, new_folder};
-use super::sample::{Learned, Message};
+use super::sample::{Known, Learned, Message};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -216,7 +216,7 @@ fn told(driver: &mut Driver) -> Vec<String> {
 }
 
 fn is_something(learned: &Learned) -> bool {
-    learned.values().any(|(n, time)| n.is_some_and(|n| n > 0) || time.is_some())
+    learned.values().any(Known::is_something)
 }
 
 /// What one process said.

@@ -129,9 +129,48 @@ pub(crate) const TEXTS: &str = "(texts)";
 /// The version of what is learned from texts, which rises with each.
 pub(crate) const TEXT_MODEL: &str = "(text model)";
 
-/// What is learned of a component: peak in bytes and load time in microseconds. Of [`COMMANDS`] and the
-/// like the first is a number that never falls.
-pub(crate) type Learned = BTreeMap<String, (Option<u64>, Option<u64>)>;
+/// What is learned, by component; of [`COMMANDS`] and the like beside them.
+pub(crate) type Learned = BTreeMap<String, Known>;
+
+/// What is learned of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Known {
+    /// A number that never falls.
+    Count(u64),
+    /// Figures of a component, which follow its measurements up and down: they are there or not.
+    Figures {
+        /// Peak in bytes.
+        peak: Option<u64>,
+        /// Load time in microseconds.
+        load_time: Option<u64>,
+    },
+}
+
+impl Known {
+    /// Whether anything is known.
+    pub(crate) fn is_something(&self) -> bool {
+        match self {
+            Self::Count(n) => *n > 0,
+            Self::Figures { peak, load_time } => peak.is_some() || load_time.is_some(),
+        }
+    }
+
+    /// Whether all of this is still known later.
+    pub(crate) fn is_kept_in(&self, later: Option<&Self>) -> bool {
+        match (self, later) {
+            (Self::Count(was), Some(Self::Count(now))) => now >= was,
+            (
+                Self::Figures { peak, load_time },
+                Some(Self::Figures { peak: peak_now, load_time: time_now }),
+            ) => {
+                peak.is_none_or(|_| peak_now.is_some())
+                    && load_time.is_none_or(|_| time_now.is_some())
+            }
+            _ => !self.is_something(),
+        }
+    }
+}
 
 /// One line from the process under test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -176,6 +215,22 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_never_fall_and_figures_never_vanish() {
+        let figures = |peak, load_time| Known::Figures { peak, load_time };
+        let check = |was: Known, later: Option<Known>, want| {
+            assert_eq!(was.is_kept_in(later.as_ref()), want, "{was:?} {later:?}");
+        };
+        check(Known::Count(3), Some(Known::Count(3)), true);
+        check(Known::Count(3), Some(Known::Count(2)), false);
+        check(Known::Count(3), None, false);
+        check(Known::Count(0), None, true);
+        check(figures(Some(9), Some(7)), Some(figures(Some(8), Some(9))), true);
+        check(figures(Some(9), Some(7)), Some(figures(None, Some(7))), false);
+        check(figures(Some(9), Some(7)), Some(figures(Some(9), None)), false);
+        check(figures(None, Some(7)), None, false);
+    }
 
     #[test]
     fn messages_survive_the_pipe() {
