@@ -62,7 +62,8 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// JSON with every unsafe character in its strings as `\uXXXX`; it means the same.
+/// JSON with every unsafe character in its strings written as an escape (a backslash, `u` and four hexadecimal digits).
+/// A JSON parser reads the same value from both.
 ///
 /// `json` must be JSON: there, characters beyond ASCII stand in strings only. Line ends between values stay.
 #[must_use]

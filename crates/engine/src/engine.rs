@@ -265,7 +265,7 @@ impl Engine {
         self.look_again = None;
         for _ in 0..64 {
             self.scheduler.take_changed();
-            // What was let go of in the last round may be due.
+            // A restart that was postponed in the last round may be due.
             self.restart_due(out);
             // Before a demand that waits may load it again.
             self.finish_unload_waiters(out);

@@ -191,7 +191,7 @@ impl Engine {
         })
     }
 
-    /// Refuses a demand as a whole: of a partial one the reason of its most confident component is told, since those
+    /// Refuses a demand as a whole: for a partial demand with the reason of its most confident component, since the reasons
     /// of the set were no reason to refuse all.
     pub(crate) fn refuse_whole(&mut self, id: TxnId, refusal: Refusal, out: &mut Out<'_>) {
         let first = self.scheduler.transaction(id).and_then(|t| {
@@ -240,7 +240,7 @@ impl Engine {
         for holder in holders {
             let key = self.catalog().key(holder.component.as_str())?;
             let leases = match holder.kind {
-                // These never end: nobody waits for them.
+                // These never end, so no demand waits for them.
                 HolderKind::Core | HolderKind::Pinned | HolderKind::Stuck => continue,
                 HolderKind::Leased { leases } => leases,
                 HolderKind::Draining => match cells.try_close(key) {

@@ -15,7 +15,7 @@ const PROBE_AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub how: String,
-    /// None when a signal ended it, or nobody knows.
+    /// None when a signal ended it, or when the code is unknown.
     pub code: Option<i32>,
     pub out_of_memory: Option<OutOfMemory>,
 }
@@ -47,7 +47,7 @@ impl Engine {
             let refusal = self.load_failure(key, cause.to_string());
             self.scheduler.ended(key, &cause, short, &mut self.budget, cells, out);
             if short {
-                // Whoever waits for it and for more would have it end under its hands again and again.
+                // A demand that waits for it and for more would see it end again and again.
                 self.refuse_dependents(key, &refusal, out);
             }
             return;

@@ -46,7 +46,7 @@ impl Engine {
         ready_in.into_values().max()
     }
 
-    /// What of a closure goes on loading for who asks next, though nobody waits for it any more.
+    /// The load of a closure that goes on for the next demand although no demand waits for it any more.
     pub(crate) fn goes_on(&self, closure: &[ComponentKey], now: Moment) -> Option<LoadUnderWay> {
         let loading = closure.iter().filter(|k| self.state(**k) == ComponentState::Loading);
         let given_up = |k: &ComponentKey| self.scheduler.entry(*k).load_deadline.unwrap_or(now);

@@ -133,7 +133,7 @@ pub struct Entry {
     pub over_since: Option<Moment>,
     /// When it was last asked to trim.
     pub trimmed_at: Option<Moment>,
-    /// The last request to trim failed: waiting for its effect is in vain.
+    /// The last request to trim failed: waiting for its effect is useless.
     pub trim_failed: bool,
 }
 

@@ -86,7 +86,7 @@ pub enum Verdict {
         /// RAM is missing; not only a pool apart from it, nor is it that something conflicts or is on its way out.
         short: bool,
     },
-    /// Components of the closure failed, and are tried again in time: until then it waits and holds nobody up.
+    /// Components of the closure failed, and are tried again in time: until then it waits and holds up no other transaction.
     Later {
         /// These components.
         holders: Vec<majordomo_core::Holder>,
@@ -268,7 +268,7 @@ impl Scheduler {
         self.entries[key.index()].is_guess() && !self.is_never_evicted(key)
     }
 
-    /// Whether a component is restarted after a failure, whoever asks: CORE, pinned, or by its policy.
+    /// Whether a component is restarted after a failure without a demand: CORE, pinned, or by its policy.
     fn restarts(&self, key: ComponentKey) -> bool {
         match self.catalog.spec(key).map(|s| s.restart) {
             Some(RestartPolicy::Always | RestartPolicy::OnFailure) => true,
@@ -277,7 +277,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether a component that ended by itself, without a failure, is loaded again, whoever asks.
+    /// Whether a component that ended by itself, without a failure, is loaded again without a demand.
     fn restarts_after_its_end(&self, key: ComponentKey) -> bool {
         match self.catalog.spec(key).map(|s| s.restart) {
             Some(RestartPolicy::Always) => !self.nobody_misses(key),
@@ -286,7 +286,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether a component is to run whoever asks: it is restarted, and more than a guess.
+    /// Whether a component must run without a demand: it is restarted, and is not merely speculative.
     #[must_use]
     pub fn must_run(&self, key: ComponentKey) -> bool {
         self.restarts(key) && !self.nobody_misses(key)

@@ -130,7 +130,7 @@ impl Transaction {
         self.phase != Phase::Waiting
     }
 
-    /// Whether it waits for nothing but the next attempt of a component that failed: it is in nobody's way.
+    /// Whether it waits for nothing but the next attempt of a component that failed: it is in the way of no other transaction.
     #[must_use]
     pub fn is_dormant(&self, now: Moment) -> bool {
         !self.is_active() && self.waits_for_retry.is_some_and(|t| t > now)

@@ -80,7 +80,7 @@ impl StoredState {
     /// Opens a state directory, which must be there.
     ///
     /// # Errors
-    /// [`BuildError::State`]: when it is not there, is in use, belongs to somebody else, or cannot be read.
+    /// [`BuildError::State`]: when it is not there, is in use, belongs to another user, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, BuildError> {
         let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
         if !dir.join(FILE).is_file() {
@@ -99,7 +99,7 @@ impl StoredState {
     /// there. Blocking.
     ///
     /// # Errors
-    /// [`BuildError::State`]: when it is not there, is in use, belongs to somebody else, or cannot be read.
+    /// [`BuildError::State`]: when it is not there, is in use, belongs to another user, or cannot be read.
     pub fn look(dir: &Path) -> Result<Remembered, BuildError> {
         let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
         match RedbStore::open_copy(dir).map_err(|e| failed(e.to_string()))? {

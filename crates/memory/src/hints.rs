@@ -8,7 +8,7 @@ use majordomo_core::{ByteSize, PressureLevel};
 use crate::source::PressureReading;
 
 /// From this share of available memory on, a stall somewhere on the machine is caused by the limit of a control
-/// group other than ours: unloading components would free memory that nobody lacks.
+/// group other than ours: unloading components would free memory that is not short.
 const MACHINE_STALL_SHARE: f64 = 0.5;
 
 /// Levels that the system's own signals suggest, by where the shortage was felt. They raise a level and hold

@@ -1,6 +1,6 @@
 //! Opening input files: regular ones only, without waiting.
 //!
-//! A named pipe, a device or a socket in the place of a file would hold the reader up for as long as somebody likes.
+//! A named pipe, a device or a socket in the place of a file would block the reader without limit.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io;

@@ -38,9 +38,9 @@ pub enum RestartPolicy {
     /// they ended by themselves.
     #[default]
     OnDemand,
-    /// Loaded again after the back-off of a failure, whoever asks; after an end by itself as with `OnDemand`.
+    /// Loaded again after the back-off of a failure, without a demand; after an end by itself as with `OnDemand`.
     OnFailure,
-    /// Loaded again, whoever asks: after the back-off of a failure, and at once after an end by itself.
+    /// Loaded again without a demand: after the back-off of a failure, and at once after an end by itself.
     Always,
     /// After a failure never loaded again until an operator or a changed configuration; after an end by itself on the
     /// next demand.

@@ -104,7 +104,7 @@ impl std::fmt::Display for SetAside {
         let Self { from, to, why } = self;
         write!(
             f,
-            "{} could not be used ({why}); it was renamed to {} and learning starts anew",
+            "{} could not be used ({why}); it was renamed to {} and learning starts again",
             quoted_path(from),
             quoted_path(to)
         )

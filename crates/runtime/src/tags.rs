@@ -25,7 +25,7 @@ pub struct Party {
 }
 
 impl Party {
-    /// Whether somebody who waits is the party that holds leases.
+    /// Whether a waiter is the party that holds leases.
     fn holds_as(&self, holder: &Self) -> bool {
         let same_connection = self.connection.is_some() && self.connection == holder.connection;
         let same_tag = self.tag.is_some() && self.tag == holder.tag;
@@ -39,7 +39,7 @@ fn lives(pid: u32) -> bool {
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }
 
-/// A tag as it is told, and whose it is.
+/// A tag as it is shown, and its owner.
 #[derive(Debug)]
 struct Tag {
     told: Arc<str>,

@@ -40,7 +40,7 @@ fn is_vowel_mark(c: char) -> bool {
 ///
 /// Lower, upper, lower: the standard library's case tables give Unicode's full case folding this way
 /// (`ẞ`, `ß` and `SS` become `ss`, a final sigma becomes `σ`). Of the Turkish letters `İ` and `ı` become
-/// `i`: whoever types without them is understood, and no pair of commands differs by the dot alone.
+/// `i`: a user who types without them is understood, and no pair of commands differs by the dot alone.
 #[inline]
 pub(crate) fn fold_char(c: char, out: &mut Vec<u8>) {
     for lower in c.to_lowercase() {

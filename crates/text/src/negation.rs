@@ -339,7 +339,7 @@ fn tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Vec<Token<'
             i += 2;
             continue;
         }
-        // `dont`; no other word is written like one of them but `wont`, which nobody says.
+        // `dont`; no other word is written like one of them but `wont`, which is not used.
         let without = |short: &str| {
             short.len() == text.len() + 1
                 && short.ends_with("'t")

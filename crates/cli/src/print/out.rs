@@ -49,7 +49,7 @@ pub(super) fn write(text: &str) {
     }
 }
 
-/// Writes to standard error; what nobody can read is lost.
+/// Writes to standard error. An error of the write itself is dropped: there is no other place to report it.
 pub(super) fn write_error(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

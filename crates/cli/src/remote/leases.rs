@@ -33,7 +33,7 @@ impl Remote {
         let leases = self.client.leases().await?;
         self.show(&leases, |l| {
             if l.leases.is_empty() {
-                return vec!["nobody holds a lease".to_owned()];
+                return vec!["no leases".to_owned()];
             }
             let rows: Vec<_> = l.leases.iter().map(row).collect();
             let heading = ["LEASE", "AGE", "ENDS", "PID", "HOLDER", "COMPONENTS"];
@@ -121,14 +121,14 @@ impl Remote {
                 return Ok(ExitCode::from(if missing { NOT_FOUND } else { CANNOT_RUN }));
             }
         };
-        let mut told = Told::default();
-        let status = self.accompany(&mut child, lease, &mut told).await?;
-        // It may have ended since the last look.
-        told.look(self.client.lease(&lease.id).await);
+        let mut watch = LeaseWatch::default();
+        let status = self.accompany(&mut child, lease, &mut watch).await?;
+        // The lease may have ended since the last look.
+        watch.look(self.client.lease(&lease.id).await);
         // As shells do: 128 and the number of the signal.
         let code = status.code().or_else(|| status.signal().map(|n| 128 + n)).unwrap_or(1);
         match u8::try_from(code) {
-            Ok(0) if told.is_lost => Ok(Exit::Lost.into()),
+            Ok(0) if watch.is_lost => Ok(Exit::Lost.into()),
             code => Ok(ExitCode::from(code.unwrap_or(1))),
         }
     }
@@ -137,7 +137,7 @@ impl Remote {
         &self,
         child: &mut Child,
         lease: &Lease,
-        told: &mut Told,
+        watch: &mut LeaseWatch,
     ) -> anyhow::Result<std::process::ExitStatus> {
         // The terminal sends its interrupt to the command as well, which decides what comes of it.
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -154,23 +154,23 @@ impl Remote {
                         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                     }
                 }
-                _ = look.tick() => told.look(self.client.lease(&lease.id).await),
+                _ = look.tick() => watch.look(self.client.lease(&lease.id).await),
             }
         }
     }
 }
 
-/// What the user of a command was told of its lease.
+/// The state of a lease as it was last printed for the user of a command.
 #[derive(Debug, Default)]
-struct Told {
+struct LeaseWatch {
     /// A component has ended or is being stopped.
     is_lost: bool,
-    /// The last note.
+    /// The note that was printed last.
     note: String,
 }
 
-impl Told {
-    /// Says what has changed since the last look.
+impl LeaseWatch {
+    /// Prints what has changed since the last look.
     fn look(&mut self, found: Result<Lease, ClientError>) {
         let note = match found {
             Ok(now) => match now.revocation() {

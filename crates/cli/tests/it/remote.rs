@@ -202,12 +202,12 @@ fn a_lease_for_as_long_as_a_command_runs() {
     ran.check(0, &["HOLDER", "sh -c ", "music"], &[]);
     let id = ran.out.lines().next().unwrap();
     assert!(ran.out.matches(id).count() == 2, "{}", ran.out);
-    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    world.run(&["leases"]).check(0, &["no leases"], &[]);
     world.run(&["lease", "music", "--", "sh", "-c", "exit 42"]).check(42, &[], &[]);
     world.run(&["lease", "music", "--", "sh", "-c", "kill -9 $$"]).check(137, &[], &[]);
     world.run(&["lease", "music", "--", "no-such-program"]).check(127, &[], &["cannot be run"]);
     world.run(&["lease", "musik", "--", "true"]).check(6, &[], &["did you mean"]);
-    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    world.run(&["leases"]).check(0, &["no leases"], &[]);
     server.stop();
 }
 
@@ -221,7 +221,7 @@ fn a_lease_without_a_command_is_held_until_an_interrupt_or_its_time() {
     world.run(&["unload", "music"]).check(3, &[], &["1 lease"]);
     held.signal("INT");
     held.end().check(0, &["lease "], &["held until Ctrl-C"]);
-    world.run(&["leases"]).check(0, &["nobody holds a lease"], &[]);
+    world.run(&["leases"]).check(0, &["no leases"], &[]);
     let ran = world.run(&["lease", "music", "--ttl", "5min"]);
     ran.check(0, &["ends in 5 min"], &[]);
     let id = ran.out.split([' ', ',']).nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! Whether a set fits into the budget at all, whoever goes, and how.
+//! Whether a set fits into the budget at all, whatever is evicted, and how.
 //!
 //! What a component *holds* must fit; the peak of its load or of its use, learned by measuring, need not: a set of
 //! which only a peak is too large is loaded *beyond the budget*. Its loads then run alone, one at a time, after

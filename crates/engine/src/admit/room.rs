@@ -93,7 +93,7 @@ impl Engine {
         for (holder, until) in barred {
             draft.block(holder, until);
         }
-        // What drains for somebody is no candidate any more, and its leases are in the way all the same.
+        // A component that drains for a demand is no candidate any more, but its leases are still in the way.
         for (key, e) in self.scheduler.entries() {
             let kind = leaving_kind(e);
             if kind == HolderKind::Draining && self.helps(key, &short) {

@@ -1,4 +1,4 @@
-//! Components that run whoever asks: how they are tried again, and what the failure of a dependency means for them.
+//! Components that must run: how they are tried again, and what the failure of a dependency means for them.
 
 use majordomo_core::{Cause, Config, Moment, Priority};
 use majordomo_engine::{Input, OperatorAction};

@@ -26,7 +26,7 @@ fn a_demand_waits_for_an_attempt_that_comes_before_its_deadline() {
     let waiters = [rig.demand(&["a"]), rig.demand(&["a"])];
     assert_eq!(waiters.map(|w| rig.answered(w).to_owned()), ["waits", "waits"]);
     rig.wait(seconds(0.999));
-    assert_eq!(rig.state("a"), "failed", "nobody hastens it");
+    assert_eq!(rig.state("a"), "failed", "no demand hastens it");
     rig.wait(seconds(0.001));
     assert!(rig.is_loading("a"));
     rig.loaded("a");
@@ -86,9 +86,9 @@ fn a_demand_that_waits_for_an_attempt_holds_nobody_up() {
         rig.wait(seconds(0.8));
     }
     assert_eq!(rig.answered(waits), "waits");
-    // Nor is memory kept free for it, or anything left undone that is done when nobody waits.
+    // Nor is memory kept free for it, or anything left undone that is done when no demand waits.
     rig.hint(rig.key("e"));
-    assert!(rig.is_loading("e"), "what is likely next is loaded ahead");
+    assert!(rig.is_loading("e"), "the likely next component is preloaded");
 }
 
 #[test]

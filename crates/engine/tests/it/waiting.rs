@@ -40,7 +40,7 @@ fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
         let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
         rig.wait(seconds(20.0));
         assert_eq!(rig.answered(waiter), "deadline_exceeded");
-        assert!(rig.is_loading("a"), "{on_abandon:?}: nobody left");
+        assert!(rig.is_loading("a"), "{on_abandon:?}: no waiter left");
         // Who comes again finds it on its way, and in the end ready.
         rig.wait(seconds(69.0));
         let again = rig.ask(&["a"], None, Some(seconds(20.0)));

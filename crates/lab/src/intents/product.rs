@@ -29,7 +29,7 @@ impl StateDir {
 
 impl Drop for StateDir {
     fn drop(&mut self) {
-        // A folder left behind in the system's temporary folder harms nobody.
+        // A folder left behind in the system's temporary folder does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

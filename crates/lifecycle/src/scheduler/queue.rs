@@ -508,11 +508,11 @@ impl Scheduler {
             if self.entry(key).state != ComponentState::Loading || self.is_wanted(key) {
                 continue;
             }
-            // Somebody waits for the next attempt of another member of a set, and then needs this one.
+            // A demand waits for the next attempt of another member of a set, and then needs this one.
             let awaited =
                 self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
             // A deadline that passes says nothing against the load: cancelled, a load that takes longer than a demand
-            // may wait would begin anew with each demand and never end.
+            // may wait would begin again with each demand and never end.
             if expired || awaited || self.finishes_alone(key, out.now) {
                 self.entry_mut(key).speculative = true;
             } else {

@@ -320,7 +320,7 @@ fn a_failed_probe_takes_a_component_out_of_service() {
 fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
     run(async {
         let world = World::new();
-        // Nobody listens at its port: every probe fails.
+        // No process listens at its port: every probe fails.
         let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
         if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {
             p.probe = Some(majordomo::ProbeSpec {

@@ -234,7 +234,7 @@ fn load_times(reports: &mut [Report<'_>], draft: &Draft<'_>, catalog: &Catalog) 
         if all > deadlines.demand {
             let with = if all > load_time { " with its dependencies" } else { "" };
             let message = format!(
-                "component \"{name}\" takes {}{with} to load, longer than demand_deadline, which is {}: whoever asks for it first waits so long, and is refused where its own deadline is shorter",
+                "component \"{name}\" takes {}{with} to load, longer than demand_deadline, which is {}: the first demand waits that long, and is refused if its own deadline is shorter",
                 show(all),
                 show(deadlines.demand)
             );

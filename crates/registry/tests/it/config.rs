@@ -462,7 +462,7 @@ fn loaders() {
 fn loads_longer_than_their_deadline_or_than_a_demand_waits_are_warned_of() {
     check(&with("loader = \"builtin\"\nload_time = \"30s\"\n"), &[]);
     let keep = "load it at start (lazy_init = false) and keep it (pinned = true), or raise demand_deadline";
-    let waits = "longer than demand_deadline, which is 30s: whoever asks for it first waits so long, and is refused where its own deadline is shorter";
+    let waits = "longer than demand_deadline, which is 30s: the first demand waits that long, and is refused if its own deadline is shorter";
     check(
         &with("loader = \"builtin\"\nload_time = \"31s\"\n"),
         &[&format!("3:13 warning load-time component \"c\" takes 31s to load, {waits} | {keep}")],

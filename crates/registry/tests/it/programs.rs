@@ -228,7 +228,7 @@ fn stop_deadlines_beyond_the_shutdown_are_warned_of() {
             "3:13 warning stop-deadline components that stop one after another (app, db) may take 21s, longer than shutdown_deadline, which is 20s: a shutdown kills the last of them | raise shutdown_deadline to more than 21s",
         ],
     );
-    // Where nobody states a deadline, most programs stop at once.
+    // Without a stated deadline most programs stop at once.
     let deep: String = (0..9)
         .map(|i| {
             let needs =

@@ -70,7 +70,7 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     if mode == OsStr::new(EMPTY) {
         command.stdin(Stdio::null());
     }
-    // Whoever started the manager may have left it open files, sockets and pipes, which are nothing to the program.
+    // The process that started the manager may have left it open files, sockets and pipes; the program gets none.
     close_fds::set_fds_cloexec(FIRST_STRAY, &[]);
     let error = command.exec();
     // On a full disk the exit code alone tells.

@@ -85,7 +85,7 @@ pub(crate) async fn pump(
             // An error on a pipe is as final as its end.
             _ => break,
         };
-        // Logged first: whoever is woken by the text finds it in the log.
+        // Logged first, so that the task woken by the text finds it in the log.
         let was_dirty = cutter.is_dirty();
         cutter.feed(bytes, emit);
         if !was_dirty && cutter.is_dirty() {

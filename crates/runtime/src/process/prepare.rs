@@ -167,7 +167,7 @@ fn new_mark(ctx: &StartContext, session: &str) -> String {
     format!("{session}/{}/{}/{start}/", ctx.component, ctx.op)
 }
 
-/// Its fixed port, if nobody has it; else a free one, when it needs one.
+/// Its fixed port, if that is free; else a free one, when it needs one.
 fn port(ctx: &StartContext) -> Result<Option<u16>, ProcessError> {
     let component = || ctx.component.clone();
     match ctx.spec.port {
@@ -211,8 +211,8 @@ fn socket_path(ctx: &StartContext, state_dir: &Path) -> Result<PathBuf, ProcessE
     Ok(path)
 }
 
-/// A path that the configuration states. A socket that nobody listens on is removed; anything else that is
-/// there is somebody's.
+/// A path that the configuration states. A socket without a listener is removed; anything else that is
+/// there is in use.
 fn fixed_socket(ctx: &StartContext, path: &Path) -> Result<PathBuf, ProcessError> {
     let path = ctx.base_dir.join(path);
     check_length(ctx, &path)?;

@@ -37,7 +37,7 @@ impl Members {
         &self.mark
     }
 
-    /// The cgroup that holds them and nobody else, where there is one.
+    /// The cgroup that holds them and no other process, where there is one.
     pub(crate) fn cgroup(&self) -> Option<&MemoryGroup> {
         self.cgroup.as_ref()
     }

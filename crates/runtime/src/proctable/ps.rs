@@ -55,7 +55,7 @@ pub(crate) fn boot_id() -> Option<String> {
     output("sysctl", &["-n", "kern.bootsessionuuid"]).map(|t| t.trim().to_owned())
 }
 
-/// Other processes' environments are not shown: nobody is known to have the variable.
+/// Other processes' environments are not shown: no process is known to have the variable.
 pub(crate) fn variable(_pid: i32, _name: &str) -> Option<Option<String>> {
     Some(None)
 }

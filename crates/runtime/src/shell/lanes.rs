@@ -40,7 +40,7 @@ pub(crate) struct Granted {
     pub(crate) left_out: Vec<LeftOut>,
 }
 
-/// Somebody who waits for an answer.
+/// A caller that waits for an answer.
 pub(crate) struct Waiting {
     pub(crate) reply: oneshot::Sender<Reply>,
     /// Who that is, where it is known.

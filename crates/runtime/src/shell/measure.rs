@@ -20,7 +20,7 @@ use crate::process::RunningProcess;
 
 /// A status is made anew at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
-/// One measurement in so many measures what this process holds for nobody as well.
+/// One measurement in so many measures the bytes that this process holds for no component as well.
 const METER_EVERY: u64 = 30;
 /// What other programs take is told in steps of the budget's so-manieth part.
 const EXTERNAL_STEPS: u64 = 128;

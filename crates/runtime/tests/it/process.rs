@@ -126,7 +126,7 @@ async fn has_a_session_of_its_own(form: GuardForm) {
     process.stop(DEADLINE).await.unwrap();
 }
 
-/// A file that whoever started the manager left open to its children does not reach a component.
+/// A file that the process that started the manager left open to its children does not reach a component.
 #[cfg(target_os = "linux")]
 async fn stray_descriptors_are_closed() {
     let dir = Dir::new();

@@ -320,7 +320,7 @@ impl Checker {
         now - before
     }
 
-    /// A load whose peak is more than the budget has runs alone, for somebody, and nothing else does so.
+    /// A load whose peak is more than the budget has runs alone, for a demand, and is the only such load.
     fn beyond_the_budget(engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
         let loads = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
@@ -394,7 +394,7 @@ impl Checker {
             return Ok(());
         }
         let queued = |k: ComponentKey| s.entry(k).state == ComponentState::Queued;
-        // Beside a load beyond the budget no other runs, and it waits for those that somebody wants.
+        // Beside a load beyond the budget no other runs, and it waits for those that a demand wants.
         let running = || s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
         let wanted = running().any(|(_, e)| !e.is_guess() || e.is_fixed());

@@ -97,7 +97,10 @@ impl Checker {
             Effect::StartLoad { key, .. } => {
                 let e = engine.scheduler().entry(*key);
                 if e.is_guess() && engine.budget().overload_of(*key).0 > 0 {
-                    return broken(3, format!("{key} is loaded beyond the budget for nobody"));
+                    return broken(
+                        3,
+                        format!("{key} is loaded beyond the budget without a demand"),
+                    );
                 }
                 match e
                     .dependencies
