@@ -77,35 +77,11 @@ impl World<'_> {
         }
         let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
         self.watch.asks(waiter, demand, self.now);
-        if calm && self.is_calm() {
-            // Noted as the input is.
-            self.input_calm(waiter, keys, priority, deadline)
-        } else {
-            self.input(Input::Demand {
-                waiter,
-                keys,
-                priority,
-                deadline,
-                partial: is_partial(waiter),
-            })
-        }
-    }
-
-    fn input_calm(
-        &mut self,
-        waiter: WaiterId,
-        keys: Vec<ComponentKey>,
-        priority: Option<majordomo_core::Priority>,
-        deadline: Option<Duration>,
-    ) -> Result<(), Broken> {
-        self.input(Input::Demand {
-            waiter,
-            keys,
-            priority,
-            deadline,
-            partial: is_partial(waiter),
-        })?;
-        if self.checker.is_open(waiter) {
+        // As it was before the input.
+        let is_calm = calm && self.is_calm();
+        let partial = is_partial(waiter);
+        self.input(Input::Demand { waiter, keys, priority, deadline, partial })?;
+        if is_calm && self.checker.is_open(waiter) {
             self.checker.expect_calm(waiter);
         }
         Ok(())
