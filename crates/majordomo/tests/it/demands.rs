@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use majordomo::{ComponentSpec, ConflictPolicy, EventKind, Manager, Refusal};
+use majordomo::{
+    ComponentSpec, ConflictPolicy, EventKind, LoaderSpec, Manager, ProbeRule, ProbeSpec, ReadySpec,
+    Refusal,
+};
 
 use crate::eventually::until;
 use crate::support::{
@@ -289,20 +292,21 @@ fn a_cached_handle_follows_its_component_through_reloads() {
     });
 }
 
+/// A program that runs, with a port at which no process listens: every probe fails.
+fn failing_its_probes(world: &World, rule: ProbeRule) -> ComponentSpec {
+    let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
+    if let LoaderSpec::Process(p) = &mut spec.loader {
+        let (every, timeout) = (ms(20), ms(20));
+        p.probe = Some(ProbeSpec { how: ReadySpec::Connect, every, timeout, rule });
+    }
+    spec
+}
+
 #[test]
 fn a_failed_probe_takes_a_component_out_of_service() {
     run(async {
         let world = World::new();
-        // Listens, until it is told not to: sh cannot, so the probe never succeeds once it is up.
-        let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
-        if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {
-            p.probe = Some(majordomo::ProbeSpec {
-                how: majordomo::ReadySpec::Connect,
-                every: ms(20),
-                timeout: ms(20),
-                rule: majordomo::ProbeRule::default(),
-            });
-        }
+        let spec = failing_its_probes(&world, ProbeRule::default());
         let mut config = config();
         config.back_off.base = DEADLINE * 100;
         config.back_off.max = DEADLINE * 100;
@@ -320,16 +324,7 @@ fn a_failed_probe_takes_a_component_out_of_service() {
 fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
     run(async {
         let world = World::new();
-        // No process listens at its port: every probe fails.
-        let mut spec = world.program("a", "echo {port}; echo up; exec sleep 1000");
-        if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {
-            p.probe = Some(majordomo::ProbeSpec {
-                how: majordomo::ReadySpec::Connect,
-                every: ms(20),
-                timeout: ms(20),
-                rule: majordomo::ProbeRule { failures: 2, ..Default::default() },
-            });
-        }
+        let spec = failing_its_probes(&world, ProbeRule { failures: 2, ..ProbeRule::default() });
         let manager = world.manager(vec![spec]).await;
         let lease = lease(&manager, "a").await.unwrap();
         let shown = status_when(&manager, "a", |s| {
