@@ -35,6 +35,14 @@ pub enum HolderKind {
     BackingOff,
 }
 
+impl HolderKind {
+    /// Whether the holder stays in the way however long a demand waits.
+    #[must_use]
+    pub const fn never_ends(self) -> bool {
+        matches!(self, Self::Core | Self::Pinned | Self::Stuck)
+    }
+}
+
 /// Somebody who holds memory, or a conflict, that a demand needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

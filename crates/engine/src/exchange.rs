@@ -103,13 +103,8 @@ impl Engine {
                 && matches!(cells.try_close(key), CloseAnswer::Leased(n)
                     if n <= cells.leases_to_give_up(waiter, key))
         };
-        let fixed = |h: &Holder| {
-            matches!(h.kind, HolderKind::Core | HolderKind::Pinned | HolderKind::Stuck)
-        };
-        let (fixed, rest): (Vec<_>, Vec<_>) = holders.iter().partition(|h| fixed(h));
-        drop(fixed);
-        let mut drains_for_it = drains_for_it;
-        if !rest.is_empty() && rest.into_iter().all(&mut drains_for_it) {
+        let mut waited_for = holders.iter().filter(|h| !h.kind.never_ends()).peekable();
+        if waited_for.peek().is_some() && waited_for.all(drains_for_it) {
             cells.give_up(waiter);
         }
     }

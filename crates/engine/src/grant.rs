@@ -13,7 +13,7 @@ use majordomo_lifecycle::{
 
 use crate::Engine;
 use crate::admit::Ask;
-use crate::fit::Fit;
+use crate::partial::Reduction;
 
 /// A set at its limit of leases is tried again so often after notices were asked for: what was released before
 /// that is not told.
@@ -305,19 +305,19 @@ impl Engine {
                 // It needs no memory and waits for a lease only, which the grant pass gives it: nobody is behind
                 // it in the queue for memory.
                 Verdict::Ready => return None,
-                Verdict::Refuse(refusal) => match self.fit(id, cells, out) {
-                    Fit::Cut => return self.try_admit(id, head, cells, out),
-                    Fit::Wait(until) => {
+                Verdict::Refuse(refusal) => match self.reduce(id, cells, out) {
+                    Reduction::Cut => return self.try_admit(id, head, cells, out),
+                    Reduction::Wait(until) => {
                         self.block(id, Vec::new(), Some(until), out.now);
                         return Some(false);
                     }
-                    Fit::Whole => {
+                    Reduction::Whole => {
                         self.refuse_whole(id, refusal, out);
                         return None;
                     }
                 },
                 Verdict::Later { holders, until } => {
-                    if self.fit(id, cells, out) == Fit::Cut {
+                    if self.reduce(id, cells, out) == Reduction::Cut {
                         return self.try_admit(id, head, cells, out);
                     }
                     if let Some(t) = self.scheduler.transaction_mut(id) {
@@ -336,10 +336,10 @@ impl Engine {
                 Verdict::Blocked { mut holders, until, short } => {
                     self.name_leased(&mut holders, cells);
                     self.give_up_for_drained(id, origin.waiter(), &holders, cells);
-                    let until = match self.fit(id, cells, out) {
-                        Fit::Cut => return self.try_admit(id, head, cells, out),
-                        Fit::Wait(patient) => Some(until.map_or(patient, |u| u.min(patient))),
-                        Fit::Whole => until,
+                    let until = match self.reduce(id, cells, out) {
+                        Reduction::Cut => return self.try_admit(id, head, cells, out),
+                        Reduction::Wait(patient) => Some(until.map_or(patient, |u| u.min(patient))),
+                        Reduction::Whole => until,
                     };
                     if let Some(own) = self.waits_for_itself(origin, &holders, cells) {
                         let refusal = self.own_leases_refusal(id, own);

@@ -15,7 +15,7 @@ use crate::grant::count_leases;
 
 /// What is to be done with a demand that cannot be met as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub(crate) enum Reduction {
     /// It is not partial, or no part of it can be had: it waits or is refused as a whole.
     Whole,
     /// What is in the way of the rest ends by itself: it waits until then at the latest.
@@ -26,9 +26,14 @@ pub(crate) enum Fit {
 
 impl Engine {
     /// Cuts a partial demand down to what can be had now, or at least to what is not refused.
-    pub(crate) fn fit(&mut self, id: TxnId, cells: &mut dyn Cells, out: &mut Out<'_>) -> Fit {
+    pub(crate) fn reduce(
+        &mut self,
+        id: TxnId,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) -> Reduction {
         let Some(txn) = self.scheduler.transaction(id).filter(|t| t.order.len() > 1) else {
-            return Fit::Whole;
+            return Reduction::Whole;
         };
         let (order, origin) = (txn.order.clone(), txn.origin);
         // What is short-lived is waited for, but no longer than an overtaken demand waits, and never so long that
@@ -42,16 +47,8 @@ impl Engine {
             match self.try_set((id, origin, patient_until), &kept, component, cells, out.now) {
                 Verdict::Ready | Verdict::Start { .. } => kept.push(component),
                 Verdict::Refuse(refusal) => left.push(LeftOut { component, refusal }),
-                // A back-off that ends within its patience.
-                Verdict::Later { holders, .. } => {
-                    ends_soon = true;
-                    let refusal = Refusal::Blocked {
-                        component: self.catalog().id(component).clone(),
-                        holders,
-                    };
-                    left.push(LeftOut { component, refusal });
-                }
-                Verdict::Blocked { mut holders, .. } => {
+                // A back-off that ends within its patience counts as passing, too.
+                Verdict::Later { mut holders, .. } | Verdict::Blocked { mut holders, .. } => {
                     self.name_leased(&mut holders, cells);
                     ends_soon |= holders.iter().any(|h| is_passing(h.kind));
                     let refusal = Refusal::Blocked {
@@ -67,15 +64,17 @@ impl Engine {
             }
         }
         let cut = match (kept.is_empty(), possible.is_empty()) {
-            (false, _) if left.is_empty() => return Fit::Whole,
-            (false, _) if ends_soon && out.now < patient_until => return Fit::Wait(patient_until),
+            (false, _) if left.is_empty() => return Reduction::Whole,
+            (false, _) if ends_soon && out.now < patient_until => {
+                return Reduction::Wait(patient_until);
+            }
             (false, _) => left,
             // Nothing can be had now: what never fits beside a more confident one goes, the rest waits together.
             (true, false) if !impossible.is_empty() => impossible,
-            (true, _) => return Fit::Whole,
+            (true, _) => return Reduction::Whole,
         };
         self.leave_out(id, cut, out);
-        Fit::Cut
+        Reduction::Cut
     }
 
     /// What a demand for `kept` and one more component would meet with, leases as they are.
@@ -240,8 +239,8 @@ impl Engine {
         for holder in holders {
             let key = self.catalog().key(holder.component.as_str())?;
             let leases = match holder.kind {
-                // These never end, so no demand waits for them.
-                HolderKind::Core | HolderKind::Pinned | HolderKind::Stuck => continue,
+                // No demand waits for these.
+                kind if kind.never_ends() => continue,
                 HolderKind::Leased { leases } => leases,
                 HolderKind::Draining => match cells.try_close(key) {
                     majordomo_lifecycle::CloseAnswer::Leased(leases) => leases,
@@ -267,5 +266,11 @@ impl Engine {
 
 /// Whether what keeps a component ends by itself before long.
 fn is_passing(kind: HolderKind) -> bool {
-    matches!(kind, HolderKind::JustLoaded | HolderKind::InTransaction | HolderKind::Leaving)
+    matches!(
+        kind,
+        HolderKind::JustLoaded
+            | HolderKind::InTransaction
+            | HolderKind::Leaving
+            | HolderKind::BackingOff
+    )
 }
