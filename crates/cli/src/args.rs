@@ -35,9 +35,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Show the main job on built-in components: 7 days of an assistant's life, or your own commands
     Demo(DemoArgs),
-    /// Check a configuration file and say everything that is wrong with it
+    /// Check a configuration file and report every problem
     Check(CheckArgs),
-    /// Say what a command would need, load and evict, and why, without loading anything
+    /// Show what a command would need, load and evict, and why, without loading anything
     Plan(PlanArgs),
     /// Give a command, or each line of standard input, to the server or to a configuration's components
     ///
@@ -45,11 +45,11 @@ pub(crate) enum Command {
     /// server. Otherwise all words are a command for the server. When the first word is the name of some other
     /// file, --config or --server must say which is meant.
     Run(RunArgs),
-    /// Say which components a text needs, and why, by a configuration's keywords and by what was learned
+    /// Show which components a text needs, and why, by a configuration's keywords and by what was learned
     Intents(IntentsArgs),
     /// Learn from a table of texts and the components that they need
     Learn(LearnArgs),
-    /// Tell which components a text really needed
+    /// Report which components a text really needed
     Feedback(FeedbackArgs),
     /// Serve the components of a configuration behind a socket, until a signal
     Serve(ServeArgs),
@@ -65,9 +65,9 @@ pub(crate) enum Command {
     Unpin(NamesArgs),
     /// Ask components to give back what they can spare
     Trim(NamesArgs),
-    /// Tell that a component is likely to be needed
+    /// Announce that a component is likely to be needed
     Hint(HintArgs),
-    /// Say why a component is in its state
+    /// Explain why a component is in its state
     Why(WhyArgs),
     /// Show what happened, or follow what happens
     Events(EventsArgs),
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     Lease(LeaseArgs),
     /// Give leases back
     Release(ReleaseArgs),
-    /// Tell where memory goes: bounds, budget, pools, components, pressure and its history
+    /// Show how memory is used: bounds, budget, pools, components, pressure and its history
     Memory(MemoryArgs),
     /// Show, print or forget what is remembered over restarts
     State(StateArgs),
@@ -97,7 +97,7 @@ pub(crate) enum Command {
         /// The folder; made when it is not there
         dir: PathBuf,
     },
-    /// Say what another memory budget or policy would have meant for recorded usage
+    /// Show what another memory budget or policy would have meant for recorded usage
     Replay(crate::replay::ReplayArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,

@@ -132,7 +132,7 @@ pub(crate) struct StateArgs {
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum StateVerb {
-    /// Say what is remembered
+    /// Show what is remembered
     Show,
     /// Print all that is remembered, as JSON
     Export {
