@@ -194,24 +194,6 @@ impl Engine {
         self.scheduler.live_group(key).into_iter().filter(published).collect()
     }
 
-    /// Leases out on a published component, whose cell is left open or closed as it was.
-    fn leases_out(&self, key: ComponentKey, cells: &mut dyn Cells) -> u32 {
-        match cells.try_close(key) {
-            CloseAnswer::Leased(n) => n,
-            CloseAnswer::Closed => {
-                if self.is_open(key) {
-                    cells.reopen(key);
-                }
-                0
-            }
-        }
-    }
-
-    fn is_open(&self, key: ComponentKey) -> bool {
-        let e = self.scheduler.entry(key);
-        e.state == ComponentState::Ready && !e.probe_first
-    }
-
     /// Closes a component and what depends on it to newcomers if nothing of it is leased.
     fn close_unleased(&self, key: ComponentKey, cells: &mut dyn Cells) -> bool {
         let group = self.published_group(key);
@@ -220,7 +202,10 @@ impl Engine {
             match cells.try_close(member) {
                 CloseAnswer::Closed => closed.push(member),
                 CloseAnswer::Leased(_) => {
-                    closed.into_iter().filter(|k| self.is_open(*k)).for_each(|k| cells.reopen(k));
+                    closed
+                        .into_iter()
+                        .filter(|k| self.scheduler.entry(*k).is_open())
+                        .for_each(|k| cells.reopen(k));
                     return false;
                 }
             }

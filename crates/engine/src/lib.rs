@@ -9,6 +9,7 @@ mod admit;
 mod audit;
 mod configure;
 mod engine;
+mod evict;
 mod exchange;
 mod foresight;
 mod grant;

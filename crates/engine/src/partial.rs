@@ -11,7 +11,6 @@ use majordomo_lifecycle::{Cells, DropReason, Origin, Out, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
-use crate::grant::count_leases;
 
 /// What is to be done with a demand that cannot be met as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Engine {
             let before = leased.len();
             for &key in victims {
                 if self.state(key) == majordomo_core::ComponentState::Ready {
-                    let leases = count_leases(key, cells);
+                    let leases = self.leases_out(key, cells);
                     leased.extend((leases > 0).then_some((key, leases)));
                 }
             }
@@ -184,10 +183,7 @@ impl Engine {
     }
 
     fn is_set_ready(&self, key: ComponentKey) -> bool {
-        self.catalog().closure(&[key]).iter().all(|k| {
-            let e = self.scheduler.entry(*k);
-            e.state == majordomo_core::ComponentState::Ready && !e.probe_first
-        })
+        self.catalog().closure(&[key]).iter().all(|k| self.scheduler.entry(*k).is_open())
     }
 
     /// Refuses a demand as a whole: for a partial demand with the reason of its most confident component, since the reasons
@@ -219,7 +215,7 @@ impl Engine {
     pub(crate) fn name_leased(&self, holders: &mut [Holder], cells: &mut dyn Cells) {
         for holder in holders.iter_mut().filter(|h| h.kind == HolderKind::JustLoaded) {
             let Some(key) = self.catalog().key(holder.component.as_str()) else { continue };
-            let leases = count_leases(key, cells);
+            let leases = self.leases_out(key, cells);
             if leases > 0 {
                 holder.kind = HolderKind::Leased { leases };
             }

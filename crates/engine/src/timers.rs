@@ -6,7 +6,6 @@ use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
 use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Origin, Out};
 
 use crate::Engine;
-use crate::grant::count_leases;
 
 impl Engine {
     /// When `handle` must be called at the latest, with a tick if nothing else happens.
@@ -196,11 +195,10 @@ impl Engine {
         }
         let tiers = self.scheduler.wanted_tiers(out.now);
         // Nobody opens the cell of one that is to be probed first.
-        let may_go = |e: &majordomo_lifecycle::Entry| {
-            e.state == ComponentState::Ready && !e.is_fixed() && e.pins == 0 && !e.probe_first
-        };
+        let may_go = |e: &majordomo_lifecycle::Entry| e.is_open() && !e.is_fixed() && e.pins == 0;
         let mut keys = self.scheduler.keys_where(may_go);
-        let leased: Vec<_> = keys.iter().copied().filter(|k| count_leases(*k, cells) > 0).collect();
+        let leased: Vec<_> =
+            keys.iter().copied().filter(|k| self.leases_out(*k, cells) > 0).collect();
         // What is leased holds its providers, too.
         keys.retain(|k| !self.scheduler.live_group(*k).iter().any(|m| leased.contains(m)));
         let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();

@@ -144,6 +144,12 @@ impl Entry {
         self.operator_pin.unwrap_or_else(|| spec.is_some_and(|s| s.pinned))
     }
 
+    /// Whether its cell is open to new leases: it is ready and not waiting for a probe.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == ComponentState::Ready && !self.probe_first
+    }
+
     /// Whether it is CORE or pinned by the specification it runs by.
     #[must_use]
     pub fn is_fixed(&self) -> bool {

@@ -1,0 +1,272 @@
+//! Victims on their way out: closing cells, draining, unloading.
+//!
+//! Invariant: a cell that is closed only to be looked at is opened again; victims are closed before any unload starts.
+
+use std::time::Duration;
+
+use majordomo_core::{Cause, ComponentKey, ComponentState, Moment};
+use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Leave, Origin, Out, Phase, Then, TxnId};
+
+use crate::Engine;
+
+/// When cells change while they are looked at, the engine looks again after this.
+pub(crate) const RECHECK: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// Closes the cells of ready victims in order; if any is leased, all are opened again and the leased ones
+    /// returned.
+    pub(crate) fn close_all(
+        &mut self,
+        victims: &[ComponentKey],
+        cells: &mut dyn Cells,
+    ) -> Vec<(ComponentKey, u32)> {
+        let mut closed = Vec::new();
+        let mut leased = Vec::new();
+        for &key in victims {
+            if self.scheduler.entry(key).state != ComponentState::Ready {
+                continue;
+            }
+            match cells.try_close(key) {
+                CloseAnswer::Closed => closed.push(key),
+                CloseAnswer::Leased(n) => leased.push((key, n)),
+            }
+        }
+        if !leased.is_empty() {
+            for key in closed {
+                cells.reopen(key);
+            }
+        }
+        leased
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn evict(
+        &mut self,
+        id: TxnId,
+        origin: Origin,
+        victims: &[ComponentKey],
+        replaced: &[ComponentKey],
+        awaits: &[ComponentKey],
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let wanted_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
+        self.note_victims(victims, wanted_by.unwrap_or_default(), out);
+        for &key in victims {
+            let cause = if replaced.contains(&key) {
+                Cause::Replaced
+            } else {
+                Self::eviction_cause(origin)
+            };
+            self.dismiss(key, cause, Some(id), cells, out);
+        }
+        for key in awaits {
+            let promised = self.scheduler.entry(*key).leave.as_ref().and_then(|l| l.freed_for);
+            let keeps = promised.is_some_and(|other| !self.is_guess(other));
+            if let Some(leave) = self.scheduler.entry_mut(*key).leave.as_mut().filter(|_| !keeps) {
+                leave.freed_for = Some(id);
+            }
+        }
+    }
+
+    /// Lets a victim go: a ready one, whose cell is closed without leases, or a speculative load.
+    pub(crate) fn dismiss(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        freed_for: Option<TxnId>,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        match self.scheduler.entry(key).state {
+            ComponentState::Ready => {
+                let leave = Leave {
+                    cause,
+                    then: Then::Unloaded,
+                    drained: true,
+                    forced: false,
+                    force_at: None,
+                    freed_for,
+                    reversible: false,
+                };
+                self.scheduler.begin_leave(key, leave, &mut self.budget, cells, out);
+            }
+            ComponentState::Loading => {
+                self.scheduler.cancel_load(key, cause, &self.budget, out);
+                if let Some(leave) = &mut self.scheduler.entry_mut(key).leave {
+                    leave.freed_for = freed_for;
+                }
+            }
+            ComponentState::Queued => {
+                let ids: Vec<_> = self
+                    .scheduler
+                    .transactions()
+                    .filter(|t| t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key))
+                    .map(|t| t.id)
+                    .collect();
+                for id in ids {
+                    self.end(id, &DropReason::Cancelled, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Leases out on a published component, whose cell is left open or closed as it was.
+    pub(crate) fn leases_out(&self, key: ComponentKey, cells: &mut dyn Cells) -> u32 {
+        match cells.try_close(key) {
+            CloseAnswer::Leased(n) => n,
+            CloseAnswer::Closed => {
+                if self.scheduler.entry(key).is_open() {
+                    cells.reopen(key);
+                }
+                0
+            }
+        }
+    }
+
+    /// Asks for a notice when leases in the way end; what the head waits for too long is drained.
+    pub(crate) fn want(
+        &mut self,
+        id: TxnId,
+        leased: &[ComponentKey],
+        head: bool,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let patience = self.config().queue.drain_after;
+        for &key in leased {
+            cells.want(key);
+            if cells.try_close(key) == CloseAnswer::Closed {
+                // Released between the answer and the wish: no notice will come, so look again soon.
+                cells.reopen(key);
+                self.look_again = Some(out.now + RECHECK);
+                continue;
+            }
+            if !head {
+                continue;
+            }
+            let e = self.scheduler.entry_mut(key);
+            // Patience is each head's own: what an earlier one waited does not count.
+            let since = match e.wanted_since {
+                Some((head, since)) if head == id => since,
+                _ => out.now,
+            };
+            e.wanted_since = Some((id, since));
+            if out.now.since(since) >= patience {
+                self.drain_for(id, key, cells, out);
+            }
+        }
+    }
+
+    /// Closes a leased component, and what depends on it, to newcomers, so that overlapping leases cannot
+    /// starve the head of the queue. It stays if the head goes away first.
+    fn drain_for(
+        &mut self,
+        id: TxnId,
+        key: ComponentKey,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let Some(txn) = self.scheduler.transaction(id) else { return };
+        let cause = Self::eviction_cause(txn.origin);
+        for member in self.scheduler.live_group(key) {
+            match self.scheduler.entry(member).state {
+                ComponentState::Ready => {}
+                // A dependent that was not requested must not come up while what it needs drains.
+                ComponentState::Loading => {
+                    self.scheduler.cancel_load(member, cause.clone(), &self.budget, out);
+                    continue;
+                }
+                _ => continue,
+            }
+            cells.close(member);
+            let leave = Leave {
+                cause: cause.clone(),
+                then: Then::Unloaded,
+                drained: cells.try_close(member) == CloseAnswer::Closed,
+                forced: false,
+                force_at: None,
+                freed_for: Some(id),
+                reversible: true,
+            };
+            self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+        }
+    }
+
+    /// Opens again what was closed for a head of the queue that no longer waits for it.
+    pub(crate) fn let_stay(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+        if self.scheduler.n_leaving() == 0 || self.ending.is_some() {
+            return;
+        }
+        let mut keys = self.scheduler.keys_where(|e| {
+            e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible)
+        });
+        // Dependencies first: a component is ready only while they are.
+        keys.sort_by_key(|k| self.catalog().rank(*k));
+        for key in keys {
+            let e = self.scheduler.entry(key);
+            let waiting = e
+                .leave
+                .as_ref()
+                .and_then(|l| self.scheduler.transaction(l.freed_for?))
+                .is_some_and(|t| t.phase == Phase::Waiting || t.awaits.contains(&key));
+            let ready = |d: &ComponentKey| self.state(*d) == ComponentState::Ready;
+            if !waiting && e.dependencies.iter().all(ready) {
+                self.scheduler.stay(key, &self.budget, cells, out);
+            }
+        }
+    }
+
+    /// Closes a ready component and everything that depends on it and lets them go when their leases have
+    /// ended, or are revoked at `force_at`.
+    pub(crate) fn send_group_away(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        then: &Then,
+        force_at: Option<Moment>,
+        cells: &mut dyn Cells,
+        out: &mut Out<'_>,
+    ) {
+        let lost = self.scheduler.dependency_lost(key, cause);
+        for member in self.scheduler.live_group(key) {
+            let own = member == key;
+            match self.scheduler.entry(member).state {
+                ComponentState::Ready => {
+                    cells.close(member);
+                    let comes_back = !matches!(cause, Cause::Shutdown | Cause::Operator)
+                        && self.scheduler.must_run(member);
+                    let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
+                    let leave = Leave {
+                        cause: if own { cause.clone() } else { lost.clone() },
+                        then: if own { then.clone() } else { with_it },
+                        drained: cells.try_close(member) == CloseAnswer::Closed,
+                        forced: false,
+                        force_at,
+                        freed_for: None,
+                        reversible: false,
+                    };
+                    self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+                }
+                ComponentState::Loading if !own => {
+                    self.scheduler.cancel_load(member, lost.clone(), &self.budget, out);
+                }
+                ComponentState::Draining => {
+                    if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {
+                        leave.reversible = false;
+                        if own {
+                            leave.then = then.clone();
+                        }
+                        leave.force_at = match (leave.force_at, force_at) {
+                            (Some(a), Some(b)) => Some(a.min(b)),
+                            (a, b) => a.or(b),
+                        };
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.scheduler.touch();
+    }
+}
