@@ -1,30 +1,30 @@
 //! The manager: from a command's text to leases on what it needs.
 
+mod learning;
+mod operator;
+mod reload;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use majordomo_core::{
-    BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, EventRecord,
-    HintSource, HintTier, Moment, Refusal, StateStore, Status, WallSeconds,
+    BudgetSetting, ByteSize, ComponentId, ComponentKey, Config, EventRecord, HintSource, HintTier,
+    Moment, Refusal, StateStore, Status, WallSeconds,
 };
-use majordomo_engine::OperatorAction;
 use majordomo_registry::{ComponentSpec, PoolSpec};
 use majordomo_runtime::clock::wall_now;
-use majordomo_runtime::logs::LogFollower;
 use majordomo_runtime::{
     AcquireOptions, Acquired, AnyLease, Ask, Follower, Host, Lease, OldLeases, Party, Tagged,
     UsageSummary,
 };
 
-use crate::builder::{Builder, Parts, StateDir};
-use crate::change::Reloaded;
-use crate::check::check_config_in;
-use crate::error::{BuildError, ReloadError, StateError};
+use crate::builder::{Builder, StateDir};
+use crate::error::StateError;
 use crate::exchange::exchange;
 use crate::handle::{Handle, typed};
-use crate::intents::{IntentError, Intents, Learned, Matchers, Prediction, Settings, Spoken, cut};
+use crate::intents::{Intents, Spoken, cut};
 use crate::outcome::{LeftOut, Outcome};
 use crate::plan::Plan;
 use crate::state::Remembered;
@@ -187,63 +187,6 @@ impl Manager {
         }
         self.host().observed(Some(outcome.command), keys, std::mem::take(&mut outcome.follows));
         Ok(())
-    }
-
-    /// Which components a text needs, by key and without evidence, loading nothing. Takes microseconds, waits for
-    /// nobody, and allocates nothing once `into` and the calling thread's buffers have grown.
-    pub fn predict(&self, text: &str, into: &mut Prediction) {
-        self.inner.intents.predict(text, into);
-    }
-
-    /// Learns which components a text used (none is an answer too), and waits until it is known.
-    ///
-    /// # Errors
-    /// An [`IntentError`]; nothing is learned then.
-    pub async fn teach(&self, text: &str, used: &[&str]) -> Result<(), IntentError> {
-        let keys = self.keys(used)?;
-        self.inner.intents.teach(text, keys).await
-    }
-
-    /// Forgets a text and what was learned from it, in the state file as well; the model that knew it is
-    /// replaced by one trained without it in the background. Case and punctuation do not matter. False when it
-    /// was not known.
-    ///
-    /// # Errors
-    /// [`IntentError::Store`] or [`IntentError::ShuttingDown`].
-    pub async fn forget(&self, text: &str) -> Result<bool, IntentError> {
-        self.inner.intents.forget(text).await
-    }
-
-    /// Forgets everything that was learned from texts, in the state file as well.
-    ///
-    /// # Errors
-    /// [`IntentError::Store`] or [`IntentError::ShuttingDown`].
-    pub async fn forget_everything(&self) -> Result<(), IntentError> {
-        self.inner.intents.forget_everything().await
-    }
-
-    /// Goes back to the text model before the last retrain. False when there is none.
-    ///
-    /// # Errors
-    /// [`IntentError::ShuttingDown`].
-    pub async fn roll_back(&self) -> Result<bool, IntentError> {
-        self.inner.intents.roll_back().await
-    }
-
-    /// What was learned from texts, in numbers. Outcomes told before are in it.
-    ///
-    /// # Errors
-    /// [`IntentError::ShuttingDown`].
-    pub async fn learned(&self) -> Result<Learned, IntentError> {
-        self.inner.intents.learned().await
-    }
-
-    /// The outcomes that are kept to learn from: users' texts, and the components that each used.
-    ///
-    /// # Errors
-    /// [`IntentError::ShuttingDown`].
-    pub async fn outcomes(&self) -> Result<Vec<(String, Vec<ComponentId>)>, IntentError> {
-        self.inner.intents.outcomes().await
     }
 
     fn keys(&self, names: &[&str]) -> Result<Vec<ComponentKey>, Refusal> {
@@ -431,134 +374,6 @@ impl Manager {
         Ok(self.host().events().history(self.host().key(name)?))
     }
 
-    /// Loads a component; a failed or quarantined one is tried at once.
-    ///
-    /// # Errors
-    /// The [`Refusal`] that says why not.
-    pub async fn load(&self, name: &str) -> Result<(), Refusal> {
-        self.operate(name, OperatorAction::Load).await
-    }
-
-    /// Unloads a component with everything that depends on it, and waits until it is down.
-    ///
-    /// # Errors
-    /// [`Refusal::InUse`] without `force` when it is CORE, pinned or leased.
-    pub async fn unload(&self, name: &str, force: bool) -> Result<(), Refusal> {
-        self.operate(name, OperatorAction::Unload { force }).await
-    }
-
-    /// Makes a component no victim (`true`) or a possible one (`false`) until the process ends.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownComponent`].
-    pub async fn pin(&self, name: &str, pinned: bool) -> Result<(), Refusal> {
-        let action = if pinned { OperatorAction::Pin } else { OperatorAction::Unpin };
-        self.operate(name, action).await
-    }
-
-    /// Asks a component to give back what it can spare.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownComponent`].
-    pub async fn trim(&self, name: &str) -> Result<(), Refusal> {
-        self.operate(name, OperatorAction::Trim).await
-    }
-
-    async fn operate(&self, name: &str, action: OperatorAction) -> Result<(), Refusal> {
-        let key = self.host().key(name)?;
-        self.host().operate(key, action).await
-    }
-
-    /// Tells that a component is likely to be needed. False when the lane of that tier is full.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownComponent`].
-    pub fn hint(
-        &self,
-        name: &str,
-        confidence: Confidence,
-        tier: HintTier,
-    ) -> Result<bool, Refusal> {
-        let key = self.host().key(name)?;
-        Ok(self.host().hint(tier, key, confidence, HintSource::Application))
-    }
-
-    /// The output of a component: lines from number `from` on, at most `max`.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownComponent`].
-    pub fn logs(
-        &self,
-        name: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<majordomo_runtime::logs::LogChunk, Refusal> {
-        let key = self.host().key(name)?;
-        let id = || self.host().catalog().id(key).clone();
-        let logs = self.host().logs(key).ok_or_else(|| Refusal::Removed { component: id() })?;
-        Ok(logs.since(from, max))
-    }
-
-    /// Reads the configuration file again and applies what changed; a file with errors changes nothing.
-    ///
-    /// # Errors
-    /// A [`ReloadError`]; nothing is changed then.
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        self.reload_or_preview(true).await
-    }
-
-    /// What [`Self::reload`] would change, and what would become of each component now; changes nothing.
-    ///
-    /// # Errors
-    /// A [`ReloadError`].
-    pub async fn reload_preview(&self) -> Result<Reloaded, ReloadError> {
-        self.reload_or_preview(false).await
-    }
-
-    async fn reload_or_preview(&self, apply: bool) -> Result<Reloaded, ReloadError> {
-        let _one_at_a_time = self.inner.reloading.lock().await;
-        let origin = &self.inner.origin;
-        let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
-        let limit = origin.limit;
-        let folder = origin.folder.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            check_config_in(&file, folder.as_deref(), Some(limit))
-        });
-        let loaded =
-            read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
-        for source in &loaded.sources {
-            crate::files::check(source)?;
-        }
-        let mut parts = Parts { specs: loaded.specs, pools: loaded.pools, config: loaded.config };
-        parts.specs.extend(origin.extra.0.iter().cloned());
-        parts.pools.extend(origin.extra.1.iter().cloned());
-        if let Some(budget) = origin.budget {
-            parts.config.memory.budget = budget;
-        }
-        let old = self.host().catalog();
-        let (catalog, budget) = parts.check(limit, Some(&old))?;
-        let catalog = Arc::new(catalog);
-        let matchers = Matchers::new(Arc::clone(&catalog))?;
-        let settings = Settings::from(&parts.config);
-        let status = self.status().await.map_err(|_| ReloadError::ShuttingDown)?;
-        let mut reloaded = Reloaded::new(&old, &catalog, &status);
-        reloaded.warnings = loaded.warnings;
-        reloaded.before = self.config();
-        reloaded.after = Arc::new(parts.config.clone());
-        if !apply {
-            return Ok(reloaded);
-        }
-        let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
-        match self.host().configure(specs, parts.pools, parts.config, budget).await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(BuildError::from(error).into()),
-            None => return Err(ReloadError::ShuttingDown),
-        }
-        self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
-        self.inner.config.store(Arc::clone(&reloaded.after));
-        Ok(reloaded)
-    }
-
     /// What is remembered over restarts; nothing without a state directory.
     ///
     /// # Errors
@@ -580,17 +395,6 @@ impl Manager {
             None => self.host().catalog().keys().collect(),
         };
         self.host().forget(keys).await.ok_or(StateError::ShuttingDown)?.map_err(StateError::Store)
-    }
-
-    /// Follows the output of a component from line number `from` on.
-    ///
-    /// # Errors
-    /// [`Refusal::UnknownComponent`], or [`Refusal::Removed`].
-    pub fn follow_logs(&self, name: &str, from: u64) -> Result<LogFollower, Refusal> {
-        let key = self.host().key(name)?;
-        let id = || self.host().catalog().id(key).clone();
-        let logs = self.host().logs(key).ok_or_else(|| Refusal::Removed { component: id() })?;
-        Ok(logs.follow(from))
     }
 
     /// The settings in force.
