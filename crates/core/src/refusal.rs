@@ -296,6 +296,13 @@ pub enum Refusal {
         /// The component.
         component: ComponentId,
     },
+    /// The request to give back memory did not reach the component, or failed there.
+    TrimFailed {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        error: String,
+    },
     /// A component of a command was left out, since leases or what never goes are in its way.
     Blocked {
         /// The component.
@@ -326,7 +333,7 @@ pub struct LeftOut {
 
 impl Refusal {
     /// Every word that [`Self::code`] gives.
-    pub const CODES: [&str; 20] = [
+    pub const CODES: [&str; 21] = [
         "unknown_component",
         "overloaded",
         "shutting_down",
@@ -344,6 +351,7 @@ impl Refusal {
         "wrong_type",
         "in_use",
         "cannot_trim",
+        "trim_failed",
         "blocked",
         "own_leases",
         "abandoned",
@@ -382,6 +390,7 @@ impl Refusal {
             Self::WrongType { .. } => "wrong_type",
             Self::InUse { .. } => "in_use",
             Self::CannotTrim { .. } => "cannot_trim",
+            Self::TrimFailed { .. } => "trim_failed",
             Self::Blocked { .. } => "blocked",
             Self::OwnLeases { .. } => "own_leases",
             Self::Abandoned => "abandoned",
@@ -506,6 +515,9 @@ impl fmt::Display for Refusal {
                     }
                 }
                 f.write_str("; use force to unload it all the same")
+            }
+            Self::TrimFailed { component, error } => {
+                write!(f, "{component} could not be asked to trim: {}", printable(error))
             }
             Self::CannotTrim { component } => write!(
                 f,

@@ -18,6 +18,7 @@ use majordomo_registry::Catalog;
 
 use crate::foresight::Foresight;
 use crate::health::Exit;
+use crate::operate::OperatorWaiter;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::speculate::Contention;
@@ -25,15 +26,6 @@ use crate::{Input, Usage};
 
 /// What the shell is to do, in order.
 pub type Effects = Vec<Effect>;
-
-/// An operator who waits until a component is down.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnloadWaiter {
-    pub waiter: WaiterId,
-    pub key: ComponentKey,
-    pub deadline: Moment,
-    pub since: Moment,
-}
 
 /// The pure composition of scheduler, ledger, policy and speculation.
 #[derive(Debug)]
@@ -46,7 +38,7 @@ pub struct Engine {
     /// What the machine can spare, as last reported.
     pub(crate) spare: Option<ByteSize>,
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
-    pub(crate) unload_waiters: Vec<UnloadWaiter>,
+    pub(crate) operator_waiters: Vec<OperatorWaiter>,
     pub(crate) relief: Relief,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
@@ -79,7 +71,7 @@ impl Engine {
             pressure: PressureLevel::Low,
             spare: None,
             waiters: BTreeMap::new(),
-            unload_waiters: Vec::new(),
+            operator_waiters: Vec::new(),
             relief: Relief::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
@@ -222,7 +214,7 @@ impl Engine {
             }
             Input::Grow { key, op, bytes } => self.grow(key, op, bytes, out),
             Input::Health { key, op, result } => self.health(key, op, result, cells, out),
-            Input::Trimmed { key, op, result } => self.trimmed(key, op, result, out),
+            Input::Trimmed { key, op, result } => self.trimmed(key, op, &result, out),
             Input::Pressure(level) => self.set_pressure(level, out),
             Input::Footprints(f) => {
                 for (key, op, bytes) in f.own {
@@ -268,7 +260,7 @@ impl Engine {
             // A restart that was postponed in the last round may be due.
             self.restart_due(out);
             // Before a demand that waits may load it again.
-            self.finish_unload_waiters(out);
+            self.finish_operator_waiters(out);
             self.let_stay(cells, out);
             self.scheduler.progress_leaving(&mut self.budget, cells, out);
             self.scheduler.clear_all(&mut self.budget, out);
@@ -281,7 +273,7 @@ impl Engine {
             self.follow(out);
             self.speculate(cells, out);
             self.note_overdraft(out);
-            self.finish_unload_waiters(out);
+            self.finish_operator_waiters(out);
             if !self.scheduler.take_changed() {
                 self.unsettled = false;
                 break;

@@ -79,7 +79,7 @@ impl Engine {
         if let Some(id) = self.waiters.get(&waiter).copied() {
             self.end(id, &DropReason::Abandoned, out);
         }
-        self.unload_waiters.retain(|w| w.waiter != waiter);
+        self.operator_waiters.retain(|w| w.waiter != waiter);
     }
 
     /// Publishes a component that has just become ready, with the leases of everybody who waited for it.

@@ -228,7 +228,7 @@ impl Engine {
             gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
         });
         self.scheduler.restart_deadlines(now);
-        for w in &mut self.unload_waiters {
+        for w in &mut self.operator_waiters {
             w.deadline = now + w.deadline.since(w.since);
             w.since = now;
         }

@@ -1,12 +1,32 @@
 //! Operators' wishes: load, unload, pin, trim.
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, Moment, Priority, Refusal, WaiterId,
+    Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority, Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out, Then};
+use majordomo_registry::LoaderSpec;
 
-use crate::engine::UnloadWaiter;
+use crate::admit::leaving_kind;
 use crate::{Engine, OperatorAction};
+
+/// An operator whose request is under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OperatorWaiter {
+    pub waiter: WaiterId,
+    pub key: ComponentKey,
+    pub awaits: Awaited,
+    pub deadline: Moment,
+    pub since: Moment,
+}
+
+/// The end of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// The component is down.
+    Unload,
+    /// This incarnation was asked to trim, or could not be.
+    Trim(OpId),
+}
 
 impl Engine {
     pub(crate) fn operate(
@@ -37,10 +57,7 @@ impl Engine {
                 self.scheduler.touch();
                 out.push(Effect::Done { waiter });
             }
-            OperatorAction::Trim if self.can_trim(key) => {
-                self.trim(key, out);
-                out.push(Effect::Done { waiter });
-            }
+            OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, out),
             OperatorAction::Trim => {
                 out.record(EventKind::CannotTrim { component: key });
                 let component = self.catalog().id(key).clone();
@@ -101,8 +118,58 @@ impl Engine {
         }
         let force_at = force.then_some(out.now);
         self.send_group_away(key, &Cause::Operator, &Then::Unloaded, force_at, cells, out);
-        let deadline = out.now + self.config().deadlines.demand;
-        self.unload_waiters.push(UnloadWaiter { waiter, key, deadline, since: out.now });
+        self.await_operation(waiter, key, Awaited::Unload, out.now);
+    }
+
+    /// Trims a ready component; of a program the answer says whether the request reached it.
+    fn operator_trim(&mut self, waiter: WaiterId, key: ComponentKey, out: &mut Out<'_>) {
+        self.trim(key, out);
+        let e = self.scheduler.entry(key);
+        let is_program =
+            e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_)));
+        match e.op.filter(|_| is_program && e.state == ComponentState::Ready) {
+            Some(op) => self.await_operation(waiter, key, Awaited::Trim(op), out.now),
+            None => out.push(Effect::Done { waiter }),
+        }
+    }
+
+    fn await_operation(
+        &mut self,
+        waiter: WaiterId,
+        key: ComponentKey,
+        awaits: Awaited,
+        since: Moment,
+    ) {
+        let deadline = since + self.config().deadlines.demand;
+        self.operator_waiters.push(OperatorWaiter { waiter, key, awaits, deadline, since });
+    }
+
+    /// The result of a request to trim.
+    pub(crate) fn trimmed(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        result: &Result<(), String>,
+        out: &mut Out<'_>,
+    ) {
+        let e = self.scheduler.entry_mut(key);
+        if let (true, Err(error)) = (e.op == Some(op), result) {
+            e.trim_failed = true;
+            out.record(EventKind::TrimFailed { component: key, error: error.clone() });
+        }
+        let component = self.catalog().id(key);
+        let answer = |waiter| match result {
+            Ok(()) => Effect::Done { waiter },
+            Err(error) => {
+                let (component, error) = (component.clone(), error.clone());
+                Effect::Refuse { waiter, refusal: Refusal::TrimFailed { component, error } }
+            }
+        };
+        let is_answered = |w: &OperatorWaiter| w.key == key && w.awaits == Awaited::Trim(op);
+        for w in self.operator_waiters.iter().filter(|w| is_answered(w)) {
+            out.push(answer(w.waiter));
+        }
+        self.operator_waiters.retain(|w| !is_answered(w));
     }
 
     /// Why a component cannot go without force.
@@ -144,37 +211,46 @@ impl Engine {
         Some(Refusal::InUse { component: self.catalog().id(key).clone(), holders })
     }
 
-    /// Answers operators whose component is down, or who waited long enough.
-    pub(crate) fn finish_unload_waiters(&mut self, out: &mut Out<'_>) {
-        let mut waiting = std::mem::take(&mut self.unload_waiters);
-        waiting.retain(|w| {
-            let state = self.state(w.key);
-            if state == ComponentState::Stuck {
-                let component = self.catalog().id(w.key).clone();
-                out.push(Effect::Refuse {
-                    waiter: w.waiter,
-                    refusal: Refusal::Stuck { component },
-                });
-                return false;
-            }
-            if !state.is_alive() {
+    /// Answers operators whose request has ended, or who waited long enough.
+    pub(crate) fn finish_operator_waiters(&mut self, out: &mut Out<'_>) {
+        let mut waiting = std::mem::take(&mut self.operator_waiters);
+        waiting.retain(|w| match self.end_of_operation(w, out.now) {
+            Some(Ok(())) => {
                 out.push(Effect::Done { waiter: w.waiter });
-                return false;
+                false
             }
-            if w.deadline <= out.now {
-                let refusal = Refusal::DeadlineExceeded {
-                    waited: out.now.since(w.since),
-                    missing: vec![self.catalog().id(w.key).clone()],
-                    holders: vec![
-                        self.holder(w.key, crate::admit::leaving_kind(self.scheduler.entry(w.key))),
-                    ],
-                    goes_on: None,
-                };
+            Some(Err(refusal)) => {
                 out.push(Effect::Refuse { waiter: w.waiter, refusal });
-                return false;
+                false
             }
-            true
+            None => true,
         });
-        self.unload_waiters = waiting;
+        self.operator_waiters = waiting;
+    }
+
+    /// None while it is under way.
+    fn end_of_operation(&self, w: &OperatorWaiter, now: Moment) -> Option<Result<(), Refusal>> {
+        let e = self.scheduler.entry(w.key);
+        let component = || self.catalog().id(w.key).clone();
+        let is_up = |s| matches!(s, ComponentState::Ready | ComponentState::Draining);
+        match w.awaits {
+            Awaited::Unload if e.state == ComponentState::Stuck => {
+                return Some(Err(Refusal::Stuck { component: component() }));
+            }
+            Awaited::Unload if !e.state.is_alive() => return Some(Ok(())),
+            Awaited::Trim(op) if e.op != Some(op) || !is_up(e.state) => {
+                let error = "it has ended".to_owned();
+                return Some(Err(Refusal::TrimFailed { component: component(), error }));
+            }
+            _ => {}
+        }
+        (w.deadline <= now).then(|| {
+            let holders = match w.awaits {
+                Awaited::Unload => vec![self.holder(w.key, leaving_kind(e))],
+                Awaited::Trim(_) => Vec::new(),
+            };
+            let (waited, missing) = (now.since(w.since), vec![component()]);
+            Err(Refusal::DeadlineExceeded { waited, missing, holders, goes_on: None })
+        })
     }
 }

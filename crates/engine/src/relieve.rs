@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, PressureLevel, Priority,
+    Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
 use majordomo_lifecycle::{Cells, Effect, Out};
 
@@ -119,21 +119,6 @@ impl Engine {
             e.trim_failed = false;
             out.push(Effect::Trim { key, op });
             out.record(EventKind::Trimmed { component: key });
-        }
-    }
-
-    /// What became of a request to trim.
-    pub(crate) fn trimmed(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        result: Result<(), String>,
-        out: &mut Out<'_>,
-    ) {
-        let e = self.scheduler.entry_mut(key);
-        if let (true, Err(error)) = (e.op == Some(op), result) {
-            e.trim_failed = true;
-            out.record(EventKind::TrimFailed { component: key, error });
         }
     }
 

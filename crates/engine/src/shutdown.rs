@@ -187,7 +187,7 @@ impl Engine {
         }
         self.scheduler.give_up_unloads(&self.budget, out);
         let stuck = self.scheduler.keys_where(|e| e.state == ComponentState::Stuck);
-        self.finish_unload_waiters(out);
+        self.finish_operator_waiters(out);
         out.record(EventKind::ShutdownDone { stuck: stuck.clone() });
         out.push(Effect::ShutdownDone { stuck });
         if let Some(e) = &mut self.ending {

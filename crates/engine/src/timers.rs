@@ -25,7 +25,7 @@ impl Engine {
         at(self.relief.next());
         at(self.next_foreseen());
         at(self.ending.as_ref().map(crate::shutdown::Ending::next));
-        at(self.unload_waiters.iter().map(|w| w.deadline).min());
+        at(self.operator_waiters.iter().map(|w| w.deadline).min());
         // What only a look at the queue settles is due once: at the first call that has reached it.
         let once = |t: Option<Moment>| t.filter(|t| *t > self.now);
         let waits = self.scheduler.transactions().any(|t| !t.is_active());

@@ -80,7 +80,7 @@ pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedB
 pub use majordomo_registry::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
     ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode,
-    WhileLeased, open_regular_file, read_config, schema,
+    TrimSignal, TrimSpec, WhileLeased, open_regular_file, read_config, schema,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

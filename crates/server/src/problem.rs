@@ -51,6 +51,7 @@ pub const TABLE: &[Row] = &[
     row("wrong_type", 500, "a component is not of the type asked for"),
     row("in_use", 409, "the component is in use"),
     row("cannot_trim", 409, "the component has no way to trim"),
+    row("trim_failed", 502, "the component could not be asked to trim"),
     row("blocked", 409, "leases are in the way of a component of the command"),
     row("own_leases", 409, "only leases of the same holder are in the way"),
     row("abandoned", 503, "the demand was called off"),
@@ -248,6 +249,9 @@ impl From<&Refusal> for Problem {
             Refusal::Stuck { component }
             | Refusal::Removed { component }
             | Refusal::CannotTrim { component } => problem.with("component", component.as_str()),
+            Refusal::TrimFailed { component, error } => {
+                problem.with("component", component.as_str()).with("cause", error.as_str())
+            }
             Refusal::LoadFailed { component, cause } => {
                 problem.with("component", component.as_str()).with("cause", cause.as_str())
             }

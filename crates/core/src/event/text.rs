@@ -334,7 +334,8 @@ mod tests {
                 Refusal::InUse { holders: holders(), component: component.clone() }
             }
             Refusal::InUse { .. } => Refusal::CannotTrim { component },
-            Refusal::CannotTrim { .. } => {
+            Refusal::CannotTrim { .. } => Refusal::TrimFailed { component, error: raw() },
+            Refusal::TrimFailed { .. } => {
                 Refusal::Blocked { holders: holders(), component: component.clone() }
             }
             Refusal::Blocked { .. } => {

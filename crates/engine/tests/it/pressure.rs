@@ -276,9 +276,30 @@ fn operator_trim_of_a_program_without_a_way_is_refused_and_recorded() {
     let waiter = rig.operator("mute", OperatorAction::Trim);
     assert_eq!(rig.answered(waiter), "cannot_trim");
     assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (0, 1));
-    let waiter = rig.operator("able", OperatorAction::Trim);
-    assert_eq!(rig.answered(waiter), "done");
+    rig.operator("able", OperatorAction::Trim);
     assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (1, 0));
+}
+
+#[test]
+fn operator_trim_of_a_program_is_answered_by_the_result_of_the_request() {
+    let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
+    let mut rig = Rig::new(vec![program("a", usr1)], 500);
+    rig.have("a");
+    let (key, reached) = (rig.key("a"), Ok(()));
+    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let first = rig.operator("a", OperatorAction::Trim);
+    assert_eq!(rig.answered(first), "waits");
+    rig.input(Input::Trimmed { key, op, result: reached });
+    assert_eq!(rig.answered(first), "done");
+    let second = rig.operator("a", OperatorAction::Trim);
+    rig.input(Input::Trimmed { key, op, result: Err("it answered 501".into()) });
+    assert_eq!(rig.answered(second), "trim_failed");
+    let late = rig.operator("a", OperatorAction::Trim);
+    rig.wait(seconds(31.0));
+    assert_eq!(rig.answered(late), "deadline_exceeded");
+    let lost = rig.operator("a", OperatorAction::Trim);
+    rig.exits("a");
+    assert_eq!(rig.answered(lost), "trim_failed");
 }
 
 #[test]

@@ -34,10 +34,11 @@ impl Manager {
         self.operate(name, action).await
     }
 
-    /// Asks a component to give back what it can spare.
+    /// Asks a component to give back what it can spare. Of a program it waits until the request has reached it.
     ///
     /// # Errors
-    /// [`Refusal::UnknownComponent`].
+    /// [`Refusal::CannotTrim`] for a program without a declared way, [`Refusal::TrimFailed`] when the request did not
+    /// reach the program or failed there, [`Refusal::UnknownComponent`].
     pub async fn trim(&self, name: &str) -> Result<(), Refusal> {
         self.operate(name, OperatorAction::Trim).await
     }

@@ -1,6 +1,8 @@
 //! Programs that misbehave: each ends in a clear error or a working component, never in a hang or an orphan.
 
-use majordomo::{ComponentState, Manager, Priority, Refusal, RestartPolicy};
+use majordomo::{
+    ComponentState, LoaderSpec, Manager, Priority, Refusal, RestartPolicy, TrimSignal, TrimSpec,
+};
 
 use crate::eventually::until;
 use crate::processes::signal;
@@ -303,5 +305,32 @@ fn components_of_a_kind_that_is_not_built_in_say_so() {
         let refusal = outcome.refusal().unwrap();
         assert_eq!(refusal.code(), "load_failed");
         says(&refusal.to_string(), &["vision", "python loader not in this build"]);
+    });
+}
+
+#[test]
+fn trim_of_a_program_is_refused_when_the_request_does_not_reach_it() {
+    run(async {
+        let world = World::new();
+        let handles = "trap 'echo trimmed' USR1; echo up; while :; do sleep 0.05; done";
+        let specs = [("able", handles), ("deaf", UP)].map(|(name, script)| {
+            let mut spec = world.program(name, script);
+            if let LoaderSpec::Process(p) = &mut spec.loader {
+                p.trim = Some(TrimSpec::Signal(TrimSignal::Usr1));
+            }
+            spec
+        });
+        let manager = world.builder(specs.to_vec()).start().await.unwrap();
+        for name in ["able", "deaf"] {
+            drop(lease(&manager, name).await.unwrap());
+        }
+        manager.trim("able").await.unwrap();
+        // Only Linux tells which signals a program handles; elsewhere the signal is sent.
+        if cfg!(target_os = "linux") {
+            let refusal = manager.trim("deaf").await.unwrap_err();
+            assert_eq!(refusal.code(), "trim_failed");
+            says(&refusal.to_string(), &["deaf could not be asked to trim", "does not handle it"]);
+            assert_eq!(state(&manager, "deaf"), "ready");
+        }
     });
 }
