@@ -301,9 +301,11 @@ impl LeaseTable {
     pub(crate) fn holders(&self, now: Moment) -> Vec<LeaseHolder> {
         let table = locked(&self.table);
         let rows = table.by_number.iter().flat_map(|(number, entry)| {
-            let ids: Vec<_> = entry.with_leases(|l| l.iter().map(|l| l.id().clone()).collect());
-            ids.into_iter().map(move |component| LeaseHolder {
+            let leased: Vec<_> =
+                entry.with_leases(|l| l.iter().map(|l| (l.id().clone(), l.revoked())).collect());
+            leased.into_iter().map(move |(component, revoked)| LeaseHolder {
                 component,
+                revoked,
                 tag: entry.terms.tag.clone(),
                 age_ms: ms(now.since(entry.since)),
                 lease: Some(format!("{}-{number}", self.boot)),

@@ -91,7 +91,11 @@ fn text(s: &Status, all: bool) -> Vec<String> {
                     Cell::left(h.lease.as_deref().unwrap_or("-")),
                     Cell::left(h.component.as_str()),
                     Cell::right(print::span(span(h.age_ms))),
-                    Cell::left(if h.old { format!("{tag} (old)") } else { tag.to_owned() }),
+                    Cell::left(match (h.revoked, h.old) {
+                        (true, _) => format!("{tag} (revoked)"),
+                        (false, true) => format!("{tag} (old)"),
+                        (false, false) => tag.to_owned(),
+                    }),
                 ]
             })
             .collect();

@@ -285,7 +285,7 @@ impl Figure {
     }
 }
 
-/// Somebody who holds a component by a lease.
+/// The holder of a lease on a component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeaseHolder {
     /// The component.
@@ -299,6 +299,9 @@ pub struct LeaseHolder {
     pub lease: Option<String>,
     /// Whether it is older than `max_lease_age`.
     pub old: bool,
+    /// Whether the component has ended or is being stopped: the lease is revoked, and not given back yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
 }
 
 /// The whole.

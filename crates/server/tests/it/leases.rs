@@ -322,6 +322,8 @@ async fn a_revoked_lease_is_not_renewed() {
         client.lease(&lease.id).await.unwrap().state == LeaseState::Revoked
     })
     .await;
+    let status = client.status().await.unwrap();
+    assert!(status.holders.iter().all(|h| h.revoked), "{:?}", status.holders);
     let before = client.lease(&lease.id).await.unwrap();
     let error = client.renew(&lease.id, Some(600_000)).await.unwrap_err();
     let problem = error.problem().unwrap();
