@@ -277,7 +277,7 @@ impl TextSnapshot {
         };
     }
 
-    /// What a text needs. Allocates nothing once `scratch` has grown, but for texts with a word that may negate.
+    /// What a text needs. Allocates nothing once `scratch` has grown, but for Arabic stems.
     pub fn intents<'s>(&self, text: &str, scratch: &'s mut IntentScratch) -> Intents<'s> {
         self.run(text, scratch);
         let IntentScratch { keywords, model, chosen, candidates, .. } = scratch;

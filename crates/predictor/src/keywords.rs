@@ -301,7 +301,7 @@ impl KeywordMatcher {
 
     /// Finds every keyword in `text` (of which at most 2^32 - 1 bytes are read). Matches do not
     /// overlap: the leftmost wins, then the longest, then the best fit. Allocates nothing once `scratch` has
-    /// grown, but for texts with a word that may negate and for Arabic stems.
+    /// grown, but for Arabic stems.
     pub fn find<'s>(&self, text: &str, scratch: &'s mut KeywordScratch) -> KeywordMatches<'s> {
         scratch.words.split(text);
         let KeywordScratch { words, negation, candidates, walk, owners, hits } = scratch;

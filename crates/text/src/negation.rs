@@ -4,6 +4,8 @@
 //! stands before in it. No grammar stands behind it: negation by inflection (Turkish, Czech) is not seen.
 //! Invariant: a text without a word that may negate costs one look at each word.
 
+use std::mem::take;
+
 use crate::Words;
 
 use self::cues::{Cues, Reading, Row};
@@ -16,6 +18,17 @@ mod korean;
 pub struct Negation {
     /// By word; empty where nothing is negated.
     negated: Vec<bool>,
+    room: Room,
+}
+
+/// Memory kept between texts, so that reading one allocates nothing once it has grown.
+#[derive(Clone, Debug, Default)]
+struct Room {
+    /// Empty between texts.
+    tokens: Vec<Token<'static>>,
+    edges: Vec<Edge>,
+    /// By token.
+    negated: Vec<bool>,
 }
 
 impl Negation {
@@ -26,18 +39,20 @@ impl Negation {
         if !(0..words.len()).any(|i| may_negate(words.folded(i)) && !belongs(i)) {
             return;
         }
-        let clauses = Clauses::new(text, words, &belongs);
-        let mut negated = vec![false; clauses.tokens.len()];
-        clauses.mark(&mut negated);
-        if !negated.contains(&true) {
-            return;
+        let Room { tokens, edges, negated } = &mut self.room;
+        let clauses = Clauses::new(text, words, &belongs, (emptied(take(tokens)), take(edges)));
+        negated.clear();
+        negated.resize(clauses.tokens.len(), false);
+        clauses.mark(negated);
+        if negated.contains(&true) {
+            self.negated.resize(words.len(), false);
         }
-        self.negated.resize(words.len(), false);
-        for (token, is_negated) in clauses.tokens.iter().zip(negated) {
-            for word in token.first..=token.last {
-                self.negated[word] |= is_negated;
-            }
+        let marked = clauses.tokens.iter().zip(negated).filter(|(_, is_negated)| **is_negated);
+        for (token, _) in marked {
+            self.negated[token.first..=token.last].fill(true);
         }
+        *tokens = emptied(clauses.tokens);
+        *edges = clauses.edges;
     }
 
     /// Whether a word is negated.
@@ -99,6 +114,13 @@ enum Edge {
     End,
 }
 
+/// No tokens, with the memory of those before.
+fn emptied<'b>(mut tokens: Vec<Token<'_>>) -> Vec<Token<'b>> {
+    tokens.clear();
+    // Collects in place: only the lifetime changes.
+    tokens.into_iter().map(|token| Token { text: "", ..token }).collect()
+}
+
 #[derive(Debug)]
 struct Clauses<'a> {
     cues: &'static Cues,
@@ -108,9 +130,17 @@ struct Clauses<'a> {
 }
 
 impl<'a> Clauses<'a> {
-    fn new(text: &str, words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Self {
-        let tokens = tokens(words, belongs);
-        let mut out = Self { cues: Cues::get(), edges: vec![Edge::End; tokens.len()], tokens };
+    /// In memory that was used before: tokens, of which there are none yet, and edges.
+    fn new(
+        text: &str,
+        words: &'a Words,
+        belongs: &impl Fn(usize) -> bool,
+        (mut tokens, mut edges): (Vec<Token<'a>>, Vec<Edge>),
+    ) -> Self {
+        push_tokens(words, belongs, &mut tokens);
+        edges.clear();
+        edges.resize(tokens.len(), Edge::End);
+        let mut out = Self { cues: Cues::get(), tokens, edges };
         for at in 1..out.tokens.len() {
             let (before, this) = (out.tokens[at - 1], out.tokens[at]);
             let from = words.source(before.last).1 as usize;
@@ -323,8 +353,7 @@ const CONTRACTIONS: &[(&str, &str)] = &[
 const SPELLINGS: &[(&str, &str)] =
     &[("cannot", "can't"), ("nao", "não"), ("im", "i'm"), ("ive", "i've")];
 
-fn tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Vec<Token<'a>> {
-    let mut out = Vec::with_capacity(words.len());
+fn push_tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool, out: &mut Vec<Token<'a>>) {
     let mut i = 0;
     while i < words.len() {
         let text = text_of(words, i);
@@ -358,7 +387,6 @@ fn tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool) -> Vec<Token<'
         }
         i += 1;
     }
-    out
 }
 
 #[cfg(test)]

@@ -94,8 +94,9 @@ impl World<'_> {
             Effect::Trim { key, op } => {
                 let mut rng = self.rng_of(14, key);
                 let result = if rng.chance(0.8) { Ok(()) } else { Err("timed out".to_owned()) };
-                // An answer may be long on its way.
-                let wait = rng.millis(1, 10_000);
+                // An answer may be so long on its way that the component has failed many times since.
+                let longest = if rng.chance(0.2) { 1_800_000 } else { 10_000 };
+                let wait = rng.millis(1, longest);
                 self.after(wait, Event::Deliver(Input::Trimmed { key, op, result }));
             }
             Effect::Grant { waiter, keys, .. } => {
