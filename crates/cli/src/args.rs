@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use majordomo::quoted;
+use majordomo::{environment_variable, quoted};
 
 pub(crate) use intents::*;
 pub(crate) use remote::*;
@@ -24,11 +24,25 @@ pub(crate) struct Args {
     /// Log more to standard error (-v, -vv, -vvv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Where the server listens, or is to listen; without it, in the runtime directory
-    #[arg(long, global = true, env = "MAJORDOMO_SOCKET", value_name = "PATH")]
+    /// Where the server listens, or is to listen; without it, where MAJORDOMO_SOCKET says, else in the runtime
+    /// directory
+    #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// Reads what was typed, and the environment for what was not.
+    ///
+    /// # Errors
+    /// What is wrong with what was typed, or what was asked about it.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut args = Self::try_parse()?;
+        let place = || environment_variable("MAJORDOMO_SOCKET").map(PathBuf::from);
+        args.socket = args.socket.or_else(place);
+        Ok(args)
+    }
 }
 
 #[derive(Debug, Subcommand)]

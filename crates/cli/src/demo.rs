@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, Outcome};
-use tokio::sync::mpsc;
 
 use crate::args::DemoArgs;
+use crate::lines::InputLines;
 use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
@@ -50,11 +50,12 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     }
     let mut summary = Summary::new(&manager);
     let mut control = None;
+    let mut were_readable = true;
     let interrupted = {
         let beside = Beside { specs: &specs, config, budget, control: &mut control };
         let work = commands(&manager, &args, json, &mut summary, beside);
         tokio::select! {
-            done = work => { done?; false }
+            done = work => { were_readable = done?; false }
             () = interrupts.next() => true,
         }
     };
@@ -86,40 +87,41 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     for id in &stuck {
         print::error(&format!("{id} could not be stopped"));
     }
-    Ok(if stuck.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ExitCode::from(u8::from(!stuck.is_empty() || !were_readable)))
 }
 
-/// Lines of standard input when there are any, else generated days.
+/// Lines of standard input when there are any, else generated days; false when lines could not be read.
 async fn commands(
     manager: &Manager,
     args: &DemoArgs,
     json: bool,
     summary: &mut Summary,
     beside: Beside<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let terminal = std::io::stdin().is_terminal();
     if args.lines || !terminal {
-        let mut lines = crate::lines::stdin();
+        let mut lines = InputLines::stdin(json);
         // Something that is piped in is there soon; an idle pipe is nobody's command.
         let first = if args.lines {
-            lines.recv().await
+            lines.next().await
         } else {
-            tokio::time::timeout(Duration::from_millis(500), lines.recv()).await.ok().flatten()
+            tokio::time::timeout(Duration::from_millis(500), lines.next()).await.ok().flatten()
         };
-        if first.is_some() || args.lines {
+        if first.is_some() || args.lines || lines.was_unreadable() {
             return from_lines(manager, first, lines, json, summary).await;
         }
     }
-    days(manager, args, json, summary, beside).await
+    days(manager, args, json, summary, beside).await?;
+    Ok(true)
 }
 
 async fn from_lines(
     manager: &Manager,
     first: Option<String>,
-    mut lines: mpsc::Receiver<String>,
+    mut lines: InputLines,
     json: bool,
     summary: &mut Summary,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut next = first;
     while let Some(text) = next {
         let outcome = manager.handle(&text).await;
@@ -132,9 +134,9 @@ async fn from_lines(
             print::line(&format!("  {} {}", needs.join(", "), crate::run::told(&outcome, memory)));
         }
         drop(outcome);
-        next = lines.recv().await;
+        next = lines.next().await;
     }
-    Ok(())
+    Ok(!lines.was_unreadable())
 }
 
 /// What a control for the generated days is made of, and where it is kept.

@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents, read_config};
 
 use crate::args::{IntentsArgs, LearnArgs};
+use crate::lines::InputLines;
 use crate::plan::{doubtful, evidence};
 use crate::print::{self, Style, styled};
 use crate::signals::Interrupts;
@@ -75,13 +76,15 @@ pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCod
         tell(&words.join(" "), &intents.intents(&words.join(" ")), json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut lines = crate::lines::stdin();
+    let mut lines = InputLines::stdin(json);
     loop {
         let text = tokio::select! {
-            text = lines.recv() => text,
-            () = print::ended() => None,
+            text = lines.next() => text,
+            () = print::ended() => return Ok(ExitCode::SUCCESS),
         };
-        let Some(text) = text else { return Ok(ExitCode::SUCCESS) };
+        let Some(text) = text else {
+            return Ok(ExitCode::from(u8::from(lines.was_unreadable())));
+        };
         if !json {
             print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         }

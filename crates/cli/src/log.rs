@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::Write;
 
-use majordomo::{printable, printable_json, quoted};
+use majordomo::{environment_variable, printable, printable_json, quoted};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
@@ -19,7 +19,15 @@ use crate::print;
 /// Warnings go to standard error, and of a server what it does as well; `-v` shows more, `RUST_LOG` decides over both.
 pub(crate) fn start(verbose: u8, format: LogFormat) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let wanted = environment_variable("RUST_LOG").map(|text| {
+        let text = text.to_string_lossy().into_owned();
+        EnvFilter::try_new(&text).map_err(|error| format!("RUST_LOG is {}: {error}", quoted(&text)))
+    });
+    let (filter, problem) = match wanted {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(problem)) => (EnvFilter::new(level), Some(problem)),
+        None => (EnvFilter::new(level), None),
+    };
     // A line that cannot be written is lost; to complain of it on the same standard error would be a panic.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match format {
@@ -36,6 +44,9 @@ pub(crate) fn start(verbose: u8, format: LogFormat) {
                 .with_writer(|| EscapedJson(std::io::stderr()))
                 .init();
         }
+    }
+    if let Some(problem) = problem {
+        tracing::warn!("{problem}; the log shows {level} instead");
     }
 }
 

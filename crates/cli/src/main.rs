@@ -28,8 +28,6 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Args, Command, FeedbackArgs, LogFormat, MemoryArgs};
 use exit::Exit;
 use majordomo_server::ClientError;
@@ -39,7 +37,7 @@ fn main() -> ExitCode {
     if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
         return code;
     }
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return misused(&error),
     };

@@ -6,6 +6,8 @@
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use majordomo::environment_variable;
+
 /// The way to the service manager.
 #[derive(Debug)]
 pub(crate) struct Notify {
@@ -15,7 +17,7 @@ pub(crate) struct Notify {
 impl Notify {
     /// From the environment.
     pub(crate) fn new() -> Self {
-        let name = std::env::var_os("NOTIFY_SOCKET").filter(|n| !n.is_empty());
+        let name = environment_variable("NOTIFY_SOCKET");
         let to = name.and_then(|name| match open(&name) {
             Ok(to) => Some(to),
             Err(error) => {
@@ -93,7 +95,7 @@ fn open(name: &std::ffi::OsStr) -> std::io::Result<(UnixDatagram, SocketAddr)> {
 /// How often the service manager wants to hear that the server lives: half of `WATCHDOG_USEC`, as it advises; none when
 /// it does not ask.
 pub(crate) fn watchdog() -> Option<Duration> {
-    let var = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
+    let var = |name| environment_variable(name)?.into_string().ok();
     let is_other = var("WATCHDOG_PID").is_some_and(|pid| pid != std::process::id().to_string());
     let micros: u64 = var("WATCHDOG_USEC")?.parse().ok()?;
     (!is_other && micros > 0).then(|| Duration::from_micros(micros) / 2)

@@ -9,13 +9,13 @@ mod out;
 
 use std::time::Duration;
 
-use majordomo::{printable, printable_json};
+use majordomo::{environment_variable, printable, printable_json};
 
 pub(crate) use out::{ended, error_is_terminal, exit, height, is_terminal, width};
 
 /// Whether to colour a stream that is a terminal; `NO_COLOR` is honoured.
 pub(crate) fn colour(terminal: bool) -> bool {
-    terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    terminal && environment_variable("NO_COLOR").is_none()
 }
 
 /// The styles used.

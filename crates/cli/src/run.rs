@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use majordomo::{Decision, GuardForm, Manager, Outcome};
 
+use crate::lines::InputLines;
 use crate::plan::{doubtful, evidence, start};
 use crate::print::{self, Style, styled, time};
 use crate::signals::Interrupts;
@@ -32,13 +33,13 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
         done = commands(&manager, &args, json, &mut summary) => done,
         () = interrupts.next() => {
             print::note("interrupted; stopping (once more to hasten)");
-            Ok(())
+            Ok(true)
         }
-        () = print::ended() => Ok(()),
+        () = print::ended() => Ok(true),
     };
     summary.catch_up(&manager).await;
     let stuck = interrupts.shutdown(&manager).await;
-    outcome?;
+    let were_readable = outcome?;
     // What was unloaded at the end is no part of the work: the figures are those before it.
     if json {
         print::json(&summary.json());
@@ -52,28 +53,31 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     let refused = !summary.refusals.is_empty();
     Ok(match (stuck.is_empty(), refused) {
         (false, _) => ExitCode::FAILURE,
+        _ if !were_readable => ExitCode::FAILURE,
         (_, true) => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
     })
 }
 
+/// Carries commands out; false when lines of standard input could not be read.
 async fn commands(
     manager: &Manager,
     args: &Job,
     json: bool,
     summary: &mut Summary,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     if !args.text.is_empty() {
-        return command(manager, &args.text.join(" "), args.hold, json, summary).await;
+        command(manager, &args.text.join(" "), args.hold, json, summary).await?;
+        return Ok(true);
     }
-    let mut lines = crate::lines::stdin();
+    let mut lines = InputLines::stdin(json);
     // Memory is looked at between commands too, or its mean would be that of the busy moments only.
     let mut look = tokio::time::interval(SAMPLE);
     loop {
         tokio::select! {
-            line = lines.recv() => match line {
+            line = lines.next() => match line {
                 Some(text) => command(manager, &text, args.hold, json, summary).await?,
-                None => return Ok(()),
+                None => return Ok(!lines.was_unreadable()),
             },
             _ = look.tick() => drop(summary.catch_up(manager).await),
         }

@@ -9,7 +9,7 @@ use majordomo::read_config;
 
 use crate::args::{ServiceManager, ServiceVerb};
 use crate::print;
-use majordomo::{quoted, quoted_path};
+use majordomo::{environment_variable, quoted, quoted_path};
 
 pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     let ServiceVerb::Print { manager, config, state_dir, user } = verb;
@@ -29,7 +29,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     print::file(&match manager {
         ServiceManager::Systemd => unit.systemd()?,
         ServiceManager::Launchd => {
-            let home = std::env::var_os("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
+            let home = environment_variable("HOME").map(PathBuf::from);
             unit.launchd(home.as_deref())?
         }
     });

@@ -8,7 +8,9 @@ use std::sync::{Arc, Weak};
 
 use majordomo_core::{BudgetSetting, ByteSize, Config, Priority, StateStore, WallSeconds};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
-use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec, base_dir as base_dir_of};
+use majordomo_registry::{
+    Catalog, ComponentSpec, LoaderSpec, PoolSpec, base_dir as base_dir_of, temporary_folder,
+};
 use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
@@ -370,7 +372,7 @@ impl StateDir {
                 }
                 None => {
                     let path = temporary_dir().map_err(|e| BuildError::State {
-                        path: std::env::temp_dir(),
+                        path: temporary_folder(),
                         why: e.to_string(),
                     })?;
                     Ok((path, true, None))
@@ -408,7 +410,7 @@ pub(crate) fn temporary_dir() -> std::io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let pid = std::process::id();
     for n in 0..u32::MAX {
-        let path = std::env::temp_dir().join(format!("majordomo-{pid}-{n}"));
+        let path = temporary_folder().join(format!("majordomo-{pid}-{n}"));
         match std::fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -70,17 +70,19 @@ pub use state::{Figures, Remembered, StoredState, StoredValue};
 
 pub use majordomo_core::{
     BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
-    ComponentState, ComponentStatus, Confidence, Config, EventKind, EventRecord, HintOutcome,
-    HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay, MeasuredNeed,
-    MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd,
-    PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure, Refusal, ServerConfig,
-    Status, StatusValue, TrimStatus, WallSeconds, printable, printable_json, quoted, quoted_path,
+    ComponentState, ComponentStatus, Confidence, Config, EncodingError, EventKind, EventRecord,
+    HintOutcome, HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay,
+    MeasuredNeed, MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind,
+    PoolStatus, PreloadEnd, PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure,
+    Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds, decode_line, decode_text,
+    printable, printable_json, quoted, quoted_path,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
     ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode,
-    TrimSignal, TrimSpec, WhileLeased, open_regular_file, read_config, schema,
+    TrimSignal, TrimSpec, WhileLeased, environment_variable, open_regular_file, read_config,
+    schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod config;
+mod environment;
 mod file;
 mod nearest;
 mod problem;
@@ -19,6 +20,7 @@ pub use config::{
     Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
     read_config, read_config_with, reference, schema,
 };
+pub use environment::{environment_variable, temporary_folder};
 pub use file::open_regular_file;
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{

@@ -46,11 +46,13 @@ pub(crate) async fn read<T: DeserializeOwned + Default>(
     if bytes.is_empty() {
         return Ok(T::default());
     }
+    let text = majordomo::decode_text(bytes.into())
+        .map_err(|error| Problem::new("bad_json", format!("the body cannot be read: {error}")))?;
     // A list would be taken for the members in their order.
-    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+    if !text.trim_start().starts_with('{') {
         return Err(Problem::new("bad_json", "the body is no JSON object"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
+    serde_json::from_str(&text).map_err(|error| {
         Problem::new("bad_json", format!("the body is not what this route takes: {error}"))
     })
 }

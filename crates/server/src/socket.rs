@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use majordomo::quoted_path;
+use majordomo::{environment_variable, quoted_path, temporary_folder};
 use tokio::net::UnixListener;
 
 use crate::error::ServeError;
@@ -20,7 +20,6 @@ const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 /// `$XDG_RUNTIME_DIR`, else `/run/user/UID` where that is, else `$TMPDIR`, else `/tmp`.
 #[must_use]
 pub fn default_socket() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let uid = rustix::process::getuid().as_raw();
     let usual = || {
         // Without a login session, from cron for example, the variable is not set and the folder may be there.
@@ -28,9 +27,9 @@ pub fn default_socket() -> PathBuf {
         let meta = std::fs::metadata(&dir).ok().filter(|m| m.is_dir() && m.uid() == uid)?;
         (meta.permissions().mode() & 0o077 == 0).then_some(dir)
     };
-    let folder = match set("XDG_RUNTIME_DIR").or_else(usual) {
+    let folder = match environment_variable("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(usual) {
         Some(dir) => dir.join("majordomo"),
-        None => set("TMPDIR").unwrap_or_else(|| "/tmp".into()).join(format!("majordomo-{uid}")),
+        None => temporary_folder().join(format!("majordomo-{uid}")),
     };
     folder.join("majordomo.sock")
 }

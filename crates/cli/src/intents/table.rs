@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::BufRead;
 
-use majordomo::{ComponentId, MAX_TEXT, quoted};
+use majordomo::{ComponentId, MAX_TEXT, decode_line, quoted};
 
 /// Bytes of a line: a text and its labels.
 const MAX_LINE: usize = MAX_TEXT + 8192;
@@ -56,12 +56,19 @@ impl Rows {
             if from.read_until(b'\n', &mut line)? == 0 {
                 break;
             }
-            let bytes = line.strip_suffix(b"\n").unwrap_or(&line);
-            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-            if bytes.is_empty() {
-                continue;
-            }
-            if let Err(what) = out.line(bytes, &mut n_columns, known, skip_unknown) {
+            let text = match decode_line(&line, number) {
+                Ok("") => continue,
+                Ok(text) => text,
+                Err(error) => {
+                    let what = format!("{}; {}", error.what(), error.way_out());
+                    out.problems.push(Problem { line: number, what });
+                    if error.is_whole_text() {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            if let Err(what) = out.line(text, &mut n_columns, known, skip_unknown) {
                 out.problems.push(Problem { line: number, what });
             }
         }
@@ -70,16 +77,14 @@ impl Rows {
 
     fn line(
         &mut self,
-        bytes: &[u8],
+        text: &str,
         n_columns: &mut Option<usize>,
         known: Option<&[ComponentId]>,
         skip_unknown: bool,
     ) -> Result<(), String> {
-        if bytes.len() > MAX_LINE {
-            return Err(format!("the line has {} bytes, more than {MAX_LINE}", bytes.len()));
+        if text.len() > MAX_LINE {
+            return Err(format!("the line has {} bytes, more than {MAX_LINE}", text.len()));
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|e| format!("byte {} of the line is no UTF-8", e.valid_up_to() + 1))?;
         let columns: Vec<&str> = text.split('\t').collect();
         let n = columns.len();
         let wanted = *n_columns.get_or_insert(n);
@@ -155,7 +160,7 @@ mod tests {
                 "2: 1 columns, the first line has 2",
                 "3: 3 columns, the first line has 2",
                 "4: the text is blank",
-                "5: byte 1 of the line is no UTF-8",
+                "5: byte 1 of the line, 0xFF, is not UTF-8 (in Windows-1252 it is \"ÿ\"); save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
                 &format!("6: {}", ComponentId::new("A B").unwrap_err()),
                 "7: \"c\" is no component of the configuration; correct it, or --skip-unknown",
             ],
@@ -168,6 +173,19 @@ mod tests {
         );
         let long = [b"a\t".as_slice(), &b"x".repeat(MAX_LINE)].concat();
         assert_eq!(Rows::read(long.as_slice(), None, false).unwrap().problems.len(), 1);
+    }
+
+    #[test]
+    fn byte_order_mark_is_no_part_of_a_table_and_other_encodings_are_refused_once() {
+        let rows = check(b"\xef\xbb\xbfa\tone\r\nb\ttwo\r\n", Some(&["a", "b"]), &[]);
+        assert_eq!(rows.train.len(), 2);
+        check(
+            b"\xff\xfea\0\t\0x\0\n\0b\0\t\0y\0",
+            None,
+            &[
+                "1: the text is UTF-16 (little-endian), not UTF-8; save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8",
+            ],
+        );
     }
 
     #[test]

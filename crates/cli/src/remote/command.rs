@@ -5,6 +5,7 @@ use majordomo_server::wire::{Bind, Command, CommandOutcome, LeaseTerms, Leased, 
 use super::{Remote, is_gone, span};
 use crate::args::RunArgs;
 use crate::exit::Exit;
+use crate::lines::InputLines;
 use crate::print::{self, Style, styled, time};
 
 impl Remote {
@@ -15,14 +16,16 @@ impl Remote {
         // Nobody should type a line to learn that there is no server.
         self.client.info().await?;
         let mut interrupts = crate::signals::Interrupts::new()?;
-        let mut lines = crate::lines::stdin();
+        let mut lines = InputLines::stdin(self.json);
         let mut exit = Exit::Success;
         loop {
             let line = tokio::select! {
-                line = lines.recv() => line,
+                line = lines.next() => line,
                 () = interrupts.next() => None,
             };
-            let Some(text) = line else { return Ok(exit) };
+            let Some(text) = line else {
+                return Ok(if lines.was_unreadable() { Exit::Failure } else { exit });
+            };
             let done = tokio::select! {
                 done = self.command(&text, args.hold) => done,
                 () = interrupts.next() => return Ok(exit),

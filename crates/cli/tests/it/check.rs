@@ -68,7 +68,7 @@ fn files_that_are_none() {
         ("absent.toml", "cannot read the file", "check the path"),
         ("folder", "this is a directory", "name the configuration file in it"),
         ("empty.toml", "the file is empty", "declare a component"),
-        ("binary.toml", "UTF-8", "save the file as UTF-8"),
+        ("binary.toml", "UTF-8", "save it as UTF-8"),
         ("broken.json", "broken.json:1:", "error"),
     ];
     for (file, what, way_out) in cases {

@@ -20,4 +20,5 @@ mod run;
 mod serve;
 mod signals;
 mod support;
+mod text;
 mod words;

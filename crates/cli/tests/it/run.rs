@@ -26,11 +26,12 @@ fn lines_of_standard_input() {
         "> Play!\n  hit, ",
         "> hello\n  no component needed, ",
         "> read my INBOX\n  waited ",
-        "commands   6 (1 needed no component)",
+        "commands   5 (1 needed no component)",
         "loads      3, unloads 1, failures 0",
         "refused    none",
     ];
-    ran.check(0, &parts, &[]);
+    // A line that is not UTF-8 is no command.
+    ran.check(1, &parts, &["standard input: line 5: byte 1 of the line, 0xFF, is not UTF-8"]);
     assert!(world.processes().is_empty());
 }
 

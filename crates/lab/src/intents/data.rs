@@ -44,7 +44,8 @@ impl DataSet {
         } else {
             bytes
         };
-        let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not UTF-8"))?;
+        let text = majordomo_core::decode_text(bytes)
+            .with_context(|| format!("{shown} cannot be read"))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.split('.').next().unwrap_or_default();
         Self::parse(name, &text).with_context(|| shown.to_string())

@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use majordomo_core::{decode_text, plain_text};
+
 use crate::file::open_regular_file;
 use crate::problem::{Position, Problem, Severity};
 
@@ -27,8 +29,9 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The text of a file, or one that was made otherwise.
     pub(crate) fn new(name: &str, text: String) -> Self {
-        Self { name: Arc::from(name), text, line_starts: OnceCell::new() }
+        Self { name: Arc::from(name), text: plain_text(text), line_starts: OnceCell::new() }
     }
 
     /// Reads a file.
@@ -75,18 +78,13 @@ impl Source {
     }
 
     fn decode(name: &str, bytes: Vec<u8>) -> Result<Self, Problem> {
-        String::from_utf8(bytes).map(|text| Self::new(name, text)).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let bytes = error.into_bytes();
-            let valid = String::from_utf8_lossy(&bytes[..at]).into_owned();
-            Self::new(name, valid).problem(
-                Severity::Error,
-                "not-utf8",
-                at..at,
-                format!("the byte {:#04x} is not part of UTF-8 text", bytes[at]),
-                Some("save the file as UTF-8".to_owned()),
-            )
-        })
+        let text = decode_text(bytes).map_err(|error| {
+            let at = |n| u32::try_from(n).unwrap_or(u32::MAX);
+            let place = Position { line: at(error.line()), column: at(error.column()) };
+            let problem = whole_file(name, "not-utf8", error.what(), Some(error.way_out()));
+            Problem { at: (!error.is_whole_text()).then_some(place), ..problem }
+        })?;
+        Ok(Self::new(name, text))
     }
 
     /// The line and column of a byte position; the end when it lies behind it.

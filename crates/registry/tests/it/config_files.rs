@@ -58,12 +58,33 @@ fn unreadable_files() {
     );
     check(
         &folder.file("latin.toml", b"[components.a]\n# caf\xe9\n"),
-        "latin.toml:2:6: error[not-utf8]: the byte 0xe9 is not part of UTF-8 text\n  help: save the file as UTF-8",
+        "latin.toml:2:6: error[not-utf8]: byte 6 of the line, 0xE9, is not UTF-8 (in Windows-1252 it is \"é\")\n  help: save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
     );
     check(
         &folder.file("huge.toml", vec![b'#'; (64 << 20) + 1]),
         "huge.toml: error[too-large]: the file is larger than 64 MiB\n  help: check that it is a configuration",
     );
+}
+
+#[test]
+fn byte_order_mark_and_carriage_returns_change_nothing_and_other_encodings_are_named() {
+    let folder = Folder::new("encodings");
+    let toml = "[components.a]\nloader = \"builtin\"\nkeywords = [\"\"\"one\ntwo\"\"\"]\n";
+    for (name, text) in [("c.toml", toml), ("c.json", LEGACY)] {
+        let read = |bytes: Vec<u8>| read_config(&folder.file(name, bytes), None);
+        let want = read(text.into()).unwrap().specs;
+        for text in [format!("\u{feff}{text}"), text.replace('\n', "\r\n")] {
+            assert_eq!(read(text.into()).unwrap().specs, want, "{name}");
+        }
+        let utf16 =
+            |mark| format!("{mark}{text}").encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for (bytes, from) in [(utf16("\u{feff}"), "UTF-16"), (utf16(""), "UTF-16BE")] {
+            let want = format!(
+                "{name}: error[not-utf8]: the text is UTF-16 (big-endian), not UTF-8\n  help: save it as UTF-8, or convert it: iconv -f {from} -t UTF-8"
+            );
+            assert_eq!(lines(&read(bytes).unwrap_err(), &folder), [want]);
+        }
+    }
 }
 
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use majordomo_core::ComponentId;
 use majordomo_registry::template::{self, Piece, PlaceHolder};
-use majordomo_registry::{ProcessSpec, TrimSpec};
+use majordomo_registry::{ProcessSpec, TrimSpec, environment_variable};
 
 use super::resolve::{self, Places};
 use super::template::Values;
@@ -71,9 +71,11 @@ pub(super) fn prepare(
     };
     let cwd = working_dir(&ctx.component, spec, &ctx.base_dir)?;
     let mut env = BTreeMap::new();
-    let passed = ENV_ALWAYS.iter().copied().chain(spec.env_allow.iter().map(String::as_str));
-    for name in passed {
-        if let Some(value) = std::env::var_os(name) {
+    let always = ENV_ALWAYS.map(|name| (name, environment_variable(name)));
+    // What the configuration names may mean something when it is empty.
+    let allowed = spec.env_allow.iter().map(|name| (name.as_str(), std::env::var_os(name)));
+    for (name, value) in always.into_iter().chain(allowed) {
+        if let Some(value) = value {
             env.insert(OsString::from(name), value);
         }
     }
@@ -148,7 +150,7 @@ pub fn look_up(
     let cwd = working_dir(component, spec, base_dir)?;
     let search = match spec.env.get("PATH") {
         Some(own) => literal(own),
-        None => std::env::var_os("PATH").map(|path| path.to_string_lossy().into_owned()),
+        None => environment_variable("PATH").map(|path| path.to_string_lossy().into_owned()),
     };
     match spec.command.first().and_then(|program| literal(program)) {
         Some(program) if !program.is_empty() => {

@@ -44,8 +44,13 @@ impl Token {
                 path.display()
             )));
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+        let text = majordomo::decode_text(bytes).map_err(|error| match error.is_whole_text() {
+            true => failed(error.to_string()),
+            // Its bytes are the secret.
+            false => failed("the token is not ASCII text".to_owned()),
+        })?;
         Self::new(&text)
     }
 

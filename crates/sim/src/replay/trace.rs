@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use majordomo_core::ComponentKey;
+use majordomo_core::{ComponentKey, decode_line};
 
 use super::item::ItemCost;
 
@@ -21,9 +21,6 @@ pub const MIN_EVENTS: usize = 30;
 
 /// A line longer than this is no trace.
 const MAX_LINE: u64 = 1 << 16;
-
-/// What some editors put at the start of a UTF-8 file.
-const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// What a line is.
 const COLUMNS: &str = "user, unix seconds, item and optionally the command, separated by tabs";
@@ -224,10 +221,8 @@ impl Trace {
                     "longer than {MAX_LINE} bytes; a trace is tab-separated text"
                 )));
             }
-            let text = std::str::from_utf8(&buffer)
-                .map_err(|_| bad("not UTF-8; a trace is tab-separated text, or gzip of it".into()))?
-                .trim_end_matches(['\n', '\r']);
-            let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| line == 1).unwrap_or(text);
+            let text = decode_line(&buffer, line)
+                .map_err(|error| bad(format!("{}; {}", error.what(), error.way_out())))?;
             let columns: Vec<&str> = text.split('\t').collect();
             let (user, seconds, item) = match *columns.as_slice() {
                 [user, seconds, item] | [user, seconds, item, _] => (user, seconds, item),
