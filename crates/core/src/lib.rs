@@ -33,7 +33,9 @@ pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority, UnknownWord};
-pub use printable::{Quoted, printable, printable_json, quoted, quoted_path};
+pub use printable::{
+    Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
+};
 pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
 pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, ComponentState};

@@ -42,6 +42,39 @@ pub fn quoted_path(path: &std::path::Path) -> Quoted<'_> {
     Quoted(path.to_string_lossy())
 }
 
+/// The longest part of a text of others that a message repeats, in characters.
+const ECHO: usize = 200;
+
+/// The beginning of a text of others: at most 200 characters of it, and how much is left out.
+///
+/// Everything that repeats a client's or a program's input in a message goes through this or [`quoted_start`]: a message
+/// never grows with what is sent.
+#[must_use]
+pub fn start_of(text: &str) -> Cow<'_, str> {
+    start_within(text, ECHO)
+}
+
+/// The beginning of a text: at most `max` characters of it, and how much is left out.
+#[must_use]
+pub fn start_within(text: &str, max: usize) -> Cow<'_, str> {
+    // A character has at least one byte.
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    match text.char_indices().nth(max) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => {
+            Cow::Owned(format!("{}\u{2026} ({} more bytes)", &text[..end], text.len() - end))
+        }
+    }
+}
+
+/// The beginning of a text of others in double quotes: [`start_of`] as [`quoted`].
+#[must_use]
+pub fn quoted_start(text: &str) -> Quoted<'_> {
+    Quoted(start_of(text))
+}
+
 /// A text that is displayed in quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quoted<'a>(Cow<'a, str>);
@@ -246,6 +279,15 @@ mod tests {
         assert_eq!(quoted("स\u{902}गीत").to_string(), "\"स\u{902}गीत\"");
         assert_eq!(quoted("a\"b\\c\n\x1b").to_string(), r#""a\"b\\c\n\u{1b}""#);
         assert_eq!(format!("{:>5}", quoted("a")), "  \"a\"");
+    }
+
+    #[test]
+    fn a_long_text_is_repeated_in_part() {
+        assert_eq!(start_of("short"), "short");
+        let long = "é".repeat(ECHO + 3);
+        assert_eq!(start_of(&long), format!("{}… (6 more bytes)", "é".repeat(ECHO)));
+        assert_eq!(start_of(&long[..2 * ECHO]), "é".repeat(ECHO));
+        assert!(quoted_start(&"\u{1b}".repeat(1 << 20)).to_string().len() < 2000);
     }
 
     #[test]

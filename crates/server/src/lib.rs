@@ -13,10 +13,13 @@ pub mod wire;
 
 mod app;
 mod body;
+mod bounded;
 mod connection;
 mod error;
+mod framing;
 mod gate;
 mod leases;
+mod places;
 mod problem;
 mod record;
 mod routes;

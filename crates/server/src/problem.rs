@@ -59,6 +59,8 @@ pub const TABLE: &[Row] = &[
     row("bad_json", 400, "the body is not the JSON that this route takes"),
     row("bad_value", 422, "a value in the request is out of its range"),
     row("body_too_large", 413, "the body is too large"),
+    row("uri_too_long", 414, "the first line of the request is too long"),
+    row("head_too_large", 431, "the head of the request is too large"),
     row("body_timeout", 408, "the body did not come in time"),
     row("unknown_route", 404, "there is no such path"),
     row("unknown_version", 404, "this server speaks another version of the interface"),

@@ -95,6 +95,31 @@ pub(crate) fn waits_for_components(parts: &Parts) -> bool {
     parts.method == Method::POST && (matches!(path, "/v1/leases" | "/v1/commands") || loads)
 }
 
+/// Whether a request may come when there is no place for its connection: what an operator looks at and does to make
+/// room. It is neither a stream nor a wait for components, and holds nothing.
+pub(crate) fn is_for_visitors(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let follows = match last {
+        "events" => !asks(parts, "follow=false"),
+        "logs" => asks(parts, "follow=true"),
+        _ => false,
+    };
+    let is_of_component = path.starts_with("/v1/components/");
+    match parts.method {
+        Method::GET => !follows,
+        Method::DELETE => path.starts_with("/v1/leases/"),
+        Method::POST => {
+            is_of_component && matches!(last, "unload" | "pin" | "trim") || path == "/v1/reload"
+        }
+        _ => false,
+    }
+}
+
+fn asks(parts: &Parts, what: &str) -> bool {
+    parts.uri.query().is_some_and(|q| q.split('&').any(|part| part == what))
+}
+
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(
         "method_not_allowed",

@@ -2,39 +2,32 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use majordomo::{ComponentId, Manager};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use majordomo::{ComponentId, Manager, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::{App, locked};
+use crate::app::App;
+use crate::bounded::Role;
 use crate::client::Token;
 use crate::connection::{self, Peer, Via};
 use crate::error::ServeError;
 use crate::leases::LeaseTable;
+use crate::places::Places;
 use crate::socket::{self, Held};
 
 /// When the system gives no connection (too many open files), try again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are still on their way when everything is down have this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// So many are told at once that there is no room; the next ones wait in the system's queue meanwhile.
-const REFUSED_AT_ONCE: usize = 256;
-/// Whoever finds no room is told so after this even if no request has come …
-const REFUSAL: Duration = Duration::from_secs(1);
-/// … and has this long to read it.
-const HEARING: Duration = Duration::from_secs(1);
-/// Sent to those for whom there is no room.
-const FULL: &str = concat!(
-    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n",
-    "connection: close\r\ncontent-length: 213\r\n\r\n",
-    r#"{"type":"urn:majordomo:problem:too_many_connections","title":"too many connections","status":503,"code":"too_many_connections","detail":"server.max_connections are open; close some, or raise it","retry_after_s":1}"#,
-);
+/// Visitors of a listener at a time; the next ones wait in the system's queue meanwhile.
+const VISITORS: usize = 128;
+/// The part of the open files that the system allows which the connections of a listener may have.
+const SHARE_OF_FILES: u64 = 3;
 
 /// Where to listen.
 #[derive(Clone, Debug, Default)]
@@ -53,37 +46,8 @@ pub struct Server {
     app: Arc<App>,
     socket: PathBuf,
     tcp: Option<SocketAddr>,
-    count: Arc<Count>,
+    places: Vec<Arc<Places>>,
     tasks: Vec<JoinHandle<()>>,
-}
-
-/// How many connections there are.
-#[derive(Debug)]
-struct Count {
-    open: Mutex<usize>,
-    /// Told when one goes.
-    gone: watch::Sender<()>,
-}
-
-/// A place among the connections.
-struct Place(Arc<Count>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *locked(&self.0.open) -= 1;
-        self.0.gone.send_replace(());
-    }
-}
-
-impl Count {
-    fn take(self: &Arc<Self>, max: usize) -> Option<Place> {
-        let mut open = locked(&self.open);
-        if *open >= max {
-            return None;
-        }
-        *open += 1;
-        Some(Place(Arc::clone(self)))
-    }
 }
 
 /// A place to listen at, held before there is a manager: clients that connect meanwhile wait.
@@ -125,17 +89,21 @@ impl Claimed {
         let socket = held.path().to_path_buf();
         let app = Arc::new(App::new(manager, token));
         let routes = crate::routes::router(Arc::clone(&app));
-        let nobody = || Arc::new(Count { open: Mutex::new(0), gone: watch::Sender::new(()) });
-        let (count, refusing) = (nobody(), nobody());
-        let listening =
-            Listening { app: Arc::clone(&app), routes, count: Arc::clone(&count), refusing };
+        let listening = || Listening {
+            app: Arc::clone(&app),
+            routes: routes.clone(),
+            places: Arc::default(),
+            visitors: Arc::default(),
+        };
         let address = tcp.as_ref().and_then(|t| t.local_addr().ok());
-        let mut tasks = vec![
-            tokio::spawn(listening.clone().unix(unix, held)),
-            tokio::spawn(keep_time(Arc::clone(&app))),
-        ];
-        tasks.extend(tcp.map(|tcp| tokio::spawn(listening.tcp(tcp))));
-        Server { app, socket, tcp: address, count, tasks }
+        // Each has places of its own: whatever comes over TCP, the owner of the Unix socket gets in.
+        let (by_unix, by_tcp) = (listening(), listening());
+        let places = [&by_unix, &by_tcp];
+        let places = places.into_iter().flat_map(|l| [&l.places, &l.visitors]).cloned().collect();
+        let mut tasks =
+            vec![tokio::spawn(by_unix.unix(unix, held)), tokio::spawn(keep_time(Arc::clone(&app)))];
+        tasks.extend(tcp.map(|tcp| tokio::spawn(by_tcp.tcp(tcp))));
+        Server { app, socket, tcp: address, places, tasks }
     }
 }
 
@@ -160,14 +128,13 @@ async fn listen_tcp(address: SocketAddr, has_token: bool) -> Result<TcpListener,
     TcpListener::bind(address).await.map_err(|e| failed(e.to_string()))
 }
 
-/// What the listeners share.
-#[derive(Clone)]
+/// What takes the connections of a listener.
 struct Listening {
     app: Arc<App>,
     routes: Router,
-    count: Arc<Count>,
-    /// Those who are told that there is no room.
-    refusing: Arc<Count>,
+    places: Arc<Places>,
+    /// For those who find all places in use: an operator's request is answered here, others are told.
+    visitors: Arc<Places>,
 }
 
 impl Listening {
@@ -187,53 +154,49 @@ impl Listening {
         tokio::pin!(closed);
         loop {
             let next = async {
-                let room = self.room().await;
-                (listener.next().await, room)
+                // Nobody is taken and then cut off without a word.
+                self.visitors.room(VISITORS).await;
+                listener.next().await
             };
-            let (accepted, room) = tokio::select! {
+            let accepted = tokio::select! {
                 () = &mut closed => break,
                 next = next => next,
             };
             match accepted {
-                Ok((stream, pid)) => self.take(room, stream, L::VIA, pid),
+                Ok((stream, pid)) => self.take(stream, L::VIA, pid),
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    /// Waits until the next connection can be served, or at least told that it cannot: nobody is taken and then cut
-    /// off without a word.
-    async fn room(&self) -> Place {
-        let mut gone = self.refusing.gone.subscribe();
-        loop {
-            if let Some(place) = self.refusing.take(REFUSED_AT_ONCE) {
-                return place;
-            }
-            // The sender lives as long as `self`.
-            let _ = gone.changed().await;
-        }
-    }
-
-    /// Serves the connection, or tells it, in the place among those who are told, that there is no room.
-    fn take<S>(&self, refusing: Place, stream: S, via: Via, pid: Option<u32>)
+    fn take<S>(&self, stream: S, via: Via, pid: Option<u32>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Some(place) = self.count.take(self.app.limits().max_connections) else {
-            tokio::spawn(async move {
-                refuse(stream).await;
-                drop(refusing);
-            });
-            return;
-        };
-        drop(refusing);
         let peer = Peer { connection: self.app.new_connection(), pid };
+        let max = max_connections(&self.app.limits());
+        let holds = |connection| self.app.leases.holds(connection);
+        let place = self.places.take_or_displace(peer.connection, max, holds);
+        let taken = match place {
+            Some(place) => Some((place, Role::Client)),
+            None => {
+                self.visitors.take(peer.connection, VISITORS).map(|place| (place, Role::Visitor))
+            }
+        };
+        // One listener takes one connection after the other, and waited for room.
+        let Some((place, role)) = taken else { return };
         let (app, routes) = (Arc::clone(&self.app), self.routes.clone());
-        tokio::spawn(async move {
-            connection::serve(app, routes, stream, via, peer).await;
-            drop(place);
-        });
+        tokio::spawn(connection::serve(app, routes, stream, via, place, (role, peer)));
     }
+}
+
+/// The connections that a listener may have: as configured, and not so many that the system's limit of open files
+/// leaves none for components and the other listener.
+fn max_connections(limits: &ServerConfig) -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share =
+        files.map_or(usize::MAX, |n| usize::try_from(n / SHARE_OF_FILES).unwrap_or(usize::MAX));
+    limits.max_connections.min(share.max(1))
 }
 
 /// Where connections come from.
@@ -266,40 +229,6 @@ impl Listener for TcpListener {
         drop(stream.set_nodelay(true));
         Ok((stream, None))
     }
-}
-
-/// Says that there is no room: after the head of a request has come, since to an HTTP client an answer before it is
-/// none, or when none comes for too long; and hears it out, since closing on unread bytes takes the answer away again.
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    match tokio::time::timeout(REFUSAL, head(&mut stream)).await {
-        Ok(Ok(true)) | Err(_) => {}
-        // Gone already.
-        Ok(Ok(false) | Err(_)) => return,
-    }
-    let told = async {
-        stream.write_all(FULL.as_bytes()).await?;
-        stream.shutdown().await?;
-        let mut bytes = [0u8; 2048];
-        while stream.read(&mut bytes).await? > 0 {}
-        std::io::Result::Ok(())
-    };
-    // Whether it hears it or not.
-    let _ = tokio::time::timeout(HEARING, told).await;
-}
-
-/// Reads up to the end of a head; false when the stream ends before.
-async fn head<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<bool> {
-    let mut bytes = [0u8; 2048];
-    let mut tail = Vec::new();
-    while !tail.windows(4).any(|w| w == b"\r\n\r\n") {
-        let n = stream.read(&mut bytes).await?;
-        if n == 0 {
-            return Ok(false);
-        }
-        tail.drain(..tail.len().saturating_sub(3));
-        tail.extend_from_slice(&bytes[..n]);
-    }
-    Ok(true)
 }
 
 async fn pause(error: &std::io::Error) {
@@ -340,12 +269,9 @@ impl Server {
         self.app.close();
         self.app.leases.close();
         let stuck = self.app.manager.shutdown(deadline).await;
-        let mut gone = self.count.gone.subscribe();
         let all_gone = async {
-            while *locked(&self.count.open) > 0 {
-                if gone.changed().await.is_err() {
-                    return;
-                }
+            for places in &self.places {
+                places.all_gone().await;
             }
         };
         // Everything is answered by now; only slow readers are left.
@@ -359,20 +285,5 @@ impl Drop for Server {
         if self.app.is_closing() {
             self.tasks.iter().for_each(JoinHandle::abort);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_to_those_without_room_is_whole() {
-        let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())));
-        let problem: crate::Problem = serde_json::from_str(body).unwrap();
-        let row = crate::TABLE.iter().find(|r| r.code == problem.code).unwrap();
-        assert_eq!((problem.status, &*problem.title), (row.status, row.title));
-        assert_eq!(problem.retry_after_s(), Some(1));
     }
 }

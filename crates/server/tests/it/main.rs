@@ -4,8 +4,10 @@
 mod bounds;
 mod described;
 mod first;
+mod heads;
 mod leases;
 mod noise;
+mod places;
 mod sockets;
 mod streams;
 mod support;

@@ -1,0 +1,111 @@
+//! Who gets a place when there are many connections.
+
+use std::time::Duration;
+
+use majordomo::ServerConfig;
+use majordomo_server::wire::State;
+use majordomo_server::{Address, Client, ServeOptions, Token};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{DEADLINE, Gate, Served, components, folder, problem, until};
+
+const TOKEN: &str = "0123456789abcdef0123";
+
+async fn over_tcp(config: ServerConfig) -> Served {
+    let gate = Gate::default();
+    let manager = components(config, &gate).start().await.unwrap();
+    let options = ServeOptions {
+        socket: Some(folder().join("s")),
+        tcp: Some("127.0.0.1:0".parse().unwrap()),
+        token: Some(Token::new(TOKEN).unwrap()),
+    };
+    Served::over(manager, gate, options).await
+}
+
+/// What comes until the server closes.
+async fn closes(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(DEADLINE * 4, stream.read_to_end(&mut answer));
+    read.await.expect("the server does not close").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn silent_tcp_connections_keep_neither_the_unix_socket_nor_a_client_with_the_token_out() {
+    let hour = Duration::from_secs(3600);
+    let config = ServerConfig {
+        max_connections: 4,
+        header_time: hour,
+        idle_time: hour,
+        ..ServerConfig::default()
+    };
+    let served = over_tcp(config).await;
+    let address = served.server.tcp().unwrap();
+    let mut crowd = Vec::new();
+    for n in 0..40 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if n % 2 == 0 {
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: loc").await.unwrap();
+        }
+        crowd.push(stream);
+    }
+    assert_eq!(served.client().unload("music", false).await.unwrap().state, State::Unloaded);
+    let known = Client::new(Address::Tcp(address, Token::new(TOKEN).unwrap()));
+    known.status().await.unwrap();
+    // A client that showed the token keeps its place: those who did not give way first.
+    for _ in 0..40 {
+        crowd.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut oldest = crowd.remove(0);
+    assert_eq!(closes(&mut oldest).await, "", "the oldest of them gave way");
+    known.status().await.unwrap();
+    drop(crowd);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_request_that_is_not_let_through_ends_its_connection() {
+    let served = over_tcp(ServerConfig::default()).await;
+    let address = served.server.tcp().unwrap();
+    let right = format!("authorization: Bearer {TOKEN}\r\n");
+    let body = format!("content-length: 100000\r\n\r\n{}", "x".repeat(50_000));
+    for (request, status) in [
+        ("host: localhost\r\n\r\n".to_owned(), 401),
+        // However much follows.
+        (format!("host: localhost\r\n{body}"), 401),
+        (format!("host: localhost\r\norigin: http://localhost\r\n{right}\r\n"), 403),
+        (format!("host: evil.example\r\n{right}\r\n"), 421),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("POST /v1/plan HTTP/1.1\r\n{request}").as_bytes()).await.unwrap();
+        let answer = closes(&mut stream).await;
+        assert_eq!(problem(&answer).0, status);
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_operator_gets_in_when_all_connections_are_in_use() {
+    let config = ServerConfig { max_connections: 2, ..ServerConfig::default() };
+    let served = Served::start(config).await;
+    let streams = (
+        served.client().follow_events(None).await.unwrap(),
+        served.client().follow_events(None).await.unwrap(),
+    );
+    let operator = served.client();
+    assert_eq!(operator.status().await.unwrap().components.len(), 5);
+    assert_eq!(operator.unload("music", true).await.unwrap().state, State::Unloaded);
+    operator.last_logs("music", 5).await.unwrap();
+    operator.events(None, Some(5)).await.unwrap();
+    // What would stay, or wait, is told that there is no place.
+    let stays = served.client().follow_events(None).await.unwrap_err();
+    assert_eq!(stays.problem().unwrap().code, "too_many_connections");
+    assert!(stays.problem().unwrap().retry_after_s().is_some());
+    let loads = served.client().load("mail").await.unwrap_err();
+    assert_eq!(loads.problem().unwrap().code, "too_many_connections");
+    drop(streams);
+    until("room again", async || served.client().load("mail").await.is_ok()).await;
+    served.end().await;
+}
