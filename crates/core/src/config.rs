@@ -236,6 +236,20 @@ impl Default for LoadConfig {
     }
 }
 
+impl LoadConfig {
+    /// How many loads may run at a time.
+    #[must_use]
+    pub const fn lanes(&self) -> usize {
+        if self.max_concurrent == 0 { 1 } else { self.max_concurrent }
+    }
+
+    /// How many of these may be loads that nobody waits for.
+    #[must_use]
+    pub const fn lanes_ahead(&self) -> usize {
+        self.lanes().saturating_sub(self.kept_for_demands)
+    }
+}
+
 /// Loading ahead.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

@@ -38,7 +38,7 @@ pub use printable::{
 };
 pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
 pub use size::{ByteSize, ByteSizeError};
-pub use state::{Cause, ComponentState};
+pub use state::{Cause, CauseClass, ComponentState};
 pub use status::{
     BoundStatus, ColdStatus, ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus,
     PressureNote, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,

@@ -206,6 +206,80 @@ pub enum Cause {
     Resumed,
 }
 
+/// What a cause says of the component, for those who do not need to know more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CauseClass {
+    /// It is wanted, or may be again: a demand, a prediction, a restart.
+    Wanted,
+    /// What was begun has gone on: loaded, drained, unloaded.
+    Progress,
+    /// Its memory is needed.
+    MemoryShort,
+    /// It makes way for another reason than memory: idle, replaced, or taken along by what it depends on.
+    MakesWay,
+    /// Nobody waits for its load, or the load is planned again.
+    CalledOff,
+    /// Told from outside: an operator, the configuration, a shutdown, a suspended machine.
+    Told,
+    /// It failed.
+    Failed,
+    /// It ended by itself, which is no failure.
+    Ended,
+    /// What it depends on is gone.
+    DependencyGone,
+}
+
+impl CauseClass {
+    /// Whether the manager evicts the component: what is leased never goes for such a cause.
+    #[must_use]
+    pub const fn is_eviction(self) -> bool {
+        matches!(self, Self::MemoryShort | Self::MakesWay)
+    }
+
+    /// Whether the component, or what it depends on, broke.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::DependencyGone)
+    }
+}
+
+impl Cause {
+    /// What it says of the component.
+    #[must_use]
+    pub const fn class(&self) -> CauseClass {
+        match self {
+            Self::Demand { .. }
+            | Self::Startup
+            | Self::Speculation
+            | Self::Restart
+            | Self::RetryAllowed => CauseClass::Wanted,
+            Self::LoadFinished | Self::Drained | Self::UnloadFinished => CauseClass::Progress,
+            Self::EvictedForDemand { .. }
+            | Self::EvictedForLoad
+            | Self::Pressure { .. }
+            | Self::Overdraft => CauseClass::MemoryShort,
+            Self::Replaced | Self::Idle | Self::DependentFirst => CauseClass::MakesWay,
+            Self::Abandoned | Self::Replanned => CauseClass::CalledOff,
+            Self::Operator | Self::ConfigChanged | Self::Shutdown | Self::Resumed => {
+                CauseClass::Told
+            }
+            Self::LoadFailed { .. }
+            | Self::LoadTimedOut
+            | Self::Exited { .. }
+            | Self::OutOfMemory { .. }
+            | Self::OverLimit { .. }
+            | Self::Unhealthy { .. }
+            | Self::TooManyFailures
+            | Self::UnloadTimedOut => CauseClass::Failed,
+            Self::Ended { .. } => CauseClass::Ended,
+            Self::DependencyLost { .. } | Self::DependencyFailed { .. } => {
+                CauseClass::DependencyGone
+            }
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

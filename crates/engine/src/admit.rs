@@ -154,15 +154,27 @@ impl Engine {
         Verdict::Start { reserve, victims, replaced, awaits, overloads }
     }
 
+    /// Why a key names no component: it was removed from the configuration, or never was in it.
+    pub(crate) fn no_component(&self, key: ComponentKey) -> Option<Refusal> {
+        if self.catalog().spec(key).is_some() {
+            return None;
+        }
+        Some(if key.index() < self.catalog().len() {
+            Refusal::Removed { component: self.catalog().id(key).clone() }
+        } else {
+            Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None }
+        })
+    }
+
     /// What makes a set impossible whoever goes.
     fn possible(&self, ask: Ask<'_>, now: Moment) -> Result<Fit, Refusal> {
         for &key in ask.closure {
+            if let Some(refusal) = self.no_component(key) {
+                return Err(refusal);
+            }
             let id = || self.catalog().id(key).clone();
             let e = self.scheduler.entry(key);
             let cause = || e.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-            if self.catalog().spec(key).is_none() {
-                return Err(Refusal::Removed { component: id() });
-            }
             match e.state {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
                 ComponentState::Failed { retry_at }

@@ -214,7 +214,7 @@ impl Engine {
             );
         }
         let loading = self.scheduler.keys_where(|e| e.state == ComponentState::Loading).len();
-        if loading > self.config().loads.max_concurrent.max(1) {
+        if loading > self.config().loads.lanes() {
             // A smaller limit of a new configuration is reached as loads end.
             if !self.lanes_shrunk {
                 return broken(4, format!("{loading} loads run at a time"));

@@ -65,7 +65,7 @@ impl Engine {
             self.policy = product_policy(config.memory.policy);
         }
         self.foresight.configure(&config);
-        self.lanes_shrunk |= config.loads.max_concurrent < self.config().loads.max_concurrent;
+        self.lanes_shrunk |= config.loads.lanes() < self.config().loads.lanes();
         self.budget.set_limits(budget, crate::pools::limits(catalog));
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
             .map(ComponentKey::from_index)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, EventRecord, Moment,
+    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, EventRecord, Moment,
     PressureLevel, Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
@@ -311,19 +311,9 @@ impl Engine {
                     self.foresight.trim.on_back(key);
                 }
                 ComponentState::Unloading => {
-                    let evicted = matches!(
-                        cause,
-                        Cause::EvictedForDemand { .. }
-                            | Cause::EvictedForLoad
-                            | Cause::Overdraft
-                            | Cause::Pressure { .. }
-                    );
+                    let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
-                    let failed = matches!(
-                        cause,
-                        Cause::LoadTimedOut | Cause::Exited { .. } | Cause::Unhealthy { .. }
-                    );
-                    self.preload_gone(key, failed, out);
+                    self.preload_gone(key, cause.class().is_failure(), out);
                 }
                 ComponentState::Unloaded if from == ComponentState::Queued => {
                     self.preload_gone(key, false, out);

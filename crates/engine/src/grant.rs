@@ -33,13 +33,12 @@ impl Engine {
         partial: bool,
         out: &mut Out<'_>,
     ) {
-        let known = keys.iter().all(|k| self.catalog().spec(*k).is_some());
-        let removed = keys.iter().find(|k| self.catalog().spec(**k).is_none()).copied();
+        let unusable = keys.iter().find_map(|k| self.no_component(*k));
         let highest = keys.iter().filter_map(|k| self.catalog().spec(*k)).map(|s| s.priority).min();
         let priority = priority.or(highest).unwrap_or(Priority::Low);
         let full = self.scheduler.n_waiting() >= self.config().queue.capacity;
         let origin = Origin::Demand { waiter, lease: true };
-        let keys = if known { keys } else { Vec::new() };
+        let keys = if unusable.is_none() { keys } else { Vec::new() };
         let own = deadline;
         let deadline = out.now + own.unwrap_or_else(|| self.default_deadline(&keys, out.now));
         let mut order = if partial { keys.clone() } else { Vec::new() };
@@ -52,15 +51,8 @@ impl Engine {
         }
         let refusal = if self.ending.is_some() {
             Some(Refusal::ShuttingDown)
-        } else if let Some(key) = removed {
-            Some(
-                match (key.index() < self.catalog().len()).then(|| self.catalog().id(key).clone()) {
-                    Some(component) => Refusal::Removed { component },
-                    None => {
-                        Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None }
-                    }
-                },
-            )
+        } else if let Some(refusal) = unusable {
+            Some(refusal)
         } else if full {
             Some(Refusal::Overloaded { capacity: self.config().queue.capacity })
         } else {

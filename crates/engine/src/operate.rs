@@ -37,13 +37,7 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
-        if self.catalog().spec(key).is_none() {
-            let refusal = match (key.index() < self.catalog().len())
-                .then(|| self.catalog().id(key).clone())
-            {
-                Some(component) => Refusal::Removed { component },
-                None => Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None },
-            };
+        if let Some(refusal) = self.no_component(key) {
             out.push(Effect::Refuse { waiter, refusal });
             return;
         }
@@ -91,7 +85,7 @@ impl Engine {
     ) {
         self.foresight.preloader.retain(|k| k != key);
         let group = self.scheduler.live_group(key);
-        if !force && let Some(refusal) = self.in_the_way(key, &group, cells, out.now) {
+        if !force && let Some(refusal) = self.in_the_way(key, &group, cells) {
             out.push(Effect::Refuse { waiter, refusal });
             return;
         }
@@ -178,7 +172,6 @@ impl Engine {
         key: ComponentKey,
         group: &[ComponentKey],
         cells: &mut dyn Cells,
-        _now: Moment,
     ) -> Option<Refusal> {
         use majordomo_core::HolderKind as H;
         let mut holders = Vec::new();

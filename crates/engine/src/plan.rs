@@ -56,7 +56,7 @@ pub struct Plan {
     pub refusal: Option<Refusal>,
     /// What would be left out of a command, so that the rest can be had.
     pub left_out: Vec<LeftOut>,
-    /// How long the loads would take, waves one after the other and two loads at a time.
+    /// How long the loads would take, waves one after the other, each on as many lanes as `max_concurrent` says.
     pub wait: Duration,
 }
 
@@ -88,13 +88,7 @@ impl Engine {
     /// What a demand for `keys` would meet with at `now`. Shares its admission with [`Engine::handle`].
     #[must_use]
     pub fn plan(&self, keys: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
-        if let Some(key) = keys.iter().find(|k| self.catalog().spec(**k).is_none()) {
-            let known = key.index() < self.catalog().len();
-            let refusal = if known {
-                Refusal::Removed { component: self.catalog().id(*key).clone() }
-            } else {
-                Refusal::UnknownComponent { name: format!("#{key}"), did_you_mean: None }
-            };
+        if let Some(refusal) = keys.iter().find_map(|k| self.no_component(*k)) {
             return Plan { refusal: Some(refusal), ..Plan::default() };
         }
         let closure = self.catalog().closure(keys);
@@ -172,7 +166,7 @@ impl Engine {
             });
         }
         plan.loads.sort_by_key(|l| l.wave);
-        let lanes = u32::try_from(self.config().loads.max_concurrent.max(1)).unwrap_or(u32::MAX);
+        let lanes = u32::try_from(self.config().loads.lanes()).unwrap_or(u32::MAX);
         for wave in 0..=waves.values().copied().max().unwrap_or(0) {
             let times: Vec<_> =
                 plan.loads.iter().filter(|l| l.wave == wave).map(|l| l.load_time).collect();

@@ -149,7 +149,6 @@ impl Engine {
     /// Whether a load ahead may run beside what runs now: every demand has its memory and its lanes.
     fn has_lane_ahead(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
-        let lanes = loads.max_concurrent.saturating_sub(loads.kept_for_demands);
         let (mut ahead, mut loading) = (0, 0);
         for (_, e) in self.scheduler.entries() {
             loading += usize::from(e.state == ComponentState::Loading);
@@ -166,7 +165,7 @@ impl Engine {
                 return false;
             }
         }
-        ahead < lanes && loading < loads.max_concurrent
+        ahead < loads.lanes_ahead() && loading < loads.lanes()
     }
 
     /// No load in flight, no demand waiting, the processor calm.

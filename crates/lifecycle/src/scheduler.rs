@@ -225,7 +225,7 @@ impl Scheduler {
         let e = &mut self.entries[key.index()];
         let from = std::mem::replace(&mut e.state, to);
         debug_assert!(
-            may_follow(from, to),
+            from.may_become(to),
             "{key:?} cannot go from {from:?} to {to:?} because {cause}"
         );
         e.since = out.now;
@@ -471,23 +471,5 @@ impl Scheduler {
             DropReason::Abandoned => out.record(EventKind::Abandoned { waiter }),
             DropReason::Cancelled => {}
         }
-    }
-}
-
-/// The state machine's edges. A component that is removed or reset never skips an unload.
-fn may_follow(from: ComponentState, to: ComponentState) -> bool {
-    use ComponentState as S;
-    match from {
-        S::Unloaded => matches!(to, S::Queued),
-        S::Queued => matches!(to, S::Loading | S::Unloaded),
-        S::Loading => {
-            matches!(to, S::Ready | S::Unloading | S::Failed { .. } | S::Quarantined { .. })
-        }
-        S::Ready => matches!(to, S::Draining | S::Unloading),
-        S::Draining => matches!(to, S::Unloading | S::Ready),
-        S::Unloading | S::Stuck => {
-            matches!(to, S::Unloaded | S::Failed { .. } | S::Quarantined { .. } | S::Stuck)
-        }
-        S::Failed { .. } | S::Quarantined { .. } => matches!(to, S::Queued | S::Unloaded),
     }
 }

@@ -162,6 +162,8 @@ pub(crate) struct Needs {
     pub decision: Decision,
     pub needed: Vec<Need>,
     pub candidates: Vec<Need>,
+    /// What is likely to be needed after such a text.
+    pub follows: Vec<(ComponentKey, Confidence)>,
     pub version: u64,
 }
 
@@ -245,11 +247,6 @@ impl Intents {
             self.figures.answered(prediction.decision, took);
             view.needs(cut(text), scratch, &prediction)
         })
-    }
-
-    /// Components that are likely to be needed after such a text.
-    pub(crate) fn triggered(&self, text: &str) -> Vec<(ComponentKey, Confidence)> {
-        self.view.load().triggered(cut(text))
     }
 
     /// The way to have outcomes learned, if they are to be.

@@ -131,16 +131,16 @@ impl Manager {
         let keys: Vec<_> = needed.iter().map(|n| n.key).collect();
         let since = host.clock().now();
         let command = host.begun(keys.clone());
-        let ready_at_once: Vec<_> =
-            needed.iter().filter(|n| host.is_ready(n.key)).map(|n| n.id.clone()).collect();
         // In the order of confidence: what does not fit beside the more confident ones is left out.
         let ask = Ask { options, party, partial: true, old: None };
         let (acquired, refusal) = match host.acquire(&keys, ask).await {
             Ok(acquired) => (acquired, None),
             Err(refusal) => (Acquired::default(), Some(refusal)),
         };
-        let Acquired { leases, left_out } = acquired;
-        let mut follows = intents.triggered(text);
+        let Acquired { leases, left_out, ready } = acquired;
+        let ready_at_once =
+            needed.iter().filter(|n| ready.contains(&n.key)).map(|n| n.id.clone()).collect();
+        let mut follows = needs.follows;
         follows.retain(|(key, _)| !keys.contains(key));
         for (key, confidence) in &follows {
             // A full lane is counted in the status.

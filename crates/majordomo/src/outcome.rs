@@ -148,7 +148,7 @@ impl Outcome {
         self.refusal.is_none() && self.ready_at_once.len() == self.needed.len()
     }
 
-    /// The needed components that were ready when the command came.
+    /// The needed components that were ready when the command came. Empty when it was refused.
     #[must_use]
     pub fn ready_at_once(&self) -> &[ComponentId] {
         &self.ready_at_once

@@ -53,6 +53,8 @@ pub struct Acquired {
     pub leases: Vec<AnyLease>,
     /// What was left out of a demand that may be granted in part, and why.
     pub left_out: Vec<(ComponentId, Refusal)>,
+    /// The components asked for that were ready when it came.
+    pub ready: Vec<ComponentKey>,
 }
 
 /// A running shell. Clones are handles on the same one; dropping the last begins a shutdown.
@@ -205,11 +207,13 @@ impl Host {
                 wanted.push(*key);
             }
         }
-        // All ready: no round through the engine. On the first miss the leases taken are dropped again.
-        let ready: Option<Vec<_>> = wanted.iter().map(|k| self.try_acquire(*k)).collect();
-        if let Some(leases) = ready {
-            return Ok(Acquired { leases, left_out: Vec::new() });
+        // All ready: no round through the engine. Else the leases taken are dropped again.
+        let leases: Vec<_> = wanted.iter().filter_map(|k| self.try_acquire(*k)).collect();
+        let ready = leases.iter().map(AnyLease::key).collect();
+        if leases.len() == wanted.len() {
+            return Ok(Acquired { leases, left_out: Vec::new(), ready });
         }
+        drop(leases);
         let lanes = self.lanes();
         let waiter = lanes.new_waiter();
         let (reply, answer) = oneshot::channel();
@@ -234,7 +238,7 @@ impl Host {
         let catalog = self.catalog();
         let named = |l: LeftOut| (catalog.id(l.component).clone(), l.refusal);
         let left_out = granted.left_out.into_iter().map(named).collect();
-        Ok(Acquired { leases, left_out })
+        Ok(Acquired { leases, left_out, ready })
     }
 
     /// Names who holds leases on components, for those who have to wait for them, until the answer is dropped.

@@ -156,6 +156,27 @@ fn a_guess_is_right_when_it_is_used_not_when_it_is_asked_for() {
 }
 
 #[test]
+fn a_guess_that_breaks_is_not_wasted_however_it_breaks() {
+    let app = with(spec("app"), |s| s.dependencies = vec![crate::rig::id("engine")]);
+    let mut rig = Rig::new(vec![spec("exits"), spec("starves"), spec("engine"), app], 1000);
+    for name in ["exits", "starves", "app"] {
+        rig.hint(rig.key(name));
+    }
+    rig.settle();
+    let floor = rig.engine.preloader().floor();
+    rig.exits("exits");
+    rig.exits_out_of_memory("starves");
+    // It is lost with what it depends on.
+    rig.exits("engine");
+    rig.settle();
+    for name in ["exits", "starves", "app"] {
+        let a = rig.engine.preloader().account(rig.key(name));
+        assert_eq!((a.wasted, a.failed, a.open), (0, 1, 0), "{name}");
+    }
+    assert_eq!(rig.engine.preloader().floor(), floor);
+}
+
+#[test]
 fn what_was_asked_for_in_vain_is_as_good_as_not_asked_for() {
     let mut rig = rig(&[("guess", 100), ("gone", 100), ("held", 300), ("x", 300)], 600);
     rig.hint(rig.key("guess"));

@@ -9,8 +9,8 @@ use majordomo_core::{
     WaiterId,
 };
 use majordomo_engine::{
-    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, PeekCells,
-    Usage,
+    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, OutOfMemory,
+    PeekCells, Usage,
 };
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
 
@@ -353,6 +353,14 @@ impl Rig {
         let how = code
             .map_or("was killed by SIGKILL".to_owned(), |code| format!("ended with code {code}"));
         self.input(Input::Exited { key, op, how, code, out_of_memory: None });
+    }
+
+    pub(crate) fn exits_out_of_memory(&mut self, name: &str) {
+        let key = self.key(name);
+        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        let how = "was killed by SIGKILL".to_owned();
+        let out_of_memory = Some(OutOfMemory::default());
+        self.input(Input::Exited { key, op, how, code: None, out_of_memory });
     }
 
     /// Everything on its way arrives, until nothing moves.

@@ -75,18 +75,6 @@ pub(crate) struct Watch {
     pub(crate) counts: Counts,
 }
 
-fn is_eviction(cause: &Cause) -> bool {
-    matches!(
-        cause,
-        Cause::EvictedForDemand { .. }
-            | Cause::EvictedForLoad
-            | Cause::Replaced
-            | Cause::Pressure { .. }
-            | Cause::Overdraft
-            | Cause::Idle
-    )
-}
-
 impl Watch {
     /// The configuration that holds from now on.
     pub(crate) fn configured(&mut self, known: BTreeMap<ComponentKey, Known>) {
@@ -173,7 +161,7 @@ impl Watch {
         }
         let entry = self.known.get(&key).cloned().unwrap_or_default();
         let leaves = matches!(to, ComponentState::Draining | ComponentState::Unloading);
-        if entry.fixed && leaves && is_eviction(cause) {
+        if entry.fixed && leaves && cause.class().is_eviction() {
             broken.push(format!("invariant 5: {name} is CORE or pinned and goes: {cause}"));
         }
         match to {

@@ -94,12 +94,11 @@ impl Scheduler {
             .copied()
             .filter(|k| self.entry(*k).is_guess() && !self.entry(*k).is_fixed())
             .collect();
-        let max = self.config.loads.max_concurrent.max(1);
+        let is_free = loading.len() < self.config.loads.lanes();
         if speculative {
-            let lanes = max.saturating_sub(self.config.loads.kept_for_demands);
-            return loading.len() < max && ahead.len() < lanes;
+            return is_free && ahead.len() < self.config.loads.lanes_ahead();
         }
-        if loading.len() < max {
+        if is_free {
             return true;
         }
         let Some(&victim) = ahead.first() else { return false };

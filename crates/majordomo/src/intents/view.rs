@@ -64,8 +64,9 @@ impl View {
         let needed = prediction.needed.iter().map(|s| need(s, with_n_grams)).collect();
         let candidates =
             prediction.candidates.iter().map(|s| need(s, with_n_grams && unsure)).collect();
+        let follows = self.triggered(text);
         let (decision, version) = (prediction.decision, prediction.version);
-        Needs { decision, needed, candidates, version }
+        Needs { decision, needed, candidates, follows, version }
     }
 
     fn need(&self, text: &str, scratch: &IntentScratch, scored: &Scored, n_grams: bool) -> Need {
@@ -97,7 +98,7 @@ impl View {
     }
 
     /// Components that are likely to be needed after such a text.
-    pub(crate) fn triggered(&self, text: &str) -> Vec<(ComponentKey, Confidence)> {
+    fn triggered(&self, text: &str) -> Vec<(ComponentKey, Confidence)> {
         if self.triggers.n_phrases() == 0 {
             return Vec::new();
         }

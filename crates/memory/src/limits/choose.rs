@@ -1,5 +1,6 @@
-//! Which mechanism bounds child processes here: cgroup v2 where delegated, else v1 where writable, else data
-//! limits, else none. The probe makes one group and removes it.
+//! Which mechanism bounds child processes here: a control group below the own one, in the hierarchy that has the
+//! memory controller (the kernel gives it to one: v2, where the group must be delegated, or v1, where it must be
+//! writable); else data limits; off Linux none. The probe makes one group and removes it.
 
 use std::fmt;
 use std::fs;

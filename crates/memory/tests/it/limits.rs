@@ -70,6 +70,26 @@ fn v2_is_chosen_where_delegated() {
     assert_eq!(text(&f, &format!("{app}/cgroup.subtree_control")), "+memory");
 }
 
+#[test]
+fn v1_is_chosen_where_it_has_the_controller_and_is_writable_and_v2_never_stands_in_for_it() {
+    let f = Fixture::v1("/app");
+    f.v1_group("/app", "max", 0, 0);
+    // The unified hierarchy beside it could be written, and has no memory controller.
+    f.put("sys/fs/cgroup/unified/app/cgroup.controllers", "memory\n");
+    let choice = choose_limits(f.root());
+    assert!(choice.to_string().contains("data limit per process"), "{choice}");
+    assert!(choice.to_string().contains("no memory.limit_in_bytes"), "{choice}");
+
+    let own = std::process::id();
+    let probe = format!("sys/fs/cgroup/memory/app/majordomo-probe-{own}");
+    f.put(&format!("{probe}/memory.limit_in_bytes"), "max\n");
+    let choice = choose_limits(f.root());
+    assert!(
+        matches!(&choice, LimitChoice::Group(g) if g.version() == GroupVersion::V1),
+        "{choice}"
+    );
+}
+
 fn text(f: &Fixture, path: &str) -> String {
     fs::read_to_string(f.root().join(path)).unwrap()
 }

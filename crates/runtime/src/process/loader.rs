@@ -207,11 +207,11 @@ impl ProcessLoader {
                     }
                 }
             }
-            Some(grace) = next_order(cancel) => {
+            grace = next_order(cancel) => {
                 tokio::select! {
                     stopped = process.stop(grace) => drop(stopped?),
                     // Another order hastens it.
-                    Some(grace) = next_order(cancel) => drop(process.stop(grace).await?),
+                    grace = next_order(cancel) => drop(process.stop(grace).await?),
                 }
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
@@ -327,14 +327,15 @@ impl ProcessLoader {
     }
 }
 
-/// The next time span ordered; none when nobody can order any more.
-async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Option<Duration> {
-    match cancel.wait_for(Option::is_some).await.map(|order| *order) {
-        Ok(order) => {
+/// The next time span ordered. Never ends once nobody can order any more.
+async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    let order = cancel.wait_for(Option::is_some).await.ok().and_then(|order| *order);
+    match order {
+        Some(grace) => {
             cancel.mark_unchanged();
-            order
+            grace
         }
-        Err(_) => std::future::pending().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -226,19 +226,12 @@ impl Shell {
         if self.pressed >= self.engine.config().memory.refuse_loads_at {
             return false;
         }
-        matches!(
-            self.engine.scheduler().entry(key).cause,
-            Some(
-                Cause::EvictedForDemand { .. }
-                    | Cause::EvictedForLoad
-                    | Cause::Replaced
-                    | Cause::Pressure { .. }
-                    | Cause::Overdraft
-                    | Cause::Idle
-                    | Cause::Operator
-                    | Cause::DependentFirst
-            )
-        )
+        self.engine
+            .scheduler()
+            .entry(key)
+            .cause
+            .as_ref()
+            .is_some_and(|cause| cause.class().is_eviction() || *cause == Cause::Operator)
     }
 
     /// The level of pressure changed.

@@ -10,19 +10,6 @@ use majordomo_engine::{Effect, Engine};
 use super::{Broken, Checker, Open, Wait, broken};
 use crate::stress::cells::SimCells;
 
-fn is_eviction(cause: &Cause) -> bool {
-    matches!(
-        cause,
-        Cause::EvictedForDemand { .. }
-            | Cause::EvictedForLoad
-            | Cause::Replaced
-            | Cause::Pressure { .. }
-            | Cause::Overdraft
-            | Cause::Idle
-            | Cause::DependentFirst
-    )
-}
-
 impl Checker {
     pub(super) fn effect(
         &mut self,
@@ -157,10 +144,10 @@ impl Checker {
                 }
                 let leaves = matches!(to, ComponentState::Draining | ComponentState::Unloading)
                     && matches!(from, ComponentState::Ready | ComponentState::Loading);
-                if leaves && is_eviction(cause) {
+                if leaves && cause.class().is_eviction() {
                     self.eviction(*key, cause, engine)?;
                 }
-                if *to == ComponentState::Unloading && is_eviction(cause) {
+                if *to == ComponentState::Unloading && cause.class().is_eviction() {
                     let held = cells.current(*key).is_some_and(|i| {
                         i.cell.leases() > 0
                             && !(i.cell.is_revoked() && *from == ComponentState::Draining)
