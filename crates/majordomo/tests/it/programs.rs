@@ -241,8 +241,8 @@ fn one_that_ends_by_itself_after_use_did_not_fail() {
         config.quarantine.failures = 1;
         let mut own_code = world.program("own_code", &script(3));
         own_code.exit_ok = vec![0, 3];
-        let once =
-            "echo up; [ -e leave ] && exec sleep 1000; until [ -e leave ]; do sleep 0.05; done";
+        let once = "if [ -e began ]; then echo up; exec sleep 1000; fi; : > began; echo up; \
+             until [ -e leave ]; do sleep 0.05; done";
         let mut always = world.program("always", once);
         always.restart = RestartPolicy::Always;
         let specs = vec![
