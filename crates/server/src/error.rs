@@ -54,6 +54,14 @@ pub enum ClientError {
         /// The system's words.
         why: String,
     },
+    /// The socket, or who listens there, is not trusted. Nothing was sent.
+    #[error("the socket {address} is not trusted: {why}")]
+    Untrusted {
+        /// The socket.
+        address: String,
+        /// Why, and the way out.
+        why: String,
+    },
     /// A server listens, but the system's queue of those who want to be let in is full.
     #[error(
         "so many clients wait at {address} that the system lets no more queue up; try again in a moment"

@@ -3,12 +3,12 @@
 //! Invariant: one server a socket, by a lock beside it that the system lets go of however the server ends; so a
 //! socket without a locked file is stale and is taken over.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use majordomo::{environment_variable, quoted_path, temporary_folder};
+use majordomo::{environment_variable, temporary_folder};
+use majordomo_files::{Folder, Lock, LockError, Owners};
 use tokio::net::UnixListener;
 
 use crate::error::ServeError;
@@ -20,7 +20,7 @@ const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 /// `$XDG_RUNTIME_DIR`, else `/run/user/UID` where that is, else `$TMPDIR`, else `/tmp`.
 #[must_use]
 pub fn default_socket() -> PathBuf {
-    let uid = rustix::process::getuid().as_raw();
+    let uid = rustix::process::geteuid().as_raw();
     let usual = || {
         // Without a login session, from cron for example, the variable is not set and the folder may be there.
         let dir = PathBuf::from(format!("/run/user/{uid}"));
@@ -38,11 +38,12 @@ pub fn default_socket() -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Held {
     path: PathBuf,
-    /// What stands at the path is ours to remove.
+    folder: Folder,
+    name: OsString,
+    /// The socket at the path is this server's.
     is_bound: bool,
-    lock_path: PathBuf,
     // Unlocked when it is closed, whatever ends the process.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Held {
@@ -53,118 +54,98 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Still locked: nobody else has taken it over.
+        // Still locked: no other server has taken it over.
         if self.is_bound {
-            drop(std::fs::remove_file(&self.path));
+            drop(self.folder.remove(&self.name));
         }
-        drop(std::fs::remove_file(&self.lock_path));
+        drop(self.folder.remove(lock_name(&self.name)));
     }
 }
 
-/// Listens at a path: mode 0600, in its own folder, which is made with mode 0700 when it is not there.
+/// Listens at a path: mode 0600, in a folder that only this user and root may change, which is made with mode 0700
+/// when it is missing.
 pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
     let failed = |why: String| ServeError::Socket { socket: path.to_path_buf(), why };
     let told = |what: &str, e: std::io::Error| failed(format!("{what}: {e}"));
     let path = &std::path::absolute(path).map_err(|e| told("its path is unusable", e))?;
-    let folder = path.parent().ok_or_else(|| failed("it has no folder".into()))?;
-    let length = path.as_os_str().len().max(private_folder(folder).as_os_str().len() + 2);
-    if length > LONGEST {
-        return Err(failed(format!(
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed("it has no folder".into()));
+    };
+    let fits = |path: &Path| match path.as_os_str().len() {
+        length if length > LONGEST => Err(failed(format!(
             "its path has {length} bytes, the system takes {LONGEST}; choose a shorter one with --socket"
-        )));
-    }
-    make_folder(folder).map_err(failed)?;
-    let mut held = lock(path)?;
-    match std::fs::symlink_metadata(path) {
-        // Its owner is gone: the lock was free.
-        Ok(found) if found.file_type().is_socket() => {
-            std::fs::remove_file(path).map_err(|e| told("the stale one cannot be removed", e))?;
-        }
-        Ok(_) => return Err(failed("there is a file of that name that is no socket".into())),
-        Err(_) => {}
-    }
-    let listener = bind_private(path, folder).map_err(|e| told("the system says", e))?;
+        ))),
+        _ => Ok(()),
+    };
+    fits(path)?;
+    fits(&private_folder(parent, 0).join("s"))?;
+    let folder = Folder::create(parent, Owners::UserOrRoot)
+        .map_err(|e| failed(format!("its folder {e}")))?;
+    // A link may lead to a longer path.
+    fits(&private_folder(folder.path(), 0).join("s"))?;
+    let lock = folder.lock(lock_name(name)).map_err(|e| match e {
+        LockError::Taken { pid } => ServeError::InUse { socket: path.clone(), pid },
+        other => failed(format!("its lock {other}")),
+    })?;
+    let name = name.to_owned();
+    let mut held = Held { path: path.clone(), folder, name, is_bound: false, _lock: lock };
+    remove_stale(path, &held).map_err(failed)?;
+    let listener = bind_private(&held).map_err(|e| told("the system says", e))?;
     held.is_bound = true;
     Ok((listener, held))
 }
 
-/// The folder, made private when it is missing; one that belongs to somebody else is refused.
-fn make_folder(folder: &Path) -> Result<(), String> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|e| format!("its folder {} cannot be made: {e}", quoted_path(folder)))?;
-    let meta = std::fs::metadata(folder)
-        .map_err(|e| format!("its folder {}: {e}", quoted_path(folder)))?;
-    let (mode, uid) = (meta.permissions().mode(), rustix::process::getuid().as_raw());
-    // In a sticky folder such as /tmp nobody can take the socket away.
-    let sticky = mode & 0o1000 != 0;
-    if meta.uid() != uid && !sticky && uid != 0 {
-        return Err(format!("its folder {} belongs to another user", quoted_path(folder)));
+/// Removes the socket that another server left: the lock was free.
+fn remove_stale(path: &Path, held: &Held) -> Result<(), String> {
+    let Ok(found) = std::fs::symlink_metadata(held.folder.path().join(&held.name)) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err("there is a file of that name that is no socket".into());
     }
-    if mode & 0o022 != 0 && !sticky {
+    let (owner, user) = (found.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
         return Err(format!(
-            "its folder {} can be written by others; make it private: chmod go-w {}",
-            quoted_path(folder),
-            folder.display()
+            "a socket of that name belongs to user {owner}, not to user {user} who runs this; remove it (rm {}), or choose another --socket",
+            path.display()
         ));
     }
-    Ok(())
+    held.folder.remove(&held.name).map_err(|e| format!("the stale one cannot be removed: {e}"))
 }
 
-fn lock(path: &Path) -> Result<Held, ServeError> {
-    let failed = |why: String| ServeError::Socket { socket: path.to_path_buf(), why };
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    loop {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|e| failed(format!("{}: {e}", quoted_path(&lock_path))))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.read_to_string(&mut text);
-                let pid = text.trim().parse().ok();
-                return Err(ServeError::InUse { socket: path.to_path_buf(), pid });
-            }
-            Err(TryLockError::Error(e)) => {
-                return Err(failed(format!("{}: {e}", quoted_path(&lock_path))));
-            }
-        }
-        // The owner before may have removed the file between opening and locking: then this is not the one
-        // that others see.
-        let ours = file.metadata().map(|m| (m.dev(), m.ino())).ok();
-        let seen = std::fs::metadata(&lock_path).map(|m| (m.dev(), m.ino())).ok();
-        if ours.is_none() || ours != seen {
-            continue;
-        }
-        let wrote = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        wrote.map_err(|e| failed(format!("{}: {e}", quoted_path(&lock_path))))?;
-        return Ok(Held { path: path.to_path_buf(), is_bound: false, lock_path, _lock: file });
-    }
+fn lock_name(name: &OsStr) -> OsString {
+    let mut name = name.to_owned();
+    name.push(".lock");
+    name
 }
 
-fn private_folder(folder: &Path) -> PathBuf {
-    folder.join(format!(".{}", std::process::id()))
+fn private_folder(folder: &Path, n: u32) -> PathBuf {
+    let pid = std::process::id();
+    folder.join(if n == 0 { format!(".{pid}") } else { format!(".{pid}-{n}") })
 }
 
 /// Binds inside a folder of mode 0700 and moves the socket out when it has its mode: no moment in which others
 /// could connect, and none in which the umask, which belongs to the whole process, is another.
-fn bind_private(path: &Path, folder: &Path) -> std::io::Result<UnixListener> {
-    let private = private_folder(folder);
-    drop(std::fs::remove_dir_all(&private));
-    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+fn bind_private(held: &Held) -> std::io::Result<UnixListener> {
+    let private = make_private_folder(held.folder.path())?;
     let inside = private.join("s");
     let bound = UnixListener::bind(&inside).and_then(|listener| {
         std::fs::set_permissions(&inside, std::fs::Permissions::from_mode(0o600))?;
-        std::fs::rename(&inside, path)?;
+        std::fs::rename(&inside, held.folder.path().join(&held.name))?;
         Ok(listener)
     });
     drop(std::fs::remove_dir_all(&private));
     bound
+}
+
+/// A new folder of mode 0700. In a folder such as /tmp others may have taken a name before.
+fn make_private_folder(folder: &Path) -> std::io::Result<PathBuf> {
+    let make = |n| {
+        let path = private_folder(folder, n);
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map(|()| path)
+    };
+    let is_taken = |made: &std::io::Result<PathBuf>| {
+        made.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists)
+    };
+    (0..=u32::MAX).map(make).find(|made| !is_taken(made)).unwrap_or_else(|| make(0))
 }

@@ -46,10 +46,11 @@ impl Crate {
 
 pub(super) const CRATES: &[Crate] = &[
     new("core", 0, None, &[]),
+    new("files", 0, None, &[]),
     new("simd", 0, None, &[]).with_unsafe(),
     new("text", 0, None, &[]),
-    new("registry", 1, None, &["core", "text"]),
-    new("memory", 1, None, &["core"]).with_unsafe(),
+    new("registry", 1, None, &["core", "files", "text"]),
+    new("memory", 1, None, &["core", "files"]).with_unsafe(),
     new("preloader", 1, None, &["core"]).ordered(),
     new("predictor", 1, None, &["core", "simd", "text"]),
     new("lifecycle", 2, None, &["registry", "memory", "core"]).ordered(),
@@ -59,7 +60,7 @@ pub(super) const CRATES: &[Crate] = &[
     new("runtime", 4, Some(3), &[]),
     new("sim", 4, Some(3), &[]).ordered(),
     new("majordomo", 5, Some(3), &["runtime"]),
-    new("server", 6, None, &["majordomo", "core"]),
+    new("server", 6, None, &["majordomo", "core", "files"]),
     new("python", 6, None, &["majordomo"]).with_unsafe(),
     new("cli", 7, None, &["majordomo", "server", "sim"]),
     new("lab", 7, Some(7), &[]),

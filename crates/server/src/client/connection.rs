@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response, header};
@@ -9,6 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use majordomo_files::{Folder, Owners, is_trusted_user};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -48,7 +50,10 @@ impl Connection {
         };
         match address {
             Address::Unix(path) => {
-                Self::over(UnixStream::connect(path).await.map_err(failed)?, address).await
+                check_folder(path, address)?;
+                let stream = UnixStream::connect(path).await.map_err(failed)?;
+                check_peer(&stream, address)?;
+                Self::over(stream, address).await
             }
             Address::Tcp(socket, _) => {
                 let stream = TcpStream::connect(socket).await.map_err(failed)?;
@@ -143,6 +148,38 @@ impl Connection {
     pub(super) fn unreadable(&self, why: String) -> ClientError {
         ClientError::Answer { address: self.address.to_string(), why }
     }
+}
+
+/// Whoever may change the socket's folder may put another socket in the place of the server's.
+fn check_folder(socket: &Path, address: &Address) -> Result<(), ClientError> {
+    let folder = match socket.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    let error = match Folder::open(folder, Owners::UserOrRoot) {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    let address = address.to_string();
+    Err(if error.is_untrusted() {
+        ClientError::Untrusted { address, why: format!("its folder {error}") }
+    } else {
+        ClientError::NotRunning { address, why: error.message() }
+    })
+}
+
+/// The system tells who listens, whatever the path was a moment ago.
+fn check_peer(stream: &UnixStream, address: &Address) -> Result<(), ClientError> {
+    let untrusted = |why| ClientError::Untrusted { address: address.to_string(), why };
+    let peer = stream.peer_cred().map_err(|e| untrusted(format!("who listens is unknown: {e}")))?;
+    let (peer, user) = (peer.uid(), rustix::process::geteuid().as_raw());
+    if is_trusted_user(peer) {
+        return Ok(());
+    }
+    Err(untrusted(format!(
+        "user {peer} listens there, and user {user} runs this; run this as user {peer}, or choose another --socket"
+    )))
 }
 
 pub(super) fn broken(address: &Address, error: &hyper::Error) -> ClientError {

@@ -11,3 +11,4 @@ mod places;
 mod sockets;
 mod streams;
 mod support;
+mod trust;

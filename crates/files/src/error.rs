@@ -1,0 +1,171 @@
+//! Why a file or folder is not opened: the path, the fault and the way out.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a file, a folder or a link.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The system refuses.
+    Io(io::Error),
+    /// It is of another kind, such as a named pipe in the place of a file.
+    Kind {
+        /// What it is.
+        found: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// It is a symbolic link, where none is followed.
+    Link,
+    /// It belongs to a user who is not trusted.
+    Owner {
+        /// That user.
+        owner: u32,
+        /// The user who runs this.
+        user: u32,
+    },
+    /// Every user may write to it.
+    WritableByAll {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A group of other users may write to it.
+    WritableByGroup {
+        /// Its permission bits.
+        mode: u32,
+        /// The group.
+        group: u32,
+    },
+    /// Others may read a secret.
+    Readable {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It has further names (hard links), which may be those of another file.
+    Names {
+        /// How many names it has.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Kind { found, wanted } => write!(f, "this is {found}, not {wanted}"),
+            Self::Link => f.write_str("this is a symbolic link, which is not followed here"),
+            Self::Owner { owner, user } => {
+                write!(f, "it belongs to user {owner}, not to user {user} who runs this")
+            }
+            Self::WritableByAll { mode } => {
+                write!(f, "every user of this machine may write to it (mode {mode:03o})")
+            }
+            Self::WritableByGroup { mode, group } => {
+                write!(f, "group {group} may write to it (mode {mode:03o})")
+            }
+            Self::Readable { mode } => write!(f, "others can read it (mode {mode:03o})"),
+            Self::Names { count } => write!(f, "it has {count} names (hard links)"),
+        }
+    }
+}
+
+/// What a fault is a fault of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The path that was asked for.
+    Asked,
+    /// A folder on the way to it.
+    Folder,
+    /// A link on the way to it, or the file or folder that a link leads to.
+    Linked,
+}
+
+/// Why a file or folder is not opened. Displayed with the path, the fault and the way out.
+#[derive(Debug)]
+pub struct FileError {
+    asked: PathBuf,
+    at: PathBuf,
+    subject: Subject,
+    fault: Fault,
+}
+
+impl FileError {
+    pub(crate) fn new(asked: &Path, at: &Path, subject: Subject, fault: Fault) -> Self {
+        Self { asked: asked.to_owned(), at: at.to_owned(), subject, fault }
+    }
+
+    pub(crate) fn asked(path: &Path, fault: Fault) -> Self {
+        Self::new(path, path, Subject::Asked, fault)
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// The file, folder or link that has the fault.
+    #[must_use]
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
+    /// Whether the file is refused for what it is, and not because the system cannot open it.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        !matches!(self.fault, Fault::Io(_) | Fault::Kind { .. })
+    }
+
+    /// The fault without the path that was asked for; names the folder or link where the fault lies there.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let (at, fault) = (&self.at, &self.fault);
+        match (self.subject, fault) {
+            (Subject::Asked, _) | (_, Fault::Io(_)) => fault.to_string(),
+            (Subject::Folder, _) => format!("its folder {at:?}: {fault}"),
+            (Subject::Linked, _) => format!("it leads to {at:?}: {fault}"),
+        }
+    }
+
+    /// What to do about it; none where only the system's error tells.
+    #[must_use]
+    pub fn way_out(&self) -> Option<String> {
+        let at = self.at.display();
+        Some(match &self.fault {
+            Fault::Io(_) => return None,
+            Fault::Kind { .. } => format!("remove or rename {at}, or choose another path"),
+            Fault::Link => format!("remove it (rm {at}), or choose another path"),
+            Fault::Owner { owner, user } => format!(
+                "choose another path, run this as user {owner}, or make it yours: chown {user} {at}"
+            ),
+            Fault::WritableByAll { mode } if mode & 0o020 != 0 => format!("run: chmod go-w {at}"),
+            Fault::WritableByAll { .. } => format!("run: chmod o-w {at}"),
+            Fault::WritableByGroup { .. } => format!("run: chmod g-w {at}"),
+            Fault::Readable { .. } => format!("make it private: chmod 600 {at}"),
+            Fault::Names { .. } => {
+                format!("remove this name of it (rm {at}), or choose another path")
+            }
+        })
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.asked, self.message())?;
+        self.way_out().map_or(Ok(()), |way_out| write!(f, "; {way_out}"))
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        match error.fault {
+            Fault::Io(source) => source,
+            Fault::Kind { .. } => Self::new(io::ErrorKind::InvalidInput, error),
+            _ => Self::new(io::ErrorKind::PermissionDenied, error),
+        }
+    }
+}
