@@ -172,6 +172,8 @@ pub(crate) struct Needs {
 pub(crate) struct Teacher {
     to: flume::Sender<Message>,
     figures: Arc<Figures>,
+    /// The name of the client that the outcomes come from; none = it did not say.
+    client: Option<Arc<str>>,
 }
 
 impl Teacher {
@@ -189,7 +191,8 @@ impl Teacher {
         if !self.figures.enqueue(MAX_QUEUED) {
             return false;
         }
-        self.to.send(Message::Learn { text, used, reply }).is_ok()
+        let client = self.client.clone();
+        self.to.send(Message::Learn { client, text, used, reply }).is_ok()
     }
 }
 
@@ -249,10 +252,12 @@ impl Intents {
         })
     }
 
-    /// The way to have outcomes learned, if they are to be.
-    pub(crate) fn teacher(&self) -> Option<Teacher> {
+    /// The way to have outcomes of a client learned, if they are to be.
+    pub(crate) fn teacher(&self, client: Option<Arc<str>>) -> Option<Teacher> {
         let learns = self.view.load().settings.learns();
-        learns.then(|| Teacher { to: self.to.clone(), figures: Arc::clone(&self.figures) })
+        let teacher =
+            || Teacher { to: self.to.clone(), figures: Arc::clone(&self.figures), client };
+        learns.then(teacher)
     }
 
     /// Has an outcome learned and waits for it: every query after that knows it.
@@ -261,7 +266,7 @@ impl Intents {
         text: &str,
         used: Vec<ComponentKey>,
     ) -> Result<(), IntentError> {
-        let teacher = self.teacher().ok_or(IntentError::Off)?;
+        let teacher = self.teacher(None).ok_or(IntentError::Off)?;
         let (reply, answer) = oneshot::channel();
         if !teacher.send(Spoken(cut(text).into()), used, Some(reply)) {
             return Err(IntentError::Busy);

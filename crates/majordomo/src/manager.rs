@@ -132,6 +132,7 @@ impl Manager {
         let since = host.clock().now();
         let command = host.begun(keys.clone());
         // In the order of confidence: what does not fit beside the more confident ones is left out.
+        let client = party.as_ref().and_then(|party| party.tag.clone());
         let ask = Ask { options, party, partial: true, old: None };
         let (acquired, refusal) = match host.acquire(&keys, ask).await {
             Ok(acquired) => (acquired, None),
@@ -155,7 +156,7 @@ impl Manager {
         );
         Outcome {
             host: host.clone(),
-            teacher: intents.teacher().map(|teacher| (teacher, Spoken(cut(text).into()))),
+            teacher: intents.teacher(client).map(|teacher| (teacher, Spoken(cut(text).into()))),
             decision: needs.decision,
             version: needs.version,
             needed,

@@ -1,6 +1,6 @@
 //! The replay buffer: the outcomes that the model is trained from.
 //!
-//! Bounded, without duplicates (the latest outcome of a text stands), balanced: when full, the oldest
+//! Bounded, without duplicates (the outcomes of a text are one, see [`Standing`]), balanced: when full, the oldest
 //! example of the most frequent component goes. Knows labels by number only. Invariant: never more than
 //! `capacity` examples, each text at most once.
 
@@ -10,22 +10,26 @@ use majordomo_simd::hash_bytes;
 use majordomo_text::{Negation, Words};
 
 use crate::rng::Rng;
+use crate::standing::{Origin, Standing, Weight};
 
 /// Bytes of a text that are kept; no learner reads more of it.
 const MAX_TEXT_BYTES: usize = 2048;
 const TEXT_SEED: u64 = 0x7465_7874;
+/// Texts with a smaller share of words in common are no neighbours, in 256ths.
+const MIN_LIKENESS: u32 = 64;
 
-/// One outcome.
+/// The outcomes of one text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) text: Box<str>,
     /// Hash of the folded text.
     pub(crate) hash: u64,
-    /// Sorted; empty when no component was used.
-    pub(crate) labels: Vec<u32>,
+    pub(crate) standing: Standing,
+    /// A bit a word, by its hash; made again when the outcome is read from a state.
+    pub(crate) signature: Signature,
     /// Whether a clause of the text is negated; read again when the outcome is read from a state.
     pub(crate) is_negated: bool,
-    /// Rises with every outcome learned.
+    /// Of its latest outcome; rises with every outcome.
     pub(crate) order: u64,
     /// Log-loss and confidence of the answer before this was learned, where there was a model.
     pub(crate) before: Option<Judgement>,
@@ -46,6 +50,21 @@ pub(crate) struct ReplayBuffer {
     outcomes: Vec<Outcome>,
     by_hash: BTreeMap<u64, usize>,
     next_order: u64,
+    /// Rises when a text that was confirmed changes.
+    n_changes: u64,
+}
+
+/// Words of a text, as bits.
+pub(crate) type Signature = u128;
+
+/// A bit for each word of a text.
+pub(crate) fn signature(words: &Words) -> Signature {
+    (0..words.len()).fold(0, |bits, i| bits | 1 << (hash_bytes(words.folded(i), TEXT_SEED) >> 57))
+}
+
+/// The share of words that two texts have in common, in 256ths.
+fn likeness(a: Signature, b: Signature) -> u32 {
+    512 * (a & b).count_ones() / (a.count_ones() + b.count_ones()).max(1)
 }
 
 /// The hash by which texts are the same: of their folded words.
@@ -80,35 +99,74 @@ impl ReplayBuffer {
         self.next_order
     }
 
-    /// Adds an outcome, or replaces that of the same text. Tells whether the text is new.
+    /// Rises when a text that was confirmed changes.
+    pub(crate) fn n_changes(&self) -> u64 {
+        self.n_changes
+    }
+
+    /// Adds an outcome, or weighs it against those of the same text.
     pub(crate) fn push(
         &mut self,
         text: &str,
-        hash: u64,
+        words: &Words,
         labels: Vec<u32>,
+        origin: Origin,
         before: Option<Judgement>,
-    ) -> bool {
+    ) -> Weight {
+        let hash = text_hash(words);
         let order = self.next_order;
         self.next_order += 1;
-        let is_negated = has_negation(cut(text));
-        let outcome = Outcome { text: cut(text).into(), hash, labels, is_negated, order, before };
         if let Some(&at) = self.by_hash.get(&hash) {
-            // An answer to a text that was learned before is no fair judgement.
-            let before = self.outcomes[at].before;
-            self.outcomes[at] = Outcome { before, ..outcome };
-            return false;
+            // An answer to a text that was learned before is no fair judgement: `before` stays.
+            let outcome = &mut self.outcomes[at];
+            outcome.order = order;
+            self.n_changes += 1;
+            return outcome.standing.weigh(labels, origin);
         }
         if self.outcomes.len() >= self.capacity {
             self.evict();
         }
+        let text = cut(text);
         self.by_hash.insert(hash, self.outcomes.len());
-        self.outcomes.push(outcome);
-        true
+        self.outcomes.push(Outcome {
+            text: text.into(),
+            hash,
+            standing: Standing::new(labels, origin),
+            signature: signature(words),
+            is_negated: has_negation(text),
+            order,
+            before,
+        });
+        Weight::First
+    }
+
+    /// The texts most like the words of another one that stand for other components than `labels`, at most `n`.
+    pub(crate) fn contrary_neighbours(
+        &self,
+        words: &Words,
+        labels: &[u32],
+        n: usize,
+    ) -> Vec<&Outcome> {
+        let signature = signature(words);
+        let others = self.outcomes.iter().filter(|o| o.standing.labels != labels);
+        let mut near: Vec<(u32, &Outcome)> = others
+            .map(|o| (likeness(signature, o.signature), o))
+            .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
+            .collect();
+        let by_likeness = |a: &(u32, &Outcome), b: &(u32, &Outcome)| {
+            b.0.cmp(&a.0).then(b.1.order.cmp(&a.1.order))
+        };
+        if near.len() > n {
+            near.select_nth_unstable_by(n, by_likeness);
+            near.truncate(n);
+        }
+        near.sort_unstable_by(by_likeness);
+        near.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// Drops the oldest outcome of the most frequent label (none counts as one).
     fn evict(&mut self) {
-        let key = |o: &Outcome| o.labels.first().map_or(0, |l| l + 1);
+        let key = |o: &Outcome| o.standing.labels.first().map_or(0, |l| l + 1);
         let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
         for outcome in &self.outcomes {
             *counts.entry(key(outcome)).or_default() += 1;
@@ -128,6 +186,7 @@ impl ReplayBuffer {
 
     fn remove_at(&mut self, at: usize) {
         let gone = self.outcomes.swap_remove(at);
+        self.n_changes += 1;
         self.by_hash.remove(&gone.hash);
         if let Some(moved) = self.outcomes.get(at) {
             self.by_hash.insert(moved.hash, at);
@@ -144,10 +203,12 @@ impl ReplayBuffer {
     /// Takes a label out of every outcome and renumbers the labels above it. Outcomes that used nothing
     /// else go: that they used nothing would be a lie.
     pub(crate) fn remove_label(&mut self, label: u32) {
-        self.outcomes.retain(|o| o.labels != [label]);
+        self.n_changes += 1;
+        self.outcomes.retain(|o| o.standing.labels != [label]);
         for outcome in &mut self.outcomes {
-            outcome.labels.retain(|l| *l != label);
-            for l in outcome.labels.iter_mut().filter(|l| **l > label) {
+            let labels = &mut outcome.standing.labels;
+            labels.retain(|l| *l != label);
+            for l in labels.iter_mut().filter(|l| **l > label) {
                 *l -= 1;
             }
         }
@@ -160,7 +221,7 @@ impl ReplayBuffer {
         let mut n_open = n_labels;
         // Usually every label is found often enough long before the end.
         for outcome in self.outcomes.iter().rev() {
-            for &label in &outcome.labels {
+            for &label in &outcome.standing.labels {
                 counts[label as usize] += 1;
                 n_open -= usize::from(counts[label as usize] == n);
             }
@@ -175,14 +236,15 @@ impl ReplayBuffer {
     pub(crate) fn with_negated(&self, n: usize, n_labels: usize) -> Vec<bool> {
         let mut counts = vec![0; n_labels];
         for outcome in self.outcomes.iter().filter(|o| o.is_negated) {
-            outcome.labels.iter().for_each(|l| counts[*l as usize] += 1);
+            outcome.standing.labels.iter().for_each(|l| counts[*l as usize] += 1);
         }
         counts.into_iter().map(|count| count >= n).collect()
     }
 
     /// Whether two outcomes have different labels.
     pub(crate) fn has_others(&self) -> bool {
-        self.outcomes.first().is_some_and(|a| self.outcomes.iter().any(|b| a.labels != b.labels))
+        let differ = |a: &Outcome, b: &Outcome| a.standing.labels != b.standing.labels;
+        self.outcomes.first().is_some_and(|a| self.outcomes.iter().any(|b| differ(a, b)))
     }
 
     /// An outcome for replay: a label at random among those that occur, then one of its outcomes.
@@ -194,7 +256,8 @@ impl ReplayBuffer {
         let pick = |rng: &mut Rng| &self.outcomes[rng.below(self.outcomes.len())];
         let (a, b) = (pick(rng), pick(rng));
         let rarity = |o: &Outcome| {
-            self.outcomes.iter().rev().take(256).filter(|x| x.labels == o.labels).count()
+            let latest = self.outcomes.iter().rev().take(256);
+            latest.filter(|x| x.standing.labels == o.standing.labels).count()
         };
         Some(if rarity(a) <= rarity(b) { a } else { b })
     }
@@ -206,7 +269,8 @@ impl ReplayBuffer {
     ) -> Option<Self> {
         let by_hash: BTreeMap<u64, usize> =
             outcomes.iter().enumerate().map(|(i, o)| (o.hash, i)).collect();
-        let mut out = Self { capacity: capacity.max(1), outcomes, by_hash, next_order };
+        let mut out =
+            Self { capacity: capacity.max(1), outcomes, by_hash, next_order, n_changes: 1 };
         if out.by_hash.len() != out.outcomes.len() {
             return None;
         }
@@ -217,7 +281,8 @@ impl ReplayBuffer {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let texts: usize = self.outcomes.iter().map(|o| o.text.len() + 4 * o.labels.len()).sum();
+        let texts: usize =
+            self.outcomes.iter().map(|o| o.text.len() + 4 * o.standing.labels.len()).sum();
         texts + self.outcomes.len() * (size_of::<Outcome>() + 3 * size_of::<u64>())
     }
 }
@@ -226,23 +291,53 @@ impl ReplayBuffer {
 mod tests {
     use super::*;
 
+    fn push(buffer: &mut ReplayBuffer, text: &str, labels: &[u32]) -> Weight {
+        let mut words = Words::default();
+        words.split(text);
+        buffer.push(text, &words, labels.to_vec(), Origin::default(), None)
+    }
+
     #[test]
     fn the_buffer_is_bounded_balanced_and_without_duplicates() {
         let mut buffer = ReplayBuffer::new(10);
-        for i in 0..50u64 {
-            buffer.push("common", i, vec![0], None);
+        for i in 0..50 {
+            assert_eq!(push(&mut buffer, &format!("common {i}"), &[0]), Weight::First);
         }
-        for i in 50..53u64 {
-            buffer.push("rare", i, vec![1], None);
+        for i in 0..3 {
+            push(&mut buffer, &format!("rare {i}"), &[1]);
         }
-        assert_eq!(buffer.outcomes().len(), 10);
-        assert_eq!(buffer.outcomes().iter().filter(|o| o.labels == [1]).count(), 3);
-        assert!(!buffer.push("again", 52, vec![0], None));
-        assert_eq!(buffer.outcomes().len(), 10);
-        assert!(buffer.forget(52) && !buffer.forget(52));
+        let n_rare = |buffer: &ReplayBuffer| {
+            buffer.outcomes().iter().filter(|o| o.standing.labels == [1]).count()
+        };
+        assert_eq!((buffer.outcomes().len(), n_rare(&buffer)), (10, 3));
+        assert_eq!(push(&mut buffer, "RARE 2", &[0]), Weight::Overturns { n: 1 });
+        assert_eq!((buffer.outcomes().len(), n_rare(&buffer)), (10, 2));
+        let hash = buffer.outcomes().iter().find(|o| &*o.text == "rare 2").expect("kept").hash;
+        assert!(buffer.forget(hash) && !buffer.forget(hash));
         buffer.remove_label(0);
-        assert!(buffer.outcomes().iter().all(|o| o.labels == [0]));
-        assert!(buffer.forget(50) && buffer.forget(51));
-        assert!(buffer.outcomes().is_empty());
+        assert!(buffer.outcomes().iter().all(|o| o.standing.labels == [0]));
+        assert_eq!(buffer.outcomes().len(), 2);
+    }
+
+    #[test]
+    fn neighbours_share_words_and_stand_for_something_else() {
+        let mut buffer = ReplayBuffer::new(10);
+        for (text, label) in [
+            ("play the blue song", 0),
+            ("play the red song", 1),
+            ("the weather on sunday afternoon in town", 0),
+            ("play a red song now", 0),
+        ] {
+            push(&mut buffer, text, &[label]);
+        }
+        let mut words = Words::default();
+        words.split("play the green song");
+        let near = |labels: &[u32], n: usize| -> Vec<&str> {
+            let found = buffer.contrary_neighbours(&words, labels, n);
+            found.into_iter().map(|o| &*o.text).collect()
+        };
+        assert_eq!(near(&[1], 5), ["play the blue song", "play a red song now"]);
+        assert_eq!(near(&[1], 1), ["play the blue song"]);
+        assert_eq!(near(&[0], 5), ["play the red song"]);
     }
 }

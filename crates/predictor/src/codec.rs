@@ -111,6 +111,16 @@ impl<'a> Reader<'a> {
         format: u32,
         seed: u64,
     ) -> Result<Self, DecodeError> {
+        Ok(Self::of_formats(bytes, magic, format..=format, seed)?.0)
+    }
+
+    /// The same for bytes of several formats; gives the format as well.
+    pub(crate) fn of_formats(
+        bytes: &'a [u8],
+        magic: &[u8; 4],
+        formats: std::ops::RangeInclusive<u32>,
+        seed: u64,
+    ) -> Result<(Self, u32), DecodeError> {
         if bytes.get(..4) != Some(magic) {
             let want = if magic == b"MJDP" { "prior" } else { "state of the text predictor" };
             return Err(DecodeError::Foreign { want });
@@ -121,13 +131,13 @@ impl<'a> Reader<'a> {
         let (body, sum) = bytes.split_at(bytes.len() - 8);
         let mut out = Self { bytes: body, at: 4 };
         let found = out.u32()?;
-        if found != format {
-            return Err(DecodeError::Format { found, want: format });
+        if !formats.contains(&found) {
+            return Err(DecodeError::Format { found, want: *formats.end() });
         }
         if hash_bytes(body, seed).to_le_bytes() != sum {
             return Err(DecodeError::Damaged { what: "its checksum does not match" });
         }
-        Ok(out)
+        Ok((out, found))
     }
 
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use majordomo_core::{ComponentKey, Confidence};
 use majordomo_text::Words;
 
+use crate::buffer::text_hash;
 use crate::classifier::Decision;
 use crate::features::{HashedTexts, gram_sources};
 use crate::keywords::{KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch, NEGATED_SHARE};
 use crate::model::calibration::Evidence;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE};
+use crate::phrases::{Phrase, Phrases};
 
 /// What is less likely than this is no candidate.
 const MIN_CANDIDATE: f32 = 0.05;
@@ -91,6 +93,9 @@ pub struct Explanation {
     pub confidence: Confidence,
     /// What the confidence must reach.
     pub threshold: Confidence,
+    /// Probability that the text needs it by the outcomes of this very text; `None` while they have not confirmed
+    /// each other.
+    pub confirmed: Option<Confidence>,
     /// Its keywords in the text.
     pub keywords: Vec<KeywordHit>,
     /// What keywords added to its score.
@@ -177,6 +182,8 @@ pub struct TextSnapshot {
     pub(crate) thresholds: Thresholds,
     pub(crate) model: Option<TextModel>,
     pub(crate) keywords: Arc<KeywordMatcher>,
+    /// Phrases that were confirmed: they need what they needed before.
+    pub(crate) phrases: Arc<Phrases>,
     /// Component key by label; labels of components that are gone have none.
     pub(crate) key_of_label: Vec<Option<ComponentKey>>,
     /// Label by component key.
@@ -199,7 +206,7 @@ impl TextSnapshot {
     /// The same keywords and thresholds without anything learned.
     #[must_use]
     pub fn without_model(&self) -> Self {
-        Self { model: None, ..self.clone() }
+        Self { model: None, phrases: Arc::default(), ..self.clone() }
     }
 
     /// Whether there is a model; without one keywords answer alone.
@@ -305,6 +312,10 @@ impl TextSnapshot {
             let seen = Seen { hits: &keywords.hits, taken };
             is_none &= self.choose(trained, probabilities, &seen, chosen, candidates);
         }
+        if let Some(phrase) = self.confirmed(keywords) {
+            self.decide_by(phrase, chosen, candidates);
+            is_none = phrase.labels.is_empty();
+        }
         let by_confidence = |a: &Intent, b: &Intent| {
             b.confidence.cmp(&a.confidence).then(a.component.cmp(&b.component))
         };
@@ -316,6 +327,48 @@ impl TextSnapshot {
             (true, false) => Decision::Unsure,
         };
         Intents { decision, components: chosen, candidates, keywords: hits, version: self.version }
+    }
+
+    /// The text, if it was confirmed. What outcomes said of a negated text counts by the components that know
+    /// negation alone, and nothing counts while one of its components is gone.
+    fn confirmed(&self, keywords: &KeywordScratch) -> Option<&Phrase> {
+        if self.phrases.is_empty() {
+            return None;
+        }
+        let phrase = self.phrases.find(text_hash(&keywords.words))?;
+        let knows = |&label: &u32| {
+            let at = label as usize;
+            let knows_negation = || self.knows_negation.get(at).copied().unwrap_or(false);
+            self.key_of_label.get(at).is_some_and(Option::is_some)
+                && (keywords.negation.is_empty() || knows_negation())
+        };
+        phrase.labels.iter().all(knows).then_some(phrase)
+    }
+
+    /// Puts what a confirmed phrase stands for in the place of what was chosen. Components about which nothing was
+    /// learned at all still stand on their keywords.
+    fn decide_by(&self, phrase: &Phrase, chosen: &mut Vec<Intent>, candidates: &mut Vec<Intent>) {
+        let label_of = |key: ComponentKey| self.label_of_key.get(key.index()).copied().flatten();
+        chosen.retain(|c| label_of(c.component).is_none());
+        for &label in &*phrase.labels {
+            let Some(key) = self.key_of_label[label as usize] else { continue };
+            let at = candidates.iter().position(|c| c.component == key);
+            let learned = at.map_or(Confidence::ZERO, |at| candidates.swap_remove(at).confidence);
+            let certainty = Confidence::saturating(phrase.certainty).max(learned);
+            let threshold = self.thresholds.min_confidence;
+            let found = Intent { component: key, confidence: certainty, threshold };
+            candidates.push(found);
+            if certainty >= threshold {
+                chosen.push(found);
+            }
+        }
+        let rest = Confidence::saturating(1.0 - phrase.certainty);
+        for other in candidates.iter_mut() {
+            let is_meant = |label: u32| phrase.labels.contains(&label);
+            if label_of(other.component).is_some_and(|label| !is_meant(label)) {
+                other.confidence = other.confidence.min(rest);
+            }
+        }
     }
 
     /// Adds the model's components; tells whether the model holds that none is needed.
@@ -429,13 +482,43 @@ impl TextSnapshot {
             component,
             confidence: Confidence::saturating(strength),
             threshold: self.thresholds.keyword,
+            confirmed: None,
             keywords,
             keyword_score: 0.0,
             n_grams: Vec::new(),
             version: self.version,
         };
+        self.explain_learned(component, scratch, strength, &mut out);
+        if let Some(phrase) = self.confirmed(&scratch.keywords) {
+            let label = self.label_of_key.get(component.index()).copied().flatten();
+            let certainty = Confidence::saturating(phrase.certainty);
+            match label.map(|l| phrase.labels.contains(&l)) {
+                Some(true) => {
+                    out.confidence = out.confidence.max(certainty);
+                    out.threshold = self.thresholds.min_confidence;
+                    out.confirmed = Some(certainty);
+                }
+                Some(false) => {
+                    let rest = Confidence::saturating(1.0 - phrase.certainty);
+                    out.confidence = out.confidence.min(rest);
+                    out.confirmed = Some(rest);
+                }
+                None => {}
+            }
+        }
+        out
+    }
+
+    /// Adds what the model says.
+    fn explain_learned(
+        &self,
+        component: ComponentKey,
+        scratch: &IntentScratch,
+        strength: f32,
+        out: &mut Explanation,
+    ) {
         let (Some(trained), Some(label)) = (self.answering(), self.label(component)) else {
-            return out;
+            return;
         };
         let output = label as usize + 1;
         out.confidence = Confidence::saturating(scratch.model.probabilities[output]);
@@ -461,6 +544,5 @@ impl TextSnapshot {
         grams.retain(|g| g.1 > 0.0);
         grams.truncate(N_GRAMS);
         out.n_grams = grams;
-        out
     }
 }

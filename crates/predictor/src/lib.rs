@@ -15,10 +15,12 @@ mod keywords;
 mod linfa_traits;
 mod model;
 mod params;
+mod phrases;
 mod prior;
 mod retrain;
 mod rng;
 mod sequence;
+mod standing;
 mod text_predictor;
 
 pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};

@@ -85,9 +85,12 @@ impl RetrainJob {
         let params = self.params.params();
         let mut set = TrainingSet::new(params.bits, self.labels.len());
         for outcome in &self.outcomes {
-            set.push(&outcome.text, outcome.labels.iter().copied());
+            set.push(&outcome.text, outcome.standing.labels.iter().copied());
         }
-        let rows: Vec<u32> = (0..set.len() as u32).collect();
+        let rows: Vec<u32> = (0u32..)
+            .zip(&self.outcomes)
+            .flat_map(|(row, outcome)| std::iter::repeat_n(row, outcome.standing.n_rows()))
+            .collect();
         let recipe = Recipe {
             set: &set,
             evidence: &|row| self.evidence(row),
@@ -214,7 +217,8 @@ mod tests {
         let mut poisoned = predictor.retrain_job();
         for outcome in &mut poisoned.outcomes {
             if (outcome.hash >> 20).is_multiple_of(2) {
-                outcome.labels[0] = 1 - outcome.labels[0];
+                let labels = &mut outcome.standing.labels;
+                labels[0] = 1 - labels[0];
             }
         }
         let candidate = poisoned.run(&never).expect("outcomes");

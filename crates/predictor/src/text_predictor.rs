@@ -11,7 +11,7 @@ use std::sync::Arc;
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_text::Words;
 
-use crate::buffer::{Judgement, ReplayBuffer, cut, text_hash};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer, cut, text_hash};
 use crate::features::HashedTexts;
 use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot, Thresholds};
 use crate::keywords::KeywordMatcher;
@@ -20,14 +20,19 @@ use crate::model::mlp::Mlp;
 use crate::model::packed::PackedLayer;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::params::TextValidParams;
+use crate::phrases::Phrases;
 use crate::prior::Prior;
 use crate::retrain::{Candidate, CandidateReport, RetrainJob, judge};
 use crate::rng::Rng;
+use crate::standing::{Origin, Weight};
 
 mod state;
 
-/// Replayed outcomes by outcome learned online.
+/// Outcomes at random that are replayed with an outcome learned online.
 const N_REPLAYS: usize = 3;
+/// Similar texts with other components that are replayed with it, so that it takes no more from them than a
+/// retrain on all of them would.
+const N_NEIGHBOURS: usize = 8;
 
 /// Settings of a [`TextPredictor`].
 #[derive(Clone, Debug)]
@@ -113,6 +118,8 @@ pub struct TextPredictor {
     /// The model before the last accepted candidate, with its labels; the first layer in 8 bits.
     previous: Option<(Retired, Vec<ComponentId>)>,
     buffer: ReplayBuffer,
+    /// As [`ReplayBuffer::n_changes`] when the confirmed phrases were last listed.
+    n_listed: u64,
     n_new: usize,
     must_retrain: bool,
     /// Rises when something is forgotten.
@@ -161,6 +168,7 @@ impl TextPredictor {
                 thresholds,
                 model: None,
                 keywords: Arc::new(KeywordMatcher::default()),
+                phrases: Arc::default(),
                 key_of_label: Vec::new(),
                 label_of_key: Vec::new(),
                 is_new: Vec::new(),
@@ -169,6 +177,7 @@ impl TextPredictor {
             },
             published: None,
             previous: None,
+            n_listed: 0,
             n_new: 0,
             must_retrain: false,
             epoch: 0,
@@ -209,6 +218,10 @@ impl TextPredictor {
         self.now.knows_negation = self.buffer.with_negated(N_KNOWN, self.labels.len());
         self.now.is_new = self.buffer.with_fewer_than(N_KNOWN, self.labels.len());
         let n_known = self.now.is_new.iter().filter(|is_new| !**is_new).count();
+        if self.n_listed != self.buffer.n_changes() {
+            self.n_listed = self.buffer.n_changes();
+            self.now.phrases = Arc::new(Phrases::new(self.buffer.outcomes()));
+        }
         self.now.can_tell = n_known > 1 || (n_known == 1 && self.buffer.has_others());
         self.now.version += 1;
         self.published = None;
@@ -269,8 +282,9 @@ impl TextPredictor {
 
     /// The outcomes that are kept: each text with the components it used.
     pub fn outcomes(&self) -> impl Iterator<Item = (&str, Vec<&ComponentId>)> {
-        self.buffer.outcomes().iter().map(|outcome| {
-            (&*outcome.text, outcome.labels.iter().map(|&l| &self.labels[l as usize]).collect())
+        let name = |&label: &u32| &self.labels[label as usize];
+        self.buffer.outcomes().iter().map(move |outcome| {
+            (&*outcome.text, outcome.standing.labels.iter().map(name).collect())
         })
     }
 
@@ -281,17 +295,32 @@ impl TextPredictor {
     }
 
     /// Learns which components a text really used (none is an outcome too), at once and for later
-    /// retrains. Only outcomes belong here, never the predictor's own answers.
+    /// retrains. Only outcomes belong here, never the predictor's own answers. One outcome that contradicts
+    /// what was confirmed before is kept in mind and changes nothing yet.
     ///
     /// # Errors
     /// An unknown component or a text without a word; nothing is learned then.
     pub fn learn(&mut self, text: &str, used: &[ComponentKey]) -> Result<(), LearnError> {
+        self.learn_from(None, text, used)
+    }
+
+    /// As [`learn`](Self::learn), from a client of some name: outcomes of one client overturn what others
+    /// confirmed later than what it confirmed itself. Clients without a name are one.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn).
+    pub fn learn_from(
+        &mut self,
+        client: Option<&str>,
+        text: &str,
+        used: &[ComponentKey],
+    ) -> Result<(), LearnError> {
         let mut names = Vec::with_capacity(used.len());
         for &key in used {
             let name = self.by_name.iter().find(|(_, k)| **k == key).map(|(name, _)| name.clone());
             names.push(name.ok_or(LearnError::UnknownComponent(key))?);
         }
-        self.learn_named(text, &names)
+        self.take(client, text, &names)
     }
 
     /// As [`learn`](Self::learn), for names; components that are not in the catalog are learned too.
@@ -299,40 +328,69 @@ impl TextPredictor {
     /// # Errors
     /// A text without a word.
     pub fn learn_named(&mut self, text: &str, used: &[ComponentId]) -> Result<(), LearnError> {
-        self.words.split(cut(text));
-        if self.words.is_empty() {
-            return Err(LearnError::NoWord);
+        self.take(None, text, used)
+    }
+
+    fn take(
+        &mut self,
+        client: Option<&str>,
+        text: &str,
+        used: &[ComponentId],
+    ) -> Result<(), LearnError> {
+        let mut words = std::mem::take(&mut self.words);
+        words.split(cut(text));
+        let has_word = !words.is_empty();
+        if has_word {
+            let mut labels: Vec<u32> = used.iter().map(|name| self.label(name)).collect();
+            labels.sort_unstable();
+            labels.dedup();
+            let before = self.judge(&words, &labels);
+            let origin = Origin::new(client);
+            let weight = self.buffer.push(text, &words, labels.clone(), origin, before);
+            self.step(&words, &labels, weight);
+            self.n_new += usize::from(weight != Weight::Withheld);
+            self.changed();
         }
-        let mut labels: Vec<u32> = used.iter().map(|name| self.label(name)).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        let hash = text_hash(&self.words);
-        let outputs = outputs_of(&labels);
+        self.words = words;
+        if has_word { Ok(()) } else { Err(LearnError::NoWord) }
+    }
+
+    /// How good the model's answer is, before the outcome is learned.
+    fn judge(&mut self, words: &Words, labels: &[u32]) -> Option<Judgement> {
+        let model = self.now.model.as_ref()?;
         self.texts.clear();
-        self.texts.push(&self.words);
-        let mut before = None;
-        let online = &self.config.params.params().online;
-        if let Some(model) = &mut self.now.model {
-            model.predict(self.texts.get(0), &[], &mut self.scratch);
-            let judgement = judge_now(model, &self.scratch.probabilities, &labels);
-            self.prequential.n += 1;
-            self.prequential.n_right += u64::from(judgement.is_right);
-            before = Some(judgement);
-            model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
-            let mut rng = Rng::new(self.buffer.next_order());
-            for _ in 0..N_REPLAYS {
-                let Some(outcome) = self.buffer.sample(&mut rng) else { break };
-                self.words.split(&outcome.text);
-                self.texts.clear();
-                self.texts.push(&self.words);
-                let outputs = outputs_of(&outcome.labels);
-                model.learn(self.texts.get(0), &outputs, false, online, &mut self.scratch);
-            }
+        self.texts.push(words);
+        model.predict(self.texts.get(0), &[], &mut self.scratch);
+        let judgement = judge_now(model, &self.scratch.probabilities, labels);
+        self.prequential.n += 1;
+        self.prequential.n_right += u64::from(judgement.is_right);
+        Some(judgement)
+    }
+
+    /// Takes the steps of an outcome, then some towards others, which it must not take along.
+    fn step(&mut self, words: &Words, labels: &[u32], weight: Weight) {
+        let Some(model) = &mut self.now.model else { return };
+        if weight.n_steps() == 0 {
+            return;
         }
-        self.buffer.push(text, hash, labels, before);
-        self.n_new += 1;
-        self.changed();
-        Ok(())
+        let online = &self.config.params.params().online;
+        self.texts.clear();
+        self.texts.push(words);
+        let outputs = outputs_of(labels);
+        for step in 0..weight.n_steps() {
+            model.learn(self.texts.get(0), &outputs, step == 0, online, &mut self.scratch);
+        }
+        let mut rng = Rng::new(self.buffer.next_order() - 1);
+        let replayed = (0..N_REPLAYS).map_while(|_| self.buffer.sample(&mut rng));
+        let near = self.buffer.contrary_neighbours(words, labels, N_NEIGHBOURS);
+        let mut words = Words::default();
+        for outcome in replayed.chain(near) {
+            words.split(&outcome.text);
+            self.texts.clear();
+            self.texts.push(&words);
+            let outputs = outputs_of(&outcome.standing.labels);
+            model.learn(self.texts.get(0), &outputs, false, online, &mut self.scratch);
+        }
     }
 
     /// The label of a name; a new one is added to the model, silent until it is learned.
@@ -390,14 +448,14 @@ impl TextPredictor {
         };
         let mut model = self.fit_labels(model, &labels);
         let online = &self.config.params.params().online;
-        let mut since: Vec<_> =
+        let mut since: Vec<&Outcome> =
             self.buffer.outcomes().iter().filter(|o| o.order >= next_order).collect();
         since.sort_by_key(|o| o.order);
         for outcome in since {
             self.words.split(&outcome.text);
             self.texts.clear();
             self.texts.push(&self.words);
-            let outputs = outputs_of(&outcome.labels);
+            let outputs = outputs_of(&outcome.standing.labels);
             model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
         }
         if let Some(old) = self.now.model.replace(model) {
@@ -447,6 +505,7 @@ impl TextPredictor {
             self.previous = None;
             self.must_retrain = true;
             self.epoch += 1;
+            self.changed();
             if self.buffer.outcomes().is_empty() {
                 self.forget_everything();
             }
@@ -458,6 +517,8 @@ impl TextPredictor {
     pub fn forget_everything(&mut self) {
         self.labels.clear();
         self.buffer = ReplayBuffer::new(self.config.buffer_capacity);
+        self.n_listed = 0;
+        self.now.phrases = Arc::default();
         self.now.model = None;
         self.previous = None;
         self.n_new = 0;
@@ -475,7 +536,8 @@ impl TextPredictor {
             .previous
             .as_ref()
             .map_or(0, |(retired, _)| retired.model.memory_bytes() + retired.table.memory_bytes());
-        model + previous + self.buffer.memory_bytes() + self.now.keywords.memory_bytes()
+        let phrases = self.now.phrases.memory_bytes();
+        model + previous + phrases + self.buffer.memory_bytes() + self.now.keywords.memory_bytes()
     }
 }
 

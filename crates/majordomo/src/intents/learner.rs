@@ -34,6 +34,8 @@ pub(super) type Outcomes = Vec<(String, Vec<ComponentId>)>;
 pub(crate) enum Message {
     /// A text and what it really used.
     Learn {
+        /// The client that said so, by name.
+        client: Option<Arc<str>>,
         text: Spoken,
         used: Vec<ComponentKey>,
         reply: Option<oneshot::Sender<Result<(), LearnError>>>,
@@ -153,9 +155,9 @@ impl Learner {
     /// A reply whose receiver is gone is nobody's.
     fn take(&mut self, message: Message) {
         match message {
-            Message::Learn { text, used, reply } => {
+            Message::Learn { client, text, used, reply } => {
                 self.figures.dequeue();
-                let result = self.learn(&text.0, &used);
+                let result = self.learn(client.as_deref(), &text.0, &used);
                 if let Err(error) = &result {
                     tracing::debug!(%error, "an outcome was not learned");
                 }
@@ -203,12 +205,17 @@ impl Learner {
         }
     }
 
-    fn learn(&mut self, text: &str, used: &[ComponentKey]) -> Result<(), LearnError> {
+    fn learn(
+        &mut self,
+        client: Option<&str>,
+        text: &str,
+        used: &[ComponentKey],
+    ) -> Result<(), LearnError> {
         // Judged by what was known before.
         let decided = self.brain.predictor.intents(text, &mut self.scratch).components;
         let right = decided.len() == used.len()
             && decided.iter().all(|intent| used.contains(&intent.component));
-        self.brain.predictor.learn(text, used)?;
+        self.brain.predictor.learn_from(client, text, used)?;
         self.own.learned += 1;
         self.own.right += u64::from(right);
         if self.recent.len() == RECENT {

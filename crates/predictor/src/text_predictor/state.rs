@@ -11,7 +11,7 @@ use majordomo_core::ComponentId;
 use majordomo_text::Words;
 
 use super::{PredictorConfig, Retired, TextPredictor};
-use crate::buffer::{Judgement, Outcome, ReplayBuffer, has_negation, text_hash};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer, has_negation, signature, text_hash};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::features::FEATURE_VERSION;
 use crate::model::Mode;
@@ -24,9 +24,12 @@ use crate::model::packed::PackedLayer;
 use crate::model::text_model::TextModel;
 use crate::model::tfidf::TfIdf;
 use crate::prior::Prior;
+use crate::standing::{Origin, Standing};
 
 const MAGIC: &[u8; 4] = b"MJDT";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// The format before knew of each text what its latest outcome was.
+const OLDEST_FORMAT: u32 = 2;
 const SEED: u64 = 0x7374_6174_6500_0001;
 /// More labels or outcomes than these are no state of ours.
 const MAX_ITEMS: u32 = 1 << 24;
@@ -71,7 +74,7 @@ impl TextPredictor {
     /// # Errors
     /// When the bytes are foreign, of another version, damaged, or hold a number that cannot be.
     pub fn decode(config: PredictorConfig, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut r = Reader::new(bytes, MAGIC, FORMAT, SEED)?;
+        let (mut r, format) = Reader::of_formats(bytes, MAGIC, OLDEST_FORMAT..=FORMAT, SEED)?;
         let features = r.u32()?;
         if features == 0 || features > FEATURE_VERSION {
             return Err(DecodeError::FeatureVersion { found: features, want: FEATURE_VERSION });
@@ -101,7 +104,7 @@ impl TextPredictor {
         let n_outcomes = items(&mut r)?;
         let mut outcomes = Vec::new();
         for _ in 0..n_outcomes {
-            outcomes.push(read_outcome(&mut r, out.labels.len())?);
+            outcomes.push(read_outcome(&mut r, format, out.labels.len())?);
         }
         if features != FEATURE_VERSION {
             hash_again(&mut outcomes);
@@ -144,10 +147,15 @@ fn write_outcome(w: &mut Writer, outcome: &Outcome) {
     w.str(&outcome.text);
     w.u64(outcome.hash);
     w.u64(outcome.order);
-    w.u32(outcome.labels.len() as u32);
-    for &label in &outcome.labels {
+    let standing = &outcome.standing;
+    w.u32(standing.labels.len() as u32);
+    for &label in &standing.labels {
         w.u32(label);
     }
+    w.u8(standing.n_confirmed);
+    w.u32(standing.contrary.into());
+    w.u8(u8::from(standing.origin.is_some()));
+    w.u32(standing.origin_number().unwrap_or(0));
     match outcome.before {
         None => w.u8(0),
         Some(before) => {
@@ -158,9 +166,12 @@ fn write_outcome(w: &mut Writer, outcome: &Outcome) {
     }
 }
 
-fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeError> {
+fn read_outcome(r: &mut Reader<'_>, format: u32, n_labels: usize) -> Result<Outcome, DecodeError> {
     let text: Box<str> = r.str()?.into();
     let is_negated = has_negation(&text);
+    let mut words = Words::default();
+    words.split(&text);
+    let signature = signature(&words);
     let (hash, order) = (r.u64()?, r.u64()?);
     let mut labels = Vec::new();
     for _ in 0..items(r)? {
@@ -170,6 +181,14 @@ fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeEr
         }
         labels.push(label);
     }
+    let standing = if format == OLDEST_FORMAT {
+        Standing::new(labels, Origin::default())
+    } else {
+        let (n_confirmed, contrary) = (r.u8()?, u16::try_from(r.u32()?).map_err(|_| ABSURD)?);
+        let (is_known, number) = (r.u8()? != 0, r.u32()?);
+        let origin = is_known.then_some(number);
+        Standing::restore(labels, n_confirmed, contrary, origin).ok_or(ABSURD)?
+    };
     let before = match r.u8()? {
         0 => None,
         right => {
@@ -177,7 +196,7 @@ fn read_outcome(r: &mut Reader<'_>, n_labels: usize) -> Result<Outcome, DecodeEr
             Some(Judgement { log_loss, confidence, is_right: right == 2 })
         }
     };
-    Ok(Outcome { text, hash, labels, is_negated, order, before })
+    Ok(Outcome { text, hash, standing, signature, is_negated, order, before })
 }
 
 fn write_model(w: &mut Writer, retired: &Retired) {
@@ -294,12 +313,51 @@ mod tests {
         before.buffer = ReplayBuffer::restore(100, outcomes, 4).expect("different hashes");
         let mut bytes = before.encode();
         bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
-        let body = bytes.len() - 8;
-        let sum = hash_bytes(&bytes[..body], SEED);
-        bytes[body..].copy_from_slice(&sum.to_le_bytes());
-        let mut after = TextPredictor::decode(PredictorConfig::default(), &bytes).expect("sound");
+        let after = TextPredictor::decode(PredictorConfig::default(), &sealed(bytes));
+        let mut after = after.expect("sound");
         let texts: Vec<&str> = after.outcomes().map(|o| o.0).collect();
         assert_eq!(texts, ["play a song", "set an alarm", "play jazz"]);
         assert!(after.forget("play\u{2060} jazz"));
+    }
+
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        let body = bytes.len() - 8;
+        let sum = hash_bytes(&bytes[..body], SEED);
+        bytes[body..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn weight_of_outcomes_outlives_a_restart() {
+        let mut before = TextPredictor::new(PredictorConfig::default());
+        let [music, clock] = ["music", "clock"].map(|n| [ComponentId::new(n).expect("a name")]);
+        for _ in 0..4 {
+            before.learn_named("the usual", &music).expect("a text");
+        }
+        before.learn_named("the usual", &clock).expect("a text");
+        let after = TextPredictor::decode(PredictorConfig::default(), &before.encode());
+        let mut after = after.expect("its own state");
+        assert_eq!(after.buffer.outcomes()[0].standing, before.buffer.outcomes()[0].standing);
+        for n in 2..=5 {
+            after.learn_named("the usual", &clock).expect("a text");
+            let label = after.buffer.outcomes()[0].standing.labels[0];
+            assert_eq!(label == 1, n == 5, "{n} contrary outcomes");
+        }
+    }
+
+    #[test]
+    fn state_of_the_former_format_keeps_its_outcomes() {
+        let mut before = TextPredictor::new(PredictorConfig::default());
+        let music = [ComponentId::new("music").expect("a name")];
+        before.learn_named("the usual", &music).expect("a text");
+        let mut bytes = before.encode();
+        let text = bytes.windows(9).position(|w| w == b"the usual").expect("it is in it");
+        // Behind the text stand its hash, its order, its one label, and what the former format had not.
+        let standing = text + 9 + 8 + 8 + 4 + 4;
+        bytes.drain(standing..standing + 10);
+        bytes[4..8].copy_from_slice(&OLDEST_FORMAT.to_le_bytes());
+        let after = TextPredictor::decode(PredictorConfig::default(), &sealed(bytes));
+        let after = after.expect("a state of the former format");
+        assert_eq!(after.buffer.outcomes(), before.buffer.outcomes());
     }
 }

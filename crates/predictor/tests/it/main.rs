@@ -1,6 +1,7 @@
 //! The predictor from outside: one module a feature.
 
 mod classifier;
+mod habits;
 mod hostile;
 mod keywords;
 mod negation;
