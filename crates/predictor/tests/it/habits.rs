@@ -62,6 +62,16 @@ fn teach() -> TextPredictor {
     out
 }
 
+/// A predictor for which so many outcomes confirmed the phrase.
+fn confirmed(n: usize) -> TextPredictor {
+    let mut out = taught();
+    for _ in 0..n {
+        learn(&mut out, PHRASE, MUSIC);
+        retrain_if_due(&mut out);
+    }
+    out
+}
+
 fn needs(predictor: &TextPredictor, text: &str, component: u32) -> bool {
     let mut scratch = IntentScratch::default();
     let found = predictor.intents(text, &mut scratch);
@@ -79,11 +89,7 @@ fn check(predictor: &TextPredictor, text: &str, component: u32, when: &str) {
 #[test]
 fn confirmed_phrase_withstands_a_handful_of_contrary_outcomes() {
     for n_confirmed in [3, 8, 120] {
-        let mut predictor = taught();
-        for _ in 0..n_confirmed {
-            learn(&mut predictor, PHRASE, MUSIC);
-            retrain_if_due(&mut predictor);
-        }
+        let mut predictor = confirmed(n_confirmed);
         for n_false in 1..=n_confirmed.min(5) {
             learn(&mut predictor, PHRASE, CLOCK);
             check(&predictor, PHRASE, MUSIC, &format!("{n_confirmed} against {n_false}"));
@@ -96,11 +102,7 @@ fn confirmed_phrase_withstands_a_handful_of_contrary_outcomes() {
 #[test]
 fn habit_that_changes_is_learned_within_ten_outcomes() {
     for n_confirmed in [1, 2, 120] {
-        let mut predictor = taught();
-        for _ in 0..n_confirmed {
-            learn(&mut predictor, PHRASE, MUSIC);
-            retrain_if_due(&mut predictor);
-        }
+        let mut predictor = confirmed(n_confirmed);
         for _ in 0..10 {
             learn(&mut predictor, PHRASE, CLOCK);
         }
