@@ -191,7 +191,7 @@ pub(crate) struct WorkerArgs {
     pub load_ms: u64,
 }
 
-/// A number with `ms`, `s` or `min`.
+/// A number with `ms`, `s`, `min` or `h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -199,7 +199,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "s" => 1.0,
         "min" => 60.0,
-        _ => return Err(format!("{} has no unit; write it as 500ms, 2s or 1min", quoted(text))),
+        "h" => 3600.0,
+        "" => return Err(format!("{} has no unit; write it as 500ms, 2s or 1min", quoted(text))),
+        "m" => return Err(format!("write minutes as {}min", number.trim())),
+        _ => return Err(format!("the unit {} is not ms, s, min or h", quoted(unit))),
     };
     let number: f64 =
         number.trim().parse().map_err(|_| format!("{} is no number", quoted(number)))?;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use majordomo::{ByteSize, Priority, Problem, check_config};
+use majordomo::{ByteSize, Priority, Problem, check_config, count};
 
 use crate::args::CheckArgs;
 use crate::print::{self, Style, styled};
@@ -60,9 +60,11 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
             let files: Vec<_> = loaded.sources.iter().map(|p| p.display().to_string()).collect();
             print::line(&format!("{} {}", styled(Style::Good, "ok"), files.join(", ")));
             print::line(&format!(
-                "{} components, {total} in all; {} CORE with {core_bytes}; {n_conflicts} conflicts; {waves} load waves",
-                specs.len(),
-                core.len()
+                "{}, {total} in all; {} CORE with {core_bytes}; {}; {}",
+                count(specs.len(), "component"),
+                core.len(),
+                count(n_conflicts, "conflict"),
+                count(waves, "load wave")
             ));
             for spec in specs {
                 let after: Vec<_> = spec.dependencies.iter().map(ToString::to_string).collect();
@@ -72,12 +74,12 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
                     format!(" needs {}", after.join(", "))
                 };
                 print::line(&format!(
-                    "  {:<20} {:<7} {:>9}  {:<8} {} keywords{needs}",
+                    "  {:<20} {:<7} {:>9}  {:<8} {}{needs}",
                     spec.id,
                     spec.priority,
                     spec.memory.to_string(),
                     spec.loader.kind(),
-                    spec.keywords.len(),
+                    count(spec.keywords.len(), "keyword"),
                 ));
             }
             Ok(ExitCode::SUCCESS)

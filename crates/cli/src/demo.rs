@@ -9,7 +9,9 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, Outcome};
+use majordomo::{
+    AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, Outcome, count,
+};
 
 use crate::args::DemoArgs;
 use crate::lines::InputLines;
@@ -44,8 +46,8 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
     };
     if !json {
         print::line(&format!(
-            "An assistant of {} components, {declared} declared, in a budget of {budget}.",
-            manager.components().len()
+            "An assistant of {}, {declared} declared, in a budget of {budget}.",
+            count(manager.components().len(), "component")
         ));
     }
     let mut summary = Summary::new(&manager);
@@ -159,8 +161,9 @@ async fn days(
     let mut days = Days::new(args.seed, &manager.components());
     let mut view = View::new(args.days, json);
     view.say(&format!(
-        "{} days from seed {}, idle times scaled down, beside a second manager that loads on demand. Ctrl-C stops; pipe lines in to give your own commands.",
-        args.days, args.seed
+        "{} from seed {}, idle times scaled down, beside a second manager that loads on demand. Ctrl-C stops; pipe lines in to give your own commands.",
+        count(args.days, "day"),
+        args.seed
     ));
     for day in 1..=args.days {
         for command in days.next_day() {

@@ -17,6 +17,9 @@ pub(crate) fn completions(shell: clap_complete::Shell) {
 /// Writes a manual page for the program and for each of its commands into a folder.
 pub(crate) fn man(dir: &Path) -> anyhow::Result<()> {
     let failed = |e: std::io::Error| anyhow::anyhow!("{}: {e}", dir.display());
+    if dir.exists() && !dir.is_dir() {
+        anyhow::bail!("{} is a file; name a folder for the pages", dir.display());
+    }
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mut command = Args::command();
     // What every command takes belongs to every page.

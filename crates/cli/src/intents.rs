@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents, read_config};
+use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents, count, read_config};
 
 use crate::args::{IntentsArgs, LearnArgs};
 use crate::lines::InputLines;
@@ -177,7 +177,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
         let held_out = rows.valid.len() + rows.test.len();
         if held_out > 0 {
             bail!(
-                "{name} has no line to learn from but {held_out} of valid and test; learn them with --all"
+                "{name} has no line to learn from but {held_out} of valid and test; learn from these too with --all"
             );
         }
         bail!("{name} has no line to learn from");
@@ -228,10 +228,10 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
         return Ok(ExitCode::SUCCESS);
     }
     print::line(&format!(
-        "learned  {} lines about {} components; {} different texts are kept",
-        rows.train.len() - without_word,
-        learned.components.len(),
-        learned.outcomes
+        "learned  {} about {}; {} kept",
+        count(rows.train.len() - without_word, "line"),
+        count(learned.components.len(), "component"),
+        count(learned.outcomes, "different text")
     ));
     if rows.skipped + without_word > 0 {
         print::line(&format!(
@@ -242,8 +242,10 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
     let compared = match report.compared {
         0 => String::new(),
         n => format!(
-            "; on {n} texts held out its log-loss is {:.3}, before {:.3}",
-            report.log_loss.0, report.log_loss.1
+            "; on {} held out its log-loss is {:.3}, before {:.3}",
+            count(n, "text"),
+            report.log_loss.0,
+            report.log_loss.1
         ),
     };
     print::line(&if report.accepted {
@@ -253,8 +255,9 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
     });
     for (split, n, exact) in checks {
         print::line(&format!(
-            "{split:<8} {:.1} % of {n} texts get exactly their components",
-            100.0 * exact
+            "{split:<8} {:.1} % of {} get exactly their components",
+            100.0 * exact,
+            count(n, "text")
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -295,7 +298,7 @@ pub(crate) async fn feedback(
     if json {
         print::json(&serde_json::to_value(&learned)?);
     } else {
-        print::line(&format!("learned; {} different texts are kept", learned.outcomes));
+        print::line(&format!("learned; {} kept", count(learned.outcomes, "different text")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ mod out;
 
 use std::time::Duration;
 
-use majordomo::{environment_variable, printable, printable_json};
+use majordomo::{count, environment_variable, printable, printable_json};
 
 pub(crate) use out::{ended, error_is_terminal, exit, height, is_terminal, width};
 
@@ -194,7 +194,7 @@ impl Screen {
         let mut shown: Vec<String> =
             lines.iter().take(n_shown).map(|l| rendered(l, colour(true)) + REST_OF_LINE).collect();
         if !fits {
-            shown.push(format!("… {} more lines{REST_OF_LINE}", lines.len() - n_shown));
+            shown.push(format!("… {} more{REST_OF_LINE}", count(lines.len() - n_shown, "line")));
         }
         out::write(&format!("{HOME}{}{REST_OF_SCREEN}", shown.join("\n")));
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use majordomo::{ByteSize, quoted, read_config};
+use majordomo::{ByteSize, count, quoted, read_config};
 use majordomo_sim::replay::{
     Budget, ItemCost, PolicyName, Progress, Report, Tally, Trace, replay_trace,
 };
@@ -64,7 +64,8 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         }
         if trace.dropped_users > 0 {
             let n = trace.dropped_users;
-            print::note(&format!("{}: {n} user(s) with too few events left out", trace.name));
+            let users = count(n, "user");
+            print::note(&format!("{}: {users} with too few events left out", trace.name));
         }
         traces.push(trace);
     }
@@ -125,8 +126,8 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
     if !unknown.is_empty() {
         let first: Vec<_> = unknown.iter().take(5).map(|n| quoted(n).to_string()).collect();
         print::note(&format!(
-            "{} component(s) are not in {}, so their sizes and load times are made up: {}{}",
-            unknown.len(),
+            "sizes and load times of {} that {} does not have are made up: {}{}",
+            count(unknown.len(), "component"),
             path.display(),
             first.join(", "),
             if unknown.len() > 5 { ", ..." } else { "" }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{BuildError, ComponentState, GuardForm, Manager, Priority, ReloadError, Status};
+use majordomo::{
+    BuildError, ComponentState, GuardForm, Manager, Priority, ReloadError, Status, count,
+};
 use majordomo_server::wire::Reloaded;
 use majordomo_server::{ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +34,9 @@ pub(crate) async fn run(
     let token = match (&args.token_file, args.tcp) {
         (Some(path), _) => Some(Token::read(path)?),
         (None, Some(_)) => {
-            anyhow::bail!("--tcp needs --token-file: whoever reaches the port could command")
+            anyhow::bail!(
+                "--tcp needs --token-file: whoever reaches the port could command; make one with `(umask 077; openssl rand -hex 32 > FILE)`"
+            )
         }
         (None, None) => None,
     };
@@ -204,8 +208,8 @@ fn summary(status: &Status) -> String {
     };
     let m = &status.memory;
     format!(
-        "{degraded}{ready} of {} components loaded, {} of {} booked",
-        status.components.len(),
+        "{degraded}{ready} of {} loaded, {} of {} booked",
+        count(status.components.len(), "component"),
         m.booked,
         m.budget
     )

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo::{
-    ByteSize, ComponentState, EventKind, EventRecord, Followed, Follower, Manager, Outcome,
+    ByteSize, ComponentState, EventKind, EventRecord, Followed, Follower, Manager, Outcome, count,
 };
 
 /// Memory of all live components as last measured, over time.
@@ -220,8 +220,8 @@ impl Summary {
         ));
         if self.gaps > 0 {
             lines.push(format!(
-                "           {} events were missed; counts are too low by these",
-                self.gaps
+                "           {} missed; counts are too low by these",
+                count(self.gaps, "event")
             ));
         }
         lines

@@ -37,6 +37,12 @@ pub(crate) fn is_configuration(word: &str) -> bool {
     ["toml", "json"].iter().any(|e| extension.eq_ignore_ascii_case(e))
 }
 
+/// Whether a word is a file of a format that configurations elsewhere have.
+fn is_other_format(word: &str) -> bool {
+    let extension = Path::new(word).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    ["yaml", "yml", "ini", "cfg", "conf"].iter().any(|e| extension.eq_ignore_ascii_case(e))
+}
+
 impl Target {
     /// Decides; `exists` tells whether a word names a file or folder.
     ///
@@ -55,6 +61,10 @@ impl Target {
         }
         match args.words.split_first() {
             Some((first, rest)) if is_configuration(first) => Ok(job(first.into(), rest.to_vec())),
+            Some((first, _)) if is_other_format(first) => Err(format!(
+                "{} is no configuration: those are TOML (FILE.toml), or the predecessor's JSON; write --server when it is part of a command",
+                quoted(first)
+            )),
             Some((first, _)) if exists(first) => Err(format!(
                 "{0} is a file or folder, and could be a word of a command as well; write --config {0} to run its components, or --server when it is part of a command",
                 quoted(first)
@@ -95,5 +105,6 @@ mod tests {
         check(&["--server", "play", "it"], "s:play it");
         check(&["--config", "play", "play", "it"], "c:play:play it");
         check(&["--server", "a.toml"], "s:a.toml");
+        check(&["a.yaml", "play"], "?");
     }
 }

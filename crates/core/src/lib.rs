@@ -6,6 +6,7 @@
 
 mod confidence;
 mod config;
+mod count;
 mod encoding;
 mod endpoint;
 mod event;
@@ -27,6 +28,7 @@ pub use config::{
     LEASE_TTL_MAX, LoadConfig, MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig,
     QueueConfig, ServerConfig, SpeculationConfig, TriggerConfig,
 };
+pub use count::{Count, count};
 pub use encoding::{EncodingError, decode_line, decode_text, plain_text};
 pub use endpoint::Endpoint;
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, printable, quoted};
+use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, count, printable, quoted};
 
 /// Why something cannot be let go just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +63,7 @@ impl Holder {
         match self.kind {
             HolderKind::Core => f.write_str("it is CORE")?,
             HolderKind::Pinned => f.write_str("it is pinned")?,
-            HolderKind::Leased { leases: 1 } => f.write_str("it has 1 lease")?,
-            HolderKind::Leased { leases } => write!(f, "it has {leases} leases")?,
+            HolderKind::Leased { leases } => write!(f, "it has {}", count(leases, "lease"))?,
             HolderKind::InTransaction => f.write_str("a load needs it")?,
             HolderKind::JustLoaded => f.write_str("it was just loaded")?,
             HolderKind::Stuck => f.write_str("it is stuck")?,
@@ -89,8 +88,7 @@ impl fmt::Display for Holder {
         match self.kind {
             HolderKind::Core => f.write_str("CORE")?,
             HolderKind::Pinned => f.write_str("pinned")?,
-            HolderKind::Leased { leases: 1 } => f.write_str("1 lease")?,
-            HolderKind::Leased { leases } => write!(f, "{leases} leases")?,
+            HolderKind::Leased { leases } => write!(f, "{}", count(leases, "lease"))?,
             HolderKind::InTransaction => f.write_str("needed by a load")?,
             HolderKind::JustLoaded => f.write_str("just loaded")?,
             HolderKind::Stuck => f.write_str("stuck")?,
@@ -419,7 +417,11 @@ impl fmt::Display for Refusal {
                 }
             }
             Self::Overloaded { capacity } => {
-                write!(f, "{capacity} demands are waiting already; try again later")
+                write!(
+                    f,
+                    "the queue is full with {}; try again later",
+                    count(*capacity, "waiting demand")
+                )
             }
             Self::ShuttingDown => f.write_str("the manager is shutting down"),
             Self::TooLarge { need, available, pool, holders, measured } => {

@@ -6,7 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use majordomo_core::{ComponentId, ComponentState, ComponentStatus, Config, Priority, Status};
+use majordomo_core::{
+    ComponentId, ComponentState, ComponentStatus, Config, Priority, Status, count,
+};
 use majordomo_engine::needs_reload;
 use majordomo_registry::{Catalog, ComponentSpec, Problem};
 
@@ -76,8 +78,9 @@ pub enum ChangeEffect {
 
 impl fmt::Display for ChangeEffect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let leases =
-            |n: u32| if n == 1 { "lease is".to_owned() } else { format!("{n} leases are") };
+        let leases = |n: u32| {
+            if n == 1 { "lease is".to_owned() } else { format!("{} are", count(n, "lease")) }
+        };
         match self {
             Self::Loads => f.write_str("is loaded now"),
             Self::NextLoad => f.write_str("is not loaded; the next load uses it"),

@@ -62,7 +62,7 @@ fn missing(error: &ProcessError) -> Finding {
         ProcessError::NotFound { program, searched, .. } => (
             "no-program",
             format!("there is no program {}; looked in {searched}", quoted(program)),
-            "install it or correct the command",
+            "",
         ),
         ProcessError::NotExecutable { path, why, .. } => {
             ("no-program", format!("{} cannot be run", quoted_path(path)), *why)
@@ -70,10 +70,11 @@ fn missing(error: &ProcessError) -> Finding {
         ProcessError::WorkingDir { dir, source, .. } => (
             "no-directory",
             format!("the working directory {} cannot be used: {source}", quoted_path(dir)),
-            "make it or correct cwd",
+            "",
         ),
         other => ("no-program", other.to_string(), "correct the command"),
     };
-    let (severity, suggestion) = (Severity::Warning, suggestion.to_owned());
+    let suggestion = error.way_out().unwrap_or_else(|| suggestion.to_owned());
+    let severity = Severity::Warning;
     Finding { severity, code, message, suggestion }
 }

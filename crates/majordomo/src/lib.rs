@@ -74,8 +74,9 @@ pub use majordomo_core::{
     HintOutcome, HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay,
     MeasuredNeed, MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind,
     PoolStatus, PreloadEnd, PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure,
-    Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds, decode_line, decode_text,
-    printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
+    Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds, count, decode_line,
+    decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,
+    start_within,
 };
 pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
 pub use majordomo_registry::{

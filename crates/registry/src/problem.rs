@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use majordomo_core::printable;
+use majordomo_core::{count, printable};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,8 +112,7 @@ impl fmt::Display for Problems {
             writeln!(f, "{problem}")?;
         }
         let errors = self.errors();
-        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
-        f.write_str(&count(errors, "error"))?;
+        write!(f, "{}", count(errors, "error"))?;
         match self.0.len() - errors {
             0 => Ok(()),
             warnings => write!(f, ", {}", count(warnings, "warning")),

@@ -73,6 +73,19 @@ pub enum StateError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Something else is in its place.
+    #[error(
+        "{} is {found}, not {wanted}; choose another state directory, or move it away",
+        quoted_path(path)
+    )]
+    Kind {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
     /// It cannot be made, written or read.
     #[error(
         "the state in {} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory",
@@ -129,8 +142,9 @@ impl RedbStore {
     /// # Errors
     /// [`StateError`]: in use, wrong owner, writable by others, or not usable.
     pub fn open(dir: &Path) -> Result<(Self, Option<SetAside>), StateError> {
-        let lock = open::lock(dir)?;
         let path = dir.join(FILE);
+        open::check_kinds(dir, &path)?;
+        let lock = open::lock(dir)?;
         let (db, set_aside) = open::open_or_set_aside(&path)?;
         Ok((Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(Some(lock)) }, set_aside))
     }
@@ -142,6 +156,7 @@ impl RedbStore {
     /// [`StateError`]: in use, wrong owner, writable by others, or not readable.
     pub fn open_copy(dir: &Path) -> Result<Option<Self>, StateError> {
         let path = dir.join(FILE);
+        open::check_kinds(dir, &path)?;
         let Some(db) = open::copy(dir, &path)? else { return Ok(None) };
         Ok(Some(Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(None) }))
     }

@@ -185,7 +185,10 @@ impl App {
         if *streams >= max {
             return Err(Problem::new(
                 "too_many_streams",
-                format!("{max} followers are there already; raise server.max_streams, or end some"),
+                format!(
+                    "there are {} already; raise server.max_streams, or end some",
+                    majordomo::count(max, "follower")
+                ),
             )
             .retry_after(std::time::Duration::from_secs(5)));
         }

@@ -190,7 +190,10 @@ impl LeaseTable {
         }
         Err(Problem::new(
             "too_many_leases",
-            format!("{max} leases are out already; give some back, or raise server.max_leases"),
+            format!(
+                "there are {} already; give some back, or raise server.max_leases",
+                majordomo::count(max, "lease")
+            ),
         )
         .retry_after(Duration::from_secs(1)))
     }

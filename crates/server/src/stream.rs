@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
-use majordomo::{Followed, Follower, LogFollower, quoted};
+use majordomo::{Followed, Follower, LogFollower, count, quoted};
 
 use crate::app::{App, StreamPlace};
 use crate::body::Unfold;
@@ -123,7 +123,10 @@ fn encode(app: &App, followed: Followed) -> Bytes {
         Followed::Gap(missed) => frame(
             None,
             "gap",
-            &Gap { missed: Some(missed), text: format!("{missed} events are gone already") },
+            &Gap {
+                missed: Some(missed),
+                text: format!("{} no longer kept", count(missed, "event")),
+            },
         ),
     }
 }
@@ -146,7 +149,7 @@ pub(crate) fn logs(app: &Arc<App>, name: &str, from: u64) -> Result<Response<Bod
         };
         let mut out = Vec::new();
         if chunk.missed > 0 {
-            let text = format!("{} lines are gone already", chunk.missed);
+            let text = format!("{} no longer kept", count(chunk.missed, "line"));
             out.extend_from_slice(&frame(None, "gap", &Gap { missed: Some(chunk.missed), text }));
         }
         for line in &chunk.lines {

@@ -19,7 +19,8 @@ pub(crate) struct IntentsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct LearnArgs {
     /// Lines of `labels TAB text`, or of `split TAB labels TAB text` with train, valid or test as split; labels are
-    /// names of components with commas between, none = no component. - is standard input
+    /// names of components with commas between; for a text that needs none they are left empty, or the word none. - is
+    /// standard input
     pub file: PathBuf,
     /// What is learned is kept here
     #[arg(long, value_name = "DIR")]
@@ -36,15 +37,16 @@ pub(crate) struct LearnArgs {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("needed").required(true))]
 pub(crate) struct FeedbackArgs {
     /// What the user said
     #[arg(required = true)]
     pub text: Vec<String>,
     /// The components that it really needed, with commas between
-    #[arg(long, value_delimiter = ',', required_unless_present = "none", value_name = "NAMES")]
+    #[arg(long, value_delimiter = ',', group = "needed", value_name = "NAMES")]
     pub used: Vec<String>,
     /// It needed no component
-    #[arg(long, conflicts_with = "used")]
+    #[arg(long, group = "needed")]
     pub none: bool,
     /// Learn it here, without a server
     #[arg(long, value_name = "DIR")]

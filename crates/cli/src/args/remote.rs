@@ -3,7 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use majordomo::{Confidence, quoted};
+
 use super::duration;
+
+/// A number from 0 to 1.
+fn confidence(text: &str) -> Result<Confidence, String> {
+    let number = text.trim().parse().ok().and_then(|n: f32| Confidence::new(n).ok());
+    let wrong = || format!("{} is not in 0 to 1; write it as 0.5, for 50 %", quoted(text));
+    number.ok_or_else(wrong)
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamesArgs {
@@ -27,8 +36,8 @@ pub(crate) struct HintArgs {
     /// The component that is likely to be needed
     pub name: String,
     /// How likely, from 0 to 1
-    #[arg(long, default_value_t = 0.5)]
-    pub confidence: f32,
+    #[arg(long, default_value = "0.5", value_parser = confidence)]
+    pub confidence: Confidence,
     /// How soon
     #[arg(long, value_enum, default_value = "delayed")]
     pub tier: TierArg,
@@ -141,12 +150,13 @@ pub(crate) enum StateVerb {
         usage: bool,
     },
     /// Forget what was measured of a component, or everything that was learned
+    #[command(group = clap::ArgGroup::new("what").required(true))]
     Forget {
         /// The component
-        #[arg(value_name = "NAME", required_unless_present = "all")]
+        #[arg(value_name = "NAME", group = "what")]
         name: Option<String>,
         /// Everything that was learned, of texts too
-        #[arg(long, conflicts_with = "name")]
+        #[arg(long, group = "what")]
         all: bool,
     },
 }

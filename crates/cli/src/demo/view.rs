@@ -1,6 +1,6 @@
 //! What the demo shows while it runs: a live picture on a terminal, a line a day elsewhere.
 
-use majordomo::{ByteSize, ComponentState, Manager, Outcome};
+use majordomo::{ByteSize, ComponentState, Manager, Outcome, count};
 
 use crate::print;
 use crate::summary::Summary;
@@ -63,11 +63,11 @@ impl View {
                 "-".repeat(BAR - filled)
             ),
             format!(
-                "so far     {} commands, {} waited, {} loads, {} unloads",
-                summary.commands,
+                "so far     {}, {} waited, {}, {}",
+                count(summary.commands, "command"),
                 summary.n_waited(),
-                summary.loads,
-                summary.unloads
+                count(summary.loads, "load"),
+                count(summary.unloads, "unload")
             ),
         ];
         for c in &status.components {
@@ -97,11 +97,11 @@ impl View {
     pub(super) fn day(&self, day: u32, summary: &Summary) {
         if !self.live && !self.quiet {
             print::line(&format!(
-                "day {day:>2}: {} commands so far, {} waited, {} loads, {} unloads",
-                summary.commands,
+                "day {day:>2}: {} so far, {} waited, {}, {}",
+                count(summary.commands, "command"),
                 summary.n_waited(),
-                summary.loads,
-                summary.unloads
+                count(summary.loads, "load"),
+                count(summary.unloads, "unload")
             ));
         }
     }

@@ -5,7 +5,10 @@
 use std::fmt;
 use std::io::BufRead;
 
-use majordomo::{ComponentId, MAX_TEXT, decode_line, quoted};
+use majordomo::{ComponentId, MAX_TEXT, count, decode_line, quoted};
+
+/// The label of a text that needs no component, unless a component of the configuration is called so.
+const NONE: &str = "none";
 
 /// Bytes of a line: a text and its labels.
 const MAX_LINE: usize = MAX_TEXT + 8192;
@@ -75,6 +78,14 @@ impl Rows {
         Ok(out)
     }
 
+    /// Whether nothing was read before.
+    fn is_first(&self) -> bool {
+        self.train.is_empty()
+            && self.valid.is_empty()
+            && self.test.is_empty()
+            && self.problems.is_empty()
+    }
+
     fn line(
         &mut self,
         text: &str,
@@ -90,32 +101,49 @@ impl Rows {
         let wanted = *n_columns.get_or_insert(n);
         let (split, labels, text) = match columns.as_slice() {
             _ if n != wanted => {
-                return Err(format!("{n} columns, the first line has {wanted}"));
+                return Err(format!("{}, the first line has {wanted}", count(n, "column")));
             }
             [labels, text] => ("train", *labels, *text),
             [split, labels, text] => (*split, *labels, *text),
             _ => {
                 return Err(format!(
-                    "{n} columns; write labels TAB text, or split TAB labels TAB text"
+                    "{}; write labels TAB text, or split TAB labels TAB text",
+                    count(n, "column")
                 ));
             }
         };
+        let is_first = self.is_first();
         let rows = match split {
             "train" => &mut self.train,
             "valid" => &mut self.valid,
             "test" => &mut self.test,
             other => return Err(format!("split {} is none of train, valid, test", quoted(other))),
         };
+        if is_first && is_heading(labels, text) {
+            return Err("this line looks like a heading; a table has none".to_owned());
+        }
         let mut ids = Vec::new();
-        for label in labels.split(',').map(str::trim).filter(|label| !label.is_empty()) {
-            let id = ComponentId::new(label).map_err(|e| e.to_string())?;
+        let labels: Vec<_> = labels.split(',').map(str::trim).filter(|l| !l.is_empty()).collect();
+        for &label in &labels {
+            let is_none = label.eq_ignore_ascii_case(NONE);
+            if is_none && !known.is_some_and(|known| known.iter().any(|id| id.as_str() == NONE)) {
+                if labels.len() > 1 {
+                    return Err(format!(
+                        "{NONE} stands for no component, and others are named besides"
+                    ));
+                }
+                break;
+            }
+            let id = ComponentId::new(label).map_err(|e| {
+                format!("{} is no name of a component: {e}; labels stand before the text, with commas between", quoted(label))
+            })?;
             if known.is_some_and(|known| !known.contains(&id)) {
                 if skip_unknown {
                     self.skipped += 1;
                     return Ok(());
                 }
                 return Err(format!(
-                    "{} is no component of the configuration; correct it, or --skip-unknown",
+                    "{} is no component of the configuration; correct it ({NONE}, or nothing, is written where no component is needed), or --skip-unknown",
                     quoted(label)
                 ));
             }
@@ -129,6 +157,15 @@ impl Rows {
         rows.push(Row { text: text.to_owned(), labels: ids });
         Ok(())
     }
+}
+
+/// Whether the columns of a line are names of columns.
+fn is_heading(labels: &str, text: &str) -> bool {
+    let is_one = |word: &str, of: &[&str]| of.iter().any(|o| word.trim().eq_ignore_ascii_case(o));
+    let of_labels = ["label", "labels", "component", "components", "intent", "intents"];
+    let of_texts = ["text", "texts", "command", "commands", "utterance", "sentence", "phrase"];
+    (is_one(labels, &of_labels) && is_one(text, &of_texts))
+        || (is_one(labels, &of_texts) && is_one(text, &of_labels))
 }
 
 #[cfg(test)]
@@ -157,19 +194,22 @@ mod tests {
             b"a\tone\nb two\nx\ty\tz\na\t \n\xff\tx\nA B\tx\nc\tx\n",
             Some(&["a"]),
             &[
-                "2: 1 columns, the first line has 2",
+                "2: 1 column, the first line has 2",
                 "3: 3 columns, the first line has 2",
                 "4: the text is blank",
                 "5: byte 1 of the line, 0xFF, is not UTF-8 (in Windows-1252 it is \"ÿ\"); save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
-                &format!("6: {}", ComponentId::new("A B").unwrap_err()),
-                "7: \"c\" is no component of the configuration; correct it, or --skip-unknown",
+                &format!(
+                    "6: \"A B\" is no name of a component: {}; labels stand before the text, with commas between",
+                    ComponentId::new("A B").unwrap_err()
+                ),
+                "7: \"c\" is no component of the configuration; correct it (none, or nothing, is written where no component is needed), or --skip-unknown",
             ],
         );
         check(b"dev\ta\tx", None, &["1: split \"dev\" is none of train, valid, test"]);
         check(
             b"alone",
             None,
-            &["1: 1 columns; write labels TAB text, or split TAB labels TAB text"],
+            &["1: 1 column; write labels TAB text, or split TAB labels TAB text"],
         );
         let long = [b"a\t".as_slice(), &b"x".repeat(MAX_LINE)].concat();
         assert_eq!(Rows::read(long.as_slice(), None, false).unwrap().problems.len(), 1);
@@ -186,6 +226,28 @@ mod tests {
                 "1: the text is UTF-16 (little-endian), not UTF-8; save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8",
             ],
         );
+    }
+
+    #[test]
+    fn label_none_is_no_component_unless_one_is_called_so() {
+        let rows = check(b"none\thello\nNone\thi\n\tho\na\tx\n", Some(&["a"]), &[]);
+        assert_eq!(rows.train.iter().map(|r| r.labels.len()).collect::<Vec<_>>(), [0, 0, 0, 1]);
+        assert_eq!(check(b"none\thello\n", None, &[]).train[0].labels, []);
+        let rows = check(b"none\thello\n", Some(&["none"]), &[]);
+        assert_eq!(rows.train[0].labels.len(), 1);
+        check(
+            b"a,none\tx\n",
+            None,
+            &["1: none stands for no component, and others are named besides"],
+        );
+    }
+
+    #[test]
+    fn heading_is_told_from_a_row() {
+        let told = "1: this line looks like a heading; a table has none";
+        check(b"labels\ttext\na\tx\n", None, &[told]);
+        check(b"Text\tIntent\na\tx\n", None, &[told]);
+        check(b"a\tx\ncomponent\ttext\n", None, &[]);
     }
 
     #[test]

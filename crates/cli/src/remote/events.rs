@@ -1,6 +1,6 @@
 //! What happened and what happens: events, and the output of components.
 
-use majordomo::ByteSize;
+use majordomo::{ByteSize, count};
 use majordomo_server::client::Streamed;
 use majordomo_server::wire::{Event, LogLine};
 
@@ -38,11 +38,11 @@ impl Lines for Output {
 
 impl Remote {
     /// Reports a gap, where there is one.
-    fn missed(&self, n: u64, what: &str) -> anyhow::Result<()> {
+    fn missed(&self, n: u64, noun: &str) -> anyhow::Result<()> {
         if n == 0 {
             return Ok(());
         }
-        let text = format!("{n} {what} are gone already");
+        let text = format!("{} no longer kept", count(n, noun));
         self.show(&serde_json::json!({ "gap": n, "text": text }), |_| {
             styled(Style::Doubtful, &text)
         })
@@ -55,7 +55,7 @@ impl Remote {
             let from = args.since.map(|n| n.saturating_add(1));
             let last = if from.is_some() { None } else { last };
             let page = self.client.events(from, last).await?;
-            self.missed(page.missed, "events")?;
+            self.missed(page.missed, "event")?;
             for event in &page.events {
                 self.show(event, line)?;
             }
@@ -89,7 +89,7 @@ impl Remote {
             None => self.client.logs(&args.name, None).await?,
         };
         if args.last.is_none() {
-            self.missed(page.missed, "lines")?;
+            self.missed(page.missed, "line")?;
         }
         for line in &page.lines {
             self.show(line, |l| Output(l.clone()))?;
@@ -105,7 +105,7 @@ impl Remote {
         while let Some(streamed) = stream.next().await? {
             match streamed {
                 Streamed::Next(line, _) => self.show(&line, |l| Output(l.clone()))?,
-                Streamed::Gap(gap) => self.missed(gap.missed.unwrap_or(0), "lines")?,
+                Streamed::Gap(gap) => self.missed(gap.missed.unwrap_or(0), "line")?,
             }
         }
         print::note("the server has ended");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use majordomo::{ComponentId, StoredState};
+use majordomo::{ComponentId, StoredState, count};
 use majordomo_server::wire::{Figures, Forget, Forgotten, Remembered};
 
 use super::table::{self, Cell};
@@ -45,13 +45,11 @@ impl Remote {
                 };
                 self.show(&forgotten, |f| match f.forgotten {
                     n if name.is_none() => {
-                        format!(
-                            "everything that was learned is forgotten, {n} stored values among it"
-                        )
+                        let values = count(n, "stored value");
+                        format!("everything that was learned is forgotten, {values} among it")
                     }
                     0 => "nothing was remembered of that".to_owned(),
-                    1 => "1 value forgotten".to_owned(),
-                    n => format!("{n} values forgotten"),
+                    n => format!("{} forgotten", count(n, "value")),
                 })?;
             }
         }
@@ -95,7 +93,7 @@ fn text(r: &Remembered) -> Vec<String> {
     }
     for (namespace, (n, bytes)) in by_namespace {
         let bytes = majordomo::ByteSize(bytes as u64);
-        out.push(format!("{namespace}: {n} values, {bytes}"));
+        out.push(format!("{namespace}: {}, {bytes}", count(n, "value")));
     }
     out
 }

@@ -1,6 +1,6 @@
 //! `status`: the whole as a table, once or again and again.
 
-use majordomo::Priority;
+use majordomo::{Priority, count};
 use majordomo_server::ClientError;
 use majordomo_server::wire::{Component, Figure, Status};
 use serde_json::Value;
@@ -73,7 +73,7 @@ fn text(s: &Status, all: bool) -> Vec<String> {
         }
     }
     if s.waiting > 0 {
-        out.push(format!("waiting   {} demands", s.waiting));
+        out.push(format!("waiting   {}", count(s.waiting, "demand")));
     }
     out.extend(kept(s));
     out.push(String::new());

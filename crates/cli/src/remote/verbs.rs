@@ -1,6 +1,6 @@
 //! Verbs about components: load, unload, pin, trim, hint, why, reload.
 
-use majordomo::{ByteSize, Confidence, printable};
+use majordomo::{ByteSize, printable};
 use majordomo_server::wire::{
     ChangeKind, Component, Feedback, Hint, Reloaded, SettingChange, State, Tier, Why,
 };
@@ -83,11 +83,9 @@ impl Remote {
     }
 
     pub(super) async fn hint(&self, args: &HintArgs) -> anyhow::Result<Exit> {
-        let confidence = Confidence::new(args.confidence)
-            .map_err(|_| anyhow::anyhow!("--confidence {} is not in 0 to 1", args.confidence))?;
         let hint = Hint {
             component: args.name.clone(),
-            confidence: Some(confidence),
+            confidence: Some(args.confidence),
             tier: match args.tier {
                 TierArg::Immediate => Tier::Immediate,
                 TierArg::Delayed => Tier::Delayed,

@@ -13,7 +13,7 @@ fn a_good_configuration() {
     );
     world.write("c.toml", text);
     let ran = world.run(&["check", "c.toml"]);
-    let figures = "3 components, 30 MiB in all; 1 CORE with 10 MiB; 1 conflicts; 2 load waves";
+    let figures = "3 components, 30 MiB in all; 1 CORE with 10 MiB; 1 conflict; 2 load waves";
     ran.check(0, &["ok c.toml", figures, "top", "needs base"], &[]);
     let ran = world.run(&["--json", "check", "c.toml"]);
     ran.check(0, &[], &[]);
@@ -58,6 +58,21 @@ fn every_problem_at_once() {
 }
 
 #[test]
+fn program_that_is_not_there_is_answered_with_what_to_write() {
+    let world = World::new();
+    for (line, way_out) in [
+        ("command = [\"sleep 10\"]", "write program and arguments one by one: [\"sleep\", \"10\"]"),
+        ("command = [\"~/bin/x\"]", "~ and variables are not expanded; write the whole path"),
+        ("command = [\"$HOME/x\"]", "~ and variables are not expanded; write the whole path"),
+        ("command = [\"no-such-program\"]", "install it or correct the command"),
+        ("command = [\"sleep\"]\ncwd = \"~/x\"", "~ and variables are not expanded"),
+    ] {
+        world.write("c.toml", format!("[components.a]\nmemory = \"1MiB\"\n{line}\n"));
+        world.run(&["check", "c.toml"]).check(0, &["help: ", way_out], &[]);
+    }
+}
+
+#[test]
 fn files_that_are_none() {
     let world = World::new();
     std::fs::create_dir(world.path("folder")).unwrap();
@@ -91,7 +106,7 @@ fn the_json_of_the_predecessor() {
     };
     world.write("old.json", format!("{{\"eyes\": {}}}", entry("")));
     let ran = world.run(&["check", "old.json"]);
-    ran.check(0, &["ok old.json", "1 components, 20 MiB", "eyes", "python"], &[]);
+    ran.check(0, &["ok old.json", "1 component, 20 MiB", "eyes", "python"], &[]);
     // It cannot be loaded here, and says why.
     let ran = world.run(&["run", "old.json", "what do you see"]);
     ran.check(3, &["eyes", "python loader not in this build"], &[]);

@@ -10,7 +10,7 @@ fn a_day_ends_with_the_summary() {
     let ran = world.run(&["demo", "--days", "1"]);
     let parts = [
         "An assistant of 12 components, 415 MiB declared, in a budget of 138.3 MiB.",
-        "1 days from seed 7",
+        "1 day from seed 7",
         "day  1: ",
         "commands   ",
         "understood ",

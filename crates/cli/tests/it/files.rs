@@ -106,6 +106,34 @@ fn commands_that_only_read_change_nothing_in_a_state_directory() {
     }
 }
 
+#[test]
+fn directory_in_the_place_of_a_file_and_file_in_the_place_of_a_directory_are_named() {
+    let world = configured();
+    std::fs::create_dir_all(world.path("st/state.redb")).unwrap();
+    std::fs::set_permissions(world.path("st"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let table = "a\tturn it on\n";
+    world.write("rows.tsv", table);
+    for words in [
+        &["state", "show"] as &[&str],
+        &["intents", "turn it on"],
+        &["learn", "rows.tsv"],
+        &["plan", "c.toml", "turn it on"],
+        &["run", "c.toml", "turn it on"],
+        &["serve", "c.toml"],
+    ] {
+        let with = |dir| [words, &["--state-dir", dir]].concat();
+        let told = "state.redb\" is a directory, not the file of the state; choose another";
+        world.run(&with("st")).check(1, &[], &[told]);
+        let ran = world.run(&with("rows.tsv"));
+        assert_eq!((ran.code, world.read("rows.tsv")), (Some(1), table.to_owned()), "{ran:?}");
+        let told = ["rows.tsv\" is a file, not a directory", "nothing was learned in rows.tsv"];
+        assert!(told.iter().any(|part| ran.err.contains(part)), "{ran:?}");
+    }
+    world.run(&["--socket", ".", "status"]).check(4, &[], &["it is a directory, not a socket"]);
+    world.run(&["--socket", "c.toml", "status"]).check(4, &[], &["it is a file, not a socket"]);
+    world.run(&["man", "c.toml"]).check(1, &[], &["c.toml is a file; name a folder"]);
+}
+
 fn temporary_folders(world: &World) -> Vec<String> {
     let names = std::fs::read_dir(world.path("")).unwrap();
     let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());

@@ -62,7 +62,7 @@ fn splits_are_held_out_unless_all_is_asked_for() {
     // A table to check with only.
     world.write("t.tsv", lines(&["test"]));
     let learn = ["learn", "t.tsv", "--state-dir", "none"];
-    world.run(&learn).check(1, &[], &["60 of valid and test; learn them with --all"]);
+    world.run(&learn).check(1, &[], &["60 of valid and test; learn from these too with --all"]);
     assert!(!world.path("none").exists());
 }
 
@@ -103,7 +103,11 @@ fn a_table_with_a_fault_teaches_nothing() {
     let world = World::new();
     world.write("t.tsv", table() + "clock wake me\nmusic\tclock\tx\n");
     let ran = world.run(&["learn", "t.tsv", "--state-dir", "state"]);
-    ran.check(1, &[], &["t.tsv:61: 1 columns", "t.tsv:62: 3 columns", "nothing was learned"]);
+    ran.check(
+        1,
+        &[],
+        &["t.tsv:61: 1 column, the first", "t.tsv:62: 3 columns", "nothing was learned"],
+    );
     assert!(!world.path("state").exists());
     world.write("c.toml", "[components.music]\nloader = \"builtin\"\n");
     world.write("t.tsv", table());

@@ -115,7 +115,7 @@ fn verbs_about_components() {
         &["hint handed in; `majordomo why mail`"],
         &[],
     );
-    check(&["hint", "mail", "--confidence", "2"], 1, &[], &["2 is not in 0 to 1"]);
+    check(&["hint", "mail", "--confidence", "2"], 2, &[], &["\"2\" is not in 0 to 1"]);
     check(&["why", "music"], 0, &["music is unloaded", "loading -> ready"], &[]);
     check(&["events", "--last", "3"], 0, &["->"], &[]);
     check(&["reload"], 0, &["nothing has changed"], &[]);

@@ -167,7 +167,7 @@ fn the_service_manager_is_told() {
     let mut command = Command::new(world.path("majordomo"));
     command.args(["serve", "c.toml"]).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
     let server = world.start_as(&mut command, Stdio::null());
-    wait_for("READY=1\nSTATUS=1 of 1 components loaded");
+    wait_for("READY=1\nSTATUS=1 of 1 component loaded");
     wait_for("WATCHDOG=1");
     server.signal("HUP");
     wait_for("RELOADING=1\nMONOTONIC_USEC=");

@@ -3,7 +3,7 @@
 //! The match has no arm for the rest: a new kind of event does not compile without its text.
 
 use super::{EventKind, HintOutcome};
-use crate::{ByteSize, ComponentKey, PreloadEnd, printable};
+use crate::{ByteSize, ComponentKey, PreloadEnd, count, printable};
 
 impl EventKind {
     /// The event in a line for people; `name` gives the name of a component.
@@ -83,8 +83,9 @@ impl EventKind {
                 name(*component)
             ),
             Self::ProbeFailing { component, failures, error } => format!(
-                "{}: {failures} health probes in a row failed; it stays up while it is leased: {}",
+                "{}: {} in a row failed; it stays up while it is leased: {}",
                 name(*component),
+                count(*failures, "health probe"),
                 printable(error)
             ),
             Self::ProbeRecovered { component } => {
@@ -93,11 +94,8 @@ impl EventKind {
             Self::Revoked { component, cause } => {
                 format!("{}: leases revoked: {cause}", name(*component))
             }
-            Self::ConfigApplied { changed: 1 } => {
-                "configuration applied: 1 component changed".to_owned()
-            }
             Self::ConfigApplied { changed } => {
-                format!("configuration applied: {changed} components changed")
+                format!("configuration applied: {} changed", count(*changed, "component"))
             }
             Self::Resumed { gap_us } => {
                 format!("the machine slept for {:.1} s", *gap_us as f64 / 1e6)

@@ -156,7 +156,8 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
         }
         Kind::TextMap(set) => {
             let Value::Table(members) = &node.value else {
-                return mismatch(report, &name, node, "a table of texts", None);
+                let suggestion = Some(format!("write {name} = {{ NAME = \"value\" }}"));
+                return mismatch(report, &name, node, "a table of texts", suggestion);
             };
             let mut map = BTreeMap::new();
             for member in members {
@@ -172,11 +173,17 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
             }
         }
         Kind::Probe(set) => {
+            if let Some(suggestion) = as_http(report, name, node) {
+                return mismatch(report, &name, node, "a table of keys", Some(suggestion));
+            }
             let mut probe = Default::default();
             fill(report, &name, node, PROBE, &mut probe);
             set(target, probe);
         }
         Kind::Trim(set) => {
+            if let Some(suggestion) = as_http(report, name, node) {
+                return mismatch(report, &name, node, "a table of keys", Some(suggestion));
+            }
             let before = report.problems.len();
             let mut trim = Default::default();
             fill(report, &name, node, TRIM, &mut trim);
@@ -221,8 +228,19 @@ fn text<'n>(
     }
 }
 
+/// A text in the place of a table of ways, as the path that it probably is.
+fn as_http(report: &Report<'_>, name: &str, node: &Node<'_>) -> Option<String> {
+    let Value::Text(_) = &node.value else { return None };
+    let raw = report.source.text.get(node.span.clone())?;
+    Some(format!("write {name} = {{ http = {raw} }}"))
+}
+
 fn word(report: &mut Report<'_>, name: &str, node: &Node<'_>, words: &[&str]) -> Option<usize> {
-    let given = text(report, &name, node, &format!("one of {}", join(words.iter().copied())))?;
+    let Value::Text(given) = &node.value else {
+        let all: Vec<_> = words.iter().map(|w| format!("\"{w}\"")).collect();
+        mismatch(report, &name, node, &format!("one of {}", all.join(", ")), None);
+        return None;
+    };
     let found = words.iter().position(|w| *w == given);
     if found.is_none() {
         let message = format!("{} is no value of {name}", quoted(&shorten(given)));
@@ -406,6 +424,18 @@ fn duration(
 }
 
 fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ReadySpec> {
+    let way = match &node.value {
+        Value::Text(text) => {
+            [("http", "/health"), ("stdout", "listening")].into_iter().find(|(way, _)| way == text)
+        }
+        _ => None,
+    };
+    if let Some((way, example)) = way {
+        let message = format!("\"{way}\" alone is no value of {name}");
+        let suggestion = Some(format!("write {name} = {{ {way} = \"{example}\" }}"));
+        report.error("bad-value", &node.span, message, suggestion);
+        return None;
+    }
     if !matches!(node.value, Value::Table(_)) {
         return match word(report, name, node, READY_WORDS)? {
             0 => Some(ReadySpec::Started),

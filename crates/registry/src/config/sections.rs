@@ -102,7 +102,8 @@ pub(crate) fn read_toml<'n>(
 
 fn table<'n>(report: &mut Report<'_>, place: &str, node: &'n Node<'n>) -> &'n [Member<'n>] {
     if !matches!(node.value, Value::Table(_)) {
-        mismatch(report, &place, node, "a table", None);
+        let help = (place == "[components]").then(|| "write [components.NAME] for each".to_owned());
+        mismatch(report, &place, node, "a table", help);
     }
     node.members()
 }

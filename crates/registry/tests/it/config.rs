@@ -168,7 +168,12 @@ fn unknown_keys_and_wrong_types() {
             "7:17 wrong-type each item of dependencies must be text, not a list",
         ],
     );
-    check("components = 3", &["1:14 wrong-type [components] must be a table, not an integer"]);
+    check(
+        "components = 3",
+        &[
+            "1:14 wrong-type [components] must be a table, not an integer | write [components.NAME] for each",
+        ],
+    );
     check(
         "[components]\na = 3",
         &["2:5 wrong-type [components.a] must be a table of keys, not an integer"],

@@ -57,6 +57,48 @@ fn ways_to_trim() {
     );
 }
 
+#[test]
+fn value_of_a_kind_that_others_have_is_answered_with_what_to_write() {
+    let wrong = |lines: &str, want: &str| {
+        check(&with(&format!("command = [\"x\", \"{{port}}\"]\n{lines}")), &[want]);
+    };
+    wrong(
+        "ready = \"http\"",
+        "3:9 bad-value \"http\" alone is no value of ready | write ready = { http = \"/health\" }",
+    );
+    wrong(
+        "ready = \"stdout\"",
+        "3:9 bad-value \"stdout\" alone is no value of ready | write ready = { stdout = \"listening\" }",
+    );
+    wrong(
+        "probe = \"/up\"",
+        "3:9 wrong-type probe must be a table of keys, not text | write probe = { http = \"/up\" }",
+    );
+    wrong(
+        "trim = \"/trim\"",
+        "3:8 wrong-type trim must be a table of keys, not text | write trim = { http = \"/trim\" }",
+    );
+    wrong(
+        "env = [\"A=b\"]",
+        "3:7 wrong-type env must be a table of texts, not a list | write env = { NAME = \"value\" }",
+    );
+    // In quotation marks it would be as wrong.
+    wrong(
+        "restart = true",
+        "3:11 wrong-type restart must be one of \"on-demand\", \"on-failure\", \"always\", \"never\", not true or false",
+    );
+    check(
+        &with("command = [\"x\", \"{PORT}\"]"),
+        &["2:17 bad-place-holder unknown place-holder \"PORT\" | did you mean \"port\"?"],
+    );
+    check(
+        "[[components]]\nname = \"a\"\n",
+        &[
+            "1:1 wrong-type [components] must be a table, not a list | write [components.NAME] for each",
+        ],
+    );
+}
+
 /// `c` depends on `mid`, which depends on `db`, and has this command and environment.
 fn dependent(text: &str) -> String {
     format!(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use majordomo_core::{ComponentId, printable, quoted, quoted_path};
@@ -103,8 +103,9 @@ pub enum ProcessError {
     },
     /// There is no such program.
     #[error(
-        "{component}: there is no program {}; looked in {searched}; install it or correct the command",
-        quoted(program)
+        "{component}: there is no program {}; looked in {searched}; {}",
+        quoted(program),
+        way_to_program(program)
     )]
     NotFound {
         /// The component.
@@ -301,7 +302,39 @@ pub enum ProcessError {
     },
 }
 
+/// What to do about a program that is not there.
+fn way_to_program(program: &str) -> String {
+    let words: Vec<_> = program.split_whitespace().map(|w| quoted(w).to_string()).collect();
+    if program.starts_with('~') || program.contains('$') {
+        "~ and variables are not expanded; write the whole path".to_owned()
+    } else if words.len() > 1 {
+        format!("write program and arguments one by one: [{}]", words.join(", "))
+    } else {
+        "install it or correct the command".to_owned()
+    }
+}
+
+/// What to do about a working directory that is not there.
+fn way_to_dir(dir: &Path) -> &'static str {
+    let is_pattern = |part: &str| part.starts_with('~') || part.contains('$');
+    if dir.components().any(|c| is_pattern(&c.as_os_str().to_string_lossy())) {
+        "~ and variables are not expanded; write the whole path"
+    } else {
+        "make it or correct cwd"
+    }
+}
+
 impl ProcessError {
+    /// The way out of a program or working directory that is not there.
+    #[must_use]
+    pub fn way_out(&self) -> Option<String> {
+        match self {
+            Self::NotFound { program, .. } => Some(way_to_program(program)),
+            Self::WorkingDir { dir, .. } => Some(way_to_dir(dir).to_owned()),
+            _ => None,
+        }
+    }
+
     /// Whether it is that the program ran out of memory, and how much it had.
     #[must_use]
     pub fn out_of_memory(&self) -> Option<OutOfMemory> {

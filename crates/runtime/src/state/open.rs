@@ -14,6 +14,23 @@ use super::{FORMAT, FORMAT_KEY, LOCK, META, SetAside, StateError, VALUES, unseal
 /// The state is small; redb's default would be a gibibyte.
 const CACHE: usize = 1 << 20;
 
+/// Refuses what is no directory, or no file, in the place of one.
+pub(super) fn check_kinds(dir: &Path, path: &Path) -> Result<(), StateError> {
+    let kind = |path: &Path| fs::metadata(path).ok().map(|meta| meta.file_type());
+    let wrong =
+        |path: &Path, found, wanted| StateError::Kind { path: path.to_owned(), found, wanted };
+    match (kind(dir), kind(path)) {
+        (Some(dir_kind), _) if !dir_kind.is_dir() => Err(wrong(dir, "a file", "a directory")),
+        (_, Some(kind)) if kind.is_dir() => {
+            Err(wrong(path, "a directory", "the file of the state"))
+        }
+        (_, Some(kind)) if !kind.is_file() => {
+            Err(wrong(path, "a device, pipe or socket", "the file of the state"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Makes the directory when needed, checks whose it is, and takes its lock.
 pub(super) fn lock(dir: &Path) -> Result<File, StateError> {
     let fail = |path: &Path, what| {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use axum::body::{Body, Bytes};
@@ -41,12 +42,25 @@ impl Drop for Connection {
     }
 }
 
+/// What stands in the place of a socket.
+fn not_a_socket(address: &Address) -> Option<&'static str> {
+    let Address::Unix(path) = address else { return None };
+    match std::fs::metadata(path).ok()?.file_type() {
+        kind if kind.is_socket() => None,
+        kind if kind.is_dir() => Some("it is a directory, not a socket"),
+        _ => Some("it is a file, not a socket"),
+    }
+}
+
 impl Connection {
     pub(super) async fn open(address: &Address) -> Result<Self, ClientError> {
         let failed = |error: std::io::Error| match error.kind() {
             // How Linux answers for a Unix socket whose queue is full.
             ErrorKind::WouldBlock => ClientError::Crowded { address: address.to_string() },
-            _ => ClientError::NotRunning { address: address.to_string(), why: error.to_string() },
+            _ => {
+                let why = not_a_socket(address).map_or_else(|| error.to_string(), str::to_owned);
+                ClientError::NotRunning { address: address.to_string(), why }
+            }
         };
         match address {
             Address::Unix(path) => {

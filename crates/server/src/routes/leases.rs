@@ -74,8 +74,8 @@ fn names(components: &[String]) -> Result<Vec<&str>, Problem> {
         return Err(Problem::new(
             "bad_value",
             format!(
-                "`components` names {} components; it may be 1 to {MAX_COMPONENTS}",
-                components.len()
+                "`components` names {}; it may be 1 to {MAX_COMPONENTS}",
+                majordomo::count(components.len(), "component")
             ),
         ));
     }

@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use majordomo_core::{ComponentKey, decode_line};
+use majordomo_core::{ComponentKey, count, decode_line};
 
 use super::item::ItemCost;
 
@@ -86,8 +86,8 @@ pub enum TraceError {
     },
     /// No user is left.
     #[error(
-        "trace {path:?} has no user with at least {MIN_EVENTS} events ({users} users read, repeated items merged); \
-         a longer history is needed"
+        "trace {path:?} has no user with at least {MIN_EVENTS} events ({} read, repeated items merged); \
+         a longer history is needed", count(*users, "user")
     )]
     NoUsers {
         /// The file.
@@ -229,8 +229,8 @@ impl Trace {
                 [_, _, _, _, ref more @ ..] => return Err(bad(too_many(more))),
                 _ => {
                     return Err(bad(format!(
-                        "{} column(s) instead of {COLUMNS}",
-                        if text.is_empty() { 0 } else { columns.len() }
+                        "{} instead of {COLUMNS}",
+                        count(if text.is_empty() { 0 } else { columns.len() }, "column")
                     )));
                 }
             };

@@ -175,7 +175,9 @@ fn check_holders(report: &mut Report<'_>, text: &str, node: &Node<'_>, more: &[&
                     let all = known().chain(of_dependencies).map(|k| format!("{{{k}}}"));
                     all.collect::<Vec<_>>().join(", ")
                 };
-                let help = suggest(name, known()).unwrap_or_else(|| {
+                let same = known().find(|k| k.eq_ignore_ascii_case(name));
+                let near = same.map(|k| format!("did you mean \"{k}\"?"));
+                let help = near.or_else(|| suggest(name, known())).unwrap_or_else(|| {
                     format!("there are {}; {{{{ and }}}} stand for braces", all())
                 });
                 (format!("unknown place-holder {}", quoted(&shorten(name))), help)
