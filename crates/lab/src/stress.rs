@@ -322,6 +322,7 @@ fn report(
     let _ = writeln!(text, "inputs: {}", mix.join(", "));
     let answers: Vec<_> = counts.answers.iter().map(|(name, m)| format!("{name} {m}")).collect();
     let _ = writeln!(text, "answers: {}", answers.join(", "));
+    let _ = writeln!(text, "digest of all effects: {}", counts.digest);
     let _ = write!(text, "{:<22}", "input \\ state");
     for state in stress::STATES {
         let _ = write!(text, " {state:>11}");

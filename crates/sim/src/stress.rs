@@ -8,6 +8,7 @@ mod blueprint;
 mod cells;
 mod check;
 mod coverage;
+mod digest;
 mod script;
 mod shrink;
 mod waits;
@@ -15,6 +16,7 @@ mod world;
 
 pub use check::Broken;
 pub use coverage::{Coverage, INPUTS, STATES, unreachable};
+pub use digest::Digest;
 pub use script::{Action, LoadFault, Script, StopFault, Verb};
 pub use shrink::{Shrunk, shrink};
 pub use waits::{DemandId, Waits};

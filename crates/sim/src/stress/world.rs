@@ -24,6 +24,7 @@ use super::blueprint::{Blueprint, N_SPARE};
 use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
 use super::coverage::Coverage;
+use super::digest::Digest;
 use super::script::{LoadFault, Script, StopFault};
 use super::waits::Watch;
 use crate::rng::Rng;
@@ -143,6 +144,8 @@ pub struct Counts {
     pub n_beyond_budget: u64,
     /// Grants, refusals by code.
     pub answers: BTreeMap<&'static str, u64>,
+    /// Of everything that the engine wanted done.
+    pub digest: Digest,
 }
 
 impl Counts {
@@ -169,6 +172,7 @@ impl Counts {
         }
         self.n_ticks += other.n_ticks;
         self.n_beyond_budget += other.n_beyond_budget;
+        self.digest.add(other.digest);
     }
 }
 
@@ -378,6 +382,9 @@ impl<'a> World<'a> {
             for e in &effects {
                 trace.push_str(&format!("{} < {}\n", self.now, answered(e)));
             }
+        }
+        for effect in &effects {
+            self.counts.digest.note(self.now, effect);
         }
         self.checker.after(&self.engine, &effects, &self.cells, self.now)?;
         self.watch.after(&self.engine, &effects, self.now);
