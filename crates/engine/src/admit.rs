@@ -108,11 +108,11 @@ impl Engine {
                 ComponentState::Unloading => {
                     missing = true;
                     draft.awaits.push(key);
-                    draft.reserve.push((key, self.configured_pool(key), self.needs(key).load));
+                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
                 }
                 _ => {
                     missing = true;
-                    draft.reserve.push((key, self.configured_pool(key), self.needs(key).load));
+                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
                 }
             }
         }
@@ -239,7 +239,7 @@ impl Engine {
     pub(crate) fn holder(&self, key: ComponentKey, kind: HolderKind) -> Holder {
         Holder {
             component: self.catalog().id(key).clone(),
-            booked: self.budget.booked_for(key),
+            booked: self.scheduler.budget().booked_for(key),
             kind,
             tags: Vec::new(),
         }

@@ -124,17 +124,17 @@ impl Engine {
     }
 
     fn audit_bytes(&self) -> Result<(), Violation> {
-        if let Err(what) = self.budget.audit() {
+        if let Err(what) = self.scheduler.budget().audit() {
             return broken(3, what);
         }
         for (key, e) in self.scheduler.entries() {
-            let booked = self.budget.booked_for(key);
+            let booked = self.scheduler.budget().booked_for(key);
             let reserved_by = |phase| {
                 self.scheduler
                     .transactions()
                     .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.0 == key))
             };
-            let pool = self.budget.pool_of(key);
+            let pool = self.scheduler.budget().pool_of(key);
             let right = e
                 .spec
                 .as_ref()
@@ -149,7 +149,7 @@ impl Engine {
                     format!("{} is {} and has {booked} booked", self.name(key), e.state),
                 );
             }
-            let should_book = (self.budget.reserved_for(key) + e.overload).0 == 0
+            let should_book = (self.scheduler.budget().reserved_for(key) + e.overload).0 == 0
                 && e.state == ComponentState::Queued
                 && !reserved_by(Phase::Clearing)
                 && self.needs(key).load.0 > 0;
@@ -160,12 +160,15 @@ impl Engine {
                 );
             }
         }
-        let kinds = self.budget.overdraft_by_kind();
+        let kinds = self.scheduler.budget().overdraft_by_kind();
         let sum = kinds.growth + kinds.load + kinds.config + kinds.external + kinds.unreturned;
-        if sum != self.budget.overdraft() {
+        if sum != self.scheduler.budget().overdraft() {
             return broken(
                 3,
-                format!("overdraft is {}, its kinds add up to {sum}", self.budget.overdraft()),
+                format!(
+                    "overdraft is {}, its kinds add up to {sum}",
+                    self.scheduler.budget().overdraft()
+                ),
             );
         }
         Ok(())

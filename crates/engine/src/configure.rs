@@ -66,17 +66,16 @@ impl Engine {
         }
         self.foresight.configure(&config);
         self.lanes_shrunk |= config.loads.lanes() < self.config().loads.lanes();
-        self.budget.set_limits(budget, crate::pools::limits(catalog));
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
             .map(ComponentKey::from_index)
             .filter_map(|k| {
                 Some((k, change(old.spec(k).map(|s| &**s), catalog.spec(k).map(|s| &**s))?))
             })
             .collect();
-        self.scheduler.configure(Arc::clone(catalog), config);
+        self.scheduler.configure(Arc::clone(catalog), config, budget);
         out.record(EventKind::ConfigApplied { changed: changes.len() });
         let changed: Vec<_> = changes.iter().map(|c| c.0).collect();
-        let refused = self.scheduler.replan_all(&changed, &mut self.budget, out);
+        let refused = self.scheduler.replan_all(&changed, out);
         for (id, key) in refused {
             let component = catalog.id(key).clone();
             self.end(id, &DropReason::Refused(Refusal::Removed { component }), out);
@@ -126,7 +125,7 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
-        self.scheduler.forgive(key, Cause::ConfigChanged, &self.budget, out);
+        self.scheduler.forgive(key, Cause::ConfigChanged, out);
         // Whoever waits for it plans anew, and needs no reload to be promised.
         let nobody_had =
             self.scheduler.entry(key).speculative && !self.scheduler.is_never_evicted(key);
@@ -144,7 +143,7 @@ impl Engine {
             ComponentState::Loading => {
                 let e = self.scheduler.entry_mut(key);
                 if e.pins == 0 {
-                    self.scheduler.cancel_load(key, Cause::ConfigChanged, &self.budget, out);
+                    self.scheduler.cancel_load(key, Cause::ConfigChanged, out);
                 } else {
                     e.stale = true;
                 }

@@ -31,7 +31,6 @@ pub type Effects = Vec<Effect>;
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) scheduler: Scheduler,
-    pub(crate) budget: Budget,
     pub(crate) policy: Box<dyn EvictionPolicy>,
     pub(crate) foresight: Foresight,
     pub(crate) pressure: PressureLevel,
@@ -64,10 +63,9 @@ impl Engine {
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
         let mut new = Self {
-            budget: Budget::new(budget, crate::pools::limits(&catalog)),
             policy: product_policy(config.memory.policy),
             foresight: Foresight::new(&config),
-            scheduler: Scheduler::new(catalog, config),
+            scheduler: Scheduler::new(catalog, config, budget),
             pressure: PressureLevel::Low,
             spare: None,
             waiters: BTreeMap::new(),
@@ -100,7 +98,7 @@ impl Engine {
             })
             .collect();
         let taken: ByteSize = catalog.closure(&fixed).iter().map(|k| self.needs(*k).settled).sum();
-        self.policy.set_capacity(self.budget.total().saturating_sub(taken));
+        self.policy.set_capacity(self.scheduler.budget().total().saturating_sub(taken));
     }
 
     /// Replaces the eviction policy; before the first input only, since policies learn from events.
@@ -124,7 +122,7 @@ impl Engine {
     /// The ledger.
     #[must_use]
     pub fn budget(&self) -> &Budget {
-        &self.budget
+        self.scheduler.budget()
     }
 
     /// The state of a component.
@@ -190,20 +188,20 @@ impl Engine {
                 }
                 match result {
                     Ok(report) => {
-                        self.scheduler.load_succeeded(key, report, &mut self.budget, out);
+                        self.scheduler.load_succeeded(key, report, out);
                         self.publish(key, op, cells, out);
                     }
                     Err(failure) => {
                         let refusal = self.load_failure(key, failure.error.clone());
                         let cause = self.end_of_load(key, failure, out);
-                        self.scheduler.load_failed(key, cause, &mut self.budget, out);
+                        self.scheduler.load_failed(key, cause, out);
                         self.refuse_dependents(key, &refusal, out);
                     }
                 }
             }
             Input::UnloadFinished { key, op } => {
                 let failed = self.failure_on_the_way_out(key);
-                if self.scheduler.unload_finished(key, op, &mut self.budget, out)
+                if self.scheduler.unload_finished(key, op, out)
                     && let Some(refusal) = failed
                 {
                     self.refuse_dependents(key, &refusal, out);
@@ -220,7 +218,7 @@ impl Engine {
                 for (key, op, bytes) in f.own {
                     self.measured(key, op, bytes, cells, out);
                 }
-                self.budget.set_taken(f.external, f.unreturned);
+                self.scheduler.budget_mut().set_taken(f.external, f.unreturned);
                 self.scheduler.touch();
             }
             Input::Spare(bytes) => {
@@ -262,13 +260,13 @@ impl Engine {
             // Before a demand that waits may load it again.
             self.finish_operator_waiters(out);
             self.let_stay(cells, out);
-            self.scheduler.progress_leaving(&mut self.budget, cells, out);
-            self.scheduler.clear_all(&mut self.budget, out);
+            self.scheduler.progress_leaving(cells, out);
+            self.scheduler.clear_all(out);
             self.grant_all(cells, out);
             self.scan_queue(cells, out);
-            self.scheduler.cancel_loose(&mut self.budget, out);
+            self.scheduler.cancel_loose(out);
             self.relieve(cells, out);
-            self.scheduler.start_loads(&mut self.budget, out);
+            self.scheduler.start_loads(out);
             // What is gone is accounted for before it may be loaded ahead again.
             self.follow(out);
             self.speculate(cells, out);
@@ -302,7 +300,7 @@ impl Engine {
                     let event = PolicyEvent::Loaded {
                         key,
                         at: now,
-                        size: self.budget.booked_for(key),
+                        size: self.scheduler.budget().booked_for(key),
                         load_time: self.load_time(key),
                         speculative: self.scheduler.entry(key).is_guess(),
                     };
@@ -334,7 +332,7 @@ impl Engine {
 
     fn used(&mut self, rows: &[Usage], out: &mut Out<'_>) {
         for u in rows {
-            let size = self.budget.booked_for(u.key);
+            let size = self.scheduler.budget().booked_for(u.key);
             let load_time = self.load_time(u.key);
             let e = self.scheduler.entry_mut(u.key);
             if e.op != Some(u.op) {
@@ -375,7 +373,7 @@ impl Engine {
     }
 
     fn note_overdraft(&mut self, out: &mut Out<'_>) {
-        let total = self.budget.overdraft();
+        let total = self.scheduler.budget().overdraft();
         if total != self.overdraft {
             self.overdraft = total;
             out.record(EventKind::Overdraft { total });
@@ -403,7 +401,7 @@ impl Engine {
             .collect();
         for id in ids {
             if self.awaits_next_attempt(id, key) {
-                self.scheduler.requeue_after(id, refusal, &mut self.budget, out);
+                self.scheduler.requeue_after(id, refusal, out);
             } else if !self.leave_out_failed(id, key, refusal, out) {
                 self.end(id, &DropReason::Refused(refusal.clone()), out);
             }
@@ -434,7 +432,7 @@ impl Engine {
         if let Some(waiter) = txn.origin.waiter() {
             self.waiters.remove(&waiter);
         }
-        self.scheduler.drop_txn(id, reason, &mut self.budget, out);
+        self.scheduler.drop_txn(id, reason, out);
         if in_vain {
             self.preload_not_wanted(&wanted);
         }

@@ -89,10 +89,10 @@ impl Engine {
                     freed_for,
                     reversible: false,
                 };
-                self.scheduler.begin_leave(key, leave, &mut self.budget, cells, out);
+                self.scheduler.begin_leave(key, leave, cells, out);
             }
             ComponentState::Loading => {
-                self.scheduler.cancel_load(key, cause, &self.budget, out);
+                self.scheduler.cancel_load(key, cause, out);
                 if let Some(leave) = &mut self.scheduler.entry_mut(key).leave {
                     leave.freed_for = freed_for;
                 }
@@ -175,7 +175,7 @@ impl Engine {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.
                 ComponentState::Loading => {
-                    self.scheduler.cancel_load(member, cause.clone(), &self.budget, out);
+                    self.scheduler.cancel_load(member, cause.clone(), out);
                     continue;
                 }
                 _ => continue,
@@ -190,7 +190,7 @@ impl Engine {
                 freed_for: Some(id),
                 reversible: true,
             };
-            self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+            self.scheduler.begin_leave(member, leave, cells, out);
         }
     }
 
@@ -213,7 +213,7 @@ impl Engine {
                 .is_some_and(|t| t.phase == Phase::Waiting || t.awaits.contains(&key));
             let ready = |d: &ComponentKey| self.state(*d) == ComponentState::Ready;
             if !waiting && e.dependencies.iter().all(ready) {
-                self.scheduler.stay(key, &self.budget, cells, out);
+                self.scheduler.stay(key, cells, out);
             }
         }
     }
@@ -247,10 +247,10 @@ impl Engine {
                         freed_for: None,
                         reversible: false,
                     };
-                    self.scheduler.begin_leave(member, leave, &mut self.budget, cells, out);
+                    self.scheduler.begin_leave(member, leave, cells, out);
                 }
                 ComponentState::Loading if !own => {
-                    self.scheduler.cancel_load(member, lost.clone(), &self.budget, out);
+                    self.scheduler.cancel_load(member, lost.clone(), out);
                 }
                 ComponentState::Draining => {
                     if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {

@@ -52,7 +52,7 @@ impl Engine {
                 return false;
             }
             self.evict(id, ask.origin, &victims, &replaced, &awaits, cells, out);
-            self.scheduler.activate(id, reserve, awaits, overloads, &mut self.budget, out);
+            self.scheduler.activate(id, reserve, awaits, overloads, out);
             return true;
         }
     }

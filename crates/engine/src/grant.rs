@@ -189,7 +189,7 @@ impl Engine {
                 continue;
             }
             // At its limit of leases: it waits without holding anything.
-            self.scheduler.requeue(id, &mut self.budget, out);
+            self.scheduler.requeue(id, out);
             let Some(txn) = self.scheduler.transaction(id) else { continue };
             let txn_origin = txn.origin;
             let holders = self.at_their_limit(&txn.wanted.clone(), cells);
@@ -346,8 +346,7 @@ impl Engine {
                     let now_leased = self.close_all(&victims, cells);
                     if now_leased.is_empty() {
                         self.evict(id, origin, &victims, &replaced, &awaits, cells, out);
-                        let budget = &mut self.budget;
-                        self.scheduler.activate(id, reserve, awaits, overloads, budget, out);
+                        self.scheduler.activate(id, reserve, awaits, overloads, out);
                         return Some(true);
                     }
                     // Some are in use: plan again without them. Each round learns of one more at least.

@@ -45,7 +45,7 @@ impl Engine {
             let cause = Cause::Ended { code, ran_ms };
             let short = ran < self.config().back_off.base;
             let refusal = self.load_failure(key, cause.to_string());
-            self.scheduler.ended(key, &cause, short, &mut self.budget, cells, out);
+            self.scheduler.ended(key, &cause, short, cells, out);
             if short {
                 // A demand that waits for it and for more would see it end again and again.
                 self.refuse_dependents(key, &refusal, out);
@@ -60,7 +60,7 @@ impl Engine {
             None => Cause::Exited { how: exit.how },
         };
         let refusal = self.load_failure(key, cause.to_string());
-        self.scheduler.lost(key, &cause, &mut self.budget, cells, out);
+        self.scheduler.lost(key, &cause, cells, out);
         self.refuse_dependents(key, &refusal, out);
     }
 

@@ -19,7 +19,6 @@ mod measured;
 mod operate;
 mod partial;
 mod plan;
-mod pools;
 mod relieve;
 mod shutdown;
 mod speculate;

@@ -49,11 +49,12 @@ impl Engine {
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
-        let e = self.scheduler.entry_mut(key);
+        let e = self.scheduler.entry(key);
         if e.op != Some(op) || !e.state.is_alive() {
             return;
         }
-        self.budget.measure(key, bytes);
+        self.scheduler.budget_mut().measure(key, bytes);
+        let e = self.scheduler.entry_mut(key);
         if e.stale {
             // It runs by an older configuration: its figures are not the new one's.
             return;
@@ -76,7 +77,8 @@ impl Engine {
         }
         let worth_keeping = is_news(&before, &e.learned);
         if e.state == ComponentState::Ready {
-            self.budget.keep(key, self.needs(key).settled);
+            let settled = self.needs(key).settled;
+            self.scheduler.budget_mut().keep(key, settled);
         }
         if worth_keeping {
             self.persist(key, out);
@@ -161,8 +163,8 @@ impl Engine {
         peak: Option<ByteSize>,
         out: &mut Out<'_>,
     ) {
-        let total = self.budget.total();
-        let booked = self.budget.booked_for(key);
+        let total = self.scheduler.budget().total();
+        let booked = self.scheduler.budget().booked_for(key);
         let e = self.scheduler.entry_mut(key);
         if e.stale {
             return;
@@ -186,15 +188,17 @@ impl Engine {
     /// Adds to a reservation what fits at once; nobody goes for it.
     pub(crate) fn grow(&mut self, key: ComponentKey, op: OpId, bytes: ByteSize, out: &mut Out<'_>) {
         let e = self.scheduler.entry(key);
-        let grows = e.op == Some(op)
+        let is_current = e.op == Some(op);
+        let grows = is_current
             && matches!(e.state, ComponentState::Loading | ComponentState::Ready)
             && self.pressure < self.config().memory.refuse_loads_at
-            && !self.budget.is_overdrawn();
+            && !self.scheduler.budget().is_overdrawn();
         if grows {
             // A refusal leaves the reservation as it is, which the answer tells.
-            let _ = self.budget.extend(key, bytes);
+            let _ = self.scheduler.budget_mut().extend(key, bytes);
         }
-        let bytes = if e.op == Some(op) { self.budget.granted_for(key) } else { ByteSize::ZERO };
+        let bytes =
+            if is_current { self.scheduler.budget().granted_for(key) } else { ByteSize::ZERO };
         out.push(Effect::SetGrant { key, op, bytes });
     }
 
@@ -230,8 +234,8 @@ impl Engine {
         now: Moment,
     ) -> Option<MeasuredNeed> {
         let counts = |key: &ComponentKey| match pool {
-            Some(pool) => self.pool(*key) == pool,
-            None => !self.budget.limit_of(self.pool(*key)).declared,
+            Some(pool) => self.scheduler.pool(*key) == pool,
+            None => !self.scheduler.budget().limit_of(self.scheduler.pool(*key)).declared,
         };
         closure
             .iter()

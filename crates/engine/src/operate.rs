@@ -67,7 +67,7 @@ impl Engine {
         }
         let closure = self.catalog().closure(&[key]);
         for k in closure {
-            self.scheduler.forgive(k, Cause::Operator, &self.budget, out);
+            self.scheduler.forgive(k, Cause::Operator, out);
         }
         let deadline = out.now + self.patience(key);
         let origin = Origin::Demand { waiter, lease: false };
@@ -107,7 +107,7 @@ impl Engine {
         for member in &group {
             self.scheduler.entry_mut(*member).restart_at = None;
             if self.state(*member) == ComponentState::Loading {
-                self.scheduler.cancel_load(*member, Cause::Operator, &self.budget, out);
+                self.scheduler.cancel_load(*member, Cause::Operator, out);
             }
         }
         let force_at = force.then_some(out.now);

@@ -116,7 +116,7 @@ impl Engine {
     fn leave_out(&mut self, id: TxnId, left: Vec<LeftOut>, out: &mut Out<'_>) {
         if let Some(first) = left.first() {
             // A load that outlives the deadline of its demands goes on.
-            self.scheduler.requeue_after(id, &first.refusal, &mut self.budget, out);
+            self.scheduler.requeue_after(id, &first.refusal, out);
         }
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let stays = |k: &ComponentKey| left.iter().all(|l| l.component != *k);

@@ -125,7 +125,7 @@ impl Engine {
                     .into_iter()
                     .map(|key| PlannedEviction {
                         key,
-                        bytes: self.budget.booked_for(key),
+                        bytes: self.scheduler.budget().booked_for(key),
                         conflict: replaced.contains(&key),
                     })
                     .collect();
@@ -153,7 +153,8 @@ impl Engine {
             let under_way =
                 matches!(self.state(key), ComponentState::Loading | ComponentState::Queued);
             let needs = self.needs(key);
-            let bytes = if under_way { self.budget.booked_for(key) } else { needs.load };
+            let bytes =
+                if under_way { self.scheduler.budget().booked_for(key) } else { needs.load };
             let beyond = beyond.iter().find(|b| b.0 == key).map_or(ByteSize::ZERO, |b| b.1);
             plan.loads.push(PlannedLoad {
                 key,

@@ -46,7 +46,7 @@ impl Engine {
     /// One round, when one is due.
     pub(crate) fn relieve(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         // The peak of a load passes by itself.
-        let is_overdrawn = |engine: &Self| !engine.budget.excess().is_none();
+        let is_overdrawn = |engine: &Self| !engine.scheduler.budget().excess().is_none();
         if is_overdrawn(self) {
             self.shrink_partial_reservations();
         }
@@ -58,7 +58,7 @@ impl Engine {
             self.relief = Relief::default();
             return;
         }
-        if overdrawn && self.overdraft.0 == 0 && self.budget.overdraft().0 > 0 {
+        if overdrawn && self.overdraft.0 == 0 && self.scheduler.budget().overdraft().0 > 0 {
             // It has just begun.
             self.relief = Relief { due: Some(out.now), idle_rounds: 0, trimmed: false };
         }
@@ -87,7 +87,7 @@ impl Engine {
     fn shrink_partial_reservations(&mut self) {
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !e.stale) {
             let need = self.needs(key).settled;
-            self.budget.shrink_partial(key, need);
+            self.scheduler.budget_mut().shrink_partial(key, need);
         }
     }
 
@@ -176,10 +176,14 @@ impl Engine {
 
     /// Victims in the policy's order until what leaves covers the excess.
     fn unload_for_overdraft(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
-        let mut excess = self.budget.excess();
+        let mut excess = self.scheduler.budget().excess();
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
-            let pool = self.pool(key);
-            excess.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
+            let pool = self.scheduler.pool(key);
+            excess.relieve(
+                pool,
+                self.scheduler.budget().limit_of(pool).declared,
+                self.scheduler.budget().booked_for(key),
+            );
         }
         let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
         let tiers = self.scheduler.wanted_tiers(out.now);
@@ -192,17 +196,19 @@ impl Engine {
                 break;
             }
             let key = candidates[i].key;
-            let pool = self.pool(key);
-            let declared = self.budget.limit_of(pool).declared;
+            let pool = self.scheduler.pool(key);
+            let declared = self.scheduler.budget().limit_of(pool).declared;
             let group = self.scheduler.live_group(key);
-            let booked: Vec<_> =
-                group.iter().map(|k| (self.pool(*k), self.budget.booked_for(*k))).collect();
+            let booked: Vec<_> = group
+                .iter()
+                .map(|k| (self.scheduler.pool(*k), self.scheduler.budget().booked_for(*k)))
+                .collect();
             if excess.helped_by(pool, declared)
                 && self.let_idle_go(key, &Cause::Overdraft, cells, out)
             {
                 progress += 1;
                 for (pool, bytes) in booked {
-                    excess.relieve(pool, self.budget.limit_of(pool).declared, bytes);
+                    excess.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
                 }
             }
         }

@@ -131,7 +131,7 @@ impl Engine {
         }
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Loading && e.pins == 0)
         {
-            self.scheduler.cancel_load(key, Cause::Shutdown, &self.budget, out);
+            self.scheduler.cancel_load(key, Cause::Shutdown, out);
         }
         let idle = |e: &majordomo_lifecycle::Entry| {
             e.pins == 0 && matches!(e.state, ComponentState::Ready | ComponentState::Draining)
@@ -151,9 +151,9 @@ impl Engine {
                 );
             }
         }
-        self.scheduler.progress_leaving(&mut self.budget, cells, out);
+        self.scheduler.progress_leaving(cells, out);
         if now >= ending.kill_at && !ending.killed {
-            self.scheduler.force_leaving(&mut self.budget, cells, out);
+            self.scheduler.force_leaving(cells, out);
             let late = self.scheduler.keys_where(|e| e.state == ComponentState::Unloading);
             if !late.is_empty() {
                 out.record(EventKind::ShutdownKills { components: late.clone() });
@@ -185,7 +185,7 @@ impl Engine {
         if !alive.is_empty() && out.now < ending.end {
             return;
         }
-        self.scheduler.give_up_unloads(&self.budget, out);
+        self.scheduler.give_up_unloads(out);
         let stuck = self.scheduler.keys_where(|e| e.state == ComponentState::Stuck);
         self.finish_operator_waiters(out);
         out.record(EventKind::ShutdownDone { stuck: stuck.clone() });

@@ -100,14 +100,15 @@ impl Engine {
     pub(crate) fn may_speculate(&self) -> bool {
         self.config().speculation.enabled
             && self.pressure == PressureLevel::Low
-            && !self.budget.is_overdrawn()
+            && !self.scheduler.budget().is_overdrawn()
             && self.ending.is_none()
     }
 
     /// A demand for this closure found no room beside what is leased.
     pub(crate) fn note_contention(&mut self, closure: &[ComponentKey], now: Moment) {
         let absent = closure.iter().filter(|k| !is_present(self.state(**k)));
-        let ram = absent.filter(|k| !self.budget.limit_of(self.configured_pool(**k)).declared);
+        let ram =
+            absent.filter(|k| !self.scheduler.budget().limit_of(self.catalog().pool(**k)).declared);
         let need: ByteSize = ram.map(|k| self.needs(*k).load).sum();
         let before = self.contention(now).map_or(ByteSize::ZERO, |c| c.need);
         let until = now + self.config().deadlines.demand;
@@ -127,7 +128,7 @@ impl Engine {
         now: Moment,
     ) -> Option<Moment> {
         let contention = self.contention(now)?;
-        let left = self.budget.free().saturating_sub(bytes);
+        let left = self.scheduler.budget().free().saturating_sub(bytes);
         (!victims.is_empty() || left < contention.need).then_some(contention.until)
     }
 
@@ -218,7 +219,7 @@ impl Engine {
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
                 return Attempt::Ended(HintOutcome::NoRoom);
             }
-            let ram = reserve.iter().filter(|r| !self.budget.limit_of(r.1).declared);
+            let ram = reserve.iter().filter(|r| !self.scheduler.budget().limit_of(r.1).declared);
             let bytes = ram.map(|r| r.2).sum();
             if let Some(until) = self.yields_until(bytes, &victims, out.now) {
                 return Attempt::Later(until);
@@ -239,7 +240,7 @@ impl Engine {
             self.dismiss(key, Self::eviction_cause(origin), Some(id), cells, out);
         }
         self.foresight.preloader.on_started(p, bytes, out.now);
-        self.scheduler.activate(id, reserve, awaits, Vec::new(), &mut self.budget, out);
+        self.scheduler.activate(id, reserve, awaits, Vec::new(), out);
         Attempt::Ended(HintOutcome::Started)
     }
 

@@ -33,8 +33,8 @@ impl Engine {
                 pinned: e.is_pinned(spec),
                 speculative: e.is_guess(),
                 stale: e.stale,
-                booked: self.budget.booked_for(key),
-                measured: self.budget.measured_for(key),
+                booked: self.scheduler.budget().booked_for(key),
+                measured: self.scheduler.budget().measured_for(key),
                 load_peak: e.learned.load_peak(),
                 working_peak: e.learned.working_peak(),
                 load_need: self.needs(key).load,
@@ -107,16 +107,16 @@ impl Engine {
         let pools = self.catalog().pools().iter().enumerate().map(|(i, p)| PoolStatus {
             name: p.name.clone(),
             budget: p.budget,
-            booked: self.budget.booked_in(i),
+            booked: self.scheduler.budget().booked_in(i),
             declared: p.declared,
         });
-        let (external, unreturned) = self.budget.taken();
+        let (external, unreturned) = self.scheduler.budget().taken();
         MemoryStatus {
-            budget: self.budget.total(),
-            booked: self.budget.booked(),
-            claimed: self.budget.claimed(),
-            overdraft: self.budget.overdraft(),
-            overdraft_by_kind: self.budget.overdraft_by_kind(),
+            budget: self.scheduler.budget().total(),
+            booked: self.scheduler.budget().booked(),
+            claimed: self.scheduler.budget().claimed(),
+            overdraft: self.scheduler.budget().overdraft(),
+            overdraft_by_kind: self.scheduler.budget().overdraft_by_kind(),
             external,
             unreturned,
             pressure: Some(self.pressure),

@@ -67,12 +67,12 @@ impl Engine {
         let now = out.now;
         self.expire_transactions(cells, out);
         self.expire_loads(out);
-        self.scheduler.expire_unloads(&self.budget, out);
+        self.scheduler.expire_unloads(out);
         self.advance_shutdown(cells, out);
         for key in self.scheduler.keys_where(
             |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
         ) {
-            self.scheduler.forgive(key, Cause::RetryAllowed, &self.budget, out);
+            self.scheduler.forgive(key, Cause::RetryAllowed, out);
             if std::mem::take(&mut self.scheduler.entry_mut(key).restart_after) {
                 self.restart_later(key, now);
             }
@@ -134,7 +134,7 @@ impl Engine {
                 continue;
             }
             let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());
-            self.scheduler.cancel_load(key, Cause::LoadTimedOut, &self.budget, out);
+            self.scheduler.cancel_load(key, Cause::LoadTimedOut, out);
             self.refuse_dependents(key, &refusal, out);
         }
     }
@@ -206,7 +206,7 @@ impl Engine {
             keys.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
         let values = self.values_of_groups(&candidates, &groups);
         for c in &mut candidates {
-            c.size = self.budget.booked_for(c.key);
+            c.size = self.scheduler.budget().booked_for(c.key);
         }
         let ranked = self.policy.rank(&candidates, &values, out.now);
         let loaded: Vec<_> =
@@ -217,9 +217,10 @@ impl Engine {
             .scheduler
             .entries()
             .filter(|(k, e)| stays(e.state) && !keys.contains(k))
-            .map(|(k, _)| self.budget.booked_for(k))
+            .map(|(k, _)| self.scheduler.budget().booked_for(k))
             .sum();
-        let gone = self.foresight.trim.plan(out.now, self.budget.total(), in_use, &loaded);
+        let gone =
+            self.foresight.trim.plan(out.now, self.scheduler.budget().total(), in_use, &loaded);
         for &key in &gone {
             // A provider stays with the dependents that stay.
             if self.scheduler.live_group(key).iter().all(|k| gone.contains(k)) {

@@ -18,7 +18,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Priority,
     Refusal,
 };
-use majordomo_memory::{Budget, Needs};
+use majordomo_memory::{Budget, Needs, PoolLimit};
 use majordomo_registry::{Catalog, RestartPolicy};
 
 use self::table::TxnTable;
@@ -115,6 +115,7 @@ pub enum DropReason {
 pub struct Scheduler {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: Config,
+    pub(crate) budget: Budget,
     pub(crate) entries: Vec<Entry>,
     pub(crate) txns: TxnTable,
     next_txn: u64,
@@ -127,13 +128,15 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with everything unloaded.
+    /// A scheduler with everything unloaded. `total` is what all pools that declare no budget of their own share.
     #[must_use]
-    pub fn new(catalog: Arc<Catalog>, config: Config) -> Self {
+    pub fn new(catalog: Arc<Catalog>, config: Config, total: ByteSize) -> Self {
         let entries = vec![Entry::default(); catalog.len()];
+        let budget = Budget::new(total, pool_limits(&catalog));
         Self {
             catalog,
             config,
+            budget,
             entries,
             txns: TxnTable::default(),
             next_txn: 0,
@@ -157,8 +160,27 @@ impl Scheduler {
         &self.config
     }
 
-    /// Replaces catalog and settings. What that means for loaded components is the engine's to say.
-    pub fn configure(&mut self, catalog: Arc<Catalog>, config: Config) {
+    /// What is booked, and what may be.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The same, to book what was measured or granted, and to set what there is.
+    pub fn budget_mut(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    /// The pool that a component's bytes are, or would be, booked in: that of its account while it has one, by
+    /// whichever configuration, else the configured one.
+    #[must_use]
+    pub fn pool(&self, key: ComponentKey) -> usize {
+        self.budget.pool_of(key).unwrap_or_else(|| self.catalog.pool(key))
+    }
+
+    /// Replaces catalog, settings and the budget's limits. What that means for loaded components is the engine's to say.
+    pub fn configure(&mut self, catalog: Arc<Catalog>, config: Config, total: ByteSize) {
+        self.budget.set_limits(total, pool_limits(&catalog));
         self.entries.resize(catalog.len().max(self.entries.len()), Entry::default());
         self.catalog = catalog;
         self.config = config;
@@ -219,7 +241,6 @@ impl Scheduler {
         key: ComponentKey,
         to: ComponentState,
         cause: Cause,
-        budget: &Budget,
         out: &mut Out<'_>,
     ) {
         let e = &mut self.entries[key.index()];
@@ -233,7 +254,7 @@ impl Scheduler {
         e.speculative &= to.is_alive() || to == ComponentState::Queued;
         e.cause = Some(cause.clone());
         let op = e.op;
-        let booked = budget.booked_for(key);
+        let booked = self.budget.booked_for(key);
         out.record(EventKind::State { component: key, from, to, cause, op, booked });
         self.changed = true;
     }
@@ -338,13 +359,7 @@ impl Scheduler {
     }
 
     /// Puts a failed component into back-off or quarantine.
-    pub(crate) fn fail(
-        &mut self,
-        key: ComponentKey,
-        cause: Cause,
-        budget: &Budget,
-        out: &mut Out<'_>,
-    ) {
+    pub(crate) fn fail(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
         let now = out.now;
         let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
         let must_run = self.must_run(key);
@@ -376,18 +391,18 @@ impl Scheduler {
             }
             (ComponentState::Failed { retry_at }, retry_at)
         };
-        self.set_state(key, to, cause, budget, out);
+        self.set_state(key, to, cause, out);
         self.move_restarts(key, next);
     }
 
     /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
-    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, budget: &Budget, out: &mut Out<'_>) {
+    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
         let e = &mut self.entries[key.index()];
         if matches!(e.state, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
             e.recent_failures.clear();
             e.failures_in_row = 0;
             e.restart_at = None;
-            self.set_state(key, ComponentState::Unloaded, cause, budget, out);
+            self.set_state(key, ComponentState::Unloaded, cause, out);
         }
     }
 
@@ -472,4 +487,10 @@ impl Scheduler {
             DropReason::Cancelled => {}
         }
     }
+}
+
+/// The limits of a catalog's pools. A pool has the same position, by its name, in the whole chain of
+/// configurations, so that the positions of the budget are the catalog's.
+fn pool_limits(catalog: &Catalog) -> impl Iterator<Item = PoolLimit> + '_ {
+    catalog.pools().iter().map(|p| PoolLimit { budget: p.budget, declared: p.declared })
 }

@@ -62,7 +62,9 @@ impl Engine {
         let mut holders = room.holders;
         if let Some(pool) = pool {
             holders.retain(|h| {
-                self.catalog().key(h.component.as_str()).is_some_and(|k| self.pool(k) == pool)
+                self.catalog()
+                    .key(h.component.as_str())
+                    .is_some_and(|k| self.scheduler.pool(k) == pool)
             });
         }
         let pool = pool.map(|p| Arc::clone(&self.catalog().pools()[p].name));
@@ -71,8 +73,8 @@ impl Engine {
     }
 
     fn member(&self, key: ComponentKey, now: Moment) -> Member {
-        let pool = self.pool(key);
-        let booked = self.budget.booked_for(key);
+        let pool = self.scheduler.pool(key);
+        let booked = self.scheduler.budget().booked_for(key);
         if booked.0 > 0 && self.state(key) != ComponentState::Unloading {
             return Member { pool, peak: booked, held: booked, unmeasured: booked };
         }
@@ -82,7 +84,11 @@ impl Engine {
 
     /// The budget and its pools less what is CORE, pinned or stuck.
     fn room_beside_fixed(&self, ask: Ask<'_>) -> Room {
-        let mut room = Room { total: self.budget.total(), fixed: Need::new(), holders: Vec::new() };
+        let mut room = Room {
+            total: self.scheduler.budget().total(),
+            fixed: Need::new(),
+            holders: Vec::new(),
+        };
         for (key, e) in self.scheduler.entries() {
             if !e.state.is_alive() || ask.closure.contains(&key) {
                 continue;
@@ -95,10 +101,10 @@ impl Engine {
                     None => continue,
                 },
             };
-            let pool = self.pool(key);
-            let booked = self.budget.booked_for(key);
+            let pool = self.scheduler.pool(key);
+            let booked = self.scheduler.budget().booked_for(key);
             room.fixed.add(pool, booked);
-            if !self.budget.limit_of(pool).declared {
+            if !self.scheduler.budget().limit_of(pool).declared {
                 room.total = room.total - booked;
             }
             room.holders.push(self.holder(key, kind));
@@ -117,7 +123,7 @@ impl Engine {
         let mut total = ByteSize::ZERO;
         for m in members {
             need.add(m.pool, bytes(m));
-            if !self.budget.limit_of(m.pool).declared {
+            if !self.scheduler.budget().limit_of(m.pool).declared {
                 total += bytes(m);
             }
         }
@@ -125,7 +131,7 @@ impl Engine {
             return Some((None, total, room.total));
         }
         need.iter().find_map(|(pool, bytes)| {
-            let available = self.budget.limit_of(pool).budget? - room.fixed.of(pool);
+            let available = self.scheduler.budget().limit_of(pool).budget? - room.fixed.of(pool);
             (bytes > available).then_some((Some(pool), bytes, available))
         })
     }
@@ -139,12 +145,12 @@ impl Engine {
         for key in ask.closure {
             let m = self.member(*key, now);
             taken.add(m.pool, m.held);
-            if !self.budget.limit_of(m.pool).declared {
+            if !self.scheduler.budget().limit_of(m.pool).declared {
                 left = left - m.held;
             }
         }
         let mut give = |pool: usize, wanted: ByteSize| {
-            let limit = self.budget.limit_of(pool);
+            let limit = self.scheduler.budget().limit_of(pool);
             let mut more = wanted;
             if let Some(budget) = limit.budget {
                 more = more.min(budget - taken.of(pool));
@@ -173,7 +179,7 @@ impl Engine {
     /// What cannot go now need not: reserves less, down to what the members hold.
     pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
         for (key, pool, bytes) in &mut draft.reserve {
-            let declared = self.budget.limit_of(*pool).declared;
+            let declared = self.scheduler.budget().limit_of(*pool).declared;
             let in_pool = short.pools.iter().find(|s| s.0 == *pool).map_or(ByteSize::ZERO, |s| s.1);
             let missing = if declared { in_pool } else { in_pool.max(short.total) };
             let less = missing.min(*bytes - self.held(*key, now));
@@ -204,7 +210,9 @@ impl Engine {
         draft: &Draft,
         now: Moment,
     ) -> Result<(), Refusal> {
-        let ram = |key: &ComponentKey| !self.budget.limit_of(self.configured_pool(*key)).declared;
+        let ram = |key: &ComponentKey| {
+            !self.scheduler.budget().limit_of(self.catalog().pool(*key)).declared
+        };
         let loads = draft.overloads.iter().filter(|o| ram(&o.0));
         let Some(peak) = loads.map(|o| self.needs(o.0).starting).max() else { return Ok(()) };
         let Some(spare) = self.spare else { return Ok(()) };
@@ -213,8 +221,8 @@ impl Engine {
         gone.dedup();
         let freed: ByteSize = gone
             .iter()
-            .filter(|k| !self.budget.limit_of(self.pool(**k)).declared)
-            .filter_map(|k| self.budget.measured_for(*k))
+            .filter(|k| !self.scheduler.budget().limit_of(self.scheduler.pool(**k)).declared)
+            .filter_map(|k| self.scheduler.budget().measured_for(*k))
             .sum();
         let available = spare + freed;
         if peak <= available {
@@ -240,7 +248,8 @@ impl Engine {
         clearing.or_else(|| {
             let loads = |k: ComponentKey, e: &majordomo_lifecycle::Entry| {
                 e.overload.0 > 0
-                    || (e.state == ComponentState::Loading && self.budget.overload_of(k).0 > 0)
+                    || (e.state == ComponentState::Loading
+                        && self.scheduler.budget().overload_of(k).0 > 0)
             };
             self.scheduler.entries().find(|(k, e)| loads(*k, e)).map(|(k, _)| k)
         })

@@ -30,7 +30,7 @@ impl Engine {
         for &(_, pool, bytes) in &draft.reserve {
             need.add(pool, bytes);
         }
-        let mut short = self.budget.shortage(&need, ask.id.map(|id| id.0));
+        let mut short = self.scheduler.budget().shortage(&need, ask.id.map(|id| id.0));
         self.relieve_by_draft(ask, draft, &mut short);
         if short.is_none() {
             return;
@@ -113,13 +113,13 @@ impl Engine {
         ask: Ask<'_>,
         owed: &mut BTreeMap<(TxnId, Option<usize>), ByteSize>,
     ) -> ByteSize {
-        let booked = self.budget.booked_for(key);
+        let booked = self.scheduler.budget().booked_for(key);
         let Some(other) = self.promised_to(key, ask) else { return booked };
-        let apart = |pool: usize| self.budget.limit_of(pool).declared.then_some(pool);
-        let from = apart(self.pool(key));
+        let apart = |pool: usize| self.scheduler.budget().limit_of(pool).declared.then_some(pool);
+        let from = apart(self.scheduler.pool(key));
         let owed = owed.entry((other, from)).or_insert_with(|| {
             let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
-            let rest = self.budget.unclaimed(&t.need(), t.id.0);
+            let rest = self.scheduler.budget().unclaimed(&t.need(), t.id.0);
             rest.iter().filter(|(pool, _)| apart(*pool) == from).map(|(_, bytes)| bytes).sum()
         });
         let given = booked.min(*owed);
@@ -145,7 +145,7 @@ impl Engine {
             .filter(|(k, e)| {
                 !ask.closure.contains(k)
                     && (e.state.is_alive() || e.state == ComponentState::Queued)
-                    && self.budget.booked_for(*k).0 > 0
+                    && self.scheduler.budget().booked_for(*k).0 > 0
             })
             .map(|(k, e)| {
                 let leaving =
@@ -162,14 +162,18 @@ impl Engine {
     }
 
     fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
-        let pool = self.pool(key);
-        self.budget.booked_for(key).0 > 0
-            && short.helped_by(pool, self.budget.limit_of(pool).declared)
+        let pool = self.scheduler.pool(key);
+        self.scheduler.budget().booked_for(key).0 > 0
+            && short.helped_by(pool, self.scheduler.budget().limit_of(pool).declared)
     }
 
     fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
-        let pool = self.pool(key);
-        short.relieve(pool, self.budget.limit_of(pool).declared, self.budget.booked_for(key));
+        let pool = self.scheduler.pool(key);
+        short.relieve(
+            pool,
+            self.scheduler.budget().limit_of(pool).declared,
+            self.scheduler.budget().booked_for(key),
+        );
     }
 
     /// By what is going to go, and what is on its way out.
@@ -179,9 +183,9 @@ impl Engine {
         }
         let mut owed = BTreeMap::new();
         for &key in &draft.awaits {
-            let pool = self.pool(key);
+            let pool = self.scheduler.pool(key);
             let bytes = self.left_over(key, ask, &mut owed);
-            short.relieve(pool, self.budget.limit_of(pool).declared, bytes);
+            short.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
         }
     }
 
@@ -203,7 +207,10 @@ impl Engine {
                 e.state,
                 ComponentState::Ready | ComponentState::Loading | ComponentState::Queued
             );
-            if !there || draft.victims.contains(&key) || self.budget.booked_for(key).0 == 0 {
+            if !there
+                || draft.victims.contains(&key)
+                || self.scheduler.budget().booked_for(key).0 == 0
+            {
                 continue;
             }
             let group = self.scheduler.live_group(key);
@@ -240,7 +247,7 @@ impl Engine {
         Candidate {
             key,
             priority: self.scheduler.effective_priority(key, group, tiers),
-            size: group.iter().map(|k| self.budget.booked_for(*k)).sum(),
+            size: group.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
             load_time: self.load_time(key),
             last_use: touched.unwrap_or_default(),
             uses: e.uses,
@@ -275,7 +282,9 @@ impl Engine {
     fn is_worth(&self, ask: Ask<'_>, victims: &[ComponentKey], reserve: ByteSize) -> bool {
         let key = ask.closure.last().copied().unwrap_or_default();
         let load_time = ask.closure.iter().map(|k| self.load_time(*k)).sum();
-        let one = |k: &ComponentKey| newcomer(*k, self.budget.booked_for(*k), self.load_time(*k));
+        let one = |k: &ComponentKey| {
+            newcomer(*k, self.scheduler.budget().booked_for(*k), self.load_time(*k))
+        };
         let victims: Vec<_> = victims.iter().map(one).collect();
         let values = &self.foresight.values;
         self.policy.pays(&newcomer(key, reserve, load_time), ask.stated, &victims, values)
@@ -335,7 +344,7 @@ impl Engine {
             if tied {
                 continue;
             }
-            let mut short = self.budget.shortage(need, ask.id.map(|id| id.0));
+            let mut short = self.scheduler.budget().shortage(need, ask.id.map(|id| id.0));
             let rest = chosen.iter().enumerate().filter(|(j, _)| *j != i).flat_map(|(_, g)| g);
             for &key in rest {
                 self.relieve_by(key, &mut short);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment, OpId};
-use majordomo_memory::Budget;
 
 use super::{KILL_MARGIN, Scheduler};
 use crate::{Cells, CloseAnswer, Effect, Leave, Out, Then};
@@ -16,7 +15,6 @@ impl Scheduler {
         &mut self,
         key: ComponentKey,
         leave: Leave,
-        budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -31,10 +29,10 @@ impl Scheduler {
         e.wanted_since = None;
         self.leaving += 1;
         if at_once {
-            self.start_unload(key, cause, budget, out);
+            self.start_unload(key, cause, out);
             return;
         }
-        self.set_state(key, ComponentState::Draining, cause, budget, out);
+        self.set_state(key, ComponentState::Draining, cause, out);
         if !drained {
             self.await_release(key, cells);
         }
@@ -59,12 +57,7 @@ impl Scheduler {
     }
 
     /// Takes down every draining component that may go now.
-    pub fn progress_leaving(
-        &mut self,
-        budget: &mut Budget,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub fn progress_leaving(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         if self.leaving == 0 {
             return;
         }
@@ -92,20 +85,14 @@ impl Scheduler {
                 .iter()
                 .any(|d| !(forced && self.entry(*d).state == ComponentState::Stuck));
             if !held {
-                self.start_unload(key, cause, budget, out);
+                self.start_unload(key, cause, out);
             }
         }
     }
 
-    fn start_unload(
-        &mut self,
-        key: ComponentKey,
-        cause: Cause,
-        budget: &Budget,
-        out: &mut Out<'_>,
-    ) {
+    fn start_unload(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
         let grace = self.grace(key, out.now);
-        self.start_unload_within(key, grace, cause, budget, out);
+        self.start_unload_within(key, grace, cause, out);
     }
 
     fn start_unload_within(
@@ -113,13 +100,12 @@ impl Scheduler {
         key: ComponentKey,
         grace: Duration,
         cause: Cause,
-        budget: &Budget,
         out: &mut Out<'_>,
     ) {
         let e = self.entry_mut(key);
         let Some(op) = e.op else { return };
         e.unload_deadline = Some(out.now + grace + KILL_MARGIN);
-        self.set_state(key, ComponentState::Unloading, cause, budget, out);
+        self.set_state(key, ComponentState::Unloading, cause, out);
         out.push(Effect::StartUnload { key, op, grace });
     }
 
@@ -129,11 +115,10 @@ impl Scheduler {
         &mut self,
         key: ComponentKey,
         cause: &Cause,
-        budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
-        self.gone(key, (cause, Then::Failed(cause.clone())), budget, cells, out);
+        self.gone(key, (cause, Then::Failed(cause.clone())), cells, out);
     }
 
     /// A ready or draining component ended by itself, without a failure; `short` = soon after it was ready. It is loaded
@@ -144,7 +129,6 @@ impl Scheduler {
         key: ComponentKey,
         cause: &Cause,
         short: bool,
-        budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -158,14 +142,13 @@ impl Scheduler {
         if again {
             e.restart_at = Some(out.now + rests);
         }
-        self.gone(key, (cause, Then::Unloaded), budget, cells, out);
+        self.gone(key, (cause, Then::Unloaded), cells, out);
     }
 
     fn gone(
         &mut self,
         key: ComponentKey,
         (cause, then): (&Cause, Then),
-        budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -196,11 +179,11 @@ impl Scheduler {
         if was_ready {
             self.leaving += 1;
         }
-        self.start_unload_within(key, Duration::ZERO, cause.clone(), budget, out);
+        self.start_unload_within(key, Duration::ZERO, cause.clone(), out);
         let lost = self.dependency_lost(key, &cause);
         for dependent in self.live_group(key) {
             if dependent != key {
-                self.lose_dependency(dependent, &lost, budget, cells, out);
+                self.lose_dependency(dependent, &lost, cells, out);
             }
         }
     }
@@ -222,7 +205,6 @@ impl Scheduler {
         &mut self,
         key: ComponentKey,
         lost: &Cause,
-        budget: &mut Budget,
         cells: &mut dyn Cells,
         out: &mut Out<'_>,
     ) {
@@ -240,7 +222,7 @@ impl Scheduler {
                     freed_for: None,
                     reversible: false,
                 };
-                self.begin_leave(key, leave, budget, cells, out);
+                self.begin_leave(key, leave, cells, out);
             }
             ComponentState::Draining => {
                 revoke_dependent(key, lost, cells, out);
@@ -250,7 +232,7 @@ impl Scheduler {
                 }
             }
             ComponentState::Loading => {
-                self.cancel_load(key, lost.clone(), budget, out);
+                self.cancel_load(key, lost.clone(), out);
             }
             ComponentState::Unloading => {
                 // Both ended, and the end of the dependent was seen first.
@@ -265,31 +247,19 @@ impl Scheduler {
     }
 
     /// A draining component may stay after all.
-    pub fn stay(
-        &mut self,
-        key: ComponentKey,
-        budget: &Budget,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub fn stay(&mut self, key: ComponentKey, cells: &mut dyn Cells, out: &mut Out<'_>) {
         let e = self.entry_mut(key);
         if e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible) {
             e.leave = None;
             self.leaving -= 1;
             cells.reopen(key);
             self.entry_mut(key).next_probe = self.probe_period(key).map(|p| out.now + p);
-            self.set_state(key, ComponentState::Ready, Cause::Abandoned, budget, out);
+            self.set_state(key, ComponentState::Ready, Cause::Abandoned, out);
         }
     }
 
     /// An unload or cancellation ended. False when it was no incarnation that is leaving.
-    pub fn unload_finished(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) -> bool {
+    pub fn unload_finished(&mut self, key: ComponentKey, op: OpId, out: &mut Out<'_>) -> bool {
         let e = self.entry_mut(key);
         let leaving = matches!(e.state, ComponentState::Unloading | ComponentState::Stuck);
         if e.op != Some(op) || !leaving {
@@ -304,54 +274,54 @@ impl Scheduler {
             self.leaving -= 1;
         }
         self.forget_dependencies(key);
-        budget.release(key);
+        self.budget.release(key);
         let (cause, then) =
             leave.map_or((Cause::UnloadFinished, Then::Unloaded), |l| (l.cause, l.then));
         if then == Then::Reload {
             self.entry_mut(key).restart_at = Some(out.now);
         }
         match (then, cause) {
-            (Then::Failed(cause), _) => self.fail(key, cause, budget, out),
+            (Then::Failed(cause), _) => self.fail(key, cause, out),
             // It says why the component is down for as long as it is.
             (_, cause @ (Cause::DependencyLost { .. } | Cause::Ended { .. })) => {
-                self.set_state(key, ComponentState::Unloaded, cause, budget, out);
+                self.set_state(key, ComponentState::Unloaded, cause, out);
             }
-            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, budget, out),
+            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, out),
         }
         true
     }
 
     /// Unloads that are past their deadlines become stuck; their bytes stay booked.
-    pub fn expire_unloads(&mut self, budget: &Budget, out: &mut Out<'_>) {
+    pub fn expire_unloads(&mut self, out: &mut Out<'_>) {
         let now = out.now;
         let late = self.keys_where(|e| {
             e.state == ComponentState::Unloading && e.unload_deadline.is_some_and(|t| t <= now)
         });
         for key in late {
             self.entry_mut(key).unload_deadline = None;
-            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, budget, out);
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, out);
         }
     }
 
     /// Everything that still drains is taken down now, leases or not.
-    pub fn force_leaving(&mut self, budget: &mut Budget, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub fn force_leaving(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
         for key in self.keys_where(|e| e.state == ComponentState::Draining) {
             if let Some(leave) = &mut self.entry_mut(key).leave {
                 leave.force_at = Some(out.now);
             }
         }
-        self.progress_leaving(budget, cells, out);
+        self.progress_leaving(cells, out);
         // What is still held back by dependents that are themselves being killed does not wait for them.
         for key in self.keys_where(|e| e.state == ComponentState::Draining) {
-            self.start_unload(key, Cause::Shutdown, budget, out);
+            self.start_unload(key, Cause::Shutdown, out);
         }
     }
 
     /// Unloads that have not ended are stuck: there is no more time.
-    pub fn give_up_unloads(&mut self, budget: &Budget, out: &mut Out<'_>) {
+    pub fn give_up_unloads(&mut self, out: &mut Out<'_>) {
         for key in self.keys_where(|e| e.state == ComponentState::Unloading) {
             self.entry_mut(key).unload_deadline = None;
-            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, budget, out);
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, out);
         }
     }
 

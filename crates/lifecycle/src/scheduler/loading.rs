@@ -5,7 +5,6 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority,
 };
-use majordomo_memory::Budget;
 use majordomo_registry::OnAbandon;
 
 use super::{LoadReport, Scheduler};
@@ -15,7 +14,7 @@ impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
     /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand. A load whose
     /// peak is larger than its reservation has all lanes for itself.
-    pub fn start_loads(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+    pub fn start_loads(&mut self, out: &mut Out<'_>) {
         let queue = &self.config.queue;
         let mut order: Vec<_> = self
             .txns
@@ -26,19 +25,19 @@ impl Scheduler {
         order.sort_unstable();
         for (speculative, _, id) in order {
             // Reserved before the budget was overdrawn, not begun: it waits, or is dropped by the relief.
-            if speculative && budget.is_overdrawn() {
+            if speculative && self.budget.is_overdrawn() {
                 continue;
             }
             while let Some(key) = self.next_member(id) {
                 let free = if self.entry(key).overload > ByteSize::ZERO {
-                    self.all_lanes(budget, out)
+                    self.all_lanes(out)
                 } else {
-                    self.lane_for(speculative, budget, out)
+                    self.lane_for(speculative, out)
                 };
                 if !free {
                     return;
                 }
-                self.start_load(key, budget, out);
+                self.start_load(key, out);
             }
         }
     }
@@ -71,21 +70,21 @@ impl Scheduler {
     }
 
     /// Whether no load runs once speculative ones are cancelled.
-    fn all_lanes(&mut self, budget: &Budget, out: &mut Out<'_>) -> bool {
+    fn all_lanes(&mut self, out: &mut Out<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
         if loading.iter().any(|k| !self.entry(*k).is_guess() || self.entry(*k).is_fixed()) {
             return false;
         }
         for key in loading {
-            self.cancel_load(key, Cause::EvictedForLoad, budget, out);
+            self.cancel_load(key, Cause::EvictedForLoad, out);
         }
         true
     }
 
     /// Whether a lane is free, or can be had from speculation.
-    fn lane_for(&mut self, speculative: bool, budget: &mut Budget, out: &mut Out<'_>) -> bool {
+    fn lane_for(&mut self, speculative: bool, out: &mut Out<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
-        if loading.iter().any(|k| budget.overload_of(*k) > ByteSize::ZERO) {
+        if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
         }
         // CORE and pinned components are no victims, whoever began their load.
@@ -102,11 +101,11 @@ impl Scheduler {
             return true;
         }
         let Some(&victim) = ahead.first() else { return false };
-        self.cancel_load(victim, Cause::EvictedForLoad, budget, out);
+        self.cancel_load(victim, Cause::EvictedForLoad, out);
         true
     }
 
-    fn start_load(&mut self, key: ComponentKey, budget: &mut Budget, out: &mut Out<'_>) {
+    fn start_load(&mut self, key: ComponentKey, out: &mut Out<'_>) {
         let op = self.new_op();
         let spec = self.catalog.spec(key).cloned();
         let deadline = self.load_deadline(key);
@@ -132,11 +131,11 @@ impl Scheduler {
         e.rests_until = Moment::ZERO;
         let beyond = std::mem::take(&mut e.overload);
         if beyond > ByteSize::ZERO {
-            budget.set_overload(key, beyond);
-            let peak = budget.booked_for(key);
+            self.budget.set_overload(key, beyond);
+            let peak = self.budget.booked_for(key);
             out.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
         }
-        self.set_state(key, ComponentState::Loading, cause, budget, out);
+        self.set_state(key, ComponentState::Loading, cause, out);
         out.push(Effect::StartLoad { key, op, deadline });
     }
 
@@ -149,13 +148,7 @@ impl Scheduler {
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
-    pub fn load_succeeded(
-        &mut self,
-        key: ComponentKey,
-        report: LoadReport,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
+    pub fn load_succeeded(&mut self, key: ComponentKey, report: LoadReport, out: &mut Out<'_>) {
         let probe_every = self.probe_period(key);
         let e = self.entry_mut(key);
         let took = out.now.since(e.load_started);
@@ -180,11 +173,11 @@ impl Scheduler {
         }
         let learned = Persisted { key, learned: e.learned, load_time: e.load_time };
         if let Some(bytes) = report.measured {
-            budget.measure(key, bytes);
+            self.budget.measure(key, bytes);
         }
         // From here on its load peak is no longer booked, but what its use is expected to need.
-        budget.keep(key, self.needs(key).settled);
-        self.set_state(key, ComponentState::Ready, Cause::LoadFinished, budget, out);
+        self.budget.keep(key, self.needs(key).settled);
+        self.set_state(key, ComponentState::Ready, Cause::LoadFinished, out);
         // What went down with it comes back with it, not at a time of its own.
         self.move_restarts(key, out.now);
         // What was loaded by an older configuration teaches nothing of the new one.
@@ -194,27 +187,15 @@ impl Scheduler {
     }
 
     /// A load ended badly; nothing of it is left.
-    pub fn load_failed(
-        &mut self,
-        key: ComponentKey,
-        cause: Cause,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
+    pub fn load_failed(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
         self.entry_mut(key).load_deadline = None;
         self.forget_dependencies(key);
-        budget.release(key);
-        self.fail(key, cause, budget, out);
+        self.budget.release(key);
+        self.fail(key, cause, out);
     }
 
     /// Cancels a running load; the component is down when its loader says so.
-    pub fn cancel_load(
-        &mut self,
-        key: ComponentKey,
-        cause: Cause,
-        budget: &Budget,
-        out: &mut Out<'_>,
-    ) {
+    pub fn cancel_load(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
         let then = match cause {
             Cause::LoadTimedOut => Then::Failed(cause.clone()),
             _ => Then::Unloaded,
@@ -234,7 +215,7 @@ impl Scheduler {
             reversible: false,
         });
         self.leaving += 1;
-        self.set_state(key, ComponentState::Unloading, cause, budget, out);
+        self.set_state(key, ComponentState::Unloading, cause, out);
         out.push(Effect::CancelLoad { key, op, grace });
     }
 

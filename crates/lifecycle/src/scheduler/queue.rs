@@ -1,7 +1,7 @@
 //! Transactions: from the queue to their reservations, and back.
 
 use majordomo_core::{ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Moment, Refusal};
-use majordomo_memory::{Budget, Need};
+use majordomo_memory::Need;
 
 use super::{DropReason, Scheduler};
 use majordomo_registry::OnAbandon;
@@ -70,7 +70,6 @@ impl Scheduler {
         reserve: Vec<(ComponentKey, usize, ByteSize)>,
         awaits: Vec<ComponentKey>,
         overloads: Vec<(ComponentKey, ByteSize)>,
-        budget: &mut Budget,
         out: &mut Out<'_>,
     ) {
         let Some(txn) = self.txns.get_mut(id) else { return };
@@ -102,35 +101,35 @@ impl Scheduler {
                     | ComponentState::Quarantined { .. }
             ) {
                 e.speculative = !owned;
-                self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
+                self.set_state(key, ComponentState::Queued, cause.clone(), out);
             }
         }
-        self.clear(id, budget, out);
+        self.clear(id, out);
     }
 
     /// Bytes that what leaves for this transaction still holds.
-    fn coming_free(&self, txn: &Transaction, budget: &Budget) -> Need {
+    fn coming_free(&self, txn: &Transaction) -> Need {
         let mut coming = Need::new();
         for &key in &txn.awaits {
             let leave = self.entry(key).leave.as_ref();
             if leave.is_some_and(|l| l.freed_for == Some(txn.id))
-                && let Some(pool) = budget.pool_of(key)
+                && let Some(pool) = self.budget.pool_of(key)
             {
-                coming.add(pool, budget.booked_for(key));
+                coming.add(pool, self.budget.booked_for(key));
             }
         }
         coming
     }
 
     /// Tries to turn the claims of a clearing transaction into reservations.
-    pub(crate) fn clear(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) -> Cleared {
+    pub(crate) fn clear(&mut self, id: TxnId, out: &mut Out<'_>) -> Cleared {
         let Some(txn) = self.txns.get(id).filter(|t| t.phase == Phase::Clearing) else {
             return Cleared::NotYet;
         };
         // What its victims are still to free comes by itself: until then that much more is not its own, however
         // much is free.
-        let due = budget.beyond(&txn.need(), &self.coming_free(txn, budget));
-        let complete = budget.claim(id.0, &due);
+        let due = self.budget.beyond(&txn.need(), &self.coming_free(txn));
+        let complete = self.budget.claim(id.0, &due);
         let stuck = txn.awaits.iter().any(|k| self.entry(*k).state == ComponentState::Stuck);
         let pending = txn.awaits.iter().any(|k| {
             let s = self.entry(*k).state;
@@ -146,7 +145,7 @@ impl Scheduler {
             matches!(self.entry(*k).state, ComponentState::Queued | ComponentState::Unloaded)
         });
         let reserve = txn.reserve.clone();
-        if !complete || !startable || budget.settle(id.0, &reserve).is_err() {
+        if !complete || !startable || self.budget.settle(id.0, &reserve).is_err() {
             return Cleared::Replan;
         }
         let cause = self.txns[id].cause.clone();
@@ -154,7 +153,7 @@ impl Scheduler {
         for (key, ..) in reserve {
             if self.entry(key).state == ComponentState::Unloaded {
                 self.entry_mut(key).speculative = !owned;
-                self.set_state(key, ComponentState::Queued, cause.clone(), budget, out);
+                self.set_state(key, ComponentState::Queued, cause.clone(), out);
             }
         }
         if let Some(txn) = self.txns.get_mut(id) {
@@ -167,14 +166,14 @@ impl Scheduler {
     }
 
     /// Moves every clearing transaction on; those that must be planned anew go back to the queue.
-    pub fn clear_all(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+    pub fn clear_all(&mut self, out: &mut Out<'_>) {
         let clearing = self.txns.values().filter(|t| t.phase == Phase::Clearing);
         let mut ids: Vec<_> = clearing.map(|t| (t.origin.is_speculative(), t.id)).collect();
         // What a demand's victims freed is its own before a guess looks.
         ids.sort_unstable();
         for (_, id) in ids {
-            if self.clear(id, budget, out) == Cleared::Replan {
-                self.requeue(id, budget, out);
+            if self.clear(id, out) == Cleared::Replan {
+                self.requeue(id, out);
             }
         }
         let unneeded: Vec<_> = self
@@ -184,7 +183,7 @@ impl Scheduler {
             .map(|t| t.id)
             .collect();
         for id in unneeded {
-            self.drop_txn(id, &DropReason::Cancelled, budget, out);
+            self.drop_txn(id, &DropReason::Cancelled, out);
         }
         // A member that fell out of another's transaction: whoever counted on it plans anew.
         let lost: Vec<_> = self
@@ -194,7 +193,7 @@ impl Scheduler {
             .map(|t| t.id)
             .collect();
         for id in lost {
-            self.requeue(id, budget, out);
+            self.requeue(id, out);
         }
     }
 
@@ -204,7 +203,6 @@ impl Scheduler {
     pub fn replan_all(
         &mut self,
         changed: &[ComponentKey],
-        budget: &mut Budget,
         out: &mut Out<'_>,
     ) -> Vec<(TxnId, ComponentKey)> {
         let mut gone = Vec::new();
@@ -215,13 +213,13 @@ impl Scheduler {
             let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
             if let Some(key) = removed {
                 // It holds nothing any more, or what is gone would be loaded for those who count on it.
-                self.requeue(id, budget, out);
+                self.requeue(id, out);
                 gone.push((id, key));
             } else if closure != txn.closure
                 || self.meets_a_new_conflict(txn)
                 || self.is_to_load_any(txn, changed)
             {
-                self.requeue(id, budget, out);
+                self.requeue(id, out);
                 if let Some(txn) = self.txns.get_mut(id) {
                     txn.closure = closure;
                 }
@@ -301,42 +299,31 @@ impl Scheduler {
     }
 
     /// Puts an active transaction back into the queue, in its old place, holding nothing.
-    pub fn requeue(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
-        self.requeue_for(id, LetGo::Replanned, budget, out);
+    pub fn requeue(&mut self, id: TxnId, out: &mut Out<'_>) {
+        self.requeue_for(id, LetGo::Replanned, out);
     }
 
     /// The same, since a component failed that it waits for further on.
-    pub fn requeue_after(
-        &mut self,
-        id: TxnId,
-        failure: &Refusal,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
-        self.requeue_for(id, LetGo::of(Some(failure), false), budget, out);
+    pub fn requeue_after(&mut self, id: TxnId, failure: &Refusal, out: &mut Out<'_>) {
+        self.requeue_for(id, LetGo::of(Some(failure), false), out);
     }
 
-    fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, budget: &mut Budget, out: &mut Out<'_>) {
+    fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, out: &mut Out<'_>) {
         let Some(txn) = self.txns.get_mut(id).filter(|t| t.is_active()) else { return };
         let unpaid = txn.unpaid();
         txn.phase = Phase::Waiting;
         let speculative = txn.origin.is_speculative();
-        self.let_go(id, why, budget, out);
+        self.let_go(id, why, out);
         if speculative {
             self.txns.remove(id);
         }
         self.changed = true;
-        self.replan_counting_on(&unpaid, budget, out);
+        self.replan_counting_on(&unpaid, out);
     }
 
     /// Whoever counted on a transaction that is gone to pay for its members plans anew as well, or they would be
     /// loaded without bytes.
-    fn replan_counting_on(
-        &mut self,
-        unpaid: &[ComponentKey],
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
+    fn replan_counting_on(&mut self, unpaid: &[ComponentKey], out: &mut Out<'_>) {
         for &key in unpaid {
             if self.entry(key).state != ComponentState::Queued || self.is_expected(key, None) {
                 continue;
@@ -348,25 +335,19 @@ impl Scheduler {
                 .map(|t| t.id)
                 .collect();
             for other in counting {
-                self.requeue(other, budget, out);
+                self.requeue(other, out);
             }
         }
     }
 
     /// Ends a transaction and answers its waiter. Members that nobody else needs go back, or are cancelled;
     /// members that others count on go on.
-    pub fn drop_txn(
-        &mut self,
-        id: TxnId,
-        reason: &DropReason,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
+    pub fn drop_txn(&mut self, id: TxnId, reason: &DropReason, out: &mut Out<'_>) {
         let Some(txn) = self.txns.get(id) else { return };
         Self::answer(txn, reason, out);
         if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
         {
-            self.adopt(id, budget, out);
+            self.adopt(id, out);
             return;
         }
         let unpaid = txn.unpaid();
@@ -376,16 +357,16 @@ impl Scheduler {
                 DropReason::Refused(refusal) => Some(refusal),
                 _ => None,
             };
-            self.let_go(id, LetGo::of(refusal, own_deadline), budget, out);
+            self.let_go(id, LetGo::of(refusal, own_deadline), out);
         }
         self.txns.remove(id);
         self.changed = true;
-        self.replan_counting_on(&unpaid, budget, out);
+        self.replan_counting_on(&unpaid, out);
     }
 
     /// Has a transaction that clears memory go on for those who count on it. Of a guess only their members are kept;
     /// the rest goes back.
-    fn adopt(&mut self, id: TxnId, budget: &mut Budget, out: &mut Out<'_>) {
+    fn adopt(&mut self, id: TxnId, out: &mut Out<'_>) {
         let Some(txn) = self.txns.get_mut(id) else { return };
         if !std::mem::replace(&mut txn.origin, Origin::Adopted).is_speculative() {
             return;
@@ -401,12 +382,12 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in rest.into_iter().rev() {
-            self.orphaned(key, LetGo::Ended, budget, out);
+            self.orphaned(key, LetGo::Ended, out);
         }
-        budget.drop_claim(id.0);
+        self.budget.drop_claim(id.0);
         let txn = &self.txns[id];
-        let due = budget.beyond(&txn.need(), &self.coming_free(txn, budget));
-        budget.claim(id.0, &due);
+        let due = self.budget.beyond(&txn.need(), &self.coming_free(txn));
+        self.budget.claim(id.0, &due);
         self.changed = true;
     }
 
@@ -418,8 +399,8 @@ impl Scheduler {
     }
 
     /// Gives up pins, claims and members of an active transaction.
-    fn let_go(&mut self, id: TxnId, why: LetGo<'_>, budget: &mut Budget, out: &mut Out<'_>) {
-        budget.drop_claim(id.0);
+    fn let_go(&mut self, id: TxnId, why: LetGo<'_>, out: &mut Out<'_>) {
+        self.budget.drop_claim(id.0);
         let Some(txn) = self.txns.get_mut(id) else { return };
         let closure = txn.closure.clone();
         txn.reserve.clear();
@@ -434,7 +415,7 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in closure.into_iter().rev() {
-            self.orphaned(key, why, budget, out);
+            self.orphaned(key, why, out);
         }
         for e in &mut self.entries {
             if let Some(leave) = &mut e.leave
@@ -446,22 +427,16 @@ impl Scheduler {
     }
 
     /// A member that lost a transaction: goes back or is cancelled when no other wants it.
-    fn orphaned(
-        &mut self,
-        key: ComponentKey,
-        why: LetGo<'_>,
-        budget: &mut Budget,
-        out: &mut Out<'_>,
-    ) {
+    fn orphaned(&mut self, key: ComponentKey, why: LetGo<'_>, out: &mut Out<'_>) {
         if self.is_wanted(key) {
             return;
         }
         match self.entry(key).state {
             ComponentState::Queued => {
-                budget.release(key);
+                self.budget.release(key);
                 self.entry_mut(key).overload = ByteSize::ZERO;
                 let cause = self.cause_of_letting_go(key, why);
-                self.set_state(key, ComponentState::Unloaded, cause, budget, out);
+                self.set_state(key, ComponentState::Unloaded, cause, out);
             }
             // It may be wanted again before this input is done: a transaction that goes back to the queue is often
             // admitted at once.
@@ -500,7 +475,7 @@ impl Scheduler {
     }
 
     /// Ends the loads that lost their transactions during this input and were not taken over since.
-    pub fn cancel_loose(&mut self, budget: &mut Budget, out: &mut Out<'_>) {
+    pub fn cancel_loose(&mut self, out: &mut Out<'_>) {
         let mut loose = std::mem::take(&mut self.loose);
         // Dependents first, so that a component is cancelled before what it needs.
         loose.sort_by_key(|(k, _)| std::cmp::Reverse((self.catalog.rank(*k), *k)));
@@ -516,7 +491,7 @@ impl Scheduler {
             if expired || awaited || self.finishes_alone(key, out.now) {
                 self.entry_mut(key).speculative = true;
             } else {
-                self.cancel_load(key, Cause::Abandoned, budget, out);
+                self.cancel_load(key, Cause::Abandoned, out);
             }
         }
     }
