@@ -5,7 +5,7 @@ use std::sync::Arc;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Priority, Refusal,
 };
-use majordomo_lifecycle::{Cells, DropReason, Origin, Out, Then};
+use majordomo_lifecycle::{DropReason, Origin, Step, Then};
 use majordomo_memory::{Learned, product_policy};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
@@ -57,8 +57,7 @@ impl Engine {
         catalog: &Arc<Catalog>,
         config: Config,
         budget: ByteSize,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let old = Arc::clone(self.catalog());
         if config.memory.policy != self.config().memory.policy {
@@ -73,27 +72,27 @@ impl Engine {
             })
             .collect();
         self.scheduler.configure(Arc::clone(catalog), config, budget);
-        out.record(EventKind::ConfigApplied { changed: changes.len() });
+        step.record(EventKind::ConfigApplied { changed: changes.len() });
         let changed: Vec<_> = changes.iter().map(|c| c.0).collect();
-        let refused = self.scheduler.replan_all(&changed, out);
+        let refused = self.scheduler.replan_all(&changed, step);
         for (id, key) in refused {
             let component = catalog.id(key).clone();
-            self.end(id, &DropReason::Refused(Refusal::Removed { component }), out);
+            self.end(id, &DropReason::Refused(Refusal::Removed { component }), step);
         }
         for &(key, what) in &changes {
             match what {
-                Change::Added => self.added(key, out),
+                Change::Added => self.added(key, step),
                 Change::InPlace => {
                     let new = catalog.spec(key).cloned();
                     let e = self.scheduler.entry_mut(key);
-                    // What runs by a still older specification is on its way out and stays what it is.
+                    // What runs by a still older specification is on its way step and stays what it is.
                     let running = change(e.spec.as_deref(), new.as_deref());
                     if e.spec.is_some() && running == Some(Change::InPlace) {
                         e.spec = new;
                     }
                 }
-                Change::Removed => self.outdated(key, &Then::Unloaded, cells, out),
-                Change::Reload => self.outdated(key, &Then::Reload, cells, out),
+                Change::Removed => self.outdated(key, &Then::Unloaded, step),
+                Change::Reload => self.outdated(key, &Then::Reload, step),
             }
         }
         self.foresight.preloader.retain(|k| catalog.spec(k).is_some());
@@ -104,28 +103,22 @@ impl Engine {
             }
         }
         self.tell_capacity();
-        out.push(majordomo_lifecycle::Effect::Publish);
+        step.push(majordomo_lifecycle::Effect::Publish);
     }
 
-    fn added(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    fn added(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let Some(spec) = self.catalog().spec(key) else { return };
         let (priority, eager) = (spec.priority, spec.priority == Priority::Core || !spec.lazy_init);
         if eager && self.ending.is_none() {
-            let deadline = out.now + self.patience(key);
-            self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
+            let deadline = step.now + self.patience(key);
+            self.scheduler.submit(Origin::Startup, vec![key], priority, step.now, deadline);
         }
     }
 
     /// What runs by an old specification ends: at once when idle, at its last release when leased, after its
     /// load when somebody waits for that.
-    fn outdated(
-        &mut self,
-        key: ComponentKey,
-        then: &Then,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
-        self.scheduler.forgive(key, Cause::ConfigChanged, out);
+    fn outdated(&mut self, key: ComponentKey, then: &Then, step: &mut Step<'_>) {
+        self.scheduler.forgive(key, Cause::ConfigChanged, step);
         // Whoever waits for it plans anew, and needs no reload to be promised.
         let nobody_had =
             self.scheduler.entry(key).speculative && !self.scheduler.is_never_evicted(key);
@@ -137,20 +130,20 @@ impl Engine {
         e.too_large_since = None;
         e.load_time = None;
         if *then == Then::Reload {
-            self.restart_later(key, out.now);
+            self.restart_later(key, step.now);
         }
         match self.state(key) {
             ComponentState::Loading => {
                 let e = self.scheduler.entry_mut(key);
                 if e.pins == 0 {
-                    self.scheduler.cancel_load(key, Cause::ConfigChanged, out);
+                    self.scheduler.cancel_load(key, Cause::ConfigChanged, step);
                 } else {
                     e.stale = true;
                 }
             }
             ComponentState::Ready | ComponentState::Draining => {
                 self.scheduler.entry_mut(key).stale = true;
-                self.send_group_away(key, &Cause::ConfigChanged, then, None, cells, out);
+                self.send_group_away(key, &Cause::ConfigChanged, then, None, step);
             }
             ComponentState::Unloading => {
                 if let Some(leave) = &mut self.scheduler.entry_mut(key).leave

@@ -11,7 +11,7 @@ use majordomo_core::{
     ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, EventRecord, Moment,
     PressureLevel, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Out, Persisted, Scheduler, TxnId};
+use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Persisted, Scheduler, Step, TxnId};
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_preloader::Hint;
 use majordomo_registry::Catalog;
@@ -139,36 +139,35 @@ impl Engine {
 
     /// Takes one input at a time `now`, which never goes back, and says what to do.
     pub fn handle(&mut self, input: Input, now: Moment, cells: &mut dyn Cells) -> Effects {
-        let mut effects = Vec::new();
-        let mut seq = self.seq;
-        let mut out = Out::new(now, &mut effects, &mut seq);
+        let mut step = Step::new(now, cells, self.seq);
         self.followed = 0;
-        self.take(input, cells, &mut out);
-        self.timers(cells, &mut out);
-        self.pump(cells, &mut out);
-        self.follow(&mut out);
+        self.take(input, &mut step);
+        self.timers(&mut step);
+        self.pump(&mut step);
+        self.follow(&mut step);
+        let (effects, seq) = step.end();
         self.seq = seq;
         self.now = now;
         self.wake = self.find_wakeup();
         effects
     }
 
-    fn take(&mut self, input: Input, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    fn take(&mut self, input: Input, step: &mut Step<'_>) {
         match input {
-            Input::Start => self.start(out),
+            Input::Start => self.start(step),
             Input::Demand { waiter, keys, priority, deadline, partial } => {
-                self.demand(waiter, keys, priority, deadline, partial, out);
+                self.demand(waiter, keys, priority, deadline, partial, step);
             }
-            Input::Abandon { waiter } => self.abandon(waiter, out),
+            Input::Abandon { waiter } => self.abandon(waiter, step),
             Input::Hint { key, confidence, tier, source } => {
-                self.hint(Hint { key, confidence, tier, source }, out);
+                self.hint(Hint { key, confidence, tier, source }, step);
             }
-            Input::Begun { command, uses } => self.begun(command, uses, out.now),
-            Input::Ended { command } => self.ended(command, out.now),
+            Input::Begun { command, uses } => self.begun(command, uses, step.now),
+            Input::Ended { command } => self.ended(command, step.now),
             Input::Observed { command, used, text_scores } => {
-                self.observed(command, used, text_scores, out.now, out);
+                self.observed(command, used, text_scores, step.now, step);
             }
-            Input::WallClock(wall) => self.foresight.set_wall(out.now, wall),
+            Input::WallClock(wall) => self.foresight.set_wall(step.now, wall),
             Input::Calm(calm) => {
                 self.foresight.calm = calm;
                 self.scheduler.touch();
@@ -179,8 +178,8 @@ impl Engine {
             }
             Input::Remembered(model) => self.remembered(*model),
             Input::Forget => {
-                self.foresight.forget(out.now);
-                out.push(Effect::PersistSequence);
+                self.foresight.forget(step.now);
+                step.push(Effect::PersistSequence);
             }
             Input::LoadFinished { key, op, result } => {
                 if !self.scheduler.is_loading(key, op) {
@@ -188,35 +187,35 @@ impl Engine {
                 }
                 match result {
                     Ok(report) => {
-                        self.scheduler.load_succeeded(key, report, out);
-                        self.publish(key, op, cells, out);
+                        self.scheduler.load_succeeded(key, report, step);
+                        self.publish(key, op, step);
                     }
                     Err(failure) => {
                         let refusal = self.load_failure(key, failure.error.clone());
-                        let cause = self.end_of_load(key, failure, out);
-                        self.scheduler.load_failed(key, cause, out);
-                        self.refuse_dependents(key, &refusal, out);
+                        let cause = self.end_of_load(key, failure, step);
+                        self.scheduler.load_failed(key, cause, step);
+                        self.refuse_dependents(key, &refusal, step);
                     }
                 }
             }
             Input::UnloadFinished { key, op } => {
                 let failed = self.failure_on_the_way_out(key);
-                if self.scheduler.unload_finished(key, op, out)
+                if self.scheduler.unload_finished(key, op, step)
                     && let Some(refusal) = failed
                 {
-                    self.refuse_dependents(key, &refusal, out);
+                    self.refuse_dependents(key, &refusal, step);
                 }
             }
             Input::Exited { key, op, how, code, out_of_memory } => {
-                self.exited(key, op, Exit { how, code, out_of_memory }, cells, out);
+                self.exited(key, op, Exit { how, code, out_of_memory }, step);
             }
-            Input::Grow { key, op, bytes } => self.grow(key, op, bytes, out),
-            Input::Health { key, op, result } => self.health(key, op, result, cells, out),
-            Input::Trimmed { key, op, result } => self.trimmed(key, op, &result, out),
-            Input::Pressure(level) => self.set_pressure(level, out),
+            Input::Grow { key, op, bytes } => self.grow(key, op, bytes, step),
+            Input::Health { key, op, result } => self.health(key, op, result, step),
+            Input::Trimmed { key, op, result } => self.trimmed(key, op, &result, step),
+            Input::Pressure(level) => self.set_pressure(level, step),
             Input::Footprints(f) => {
                 for (key, op, bytes) in f.own {
-                    self.measured(key, op, bytes, cells, out);
+                    self.measured(key, op, bytes, step);
                 }
                 self.scheduler.budget_mut().set_taken(f.external, f.unreturned);
                 self.scheduler.touch();
@@ -225,65 +224,65 @@ impl Engine {
                 self.spare = Some(bytes);
                 self.scheduler.touch();
             }
-            Input::Usage(rows) => self.used(&rows, out),
+            Input::Usage(rows) => self.used(&rows, step),
             Input::Released { key, op } => {
-                self.scheduler.released(key, op, cells);
-                self.recheck_failing(cells, out);
+                self.scheduler.released(key, op, step.cells);
+                self.recheck_failing(step);
                 self.scheduler.touch();
             }
             Input::Configure { catalog, config, budget } => {
-                self.configure(&catalog, *config, budget, cells, out);
+                self.configure(&catalog, *config, budget, step);
             }
             Input::Learned(rows) => self.learned(rows),
-            Input::Resumed { gap } => self.resumed(gap, cells, out),
+            Input::Resumed { gap } => self.resumed(gap, step),
             Input::Operator { waiter, key, action } => {
-                self.operate(waiter, key, action, cells, out);
+                self.operate(waiter, key, action, step);
             }
             Input::Tick => {}
-            Input::Shutdown { deadline } => self.begin_shutdown(deadline, cells, out),
+            Input::Shutdown { deadline } => self.begin_shutdown(deadline, step),
         }
     }
 
-    fn pump(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    fn pump(&mut self, step: &mut Step<'_>) {
         if !self.scheduler.take_changed() {
-            self.finish_shutdown(out);
+            self.finish_shutdown(step);
             return;
         }
         // Each round either changes something or is the last; a state machine without cycles in one instant
-        // ends by itself. The bound is for cells that answer differently each time they are asked.
+        // ends by itself. The bound is for step.cells that answer differently each time they are asked.
         self.unsettled = true;
         self.look_again = None;
         for _ in 0..64 {
             self.scheduler.take_changed();
             // A restart that was postponed in the last round may be due.
-            self.restart_due(out);
+            self.restart_due(step);
             // Before a demand that waits may load it again.
-            self.finish_operator_waiters(out);
-            self.let_stay(cells, out);
-            self.scheduler.progress_leaving(cells, out);
-            self.scheduler.clear_all(out);
-            self.grant_all(cells, out);
-            self.scan_queue(cells, out);
-            self.scheduler.cancel_loose(out);
-            self.relieve(cells, out);
-            self.scheduler.start_loads(out);
+            self.finish_operator_waiters(step);
+            self.let_stay(step);
+            self.scheduler.progress_leaving(step);
+            self.scheduler.clear_all(step);
+            self.grant_all(step);
+            self.scan_queue(step);
+            self.scheduler.cancel_loose(step);
+            self.relieve(step);
+            self.scheduler.start_loads(step);
             // What is gone is accounted for before it may be loaded ahead again.
-            self.follow(out);
-            self.speculate(cells, out);
-            self.note_overdraft(out);
-            self.finish_operator_waiters(out);
+            self.follow(step);
+            self.speculate(step);
+            self.note_overdraft(step);
+            self.finish_operator_waiters(step);
             if !self.scheduler.take_changed() {
                 self.unsettled = false;
                 break;
             }
         }
-        self.finish_shutdown(out);
+        self.finish_shutdown(step);
     }
 
     /// Policy and foresight learn from what was decided since they last did, in order.
-    fn follow(&mut self, out: &mut Out<'_>) {
-        let now = out.now;
-        let changes: Vec<_> = out.effects()[self.followed..]
+    fn follow(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
+        let changes: Vec<_> = step.effects()[self.followed..]
             .iter()
             .filter_map(|effect| match effect {
                 Effect::Record(EventRecord {
@@ -293,7 +292,7 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        self.followed = out.effects().len();
+        self.followed = step.effects().len();
         for (key, from, to, cause) in changes {
             match to {
                 ComponentState::Ready if from == ComponentState::Loading => {
@@ -311,13 +310,13 @@ impl Engine {
                 ComponentState::Unloading => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
-                    self.preload_gone(key, cause.class().is_failure(), out);
+                    self.preload_gone(key, cause.class().is_failure(), step);
                 }
                 ComponentState::Unloaded if from == ComponentState::Queued => {
-                    self.preload_gone(key, false, out);
+                    self.preload_gone(key, false, step);
                 }
                 ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {
-                    self.preload_gone(key, true, out);
+                    self.preload_gone(key, true, step);
                 }
                 _ => {}
             }
@@ -330,7 +329,7 @@ impl Engine {
         self.scheduler.entry(key).load_time.unwrap_or_else(declared)
     }
 
-    fn used(&mut self, rows: &[Usage], out: &mut Out<'_>) {
+    fn used(&mut self, rows: &[Usage], step: &mut Step<'_>) {
         for u in rows {
             let size = self.scheduler.budget().booked_for(u.key);
             let load_time = self.load_time(u.key);
@@ -342,8 +341,8 @@ impl Engine {
             // A lease that is still held tells of no last use yet; what it needs is in use with it.
             if u.uses > 0 || u.last_use.is_some() {
                 for key in self.catalog().closure(&[u.key]) {
-                    self.scheduler.entry_mut(key).first_use.get_or_insert(out.now);
-                    self.had(key, out);
+                    self.scheduler.entry_mut(key).first_use.get_or_insert(step.now);
+                    self.had(key, step);
                 }
             }
             let e = self.scheduler.entry_mut(u.key);
@@ -372,11 +371,11 @@ impl Engine {
         }
     }
 
-    fn note_overdraft(&mut self, out: &mut Out<'_>) {
+    fn note_overdraft(&mut self, step: &mut Step<'_>) {
         let total = self.scheduler.budget().overdraft();
         if total != self.overdraft {
             self.overdraft = total;
-            out.record(EventKind::Overdraft { total });
+            step.record(EventKind::Overdraft { total });
         }
     }
 
@@ -391,7 +390,7 @@ impl Engine {
         &mut self,
         key: ComponentKey,
         refusal: &Refusal,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let ids: Vec<_> = self
             .scheduler
@@ -401,9 +400,9 @@ impl Engine {
             .collect();
         for id in ids {
             if self.awaits_next_attempt(id, key) {
-                self.scheduler.requeue_after(id, refusal, out);
-            } else if !self.leave_out_failed(id, key, refusal, out) {
-                self.end(id, &DropReason::Refused(refusal.clone()), out);
+                self.scheduler.requeue_after(id, refusal, step);
+            } else if !self.leave_out_failed(id, key, refusal, step) {
+                self.end(id, &DropReason::Refused(refusal.clone()), step);
             }
         }
     }
@@ -418,9 +417,9 @@ impl Engine {
     }
 
     /// Ends a transaction; what must run whatever happens (CORE, pinned, restarts) is tried again later.
-    pub(crate) fn end(&mut self, id: TxnId, reason: &DropReason, out: &mut Out<'_>) {
+    pub(crate) fn end(&mut self, id: TxnId, reason: &DropReason, step: &mut Step<'_>) {
         if let DropReason::Refused(refusal) = reason {
-            self.note_too_large(refusal, out.now);
+            self.note_too_large(refusal, step.now);
         }
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let retry = matches!(reason, DropReason::Refused(_))
@@ -432,15 +431,16 @@ impl Engine {
         if let Some(waiter) = txn.origin.waiter() {
             self.waiters.remove(&waiter);
         }
-        self.scheduler.drop_txn(id, reason, out);
+        self.scheduler.drop_txn(id, reason, step);
         if in_vain {
             self.preload_not_wanted(&wanted);
         }
         if retry {
-            let soon = out.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
+            let soon =
+                step.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
             for key in wanted {
                 let may_be_tried = self.scheduler.restart_time(key);
-                self.restart_later(key, if may_be_tried > out.now { may_be_tried } else { soon });
+                self.restart_later(key, if may_be_tried > step.now { may_be_tried } else { soon });
             }
         }
     }

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentKey, ComponentState, Moment};
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Leave, Origin, Out, Phase, Then, TxnId};
+use majordomo_lifecycle::{
+    Cells, CloseAnswer, DropReason, Leave, Origin, Phase, Step, Then, TxnId,
+};
 
 use crate::Engine;
 
@@ -47,18 +49,17 @@ impl Engine {
         victims: &[ComponentKey],
         replaced: &[ComponentKey],
         awaits: &[ComponentKey],
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let wanted_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
-        self.note_victims(victims, wanted_by.unwrap_or_default(), out);
+        self.note_victims(victims, wanted_by.unwrap_or_default(), step);
         for &key in victims {
             let cause = if replaced.contains(&key) {
                 Cause::Replaced
             } else {
                 Self::eviction_cause(origin)
             };
-            self.dismiss(key, cause, Some(id), cells, out);
+            self.dismiss(key, cause, Some(id), step);
         }
         for key in awaits {
             let promised = self.scheduler.entry(*key).leave.as_ref().and_then(|l| l.freed_for);
@@ -75,8 +76,7 @@ impl Engine {
         key: ComponentKey,
         cause: Cause,
         freed_for: Option<TxnId>,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         match self.scheduler.entry(key).state {
             ComponentState::Ready => {
@@ -89,10 +89,10 @@ impl Engine {
                     freed_for,
                     reversible: false,
                 };
-                self.scheduler.begin_leave(key, leave, cells, out);
+                self.scheduler.begin_leave(key, leave, step);
             }
             ComponentState::Loading => {
-                self.scheduler.cancel_load(key, cause, out);
+                self.scheduler.cancel_load(key, cause, step);
                 if let Some(leave) = &mut self.scheduler.entry_mut(key).leave {
                     leave.freed_for = freed_for;
                 }
@@ -105,7 +105,7 @@ impl Engine {
                     .map(|t| t.id)
                     .collect();
                 for id in ids {
-                    self.end(id, &DropReason::Cancelled, out);
+                    self.end(id, &DropReason::Cancelled, step);
                 }
             }
             _ => {}
@@ -131,16 +131,15 @@ impl Engine {
         id: TxnId,
         leased: &[ComponentKey],
         head: bool,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let patience = self.config().queue.drain_after;
         for &key in leased {
-            cells.want(key);
-            if cells.try_close(key) == CloseAnswer::Closed {
+            step.cells.want(key);
+            if step.cells.try_close(key) == CloseAnswer::Closed {
                 // Released between the answer and the wish: no notice will come, so look again soon.
-                cells.reopen(key);
-                self.look_again = Some(out.now + RECHECK);
+                step.cells.reopen(key);
+                self.look_again = Some(step.now + RECHECK);
                 continue;
             }
             if !head {
@@ -150,24 +149,18 @@ impl Engine {
             // Patience is each head's own: what an earlier one waited does not count.
             let since = match e.wanted_since {
                 Some((head, since)) if head == id => since,
-                _ => out.now,
+                _ => step.now,
             };
             e.wanted_since = Some((id, since));
-            if out.now.since(since) >= patience {
-                self.drain_for(id, key, cells, out);
+            if step.now.since(since) >= patience {
+                self.drain_for(id, key, step);
             }
         }
     }
 
     /// Closes a leased component, and what depends on it, to newcomers, so that overlapping leases cannot
     /// starve the head of the queue. It stays if the head goes away first.
-    fn drain_for(
-        &mut self,
-        id: TxnId,
-        key: ComponentKey,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    fn drain_for(&mut self, id: TxnId, key: ComponentKey, step: &mut Step<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let cause = Self::eviction_cause(txn.origin);
         for member in self.scheduler.live_group(key) {
@@ -175,27 +168,27 @@ impl Engine {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.
                 ComponentState::Loading => {
-                    self.scheduler.cancel_load(member, cause.clone(), out);
+                    self.scheduler.cancel_load(member, cause.clone(), step);
                     continue;
                 }
                 _ => continue,
             }
-            cells.close(member);
+            step.cells.close(member);
             let leave = Leave {
                 cause: cause.clone(),
                 then: Then::Unloaded,
-                drained: cells.try_close(member) == CloseAnswer::Closed,
+                drained: step.cells.try_close(member) == CloseAnswer::Closed,
                 forced: false,
                 force_at: None,
                 freed_for: Some(id),
                 reversible: true,
             };
-            self.scheduler.begin_leave(member, leave, cells, out);
+            self.scheduler.begin_leave(member, leave, step);
         }
     }
 
     /// Opens again what was closed for a head of the queue that no longer waits for it.
-    pub(crate) fn let_stay(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn let_stay(&mut self, step: &mut Step<'_>) {
         if self.scheduler.n_leaving() == 0 || self.ending.is_some() {
             return;
         }
@@ -213,7 +206,7 @@ impl Engine {
                 .is_some_and(|t| t.phase == Phase::Waiting || t.awaits.contains(&key));
             let ready = |d: &ComponentKey| self.state(*d) == ComponentState::Ready;
             if !waiting && e.dependencies.iter().all(ready) {
-                self.scheduler.stay(key, cells, out);
+                self.scheduler.stay(key, step);
             }
         }
     }
@@ -226,31 +219,30 @@ impl Engine {
         cause: &Cause,
         then: &Then,
         force_at: Option<Moment>,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let lost = self.scheduler.dependency_lost(key, cause);
         for member in self.scheduler.live_group(key) {
             let own = member == key;
             match self.scheduler.entry(member).state {
                 ComponentState::Ready => {
-                    cells.close(member);
+                    step.cells.close(member);
                     let comes_back = !matches!(cause, Cause::Shutdown | Cause::Operator)
                         && self.scheduler.must_run(member);
                     let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
                     let leave = Leave {
                         cause: if own { cause.clone() } else { lost.clone() },
                         then: if own { then.clone() } else { with_it },
-                        drained: cells.try_close(member) == CloseAnswer::Closed,
+                        drained: step.cells.try_close(member) == CloseAnswer::Closed,
                         forced: false,
                         force_at,
                         freed_for: None,
                         reversible: false,
                     };
-                    self.scheduler.begin_leave(member, leave, cells, out);
+                    self.scheduler.begin_leave(member, leave, step);
                 }
                 ComponentState::Loading if !own => {
-                    self.scheduler.cancel_load(member, lost.clone(), out);
+                    self.scheduler.cancel_load(member, lost.clone(), step);
                 }
                 ComponentState::Draining => {
                     if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {

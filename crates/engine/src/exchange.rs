@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{ComponentKey, ComponentState, Holder, HolderKind, WaiterId};
-use majordomo_lifecycle::{Cells, CloseAnswer, Out, TxnId, Verdict};
+use majordomo_lifecycle::{Cells, CloseAnswer, Step, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -18,8 +18,7 @@ impl Engine {
         id: TxnId,
         ask: Ask<'_>,
         leased: &BTreeMap<ComponentKey, u32>,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) -> bool {
         let Some(waiter) = ask.origin.waiter() else { return false };
         let mut leased = leased.clone();
@@ -27,32 +26,32 @@ impl Engine {
             .scheduler
             .keys_where(|e| e.state == ComponentState::Ready)
             .into_iter()
-            .filter(|key| cells.leases_to_give_up(waiter, *key) > 0)
+            .filter(|key| step.cells.leases_to_give_up(waiter, *key) > 0)
             .collect();
         if gives_up.is_empty() {
             return false;
         }
-        leased.retain(|key, leases| *leases > cells.leases_to_give_up(waiter, *key));
+        leased.retain(|key, leases| *leases > step.cells.leases_to_give_up(waiter, *key));
         let ask = Ask { gives_up: &gives_up, ..ask };
         loop {
             let Verdict::Start { reserve, victims, replaced, awaits, overloads } =
-                self.admit(ask, &leased, out.now)
+                self.admit(ask, &leased, step.now)
             else {
                 return false;
             };
-            let others = self.close_but_for(waiter, &victims, cells);
+            let others = self.close_but_for(waiter, &victims, step.cells);
             if !others.is_empty() {
                 leased.extend(others);
                 continue;
             }
-            cells.give_up(waiter);
+            step.cells.give_up(waiter);
             // Closed before: no newcomer came meanwhile. The holder may have taken its leases back.
-            if !self.close_all(&victims, cells).is_empty() {
-                self.reopen_ready(&victims, cells);
+            if !self.close_all(&victims, step.cells).is_empty() {
+                self.reopen_ready(&victims, step.cells);
                 return false;
             }
-            self.evict(id, ask.origin, &victims, &replaced, &awaits, cells, out);
-            self.scheduler.activate(id, reserve, awaits, overloads, out);
+            self.evict(id, ask.origin, &victims, &replaced, &awaits, step);
+            self.scheduler.activate(id, reserve, awaits, overloads, step);
             return true;
         }
     }

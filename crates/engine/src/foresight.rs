@@ -13,7 +13,7 @@ use majordomo_core::{
     CommandId, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, IdleTrimWhen,
     Moment, PreloadEnd, PressureLevel, SpeculationConfig, Values, WallSeconds,
 };
-use majordomo_lifecycle::{Effect, Out};
+use majordomo_lifecycle::{Effect, Step};
 use majordomo_predictor::{Forecast, SequenceModel, combine};
 use majordomo_preloader::{
     Hint, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Tier, WasteBudget,
@@ -280,13 +280,13 @@ impl Engine {
         mut used: Vec<ComponentKey>,
         mut text: Vec<(ComponentKey, Confidence)>,
         up_to: Moment,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         used.retain(|k| self.catalog().spec(*k).is_some());
         text.retain(|(k, _)| self.catalog().spec(*k).is_some());
         used.sort_unstable();
         used.dedup();
-        out.record(EventKind::Observed { used: used.clone() });
+        step.record(EventKind::Observed { used: used.clone() });
         let f = &mut self.foresight;
         for key in &used {
             f.untold.remove(key);
@@ -294,32 +294,32 @@ impl Engine {
         }
         if used.is_empty() && text.is_empty() {
             if let Some(command) = command {
-                self.ended(command, out.now);
+                self.ended(command, step.now);
             }
             return;
         }
         let was_at_work = command.is_some_and(|c| f.end(c));
-        f.trim.on_used(out.now);
+        f.trim.on_used(step.now);
         if !used.is_empty() && used != f.last_command {
             let at = f.wall(up_to);
             Arc::make_mut(&mut f.model).observe(&used, at);
             f.last_command.clone_from(&used);
-            out.push(Effect::PersistSequence);
+            step.push(Effect::PersistSequence);
         }
         for key in self.catalog().closure(&used) {
             // A use of long ago was of an earlier incarnation.
             let e = self.scheduler.entry(key);
             let up = matches!(e.state, ComponentState::Ready | ComponentState::Draining);
             if up && e.ready_at <= up_to {
-                self.had(key, out);
+                self.had(key, step);
             }
         }
         let f = &mut self.foresight;
         f.text = text;
-        f.preloader.observed(out.now, was_at_work);
-        f.expected_since = Some(out.now);
-        self.look_ahead(out.now);
-        self.foresee(out.now);
+        f.preloader.observed(step.now, was_at_work);
+        f.expected_since = Some(step.now);
+        self.look_ahead(step.now);
+        self.foresee(step.now);
         self.scheduler.touch();
     }
 
@@ -377,9 +377,9 @@ impl Engine {
     }
 
     /// Somebody had a component: it is no guess any more.
-    pub(crate) fn had(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    pub(crate) fn had(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         self.scheduler.entry_mut(key).speculative = false;
-        self.preload_used(key, out);
+        self.preload_used(key, step);
     }
 
     /// Uses that a sweep found.
@@ -395,15 +395,15 @@ impl Engine {
     }
 
     /// Turns uses that no command told of into commands, when they have waited long enough.
-    pub(crate) fn tell_untold(&mut self, out: &mut Out<'_>) {
-        while let Some((at, used)) = self.foresight.take_untold(out.now) {
-            self.observed(None, used, Vec::new(), at, out);
+    pub(crate) fn tell_untold(&mut self, step: &mut Step<'_>) {
+        while let Some((at, used)) = self.foresight.take_untold(step.now) {
+            self.observed(None, used, Vec::new(), at, step);
         }
     }
 
-    pub(crate) fn preload_used(&mut self, key: ComponentKey, out: &mut Out<'_>) {
-        let end = self.foresight.preloader.on_used(key, out.now);
-        note_end(key, end, out);
+    pub(crate) fn preload_used(&mut self, key: ComponentKey, step: &mut Step<'_>) {
+        let end = self.foresight.preloader.on_used(key, step.now);
+        note_end(key, end, step);
     }
 
     /// Somebody asks for a set: what waits for it as a hint is done with.
@@ -427,18 +427,18 @@ impl Engine {
     }
 
     /// What was loaded ahead so long ago that its use is no longer expected.
-    pub(crate) fn expire_preloads(&mut self, out: &mut Out<'_>) {
-        for (key, end) in self.foresight.preloader.expire(out.now) {
-            note_end(key, Some(end), out);
+    pub(crate) fn expire_preloads(&mut self, step: &mut Step<'_>) {
+        for (key, end) in self.foresight.preloader.expire(step.now) {
+            note_end(key, Some(end), step);
         }
     }
 
     /// A component left memory or the way into it.
-    pub(crate) fn preload_gone(&mut self, key: ComponentKey, failed: bool, out: &mut Out<'_>) {
+    pub(crate) fn preload_gone(&mut self, key: ComponentKey, failed: bool, step: &mut Step<'_>) {
         let preloader = &mut self.foresight.preloader;
         let end =
-            if failed { preloader.on_failed(key) } else { preloader.on_evicted(key, out.now) };
-        note_end(key, end, out);
+            if failed { preloader.on_failed(key) } else { preloader.on_evicted(key, step.now) };
+        note_end(key, end, step);
     }
 
     /// Whether idle memory may be given back now.
@@ -461,9 +461,9 @@ impl Engine {
     }
 }
 
-fn note_end(key: ComponentKey, end: Option<PreloadEnd>, out: &mut Out<'_>) {
+fn note_end(key: ComponentKey, end: Option<PreloadEnd>, step: &mut Step<'_>) {
     if let Some(result) = end {
-        out.record(EventKind::Preload { component: key, result });
+        step.record(EventKind::Preload { component: key, result });
     }
 }
 

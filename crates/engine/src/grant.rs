@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo_core::{
     Cause, ComponentKey, Holder, HolderKind, Moment, OpId, Priority, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, DropReason, Origin, Out, Phase, Then, TxnId, Verdict};
+use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Step, Then, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -31,7 +31,7 @@ impl Engine {
         priority: Option<Priority>,
         deadline: Option<Duration>,
         partial: bool,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let unusable = keys.iter().find_map(|k| self.no_component(*k));
         let highest = keys.iter().filter_map(|k| self.catalog().spec(*k)).map(|s| s.priority).min();
@@ -40,11 +40,11 @@ impl Engine {
         let origin = Origin::Demand { waiter, lease: true };
         let keys = if unusable.is_none() { keys } else { Vec::new() };
         let own = deadline;
-        let deadline = out.now + own.unwrap_or_else(|| self.default_deadline(&keys, out.now));
+        let deadline = step.now + own.unwrap_or_else(|| self.default_deadline(&keys, step.now));
         let mut order = if partial { keys.clone() } else { Vec::new() };
         let mut seen = BTreeSet::new();
         order.retain(|k| seen.insert(*k));
-        let id = self.scheduler.submit(origin, keys, priority, out.now, deadline);
+        let id = self.scheduler.submit(origin, keys, priority, step.now, deadline);
         self.waiters.insert(waiter, id);
         if let Some(txn) = self.scheduler.transaction_mut(id) {
             (txn.order, txn.own_deadline) = (order, own.is_some());
@@ -59,46 +59,40 @@ impl Engine {
             None
         };
         match refusal {
-            Some(refusal) => self.end(id, &DropReason::Refused(refusal), out),
+            Some(refusal) => self.end(id, &DropReason::Refused(refusal), step),
             None => {
                 let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone());
-                self.preload_demanded(&wanted.unwrap_or_default(), out.now);
+                self.preload_demanded(&wanted.unwrap_or_default(), step.now);
             }
         }
     }
 
-    pub(crate) fn abandon(&mut self, waiter: WaiterId, out: &mut Out<'_>) {
+    pub(crate) fn abandon(&mut self, waiter: WaiterId, step: &mut Step<'_>) {
         if let Some(id) = self.waiters.get(&waiter).copied() {
-            self.end(id, &DropReason::Abandoned, out);
+            self.end(id, &DropReason::Abandoned, step);
         }
         self.operator_waiters.retain(|w| w.waiter != waiter);
     }
 
     /// Publishes a component that has just become ready, with the leases of everybody who waited for it.
-    pub(crate) fn publish(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub(crate) fn publish(&mut self, key: ComponentKey, op: OpId, step: &mut Step<'_>) {
         let mut fresh = Fresh { key, leases: 0 };
         let mut granted = Vec::new();
-        for id in self.grantable(out.now) {
+        for id in self.grantable(step.now) {
             let wants_it = self.scheduler.transaction(id).is_some_and(|t| t.closure.contains(&key));
-            if wants_it && self.lease_all(id, Some(&mut fresh), cells) {
+            if wants_it && self.lease_all(id, Some(&mut fresh), step.cells) {
                 granted.push(id);
             }
         }
-        cells.install(key, op, fresh.leases);
+        step.cells.install(key, op, fresh.leases);
         for id in granted {
-            self.granted(id, out);
+            self.granted(id, step);
         }
         // At shutdown it goes in the same step as well, unless a demanded load still needs it.
         if self.scheduler.entry(key).stale {
             let then =
                 if self.scheduler.nobody_misses(key) { Then::Unloaded } else { Then::Reload };
-            self.send_group_away(key, &Cause::ConfigChanged, &then, None, cells, out);
+            self.send_group_away(key, &Cause::ConfigChanged, &then, None, step);
         }
     }
 
@@ -167,40 +161,40 @@ impl Engine {
         spec.max_leases
     }
 
-    pub(crate) fn granted(&mut self, id: TxnId, out: &mut Out<'_>) {
+    pub(crate) fn granted(&mut self, id: TxnId, step: &mut Step<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let origin = txn.origin;
         for key in txn.closure.clone() {
             match origin {
-                Origin::Demand { lease: true, .. } => self.had(key, out),
+                Origin::Demand { lease: true, .. } => self.had(key, step),
                 // Nobody has it by that.
                 Origin::Speculation { .. } | Origin::Adopted => {}
                 _ => self.scheduler.entry_mut(key).speculative = false,
             }
         }
-        self.end(id, &DropReason::Granted, out);
+        self.end(id, &DropReason::Granted, step);
     }
 
     /// Grants everything whose components are ready, whatever its place in the queue.
-    pub(crate) fn grant_all(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        for id in self.grantable(out.now) {
-            if (0..LEASE_TRIES).any(|_| self.lease_or_wish(id, cells)) {
-                self.granted(id, out);
+    pub(crate) fn grant_all(&mut self, step: &mut Step<'_>) {
+        for id in self.grantable(step.now) {
+            if (0..LEASE_TRIES).any(|_| self.lease_or_wish(id, step.cells)) {
+                self.granted(id, step);
                 continue;
             }
             // At its limit of leases: it waits without holding anything.
-            self.scheduler.requeue(id, out);
+            self.scheduler.requeue(id, step);
             let Some(txn) = self.scheduler.transaction(id) else { continue };
             let txn_origin = txn.origin;
-            let holders = self.at_their_limit(&txn.wanted.clone(), cells);
-            if let Some(own) = self.waits_for_itself(txn_origin, &holders, cells) {
+            let holders = self.at_their_limit(&txn.wanted.clone(), step.cells);
+            if let Some(own) = self.waits_for_itself(txn_origin, &holders, step.cells) {
                 let refusal = self.own_leases_refusal(id, own);
-                self.end(id, &DropReason::Refused(refusal), out);
+                self.end(id, &DropReason::Refused(refusal), step);
                 continue;
             }
             if holders.is_empty() {
                 // Leases come and go while they are counted, and no notice is certain to come.
-                self.look_again = Some(out.now + RECHECK);
+                self.look_again = Some(step.now + RECHECK);
             }
             if let Some(t) = self.scheduler.transaction_mut(id) {
                 t.holders = holders;
@@ -237,19 +231,19 @@ impl Engine {
     }
 
     /// Admits what can be admitted, in order; a blocked head is overtaken only so often and so long.
-    pub(crate) fn scan_queue(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn scan_queue(&mut self, step: &mut Step<'_>) {
         let mut blocked: Vec<TxnId> = Vec::new();
-        for id in self.scheduler.queue(out.now) {
+        for id in self.scheduler.queue(step.now) {
             if self.ending.is_some() {
                 // A demanded load that fell back into the queue is not begun anew.
-                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), step);
                 continue;
             }
-            if blocked.iter().any(|b| self.may_not_be_overtaken(*b, out.now)) {
+            if blocked.iter().any(|b| self.may_not_be_overtaken(*b, step.now)) {
                 break;
             }
             let head = blocked.is_empty();
-            match self.try_admit(id, head, cells, out) {
+            match self.try_admit(id, head, step) {
                 Some(true) => {
                     for b in &blocked {
                         if let Some(t) = self.scheduler.transaction_mut(*b) {
@@ -272,13 +266,7 @@ impl Engine {
     }
 
     /// `Some(true)` when admitted, `Some(false)` when blocked, none when answered otherwise.
-    fn try_admit(
-        &mut self,
-        id: TxnId,
-        head: bool,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) -> Option<bool> {
+    fn try_admit(&mut self, id: TxnId, head: bool, step: &mut Step<'_>) -> Option<bool> {
         let txn = self.scheduler.transaction(id)?;
         let (origin, closure) = (txn.origin, txn.closure.clone());
         let deadline = origin.waiter().map(|_| txn.deadline);
@@ -288,24 +276,24 @@ impl Engine {
         // The leased components among the victims of the plan that ignores leases: whom the head waits for.
         let mut first_leased: Option<Vec<ComponentKey>> = None;
         loop {
-            match self.admit(ask, &leased, out.now) {
+            match self.admit(ask, &leased, step.now) {
                 // It needs no memory and waits for a lease only, which the grant pass gives it: nobody is behind
                 // it in the queue for memory.
                 Verdict::Ready => return None,
-                Verdict::Refuse(refusal) => match self.reduce(id, cells, out) {
-                    Reduction::Cut => return self.try_admit(id, head, cells, out),
+                Verdict::Refuse(refusal) => match self.reduce(id, step) {
+                    Reduction::Cut => return self.try_admit(id, head, step),
                     Reduction::Wait(until) => {
-                        self.block(id, Vec::new(), Some(until), out.now);
+                        self.block(id, Vec::new(), Some(until), step.now);
                         return Some(false);
                     }
                     Reduction::Whole => {
-                        self.refuse_whole(id, refusal, out);
+                        self.refuse_whole(id, refusal, step);
                         return None;
                     }
                 },
                 Verdict::Later { holders, until } => {
-                    if self.reduce(id, cells, out) == Reduction::Cut {
-                        return self.try_admit(id, head, cells, out);
+                    if self.reduce(id, step) == Reduction::Cut {
+                        return self.try_admit(id, head, step);
                     }
                     if let Some(t) = self.scheduler.transaction_mut(id) {
                         t.holders = holders;
@@ -316,37 +304,37 @@ impl Engine {
                 }
                 // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against
                 // a demand.
-                Verdict::Blocked { .. } if self.end_clearing_ahead(origin, out) => {}
-                Verdict::Blocked { .. } if self.admit_by_exchange(id, ask, &leased, cells, out) => {
+                Verdict::Blocked { .. } if self.end_clearing_ahead(origin, step) => {}
+                Verdict::Blocked { .. } if self.admit_by_exchange(id, ask, &leased, step) => {
                     return Some(true);
                 }
                 Verdict::Blocked { mut holders, until, short } => {
-                    self.name_leased(&mut holders, cells);
-                    self.give_up_for_drained(id, origin.waiter(), &holders, cells);
-                    let until = match self.reduce(id, cells, out) {
-                        Reduction::Cut => return self.try_admit(id, head, cells, out),
+                    self.name_leased(&mut holders, step.cells);
+                    self.give_up_for_drained(id, origin.waiter(), &holders, step.cells);
+                    let until = match self.reduce(id, step) {
+                        Reduction::Cut => return self.try_admit(id, head, step),
                         Reduction::Wait(patient) => Some(until.map_or(patient, |u| u.min(patient))),
                         Reduction::Whole => until,
                     };
-                    if let Some(own) = self.waits_for_itself(origin, &holders, cells) {
+                    if let Some(own) = self.waits_for_itself(origin, &holders, step.cells) {
                         let refusal = self.own_leases_refusal(id, own);
-                        self.end(id, &DropReason::Refused(refusal), out);
+                        self.end(id, &DropReason::Refused(refusal), step);
                         return None;
                     }
                     let wanted = first_leased.unwrap_or_default();
                     let in_use = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
                     if short && origin.waiter().is_some() && holders.iter().any(in_use) {
-                        self.note_contention(&closure, out.now);
+                        self.note_contention(&closure, step.now);
                     }
-                    self.block(id, holders, until, out.now);
-                    self.want(id, &wanted, head, cells, out);
+                    self.block(id, holders, until, step.now);
+                    self.want(id, &wanted, head, step);
                     return Some(false);
                 }
                 Verdict::Start { reserve, victims, replaced, awaits, overloads } => {
-                    let now_leased = self.close_all(&victims, cells);
+                    let now_leased = self.close_all(&victims, step.cells);
                     if now_leased.is_empty() {
-                        self.evict(id, origin, &victims, &replaced, &awaits, cells, out);
-                        self.scheduler.activate(id, reserve, awaits, overloads, out);
+                        self.evict(id, origin, &victims, &replaced, &awaits, step);
+                        self.scheduler.activate(id, reserve, awaits, overloads, step);
                         return Some(true);
                     }
                     // Some are in use: plan again without them. Each round learns of one more at least.
@@ -359,7 +347,7 @@ impl Engine {
 
     /// Ends the loads ahead that wait for their victims, for anything that is not speculation. Whether there was
     /// one.
-    fn end_clearing_ahead(&mut self, origin: Origin, out: &mut Out<'_>) -> bool {
+    fn end_clearing_ahead(&mut self, origin: Origin, step: &mut Step<'_>) -> bool {
         if origin.is_speculative() {
             return false;
         }
@@ -370,7 +358,7 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in &ids {
-            self.end(*id, &DropReason::Cancelled, out);
+            self.end(*id, &DropReason::Cancelled, step);
         }
         !ids.is_empty()
     }

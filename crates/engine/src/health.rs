@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId, ProbeFailure};
-use majordomo_lifecycle::{Cells, CloseAnswer, Effect, Out, OutOfMemory, Then};
+use majordomo_lifecycle::{Cells, CloseAnswer, Effect, OutOfMemory, Step, Then};
 use majordomo_registry::WhileLeased;
 
 use crate::Engine;
@@ -21,20 +21,13 @@ pub(crate) struct Exit {
 }
 
 impl Engine {
-    pub(crate) fn exited(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        exit: Exit,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub(crate) fn exited(&mut self, key: ComponentKey, op: OpId, exit: Exit, step: &mut Step<'_>) {
         let e = self.scheduler.entry(key);
         let up = matches!(e.state, ComponentState::Ready | ComponentState::Draining);
         if e.op != Some(op) || !up {
             return;
         }
-        let ran = out.now.since(e.ready_at);
+        let ran = step.now.since(e.ready_at);
         let is_ok = |code: &i32| {
             let spec = e.spec.as_ref();
             spec.is_some_and(|s| s.exit_ok.iter().any(|ok| i32::from(*ok) == *code))
@@ -45,23 +38,23 @@ impl Engine {
             let cause = Cause::Ended { code, ran_ms };
             let short = ran < self.config().back_off.base;
             let refusal = self.load_failure(key, cause.to_string());
-            self.scheduler.ended(key, &cause, short, cells, out);
+            self.scheduler.ended(key, &cause, short, step);
             if short {
                 // A demand that waits for it and for more would see it end again and again.
-                self.refuse_dependents(key, &refusal, out);
+                self.refuse_dependents(key, &refusal, step);
             }
             return;
         }
         let cause = match exit.out_of_memory {
             Some(oom) => {
-                self.raise_estimate(key, oom.peak, out);
+                self.raise_estimate(key, oom.peak, step);
                 Cause::OutOfMemory { evidence: format!("it ran {}", exit.how) }
             }
             None => Cause::Exited { how: exit.how },
         };
         let refusal = self.load_failure(key, cause.to_string());
-        self.scheduler.lost(key, &cause, cells, out);
-        self.refuse_dependents(key, &refusal, out);
+        self.scheduler.lost(key, &cause, step);
+        self.refuse_dependents(key, &refusal, step);
     }
 
     /// A probe's answer.
@@ -70,8 +63,7 @@ impl Engine {
         key: ComponentKey,
         op: OpId,
         result: Result<(), String>,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry_mut(key);
         if e.op != Some(op) {
@@ -88,66 +80,54 @@ impl Engine {
                 e.failed_probes = 0;
                 e.probed_unleased = false;
                 if e.failing.take().is_some() {
-                    out.record(EventKind::ProbeRecovered { component: key });
+                    step.record(EventKind::ProbeRecovered { component: key });
                 }
                 if std::mem::take(&mut e.probe_first) {
-                    cells.reopen(key);
+                    step.cells.reopen(key);
                     self.scheduler.touch();
                 }
             }
             Err(error) => {
                 if e.failed_probes == 0 {
-                    e.failing_since = out.now;
+                    e.failing_since = step.now;
                 }
                 e.failed_probes = e.failed_probes.saturating_add(1);
                 let rule = e.spec.as_ref().map(|s| s.probe_rule()).unwrap_or_default();
                 if e.failed_probes < rule.failures {
                     if e.probe_first {
                         // Somebody may be waiting for the answer: ask again soon.
-                        e.next_probe = Some(out.now + PROBE_AGAIN);
+                        e.next_probe = Some(step.now + PROBE_AGAIN);
                     }
                     return;
                 }
                 if rule.while_leased == WhileLeased::Report
-                    && (is_stale || !self.close_unleased(key, cells))
+                    && (is_stale || !self.close_unleased(key, step.cells))
                 {
-                    self.report_failing(key, error, cells, out);
+                    self.report_failing(key, error, step);
                 } else {
-                    self.unhealthy(key, error, cells, out);
+                    self.unhealthy(key, error, step);
                 }
             }
         }
     }
 
     /// Takes a component out of service whose probes failed.
-    fn unhealthy(
-        &mut self,
-        key: ComponentKey,
-        error: String,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    fn unhealthy(&mut self, key: ComponentKey, error: String, step: &mut Step<'_>) {
         self.scheduler.entry_mut(key).probe_first = false;
         let cause = Cause::Unhealthy { error };
-        let force_at = out.now + self.scheduler.grace(key, out.now);
+        let force_at = step.now + self.scheduler.grace(key, step.now);
         let refusal = self.load_failure(key, cause.to_string());
         let then = Then::Failed(cause.clone());
-        self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
-        self.refuse_dependents(key, &refusal, out);
+        self.send_group_away(key, &cause, &then, Some(force_at), step);
+        self.refuse_dependents(key, &refusal, step);
     }
 
     /// Keeps a component up that fails its probes under leases, and asks to hear of their end.
-    fn report_failing(
-        &mut self,
-        key: ComponentKey,
-        error: String,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    fn report_failing(&mut self, key: ComponentKey, error: String, step: &mut Step<'_>) {
         let every = self.scheduler.probe_period(key);
         let e = self.scheduler.entry_mut(key);
         if e.probe_first {
-            e.next_probe = every.map(|p| out.now + p.max(PROBE_AGAIN));
+            e.next_probe = every.map(|p| step.now + p.max(PROBE_AGAIN));
         }
         let failure = ProbeFailure {
             since: e.failing_since,
@@ -156,33 +136,33 @@ impl Engine {
         };
         let failures = e.failed_probes;
         if e.failing.replace(failure).is_none() {
-            out.record(EventKind::ProbeFailing { component: key, failures, error });
+            step.record(EventKind::ProbeFailing { component: key, failures, error });
         }
-        self.await_last_lease(key, cells, out);
+        self.await_last_lease(key, step);
     }
 
     /// A lease ended: the components that stay up only because they are leased are looked at again.
-    pub(crate) fn recheck_failing(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn recheck_failing(&mut self, step: &mut Step<'_>) {
         let failing = |e: &majordomo_lifecycle::Entry| {
             e.failing.is_some() && e.state == ComponentState::Ready
         };
         for key in self.scheduler.keys_where(failing) {
-            self.await_last_lease(key, cells, out);
+            self.await_last_lease(key, step);
         }
     }
 
     /// Asks for a notice of the next release of what keeps a failing component up; without any lease it is probed
     /// at once, and no older probe counts.
-    fn await_last_lease(&mut self, key: ComponentKey, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    fn await_last_lease(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let group = self.published_group(key);
-        group.iter().for_each(|k| cells.want(*k));
-        let is_leased = group.iter().any(|k| self.leases_out(*k, cells) > 0);
+        group.iter().for_each(|k| step.cells.want(*k));
+        let is_leased = group.iter().any(|k| self.leases_out(*k, step.cells) > 0);
         let e = self.scheduler.entry_mut(key);
         if is_leased {
             e.probed_unleased = false;
         } else if !std::mem::replace(&mut e.probed_unleased, true) {
             e.stale_probes = e.probes_out;
-            self.ask_probe(key, out);
+            self.ask_probe(key, step);
         }
     }
 
@@ -214,17 +194,17 @@ impl Engine {
     }
 
     /// Has a component probed now.
-    pub(crate) fn ask_probe(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    pub(crate) fn ask_probe(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry_mut(key);
         let Some(op) = e.op else { return };
         e.probes_out = e.probes_out.saturating_add(1);
-        out.push(Effect::Probe { key, op });
+        step.push(Effect::Probe { key, op });
     }
 
     /// Deadlines start anew, what runs is probed before it is granted, and idle ages grow by the gap.
-    pub(crate) fn resumed(&mut self, gap: Duration, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let now = out.now;
-        out.record(EventKind::Resumed {
+    pub(crate) fn resumed(&mut self, gap: Duration, step: &mut Step<'_>) {
+        let now = step.now;
+        step.record(EventKind::Resumed {
             gap_us: u64::try_from(gap.as_micros()).unwrap_or(u64::MAX),
         });
         self.scheduler.restart_deadlines(now);
@@ -243,9 +223,9 @@ impl Engine {
             if probed {
                 e.probe_first = true;
                 // The fast path must not grant it before it has answered.
-                cells.close(key);
+                step.cells.close(key);
                 e.next_probe = None;
-                self.ask_probe(key, out);
+                self.ask_probe(key, step);
             }
         }
         if let Some(ending) = &mut self.ending {

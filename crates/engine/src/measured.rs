@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, MeasuredNeed, Moment, OpId, Refusal,
 };
-use majordomo_lifecycle::{Cells, Effect, Entry, LoadFailure, Out, Persisted, Then};
+use majordomo_lifecycle::{Effect, Entry, LoadFailure, Persisted, Step, Then};
 use majordomo_memory::{Learned, Needs};
 use majordomo_registry::OverLimit;
 
@@ -46,8 +46,7 @@ impl Engine {
         key: ComponentKey,
         op: OpId,
         bytes: ByteSize,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry(key);
         if e.op != Some(op) || !e.state.is_alive() {
@@ -62,10 +61,10 @@ impl Engine {
         let before = e.learned;
         match e.state {
             ComponentState::Loading => e.learned.note_loading(bytes),
-            ComponentState::Ready | ComponentState::Draining => match in_use_for(e, out.now) {
+            ComponentState::Ready | ComponentState::Draining => match in_use_for(e, step.now) {
                 Some(used_for) => {
-                    if out.now.since(e.interval_since) >= INTERVAL {
-                        e.interval_since = out.now;
+                    if step.now.since(e.interval_since) >= INTERVAL {
+                        e.interval_since = step.now;
                         e.learned.end_interval();
                     }
                     e.learned.note_in_use(bytes, used_for);
@@ -81,25 +80,19 @@ impl Engine {
             self.scheduler.budget_mut().keep(key, settled);
         }
         if worth_keeping {
-            self.persist(key, out);
+            self.persist(key, step);
         }
-        self.check_limit(key, bytes, cells, out);
+        self.check_limit(key, bytes, step);
     }
 
-    fn persist(&self, key: ComponentKey, out: &mut Out<'_>) {
+    fn persist(&self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry(key);
-        out.push(Effect::Persist(Persisted { key, learned: e.learned, load_time: e.load_time }));
+        step.push(Effect::Persist(Persisted { key, learned: e.learned, load_time: e.load_time }));
     }
 
     /// A component above its own limit is asked to trim. It is unloaded when that did not help within the
     /// grace; at once when the component has no way to trim, or the request failed.
-    fn check_limit(
-        &mut self,
-        key: ComponentKey,
-        bytes: ByteSize,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    fn check_limit(&mut self, key: ComponentKey, bytes: ByteSize, step: &mut Step<'_>) {
         let grace = self.config().memory.over_limit_grace;
         let must_run = self.scheduler.must_run(key);
         let nobody_misses = self.scheduler.nobody_misses(key);
@@ -115,25 +108,25 @@ impl Engine {
         }
         let can_trim = spec.loader.can_trim();
         if e.over_since.is_none() {
-            e.over_since = Some(out.now);
-            out.record(EventKind::OverLimit { component: key, measured: bytes, limit });
+            e.over_since = Some(step.now);
+            step.record(EventKind::OverLimit { component: key, measured: bytes, limit });
             if can_trim {
-                self.trim(key, out);
+                self.trim(key, step);
             } else {
-                out.record(EventKind::CannotTrim { component: key });
+                step.record(EventKind::CannotTrim { component: key });
             }
         }
         let e = self.scheduler.entry(key);
         let may_help = can_trim && !e.trim_failed;
-        if may_help && e.over_since.is_some_and(|since| out.now.since(since) < grace) {
+        if may_help && e.over_since.is_some_and(|since| step.now.since(since) < grace) {
             return;
         }
         let cause = Cause::OverLimit { measured: bytes, limit };
-        let force_at = out.now + self.scheduler.grace(key, out.now);
+        let force_at = step.now + self.scheduler.grace(key, step.now);
         // A failure of its own making: what comes up too large each time backs off.
         let fails = must_run || spec.over_limit == OverLimit::Restart;
         let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
-        self.send_group_away(key, &cause, &then, Some(force_at), cells, out);
+        self.send_group_away(key, &cause, &then, Some(force_at), step);
         if fails && !nobody_misses {
             self.scheduler.entry_mut(key).restart_after = true;
         }
@@ -144,11 +137,11 @@ impl Engine {
         &mut self,
         key: ComponentKey,
         failure: LoadFailure,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) -> Cause {
         match failure.out_of_memory {
             Some(oom) => {
-                self.raise_estimate(key, oom.peak, out);
+                self.raise_estimate(key, oom.peak, step);
                 Cause::OutOfMemory { evidence: failure.error }
             }
             None => Cause::LoadFailed { error: failure.error },
@@ -161,7 +154,7 @@ impl Engine {
         &mut self,
         key: ComponentKey,
         peak: Option<ByteSize>,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let total = self.scheduler.budget().total();
         let booked = self.scheduler.budget().booked_for(key);
@@ -180,13 +173,19 @@ impl Engine {
             } else {
                 e.learned.raise_working(to);
             }
-            out.record(EventKind::EstimateRaised { component: key, to });
-            self.persist(key, out);
+            step.record(EventKind::EstimateRaised { component: key, to });
+            self.persist(key, step);
         }
     }
 
     /// Adds to a reservation what fits at once; nobody goes for it.
-    pub(crate) fn grow(&mut self, key: ComponentKey, op: OpId, bytes: ByteSize, out: &mut Out<'_>) {
+    pub(crate) fn grow(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        bytes: ByteSize,
+        step: &mut Step<'_>,
+    ) {
         let e = self.scheduler.entry(key);
         let is_current = e.op == Some(op);
         let grows = is_current
@@ -199,7 +198,7 @@ impl Engine {
         }
         let bytes =
             if is_current { self.scheduler.budget().granted_for(key) } else { ByteSize::ZERO };
-        out.push(Effect::SetGrant { key, op, bytes });
+        step.push(Effect::SetGrant { key, op, bytes });
     }
 
     /// What a component needs by its configuration and by what was learned of it.

@@ -3,7 +3,7 @@
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Out, Then};
+use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Step, Then};
 use majordomo_registry::LoaderSpec;
 
 use crate::admit::leaving_kind;
@@ -34,44 +34,43 @@ impl Engine {
         waiter: WaiterId,
         key: ComponentKey,
         action: OperatorAction,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         if let Some(refusal) = self.no_component(key) {
-            out.push(Effect::Refuse { waiter, refusal });
+            step.push(Effect::Refuse { waiter, refusal });
             return;
         }
         match action {
-            OperatorAction::Load => self.operator_load(waiter, key, out),
+            OperatorAction::Load => self.operator_load(waiter, key, step),
             OperatorAction::Unload { force } => {
-                self.operator_unload(waiter, key, force, cells, out);
+                self.operator_unload(waiter, key, force, step);
             }
             OperatorAction::Pin | OperatorAction::Unpin => {
                 self.scheduler.entry_mut(key).operator_pin = Some(action == OperatorAction::Pin);
                 self.scheduler.touch();
-                out.push(Effect::Done { waiter });
+                step.push(Effect::Done { waiter });
             }
-            OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, out),
+            OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, step),
             OperatorAction::Trim => {
-                out.record(EventKind::CannotTrim { component: key });
+                step.record(EventKind::CannotTrim { component: key });
                 let component = self.catalog().id(key).clone();
-                out.push(Effect::Refuse { waiter, refusal: Refusal::CannotTrim { component } });
+                step.push(Effect::Refuse { waiter, refusal: Refusal::CannotTrim { component } });
             }
         }
     }
 
-    fn operator_load(&mut self, waiter: WaiterId, key: ComponentKey, out: &mut Out<'_>) {
+    fn operator_load(&mut self, waiter: WaiterId, key: ComponentKey, step: &mut Step<'_>) {
         if self.ending.is_some() {
-            out.push(Effect::Refuse { waiter, refusal: Refusal::ShuttingDown });
+            step.push(Effect::Refuse { waiter, refusal: Refusal::ShuttingDown });
             return;
         }
         let closure = self.catalog().closure(&[key]);
         for k in closure {
-            self.scheduler.forgive(k, Cause::Operator, out);
+            self.scheduler.forgive(k, Cause::Operator, step);
         }
-        let deadline = out.now + self.patience(key);
+        let deadline = step.now + self.patience(key);
         let origin = Origin::Demand { waiter, lease: false };
-        let id = self.scheduler.submit(origin, vec![key], Priority::High, out.now, deadline);
+        let id = self.scheduler.submit(origin, vec![key], Priority::High, step.now, deadline);
         self.waiters.insert(waiter, id);
     }
 
@@ -80,13 +79,12 @@ impl Engine {
         waiter: WaiterId,
         key: ComponentKey,
         force: bool,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         self.foresight.preloader.retain(|k| k != key);
         let group = self.scheduler.live_group(key);
-        if !force && let Some(refusal) = self.in_the_way(key, &group, cells) {
-            out.push(Effect::Refuse { waiter, refusal });
+        if !force && let Some(refusal) = self.in_the_way(key, &group, step.cells) {
+            step.push(Effect::Refuse { waiter, refusal });
             return;
         }
         // Whoever waits for it, or for something that depends on it, waits in vain.
@@ -99,31 +97,31 @@ impl Engine {
         for id in ids {
             let refusal = self.load_failure(key, "an operator unloaded it".to_owned());
             let part_stays =
-                group.iter().any(|failed| self.leave_out_failed(id, *failed, &refusal, out));
+                group.iter().any(|failed| self.leave_out_failed(id, *failed, &refusal, step));
             if !part_stays {
-                self.end(id, &DropReason::Refused(refusal), out);
+                self.end(id, &DropReason::Refused(refusal), step);
             }
         }
         for member in &group {
             self.scheduler.entry_mut(*member).restart_at = None;
             if self.state(*member) == ComponentState::Loading {
-                self.scheduler.cancel_load(*member, Cause::Operator, out);
+                self.scheduler.cancel_load(*member, Cause::Operator, step);
             }
         }
-        let force_at = force.then_some(out.now);
-        self.send_group_away(key, &Cause::Operator, &Then::Unloaded, force_at, cells, out);
-        self.await_operation(waiter, key, Awaited::Unload, out.now);
+        let force_at = force.then_some(step.now);
+        self.send_group_away(key, &Cause::Operator, &Then::Unloaded, force_at, step);
+        self.await_operation(waiter, key, Awaited::Unload, step.now);
     }
 
     /// Trims a ready component; of a program the answer says whether the request reached it.
-    fn operator_trim(&mut self, waiter: WaiterId, key: ComponentKey, out: &mut Out<'_>) {
-        self.trim(key, out);
+    fn operator_trim(&mut self, waiter: WaiterId, key: ComponentKey, step: &mut Step<'_>) {
+        self.trim(key, step);
         let e = self.scheduler.entry(key);
         let is_program =
             e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_)));
         match e.op.filter(|_| is_program && e.state == ComponentState::Ready) {
-            Some(op) => self.await_operation(waiter, key, Awaited::Trim(op), out.now),
-            None => out.push(Effect::Done { waiter }),
+            Some(op) => self.await_operation(waiter, key, Awaited::Trim(op), step.now),
+            None => step.push(Effect::Done { waiter }),
         }
     }
 
@@ -144,12 +142,12 @@ impl Engine {
         key: ComponentKey,
         op: OpId,
         result: &Result<(), String>,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry_mut(key);
         if let (true, Err(error)) = (e.op == Some(op), result) {
             e.trim_failed = true;
-            out.record(EventKind::TrimFailed { component: key, error: error.clone() });
+            step.record(EventKind::TrimFailed { component: key, error: error.clone() });
         }
         let component = self.catalog().id(key);
         let answer = |waiter| match result {
@@ -161,7 +159,7 @@ impl Engine {
         };
         let is_answered = |w: &OperatorWaiter| w.key == key && w.awaits == Awaited::Trim(op);
         for w in self.operator_waiters.iter().filter(|w| is_answered(w)) {
-            out.push(answer(w.waiter));
+            step.push(answer(w.waiter));
         }
         self.operator_waiters.retain(|w| !is_answered(w));
     }
@@ -205,15 +203,15 @@ impl Engine {
     }
 
     /// Answers operators whose request has ended, or who waited long enough.
-    pub(crate) fn finish_operator_waiters(&mut self, out: &mut Out<'_>) {
+    pub(crate) fn finish_operator_waiters(&mut self, step: &mut Step<'_>) {
         let mut waiting = std::mem::take(&mut self.operator_waiters);
-        waiting.retain(|w| match self.end_of_operation(w, out.now) {
+        waiting.retain(|w| match self.end_of_operation(w, step.now) {
             Some(Ok(())) => {
-                out.push(Effect::Done { waiter: w.waiter });
+                step.push(Effect::Done { waiter: w.waiter });
                 false
             }
             Some(Err(refusal)) => {
-                out.push(Effect::Refuse { waiter: w.waiter, refusal });
+                step.push(Effect::Refuse { waiter: w.waiter, refusal });
                 false
             }
             None => true,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{ComponentKey, Holder, HolderKind, LeftOut, Moment, Refusal};
-use majordomo_lifecycle::{Cells, DropReason, Origin, Out, TxnId, Verdict};
+use majordomo_lifecycle::{Cells, DropReason, Origin, Step, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -25,12 +25,7 @@ pub(crate) enum Reduction {
 
 impl Engine {
     /// Cuts a partial demand down to what can be had now, or at least to what is not refused.
-    pub(crate) fn reduce(
-        &mut self,
-        id: TxnId,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) -> Reduction {
+    pub(crate) fn reduce(&mut self, id: TxnId, step: &mut Step<'_>) -> Reduction {
         let Some(txn) = self.scheduler.transaction(id).filter(|t| t.order.len() > 1) else {
             return Reduction::Whole;
         };
@@ -43,12 +38,12 @@ impl Engine {
         let (mut left, mut impossible) = (Vec::new(), Vec::new());
         let mut ends_soon = false;
         for component in order {
-            match self.try_set((id, origin, patient_until), &kept, component, cells, out.now) {
+            match self.try_set((id, origin, patient_until), &kept, component, step) {
                 Verdict::Ready | Verdict::Start { .. } => kept.push(component),
                 Verdict::Refuse(refusal) => left.push(LeftOut { component, refusal }),
                 // A back-off that ends within its patience counts as passing, too.
                 Verdict::Later { mut holders, .. } | Verdict::Blocked { mut holders, .. } => {
-                    self.name_leased(&mut holders, cells);
+                    self.name_leased(&mut holders, step.cells);
                     ends_soon |= holders.iter().any(|h| is_passing(h.kind));
                     let refusal = Refusal::Blocked {
                         component: self.catalog().id(component).clone(),
@@ -57,14 +52,14 @@ impl Engine {
                     left.push(LeftOut { component, refusal });
                 }
             }
-            match self.try_set((id, origin, patient_until), &possible, component, cells, out.now) {
+            match self.try_set((id, origin, patient_until), &possible, component, step) {
                 Verdict::Refuse(refusal) => impossible.push(LeftOut { component, refusal }),
                 _ => possible.push(component),
             }
         }
         let cut = match (kept.is_empty(), possible.is_empty()) {
             (false, _) if left.is_empty() => return Reduction::Whole,
-            (false, _) if ends_soon && out.now < patient_until => {
+            (false, _) if ends_soon && step.now < patient_until => {
                 return Reduction::Wait(patient_until);
             }
             (false, _) => left,
@@ -72,7 +67,7 @@ impl Engine {
             (true, false) if !impossible.is_empty() => impossible,
             (true, _) => return Reduction::Whole,
         };
-        self.leave_out(id, cut, out);
+        self.leave_out(id, cut, step);
         Reduction::Cut
     }
 
@@ -82,8 +77,7 @@ impl Engine {
         (id, origin, deadline): (TxnId, Origin, Moment),
         kept: &[ComponentKey],
         more: ComponentKey,
-        cells: &mut dyn Cells,
-        now: Moment,
+        step: &mut Step<'_>,
     ) -> Verdict {
         let wanted: Vec<_> = kept.iter().copied().chain([more]).collect();
         let closure = self.catalog().closure(&wanted);
@@ -97,12 +91,12 @@ impl Engine {
         };
         let mut leased = BTreeMap::new();
         loop {
-            let verdict = self.admit(ask, &leased, now);
+            let verdict = self.admit(ask, &leased, step.now);
             let Verdict::Start { victims, .. } = &verdict else { return verdict };
             let before = leased.len();
             for &key in victims {
                 if self.state(key) == majordomo_core::ComponentState::Ready {
-                    let leases = self.leases_out(key, cells);
+                    let leases = self.leases_out(key, step.cells);
                     leased.extend((leases > 0).then_some((key, leases)));
                 }
             }
@@ -113,10 +107,10 @@ impl Engine {
     }
 
     /// Takes components out of a partial demand, which goes back into the queue with the rest.
-    fn leave_out(&mut self, id: TxnId, left: Vec<LeftOut>, out: &mut Out<'_>) {
+    fn leave_out(&mut self, id: TxnId, left: Vec<LeftOut>, step: &mut Step<'_>) {
         if let Some(first) = left.first() {
             // A load that outlives the deadline of its demands goes on.
-            self.scheduler.requeue_after(id, &first.refusal, out);
+            self.scheduler.requeue_after(id, &first.refusal, step);
         }
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let stays = |k: &ComponentKey| left.iter().all(|l| l.component != *k);
@@ -139,7 +133,7 @@ impl Engine {
         id: TxnId,
         failed: ComponentKey,
         refusal: &Refusal,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) -> bool {
         let Some(txn) = self.scheduler.transaction(id) else { return false };
         let needs_it = |k: &ComponentKey| self.catalog().closure(&[*k]).contains(&failed);
@@ -148,19 +142,14 @@ impl Engine {
             return false;
         }
         let left = |component| LeftOut { component, refusal: refusal.clone() };
-        self.leave_out(id, gone.into_iter().map(left).collect(), out);
+        self.leave_out(id, gone.into_iter().map(left).collect(), step);
         true
     }
 
     /// At the deadline of a partial demand: grants what is ready of it. False when nothing is.
-    pub(crate) fn grant_ready_part(
-        &mut self,
-        id: TxnId,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) -> bool {
+    pub(crate) fn grant_ready_part(&mut self, id: TxnId, step: &mut Step<'_>) -> bool {
         let Some(txn) = self.scheduler.transaction(id) else { return false };
-        let (waited, holders) = (out.now.since(txn.since), txn.holders.clone());
+        let (waited, holders) = (step.now.since(txn.since), txn.holders.clone());
         let (ready, late): (Vec<_>, Vec<_>) =
             txn.order.iter().copied().partition(|k| self.is_set_ready(*k));
         if ready.is_empty() || late.is_empty() {
@@ -168,16 +157,16 @@ impl Engine {
         }
         let left = late.into_iter().map(|component| {
             let missing = vec![self.catalog().id(component).clone()];
-            let goes_on = self.goes_on(&self.catalog().closure(&[component]), out.now);
+            let goes_on = self.goes_on(&self.catalog().closure(&[component]), step.now);
             let holders = holders.clone();
             let refusal = Refusal::DeadlineExceeded { waited, missing, holders, goes_on };
             LeftOut { component, refusal }
         });
         let left = left.collect();
-        self.leave_out(id, left, out);
-        let is_leased = self.lease_or_wish(id, cells);
+        self.leave_out(id, left, step);
+        let is_leased = self.lease_or_wish(id, step.cells);
         if is_leased {
-            self.granted(id, out);
+            self.granted(id, step);
         }
         is_leased
     }
@@ -188,7 +177,7 @@ impl Engine {
 
     /// Refuses a demand as a whole: for a partial demand with the reason of its most confident component, since the reasons
     /// of the set were no reason to refuse all.
-    pub(crate) fn refuse_whole(&mut self, id: TxnId, refusal: Refusal, out: &mut Out<'_>) {
+    pub(crate) fn refuse_whole(&mut self, id: TxnId, refusal: Refusal, step: &mut Step<'_>) {
         let first = self.scheduler.transaction(id).and_then(|t| {
             let first = *t.order.first().filter(|_| t.order.len() > 1)?;
             Some((first, t.origin))
@@ -203,12 +192,12 @@ impl Engine {
                 stated: None,
                 gives_up: &[],
             };
-            match self.admit(ask, &BTreeMap::new(), out.now) {
+            match self.admit(ask, &BTreeMap::new(), step.now) {
                 Verdict::Refuse(own) => Some(own),
                 _ => None,
             }
         });
-        self.end(id, &DropReason::Refused(own.unwrap_or(refusal)), out);
+        self.end(id, &DropReason::Refused(own.unwrap_or(refusal)), step);
     }
 
     /// What was loaded just now and is leased already is in the way for its leases.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
-use majordomo_lifecycle::{Cells, Effect, Out};
+use majordomo_lifecycle::{Effect, Step};
 
 use crate::Engine;
 
@@ -30,21 +30,21 @@ impl Relief {
 }
 
 impl Engine {
-    pub(crate) fn set_pressure(&mut self, level: PressureLevel, out: &mut Out<'_>) {
+    pub(crate) fn set_pressure(&mut self, level: PressureLevel, step: &mut Step<'_>) {
         if level == self.pressure {
             return;
         }
-        out.record(EventKind::Pressure { from: self.pressure, to: level });
+        step.record(EventKind::Pressure { from: self.pressure, to: level });
         if level > self.pressure {
             // A new need: act at once.
-            self.relief = Relief { due: Some(out.now), idle_rounds: 0, trimmed: false };
+            self.relief = Relief { due: Some(step.now), idle_rounds: 0, trimmed: false };
         }
         self.pressure = level;
         self.scheduler.touch();
     }
 
     /// One round, when one is due.
-    pub(crate) fn relieve(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn relieve(&mut self, step: &mut Step<'_>) {
         // The peak of a load passes by itself.
         let is_overdrawn = |engine: &Self| !engine.scheduler.budget().excess().is_none();
         if is_overdrawn(self) {
@@ -60,26 +60,26 @@ impl Engine {
         }
         if overdrawn && self.overdraft.0 == 0 && self.scheduler.budget().overdraft().0 > 0 {
             // It has just begun.
-            self.relief = Relief { due: Some(out.now), idle_rounds: 0, trimmed: false };
+            self.relief = Relief { due: Some(step.now), idle_rounds: 0, trimmed: false };
         }
-        if self.relief.due.is_some_and(|t| t > out.now) {
+        if self.relief.due.is_some_and(|t| t > step.now) {
             return;
         }
         let mut progress = 0;
         if !self.relief.trimmed {
             self.relief.trimmed = true;
-            progress += self.trim_all(out);
+            progress += self.trim_all(step);
         }
-        progress += self.drop_speculation(cells, out);
-        progress += self.unload_for_pressure(cells, out);
+        progress += self.drop_speculation(step);
+        progress += self.unload_for_pressure(step);
         // Trimming gets one round to show before components go, unless it cannot help.
         if overdrawn && (progress == 0 || self.pressure >= PressureLevel::Critical) {
-            progress += self.unload_for_overdraft(cells, out);
+            progress += self.unload_for_overdraft(step);
         }
         self.relief.idle_rounds = if progress > 0 { 0 } else { self.relief.idle_rounds + 1 };
         let factor = 1u32.checked_shl(self.relief.idle_rounds).unwrap_or(u32::MAX);
         let wait = first_wait.checked_mul(factor).map_or(MAX_BACK_OFF, |w| w.min(MAX_BACK_OFF));
-        self.relief.due = Some(out.now + wait.max(Duration::from_millis(1)));
+        self.relief.due = Some(step.now + wait.max(Duration::from_millis(1)));
     }
 
     /// A reservation that is smaller than the working peak it is for cannot keep the budget from being exceeded: nothing
@@ -92,15 +92,15 @@ impl Engine {
     }
 
     /// Asks every ready component that can trim to give back what it can spare; each at most once in 30 s.
-    fn trim_all(&mut self, out: &mut Out<'_>) -> usize {
-        let now = out.now;
+    fn trim_all(&mut self, step: &mut Step<'_>) -> usize {
+        let now = step.now;
         let keys = self.scheduler.keys_where(|e| {
             e.state == ComponentState::Ready
                 && e.trimmed_at.is_none_or(|t| now.since(t) >= MAX_BACK_OFF)
                 && e.spec.as_ref().is_some_and(|spec| spec.loader.can_trim())
         });
         for &key in &keys {
-            self.trim(key, out);
+            self.trim(key, step);
         }
         keys.len()
     }
@@ -112,18 +112,18 @@ impl Engine {
     }
 
     /// Asks a ready component to trim.
-    pub(crate) fn trim(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    pub(crate) fn trim(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry_mut(key);
         if let (ComponentState::Ready, Some(op)) = (e.state, e.op) {
-            e.trimmed_at = Some(out.now);
+            e.trimmed_at = Some(step.now);
             e.trim_failed = false;
-            out.push(Effect::Trim { key, op });
-            out.record(EventKind::Trimmed { component: key });
+            step.push(Effect::Trim { key, op });
+            step.record(EventKind::Trimmed { component: key });
         }
     }
 
     /// What was loaded ahead and not asked for goes first.
-    fn drop_speculation(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+    fn drop_speculation(&mut self, step: &mut Step<'_>) -> usize {
         let keys = self.scheduler.keys_where(|e| {
             e.is_guess()
                 && matches!(
@@ -132,7 +132,7 @@ impl Engine {
                 )
         });
         let cause = self.relief_cause();
-        keys.into_iter().filter(|k| self.let_idle_go(*k, &cause, cells, out)).count()
+        keys.into_iter().filter(|k| self.let_idle_go(*k, &cause, step)).count()
     }
 
     fn relief_cause(&self) -> Cause {
@@ -143,7 +143,7 @@ impl Engine {
         }
     }
 
-    fn unload_for_pressure(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+    fn unload_for_pressure(&mut self, step: &mut Step<'_>) -> usize {
         let m = &self.config().memory;
         let lowest_kept = if self.pressure >= m.refuse_loads_at {
             Priority::Core
@@ -156,7 +156,7 @@ impl Engine {
         };
         let at_once = self.pressure >= m.refuse_loads_at;
         let residency = m.min_residency;
-        let now = out.now;
+        let now = step.now;
         let keys = self.scheduler.keys_where(|e| {
             e.state == ComponentState::Ready && (at_once || now.since(e.ready_at) >= residency)
         });
@@ -170,12 +170,12 @@ impl Engine {
             .filter(|k| self.scheduler.entry(*k).state == ComponentState::Ready && goes(self, k))
             .collect::<Vec<_>>()
             .into_iter()
-            .filter(|k| self.let_idle_go(*k, &cause, cells, out))
+            .filter(|k| self.let_idle_go(*k, &cause, step))
             .count()
     }
 
     /// Victims in the policy's order until what leaves covers the excess.
-    fn unload_for_overdraft(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) -> usize {
+    fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
             let pool = self.scheduler.pool(key);
@@ -186,12 +186,12 @@ impl Engine {
             );
         }
         let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
-        let tiers = self.scheduler.wanted_tiers(out.now);
+        let tiers = self.scheduler.wanted_tiers(step.now);
         let groups: Vec<_> = ready.iter().map(|k| self.scheduler.live_group(*k)).collect();
         let candidates: Vec<_> =
             ready.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
         let mut progress = 0;
-        for i in self.order_to_go(&candidates, &groups, out.now) {
+        for i in self.order_to_go(&candidates, &groups, step.now) {
             if excess.is_none() {
                 break;
             }
@@ -203,9 +203,7 @@ impl Engine {
                 .iter()
                 .map(|k| (self.scheduler.pool(*k), self.scheduler.budget().booked_for(*k)))
                 .collect();
-            if excess.helped_by(pool, declared)
-                && self.let_idle_go(key, &Cause::Overdraft, cells, out)
-            {
+            if excess.helped_by(pool, declared) && self.let_idle_go(key, &Cause::Overdraft, step) {
                 progress += 1;
                 for (pool, bytes) in booked {
                     excess.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
@@ -220,8 +218,7 @@ impl Engine {
         &mut self,
         key: ComponentKey,
         cause: &Cause,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) -> bool {
         let there = |s| {
             matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
@@ -237,12 +234,12 @@ impl Engine {
                 && e.pins == 0
                 && (e.state == ComponentState::Ready || e.is_guess())
         });
-        if !free || !self.close_all(&group, cells).is_empty() {
+        if !free || !self.close_all(&group, step.cells).is_empty() {
             return false;
         }
         for member in group {
             let cause = if member == key { cause.clone() } else { Cause::DependentFirst };
-            self.dismiss(member, cause, None, cells, out);
+            self.dismiss(member, cause, None, step);
         }
         true
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentState, EventKind, Moment, Refusal};
-use majordomo_lifecycle::{Cells, DropReason, Effect, Out, Phase, Then};
+use majordomo_lifecycle::{DropReason, Effect, Phase, Step, Then};
 
 use crate::Engine;
 
@@ -82,22 +82,17 @@ impl Engine {
         self.ending.is_some_and(|e| e.done)
     }
 
-    pub(crate) fn begin_shutdown(
-        &mut self,
-        deadline: Duration,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub(crate) fn begin_shutdown(&mut self, deadline: Duration, step: &mut Step<'_>) {
         if let Some(ending) = &mut self.ending {
             if !ending.done {
-                ending.hasten(out.now);
+                ending.hasten(step.now);
                 self.scheduler.set_last_call(Some(ending.kill_at));
             }
             return;
         }
-        out.record(EventKind::ShutdownStarted);
+        step.record(EventKind::ShutdownStarted);
         let deadline = deadline.max(Duration::from_millis(10));
-        let ending = Ending::new(out.now, deadline);
+        let ending = Ending::new(step.now, deadline);
         self.scheduler.set_last_call(Some(ending.kill_at));
         self.ending = Some(ending);
         self.foresight.preloader.retain(|_| false);
@@ -108,22 +103,22 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in ids {
-            self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+            self.end(id, &DropReason::Refused(Refusal::ShuttingDown), step);
         }
         for key in self.scheduler.keys_where(|e| e.restart_at.is_some()) {
             self.scheduler.entry_mut(key).restart_at = None;
         }
-        self.advance_shutdown(cells, out);
+        self.advance_shutdown(step);
     }
 
     /// Moves the shutdown on to the phase that its clock says.
-    pub(crate) fn advance_shutdown(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn advance_shutdown(&mut self, step: &mut Step<'_>) {
         let Some(ending) = self.ending.filter(|e| !e.done) else { return };
-        let now = out.now;
+        let now = step.now;
         if now >= ending.loads_until && !ending.loads_ended {
             let ids: Vec<_> = self.scheduler.transactions().map(|t| t.id).collect();
             for id in ids {
-                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), out);
+                self.end(id, &DropReason::Refused(Refusal::ShuttingDown), step);
             }
             if let Some(e) = &mut self.ending {
                 e.loads_ended = true;
@@ -131,7 +126,7 @@ impl Engine {
         }
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Loading && e.pins == 0)
         {
-            self.scheduler.cancel_load(key, Cause::Shutdown, out);
+            self.scheduler.cancel_load(key, Cause::Shutdown, step);
         }
         let idle = |e: &majordomo_lifecycle::Entry| {
             e.pins == 0 && matches!(e.state, ComponentState::Ready | ComponentState::Draining)
@@ -141,26 +136,19 @@ impl Engine {
             let group = self.scheduler.live_group(key);
             if group.iter().all(|k| self.scheduler.entry(*k).pins == 0) {
                 let until = ending.leases_until;
-                self.send_group_away(
-                    key,
-                    &Cause::Shutdown,
-                    &Then::Unloaded,
-                    Some(until),
-                    cells,
-                    out,
-                );
+                self.send_group_away(key, &Cause::Shutdown, &Then::Unloaded, Some(until), step);
             }
         }
-        self.scheduler.progress_leaving(cells, out);
+        self.scheduler.progress_leaving(step);
         if now >= ending.kill_at && !ending.killed {
-            self.scheduler.force_leaving(cells, out);
+            self.scheduler.force_leaving(step);
             let late = self.scheduler.keys_where(|e| e.state == ComponentState::Unloading);
             if !late.is_empty() {
-                out.record(EventKind::ShutdownKills { components: late.clone() });
+                step.record(EventKind::ShutdownKills { components: late.clone() });
             }
             for key in late {
                 if let Some(op) = self.scheduler.entry(key).op {
-                    out.push(Effect::Kill { key, op });
+                    step.push(Effect::Kill { key, op });
                 }
             }
             if let Some(e) = &mut self.ending {
@@ -170,7 +158,7 @@ impl Engine {
     }
 
     /// Reports the end when everything is down, or time is up.
-    pub(crate) fn finish_shutdown(&mut self, out: &mut Out<'_>) {
+    pub(crate) fn finish_shutdown(&mut self, step: &mut Step<'_>) {
         let Some(ending) = self.ending.filter(|e| !e.done) else { return };
         let alive = self.scheduler.keys_where(|e| {
             matches!(
@@ -182,14 +170,14 @@ impl Engine {
                     | ComponentState::Unloading
             )
         });
-        if !alive.is_empty() && out.now < ending.end {
+        if !alive.is_empty() && step.now < ending.end {
             return;
         }
-        self.scheduler.give_up_unloads(out);
+        self.scheduler.give_up_unloads(step);
         let stuck = self.scheduler.keys_where(|e| e.state == ComponentState::Stuck);
-        self.finish_operator_waiters(out);
-        out.record(EventKind::ShutdownDone { stuck: stuck.clone() });
-        out.push(Effect::ShutdownDone { stuck });
+        self.finish_operator_waiters(step);
+        step.record(EventKind::ShutdownDone { stuck: stuck.clone() });
+        step.push(Effect::ShutdownDone { stuck });
         if let Some(e) = &mut self.ending {
             e.done = true;
         }

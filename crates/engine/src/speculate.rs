@@ -7,7 +7,7 @@ use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PressureLevel, Priority, Refusal,
 };
-use majordomo_lifecycle::{Cells, Origin, Out, Phase, Verdict};
+use majordomo_lifecycle::{Origin, Phase, Step, Verdict};
 use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
@@ -35,7 +35,7 @@ enum Attempt {
 
 impl Engine {
     /// Takes a hint from outside.
-    pub(crate) fn hint(&mut self, hint: Hint, out: &mut Out<'_>) {
+    pub(crate) fn hint(&mut self, hint: Hint, step: &mut Step<'_>) {
         let Hint { key, confidence, tier, source } = hint;
         let refused = if self.catalog().spec(key).is_none() {
             Some(HintOutcome::Unavailable)
@@ -44,7 +44,7 @@ impl Engine {
         } else if is_present(self.state(key)) {
             Some(HintOutcome::Present)
         } else {
-            match self.foresight.preloader.hint(hint, out.now) {
+            match self.foresight.preloader.hint(hint, step.now) {
                 HintAnswer::Queued | HintAnswer::Merged => None,
                 HintAnswer::BelowFloor => Some(HintOutcome::BelowFloor),
                 HintAnswer::Full => Some(HintOutcome::Dropped),
@@ -54,7 +54,7 @@ impl Engine {
         match refused {
             Some(outcome) => {
                 let proposal = Proposal { key, confidence, tier, source };
-                self.note_hint(&proposal, outcome, Vec::new(), out);
+                self.note_hint(&proposal, outcome, Vec::new(), step);
             }
             None => self.scheduler.touch(),
         }
@@ -66,33 +66,33 @@ impl Engine {
         hint: &Proposal,
         outcome: HintOutcome,
         because: Vec<Opinion>,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let Proposal { key: component, confidence, tier, source } = *hint;
-        if self.foresight.is_news(component, outcome, out.now) {
-            out.record(EventKind::Hint { component, confidence, tier, source, outcome, because });
+        if self.foresight.is_news(component, outcome, step.now) {
+            step.record(EventKind::Hint { component, confidence, tier, source, outcome, because });
         }
     }
 
     /// Starts what is proposed, the most urgent and likeliest first, while a lane is free and no demand waits
     /// for memory or a lane.
-    pub(crate) fn speculate(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub(crate) fn speculate(&mut self, step: &mut Step<'_>) {
         if self.foresight.preloader.n_waiting() == 0 || !self.may_speculate() {
             return;
         }
-        while self.has_lane_ahead(out.now) {
-            let idle = self.is_idle(out.now);
-            let Some(p) = self.foresight.preloader.next(out.now, idle, self.pressure) else {
+        while self.has_lane_ahead(step.now) {
+            let idle = self.is_idle(step.now);
+            let Some(p) = self.foresight.preloader.next(step.now, idle, self.pressure) else {
                 return;
             };
             let because = self.opinions(&p);
-            let outcome = match self.load_ahead(&p, cells, out) {
+            let outcome = match self.load_ahead(&p, step) {
                 Attempt::Ended(outcome) => outcome,
                 Attempt::Later(due) if self.foresight.preloader.put_back(&p, due) => continue,
                 Attempt::Later(_) => HintOutcome::NoRoom,
             };
             let because = if outcome == HintOutcome::Started { because } else { Vec::new() };
-            self.note_hint(&p, outcome, because, out);
+            self.note_hint(&p, outcome, because, step);
         }
     }
 
@@ -176,7 +176,7 @@ impl Engine {
             && self.scheduler.entries().all(|(_, e)| e.state != ComponentState::Loading)
     }
 
-    fn load_ahead(&mut self, p: &Proposal, cells: &mut dyn Cells, out: &mut Out<'_>) -> Attempt {
+    fn load_ahead(&mut self, p: &Proposal, step: &mut Step<'_>) -> Attempt {
         let closure = self.catalog().closure(&[p.key]);
         let origin = Origin::Speculation { confidence: p.confidence };
         let ask = Ask {
@@ -189,7 +189,7 @@ impl Engine {
         };
         let mut leased = BTreeMap::new();
         let (reserve, victims, awaits) = loop {
-            let (reserve, victims, awaits) = match self.admit(ask, &leased, out.now) {
+            let (reserve, victims, awaits) = match self.admit(ask, &leased, step.now) {
                 Verdict::Start { reserve, victims, awaits, .. } => (reserve, victims, awaits),
                 Verdict::Ready => return Attempt::Ended(HintOutcome::Present),
                 Verdict::Refuse(Refusal::Conflict { .. }) => {
@@ -213,7 +213,7 @@ impl Engine {
             if reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {
                 return Attempt::Ended(HintOutcome::Unavailable);
             }
-            // What is still on its way out is not brought back on a guess; what is loaded because nothing else
+            // What is still on its way step is not brought back on a guess; what is loaded because nothing else
             // happens takes nobody's place.
             let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {
@@ -221,10 +221,10 @@ impl Engine {
             }
             let ram = reserve.iter().filter(|r| !self.scheduler.budget().limit_of(r.1).declared);
             let bytes = ram.map(|r| r.2).sum();
-            if let Some(until) = self.yields_until(bytes, &victims, out.now) {
+            if let Some(until) = self.yields_until(bytes, &victims, step.now) {
                 return Attempt::Later(until);
             }
-            let in_use = self.close_all(&victims, cells);
+            let in_use = self.close_all(&victims, step.cells);
             if in_use.is_empty() {
                 break (reserve, victims, awaits);
             }
@@ -232,15 +232,15 @@ impl Engine {
             leased.extend(in_use);
         };
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
-        let deadline = out.now + self.patience(p.key);
+        let deadline = step.now + self.patience(p.key);
         let bytes = reserve.iter().map(|r| r.2).sum();
-        let id = self.scheduler.submit(origin, vec![p.key], priority, out.now, deadline);
-        self.note_victims(&victims, p.key, out);
+        let id = self.scheduler.submit(origin, vec![p.key], priority, step.now, deadline);
+        self.note_victims(&victims, p.key, step);
         for key in victims {
-            self.dismiss(key, Self::eviction_cause(origin), Some(id), cells, out);
+            self.dismiss(key, Self::eviction_cause(origin), Some(id), step);
         }
-        self.foresight.preloader.on_started(p, bytes, out.now);
-        self.scheduler.activate(id, reserve, awaits, Vec::new(), out);
+        self.foresight.preloader.on_started(p, bytes, step.now);
+        self.scheduler.activate(id, reserve, awaits, Vec::new(), step);
         Attempt::Ended(HintOutcome::Started)
     }
 
@@ -249,19 +249,19 @@ impl Engine {
         &self,
         victims: &[ComponentKey],
         wanted_by: ComponentKey,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         if victims.is_empty() {
             return;
         }
-        let tiers = self.scheduler.wanted_tiers(out.now);
+        let tiers = self.scheduler.wanted_tiers(step.now);
         let groups: Vec<_> = victims.iter().map(|k| self.scheduler.live_group(*k)).collect();
         let candidates: Vec<_> =
             victims.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
         let values = self.values_of_groups(&candidates, &groups);
-        for r in self.policy.rank(&candidates, &values, out.now) {
+        for r in self.policy.rank(&candidates, &values, step.now) {
             let value = values.get(r.key);
-            out.record(EventKind::Victim {
+            step.record(EventKind::Victim {
                 component: r.key,
                 policy: self.policy.name(),
                 keep: r.keep,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Origin, Out};
+use majordomo_lifecycle::{CloseAnswer, DropReason, Origin, Step};
 
 use crate::Engine;
 
@@ -63,37 +63,37 @@ impl Engine {
         Some((e.last_touched() + timeout).max(e.idle_again.unwrap_or_default()))
     }
 
-    pub(crate) fn timers(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let now = out.now;
-        self.expire_transactions(cells, out);
-        self.expire_loads(out);
-        self.scheduler.expire_unloads(out);
-        self.advance_shutdown(cells, out);
+    pub(crate) fn timers(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
+        self.expire_transactions(step);
+        self.expire_loads(step);
+        self.scheduler.expire_unloads(step);
+        self.advance_shutdown(step);
         for key in self.scheduler.keys_where(
             |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
         ) {
-            self.scheduler.forgive(key, Cause::RetryAllowed, out);
+            self.scheduler.forgive(key, Cause::RetryAllowed, step);
             if std::mem::take(&mut self.scheduler.entry_mut(key).restart_after) {
                 self.restart_later(key, now);
             }
         }
         if self.ending.is_none() {
-            self.restart_due(out);
-            self.unload_idle(cells, out);
-            self.trim_idle(cells, out);
+            self.restart_due(step);
+            self.unload_idle(step);
+            self.trim_idle(step);
         }
-        self.tell_untold(out);
-        self.expire_preloads(out);
+        self.tell_untold(step);
+        self.expire_preloads(step);
         self.foresee(now);
-        self.probe_due(out);
+        self.probe_due(step);
         if self.wake.is_some_and(|t| t <= now) {
             // Something is due that only a look at the queue can settle.
             self.scheduler.touch();
         }
     }
 
-    fn expire_transactions(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let now = out.now;
+    fn expire_transactions(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         let late: Vec<_> = self
             .scheduler
             .transactions()
@@ -101,7 +101,7 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in late {
-            if self.grant_ready_part(id, cells, out) {
+            if self.grant_ready_part(id, step) {
                 continue;
             }
             let Some(txn) = self.scheduler.transaction(id) else { continue };
@@ -122,29 +122,29 @@ impl Engine {
                 holders: txn.holders.clone(),
                 goes_on: self.goes_on(&txn.closure, now),
             };
-            self.end(id, &DropReason::Refused(refusal), out);
+            self.end(id, &DropReason::Refused(refusal), step);
         }
     }
 
-    fn expire_loads(&mut self, out: &mut Out<'_>) {
-        let now = out.now;
+    fn expire_loads(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         for key in self.scheduler.keys_where(|e| e.load_deadline.is_some_and(|t| t <= now)) {
             // Refusing those who waited for one may have cancelled the other.
             if self.state(key) != ComponentState::Loading {
                 continue;
             }
             let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());
-            self.scheduler.cancel_load(key, Cause::LoadTimedOut, out);
-            self.refuse_dependents(key, &refusal, out);
+            self.scheduler.cancel_load(key, Cause::LoadTimedOut, step);
+            self.refuse_dependents(key, &refusal, step);
         }
     }
 
-    pub(crate) fn restart_due(&mut self, out: &mut Out<'_>) {
+    pub(crate) fn restart_due(&mut self, step: &mut Step<'_>) {
         if self.ending.is_some() {
             return;
         }
-        let now = out.now;
-        // One that is still on its way out is restarted when it is down.
+        let now = step.now;
+        // One that is still on its way step is restarted when it is down.
         let due = |e: &majordomo_lifecycle::Entry| {
             e.restart_at.is_some_and(|t| t <= now) && may_restart(e.state)
         };
@@ -168,14 +168,14 @@ impl Engine {
         self.config().deadlines.demand + loads
     }
 
-    fn unload_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let now = out.now;
+    fn unload_idle(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready) {
             if self.idle_end(key).is_none_or(|t| t > now) {
                 continue;
             }
-            match cells.try_close(key) {
-                CloseAnswer::Closed => self.dismiss(key, Cause::Idle, None, cells, out),
+            match step.cells.try_close(key) {
+                CloseAnswer::Closed => self.dismiss(key, Cause::Idle, None, step),
                 // In use all the while: its idle time begins when a sweep has seen the use.
                 CloseAnswer::Leased(_) => {
                     let timeout =
@@ -188,17 +188,17 @@ impl Engine {
     }
 
     /// Nothing was used for long: all but the most valuable goes, and is hinted at again with the next use.
-    fn trim_idle(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
-        let due = self.foresight.trim.next_wakeup().is_some_and(|t| t <= out.now);
+    fn trim_idle(&mut self, step: &mut Step<'_>) {
+        let due = self.foresight.trim.next_wakeup().is_some_and(|t| t <= step.now);
         if !due || !self.may_trim_idle() {
             return;
         }
-        let tiers = self.scheduler.wanted_tiers(out.now);
+        let tiers = self.scheduler.wanted_tiers(step.now);
         // Nobody opens the cell of one that is to be probed first.
         let may_go = |e: &majordomo_lifecycle::Entry| e.is_open() && !e.is_fixed() && e.pins == 0;
         let mut keys = self.scheduler.keys_where(may_go);
         let leased: Vec<_> =
-            keys.iter().copied().filter(|k| self.leases_out(*k, cells) > 0).collect();
+            keys.iter().copied().filter(|k| self.leases_out(*k, step.cells) > 0).collect();
         // What is leased holds its providers, too.
         keys.retain(|k| !self.scheduler.live_group(*k).iter().any(|m| leased.contains(m)));
         let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();
@@ -208,7 +208,7 @@ impl Engine {
         for c in &mut candidates {
             c.size = self.scheduler.budget().booked_for(c.key);
         }
-        let ranked = self.policy.rank(&candidates, &values, out.now);
+        let ranked = self.policy.rank(&candidates, &values, step.now);
         let loaded: Vec<_> =
             ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
         // All else that has memory and keeps it.
@@ -220,31 +220,31 @@ impl Engine {
             .map(|(k, _)| self.scheduler.budget().booked_for(k))
             .sum();
         let gone =
-            self.foresight.trim.plan(out.now, self.scheduler.budget().total(), in_use, &loaded);
+            self.foresight.trim.plan(step.now, self.scheduler.budget().total(), in_use, &loaded);
         for &key in &gone {
             // A provider stays with the dependents that stay.
             if self.scheduler.live_group(key).iter().all(|k| gone.contains(k)) {
-                self.let_idle_go(key, &Cause::Idle, cells, out);
+                self.let_idle_go(key, &Cause::Idle, step);
             }
         }
         self.scheduler.touch();
     }
 
-    fn probe_due(&mut self, out: &mut Out<'_>) {
-        let now = out.now;
+    fn probe_due(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         for key in self.scheduler.keys_where(|e| {
             e.state == ComponentState::Ready && e.next_probe.is_some_and(|t| t <= now)
         }) {
             let every = self.scheduler.probe_period(key);
             let e = self.scheduler.entry_mut(key);
             e.next_probe = every.map(|p| now + p.max(Duration::from_millis(1)));
-            self.ask_probe(key, out);
+            self.ask_probe(key, step);
         }
     }
 
     /// CORE components, then those that are not lazy; each in a transaction of its own, so that one that
     /// fails does not hold up the others.
-    pub(crate) fn start(&mut self, out: &mut Out<'_>) {
+    pub(crate) fn start(&mut self, step: &mut Step<'_>) {
         let mut eager: Vec<_> = self
             .catalog()
             .keys()
@@ -254,8 +254,8 @@ impl Engine {
             .collect();
         eager.sort_unstable();
         for (priority, _, key) in eager {
-            let deadline = out.now + self.patience(key);
-            self.scheduler.submit(Origin::Startup, vec![key], priority, out.now, deadline);
+            let deadline = step.now + self.patience(key);
+            self.scheduler.submit(Origin::Startup, vec![key], priority, step.now, deadline);
         }
     }
 }

@@ -7,6 +7,8 @@ use majordomo_core::{
 };
 use majordomo_memory::Learned;
 
+use crate::Cells;
+
 /// Something learned that should survive a restart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Persisted {
@@ -116,19 +118,20 @@ pub enum Effect {
     },
 }
 
-/// Where effects and records of one input are collected.
-#[derive(Debug)]
-pub struct Out<'a> {
+/// The handling of one input: its time, the cells, and where effects and records are collected.
+pub struct Step<'a> {
     /// The time of the input.
     pub now: Moment,
-    effects: &'a mut Vec<Effect>,
-    seq: &'a mut u64,
+    /// The cells.
+    pub cells: &'a mut dyn Cells,
+    effects: Vec<Effect>,
+    seq: u64,
 }
 
-impl<'a> Out<'a> {
-    /// Collects into `effects`, numbering records from `seq`.
-    pub fn new(now: Moment, effects: &'a mut Vec<Effect>, seq: &'a mut u64) -> Self {
-        Self { now, effects, seq }
+impl<'a> Step<'a> {
+    /// Begins with no effects, numbering records from `seq`.
+    pub fn new(now: Moment, cells: &'a mut dyn Cells, seq: u64) -> Self {
+        Self { now, cells, effects: Vec::new(), seq }
     }
 
     /// Adds an effect.
@@ -139,13 +142,18 @@ impl<'a> Out<'a> {
     /// What was added so far.
     #[must_use]
     pub fn effects(&self) -> &[Effect] {
-        self.effects
+        &self.effects
     }
 
     /// Adds a record.
     pub fn record(&mut self, kind: EventKind) {
-        let seq = *self.seq;
-        *self.seq += 1;
-        self.effects.push(Effect::Record(EventRecord { seq, at: self.now, kind }));
+        self.effects.push(Effect::Record(EventRecord { seq: self.seq, at: self.now, kind }));
+        self.seq += 1;
+    }
+
+    /// What was added, and the number of the next record.
+    #[must_use]
+    pub fn end(self) -> (Vec<Effect>, u64) {
+        (self.effects, self.seq)
     }
 }

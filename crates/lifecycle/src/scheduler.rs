@@ -22,7 +22,7 @@ use majordomo_memory::{Budget, Needs, PoolLimit};
 use majordomo_registry::{Catalog, RestartPolicy};
 
 use self::table::TxnTable;
-use crate::{Effect, Entry, Origin, Out, Phase, Transaction, TxnId};
+use crate::{Effect, Entry, Origin, Phase, Step, Transaction, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
 pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
@@ -241,7 +241,7 @@ impl Scheduler {
         key: ComponentKey,
         to: ComponentState,
         cause: Cause,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let e = &mut self.entries[key.index()];
         let from = std::mem::replace(&mut e.state, to);
@@ -249,13 +249,13 @@ impl Scheduler {
             from.may_become(to),
             "{key:?} cannot go from {from:?} to {to:?} because {cause}"
         );
-        e.since = out.now;
+        e.since = step.now;
         // An incarnation that is down is no guess any more.
         e.speculative &= to.is_alive() || to == ComponentState::Queued;
         e.cause = Some(cause.clone());
         let op = e.op;
         let booked = self.budget.booked_for(key);
-        out.record(EventKind::State { component: key, from, to, cause, op, booked });
+        step.record(EventKind::State { component: key, from, to, cause, op, booked });
         self.changed = true;
     }
 
@@ -359,8 +359,8 @@ impl Scheduler {
     }
 
     /// Puts a failed component into back-off or quarantine.
-    pub(crate) fn fail(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
-        let now = out.now;
+    pub(crate) fn fail(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
+        let now = step.now;
         let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
         let must_run = self.must_run(key);
         let may_be_quarantined = self.may_be_quarantined(key);
@@ -391,18 +391,18 @@ impl Scheduler {
             }
             (ComponentState::Failed { retry_at }, retry_at)
         };
-        self.set_state(key, to, cause, out);
+        self.set_state(key, to, cause, step);
         self.move_restarts(key, next);
     }
 
     /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
-    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
+    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
         let e = &mut self.entries[key.index()];
         if matches!(e.state, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
             e.recent_failures.clear();
             e.failures_in_row = 0;
             e.restart_at = None;
-            self.set_state(key, ComponentState::Unloaded, cause, out);
+            self.set_state(key, ComponentState::Unloaded, cause, step);
         }
     }
 
@@ -456,19 +456,19 @@ impl Scheduler {
     }
 
     /// Answers the waiter of a transaction that is gone.
-    pub(crate) fn answer(txn: &Transaction, reason: &DropReason, out: &mut Out<'_>) {
+    pub(crate) fn answer(txn: &Transaction, reason: &DropReason, step: &mut Step<'_>) {
         let Origin::Demand { waiter, lease } = txn.origin else { return };
         match reason {
             DropReason::Granted => {
                 let waited_us =
-                    u64::try_from(out.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
+                    u64::try_from(step.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
                 if lease {
                     let (keys, left_out) = (txn.wanted.clone(), txn.left_out.clone());
-                    out.push(Effect::Grant { waiter, keys, left_out });
+                    step.push(Effect::Grant { waiter, keys, left_out });
                 } else {
-                    out.push(Effect::Done { waiter });
+                    step.push(Effect::Done { waiter });
                 }
-                out.record(EventKind::Granted {
+                step.record(EventKind::Granted {
                     waiter,
                     components: txn.wanted.clone(),
                     waited_us,
@@ -476,14 +476,14 @@ impl Scheduler {
                 });
             }
             DropReason::Refused(refusal) => {
-                out.push(Effect::Refuse { waiter, refusal: refusal.clone() });
-                out.record(EventKind::Refused {
+                step.push(Effect::Refuse { waiter, refusal: refusal.clone() });
+                step.record(EventKind::Refused {
                     waiter,
                     components: txn.wanted.clone(),
                     refusal: refusal.clone(),
                 });
             }
-            DropReason::Abandoned => out.record(EventKind::Abandoned { waiter }),
+            DropReason::Abandoned => step.record(EventKind::Abandoned { waiter }),
             DropReason::Cancelled => {}
         }
     }

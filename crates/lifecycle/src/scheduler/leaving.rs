@@ -5,19 +5,13 @@ use std::time::Duration;
 use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment, OpId};
 
 use super::{KILL_MARGIN, Scheduler};
-use crate::{Cells, CloseAnswer, Effect, Leave, Out, Then};
+use crate::{Cells, CloseAnswer, Effect, Leave, Step, Then};
 
 impl Scheduler {
     /// Sends a ready component away. Its cell must be closed by now (`leave.drained` says whether leases are
     /// out). It is taken down when its leases have ended, or were revoked at `leave.force_at`, and everything
     /// that depends on it is down.
-    pub fn begin_leave(
-        &mut self,
-        key: ComponentKey,
-        leave: Leave,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    pub fn begin_leave(&mut self, key: ComponentKey, leave: Leave, step: &mut Step<'_>) {
         debug_assert_eq!(self.entry(key).state, ComponentState::Ready);
         let at_once = leave.drained && self.entry(key).dependents.is_empty();
         let cause = leave.cause.clone();
@@ -29,12 +23,12 @@ impl Scheduler {
         e.wanted_since = None;
         self.leaving += 1;
         if at_once {
-            self.start_unload(key, cause, out);
+            self.start_unload(key, cause, step);
             return;
         }
-        self.set_state(key, ComponentState::Draining, cause, out);
+        self.set_state(key, ComponentState::Draining, cause, step);
         if !drained {
-            self.await_release(key, cells);
+            self.await_release(key, step.cells);
         }
     }
 
@@ -57,20 +51,20 @@ impl Scheduler {
     }
 
     /// Takes down every draining component that may go now.
-    pub fn progress_leaving(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub fn progress_leaving(&mut self, step: &mut Step<'_>) {
         if self.leaving == 0 {
             return;
         }
         for key in self.keys_where(|e| e.state == ComponentState::Draining) {
-            let now = out.now;
+            let now = step.now;
             let e = self.entry_mut(key);
             let Some(leave) = &mut e.leave else { continue };
             if !leave.forced && leave.force_at.is_some_and(|t| t <= now) {
                 leave.forced = true;
                 if !leave.drained {
                     let cause = leave.cause.clone();
-                    cells.revoke(key, &cause);
-                    out.record(EventKind::Revoked { component: key, cause });
+                    step.cells.revoke(key, &cause);
+                    step.record(EventKind::Revoked { component: key, cause });
                 }
             }
             if !(leave.drained || leave.forced) {
@@ -85,14 +79,14 @@ impl Scheduler {
                 .iter()
                 .any(|d| !(forced && self.entry(*d).state == ComponentState::Stuck));
             if !held {
-                self.start_unload(key, cause, out);
+                self.start_unload(key, cause, step);
             }
         }
     }
 
-    fn start_unload(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
-        let grace = self.grace(key, out.now);
-        self.start_unload_within(key, grace, cause, out);
+    fn start_unload(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
+        let grace = self.grace(key, step.now);
+        self.start_unload_within(key, grace, cause, step);
     }
 
     fn start_unload_within(
@@ -100,61 +94,42 @@ impl Scheduler {
         key: ComponentKey,
         grace: Duration,
         cause: Cause,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let e = self.entry_mut(key);
         let Some(op) = e.op else { return };
-        e.unload_deadline = Some(out.now + grace + KILL_MARGIN);
-        self.set_state(key, ComponentState::Unloading, cause, out);
-        out.push(Effect::StartUnload { key, op, grace });
+        e.unload_deadline = Some(step.now + grace + KILL_MARGIN);
+        self.set_state(key, ComponentState::Unloading, cause, step);
+        step.push(Effect::StartUnload { key, op, grace });
     }
 
     /// A ready or draining component is gone by itself: what is left of it is taken down, and everything
     /// that depends on it leaves.
-    pub fn lost(
-        &mut self,
-        key: ComponentKey,
-        cause: &Cause,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
-        self.gone(key, (cause, Then::Failed(cause.clone())), cells, out);
+    pub fn lost(&mut self, key: ComponentKey, cause: &Cause, step: &mut Step<'_>) {
+        self.gone(key, (cause, Then::Failed(cause.clone())), step);
     }
 
     /// A ready or draining component ended by itself, without a failure; `short` = soon after it was ready. It is loaded
     /// again by its policy: at once, but after a short run it waits as after a failure, so that one that ends at once does
     /// not spin.
-    pub fn ended(
-        &mut self,
-        key: ComponentKey,
-        cause: &Cause,
-        short: bool,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
-        let rests = if short { self.lengthen_row(key, out.now) } else { Duration::ZERO };
+    pub fn ended(&mut self, key: ComponentKey, cause: &Cause, short: bool, step: &mut Step<'_>) {
+        let rests = if short { self.lengthen_row(key, step.now) } else { Duration::ZERO };
         let again = self.entry(key).leave.is_none() && self.restarts_after_its_end(key);
         let e = self.entry_mut(key);
         if !short {
             e.failures_in_row = 0;
         }
-        e.rests_until = out.now + rests;
+        e.rests_until = step.now + rests;
         if again {
-            e.restart_at = Some(out.now + rests);
+            e.restart_at = Some(step.now + rests);
         }
-        self.gone(key, (cause, Then::Unloaded), cells, out);
+        self.gone(key, (cause, Then::Unloaded), step);
     }
 
-    fn gone(
-        &mut self,
-        key: ComponentKey,
-        (cause, then): (&Cause, Then),
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
+    fn gone(&mut self, key: ComponentKey, (cause, then): (&Cause, Then), step: &mut Step<'_>) {
         let was_ready = self.entry(key).state == ComponentState::Ready;
-        cells.revoke(key, cause);
-        out.record(EventKind::Revoked { component: key, cause: cause.clone() });
+        step.cells.revoke(key, cause);
+        step.record(EventKind::Revoked { component: key, cause: cause.clone() });
         let e = self.entry_mut(key);
         e.next_probe = None;
         e.failing = None;
@@ -179,11 +154,11 @@ impl Scheduler {
         if was_ready {
             self.leaving += 1;
         }
-        self.start_unload_within(key, Duration::ZERO, cause.clone(), out);
+        self.start_unload_within(key, Duration::ZERO, cause.clone(), step);
         let lost = self.dependency_lost(key, &cause);
         for dependent in self.live_group(key) {
             if dependent != key {
-                self.lose_dependency(dependent, &lost, cells, out);
+                self.lose_dependency(dependent, &lost, step);
             }
         }
     }
@@ -201,18 +176,12 @@ impl Scheduler {
         }
     }
 
-    fn lose_dependency(
-        &mut self,
-        key: ComponentKey,
-        lost: &Cause,
-        cells: &mut dyn Cells,
-        out: &mut Out<'_>,
-    ) {
-        let force_at = out.now + self.grace(key, out.now);
+    fn lose_dependency(&mut self, key: ComponentKey, lost: &Cause, step: &mut Step<'_>) {
+        let force_at = step.now + self.grace(key, step.now);
         let comes_back = if self.must_run(key) { Then::Reload } else { Then::Unloaded };
         match self.entry(key).state {
             ComponentState::Ready => {
-                revoke_dependent(key, lost, cells, out);
+                revoke_dependent(key, lost, step);
                 let leave = Leave {
                     cause: lost.clone(),
                     then: comes_back,
@@ -222,17 +191,17 @@ impl Scheduler {
                     freed_for: None,
                     reversible: false,
                 };
-                self.begin_leave(key, leave, cells, out);
+                self.begin_leave(key, leave, step);
             }
             ComponentState::Draining => {
-                revoke_dependent(key, lost, cells, out);
+                revoke_dependent(key, lost, step);
                 if let Some(leave) = &mut self.entry_mut(key).leave {
                     leave.force_at = Some(leave.force_at.map_or(force_at, |t| t.min(force_at)));
                     leave.reversible = false;
                 }
             }
             ComponentState::Loading => {
-                self.cancel_load(key, lost.clone(), out);
+                self.cancel_load(key, lost.clone(), step);
             }
             ComponentState::Unloading => {
                 // Both ended, and the end of the dependent was seen first.
@@ -247,19 +216,19 @@ impl Scheduler {
     }
 
     /// A draining component may stay after all.
-    pub fn stay(&mut self, key: ComponentKey, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub fn stay(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.entry_mut(key);
         if e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible) {
             e.leave = None;
             self.leaving -= 1;
-            cells.reopen(key);
-            self.entry_mut(key).next_probe = self.probe_period(key).map(|p| out.now + p);
-            self.set_state(key, ComponentState::Ready, Cause::Abandoned, out);
+            step.cells.reopen(key);
+            self.entry_mut(key).next_probe = self.probe_period(key).map(|p| step.now + p);
+            self.set_state(key, ComponentState::Ready, Cause::Abandoned, step);
         }
     }
 
     /// An unload or cancellation ended. False when it was no incarnation that is leaving.
-    pub fn unload_finished(&mut self, key: ComponentKey, op: OpId, out: &mut Out<'_>) -> bool {
+    pub fn unload_finished(&mut self, key: ComponentKey, op: OpId, step: &mut Step<'_>) -> bool {
         let e = self.entry_mut(key);
         let leaving = matches!(e.state, ComponentState::Unloading | ComponentState::Stuck);
         if e.op != Some(op) || !leaving {
@@ -278,50 +247,50 @@ impl Scheduler {
         let (cause, then) =
             leave.map_or((Cause::UnloadFinished, Then::Unloaded), |l| (l.cause, l.then));
         if then == Then::Reload {
-            self.entry_mut(key).restart_at = Some(out.now);
+            self.entry_mut(key).restart_at = Some(step.now);
         }
         match (then, cause) {
-            (Then::Failed(cause), _) => self.fail(key, cause, out),
+            (Then::Failed(cause), _) => self.fail(key, cause, step),
             // It says why the component is down for as long as it is.
             (_, cause @ (Cause::DependencyLost { .. } | Cause::Ended { .. })) => {
-                self.set_state(key, ComponentState::Unloaded, cause, out);
+                self.set_state(key, ComponentState::Unloaded, cause, step);
             }
-            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, out),
+            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, step),
         }
         true
     }
 
     /// Unloads that are past their deadlines become stuck; their bytes stay booked.
-    pub fn expire_unloads(&mut self, out: &mut Out<'_>) {
-        let now = out.now;
+    pub fn expire_unloads(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
         let late = self.keys_where(|e| {
             e.state == ComponentState::Unloading && e.unload_deadline.is_some_and(|t| t <= now)
         });
         for key in late {
             self.entry_mut(key).unload_deadline = None;
-            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, out);
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, step);
         }
     }
 
     /// Everything that still drains is taken down now, leases or not.
-    pub fn force_leaving(&mut self, cells: &mut dyn Cells, out: &mut Out<'_>) {
+    pub fn force_leaving(&mut self, step: &mut Step<'_>) {
         for key in self.keys_where(|e| e.state == ComponentState::Draining) {
             if let Some(leave) = &mut self.entry_mut(key).leave {
-                leave.force_at = Some(out.now);
+                leave.force_at = Some(step.now);
             }
         }
-        self.progress_leaving(cells, out);
+        self.progress_leaving(step);
         // What is still held back by dependents that are themselves being killed does not wait for them.
         for key in self.keys_where(|e| e.state == ComponentState::Draining) {
-            self.start_unload(key, Cause::Shutdown, out);
+            self.start_unload(key, Cause::Shutdown, step);
         }
     }
 
     /// Unloads that have not ended are stuck: there is no more time.
-    pub fn give_up_unloads(&mut self, out: &mut Out<'_>) {
+    pub fn give_up_unloads(&mut self, step: &mut Step<'_>) {
         for key in self.keys_where(|e| e.state == ComponentState::Unloading) {
             self.entry_mut(key).unload_deadline = None;
-            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, out);
+            self.set_state(key, ComponentState::Stuck, Cause::UnloadTimedOut, step);
         }
     }
 
@@ -343,7 +312,7 @@ impl Scheduler {
 }
 
 /// The leases of a component whose dependency is lost end.
-fn revoke_dependent(key: ComponentKey, lost: &Cause, cells: &mut dyn Cells, out: &mut Out<'_>) {
-    cells.revoke(key, lost);
-    out.record(EventKind::Revoked { component: key, cause: lost.clone() });
+fn revoke_dependent(key: ComponentKey, lost: &Cause, step: &mut Step<'_>) {
+    step.cells.revoke(key, lost);
+    step.record(EventKind::Revoked { component: key, cause: lost.clone() });
 }

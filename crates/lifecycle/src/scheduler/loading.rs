@@ -8,19 +8,19 @@ use majordomo_core::{
 use majordomo_registry::OnAbandon;
 
 use super::{LoadReport, Scheduler};
-use crate::{Effect, Leave, Out, Persisted, Phase, Then, TxnId};
+use crate::{Effect, Leave, Persisted, Phase, Step, Then, TxnId};
 
 impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
     /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand. A load whose
     /// peak is larger than its reservation has all lanes for itself.
-    pub fn start_loads(&mut self, out: &mut Out<'_>) {
+    pub fn start_loads(&mut self, step: &mut Step<'_>) {
         let queue = &self.config.queue;
         let mut order: Vec<_> = self
             .txns
             .values()
             .filter(|t| t.phase == Phase::Loading)
-            .map(|t| (t.origin.is_speculative(), t.tier(out.now, queue), t.id))
+            .map(|t| (t.origin.is_speculative(), t.tier(step.now, queue), t.id))
             .collect();
         order.sort_unstable();
         for (speculative, _, id) in order {
@@ -30,14 +30,14 @@ impl Scheduler {
             }
             while let Some(key) = self.next_member(id) {
                 let free = if self.entry(key).overload > ByteSize::ZERO {
-                    self.all_lanes(out)
+                    self.all_lanes(step)
                 } else {
-                    self.lane_for(speculative, out)
+                    self.lane_for(speculative, step)
                 };
                 if !free {
                     return;
                 }
-                self.start_load(key, out);
+                self.start_load(key, step);
             }
         }
     }
@@ -70,19 +70,19 @@ impl Scheduler {
     }
 
     /// Whether no load runs once speculative ones are cancelled.
-    fn all_lanes(&mut self, out: &mut Out<'_>) -> bool {
+    fn all_lanes(&mut self, step: &mut Step<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
         if loading.iter().any(|k| !self.entry(*k).is_guess() || self.entry(*k).is_fixed()) {
             return false;
         }
         for key in loading {
-            self.cancel_load(key, Cause::EvictedForLoad, out);
+            self.cancel_load(key, Cause::EvictedForLoad, step);
         }
         true
     }
 
     /// Whether a lane is free, or can be had from speculation.
-    fn lane_for(&mut self, speculative: bool, out: &mut Out<'_>) -> bool {
+    fn lane_for(&mut self, speculative: bool, step: &mut Step<'_>) -> bool {
         let loading = self.keys_where(|e| e.state == ComponentState::Loading);
         if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
@@ -101,11 +101,11 @@ impl Scheduler {
             return true;
         }
         let Some(&victim) = ahead.first() else { return false };
-        self.cancel_load(victim, Cause::EvictedForLoad, out);
+        self.cancel_load(victim, Cause::EvictedForLoad, step);
         true
     }
 
-    fn start_load(&mut self, key: ComponentKey, out: &mut Out<'_>) {
+    fn start_load(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let op = self.new_op();
         let spec = self.catalog.spec(key).cloned();
         let deadline = self.load_deadline(key);
@@ -118,8 +118,8 @@ impl Scheduler {
         e.op = Some(op);
         e.spec = spec;
         e.dependencies = dependencies;
-        e.load_started = out.now;
-        e.load_deadline = Some(out.now + deadline);
+        e.load_started = step.now;
+        e.load_deadline = Some(step.now + deadline);
         e.stale = false;
         e.failed_probes = 0;
         e.failing = None;
@@ -133,10 +133,10 @@ impl Scheduler {
         if beyond > ByteSize::ZERO {
             self.budget.set_overload(key, beyond);
             let peak = self.budget.booked_for(key);
-            out.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
+            step.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
         }
-        self.set_state(key, ComponentState::Loading, cause, out);
-        out.push(Effect::StartLoad { key, op, deadline });
+        self.set_state(key, ComponentState::Loading, cause, step);
+        step.push(Effect::StartLoad { key, op, deadline });
     }
 
     /// Whether `op` is the load of this component that runs now.
@@ -148,24 +148,24 @@ impl Scheduler {
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
-    pub fn load_succeeded(&mut self, key: ComponentKey, report: LoadReport, out: &mut Out<'_>) {
+    pub fn load_succeeded(&mut self, key: ComponentKey, report: LoadReport, step: &mut Step<'_>) {
         let probe_every = self.probe_period(key);
         let e = self.entry_mut(key);
-        let took = out.now.since(e.load_started);
+        let took = step.now.since(e.load_started);
         e.load_time = Some(match e.load_time {
             Some(known) => known.mul_f64(0.7) + took.mul_f64(0.3),
             None => took,
         });
         e.load_deadline = None;
         e.loads += 1;
-        e.ready_at = out.now;
-        e.next_probe = probe_every.map(|p| out.now + p);
+        e.ready_at = step.now;
+        e.next_probe = probe_every.map(|p| step.now + p);
         e.over_since = None;
         e.trim_failed = false;
         e.restart_after = false;
         e.restart_at = None;
         e.first_use = None;
-        e.interval_since = out.now;
+        e.interval_since = step.now;
         e.too_large_since = None;
         let stale = e.stale;
         if !stale {
@@ -177,34 +177,34 @@ impl Scheduler {
         }
         // From here on its load peak is no longer booked, but what its use is expected to need.
         self.budget.keep(key, self.needs(key).settled);
-        self.set_state(key, ComponentState::Ready, Cause::LoadFinished, out);
+        self.set_state(key, ComponentState::Ready, Cause::LoadFinished, step);
         // What went down with it comes back with it, not at a time of its own.
-        self.move_restarts(key, out.now);
+        self.move_restarts(key, step.now);
         // What was loaded by an older configuration teaches nothing of the new one.
         if !stale {
-            out.push(Effect::Persist(learned));
+            step.push(Effect::Persist(learned));
         }
     }
 
     /// A load ended badly; nothing of it is left.
-    pub fn load_failed(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
+    pub fn load_failed(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
         self.entry_mut(key).load_deadline = None;
         self.forget_dependencies(key);
         self.budget.release(key);
-        self.fail(key, cause, out);
+        self.fail(key, cause, step);
     }
 
     /// Cancels a running load; the component is down when its loader says so.
-    pub fn cancel_load(&mut self, key: ComponentKey, cause: Cause, out: &mut Out<'_>) {
+    pub fn cancel_load(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
         let then = match cause {
             Cause::LoadTimedOut => Then::Failed(cause.clone()),
             _ => Then::Unloaded,
         };
-        let grace = self.grace(key, out.now);
+        let grace = self.grace(key, step.now);
         let e = self.entry_mut(key);
         let Some(op) = e.op else { return };
         e.load_deadline = None;
-        e.unload_deadline = Some(out.now + grace + super::KILL_MARGIN);
+        e.unload_deadline = Some(step.now + grace + super::KILL_MARGIN);
         e.leave = Some(Leave {
             cause: cause.clone(),
             then,
@@ -215,8 +215,8 @@ impl Scheduler {
             reversible: false,
         });
         self.leaving += 1;
-        self.set_state(key, ComponentState::Unloading, cause, out);
-        out.push(Effect::CancelLoad { key, op, grace });
+        self.set_state(key, ComponentState::Unloading, cause, step);
+        step.push(Effect::CancelLoad { key, op, grace });
     }
 
     /// Whether an abandoned load goes on: by its policy, by default when more than half of the learned load

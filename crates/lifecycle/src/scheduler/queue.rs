@@ -6,7 +6,7 @@ use majordomo_memory::Need;
 use super::{DropReason, Scheduler};
 use majordomo_registry::OnAbandon;
 
-use crate::{Origin, Out, Phase, Transaction, TxnId};
+use crate::{Origin, Phase, Step, Transaction, TxnId};
 
 /// What became of a transaction that was clearing memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Scheduler {
         reserve: Vec<(ComponentKey, usize, ByteSize)>,
         awaits: Vec<ComponentKey>,
         overloads: Vec<(ComponentKey, ByteSize)>,
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) {
         let Some(txn) = self.txns.get_mut(id) else { return };
         debug_assert_eq!(txn.phase, Phase::Waiting);
@@ -101,10 +101,10 @@ impl Scheduler {
                     | ComponentState::Quarantined { .. }
             ) {
                 e.speculative = !owned;
-                self.set_state(key, ComponentState::Queued, cause.clone(), out);
+                self.set_state(key, ComponentState::Queued, cause.clone(), step);
             }
         }
-        self.clear(id, out);
+        self.clear(id, step);
     }
 
     /// Bytes that what leaves for this transaction still holds.
@@ -122,7 +122,7 @@ impl Scheduler {
     }
 
     /// Tries to turn the claims of a clearing transaction into reservations.
-    pub(crate) fn clear(&mut self, id: TxnId, out: &mut Out<'_>) -> Cleared {
+    pub(crate) fn clear(&mut self, id: TxnId, step: &mut Step<'_>) -> Cleared {
         let Some(txn) = self.txns.get(id).filter(|t| t.phase == Phase::Clearing) else {
             return Cleared::NotYet;
         };
@@ -153,7 +153,7 @@ impl Scheduler {
         for (key, ..) in reserve {
             if self.entry(key).state == ComponentState::Unloaded {
                 self.entry_mut(key).speculative = !owned;
-                self.set_state(key, ComponentState::Queued, cause.clone(), out);
+                self.set_state(key, ComponentState::Queued, cause.clone(), step);
             }
         }
         if let Some(txn) = self.txns.get_mut(id) {
@@ -166,14 +166,14 @@ impl Scheduler {
     }
 
     /// Moves every clearing transaction on; those that must be planned anew go back to the queue.
-    pub fn clear_all(&mut self, out: &mut Out<'_>) {
+    pub fn clear_all(&mut self, step: &mut Step<'_>) {
         let clearing = self.txns.values().filter(|t| t.phase == Phase::Clearing);
         let mut ids: Vec<_> = clearing.map(|t| (t.origin.is_speculative(), t.id)).collect();
         // What a demand's victims freed is its own before a guess looks.
         ids.sort_unstable();
         for (_, id) in ids {
-            if self.clear(id, out) == Cleared::Replan {
-                self.requeue(id, out);
+            if self.clear(id, step) == Cleared::Replan {
+                self.requeue(id, step);
             }
         }
         let unneeded: Vec<_> = self
@@ -183,9 +183,9 @@ impl Scheduler {
             .map(|t| t.id)
             .collect();
         for id in unneeded {
-            self.drop_txn(id, &DropReason::Cancelled, out);
+            self.drop_txn(id, &DropReason::Cancelled, step);
         }
-        // A member that fell out of another's transaction: whoever counted on it plans anew.
+        // A member that fell step of another's transaction: whoever counted on it plans anew.
         let lost: Vec<_> = self
             .txns
             .values()
@@ -193,7 +193,7 @@ impl Scheduler {
             .map(|t| t.id)
             .collect();
         for id in lost {
-            self.requeue(id, out);
+            self.requeue(id, step);
         }
     }
 
@@ -203,7 +203,7 @@ impl Scheduler {
     pub fn replan_all(
         &mut self,
         changed: &[ComponentKey],
-        out: &mut Out<'_>,
+        step: &mut Step<'_>,
     ) -> Vec<(TxnId, ComponentKey)> {
         let mut gone = Vec::new();
         let ids: Vec<_> = self.txns.values().map(|t| t.id).collect();
@@ -213,13 +213,13 @@ impl Scheduler {
             let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
             if let Some(key) = removed {
                 // It holds nothing any more, or what is gone would be loaded for those who count on it.
-                self.requeue(id, out);
+                self.requeue(id, step);
                 gone.push((id, key));
             } else if closure != txn.closure
                 || self.meets_a_new_conflict(txn)
                 || self.is_to_load_any(txn, changed)
             {
-                self.requeue(id, out);
+                self.requeue(id, step);
                 if let Some(txn) = self.txns.get_mut(id) {
                     txn.closure = closure;
                 }
@@ -299,31 +299,31 @@ impl Scheduler {
     }
 
     /// Puts an active transaction back into the queue, in its old place, holding nothing.
-    pub fn requeue(&mut self, id: TxnId, out: &mut Out<'_>) {
-        self.requeue_for(id, LetGo::Replanned, out);
+    pub fn requeue(&mut self, id: TxnId, step: &mut Step<'_>) {
+        self.requeue_for(id, LetGo::Replanned, step);
     }
 
     /// The same, since a component failed that it waits for further on.
-    pub fn requeue_after(&mut self, id: TxnId, failure: &Refusal, out: &mut Out<'_>) {
-        self.requeue_for(id, LetGo::of(Some(failure), false), out);
+    pub fn requeue_after(&mut self, id: TxnId, failure: &Refusal, step: &mut Step<'_>) {
+        self.requeue_for(id, LetGo::of(Some(failure), false), step);
     }
 
-    fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, out: &mut Out<'_>) {
+    fn requeue_for(&mut self, id: TxnId, why: LetGo<'_>, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get_mut(id).filter(|t| t.is_active()) else { return };
         let unpaid = txn.unpaid();
         txn.phase = Phase::Waiting;
         let speculative = txn.origin.is_speculative();
-        self.let_go(id, why, out);
+        self.let_go(id, why, step);
         if speculative {
             self.txns.remove(id);
         }
         self.changed = true;
-        self.replan_counting_on(&unpaid, out);
+        self.replan_counting_on(&unpaid, step);
     }
 
     /// Whoever counted on a transaction that is gone to pay for its members plans anew as well, or they would be
     /// loaded without bytes.
-    fn replan_counting_on(&mut self, unpaid: &[ComponentKey], out: &mut Out<'_>) {
+    fn replan_counting_on(&mut self, unpaid: &[ComponentKey], step: &mut Step<'_>) {
         for &key in unpaid {
             if self.entry(key).state != ComponentState::Queued || self.is_expected(key, None) {
                 continue;
@@ -335,19 +335,19 @@ impl Scheduler {
                 .map(|t| t.id)
                 .collect();
             for other in counting {
-                self.requeue(other, out);
+                self.requeue(other, step);
             }
         }
     }
 
     /// Ends a transaction and answers its waiter. Members that nobody else needs go back, or are cancelled;
     /// members that others count on go on.
-    pub fn drop_txn(&mut self, id: TxnId, reason: &DropReason, out: &mut Out<'_>) {
+    pub fn drop_txn(&mut self, id: TxnId, reason: &DropReason, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get(id) else { return };
-        Self::answer(txn, reason, out);
+        Self::answer(txn, reason, step);
         if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
         {
-            self.adopt(id, out);
+            self.adopt(id, step);
             return;
         }
         let unpaid = txn.unpaid();
@@ -357,16 +357,16 @@ impl Scheduler {
                 DropReason::Refused(refusal) => Some(refusal),
                 _ => None,
             };
-            self.let_go(id, LetGo::of(refusal, own_deadline), out);
+            self.let_go(id, LetGo::of(refusal, own_deadline), step);
         }
         self.txns.remove(id);
         self.changed = true;
-        self.replan_counting_on(&unpaid, out);
+        self.replan_counting_on(&unpaid, step);
     }
 
     /// Has a transaction that clears memory go on for those who count on it. Of a guess only their members are kept;
     /// the rest goes back.
-    fn adopt(&mut self, id: TxnId, out: &mut Out<'_>) {
+    fn adopt(&mut self, id: TxnId, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get_mut(id) else { return };
         if !std::mem::replace(&mut txn.origin, Origin::Adopted).is_speculative() {
             return;
@@ -382,7 +382,7 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in rest.into_iter().rev() {
-            self.orphaned(key, LetGo::Ended, out);
+            self.orphaned(key, LetGo::Ended, step);
         }
         self.budget.drop_claim(id.0);
         let txn = &self.txns[id];
@@ -399,7 +399,7 @@ impl Scheduler {
     }
 
     /// Gives up pins, claims and members of an active transaction.
-    fn let_go(&mut self, id: TxnId, why: LetGo<'_>, out: &mut Out<'_>) {
+    fn let_go(&mut self, id: TxnId, why: LetGo<'_>, step: &mut Step<'_>) {
         self.budget.drop_claim(id.0);
         let Some(txn) = self.txns.get_mut(id) else { return };
         let closure = txn.closure.clone();
@@ -415,7 +415,7 @@ impl Scheduler {
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in closure.into_iter().rev() {
-            self.orphaned(key, why, out);
+            self.orphaned(key, why, step);
         }
         for e in &mut self.entries {
             if let Some(leave) = &mut e.leave
@@ -427,7 +427,7 @@ impl Scheduler {
     }
 
     /// A member that lost a transaction: goes back or is cancelled when no other wants it.
-    fn orphaned(&mut self, key: ComponentKey, why: LetGo<'_>, out: &mut Out<'_>) {
+    fn orphaned(&mut self, key: ComponentKey, why: LetGo<'_>, step: &mut Step<'_>) {
         if self.is_wanted(key) {
             return;
         }
@@ -436,7 +436,7 @@ impl Scheduler {
                 self.budget.release(key);
                 self.entry_mut(key).overload = ByteSize::ZERO;
                 let cause = self.cause_of_letting_go(key, why);
-                self.set_state(key, ComponentState::Unloaded, cause, out);
+                self.set_state(key, ComponentState::Unloaded, cause, step);
             }
             // It may be wanted again before this input is done: a transaction that goes back to the queue is often
             // admitted at once.
@@ -475,7 +475,7 @@ impl Scheduler {
     }
 
     /// Ends the loads that lost their transactions during this input and were not taken over since.
-    pub fn cancel_loose(&mut self, out: &mut Out<'_>) {
+    pub fn cancel_loose(&mut self, step: &mut Step<'_>) {
         let mut loose = std::mem::take(&mut self.loose);
         // Dependents first, so that a component is cancelled before what it needs.
         loose.sort_by_key(|(k, _)| std::cmp::Reverse((self.catalog.rank(*k), *k)));
@@ -485,13 +485,13 @@ impl Scheduler {
             }
             // A demand waits for the next attempt of another member of a set, and then needs this one.
             let awaited =
-                self.txns.values().any(|t| t.is_dormant(out.now) && t.closure.contains(&key));
+                self.txns.values().any(|t| t.is_dormant(step.now) && t.closure.contains(&key));
             // A deadline that passes says nothing against the load: cancelled, a load that takes longer than a demand
             // may wait would begin again with each demand and never end.
-            if expired || awaited || self.finishes_alone(key, out.now) {
+            if expired || awaited || self.finishes_alone(key, step.now) {
                 self.entry_mut(key).speculative = true;
             } else {
-                self.cancel_load(key, Cause::Abandoned, out);
+                self.cancel_load(key, Cause::Abandoned, step);
             }
         }
     }
