@@ -118,6 +118,23 @@ impl FileError {
         !matches!(self.fault, Fault::Io(_) | Fault::Kind { .. })
     }
 
+    /// The system's error, where that is the fault.
+    ///
+    /// # Errors
+    /// This error, where it is another fault.
+    pub fn into_system_error(self) -> Result<io::Error, Self> {
+        match self.fault {
+            Fault::Io(error) => Ok(error),
+            _ => Err(self),
+        }
+    }
+
+    /// Whether it does not exist.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(&self.fault, Fault::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// The fault without the path that was asked for; names the folder or link where the fault lies there.
     #[must_use]
     pub fn message(&self) -> String {

@@ -132,6 +132,18 @@ impl Folder {
             .map_err(|error| self.failed(from, Fault::Io(error.into())))
     }
 
+    /// Writes the names in it to the disk.
+    ///
+    /// # Errors
+    /// A [`FileError`].
+    pub fn sync(&self) -> Result<(), FileError> {
+        // A handle is no open folder.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.handle, ".", flags, Mode::empty())
+            .and_then(rustix::fs::fsync)
+            .map_err(|error| FileError::asked(&self.path, Fault::Io(error.into())))
+    }
+
     /// Whether a name in it is that of an open file.
     ///
     /// # Errors

@@ -19,7 +19,6 @@ pub struct Lock {
 
 /// Why a lock is not taken.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum LockError {
     /// Another process has it.
     Taken {
@@ -88,10 +87,8 @@ impl Folder {
         let name = name.as_ref();
         let mut file = match self.read(name, Trust::Own) {
             Ok(file) => file,
-            Err(error) => match error.fault() {
-                Fault::Io(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-                _ => return Err(error.into()),
-            },
+            Err(error) if error.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into()),
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(Some(Lock { _file: file })),

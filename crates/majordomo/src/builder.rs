@@ -200,9 +200,6 @@ impl Builder {
             let read =
                 tokio::task::spawn_blocking(move || check_config_in(&path, base.as_deref(), limit));
             let loaded = read.await.map_err(std::io::Error::other)??;
-            for source in &loaded.sources {
-                crate::files::check(source)?;
-            }
             for warning in &loaded.warnings {
                 tracing::warn!("{warning:#}");
             }

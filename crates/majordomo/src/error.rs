@@ -12,14 +12,6 @@ pub enum BuildError {
     /// The configuration file has problems.
     #[error("{0}")]
     Config(Problems),
-    /// The configuration file could be written by others.
-    #[error("the configuration {} is not trusted: {why}", quoted_path(path))]
-    Untrusted {
-        /// The file.
-        path: PathBuf,
-        /// Why, and the way out.
-        why: String,
-    },
     /// The components do not fit together.
     #[error("the components do not fit together: {0}")]
     Catalog(#[from] CatalogError),

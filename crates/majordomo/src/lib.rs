@@ -45,7 +45,6 @@ mod change;
 mod check;
 mod error;
 mod exchange;
-mod files;
 mod handle;
 mod intents;
 mod manager;
@@ -82,8 +81,7 @@ pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedB
 pub use majordomo_registry::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
     ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode,
-    TrimSignal, TrimSpec, WhileLeased, environment_variable, open_regular_file, read_config,
-    schema, temporary_folder,
+    TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

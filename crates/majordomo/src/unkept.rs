@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use majordomo_core::{StateStore, StoreError, StoreOp};
+use majordomo_files::{Folder, Owners, Trust};
 use majordomo_runtime::state::{FILE, RedbStore, is_full_disk};
 
 use crate::builder::temporary_dir;
@@ -45,10 +46,16 @@ pub(crate) fn open(
 
 fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
     let here = temporary_dir().map_err(|e| e.to_string())?;
-    match std::fs::copy(dir.join(FILE), here.join(FILE)) {
-        Ok(_) => set_mode(&here.join(FILE)).map_err(|e| e.to_string())?,
+    match Folder::open(dir, Owners::User).and_then(|folder| folder.read(FILE, Trust::Own)) {
+        Ok(mut state) => {
+            let copied = Folder::open(&here, Owners::User)
+                .and_then(|folder| folder.write_anew(FILE))
+                .map_err(io::Error::from)
+                .and_then(|mut copy| io::copy(&mut state, &mut copy));
+            copied.map_err(|e| e.to_string())?;
+        }
         // Nothing was ever learned.
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) if e.is_missing() => {}
         Err(e) => tracing::warn!("what is in the state directory cannot be read either: {e}"),
     }
     let (store, set_aside) = RedbStore::open(&here).map_err(|e| e.to_string())?;
@@ -57,12 +64,6 @@ fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), Stri
     }
     tracing::warn!("the state directory {note}");
     Ok((here, Arc::new(Unkept { store, note: note.to_owned() })))
-}
-
-/// The copy has the mode of the original, which need not be writable.
-fn set_mode(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
 }
 
 impl StateStore for Unkept {

@@ -6,7 +6,6 @@
 mod catalog;
 mod config;
 mod environment;
-mod file;
 mod nearest;
 mod problem;
 mod spec;
@@ -21,7 +20,6 @@ pub use config::{
     read_config, read_config_with, reference, schema,
 };
 pub use environment::{environment_variable, temporary_folder};
-pub use file::open_regular_file;
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,

@@ -5,22 +5,26 @@
 //! Invariants: a batch is there whole or not at all, and on disk when `apply` returns; a file that is
 //! corrupt or not ours is renamed, never deleted or overwritten; one process at a time has the directory.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use majordomo_core::{StateStore, StoreError, StoreOp, quoted_path};
+use majordomo_files::FileError;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 mod host;
 pub mod measured;
 mod open;
 
+use open::Home;
+
 pub use host::host_hash;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "state.redb";
+/// The file that takes the place of the state when it is written anew.
+const FRESH: &str = "state.redb.new";
 /// The lock's name; it holds the owner's process id.
 pub const LOCK: &str = "lock";
 
@@ -49,43 +53,9 @@ pub enum StateError {
         /// Who has it, when that is known.
         pid: Option<u32>,
     },
-    /// It belongs to somebody else.
-    #[error(
-        "{} belongs to user {owner}, not to user {user} who runs this; choose another state directory or change its owner",
-        quoted_path(path)
-    )]
-    Owner {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// Who we are.
-        user: u32,
-    },
-    /// Others may write to it.
-    #[error(
-        "{0} may be written by others (mode {mode:03o}); run: chmod go-w {0}",
-        quoted_path(path)
-    )]
-    Writable {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Something else is in its place.
-    #[error(
-        "{} is {found}, not {wanted}; choose another state directory, or move it away",
-        quoted_path(path)
-    )]
-    Kind {
-        /// The file or directory.
-        path: PathBuf,
-        /// What it is.
-        found: &'static str,
-        /// What it must be.
-        wanted: &'static str,
-    },
+    /// It is not this user's alone to change, or is something else than a file or directory.
+    #[error("{0}")]
+    Untrusted(FileError),
     /// It cannot be made, written or read.
     #[error(
         "the state in {} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory",
@@ -99,6 +69,17 @@ pub enum StateError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl StateError {
+    /// `what` was being done: `created`, `written`, `read`.
+    fn of(error: FileError, what: &'static str) -> Self {
+        let path = error.at().to_owned();
+        match error.into_system_error() {
+            Ok(source) => Self::Io { path, what, source },
+            Err(error) => Self::Untrusted(error),
+        }
+    }
 }
 
 /// A file that was not ours, or no longer whole.
@@ -131,7 +112,7 @@ pub struct RedbStore {
     // None after an I/O error that left the database unusable, until it could be opened again.
     db: RwLock<Option<Database>>,
     // Held open: closing it gives the directory to the next. None for a copy.
-    lock: Mutex<Option<File>>,
+    home: Mutex<Option<Arc<Home>>>,
 }
 
 impl RedbStore {
@@ -142,11 +123,10 @@ impl RedbStore {
     /// # Errors
     /// [`StateError`]: in use, wrong owner, writable by others, or not usable.
     pub fn open(dir: &Path) -> Result<(Self, Option<SetAside>), StateError> {
-        let path = dir.join(FILE);
-        open::check_kinds(dir, &path)?;
-        let lock = open::lock(dir)?;
-        let (db, set_aside) = open::open_or_set_aside(&path)?;
-        Ok((Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(Some(lock)) }, set_aside))
+        let home = Home::take(dir)?;
+        let (db, set_aside) = open::open_or_set_aside(&home)?;
+        let (path, home) = (dir.join(FILE), Some(Arc::new(home)));
+        Ok((Self { path, db: RwLock::new(Some(db)), home: Mutex::new(home) }, set_aside))
     }
 
     /// A copy in memory of the state in a directory, to look at; none when the directory has no state. Changes nothing in
@@ -156,23 +136,27 @@ impl RedbStore {
     /// [`StateError`]: in use, wrong owner, writable by others, or not readable.
     pub fn open_copy(dir: &Path) -> Result<Option<Self>, StateError> {
         let path = dir.join(FILE);
-        open::check_kinds(dir, &path)?;
-        let Some(db) = open::copy(dir, &path)? else { return Ok(None) };
-        Ok(Some(Self { path, db: RwLock::new(Some(db)), lock: Mutex::new(None) }))
+        let Some(db) = open::copy(dir)? else { return Ok(None) };
+        Ok(Some(Self { path, db: RwLock::new(Some(db)), home: Mutex::new(None) }))
     }
 
     /// Makes directory, lock and file again when they were removed, as cleaners of temporary folders do, with all values.
     fn restore(&self) -> Result<(), StoreError> {
         const DOING: &str = "made again";
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_none() || self.path.exists() {
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if home.is_none() || self.path.exists() {
             return Ok(());
         }
         let dir = self.path.parent().unwrap_or(Path::new("."));
         tracing::warn!(path = %self.path.display(), "the state was removed from under the manager; it is written again");
-        *lock = Some(open::lock(dir).map_err(|e| self.unable(DOING, &e))?);
-        drop(lock);
+        *home = Some(Arc::new(Home::take(dir).map_err(|e| self.unable(DOING, &e))?));
+        drop(home);
         self.write_anew(DOING)
+    }
+
+    fn home(&self, doing: &str) -> Result<Arc<Home>, StoreError> {
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        home.ok_or_else(|| self.unable(doing, &"it is a copy"))
     }
 
     /// The file.
@@ -204,11 +188,12 @@ impl RedbStore {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // The old one first: it holds the file's lock.
         drop(db.take());
-        work(db.insert(self.reopen(&self.path, doing)?)).map_err(|e| self.failed(doing, e))
+        let reopened = self.reopen(&*self.home(doing)?, FILE, doing)?;
+        work(db.insert(reopened)).map_err(|e| self.failed(doing, e))
     }
 
-    fn reopen(&self, path: &Path, doing: &str) -> Result<Database, StoreError> {
-        open::open(path).map_err(|why| self.unable(doing, &why))
+    fn reopen(&self, home: &Home, name: &str, doing: &str) -> Result<Database, StoreError> {
+        open::open(home, name).map_err(|why| self.unable(doing, &why))
     }
 
     fn unable(&self, doing: &str, why: &dyn std::fmt::Display) -> StoreError {
@@ -300,32 +285,23 @@ impl StateStore for RedbStore {
 impl RedbStore {
     /// Writes all values to a new file, which takes the place of the old one.
     fn write_anew(&self, doing: &str) -> Result<(), StoreError> {
-        if self.lock.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-            return Err(self.unable(doing, &"it is a copy"));
-        }
+        let home = self.home(doing)?;
         // Freed pages of the file keep their bytes; a new file has none.
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         let old = match db.take() {
             Some(old) => old,
-            None => self.reopen(&self.path, doing)?,
+            None => self.reopen(&home, FILE, doing)?,
         };
         let old = db.insert(old);
-        let fresh = self.path.with_added_extension("new");
-        let gone = |e: io::Error| match e.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(self.unable(doing, &e)),
-        };
         // Left by a program that was killed here.
-        std::fs::remove_file(&fresh).or_else(gone)?;
-        let new = self.reopen(&fresh, doing)?;
+        home.folder().remove(FRESH).map_err(|e| self.unable(doing, &e))?;
+        let new = self.reopen(&home, FRESH, doing)?;
         copy(old, &new).map_err(|e| self.failed(doing, e))?;
         drop(new);
         drop(db.take());
-        std::fs::rename(&fresh, &self.path).map_err(|e| self.unable(doing, &e))?;
-        if let Some(dir) = self.path.parent().and_then(|dir| std::fs::File::open(dir).ok()) {
-            dir.sync_all().map_err(|e| self.unable(doing, &e))?;
-        }
-        *db = Some(self.reopen(&self.path, doing)?);
+        home.folder().rename(FRESH, FILE).map_err(|e| self.unable(doing, &e))?;
+        home.folder().sync().map_err(|e| self.unable(doing, &e))?;
+        *db = Some(self.reopen(&home, FILE, doing)?);
         Ok(())
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
     fits(&private_folder(folder.path(), 0).join("s"))?;
     let lock = folder.lock(lock_name(name)).map_err(|e| match e {
         LockError::Taken { pid } => ServeError::InUse { socket: path.clone(), pid },
-        other => failed(format!("its lock {other}")),
+        LockError::File(error) => failed(format!("its lock {error}")),
     })?;
     let name = name.to_owned();
     let mut held = Held { path: path.clone(), folder, name, is_bound: false, _lock: lock };

@@ -50,7 +50,7 @@ pub(super) const CRATES: &[Crate] = &[
     new("simd", 0, None, &[]).with_unsafe(),
     new("text", 0, None, &[]),
     new("registry", 1, None, &["core", "files", "text"]),
-    new("memory", 1, None, &["core", "files"]).with_unsafe(),
+    new("memory", 1, None, &["core"]).with_unsafe(),
     new("preloader", 1, None, &["core"]).ordered(),
     new("predictor", 1, None, &["core", "simd", "text"]),
     new("lifecycle", 2, None, &["registry", "memory", "core"]).ordered(),

@@ -122,11 +122,12 @@ fn directory_in_the_place_of_a_file_and_file_in_the_place_of_a_directory_are_nam
         &["serve", "c.toml"],
     ] {
         let with = |dir| [words, &["--state-dir", dir]].concat();
-        let told = "state.redb\" is a directory, not the file of the state; choose another";
+        let told = "state.redb\": this is a directory, not a file; remove or rename";
         world.run(&with("st")).check(1, &[], &[told]);
         let ran = world.run(&with("rows.tsv"));
         assert_eq!((ran.code, world.read("rows.tsv")), (Some(1), table.to_owned()), "{ran:?}");
-        let told = ["rows.tsv\" is a file, not a directory", "nothing was learned in rows.tsv"];
+        let told =
+            ["rows.tsv\": this is a file, not a directory", "nothing was learned in rows.tsv"];
         assert!(told.iter().any(|part| ran.err.contains(part)), "{ran:?}");
     }
     world.run(&["--socket", ".", "status"]).check(4, &[], &["it is a directory, not a socket"]);

@@ -21,4 +21,5 @@ mod serve;
 mod signals;
 mod support;
 mod text;
+mod trust;
 mod words;

@@ -184,7 +184,7 @@ fn files_that_others_may_write_are_refused() {
         std::fs::set_permissions(world.path(name), Permissions::from_mode(mode)).unwrap();
     };
     mode("c.toml", 0o666);
-    let parts = ["c.toml", "every user of this machine may write to this file", "chmod o-w"];
+    let parts = ["c.toml", "every user of this machine may write to it", "chmod go-w"];
     world.run(&["serve", "c.toml"]).check(1, &[], &parts);
     world.run(&["run", "c.toml", "play"]).check(1, &[], &parts);
     mode("c.toml", 0o644);

@@ -37,9 +37,6 @@ impl Manager {
         });
         let loaded =
             read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
-        for source in &loaded.sources {
-            crate::files::check(source)?;
-        }
         let mut parts = Parts { specs: loaded.specs, pools: loaded.pools, config: loaded.config };
         parts.specs.extend(origin.extra.0.iter().cloned());
         parts.pools.extend(origin.extra.1.iter().cloned());

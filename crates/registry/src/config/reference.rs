@@ -45,7 +45,8 @@ with line, column and a way out; `majordomo schema` prints a JSON schema for edi
 - Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
 - Paths (`cwd`, `socket`, a `command` with `/` in its program, the `[legacy]` file) are relative to the folder of the file that
   states them, whatever the working directory.
-- A file that every user may write to is refused: it says which programs run.
+- A file that another user owns, may write to or may replace (through a folder) is refused, since it says which programs run:
+  see [operating.md](operating.md#files-and-who-may-touch-them).
 ";
 const INTENTS_INTRODUCTION: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
     what commands really used.";

@@ -1,6 +1,6 @@
 //! A configuration file's text, and places in it.
 //!
-//! Owns reading files (size, encoding, permissions) and turning byte positions into lines and columns.
+//! Owns reading files (size, encoding) and turning byte positions into lines and columns.
 //! Does not know what the text means. Every place it tells lies inside the text.
 
 use std::cell::OnceCell;
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use majordomo_core::{decode_text, plain_text};
+use majordomo_files::{Fault, Trust};
 
-use crate::file::open_regular_file;
 use crate::problem::{Position, Problem, Severity};
 
 /// The largest file that is read: 64 MiB, several times a configuration of 100 000 components.
@@ -44,27 +44,28 @@ impl Source {
             let way_out = match error.kind() {
                 std::io::ErrorKind::NotFound => "check the path",
                 std::io::ErrorKind::PermissionDenied => "make it readable for this user",
-                std::io::ErrorKind::InvalidInput => {
-                    let way_out = if path.is_dir() {
-                        "name the configuration file in it"
-                    } else {
-                        "write the configuration to a file"
-                    };
-                    return fail("unreadable", error.to_string(), way_out);
-                }
                 _ => "check that it is a file that can be read",
             };
             fail("unreadable", format!("cannot read the file: {error}"), way_out)
         };
-        let (file, metadata) = open_regular_file(path).map_err(unreadable)?;
-        if writable_by_others(&metadata) {
-            return Err(fail(
-                "unsafe-file",
-                "every user of this machine may write to this file, and it says which programs run"
-                    .to_owned(),
-                "take the permission away: chmod o-w",
-            ));
-        }
+        let file = majordomo_files::open(path, Trust::Input).map_err(|error| {
+            let message = error.message();
+            match (error.fault(), error.way_out()) {
+                (Fault::Kind { .. }, _) => {
+                    let way_out = match path.is_dir() {
+                        true => "name the configuration file in it",
+                        false => "write the configuration to a file",
+                    };
+                    fail("unreadable", message, way_out)
+                }
+                (_, Some(way_out)) => {
+                    let why =
+                        format!("it says which programs run, and it is not trusted: {message}");
+                    fail("unsafe-file", why, &way_out)
+                }
+                _ => unreadable(error.into()),
+            }
+        })?;
         let mut bytes = Vec::new();
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() > MAX_BYTES {
@@ -140,17 +141,6 @@ pub(crate) fn shorten(text: &str) -> String {
         None => text.to_owned(),
         Some((at, _)) => format!("{}...", &text[..at]),
     }
-}
-
-#[cfg(unix)]
-fn writable_by_others(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    metadata.is_file() && metadata.mode() & 0o002 != 0
-}
-
-#[cfg(not(unix))]
-fn writable_by_others(_: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// A source and what is wrong with it so far.

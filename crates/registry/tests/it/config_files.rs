@@ -100,6 +100,53 @@ fn files_that_others_may_write() {
     assert!(read_config(&path, None).is_ok());
 }
 
+/// Whoever may write a folder may put another file in the place of one that was checked.
+#[cfg(unix)]
+#[test]
+fn files_in_folders_that_others_may_write() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new("folders");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let open = folder.0.join("open");
+    fs::create_dir_all(open.join("private")).unwrap();
+    let naming = |file: &str| format!("[legacy]\nfile = \"{file}\"\ncommand = [\"x\"]\n");
+    let below = folder.file("open/private/c.toml", "[components.a]\nloader = \"builtin\"\n");
+    folder.file("open/c.json", LEGACY);
+    let names_it = folder.file("c.toml", naming("open/c.json"));
+    for (bits, is_safe) in [(0o777, false), (0o773, false), (0o1777, true), (0o755, true)] {
+        mode(&open, bits);
+        for path in [&below, &names_it] {
+            match read_config(path, None) {
+                Ok(_) => assert!(is_safe, "{bits:o} {}", path.display()),
+                Err(problems) => {
+                    let problem = &problems.as_slice()[0];
+                    assert_eq!(problem.code, "unsafe-file");
+                    assert!(!is_safe && problem.message.contains("every user"), "{problem}");
+                    assert!(problem.message.contains(open.to_str().unwrap()), "{problem}");
+                    assert!(problem.suggestion.as_ref().unwrap().contains("chmod"), "{problem}");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_of_another_user() {
+    let folder = Folder::new("owner");
+    let path = folder.file("c.toml", "[components.a]\nloader = \"builtin\"\n");
+    if std::os::unix::fs::chown(&path, Some(54_321), None).is_err() {
+        eprintln!("skipped: only root can give a file to another user");
+        return;
+    }
+    let problems = read_config(&path, None).unwrap_err();
+    let problem = &problems.as_slice()[0];
+    assert_eq!(problem.code, "unsafe-file");
+    assert!(problem.message.contains("belongs to user 54321, not to user 0"), "{problem}");
+}
+
 const LEGACY: &str = r#"{
   "voice": {
     "priority": "CORE",

@@ -4,11 +4,11 @@
 //! names and still lives is killed. Invariant: nothing is killed unless machine boot and start time are
 //! the recorded ones.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use majordomo_files::{Folder, Owners, Trust};
 use rustix::process::Signal;
 
 use super::{GuardError, hidden};
@@ -76,33 +76,42 @@ pub(super) enum IfGone {
     Skip,
 }
 
+/// The folder and the name of the file.
+fn place(path: &Path) -> (&Path, &OsStr) {
+    (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default())
+}
+
 /// Replaces the file.
 pub(super) fn write(path: &Path, contents: &Contents, if_gone: IfGone) -> Result<(), GuardError> {
-    let new = path.with_extension("new");
-    let put = || fs::write(&new, contents.encode()).and_then(|()| fs::rename(&new, path));
-    let written = match (put(), path.parent()) {
-        (Err(e), Some(dir)) if e.kind() == io::ErrorKind::NotFound => match if_gone {
-            IfGone::Fail => Err(e),
-            IfGone::Skip => return Ok(()),
-            IfGone::Make => {
-                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-                tracing::warn!(dir = %dir.display(), "the state directory was removed; it is made again");
-                made.and_then(|()| put()).map_err(|_| e)
-            }
-        },
-        (written, _) => written,
+    let (dir, name) = place(path);
+    let folder = match (Folder::open(dir, Owners::User), if_gone) {
+        (Err(e), IfGone::Skip) if e.is_missing() => return Ok(()),
+        (Err(e), IfGone::Make) if e.is_missing() => {
+            tracing::warn!(dir = %dir.display(), "the state directory was removed; it is made again");
+            Folder::create(dir, Owners::User).map_err(|_| e)
+        }
+        (folder, _) => folder,
     };
+    let folder = folder.map_err(|e| failed(path, e.into()))?;
+    let new = path.with_extension("new");
+    let (_, new) = place(&new);
+    let written = folder
+        .write_anew(new)
+        .map_err(io::Error::from)
+        .and_then(|mut file| file.write_all(contents.encode().as_bytes()))
+        .and_then(|()| Ok(folder.rename(new, name)?));
     written.map_err(|e| {
         // Nobody needs a part of it.
-        let _ = fs::remove_file(&new);
+        let _ = folder.remove(new);
         failed(path, e)
     })
 }
 
 /// Removes the file, if it is there.
 pub(super) fn remove(path: &Path) {
-    if let Err(e) = fs::remove_file(path)
-        && e.kind() != io::ErrorKind::NotFound
+    let (dir, name) = place(path);
+    if let Err(e) = Folder::open(dir, Owners::User).and_then(|folder| folder.remove(name))
+        && !e.is_missing()
     {
         tracing::warn!(path = %path.display(), error = %e, "the list of process groups was not removed");
     }
@@ -110,14 +119,18 @@ pub(super) fn remove(path: &Path) {
 
 /// Kills what a former manager left and gives the groups that were killed.
 pub(super) fn sweep(path: &Path) -> Result<Vec<Group>, GuardError> {
-    let text = match fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(failed(path, e)),
+    let (dir, name) = place(path);
+    let opened = Folder::open(dir, Owners::User)
+        .and_then(|folder| folder.read(name, Trust::Own).map(|file| (folder, file)));
+    let (folder, mut file) = match opened {
+        Err(e) if e.is_missing() => return Ok(Vec::new()),
+        opened => opened.map_err(|e| failed(path, e.into()))?,
     };
-    let Some(old) = Contents::decode(&text) else {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|e| failed(path, e))?;
+    let Some(old) = Contents::decode(&String::from_utf8_lossy(&bytes)) else {
         let aside: PathBuf = path.with_extension("unreadable");
-        fs::rename(path, &aside).map_err(|e| failed(path, e))?;
+        folder.rename(name, place(&aside).1).map_err(|e| failed(path, e.into()))?;
         tracing::warn!(path = %path.display(), aside = %aside.display(),
             "the list of process groups is unreadable and was set aside; nothing was swept");
         return Ok(Vec::new());

@@ -1,170 +1,101 @@
 //! Opening the state: directory, lock, file, and what to do with one that cannot be used.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use majordomo_files::{FileError, Folder, Lock, LockError, Owners, Trust};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableError};
 
-use super::{FORMAT, FORMAT_KEY, LOCK, META, SetAside, StateError, VALUES, unseal};
+use super::{FILE, FORMAT, FORMAT_KEY, LOCK, META, SetAside, StateError, VALUES, unseal};
 
 /// The state is small; redb's default would be a gibibyte.
 const CACHE: usize = 1 << 20;
 
-/// Refuses what is no directory, or no file, in the place of one.
-pub(super) fn check_kinds(dir: &Path, path: &Path) -> Result<(), StateError> {
-    let kind = |path: &Path| fs::metadata(path).ok().map(|meta| meta.file_type());
-    let wrong =
-        |path: &Path, found, wanted| StateError::Kind { path: path.to_owned(), found, wanted };
-    match (kind(dir), kind(path)) {
-        (Some(dir_kind), _) if !dir_kind.is_dir() => Err(wrong(dir, "a file", "a directory")),
-        (_, Some(kind)) if kind.is_dir() => {
-            Err(wrong(path, "a directory", "the file of the state"))
-        }
-        (_, Some(kind)) if !kind.is_file() => {
-            Err(wrong(path, "a device, pipe or socket", "the file of the state"))
-        }
-        _ => Ok(()),
+/// The state directory of this process: checked, held open and locked.
+#[derive(Debug)]
+pub(super) struct Home {
+    folder: Folder,
+    _lock: Lock,
+}
+
+impl Home {
+    /// Makes the directory when needed, checks whose it is, and takes its lock.
+    pub(super) fn take(dir: &Path) -> Result<Self, StateError> {
+        let folder = Folder::create(dir, Owners::User).map_err(|e| StateError::of(e, "created"))?;
+        let lock = folder.lock(LOCK).map_err(|e| lock_error(dir, e, "written"))?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
     }
 }
 
-/// Makes the directory when needed, checks whose it is, and takes its lock.
-pub(super) fn lock(dir: &Path) -> Result<File, StateError> {
-    let fail = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| StateError::Io { path, what, source }
-    };
-    if !dir.is_dir() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        made.map_err(fail(dir, "created"))?;
+fn lock_error(dir: &Path, error: LockError, what: &'static str) -> StateError {
+    match error {
+        LockError::Taken { pid } => StateError::InUse { dir: dir.to_owned(), pid },
+        LockError::File(error) => StateError::of(error, what),
     }
-    check_owner(dir)?;
-    let path = dir.join(LOCK);
-    let open = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
-    let mut file = open.map_err(fail(dir, "written"))?;
-    check_owner(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // Without the number the message only says less.
-            let _ = file.read_to_string(&mut text);
-            return Err(StateError::InUse { dir: dir.to_owned(), pid: text.trim().parse().ok() });
-        }
-        Err(TryLockError::Error(source)) => return Err(fail(&path, "locked")(source)),
-    }
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(fail(&path, "written"))?;
-    Ok(file)
 }
 
 /// The state in memory; none when there is none. A directory that another process has open is refused as ever.
-pub(super) fn copy(dir: &Path, path: &Path) -> Result<Option<Database>, StateError> {
-    let fail = |path: &Path, what| {
-        let path = path.to_owned();
-        move |source| StateError::Io { path, what, source }
+pub(super) fn copy(dir: &Path) -> Result<Option<Database>, StateError> {
+    let read = |e| StateError::of(e, "read");
+    let folder = match Folder::open(dir, Owners::User) {
+        Err(error) if error.is_missing() => return Ok(None),
+        folder => folder.map_err(read)?,
     };
-    match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        _ => {}
-    }
-    check_owner(dir)?;
-    check_owner(path)?;
-    let lock_path = dir.join(LOCK);
+    let mut file = match folder.read(FILE, Trust::Own) {
+        Err(error) if error.is_missing() => return Ok(None),
+        file => file.map_err(read)?,
+    };
     // Held while the file is read.
-    let lock = match File::open(&lock_path) {
-        Ok(mut lock) => match lock.try_lock_shared() {
-            Ok(()) => Some(lock),
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = lock.read_to_string(&mut text);
-                let pid = text.trim().parse().ok();
-                return Err(StateError::InUse { dir: dir.to_owned(), pid });
-            }
-            Err(TryLockError::Error(source)) => return Err(fail(&lock_path, "locked")(source)),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(source) => return Err(fail(&lock_path, "read")(source)),
-    };
-    let bytes = fs::read(path).map_err(fail(path, "read"))?;
+    let lock = folder.lock_shared(LOCK).map_err(|e| lock_error(dir, e, "read"))?;
+    let unreadable = |source| StateError::Io { path: dir.join(FILE), what: "read", source };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(unreadable)?;
     drop(lock);
     let memory = InMemoryBackend::new();
     let filled = memory.set_len(bytes.len() as u64).and_then(|()| memory.write(0, &bytes));
-    filled.map_err(|e| fail(path, "read")(io::Error::other(e)))?;
-    open_backend(memory).map(Some).map_err(|why| {
-        fail(path, "read")(match why {
-            Unusable::Io(source) => source,
-            Unusable::Content(why) => io::Error::other(why),
-        })
-    })
+    filled.map_err(|e| unreadable(io::Error::other(e)))?;
+    open_backend(memory).map(Some).map_err(|why| unusable_state(&dir.join(FILE), "read", why))
 }
 
-fn check_owner(path: &Path) -> Result<(), StateError> {
-    let meta = fs::metadata(path).map_err(|source| StateError::Io {
-        path: path.to_owned(),
-        what: "read",
-        source,
-    })?;
-    let user = rustix::process::geteuid().as_raw();
-    if meta.uid() != user {
-        return Err(StateError::Owner { path: path.to_owned(), owner: meta.uid(), user });
-    }
-    let mode = meta.mode() & 0o777;
-    if mode & 0o022 != 0 {
-        return Err(StateError::Writable { path: path.to_owned(), mode });
-    }
-    Ok(())
+fn unusable_state(path: &Path, what: &'static str, why: Unusable) -> StateError {
+    let source = match why {
+        Unusable::File(error) => return StateError::of(error, what),
+        Unusable::Io(source) => source,
+        Unusable::Content(why) => io::Error::other(why),
+    };
+    StateError::Io { path: path.to_owned(), what, source }
 }
 
 /// Opens the file; one that cannot be used is renamed and a fresh one made.
-pub(super) fn open_or_set_aside(path: &Path) -> Result<(Database, Option<SetAside>), StateError> {
-    let is_new = !path.exists();
-    if !is_new {
-        check_owner(path)?;
-    }
-    let unusable = |e| match e {
-        Unusable::Io(source) => {
+pub(super) fn open_or_set_aside(home: &Home) -> Result<(Database, Option<SetAside>), StateError> {
+    let folder = home.folder();
+    let path = folder.path().join(FILE);
+    let is_new = path.symlink_metadata().is_err();
+    let why = match open(home, FILE) {
+        Ok(db) => return Ok((db, None)),
+        Err(Unusable::Content(why)) => why,
+        Err(why) => {
             // A beginning, on a full disk say, would be taken for a damaged file at the next start.
             if is_new {
-                drop(fs::remove_file(path));
+                drop(folder.remove(FILE));
             }
-            Err(StateError::Io { path: path.to_owned(), what: "opened", source })
+            return Err(unusable_state(&path, "opened", why));
         }
-        Unusable::Content(why) => Ok(why),
     };
-    let why = match open(path) {
-        Ok(db) => return Ok((db, None)),
-        Err(e) => unusable(e)?,
-    };
-    let to = free_name(path);
-    fs::rename(path, &to).map_err(|source| StateError::Io {
-        path: path.to_owned(),
-        what: "set aside",
-        source,
-    })?;
-    let set_aside = SetAside { from: path.to_owned(), to, why };
-    match open(path) {
+    let to = free_name(&path);
+    folder
+        .rename(FILE, to.file_name().unwrap_or_default())
+        .map_err(|e| StateError::of(e, "set aside"))?;
+    let set_aside = SetAside { from: path.clone(), to, why };
+    match open(home, FILE) {
         Ok(db) => Ok((db, Some(set_aside))),
-        Err(e) => Err(StateError::Io {
-            path: path.to_owned(),
-            what: "created",
-            source: match e {
-                Unusable::Io(source) => source,
-                Unusable::Content(why) => io::Error::other(why),
-            },
-        }),
+        Err(why) => Err(unusable_state(&path, "created", why)),
     }
 }
 
@@ -176,6 +107,8 @@ fn free_name(path: &Path) -> PathBuf {
 /// Why a file does not open.
 #[derive(Debug)]
 pub(super) enum Unusable {
+    /// It cannot be opened, or is not this user's alone to change.
+    File(FileError),
     /// The system refuses; the file itself may be good.
     Io(io::Error),
     /// What is in it.
@@ -185,6 +118,7 @@ pub(super) enum Unusable {
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::File(e) => write!(f, "{e}"),
             Self::Io(e) => write!(f, "{e}"),
             Self::Content(why) => f.write_str(why),
         }
@@ -192,10 +126,8 @@ impl std::fmt::Display for Unusable {
 }
 
 /// Opens or creates the file and checks all of it.
-pub(super) fn open(path: &Path) -> Result<Database, Unusable> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path).map_err(Unusable::Io)?;
+pub(super) fn open(home: &Home, name: &str) -> Result<Database, Unusable> {
+    let file = home.folder().write(name).map_err(Unusable::File)?;
     open_backend(FileBackend::new(file).map_err(unusable)?)
 }
 

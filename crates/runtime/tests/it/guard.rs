@@ -1,6 +1,7 @@
 //! The guard: whatever happens to a manager, nothing it started outlives it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -30,6 +31,11 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     }
     add(tests, "guard::trampoline_without_word_ends", trampoline_without_word_ends);
     add(tests, "guard::list_of_another_boot_or_process", list_of_another_boot_or_process);
+    add(
+        tests,
+        "guard::an_untrusted_list_of_groups_is_refused",
+        an_untrusted_list_of_groups_is_refused,
+    );
     add_async(tests, "guard::programs_that_are_no_guard", programs_that_are_no_guard);
     add_async(tests, "guard::closed", closed);
     #[cfg(target_os = "linux")]
@@ -196,6 +202,46 @@ fn both_killed_and_swept(name: &str) {
     let guard = runtime.block_on(Guard::start(config)).unwrap();
     assert_eq!(guard.swept().len(), 2);
     manager.all_gone();
+}
+
+/// What the list names is killed, so only this user's own is believed, and nothing is written through a link.
+fn an_untrusted_list_of_groups_is_refused() {
+    let dir = Dir::new();
+    let runtime = runtime();
+    let start = || {
+        let config = GuardConfig { form: form("shell"), pid_file: Some(dir.path("st/groups")) };
+        runtime.block_on(Guard::start(config))
+    };
+    let refused = |what: &str| {
+        let text = start().err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(text.contains("groups") && text.contains(what), "{what}: {text}");
+    };
+    let mode = |name: &str, mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(dir.path(name), permissions).unwrap();
+    };
+    fs::create_dir(dir.path("st")).unwrap();
+    fs::write(dir.path("precious"), "precious").unwrap();
+    std::os::unix::fs::symlink("../precious", dir.path("st/groups")).unwrap();
+    refused("this is a symbolic link");
+    fs::remove_file(dir.path("st/groups")).unwrap();
+    fs::write(dir.path("st/groups"), "").unwrap();
+    mode("st/groups", 0o666);
+    refused("every user of this machine may write to it (mode 666)");
+    mode("st/groups", 0o600);
+    mode("st", 0o777);
+    refused("every user of this machine may write to it (mode 777)");
+    mode("st", 0o700);
+    if std::os::unix::fs::chown(dir.path("st/groups"), Some(54_321), None).is_ok() {
+        refused("belongs to user 54321");
+    } else {
+        eprintln!("skipped: only root can give a file to another user");
+    }
+    fs::remove_file(dir.path("st/groups")).unwrap();
+    // The new list is made beside the old one.
+    std::os::unix::fs::symlink("../precious", dir.path("st/groups.new")).unwrap();
+    drop(start().unwrap());
+    assert_eq!(fs::read_to_string(dir.path("precious")).unwrap(), "precious");
 }
 
 /// The manager's process lives on, its runtime does not.

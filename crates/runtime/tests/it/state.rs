@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use majordomo_core::{ByteSize, ComponentId, StateStore, StoreOp};
 use majordomo_memory::Learned;
 use majordomo_runtime::state::measured::{self, Measured, MeasuredKey};
-use majordomo_runtime::state::{FILE, RedbStore};
+use majordomo_runtime::state::{FILE, LOCK, RedbStore};
 
 use crate::helper;
 use crate::support::{Dir, add};
@@ -21,6 +21,12 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add(tests, "state::unusable_files_are_set_aside", unusable_files_are_set_aside);
     add(tests, "state::damage_anywhere_is_no_panic", damage_anywhere_is_no_panic);
     add(tests, "state::refuses_what_it_cannot_trust", refuses_what_it_cannot_trust);
+    add(
+        tests,
+        "state::names_that_are_other_files_are_refused_unwritten",
+        names_that_are_other_files_are_refused_unwritten,
+    );
+    add(tests, "state::what_another_user_owns_is_refused", what_another_user_owns_is_refused);
     add(tests, "state::one_program_at_a_time", one_program_at_a_time);
     add(tests, "state::goes_on_after_a_full_disk", goes_on_after_a_full_disk);
     add(tests, "state::a_scrub_leaves_no_trace", a_scrub_leaves_no_trace);
@@ -225,6 +231,56 @@ fn damage_anywhere_is_no_panic() {
     assert!(set_asides > 5, "{set_asides}");
 }
 
+fn names_that_are_other_files_are_refused_unwritten() {
+    let dir = Dir::new();
+    let state = dir.path("state");
+    drop(fresh(&state));
+    fs::write(dir.path("precious"), "precious").unwrap();
+    for name in [FILE, LOCK] {
+        fs::remove_file(state.join(name)).unwrap();
+        std::os::unix::fs::symlink("../precious", state.join(name)).unwrap();
+        let text = RedbStore::open(&state).unwrap_err().to_string();
+        assert!(text.contains(name) && text.contains("this is a symbolic link"), "{text}");
+        fs::remove_file(state.join(name)).unwrap();
+        fs::create_dir(state.join(name)).unwrap();
+        let text = RedbStore::open(&state).unwrap_err().to_string();
+        assert!(text.contains(name) && text.contains("this is a directory"), "{text}");
+        fs::remove_dir(state.join(name)).unwrap();
+        drop(fresh(&state));
+    }
+    fs::remove_file(state.join(LOCK)).unwrap();
+    fs::hard_link(dir.path("precious"), state.join(LOCK)).unwrap();
+    let text = RedbStore::open(&state).unwrap_err().to_string();
+    assert!(text.contains(LOCK) && text.contains("2 names"), "{text}");
+    assert_eq!(fs::read_to_string(dir.path("precious")).unwrap(), "precious");
+}
+
+fn what_another_user_owns_is_refused() {
+    let dir = Dir::new();
+    drop(fresh(&dir.path("state")));
+    fs::create_dir(dir.path("home")).unwrap();
+    drop(fresh(&dir.path("home/state")));
+    let places = [
+        ("state/state.redb", "state"),
+        ("state/lock", "state"),
+        ("state", "state"),
+        ("home", "home/state"),
+    ];
+    for (foreign, state) in places {
+        if std::os::unix::fs::chown(dir.path(foreign), Some(54_321), None).is_err() {
+            eprintln!("skipped: only root can give a file to another user");
+            return;
+        }
+        let state = dir.path(state);
+        let errors = [RedbStore::open(&state).err(), RedbStore::open_copy(&state).err()];
+        for error in errors {
+            let text = error.map(|e| e.to_string()).unwrap_or_default();
+            assert!(text.contains("belongs to user 54321, not to user 0"), "{foreign}: {text}");
+        }
+        std::os::unix::fs::chown(dir.path(foreign), Some(0), None).unwrap();
+    }
+}
+
 fn refuses_what_it_cannot_trust() {
     let dir = Dir::new();
     let error = |path: &Path| RedbStore::open(path).unwrap_err().to_string();
@@ -235,19 +291,21 @@ fn refuses_what_it_cannot_trust() {
     mode(&dir.path("file").join(FILE), 0o666);
     let text = error(&dir.path("file"));
     assert!(
-        text.contains("may be written by others (mode 666)") && text.contains("chmod go-w"),
+        text.contains("every user of this machine may write to it (mode 666)")
+            && text.contains("chmod go-w"),
         "{text}"
     );
 
     fs::create_dir(dir.path("open")).unwrap();
     mode(&dir.path("open"), 0o777);
-    assert!(error(&dir.path("open")).contains("may be written by others (mode 777)"));
+    assert!(error(&dir.path("open")).contains("may write to it (mode 777)"));
+    assert!(error(&dir.path("open/below")).contains("may write to it (mode 777)"));
 
     fs::write(dir.path("plain"), "").unwrap();
     let text = error(&dir.path("plain"));
-    assert!(text.contains("plain\" is a file, not a directory"), "{text}");
+    assert!(text.contains("plain") && text.contains("this is a file, not a directory"), "{text}");
     let text = error(&dir.path("plain/below"));
-    assert!(text.contains("cannot be created"), "{text}");
+    assert!(text.contains("this is a file, not a directory"), "{text}");
 
     let readable = dir.path("readonly");
     fs::create_dir(&readable).unwrap();

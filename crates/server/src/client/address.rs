@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use majordomo_files::Trust;
 
 use crate::error::ServeError;
 
@@ -30,20 +31,14 @@ impl Token {
         Ok(Self(text.to_owned()))
     }
 
-    /// Reads it from a file that nobody else may read.
+    /// Reads it from a file of the user's or root's that nobody else may read.
     ///
     /// # Errors
     /// [`ServeError::Token`].
     pub fn read(path: &Path) -> Result<Self, ServeError> {
         let failed = |why: String| ServeError::Token(format!("{}: {why}", path.display()));
-        let opened = majordomo::open_regular_file(path);
-        let (mut file, meta) = opened.map_err(|e| failed(e.to_string()))?;
-        if meta.mode() & 0o077 != 0 {
-            return Err(failed(format!(
-                "others can read it; make it private: chmod 600 {}",
-                path.display()
-            )));
-        }
+        let opened = majordomo_files::open(path, Trust::Secret);
+        let mut file = opened.map_err(|e| ServeError::Token(e.to_string()))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
         let text = majordomo::decode_text(bytes).map_err(|error| match error.is_whole_text() {

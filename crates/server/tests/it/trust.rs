@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use majordomo::{Manager, ServerConfig};
-use majordomo_server::{Address, Client, ServeOptions, serve};
+use majordomo_server::{Address, Client, ServeOptions, Token, serve};
 
 use crate::support::{DEADLINE, Gate, components, folder};
 
@@ -209,6 +209,26 @@ async fn a_lock_or_socket_of_another_user_in_a_sticky_folder_is_refused() {
     let error = refusal(&manager, &sticky.join("t")).await;
     says(&error, &["belongs to user 54321", "choose another --socket"]);
     assert!(sticky.join("t").exists());
+}
+
+#[test]
+fn a_token_file_that_others_own_read_or_may_replace_is_refused() {
+    let dir = Dir::new();
+    let token = dir.folder("open", 0o755).join("token");
+    fs::write(&token, "0123456789abcdef").unwrap();
+    let read = || Token::read(&token).map_err(|error| error.to_string());
+    set_mode(&token, 0o640);
+    says(&read().unwrap_err(), &["others can read it (mode 640)", "chmod 600"]);
+    set_mode(&token, 0o600);
+    set_mode(&dir.path("open"), 0o777);
+    says(&read().unwrap_err(), &["every user of this machine may write to it (mode 777)"]);
+    set_mode(&dir.path("open"), 0o755);
+    assert!(read().is_ok());
+    if chown(&token, Some(STRANGER), None).is_err() {
+        eprintln!("skipped: only root can give a file to another user");
+        return;
+    }
+    says(&read().unwrap_err(), &["token", "it belongs to user 54321, not to user 0"]);
 }
 
 #[cfg(target_os = "linux")]
