@@ -51,7 +51,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Check a configuration file and report every problem
     Check(CheckArgs),
-    /// Show what a command would need, load and evict, and why, without loading anything
+    /// Show what a command would need, load and evict, and why, without loading anything: on the server as it is now,
+    /// or by a configuration alone
     Plan(PlanArgs),
     /// Give a command, or each line of standard input, to the server or to a configuration's components
     ///
@@ -59,7 +60,7 @@ pub(crate) enum Command {
     /// server. Otherwise all words are a command for the server. When the first word is the name of some other
     /// file, --config or --server must say which is meant.
     Run(RunArgs),
-    /// Show which components a text needs, and why, by a configuration's keywords and by what was learned
+    /// Show which components a text needs, and why: on the server, or by a configuration's keywords and what was learned
     Intents(IntentsArgs),
     /// Learn from a table of texts and the components that they need
     Learn(LearnArgs),
@@ -142,12 +143,16 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// The configuration
-    pub config: PathBuf,
-    /// The command
-    #[arg(required = true)]
-    pub text: Vec<String>,
-    /// Learned figures are read from here
+    /// A configuration (FILE.toml or FILE.json) and a command, or a command alone for the server that runs
+    #[arg(value_name = "CONFIG|TEXT", required = true)]
+    pub words: Vec<String>,
+    /// Ask by this configuration, without a server; all words are the command
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub config: Option<PathBuf>,
+    /// Ask the server; all words are the command
+    #[arg(long)]
+    pub server: bool,
+    /// Learned figures are read from here; only with a configuration
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }

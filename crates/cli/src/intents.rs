@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents, count, read_config};
+use majordomo::{ComponentId, Config, OfflineIntents, count, read_config};
+use majordomo_server::wire::{Decision, Intents};
 
 use crate::args::{IntentsArgs, LearnArgs};
 use crate::lines::InputLines;
@@ -55,13 +56,23 @@ fn must_exist(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// `intents`.
-pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let (mut config, mut words) = (args.config, args.words);
-    if config.is_none() && words.first().is_some_and(|w| crate::target::is_configuration(w)) {
-        config = Some(words.remove(0).into());
-    }
+pub(crate) async fn run(
+    args: IntentsArgs,
+    socket: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    // With --state-dir no server is meant, so a word is not mistaken for it.
+    let exists = |word: &str| args.state_dir.is_none() && Path::new(word).exists();
+    let split = crate::target::split(&args.words, args.config.as_deref(), args.server, exists);
+    let (config, words) = match split {
+        Ok(split) => split,
+        Err(why) => {
+            print::error(&why);
+            return Ok(crate::exit::Exit::Usage.into());
+        }
+    };
     if config.is_none() && args.state_dir.is_none() {
-        bail!("nothing to ask: name a configuration, or --state-dir with what was learned");
+        return crate::remote::intents(&words, socket, json).await;
     }
     if let Some(dir) = &args.state_dir {
         must_exist(dir)?;
@@ -73,7 +84,7 @@ pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCod
     .await?;
     let mut intents = opened?;
     if !words.is_empty() {
-        tell(&words.join(" "), &intents.intents(&words.join(" ")), json)?;
+        tell_offline(&words.join(" "), &mut intents, json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = InputLines::stdin(json);
@@ -88,13 +99,23 @@ pub(crate) async fn run(args: IntentsArgs, json: bool) -> anyhow::Result<ExitCod
         if !json {
             print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         }
-        tell(&text, &intents.intents(&text), json)?;
+        tell_offline(&text, &mut intents, json)?;
     }
 }
 
-fn tell(text: &str, answer: &OfflineAnswer, json: bool) -> anyhow::Result<()> {
-    if json {
-        let mut value = serde_json::to_value(answer)?;
+fn tell_offline(text: &str, intents: &mut OfflineIntents, json: bool) -> anyhow::Result<()> {
+    let answer = intents.intents(text);
+    tell(text, &Intents::from(&answer), json.then(|| serde_json::to_value(&answer)))
+}
+
+/// Prints what a text is taken for: as the JSON that is given, else in words.
+pub(crate) fn tell(
+    text: &str,
+    answer: &Intents,
+    json: Option<serde_json::Result<serde_json::Value>>,
+) -> anyhow::Result<()> {
+    if let Some(value) = json {
+        let mut value = value?;
         value["text"] = text.into();
         print::json(&value);
         return Ok(());
@@ -107,25 +128,26 @@ fn tell(text: &str, answer: &OfflineAnswer, json: bool) -> anyhow::Result<()> {
     for need in &answer.needed {
         print::line(&format!(
             "needs    {} {} (at least {}){}",
-            styled(Style::Strong, need.id.as_str()),
+            styled(Style::Strong, need.component.as_str()),
             need.confidence,
             need.threshold,
             evidence(need)
         ));
     }
     let unsure = answer.decision == Decision::Unsure;
-    let named: Vec<_> = doubtful(answer.decision, &answer.candidates).map(|n| &n.id).collect();
+    let named: Vec<_> =
+        doubtful(answer.decision, &answer.candidates).map(|n| &n.component).collect();
     for need in &answer.candidates {
-        let word = if unsure || named.contains(&&need.id) { "unsure" } else { "unlike" };
+        let word = if unsure || named.contains(&&need.component) { "unsure" } else { "unlike" };
         print::line(&format!(
             "{word}   {} {} (at least {}){}",
-            need.id,
+            need.component,
             need.confidence,
             need.threshold,
             evidence(need)
         ));
     }
-    print::line(&format!("model    version {}", answer.version));
+    print::line(&format!("model    version {}", answer.model_version));
     Ok(())
 }
 

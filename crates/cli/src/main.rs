@@ -121,7 +121,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
     }
     match args.command {
         Command::Check(a) => check::run(&a, args.json),
-        Command::Plan(a) => plan::run(a, args.json).await,
+        Command::Plan(a) => plan::run(a, args.socket.as_deref(), args.json).await,
         Command::Run(a) => match Target::of(a, |word| std::path::Path::new(word).exists()) {
             Ok(Target::Configuration(job)) => run::run(job, args.json).await,
             Ok(Target::Server(a)) => remote::run(&a, args.socket.as_deref(), args.json).await,
@@ -130,7 +130,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
                 Ok(Exit::Usage.into())
             }
         },
-        Command::Intents(a) => intents::run(a, args.json).await,
+        Command::Intents(a) => intents::run(a, args.socket.as_deref(), args.json).await,
         Command::Learn(a) => intents::learn(a, args.json).await,
         Command::Feedback(FeedbackArgs { state_dir: Some(dir), text, used, .. }) => {
             intents::feedback(&text.join(" "), &used, dir, args.json).await

@@ -1,11 +1,16 @@
 //! `plan`: what a command would meet with, without loading anything.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use majordomo::{BuildError, Builder, ByteSize, Decision, Load, Manager, Need, Plan, quoted};
+use majordomo::{BuildError, Builder, Manager, quoted};
+use majordomo_server::wire::{self, Decision, Need, Plan, PlanLoad};
 
 use crate::args::PlanArgs;
+use crate::exit::Exit;
 use crate::print::{self, Style, styled, time};
+use crate::remote::span;
+use crate::target::split;
 
 /// A manager's problems are printed as the configuration's own; others as one error.
 pub(crate) async fn start(
@@ -29,8 +34,31 @@ pub(crate) async fn start(
     }
 }
 
-pub(crate) async fn run(args: PlanArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let mut builder = Manager::builder().config_file(&args.config).dormant();
+pub(crate) async fn run(
+    args: PlanArgs,
+    socket: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let exists = |word: &str| Path::new(word).exists();
+    let split = split(&args.words, args.config.as_deref(), args.server, exists);
+    let (config, text) = match split {
+        Ok((Some(_), text)) if text.is_empty() => {
+            print::error("the command is missing: majordomo plan CONFIG <TEXT>...");
+            return Ok(Exit::Usage.into());
+        }
+        Ok((Some(config), text)) => (config, text.join(" ")),
+        Ok((None, text)) => {
+            if args.state_dir.is_some() {
+                anyhow::bail!("--state-dir goes with a configuration; the server has its own");
+            }
+            return crate::remote::plan(&text.join(" "), socket, json).await;
+        }
+        Err(why) => {
+            print::error(&why);
+            return Ok(Exit::Usage.into());
+        }
+    };
+    let mut builder = Manager::builder().config_file(&config).dormant();
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }
@@ -38,12 +66,12 @@ pub(crate) async fn run(args: PlanArgs, json: bool) -> anyhow::Result<ExitCode> 
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
-    let text = args.text.join(" ");
     let plan = manager.plan(&text).await?;
     if json {
         print::json(&serde_json::to_value(&plan)?);
     } else {
-        print_plan(&plan);
+        let decision = Some(plan.decision.into());
+        print_plan(&wire::Plan { decision, ..wire::Plan::from(&plan) });
     }
     manager.shutdown(None).await;
     Ok(if plan.refusal.is_some() { ExitCode::from(3) } else { ExitCode::SUCCESS })
@@ -96,16 +124,19 @@ pub(crate) fn doubtful(decision: Decision, candidates: &[Need]) -> impl Iterator
 }
 
 /// What a load takes, and what stays booked after it where that is less.
-fn memory(load: &Load) -> String {
-    if load.settled < load.bytes {
-        format!("{} while it loads, then {}", load.bytes, load.settled)
-    } else {
-        load.bytes.to_string()
+fn memory(load: &PlanLoad) -> String {
+    match load.settled {
+        Some(settled) if settled < load.bytes => {
+            format!("{} while it loads, then {settled}", load.bytes)
+        }
+        _ => load.bytes.to_string(),
     }
 }
 
-fn print_plan(plan: &Plan) {
-    match plan.decision {
+/// Prints what a text would meet with.
+pub(crate) fn print_plan(plan: &Plan) {
+    let decision = plan.decision.unwrap_or(Decision::Confident);
+    match decision {
         Decision::Confident => {}
         Decision::None => print::line("no component is needed"),
         Decision::Unsure => {
@@ -115,13 +146,18 @@ fn print_plan(plan: &Plan) {
     for need in &plan.needed {
         print::line(&format!(
             "needs    {} ({}){}",
-            styled(Style::Strong, need.id.as_str()),
+            styled(Style::Strong, need.component.as_str()),
             need.confidence,
             evidence(need)
         ));
     }
-    for need in doubtful(plan.decision, &plan.candidates) {
-        print::line(&format!("unsure   {} ({}){}", need.id, need.confidence, evidence(need)));
+    for need in doubtful(decision, &plan.candidates) {
+        print::line(&format!(
+            "unsure   {} ({}){}",
+            need.component,
+            need.confidence,
+            evidence(need)
+        ));
     }
     for id in &plan.ready {
         print::line(&format!("ready    {id}"));
@@ -136,24 +172,24 @@ fn print_plan(plan: &Plan) {
             l.component,
             l.wave + 1,
             memory(l),
-            time(l.load_time)
+            time(span(l.load_time_ms))
         ));
-        if l.beyond > ByteSize::ZERO {
+        if let Some(beyond) = l.beyond {
             print::line(&format!(
-                "         {} alone, since the peak of its load is {} more than the budget has; raise the budget to avoid that",
-                l.component, l.beyond
+                "         {} alone, since the peak of its load is {beyond} more than the budget has; raise the budget to avoid that",
+                l.component
             ));
         }
     }
     for left in &plan.left_out {
-        print::line(&format!("leave out {}: {}", left.id, left.refusal));
+        print::line(&format!("leave out {}: {}", left.component, left.refusal));
     }
-    for holder in &plan.holders {
+    for holder in &plan.in_the_way {
         print::line(&format!("wait for {holder}"));
     }
     if let Some(refusal) = &plan.refusal {
         print::line(&format!("{}  {refusal}", styled(Style::Bad, "refused")));
     } else if !plan.loads.is_empty() {
-        print::line(&format!("wait     about {}", time(plan.wait)));
+        print::line(&format!("wait     about {}", time(span(plan.wait_ms))));
     }
 }

@@ -139,6 +139,33 @@ pub(crate) async fn run(
     }
 }
 
+/// Shows what a command would meet with on the server now.
+pub(crate) async fn plan(
+    text: &str,
+    socket: Option<&std::path::Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    Ok(Remote::new(socket, json).plan(text).await?.into())
+}
+
+/// Shows what the server takes a text for, or without one each line of standard input.
+pub(crate) async fn intents(
+    words: &[String],
+    socket: Option<&std::path::Path>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let remote = Remote::new(socket, json);
+    if !words.is_empty() {
+        remote.intents(&words.join(" ")).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    tokio::select! {
+        biased;
+        done = remote.intents_of_lines() => Ok(done?.into()),
+        () = print::ended() => Ok(ExitCode::SUCCESS),
+    }
+}
+
 /// Whether waiting makes sense: the server is not there, or has gone.
 fn is_gone(error: &ClientError) -> bool {
     matches!(error, ClientError::NotRunning { .. } | ClientError::Broken { .. })
@@ -154,6 +181,6 @@ async fn until_interrupt(work: impl Future<Output = anyhow::Result<Exit>>) -> an
 }
 
 /// Milliseconds of the wire as a span.
-fn span(ms: f64) -> Duration {
+pub(crate) fn span(ms: f64) -> Duration {
     Duration::try_from_secs_f64(ms / 1e3).unwrap_or_default()
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{Decision, GuardForm, Manager, Outcome};
+use majordomo_server::wire::Need;
 
 use crate::lines::InputLines;
 use crate::plan::{doubtful, evidence, start};
@@ -114,10 +115,17 @@ async fn command(
         for need in outcome.needed() {
             let left = outcome.left_out().iter().find(|l| l.id == need.id);
             let left = left.map(|l| format!(", left out: {}", l.refusal)).unwrap_or_default();
-            print::line(&format!("  {} {}{}{left}", need.id, need.confidence, evidence(need)));
+            print::line(&format!(
+                "  {} {}{}{left}",
+                need.id,
+                need.confidence,
+                evidence(&need.into())
+            ));
         }
-        for need in doubtful(outcome.decision(), outcome.candidates()) {
-            print::line(&format!("  unsure: {} {}{}", need.id, need.confidence, evidence(need)));
+        let candidates: Vec<_> = outcome.candidates().iter().map(Need::from).collect();
+        for need in doubtful(outcome.decision().into(), &candidates) {
+            let because = evidence(need);
+            print::line(&format!("  unsure: {} {}{because}", need.component, need.confidence));
         }
     }
     if !hold.is_zero() {

@@ -1,4 +1,4 @@
-//! What the words of `run` are for: a configuration's components, or the server.
+//! What the words of `run`, `plan` and `intents` are for: a configuration's components, or the server.
 //!
 //! Owns the rule: the first word is a configuration when it ends in `.toml` or `.json`; otherwise all words are a
 //! command for the server. A first word that names some other file could be either, and is refused.
@@ -43,34 +43,49 @@ fn is_other_format(word: &str) -> bool {
     ["yaml", "yml", "ini", "cfg", "conf"].iter().any(|e| extension.eq_ignore_ascii_case(e))
 }
 
+/// The configuration that the words begin with and the other words; without one all words are for the server.
+///
+/// # Errors
+/// When it could be either.
+pub(crate) fn split(
+    words: &[String],
+    config: Option<&Path>,
+    is_for_server: bool,
+    exists: impl Fn(&str) -> bool,
+) -> Result<(Option<PathBuf>, Vec<String>), String> {
+    if config.is_some() || is_for_server {
+        return Ok((config.map(Path::to_path_buf), words.to_vec()));
+    }
+    match words.split_first() {
+        Some((first, rest)) if is_configuration(first) => Ok((Some(first.into()), rest.to_vec())),
+        Some((first, _)) if is_other_format(first) => Err(format!(
+            "{} is no configuration: those are TOML (FILE.toml), or the predecessor's JSON; write --server when it is part of a command",
+            quoted(first)
+        )),
+        Some((first, _)) if exists(first) => Err(format!(
+            "{0} is a file or folder, and could be a word of a command as well; write --config {0} if it is the configuration, or --server when it is part of a command",
+            quoted(first)
+        )),
+        _ => Ok((None, words.to_vec())),
+    }
+}
+
 impl Target {
     /// Decides; `exists` tells whether a word names a file or folder.
     ///
     /// # Errors
     /// When it could be either.
     pub(crate) fn of(args: RunArgs, exists: impl Fn(&str) -> bool) -> Result<Self, String> {
-        let job = |config, text| {
-            let (hold, state_dir) = (args.hold, args.state_dir.clone());
-            Self::Configuration(Job { config, text, hold, state_dir })
-        };
-        if let Some(config) = &args.config {
-            return Ok(job(config.clone(), args.words.clone()));
-        }
-        if args.server {
-            return Ok(Self::Server(args));
-        }
-        match args.words.split_first() {
-            Some((first, rest)) if is_configuration(first) => Ok(job(first.into(), rest.to_vec())),
-            Some((first, _)) if is_other_format(first) => Err(format!(
-                "{} is no configuration: those are TOML (FILE.toml), or the predecessor's JSON; write --server when it is part of a command",
-                quoted(first)
-            )),
-            Some((first, _)) if exists(first) => Err(format!(
-                "{0} is a file or folder, and could be a word of a command as well; write --config {0} to run its components, or --server when it is part of a command",
-                quoted(first)
-            )),
-            _ => Ok(Self::Server(args)),
-        }
+        let (config, text) = split(&args.words, args.config.as_deref(), args.server, exists)?;
+        Ok(match config {
+            Some(config) => Self::Configuration(Job {
+                config,
+                text,
+                hold: args.hold,
+                state_dir: args.state_dir,
+            }),
+            None => Self::Server(args),
+        })
     }
 }
 

@@ -25,7 +25,7 @@ mod view;
 pub(crate) use brain::{Brain, Matchers, Settings};
 use figures::Figures;
 use learner::{Learner, Message};
-pub use offline::{LearnReport, OfflineAnswer, OfflineIntents};
+pub use offline::{IntentsAnswer, LearnReport, OfflineIntents};
 pub(crate) use view::View;
 
 /// Bytes of a text that are read; the rest of a longer one changes nothing.

@@ -59,7 +59,7 @@ pub use check::check_config;
 pub use error::{BuildError, ReloadError, StateError};
 pub use handle::Handle;
 pub use intents::{
-    Decision, IntentError, LearnReport, Learned, MAX_TEXT, OfflineAnswer, OfflineIntents,
+    Decision, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, OfflineIntents,
     Prediction, Scored,
 };
 pub use manager::Manager;

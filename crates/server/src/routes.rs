@@ -75,6 +75,7 @@ routes! {
     POST "/v1/components/{name}/trim" => components::trim;
     POST "/v1/commands" => commands::command;
     POST "/v1/plan" => commands::plan;
+    POST "/v1/intents" => commands::intents;
     POST "/v1/hints" => commands::hint;
     POST "/v1/feedback" => commands::feedback;
     POST "/v1/reload" => commands::reload;

@@ -12,8 +12,8 @@ mod state;
 mod status;
 
 pub use command::{
-    Accepted, Command, CommandOutcome, Evidence, Feedback, Hint, LeftOut, NGram, Need, Pin, Plan,
-    PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
+    Accepted, Command, CommandOutcome, Decision, Evidence, Feedback, Hint, Intents, IntentsRequest,
+    LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
 pub use lease::{

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct IntentsArgs {
-    /// A configuration (FILE.toml or FILE.json) and a text, or a text alone; without a text each line of standard
-    /// input is one
+    /// A configuration (FILE.toml or FILE.json) and a text, or a text alone, for the server that runs unless there is
+    /// --state-dir; without a text each line of standard input is one
     #[arg(value_name = "CONFIG|TEXT")]
     pub words: Vec<String>,
     /// The components and keywords of this configuration; all words are the text
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub config: Option<PathBuf>,
-    /// What was learned here
+    /// Ask the server; all words are the text
+    #[arg(long, conflicts_with = "state_dir")]
+    pub server: bool,
+    /// What was learned here, without a server
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

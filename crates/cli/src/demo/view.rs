@@ -20,7 +20,12 @@ pub(super) struct View {
 fn why(outcome: &Outcome) -> String {
     match outcome.needed().first().or_else(|| outcome.candidates().first()) {
         Some(need) => {
-            format!("           {} {}{}", need.id, need.confidence, crate::plan::evidence(need))
+            format!(
+                "           {} {}{}",
+                need.id,
+                need.confidence,
+                crate::plan::evidence(&need.into())
+            )
         }
         None => "           nothing speaks for a component".to_owned(),
     }

@@ -1,11 +1,14 @@
 //! `run TEXT`: commands given to the server, from the arguments or line by line.
 
-use majordomo_server::wire::{Bind, Command, CommandOutcome, LeaseTerms, Leased, Need};
+use majordomo_server::wire::{
+    Bind, Command, CommandOutcome, IntentsRequest, LeaseTerms, Leased, Need, PlanRequest,
+};
 
 use super::{Remote, is_gone, span};
 use crate::args::RunArgs;
 use crate::exit::Exit;
 use crate::lines::InputLines;
+use crate::plan::{evidence, print_plan};
 use crate::print::{self, Style, styled, time};
 
 impl Remote {
@@ -43,6 +46,35 @@ impl Remote {
                 },
             }
         }
+    }
+
+    pub(super) async fn plan(&self, text: &str) -> anyhow::Result<Exit> {
+        let request = PlanRequest { text: Some(text.to_owned()), ..PlanRequest::default() };
+        let plan = self.client.plan(&request).await?;
+        if self.json {
+            print::json(&serde_json::to_value(&plan)?);
+        } else {
+            print_plan(&plan);
+        }
+        Ok(if plan.refusal.is_some() { Exit::Refused } else { Exit::Success })
+    }
+
+    pub(super) async fn intents(&self, text: &str) -> anyhow::Result<()> {
+        let answer = self.client.intents(&IntentsRequest { text: text.to_owned() }).await?;
+        crate::intents::tell(text, &answer, self.json.then(|| serde_json::to_value(&answer)))
+    }
+
+    /// Asks what each line of standard input is taken for.
+    pub(super) async fn intents_of_lines(&self) -> anyhow::Result<Exit> {
+        self.client.info().await?;
+        let mut lines = InputLines::stdin(self.json);
+        while let Some(text) = lines.next().await {
+            if !self.json {
+                print::line(&format!("{} {text}", styled(Style::Faint, ">")));
+            }
+            self.intents(&text).await?;
+        }
+        Ok(if lines.was_unreadable() { Exit::Failure } else { Exit::Success })
     }
 
     async fn command(&self, text: &str, hold: std::time::Duration) -> anyhow::Result<Exit> {
@@ -94,12 +126,7 @@ fn lines(outcome: &CommandOutcome) -> Vec<String> {
 }
 
 fn because(need: &Need) -> String {
-    let words: Vec<_> = need
-        .evidence
-        .iter()
-        .map(|e| crate::plan::keyword(&e.keyword, e.shared_by, e.negated))
-        .collect();
-    format!("{} because of {}", need.confidence, words.join(", "))
+    format!("{}{}", need.confidence, evidence(need))
 }
 
 /// Where a component is reached, in a word; none when it is inside the server or has no endpoint.

@@ -117,6 +117,6 @@ fn a_table_with_a_fault_teaches_nothing() {
     let skip = [&learn[..], &["--skip-unknown"]].concat();
     world.run(&skip).check(0, &["learned  40 lines", "skipped  20 with an unknown label"], &[]);
     world.run(&["intents", "--state-dir", "nosuch", "x"]).check(1, &[], &["nothing was learned"]);
-    world.run(&["intents", "hello"]).check(1, &[], &["name a configuration, or --state-dir"]);
+    world.run(&["intents", "hello"]).check(4, &[], &["no server listens"]);
     world.run(&["learn", "nosuch.tsv", "--state-dir", "s"]).check(1, &[], &["nosuch.tsv"]);
 }

@@ -49,6 +49,9 @@ fn without_a_server_every_verb_says_where_it_looked() {
         &["release", "a"],
         &["run", "play"],
         &["run"],
+        &["plan", "play"],
+        &["intents", "play"],
+        &["intents"],
     ] {
         world.run(words).check(4, &[], &[&socket, "start one with `majordomo serve CONFIG`"]);
     }
@@ -165,6 +168,46 @@ fn answers_as_json() {
     assert_eq!(run(&["logs", "music"])[0]["text"], "up");
     let error = world.run(&["load", "nobody", "--json"]);
     error.check(6, &[], &["\"code\":\"unknown_component\""]);
+    server.stop();
+}
+
+#[test]
+fn plans_and_intents_are_asked_of_the_server() {
+    let world = configured();
+    let server = world.serve(&["c.toml"]);
+    let by_configuration = world.run(&["plan", "c.toml", "play a song"]);
+    by_configuration.check(0, &["needs    music", "load     base in wave 1", "wait "], &[]);
+    assert_eq!(world.run(&["plan", "play", "a", "song"]).out, by_configuration.out);
+    world.run(&["load", "music"]).check(0, &[], &[]);
+    let ran = world.run(&["plan", "play a song"]);
+    ran.check(0, &["needs    music", "ready    music"], &[]);
+    assert!(!ran.out.contains("load "), "{ran:?}");
+    world.run(&["plan", "hello"]).check(0, &["no component is needed"], &[]);
+    let ran = world.run(&["intents", "play", "a", "song"]);
+    ran.check(
+        0,
+        &["needs    music 1.00 (at least ", "because of \"play\"", "model    version "],
+        &[],
+    );
+    let offline = world.run(&["intents", "c.toml", "play", "a", "song"]);
+    assert_eq!(ran.out.lines().next(), offline.out.lines().next());
+    let ran = world.run_with(&["intents"], b"my inbox\nhello\n");
+    ran.check(0, &["> my inbox\nneeds    mail", "> hello\nno component is needed"], &[]);
+    let json = |words: &[&str]| world.run(&[words, &["--json"]].concat()).json().swap_remove(0);
+    assert_eq!(json(&["plan", "my inbox"])["decision"], "confident");
+    let intents = json(&["intents", "my inbox"]);
+    assert_eq!(
+        (&intents["text"], &intents["needed"][0]["component"]),
+        (&"my inbox".into(), &"mail".into())
+    );
+    // Nothing was loaded or used by asking.
+    world.run(&["status"]).check(0, &["mail   unloaded"], &[]);
+    world.write("play", "");
+    for verb in ["plan", "intents"] {
+        world.run(&[verb, "play", "it"]).check(2, &[], &["is a file or folder", "--server"]);
+        world.run(&[verb, "--server", "play", "it"]).check(0, &["needs    music"], &[]);
+    }
+    world.run(&["plan", "x", "--state-dir", "s"]).check(1, &[], &["goes with a configuration"]);
     server.stop();
 }
 

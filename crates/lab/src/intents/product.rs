@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use majordomo::{ComponentId, Config, Decision, OfflineAnswer, OfflineIntents};
+use majordomo::{ComponentId, Config, Decision, IntentsAnswer, OfflineIntents};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::batch::{cpu_seconds, drawn, in_scope, quality, rejected};
@@ -59,7 +59,7 @@ fn learn(dir: &Path, config: &Config, train: &[Row]) -> anyhow::Result<f64> {
     Ok(cpu_s)
 }
 
-fn judge(answer: &OfflineAnswer, row: &Row) -> anyhow::Result<Judged> {
+fn judge(answer: &IntentsAnswer, row: &Row) -> anyhow::Result<Judged> {
     let mut said: Vec<u32> =
         answer.needed.iter().map(|n| label(&n.id)).collect::<Result<_, _>>()?;
     said.sort_unstable();

@@ -43,7 +43,7 @@ impl LearnReport {
 /// What a text needs, as far as is known offline.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct OfflineAnswer {
+pub struct IntentsAnswer {
     /// Whether a manager would act.
     pub decision: Decision,
     /// What the text needs, likeliest first.
@@ -131,12 +131,12 @@ impl OfflineIntents {
     }
 
     /// What a text needs, with evidence.
-    pub fn intents(&mut self, text: &str) -> OfflineAnswer {
+    pub fn intents(&mut self, text: &str) -> IntentsAnswer {
         let view = self.brain.view(LearnerFigures::default());
         let mut prediction = Prediction::default();
         view.predict(cut(text), &mut self.scratch, &mut prediction);
         let needs = view.needs(cut(text), &self.scratch, &prediction);
-        OfflineAnswer {
+        IntentsAnswer {
             decision: needs.decision,
             needed: needs.needed,
             candidates: needs.candidates,

@@ -3,13 +3,25 @@
 use majordomo_core::ComponentId;
 
 use super::Manager;
-use crate::intents::{IntentError, Learned, Prediction};
+use crate::intents::{IntentError, IntentsAnswer, Learned, Prediction};
 
 impl Manager {
     /// Which components a text needs, by key and without evidence, loading nothing. Takes microseconds, waits for
     /// nobody, and allocates nothing once `into` and the calling thread's buffers have grown.
     pub fn predict(&self, text: &str, into: &mut Prediction) {
         self.inner.intents.predict(text, into);
+    }
+
+    /// What a text is taken for, with evidence; loads nothing and learns nothing.
+    #[must_use]
+    pub fn intents(&self, text: &str) -> IntentsAnswer {
+        let needs = self.inner.intents.needs(text);
+        IntentsAnswer {
+            decision: needs.decision,
+            needed: needs.needed,
+            candidates: needs.candidates,
+            version: needs.version,
+        }
     }
 
     /// Learns which components a text used (none is an answer too), and waits until it is known.

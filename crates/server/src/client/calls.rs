@@ -10,8 +10,8 @@ use super::{Client, EventStream, LogStream};
 use crate::error::ClientError;
 use crate::wire::{
     Accepted, Command, CommandOutcome, Component, EventPage, Exchange, Feedback, Forget, Forgotten,
-    Health, Hint, Info, Lease, LeaseRequest, Leases, LogPage, Pin, Plan, PlanRequest, Reload,
-    Reloaded, Remembered, Renew, Status, Unload, Why,
+    Health, Hint, Info, Intents, IntentsRequest, Lease, LeaseRequest, Leases, LogPage, Pin, Plan,
+    PlanRequest, Reload, Reloaded, Remembered, Renew, Status, Unload, Why,
 };
 
 const GET: Method = Method::GET;
@@ -229,6 +229,14 @@ impl Client {
     /// A [`ClientError`].
     pub async fn plan(&self, request: &PlanRequest) -> Result<Plan, ClientError> {
         self.post("/v1/plan", request).await
+    }
+
+    /// What a text is taken for; loads nothing and learns nothing.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn intents(&self, request: &IntentsRequest) -> Result<Intents, ClientError> {
+        self.post("/v1/intents", request).await
     }
 
     /// Tells that a component is likely to be needed.

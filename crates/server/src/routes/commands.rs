@@ -19,8 +19,8 @@ use crate::connection::Peer;
 use crate::leases::{Held, Terms, leased};
 use crate::problem::Problem;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Feedback, Hint, LeftOut, Need, Plan, PlanRequest, Reload,
-    Reloaded, Tier, Warning, ms,
+    Accepted, Command, CommandOutcome, Feedback, Hint, Intents, IntentsRequest, LeftOut, Need,
+    Plan, PlanRequest, Reload, Reloaded, Tier, Warning, ms,
 };
 
 type Answer = Result<Response<Body>, Problem>;
@@ -91,7 +91,10 @@ pub(crate) async fn command(
 pub(crate) async fn plan(State(app): State<Arc<App>>, body: Body) -> Answer {
     let asked: PlanRequest = read(&app, body).await?;
     let plan = match (&asked.text, asked.components.as_slice()) {
-        (Some(text), []) => app.manager.plan(text).await?,
+        (Some(text), []) => {
+            let plan = app.manager.plan(text).await?;
+            return json(&Plan { decision: Some(plan.decision.into()), ..Plan::from(&plan) });
+        }
         (None, names @ [_, ..]) => {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             app.manager.plan_for(&names).await?
@@ -99,6 +102,14 @@ pub(crate) async fn plan(State(app): State<Arc<App>>, body: Body) -> Answer {
         _ => return Err(Problem::new("bad_value", "either `text` or `components`")),
     };
     json(&Plan::from(&plan))
+}
+
+pub(crate) async fn intents(State(app): State<Arc<App>>, body: Body) -> Answer {
+    let asked: IntentsRequest = read(&app, body).await?;
+    if asked.text.trim().is_empty() {
+        return Err(Problem::new("bad_value", "`text` is missing or blank"));
+    }
+    json(&Intents::from(&app.manager.intents(&asked.text)))
 }
 
 pub(crate) async fn hint(State(app): State<Arc<App>>, body: Body) -> Answer {

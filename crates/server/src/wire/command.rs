@@ -135,6 +135,61 @@ pub struct CommandOutcome {
     pub lease: Option<Lease>,
 }
 
+/// What a text is taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// It needs the components named.
+    Confident,
+    /// It may need the candidates, but too little speaks for any of them: nothing is loaded on a guess.
+    Unsure,
+    /// It needs no component.
+    #[default]
+    None,
+}
+
+impl From<majordomo::Decision> for Decision {
+    fn from(decision: majordomo::Decision) -> Self {
+        match decision {
+            majordomo::Decision::Confident => Self::Confident,
+            majordomo::Decision::Unsure => Self::Unsure,
+            majordomo::Decision::None => Self::None,
+        }
+    }
+}
+
+/// `POST /v1/intents`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntentsRequest {
+    /// The user's words.
+    pub text: String,
+}
+
+/// What a text is taken for, with evidence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Intents {
+    /// Whether a command with this text would load something.
+    pub decision: Decision,
+    /// What the text needs, likeliest first.
+    pub needed: Vec<Need>,
+    /// What else is not unlikely, below the threshold.
+    pub candidates: Vec<Need>,
+    /// Version of the model that answered.
+    pub model_version: u64,
+}
+
+impl From<&majordomo::IntentsAnswer> for Intents {
+    fn from(answer: &majordomo::IntentsAnswer) -> Self {
+        Self {
+            decision: answer.decision.into(),
+            needed: answer.needed.iter().map(Need::from).collect(),
+            candidates: answer.candidates.iter().map(Need::from).collect(),
+            model_version: answer.version,
+        }
+    }
+}
+
 /// `POST /v1/plan`: either a text or components.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -154,6 +209,12 @@ pub struct PlanLoad {
     pub component: ComponentId,
     /// The bytes that would be reserved.
     pub bytes: ByteSize,
+    /// The bytes that would be booked once it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<ByteSize>,
+    /// How much of `bytes` is more than the budget has: then its load runs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<ByteSize>,
     /// How long that takes, learned or declared.
     pub load_time_ms: f64,
     /// The wave in which it loads, from 0.
@@ -176,6 +237,9 @@ pub struct PlanEviction {
 /// What a demand would meet with now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
+    /// What the text is taken for; none for plans by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
     /// What the text needs.
     pub needed: Vec<Need>,
     /// What it may need.
@@ -201,6 +265,7 @@ pub struct Plan {
 impl From<&majordomo::Plan> for Plan {
     fn from(plan: &majordomo::Plan) -> Self {
         Self {
+            decision: None,
             needed: plan.needed.iter().map(Need::from).collect(),
             candidates: plan.candidates.iter().map(Need::from).collect(),
             ready: plan.ready.clone(),
@@ -210,6 +275,8 @@ impl From<&majordomo::Plan> for Plan {
                 .map(|l| PlanLoad {
                     component: l.component.clone(),
                     bytes: l.bytes,
+                    settled: Some(l.settled),
+                    beyond: (l.beyond > ByteSize::ZERO).then_some(l.beyond),
                     load_time_ms: ms(l.load_time),
                     wave: l.wave,
                     under_way: l.under_way,

@@ -24,6 +24,7 @@ async fn bad_requests_have_codes() {
         ("POST", "/v1/commands", "", "{\"text\":\"  \"}", 422, "bad_value"),
         ("POST", "/v1/commands", "", &long, 413, "body_too_large"),
         ("POST", "/v1/plan", "", "{}", 422, "bad_value"),
+        ("POST", "/v1/intents", "", "{\"text\":\" \"}", 422, "bad_value"),
         // A byte order mark is no part of a text.
         ("POST", "/v1/plan", "", "\u{feff}{}", 422, "bad_value"),
         ("POST", "/v1/plan", "", "{\"components\":[\"musik\"]}", 404, "unknown_component"),

@@ -181,6 +181,7 @@ async fn real_answers_are_as_described() {
     let plan = ask("POST", "/v1/plan", "/v1/plan", "{\"components\":[\"big\"]}").await;
     assert!(!plan["in_the_way"].as_array().unwrap().is_empty());
     ask("POST", "/v1/plan", "/v1/plan", "{\"text\":\"slow please\"}").await;
+    ask("POST", "/v1/intents", "/v1/intents", "{\"text\":\"slow please\"}").await;
     let too_much = "{\"text\":\"mail please, music please and big please\"}";
     let plan = ask("POST", "/v1/plan", "/v1/plan", too_much).await;
     assert!(!plan["left_out"].as_array().unwrap().is_empty());
