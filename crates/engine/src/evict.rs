@@ -80,15 +80,7 @@ impl Engine {
     ) {
         match self.scheduler.entry(key).state {
             ComponentState::Ready => {
-                let leave = Leave {
-                    cause,
-                    then: Then::Unloaded,
-                    drained: true,
-                    forced: false,
-                    force_at: None,
-                    freed_for,
-                    reversible: false,
-                };
+                let leave = Leave::at_once(cause, Then::Unloaded).freeing_for(freed_for);
                 self.scheduler.begin_leave(key, leave, step);
             }
             ComponentState::Loading => {
@@ -174,15 +166,10 @@ impl Engine {
                 _ => continue,
             }
             step.cells.close(member);
-            let leave = Leave {
-                cause: cause.clone(),
-                then: Then::Unloaded,
-                drained: step.cells.try_close(member) == CloseAnswer::Closed,
-                forced: false,
-                force_at: None,
-                freed_for: Some(id),
-                reversible: true,
-            };
+            let leave = Leave::when_drained(cause.clone(), Then::Unloaded)
+                .closed(step.cells.try_close(member))
+                .freeing_for(Some(id))
+                .reversible();
             self.scheduler.begin_leave(member, leave, step);
         }
     }
@@ -230,15 +217,11 @@ impl Engine {
                     let comes_back = !matches!(cause, Cause::Shutdown | Cause::Operator)
                         && self.scheduler.must_run(member);
                     let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
-                    let leave = Leave {
-                        cause: if own { cause.clone() } else { lost.clone() },
-                        then: if own { then.clone() } else { with_it },
-                        drained: step.cells.try_close(member) == CloseAnswer::Closed,
-                        forced: false,
-                        force_at,
-                        freed_for: None,
-                        reversible: false,
-                    };
+                    let (cause, then) =
+                        if own { (cause.clone(), then.clone()) } else { (lost.clone(), with_it) };
+                    let leave = Leave::when_drained(cause, then)
+                        .closed(step.cells.try_close(member))
+                        .forced_at(force_at);
                     self.scheduler.begin_leave(member, leave, step);
                 }
                 ComponentState::Loading if !own => {

@@ -10,7 +10,7 @@ use majordomo_core::{
 use majordomo_memory::Learned;
 use majordomo_registry::ComponentSpec;
 
-use crate::TxnId;
+use crate::{CloseAnswer, TxnId};
 
 /// What a component becomes when it is down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,58 @@ pub struct Leave {
     pub freed_for: Option<TxnId>,
     /// It may turn back to Ready if that transaction goes away before its leases ended.
     pub reversible: bool,
+}
+
+impl Leave {
+    /// Takes it down at once: no leases are out.
+    #[must_use]
+    pub fn at_once(cause: Cause, then: Then) -> Self {
+        Self {
+            cause,
+            then,
+            drained: true,
+            forced: false,
+            force_at: None,
+            freed_for: None,
+            reversible: false,
+        }
+    }
+
+    /// Takes it down when its leases have ended, of which some may be out.
+    #[must_use]
+    pub fn when_drained(cause: Cause, then: Then) -> Self {
+        Self { drained: false, ..Self::at_once(cause, then) }
+    }
+
+    /// Takes it down with or without its leases: it has ended.
+    #[must_use]
+    pub fn without_asking(cause: Cause, then: Then) -> Self {
+        Self { forced: true, ..Self::when_drained(cause, then) }
+    }
+
+    /// Its leases are revoked at this moment, where there is one.
+    #[must_use]
+    pub fn forced_at(self, at: Option<Moment>) -> Self {
+        Self { force_at: at, ..self }
+    }
+
+    /// Its bytes belong to this transaction, where there is one.
+    #[must_use]
+    pub fn freeing_for(self, txn: Option<TxnId>) -> Self {
+        Self { freed_for: txn, ..self }
+    }
+
+    /// It may turn back to Ready as long as its leases are out.
+    #[must_use]
+    pub fn reversible(self) -> Self {
+        Self { reversible: true, ..self }
+    }
+
+    /// What the cell said when it was closed.
+    #[must_use]
+    pub fn closed(self, answer: CloseAnswer) -> Self {
+        Self { drained: answer == CloseAnswer::Closed, ..self }
+    }
 }
 
 /// One component's life in this process.

@@ -142,15 +142,8 @@ impl Scheduler {
             Some(leave) => (leave.cause.clone(), leave.then.clone()),
             None => (cause.clone(), then),
         };
-        e.leave = Some(Leave {
-            cause: cause.clone(),
-            then,
-            drained: false,
-            forced: true,
-            force_at: None,
-            freed_for: before.and_then(|l| l.freed_for),
-            reversible: false,
-        });
+        let freed_for = before.and_then(|l| l.freed_for);
+        e.leave = Some(Leave::without_asking(cause.clone(), then).freeing_for(freed_for));
         if was_ready {
             self.leaving += 1;
         }
@@ -182,15 +175,7 @@ impl Scheduler {
         match self.entry(key).state {
             ComponentState::Ready => {
                 revoke_dependent(key, lost, step);
-                let leave = Leave {
-                    cause: lost.clone(),
-                    then: comes_back,
-                    drained: false,
-                    forced: false,
-                    force_at: Some(force_at),
-                    freed_for: None,
-                    reversible: false,
-                };
+                let leave = Leave::when_drained(lost.clone(), comes_back).forced_at(Some(force_at));
                 self.begin_leave(key, leave, step);
             }
             ComponentState::Draining => {

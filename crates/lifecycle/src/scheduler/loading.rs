@@ -205,15 +205,7 @@ impl Scheduler {
         let Some(op) = e.op else { return };
         e.load_deadline = None;
         e.unload_deadline = Some(step.now + grace + super::KILL_MARGIN);
-        e.leave = Some(Leave {
-            cause: cause.clone(),
-            then,
-            drained: true,
-            forced: false,
-            force_at: None,
-            freed_for: None,
-            reversible: false,
-        });
+        e.leave = Some(Leave::at_once(cause.clone(), then));
         self.leaving += 1;
         self.set_state(key, ComponentState::Unloading, cause, step);
         step.push(Effect::CancelLoad { key, op, grace });
