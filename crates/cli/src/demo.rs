@@ -193,12 +193,12 @@ async fn days(
 /// The user says what was meant, and has it: that is what is learned.
 async fn correct(
     manager: &Manager,
-    outcome: Outcome,
+    mut outcome: Outcome,
     needs: &str,
     options: AcquireOptions,
 ) -> anyhow::Result<()> {
     let held = outcome.lease(needs).is_some() || outcome.refusal().is_some();
-    manager.feedback(outcome, &[needs])?;
+    manager.feedback(&mut outcome, &[needs])?;
     if !held {
         // Refused a second time, the command is given up.
         drop(manager.acquire_all(&[needs], options).await);

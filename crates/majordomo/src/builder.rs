@@ -189,6 +189,7 @@ impl Builder {
     /// # Errors
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
+        tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
         let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
@@ -302,7 +303,7 @@ impl Parts {
         prev: Option<&Catalog>,
     ) -> Result<(Catalog, ByteSize), BuildError> {
         let catalog = Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev)
-            .map_err(|mut errors| errors.swap_remove(0))?;
+            .map_err(BuildError::Catalog)?;
         let budget = budget_bytes(self.config.memory.budget, limit);
         let fixed: Vec<_> = catalog
             .keys()

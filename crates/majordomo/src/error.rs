@@ -12,9 +12,9 @@ pub enum BuildError {
     /// The configuration file has problems.
     #[error("{0}")]
     Config(Problems),
-    /// The components do not fit together.
-    #[error("the components do not fit together: {0}")]
-    Catalog(#[from] CatalogError),
+    /// The components do not fit together, for these reasons.
+    #[error("the components do not fit together: {}", all(.0))]
+    Catalog(Vec<CatalogError>),
     /// A keyword or trigger has no word in it.
     #[error("a keyword is unusable: {0}")]
     Keyword(String),
@@ -45,6 +45,10 @@ pub enum BuildError {
     Start(#[from] std::io::Error),
 }
 
+fn all(errors: &[CatalogError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Why a new configuration was not taken; nothing is changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +77,12 @@ pub enum StateError {
     /// The manager is shutting down.
     #[error("the manager is shutting down")]
     ShuttingDown,
+}
+
+impl From<CatalogError> for BuildError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(vec![error])
+    }
 }
 
 impl From<Problems> for BuildError {

@@ -174,19 +174,13 @@ impl Manager {
     }
 
     /// Tells which components a command really used, over what its leases say; none is an answer too. It is
-    /// learned soon after.
+    /// learned soon after; the outcome keeps its leases. Told again, the text is learned anew, and its use counts
+    /// as it was told first.
     ///
     /// # Errors
     /// [`Refusal::UnknownComponent`] for a name that does not exist; nothing is told then.
-    pub fn feedback(&self, mut outcome: Outcome, used: &[&str]) -> Result<(), Refusal> {
-        let keys = self.keys(used)?;
-        outcome.reported = true;
-        let teaches = outcome.tells_of_all(&keys);
-        if let Some((teacher, text)) = outcome.teacher.take().filter(|_| teaches) {
-            // One too many is counted in the status.
-            teacher.tell(text, keys.clone());
-        }
-        self.host().observed(Some(outcome.command), keys, std::mem::take(&mut outcome.follows));
+    pub fn feedback(&self, outcome: &mut Outcome, used: &[&str]) -> Result<(), Refusal> {
+        outcome.report(self.keys(used)?);
         Ok(())
     }
 

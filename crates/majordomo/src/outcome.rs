@@ -204,6 +204,17 @@ impl Outcome {
         self.left_out.iter().all(could)
     }
 
+    /// Has it learned what was used.
+    pub(crate) fn report(&mut self, used: Vec<ComponentKey>) {
+        if let Some((teacher, text)) = self.teacher.as_ref().filter(|_| self.tells_of_all(&used)) {
+            // One too many is counted in the status.
+            teacher.tell(Spoken(text.0.clone()), used.clone());
+        }
+        if !std::mem::replace(&mut self.reported, true) {
+            self.host.observed(Some(self.command), used, std::mem::take(&mut self.follows));
+        }
+    }
+
     /// The lease on a component.
     #[must_use]
     pub fn lease(&self, name: &str) -> Option<&AnyLease> {
@@ -247,11 +258,9 @@ impl Drop for Outcome {
             self.host.ended(self.command);
             return;
         }
-        let teaches = self.tells_of_all(&used) && !*self.assumed.get_mut();
-        if let Some((teacher, text)) = self.teacher.take().filter(|_| teaches) {
-            // One too many is counted in the status.
-            teacher.tell(text, used.clone());
+        if *self.assumed.get_mut() {
+            self.teacher = None;
         }
-        self.host.observed(Some(self.command), used, std::mem::take(&mut self.follows));
+        self.report(used);
     }
 }

@@ -33,6 +33,9 @@ pub use hidden::{EXEC_ARG, GUARD_ARG, hidden_main};
 /// The environment variable that marks every descendant of a component: `SESSION/COMPONENT/LOAD/START/`.
 pub const TAG_VARIABLE: &str = "MAJORDOMO_INCARNATION";
 
+/// The environment variable of a guard process: a program that is one starts none of its own.
+const IS_GUARD: &str = "MAJORDOMO_IS_GUARD";
+
 /// The first line a guard says: the protocol's version.
 const HELLO: &str = "guard 1";
 
@@ -150,6 +153,11 @@ pub enum GuardError {
         /// What it said.
         answer: String,
     },
+    /// This process was started as a guard, and is one by its arguments only.
+    #[error(
+        "this program was started as the guard process of a manager and starts a manager itself; its main must call majordomo_runtime::guard::hidden_main first"
+    )]
+    Nested,
     /// It says nothing, or is gone and cannot be started again.
     #[error("the guard process does not answer: {why}")]
     Broken {

@@ -336,8 +336,8 @@ impl Injector {
         // The manager looks at the clock once a second.
         sleep(Duration::from_millis(1_200)).await;
         let name = catalog::name(self.rng.below(PROGRAMS + BUILTINS));
-        let outcome = self.manager.handle(catalog::NOTHING).await;
-        let told = self.manager.feedback(outcome, &[&name]);
+        let mut outcome = self.manager.handle(catalog::NOTHING).await;
+        let told = self.manager.feedback(&mut outcome, &[&name]);
         told.map_err(|e| format!("{name} is not taken as used after a jump of the clock: {e}"))?;
         if let Err(Refusal::Abandoned) = self.lease(&name).await {
             return Err(format!("{name}: no answer within 20 s after a jump of the clock"));

@@ -41,6 +41,56 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
+fn every_component_that_does_not_fit_is_named() {
+    run(async {
+        let spec = |name: &str, dependency: &str| {
+            let mut spec = ComponentSpec::builtin(name).unwrap();
+            spec.dependencies = vec![dependency.parse().unwrap()];
+            spec
+        };
+        let builder = Manager::builder().budget(mib(10)).pressure(None);
+        let started = builder.component(spec("a", "nosuch")).component(spec("b", "absent"));
+        let error = started.start().await.unwrap_err();
+        assert!(matches!(error, BuildError::Catalog(_)), "{error:?}");
+        says(&error.to_string(), &["nosuch", "absent"]);
+    });
+}
+
+#[test]
+fn no_runtime_is_an_error() {
+    let mut start = std::pin::pin!(Manager::builder().budget(mib(10)).start());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match start.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(Err(error @ BuildError::Start(_))) => {
+            says(&error.to_string(), &["runtime"]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a program meets with that is its own guard process and does not know it.
+#[test]
+fn a_guard_process_starts_no_manager() {
+    const MARK: &str = "MAJORDOMO_IS_GUARD";
+    if std::env::var_os(MARK).is_none() {
+        let out = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "configuration::a_guard_process_starts_no_manager"])
+            .env(MARK, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    run(async {
+        let world = World::new();
+        let specs = vec![world.program("a", "exec sleep 1000")];
+        let error = world.builder(specs).start().await.unwrap_err();
+        says(&error.to_string(), &["started as the guard process", "hidden_main first"]);
+    });
+}
+
+#[test]
 fn files_that_say_nothing_sensible() {
     run(async {
         let world = World::new();

@@ -246,14 +246,23 @@ fn an_outcome_tells_needs_hits_and_what_was_used() {
         outcome.mark_used();
         drop(outcome);
         until(|| used(&manager) == [["music"]]).await;
-        let outcome = manager.handle("play").await;
+        let mut outcome = manager.handle("play").await;
         outcome.mark_used();
-        manager.feedback(outcome, &["music", "video"]).unwrap();
+        manager.feedback(&mut outcome, &["music", "video"]).unwrap();
         until(|| used(&manager).len() == 2).await;
         assert_eq!(used(&manager)[1], ["music", "video"]);
-        let outcome = manager.handle("play").await;
-        let refusal = manager.feedback(outcome, &["vidoe"]).unwrap_err();
+        let mut outcome = manager.handle("play").await;
+        let refusal = manager.feedback(&mut outcome, &["vidoe"]).unwrap_err();
         says(&refusal.to_string(), &["did you mean \"video\"?"]);
+        // It is as it was: it keeps its leases, and can be reported; twice is no second use.
+        assert!(outcome.lease("music").is_some());
+        manager.feedback(&mut outcome, &["video"]).unwrap();
+        manager.feedback(&mut outcome, &["music"]).unwrap();
+        assert!(outcome.lease("music").is_some());
+        drop(outcome);
+        drop(manager.handle("play").await);
+        until(|| used(&manager).len() == 3).await;
+        assert_eq!(used(&manager)[2], ["video"]);
     });
 }
 

@@ -44,7 +44,7 @@ fn shutdown_revokes_leases_and_kills_what_does_not_stop() {
         let manager = world.manager(vec![stubborn, world.program("a", UP)]).await;
         let held = lease(&manager, "a").await.unwrap();
         drop(lease(&manager, "stubborn").await.unwrap());
-        assert!(manager.shutdown(Some(ms(500))).await.is_empty());
+        assert!(manager.shutdown(Some(ms(2_000))).await.is_empty());
         assert!(held.revoked());
         assert!(world.processes().is_empty());
     });
@@ -80,7 +80,7 @@ fn waiting_demands_and_loads_end_with_the_manager() {
         let waits = manager.clone();
         let waits = tokio::spawn(async move { lease(&waits, "a").await });
         until(|| state(&manager, "a") == "loading").await;
-        assert!(manager.shutdown(Some(ms(500))).await.is_empty());
+        assert!(manager.shutdown(Some(ms(2_000))).await.is_empty());
         assert_eq!(waits.await.unwrap().unwrap_err().code(), "shutting_down");
         assert!(world.processes().is_empty());
     });

@@ -98,13 +98,13 @@ fn a_phrase_is_learned_from_corrections() {
     run(async {
         let manager = manager().await;
         // Nothing speaks for a component: nothing is loaded, and the user says what was meant.
-        let outcome = manager.handle("play some jazz").await;
+        let mut outcome = manager.handle("play some jazz").await;
         assert_eq!((outcome.decision(), outcome.leases().len()), (Decision::None, 0));
-        manager.feedback(outcome, &["music"]).unwrap();
+        manager.feedback(&mut outcome, &["music"]).unwrap();
         for i in 1..24 {
             let (name, texts) = TEXTS[i % 3];
-            let outcome = manager.handle(&format!("{} {i}", texts[(i / 3) % 4])).await;
-            manager.feedback(outcome, &[name]).unwrap();
+            let mut outcome = manager.handle(&format!("{} {i}", texts[(i / 3) % 4])).await;
+            manager.feedback(&mut outcome, &[name]).unwrap();
         }
         let learned = learned_when(&manager, |l| l.retrains > 0).await;
         assert_eq!((learned.outcomes, learned.has_model), (24, true));
@@ -165,10 +165,10 @@ fn only_what_was_used_teaches() {
         assert_eq!(outcomes[0].0, "a song and the forecast");
         assert_eq!(outcomes[0].1[0].as_str(), "weather");
         // Feedback has the last word, over use and over marks; that nothing was needed is an answer.
-        let outcome = manager.handle("the song I hate").await;
+        let mut outcome = manager.handle("the song I hate").await;
         assert!(outcome.component::<Part>("music").is_some());
         outcome.mark_used();
-        manager.feedback(outcome, &[]).unwrap();
+        manager.feedback(&mut outcome, &[]).unwrap();
         let learned = manager.learned().await.unwrap();
         assert_eq!((learned.outcomes, learned.without), (2, 1));
         let used: Vec<_> = learned.components.iter().map(|c| (c.0.as_str(), c.1)).collect();
@@ -207,7 +207,7 @@ fn a_guess_loads_nothing() {
         let manager = builder().config(settings).start().await.unwrap();
         teach(&manager, 36).await;
         learned_when(&manager, |l| l.retrains > 0).await;
-        let outcome = manager.handle("play some jazz or wake me").await;
+        let mut outcome = manager.handle("play some jazz or wake me").await;
         assert_eq!(outcome.decision(), Decision::Unsure);
         assert!(outcome.needed().is_empty() && outcome.leases().is_empty());
         let candidates: Vec<_> = outcome.candidates().iter().map(|c| c.id.as_str()).collect();
@@ -216,7 +216,7 @@ fn a_guess_loads_nothing() {
         assert!(first.confidence < first.threshold && !first.n_grams.is_empty(), "{first:?}");
         assert_eq!(state(&manager, "music"), "unloaded");
         // The user says what was meant; that is learned as any other outcome.
-        manager.feedback(outcome, &["music", "clock"]).unwrap();
+        manager.feedback(&mut outcome, &["music", "clock"]).unwrap();
         assert_eq!(manager.learned().await.unwrap().outcomes, 37);
     });
 }
@@ -408,9 +408,9 @@ fn odd_texts_and_odd_outcomes() {
         };
         for text in odd {
             check(text);
-            let outcome = manager.handle(text).await;
+            let mut outcome = manager.handle(text).await;
             assert!(outcome.refusal().is_none());
-            manager.feedback(outcome, &["music"]).unwrap();
+            manager.feedback(&mut outcome, &["music"]).unwrap();
         }
         needs(&manager, "", &[]);
         needs(&manager, &long, &["music"]);

@@ -157,14 +157,14 @@ async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
 async fn what_a_command_left_out_is_not_learned_as_unused() {
     let manager = two_that_do_not_fit_together().await;
     let outcomes = async || manager.learned().await.unwrap().outcomes;
-    let outcome = manager.handle("ears and eyes").await;
+    let mut outcome = manager.handle("ears and eyes").await;
     assert!(outcome.refusal().is_none());
     let left = outcome.left_out()[0].id.to_string();
     assert_eq!((outcome.left_out().len(), outcome.leases().len()), (1, 1));
     let had = outcome.leases()[0].id().to_string();
-    manager.feedback(outcome, &[&had]).unwrap();
+    manager.feedback(&mut outcome, &[&had]).unwrap();
     assert_eq!(outcomes().await, 0, "{left} could not be used");
-    let outcome = manager.handle("ears and eyes").await;
-    manager.feedback(outcome, &[&had, &left]).unwrap();
+    let mut outcome = manager.handle("ears and eyes").await;
+    manager.feedback(&mut outcome, &[&had, &left]).unwrap();
     assert_eq!(outcomes().await, 1);
 }

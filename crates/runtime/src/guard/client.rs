@@ -51,6 +51,10 @@ impl Guard {
     /// # Errors
     /// When another manager uses the pid file, when it cannot be used, or when the guard does not start.
     pub async fn start(config: GuardConfig) -> Result<Self, GuardError> {
+        // It would start itself without end.
+        if std::env::var_os(super::IS_GUARD).is_some() {
+            return Err(GuardError::Nested);
+        }
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let pid_file = config.pid_file.clone();
         let (start, boot, swept) = blocking(move || {
@@ -405,6 +409,7 @@ async fn spawn(form: &GuardForm) -> Result<Link, GuardError> {
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }
+    command.env(super::IS_GUARD, "1");
     if *form == GuardForm::Shell {
         // The hidden form makes its own session, which a group leader may not.
         command.process_group(0);

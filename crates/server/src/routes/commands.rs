@@ -133,8 +133,8 @@ pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer 
     }
     match (feedback.lease.as_str(), feedback.text.as_str()) {
         (lease, "") if !lease.is_empty() => {
-            let outcome = app.leases.take_outcome(lease)?;
-            app.manager.feedback(outcome, &used)?;
+            let mut outcome = app.leases.take_outcome(lease)?;
+            app.manager.feedback(&mut outcome, &used)?;
         }
         ("", text) if !text.is_empty() => match app.manager.teach(text, &used).await {
             Ok(()) => {}

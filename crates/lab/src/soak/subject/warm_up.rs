@@ -127,9 +127,9 @@ impl Subject {
             for _ in 0..BATCH {
                 let names = Wish::new(self.args.profile.shift(rng.unit()), rng).names;
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                let outcome = manager.handle(catalog::NOTHING).await;
+                let mut outcome = manager.handle(catalog::NOTHING).await;
                 // A component that is not configured just now was not used.
-                drop(manager.feedback(outcome, &names));
+                drop(manager.feedback(&mut outcome, &names));
             }
         }
         if more.is_none() {
