@@ -78,9 +78,15 @@ impl Unit {
             Some(dir) => word(dir)?,
             None => state.to_owned(),
         };
-        let socket = match self.user {
-            Some(_) => " --socket %t/majordomo/majordomo.sock",
-            None => "",
+        let (socket, asking) = match &self.user {
+            Some(user) => (
+                " --socket %t/majordomo/majordomo.sock",
+                format!(
+                    "# ask it: sudo -u {user} {} --socket /run/majordomo/majordomo.sock status\n",
+                    self.program.display()
+                ),
+            ),
+            None => ("", String::new()),
         };
         let (program, config) = (word(&self.program)?, word(&self.config)?);
         let stop_timeout = self.stop_timeout;
@@ -88,7 +94,7 @@ impl Unit {
             "\
 # {home}/majordomo.service
 # then: {control} daemon-reload && {control} enable --now majordomo
-[Unit]
+{asking}[Unit]
 Description=Majordomo, keeps an assistant's heavy components loaded when they are needed
 After=network.target
 

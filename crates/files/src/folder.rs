@@ -34,7 +34,7 @@ pub struct Folder {
 pub fn open(path: &Path, trust: Trust) -> Result<File, FileError> {
     let place = path::file(path)?;
     let target = place.folder.path.join(&place.name);
-    let subject = if place.is_linked { Subject::Linked } else { Subject::Asked };
+    let subject = place.subject();
     let fail = |fault| FileError::new(path, &target, subject, fault);
     let folder = Folder::hold(path, place.folder)?;
     folder.open_at(&place.name, OFlags::RDONLY, trust).map_err(fail)
@@ -48,6 +48,14 @@ impl Folder {
     /// others.
     pub fn open(path: &Path, owners: Owners) -> Result<Self, FileError> {
         Self::hold(path, path::folder(path, Missing::Fail)?)?.of(path, owners)
+    }
+
+    /// Opens the folder in which the file or socket of a path lies, with links followed. It need not exist.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when the path leads to a folder.
+    pub fn holding(path: &Path) -> Result<Self, FileError> {
+        Self::hold(path, path::place(path)?.folder)
     }
 
     /// Opens a folder, which is made with mode 0700 when it is missing, as are those above it.

@@ -41,6 +41,12 @@ pub(crate) struct Place {
     pub(crate) is_linked: bool,
 }
 
+impl Place {
+    pub(crate) fn subject(&self) -> Subject {
+        if self.is_linked { Subject::Linked } else { Subject::Asked }
+    }
+}
+
 /// What a name is; a link is not followed. No link is left before the name, so `..` is the folder above.
 fn look(path: &Path) -> io::Result<Metadata> {
     std::fs::symlink_metadata(path)
@@ -78,8 +84,22 @@ pub(crate) fn folder(path: &Path, missing: Missing) -> Result<Checked, FileError
     Ok(walk.at)
 }
 
-/// Follows a path to a file, which need not exist.
+/// Follows a path to a file, which need not exist. Nothing else is opened: to open a device may do something.
 pub(crate) fn file(path: &Path) -> Result<Place, FileError> {
+    let place = place(path)?;
+    let target = place.folder.path.join(&place.name);
+    match look(&target) {
+        Ok(found) if !found.is_file() => {
+            let fault = Fault::Kind { found: kind(found.file_type()), wanted: "a file" };
+            Err(FileError::new(path, &target, place.subject(), fault))
+        }
+        // What else is wrong with it is said when it is opened.
+        _ => Ok(place),
+    }
+}
+
+/// Follows a path to a name that is not a folder, and need not exist.
+pub(crate) fn place(path: &Path) -> Result<Place, FileError> {
     let mut walk = Walk::start(path)?;
     while let Some(name) = walk.pending.pop() {
         let next = walk.at.path.join(&name);
@@ -87,11 +107,6 @@ pub(crate) fn file(path: &Path) -> Result<Place, FileError> {
             Ok(found) if found.is_symlink() => walk.follow(&next, &found)?,
             Ok(found) if found.is_dir() || !walk.pending.is_empty() => walk.enter(next, &found)?,
             Err(e) if !walk.pending.is_empty() => return Err(walk.failed(&next, e)),
-            Ok(found) if !found.is_file() => {
-                let fault = Fault::Kind { found: kind(found.file_type()), wanted: "a file" };
-                return Err(walk.fault(&next, fault));
-            }
-            // What else is wrong with the file itself is said when it is opened.
             _ => return Ok(Place { folder: walk.at, name, is_linked: walk.n_links > 0 }),
         }
     }

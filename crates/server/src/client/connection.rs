@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use majordomo_files::{Folder, Owners, is_trusted_user};
+use majordomo_files::{Folder, is_trusted_user};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -166,20 +166,12 @@ impl Connection {
 
 /// Whoever may change the socket's folder may put another socket in the place of the server's.
 fn check_folder(socket: &Path, address: &Address) -> Result<(), ClientError> {
-    let folder = match socket.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => Path::new("/"),
-    };
-    let error = match Folder::open(folder, Owners::UserOrRoot) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    let address = address.to_string();
+    let Err(error) = Folder::holding(socket) else { return Ok(()) };
     Err(if error.is_untrusted() {
-        ClientError::Untrusted { address, why: format!("its folder {error}") }
+        ClientError::Untrusted { address: address.to_string(), why: error.to_string() }
     } else {
-        ClientError::NotRunning { address, why: error.message() }
+        let why = not_a_socket(address).map_or_else(|| error.message(), str::to_owned);
+        ClientError::NotRunning { address: address.to_string(), why }
     })
 }
 

@@ -129,6 +129,9 @@ async fn a_folder_that_others_may_change_is_refused_by_server_and_client() {
         }
     }
     says(&refusal(&manager, &open.join("s")).await, &[&open_text]);
+    // A link in a folder of one's own is no way around.
+    symlink(open.join("s"), dir.path("to-s")).unwrap();
+    says(&client_error(&dir.path("to-s")).await, &[&open_text, "chmod go-w"]);
     bound.set_nonblocking(true).unwrap();
     assert!(bound.accept().is_err(), "nobody connected");
 }
