@@ -417,7 +417,7 @@ pub struct ServerConfig {
     pub stall_time: Duration,
     /// Followers of events and logs at a time. Range 1..=65536, default 256.
     pub max_streams: usize,
-    /// Leases of other processes at a time. Range 1..=1048576, default 16384.
+    /// Components that other processes lease at a time, each of a lease counted. Range 1..=1048576, default 16384.
     pub max_leases: usize,
     /// How long a lease lasts that names no time. At most 10 min, default 60 s.
     pub lease_ttl: Duration,

@@ -4,7 +4,7 @@ mod text;
 
 use crate::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, LeftOut,
-    Moment, OpId, PreloadEnd, PressureLevel, Refusal, WaiterId,
+    Moment, OpId, PreloadEnd, PressureLevel, Refusal, WaiterId, refusal::cut,
 };
 
 /// One record. `seq` has no gaps within a process.
@@ -18,6 +18,56 @@ pub struct EventRecord {
     /// What.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub kind: EventKind,
+    /// Names that its lists had besides those that they have: see [`Self::bound`].
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_zero"))]
+    pub names_left_out: usize,
+}
+
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl EventRecord {
+    /// The most names in a list of a record that is kept.
+    pub const MAX_NAMES: usize = 64;
+
+    /// A record whose lists are whole.
+    #[must_use]
+    pub const fn new(seq: u64, at: Moment, kind: EventKind) -> Self {
+        Self { seq, at, kind, names_left_out: 0 }
+    }
+
+    /// Cuts every list to [`Self::MAX_NAMES`] names, and counts what that leaves out: kept records do not grow with
+    /// what a client asks for.
+    pub fn bound(&mut self) {
+        let max = Self::MAX_NAMES;
+        let left_out = match &mut self.kind {
+            EventKind::Granted { components, left_out: without, .. } => {
+                let refusals = without.iter_mut().map(|l| l.refusal.bound(max)).sum::<usize>();
+                refusals + cut(components, max) + cut(without, max)
+            }
+            EventKind::Refused { components, refusal, .. } => {
+                cut(components, max) + refusal.bound(max)
+            }
+            EventKind::Observed { used: names }
+            | EventKind::ShutdownKills { components: names }
+            | EventKind::ShutdownDone { stuck: names } => cut(names, max),
+            _ => 0,
+        };
+        self.names_left_out += left_out;
+    }
+
+    /// The record in a line for people; `name` gives the name of a component.
+    #[must_use]
+    pub fn text(&self, name: &dyn Fn(ComponentKey) -> String) -> String {
+        let text = self.kind.text(name);
+        match self.names_left_out {
+            0 => text,
+            n => format!("{text}; {n} more names are left out"),
+        }
+    }
 }
 
 /// What happened.

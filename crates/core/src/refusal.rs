@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, count, printable, quoted};
+use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, count, printable, quoted_start};
 
 /// Why something cannot be let go just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,6 +249,11 @@ pub enum Refusal {
         /// The cause in the loader's words.
         cause: String,
     },
+    /// An operator unloaded a component that the demand waited for.
+    Unloaded {
+        /// The component: one asked for, or a dependency.
+        component: ComponentId,
+    },
     /// The demand's deadline passed.
     DeadlineExceeded {
         /// How long it waited.
@@ -329,9 +334,20 @@ pub struct LeftOut {
     pub refusal: Refusal,
 }
 
+/// Cuts a list; how much that leaves out.
+pub(crate) fn cut<T>(list: &mut Vec<T>, max: usize) -> usize {
+    let left_out = list.len().saturating_sub(max);
+    list.truncate(max);
+    // What is kept for long must not keep the room of what is gone.
+    if left_out > 0 {
+        list.shrink_to_fit();
+    }
+    left_out
+}
+
 impl Refusal {
     /// Every word that [`Self::code`] gives.
-    pub const CODES: [&str; 21] = [
+    pub const CODES: [&str; 22] = [
         "unknown_component",
         "overloaded",
         "shutting_down",
@@ -342,6 +358,7 @@ impl Refusal {
         "quarantined",
         "stuck",
         "load_failed",
+        "unloaded",
         "deadline_exceeded",
         "pressure",
         "removed",
@@ -367,6 +384,19 @@ impl Refusal {
         }
     }
 
+    /// Cuts every list to `max` names; how many names that leaves out.
+    pub fn bound(&mut self, max: usize) -> usize {
+        let mut left_out = 0;
+        if let Self::DeadlineExceeded { missing, .. } | Self::OwnLeases { missing, .. } = self {
+            left_out += cut(missing, max);
+        }
+        if let Some(holders) = self.holders_mut() {
+            left_out += cut(holders, max);
+            left_out += holders.iter_mut().map(|h| cut(&mut h.tags, max)).sum::<usize>();
+        }
+        left_out
+    }
+
     /// A short stable word for tables and APIs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -381,6 +411,7 @@ impl Refusal {
             Self::Quarantined { .. } => "quarantined",
             Self::Stuck { .. } => "stuck",
             Self::LoadFailed { .. } => "load_failed",
+            Self::Unloaded { .. } => "unloaded",
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Pressure { .. } => "pressure",
             Self::Removed { .. } => "removed",
@@ -410,7 +441,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownComponent { name, did_you_mean } => {
-                write!(f, "no component is called {}", quoted(name))?;
+                write!(f, "no component is called {}", quoted_start(name))?;
                 match did_you_mean {
                     Some(near) => write!(f, "; did you mean \"{near}\"?"),
                     None => Ok(()),
@@ -474,6 +505,9 @@ impl fmt::Display for Refusal {
             }
             Self::LoadFailed { component, cause } => {
                 write!(f, "{component} could not be loaded: {}", printable(cause))
+            }
+            Self::Unloaded { component } => {
+                write!(f, "an operator unloaded {component} meanwhile; ask again to load it")
             }
             Self::DeadlineExceeded { waited, missing, holders, goes_on } => {
                 write!(f, "waited {:.1} s for ", waited.as_secs_f64())?;

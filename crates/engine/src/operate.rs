@@ -95,7 +95,7 @@ impl Engine {
             .map(|t| t.id)
             .collect();
         for id in ids {
-            let refusal = self.load_failure(key, "an operator unloaded it".to_owned());
+            let refusal = Refusal::Unloaded { component: self.catalog().id(key).clone() };
             let part_stays =
                 group.iter().any(|failed| self.leave_out_failed(id, *failed, &refusal, step));
             if !part_stays {

@@ -147,7 +147,7 @@ impl<'a> Step<'a> {
 
     /// Adds a record.
     pub fn record(&mut self, kind: EventKind) {
-        self.effects.push(Effect::Record(EventRecord { seq: self.seq, at: self.now, kind }));
+        self.effects.push(Effect::Record(EventRecord::new(self.seq, self.now, kind)));
         self.seq += 1;
     }
 

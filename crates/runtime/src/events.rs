@@ -1,4 +1,6 @@
 //! The record of what happened: a ring of all, a short history of each component, and followers.
+//!
+//! Invariant: a record is kept once, whichever histories have it, and its lists are bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +24,8 @@ pub enum Followed {
 
 #[derive(Debug, Default)]
 struct Rings {
-    all: VecDeque<EventRecord>,
-    by_component: BTreeMap<ComponentKey, VecDeque<EventRecord>>,
+    all: VecDeque<Arc<EventRecord>>,
+    by_component: BTreeMap<ComponentKey, VecDeque<Arc<EventRecord>>>,
 }
 
 impl Rings {
@@ -32,7 +34,8 @@ impl Rings {
         if seq < first {
             return Some(Followed::Gap(first - seq));
         }
-        self.all.get(usize::try_from(seq - first).ok()?).cloned().map(Followed::Record)
+        let record = self.all.get(usize::try_from(seq - first).ok()?)?;
+        Some(Followed::Record(EventRecord::clone(record)))
     }
 }
 
@@ -64,14 +67,17 @@ impl EventLog {
         let mut last = None;
         {
             let mut rings = self.rings();
-            for record in records {
+            for mut record in records {
                 last = Some(record.seq + 1);
-                for key in concerns(&record.kind) {
+                let concerned = concerns(&record.kind);
+                record.bound();
+                let record = Arc::new(record);
+                for key in concerned {
                     let history = rings.by_component.entry(key).or_default();
                     if history.len() == HISTORY {
                         history.pop_front();
                     }
-                    history.push_back(record.clone());
+                    history.push_back(Arc::clone(&record));
                 }
                 if rings.all.len() == RING {
                     rings.all.pop_front();
@@ -87,14 +93,17 @@ impl EventLog {
     /// The last records of a component, oldest first.
     #[must_use]
     pub fn history(&self, key: ComponentKey) -> Vec<EventRecord> {
-        self.rings().by_component.get(&key).map(|h| h.iter().cloned().collect()).unwrap_or_default()
+        let rings = self.rings();
+        let history = rings.by_component.get(&key).into_iter().flatten();
+        history.map(|r| EventRecord::clone(r)).collect()
     }
 
     /// The last `n` records, oldest first.
     #[must_use]
     pub fn tail(&self, n: usize) -> Vec<EventRecord> {
         let rings = self.rings();
-        rings.all.iter().skip(rings.all.len().saturating_sub(n)).cloned().collect()
+        let newest = rings.all.iter().skip(rings.all.len().saturating_sub(n));
+        newest.map(|r| EventRecord::clone(r)).collect()
     }
 
     /// Follows the records from number `from`; from the next one when none.
@@ -171,11 +180,26 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use majordomo_core::Moment;
+    use majordomo_core::{Moment, WaiterId};
 
     fn record(seq: u64) -> EventRecord {
         let kind = EventKind::Trimmed { component: ComponentKey(u32::try_from(seq % 3).unwrap()) };
-        EventRecord { seq, at: Moment(seq), kind }
+        EventRecord::new(seq, Moment(seq), kind)
+    }
+
+    #[test]
+    fn a_record_about_many_components_is_kept_once_with_bounded_lists() {
+        let components: Vec<_> = (0..10_000).map(ComponentKey).collect();
+        let refusal = majordomo_core::Refusal::ShuttingDown;
+        let kind = EventKind::Refused { waiter: WaiterId(0), components, refusal };
+        let log = EventLog::default();
+        log.push([EventRecord::new(0, Moment(0), kind)]);
+        let rings = log.rings();
+        let kept = &rings.all[0];
+        assert_eq!(kept.names_left_out, 10_000 - EventRecord::MAX_NAMES);
+        // Every component that it names has it, and none a copy.
+        assert_eq!(rings.by_component.len(), 10_000);
+        assert!(rings.by_component.values().all(|h| Arc::ptr_eq(&h[0], kept)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use majordomo::{
     ComponentState, ComponentStatus, EventRecord, Manager, Moment, Priority, ServerConfig,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::client::Token;
 use crate::leases::LeaseTable;
@@ -18,6 +18,8 @@ use crate::wire::{self, Info};
 
 /// Encoded events kept for followers that read the same ones.
 const EVENTS_KEPT: usize = 256;
+/// Large answers at a time: each has its bytes in memory until its client has read them.
+const LARGE_ANSWERS: usize = 16;
 
 /// A lock whose holder cannot leave it half-changed.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,6 +53,7 @@ pub(crate) struct App {
     connections: Mutex<u64>,
     status: Mutex<Option<SentStatus>>,
     events: Mutex<BTreeMap<u64, Bytes>>,
+    large: Arc<Semaphore>,
 }
 
 impl App {
@@ -68,12 +71,19 @@ impl App {
             connections: Mutex::default(),
             status: Mutex::default(),
             events: Mutex::default(),
+            large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
         }
     }
 
     /// The settings in force, which a reload may replace.
     pub(crate) fn limits(&self) -> ServerConfig {
         self.manager.config().server.clone()
+    }
+
+    /// Waits until another large answer may be made.
+    pub(crate) async fn large_answer(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.large).acquire_owned().await.ok()
     }
 
     /// Ends streams, and makes `/readyz` say so.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::app::{App, locked};
@@ -52,6 +53,8 @@ struct State {
     is_ending: bool,
     /// Waits for the answer before it reads on.
     waker: Option<Waker>,
+    /// A large answer that the client has not read yet.
+    large: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {
@@ -66,6 +69,18 @@ impl Shared {
 
     pub(crate) fn end_after_this(&self) {
         locked(&self.state).is_ending = true;
+    }
+
+    /// The answer is large; `permit` is held until it was sent.
+    pub(crate) fn is_large(&self, permit: Option<OwnedSemaphorePermit>) {
+        locked(&self.state).large = permit;
+    }
+
+    /// Everything that was answered is sent.
+    fn sent(&self) {
+        if self.occupant.doing().0 != Phase::Busy {
+            drop(locked(&self.state).large.take());
+        }
     }
 
     /// The answer has gone: the connection waits for its next request.
@@ -303,6 +318,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_flush(cx);
+        if done.is_ready() {
+            self.shared.sent();
+        }
         self.poll_stalled(cx, done)
     }
 

@@ -209,8 +209,15 @@ async fn answer(
         Ok(()) => {
             shared.occupant.is_known();
             parts.extensions.insert(peer);
+            let is_large = routes::is_large(&parts);
             let request = Request::from_parts(parts, Body::new(body));
-            match tokio::time::timeout(time, routes.call(request)).await {
+            let called = async {
+                if is_large {
+                    shared.is_large(app.large_answer().await);
+                }
+                routes.call(request).await
+            };
+            match tokio::time::timeout(time, called).await {
                 Ok(Ok(response)) => response,
                 Err(_) => Problem::new(
                     "request_timeout",

@@ -5,7 +5,7 @@
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
-use majordomo::quoted;
+use majordomo::{quoted_start, start_of};
 
 use crate::app::App;
 use crate::connection::Via;
@@ -20,12 +20,12 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
     if let Some(host) = foreign_host(parts) {
         let detail = format!(
             "the request is for host {}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)",
-            quoted(host)
+            quoted_start(host)
         );
         return Err(Problem::new("host_forbidden", detail));
     }
     if let Some(origin) = text(ORIGIN) {
-        let detail = format!("the request comes from a web page of {}", quoted(origin));
+        let detail = format!("the request comes from a web page of {}", quoted_start(origin));
         return Err(Problem::new("origin_forbidden", detail));
     }
     if via == Via::Tcp {
@@ -43,10 +43,11 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
         && !understand(client, VERSION)
     {
         let detail = format!(
-            "the client is version {client}, the server {VERSION}; restart the server with the client's program, or use the program of version {VERSION}"
+            "the client is version {}, the server {VERSION}; restart the server with the client's program, or use the program of version {VERSION}",
+            start_of(client)
         );
         return Err(Problem::new("version_mismatch", detail)
-            .with("client", client)
+            .with("client", &*start_of(client))
             .with("server", VERSION));
     }
     Ok(())

@@ -4,18 +4,23 @@
 //! is given back, outside the lock; every lease ends with its time, its connection, its holder's word or the
 //! server; the last [`ENDED_KEPT`] that ended can be asked why.
 
+mod list;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo::{
-    AnyLease, Manager, Moment, OldLeases, Outcome, Party, Refusal, ServerConfig, Tagged, quoted,
+    AnyLease, Manager, Moment, OldLeases, Outcome, Party, Refusal, ServerConfig, Tagged,
+    quoted_start,
 };
 use tokio::sync::Notify;
 
 use crate::app::{App, locked};
 use crate::problem::Problem;
-use crate::wire::{Bind, EndReason, Endpoint, Lease, LeaseHolder, LeaseState, Leased, ms};
+use crate::wire::{Bind, EndReason, Endpoint, Lease, Leased};
+
+pub(crate) use list::{Holders, MAX_PAGE};
 
 /// Ended leases whose reason is remembered.
 const ENDED_KEPT: usize = 1024;
@@ -99,6 +104,8 @@ struct Entry {
     /// than there are, never more.
     tagged: Tagged,
     held: Held,
+    /// How many components it holds.
+    n_components: usize,
     /// Its leases are here while they are being exchanged.
     exchanging: Option<Exchanging>,
     terms: Terms,
@@ -130,6 +137,8 @@ struct Table {
     next: u64,
     version: u64,
     by_number: BTreeMap<u64, Entry>,
+    /// Of all leases together.
+    n_components: usize,
     due: BTreeSet<(Moment, u64)>,
     by_connection: BTreeMap<u64, BTreeSet<u64>>,
     ended: VecDeque<(u64, EndReason)>,
@@ -141,6 +150,7 @@ impl Table {
     fn take(&mut self, number: u64, reason: EndReason) -> Option<Entry> {
         let entry = self.by_number.remove(&number)?;
         self.version += 1;
+        self.n_components -= entry.n_components;
         if let Some(due) = entry.due() {
             self.due.remove(&(due, number));
         }
@@ -182,20 +192,14 @@ impl LeaseTable {
         locked(&self.table).by_connection.contains_key(&connection)
     }
 
-    /// How many more leases there may be.
-    pub(crate) fn check_room(&self, limits: &ServerConfig) -> Result<(), Problem> {
+    /// Whether so many more components may be leased.
+    pub(crate) fn check_room(&self, more: usize, limits: &ServerConfig) -> Result<(), Problem> {
         let max = limits.max_leases;
-        if locked(&self.table).by_number.len() < max {
+        let n = locked(&self.table).n_components;
+        if n + more <= max {
             return Ok(());
         }
-        Err(Problem::new(
-            "too_many_leases",
-            format!(
-                "there are {} already; give some back, or raise server.max_leases",
-                majordomo::count(max, "lease")
-            ),
-        )
-        .retry_after(Duration::from_secs(1)))
+        Err(too_many(n, more, max))
     }
 
     /// Takes a lease in.
@@ -206,11 +210,13 @@ impl LeaseTable {
         terms: Terms,
         limits: &ServerConfig,
     ) -> Result<Lease, Problem> {
-        self.check_room(limits)?;
+        let n_components = held.leases().len();
+        self.check_room(n_components, limits)?;
         let now = manager.now();
         let entry = Entry {
             tagged: manager.tag_as(held.leases(), &terms.tag, terms.party()),
             held,
+            n_components,
             exchanging: None,
             since: now,
             expires: terms.ttl.map(|ttl| now + ttl),
@@ -232,6 +238,7 @@ impl LeaseTable {
         let due = entry.due();
         let is_first = due.is_some_and(|due| table.due.first().is_none_or(|f| due < f.0));
         table.due.extend(due.map(|due| (due, number)));
+        table.n_components += n_components;
         table.by_number.insert(number, entry);
         drop(table);
         if is_first {
@@ -240,29 +247,13 @@ impl LeaseTable {
         Ok(lease)
     }
 
-    fn told(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
-        let components: Vec<_> = entry.with_leases(|l| l.iter().map(leased).collect());
-        let revoked = components.iter().any(|c| c.revoked);
-        Lease {
-            id: format!("{}-{number}", self.boot),
-            state: if revoked { LeaseState::Revoked } else { LeaseState::Active },
-            components,
-            bind: entry.terms.bind,
-            tag: entry.terms.tag.clone(),
-            pid: entry.terms.pid,
-            age_ms: ms(now.since(entry.since)),
-            expires_in_ms: entry.expires.map(|t| ms(t.since(now))),
-            old: entry.old,
-        }
-    }
-
     /// The number in a lease's name.
     fn number(&self, id: &str) -> Result<u64, Problem> {
         let number = id.rsplit_once('-').filter(|(boot, _)| *boot == self.boot);
         number.and_then(|(_, n)| n.parse().ok()).ok_or_else(|| {
             Problem::new(
                 "unknown_lease",
-                format!("no lease is called {}; if the server was restarted since, its leases are gone: ask again", quoted(id)),
+                format!("no lease is called {}; if the server was restarted since, its leases are gone: ask again", quoted_start(id)),
             )
         })
     }
@@ -282,7 +273,9 @@ impl LeaseTable {
                 Problem::new("lease_ended", format!("lease {id} {why}; ask for a new one"))
                     .with("reason", word)
             }
-            None => Problem::new("unknown_lease", format!("no lease is called {}", quoted(id))),
+            None => {
+                Problem::new("unknown_lease", format!("no lease is called {}", quoted_start(id)))
+            }
         }
     }
 
@@ -293,29 +286,6 @@ impl LeaseTable {
             Some(entry) => Ok(self.told(number, entry, now)),
             None => Err(Self::gone(&table, id, number)),
         }
-    }
-
-    pub(crate) fn list(&self, now: Moment) -> Vec<Lease> {
-        let table = locked(&self.table);
-        table.by_number.iter().map(|(number, entry)| self.told(*number, entry, now)).collect()
-    }
-
-    /// One row for each component of each lease, oldest first.
-    pub(crate) fn holders(&self, now: Moment) -> Vec<LeaseHolder> {
-        let table = locked(&self.table);
-        let rows = table.by_number.iter().flat_map(|(number, entry)| {
-            let leased: Vec<_> =
-                entry.with_leases(|l| l.iter().map(|l| (l.id().clone(), l.revoked())).collect());
-            leased.into_iter().map(move |(component, revoked)| LeaseHolder {
-                component,
-                revoked,
-                tag: entry.terms.tag.clone(),
-                age_ms: ms(now.since(entry.since)),
-                lease: Some(format!("{}-{number}", self.boot)),
-                old: entry.old,
-            })
-        });
-        rows.collect()
     }
 
     /// Lets a lease last from now on; one whose component has ended or is being stopped is not extended.
@@ -358,11 +328,13 @@ impl LeaseTable {
     pub(crate) fn begin_exchange(
         &self,
         id: &str,
-        wait: Duration,
+        n_new: usize,
+        (wait, limits): (Duration, &ServerConfig),
         now: Moment,
     ) -> Result<(Arc<OldLeases>, Party), Problem> {
         let number = self.number(id)?;
         let mut table = locked(&self.table);
+        let n_components = table.n_components;
         let Some(entry) = table.by_number.get_mut(&number) else {
             return Err(Self::gone(&table, id, number));
         };
@@ -371,6 +343,10 @@ impl LeaseTable {
                 "exchange_under_way",
                 format!("lease {id} is being exchanged already; wait for that to end"),
             ));
+        }
+        let others = n_components - entry.n_components;
+        if n_new > entry.n_components && others + n_new > limits.max_leases {
+            return Err(too_many(others, n_new, limits.max_leases));
         }
         let before = entry.due();
         let old = Arc::new(OldLeases::new(entry.held.replace(Vec::new())));
@@ -407,10 +383,12 @@ impl LeaseTable {
         let before = entry.due();
         entry.tagged = manager.tag_as(&new, &entry.terms.tag, entry.terms.party());
         let old = entry.exchanging.take();
+        let before_n = std::mem::replace(&mut entry.n_components, new.len());
         entry.held.replace(new);
         entry.expires = entry.terms.ttl.map(|ttl| now + ttl);
-        let after = entry.due();
+        let (after, after_n) = (entry.due(), entry.n_components);
         let lease = self.told(number, entry, now);
+        table.n_components = table.n_components - before_n + after_n;
         Self::move_due(&mut table, number, before, after);
         drop(table);
         // What fitted beside the new ones is given back now.
@@ -552,6 +530,16 @@ impl LeaseTable {
             }
         }
     }
+}
+
+fn too_many(n: usize, more: usize, max: usize) -> Problem {
+    Problem::new(
+        "too_many_leases",
+        format!(
+            "{n} components are leased already, and {more} more would be too many; give leases back, or raise server.max_leases ({max})"
+        ),
+    )
+    .retry_after(Duration::from_secs(1))
 }
 
 /// A leased component as it is told; handing out its endpoint counts as a use.

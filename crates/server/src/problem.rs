@@ -8,11 +8,17 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use majordomo::{Holder, HolderKind, Moment, Refusal};
+use majordomo::{Holder, HolderKind, Moment, Refusal, start_of, start_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::wire::Leased;
+
+/// Characters of a text in a problem. A client's own words are cut shorter where they are repeated: see
+/// [`majordomo::start_of`].
+const MAX_TEXT: usize = 2048;
+/// Items of a list in a problem; `NAME_left_out` counts the others.
+const MAX_ITEMS: usize = 64;
 
 /// The media type of problem details.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -44,6 +50,7 @@ pub const TABLE: &[Row] = &[
     row("quarantined", 503, "a component failed too often"),
     row("stuck", 503, "a component neither loads nor stops"),
     row("load_failed", 502, "a component could not be loaded"),
+    row("unloaded", 409, "an operator unloaded a component that was waited for"),
     row("deadline_exceeded", 504, "the deadline of the demand passed"),
     row("pressure", 503, "memory pressure forbids loads"),
     row("removed", 410, "the configuration no longer has this component"),
@@ -116,14 +123,16 @@ impl Problem {
             kind: format!("urn:majordomo:problem:{}", row.code).into(),
             title: row.title.into(),
             status: row.status,
-            detail: detail.into(),
+            detail: start_within(&detail.into(), MAX_TEXT).into_owned(),
             code: row.code.to_owned(),
             more: Map::new(),
         }
     }
 
+    /// With a member. However much there is, the problem stays small.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
+        bound(&mut self.more);
         self
     }
 
@@ -161,6 +170,28 @@ impl std::fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Cuts the texts and lists in members, at every depth, and counts what lists lose.
+fn bound(members: &mut Map<String, Value>) {
+    let mut left_out = Vec::new();
+    for (name, value) in members.iter_mut() {
+        match value {
+            Value::String(text) if text.len() > MAX_TEXT => {
+                *text = start_within(text, MAX_TEXT).into_owned();
+            }
+            Value::Array(items) => {
+                if items.len() > MAX_ITEMS {
+                    left_out.push((format!("{name}_left_out"), items.len() - MAX_ITEMS));
+                    items.truncate(MAX_ITEMS);
+                }
+                items.iter_mut().filter_map(Value::as_object_mut).for_each(bound);
+            }
+            Value::Object(inner) => bound(inner),
+            _ => {}
+        }
+    }
+    members.extend(left_out.into_iter().map(|(name, n)| (name, n.into())));
+}
+
 fn holder(h: &Holder) -> Value {
     let (kind, leases) = match h.kind {
         HolderKind::Core => ("core", None),
@@ -194,7 +225,7 @@ impl From<&Refusal> for Problem {
         let problem = Self::new(refusal.code(), refusal.to_string());
         match refusal {
             Refusal::UnknownComponent { name, did_you_mean } => {
-                let problem = problem.with("name", name.as_str());
+                let problem = problem.with("name", &*start_of(name));
                 match did_you_mean {
                     Some(near) => problem.with("did_you_mean", near.as_str()),
                     None => problem,
@@ -249,6 +280,7 @@ impl From<&Refusal> for Problem {
                 .with("cause", cause.as_str())
                 .retry_after(*retry_in),
             Refusal::Stuck { component }
+            | Refusal::Unloaded { component }
             | Refusal::Removed { component }
             | Refusal::CannotTrim { component } => problem.with("component", component.as_str()),
             Refusal::TrimFailed { component, error } => {
@@ -326,6 +358,27 @@ mod tests {
             assert!(codes.contains(code), "{code} has no row");
         }
         assert!(TABLE.iter().all(|r| (400..600).contains(&r.status)));
+    }
+
+    #[test]
+    fn a_problem_stays_small_whatever_it_is_about() {
+        let name = "\u{1b}".repeat(1 << 20);
+        let unknown = Problem::from(Refusal::UnknownComponent { name, did_you_mean: None });
+        let holders: Vec<_> = (0..10_000)
+            .map(|n| Holder {
+                component: majordomo::ComponentId::new(&format!("c{n}")).unwrap(),
+                booked: majordomo::ByteSize::mib(1),
+                kind: HolderKind::Leased { leases: 500 },
+                tags: vec!["t".repeat(64).as_str().into(); 500],
+            })
+            .collect();
+        let component = holders[0].component.clone();
+        let blocked = Problem::from(Refusal::Blocked { component, holders });
+        assert_eq!(blocked.more["holders_left_out"], 10_000 - 64);
+        for (problem, max) in [(unknown, 4_000), (blocked, 400_000)] {
+            let length = serde_json::to_vec(&problem).unwrap().len();
+            assert!(length < max, "{length}");
+        }
     }
 
     #[test]

@@ -21,11 +21,14 @@ pub(crate) fn event(manager: &Manager, record: &EventRecord) -> Event {
         Some(Value::String(event)) => event,
         _ => "other".to_owned(),
     };
+    if record.names_left_out > 0 {
+        more.insert("names_left_out".to_owned(), record.names_left_out.into());
+    }
     Event {
         seq: record.seq,
         at_ms: record.at.0 as f64 / 1e3,
         time: manager.wall_at(record.at).0,
-        text: record.kind.text(&names),
+        text: record.text(&names),
         event,
         more: readable(more, &names),
     }

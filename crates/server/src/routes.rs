@@ -15,6 +15,8 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 
+use majordomo::start_of;
+
 use crate::app::App;
 use crate::problem::Problem;
 
@@ -100,31 +102,50 @@ pub(crate) fn waits_for_components(parts: &Parts) -> bool {
 /// room. It is neither a stream nor a wait for components, and holds nothing.
 pub(crate) fn is_for_visitors(parts: &Parts) -> bool {
     let path = parts.uri.path();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let follows = match last {
-        "events" => !asks(parts, "follow=false"),
-        "logs" => asks(parts, "follow=true"),
-        _ => false,
-    };
     let is_of_component = path.starts_with("/v1/components/");
     match parts.method {
-        Method::GET => !follows,
+        Method::GET => !follows(parts),
         Method::DELETE => path.starts_with("/v1/leases/"),
         Method::POST => {
-            is_of_component && matches!(last, "unload" | "pin" | "trim") || path == "/v1/reload"
+            is_of_component && matches!(last(path), "unload" | "pin" | "trim")
+                || path == "/v1/reload"
         }
         _ => false,
     }
 }
 
-fn asks(parts: &Parts, what: &str) -> bool {
-    parts.uri.query().is_some_and(|q| q.split('&').any(|part| part == what))
+/// Whether the answer grows with what the manager keeps, and is made for this request alone.
+pub(crate) fn is_large(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    let is_list = matches!(path, "/v1/components" | "/v1/events" | "/v1/leases" | "/v1/state")
+        || path.starts_with("/v1/components/") && matches!(last(path), "logs" | "why");
+    parts.method == Method::GET && is_list && !follows(parts)
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether the answer may be a stream.
+fn follows(parts: &Parts) -> bool {
+    let query = parts.uri.query().unwrap_or_default();
+    let has = |what: &str| query.split('&').any(|part| part == what);
+    match last(parts.uri.path()) {
+        "events" => !has("follow=false"),
+        // Escapes could spell it, too.
+        "logs" => has("follow=true") || query.contains('%'),
+        _ => false,
+    }
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(
         "method_not_allowed",
-        format!("{} does not take {method}; see GET /v1/openapi.json", uri.path()),
+        format!(
+            "{} does not take {}; see GET /v1/openapi.json",
+            start_of(uri.path()),
+            start_of(method.as_str())
+        ),
     )
 }
 
@@ -136,11 +157,15 @@ async fn unknown(uri: Uri) -> Problem {
         return Problem::new(
             "unknown_version",
             format!(
-                "{path}: this server speaks /v1 only; use a client for that, or another server"
+                "{}: this server speaks /v1 only; use a client for that, or another server",
+                start_of(path)
             ),
         );
     }
-    Problem::new("unknown_route", format!("there is no {path}; see GET /v1/openapi.json"))
+    Problem::new(
+        "unknown_route",
+        format!("there is no {}; see GET /v1/openapi.json", start_of(path)),
+    )
 }
 
 /// The one place-holder of a path.

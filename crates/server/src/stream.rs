@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
-use majordomo::{Followed, Follower, LogFollower, count, quoted};
+use majordomo::{Followed, Follower, LogFollower, count, quoted_start};
 
 use crate::app::{App, StreamPlace};
 use crate::body::Unfold;
@@ -50,7 +50,7 @@ pub(crate) fn last_event_id(
     parsed.map(Some).ok_or_else(|| {
         Problem::new(
             "bad_value",
-            format!("Last-Event-ID {} is not one that this server gave", quoted(text)),
+            format!("Last-Event-ID {} is not one that this server gave", quoted_start(text)),
         )
     })
 }

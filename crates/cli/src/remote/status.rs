@@ -100,6 +100,12 @@ fn text(s: &Status, all: bool) -> Vec<String> {
             })
             .collect();
         out.extend(table::lines(&["LEASE", "COMPONENT", "AGE", "HOLDER"], &rows));
+        if s.holders_left_out > 0 {
+            out.push(format!(
+                "{} more of {} leases are left out; see `majordomo leases`",
+                s.holders_left_out, s.leases
+            ));
+        }
     }
     if all {
         out.extend(sections(s));

@@ -228,6 +228,34 @@ mod tests {
         std::iter::successors(Some(state), event_after).collect()
     }
 
+    #[test]
+    fn a_kept_record_has_bounded_lists_and_counts_the_rest() {
+        let ids: Vec<_> = (0..100).map(|n| ComponentId::new(&format!("c{n}")).unwrap()).collect();
+        let refusal = Refusal::DeadlineExceeded {
+            waited: Duration::from_secs(1),
+            missing: ids,
+            holders: Vec::new(),
+            goes_on: None,
+        };
+        let components = (0..10_000).map(ComponentKey).collect();
+        let kind = EventKind::Refused { waiter: WAITER, components, refusal };
+        let mut record = crate::EventRecord::new(0, Moment(0), kind);
+        let whole = record.text(&|key| key.to_string());
+        assert!(!whole.contains("left out") && whole.contains("9999"));
+        record.bound();
+        let left_out = 10_000 - 64 + 100 - 64;
+        assert_eq!(record.names_left_out, left_out);
+        let text = record.text(&|key| key.to_string());
+        assert!(text.ends_with(&format!("; {left_out} more names are left out")), "{text}");
+        assert!(text.len() < 2000, "{text}");
+        // Every list of every kind.
+        for kind in events() {
+            let mut record = crate::EventRecord::new(0, Moment(0), kind);
+            record.bound();
+            assert_eq!(record.names_left_out, 0, "short lists stay");
+        }
+    }
+
     /// The same chain for causes.
     fn cause_after(cause: &Cause) -> Option<Cause> {
         let text = || "स\u{902}गीत\u{1b}[2J \"x\"".to_owned();
@@ -318,7 +346,8 @@ mod tests {
             Refusal::Stuck { .. } => {
                 Refusal::LoadFailed { component, cause: "स\u{902}गीत\n\u{1b}[2J".into() }
             }
-            Refusal::LoadFailed { .. } => Refusal::DeadlineExceeded {
+            Refusal::LoadFailed { .. } => Refusal::Unloaded { component },
+            Refusal::Unloaded { .. } => Refusal::DeadlineExceeded {
                 waited: span,
                 missing: vec![component.clone()],
                 holders: holders(),

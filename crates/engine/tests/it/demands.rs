@@ -36,6 +36,15 @@ fn dependencies_come_first_and_their_failure_is_told() {
 }
 
 #[test]
+fn a_demand_for_what_an_operator_unloads_is_not_refused_as_a_failed_load() {
+    let specs = vec![spec("a"), with(spec("b"), |s| s.dependencies = vec![id("a")])];
+    let mut rig = Rig::new(specs, 1000);
+    let (own, through) = (rig.demand(&["a"]), rig.demand(&["b"]));
+    rig.operator("a", OperatorAction::Unload { force: true });
+    assert_eq!((rig.answered(own), rig.answered(through)), ("unloaded", "unloaded"));
+}
+
+#[test]
 fn the_queue_goes_by_priority_then_arrival_and_waiting_raises() {
     // One holds all memory; two wait; whose turn it is when it lets go.
     let check = |first: Priority, second: Priority, between: f64, want: [bool; 2]| {

@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn see(watch: &mut Watch, seq: u64, kind: EventKind) -> Vec<String> {
-        watch.see(&Followed::Record(EventRecord { seq, at: Moment(seq), kind }))
+        watch.see(&Followed::Record(EventRecord::new(seq, Moment(seq), kind)))
     }
 
     fn state(component: ComponentKey, from: S, to: S, op: u64) -> EventKind {

@@ -36,6 +36,9 @@ impl<'a> LetGo<'a> {
     fn of(refusal: Option<&'a Refusal>, own: bool) -> Self {
         match refusal {
             Some(Refusal::LoadFailed { component, cause }) => Self::Failed { component, cause },
+            Some(Refusal::Unloaded { component }) => {
+                Self::Failed { component, cause: "an operator unloaded it" }
+            }
             Some(Refusal::DeadlineExceeded { .. }) => Self::Expired { own },
             _ => Self::Ended,
         }

@@ -310,12 +310,27 @@ impl Client {
         EventStream::open(&self.address, "/v1/events", after).await
     }
 
-    /// All leases.
+    /// All leases, page by page.
     ///
     /// # Errors
     /// A [`ClientError`].
     pub async fn leases(&self) -> Result<Leases, ClientError> {
-        self.get("/v1/leases").await
+        let mut all = self.leases_after(None).await?;
+        while let Some(next) = all.next.take() {
+            let page = self.leases_after(Some(&next)).await?;
+            all.leases.extend(page.leases);
+            (all.total, all.components, all.next) = (page.total, page.components, page.next);
+        }
+        Ok(all)
+    }
+
+    /// A page of the leases after one; none = from the oldest on.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn leases_after(&self, lease: Option<&str>) -> Result<Leases, ClientError> {
+        let query = lease.map(|id| format!("?after={}", part(id))).unwrap_or_default();
+        self.get(&format!("/v1/leases{query}")).await
     }
 
     /// Leases a set of components; loads what is missing, and waits for it.

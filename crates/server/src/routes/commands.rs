@@ -53,7 +53,7 @@ pub(crate) async fn command(
     let limits = app.limits();
     let terms = match &command.lease {
         Some(asked) => {
-            app.leases.check_room(&limits)?;
+            app.leases.check_room(1, &limits)?;
             Some(terms(asked, &limits, peer)?)
         }
         None => None,

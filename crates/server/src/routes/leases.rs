@@ -7,17 +7,18 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use majordomo::{ServerConfig, quoted};
+use majordomo::{ServerConfig, quoted_start};
 use majordomo_core::LEASE_TTL_MAX;
+use serde::Deserialize;
 
-use super::Name;
 use super::commands::options;
+use super::{Asked, Name};
 use crate::app::App;
 use crate::body::{json, read};
 use crate::connection::Peer;
-use crate::leases::{Held, Terms};
+use crate::leases::{Held, MAX_PAGE, Terms};
 use crate::problem::Problem;
-use crate::wire::{Bind, Exchange, LeaseRequest, LeaseTerms, Leases, Renew};
+use crate::wire::{Bind, Exchange, LeaseRequest, LeaseTerms, Renew};
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -58,7 +59,7 @@ pub(super) fn terms(
     {
         return Err(Problem::new(
             "bad_value",
-            format!("the tag {} is no name of 1 to {MAX_TAG} characters", quoted(tag)),
+            format!("the tag {} is no name of 1 to {MAX_TAG} characters", quoted_start(tag)),
         ));
     }
     let is_named = asked.tag.is_some() || peer.pid.is_some();
@@ -93,7 +94,7 @@ pub(crate) async fn acquire(
     let terms = terms(&asked.terms(), &limits, peer)?;
     let options = options(asked.deadline_ms, asked.priority)?;
     // Before anything is loaded for nothing.
-    app.leases.check_room(&limits)?;
+    app.leases.check_room(names.len(), &limits)?;
     let leases = app.manager.acquire_all_as(&names, options, terms.party()).await?;
     let lease = app.leases.insert(&app.manager, Held::Leases(leases), terms, &limits)?;
     let mut response = json(&lease)?;
@@ -104,8 +105,20 @@ pub(crate) async fn acquire(
     Ok(response)
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
-    json(&Leases { leases: app.leases.list(app.manager.now()) })
+/// `?after=` and `?max=` of leases.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    after: Option<String>,
+    max: Option<usize>,
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>, Asked(query): Asked<ListQuery>) -> Answer {
+    let max = query.max.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&max) {
+        return Err(Problem::new("bad_value", format!("max is {max}; it may be 1 to {MAX_PAGE}")));
+    }
+    json(&app.leases.page(query.after.as_deref(), max, app.manager.now())?)
 }
 
 pub(crate) async fn one(State(app): State<Arc<App>>, Name(id): Name) -> Answer {
@@ -146,7 +159,9 @@ pub(crate) async fn exchange(State(app): State<Arc<App>>, Name(id): Name, body: 
         app.manager.why(name)?;
     }
     let wait = options.deadline.unwrap_or_else(|| app.manager.config().deadlines.demand);
-    let (old, party) = app.leases.begin_exchange(&id, wait, app.manager.now())?;
+    let limits = app.limits();
+    let (old, party) =
+        app.leases.begin_exchange(&id, names.len(), (wait, &limits), app.manager.now())?;
     let undo = Undo { app: &app, id: &id };
     let exchanged = app.manager.exchange_as(Arc::clone(&old), &names, options, Some(party)).await;
     match exchanged {

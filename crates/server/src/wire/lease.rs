@@ -159,8 +159,17 @@ impl Lease {
 /// `GET /v1/leases`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leases {
-    /// The leases, oldest first.
+    /// The leases of this page, oldest first.
     pub leases: Vec<Lease>,
+    /// All leases.
+    #[serde(default)]
+    pub total: usize,
+    /// The components of all leases.
+    #[serde(default)]
+    pub components: usize,
+    /// Where there are more: the lease after which the next page begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// `POST /v1/leases/{id}/renew`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Memory, ms};
+use crate::leases::Holders;
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -319,19 +320,20 @@ pub struct Status {
     pub memory: Memory,
     /// The components, in the order of the configuration.
     pub components: Vec<Component>,
-    /// Who holds leases by the socket.
+    /// Who holds leases by the socket, the oldest leases first: at most 256 rows.
     pub holders: Vec<LeaseHolder>,
+    /// Rows of holders that are left out.
+    #[serde(default)]
+    pub holders_left_out: usize,
+    /// Leases by the socket.
+    #[serde(default)]
+    pub leases: usize,
     /// What each part has to tell besides.
     pub sections: BTreeMap<String, Vec<Figure>>,
 }
 
 impl Status {
-    pub(crate) fn new(
-        s: &majordomo::Status,
-        server: Info,
-        holders: Vec<LeaseHolder>,
-        ready: bool,
-    ) -> Self {
+    pub(crate) fn new(s: &majordomo::Status, server: Info, holders: Holders, ready: bool) -> Self {
         Self {
             server,
             ready,
@@ -339,7 +341,9 @@ impl Status {
             waiting: s.waiting,
             memory: Memory::new(&s.memory, s.at),
             components: s.components.iter().map(|c| Component::new(c, s.at)).collect(),
-            holders,
+            holders: holders.rows,
+            holders_left_out: holders.left_out,
+            leases: holders.n_leases,
             sections: s
                 .sections
                 .iter()

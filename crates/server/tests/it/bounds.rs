@@ -235,7 +235,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     until("the load", loads).await;
     let error = client.unload("slow", true).await.unwrap_err();
     assert_eq!(error.problem().unwrap().code, "request_timeout");
-    assert_eq!(load.await.unwrap().unwrap_err().problem().unwrap().code, "load_failed");
+    assert_eq!(load.await.unwrap().unwrap_err().problem().unwrap().code, "unloaded");
     served.end().await;
 }
 

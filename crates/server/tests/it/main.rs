@@ -6,6 +6,7 @@ mod described;
 mod first;
 mod heads;
 mod leases;
+mod lists;
 mod noise;
 mod places;
 mod sockets;

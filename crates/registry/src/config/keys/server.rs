@@ -57,7 +57,7 @@ pub(crate) const SERVER: &[Key<ServerConfig>] = &[
     key!(
         "max_leases",
         "16384",
-        "Leases of other processes at a time.",
+        "Components that other processes lease at a time, each of a lease counted.",
         Kind::Count(1, 1 << 20, |c, v| c.max_leases = v as usize)
     ),
     key!(
