@@ -11,7 +11,7 @@ use majordomo::{
     BuildError, ComponentState, GuardForm, Manager, Priority, ReloadError, Status, count,
 };
 use majordomo_server::wire::Reloaded;
-use majordomo_server::{ServeOptions, Server, Token};
+use majordomo_server::{ReloadFailed, ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{LogFormat, ServeArgs};
@@ -50,7 +50,8 @@ pub(crate) async fn run(
     let mut interrupts = Interrupts::new()?;
     let notify = Notify::new();
     // Before anything is loaded: a server that is refused must not have disturbed anybody.
-    let options = ServeOptions { socket, tcp: args.tcp, token };
+    let options =
+        ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
     let started = tokio::select! {
         started = start(builder, json) => started?,
@@ -123,14 +124,14 @@ fn say_where(server: &Server, json: bool) {
 /// Reads the configuration again; what is wrong with it is logged, and nothing is changed then.
 async fn reload(server: &Server, notify: &Notify) {
     notify.reloading();
-    match server.manager().reload().await {
+    match server.reload().await {
         Ok(reloaded) => {
             tracing::info!("configuration reloaded");
             for line in text_of_reload(&Reloaded::new(&reloaded, false)) {
                 tracing::info!("{}", print::plain(line.trim()));
             }
         }
-        Err(ReloadError::Build(BuildError::Config(problems))) => {
+        Err(ReloadFailed::Configuration(ReloadError::Build(BuildError::Config(problems)))) => {
             for problem in problems.as_slice() {
                 tracing::error!("{problem:#}");
             }

@@ -71,6 +71,11 @@ impl fmt::Display for Confidence {
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for Confidence {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Self::new(f32::deserialize(d)?).map_err(serde::de::Error::custom)
+        // Checked before it is rounded: 1.00000001 is no probability.
+        let p = f64::deserialize(d)?;
+        match (0.0..=1.0).contains(&p) {
+            true => Ok(Self(p as f32)),
+            false => Err(serde::de::Error::custom(ConfidenceError(p as f32))),
+        }
     }
 }

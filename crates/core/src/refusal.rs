@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, count, printable, quoted_start};
+use crate::{
+    ByteSize, ComponentId, ComponentKey, Moment, PressureLevel, count, printable, quoted_start,
+};
 
 /// Why something cannot be let go just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,8 @@ use majordomo::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::client::Token;
+use crate::access::Access;
+use crate::error::ReloadFailed;
 use crate::leases::LeaseTable;
 use crate::problem::Problem;
 use crate::record;
@@ -44,7 +45,7 @@ struct SentStatus {
 pub(crate) struct App {
     pub(crate) manager: Manager,
     pub(crate) leases: LeaseTable,
-    pub(crate) token: Option<Token>,
+    pub(crate) access: Access,
     /// Told apart from the server before it.
     pub(crate) boot: String,
     started: Moment,
@@ -57,13 +58,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(manager: Manager, token: Option<Token>) -> Self {
+    pub(crate) fn new(manager: Manager, access: Access) -> Self {
         let started = manager.now();
         let boot = format!("{:x}{:x}", manager.wall_at(started).0, std::process::id());
         Self {
             leases: LeaseTable::new(boot.clone()),
             manager,
-            token,
+            access,
             boot,
             started,
             closing: watch::Sender::new(false),
@@ -119,6 +120,21 @@ impl App {
             uptime_ms: wire::ms(self.manager.now().since(self.started)),
             state_dir: self.manager.state_dir().display().to_string(),
         }
+    }
+
+    /// Reads the configuration and the token file again, or says what that would change; with a problem in one of them
+    /// neither is changed.
+    pub(crate) async fn reload(&self, dry_run: bool) -> Result<majordomo::Reloaded, ReloadFailed> {
+        let token = self.access.read().await.map_err(ReloadFailed::Token)?;
+        let reloaded = match dry_run {
+            true => self.manager.reload_preview().await,
+            false => self.manager.reload().await,
+        };
+        let reloaded = reloaded.map_err(ReloadFailed::Configuration)?;
+        if let Some(token) = token.filter(|_| !dry_run) {
+            self.access.replace(token);
+        }
+        Ok(reloaded)
     }
 
     /// What keeps the whole from being ready, in words; none when it is.

@@ -53,6 +53,8 @@ struct State {
     is_ending: bool,
     /// Waits for the answer before it reads on.
     waker: Option<Waker>,
+    /// The answer under way is a stream.
+    is_stream: bool,
     /// A large answer that the client has not read yet.
     large: Option<OwnedSemaphorePermit>,
 }
@@ -74,6 +76,15 @@ impl Shared {
     /// The answer is large; `permit` is held until it was sent.
     pub(crate) fn is_large(&self, permit: Option<OwnedSemaphorePermit>) {
         locked(&self.state).large = permit;
+    }
+
+    /// The answer is a stream, which has no end of its own.
+    pub(crate) fn streams(&self) {
+        locked(&self.state).is_stream = true;
+    }
+
+    pub(crate) fn is_streaming(&self) -> bool {
+        locked(&self.state).is_stream
     }
 
     /// Everything that was answered is sent.

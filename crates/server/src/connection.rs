@@ -119,6 +119,8 @@ pub(crate) async fn serve<S>(
     let idle = idle_for_too_long(Arc::clone(&app), Arc::clone(&occupant));
     let routes = TowerToHyperService::new(routes);
     let (gate, closed) = (Arc::clone(&app), app.closed());
+    let replaced = app.access.is_replaced();
+    let served = Arc::clone(&shared);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         shared.occupant.enter(Phase::Busy);
         let (app, routes, shared) = (Arc::clone(&gate), routes.clone(), Arc::clone(&shared));
@@ -131,7 +133,7 @@ pub(crate) async fn serve<S>(
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(io), service);
-    tokio::pin!(connection, closed, idle);
+    tokio::pin!(connection, closed, idle, replaced);
     let ended = tokio::select! {
         ended = &mut connection => ended,
         () = &mut closed => {
@@ -141,6 +143,15 @@ pub(crate) async fn serve<S>(
         () = &mut idle => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        // Who showed the old token has an answer under way to its end, and nothing else.
+        () = &mut replaced, if via == Via::Tcp => {
+            if served.is_streaming() {
+                Ok(())
+            } else {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
         () = occupant.gives_way() => match occupant.doing().0 {
             // A request came in that moment.
@@ -230,6 +241,9 @@ async fn answer(
     // The path only: the user's words are in bodies, and stay there.
     tracing::debug!(%method, path, status = response.status().as_u16(), "request");
     let headers = response.headers_mut();
+    if headers.get(header::CONTENT_TYPE).is_some_and(|t| t == crate::stream::MEDIA_TYPE) {
+        shared.streams();
+    }
     if ends {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

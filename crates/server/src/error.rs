@@ -38,6 +38,18 @@ pub enum ServeError {
     Token(String),
 }
 
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadFailed {
+    /// The token file cannot be used.
+    #[error(transparent)]
+    Token(ServeError),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Configuration(majordomo::ReloadError),
+}
+
 fn owner(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }

@@ -1,13 +1,14 @@
-//! What is checked of every request, whatever its method and path: host, origin, token, version.
+//! What is checked of every request, whatever its method and path: host, origin, token, coding, version.
 //!
 //! A web page can send requests to a local address; it cannot choose the `Host` of its own, and the browser tells
 //! its `Origin`. So a request for another host (rebinding), or with any origin, is refused.
 
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, ORIGIN};
 use axum::http::request::Parts;
 use majordomo::{quoted_start, start_of};
 
 use crate::app::App;
+use crate::client::Token;
 use crate::connection::Via;
 use crate::problem::Problem;
 use crate::wire::{VERSION, VERSION_HEADER, understand};
@@ -29,15 +30,18 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
         return Err(Problem::new("origin_forbidden", detail));
     }
     if via == Via::Tcp {
-        let given = text(AUTHORIZATION).and_then(|v| v.strip_prefix("Bearer "));
-        let right = match (&app.token, given) {
-            (Some(token), Some(given)) => token.is(given.trim()),
-            _ => false,
-        };
-        if !right {
+        let is_right = app.access.token().is_some_and(|token| is_bearer(parts, &token));
+        if !is_right {
             let detail = "over TCP every request needs the header `Authorization: Bearer TOKEN` with the server's token";
             return Err(Problem::new("unauthorized", detail));
         }
+    }
+    if let Some(coding) = foreign_coding(parts) {
+        let detail = format!(
+            "the body is encoded as {}; send it as it is, without Content-Encoding",
+            quoted_start(coding)
+        );
+        return Err(Problem::new("unsupported_encoding", detail));
     }
     if let Some(client) = text(VERSION_HEADER.parse().unwrap_or(HOST))
         && !understand(client, VERSION)
@@ -51,6 +55,23 @@ pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
             .with("server", VERSION));
     }
     Ok(())
+}
+
+/// Whether a request shows the token, once. The name of the scheme is in any case (RFC 9110, section 11.1).
+fn is_bearer(parts: &Parts, token: &Token) -> bool {
+    let mut shown = parts.headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (shown.next(), shown.next()) else { return false };
+    let Some((scheme, given)) = value.to_str().unwrap_or_default().split_once(' ') else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case("bearer") && token.is(given.trim())
+}
+
+/// A content coding that the request names and that nobody here undoes.
+fn foreign_coding(parts: &Parts) -> Option<&str> {
+    let named = parts.headers.get_all(CONTENT_ENCODING).iter().map(|v| v.to_str().unwrap_or("?"));
+    let mut codings = named.flat_map(|v| v.split(',')).map(str::trim);
+    codings.find(|c| !c.is_empty() && !c.eq_ignore_ascii_case("identity"))
 }
 
 /// A host that the request is for and that does not mean this machine. A request may name hosts in its target and in
@@ -94,6 +115,41 @@ mod tests {
         check("/v1", &["evil.example"], Some("evil.example"));
         check("/v1", &["localhost", "evil.example"], Some("evil.example"));
         check("http://evil.example/v1", &["localhost"], Some("evil.example"));
+    }
+
+    #[test]
+    fn the_token_is_shown_once_by_a_scheme_in_any_case() {
+        let token = Token::new("0123456789abcdef").unwrap();
+        let check = |values: &[&str], want: bool| {
+            let mut request = axum::http::Request::builder().uri("/v1");
+            for value in values {
+                request = request.header(AUTHORIZATION, *value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_bearer(&parts, &token), want, "{values:?}");
+        };
+        check(&["Bearer 0123456789abcdef"], true);
+        check(&["bearer 0123456789abcdef"], true);
+        check(&["BEARER   0123456789abcdef"], true);
+        check(&["Bearer 0123456789abcdeF"], false);
+        check(&["Bearer0123456789abcdef"], false);
+        check(&["0123456789abcdef"], false);
+        check(&["Basic 0123456789abcdef"], false);
+        check(&["Bearer 0123456789abcdef", "Bearer 0123456789abcdef"], false);
+        check(&[], false);
+    }
+
+    #[test]
+    fn codings_that_nobody_undoes() {
+        let check = |value: &str, want: Option<&str>| {
+            let request = axum::http::Request::builder().header(CONTENT_ENCODING, value);
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(foreign_coding(&parts), want, "{value:?}");
+        };
+        check("identity", None);
+        check("Identity, ", None);
+        check("gzip", Some("gzip"));
+        check("identity, br", Some("br"));
     }
 
     #[test]

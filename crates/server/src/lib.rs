@@ -11,6 +11,7 @@
 pub mod client;
 pub mod wire;
 
+mod access;
 mod app;
 mod body;
 mod bounded;
@@ -28,7 +29,7 @@ mod socket;
 mod stream;
 
 pub use client::{Address, Client, Token};
-pub use error::{ClientError, ServeError};
+pub use error::{ClientError, ReloadFailed, ServeError};
 pub use problem::{Problem, Row, TABLE};
 pub use routes::{OPENAPI, ROUTES, Route};
 pub use serve::{Claimed, ServeOptions, Server, claim, serve};

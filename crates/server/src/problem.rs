@@ -68,6 +68,7 @@ pub const TABLE: &[Row] = &[
     row("body_too_large", 413, "the body is too large"),
     row("uri_too_long", 414, "the first line of the request is too long"),
     row("head_too_large", 431, "the head of the request is too large"),
+    row("unsupported_encoding", 415, "the body is encoded in a way that is not taken"),
     row("body_timeout", 408, "the body did not come in time"),
     row("unknown_route", 404, "there is no such path"),
     row("unknown_version", 404, "this server speaks another version of the interface"),
@@ -337,6 +338,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(seconds) = self.retry_after_s() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == "unsupported_encoding" {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if self.code == "unauthorized" {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

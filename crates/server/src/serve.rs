@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use majordomo::{ComponentId, Manager, ServerConfig};
+use majordomo::{ComponentId, Manager, Reloaded, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
+use crate::access::Access;
 use crate::app::App;
 use crate::bounded::Role;
 use crate::client::Token;
 use crate::connection::{self, Peer, Via};
-use crate::error::ServeError;
+use crate::error::{ReloadFailed, ServeError};
 use crate::leases::LeaseTable;
 use crate::places::Places;
 use crate::socket::{self, Held};
@@ -38,6 +39,8 @@ pub struct ServeOptions {
     pub tcp: Option<SocketAddr>,
     /// What clients over TCP must know. Needed with `tcp`.
     pub token: Option<Token>,
+    /// Where a reload reads the token again.
+    pub token_file: Option<PathBuf>,
 }
 
 /// A running server. Dropping it leaves it running; end it with [`Self::shutdown`].
@@ -56,7 +59,7 @@ pub struct Claimed {
     unix: UnixListener,
     held: Held,
     tcp: Option<TcpListener>,
-    token: Option<Token>,
+    access: Access,
 }
 
 /// Takes the socket, so that a second server is refused before it has begun anything.
@@ -70,7 +73,8 @@ pub async fn claim(options: ServeOptions) -> Result<Claimed, ServeError> {
     };
     let path = options.socket.unwrap_or_else(socket::default_socket);
     let (unix, held) = socket::listen(&path)?;
-    Ok(Claimed { unix, held, tcp, token: options.token })
+    let access = Access::new(options.token, options.token_file);
+    Ok(Claimed { unix, held, tcp, access })
 }
 
 /// Serves a manager until [`Server::shutdown`].
@@ -85,9 +89,9 @@ impl Claimed {
     /// Serves a manager until [`Server::shutdown`].
     #[must_use]
     pub fn serve(self, manager: Manager) -> Server {
-        let Self { unix, held, tcp, token } = self;
+        let Self { unix, held, tcp, access } = self;
         let socket = held.path().to_path_buf();
-        let app = Arc::new(App::new(manager, token));
+        let app = Arc::new(App::new(manager, access));
         let routes = crate::routes::router(Arc::clone(&app));
         let listening = || Listening {
             app: Arc::clone(&app),
@@ -253,6 +257,15 @@ impl Server {
     #[must_use]
     pub fn manager(&self) -> &Manager {
         &self.app.manager
+    }
+
+    /// Reads the configuration and the token file again. When the token is another one, what TCP clients have under way
+    /// with the old one ends.
+    ///
+    /// # Errors
+    /// When one of them has problems; neither is changed then.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadFailed> {
+        self.app.reload(false).await
     }
 
     /// What keeps it from being ready, in words; empty when it is.

@@ -12,6 +12,8 @@ use crate::body::Unfold;
 use crate::problem::Problem;
 use crate::wire::{Gap, LogLine};
 
+/// The media type of server-sent events.
+pub(crate) const MEDIA_TYPE: &str = "text/event-stream";
 /// A stream that has nothing to tell says so this often, so that proxies and dead peers are noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Lines of a log in one part of a stream.
@@ -63,7 +65,7 @@ where
 {
     let mut response = Response::new(Body::new(Unfold::new(state, make)));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

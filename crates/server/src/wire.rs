@@ -5,6 +5,7 @@
 
 mod command;
 mod event;
+mod json;
 mod lease;
 mod memory;
 mod reload;

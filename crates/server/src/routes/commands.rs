@@ -12,10 +12,11 @@ use majordomo::{
 };
 use serde_json::Value;
 
-use super::leases::terms;
+use super::leases::{names as checked_names, terms};
 use crate::app::App;
 use crate::body::{json, read};
 use crate::connection::Peer;
+use crate::error::ReloadFailed;
 use crate::leases::{Held, Terms, leased};
 use crate::problem::Problem;
 use crate::wire::{
@@ -95,10 +96,7 @@ pub(crate) async fn plan(State(app): State<Arc<App>>, body: Body) -> Answer {
             let plan = app.manager.plan(text).await?;
             return json(&Plan { decision: Some(plan.decision.into()), ..Plan::from(&plan) });
         }
-        (None, names @ [_, ..]) => {
-            let names: Vec<_> = names.iter().map(String::as_str).collect();
-            app.manager.plan_for(&names).await?
-        }
+        (None, names @ [_, ..]) => app.manager.plan_for(&checked_names(names)?).await?,
         _ => return Err(Problem::new("bad_value", "either `text` or `components`")),
     };
     json(&Plan::from(&plan))
@@ -114,6 +112,9 @@ pub(crate) async fn intents(State(app): State<Arc<App>>, body: Body) -> Answer {
 
 pub(crate) async fn hint(State(app): State<Arc<App>>, body: Body) -> Answer {
     let hint: Hint = read(&app, body).await?;
+    if hint.component.is_empty() {
+        return Err(Problem::new("bad_value", "`component` is missing"));
+    }
     let tier = match hint.tier {
         Tier::Immediate => HintTier::Immediate,
         Tier::Delayed => HintTier::Delayed,
@@ -126,49 +127,54 @@ pub(crate) async fn hint(State(app): State<Arc<App>>, body: Body) -> Answer {
 
 pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer {
     let feedback: Feedback = read(&app, body).await?;
-    let used: Vec<_> = feedback.used.iter().map(String::as_str).collect();
+    if feedback.lease.is_empty() == feedback.text.is_empty() {
+        return Err(Problem::new("bad_value", "either `lease` or `text`"));
+    }
+    let used = match feedback.used.as_slice() {
+        [] => Vec::new(),
+        names => checked_names(names)?,
+    };
     // Names first: a wrong one must not end the lease.
     for name in &used {
         app.manager.why(name)?;
     }
-    match (feedback.lease.as_str(), feedback.text.as_str()) {
-        (lease, "") if !lease.is_empty() => {
-            let mut outcome = app.leases.take_outcome(lease)?;
-            app.manager.feedback(&mut outcome, &used)?;
-        }
-        ("", text) if !text.is_empty() => match app.manager.teach(text, &used).await {
-            Ok(()) => {}
-            // Too many wait already: not taken on.
-            Err(IntentError::Busy) => return json(&Accepted { accepted: false }),
-            Err(IntentError::Unknown(refusal)) => return Err(refusal.into()),
-            Err(IntentError::ShuttingDown) => return Err(Refusal::ShuttingDown.into()),
-            Err(error) => return Err(Problem::new("bad_value", error.to_string())),
-        },
-        _ => return Err(Problem::new("bad_value", "either `lease` or `text`")),
+    if feedback.text.is_empty() {
+        let mut outcome = app.leases.take_outcome(&feedback.lease)?;
+        app.manager.feedback(&mut outcome, &used)?;
+        return json(&Accepted { accepted: true });
     }
-    json(&Accepted { accepted: true })
+    match app.manager.teach(&feedback.text, &used).await {
+        Ok(()) => json(&Accepted { accepted: true }),
+        // Too many wait already: not taken on.
+        Err(IntentError::Busy) => json(&Accepted { accepted: false }),
+        Err(IntentError::Unknown(refusal)) => Err(refusal.into()),
+        Err(IntentError::ShuttingDown) => Err(Refusal::ShuttingDown.into()),
+        Err(error) => Err(Problem::new("bad_value", error.to_string())),
+    }
 }
 
 pub(crate) async fn reload(State(app): State<Arc<App>>, body: Body) -> Answer {
     let Reload { dry_run } = read(&app, body).await?;
-    let done = match dry_run {
-        true => app.manager.reload_preview().await,
-        false => app.manager.reload().await,
+    let error = match app.reload(dry_run).await {
+        Ok(reloaded) => return json(&Reloaded::new(&reloaded, dry_run)),
+        Err(ReloadFailed::Token(error)) => {
+            return Err(Problem::new("bad_configuration", error.to_string()));
+        }
+        Err(ReloadFailed::Configuration(error)) => error,
     };
-    match done {
-        Ok(reloaded) => json(&Reloaded::new(&reloaded, dry_run)),
-        Err(ReloadError::ShuttingDown) => Err(Refusal::ShuttingDown.into()),
-        Err(error @ ReloadError::NoFile) => Err(Problem::new("no_file", error.to_string())),
-        Err(error) => {
+    Err(match error {
+        ReloadError::ShuttingDown => Refusal::ShuttingDown.into(),
+        error @ ReloadError::NoFile => Problem::new("no_file", error.to_string()),
+        error => {
             let problem = Problem::new("bad_configuration", error.to_string());
-            Err(match &error {
+            match &error {
                 ReloadError::Build(BuildError::Config(problems)) => {
                     let list: Vec<_> = problems.as_slice().iter().map(Warning::from).collect();
                     let list = serde_json::to_value(list).unwrap_or(Value::Null);
                     problem.with("problems", list)
                 }
                 _ => problem,
-            })
+            }
         }
-    }
+    })
 }

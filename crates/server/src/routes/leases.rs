@@ -70,7 +70,7 @@ pub(super) fn terms(
 }
 
 /// The components asked for: some, and not too many.
-fn names(components: &[String]) -> Result<Vec<&str>, Problem> {
+pub(super) fn names(components: &[String]) -> Result<Vec<&str>, Problem> {
     if !(1..=MAX_COMPONENTS).contains(&components.len()) {
         return Err(Problem::new(
             "bad_value",

@@ -3,6 +3,7 @@
 use majordomo::{ByteSize, ComponentId, Confidence, Priority};
 use serde::{Deserialize, Serialize};
 
+use super::json::{object, whole};
 use super::{Lease, LeaseTerms, Leased, ms};
 use crate::problem::Problem;
 
@@ -13,10 +14,10 @@ pub struct Command {
     /// The user's words.
     pub text: String,
     /// Keeps what the command needs leased; none = it is counted as used and given back at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "object", skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseTerms>,
     /// How long to wait for what is not ready; none = the configured deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// The priority in the queue; none = the highest of the components.
     #[serde(skip_serializing_if = "Option::is_none")]

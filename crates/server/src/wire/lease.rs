@@ -4,6 +4,7 @@ use majordomo::{ComponentId, Priority};
 use serde::{Deserialize, Serialize};
 
 use super::Endpoint;
+use super::json::whole;
 
 /// What a lease ends with, besides being given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub enum Bind {
 pub struct LeaseTerms {
     /// How long it lasts without being renewed: at most 10 minutes; none = `server.lease_ttl`, or, when it is
     /// bound to the connection, as long as that.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
     /// What it ends with.
     pub bind: Bind,
@@ -38,7 +39,7 @@ pub struct LeaseRequest {
     /// The components, all or none.
     pub components: Vec<String>,
     /// See [`LeaseTerms::ttl_ms`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
     /// See [`LeaseTerms::bind`].
     pub bind: Bind,
@@ -46,7 +47,7 @@ pub struct LeaseRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// How long to wait for what is not ready; none = the configured deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// The priority in the queue; none = the highest of the components.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +178,7 @@ pub struct Leases {
 #[serde(default, deny_unknown_fields)]
 pub struct Renew {
     /// From now; none = as it was first asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
 }
 
@@ -188,7 +189,7 @@ pub struct Exchange {
     /// The components to have instead, all or none.
     pub components: Vec<String>,
     /// How long to wait for what is not ready; none = the configured deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
     /// The priority in the queue; none = the highest of the components.
     #[serde(skip_serializing_if = "Option::is_none")]

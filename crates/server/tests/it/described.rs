@@ -6,9 +6,10 @@ use majordomo::ServerConfig;
 use majordomo_server::{OPENAPI, ROUTES, TABLE};
 use serde_json::{Value, json};
 
+use crate::schema::wrong;
 use crate::support::Served;
 
-fn description() -> Value {
+pub(crate) fn description() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
 }
 
@@ -45,71 +46,31 @@ fn the_page_for_people_has_every_code() {
     assert_eq!(written, TABLE.iter().map(table).collect::<Vec<_>>());
 }
 
-/// What is wrong with a value by a schema: the part of JSON schema that the description uses.
-fn wrong(doc: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let target = doc.pointer(reference.trim_start_matches('#')).expect(reference);
-        return wrong(doc, target, value, at, out);
-    }
-    if let Some(words) = schema["enum"].as_array()
-        && !words.contains(value)
-    {
-        out.push(format!("{at}: {value} is none of {words:?}"));
-    }
-    let kinds: Vec<_> = match &schema["type"] {
-        Value::String(kind) => vec![kind.as_str()],
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
-    let is = |kind: &str| match kind {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "null" => value.is_null(),
-        other => panic!("the test does not know type {other}"),
-    };
-    if !kinds.is_empty() && !kinds.into_iter().any(is) {
-        out.push(format!("{at}: {value} is no {}", schema["type"]));
-    }
-    if let (Some(least), Some(n)) = (schema["minimum"].as_f64(), value.as_f64())
-        && n < least
-    {
-        out.push(format!("{at}: {n} is below {least}"));
-    }
-    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
-        wrong(doc, &schema["items"], item, &format!("{at}[{i}]"), out);
-    }
-    let Some(members) = value.as_object() else { return };
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !members.contains_key(name) {
-            out.push(format!("{at}: {name} is missing"));
-        }
-    }
-    for (name, member) in members {
-        let at = format!("{at}.{name}");
-        match (schema["properties"].get(name), &schema["additionalProperties"]) {
-            (Some(schema), _) => wrong(doc, schema, member, &at, out),
-            (None, Value::Bool(false)) => out.push(format!("{at}: not described")),
-            (None, schema) => wrong(doc, schema, member, &at, out),
-        }
-    }
-}
-
 #[test]
 fn the_check_of_answers_sees_what_is_wrong() {
     let schema = json!({
         "type": "object", "required": ["a"], "additionalProperties": false,
-        "properties": { "a": { "type": "integer", "minimum": 1 }, "b": { "enum": ["x"] } },
+        "properties": {
+            "a": { "type": "integer", "minimum": 1, "maximum": 8 },
+            "b": { "enum": ["x"] },
+            "c": { "oneOf": [{ "type": "null" }, { "const": "x" }] },
+            "d": { "maxLength": 2, "pattern": "^z+$" },
+        },
     });
     for (value, count) in [
         (json!({ "a": 1, "b": "x" }), 0),
         (json!({ "a": 0, "b": "y" }), 2),
         (json!({ "a": "1" }), 1),
-        (json!({ "c": 1 }), 2),
+        (json!({ "e": 1 }), 2),
         (json!([]), 1),
+        (json!({ "a": 1.0 }), 0),
+        (json!({ "a": 1.5 }), 1),
+        (json!({ "a": 9 }), 1),
+        (json!({ "a": 1, "c": null }), 0),
+        (json!({ "a": 1, "c": "y" }), 1),
+        (json!({ "a": 1, "d": "zz" }), 0),
+        (json!({ "a": 1, "d": "z\u{1}" }), 1),
+        (json!({ "a": 1, "d": "zzz" }), 1),
     ] {
         let mut out = Vec::new();
         wrong(&Value::Null, &schema, &value, "it", &mut out);

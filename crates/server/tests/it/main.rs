@@ -3,12 +3,14 @@
 
 mod bounds;
 mod described;
+mod edges;
 mod first;
 mod heads;
 mod leases;
 mod lists;
 mod noise;
 mod places;
+mod schema;
 mod sockets;
 mod streams;
 mod support;

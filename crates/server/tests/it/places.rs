@@ -19,6 +19,7 @@ async fn over_tcp(config: ServerConfig) -> Served {
         socket: Some(folder().join("s")),
         tcp: Some("127.0.0.1:0".parse().unwrap()),
         token: Some(Token::new(TOKEN).unwrap()),
+        ..ServeOptions::default()
     };
     Served::over(manager, gate, options).await
 }
@@ -61,6 +62,65 @@ async fn silent_tcp_connections_keep_neither_the_unix_socket_nor_a_client_with_t
     assert_eq!(closes(&mut oldest).await, "", "the oldest of them gave way");
     known.status().await.unwrap();
     drop(crowd);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_reload_replaces_the_token_and_ends_what_the_old_one_has_under_way() {
+    let dir = folder();
+    std::fs::create_dir_all(&dir).unwrap();
+    let (config, file) = (dir.join("m.toml"), dir.join("token"));
+    std::fs::write(&config, "[components.c]\ncommand = [\"sh\"]\n").unwrap();
+    let write = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&file, mode).unwrap();
+    };
+    write(TOKEN, 0o600);
+    let manager = majordomo::Manager::builder().config_file(&config).pressure(None);
+    let options = ServeOptions {
+        tcp: Some("127.0.0.1:0".parse().unwrap()),
+        token: Some(Token::read(&file).unwrap()),
+        token_file: Some(file.clone()),
+        ..ServeOptions::default()
+    };
+    let served = Served::over(manager.start().await.unwrap(), Gate::default(), options).await;
+    let address = served.server.tcp().unwrap();
+    let with = |token: &str| Client::new(Address::Tcp(address, Token::new(token).unwrap()));
+    let (old, new) = (with(TOKEN), with("fedcba98765432100123"));
+    let mut stream = old.follow_events(None).await.unwrap();
+    // The same token again ends nothing, and one that cannot be used changes nothing.
+    served.client().reload().await.unwrap();
+    write("fedcba98765432100123", 0o644);
+    let error = served.client().reload().await.unwrap_err();
+    assert_eq!(error.problem().unwrap().code, "bad_configuration");
+    write("fedcba98765432100123", 0o600);
+    served.client().reload_preview().await.unwrap();
+    old.health().await.unwrap();
+    assert!(new.health().await.is_err());
+    // The answer to the reload itself still comes, by the old token.
+    old.reload().await.unwrap();
+    new.health().await.unwrap();
+    assert_eq!(old.health().await.unwrap_err().problem().unwrap().code, "unauthorized");
+    let ended = tokio::time::timeout(DEADLINE * 4, async {
+        while let Ok(Some(_)) = stream.next().await {}
+    });
+    ended.await.expect("the stream of the old token goes on");
+    served.end().await;
+    drop(std::fs::remove_dir_all(&dir));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_body_that_is_encoded_is_refused() {
+    let served = Served::start(ServerConfig::default()).await;
+    let ask = async |coding: &str| {
+        let coding = format!("content-encoding: {coding}\r\n");
+        served.ask("POST", "/v1/plan", &coding, "{\"text\":\"x\"}").await
+    };
+    assert!(ask("identity").await.starts_with("HTTP/1.1 200"));
+    let answer = ask("gzip").await;
+    assert_eq!(problem(&answer).0, 415);
+    assert!(answer.contains("accept-encoding: identity\r\n"), "{answer}");
     served.end().await;
 }
 

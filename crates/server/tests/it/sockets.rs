@@ -69,6 +69,7 @@ async fn tcp_needs_a_token_and_this_machine() {
         socket: Some(folder().join("s")),
         tcp: Some(address.parse().unwrap()),
         token,
+        ..ServeOptions::default()
     };
     let error = serve(manager.clone(), at("0.0.0.0:0", Some(token.clone()))).await.unwrap_err();
     assert!(

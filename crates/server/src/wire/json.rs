@@ -1,0 +1,58 @@
+//! Whole numbers and objects as JSON has them.
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, Unexpected};
+use serde_json::{Map, Number, Value};
+
+/// Up to here a floating-point number tells every whole number.
+const EXACT: f64 = (1_u64 << 53) as f64;
+
+/// A whole number or null. JSON has one kind of number (RFC 8259, section 6), so that `60000.0` and `6e4` are the integer
+/// 60000, as JSON schema has it; some languages write integers so.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    if let Some(n) = number.as_u64() {
+        return Ok(Some(n));
+    }
+    match number.as_f64() {
+        Some(n) if n.fract() == 0.0 && (0.0..=EXACT).contains(&n) => Ok(Some(n as u64)),
+        n => Err(D::Error::invalid_value(
+            Unexpected::Float(n.unwrap_or(f64::NAN)),
+            &"a whole number from 0 on",
+        )),
+    }
+}
+
+/// An object or null. Left to itself, a list would be taken for the members in their order.
+pub(super) fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
+    let read = members.map(|m| serde_json::from_value(Value::Object(m)));
+    read.transpose().map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        for (json, want) in [
+            ("60000", Some(Some(60_000))),
+            ("60000.0", Some(Some(60_000))),
+            ("6e4", Some(Some(60_000))),
+            ("-0.0", Some(Some(0))),
+            ("18446744073709551615", Some(Some(u64::MAX))),
+            ("null", Some(None)),
+            ("60000.5", None),
+            ("-1", None),
+            ("-1.0", None),
+            ("1e300", None),
+            ("\"60000\"", None),
+            ("true", None),
+        ] {
+            let got = super::whole(&mut serde_json::Deserializer::from_str(json));
+            assert_eq!(got.ok(), want, "{json}");
+        }
+    }
+}
