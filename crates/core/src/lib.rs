@@ -30,7 +30,7 @@ pub use config::{
 };
 pub use count::{Count, count};
 pub use encoding::{EncodingError, decode_line, decode_text, plain_text};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Loopback};
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};

@@ -132,6 +132,9 @@ fn because(need: &Need) -> String {
 /// Where a component is reached, in a word; none when it is inside the server or has no endpoint.
 pub(super) fn place(leased: &Leased) -> Option<String> {
     let endpoint = leased.endpoint.as_ref()?;
-    let address = |port| format!("{}:{port}", endpoint.host.as_deref().unwrap_or("127.0.0.1"));
+    let address = |port| match endpoint.host.as_deref() {
+        Some(host) if host.contains(':') => format!("[{host}]:{port}"),
+        host => format!("{}:{port}", host.unwrap_or("127.0.0.1")),
+    };
     endpoint.socket.clone().or_else(|| endpoint.port.map(address))
 }

@@ -256,6 +256,23 @@ fn row(lease: &Lease) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn place_of_an_ipv6_address_is_in_brackets() {
+        let leased = |host: &str| Leased {
+            endpoint: Some(Endpoint {
+                host: Some(host.to_owned()),
+                port: Some(80),
+                ..Endpoint::default()
+            }),
+            component: "a".parse().unwrap(),
+            revoked: false,
+            ended: false,
+            reason: None,
+        };
+        assert_eq!(place(&leased("::1")).unwrap(), "[::1]:80");
+        assert_eq!(place(&leased("127.0.0.1")).unwrap(), "127.0.0.1:80");
+    }
     use majordomo_server::wire::{Endpoint, Leased};
 
     fn lease(names: &[&str]) -> Lease {

@@ -61,11 +61,11 @@ const PLACE_HOLDERS: &str = "
 
 | place-holder | stands for |
 |---|---|
-| `{port}` | the program's own port on 127.0.0.1: `port`, or a free one |
+| `{port}` | the program's own port on 127.0.0.1 or ::1: `port`, or a free one |
 | `{socket}` | the path of the program's own Unix socket: `socket`, or one in the state directory |
 | `{state_dir}` | a directory of the component's own in the state directory |
 | `{NAME.port}`, `{NAME.socket}` | the same of the component `NAME`, a dependency, direct or not |
-| `{NAME.url}` | where that dependency is reached: `http://127.0.0.1:PORT`, or `unix:PATH` without a port |
+| `{NAME.url}` | where that dependency is reached: `http://127.0.0.1:PORT` (or `http://[::1]:PORT`), or `unix:PATH` without a port |
 | `{{`, `}}` | braces |
 
 They are filled in at each start. A program also finds the URL of each dependency that has a port or a socket in the variable

@@ -183,7 +183,7 @@ pub enum ProcessError {
     },
     /// Its fixed port is in use.
     #[error(
-        "{component}: its port {port} on 127.0.0.1 is taken by another program; end that, or state another port{said}",
+        "{component}: its port {port} is taken by another program at 127.0.0.1 or [::1]; end that, or state another port{said}",
         said = tail.as_ref().map_or_else(String::new, ToString::to_string)
     )]
     PortTaken {

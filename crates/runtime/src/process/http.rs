@@ -27,9 +27,9 @@ pub(super) async fn request(
     path: &str,
 ) -> Result<u16, String> {
     let no_connection = |e| format!("it takes no connection: {e}");
-    if let Some(port) = endpoint.port {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(no_connection)?;
-        exchange(stream, method, &format!("127.0.0.1:{port}"), path).await
+    if let Some(address) = endpoint.address() {
+        let stream = TcpStream::connect(address).await.map_err(no_connection)?;
+        exchange(stream, method, &address.to_string(), path).await
     } else {
         let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
         let stream = UnixStream::connect(socket).await.map_err(no_connection)?;

@@ -142,7 +142,7 @@ impl ProcessLoader {
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
         let started = self.supervise(ctx, leader, bound, announced, &endpoint);
-        let (process, mut heard) = started.map_err(|source| ProcessError::Spawn {
+        let (mut process, mut heard) = started.map_err(|source| ProcessError::Spawn {
             component: component(),
             program: program.clone(),
             source,
@@ -151,18 +151,19 @@ impl ProcessLoader {
         let ready = async {
             match &ctx.spec.ready {
                 ReadySpec::Stdout(_) => match (&mut heard.stdout).await {
-                    Ok(()) => {}
+                    Ok(()) => endpoint.host,
                     // Its output ended without the line: it can only end now, or hang.
                     Err(_) => std::future::pending().await,
                 },
                 how @ (ReadySpec::Connect | ReadySpec::Http(_)) => {
-                    ready::until_good(how, &endpoint).await;
+                    ready::until_good(how, &endpoint).await
                 }
                 _ => {
                     while !spawn::has_become_the_program(group.pgid, &command_line) {
                         sleep(Duration::from_millis(1)).await;
                     }
                     sleep(self.config.settle).await;
+                    endpoint.host
                 }
             }
         };
@@ -216,7 +217,8 @@ impl ProcessLoader {
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
             never = sample_again_and_again(&process) => match never {},
-            () = ready => {
+            host = ready => {
+                process.endpoint.host = host;
                 ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
                 Ok(process)
             }

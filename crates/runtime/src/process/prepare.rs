@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use majordomo_core::ComponentId;
+use majordomo_core::{ComponentId, Loopback};
 use majordomo_registry::template::{self, Piece, PlaceHolder};
 use majordomo_registry::{ProcessSpec, TrimSpec, environment_variable};
 
@@ -23,6 +23,9 @@ use crate::guard::TAG_VARIABLE;
 
 /// Always passed on.
 const ENV_ALWAYS: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER"];
+
+/// A port that is free at one address is seldom taken at the other.
+const FREE_PORT_TRIES: usize = 8;
 
 /// `sun_path` without its final zero.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -53,7 +56,7 @@ pub(super) fn prepare(
         Some(path) => Some(fixed_socket(ctx, path)?),
         None => spec.has_socket().then(|| socket_path(ctx, state_dir)).transpose()?,
     };
-    let endpoint = Endpoint { port, socket };
+    let endpoint = Endpoint { port, socket, ..Endpoint::default() };
     let uses_state_dir =
         spec.texts().flat_map(template::place_holders).any(|h| h == PlaceHolder::StateDir);
     let own_dir = || make_dir(ctx, state_dir.join("components").join(ctx.component.as_str()));
@@ -187,13 +190,23 @@ fn port(ctx: &StartContext) -> Result<Option<u16>, ProcessError> {
 /// A port that is free now: bound, read, closed. Another program may take it before the component does,
 /// which is why a load is tried once more.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    // The program may listen at either address.
+    let mut port = 0;
+    for _ in 0..FREE_PORT_TRIES {
+        port = TcpListener::bind((Loopback::V4.ip(), 0))?.local_addr()?.port();
+        if !is_taken(port) {
+            break;
+        }
+    }
+    Ok(port)
 }
 
 /// Whether another program listens on the port.
 pub(super) fn is_taken(port: u16) -> bool {
-    let bound = TcpListener::bind(("127.0.0.1", port));
-    bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    Loopback::ALL.iter().any(|host| {
+        let bound = TcpListener::bind((host.ip(), port));
+        bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    })
 }
 
 fn make_dir(ctx: &StartContext, dir: PathBuf) -> Result<PathBuf, ProcessError> {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use majordomo_core::quoted;
+use majordomo_core::{Loopback, quoted};
 use majordomo_registry::ReadySpec;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
@@ -25,7 +25,7 @@ pub(super) fn needs_endpoint(how: &ReadySpec) -> bool {
 /// What is waited for, in words.
 pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
     let place = match endpoint {
-        Endpoint { port: Some(port), .. } => format!("127.0.0.1:{port}"),
+        Endpoint { port: Some(port), .. } => format!("127.0.0.1:{port} or [::1]:{port}"),
         Endpoint { socket: Some(socket), .. } => socket.display().to_string(),
         _ => "nowhere".into(),
     };
@@ -41,7 +41,7 @@ pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
 pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), String> {
     match how {
         ReadySpec::Connect => match (endpoint.port, &endpoint.socket) {
-            (Some(port), _) => TcpStream::connect(("127.0.0.1", port)).await.map(drop),
+            (Some(port), _) => TcpStream::connect((endpoint.host.ip(), port)).await.map(drop),
             (None, socket) => {
                 let socket = socket.as_deref().unwrap_or(Path::new(""));
                 UnixStream::connect(socket).await.map(drop)
@@ -56,11 +56,24 @@ pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), Stri
     }
 }
 
-/// Asks again and again, with growing pauses, until the answer is good. The caller bounds the time.
-pub(super) async fn until_good(how: &ReadySpec, endpoint: &Endpoint) {
+/// Asks again and again, with growing pauses, until the answer is good, and gives the address at which it was. The caller
+/// bounds the time.
+pub(super) async fn until_good(how: &ReadySpec, endpoint: &Endpoint) -> Loopback {
     let mut pause = FIRST_PAUSE;
-    while !matches!(timeout(ATTEMPT, ask(how, endpoint)).await, Ok(Ok(()))) {
+    loop {
+        for host in places(endpoint) {
+            let endpoint = Endpoint { host, ..endpoint.clone() };
+            if matches!(timeout(ATTEMPT, ask(how, &endpoint)).await, Ok(Ok(()))) {
+                return host;
+            }
+        }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Where a program is looked for.
+fn places(endpoint: &Endpoint) -> impl Iterator<Item = Loopback> {
+    let n = if endpoint.port.is_some() { Loopback::ALL.len() } else { 1 };
+    Loopback::ALL.into_iter().take(n)
 }

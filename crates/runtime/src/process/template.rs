@@ -55,9 +55,16 @@ mod tests {
 
     #[test]
     fn place_holders_are_filled_in() {
-        let own = Endpoint { port: Some(8080), socket: Some("/run/a.sock".into()) };
-        let endpoint =
-            |port, socket: Option<&str>| Endpoint { port, socket: socket.map(Into::into) };
+        let own = Endpoint {
+            port: Some(8080),
+            socket: Some("/run/a.sock".into()),
+            ..Endpoint::default()
+        };
+        let endpoint = |port, socket: Option<&str>| Endpoint {
+            port,
+            socket: socket.map(Into::into),
+            ..Endpoint::default()
+        };
         let dependencies = [
             ("db", endpoint(Some(5432), None)),
             ("bus", endpoint(None, Some("/run/bus.sock"))),

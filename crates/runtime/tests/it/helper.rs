@@ -79,6 +79,15 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 while :; do sleep 0.01; done"#;
             panic!("{}", Command::new("/bin/sh").args(["-c", script, "sh", pid_file, file]).exec())
         }
+        // Takes connections at an address until it is killed.
+        ["listen", ip, port] => {
+            let ip: std::net::IpAddr = ip.parse().unwrap();
+            let listener = TcpListener::bind((ip, port.parse::<u16>().unwrap())).unwrap();
+            for stream in listener.incoming() {
+                drop(stream);
+            }
+            ExitCode::SUCCESS
+        }
         // Answers every POST of /trim with the code, and says so.
         ["trimmed", port, code] => {
             let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();

@@ -38,6 +38,18 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add_async(tests, "process::many_at_once", many_at_once);
     add_async(tests, "process::trim_sends_the_declared_signal", trim_sends_the_declared_signal);
     add_async(tests, "process::trim_posts_the_declared_path", trim_posts_the_declared_path);
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        add_async(
+            tests,
+            "process::program_is_reached_at_the_loopback_address_at_which_it_listens",
+            program_is_reached_at_the_loopback_address_at_which_it_listens,
+        );
+        add_async(
+            tests,
+            "process::port_that_is_taken_at_ipv6_alone_is_refused",
+            port_that_is_taken_at_ipv6_alone_is_refused,
+        );
+    }
     if cfg!(target_os = "linux") {
         add_async(
             tests,
@@ -45,6 +57,39 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
             trim_signal_is_not_sent_to_a_program_that_would_end_by_it,
         );
     }
+}
+
+async fn program_is_reached_at_the_loopback_address_at_which_it_listens() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    for (ip, host) in [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")] {
+        let mut spec = spec(&["listen", ip, "{port}"], ReadySpec::Connect);
+        spec.probe = Some(ProbeSpec {
+            how: ReadySpec::Connect,
+            every: DEADLINE,
+            timeout: DEADLINE,
+            rule: ProbeRule::default(),
+        });
+        let process = loader.start(context(spec)).await.unwrap();
+        let endpoint = process.endpoint().clone();
+        let port = endpoint.port.unwrap();
+        assert_eq!(endpoint.url().unwrap(), format!("http://{host}:{port}"));
+        process.probe().await.unwrap();
+        process.stop(DEADLINE).await.unwrap();
+    }
+}
+
+async fn port_that_is_taken_at_ipv6_alone_is_refused() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let taken = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let spec = ProcessSpec {
+        port: Some(port),
+        ..spec(&["listen", "127.0.0.1", "{port}"], ReadySpec::Connect)
+    };
+    let error = loader.start(context(spec)).await.unwrap_err();
+    assert!(matches!(error, ProcessError::PortTaken { .. }), "{error}");
 }
 
 async fn trim_sends_the_declared_signal() {

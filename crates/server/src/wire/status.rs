@@ -99,7 +99,7 @@ impl std::fmt::Display for State {
 /// Where a component that is a program is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Always 127.0.0.1, when there is a port.
+    /// 127.0.0.1, or ::1 where the program listens there alone; when there is a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Its port.
@@ -108,7 +108,7 @@ pub struct Endpoint {
     /// Its Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
-    /// `http://127.0.0.1:PORT`, or `unix:PATH` when there is no port.
+    /// `http://127.0.0.1:PORT` or `http://[::1]:PORT`, or `unix:PATH` when there is no port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -116,7 +116,7 @@ pub struct Endpoint {
 impl From<&majordomo::Endpoint> for Endpoint {
     fn from(endpoint: &majordomo::Endpoint) -> Self {
         Self {
-            host: endpoint.port.map(|_| "127.0.0.1".to_owned()),
+            host: endpoint.address().map(|address| address.ip().to_string()),
             port: endpoint.port,
             socket: endpoint.socket.as_ref().map(|s| s.display().to_string()),
             url: endpoint.url(),
