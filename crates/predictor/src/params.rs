@@ -19,7 +19,8 @@ pub struct ParamError {
 /// Settings of the linear part.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearParams {
-    /// Cost of a training error against the size of the weights. Range (0, 1000], default 1.
+    /// Cost of a training error against the size of the weights; up to three times as much where rows are few.
+    /// Range (0, 1000], default 1.
     pub c: f32,
     /// Passes over the rows, at most. Range 1..=1000, default 15.
     pub max_epochs: usize,

@@ -17,6 +17,16 @@ use crate::rng::Rng;
 /// Outputs are padded to a multiple of this, so that a row is whole vectors.
 const LANES: usize = 8;
 
+/// Rows up to which an error costs [`COST_OF_FEW`] times as much more.
+const FEW_ROWS: f32 = 100.0;
+const COST_OF_FEW: f32 = 2.0;
+
+/// Cost of an error against the size of the weights: few rows are seldom wrong, and each has n-grams that no other
+/// has.
+fn cost(c: f32, n_rows: usize) -> f32 {
+    c * (1.0 + COST_OF_FEW * (FEW_ROWS / n_rows.max(1) as f32).min(1.0))
+}
+
 /// Weights and biases of all outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Linear {
@@ -97,7 +107,7 @@ impl Linear {
         let mut margins = vec![0.0; stride];
         let mut targets = vec![-1.0f32; stride];
         let mut text = TextVector::default();
-        let diagonal = 0.5 / params.c;
+        let diagonal = 0.5 / cost(params.c, rows.len());
         // The bias counts as a feature of value 1.
         let curvature = 1.0 + texts.square() + diagonal;
         for _ in 0..params.max_epochs {
