@@ -374,6 +374,43 @@ impl Refusal {
         "abandoned",
     ];
 
+    /// When the same request may be granted without anybody's doing, from the moment of the refusal; none where
+    /// nothing is known of that.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { .. } => Some(Duration::from_secs(1)),
+            Self::Pressure { .. } => Some(Duration::from_secs(10)),
+            Self::TooLarge { measured: Some(m), .. } if m.spare.is_none() => m.retry_in,
+            Self::BackingOff { retry_at, retry_in, .. } => {
+                (*retry_at != Moment::NEVER).then_some(*retry_in)
+            }
+            Self::Quarantined { retry_in, .. } => Some(*retry_in),
+            // Who comes again waits for the same load.
+            Self::DeadlineExceeded { goes_on: Some(load), .. } => {
+                Some(load.ready_in.unwrap_or_default())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the same request may be granted later: as time passes, or as others give back what they hold. Else
+    /// the request, the configuration or the state of a component has to change first.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.retry_after().is_some()
+            || matches!(
+                self,
+                Self::Conflict { .. }
+                    | Self::LoadFailed { .. }
+                    | Self::Unloaded { .. }
+                    | Self::DeadlineExceeded { .. }
+                    | Self::InUse { .. }
+                    | Self::TrimFailed { .. }
+                    | Self::Blocked { .. }
+            )
+    }
+
     /// Those who are in the way, where the refusal names them.
     pub fn holders_mut(&mut self) -> Option<&mut Vec<Holder>> {
         match self {
@@ -581,6 +618,30 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_say_whether_and_when_the_same_request_may_be_granted() {
+        let component = || ComponentId::new("a").unwrap();
+        let backs_off = |retry_at| Refusal::BackingOff {
+            component: component(),
+            retry_at,
+            retry_in: Duration::from_secs(3),
+            cause: String::new(),
+        };
+        let checks = [
+            (backs_off(Moment(5)), true, Some(3)),
+            // It is loaded by an operator, or never.
+            (backs_off(Moment::NEVER), false, None),
+            (Refusal::Overloaded { capacity: 1 }, true, Some(1)),
+            (Refusal::Blocked { component: component(), holders: Vec::new() }, true, None),
+            (Refusal::Removed { component: component() }, false, None),
+            (Refusal::ShuttingDown, false, None),
+        ];
+        for (refusal, is_retryable, after) in checks {
+            let retry_after = refusal.retry_after().map(|t| t.as_secs());
+            assert_eq!((refusal.is_retryable(), retry_after), (is_retryable, after), "{refusal}");
+        }
+    }
 
     #[test]
     fn a_component_is_not_said_to_be_in_its_own_way() {

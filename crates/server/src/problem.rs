@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use majordomo::{Holder, HolderKind, Moment, Refusal, start_of, start_within};
+use majordomo::{Holder, HolderKind, Refusal, start_of, start_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -224,6 +224,10 @@ fn holders(list: &[Holder]) -> Value {
 impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         let problem = Self::new(refusal.code(), refusal.to_string());
+        let problem = match refusal.retry_after() {
+            Some(after) => problem.retry_after(after),
+            None => problem,
+        };
         match refusal {
             Refusal::UnknownComponent { name, did_you_mean } => {
                 let problem = problem.with("name", &*start_of(name));
@@ -232,9 +236,7 @@ impl From<&Refusal> for Problem {
                     None => problem,
                 }
             }
-            Refusal::Overloaded { capacity } => {
-                problem.with("capacity", *capacity).retry_after(Duration::from_secs(1))
-            }
+            Refusal::Overloaded { capacity } => problem.with("capacity", *capacity),
             Refusal::TooLarge { need, available, pool, holders: list, measured } => {
                 let problem = problem
                     .with("need", need.bytes())
@@ -253,10 +255,7 @@ impl From<&Refusal> for Problem {
                                 problem = problem.with(name, peak.bytes());
                             }
                         }
-                        match m.retry_in {
-                            Some(t) if m.spare.is_none() => problem.retry_after(t),
-                            _ => problem,
-                        }
+                        problem
                     }
                     None => problem,
                 };
@@ -272,14 +271,6 @@ impl From<&Refusal> for Problem {
             Refusal::ConflictWithin { a, b } => {
                 problem.with("components", json!([a.as_str(), b.as_str()]))
             }
-            Refusal::BackingOff { component, retry_at: Moment::NEVER, cause, .. } => {
-                problem.with("component", component.as_str()).with("cause", cause.as_str())
-            }
-            Refusal::BackingOff { component, retry_in, cause, .. }
-            | Refusal::Quarantined { component, retry_in, cause, .. } => problem
-                .with("component", component.as_str())
-                .with("cause", cause.as_str())
-                .retry_after(*retry_in),
             Refusal::Stuck { component }
             | Refusal::Unloaded { component }
             | Refusal::Removed { component }
@@ -287,7 +278,9 @@ impl From<&Refusal> for Problem {
             Refusal::TrimFailed { component, error } => {
                 problem.with("component", component.as_str()).with("cause", error.as_str())
             }
-            Refusal::LoadFailed { component, cause } => {
+            Refusal::BackingOff { component, cause, .. }
+            | Refusal::Quarantined { component, cause, .. }
+            | Refusal::LoadFailed { component, cause } => {
                 problem.with("component", component.as_str()).with("cause", cause.as_str())
             }
             Refusal::DeadlineExceeded { waited, missing, holders: list, goes_on } => {
@@ -297,16 +290,11 @@ impl From<&Refusal> for Problem {
                     .with("missing", missing.collect::<Vec<_>>())
                     .with("holders", holders(list));
                 match goes_on {
-                    Some(load) => problem
-                        .with("loading", load.component.as_str())
-                        // Who comes again waits for the same load.
-                        .retry_after(load.ready_in.unwrap_or_default()),
+                    Some(load) => problem.with("loading", load.component.as_str()),
                     None => problem,
                 }
             }
-            Refusal::Pressure { level } => {
-                problem.with("level", level.to_string()).retry_after(Duration::from_secs(10))
-            }
+            Refusal::Pressure { level } => problem.with("level", level.to_string()),
             Refusal::OwnLeases { missing, holders: list } => problem
                 .with(
                     "missing",
