@@ -68,20 +68,26 @@ pub use plan::{Eviction, Load, Plan};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
 
 pub use majordomo_core::{
-    BoundStatus, BudgetSetting, ByteSize, Cause, ColdStatus, ComponentId, ComponentKey,
-    ComponentState, ComponentStatus, Confidence, Config, EncodingError, EventKind, EventRecord,
-    HintOutcome, HintSource, HintTier, Holder, HolderKind, IntentConfig, LoadUnderWay,
-    MeasuredNeed, MemoryStatus, Moment, NameError, Opinion, OverdraftStatus, PolicyKind,
-    PoolStatus, PreloadEnd, PressureLevel, PressureNote, PressureStatus, Priority, ProbeFailure,
-    Refusal, ServerConfig, Status, StatusValue, TrimStatus, WallSeconds, count, decode_line,
-    decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,
-    start_within,
+    BackOffConfig, BoundStatus, BudgetSetting, ByteSize, ByteSizeError, Cause, CauseClass,
+    ColdStatus, CommandId, ComponentId, ComponentKey, ComponentState, ComponentStatus, Confidence,
+    ConfidenceError, Config, DeadlineConfig, EncodingError, EventKind, EventRecord, HintOutcome,
+    HintSource, HintTier, Holder, HolderKind, IdleConfig, IdleTrimWhen, IntentConfig, LoadConfig,
+    LoadUnderWay, MeasuredNeed, MemoryConfig, MemoryStatus, Moment, NameError, OpId, Opinion,
+    OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel, PressureNote,
+    PressureProfile, PressureStatus, Priority, ProbeFailure, QuarantineConfig, QueueConfig,
+    Refusal, ServerConfig, SpeculationConfig, StateStore, Status, StatusValue, StoreError, StoreOp,
+    TriggerConfig, TrimStatus, WaiterId, WallSeconds, count, decode_line, decode_text, printable,
+    printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
 };
-pub use majordomo_memory::{ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, SharedSlice};
+pub use majordomo_memory::{
+    ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
+    SharedSlice, SourceError,
+};
 pub use majordomo_registry::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy, Severity, StdinMode,
-    TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config, schema, temporary_folder,
+    CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,
+    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy,
+    Severity, StdinMode, TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config,
+    schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
