@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, EventRecord, Moment,
-    PressureLevel, Refusal, WaiterId,
+    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, Moment, PressureLevel,
+    Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, DropReason, Effect, Origin, Persisted, Scheduler, Step, TxnId};
+use majordomo_lifecycle::{
+    Cells, DropReason, Effect, Origin, Persisted, Scheduler, Step, Transition, TxnId,
+};
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_preloader::Hint;
 use majordomo_registry::Catalog;
@@ -53,8 +55,6 @@ pub struct Engine {
     pub(crate) wake: Option<Moment>,
     /// The last input brought no end to what can move.
     pub(crate) unsettled: bool,
-    /// How many effects of the input at hand policy and foresight know of.
-    followed: usize,
     seq: u64,
 }
 
@@ -79,7 +79,6 @@ impl Engine {
             now: Moment::ZERO,
             wake: None,
             unsettled: false,
-            followed: 0,
             seq: 0,
         };
         new.tell_capacity();
@@ -140,7 +139,6 @@ impl Engine {
     /// Takes one input at a time `now`, which never goes back, and says what to do.
     pub fn handle(&mut self, input: Input, now: Moment, cells: &mut dyn Cells) -> Effects {
         let mut step = Step::new(now, cells, self.seq);
-        self.followed = 0;
         self.take(input, &mut step);
         self.timers(&mut step);
         self.pump(&mut step);
@@ -282,18 +280,7 @@ impl Engine {
     /// Policy and foresight learn from what was decided since they last did, in order.
     fn follow(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        let changes: Vec<_> = step.effects()[self.followed..]
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Record(EventRecord {
-                    kind: EventKind::State { component, from, to, cause, .. },
-                    ..
-                }) => Some((*component, *from, *to, cause.clone())),
-                _ => None,
-            })
-            .collect();
-        self.followed = step.effects().len();
-        for (key, from, to, cause) in changes {
+        for Transition { key, from, to, cause } in step.take_transitions() {
             match to {
                 ComponentState::Ready if from == ComponentState::Loading => {
                     let event = PolicyEvent::Loaded {

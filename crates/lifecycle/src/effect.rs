@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, EventKind, EventRecord, LeftOut, Moment, OpId, Refusal, WaiterId,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, EventRecord, LeftOut, Moment, OpId,
+    Refusal, WaiterId,
 };
 use majordomo_memory::Learned;
 
@@ -118,6 +119,19 @@ pub enum Effect {
     },
 }
 
+/// A component moved to another state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The component.
+    pub key: ComponentKey,
+    /// Its state before.
+    pub from: ComponentState,
+    /// Its state now.
+    pub to: ComponentState,
+    /// Why.
+    pub cause: Cause,
+}
+
 /// The handling of one input: its time, the cells, and where effects and records are collected.
 pub struct Step<'a> {
     /// The time of the input.
@@ -125,13 +139,14 @@ pub struct Step<'a> {
     /// The cells.
     pub cells: &'a mut dyn Cells,
     effects: Vec<Effect>,
+    transitions: Vec<Transition>,
     seq: u64,
 }
 
 impl<'a> Step<'a> {
     /// Begins with no effects, numbering records from `seq`.
     pub fn new(now: Moment, cells: &'a mut dyn Cells, seq: u64) -> Self {
-        Self { now, cells, effects: Vec::new(), seq }
+        Self { now, cells, effects: Vec::new(), transitions: Vec::new(), seq }
     }
 
     /// Adds an effect.
@@ -139,10 +154,15 @@ impl<'a> Step<'a> {
         self.effects.push(effect);
     }
 
-    /// What was added so far.
+    /// Notes a transition.
+    pub(crate) fn moved(&mut self, transition: Transition) {
+        self.transitions.push(transition);
+    }
+
+    /// The transitions since this was last asked, in order.
     #[must_use]
-    pub fn effects(&self) -> &[Effect] {
-        &self.effects
+    pub fn take_transitions(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.transitions)
     }
 
     /// Adds a record.

@@ -16,7 +16,7 @@ mod transaction;
 
 pub use cell::{CloseAnswer, LeaseCell};
 pub use cells::{Cells, PeekCells};
-pub use effect::{Effect, Persisted, Step};
+pub use effect::{Effect, Persisted, Step, Transition};
 pub use entry::{Entry, Leave, Then};
 pub use scheduler::{DropReason, LoadFailure, LoadReport, OutOfMemory, Scheduler, Verdict};
 pub use slot::{Incarnation, Lease, ReleaseNotice, ReleaseSink, Slot, Tick};

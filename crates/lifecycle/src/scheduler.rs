@@ -22,7 +22,7 @@ use majordomo_memory::{Budget, Needs, PoolLimit};
 use majordomo_registry::{Catalog, RestartPolicy};
 
 use self::table::TxnTable;
-use crate::{Effect, Entry, Origin, Phase, Step, Transaction, TxnId};
+use crate::{Effect, Entry, Origin, Phase, Step, Transaction, Transition, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
 pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
@@ -253,6 +253,7 @@ impl Scheduler {
         // An incarnation that is down is no guess any more.
         e.speculative &= to.is_alive() || to == ComponentState::Queued;
         e.cause = Some(cause.clone());
+        step.moved(Transition { key, from, to, cause: cause.clone() });
         let op = e.op;
         let booked = self.budget.booked_for(key);
         step.record(EventKind::State { component: key, from, to, cause, op, booked });
