@@ -399,8 +399,8 @@ pub const LEASE_TTL_MAX: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ServerConfig {
-    /// Connections at a time of the Unix socket, and as many over TCP; when all are in use, one that idles gives way.
-    /// Range 1..=65536, default 512.
+    /// Connections at a time of the Unix socket, and as many over TCP, each at most a third of the open files that the
+    /// system allows; when all are in use, one that idles gives way. Range 1..=65536, default 512.
     pub max_connections: usize,
     /// The largest body of a request. Default 1 MiB.
     pub max_body: ByteSize,

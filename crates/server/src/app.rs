@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use crate::access::Access;
 use crate::error::ReloadFailed;
 use crate::leases::LeaseTable;
+use crate::open_files::Capacity;
 use crate::problem::Problem;
 use crate::record;
 use crate::wire::{self, Info};
@@ -55,6 +56,8 @@ pub(crate) struct App {
     status: Mutex<Option<SentStatus>>,
     events: Mutex<BTreeMap<u64, Bytes>>,
     large: Arc<Semaphore>,
+    /// As it was logged.
+    capacity: Mutex<Option<Capacity>>,
 }
 
 impl App {
@@ -73,12 +76,22 @@ impl App {
             status: Mutex::default(),
             events: Mutex::default(),
             large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
+            capacity: Mutex::default(),
         }
     }
 
     /// The settings in force, which a reload may replace.
     pub(crate) fn limits(&self) -> ServerConfig {
         self.manager.config().server.clone()
+    }
+
+    /// Logs how many connections are possible, where the system allows fewer than are configured; once for each of these.
+    pub(crate) fn log_capacity(&self) {
+        let limits = self.limits();
+        let capacity = Capacity::now(&limits);
+        if locked(&self.capacity).replace(capacity) != Some(capacity) {
+            capacity.log(&limits);
+        }
     }
 
     /// Waits until another large answer may be made.
@@ -131,8 +144,9 @@ impl App {
             false => self.manager.reload().await,
         };
         let reloaded = reloaded.map_err(ReloadFailed::Configuration)?;
-        if let Some(token) = token.filter(|_| !dry_run) {
-            self.access.replace(token);
+        if !dry_run {
+            token.into_iter().for_each(|token| self.access.replace(token));
+            self.log_capacity();
         }
         Ok(reloaded)
     }

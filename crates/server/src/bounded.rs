@@ -15,13 +15,14 @@ use tokio::time::Sleep;
 
 use crate::app::{App, locked};
 use crate::framing::{self, Fault, Framing, HeadEnd};
+use crate::open_files::Capacity;
 use crate::places::{Occupant, Phase};
 use crate::problem::Problem;
 
 /// Bytes that are read at once.
 const PART: usize = 8 << 10;
-/// A client that is to hear why its connection ends has this long to read it: closing on unread bytes would take the
-/// answer away again.
+/// A client that is to hear why its connection ends, or that has not sent its whole body, has this long to read the
+/// answer: closing on unread bytes would take the answer away again.
 const HEARING: Duration = Duration::from_millis(500);
 /// A visitor has this long to send its request.
 const VISIT: Duration = Duration::from_millis(250);
@@ -136,12 +137,9 @@ fn late(what: &str) -> std::io::Error {
 }
 
 /// Told to those for whom there is no place.
-pub(crate) fn no_place() -> Problem {
-    Problem::new(
-        "too_many_connections",
-        "server.max_connections are open and in use; close some, or raise it",
-    )
-    .retry_after(Duration::from_secs(1))
+pub(crate) fn no_place(app: &App) -> Problem {
+    Problem::new("too_many_connections", Capacity::now(&app.limits()).bound())
+        .retry_after(Duration::from_secs(1))
 }
 
 impl<S> Bounded<S> {
@@ -281,7 +279,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
                         let error = late("the head of the request did not come in time");
                         return Poll::Ready(Err(error));
                     }
-                    this.refuse(no_place());
+                    let problem = no_place(&this.app);
+                    this.refuse(problem);
                 }
             }
         }

@@ -208,7 +208,7 @@ async fn answer(
         None => gate::check(app, via, &parts),
     };
     let refused = refused.and_then(|()| match shared.role {
-        Role::Visitor if !routes::is_for_visitors(&parts) => Err(no_place()),
+        Role::Visitor if !routes::is_for_visitors(&parts) => Err(no_place(app)),
         _ => Ok(()),
     });
     let ends = refused.is_err() || shared.role == Role::Visitor;

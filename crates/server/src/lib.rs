@@ -20,6 +20,7 @@ mod error;
 mod framing;
 mod gate;
 mod leases;
+mod open_files;
 mod places;
 mod problem;
 mod record;

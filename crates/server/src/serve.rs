@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use majordomo::{ComponentId, Manager, Reloaded, ServerConfig};
+use majordomo::{ComponentId, Manager, Reloaded};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use crate::client::Token;
 use crate::connection::{self, Peer, Via};
 use crate::error::{ReloadFailed, ServeError};
 use crate::leases::LeaseTable;
+use crate::open_files::Capacity;
 use crate::places::Places;
 use crate::socket::{self, Held};
 
@@ -25,10 +26,6 @@ use crate::socket::{self, Held};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are still on their way when everything is down have this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// Visitors of a listener at a time; the next ones wait in the system's queue meanwhile.
-const VISITORS: usize = 128;
-/// The part of the open files that the system allows which the connections of a listener may have.
-const SHARE_OF_FILES: u64 = 3;
 
 /// Where to listen.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +89,7 @@ impl Claimed {
         let Self { unix, held, tcp, access } = self;
         let socket = held.path().to_path_buf();
         let app = Arc::new(App::new(manager, access));
+        app.log_capacity();
         let routes = crate::routes::router(Arc::clone(&app));
         let listening = || Listening {
             app: Arc::clone(&app),
@@ -159,7 +157,7 @@ impl Listening {
         loop {
             let next = async {
                 // Nobody is taken and then cut off without a word.
-                self.visitors.room(VISITORS).await;
+                self.visitors.room(Capacity::now(&self.app.limits()).visitors).await;
                 listener.next().await
             };
             let accepted = tokio::select! {
@@ -178,13 +176,14 @@ impl Listening {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer { connection: self.app.new_connection(), pid };
-        let max = max_connections(&self.app.limits());
+        let capacity = Capacity::now(&self.app.limits());
         let holds = |connection| self.app.leases.holds(connection);
-        let place = self.places.take_or_displace(peer.connection, max, holds);
+        let place = self.places.take_or_displace(peer.connection, capacity.connections, holds);
         let taken = match place {
             Some(place) => Some((place, Role::Client)),
             None => {
-                self.visitors.take(peer.connection, VISITORS).map(|place| (place, Role::Visitor))
+                let place = self.visitors.take(peer.connection, capacity.visitors);
+                place.map(|place| (place, Role::Visitor))
             }
         };
         // One listener takes one connection after the other, and waited for room.
@@ -192,15 +191,6 @@ impl Listening {
         let (app, routes) = (Arc::clone(&self.app), self.routes.clone());
         tokio::spawn(connection::serve(app, routes, stream, via, place, (role, peer)));
     }
-}
-
-/// The connections that a listener may have: as configured, and not so many that the system's limit of open files
-/// leaves none for components and the other listener.
-fn max_connections(limits: &ServerConfig) -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let share =
-        files.map_or(usize::MAX, |n| usize::try_from(n / SHARE_OF_FILES).unwrap_or(usize::MAX));
-    limits.max_connections.min(share.max(1))
 }
 
 /// Where connections come from.

@@ -57,6 +57,22 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     server.stop().check(0, &[], &[]);
 }
 
+#[test]
+fn fewer_connections_than_configured_are_warned_of_with_the_limit_that_is_in_the_way() {
+    let world = configured();
+    let config = world.read("c.toml");
+    world.write("c.toml", format!("[server]\nmax_connections = 300\n{config}"));
+    let mut command = Command::new("/bin/sh");
+    let words = ["-c", "ulimit -n 300; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_majordomo")];
+    command.args(words).args(["serve", "c.toml"]);
+    let server = world.start_as(&mut command, Stdio::null());
+    server.says(".sock");
+    let warning = "allows 100 connections a listener, fewer than server.max_connections (300)";
+    let ran = server.stop();
+    ran.check(0, &[], &[warning, "raise the limit to 900"]);
+    assert_eq!(ran.err.matches(warning).count(), 1, "{ran:?}");
+}
+
 /// Sends one request by hand and gives the whole answer.
 fn ask(world: &World, path: &str) -> String {
     let mut stream = UnixStream::connect(world.socket()).unwrap();

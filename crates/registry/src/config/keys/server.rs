@@ -9,7 +9,7 @@ pub(crate) const SERVER: &[Key<ServerConfig>] = &[
     key!(
         "max_connections",
         "512",
-        "Connections at a time of the Unix socket, and as many over TCP; when all are taken, the longest idle one gives way.",
+        "Connections at a time of the Unix socket, and as many over TCP; when all are taken, the longest idle one gives way. Each has at most a third of the open files that the system allows.",
         Kind::Count(1, 65_536, |c, v| c.max_connections = v as usize)
     ),
     key!(
