@@ -1,6 +1,7 @@
 //! Bodies in: bounded in bytes and time, and JSON or a problem. Bodies out: JSON, or a stream that makes its
 //! next part when the one before has gone.
 
+use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,11 @@ use serde::de::DeserializeOwned;
 
 use crate::app::{App, to_json};
 use crate::problem::Problem;
+
+/// The body of a request that takes no members: empty, or an empty object.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoMembers {}
 
 /// Reads a body as JSON; an empty one is the default.
 pub(crate) async fn read<T: DeserializeOwned + Default>(
@@ -39,7 +45,8 @@ pub(crate) async fn read<T: DeserializeOwned + Default>(
         }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
         Ok(Err(error)) => {
-            return Err(Problem::new("bad_request", format!("the body cannot be read: {error}")));
+            let why = cause(&*error);
+            return Err(Problem::new("bad_request", format!("the body cannot be read: {why}")));
         }
         Ok(Ok(collected)) => collected.to_bytes(),
     };
@@ -55,6 +62,11 @@ pub(crate) async fn read<T: DeserializeOwned + Default>(
     serde_json::from_str(&text).map_err(|error| {
         Problem::new("bad_json", format!("the body is not what this route takes: {error}"))
     })
+}
+
+/// The innermost cause of an error: those around it only say that a body was being read.
+fn cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&e| e.source()).last().unwrap_or(error)
 }
 
 /// An answer of bytes that are JSON.

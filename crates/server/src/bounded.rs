@@ -338,7 +338,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
         let this = &mut *self;
         if this.hearing.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !locked(&this.shared.state).is_ending {
+            let is_in_body = matches!(this.at, At::Body(_));
+            if !is_in_body && !locked(&this.shared.state).is_ending {
                 return Poll::Ready(Ok(()));
             }
             // Another may have its place meanwhile.

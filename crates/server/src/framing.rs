@@ -18,6 +18,10 @@ pub(crate) const MAX_HEAD: usize = 32 << 10;
 const MAX_FIRST_LINE: usize = 8 << 10;
 /// Header fields of a request; hyper takes as many.
 const MAX_FIELDS: usize = 100;
+/// Empty lines before the first line of a request (RFC 9112, section 2.2).
+const MAX_EMPTY_LINES: usize = 4;
+/// The longest body that may be announced: hyper refuses the last values of 64 bits.
+const MAX_LENGTH: u64 = u64::MAX / 2;
 
 /// Why a head is refused: a code of the table of problems, and the words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub(crate) struct HeadEnd {
     scanned: usize,
     /// Where the line began that is being read.
     line: usize,
+    /// Empty lines before the first line of the request.
+    n_empty_lines: usize,
 }
 
 impl HeadEnd {
@@ -82,11 +88,17 @@ impl HeadEnd {
             match (byte, bytes.get(i + 1)) {
                 (b'\r', Some(b'\n')) => {
                     let is_empty = i == self.line;
-                    // Empty lines before the first one are allowed.
-                    let is_leading = bytes[..i].iter().all(|b| matches!(b, b'\r' | b'\n'));
+                    let is_leading = i == 2 * self.n_empty_lines;
                     self.scanned += 2;
                     self.line = self.scanned;
-                    if is_empty && !is_leading {
+                    if is_leading {
+                        self.n_empty_lines += 1;
+                        if self.n_empty_lines > MAX_EMPTY_LINES {
+                            return Err(bad(format!(
+                                "the request begins with more than {MAX_EMPTY_LINES} empty lines"
+                            )));
+                        }
+                    } else if is_empty {
                         return Ok(Some(self.scanned));
                     }
                 }
@@ -215,7 +227,8 @@ fn is_name(name: &str) -> bool {
 fn number(value: &[u8]) -> Result<u64, Fault> {
     let text = std::str::from_utf8(value).ok();
     let digits = text.filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|t| t.parse().ok()).ok_or_else(|| {
+    let length = digits.and_then(|t| t.parse().ok()).filter(|n| *n <= MAX_LENGTH);
+    length.ok_or_else(|| {
         let value = String::from_utf8_lossy(value);
         bad(format!("the Content-Length is {}, which is no length", quoted_start(&value)))
     })
@@ -246,6 +259,7 @@ mod tests {
             ("Content-Length: 0x5\r\n", None),
             ("Content-Length:\r\n", None),
             ("Content-Length: 99999999999999999999\r\n", None),
+            ("Content-Length: 18446744073709551615\r\n", None),
             ("Content-Length : 5\r\n", None),
             ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", None),
             ("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", None),
@@ -274,6 +288,8 @@ mod tests {
         for (line, is_taken) in [
             ("GET / HTTP/1.1", true),
             ("\r\nGET / HTTP/1.0", true),
+            ("\r\n\r\n\r\n\r\nGET / HTTP/1.1", true),
+            ("\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1", false),
             ("GET http://localhost/v1 HTTP/1.1", true),
             ("OPTIONS * HTTP/1.1", true),
             ("get /a?b=%20 HTTP/1.1", true),

@@ -19,9 +19,12 @@ const HOSTS: [&str; 4] = ["localhost", "127.0.0.1", "[::1]", "majordomo"];
 pub(crate) fn check(app: &App, via: Via, parts: &Parts) -> Result<(), Problem> {
     let text = |name| parts.headers.get(name).map(|v| v.to_str().unwrap_or("?"));
     if let Some(host) = foreign_host(parts) {
+        let is_for = match host {
+            "" => "names no host".to_owned(),
+            host => format!("is for host {}", quoted_start(host)),
+        };
         let detail = format!(
-            "the request is for host {}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)",
-            quoted_start(host)
+            "the request {is_for}; ask for localhost, 127.0.0.1 or [::1] (over TCP through a proxy, let that set Host)"
         );
         return Err(Problem::new("host_forbidden", detail));
     }

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, MatchedPath, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 use majordomo::start_of;
 
@@ -49,6 +51,7 @@ macro_rules! routes {
             Router::new()
                 $(.route($path, methods::$method($module::$handler)))*
                 .method_not_allowed_fallback(method_not_allowed)
+                .route_layer(axum::middleware::from_fn(refuse_query))
                 .fallback(unknown)
                 .with_state(app)
         }
@@ -135,6 +138,26 @@ fn follows(parts: &Parts) -> bool {
         // Escapes could spell it, too.
         "logs" => has("follow=true") || query.contains('%'),
         _ => false,
+    }
+}
+
+/// Paths of which GET takes a query.
+const WITH_QUERY: [&str; 3] = ["/v1/events", "/v1/components/{name}/logs", "/v1/leases"];
+
+/// Refuses a query where none is taken: the routes would ignore it.
+async fn refuse_query(path: MatchedPath, request: Request, next: Next) -> Response {
+    let is_taken = matches!(*request.method(), Method::GET | Method::HEAD)
+        && WITH_QUERY.contains(&path.as_str());
+    match request.uri().query() {
+        Some(query) if !query.is_empty() && !is_taken => {
+            let detail = format!(
+                "{} {} takes no query; see GET /v1/openapi.json",
+                start_of(request.method().as_str()),
+                path.as_str()
+            );
+            Problem::new("bad_value", detail).into_response()
+        }
+        _ => next.run(request).await,
     }
 }
 

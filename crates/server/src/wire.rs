@@ -17,6 +17,7 @@ pub use command::{
     LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
+pub(crate) use json::whole_in_text;
 pub use lease::{
     Bind, EndReason, Exchange, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };

@@ -5,30 +5,40 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use majordomo::quoted_path;
 use majordomo_files::Trust;
 
 use crate::error::ServeError;
 
 /// The shortest token that is not taken for a slip.
 const SHORTEST: usize = 16;
+/// The longest one: it has to fit into the head of a request, beside the rest.
+const LONGEST: usize = 1024;
+/// More than a file with a token has, in any encoding.
+const LONGEST_FILE: u64 = 64 << 10;
 
 /// What clients over TCP must know. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token: 16 or more visible ASCII characters.
+    /// A token: 16 to 1024 visible ASCII characters.
     ///
     /// # Errors
     /// [`ServeError::Token`].
     pub fn new(text: &str) -> Result<Self, ServeError> {
+        Self::checked(text).map_err(ServeError::Token)
+    }
+
+    fn checked(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.len() < SHORTEST || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(ServeError::Token(format!(
-                "it must have {SHORTEST} or more visible ASCII characters and no spaces; make one with `openssl rand -hex 32`"
-            )));
-        }
-        Ok(Self(text.to_owned()))
+        let is_fit = (SHORTEST..=LONGEST).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic());
+        is_fit.then(|| Self(text.to_owned())).ok_or_else(|| {
+            format!(
+                "a token must have {SHORTEST} to {LONGEST} visible ASCII characters and no spaces; make one with `openssl rand -hex 32`"
+            )
+        })
     }
 
     /// Reads it from a file of the user's or root's that nobody else may read.
@@ -36,17 +46,17 @@ impl Token {
     /// # Errors
     /// [`ServeError::Token`].
     pub fn read(path: &Path) -> Result<Self, ServeError> {
-        let failed = |why: String| ServeError::Token(format!("{}: {why}", path.display()));
+        let failed = |why: String| ServeError::Token(format!("{}: {why}", quoted_path(path)));
         let opened = majordomo_files::open(path, Trust::Secret);
-        let mut file = opened.map_err(|e| ServeError::Token(e.to_string()))?;
+        let file = opened.map_err(|e| ServeError::Token(e.to_string()))?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+        file.take(LONGEST_FILE).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
         let text = majordomo::decode_text(bytes).map_err(|error| match error.is_whole_text() {
             true => failed(error.to_string()),
             // Its bytes are the secret.
             false => failed("the token is not ASCII text".to_owned()),
         })?;
-        Self::new(&text)
+        Self::checked(&text).map_err(failed)
     }
 
     /// Whether this is it, in a time that does not tell how much of it is right.
@@ -98,6 +108,8 @@ mod tests {
     #[test]
     fn tokens() {
         assert!(Token::new("short").is_err() && Token::new("has a space in its midst").is_err());
+        // What no request can show would lock every client out.
+        assert!(Token::new(&"x".repeat(1024)).is_ok() && Token::new(&"x".repeat(1025)).is_err());
         let token = Token::new(" 0123456789abcdef\n").unwrap();
         assert!(token.is("0123456789abcdef"));
         assert!(!token.is("0123456789abcdee") && !token.is("") && !token.is("0123456789abcdef0"));

@@ -10,15 +10,15 @@ use serde::Deserialize;
 
 use super::{Asked, Name};
 use crate::app::App;
-use crate::body::{json, read};
+use crate::body::{NoMembers, json, read};
 use crate::problem::Problem;
-use crate::wire::{Component, LogLine, LogPage, Pin, Unload, Why};
+use crate::wire::{Component, LogLine, LogPage, Pin, Unload, Why, whole_in_text};
 use crate::{record, stream};
 
 type Answer = Result<Response<Body>, Problem>;
 
 /// Lines of a log in one answer.
-const MAX_LINES: usize = 2000;
+const MAX_LINES: u64 = 2000;
 
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Answer {
     let status = app.manager.status().await?;
@@ -55,9 +55,12 @@ pub(crate) async fn why(State(app): State<Arc<App>>, Name(name): Name) -> Answer
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LogsQuery {
+    #[serde(deserialize_with = "whole_in_text")]
     from: Option<u64>,
+    #[serde(deserialize_with = "whole_in_text")]
     last: Option<u64>,
-    max: Option<usize>,
+    #[serde(deserialize_with = "whole_in_text")]
+    max: Option<u64>,
     follow: bool,
 }
 
@@ -83,7 +86,7 @@ pub(crate) async fn logs(
     if !(1..=MAX_LINES).contains(&max) {
         return Err(Problem::new("bad_value", format!("max is {max}; it may be 1 to {MAX_LINES}")));
     }
-    let chunk = app.manager.logs(&name, from, max)?;
+    let chunk = app.manager.logs(&name, from, usize::try_from(max).unwrap_or(usize::MAX))?;
     let missed = if query.from.is_some() { chunk.missed } else { 0 };
     json(&LogPage {
         missed,
@@ -92,7 +95,8 @@ pub(crate) async fn logs(
     })
 }
 
-pub(crate) async fn load(State(app): State<Arc<App>>, Name(name): Name) -> Answer {
+pub(crate) async fn load(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
+    let NoMembers {} = read(&app, body).await?;
     app.manager.load(&name).await?;
     json(&find(&app, &name).await?)
 }
@@ -109,7 +113,8 @@ pub(crate) async fn pin(State(app): State<Arc<App>>, Name(name): Name, body: Bod
     json(&find(&app, &name).await?)
 }
 
-pub(crate) async fn trim(State(app): State<Arc<App>>, Name(name): Name) -> Answer {
+pub(crate) async fn trim(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
+    let NoMembers {} = read(&app, body).await?;
     app.manager.trim(&name).await?;
     json(&find(&app, &name).await?)
 }

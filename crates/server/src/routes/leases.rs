@@ -14,11 +14,11 @@ use serde::Deserialize;
 use super::commands::options;
 use super::{Asked, Name};
 use crate::app::App;
-use crate::body::{json, read};
+use crate::body::{NoMembers, json, read};
 use crate::connection::Peer;
 use crate::leases::{Held, MAX_PAGE, Terms};
 use crate::problem::Problem;
-use crate::wire::{Bind, Exchange, LeaseRequest, LeaseTerms, Renew};
+use crate::wire::{Bind, Exchange, LeaseRequest, LeaseTerms, Renew, whole_in_text};
 
 type Answer = Result<Response<Body>, Problem>;
 
@@ -110,11 +110,13 @@ pub(crate) async fn acquire(
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ListQuery {
     after: Option<String>,
-    max: Option<usize>,
+    #[serde(deserialize_with = "whole_in_text")]
+    max: Option<u64>,
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, Asked(query): Asked<ListQuery>) -> Answer {
-    let max = query.max.unwrap_or(MAX_PAGE);
+    let asked = query.max.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let max = asked.unwrap_or(MAX_PAGE);
     if !(1..=MAX_PAGE).contains(&max) {
         return Err(Problem::new("bad_value", format!("max is {max}; it may be 1 to {MAX_PAGE}")));
     }
@@ -131,7 +133,8 @@ pub(crate) async fn renew(State(app): State<Arc<App>>, Name(id): Name, body: Bod
     json(&app.leases.renew(&id, ttl, app.limits().lease_ttl, app.manager.now())?)
 }
 
-pub(crate) async fn release(State(app): State<Arc<App>>, Name(id): Name) -> Answer {
+pub(crate) async fn release(State(app): State<Arc<App>>, Name(id): Name, body: Body) -> Answer {
+    let NoMembers {} = read(&app, body).await?;
     drop(app.leases.release(&id)?);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -13,7 +13,7 @@ use super::Asked;
 use crate::app::App;
 use crate::body::{json, json_bytes};
 use crate::problem::Problem;
-use crate::wire::{EventPage, Health};
+use crate::wire::{EventPage, Health, whole_in_text};
 use crate::{record, stream};
 
 type Answer = Result<Response<Body>, Problem>;
@@ -50,8 +50,10 @@ pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct EventsQuery {
+    #[serde(deserialize_with = "whole_in_text")]
     from: Option<u64>,
-    last: Option<usize>,
+    #[serde(deserialize_with = "whole_in_text")]
+    last: Option<u64>,
     follow: bool,
 }
 
@@ -84,7 +86,7 @@ pub(crate) async fn events(
             Followed::Gap(n) => page.missed += n,
         }
     }
-    if let Some(last) = query.last {
+    if let Some(last) = query.last.map(|n| usize::try_from(n).unwrap_or(usize::MAX)) {
         records.drain(..records.len().saturating_sub(last));
         page.missed = 0;
     }

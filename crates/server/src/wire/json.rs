@@ -9,16 +9,33 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 /// A whole number or null. JSON has one kind of number (RFC 8259, section 6), so that `60000.0` and `6e4` are the integer
 /// 60000, as JSON schema has it; some languages write integers so.
 pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let number = Option::<Number>::deserialize(deserializer)?;
+    number.as_ref().map(integer).transpose()
+}
+
+/// A whole number of a query, written as in a body.
+pub(crate) fn whole_in_text<'de, D>(deserializer: D) -> Result<Option<u64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    let number: Option<Number> = serde_json::from_str(&text).ok();
+    match number {
+        Some(number) => integer(&number).map(Some),
+        None => Err(D::Error::invalid_value(Unexpected::Str(&text), &WHOLE)),
+    }
+}
+
+/// Expected of every number, in errors.
+const WHOLE: &str = "a whole number from 0 on";
+
+fn integer<E: Error>(number: &Number) -> Result<u64, E> {
     if let Some(n) = number.as_u64() {
-        return Ok(Some(n));
+        return Ok(n);
     }
     match number.as_f64() {
-        Some(n) if n.fract() == 0.0 && (0.0..=EXACT).contains(&n) => Ok(Some(n as u64)),
-        n => Err(D::Error::invalid_value(
-            Unexpected::Float(n.unwrap_or(f64::NAN)),
-            &"a whole number from 0 on",
-        )),
+        Some(n) if n.fract() == 0.0 && (0.0..=EXACT).contains(&n) => Ok(n as u64),
+        n => Err(E::invalid_value(Unexpected::Float(n.unwrap_or(f64::NAN)), &WHOLE)),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::described::description;
 use crate::schema::wrong;
-use crate::support::Served;
+use crate::support::{Served, problem};
 
 /// Values that a member may or may not have.
 fn values(schema: &Value) -> Vec<Value> {
@@ -137,5 +137,70 @@ async fn the_server_refuses_exactly_the_bodies_that_the_description_does() {
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
     assert_eq!(n_operations, 12);
     assert!(n_taken > 100 && n_refused > 500, "{n_taken} {n_refused}");
+    served.end().await;
+}
+
+/// The operations of the description, with names in the place of place-holders.
+fn operations(doc: &Value) -> Vec<(String, String, &Value)> {
+    let mut all = Vec::new();
+    for (path, methods) in doc["paths"].as_object().unwrap() {
+        let route = path.replace("{name}", "mail").replace("{id}", "x");
+        for (method, operation) in methods.as_object().unwrap() {
+            all.push((method.to_uppercase(), route.clone(), operation));
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn unknown_query_parameters_and_body_members_are_refused() {
+    let served = Served::start(ServerConfig::default()).await;
+    let doc = description();
+    let (mut n_queries, mut n_bodies) = (0, 0);
+    for (method, route, operation) in operations(&doc) {
+        let answer = served.ask(&method, &format!("{route}?no_such_member=1"), "", "").await;
+        assert_eq!(problem(&answer).1, "bad_value", "{method} {route}: {answer}");
+        n_queries += 1;
+        if method == "GET" || !operation["requestBody"].is_null() {
+            continue;
+        }
+        let answer = served.ask(&method, &route, "", "{\"no_such_member\": 1}").await;
+        assert_eq!(problem(&answer).1, "bad_json", "{method} {route}: {answer}");
+        let answer = served.ask(&method, &route, "", "{}").await;
+        assert!(!answer.contains("bad_json"), "{method} {route}: {answer}");
+        n_bodies += 1;
+    }
+    assert_eq!((n_queries, n_bodies), (28, 3));
+    // An empty query is none.
+    assert!(served.ask("GET", "/healthz?", "", "").await.starts_with("HTTP/1.1 200"));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn query_numbers_follow_the_description() {
+    let served = Served::start(ServerConfig::default()).await;
+    let doc = description();
+    let mut n_numbers = 0;
+    for (method, route, operation) in operations(&doc) {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        for parameter in parameters.iter().filter(|p| p["schema"]["type"] == "integer") {
+            n_numbers += 1;
+            let name = parameter["name"].as_str().unwrap();
+            for text in [
+                "0", "1", "-1", "1.0", "1e1", "1.5", "01", "%2B1", "1000", "1001", "2001", "x", "",
+                "null",
+            ] {
+                let mut why = Vec::new();
+                let value = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+                wrong(&doc, &parameter["schema"], &value, name, &mut why);
+                let follow = if route == "/v1/events" { "&follow=false" } else { "" };
+                let answer =
+                    served.ask(&method, &format!("{route}?{name}={text}{follow}"), "", "").await;
+                let is_refused = answer.contains("\"code\":\"bad_value\"");
+                assert_eq!(is_refused, !why.is_empty(), "{route} {name}={text}: {answer}");
+            }
+        }
+    }
+    assert_eq!(n_numbers, 6);
     served.end().await;
 }

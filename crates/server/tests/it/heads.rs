@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use majordomo::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Served, problem};
 
@@ -25,6 +26,9 @@ async fn every_refused_head_is_answered_by_a_problem_and_ends_the_connection() {
         (with("transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n"), 400, "bad_request"),
         (with("transfer-encoding: identity, chunked\r\n"), 400, "bad_request"),
         (with("content-length: x\r\n"), 400, "bad_request"),
+        (with("content-length: 18446744073709551615\r\n"), 400, "bad_request"),
+        (with("content-length: 18446744073709551613\r\n"), 400, "bad_request"),
+        ("\r\n".repeat(5), 400, "bad_request"),
         (with("expect : 100-continue\r\n"), 400, "bad_request"),
         (format!("GET /{long} HTTP/1.1\r\nhost: localhost\r\n\r\n"), 414, "uri_too_long"),
         (with(&format!("x: {long}\r\n")), 431, "head_too_large"),
@@ -56,7 +60,9 @@ async fn bodies_of_chunks_are_read_and_the_next_request_after_them() {
     assert_eq!(answers.matches("HTTP/1.1 404").count(), 1, "{answers}");
     // Chunks that are none end it.
     let answer = served.raw(format!("{head}5\nabcde\r\n0\r\n\r\n{last}")).await;
-    assert_eq!(problem(&answer).1, "bad_request");
+    let (_, code, value) = problem(&answer);
+    assert_eq!(code, "bad_request");
+    assert!(value["detail"].as_str().unwrap().contains("RFC 9112"), "{answer}");
     served.end().await;
 }
 
@@ -73,5 +79,31 @@ async fn a_pipelined_half_head_has_no_longer_than_any_other() {
         let answers = served.raw(format!("{right}{right}{rest}")).await;
         assert_eq!(answers.matches("HTTP/1.1 ").count(), 2, "{answers}");
     }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_answer_before_the_body_was_read_reaches_the_client_whole() {
+    let served = Served::start(ServerConfig::default()).await;
+    // More than the server reads at once: closing on the rest would reset the connection.
+    let part = "x".repeat(100_000);
+    for target in ["POST /v1/none", "DELETE /v1/status", "GET /healthz"] {
+        let head =
+            format!("{target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n\r\n");
+        let mut stream = served.connect().await;
+        stream.write_all(format!("{head}{part}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect(target);
+        assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_request_without_a_host_is_refused_for_that() {
+    let served = Served::start(ServerConfig::default()).await;
+    let (status, code, value) = problem(&served.raw("GET /healthz HTTP/1.0\r\n\r\n").await);
+    assert_eq!((status, code.as_str()), (421, "host_forbidden"));
+    assert!(value["detail"].as_str().unwrap().contains("names no host"), "{value}");
     served.end().await;
 }

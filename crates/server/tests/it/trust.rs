@@ -227,6 +227,16 @@ fn a_token_file_that_others_own_read_or_may_replace_is_refused() {
     says(&read().unwrap_err(), &["every user of this machine may write to it (mode 777)"]);
     set_mode(&dir.path("open"), 0o755);
     assert!(read().is_ok());
+    // A text that is no token: the file is named, and nothing of what is in it.
+    for text in
+        [String::new(), "short".to_owned(), "0123456789 abcdef".to_owned(), "x".repeat(1 << 20)]
+    {
+        fs::write(&token, &text).unwrap();
+        let error = read().unwrap_err();
+        says(&error, &["open/token", "16 to 1024 visible ASCII characters"]);
+        assert!(text.is_empty() || !error.contains(&text), "{error}");
+    }
+    fs::write(&token, "0123456789abcdef").unwrap();
     if chown(&token, Some(STRANGER), None).is_err() {
         eprintln!("skipped: only root can give a file to another user");
         return;
