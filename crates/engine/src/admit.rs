@@ -119,8 +119,10 @@ impl Engine {
         if !missing && draft.holders.is_empty() {
             return Verdict::Ready;
         }
-        if !draft.reserve.is_empty() && self.pressure >= self.config().memory.refuse_loads_at {
-            return Verdict::Refuse(Refusal::Pressure { level: self.pressure });
+        if !draft.reserve.is_empty()
+            && self.scheduler.pressure() >= self.config().memory.refuse_loads_at
+        {
+            return Verdict::Refuse(Refusal::Pressure { level: self.scheduler.pressure() });
         }
         if !draft.reserve.is_empty()
             && let Some(key) = self.beyond_under_way(ask)

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, Moment, PressureLevel,
-    Refusal, WaiterId,
+    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, Moment, Refusal,
+    WaiterId,
 };
 use majordomo_lifecycle::{
     Cells, DropReason, Effect, Origin, Persisted, Scheduler, Step, Transition, TxnId,
@@ -35,7 +35,6 @@ pub struct Engine {
     pub(crate) scheduler: Scheduler,
     pub(crate) policy: Box<dyn EvictionPolicy>,
     pub(crate) foresight: Foresight,
-    pub(crate) pressure: PressureLevel,
     /// What the machine can spare, as last reported.
     pub(crate) spare: Option<ByteSize>,
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
@@ -66,7 +65,6 @@ impl Engine {
             policy: product_policy(config.memory.policy),
             foresight: Foresight::new(&config),
             scheduler: Scheduler::new(catalog, config, budget),
-            pressure: PressureLevel::Low,
             spare: None,
             waiters: BTreeMap::new(),
             operator_waiters: Vec::new(),

@@ -287,6 +287,9 @@ impl Engine {
         used.sort_unstable();
         used.dedup();
         step.record(EventKind::Observed { used: used.clone() });
+        if !used.is_empty() {
+            step.push(Effect::PersistUse { used: used.clone() });
+        }
         let f = &mut self.foresight;
         for key in &used {
             f.untold.remove(key);
@@ -447,7 +450,9 @@ impl Engine {
             && match self.config().idle.trim {
                 IdleTrimWhen::Never => false,
                 IdleTrimWhen::Always => true,
-                _ => self.foresight.on_battery || self.pressure >= PressureLevel::Medium,
+                _ => {
+                    self.foresight.on_battery || self.scheduler.pressure() >= PressureLevel::Medium
+                }
             }
     }
 

@@ -190,7 +190,7 @@ impl Engine {
         let is_current = e.op == Some(op);
         let grows = is_current
             && matches!(e.state, ComponentState::Loading | ComponentState::Ready)
-            && self.pressure < self.config().memory.refuse_loads_at
+            && self.scheduler.pressure() < self.config().memory.refuse_loads_at
             && !self.scheduler.budget().is_overdrawn();
         if grows {
             // A refusal leaves the reservation as it is, which the answer tells.

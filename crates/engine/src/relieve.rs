@@ -31,16 +31,15 @@ impl Relief {
 
 impl Engine {
     pub(crate) fn set_pressure(&mut self, level: PressureLevel, step: &mut Step<'_>) {
-        if level == self.pressure {
+        if level == self.scheduler.pressure() {
             return;
         }
-        step.record(EventKind::Pressure { from: self.pressure, to: level });
-        if level > self.pressure {
+        step.record(EventKind::Pressure { from: self.scheduler.pressure(), to: level });
+        if level > self.scheduler.pressure() {
             // A new need: act at once.
             self.relief = Relief { due: Some(step.now), idle_rounds: 0, trimmed: false };
         }
-        self.pressure = level;
-        self.scheduler.touch();
+        self.scheduler.set_pressure(level);
     }
 
     /// One round, when one is due.
@@ -52,8 +51,10 @@ impl Engine {
         }
         let overdrawn = is_overdrawn(self);
         let m = &self.config().memory;
-        let (pressed, first_wait) =
-            (self.pressure >= m.trim_at || self.pressure >= m.unload_low_at, m.relief_back_off);
+        let (pressed, first_wait) = (
+            self.scheduler.pressure() >= m.trim_at || self.scheduler.pressure() >= m.unload_low_at,
+            m.relief_back_off,
+        );
         if !overdrawn && !pressed {
             self.relief = Relief::default();
             return;
@@ -73,7 +74,7 @@ impl Engine {
         progress += self.drop_speculation(step);
         progress += self.unload_for_pressure(step);
         // Trimming gets one round to show before components go, unless it cannot help.
-        if overdrawn && (progress == 0 || self.pressure >= PressureLevel::Critical) {
+        if overdrawn && (progress == 0 || self.scheduler.pressure() >= PressureLevel::Critical) {
             progress += self.unload_for_overdraft(step);
         }
         self.relief.idle_rounds = if progress > 0 { 0 } else { self.relief.idle_rounds + 1 };
@@ -136,8 +137,8 @@ impl Engine {
     }
 
     fn relief_cause(&self) -> Cause {
-        if self.pressure >= self.config().memory.unload_low_at {
-            Cause::Pressure { level: self.pressure }
+        if self.scheduler.pressure() >= self.config().memory.unload_low_at {
+            Cause::Pressure { level: self.scheduler.pressure() }
         } else {
             Cause::Overdraft
         }
@@ -145,22 +146,22 @@ impl Engine {
 
     fn unload_for_pressure(&mut self, step: &mut Step<'_>) -> usize {
         let m = &self.config().memory;
-        let lowest_kept = if self.pressure >= m.refuse_loads_at {
+        let lowest_kept = if self.scheduler.pressure() >= m.refuse_loads_at {
             Priority::Core
-        } else if self.pressure >= m.unload_medium_at {
+        } else if self.scheduler.pressure() >= m.unload_medium_at {
             Priority::High
-        } else if self.pressure >= m.unload_low_at {
+        } else if self.scheduler.pressure() >= m.unload_low_at {
             Priority::Medium
         } else {
             return 0;
         };
-        let at_once = self.pressure >= m.refuse_loads_at;
+        let at_once = self.scheduler.pressure() >= m.refuse_loads_at;
         let residency = m.min_residency;
         let now = step.now;
         let keys = self.scheduler.keys_where(|e| {
             e.state == ComponentState::Ready && (at_once || now.since(e.ready_at) >= residency)
         });
-        let cause = Cause::Pressure { level: self.pressure };
+        let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.wanted_tiers(now);
         let goes = |engine: &Self, key: &ComponentKey| {
             let group = engine.scheduler.live_group(*key);

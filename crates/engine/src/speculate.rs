@@ -82,7 +82,8 @@ impl Engine {
         }
         while self.has_lane_ahead(step.now) {
             let idle = self.is_idle(step.now);
-            let Some(p) = self.foresight.preloader.next(step.now, idle, self.pressure) else {
+            let Some(p) = self.foresight.preloader.next(step.now, idle, self.scheduler.pressure())
+            else {
                 return;
             };
             let because = self.opinions(&p);
@@ -99,7 +100,7 @@ impl Engine {
     /// Whether anything may be loaded ahead now.
     pub(crate) fn may_speculate(&self) -> bool {
         self.config().speculation.enabled
-            && self.pressure == PressureLevel::Low
+            && self.scheduler.pressure() == PressureLevel::Low
             && !self.scheduler.budget().is_overdrawn()
             && self.ending.is_none()
     }

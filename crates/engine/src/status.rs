@@ -119,7 +119,7 @@ impl Engine {
             overdraft_by_kind: self.scheduler.budget().overdraft_by_kind(),
             external,
             unreturned,
-            pressure: Some(self.pressure),
+            pressure: Some(self.scheduler.pressure()),
             pools: pools.collect(),
             ..MemoryStatus::default()
         }

@@ -52,6 +52,8 @@ pub enum Effect {
         op: OpId,
         /// Ask politely for this long, then by force.
         grace: Duration,
+        /// What it knows is worth keeping in the cold store.
+        hibernate: bool,
     },
     /// End an unload or cancellation by force now.
     Kill {
@@ -110,6 +112,11 @@ pub enum Effect {
     Record(EventRecord),
     /// Store something learned, soon.
     Persist(Persisted),
+    /// Note in the history of use what a command used: one component or more.
+    PersistUse {
+        /// These, sorted.
+        used: Vec<ComponentKey>,
+    },
     /// The sequence model learned something: store it, soon.
     PersistSequence,
     /// Everything is down.

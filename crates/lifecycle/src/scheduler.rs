@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, Priority,
-    Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, PressureLevel,
+    Priority, Refusal,
 };
 use majordomo_memory::{Budget, Needs, PoolLimit};
 use majordomo_registry::{Catalog, RestartPolicy};
@@ -116,6 +116,7 @@ pub struct Scheduler {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) config: Config,
     pub(crate) budget: Budget,
+    pressure: PressureLevel,
     pub(crate) entries: Vec<Entry>,
     pub(crate) txns: TxnTable,
     next_txn: u64,
@@ -137,6 +138,7 @@ impl Scheduler {
             catalog,
             config,
             budget,
+            pressure: PressureLevel::Low,
             entries,
             txns: TxnTable::default(),
             next_txn: 0,
@@ -158,6 +160,18 @@ impl Scheduler {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The level of memory pressure.
+    #[must_use]
+    pub fn pressure(&self) -> PressureLevel {
+        self.pressure
+    }
+
+    /// It changed.
+    pub fn set_pressure(&mut self, level: PressureLevel) {
+        self.pressure = level;
+        self.changed = true;
     }
 
     /// What is booked, and what may be.

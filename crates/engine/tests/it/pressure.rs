@@ -421,3 +421,31 @@ fn a_reservation_grows_only_into_free_bytes() {
     rig.input(Input::Pressure(Emergency));
     assert_eq!(rig.now, Moment::ZERO);
 }
+
+/// Whether the unload of a component that began last is to keep what it knows.
+fn hibernates(rig: &Rig, name: &str) -> bool {
+    let wanted = rig.key(name);
+    let found = rig.effects.iter().rev().find_map(|e| match e {
+        Effect::StartUnload { key, hibernate, .. } if *key == wanted => Some(*hibernate),
+        _ => None,
+    });
+    found.expect("it is unloaded")
+}
+
+#[test]
+fn what_a_component_knows_is_kept_when_it_is_well_and_memory_is_not_desperately_short() {
+    let specs = ["evicted", "told", "broken", "pressed", "next"].map(spec);
+    let mut rig = Rig::new(specs.to_vec(), 400);
+    for name in ["evicted", "told", "broken", "pressed"] {
+        rig.have(name);
+        rig.wait(config().memory.min_residency);
+    }
+    rig.demand(&["next"]);
+    assert!(hibernates(&rig, "evicted"));
+    rig.operator("told", OperatorAction::Unload { force: false });
+    assert!(hibernates(&rig, "told"));
+    rig.exits("broken");
+    assert!(!hibernates(&rig, "broken"));
+    rig.input(Input::Pressure(config().memory.refuse_loads_at));
+    assert!(!hibernates(&rig, "pressed"));
+}

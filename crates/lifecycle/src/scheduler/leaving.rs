@@ -99,8 +99,16 @@ impl Scheduler {
         let e = self.entry_mut(key);
         let Some(op) = e.op else { return };
         e.unload_deadline = Some(step.now + grace + KILL_MARGIN);
+        let hibernate = self.is_worth_keeping(&cause);
         self.set_state(key, ComponentState::Unloading, cause, step);
-        step.push(Effect::StartUnload { key, op, grace });
+        step.push(Effect::StartUnload { key, op, grace, hibernate });
+    }
+
+    /// Whether what a component knows is worth keeping when it goes for this cause: it is well, will be wanted
+    /// again, and memory is not desperately short.
+    fn is_worth_keeping(&self, cause: &Cause) -> bool {
+        self.pressure() < self.config.memory.refuse_loads_at
+            && (cause.class().is_eviction() || *cause == Cause::Operator)
     }
 
     /// A ready or draining component is gone by itself: what is left of it is taken down, and everything

@@ -52,7 +52,9 @@ impl Shell {
             match effect {
                 Effect::StartLoad { key, op, deadline } => self.start_load(key, op, deadline),
                 Effect::CancelLoad { op, grace, .. } => self.cancel_load(op, grace),
-                Effect::StartUnload { key, op, grace } => self.start_unload(key, op, grace),
+                Effect::StartUnload { key, op, grace, hibernate } => {
+                    self.start_unload(key, op, grace, hibernate);
+                }
                 Effect::Kill { op, .. } => self.kill(op),
                 Effect::Trim { key, op } => {
                     if let Some(i) = self.incarnation(key, op) {
@@ -84,9 +86,9 @@ impl Shell {
                     }
                 }
                 Effect::Persist(learned) => self.memory.learn(&learned, self.engine.catalog()),
+                Effect::PersistUse { used } => self.note_use(&used),
                 Effect::PersistSequence => self.memory.learned_of_use(),
                 Effect::Record(record) => match &record.kind {
-                    EventKind::Observed { used } => self.note_use(used),
                     EventKind::ShutdownKills { components } => {
                         let catalog = self.engine.catalog();
                         let names: Vec<_> =
@@ -328,7 +330,7 @@ impl Shell {
         }
     }
 
-    fn start_unload(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
+    fn start_unload(&mut self, key: ComponentKey, op: OpId, grace: Duration, hibernate: bool) {
         let Some(incarnation) = self.incarnation(key, op) else { return };
         self.slots[key.index()].clear();
         self.seen.remove(&key);
@@ -344,7 +346,7 @@ impl Shell {
                 });
             }
             // Its `Gone` tells when the last holder has dropped it.
-            None if self.worth_keeping(key) && incarnation.cell().leases() == 0 => {
+            None if hibernate && incarnation.cell().leases() == 0 => {
                 let tag = self.engine.catalog().config_hash(key);
                 let control = self.lanes.control();
                 tokio::task::spawn_blocking(move || {

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, Cause, ColdStatus, ComponentKey, Moment, OpId, PressureLevel, TrimStatus,
-};
+use majordomo_core::{ByteSize, ColdStatus, ComponentKey, Moment, OpId, PressureLevel, TrimStatus};
 use majordomo_memory::{
     ColdStore, PoolGrant, Snapshot, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter,
     trim_allocator,
@@ -218,20 +216,6 @@ impl Shell {
     pub(super) fn meter(&mut self) -> Option<(UnreturnedMeter, ByteSize)> {
         let (mapped, _) = self.heap.mapped();
         self.heap.meter.filter(|_| self.heap.unreturned > ByteSize::ZERO).map(|m| (m, mapped))
-    }
-
-    /// Whether what a component knows is worth keeping when it goes for this cause: it is well, will be wanted
-    /// again, and memory is not desperately short.
-    pub(super) fn worth_keeping(&self, key: ComponentKey) -> bool {
-        if self.pressed >= self.engine.config().memory.refuse_loads_at {
-            return false;
-        }
-        self.engine
-            .scheduler()
-            .entry(key)
-            .cause
-            .as_ref()
-            .is_some_and(|cause| cause.class().is_eviction() || *cause == Cause::Operator)
     }
 
     /// The level of pressure changed.

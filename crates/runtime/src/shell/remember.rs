@@ -254,7 +254,7 @@ impl Shell {
 
     /// Notes in the history what a command used.
     pub(super) fn note_use(&mut self, used: &[ComponentKey]) {
-        if self.memory.store.is_some() && !used.is_empty() {
+        if self.memory.store.is_some() {
             let catalog = self.engine.catalog();
             let names = used.iter().map(|k| catalog.id(*k).as_str().to_owned()).collect();
             self.memory.usage.push(self.wall_clock.now(), names);

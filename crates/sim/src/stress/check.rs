@@ -217,6 +217,7 @@ impl Checker {
                         | Effect::Done { .. }
                         | Effect::Persist(_)
                         | Effect::SetGrant { .. }
+                        | Effect::PersistUse { .. }
                         | Effect::PersistSequence
                         | Effect::Publish
                 )

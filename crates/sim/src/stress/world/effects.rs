@@ -62,7 +62,7 @@ impl World<'_> {
                 }
                 self.stop(key, op, grace);
             }
-            Effect::StartUnload { key, op, grace } => {
+            Effect::StartUnload { key, op, grace, .. } => {
                 let fits = self.running[key.index()].is_some_and(|r| {
                     r.op == op && matches!(r.stage, Stage::Up { told: true } | Stage::Dead)
                 });
