@@ -74,17 +74,22 @@ impl Occupant {
     }
 }
 
+/// Displaced connections that may still be closing when the next connection is accepted: each has a descriptor.
+const MAX_CLOSING: usize = 16;
+
 /// The places of one listener.
 #[derive(Debug)]
 pub(crate) struct Places {
     open: Mutex<BTreeMap<u64, Arc<Occupant>>>,
-    /// Notified when a place becomes free.
+    /// Displaced connections that have not closed yet.
+    n_closing: Mutex<usize>,
+    /// Notified when a place becomes free or a displaced connection has closed.
     gone: watch::Sender<()>,
 }
 
 impl Default for Places {
     fn default() -> Self {
-        Self { open: Mutex::default(), gone: watch::Sender::new(()) }
+        Self { open: Mutex::default(), n_closing: Mutex::default(), gone: watch::Sender::new(()) }
     }
 }
 
@@ -97,7 +102,9 @@ pub(crate) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        locked(&self.places.open).remove(&self.occupant.connection);
+        if locked(&self.places.open).remove(&self.occupant.connection).is_none() {
+            *locked(&self.places.n_closing) -= 1;
+        }
         self.places.gone.send_replace(());
     }
 }
@@ -123,6 +130,7 @@ impl Places {
             let spared = ranked.filter(|(_, o)| !holds(o.connection)).min_by_key(|(rank, _)| *rank);
             let spared = Arc::clone(spared?.1);
             open.remove(&spared.connection);
+            *locked(&self.n_closing) += 1;
             spared.give_way.notify_one();
         }
         Some(self.insert(&mut open, connection))
@@ -136,17 +144,22 @@ impl Places {
 
     /// Waits until fewer than `max` are taken.
     pub(crate) async fn room(&self, max: usize) {
-        self.until_fewer_than(max).await;
+        self.until(|| locked(&self.open).len() < max).await;
+    }
+
+    /// Waits until few displaced connections are still closing.
+    pub(crate) async fn displaced_have_closed(&self) {
+        self.until(|| *locked(&self.n_closing) < MAX_CLOSING).await;
     }
 
     /// Waits until none is taken.
     pub(crate) async fn all_gone(&self) {
-        self.until_fewer_than(1).await;
+        self.until(|| locked(&self.open).is_empty()).await;
     }
 
-    async fn until_fewer_than(&self, n: usize) {
+    async fn until(&self, is_so: impl Fn() -> bool) {
         let mut gone = self.gone.subscribe();
-        while locked(&self.open).len() >= n {
+        while !is_so() {
             // The sender lives as long as `self`.
             drop(gone.changed().await);
         }
@@ -206,5 +219,20 @@ mod tests {
         drop(second);
         places.all_gone().await;
         assert!(places.take(3, 1).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn displaced_connections_count_until_they_have_closed() {
+        let places = Arc::new(Places::default());
+        let is_waiting = async || {
+            let closed = places.displaced_have_closed();
+            tokio::time::timeout(std::time::Duration::from_secs(1), closed).await.is_err()
+        };
+        let mut held: Vec<_> = (0..=MAX_CLOSING as u64)
+            .filter_map(|connection| places.take_or_displace(connection, 1, |_| false))
+            .collect();
+        assert!(is_waiting().await, "{MAX_CLOSING} have not closed yet");
+        drop(held.remove(0));
+        assert!(!is_waiting().await);
     }
 }

@@ -22,7 +22,7 @@ use crate::open_files::Capacity;
 use crate::places::Places;
 use crate::socket::{self, Held};
 
-/// When the system gives no connection (too many open files), try again after this.
+/// When the system gives no connection (too many open files), or connections that gave way do not close, go on after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers that are still on their way when everything is down have this long.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -156,6 +156,9 @@ impl Listening {
         tokio::pin!(closed);
         loop {
             let next = async {
+                // A burst must not take all descriptors while those that gave way close. One of them may have begun a request
+                // in that moment and take longer.
+                drop(tokio::time::timeout(ACCEPT_PAUSE, self.places.displaced_have_closed()).await);
                 // Nobody is taken and then cut off without a word.
                 self.visitors.room(Capacity::now(&self.app.limits()).visitors).await;
                 listener.next().await
