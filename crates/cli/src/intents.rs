@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use majordomo::{ComponentId, Config, OfflineIntents, count, read_config};
+use majordomo::{ComponentId, Config, OfflineIntents, StoredState, count, read_config};
 use majordomo_server::wire::{Decision, Intents};
 
 use crate::args::{IntentsArgs, LearnArgs};
@@ -49,7 +49,7 @@ fn open_with(
 
 /// A directory to be read must have a state: a slip must not make one.
 fn must_exist(dir: &Path) -> anyhow::Result<()> {
-    if !dir.join("state.redb").exists() {
+    if StoredState::is_missing(dir) {
         bail!("nothing was learned in {}: there is no state.redb in it", dir.display());
     }
     Ok(())

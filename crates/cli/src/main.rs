@@ -85,13 +85,17 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
             value["problem"] = serde_json::to_value(problem).unwrap_or_default();
         }
         print::json_note(&value);
-    } else if client.is_some() {
+    } else if client.is_some_and(|error| !is_bad_configuration(error)) {
         print::error(&text);
     } else {
         // The problems of a configuration have lines of their own.
         print::error_block(&text);
     }
     exit.into()
+}
+
+fn is_bad_configuration(error: &ClientError) -> bool {
+    error.problem().is_some_and(|problem| problem.code == "bad_configuration")
 }
 
 /// Says what is wrong with the arguments, or what was asked about them, and gives the code that it ends with.

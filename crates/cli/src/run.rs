@@ -25,7 +25,15 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
         builder = builder.state_dir(dir);
     }
     let mut interrupts = Interrupts::new()?;
-    let manager = match start(builder, json).await? {
+    let started = tokio::select! {
+        started = start(builder, json) => started?,
+        // A configuration on a file system that hangs, say.
+        () = interrupts.next() => {
+            print::note("interrupted while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let manager = match started {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

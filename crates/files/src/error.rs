@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::rule;
 
 /// What is wrong with a file, a folder or a link.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub enum Fault {
     WritableByAll {
         /// Its permission bits.
         mode: u32,
+        /// Its owner.
+        owner: u32,
     },
     /// A group of other users may write to it.
     WritableByGroup {
@@ -37,6 +42,8 @@ pub enum Fault {
         mode: u32,
         /// The group.
         group: u32,
+        /// Its owner.
+        owner: u32,
     },
     /// Others may read a secret.
     Readable {
@@ -59,10 +66,10 @@ impl fmt::Display for Fault {
             Self::Owner { owner, user } => {
                 write!(f, "it belongs to user {owner}, not to user {user} who runs this")
             }
-            Self::WritableByAll { mode } => {
+            Self::WritableByAll { mode, .. } => {
                 write!(f, "every user of this machine may write to it (mode {mode:03o})")
             }
-            Self::WritableByGroup { mode, group } => {
+            Self::WritableByGroup { mode, group, .. } => {
                 write!(f, "group {group} may write to it (mode {mode:03o})")
             }
             Self::Readable { mode } => write!(f, "others can read it (mode {mode:03o})"),
@@ -78,7 +85,9 @@ pub(crate) enum Subject {
     Asked,
     /// A folder on the way to it.
     Folder,
-    /// A link on the way to it, or the file or folder that a link leads to.
+    /// A link on the way to it.
+    Link,
+    /// The file or folder that a link leads to.
     Linked,
 }
 
@@ -142,6 +151,7 @@ impl FileError {
         match (self.subject, fault) {
             (Subject::Asked, _) | (_, Fault::Io(_)) => fault.to_string(),
             (Subject::Folder, _) => format!("its folder {at:?}: {fault}"),
+            (Subject::Link, _) => format!("the link {at:?}: {fault}"),
             (Subject::Linked, _) => format!("it leads to {at:?}: {fault}"),
         }
     }
@@ -149,17 +159,26 @@ impl FileError {
     /// What to do about it; none where only the system's error tells.
     #[must_use]
     pub fn way_out(&self) -> Option<String> {
-        let at = self.at.display();
+        let at = shell_word(&self.at);
+        let user = rule::user();
+        // Only the owner and root may change permissions.
+        let run = |owner: u32| if user == owner || user == 0 { "run" } else { "run as root" };
         Some(match &self.fault {
             Fault::Io(_) => return None,
             Fault::Kind { .. } => format!("remove or rename {at}, or choose another path"),
             Fault::Link => format!("remove it (rm {at}), or choose another path"),
-            Fault::Owner { owner, user } => format!(
-                "choose another path, run this as user {owner}, or make it yours: chown {user} {at}"
-            ),
-            Fault::WritableByAll { mode } if mode & 0o020 != 0 => format!("run: chmod go-w {at}"),
-            Fault::WritableByAll { .. } => format!("run: chmod o-w {at}"),
-            Fault::WritableByGroup { .. } => format!("run: chmod g-w {at}"),
+            Fault::Owner { owner, user } => {
+                let as_root = if *user == 0 { "" } else { " as root" };
+                let of_link = if self.subject == Subject::Link { "-h " } else { "" };
+                format!(
+                    "choose another path, run this as user {owner}, or make it yours{as_root}: chown {of_link}{user} {at}"
+                )
+            }
+            Fault::WritableByAll { mode, owner } if mode & 0o020 != 0 => {
+                format!("{}: chmod go-w {at}", run(*owner))
+            }
+            Fault::WritableByAll { owner, .. } => format!("{}: chmod o-w {at}", run(*owner)),
+            Fault::WritableByGroup { owner, .. } => format!("{}: chmod g-w {at}", run(*owner)),
             Fault::Readable { .. } => format!("make it private: chmod 600 {at}"),
             Fault::Names { .. } => {
                 format!("remove this name of it (rm {at}), or choose another path")
@@ -184,5 +203,44 @@ impl From<FileError> for io::Error {
             Fault::Kind { .. } => Self::new(io::ErrorKind::InvalidInput, error),
             _ => Self::new(io::ErrorKind::PermissionDenied, error),
         }
+    }
+}
+
+/// A path as a word of a shell's command line.
+fn shell_word(path: &Path) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c);
+    match path.to_str() {
+        Some(text) if text.chars().all(is_plain) => text.to_owned(),
+        Some(text) if !text.chars().any(char::is_control) => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+        _ => {
+            let bytes = path.as_os_str().as_bytes().iter();
+            let escaped = bytes.map(|byte| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                _ => format!("\\{byte:03o}"),
+            });
+            format!("$'{}'", escaped.collect::<String>())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn path_in_a_command_is_one_word_of_the_shell() {
+        let check = |bytes: &[u8], word| {
+            assert_eq!(shell_word(Path::new(OsStr::from_bytes(bytes))), word);
+        };
+        check(b"/var/lib/a-b_c.d", "/var/lib/a-b_c.d");
+        check("/srv/jürgen".as_bytes(), "/srv/jürgen");
+        check(b"/my files/$HOME", "'/my files/$HOME'");
+        check(b"/it's", r"'/it'\''s'");
+        check(b"/a\nb'\\\xff", r"$'/a\012b\'\\\377'");
     }
 }

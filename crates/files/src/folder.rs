@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::error::{Fault, FileError, Subject};
 use crate::path::{self, Checked, Missing};
-use crate::rule::{Owners, Seen, Trust, kind, user};
+use crate::rule::{Owners, Seen, Trust, is_same, kind, user};
 
 /// Enough to name files in a folder; Linux needs no permission to read it then.
 #[cfg(target_os = "linux")]
@@ -81,7 +81,12 @@ impl Folder {
     fn of(self, asked: &Path, owners: Owners) -> Result<Self, FileError> {
         let fail = |fault| FileError::asked(asked, fault);
         let found = self.handle.metadata().map_err(|e| fail(Fault::Io(e)))?;
-        Seen::from(&found).check_owner(owners, user()).map_err(fail)?;
+        let seen = Seen::from(&found);
+        match owners {
+            Owners::User => seen.check_own_folder(user()),
+            Owners::UserOrRoot => seen.check_owner(owners, user()),
+        }
+        .map_err(fail)?;
         Ok(self)
     }
 
@@ -89,6 +94,13 @@ impl Folder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether another path led to this very folder.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        let (own, other) = (self.handle.metadata(), other.handle.metadata());
+        own.is_ok_and(|own| other.is_ok_and(|other| is_same(&own, &other)))
     }
 
     /// Opens a file in it to read it. A link is not followed.

@@ -6,15 +6,25 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 
 use crate::error::{Fault, FileError};
 use crate::folder::Folder;
-use crate::rule::{Seen, Trust};
+use crate::rule::{Seen, Trust, is_same};
 
 /// A lock that is held until it is dropped, however the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Lock {
+    /// Whether its file still has this path. Without it nobody else meets the lock.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let (own, there) = (self.file.metadata(), std::fs::symlink_metadata(path));
+        own.is_ok_and(|own| there.is_ok_and(|there| is_same(&own, &there)))
+    }
 }
 
 /// Why a lock is not taken.
@@ -75,7 +85,7 @@ impl Folder {
                 .and_then(|()| file.rewind())
                 .and_then(|()| writeln!(file, "{}", std::process::id()));
             written.map_err(fail)?;
-            return Ok(Lock { _file: file });
+            return Ok(Lock { file });
         }
     }
 
@@ -85,13 +95,13 @@ impl Folder {
     /// A [`LockError`].
     pub fn lock_shared(&self, name: impl AsRef<OsStr>) -> Result<Option<Lock>, LockError> {
         let name = name.as_ref();
-        let mut file = match self.read(name, Trust::Own) {
+        let mut file = match self.read(name, Trust::Input) {
             Ok(file) => file,
             Err(error) if error.is_missing() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { file })),
             Err(TryLockError::WouldBlock) => Err(taken(&mut file)),
             Err(TryLockError::Error(error)) => Err(self.failed(name, Fault::Io(error)).into()),
         }

@@ -88,7 +88,12 @@ pub(crate) fn folder(path: &Path, missing: Missing) -> Result<Checked, FileError
 pub(crate) fn file(path: &Path) -> Result<Place, FileError> {
     let place = place(path)?;
     let target = place.folder.path.join(&place.name);
-    match look(&target) {
+    let found = look(&target).or_else(|error| match error.kind() {
+        // An open pipe in /proc has a name that leads nowhere but for the system.
+        io::ErrorKind::NotFound if place.is_linked => std::fs::metadata(path),
+        _ => Err(error),
+    });
+    match found {
         Ok(found) if !found.is_file() => {
             let fault = Fault::Kind { found: kind(found.file_type()), wanted: "a file" };
             Err(FileError::new(path, &target, place.subject(), fault))
@@ -159,7 +164,7 @@ impl<'p> Walk<'p> {
             return Err(self.failed(link, rustix::io::Errno::LOOP.into()));
         }
         let owner = Seen::from(found).check_owner(Owners::UserOrRoot, self.user);
-        owner.map_err(|fault| FileError::new(self.asked, link, Subject::Linked, fault))?;
+        owner.map_err(|fault| FileError::new(self.asked, link, Subject::Link, fault))?;
         let target = std::fs::read_link(link).map_err(|e| self.failed(link, e))?;
         self.add(&target)
     }

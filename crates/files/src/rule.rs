@@ -32,6 +32,11 @@ pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether both are of one file or folder.
+pub(crate) fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
 /// Whether what a user says is trusted: the user who runs this, or root.
 #[must_use]
 pub fn is_trusted_user(id: u32) -> bool {
@@ -76,14 +81,21 @@ impl Seen {
 
     /// A group with the user's own number is the user's, as many systems set it up, and group 0 is root's.
     fn check_writers(self, user: u32) -> Result<(), Fault> {
-        let (mode, group) = (self.permissions(), self.group);
+        let (mode, group, owner) = (self.permissions(), self.group, self.owner);
         if mode & 0o002 != 0 {
-            return Err(Fault::WritableByAll { mode });
+            return Err(Fault::WritableByAll { mode, owner });
         }
         if mode & 0o020 != 0 && group != user && group != 0 {
-            return Err(Fault::WritableByGroup { mode, group });
+            return Err(Fault::WritableByGroup { mode, group, owner });
         }
         Ok(())
+    }
+
+    /// Checks a folder whose whole content is this program's. Others may make no names in it: the sticky bit would still
+    /// let them take those that this program is going to use.
+    pub(crate) fn check_own_folder(self, user: u32) -> Result<(), Fault> {
+        self.check_owner(Owners::User, user)?;
+        self.check_writers(user)
     }
 
     /// Checks a folder; true when others may make names in it, but only change their own (the sticky bit).
@@ -181,6 +193,9 @@ mod tests {
         assert!(check(1001, 0o1777).unwrap_err().contains("belongs to user 1001"));
         assert!(check(1001, 0o700).unwrap_err().contains("belongs to user 1001"));
         assert!(seen(0, 0, 0o755).check_folder(Owners::User, USER).is_err());
+        assert!(seen(USER, 100, 0o755).check_own_folder(USER).is_ok());
+        assert!(seen(USER, 100, 0o1777).check_own_folder(USER).is_err());
+        assert!(seen(0, 0, 0o755).check_own_folder(USER).is_err());
     }
 
     #[test]

@@ -233,7 +233,8 @@ impl Builder {
         let processes = if !self.dormant && (runs_processes || self.file.is_some()) {
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
-            let guard = Guard::start(GuardConfig { form, pid_file }).await?;
+            let temporary = state.temporary.then(|| state.path.clone());
+            let guard = Guard::start(GuardConfig { form, pid_file, temporary }).await?;
             let mut config = ProcessConfig::new(state.path.clone());
             // macOS has no such thing: there strays are out of scope.
             if self.adopt_strays && cfg!(target_os = "linux") {
@@ -407,8 +408,9 @@ impl Drop for StateDir {
 pub(crate) fn temporary_dir() -> std::io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let pid = std::process::id();
+    let folder = std::path::absolute(temporary_folder())?;
     for n in 0..u32::MAX {
-        let path = temporary_folder().join(format!("majordomo-{pid}-{n}"));
+        let path = folder.join(format!("majordomo-{pid}-{n}"));
         match std::fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}

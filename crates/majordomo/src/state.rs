@@ -83,7 +83,7 @@ impl StoredState {
     /// [`BuildError::State`]: when it is not there, is in use, belongs to another user, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, BuildError> {
         let failed = |why: String| BuildError::State { path: dir.to_owned(), why };
-        if !dir.join(FILE).is_file() {
+        if Self::is_missing(dir) {
             return Err(failed(format!(
                 "there is no {FILE} in it; nothing was ever learned there"
             )));
@@ -93,6 +93,13 @@ impl StoredState {
             Some(set_aside) => Err(failed(set_aside.to_string())),
             None => Ok(Self { store }),
         }
+    }
+
+    /// Whether a directory has no state. One that cannot be looked into may have: to open it reports why.
+    #[must_use]
+    pub fn is_missing(dir: &Path) -> bool {
+        let found = dir.join(FILE).symlink_metadata();
+        found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// Everything that is in a state directory, which must be there; changes nothing in it, and needs no permission to write

@@ -2,7 +2,7 @@
 //!
 //! The guard has its own process group (the hidden form its own session), ignores HUP, INT, TERM, PIPE, and
 //! reads a pipe from the manager: groups come and go. When the pipe ends, however the manager died, it
-//! sends SIGKILL to every group left and ends. A child starts as a trampoline that waits for a word on
+//! sends SIGKILL to every group left, removes the manager's temporary folder unless the manager is going to, and ends. A child starts as a trampoline that waits for a word on
 //! its standard input; the manager sends it only after the guard has acknowledged the child's group, so
 //! that a SIGKILL of the manager in between leaves either a trampoline that reads end of file and ends,
 //! or a group that the guard knows.
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use majordomo_core::{quoted, quoted_path};
+use majordomo_files::FileError;
 use majordomo_registry::StdinMode;
 
 use crate::state::is_full_disk;
@@ -38,6 +39,9 @@ const IS_GUARD: &str = "MAJORDOMO_IS_GUARD";
 
 /// The first line a guard says: the protocol's version.
 const HELLO: &str = "guard 1";
+
+/// The line by which a manager that lives takes the removal of its temporary folder upon itself.
+const LEAVE: &str = "leave\n";
 
 /// The word that makes a trampoline become its program.
 pub(crate) const GO: &[u8] = b"go\n";
@@ -73,13 +77,15 @@ impl GuardForm {
         Ok(Self::Hidden { program })
     }
 
-    fn guard_argv(&self) -> Vec<OsString> {
-        match self {
+    fn guard_argv(&self, temporary: Option<&Path>) -> Vec<OsString> {
+        let mut argv = match self {
             Self::Shell => {
                 ["/bin/sh", "-c", shell::GUARD, "majordomo-guard"].map(Into::into).to_vec()
             }
             Self::Hidden { program } => vec![program.into(), GUARD_ARG.into()],
-        }
+        };
+        argv.extend(temporary.map(Into::into));
+        argv
     }
 
     pub(crate) fn trampoline(&self, stdin: StdinMode) -> Trampoline {
@@ -126,6 +132,8 @@ pub struct GuardConfig {
     /// Where the list of groups is kept for the case that guard and manager die together; none = not
     /// kept. One manager at a time may use a file: hold the state directory's lock first.
     pub pid_file: Option<PathBuf>,
+    /// An absolute path of a folder that the guard removes when the manager dies before it has closed the guard.
+    pub temporary: Option<PathBuf>,
 }
 
 /// Why there is no guard.
@@ -166,9 +174,9 @@ pub enum GuardError {
     },
     /// The list of groups cannot be written or read.
     #[error(
-        "the list of process groups {} cannot be used: {source}; {way_out}",
+        "the list of process groups {} cannot be used: {source}{}",
         quoted_path(path),
-        way_out = if is_full_disk(source) { "free some space" } else { "check who owns the state directory" }
+        way_out(source)
     )]
     PidFile {
         /// The file.
@@ -195,8 +203,17 @@ impl GuardError {
         matches!(self, Self::PidFile { source, .. } if is_full_disk(source))
     }
 
-    /// Whether the folder of the list was removed and could not be made again.
-    fn is_gone(&self) -> bool {
-        matches!(self, Self::PidFile { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    /// Whether the list of groups is what fails, and not the guard process.
+    fn is_of_list(&self) -> bool {
+        matches!(self, Self::PidFile { .. })
+    }
+}
+
+/// What to do about a list that cannot be used; an untrusted file says so itself.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.get_ref() {
+        _ if is_full_disk(error) => "; free some space",
+        Some(inner) if inner.is::<FileError>() => "",
+        _ => "; check who owns the state directory",
     }
 }

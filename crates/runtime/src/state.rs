@@ -140,16 +140,26 @@ impl RedbStore {
         Ok(Some(Self { path, db: RwLock::new(Some(db)), home: Mutex::new(None) }))
     }
 
-    /// Makes directory, lock and file again when they were removed, as cleaners of temporary folders do, with all values.
+    /// Makes directory, lock and file again where they were removed, as cleaners of temporary folders do, with all values.
+    /// A directory that another program has taken meanwhile is that program's.
     fn restore(&self) -> Result<(), StoreError> {
         const DOING: &str = "made again";
         let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        if home.is_none() || self.path.exists() {
+        let Some(held) = home.as_ref() else { return Ok(()) };
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let is_held = held.is_at(dir);
+        if is_held && self.path.exists() {
             return Ok(());
         }
-        let dir = self.path.parent().unwrap_or(Path::new("."));
         tracing::warn!(path = %self.path.display(), "the state was removed from under the manager; it is written again");
-        *home = Some(Arc::new(Home::take(dir).map_err(|e| self.unable(DOING, &e))?));
+        if !is_held {
+            let taken = Home::take(dir).map_err(|e| self.unable(DOING, &e))?;
+            if !taken.folder().is(held.folder()) && self.path.exists() {
+                let to = open::set_aside(&taken).map_err(|e| self.unable(DOING, &e))?;
+                tracing::warn!(to = %to.display(), "another program left its state there; it was renamed");
+            }
+            *home = Some(Arc::new(taken));
+        }
         drop(home);
         self.write_anew(DOING)
     }

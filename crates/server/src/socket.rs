@@ -27,7 +27,9 @@ pub fn default_socket() -> PathBuf {
         let meta = std::fs::metadata(&dir).ok().filter(|m| m.is_dir() && m.uid() == uid)?;
         (meta.permissions().mode() & 0o077 == 0).then_some(dir)
     };
-    let folder = match environment_variable("XDG_RUNTIME_DIR").map(PathBuf::from).or_else(usual) {
+    // A relative path would be another folder for each command, so it does not count.
+    let stated = environment_variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folder = match stated.filter(|dir| dir.is_absolute()).or_else(usual) {
         Some(dir) => dir.join("majordomo"),
         None => temporary_folder().join(format!("majordomo-{uid}")),
     };
@@ -101,7 +103,14 @@ fn remove_stale(path: &Path, held: &Held) -> Result<(), String> {
         return Ok(());
     };
     if !found.file_type().is_socket() {
-        return Err("there is a file of that name that is no socket".into());
+        let what = match found.file_type() {
+            kind if kind.is_symlink() => "a symbolic link, which is not followed here",
+            kind if kind.is_dir() => "a directory",
+            _ => "a file",
+        };
+        return Err(format!(
+            "at that path is {what}, and no socket; remove it, or choose another --socket"
+        ));
     }
     let (owner, user) = (found.uid(), rustix::process::geteuid().as_raw());
     if owner != user {

@@ -165,3 +165,14 @@ fn a_server_goes_on_when_its_state_directory_is_removed() {
     }
     world.run(&["state", "show", "--state-dir", "st"]).check(0, &["COMPONENT", "a ", "b "], &[]);
 }
+
+#[test]
+fn killed_server_without_a_state_directory_leaves_no_folder_behind() {
+    let world = configured();
+    let mut server = world.serve(&["c.toml"]);
+    world.run(&["load", "a"]).check(0, &["a is ready"], &[]);
+    assert_eq!(temporary_folders(&world).len(), 1);
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    eventually(DEADLINE, "the guard's work", || temporary_folders(&world).is_empty());
+}

@@ -99,7 +99,7 @@ fn a_file_below_a_folder_that_others_may_write_is_refused() {
     set_mode(&dir.path("open"), 0o777);
     for path in [file, dir.path("link")] {
         let error = error(&path);
-        assert!(matches!(error.fault(), Fault::WritableByAll { mode: 0o777 }), "{error}");
+        assert!(matches!(error.fault(), Fault::WritableByAll { mode: 0o777, .. }), "{error}");
         assert_eq!(error.at(), dir.path("open"));
         let (named, open) = (path, dir.path("open"));
         let expected = format!(
@@ -163,7 +163,9 @@ fn files_folders_and_links_of_another_user_are_refused() {
         let is_owner = matches!(error.fault(), Fault::Owner { owner: STRANGER, user: 0 });
         assert!(is_owner && error.at() == at, "{error}");
         let text = error.to_string();
-        assert!(text.contains("run this as user 54321") && text.contains("chown 0 "), "{text}");
+        // The owner of a link is another one than that of what it leads to.
+        let command = if *at == link { "chown -h 0 " } else { "chown 0 " };
+        assert!(text.contains("run this as user 54321") && text.contains(command), "{text}");
     }
     for owners in [Owners::User, Owners::UserOrRoot] {
         let error = Folder::open(&dir.path("foreign"), owners).unwrap_err();
@@ -171,6 +173,30 @@ fn files_folders_and_links_of_another_user_are_refused() {
     }
     chown(dir.path("foreign"), Some(0), Some(0)).unwrap();
     assert!(open(&below, Trust::Input).is_ok());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn open_pipe_named_by_its_descriptor_is_refused_as_a_pipe() {
+    use std::os::fd::AsRawFd;
+
+    let dir = Dir::new();
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let error = error(Path::new(&format!("/proc/self/fd/{}", reader.as_raw_fd())));
+    assert!(error.message().ends_with("this is a named pipe, not a file"), "{error}");
+    let file = File::open(dir.file("file", 0o600)).unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    assert_eq!(text(open(Path::new(&path), Trust::Input).unwrap()), "file");
+}
+
+#[test]
+fn folder_of_this_program_alone_admits_no_names_of_others() {
+    let dir = Dir::new();
+    let sticky = dir.folder("sticky", 0o1777);
+    assert!(Folder::open(&sticky, Owners::UserOrRoot).is_ok());
+    for folder in [Folder::open(&sticky, Owners::User), Folder::create(&sticky, Owners::User)] {
+        assert!(matches!(folder.unwrap_err().fault(), Fault::WritableByAll { .. }));
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The manager's end of the guard: one task that owns the guard process and tells it of groups.
 //!
-//! Invariant: `add` returns success only after a living guard has acknowledged the group and the pid file
-//! has it. A guard that dies is replaced, and the new one is told everything, before anything else.
+//! Invariant: `add` returns success only after a living guard has acknowledged the group. The pid file has it too, unless
+//! that cannot be written any more, which is logged. A guard that dies is replaced, and the new one is told everything, before anything else.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -82,6 +82,7 @@ impl Guard {
                 groups: Vec::new(),
             },
             pid_file: config.pid_file,
+            temporary: config.temporary,
             groups: BTreeMap::new(),
             link: None,
             behind: false,
@@ -258,10 +259,11 @@ impl Link {
 struct Actor {
     form: GuardForm,
     pid_file: Option<PathBuf>,
+    temporary: Option<PathBuf>,
     contents: pidfile::Contents,
     groups: BTreeMap<i32, Group>,
     link: Option<Link>,
-    /// The list on disk is old, because the disk is full.
+    /// The list on disk is old, because it cannot be written.
     behind: bool,
 }
 
@@ -288,7 +290,9 @@ impl Actor {
                 }
             }
         };
-        if let Some(link) = self.link.take() {
+        if let Some(mut link) = self.link.take() {
+            // A guard that does not hear it ends all the same.
+            let _ = link.say(super::LEAVE).await;
             link.end().await;
         }
         if let Some(path) = self.pid_file.take() {
@@ -346,8 +350,11 @@ impl Actor {
         self.contents.groups = self.groups.values().cloned().collect();
         let contents = self.contents.clone();
         match blocking(move || pidfile::write(&path, &contents, if_gone)).await {
-            // The guard process knows the groups all the same; the list is for the case that it is killed as well.
-            Err(error) if error.is_full_disk() || (error.is_gone() && if_gone != IfGone::Fail) => {
+            // The guard process knows the groups all the same; the list is for the case that it is killed as well. A list
+            // that cannot be used is refused at the start, and no reason to fail a load later.
+            Err(error)
+                if error.is_full_disk() || (error.is_of_list() && if_gone != IfGone::Fail) =>
+            {
                 if !std::mem::replace(&mut self.behind, true) {
                     tracing::warn!(%error, "should manager and guard both be killed, what they started may stay");
                 }
@@ -370,7 +377,7 @@ impl Actor {
     }
 
     async fn connect(&mut self) -> Result<(), GuardError> {
-        let mut link = spawn(&self.form).await?;
+        let mut link = spawn(&self.form, self.temporary.as_deref()).await?;
         let told = self.tell_all(&mut link).await;
         self.link = Some(link);
         if let Err(e) = told {
@@ -399,8 +406,8 @@ async fn died(link: Option<&mut Link>) {
     let _ = link.from.next_line().await;
 }
 
-async fn spawn(form: &GuardForm) -> Result<Link, GuardError> {
-    let argv = form.guard_argv();
+async fn spawn(form: &GuardForm, temporary: Option<&Path>) -> Result<Link, GuardError> {
+    let argv = form.guard_argv(temporary);
     let program = PathBuf::from(&argv[0]);
     let failed = |source| GuardError::Spawn { program: program.clone(), source };
     let mut command = Command::new(&argv[0]);

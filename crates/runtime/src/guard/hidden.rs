@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use majordomo_core::quoted_path;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{GO, HELLO, TAG_VARIABLE};
+use super::{GO, HELLO, LEAVE, TAG_VARIABLE};
 use crate::proctable::{self, Group, StartTime};
 
 /// The first argument that makes a binary the guard.
@@ -38,7 +38,7 @@ pub fn hidden_main(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode>
     let mut args = args.into_iter();
     let mode = args.next()?;
     if mode == GUARD_ARG {
-        Some(guard_main())
+        Some(guard_main(args.next().map(PathBuf::from)))
     } else if mode == EXEC_ARG {
         Some(exec_main(args))
     } else {
@@ -94,7 +94,7 @@ fn read_word() -> bool {
     word == GO
 }
 
-fn guard_main() -> ExitCode {
+fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
     // It fails for a group leader, which has what matters already: a group of its own.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
@@ -114,7 +114,7 @@ fn guard_main() -> ExitCode {
         eprintln!("majordomo guard: {e}");
         return ExitCode::FAILURE;
     }
-    let mut book = Book::default();
+    let mut book = Book { temporary, ..Book::default() };
     let mut out = std::io::stdout().lock();
     let mut say = |text: &str| writeln!(out, "{text}").and_then(|()| out.flush());
     // When the manager is gone the answer goes nowhere; the end of input follows.
@@ -126,6 +126,10 @@ fn guard_main() -> ExitCode {
         }
     }
     book.kill_all();
+    if let Some(dir) = &book.temporary {
+        // Nobody is left to hear of an error.
+        let _ = std::fs::remove_dir_all(dir);
+    }
     ExitCode::SUCCESS
 }
 
@@ -134,6 +138,8 @@ fn guard_main() -> ExitCode {
 struct Book {
     groups: BTreeMap<i32, Group>,
     session: Option<String>,
+    /// The folder that the manager leaves behind when it dies.
+    temporary: Option<PathBuf>,
 }
 
 impl Book {
@@ -149,6 +155,10 @@ impl Book {
             }
             ("del", pgid, None) => {
                 self.groups.remove(&pgid.parse().ok()?);
+                None
+            }
+            _ if line == LEAVE.trim_end() => {
+                self.temporary = None;
                 None
             }
             ("session", session, None) => {

@@ -2,7 +2,8 @@
 //!
 //! Nothing is ever put into these texts: what varies comes as arguments or on standard input.
 
-/// Reads `add PGID START` and `del PGID`; kills what is left at end of file.
+/// Reads `add PGID START`, `del PGID` and `leave`; kills what is left at end of file, and removes the folder `$1` without
+/// a `leave`.
 ///
 /// PIPE is ignored as well: an answer to a manager that is gone must not end the guard before its work.
 /// `start_of` gives the word that `StartTime` holds: on Linux field 22 of `/proc/PID/stat` (counted from
@@ -25,6 +26,7 @@ start_of() (
   fi
 ) 2>/dev/null
 groups=
+temporary=$1
 echo 'guard 1'
 while read -r verb pgid start; do
   case $verb in
@@ -39,6 +41,9 @@ while read -r verb pgid start; do
     done
     groups=$left
     ;;
+  leave)
+    temporary=
+    ;;
   esac
 done
 for g in $groups; do
@@ -48,6 +53,9 @@ for g in $groups; do
     kill -s KILL -- "-$pgid" 2>/dev/null
   fi
 done
+if [ -n "$temporary" ]; then
+  rm -rf -- "$temporary"
+fi
 "#;
 
 /// Where the program that opens a session may be (Linux); macOS has none.

@@ -17,7 +17,7 @@ const CACHE: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Home {
     folder: Folder,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Home {
@@ -25,7 +25,12 @@ impl Home {
     pub(super) fn take(dir: &Path) -> Result<Self, StateError> {
         let folder = Folder::create(dir, Owners::User).map_err(|e| StateError::of(e, "created"))?;
         let lock = folder.lock(LOCK).map_err(|e| lock_error(dir, e, "written"))?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { folder, lock })
+    }
+
+    /// Whether it is still the directory of that path.
+    pub(super) fn is_at(&self, dir: &Path) -> bool {
+        self.lock.is_at(&dir.join(LOCK))
     }
 
     pub(super) fn folder(&self) -> &Folder {
@@ -43,11 +48,12 @@ fn lock_error(dir: &Path, error: LockError, what: &'static str) -> StateError {
 /// The state in memory; none when there is none. A directory that another process has open is refused as ever.
 pub(super) fn copy(dir: &Path) -> Result<Option<Database>, StateError> {
     let read = |e| StateError::of(e, "read");
-    let folder = match Folder::open(dir, Owners::User) {
+    // Nothing is written, so root's files will do as for a configuration.
+    let folder = match Folder::open(dir, Owners::UserOrRoot) {
         Err(error) if error.is_missing() => return Ok(None),
         folder => folder.map_err(read)?,
     };
-    let mut file = match folder.read(FILE, Trust::Own) {
+    let mut file = match folder.read(FILE, Trust::Input) {
         Err(error) if error.is_missing() => return Ok(None),
         file => file.map_err(read)?,
     };
@@ -88,15 +94,20 @@ pub(super) fn open_or_set_aside(home: &Home) -> Result<(Database, Option<SetAsid
             return Err(unusable_state(&path, "opened", why));
         }
     };
-    let to = free_name(&path);
-    folder
-        .rename(FILE, to.file_name().unwrap_or_default())
-        .map_err(|e| StateError::of(e, "set aside"))?;
-    let set_aside = SetAside { from: path.clone(), to, why };
+    let set_aside = SetAside { from: path.clone(), to: set_aside(home)?, why };
     match open(home, FILE) {
         Ok(db) => Ok((db, Some(set_aside))),
         Err(why) => Err(unusable_state(&path, "created", why)),
     }
+}
+
+/// Renames the file, and gives its new path.
+pub(super) fn set_aside(home: &Home) -> Result<PathBuf, StateError> {
+    let to = free_name(&home.folder().path().join(FILE));
+    home.folder()
+        .rename(FILE, to.file_name().unwrap_or_default())
+        .map_err(|e| StateError::of(e, "set aside"))?;
+    Ok(to)
 }
 
 fn free_name(path: &Path) -> PathBuf {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use majordomo_registry::ReadySpec;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardError, GuardForm};
-use majordomo_runtime::process::ProcessError;
+use majordomo_runtime::process::{ProcessConfig, ProcessError, ProcessLoader};
 
 use crate::eventually::eventually;
 use crate::helper;
@@ -37,6 +37,11 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         an_untrusted_list_of_groups_is_refused,
     );
     add_async(tests, "guard::programs_that_are_no_guard", programs_that_are_no_guard);
+    add_async(
+        tests,
+        "guard::list_that_cannot_be_written_any_more_fails_no_load",
+        list_that_cannot_be_written_any_more_fails_no_load,
+    );
     add_async(tests, "guard::closed", closed);
     #[cfg(target_os = "linux")]
     for form in ["stop", "kill"] {
@@ -128,9 +133,11 @@ fn manager_killed(form: &str) {
         signal(name, guard);
     }
     assert!(lives(guard), "the guard ignores what ends others");
+    fs::create_dir_all(manager.dir.path("temporary/run")).unwrap();
     manager.kill();
     manager.all_gone();
     eventually(GONE_WITHIN, "the guard ends as well", || !lives(guard));
+    assert!(!manager.dir.path("temporary").exists(), "the guard removes the temporary folder");
 }
 
 fn killed_at_any_moment(form: &str) {
@@ -184,7 +191,11 @@ fn both_killed_and_swept(name: &str) {
     let mut manager = Manager::start("manager", &[name, "2"]);
     manager.wait_for("ready");
     let pid = i32::try_from(manager.child.id()).unwrap();
-    let config = || GuardConfig { form: form(name), pid_file: Some(manager.dir.path("groups")) };
+    let config = || GuardConfig {
+        form: form(name),
+        pid_file: Some(manager.dir.path("groups")),
+        temporary: None,
+    };
     let runtime = runtime();
     let error = runtime.block_on(Guard::start(config())).unwrap_err();
     assert!(matches!(error, GuardError::InUse { pid: p, .. } if p == pid), "{error}");
@@ -209,7 +220,11 @@ fn an_untrusted_list_of_groups_is_refused() {
     let dir = Dir::new();
     let runtime = runtime();
     let start = || {
-        let config = GuardConfig { form: form("shell"), pid_file: Some(dir.path("st/groups")) };
+        let config = GuardConfig {
+            form: form("shell"),
+            pid_file: Some(dir.path("st/groups")),
+            temporary: None,
+        };
         runtime.block_on(Guard::start(config))
     };
     let refused = |what: &str| {
@@ -309,8 +324,11 @@ fn list_of_another_boot_or_process() {
     for (n, text) in [other_boot, other_process, rubbish].into_iter().enumerate() {
         let path = manager.dir.path(&format!("list-{n}"));
         fs::write(&path, text).unwrap();
-        let guard = runtime
-            .block_on(Guard::start(GuardConfig { form: GuardForm::Shell, pid_file: Some(path) }));
+        let guard = runtime.block_on(Guard::start(GuardConfig {
+            form: GuardForm::Shell,
+            pid_file: Some(path),
+            temporary: None,
+        }));
         assert_eq!(guard.unwrap().swept(), []);
         assert!(lives(group));
     }
@@ -324,16 +342,40 @@ async fn programs_that_are_no_guard() {
         Guard::start(GuardConfig {
             form: GuardForm::Hidden { program: program.into() },
             pid_file: None,
+            temporary: None,
         })
     };
     let text = start("/no/such/binary").await.unwrap_err().to_string();
     assert!(text.contains("\"/no/such/binary\" could not be started"), "{text}");
     let text = start("/bin/echo").await.unwrap_err().to_string();
     assert!(text.contains("answered \"__guard\"") && text.contains("hidden_main"), "{text}");
-    let config =
-        GuardConfig { form: GuardForm::Shell, pid_file: Some("/no/such/dir/groups".into()) };
+    let config = GuardConfig {
+        form: GuardForm::Shell,
+        pid_file: Some("/no/such/dir/groups".into()),
+        temporary: None,
+    };
     let text = Guard::start(config).await.unwrap_err().to_string();
     assert!(text.contains("\"/no/such/dir/groups\" cannot be used"), "{text}");
+}
+
+/// The list is for the case that manager and guard die together; the guard knows the groups without it.
+async fn list_that_cannot_be_written_any_more_fails_no_load() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path("st")).unwrap();
+    let config = GuardConfig {
+        form: GuardForm::Shell,
+        pid_file: Some(dir.path("st/groups")),
+        temporary: Some(dir.path("st")),
+    };
+    let guard = Guard::start(config).await.unwrap();
+    fs::set_permissions(dir.path("st"), fs::Permissions::from_mode(0o777)).unwrap();
+    let loader = ProcessLoader::new(ProcessConfig::new(dir.0.clone()), guard);
+    let process = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap();
+    process.stop(DEADLINE).await.unwrap();
+    fs::set_permissions(dir.path("st"), fs::Permissions::from_mode(0o700)).unwrap();
+    loader.guard().close().await;
+    assert!(!dir.path("st/groups").exists());
+    assert!(dir.path("st").exists(), "a manager that lives removes its temporary folder itself");
 }
 
 async fn closed() {

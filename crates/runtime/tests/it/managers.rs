@@ -21,7 +21,11 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
     let path = |name: &str| dir.join(name).display().to_string();
     let write = |name: &str| std::fs::write(dir.join(name), "").unwrap();
     let start = async |form, subreaper| {
-        let config = GuardConfig { form, pid_file: Some(dir.join("groups")) };
+        let config = GuardConfig {
+            form,
+            pid_file: Some(dir.join("groups")),
+            temporary: Some(dir.join("temporary")),
+        };
         let config = (
             Guard::start(config).await.unwrap(),
             ProcessConfig { subreaper, ..ProcessConfig::new(dir.into()) },

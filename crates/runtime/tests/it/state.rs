@@ -36,6 +36,16 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         a_removed_directory_is_made_again_with_all_values,
     );
     add(tests, "state::a_copy_changes_nothing_on_disk", a_copy_changes_nothing_on_disk);
+    add(
+        tests,
+        "state::removed_file_is_made_again_in_the_directory_that_is_still_locked",
+        removed_file_is_made_again_in_the_directory_that_is_still_locked,
+    );
+    add(
+        tests,
+        "state::directory_that_another_store_took_meanwhile_is_left_to_it",
+        directory_that_another_store_took_meanwhile_is_left_to_it,
+    );
 }
 
 fn a_removed_directory_is_made_again_with_all_values() {
@@ -52,6 +62,37 @@ fn a_removed_directory_is_made_again_with_all_values() {
     drop(store);
     let both = [("x".to_owned(), b"1".to_vec()), ("y".to_owned(), b"2".to_vec())];
     assert_eq!(fresh(&path).list("a").unwrap(), both);
+}
+
+fn removed_file_is_made_again_in_the_directory_that_is_still_locked() {
+    for name in ["state.redb", "lock"] {
+        let dir = Dir::new();
+        let path = dir.path("state");
+        let store = fresh(&path);
+        store.apply(&[put("a", "x", b"1")]).unwrap();
+        fs::remove_file(path.join(name)).unwrap();
+        store.apply(&[put("a", "y", b"2")]).unwrap();
+        let error = RedbStore::open(&path).unwrap_err().to_string();
+        assert!(error.contains("is in use"), "its lock is held: {error}");
+        drop(store);
+        assert_eq!(fresh(&path).list("a").unwrap().len(), 2, "{name}");
+    }
+}
+
+fn directory_that_another_store_took_meanwhile_is_left_to_it() {
+    let dir = Dir::new();
+    let path = dir.path("state");
+    let first = fresh(&path);
+    fs::remove_dir_all(&path).unwrap();
+    let second = fresh(&path);
+    let error = first.apply(&[put("a", "x", b"1")]).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "nothing is lost without a word: {error}");
+    second.apply(&[put("a", "y", b"2")]).unwrap();
+    drop(second);
+    first.apply(&[put("a", "z", b"3")]).unwrap();
+    drop(first);
+    assert_eq!(fresh(&path).list("a").unwrap(), [("z".to_owned(), b"3".to_vec())]);
+    assert!(path.join("state.redb.unusable-1").exists(), "no other program's state is overwritten");
 }
 
 fn a_copy_changes_nothing_on_disk() {

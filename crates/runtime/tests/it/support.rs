@@ -83,7 +83,9 @@ pub(crate) fn hidden() -> GuardForm {
 
 pub(crate) async fn loader(dir: &Dir, form: GuardForm) -> ProcessLoader {
     let guard =
-        Guard::start(GuardConfig { form, pid_file: Some(dir.path("groups")) }).await.unwrap();
+        Guard::start(GuardConfig { form, pid_file: Some(dir.path("groups")), temporary: None })
+            .await
+            .unwrap();
     ProcessLoader::new(ProcessConfig::new(dir.0.clone()), guard)
 }
 
