@@ -8,10 +8,11 @@ use axum::body::Bytes;
 use majordomo::{
     ComponentState, ComponentStatus, EventRecord, Manager, Moment, Priority, ServerConfig,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::error::ReloadFailed;
+use crate::large::LargeAnswers;
 use crate::leases::LeaseTable;
 use crate::open_files::Capacity;
 use crate::problem::Problem;
@@ -20,8 +21,6 @@ use crate::wire::{self, Info};
 
 /// Encoded events kept for followers that read the same ones.
 const EVENTS_KEPT: usize = 256;
-/// Large answers at a time: each has its bytes in memory until its client has read them.
-const LARGE_ANSWERS: usize = 16;
 
 /// A lock whose holder cannot leave it half-changed.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,7 +54,7 @@ pub(crate) struct App {
     connections: Mutex<u64>,
     status: Mutex<Option<SentStatus>>,
     events: Mutex<BTreeMap<u64, Bytes>>,
-    large: Arc<Semaphore>,
+    pub(crate) large: LargeAnswers,
     /// As it was logged.
     capacity: Mutex<Option<Capacity>>,
 }
@@ -75,7 +74,7 @@ impl App {
             connections: Mutex::default(),
             status: Mutex::default(),
             events: Mutex::default(),
-            large: Arc::new(Semaphore::new(LARGE_ANSWERS)),
+            large: LargeAnswers::default(),
             capacity: Mutex::default(),
         }
     }
@@ -92,12 +91,6 @@ impl App {
         if locked(&self.capacity).replace(capacity) != Some(capacity) {
             capacity.log(&limits);
         }
-    }
-
-    /// Waits until another large answer may be made.
-    pub(crate) async fn large_answer(&self) -> Option<OwnedSemaphorePermit> {
-        // Never closed.
-        Arc::clone(&self.large).acquire_owned().await.ok()
     }
 
     /// Ends streams, and makes `/readyz` say so.

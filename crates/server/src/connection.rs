@@ -224,7 +224,7 @@ async fn answer(
             let request = Request::from_parts(parts, Body::new(body));
             let called = async {
                 if is_large {
-                    shared.is_large(app.large_answer().await);
+                    shared.is_large(app.large.permit(via).await);
                 }
                 routes.call(request).await
             };

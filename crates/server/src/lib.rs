@@ -19,6 +19,7 @@ mod connection;
 mod error;
 mod framing;
 mod gate;
+mod large;
 mod leases;
 mod open_files;
 mod places;
