@@ -151,8 +151,9 @@ impl<'a> Clauses<'a> {
             } else if gap.contains([',', '،', '，', '、']) && !out.cues.that.contains(&this.text)
             {
                 Edge::Comma
-            } else if out.cues.but.contains(&this.text)
+            } else if (out.cues.but.contains(&this.text) && !out.cues.joins(before.text, this.text))
                 || (out.cues.and.contains(&this.text) && out.begins_clause(at + 1))
+                || out.is_verb_with_and(this.text)
             {
                 Edge::End
             } else {
@@ -165,6 +166,12 @@ impl<'a> Clauses<'a> {
     fn is_verb(&self, at: usize) -> bool {
         let Some(token) = self.tokens.get(at) else { return false };
         self.cues.english_verbs.contains(&token.text) || self.cues.other_verbs.contains(&token.text)
+    }
+
+    /// Whether a word is a verb of command that has "and" written on it, as in Arabic and Hebrew.
+    fn is_verb_with_and(&self, word: &str) -> bool {
+        let verb = word.strip_prefix(['و', 'ו']);
+        verb.is_some_and(|verb| self.cues.other_verbs.contains(&verb))
     }
 
     /// Whether a clause of its own begins at a token behind "and".
@@ -287,7 +294,7 @@ impl<'a> Clauses<'a> {
 impl Clauses<'_> {
     /// Where the rest of a clause ends that is negated: "instead of music play the news" goes on with a command.
     fn end_of_rest(&self, at: usize, after: usize, end: usize) -> usize {
-        let turns = ["instead", "rather", "without"].contains(&self.tokens[at].text);
+        let turns = ["instead", "rather", "without", "never"].contains(&self.tokens[at].text);
         (after + 1..end).find(|i| turns && self.is_verb(*i)).unwrap_or(end)
     }
 }
@@ -429,6 +436,35 @@ mod tests {
         check("音楽をかけないで電気をつけて", "音 楽 を か け な い で");
         check("음악 말고 뉴스 틀어줘", "음악 말고");
         check("음악 틀지 마", "음악 틀지 마");
+        check("never mind the music", "never mind the music");
+        check("never mind the lights play music", "never mind the lights");
+        check("anything but music", "anything but music");
+        check("make sure the music doesn't play", "make sure the music doesn't play");
+        check("the light doesn't matter, play music", "the light doesn't matter");
+        check("لا تشغل الموسيقى وشغل النور", "لا تشغل الموسيقى");
+        check("אל תנגן מוזיקה ותדליק את האור", "אל תנגן מוזיקה");
+        check("né musica né luce", "né musica né luce");
+        check("ingen musik tack", "ingen musik tack");
+        check("tänd ljuset utan musik", "utan musik");
+        check("spela inte musik utan tänd ljuset", "spela inte musik utan");
+        check("tidak mau musik", "tidak mau musik");
+        check("没有必要放音乐", "没 有 必 要 放 音 乐");
+        check("音楽なしで電気をつけて", "音 楽 な し で");
+        check("音楽を聞きたくない", "音 楽 を 聞 き た く な い");
+        check("음악 없이 뉴스 틀어줘", "음악 없이");
+        check("음악 듣고 싶지 않아", "음악 듣고 싶지 않아");
+    }
+
+    #[test]
+    fn no_clause_begins_inside_a_cue() {
+        for row in &Cues::get().rows {
+            let text = row.tokens.join(" ").replace('*', "x");
+            let mut words = Words::default();
+            words.split(&text);
+            let clauses = Clauses::new(&text, &words, &|_| false, (Vec::new(), Vec::new()));
+            let inside = &clauses.edges[1..];
+            assert!(inside.iter().all(|edge| *edge == Edge::Inside), "{row:?}");
+        }
     }
 
     #[test]
@@ -450,7 +486,12 @@ mod tests {
             "if it's not raining turn on the sprinkler",
             "i'm not hearing the music turn it up",
             "i don't know what's on my calendar",
-            "never mind the alarm",
+            "i can't live without music",
+            "i don't want anything but music",
+            "vergiss die Musik nicht",
+            "no quiero más que música",
+            "音楽しか聞きたくない",
+            "ليس الموسيقى فقط بل النور",
             "i've never heard that song play it",
             "play music not too loud",
             "vergiss nicht die Musik zu spielen",

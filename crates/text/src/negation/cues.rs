@@ -113,6 +113,11 @@ impl Cues {
             && self.negators.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
     }
 
+    /// Whether two words stand beside each other in a cue.
+    pub(super) fn joins(&self, a: &str, b: &str) -> bool {
+        self.rows.iter().any(|row| row.tokens.windows(2).any(|pair| pair == [a, b]))
+    }
+
     fn read(&mut self, line: &'static str) {
         let Some((key, list)) = line.split_once(": ") else { return };
         let items = list.split(", ");

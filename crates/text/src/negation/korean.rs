@@ -10,7 +10,9 @@ const ASKING: [&str; 5] = ["잊지", "까먹지", "멈추지", "그치지", "놓
 pub(super) fn may_negate(word: &str) -> bool {
     word.chars().next().is_some_and(is_hangul)
         && (["마", "말", "않", "없", "안", "아니"].iter().any(|start| word.starts_with(start))
-            || ["지마", "지말", "말고", "필요없", "아니라"].iter().any(|part| word.contains(part)))
+            || ["지마", "지말", "말고", "필요없", "아니라", "없이"]
+                .iter()
+                .any(|part| word.contains(part)))
 }
 
 /// What the words from `at` on mean, and how many of them that takes.
@@ -31,6 +33,14 @@ pub(super) fn read<'a>(
     }
     if this.contains("지마") || this.contains("지말") {
         return Some((if asks { Reading::Affirms } else { Reading::Clause }, 1));
+    }
+    if this.ends_with("없이") {
+        return Some((Reading::Before, 1));
+    }
+    // "Wouldn't you like to hear music?" asks for it.
+    let is_question = ["않니", "않냐", "않을", "않으세"].iter().any(|form| next.starts_with(form));
+    if this == "싶지" && next.starts_with('않') && !is_question {
+        return Some((Reading::Clause, 2));
     }
     let is_released = ["아도", "게", "았으면", "도록"].iter().any(|form| next.contains(form));
     if is_verb && next.starts_with('않') && is_released {
