@@ -4,6 +4,7 @@
 //! or memory sources; the machine's limit comes in as an argument. A configuration with an error is not
 //! handed out at all.
 
+mod advice;
 mod check;
 mod fill;
 mod keys;

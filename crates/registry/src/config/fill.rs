@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use majordomo_core::{BudgetSetting, ByteSize, ByteSizeError, ComponentId, quoted};
 
+use super::advice;
 use super::keys::component::{PROBE, READY, READY_WORDS, ReadyDraft, TRIM};
 use super::keys::{Key, Kind, LARGEST, SMALLEST};
 use super::node::{Node, Value};
@@ -88,7 +89,7 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
     match &key.kind {
         Kind::Bool(set) => match &node.value {
             Value::Bool(v) => set(target, *v),
-            _ => mismatch(report, &name, node, "true or false", None),
+            other => mismatch(report, &name, node, "true or false", advice::truth(other)),
         },
         Kind::Word(words, set) => {
             if let Some(i) = word(report, name, node, words) {
@@ -197,7 +198,8 @@ fn set<T>(report: &mut Report<'_>, key: &Key<T>, node: &Node<'_>, target: &mut T
 
 fn count(report: &mut Report<'_>, name: &str, node: &Node<'_>, min: u64, max: u64) -> Option<u64> {
     let Value::Integer(number) = &node.value else {
-        mismatch(report, &name, node, "an integer", None);
+        let suggestion = advice::integer(&node.value, min, max);
+        mismatch(report, &name, node, "an integer", suggestion);
         return None;
     };
     let found = number.and_then(|n| u64::try_from(n).ok()).filter(|n| (min..=max).contains(n));
@@ -263,11 +265,8 @@ fn texts(
 ) -> Vec<String> {
     let Value::List(items) = &node.value else {
         let suggestion = match &node.value {
-            Value::Text(line) if name == "command" => Some(command_line(line)),
-            Value::Text(_) => {
-                let raw = report.source.text.get(node.span.clone());
-                raw.map(|raw| format!("put it in brackets: [{raw}]"))
-            }
+            Value::Text(line) if name == "command" => Some(advice::command_line(line)),
+            Value::Text(text) => Some(advice::in_brackets(text)),
             _ => None,
         };
         mismatch(report, &name, node, wanted, suggestion);
@@ -281,18 +280,6 @@ fn texts(
         }
     }
     all
-}
-
-/// How a command line in one text is written as a list.
-fn command_line(line: &str) -> String {
-    let needs_shell = |c: char| "|&;<>()$`\\\"'*?[]#~".contains(c);
-    if line.contains(needs_shell) {
-        return format!(
-            "write program and arguments one by one; where a shell is needed: [\"sh\", \"-c\", {line:?}]"
-        );
-    }
-    let words: Vec<_> = line.split_whitespace().map(|word| format!("{word:?}")).collect();
-    format!("write program and arguments one by one: [{}]", words.join(", "))
 }
 
 fn names(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<ComponentId> {
@@ -331,7 +318,7 @@ fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ByteSize
     const WANTED: &str = "a size such as \"300MiB\"";
     let given = match &node.value {
         Value::Integer(Some(n)) => {
-            let suggestion = Some(format!("write the unit: \"{}MiB\"", n.unsigned_abs()));
+            let suggestion = advice::with_unit(&n.to_string());
             if *n < 0 {
                 let message = format!("{name} is negative");
                 report.error("out-of-range", &node.span, message, suggestion);
@@ -340,13 +327,18 @@ fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ByteSize
             }
             return None;
         }
+        Value::Float(_) => {
+            let raw = report.source.text.get(node.span.clone());
+            mismatch(report, &name, node, WANTED, raw.and_then(advice::with_unit));
+            return None;
+        }
         _ => text(report, &name, node, WANTED)?,
     };
     match given.parse::<ByteSize>() {
         Ok(size) if (SMALLEST..=LARGEST).contains(&size) => Some(size),
         Ok(size) => {
-            let unit = given.trim().bytes().all(|b| b.is_ascii_digit());
-            let suggestion = unit.then(|| format!("write the unit: \"{}MiB\"", given.trim()));
+            let is_number = given.trim().bytes().all(|b| b.is_ascii_digit());
+            let suggestion = is_number.then(|| advice::with_unit(given)).flatten();
             let message = format!("{name} is {size}; it must lie within {SMALLEST} and {LARGEST}");
             report.error("out-of-range", &node.span, message, suggestion);
             None
@@ -399,6 +391,11 @@ fn duration(
             mismatch(report, &name, node, WANTED, suggestion);
             return None;
         }
+        Value::Float(seconds) => {
+            let suggestion = advice::duration_of(*seconds, min..=max);
+            mismatch(report, &name, node, WANTED, suggestion);
+            return None;
+        }
         _ => text(report, &name, node, WANTED)?,
     };
     let trimmed = given.trim();
@@ -433,6 +430,14 @@ fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ReadySp
     if let Some((way, example)) = way {
         let message = format!("\"{way}\" alone is no value of {name}");
         let suggestion = Some(format!("write {name} = {{ {way} = \"{example}\" }}"));
+        report.error("bad-value", &node.span, message, suggestion);
+        return None;
+    }
+    if let Value::Text(text) = &node.value
+        && text.starts_with('/')
+    {
+        let message = format!("{} is no value of {name}", quoted(&shorten(text)));
+        let suggestion = as_http(report, name, node);
         report.error("bad-value", &node.span, message, suggestion);
         return None;
     }

@@ -163,7 +163,7 @@ fn unknown_keys_and_wrong_types() {
         &[
             "3:10 wrong-type memory must be a size such as \"300MiB\", not an integer | write the unit: \"300MiB\"",
             "4:12 wrong-type keywords must be a list of words and phrases, not text | put it in brackets: [\"play\"]",
-            "5:10 wrong-type pinned must be true or false, not text",
+            "5:10 wrong-type pinned must be true or false, not text | write true, without quotation marks",
             "6:11 wrong-type version must be text, not an integer | put it in quotation marks: \"2\"",
             "7:17 wrong-type each item of dependencies must be text, not a list",
         ],

@@ -247,6 +247,37 @@ fn a_command_in_one_text_is_answered_by_the_list() {
 }
 
 #[test]
+fn advice_for_a_value_is_a_value_that_is_accepted() {
+    let advised = |line: &str| -> Option<String> {
+        let file = with(&format!("{line}\ncommand = [\"x\"]"));
+        let file = if line.starts_with("command") { with(line) } else { file };
+        let refused = parse_toml(&file, "c.toml", None).expect_err("it is refused");
+        let first = refused.as_slice().first().expect("a problem");
+        first.suggestion.clone()
+    };
+    for (line, advice) in [
+        ("memory = 10.5", "write the unit: \"10.5MiB\""),
+        ("memory = 314572800", "write the unit: \"314572800B\""),
+        ("memory = \"10\"", "write the unit: \"10MiB\""),
+        ("keywords = \"music, song\"", "put it in brackets: [\"music\", \"song\"]"),
+        ("lazy_init = \"no\"", "write false, without quotation marks"),
+        ("pinned = 1", "write true, without quotation marks"),
+        ("port = \"8080\"", "write 8080"),
+        ("port = 8080.0", "write 8080"),
+        ("load_time = 0.5", "write the unit: \"500ms\""),
+        ("ready = \"/health\"", "write ready = { http = \"/health\" }"),
+        (
+            "command = 'sh -c \"echo hi | cat\"'",
+            "write program and arguments one by one: [\"sh\", \"-c\", \"echo hi | cat\"]",
+        ),
+    ] {
+        assert_eq!(advised(line).as_deref(), Some(advice), "{line}");
+    }
+    assert_eq!(advised("memory = 0"), None);
+    assert_eq!(advised("memory = \"0\""), None);
+}
+
+#[test]
 fn stop_deadlines_beyond_the_shutdown_are_warned_of() {
     let manager = "[manager]\nshutdown_deadline = \"20s\"\n";
     let component =
