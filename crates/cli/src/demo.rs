@@ -59,6 +59,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         tokio::select! {
             done = work => { were_readable = done?; false }
             () = interrupts.next() => true,
+            () = print::ended() => false,
         }
     };
     if interrupted {

@@ -33,6 +33,8 @@ fn output_that_cannot_be_written_is_exit_1_with_a_message() {
         &["service", "print", "systemd", "c.toml"],
         &["--help"],
         &["--version"],
+        // Its days would take half a minute.
+        &["demo"],
     ] {
         check(words);
     }
@@ -61,6 +63,7 @@ fn a_reader_that_leaves_ends_the_command_at_once_and_quietly() {
         (&["run", "c.toml"] as &[&str], "play\n"),
         (&["run"], "play\n"),
         (&["intents", "c.toml"], "play\n"),
+        (&["demo", "--lines"], "play some music\n"),
         // Nothing more happens that could be written.
         (&["logs", "music", "--follow"], ""),
         (&["events", "--follow", "--last", "1"], ""),
