@@ -104,7 +104,8 @@ impl ReplayBuffer {
         self.n_changes
     }
 
-    /// Adds an outcome, or weighs it against those of the same text.
+    /// Adds an outcome, or weighs it against those of the same text. Returns its weight with the labels that the
+    /// text stands for now.
     pub(crate) fn push(
         &mut self,
         text: &str,
@@ -112,7 +113,7 @@ impl ReplayBuffer {
         labels: Vec<u32>,
         origin: Origin,
         before: Option<Judgement>,
-    ) -> Weight {
+    ) -> (Weight, &[u32]) {
         let hash = text_hash(words);
         let order = self.next_order;
         self.next_order += 1;
@@ -121,7 +122,8 @@ impl ReplayBuffer {
             let outcome = &mut self.outcomes[at];
             outcome.order = order;
             self.n_changes += 1;
-            return outcome.standing.weigh(labels, origin);
+            let weight = outcome.standing.weigh(labels, origin);
+            return (weight, &outcome.standing.labels);
         }
         if self.outcomes.len() >= self.capacity {
             self.evict();
@@ -137,7 +139,8 @@ impl ReplayBuffer {
             order,
             before,
         });
-        Weight::First
+        let added = self.outcomes.last();
+        (Weight::First, added.map_or(&[], |o| &o.standing.labels))
     }
 
     /// The texts most like the words of another one that stand for other components than `labels`, at most `n`.
@@ -205,13 +208,7 @@ impl ReplayBuffer {
     pub(crate) fn remove_label(&mut self, label: u32) {
         self.n_changes += 1;
         self.outcomes.retain(|o| o.standing.labels != [label]);
-        for outcome in &mut self.outcomes {
-            let labels = &mut outcome.standing.labels;
-            labels.retain(|l| *l != label);
-            for l in labels.iter_mut().filter(|l| **l > label) {
-                *l -= 1;
-            }
-        }
+        self.outcomes.iter_mut().for_each(|o| o.standing.remove_label(label));
         self.by_hash = self.outcomes.iter().enumerate().map(|(i, o)| (o.hash, i)).collect();
     }
 
@@ -294,7 +291,7 @@ mod tests {
     fn push(buffer: &mut ReplayBuffer, text: &str, labels: &[u32]) -> Weight {
         let mut words = Words::default();
         words.split(text);
-        buffer.push(text, &words, labels.to_vec(), Origin::default(), None)
+        buffer.push(text, &words, labels.to_vec(), Origin::default(), None).0
     }
 
     #[test]

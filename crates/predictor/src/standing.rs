@@ -2,8 +2,9 @@
 //!
 //! Owns the weight of an outcome: the steps that it takes at once, the rows that its text is in a retrain, and
 //! how sure a decision from the text alone is. Like a saturating counter (Smith, 1981): what was confirmed often
-//! gives way to a run of contrary outcomes, and to nothing less. Invariant: the contrary weight never exceeds
-//! the confirming weight.
+//! gives way to a run of contrary outcomes, and to nothing less. Contrary outcomes that disagree with each other
+//! have a majority (Boyer and Moore, 1981), which the text stands for once they outweigh. Invariant: neither the
+//! contrary weight nor the challenger's lead exceeds the confirming weight.
 
 use majordomo_simd::hash_bytes;
 
@@ -26,6 +27,16 @@ impl Origin {
         // The name itself is nothing to be kept.
         Self(name.map_or(0, |name| hash_bytes(name.as_bytes(), ORIGIN_SEED) as u32 | 1))
     }
+
+    /// The client of such a number in a state.
+    pub(crate) fn of_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The number that stands for the client in a state.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// What became of an outcome.
@@ -37,9 +48,9 @@ pub(crate) enum Weight {
     Confirms,
     /// Too little yet to change what the text stands for: nothing is learned from it by itself.
     Withheld,
-    /// The text stands for this now. The outcomes that were withheld count with it.
+    /// The text stands now for what most of the contrary outcomes say, this one and those withheld.
     Overturns {
-        /// Outcomes that speak for it, this one included.
+        /// Outcomes by which these lead, at least one.
         n: u8,
     },
 }
@@ -55,6 +66,33 @@ impl Weight {
     }
 }
 
+/// The components that most of a text's contrary outcomes used.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Challenger {
+    /// Sorted; empty when no component was used.
+    pub(crate) labels: Vec<u32>,
+    /// Weight of the outcomes for it less that of the contrary outcomes that said something else.
+    pub(crate) lead: u16,
+    /// As [`Standing::origin`].
+    pub(crate) origin: Option<Origin>,
+}
+
+impl Challenger {
+    /// Takes one more contrary outcome into account.
+    fn weigh(before: Option<Self>, labels: Vec<u32>, weight: u16, origin: Origin) -> Self {
+        match before {
+            Some(mut same) if same.labels == labels => {
+                same.lead += weight;
+                same.origin = same.origin.filter(|o| *o == origin);
+                same
+            }
+            Some(other) if other.lead > weight => Self { lead: other.lead - weight, ..other },
+            Some(other) => Self { labels, lead: weight - other.lead, origin: Some(origin) },
+            None => Self { labels, lead: weight, origin: Some(origin) },
+        }
+    }
+}
+
 /// The components that a text stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
@@ -66,29 +104,24 @@ pub(crate) struct Standing {
     pub(crate) contrary: u16,
     /// The client that all of the confirming outcomes came from; none = several.
     pub(crate) origin: Option<Origin>,
+    /// What it stands for when the contrary outcomes outweigh; none while there are none.
+    pub(crate) challenger: Option<Challenger>,
 }
 
 impl Standing {
     pub(crate) fn new(labels: Vec<u32>, origin: Origin) -> Self {
-        Self { labels, n_confirmed: 1, contrary: 0, origin: Some(origin) }
+        Self { labels, n_confirmed: 1, contrary: 0, origin: Some(origin), challenger: None }
     }
 
     /// As it was written; `None` when no outcomes can have led to it.
-    pub(crate) fn restore(
-        labels: Vec<u32>,
-        n_confirmed: u8,
-        contrary: u16,
-        origin: Option<u32>,
-    ) -> Option<Self> {
-        let is_sound =
-            (1..=MAX_CONFIRMED).contains(&n_confirmed) && contrary <= u16::from(n_confirmed) * OWN;
-        let origin = origin.map(Origin);
-        is_sound.then_some(Self { labels, n_confirmed, contrary, origin })
-    }
-
-    /// The number that stands for the client in a state.
-    pub(crate) fn origin_number(&self) -> Option<u32> {
-        self.origin.map(|origin| origin.0)
+    pub(crate) fn restored(self) -> Option<Self> {
+        let bound = u16::from(self.n_confirmed) * OWN;
+        let is_sound = (1..=MAX_CONFIRMED).contains(&self.n_confirmed)
+            && self.contrary <= bound
+            && self.challenger.as_ref().is_none_or(|c| {
+                c.lead <= self.contrary && self.contrary > 0 && c.labels != self.labels
+            });
+        is_sound.then_some(self)
     }
 
     /// Takes one more outcome of the text into account.
@@ -98,18 +131,46 @@ impl Standing {
             self.n_confirmed = (self.n_confirmed + 1).min(MAX_CONFIRMED);
             self.contrary = self.contrary.saturating_sub(OWN);
             self.origin = self.origin.filter(|_| is_own);
+            let lead = self.contrary;
+            self.challenger = self
+                .challenger
+                .take()
+                .filter(|_| lead > 0)
+                .map(|c| Challenger { lead: c.lead.min(lead), ..c });
             return Weight::Confirms;
         }
-        self.contrary += if is_own { OWN } else { FOREIGN };
+        let weight = if is_own { OWN } else { FOREIGN };
+        self.contrary += weight;
+        let challenger = Challenger::weigh(self.challenger.take(), labels, weight, origin);
         // What was never confirmed gives way to as much, not only to more.
         let slack = u16::from(self.n_confirmed < MIN_CONFIRMED);
         if self.contrary + slack <= u16::from(self.n_confirmed) * OWN {
+            self.challenger = Some(challenger);
             return Weight::Withheld;
         }
-        let n = u8::try_from(self.contrary.div_ceil(OWN)).unwrap_or(MAX_CONFIRMED);
+        let Challenger { labels, lead, origin } = challenger;
+        let n = u8::try_from(lead.div_ceil(OWN)).unwrap_or(MAX_CONFIRMED).max(1);
         let n_confirmed = n.min(MIN_CONFIRMED);
-        *self = Self { labels, n_confirmed, contrary: 0, origin: Some(origin) };
+        *self = Self { labels, n_confirmed, contrary: 0, origin, challenger: None };
         Weight::Overturns { n }
+    }
+
+    /// Takes a label out and renumbers those above it.
+    pub(crate) fn remove_label(&mut self, label: u32) {
+        let without = |labels: &mut Vec<u32>| {
+            labels.retain(|l| *l != label);
+            labels.iter_mut().filter(|l| **l > label).for_each(|l| *l -= 1);
+        };
+        without(&mut self.labels);
+        // That the outcomes which used nothing else used nothing would be a lie.
+        let is_gone = |c: &Challenger| c.labels == [label];
+        self.challenger = self.challenger.take().filter(|c| !is_gone(c)).map(|mut c| {
+            without(&mut c.labels);
+            c
+        });
+        if self.challenger.as_ref().is_none_or(|c| c.labels == self.labels) {
+            (self.challenger, self.contrary) = (None, 0);
+        }
     }
 
     /// Rows that the text is in a retrain: what is said often counts more, but not as often as it is said.
@@ -192,5 +253,40 @@ mod tests {
             (0..3).map(|_| standing.weigh(vec![0], Origin::default())).last(),
             Some(Weight::Overturns { n: 3 })
         );
+    }
+    /// The components that the text stands for after `n` outcomes for component 0 and then these.
+    fn after(n: usize, contrary: &[u32]) -> (u32, Weight) {
+        let mut standing = Standing::new(vec![0], Origin::default());
+        (1..n).for_each(|_| _ = standing.weigh(vec![0], Origin::default()));
+        let last = contrary.iter().map(|l| standing.weigh(vec![*l], Origin::default())).last();
+        (standing.labels[0], last.expect("an outcome"))
+    }
+
+    #[test]
+    fn contrary_outcomes_that_disagree_put_their_majority_in_the_place() {
+        assert_eq!(after(20, &[1, 1, 1, 1, 1, 2]), (1, Weight::Overturns { n: 4 }));
+        assert_eq!(after(20, &[2, 1, 1, 3, 1, 1]), (1, Weight::Overturns { n: 2 }));
+        assert_eq!(after(20, &[1, 2, 1, 2, 1, 2]), (2, Weight::Overturns { n: 1 }));
+    }
+
+    #[test]
+    fn habit_that_changes_after_other_contrary_outcomes_is_learned_within_ten() {
+        for noise in [&[][..], &[1], &[1, 1, 1, 1, 1], &[1, 3, 1, 3, 1]] {
+            let outcomes = [noise, &[2; 10]].concat();
+            assert_eq!(after(120, &outcomes).0, 2, "{noise:?}");
+        }
+    }
+
+    #[test]
+    fn label_that_is_removed_leaves_no_challenger_of_its_own() {
+        let mut standing = Standing::new(vec![0], Origin::default());
+        (0..5).for_each(|_| _ = standing.weigh(vec![0], Origin::default()));
+        (0..5).for_each(|_| _ = standing.weigh(vec![1], Origin::default()));
+        let mut other = standing.clone();
+        other.remove_label(0);
+        assert_eq!(other.challenger.as_ref().map(|c| &*c.labels), Some(&[0][..]));
+        standing.remove_label(1);
+        assert_eq!((standing.contrary, &standing.challenger), (0, &None));
+        assert_eq!(standing.weigh(vec![1], Origin::default()), Weight::Withheld);
     }
 }

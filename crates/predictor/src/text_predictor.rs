@@ -346,8 +346,9 @@ impl TextPredictor {
             labels.dedup();
             let before = self.judge(&words, &labels);
             let origin = Origin::new(client);
-            let weight = self.buffer.push(text, &words, labels.clone(), origin, before);
-            self.step(&words, &labels, weight);
+            let (weight, stands_for) = self.buffer.push(text, &words, labels, origin, before);
+            let stands_for = stands_for.to_vec();
+            self.step(&words, &stands_for, weight);
             self.n_new += usize::from(weight != Weight::Withheld);
             self.changed();
         }

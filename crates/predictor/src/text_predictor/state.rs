@@ -24,11 +24,14 @@ use crate::model::packed::PackedLayer;
 use crate::model::text_model::TextModel;
 use crate::model::tfidf::TfIdf;
 use crate::prior::Prior;
-use crate::standing::{Origin, Standing};
+use crate::standing::{Challenger, Origin, Standing};
 
 const MAGIC: &[u8; 4] = b"MJDT";
-const FORMAT: u32 = 3;
-/// The format before knew of each text what its latest outcome was.
+const FORMAT: u32 = 4;
+/// Formats from this one on have the weight of each text's outcomes; before, only its latest outcome.
+const FORMAT_WITH_WEIGHTS: u32 = 3;
+/// Formats from this one on have what the contrary outcomes of a text said.
+const FORMAT_WITH_CHALLENGERS: u32 = 4;
 const OLDEST_FORMAT: u32 = 2;
 const SEED: u64 = 0x7374_6174_6500_0001;
 /// More labels or outcomes than these are no state of ours.
@@ -143,19 +146,72 @@ fn items(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
     if n > MAX_ITEMS { Err(ABSURD) } else { Ok(n) }
 }
 
+fn write_labels(w: &mut Writer, labels: &[u32]) {
+    w.u32(labels.len() as u32);
+    labels.iter().for_each(|label| w.u32(*label));
+}
+
+fn read_labels(r: &mut Reader<'_>, n_labels: usize) -> Result<Vec<u32>, DecodeError> {
+    let mut labels = Vec::new();
+    for _ in 0..items(r)? {
+        let label = r.u32()?;
+        if label as usize >= n_labels || labels.last().is_some_and(|l| *l >= label) {
+            return Err(DecodeError::Damaged { what: "a label in it does not exist" });
+        }
+        labels.push(label);
+    }
+    Ok(labels)
+}
+
+fn write_origin(w: &mut Writer, origin: Option<Origin>) {
+    w.u8(u8::from(origin.is_some()));
+    w.u32(origin.map_or(0, Origin::number));
+}
+
+fn read_origin(r: &mut Reader<'_>) -> Result<Option<Origin>, DecodeError> {
+    let (is_known, number) = (r.u8()? != 0, r.u32()?);
+    Ok(is_known.then(|| Origin::of_number(number)))
+}
+
+fn read_weight(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
+    u16::try_from(r.u32()?).map_err(|_| ABSURD)
+}
+
+fn read_standing(
+    r: &mut Reader<'_>,
+    format: u32,
+    n_labels: usize,
+) -> Result<Standing, DecodeError> {
+    let labels = read_labels(r, n_labels)?;
+    let mut standing = Standing::new(labels, Origin::default());
+    if format >= FORMAT_WITH_WEIGHTS {
+        standing.n_confirmed = r.u8()?;
+        standing.contrary = read_weight(r)?;
+        standing.origin = read_origin(r)?;
+    }
+    if format >= FORMAT_WITH_CHALLENGERS && r.u8()? != 0 {
+        let labels = read_labels(r, n_labels)?;
+        let lead = read_weight(r)?;
+        standing.challenger = Some(Challenger { labels, lead, origin: read_origin(r)? });
+    }
+    standing.restored().ok_or(ABSURD)
+}
+
 fn write_outcome(w: &mut Writer, outcome: &Outcome) {
     w.str(&outcome.text);
     w.u64(outcome.hash);
     w.u64(outcome.order);
     let standing = &outcome.standing;
-    w.u32(standing.labels.len() as u32);
-    for &label in &standing.labels {
-        w.u32(label);
-    }
+    write_labels(w, &standing.labels);
     w.u8(standing.n_confirmed);
     w.u32(standing.contrary.into());
-    w.u8(u8::from(standing.origin.is_some()));
-    w.u32(standing.origin_number().unwrap_or(0));
+    write_origin(w, standing.origin);
+    w.u8(u8::from(standing.challenger.is_some()));
+    if let Some(challenger) = &standing.challenger {
+        write_labels(w, &challenger.labels);
+        w.u32(challenger.lead.into());
+        write_origin(w, challenger.origin);
+    }
     match outcome.before {
         None => w.u8(0),
         Some(before) => {
@@ -173,22 +229,7 @@ fn read_outcome(r: &mut Reader<'_>, format: u32, n_labels: usize) -> Result<Outc
     words.split(&text);
     let signature = signature(&words);
     let (hash, order) = (r.u64()?, r.u64()?);
-    let mut labels = Vec::new();
-    for _ in 0..items(r)? {
-        let label = r.u32()?;
-        if label as usize >= n_labels || labels.last().is_some_and(|l| *l >= label) {
-            return Err(DecodeError::Damaged { what: "a label in it does not exist" });
-        }
-        labels.push(label);
-    }
-    let standing = if format == OLDEST_FORMAT {
-        Standing::new(labels, Origin::default())
-    } else {
-        let (n_confirmed, contrary) = (r.u8()?, u16::try_from(r.u32()?).map_err(|_| ABSURD)?);
-        let (is_known, number) = (r.u8()? != 0, r.u32()?);
-        let origin = is_known.then_some(number);
-        Standing::restore(labels, n_confirmed, contrary, origin).ok_or(ABSURD)?
-    };
+    let standing = read_standing(r, format, n_labels)?;
     let before = match r.u8()? {
         0 => None,
         right => {
@@ -346,18 +387,22 @@ mod tests {
     }
 
     #[test]
-    fn state_of_the_former_format_keeps_its_outcomes() {
+    fn state_of_a_former_format_keeps_its_outcomes() {
         let mut before = TextPredictor::new(PredictorConfig::default());
         let music = [ComponentId::new("music").expect("a name")];
         before.learn_named("the usual", &music).expect("a text");
-        let mut bytes = before.encode();
+        let bytes = before.encode();
         let text = bytes.windows(9).position(|w| w == b"the usual").expect("it is in it");
         // Behind the text stand its hash, its order, its one label, and what the former format had not.
         let standing = text + 9 + 8 + 8 + 4 + 4;
-        bytes.drain(standing..standing + 10);
-        bytes[4..8].copy_from_slice(&OLDEST_FORMAT.to_le_bytes());
-        let after = TextPredictor::decode(PredictorConfig::default(), &sealed(bytes));
-        let after = after.expect("a state of the former format");
-        assert_eq!(after.buffer.outcomes(), before.buffer.outcomes());
+        for (format, n_bytes_less) in [(FORMAT_WITH_CHALLENGERS - 1, 1), (OLDEST_FORMAT, 11)] {
+            let mut bytes = bytes.clone();
+            let end = standing + 11;
+            bytes.drain(end - n_bytes_less..end);
+            bytes[4..8].copy_from_slice(&format.to_le_bytes());
+            let after = TextPredictor::decode(PredictorConfig::default(), &sealed(bytes));
+            let after = after.expect("a state of a former format");
+            assert_eq!(after.buffer.outcomes(), before.buffer.outcomes(), "{format}");
+        }
     }
 }
