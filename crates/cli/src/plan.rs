@@ -85,13 +85,19 @@ pub(crate) fn evidence(need: &Need) -> String {
     let words: Vec<_> =
         need.evidence.iter().map(|e| keyword(&e.keyword, e.shared_by, e.negated)).collect();
     let learned: Vec<_> = parts(need).into_iter().map(|part| quoted(part).to_string()).collect();
-    match (words.is_empty(), learned.is_empty()) {
-        (false, true) => format!(" because of {}", words.join(", ")),
-        (true, false) => format!(" as learned from {}", learned.join(", ")),
-        (false, false) => {
-            format!(" because of {} and as learned from {}", words.join(", "), learned.join(", "))
-        }
-        (true, true) => String::new(),
+    let mut reasons = Vec::new();
+    if !words.is_empty() {
+        reasons.push(format!("because of {}", words.join(", ")));
+    }
+    if !learned.is_empty() {
+        reasons.push(format!("as learned from {}", learned.join(", ")));
+    }
+    if need.confirmed.is_some_and(|by_outcomes| by_outcomes.get() >= 0.5) {
+        reasons.push("as earlier outcomes of this text confirm".to_owned());
+    }
+    match reasons.is_empty() {
+        true => String::new(),
+        false => format!(" {}", reasons.join(" and ")),
     }
 }
 

@@ -78,6 +78,10 @@ pub struct Need {
     pub evidence: Vec<Evidence>,
     /// What else in the text speaks for it, strongest first; empty where evidence is switched off.
     pub n_grams: Vec<NGram>,
+    /// Probability that the text needs it by the earlier outcomes of this very text; none while they have not
+    /// confirmed each other, and where evidence is switched off.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub confirmed: Option<Confidence>,
 }
 
 /// A component that a command needs and does not have, so that the others could be had.

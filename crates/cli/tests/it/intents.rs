@@ -43,6 +43,27 @@ fn a_table_is_learned_asked_and_corrected() {
 }
 
 #[test]
+fn decision_of_a_confirmed_text_names_its_outcomes_as_the_reason() {
+    let world = World::new();
+    let say = |used: &str| {
+        let words = ["feedback", "--state-dir", "state", "--used", used, "the", "usual"];
+        world.run(&words).check(0, &["learned"], &[]);
+    };
+    let line = "the usual";
+    world.write("t.tsv", format!("lights\t{line}\nmusic\tplay some jazz\n"));
+    world.run(&["learn", "t.tsv", "--state-dir", "state"]).check(0, &[], &[]);
+    let confirmed = "as earlier outcomes of this text confirm";
+    let ask = || world.run(&["intents", "--state-dir", "state", line]);
+    assert!(!ask().out.contains(confirmed), "one outcome confirms nothing");
+    (0..5).for_each(|_| say("lights"));
+    ask().check(0, &["needs    lights", confirmed], &[]);
+    (0..5).for_each(|_| say("music"));
+    ask().check(0, &["needs    lights", confirmed], &[]);
+    say("music");
+    ask().check(0, &["needs    music", confirmed], &[]);
+}
+
+#[test]
 fn splits_are_held_out_unless_all_is_asked_for() {
     let world = World::new();
     let splits = ["train", "train", "train", "train", "valid", "test"];

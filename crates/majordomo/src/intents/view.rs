@@ -80,12 +80,12 @@ impl View {
                 })
                 .collect()
         };
-        let (evidence, n_grams) = if n_grams {
+        let (evidence, n_grams, confirmed) = if n_grams {
             let why = self.text.explain_last(scored.key, scratch);
             let gram = |(text, weight)| NGram { text, weight };
-            (keywords(&why.keywords), why.n_grams.into_iter().map(gram).collect())
+            (keywords(&why.keywords), why.n_grams.into_iter().map(gram).collect(), why.confirmed)
         } else {
-            (keywords(scratch.keywords_of(scored.key)), Vec::new())
+            (keywords(scratch.keywords_of(scored.key)), Vec::new(), None)
         };
         Need {
             id: self.catalog.id(scored.key).clone(),
@@ -94,6 +94,7 @@ impl View {
             threshold: scored.threshold,
             evidence,
             n_grams,
+            confirmed,
         }
     }
 

@@ -69,6 +69,10 @@ pub struct Need {
     pub evidence: Vec<Evidence>,
     /// What else in the text speaks for it as was learned, strongest first.
     pub n_grams: Vec<NGram>,
+    /// How likely the text needs it by the earlier outcomes of this very text, in `0..=1`; none while they have not
+    /// confirmed each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confidence>,
 }
 
 /// A part of a text that speaks for a component.
@@ -90,6 +94,7 @@ impl From<&majordomo::Need> for Need {
             threshold: need.threshold,
             evidence,
             n_grams: need.n_grams.iter().map(n_gram).collect(),
+            confirmed: need.confirmed,
         }
     }
 }
