@@ -59,7 +59,7 @@ fn other_encodings_are_refused_by_name_in_every_text() {
     let private = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(world.path("token"), private).unwrap();
     let tcp = ["serve", "c.toml", "--tcp", "127.0.0.1:0", "--token-file", "token"];
-    world.run(&tcp).check(1, &[], &["token: ", UTF16]);
+    world.run(&tcp).check(1, &[], &["\"token\": ", UTF16]);
     let server = world.serve(&["c.toml"]);
     let told = format!("standard input: {UTF16}");
     for words in
