@@ -195,11 +195,13 @@ async fn followers(scale: &Scale) {
             n_events
         }));
     }
+    let words = Words { text: "word3".to_owned(), ..Words::default() };
     let (before, start) = (served.cpu(), now());
     let mut events = tokio::time::interval(Duration::from_secs(1));
     while start.elapsed() < scale.followed {
         events.tick().await;
-        client.trim("c3").await.expect("an event");
+        // What it needed is there, and its use is noted.
+        client.command(&words).await.expect("an event");
     }
     let share = (served.cpu() - before) / start.elapsed().as_secs_f64();
     drop(served);
