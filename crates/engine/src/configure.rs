@@ -85,7 +85,7 @@ impl Engine {
                 Change::InPlace => {
                     let new = catalog.spec(key).cloned();
                     let e = self.scheduler.entry_mut(key);
-                    // What runs by a still older specification is on its way step and stays what it is.
+                    // What runs by a still older specification is on its way out and stays what it is.
                     let running = change(e.spec.as_deref(), new.as_deref());
                     if e.spec.is_some() && running == Some(Change::InPlace) {
                         e.spec = new;

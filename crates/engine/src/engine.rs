@@ -245,7 +245,7 @@ impl Engine {
             return;
         }
         // Each round either changes something or is the last; a state machine without cycles in one instant
-        // ends by itself. The bound is for step.cells that answer differently each time they are asked.
+        // ends by itself. The bound is for cells that answer differently each time they are asked.
         self.unsettled = true;
         self.look_again = None;
         for _ in 0..64 {

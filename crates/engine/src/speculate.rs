@@ -214,7 +214,7 @@ impl Engine {
             if reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {
                 return Attempt::Ended(HintOutcome::Unavailable);
             }
-            // What is still on its way step is not brought back on a guess; what is loaded because nothing else
+            // What is still on its way out is not brought back on a guess; what is loaded because nothing else
             // happens takes nobody's place.
             let leaving = reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
             if leaving || (p.tier == Tier::Background && !victims.is_empty()) {

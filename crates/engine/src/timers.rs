@@ -144,7 +144,7 @@ impl Engine {
             return;
         }
         let now = step.now;
-        // One that is still on its way step is restarted when it is down.
+        // One that is still on its way out is restarted when it is down.
         let due = |e: &majordomo_lifecycle::Entry| {
             e.restart_at.is_some_and(|t| t <= now) && may_restart(e.state)
         };

@@ -188,7 +188,7 @@ impl Scheduler {
         for id in unneeded {
             self.drop_txn(id, &DropReason::Cancelled, step);
         }
-        // A member that fell step of another's transaction: whoever counted on it plans anew.
+        // A member that fell out of another's transaction: transactions that counted on it are planned again.
         let lost: Vec<_> = self
             .txns
             .values()
