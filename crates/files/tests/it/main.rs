@@ -1,61 +1,17 @@
 //! What is opened and what is refused, with files and folders on disk.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
-use std::fs::{self, File, Permissions};
+mod dir;
+
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use majordomo_files::{Fault, FileError, Folder, LockError, Owners, Trust, open};
 
-/// A user who is neither root nor, as a rule, anybody.
-const STRANGER: u32 = 54_321;
-
-/// A private folder by a path without links, removed in the end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = std::env::temp_dir().join(format!("mj-files-{}-{n}", std::process::id()));
-        drop(fs::remove_dir_all(&dir));
-        fs::create_dir(&dir).unwrap();
-        let dir = Self(dir.canonicalize().unwrap());
-        set_mode(&dir.0, 0o700);
-        dir
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn file(&self, name: &str, mode: u32) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, name).unwrap();
-        set_mode(&path, mode);
-        path
-    }
-
-    fn folder(&self, name: &str, mode: u32) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(&path).unwrap();
-        set_mode(&path, mode);
-        path
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
+use self::dir::{Dir, STRANGER, set_mode};
 
 fn text(mut file: File) -> String {
     let mut text = String::new();

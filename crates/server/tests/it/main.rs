@@ -3,6 +3,9 @@
 
 mod bounds;
 mod described;
+#[allow(dead_code, reason = "the tests of the crate files use the rest")]
+#[path = "../../../files/tests/it/dir.rs"]
+mod dir;
 mod edges;
 mod first;
 mod heads;

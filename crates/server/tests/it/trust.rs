@@ -1,51 +1,16 @@
 //! Whose socket, folder and lock are trusted, by the server and by its clients.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use majordomo::{Manager, ServerConfig};
 use majordomo_server::{Address, Client, ServeOptions, Token, serve};
 
-use crate::support::{DEADLINE, Gate, components, folder};
-
-/// A user who is neither root nor, as a rule, anybody.
-const STRANGER: u32 = 54_321;
-
-/// A private folder, removed in the end.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        let dir = folder();
-        fs::create_dir(&dir).unwrap();
-        set_mode(&dir, 0o700);
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn folder(&self, name: &str, mode: u32) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir(&path).unwrap();
-        set_mode(&path, mode);
-        path
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
+use crate::dir::{Dir, STRANGER, set_mode};
+use crate::support::{DEADLINE, Gate, components};
 
 async fn manager() -> Manager {
     components(ServerConfig::default(), &Gate::default()).start().await.unwrap()
