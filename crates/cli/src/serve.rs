@@ -35,7 +35,7 @@ pub(crate) async fn run(
         (Some(path), _) => Some(Token::read(path)?),
         (None, Some(_)) => {
             anyhow::bail!(
-                "--tcp needs --token-file: whoever reaches the port could command; make one with `(umask 077; openssl rand -hex 32 > FILE)`"
+                "--tcp needs --token-file: any client that reaches the port could send commands; make one with `(umask 077; openssl rand -hex 32 > FILE)`"
             )
         }
         (None, None) => None,

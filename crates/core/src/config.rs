@@ -243,7 +243,7 @@ impl LoadConfig {
         if self.max_concurrent == 0 { 1 } else { self.max_concurrent }
     }
 
-    /// How many of these may be loads that nobody waits for.
+    /// How many of these may be speculative loads.
     #[must_use]
     pub const fn lanes_ahead(&self) -> usize {
         self.lanes().saturating_sub(self.kept_for_demands)

@@ -2,7 +2,7 @@
 //!
 //! A file is opened once and checked by its descriptor, never by its path, so that no other file can take its place
 //! between the check and the use. Its folder, and every folder above that up to the root, must be the user's or root's
-//! and writable by nobody else; in a folder with the sticky bit, such as `/tmp`, every name on the way must be the
+//! and writable by no other user; in a folder with the sticky bit, such as `/tmp`, every name on the way must be the
 //! user's or root's itself. Nobody is exempt from these rules, root neither.
 //!
 //! Owns the rules ([`Trust`], [`Owners`]), the errors that name the path, the fault and the way out ([`FileError`]),

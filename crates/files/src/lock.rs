@@ -19,7 +19,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Whether its file still has this path. Without it nobody else meets the lock.
+    /// Whether its file still has this path. Without it no other program meets the lock.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         let (own, there) = (self.file.metadata(), std::fs::symlink_metadata(path));

@@ -1,6 +1,6 @@
 //! Where a path leads: every link resolved, every folder on the way checked from the root down.
 //!
-//! Invariant: when a folder is checked, nobody who is not trusted can replace the next name in it any more, so the
+//! Invariant: when a folder is checked, no user who is not trusted can replace the next name in it any more, so the
 //! folders that were checked are still those of the path when the walk has ended.
 
 use std::ffi::OsString;

@@ -19,11 +19,11 @@ pub enum Owners {
 /// What a file is trusted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// To say what is done: the user's or root's, writable by nobody else. Links to it are followed.
+    /// To say what is done: the user's or root's, writable by no other user. Links to it are followed.
     Input,
-    /// A secret: as an input, and readable by nobody else.
+    /// A secret: as an input, and readable by no other user.
     Secret,
-    /// To be this program's own: the user's, writable by nobody else, never behind a link.
+    /// To be this program's own: the user's, writable by no other user, never behind a link.
     Own,
 }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_may_write_a_trusted_file_or_read_a_secret() {
+    fn no_other_user_may_write_a_trusted_file_or_read_a_secret() {
         let check = |group, mode, trust| seen(USER, group, mode).check_file(trust, false, USER);
         for trust in [Trust::Input, Trust::Own] {
             assert!(check(USER, 0o664, trust).is_ok() && check(0, 0o664, trust).is_ok());

@@ -174,8 +174,8 @@ impl Manager {
     }
 
     /// Tells which components a command really used, over what its leases say; none is an answer too. It is
-    /// learned soon after; the outcome keeps its leases. Told again, the text is learned anew, and its use counts
-    /// as it was told first.
+    /// learned soon after; the outcome keeps its leases. When it is reported again, the text is
+    /// learned again, and its use counts as first reported.
     ///
     /// # Errors
     /// [`Refusal::UnknownComponent`] for a name that does not exist; nothing is told then.

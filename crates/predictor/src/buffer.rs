@@ -104,8 +104,8 @@ impl ReplayBuffer {
         self.n_changes
     }
 
-    /// Adds an outcome, or weighs it against those of the same text. Returns its weight with the labels that the
-    /// text stands for now.
+    /// Adds an outcome, or weighs it against those of the same text. Returns its weight and the labels that the
+    /// text stands for after it.
     pub(crate) fn push(
         &mut self,
         text: &str,

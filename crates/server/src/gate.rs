@@ -70,7 +70,7 @@ fn is_bearer(parts: &Parts, token: &Token) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && token.is(given.trim())
 }
 
-/// A content coding that the request names and that nobody here undoes.
+/// A content coding that the request names and that is not supported.
 fn foreign_coding(parts: &Parts) -> Option<&str> {
     let named = parts.headers.get_all(CONTENT_ENCODING).iter().map(|v| v.to_str().unwrap_or("?"));
     let mut codings = named.flat_map(|v| v.split(',')).map(str::trim);
@@ -78,7 +78,7 @@ fn foreign_coding(parts: &Parts) -> Option<&str> {
 }
 
 /// A host that the request is for and that does not mean this machine. A request may name hosts in its target and in
-/// its header, and the header more than once: whoever looks at one of them must not see another than is checked here.
+/// its header, and the header more than once: a reader of one of them must see the one that is checked here.
 fn foreign_host(parts: &Parts) -> Option<&str> {
     let named = parts.headers.get_all(HOST).iter().map(|v| v.to_str().unwrap_or("?"));
     let target = parts.uri.authority().map(axum::http::uri::Authority::as_str);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn codings_that_nobody_undoes() {
+    fn codings_that_are_not_supported() {
         let check = |value: &str, want: Option<&str>| {
             let request = axum::http::Request::builder().header(CONTENT_ENCODING, value);
             let (parts, ()) = request.body(()).unwrap().into_parts();

@@ -234,7 +234,7 @@ impl LeaseTable {
         if entry.terms.bind == Bind::Connection {
             table.by_connection.entry(entry.terms.connection).or_default().insert(number);
         }
-        let lease = self.told(number, &entry, now);
+        let lease = self.described(number, &entry, now);
         let due = entry.due();
         let is_first = due.is_some_and(|due| table.due.first().is_none_or(|f| due < f.0));
         table.due.extend(due.map(|due| (due, number)));
@@ -283,7 +283,7 @@ impl LeaseTable {
         let number = self.number(id)?;
         let table = locked(&self.table);
         match table.by_number.get(&number) {
-            Some(entry) => Ok(self.told(number, entry, now)),
+            Some(entry) => Ok(self.described(number, entry, now)),
             None => Err(Self::gone(&table, id, number)),
         }
     }
@@ -312,7 +312,7 @@ impl LeaseTable {
         entry.terms.ttl = ttl.or(entry.terms.ttl).or((!bound).then_some(default));
         entry.expires = entry.terms.ttl.map(|ttl| now + ttl);
         let after = entry.due();
-        let lease = self.told(number, entry, now);
+        let lease = self.described(number, entry, now);
         if let Some(due) = before {
             table.due.remove(&(due, number));
         }
@@ -387,7 +387,7 @@ impl LeaseTable {
         entry.held.replace(new);
         entry.expires = entry.terms.ttl.map(|ttl| now + ttl);
         let (after, after_n) = (entry.due(), entry.n_components);
-        let lease = self.told(number, entry, now);
+        let lease = self.described(number, entry, now);
         table.n_components = table.n_components - before_n + after_n;
         Self::move_due(&mut table, number, before, after);
         drop(table);

@@ -26,7 +26,7 @@ pub(crate) struct Holders {
 }
 
 impl LeaseTable {
-    pub(super) fn told(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
+    pub(super) fn described(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
         let components: Vec<_> = entry.with_leases(|l| l.iter().map(leased).collect());
         let revoked = components.iter().any(|c| c.revoked);
         Lease {
@@ -63,7 +63,7 @@ impl LeaseTable {
                 break;
             }
             n_components += entry.n_components;
-            page.leases.push(self.told(*number, entry, now));
+            page.leases.push(self.described(*number, entry, now));
         }
         Ok(page)
     }

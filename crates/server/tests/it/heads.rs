@@ -1,4 +1,4 @@
-//! Heads of requests: what is refused before it is parsed, and that it is told as a problem.
+//! Heads of requests: what is refused before it is parsed, and that the answer is a problem.
 
 use std::time::Duration;
 

@@ -159,7 +159,7 @@ async fn an_operator_gets_in_when_all_connections_are_in_use() {
     assert_eq!(operator.unload("music", true).await.unwrap().state, State::Unloaded);
     operator.last_logs("music", 5).await.unwrap();
     operator.events(None, Some(5)).await.unwrap();
-    // What would stay, or wait, is told that there is no place.
+    // What would stay, or wait, is refused for want of a place.
     let stays = served.client().follow_events(None).await.unwrap_err();
     assert_eq!(stays.problem().unwrap().code, "too_many_connections");
     assert!(stays.problem().unwrap().retry_after_s().is_some());
