@@ -129,7 +129,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler with everything unloaded. `total` is what all pools that declare no budget of their own share.
+    /// A scheduler with everything unloaded. `total` is the budget in bytes.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, total: ByteSize) -> Self {
         let entries = vec![Entry::default(); catalog.len()];

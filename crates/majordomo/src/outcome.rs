@@ -208,7 +208,7 @@ impl Outcome {
         self.left_out.iter().all(could)
     }
 
-    /// Has it learned what was used.
+    /// Reports what was used, which is learned.
     pub(crate) fn report(&mut self, used: Vec<ComponentKey>) {
         if let Some((teacher, text)) = self.teacher.as_ref().filter(|_| self.tells_of_all(&used)) {
             // One too many is counted in the status.
