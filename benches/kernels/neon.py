@@ -47,8 +47,8 @@ def cycles(tools, body):
         file.write("loop:\n" + re.sub(r"\.LBB\w+", "loop", body) + "\n")
         file.flush()
         command = [tools / "llvm-mca", "-mtriple=aarch64", "-mcpu=apple-m1", "-iterations=1000", file.name]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    value = lambda name: int(re.search(rf"{name}:\s+(\d+)", told)[1])
+        report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    value = lambda name: int(re.search(rf"{name}:\s+(\d+)", report)[1])
     return value("Total Cycles") / 1000, value("Instructions") / 1000
 
 

@@ -44,6 +44,8 @@ mod flags {
             cmd tidy {
                 /// Rewrites what is derived: docs/defaults.md, README's table of crates, shared parts of clippy.toml.
                 optional --bless
+                /// Prints all findings of the word list under a path, and checks nothing else.
+                optional --words path: String
             }
             /// Runs the model check of the lease cell (the stage `loom` of `test`).
             cmd loom {}
@@ -122,7 +124,10 @@ fn run() -> Result<ExitCode> {
             if flags.bless {
                 tidy::bless(&project)?;
             }
-            tidy::run(&Project::load()?)
+            match &flags.words {
+                Some(path) => tidy::run_words(&project, path),
+                None => tidy::run(&Project::load()?),
+            }
         }
         flags::XtaskCmd::Bench(flags) => {
             bench::compare(&project, &flags.compare, flags.filter.as_deref(), flags.instructions)?;

@@ -11,6 +11,7 @@ mod layers;
 mod manifests;
 mod sources;
 mod texts;
+mod words;
 
 use std::fmt;
 
@@ -72,6 +73,7 @@ const RULES: &[Rule] = &[
     dependencies::check,
     sources::check,
     texts::check,
+    words::check,
     documents::check,
     defaults::check,
 ];
@@ -88,6 +90,17 @@ pub(crate) fn run(project: &Project) -> bool {
     let n_errors = findings.0.iter().filter(|finding| !finding.is_note).count();
     println!("tidy: {n_errors} errors in {} files", project.files.len());
     n_errors == 0
+}
+
+/// Prints what the word list finds under a path, clean or still to be worded, and returns whether there is nothing.
+pub(crate) fn run_words(project: &Project, path: &str) -> bool {
+    let mut findings = Findings::default();
+    words::check_under(project, path, &mut findings);
+    for finding in &findings.0 {
+        println!("{finding}");
+    }
+    println!("words: {} findings under {path}", findings.0.len());
+    findings.0.is_empty()
 }
 
 /// Rewrites the derived files that are out of date.

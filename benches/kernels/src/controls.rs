@@ -1,6 +1,6 @@
-//! What bounds a kernel from below, and the loops that one writes first.
+//! Lower bounds of a kernel: loops that only load, and the loops that one writes first.
 //!
-//! Owns no rival that somebody would use.
+//! Owns no rival that a program would use.
 
 /// Loads both slices with the widest loads there are and does nothing with them: what no dot product
 /// in cache can beat. Whole vectors only.

@@ -1,4 +1,4 @@
-//! What the kernels are measured against: rivals, a control loop that only loads, and seeded data.
+//! The measures of the kernels: rivals, a control loop that only loads, and seeded data.
 //!
 //! Owns the calls that need more than a line, so that each rival is used as its documentation says. Knows no figure.
 
