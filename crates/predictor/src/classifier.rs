@@ -54,17 +54,6 @@ pub enum TrainError {
     Cancelled,
 }
 
-/// What a text is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The labels above their thresholds, which stand well apart.
-    Confident,
-    /// Something, but too close to call: the caller should ask or wait.
-    Unsure,
-    /// No label applies.
-    None,
-}
-
 /// A trained model over numbered labels.
 #[derive(Clone, Debug)]
 pub struct TextClassifier {

@@ -9,7 +9,7 @@ use majordomo_core::{ComponentKey, Confidence};
 use majordomo_text::Words;
 
 use crate::buffer::text_hash;
-use crate::classifier::Decision;
+use crate::decision::Decision;
 use crate::features::{HashedTexts, gram_sources};
 use crate::keywords::{KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch, NEGATED_SHARE};
 use crate::model::calibration::Evidence;

@@ -8,6 +8,7 @@ mod buffer;
 mod classifier;
 mod codec;
 mod combine;
+mod decision;
 mod features;
 mod intents;
 mod keywords;
@@ -23,9 +24,10 @@ mod sequence;
 mod standing;
 mod text_predictor;
 
-pub use classifier::{Decision, Example, TextClassifier, TextScratch, TrainError};
+pub use classifier::{Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;
 pub use combine::combine;
+pub use decision::Decision;
 pub use features::{FEATURE_VERSION, MAX_WORDS};
 pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot, Thresholds};
 pub use keywords::{
