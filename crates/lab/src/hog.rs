@@ -50,17 +50,17 @@ pub(crate) struct Args {
 pub(crate) enum Design {
     Product,
     PollsMachine,
-    PollsGroup,
+    PollsCgroup,
 }
 
 impl Design {
-    const ALL: [Self; 3] = [Self::Product, Self::PollsMachine, Self::PollsGroup];
+    const ALL: [Self; 3] = [Self::Product, Self::PollsMachine, Self::PollsCgroup];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Product => "product",
             Self::PollsMachine => "predecessor: polls the machine every 2 s",
-            Self::PollsGroup => "control: the same, told of its group",
+            Self::PollsCgroup => "control: the same, told of its group",
         }
     }
 
@@ -68,7 +68,7 @@ impl Design {
         match self {
             Self::Product => "product",
             Self::PollsMachine => "polls-machine",
-            Self::PollsGroup => "polls-group",
+            Self::PollsCgroup => "polls-group",
         }
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         args.limit
     );
     let choice = choose_limits(std::path::Path::new("/"));
-    let LimitChoice::Group(group) = &choice else {
+    let LimitChoice::Cgroup(group) = &choice else {
         bail!("a control group with a limit is needed, and none can be made here: {choice}");
     };
     println!(

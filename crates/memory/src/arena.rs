@@ -8,18 +8,18 @@
 #![expect(unsafe_code, reason = "buffers are parts of mappings, which safe code cannot hand out")]
 
 mod blocks;
+mod error;
 mod grant;
 mod shared;
 mod slab;
 
+pub use error::ArenaError;
 pub use grant::{GrantHold, PoolGrant};
 pub use shared::{MappedBuf, SharedSlice};
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::io;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
 use std::ptr::NonNull;
 
 use majordomo_core::ByteSize;
@@ -33,44 +33,6 @@ pub const ARENA_ALIGNMENT: usize = 128;
 
 /// Slabs are at least so large unless asked otherwise.
 const DEFAULT_SLAB: ByteSize = ByteSize::mib(8);
-
-/// Why an arena has no memory to give.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArenaError {
-    /// The grant does not cover it.
-    #[error("{wanted} more are needed; {used} of the granted {limit} are in use")]
-    GrantExhausted {
-        /// Bytes asked for.
-        wanted: ByteSize,
-        /// Bytes taken from the grant.
-        used: ByteSize,
-        /// Bytes granted.
-        limit: ByteSize,
-    },
-    /// The system has no memory or address space for it.
-    #[error("the system refuses to map {wanted}: {error}")]
-    Map {
-        /// Bytes asked for.
-        wanted: ByteSize,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// A file cannot be mapped.
-    #[error("{} cannot be mapped: {error}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// A file that somebody else could change under the mapping.
-    #[error(
-        "{} is not mapped since others may write to it; make it yours and remove the write permission of group and others",
-        .0.display()
-    )]
-    ForeignFile(PathBuf),
-}
 
 /// The memory of one component. One thread allocates at a time; give each worker thread its own arena on a
 /// clone of the same grant.

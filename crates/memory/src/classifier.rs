@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, Moment, PressureLevel, PressureProfile};
 
-use crate::source::PressureReading;
+use crate::reading::PressureReading;
 
 /// A threshold as a share of the limit with a floor, and a cap as a share: `min(max(share, floor), cap)`.
 struct Threshold {

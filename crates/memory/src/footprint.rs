@@ -4,7 +4,7 @@
 
 use majordomo_core::ByteSize;
 
-use crate::source::SourceError;
+use crate::error::SourceError;
 
 /// How exactly to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,31 +43,32 @@ mod imp {
     use std::path::PathBuf;
 
     use super::{ByteSize, Measure, SourceError};
-    use crate::group::{malformed, read};
+    use crate::error::read_text;
 
     pub(super) fn footprint(pid: u32, measure: Measure) -> Result<ByteSize, SourceError> {
         let dir = PathBuf::from(format!("/proc/{pid}"));
         match measure {
             Measure::Resident => {
                 let path = dir.join("statm");
-                let text = read(&path)?;
+                let text = read_text(&path)?;
                 let pages =
                     text.split_ascii_whitespace().nth(1).and_then(|v| v.parse::<u64>().ok());
-                let pages = pages.ok_or_else(|| malformed(&path, "no count of pages", &text))?;
+                let pages = pages
+                    .ok_or_else(|| SourceError::malformed(&path, "no count of pages", &text))?;
                 Ok(ByteSize(pages.saturating_mul(rustix::param::page_size() as u64)))
             }
             Measure::Proportional => {
                 let path = dir.join("smaps_rollup");
-                let text = read(&path)?;
+                let text = read_text(&path)?;
                 let pss = kib_after(&text, "Pss:");
-                let pss = pss.ok_or_else(|| malformed(&path, "no Pss", &text))?;
+                let pss = pss.ok_or_else(|| SourceError::malformed(&path, "no Pss", &text))?;
                 Ok(pss + kib_after(&text, "SwapPss:").unwrap_or_default())
             }
         }
     }
 
     pub(super) fn peak(pid: u32) -> Option<ByteSize> {
-        kib_after(&read(&PathBuf::from(format!("/proc/{pid}/status"))).ok()?, "VmHWM:")
+        kib_after(&read_text(&PathBuf::from(format!("/proc/{pid}/status"))).ok()?, "VmHWM:")
     }
 
     #[cfg(target_env = "gnu")]

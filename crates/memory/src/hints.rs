@@ -1,11 +1,9 @@
 //! The system's own signals of a memory shortage, and the one rule about which of them count.
 //!
 //! Averages of a reading and wake-ups between readings are both expressed as [`Hints`] and merged into the
-//! reading, so that no signal reaches the level past the rule of [`PressureReading::hint`].
+//! reading, so that no signal reaches the level past the rule of [`PressureReading::hint`](crate::PressureReading::hint).
 
 use majordomo_core::{ByteSize, PressureLevel};
-
-use crate::source::PressureReading;
 
 /// From this share of available memory on, a stall somewhere on the machine is caused by the limit of a control
 /// group other than ours: unloading components would free memory that is not short.
@@ -40,22 +38,7 @@ pub struct MachineMemory {
 
 impl MachineMemory {
     /// Whether a stall on this machine may come from a lack of the machine's own memory.
-    fn may_cause_stalls(self) -> bool {
+    pub(crate) fn may_cause_stalls(self) -> bool {
         self.available < self.total.scaled(MACHINE_STALL_SHARE)
-    }
-}
-
-impl PressureReading {
-    /// The level that the signals in the reading count for: those felt by this process always, those of the
-    /// whole machine only while less than half of its memory is available.
-    #[must_use]
-    pub fn hint(&self) -> Option<PressureLevel> {
-        self.hints.own.max(self.hints.machine.filter(|_| self.machine.may_cause_stalls()))
-    }
-
-    /// The same reading with further signals merged in, such as those of the wake-up before it.
-    #[must_use]
-    pub fn with_hints(self, hints: Hints) -> Self {
-        Self { hints: self.hints.merged(hints), ..self }
     }
 }

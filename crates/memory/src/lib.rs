@@ -14,16 +14,19 @@
 #[cfg(feature = "arena")]
 mod arena;
 mod budget;
+mod cgroup;
 mod classifier;
 #[cfg(feature = "cold")]
 mod cold;
+mod error;
 mod footprint;
-mod group;
 mod hints;
 mod learned;
 mod limits;
 mod policy;
 mod psi;
+mod reading;
+mod report;
 mod source;
 mod trim;
 mod watch;
@@ -33,11 +36,12 @@ pub use arena::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, GrantHold, MappedBuf, PoolGrant, SharedSlice,
 };
 pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
+pub use cgroup::{CgroupBound, CgroupEvents, CgroupVersion, Controller, MemoryCgroup};
 pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]
 pub use cold::{ColdError, ColdStore, Snapshot};
+pub use error::SourceError;
 pub use footprint::{Measure, is_same_memory, process_footprint, process_peak};
-pub use group::{Controller, GroupBound, GroupEvents, GroupVersion, MemoryGroup};
 pub use hints::{Hints, MachineMemory};
 pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
@@ -45,9 +49,11 @@ pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
     newcomer, product_policy, victim_order,
 };
+pub use reading::{PressureReading, ReadingSource};
+pub use report::SourceReport;
 pub use source::{
-    GroupSource, MachineSource, PressureReading, PressureSource, ReadingSource, ScriptHandle,
-    ScriptedSource, SourceChain, SourceError, SourceReport, effective_limit, platform_source,
+    CgroupSource, MachineSource, PressureSource, ScriptHandle, ScriptedSource, SourceChain,
+    effective_limit, platform_source,
 };
 #[cfg(target_os = "macos")]
 pub use source::{MacosSource, physical_footprint};

@@ -5,54 +5,28 @@
 //! limit of the same name takes it over.
 
 mod choose;
+mod error;
 mod oom;
 
 pub use choose::{LimitChoice, choose_limits};
+pub use error::LimitError;
 pub use oom::{OomEvidence, OomWatch};
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use majordomo_core::ByteSize;
 
-use crate::group::{GroupVersion, MemoryGroup};
-use crate::source::SourceError;
+use crate::cgroup::{CgroupVersion, MemoryCgroup};
+use crate::error::SourceError;
+
+use choose::CGROUP_PREFIX;
+use error::write;
 
 /// `memory.high` of a limited group stands at this share of its limit: the kernel reclaims and tells before
 /// it kills.
 const HIGH_SHARE: f64 = 0.9;
-
-/// Why a process cannot be limited.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LimitError {
-    /// The system refused.
-    #[error("the memory limit {} cannot be set: {error}", path.display())]
-    Io {
-        /// The file or group.
-        path: PathBuf,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// The resource limit was refused.
-    #[error("the data limit of process {pid} cannot be set: {error}")]
-    Rlimit {
-        /// The process.
-        pid: u32,
-        /// The system's words.
-        error: io::Error,
-    },
-    /// A name that is no single path element.
-    #[error("{0:?} is no name for a group; use letters, digits, \"-\", \"_\" and \".\"")]
-    Name(String),
-    /// A limit of zero.
-    #[error("a memory limit of 0 lets no process start")]
-    Zero,
-    /// Other processes live in a group of this name.
-    #[error("the group {} is in use by other processes", .0.display())]
-    InUse(PathBuf),
-}
 
 /// The bound of one process and its children; made before the process, dropped after it was reaped.
 #[derive(Debug)]
@@ -63,16 +37,16 @@ pub struct ProcessLimit {
 
 #[derive(Debug)]
 enum How {
-    Group(OwnedGroup),
+    Cgroup(OwnedCgroup),
     DataLimit,
     Unlimited,
 }
 
 /// A group that this process made.
 #[derive(Debug)]
-struct OwnedGroup(MemoryGroup);
+struct OwnedCgroup(MemoryCgroup);
 
-impl Drop for OwnedGroup {
+impl Drop for OwnedCgroup {
     fn drop(&mut self) {
         // Refused while a process lives in it; `LimitChoice::sweep` removes it later.
         let _ = fs::remove_dir(self.0.dir());
@@ -93,7 +67,7 @@ impl LimitChoice {
             return Err(LimitError::Name(name.to_owned()));
         }
         let how = match self {
-            Self::Group(parent) => How::Group(make_group(parent, name, limit)?),
+            Self::Cgroup(parent) => How::Cgroup(make_cgroup(parent, name, limit)?),
             Self::DataLimit { .. } => How::DataLimit,
             Self::Unlimited { .. } => How::Unlimited,
         };
@@ -102,22 +76,23 @@ impl LimitChoice {
 
     /// Removes groups of earlier processes in which nobody lives any more; returns how many.
     pub fn sweep(&self) -> usize {
-        let Self::Group(parent) = self else { return 0 };
+        let Self::Cgroup(parent) = self else { return 0 };
         let Ok(entries) = fs::read_dir(parent.dir()) else { return 0 };
         entries
             .flatten()
-            .filter(|e| e.file_name().to_string_lossy().starts_with(GROUP_PREFIX))
+            .filter(|e| e.file_name().to_string_lossy().starts_with(CGROUP_PREFIX))
             .filter(|e| fs::remove_dir(e.path()).is_ok())
             .count()
     }
 }
 
-/// All groups made here begin so.
-const GROUP_PREFIX: &str = "majordomo-";
-
-fn make_group(parent: &MemoryGroup, name: &str, limit: ByteSize) -> Result<OwnedGroup, LimitError> {
-    let group = parent.child(&format!("{GROUP_PREFIX}{name}"));
-    let dir = group.dir().to_owned();
+fn make_cgroup(
+    parent: &MemoryCgroup,
+    name: &str,
+    limit: ByteSize,
+) -> Result<OwnedCgroup, LimitError> {
+    let cgroup = parent.child(&format!("{CGROUP_PREFIX}{name}"));
+    let dir = cgroup.dir().to_owned();
     match fs::create_dir(&dir) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -129,26 +104,26 @@ fn make_group(parent: &MemoryGroup, name: &str, limit: ByteSize) -> Result<Owned
         }
         Err(error) => return Err(LimitError::Io { path: dir, error }),
     }
-    let group = OwnedGroup(group);
-    set_limit(&group.0, limit)?;
-    Ok(group)
+    let cgroup = OwnedCgroup(cgroup);
+    set_limit(&cgroup.0, limit)?;
+    Ok(cgroup)
 }
 
-fn set_limit(group: &MemoryGroup, limit: ByteSize) -> Result<(), LimitError> {
+fn set_limit(cgroup: &MemoryCgroup, limit: ByteSize) -> Result<(), LimitError> {
     let amount = limit.bytes().to_string();
-    match group.version() {
-        GroupVersion::V1 => {
-            write(&group.dir().join("memory.limit_in_bytes"), &amount)?;
+    match cgroup.version() {
+        CgroupVersion::V1 => {
+            write(&cgroup.dir().join("memory.limit_in_bytes"), &amount)?;
             // Without it a process over its limit would swap instead; not every kernel counts swap.
-            optional(write(&group.dir().join("memory.memsw.limit_in_bytes"), &amount))
+            optional(write(&cgroup.dir().join("memory.memsw.limit_in_bytes"), &amount))
         }
-        GroupVersion::V2 => {
+        CgroupVersion::V2 => {
             let high = limit.scaled(HIGH_SHARE).bytes().to_string();
-            write(&group.dir().join("memory.high"), &high)?;
-            write(&group.dir().join("memory.max"), &amount)?;
-            optional(write(&group.dir().join("memory.swap.max"), "0"))?;
+            write(&cgroup.dir().join("memory.high"), &high)?;
+            write(&cgroup.dir().join("memory.max"), &amount)?;
+            optional(write(&cgroup.dir().join("memory.swap.max"), "0"))?;
             // One killed process of a component is the end of the component.
-            optional(write(&group.dir().join("memory.oom.group"), "1"))
+            optional(write(&cgroup.dir().join("memory.oom.group"), "1"))
         }
     }
 }
@@ -161,14 +136,6 @@ fn optional(written: Result<(), LimitError>) -> Result<(), LimitError> {
     }
 }
 
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), LimitError> {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|error| LimitError::Io { path: path.to_owned(), error })
-}
-
 impl ProcessLimit {
     /// The limit.
     #[must_use]
@@ -178,9 +145,9 @@ impl ProcessLimit {
 
     /// Its control group, where it has one.
     #[must_use]
-    pub fn group(&self) -> Option<&MemoryGroup> {
+    pub fn cgroup(&self) -> Option<&MemoryCgroup> {
         match &self.how {
-            How::Group(group) => Some(&group.0),
+            How::Cgroup(cgroup) => Some(&cgroup.0),
             How::DataLimit | How::Unlimited => None,
         }
     }
@@ -192,7 +159,7 @@ impl ProcessLimit {
     /// When the system refuses, or the process is gone.
     pub fn enter(&self, pid: u32) -> Result<(), LimitError> {
         match &self.how {
-            How::Group(group) => write(&group.0.dir().join("cgroup.procs"), &pid.to_string()),
+            How::Cgroup(cgroup) => write(&cgroup.0.dir().join("cgroup.procs"), &pid.to_string()),
             How::DataLimit => set_data_limit(pid, self.limit),
             How::Unlimited => Ok(()),
         }
@@ -203,13 +170,13 @@ impl ProcessLimit {
     /// # Errors
     /// When the group cannot be read.
     pub fn usage(&self) -> Result<Option<ByteSize>, SourceError> {
-        self.group().map(MemoryGroup::usage).transpose()
+        self.cgroup().map(MemoryCgroup::usage).transpose()
     }
 
     /// Begins to watch for the OOM killer; call it before the process starts.
     #[must_use]
     pub fn watch_oom(&self, root: &Path) -> OomWatch {
-        OomWatch::new(root, self.group().cloned(), Some(self.limit))
+        OomWatch::new(root, self.cgroup().cloned(), Some(self.limit))
     }
 }
 

@@ -2,16 +2,18 @@
 
 mod gdsf;
 mod lru;
+mod product;
 mod vrank;
 
 pub use gdsf::Gdsf;
 pub use lru::Lru;
-pub use vrank::{VRank, VRankConfig, VRankMode, newcomer};
+pub use product::product_policy;
+pub use vrank::{VRank, VRankConfig, VRankMode};
 
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Moment, PolicyKind, Priority, StatusValue, Value, Values,
+    ByteSize, ComponentKey, Confidence, Moment, Priority, StatusValue, Value, Values,
 };
 
 /// What a policy is told.
@@ -72,6 +74,20 @@ pub struct Candidate {
     pub uses: u64,
     /// Nobody asked for it yet and the policy has no say: it goes before all others.
     pub speculative: bool,
+}
+
+/// A component as a candidate for loading, of which only key, size and load time matter.
+#[must_use]
+pub fn newcomer(key: ComponentKey, size: ByteSize, load_time: Duration) -> Candidate {
+    Candidate {
+        key,
+        priority: Priority::Low,
+        size,
+        load_time,
+        last_use: Moment::ZERO,
+        uses: 0,
+        speculative: true,
+    }
 }
 
 /// How much a candidate is worth keeping: at least 0, larger = keep.
@@ -136,19 +152,6 @@ pub(crate) fn expected_uses(value: Value) -> f64 {
 
 fn with_stated(value: Value, stated: Option<Confidence>) -> Value {
     Value { next: stated.map_or(value.next, |s| s.max(value.next)), ..value }
-}
-
-/// The product policy of a configured kind.
-#[must_use]
-pub fn product_policy(kind: PolicyKind) -> Box<dyn EvictionPolicy> {
-    match kind {
-        PolicyKind::Gdsf => Box::new(Gdsf::default()),
-        PolicyKind::Vrank => Box::new(VRank::default()),
-        PolicyKind::VrankWait => {
-            Box::new(VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() }))
-        }
-        _ => Box::new(Lru),
-    }
 }
 
 /// Positions in `candidates` in the order in which they go: unasked-for loads first, then by

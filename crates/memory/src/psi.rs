@@ -5,8 +5,7 @@ use std::path::Path;
 
 use majordomo_core::PressureLevel;
 
-use crate::group::malformed;
-use crate::source::SourceError;
+use crate::error::SourceError;
 
 /// One line of a PSI file.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,13 +40,19 @@ impl Stalls {
             let slot = match words.next() {
                 Some("some") => &mut stalls.some,
                 Some("full") => &mut stalls.full,
-                _ => return Err(malformed(path, "neither \"some\" nor \"full\"", line)),
+                _ => {
+                    return Err(SourceError::malformed(
+                        path,
+                        "neither \"some\" nor \"full\"",
+                        line,
+                    ));
+                }
             };
             let avg10 = words.find_map(|w| w.strip_prefix("avg10=")).and_then(|v| v.parse().ok());
-            slot.avg10 = avg10.ok_or_else(|| malformed(path, "no avg10", line))?;
+            slot.avg10 = avg10.ok_or_else(|| SourceError::malformed(path, "no avg10", line))?;
             seen = true;
         }
-        seen.then_some(stalls).ok_or_else(|| malformed(path, "no line", text))
+        seen.then_some(stalls).ok_or_else(|| SourceError::malformed(path, "no line", text))
     }
 
     /// The level that the stalls hint at.

@@ -12,7 +12,7 @@ use majordomo::{
     Priority, ProcessSpec, ReadySpec,
 };
 use majordomo_core::{ComponentState, PressureProfile};
-use majordomo_memory::{GroupSource, MachineSource, PressureSource, pressure_thresholds};
+use majordomo_memory::{CgroupSource, MachineSource, PressureSource, pressure_thresholds};
 
 use super::Args;
 
@@ -29,7 +29,7 @@ const STEP: usize = 1 << 20;
 pub(crate) enum Role {
     Product,
     PollsMachine,
-    PollsGroup,
+    PollsCgroup,
     Idle,
     Hog,
 }
@@ -47,7 +47,7 @@ pub(crate) fn run(role: Role, args: &Args) -> anyhow::Result<()> {
             go()?;
             hog(args)
         }
-        Role::Product | Role::PollsMachine | Role::PollsGroup => {
+        Role::Product | Role::PollsMachine | Role::PollsCgroup => {
             go()?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -123,7 +123,7 @@ async fn manage(role: Role, args: &Args) -> anyhow::Result<()> {
         }
     });
     if !matches!(role, Role::Product) {
-        tokio::spawn(poll(manager.clone(), names, matches!(role, Role::PollsGroup)));
+        tokio::spawn(poll(manager.clone(), names, matches!(role, Role::PollsCgroup)));
     }
     say("ready");
     // The end of standard input is the end of the run.
@@ -148,16 +148,16 @@ fn idle(name: &str, i: usize, args: &Args) -> anyhow::Result<ComponentSpec> {
 }
 
 /// The predecessor's watch: looks every two seconds, and acts when the level is another than at the last look.
-async fn poll(manager: Manager, names: Vec<String>, own_group: bool) {
+async fn poll(manager: Manager, names: Vec<String>, own_cgroup: bool) {
     let mut machine = MachineSource::default();
-    let mut group = GroupSource::new("/", MachineSource::default());
+    let mut group = CgroupSource::new("/", MachineSource::default());
     let mut last = PressureLevel::Low;
     let mut looks = tokio::time::interval(POLL);
     loop {
         looks.tick().await;
-        let read = if own_group { group.read() } else { machine.read() };
+        let read = if own_cgroup { group.read() } else { machine.read() };
         let Ok(reading) = read else { continue };
-        let profile = if own_group { PressureProfile::Share } else { PressureProfile::Legacy };
+        let profile = if own_cgroup { PressureProfile::Share } else { PressureProfile::Legacy };
         let thresholds = pressure_thresholds(profile, reading.limit);
         let n_below = thresholds.iter().filter(|t| reading.available < **t).count();
         let level = PressureLevel::ALL[n_below];

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use majordomo_core::{ByteSize, PressureProfile};
-use majordomo_memory::{LimitChoice, MemoryGroup, ProcessLimit, pressure_thresholds};
+use majordomo_memory::{LimitChoice, MemoryCgroup, ProcessLimit, pressure_thresholds};
 
 use super::{Args, Design, ms};
 
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args, choice: &LimitChoice, design: Design) -> anyhow::
     let n = RUNS.fetch_add(1, Ordering::Relaxed);
     let size = ByteSize::mib(args.limit);
     let limit = choice.limit(&format!("hog-{}-{n}", std::process::id()), size)?;
-    let group = limit.group().context("a group was chosen")?.clone();
+    let group = limit.cgroup().context("a cgroup was chosen")?.clone();
     let kills_before = group.events()?.oom_kill;
     let high = pressure_thresholds(PressureProfile::Share, size)[1];
 
@@ -157,6 +157,6 @@ pub(crate) fn run(args: &Args, choice: &LimitChoice, design: Design) -> anyhow::
     })
 }
 
-fn available(group: &MemoryGroup, limit: ByteSize) -> anyhow::Result<ByteSize> {
+fn available(group: &MemoryCgroup, limit: ByteSize) -> anyhow::Result<ByteSize> {
     Ok(limit - group.working_set()?)
 }

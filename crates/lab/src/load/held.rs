@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use majordomo_memory::{Controller, GroupVersion};
+use majordomo_memory::{CgroupVersion, Controller};
 use tokio::time::Instant;
 
 /// The bound is counted anew so often; short, or it would be the bound that latencies show.
@@ -19,13 +19,13 @@ const LEAVING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Held {
     dir: PathBuf,
-    version: GroupVersion,
+    version: CgroupVersion,
 }
 
 impl Held {
     /// Makes a group below the own one; why not, in words.
     pub(super) fn create(name: &str) -> Result<Self, String> {
-        let own = Controller::Cpu.own_group(Path::new("/")).map_err(|e| e.to_string())?;
+        let own = Controller::Cpu.own_cgroup(Path::new("/")).map_err(|e| e.to_string())?;
         let (version, own) = own.ok_or("there is no group for processor time")?;
         let dir = own.join(name);
         let at = |e: std::io::Error| format!("{}: {e}", dir.display());
@@ -52,7 +52,7 @@ impl Held {
     }
 
     fn bound(&self, quota_us: Option<u64>) -> std::io::Result<()> {
-        if self.version == GroupVersion::V2 {
+        if self.version == CgroupVersion::V2 {
             let quota = quota_us.map_or_else(|| "max".to_owned(), |q| q.to_string());
             return std::fs::write(self.dir.join("cpu.max"), format!("{quota} {PERIOD_US}"));
         }

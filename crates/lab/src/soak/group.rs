@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use majordomo::ByteSize;
-use majordomo_memory::{GroupVersion, MemoryGroup};
+use majordomo_memory::{CgroupVersion, MemoryCgroup};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use tokio::process::{Child, Command};
@@ -17,13 +17,13 @@ use super::subject::GROUP_LIMIT;
 #[derive(Debug)]
 pub(crate) struct Group {
     dir: PathBuf,
-    group: MemoryGroup,
+    group: MemoryCgroup,
 }
 
 impl Group {
     /// Makes the group below the own one; why not, in words.
     pub(crate) fn create(name: &str) -> Result<Self, String> {
-        let own = MemoryGroup::of_self(Path::new("/")).map_err(|e| e.to_string())?;
+        let own = MemoryCgroup::of_self(Path::new("/")).map_err(|e| e.to_string())?;
         let own = own.ok_or("this system has no memory groups")?;
         let group = own.child(name);
         let dir = group.dir().to_owned();
@@ -32,8 +32,8 @@ impl Group {
         std::fs::create_dir(&dir).map_err(at)?;
         let made = Self { dir: dir.clone(), group };
         let file = match made.group.version() {
-            GroupVersion::V1 => "memory.limit_in_bytes",
-            GroupVersion::V2 => "memory.max",
+            CgroupVersion::V1 => "memory.limit_in_bytes",
+            CgroupVersion::V2 => "memory.max",
         };
         std::fs::write(dir.join(file), GROUP_LIMIT.0.to_string()).map_err(at)?;
         Ok(made)

@@ -6,8 +6,11 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use super::write;
-use crate::group::{GroupVersion, MemoryGroup};
+use super::error::write;
+use crate::cgroup::{CgroupVersion, MemoryCgroup};
+
+/// All cgroups made for limits have names that begin with this.
+pub(super) const CGROUP_PREFIX: &str = "majordomo-";
 
 /// Where this process moves in a delegated v2 group.
 const LEAF: &str = "majordomo.main";
@@ -17,7 +20,7 @@ const LEAF: &str = "majordomo.main";
 #[non_exhaustive]
 pub enum LimitChoice {
     /// Control groups below this one.
-    Group(MemoryGroup),
+    Cgroup(MemoryCgroup),
     /// `RLIMIT_DATA` of each process: private memory that it maps, touched or not.
     DataLimit {
         /// Why no group.
@@ -33,7 +36,9 @@ pub enum LimitChoice {
 impl fmt::Display for LimitChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Group(group) => write!(f, "{} below {}", group.version(), group.dir().display()),
+            Self::Cgroup(cgroup) => {
+                write!(f, "{} below {}", cgroup.version(), cgroup.dir().display())
+            }
             Self::DataLimit { why } => write!(f, "data limit per process ({why})"),
             Self::Unlimited { why } => write!(f, "none ({why})"),
         }
@@ -47,9 +52,9 @@ pub fn choose_limits(root: &Path) -> LimitChoice {
         let why = "this system has neither control groups nor limits set from outside".to_owned();
         return LimitChoice::Unlimited { why };
     }
-    match MemoryGroup::of_self(root) {
-        Ok(Some(group)) => match probe(&group) {
-            Ok(parent) => LimitChoice::Group(parent),
+    match MemoryCgroup::of_self(root) {
+        Ok(Some(cgroup)) => match probe(&cgroup) {
+            Ok(parent) => LimitChoice::Cgroup(parent),
             Err(why) => LimitChoice::DataLimit { why },
         },
         Ok(None) => LimitChoice::DataLimit { why: "no memory control group".to_owned() },
@@ -58,20 +63,20 @@ pub fn choose_limits(root: &Path) -> LimitChoice {
 }
 
 /// The group below which children can be made, or why there is none.
-fn probe(group: &MemoryGroup) -> Result<MemoryGroup, String> {
+fn probe(cgroup: &MemoryCgroup) -> Result<MemoryCgroup, String> {
     let delegated;
-    let group = if group.version() == GroupVersion::V2 {
+    let cgroup = if cgroup.version() == CgroupVersion::V2 {
         // A leaf that an earlier call moved this process into stands below the group that was delegated.
-        delegated = if group.dir().ends_with(LEAF) { group.parent() } else { None };
-        let group = delegated.as_ref().unwrap_or(group);
-        delegate(group)?;
-        group
+        delegated = if cgroup.dir().ends_with(LEAF) { cgroup.parent() } else { None };
+        let cgroup = delegated.as_ref().unwrap_or(cgroup);
+        delegate(cgroup)?;
+        cgroup
     } else {
-        group
+        cgroup
     };
-    let trial = group.child(&format!("{}probe-{}", super::GROUP_PREFIX, std::process::id()));
+    let trial = cgroup.child(&format!("{}probe-{}", CGROUP_PREFIX, std::process::id()));
     let refused = |e: std::io::Error| {
-        format!("{} {} is not writable: {e}", group.version(), group.dir().display())
+        format!("{} {} is not writable: {e}", cgroup.version(), cgroup.dir().display())
     };
     match fs::create_dir(trial.dir()) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(refused(e)),
@@ -82,16 +87,16 @@ fn probe(group: &MemoryGroup) -> Result<MemoryGroup, String> {
     let _ = fs::remove_dir(trial.dir());
     if !usable {
         let what = limit_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Err(format!("groups below {} have no {what}", group.dir().display()));
+        return Err(format!("groups below {} have no {what}", cgroup.dir().display()));
     }
-    Ok(group.clone())
+    Ok(cgroup.clone())
 }
 
 /// Makes the memory controller available to children of a v2 group. A group with children that have
 /// controllers may hold no processes itself (cgroups(7), "no internal processes"), so this process moves into
 /// a leaf of its own when it is alone; a group with other processes in it was not delegated to us.
-fn delegate(group: &MemoryGroup) -> Result<(), String> {
-    let dir = group.dir();
+fn delegate(cgroup: &MemoryCgroup) -> Result<(), String> {
+    let dir = cgroup.dir();
     let words = |file: &str| {
         let path = dir.join(file);
         fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use majordomo_core::ByteSize;
 
-use crate::group::MemoryGroup;
+use crate::cgroup::MemoryCgroup;
 
 /// A process that dies by SIGKILL within this share of its limit is taken for an OOM kill even where no
 /// counter says so.
@@ -22,7 +22,7 @@ const SIGKILL: i32 = 9;
 #[non_exhaustive]
 pub enum OomEvidence {
     /// The group's own counter rose.
-    GroupKill {
+    CgroupKill {
         /// By how much.
         kills: u64,
         /// The highest usage, where known.
@@ -47,7 +47,7 @@ impl OomEvidence {
     #[must_use]
     pub fn peak(&self) -> Option<ByteSize> {
         match *self {
-            Self::GroupKill { peak, .. } => peak,
+            Self::CgroupKill { peak, .. } => peak,
             Self::NearLimit { peak, .. } => Some(peak),
             Self::MachineKill { .. } => None,
         }
@@ -57,7 +57,7 @@ impl OomEvidence {
 impl fmt::Display for OomEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GroupKill { kills, peak } => {
+            Self::CgroupKill { kills, peak } => {
                 write!(f, "out of memory: the kernel killed {kills} in its group")?;
                 peak.map_or(Ok(()), |peak| write!(f, " at {peak}"))
             }
@@ -75,20 +75,20 @@ impl fmt::Display for OomEvidence {
 #[derive(Clone, Debug)]
 pub struct OomWatch {
     vmstat: PathBuf,
-    group: Option<MemoryGroup>,
+    cgroup: Option<MemoryCgroup>,
     limit: Option<ByteSize>,
-    group_kills: u64,
+    cgroup_kills: u64,
     machine_kills: u64,
 }
 
 impl OomWatch {
-    /// Takes the counters now. `group`: the process's own group, with nobody else in it; `limit`: its bound.
+    /// Takes the counters now. `cgroup`: the process's own group, with nobody else in it; `limit`: its bound.
     #[must_use]
-    pub fn new(root: &Path, group: Option<MemoryGroup>, limit: Option<ByteSize>) -> Self {
+    pub fn new(root: &Path, cgroup: Option<MemoryCgroup>, limit: Option<ByteSize>) -> Self {
         let vmstat = root.join("proc/vmstat");
         let machine_kills = machine_kills(&vmstat);
-        let group_kills = group.as_ref().and_then(kills_in).unwrap_or(0);
-        Self { vmstat, group, limit, group_kills, machine_kills }
+        let cgroup_kills = cgroup.as_ref().and_then(kills_in).unwrap_or(0);
+        Self { vmstat, cgroup, limit, cgroup_kills, machine_kills }
     }
 
     /// The evidence that the process which ended was killed for memory; none when there is none.
@@ -103,17 +103,17 @@ impl OomWatch {
         killed_by_us: bool,
         peak: Option<ByteSize>,
     ) -> Option<OomEvidence> {
-        let group_peak = self.group.as_ref().and_then(|g| g.peak().ok().flatten());
-        let peak = group_peak.or(peak);
-        let group_kills = self.group.as_ref().and_then(kills_in);
-        if let Some(kills @ 1..) = group_kills.map(|now| now.saturating_sub(self.group_kills)) {
-            return Some(OomEvidence::GroupKill { kills, peak });
+        let cgroup_peak = self.cgroup.as_ref().and_then(|g| g.peak().ok().flatten());
+        let peak = cgroup_peak.or(peak);
+        let cgroup_kills = self.cgroup.as_ref().and_then(kills_in);
+        if let Some(kills @ 1..) = cgroup_kills.map(|now| now.saturating_sub(self.cgroup_kills)) {
+            return Some(OomEvidence::CgroupKill { kills, peak });
         }
         if signal != Some(SIGKILL) || killed_by_us {
             return None;
         }
         // A group's usage counts file cache, so being near the limit says nothing beside its counter.
-        if let (Some(peak), Some(limit), None) = (peak, self.limit, group_kills)
+        if let (Some(peak), Some(limit), None) = (peak, self.limit, cgroup_kills)
             && peak >= limit.scaled(NEAR_LIMIT)
         {
             return Some(OomEvidence::NearLimit { peak, limit });
@@ -123,8 +123,8 @@ impl OomWatch {
     }
 }
 
-fn kills_in(group: &MemoryGroup) -> Option<u64> {
-    group.events().ok().map(|e| e.oom_kill)
+fn kills_in(cgroup: &MemoryCgroup) -> Option<u64> {
+    cgroup.events().ok().map(|e| e.oom_kill)
 }
 
 /// The machine's count of OOM kills, those in groups included; 0 where the kernel keeps none.

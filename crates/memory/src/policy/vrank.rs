@@ -10,7 +10,7 @@ mod shadow;
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, StatusValue, Value, Values};
+use majordomo_core::{ByteSize, Confidence, Moment, StatusValue, Value, Values};
 
 use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, expected_uses, with_stated};
 use shadow::ShadowLru;
@@ -163,24 +163,11 @@ impl EvictionPolicy for VRank {
     }
 }
 
-/// A component as a candidate for loading, of which only key, size and load time matter.
-#[must_use]
-pub fn newcomer(key: ComponentKey, size: ByteSize, load_time: Duration) -> Candidate {
-    Candidate {
-        key,
-        priority: majordomo_core::Priority::Low,
-        size,
-        load_time,
-        last_use: Moment::ZERO,
-        uses: 0,
-        speculative: true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use majordomo_core::{Confidence, Priority, Value};
+    use crate::policy::newcomer;
+    use majordomo_core::{ComponentKey, Confidence, Priority, Value};
 
     fn candidate(key: u32, mib: u64, load_ms: u64, last_use: u64) -> Candidate {
         Candidate {

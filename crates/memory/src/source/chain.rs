@@ -5,7 +5,10 @@
 
 use majordomo_core::{BoundStatus, ByteSize};
 
-use super::{PressureReading, PressureSource, SourceError, SourceReport};
+use super::PressureSource;
+use crate::error::SourceError;
+use crate::reading::PressureReading;
+use crate::report::SourceReport;
 use crate::watch::WatchConfig;
 
 /// Asks the preferred source first and falls back to the next when it fails. A source that failed is asked

@@ -3,7 +3,9 @@
 use majordomo_core::{BoundStatus, ByteSize};
 use sysinfo::{MemoryRefreshKind, System};
 
-use super::{PressureReading, PressureSource, SourceError};
+use super::PressureSource;
+use crate::error::SourceError;
+use crate::reading::PressureReading;
 use crate::watch::WatchConfig;
 
 /// Total and available memory of the machine (`MemAvailable` on Linux, `host_statistics64` on macOS).
@@ -39,6 +41,6 @@ impl PressureSource for MachineSource {
     }
 
     fn watch(&self, _thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
-        Some(WatchConfig { root: "/".into(), group: None })
+        Some(WatchConfig { root: "/".into(), cgroup: None })
     }
 }

@@ -9,8 +9,10 @@ use std::mem::MaybeUninit;
 
 use majordomo_core::{ByteSize, PressureLevel};
 
-use super::{MachineSource, PressureReading, PressureSource, SourceError};
+use super::{MachineSource, PressureSource};
+use crate::error::SourceError;
 use crate::hints::Hints;
+use crate::reading::PressureReading;
 
 /// Bytes from the machine, the level from `kern.memorystatus_vm_pressure_level`.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{PressureReading, PressureSource, SourceError};
+use super::PressureSource;
+use crate::error::SourceError;
+use crate::reading::PressureReading;
 
 type Entry = Result<PressureReading, String>;
 

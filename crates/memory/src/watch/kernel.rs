@@ -11,8 +11,10 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, PressureLevel};
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::{Kind, Signal, WatchConfig, WatchMeans};
-use crate::group::{GroupVersion, MemoryGroup};
+use super::config::WatchConfig;
+use super::means::WatchMeans;
+use super::signal::{Kind, Signal};
+use crate::cgroup::{CgroupVersion, MemoryCgroup};
 
 /// A stall that wakes: the word, the percentage of the window, and the level that it hints at. The same shares
 /// as the averages' hints, felt within one window instead of after ten seconds.
@@ -32,12 +34,12 @@ pub(super) fn arm(config: &WatchConfig) -> (Vec<Signal>, Vec<WatchMeans>) {
     let mut means = Vec::new();
     let machine = config.root.join("proc/pressure/memory");
     means.push(arm_stalls(&machine, false, &mut signals));
-    if let Some((group, thresholds)) = &config.group {
-        match group.version() {
-            GroupVersion::V1 => means.push(arm_usage(group, *thresholds, &mut signals)),
-            GroupVersion::V2 => {
-                means.push(arm_stalls(&group.dir().join("memory.pressure"), true, &mut signals));
-                means.push(arm_events(group, &mut signals));
+    if let Some((cgroup, thresholds)) = &config.cgroup {
+        match cgroup.version() {
+            CgroupVersion::V1 => means.push(arm_usage(cgroup, *thresholds, &mut signals)),
+            CgroupVersion::V2 => {
+                means.push(arm_stalls(&cgroup.dir().join("memory.pressure"), true, &mut signals));
+                means.push(arm_events(cgroup, &mut signals));
             }
         }
     }
@@ -45,7 +47,7 @@ pub(super) fn arm(config: &WatchConfig) -> (Vec<Signal>, Vec<WatchMeans>) {
 }
 
 /// The triggers of one PSI file, all with the shortest window that the kernel grants.
-fn arm_stalls(path: &Path, own_group: bool, signals: &mut Vec<Signal>) -> WatchMeans {
+fn arm_stalls(path: &Path, own_cgroup: bool, signals: &mut Vec<Signal>) -> WatchMeans {
     let mut refusal = None;
     for window in WINDOWS {
         let armed: io::Result<Vec<Signal>> = TRIGGERS
@@ -54,14 +56,14 @@ fn arm_stalls(path: &Path, own_group: bool, signals: &mut Vec<Signal>) -> WatchM
                 let mut file = OpenOptions::new().read(true).write(true).open(path)?;
                 // The kernel takes the last byte for the end of the text, whatever it is.
                 file.write_all(format!("{}\0", trigger(word, percent, window)).as_bytes())?;
-                Ok(Signal { fd: OwnedFd::from(file), kind: Kind::Stall { own_group, hint } })
+                Ok(Signal { fd: OwnedFd::from(file), kind: Kind::Stall { own_cgroup, hint } })
             })
             .collect();
         match armed {
             Ok(armed) => {
                 signals.extend(armed);
                 let window = Duration::from_secs(u64::from(window));
-                return WatchMeans::Stalls { own_group, window };
+                return WatchMeans::Stalls { own_cgroup, window };
             }
             Err(error) => refusal = Some(error),
         }
@@ -71,16 +73,16 @@ fn arm_stalls(path: &Path, own_group: bool, signals: &mut Vec<Signal>) -> WatchM
 
 /// Usage at which each level's rest of available bytes is left, at this group and every limited one above.
 fn arm_usage(
-    group: &MemoryGroup,
+    cgroup: &MemoryCgroup,
     thresholds: [ByteSize; 4],
     signals: &mut Vec<Signal>,
 ) -> WatchMeans {
     let mut count = 0;
     let mut refusal = None;
-    for group in group.ancestry() {
-        let Ok(Some(limit)) = group.own_limit() else { continue };
+    for cgroup in cgroup.ancestry() {
+        let Ok(Some(limit)) = cgroup.own_limit() else { continue };
         for rest in thresholds.into_iter().filter(|rest| *rest < limit) {
-            match usage_threshold(&group, limit - rest) {
+            match usage_threshold(&cgroup, limit - rest) {
                 Ok(signal) => {
                     signals.push(signal);
                     count += 1;
@@ -92,32 +94,32 @@ fn arm_usage(
     if count > 0 || refusal.is_none() {
         return WatchMeans::UsageThresholds { count };
     }
-    missing("usage threshold", group.dir(), refusal)
+    missing("usage threshold", cgroup.dir(), refusal)
 }
 
-fn usage_threshold(group: &MemoryGroup, threshold: ByteSize) -> io::Result<Signal> {
+fn usage_threshold(cgroup: &MemoryCgroup, threshold: ByteSize) -> io::Result<Signal> {
     let counter = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let usage = File::open(group.dir().join("memory.usage_in_bytes"))?;
+    let usage = File::open(cgroup.dir().join("memory.usage_in_bytes"))?;
     let order = format!("{} {} {}", counter.as_raw_fd(), usage.as_raw_fd(), threshold.bytes());
-    let control = group.dir().join("cgroup.event_control");
+    let control = cgroup.dir().join("cgroup.event_control");
     OpenOptions::new().write(true).open(control)?.write_all(order.as_bytes())?;
     Ok(Signal { fd: counter, kind: Kind::Usage { threshold } })
 }
 
-fn arm_events(group: &MemoryGroup, signals: &mut Vec<Signal>) -> WatchMeans {
-    let path = group.own_events_file();
+fn arm_events(cgroup: &MemoryCgroup, signals: &mut Vec<Signal>) -> WatchMeans {
+    let path = cgroup.own_events_file();
     let armed = || {
         let mut file = File::open(&path)?;
         // Changes count from this reading on.
         file.read_to_string(&mut String::new())?;
-        let last = group.own_events().map_err(io::Error::other)?;
-        let kind = Kind::Events { group: group.clone(), last };
+        let last = cgroup.own_events().map_err(io::Error::other)?;
+        let kind = Kind::Events { cgroup: cgroup.clone(), last };
         Ok(Signal { fd: OwnedFd::from(file), kind })
     };
     match armed() {
         Ok(signal) => {
             signals.push(signal);
-            WatchMeans::GroupEvents
+            WatchMeans::CgroupEvents
         }
         Err(error) => missing("memory.events", &path, Some(error)),
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use dispatch2::{DispatchObject, DispatchRetained, DispatchSource, dispatch_source_type_s};
 
-use super::SYSTEM_BYTE;
+use super::signal::SYSTEM_BYTE;
 
 unsafe extern "C" {
     /// `DISPATCH_SOURCE_TYPE_MEMORYPRESSURE` of `dispatch/source.h`.

@@ -16,10 +16,10 @@ impl Fixture {
         Self(dir)
     }
 
-    /// A machine with the memory controller on v1 and the process in `group`.
-    pub(crate) fn v1(group: &str) -> Self {
+    /// A machine with the memory controller on v1 and the process in `cgroup`.
+    pub(crate) fn v1(cgroup: &str) -> Self {
         let f = Self::new();
-        f.put("proc/self/cgroup", &format!("9:name=systemd:/\n4:memory:{group}\n0::/\n"));
+        f.put("proc/self/cgroup", &format!("9:name=systemd:/\n4:memory:{cgroup}\n0::/\n"));
         f.put(
             "proc/self/mountinfo",
             "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
@@ -29,10 +29,10 @@ impl Fixture {
         f
     }
 
-    /// A machine with the unified hierarchy and the process in `group`.
-    pub(crate) fn v2(group: &str) -> Self {
+    /// A machine with the unified hierarchy and the process in `cgroup`.
+    pub(crate) fn v2(cgroup: &str) -> Self {
         let f = Self::new();
-        f.put("proc/self/cgroup", &format!("0::{group}\n"));
+        f.put("proc/self/cgroup", &format!("0::{cgroup}\n"));
         f.put(
             "proc/self/mountinfo",
             "30 23 0:27 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",

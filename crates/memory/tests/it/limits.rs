@@ -6,7 +6,7 @@ use std::path::Path;
 
 use majordomo_core::ByteSize;
 use majordomo_memory::{
-    GroupVersion, LimitChoice, LimitError, MemoryGroup, OomEvidence, OomWatch, choose_limits,
+    CgroupVersion, LimitChoice, LimitError, MemoryCgroup, OomEvidence, OomWatch, choose_limits,
 };
 
 use crate::child::TestChild;
@@ -29,7 +29,7 @@ pub(crate) fn required<T, E: std::fmt::Display>(found: Result<T, E>) -> Option<T
 pub(crate) fn real_groups() -> Option<LimitChoice> {
     let choice = choose_limits(Path::new("/"));
     required(match choice {
-        LimitChoice::Group(_) => Ok(choice),
+        LimitChoice::Cgroup(_) => Ok(choice),
         other => Err(other.to_string()),
     })
 }
@@ -63,7 +63,7 @@ fn v2_is_chosen_where_delegated() {
     f.put(&format!("{app}/majordomo-probe-{own}/memory.max"), "max\n");
     let choice = choose_limits(f.root());
     assert!(
-        matches!(&choice, LimitChoice::Group(g) if g.version() == GroupVersion::V2),
+        matches!(&choice, LimitChoice::Cgroup(g) if g.version() == CgroupVersion::V2),
         "{choice}"
     );
     assert_eq!(text(&f, &format!("{app}/majordomo.main/cgroup.procs")), own.to_string());
@@ -85,7 +85,7 @@ fn v1_is_chosen_where_it_has_the_controller_and_is_writable_and_v2_never_stands_
     f.put(&format!("{probe}/memory.limit_in_bytes"), "max\n");
     let choice = choose_limits(f.root());
     assert!(
-        matches!(&choice, LimitChoice::Group(g) if g.version() == GroupVersion::V1),
+        matches!(&choice, LimitChoice::Cgroup(g) if g.version() == CgroupVersion::V1),
         "{choice}"
     );
 }
@@ -101,16 +101,16 @@ fn a_v2_limit_leads_with_high() {
         f.put(&format!("sys/fs/cgroup/app/majordomo-ocr-1/{file}"), "");
     }
     let mount = f.root().join("sys/fs/cgroup");
-    let parent = MemoryGroup::at(GroupVersion::V2, mount.clone(), mount.join("app"));
-    let choice = LimitChoice::Group(parent);
+    let parent = MemoryCgroup::at(CgroupVersion::V2, mount.clone(), mount.join("app"));
+    let choice = LimitChoice::Cgroup(parent);
     let limit = choice.limit("ocr-1", ByteSize(1000)).unwrap();
     limit.enter(4321).unwrap();
-    let group = "sys/fs/cgroup/app/majordomo-ocr-1";
+    let cgroup = "sys/fs/cgroup/app/majordomo-ocr-1";
     let got = ["memory.max", "memory.high", "memory.swap.max", "cgroup.procs"]
-        .map(|file| text(&f, &format!("{group}/{file}")));
+        .map(|file| text(&f, &format!("{cgroup}/{file}")));
     assert_eq!(got, ["1000", "900", "0", "4321"]);
 
-    f.put(&format!("{group}/cgroup.procs"), "77\n");
+    f.put(&format!("{cgroup}/cgroup.procs"), "77\n");
     let error = choice.limit("ocr-1", ByteSize(1000)).unwrap_err();
     assert!(matches!(error, LimitError::InUse(_)), "{error}");
 }
@@ -131,9 +131,9 @@ fn oom_evidence_on_fixtures() {
     let f = Fixture::v2("/g");
     f.v2_group("/g", "1000", "max", 0, 0);
     f.put("proc/vmstat", "nr_free_pages 5\noom_kill 10\n");
-    let group = MemoryGroup::of_self(f.root()).unwrap();
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap();
     let limit = Some(ByteSize(1000));
-    let in_group = OomWatch::new(f.root(), group, limit);
+    let in_group = OomWatch::new(f.root(), cgroup, limit);
     let alone = OomWatch::new(f.root(), None, limit);
 
     assert_eq!(in_group.evidence(Some(9), false, Some(ByteSize(999))), None, "a plain kill");
@@ -150,7 +150,7 @@ fn oom_evidence_on_fixtures() {
 
     f.put("sys/fs/cgroup/g/memory.events", "high 5\nmax 3\noom 1\noom_kill 2\n");
     f.put("sys/fs/cgroup/g/memory.peak", "1000\n");
-    let killed = OomEvidence::GroupKill { kills: 1, peak: limit };
+    let killed = OomEvidence::CgroupKill { kills: 1, peak: limit };
     assert_eq!(in_group.evidence(Some(9), false, None), Some(killed));
     assert_eq!(killed.to_string(), "out of memory: the kernel killed 1 in its group at 1000 B");
 }
@@ -159,7 +159,7 @@ fn oom_evidence_on_fixtures() {
 fn a_real_group_bounds_kills_and_tells() {
     let Some(choice) = real_groups() else { return };
     let limit = choice.limit(&unique("test-kill"), ByteSize::mib(48)).unwrap();
-    let dir = limit.group().unwrap().dir().to_owned();
+    let dir = limit.cgroup().unwrap().dir().to_owned();
     let watch = limit.watch_oom(Path::new("/"));
     let mut hog = TestChild::start("hog 96");
     limit.enter(hog.pid()).unwrap();
@@ -168,7 +168,7 @@ fn a_real_group_bounds_kills_and_tells() {
     let status = hog.end();
     let evidence = watch.evidence(status.signal(), false, None);
     assert!(
-        matches!(evidence, Some(OomEvidence::GroupKill { kills: 1, peak: Some(p) })
+        matches!(evidence, Some(OomEvidence::CgroupKill { kills: 1, peak: Some(p) })
             if p >= ByteSize::mib(47) && p <= ByteSize::mib(48)),
         "{status}: {evidence:?}"
     );

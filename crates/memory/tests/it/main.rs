@@ -5,6 +5,7 @@
 #[cfg(feature = "arena")]
 mod arena;
 mod budget;
+mod cgroup;
 mod child;
 mod classifier;
 #[cfg(feature = "cold")]
@@ -12,7 +13,6 @@ mod cold;
 mod fixture;
 #[cfg(target_os = "linux")]
 mod footprint;
-mod group;
 mod limits;
 mod source;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

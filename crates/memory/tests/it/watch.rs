@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, Moment, PressureLevel, PressureProfile};
 use majordomo_memory::{
-    GroupEvents, GroupSource, GroupVersion, Hints, MemoryGroup, PressureClassifier,
+    CgroupEvents, CgroupSource, CgroupVersion, Hints, MemoryCgroup, PressureClassifier,
     PressureReading, PressureSource, PressureWatcher, ScriptedSource, WakeCause, Wakeup,
     WatchConfig, WatchMeans, pressure_thresholds,
 };
@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn bare() -> (Fixture, PressureWatcher) {
     let f = Fixture::new();
-    let config = WatchConfig { root: f.root().to_owned(), group: None };
+    let config = WatchConfig { root: f.root().to_owned(), cgroup: None };
     let watcher = PressureWatcher::new(&config).unwrap();
     (f, watcher)
 }
@@ -48,7 +48,7 @@ fn causes_hint_at_the_gravest_level() {
         let hints = Wakeup { causes: causes.clone() }.hints();
         assert_eq!(hints, Hints { own: want, machine: None }, "{causes:?}");
     };
-    let events = |high, max, oom_kill| WakeCause::Group(GroupEvents { high, max, oom_kill });
+    let events = |high, max, oom_kill| WakeCause::Cgroup(CgroupEvents { high, max, oom_kill });
     check(vec![], None);
     check(vec![WakeCause::Woken], None);
     check(vec![WakeCause::Usage { threshold: ByteSize(1) }], None);
@@ -63,8 +63,8 @@ fn causes_hint_at_the_gravest_level() {
 fn wakeups_and_averages_obey_one_rule() {
     const STALLED: &str = "some avg10=80.00 total=1\nfull avg10=20.00 total=1\n";
     const CALM: &str = "some avg10=0.00 total=1\nfull avg10=0.00 total=1\n";
-    let check = |own_group: bool, machine_gib: u64, want: PressureLevel| {
-        let case = format!("own_group = {own_group}, {machine_gib} of 24 GiB available");
+    let check = |own_cgroup: bool, machine_gib: u64, want: PressureLevel| {
+        let case = format!("own_cgroup = {own_cgroup}, {machine_gib} of 24 GiB available");
         let level = |reading: &PressureReading| {
             let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
             c.observe(reading, Moment::ZERO)
@@ -72,13 +72,13 @@ fn wakeups_and_averages_obey_one_rule() {
         let f = Fixture::v2("/g");
         f.v2_group("/g", "max", "max", 1, 0);
         let machine = PressureReading::of_machine(ByteSize::gib(machine_gib), ByteSize::gib(24));
-        let mut source = GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
-        let (stalled, calm) = match own_group {
+        let mut source = CgroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
+        let (stalled, calm) = match own_cgroup {
             true => ("sys/fs/cgroup/g/memory.pressure", "proc/pressure/memory"),
             false => ("proc/pressure/memory", "sys/fs/cgroup/g/memory.pressure"),
         };
         f.put(calm, CALM).put(stalled, CALM);
-        let cause = WakeCause::Stall { own_group, hint: PressureLevel::High };
+        let cause = WakeCause::Stall { own_cgroup, hint: PressureLevel::High };
         let woken = Wakeup { causes: vec![cause] };
         let reading = source.read().unwrap().with_hints(woken.hints());
         assert_eq!(level(&reading), want, "woken, {case}");
@@ -109,9 +109,10 @@ fn v2_files_of_a_fixture_are_armed() {
     let f = Fixture::v2("/g");
     f.v2_group("/g", "1000", "max", 0, 0);
     f.put("sys/fs/cgroup/g/memory.pressure", "");
-    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
-    assert_eq!(group.version(), GroupVersion::V2);
-    let config = WatchConfig { root: f.root().to_owned(), group: Some((group, [ByteSize(1); 4])) };
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(cgroup.version(), CgroupVersion::V2);
+    let config =
+        WatchConfig { root: f.root().to_owned(), cgroup: Some((cgroup, [ByteSize(1); 4])) };
     let watcher = PressureWatcher::new(&config).unwrap();
     let means: Vec<_> = watcher.means().iter().map(ToString::to_string).collect();
     assert_eq!(means.len(), 3, "{means:?}");
@@ -123,21 +124,21 @@ fn v2_files_of_a_fixture_are_armed() {
 fn a_real_group_that_fills_up_wakes() {
     let Some(choice) = real_groups() else { return };
     let limit = choice.limit(&unique("test-usage"), ByteSize::mib(128)).unwrap();
-    let group = limit.group().unwrap().clone();
-    let version = group.version();
+    let cgroup = limit.cgroup().unwrap().clone();
+    let version = cgroup.version();
     let thresholds = pressure_thresholds(PressureProfile::Share, ByteSize::mib(128));
-    let config = WatchConfig { root: "/".into(), group: Some((group, thresholds)) };
+    let config = WatchConfig { root: "/".into(), cgroup: Some((cgroup, thresholds)) };
     let mut watcher = PressureWatcher::new(&config).unwrap();
     let (means, hog) = match version {
-        GroupVersion::V1 => (WatchMeans::UsageThresholds { count: 4 }, "hog 110"),
+        CgroupVersion::V1 => (WatchMeans::UsageThresholds { count: 4 }, "hog 110"),
         // Above `memory.high`, which stands at 115 MiB.
-        GroupVersion::V2 => (WatchMeans::GroupEvents, "hog 120"),
+        CgroupVersion::V2 => (WatchMeans::CgroupEvents, "hog 120"),
     };
     assert!(watcher.means().contains(&means), "{:?}", watcher.means());
     let mut hog = TestChild::start(hog);
     limit.enter(hog.pid()).unwrap();
     hog.go();
-    if version == GroupVersion::V2 {
+    if version == CgroupVersion::V2 {
         while watcher.wait(LONG).hints().own < Some(PressureLevel::High) {}
         return;
     }
@@ -160,7 +161,7 @@ fn a_real_group_that_fills_up_wakes() {
 
 #[test]
 fn real_stalls_wake() {
-    let config = WatchConfig { root: "/".into(), group: None };
+    let config = WatchConfig { root: "/".into(), cgroup: None };
     let mut watcher = PressureWatcher::new(&config).unwrap();
     let armed = match watcher.means() {
         [WatchMeans::Stalls { .. }] => Ok(()),
@@ -185,5 +186,5 @@ fn real_stalls_wake() {
     };
     let Some(()) = required(stalled) else { return };
     assert!(wakeup.hints().machine >= Some(PressureLevel::Medium), "{wakeup:?}");
-    assert!(matches!(wakeup.causes[0], WakeCause::Stall { own_group: false, .. }), "{wakeup:?}");
+    assert!(matches!(wakeup.causes[0], WakeCause::Stall { own_cgroup: false, .. }), "{wakeup:?}");
 }

@@ -284,7 +284,7 @@ impl ProcessLoader {
         let (orders, orders_seen) = watch::channel(Order::Run);
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let mut stdin = leader.take_stdin();
-        let cgroup = bound.limit.as_ref().and_then(|limit| limit.group().cloned());
+        let cgroup = bound.limit.as_ref().and_then(|limit| limit.cgroup().cloned());
         let members = Arc::new(self.table.follow(leader.group.clone(), &leader.mark, cgroup));
         let process = RunningProcess {
             component: ctx.component.clone(),

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use majordomo_memory::MemoryGroup;
+use majordomo_memory::MemoryCgroup;
 use rustix::process::Signal;
 
 use super::{Entry, Group, StartTime, signal_group, signal_process};
@@ -23,7 +23,7 @@ pub(crate) struct Members {
     table: Arc<ProcessTable>,
     group: Group,
     mark: Arc<str>,
-    cgroup: Option<MemoryGroup>,
+    cgroup: Option<MemoryCgroup>,
 }
 
 impl Members {
@@ -38,7 +38,7 @@ impl Members {
     }
 
     /// The cgroup that holds them and no other process, where there is one.
-    pub(crate) fn cgroup(&self) -> Option<&MemoryGroup> {
+    pub(crate) fn cgroup(&self) -> Option<&MemoryCgroup> {
         self.cgroup.as_ref()
     }
 
@@ -111,7 +111,7 @@ struct Seen {
 struct Followed {
     start: StartTime,
     mark: Arc<str>,
-    cgroup: Option<MemoryGroup>,
+    cgroup: Option<MemoryCgroup>,
 }
 
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl ProcessTable {
         self: &Arc<Self>,
         group: Group,
         mark: &str,
-        cgroup: Option<MemoryGroup>,
+        cgroup: Option<MemoryCgroup>,
     ) -> Members {
         let mark: Arc<str> = mark.into();
         let followed = Followed {

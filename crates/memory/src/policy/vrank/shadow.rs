@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, StatusValue};
 
-use super::PolicyEvent;
+use crate::policy::PolicyEvent;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Real {

@@ -4,46 +4,30 @@
 //! so that fixture directories stand in for a machine. Invariant: a bound is the tightest of the group and
 //! all its ancestors up to the mount, since each of them can bring the OOM killer.
 
+mod controller;
 mod locate;
 
-use std::fmt;
+pub use controller::{CgroupVersion, Controller};
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use majordomo_core::ByteSize;
 
-use crate::source::SourceError;
-
-/// Which generation of control groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum GroupVersion {
-    /// One hierarchy per controller.
-    V1,
-    /// The unified hierarchy.
-    V2,
-}
-
-impl fmt::Display for GroupVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::V1 => "cgroup v1",
-            Self::V2 => "cgroup v2",
-        })
-    }
-}
+use crate::error::{SourceError, read_text};
 
 /// A group of the memory controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryGroup {
-    version: GroupVersion,
+pub struct MemoryCgroup {
+    version: CgroupVersion,
     mount: PathBuf,
     dir: PathBuf,
 }
 
 /// What a group and its ancestors leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GroupBound {
+pub struct CgroupBound {
     /// The smallest limit among them.
     pub limit: ByteSize,
     /// The smallest rest among them: limit less usage, where inactive file cache counts as free.
@@ -52,7 +36,7 @@ pub struct GroupBound {
 
 /// What happened in a group, counted since it exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupEvents {
+pub struct CgroupEvents {
     /// Times that `memory.high` was exceeded (v2).
     pub high: u64,
     /// Times that the limit was hit: `max` (v2), `failcnt` (v1).
@@ -61,64 +45,39 @@ pub struct GroupEvents {
     pub oom_kill: u64,
 }
 
-/// What a control group bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Controller {
-    /// Memory.
-    Memory,
-    /// Processor time.
-    Cpu,
-}
-
 impl Controller {
-    /// Its name in v1 hierarchies.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-        }
-    }
-
-    /// A file that a v2 group has when the controller counts in it.
-    fn mark(self) -> &'static str {
-        match self {
-            Self::Memory => "memory.current",
-            Self::Cpu => "cpu.stat",
-        }
-    }
-
     /// The folder of this process's group for it, below the file system `root`; none where it has none.
     ///
     /// # Errors
     /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
-    pub fn own_group(self, root: &Path) -> Result<Option<(GroupVersion, PathBuf)>, SourceError> {
-        Ok(locate::own_group(root, self)?.map(|place| (place.version, place.dir)))
+    pub fn own_cgroup(self, root: &Path) -> Result<Option<(CgroupVersion, PathBuf)>, SourceError> {
+        Ok(locate::own_cgroup(root, self)?.map(|place| (place.version, place.dir)))
     }
 }
 
 /// Above this a v1 limit means "none": the kernel's largest page counter is just below 2^63.
 const UNLIMITED: u64 = 1 << 60;
 
-impl MemoryGroup {
+impl MemoryCgroup {
     /// The group of this process's memory; none where no memory controller is mounted or this process stands at
     /// its top, outside of every group.
     ///
     /// # Errors
     /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
     pub fn of_self(root: &Path) -> Result<Option<Self>, SourceError> {
-        let found = locate::own_group(root, Controller::Memory)?;
+        let found = locate::own_cgroup(root, Controller::Memory)?;
         Ok(found.map(|place| Self::at(place.version, place.mount, place.dir)))
     }
 
     /// A group at a known place: `dir` at or below `mount`.
     #[must_use]
-    pub fn at(version: GroupVersion, mount: PathBuf, dir: PathBuf) -> Self {
+    pub fn at(version: CgroupVersion, mount: PathBuf, dir: PathBuf) -> Self {
         Self { version, mount, dir }
     }
 
     /// Its generation.
     #[must_use]
-    pub fn version(&self) -> GroupVersion {
+    pub fn version(&self) -> CgroupVersion {
         self.version
     }
 
@@ -142,8 +101,8 @@ impl MemoryGroup {
     /// The file of this group with the v1 or the v2 name.
     pub(crate) fn file(&self, v1: &str, v2: &str) -> PathBuf {
         self.dir.join(match self.version {
-            GroupVersion::V1 => v1,
-            GroupVersion::V2 => v2,
+            CgroupVersion::V1 => v1,
+            CgroupVersion::V2 => v2,
         })
     }
 
@@ -159,14 +118,14 @@ impl MemoryGroup {
     ///
     /// # Errors
     /// When a file of the group cannot be read or understood.
-    pub fn bound(&self) -> Result<Option<GroupBound>, SourceError> {
+    pub fn bound(&self) -> Result<Option<CgroupBound>, SourceError> {
         // The group itself must be there: a deleted one would else count as unlimited.
-        fs::metadata(&self.dir).map_err(|error| io_error(&self.dir, error))?;
-        let mut tightest: Option<GroupBound> = None;
-        for group in self.ancestry() {
-            let Some(limit) = group.own_limit()? else { continue };
-            let available = limit - group.working_set()?;
-            tightest = Some(tightest.map_or(GroupBound { limit, available }, |t| GroupBound {
+        fs::metadata(&self.dir).map_err(|error| SourceError::io(&self.dir, error))?;
+        let mut tightest: Option<CgroupBound> = None;
+        for cgroup in self.ancestry() {
+            let Some(limit) = cgroup.own_limit()? else { continue };
+            let available = limit - cgroup.working_set()?;
+            tightest = Some(tightest.map_or(CgroupBound { limit, available }, |t| CgroupBound {
                 limit: t.limit.min(limit),
                 available: t.available.min(available),
             }));
@@ -181,8 +140,8 @@ impl MemoryGroup {
     /// When the file cannot be read or understood.
     pub fn own_limit(&self) -> Result<Option<ByteSize>, SourceError> {
         let limits = match self.version {
-            GroupVersion::V1 => [self.amount("memory.limit_in_bytes")?, None],
-            GroupVersion::V2 => [self.amount("memory.max")?, self.amount("memory.high")?],
+            CgroupVersion::V1 => [self.amount("memory.limit_in_bytes")?, None],
+            CgroupVersion::V2 => [self.amount("memory.max")?, self.amount("memory.high")?],
         };
         Ok(limits.into_iter().flatten().min())
     }
@@ -193,8 +152,8 @@ impl MemoryGroup {
     /// When the file cannot be read or understood.
     pub fn usage(&self) -> Result<ByteSize, SourceError> {
         let path = self.file("memory.usage_in_bytes", "memory.current");
-        parse_amount(&path, &read(&path)?)?
-            .ok_or_else(|| malformed(&path, "an amount was expected", "max"))
+        parse_amount(&path, &read_text(&path)?)?
+            .ok_or_else(|| SourceError::malformed(&path, "an amount was expected", "max"))
     }
 
     /// The highest [`Self::usage`] so far, where the kernel keeps it (v1; v2 since Linux 5.19).
@@ -203,8 +162,8 @@ impl MemoryGroup {
     /// When the file cannot be understood.
     pub fn peak(&self) -> Result<Option<ByteSize>, SourceError> {
         self.amount(match self.version {
-            GroupVersion::V1 => "memory.max_usage_in_bytes",
-            GroupVersion::V2 => "memory.peak",
+            CgroupVersion::V1 => "memory.max_usage_in_bytes",
+            CgroupVersion::V2 => "memory.peak",
         })
     }
 
@@ -220,10 +179,10 @@ impl MemoryGroup {
     fn inactive_file(&self) -> Result<ByteSize, SourceError> {
         let path = self.dir.join("memory.stat");
         let key = match self.version {
-            GroupVersion::V1 => "total_inactive_file",
-            GroupVersion::V2 => "inactive_file",
+            CgroupVersion::V1 => "total_inactive_file",
+            CgroupVersion::V2 => "inactive_file",
         };
-        keyed(&path, &read(&path)?, key).map(ByteSize)
+        keyed(&path, &read_text(&path)?, key).map(ByteSize)
     }
 
     /// The highest usage so far, less the file cache that the kernel would drop first now: an estimate of the highest
@@ -241,7 +200,7 @@ impl MemoryGroup {
     /// # Errors
     /// When the file cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>, SourceError> {
-        let text = read(&self.dir.join("cgroup.procs"))?;
+        let text = read_text(&self.dir.join("cgroup.procs"))?;
         Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }
 
@@ -257,10 +216,10 @@ impl MemoryGroup {
     ///
     /// # Errors
     /// When a file cannot be read or understood.
-    pub fn own_events(&self) -> Result<GroupEvents, SourceError> {
+    pub fn own_events(&self) -> Result<CgroupEvents, SourceError> {
         match self.version {
-            GroupVersion::V1 => self.events(),
-            GroupVersion::V2 => v2_events(&self.own_events_file()),
+            CgroupVersion::V1 => self.events(),
+            CgroupVersion::V2 => v2_events(&self.own_events_file()),
         }
     }
 
@@ -268,15 +227,15 @@ impl MemoryGroup {
     ///
     /// # Errors
     /// When a file cannot be read or understood.
-    pub fn events(&self) -> Result<GroupEvents, SourceError> {
+    pub fn events(&self) -> Result<CgroupEvents, SourceError> {
         match self.version {
-            GroupVersion::V1 => {
+            CgroupVersion::V1 => {
                 let path = self.dir.join("memory.oom_control");
-                let oom_kill = keyed(&path, &read(&path)?, "oom_kill")?;
+                let oom_kill = keyed(&path, &read_text(&path)?, "oom_kill")?;
                 let max = self.amount("memory.failcnt")?.map_or(0, ByteSize::bytes);
-                Ok(GroupEvents { high: 0, max, oom_kill })
+                Ok(CgroupEvents { high: 0, max, oom_kill })
             }
-            GroupVersion::V2 => v2_events(&self.dir.join("memory.events")),
+            CgroupVersion::V2 => v2_events(&self.dir.join("memory.events")),
         }
     }
 
@@ -286,31 +245,18 @@ impl MemoryGroup {
         match fs::read_to_string(&path) {
             Ok(text) => parse_amount(&path, &text),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error(&path, error)),
+            Err(error) => Err(SourceError::io(&path, error)),
         }
     }
 }
 
-fn v2_events(path: &Path) -> Result<GroupEvents, SourceError> {
-    let text = read(path)?;
-    Ok(GroupEvents {
+fn v2_events(path: &Path) -> Result<CgroupEvents, SourceError> {
+    let text = read_text(path)?;
+    Ok(CgroupEvents {
         high: keyed(path, &text, "high")?,
         max: keyed(path, &text, "max")?,
         oom_kill: keyed(path, &text, "oom_kill")?,
     })
-}
-
-pub(crate) fn read(path: &Path) -> Result<String, SourceError> {
-    fs::read_to_string(path).map_err(|error| io_error(path, error))
-}
-
-pub(crate) fn io_error(path: &Path, error: io::Error) -> SourceError {
-    SourceError::Io { path: path.to_owned(), error }
-}
-
-pub(crate) fn malformed(path: &Path, what: &'static str, text: &str) -> SourceError {
-    let text = text.chars().take(80).collect();
-    SourceError::Malformed { path: path.to_owned(), what, text }
 }
 
 fn parse_amount(path: &Path, text: &str) -> Result<Option<ByteSize>, SourceError> {
@@ -318,13 +264,16 @@ fn parse_amount(path: &Path, text: &str) -> Result<Option<ByteSize>, SourceError
     if text == "max" {
         return Ok(None);
     }
-    let bytes: u64 =
-        text.parse().map_err(|_| malformed(path, "neither a number of bytes nor \"max\"", text))?;
+    let bytes: u64 = text
+        .parse()
+        .map_err(|_| SourceError::malformed(path, "neither a number of bytes nor \"max\"", text))?;
     Ok((bytes < UNLIMITED).then_some(ByteSize(bytes)))
 }
 
 /// The value of a key in `key value` lines; 0 when it is missing, as older kernels lack some.
 fn keyed(path: &Path, text: &str, key: &str) -> Result<u64, SourceError> {
     let value = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' '));
-    value.map_or(Ok(0), |v| v.trim().parse().map_err(|_| malformed(path, "no number", v)))
+    value.map_or(Ok(0), |v| {
+        v.trim().parse().map_err(|_| SourceError::malformed(path, "no number", v))
+    })
 }

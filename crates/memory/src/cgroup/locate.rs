@@ -3,8 +3,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::group::{Controller, GroupVersion, malformed, read};
-use crate::source::SourceError;
+use super::controller::{CgroupVersion, Controller};
+use crate::error::{SourceError, read_text};
 
 struct Mount {
     /// The part of the hierarchy that is mounted.
@@ -15,17 +15,20 @@ struct Mount {
 
 /// Where the own group of a controller is.
 pub(super) struct Place {
-    pub(super) version: GroupVersion,
+    pub(super) version: CgroupVersion,
     /// The top of what is mounted.
     pub(super) mount: PathBuf,
     pub(super) dir: PathBuf,
 }
 
-pub(super) fn own_group(root: &Path, controller: Controller) -> Result<Option<Place>, SourceError> {
+pub(super) fn own_cgroup(
+    root: &Path,
+    controller: Controller,
+) -> Result<Option<Place>, SourceError> {
     let membership_file = root.join("proc/self/cgroup");
-    let membership = read(&membership_file)?;
+    let membership = read_text(&membership_file)?;
     let mounts_file = root.join("proc/self/mountinfo");
-    let mounts = read(&mounts_file)?;
+    let mounts = read_text(&mounts_file)?;
 
     // A v1 hierarchy owns the controller wherever there is one, also beside a unified mount.
     let v1 = membership.lines().find_map(|line| {
@@ -35,10 +38,12 @@ pub(super) fn own_group(root: &Path, controller: Controller) -> Result<Option<Pl
     });
     let v2 = membership.lines().find_map(|line| line.strip_prefix("0::"));
     let (version, path) = match (v1, v2) {
-        (Some(path), _) => (GroupVersion::V1, path),
-        (None, Some(path)) => (GroupVersion::V2, path),
+        (Some(path), _) => (CgroupVersion::V1, path),
+        (None, Some(path)) => (CgroupVersion::V2, path),
         (None, None) => match membership.lines().find(|l| l.matches(':').count() < 2) {
-            Some(line) => return Err(malformed(&membership_file, "no list of groups", line)),
+            Some(line) => {
+                return Err(SourceError::malformed(&membership_file, "no list of groups", line));
+            }
             None => return Ok(None),
         },
     };
@@ -63,11 +68,11 @@ pub(super) fn own_group(root: &Path, controller: Controller) -> Result<Option<Pl
     let bounding = dir
         .ancestors()
         .take_while(|d| d.starts_with(&point))
-        .find(|d| version == GroupVersion::V1 || d.join(controller.mark()).exists());
+        .find(|d| version == CgroupVersion::V1 || d.join(controller.mark()).exists());
     Ok(bounding.map(|d| Place { version, mount: point.clone(), dir: d.to_owned() }))
 }
 
-fn find_mount(mountinfo: &str, version: GroupVersion, controller: Controller) -> Option<Mount> {
+fn find_mount(mountinfo: &str, version: CgroupVersion, controller: Controller) -> Option<Mount> {
     mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(3);
@@ -75,10 +80,10 @@ fn find_mount(mountinfo: &str, version: GroupVersion, controller: Controller) ->
         let mut after = after.split(' ');
         let (kind, _device, options) = (after.next()?, after.next()?, after.next().unwrap_or(""));
         let fits = match version {
-            GroupVersion::V1 => {
+            CgroupVersion::V1 => {
                 kind == "cgroup" && options.split(',').any(|o| o == controller.name())
             }
-            GroupVersion::V2 => kind == "cgroup2",
+            CgroupVersion::V2 => kind == "cgroup2",
         };
         fits.then(|| Mount { root: unescape(root), point: unescape(point) })
     })
@@ -128,12 +133,12 @@ mod tests {
              35 31 0:32 /box /sys/fs/cgroup/mem\\040ory rw shared:9 - cgroup cgroup rw,memory\n\
              41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
         let find = |version, controller| find_mount(text, version, controller).unwrap();
-        let v1 = find(GroupVersion::V1, Controller::Memory);
+        let v1 = find(CgroupVersion::V1, Controller::Memory);
         assert_eq!((v1.root, v1.point), ("/box".into(), "/sys/fs/cgroup/mem ory".into()));
-        let cpu = find(GroupVersion::V1, Controller::Cpu);
+        let cpu = find(CgroupVersion::V1, Controller::Cpu);
         assert_eq!(cpu.point, Path::new("/sys/fs/cgroup/cpu"));
-        let v2 = find(GroupVersion::V2, Controller::Memory);
+        let v2 = find(CgroupVersion::V2, Controller::Memory);
         assert_eq!(v2.point, Path::new("/sys/fs/cgroup/unified"));
-        assert!(find_mount("garbage\n\n", GroupVersion::V2, Controller::Memory).is_none());
+        assert!(find_mount("garbage\n\n", CgroupVersion::V2, Controller::Memory).is_none());
     }
 }

@@ -8,23 +8,26 @@ use std::path::{Path, PathBuf};
 
 use majordomo_core::{BoundStatus, ByteSize, PressureLevel};
 
-use super::{PressureReading, PressureSource, ReadingSource, SourceError, SourceReport};
-use crate::group::{MemoryGroup, read};
+use super::PressureSource;
+use crate::cgroup::MemoryCgroup;
+use crate::error::{SourceError, read_text};
 use crate::hints::Hints;
 use crate::psi::Stalls;
+use crate::reading::{PressureReading, ReadingSource};
+use crate::report::SourceReport;
 use crate::watch::WatchConfig;
 
 /// Machine, own control group (v1 or v2) and PSI. Linux; elsewhere there is no group and no PSI.
 #[derive(Debug)]
-pub struct GroupSource<M> {
+pub struct CgroupSource<M> {
     machine: M,
     root: PathBuf,
-    group: Option<MemoryGroup>,
+    cgroup: Option<MemoryCgroup>,
     /// The last reading of it.
     bound: Option<BoundStatus>,
-    had_group: bool,
+    had_cgroup: bool,
     machine_stalls: StallFile,
-    group_stalls: StallFile,
+    cgroup_stalls: StallFile,
     reports: Vec<SourceReport>,
 }
 
@@ -40,7 +43,7 @@ struct StallFile {
 impl StallFile {
     /// What the file hints at; failures and recoveries are reported when they begin.
     fn hint(&mut self, path: &Path, reports: &mut Vec<SourceReport>) -> Option<PressureLevel> {
-        match read(path).and_then(|text| Stalls::parse(path, &text)) {
+        match read_text(path).and_then(|text| Stalls::parse(path, &text)) {
             Ok(stalls) => {
                 self.seen = true;
                 if std::mem::take(&mut self.failing) {
@@ -68,24 +71,24 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.kind() == io::ErrorKind::Unsupported
 }
 
-impl<M: PressureSource> GroupSource<M> {
+impl<M: PressureSource> CgroupSource<M> {
     /// Reads below `root` (`/` on a real machine); `machine` tells the machine's own memory.
     pub fn new(root: impl Into<PathBuf>, machine: M) -> Self {
         let file = |name| StallFile { name, seen: false, failing: false };
         Self {
             machine,
             root: root.into(),
-            group: None,
+            cgroup: None,
             bound: None,
-            had_group: false,
+            had_cgroup: false,
             machine_stalls: file("machine stalls"),
-            group_stalls: file("own group's stalls"),
+            cgroup_stalls: file("own group's stalls"),
             reports: Vec::new(),
         }
     }
 }
 
-impl<M: PressureSource> PressureSource for GroupSource<M> {
+impl<M: PressureSource> PressureSource for CgroupSource<M> {
     fn name(&self) -> &str {
         "machine and own group"
     }
@@ -93,33 +96,33 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
     fn read(&mut self) -> Result<PressureReading, SourceError> {
         let mut reading = self.machine.read()?;
         // The own group is looked up each time: a process can be moved.
-        let group = MemoryGroup::of_self(&self.root)?;
-        if group.is_none() && self.had_group {
+        let cgroup = MemoryCgroup::of_self(&self.root)?;
+        if cgroup.is_none() && self.had_cgroup {
             let what = "the own control group is not mounted any more".to_owned();
             return Err(SourceError::Unavailable { what });
         }
-        self.had_group |= group.is_some();
-        self.group.clone_from(&group);
+        self.had_cgroup |= cgroup.is_some();
+        self.cgroup.clone_from(&cgroup);
         self.bound = None;
         let path = self.root.join("proc/pressure/memory");
         let machine = self.machine_stalls.hint(&path, &mut self.reports);
         let mut hints = Hints { machine, own: None };
-        if let Some(group) = group {
-            let path = group.dir().join("memory.pressure");
-            hints.own = self.group_stalls.hint(&path, &mut self.reports);
-            let bound = group.bound()?;
+        if let Some(cgroup) = cgroup {
+            let path = cgroup.dir().join("memory.pressure");
+            hints.own = self.cgroup_stalls.hint(&path, &mut self.reports);
+            let bound = cgroup.bound()?;
             self.bound = Some(BoundStatus {
-                name: format!("{} {}", group.version(), group.dir().display()),
+                name: format!("{} {}", cgroup.version(), cgroup.dir().display()),
                 limit: bound.map(|b| b.limit),
                 used: match bound {
                     Some(b) => b.limit - b.available,
-                    None => group.working_set()?,
+                    None => cgroup.working_set()?,
                 },
             });
             if let Some(bound) = bound {
                 if bound.limit < reading.limit {
                     reading.limit = bound.limit;
-                    reading.source = ReadingSource::Group;
+                    reading.source = ReadingSource::Cgroup;
                 }
                 reading.available = reading.available.min(bound.available);
             }
@@ -140,7 +143,7 @@ impl<M: PressureSource> PressureSource for GroupSource<M> {
     }
 
     fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
-        let group = self.group.clone().map(|group| (group, thresholds));
-        Some(WatchConfig { root: self.root.clone(), group })
+        let cgroup = self.cgroup.clone().map(|cgroup| (cgroup, thresholds));
+        Some(WatchConfig { root: self.root.clone(), cgroup })
     }
 }

@@ -2,7 +2,7 @@
 
 use majordomo_core::{ByteSize, PressureLevel};
 use majordomo_memory::{
-    GroupBound, GroupEvents, GroupSource, GroupVersion, MemoryGroup, PressureReading,
+    CgroupBound, CgroupEvents, CgroupSource, CgroupVersion, MemoryCgroup, PressureReading,
     PressureSource, ReadingSource, ScriptedSource, SourceChain, platform_source,
 };
 
@@ -15,8 +15,8 @@ fn machine(available_mib: u64, total_mib: u64) -> PressureReading {
     PressureReading::of_machine(ByteSize::mib(available_mib), ByteSize::mib(total_mib))
 }
 
-fn group_source(f: &Fixture, machine: PressureReading) -> GroupSource<ScriptedSource> {
-    GroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0)
+fn group_source(f: &Fixture, machine: PressureReading) -> CgroupSource<ScriptedSource> {
+    CgroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0)
 }
 
 #[test]
@@ -25,17 +25,17 @@ fn v1_limits_of_group_and_ancestors() {
     f.v1_group("", V1_UNLIMITED, 9000 * MIB, 0);
     f.v1_group("/outer", &(2000 * MIB).to_string(), 1500 * MIB, 100 * MIB);
     f.v1_group("/outer/inner", &(3000 * MIB).to_string(), 100 * MIB, 20 * MIB);
-    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
-    assert_eq!(group.version(), GroupVersion::V1);
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(cgroup.version(), CgroupVersion::V1);
     // The outer group is nearly full although the inner one is not.
-    let want = GroupBound { limit: ByteSize::mib(2000), available: ByteSize::mib(600) };
-    assert_eq!(group.bound().unwrap(), Some(want));
-    assert_eq!(group.events().unwrap(), GroupEvents { high: 0, max: 7, oom_kill: 2 });
+    let want = CgroupBound { limit: ByteSize::mib(2000), available: ByteSize::mib(600) };
+    assert_eq!(cgroup.bound().unwrap(), Some(want));
+    assert_eq!(cgroup.events().unwrap(), CgroupEvents { high: 0, max: 7, oom_kill: 2 });
 
     let mut source = group_source(&f, machine(9000, 16_000));
     let reading = source.read().unwrap();
     assert_eq!((reading.limit, reading.available), (want.limit, want.available));
-    assert_eq!(reading.source, ReadingSource::Group);
+    assert_eq!(reading.source, ReadingSource::Cgroup);
 }
 
 #[test]
@@ -43,22 +43,22 @@ fn v2_limits_by_max_and_high() {
     let f = Fixture::v2("/a/b");
     f.v2_group("/a", "max", "max", 5000 * MIB, 0);
     f.v2_group("/a/b", &(1024 * MIB).to_string(), &(900 * MIB).to_string(), 500 * MIB, 50 * MIB);
-    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
-    let want = GroupBound { limit: ByteSize::mib(900), available: ByteSize::mib(450) };
-    assert_eq!(group.bound().unwrap(), Some(want));
-    assert_eq!(group.events().unwrap(), GroupEvents { high: 5, max: 3, oom_kill: 1 });
-    assert_eq!(group.peak().unwrap(), None, "kernels before 5.19 keep no peak");
-    assert_eq!(group.peak_working_set().unwrap(), None);
-    assert!(group.processes().is_err(), "it has no list of processes");
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+    let want = CgroupBound { limit: ByteSize::mib(900), available: ByteSize::mib(450) };
+    assert_eq!(cgroup.bound().unwrap(), Some(want));
+    assert_eq!(cgroup.events().unwrap(), CgroupEvents { high: 5, max: 3, oom_kill: 1 });
+    assert_eq!(cgroup.peak().unwrap(), None, "kernels before 5.19 keep no peak");
+    assert_eq!(cgroup.peak_working_set().unwrap(), None);
+    assert!(cgroup.processes().is_err(), "it has no list of processes");
     f.put("sys/fs/cgroup/a/b/memory.peak", &(700 * MIB).to_string());
     f.put("sys/fs/cgroup/a/b/cgroup.procs", "7\n12\n");
-    assert_eq!(group.peak_working_set().unwrap(), Some(ByteSize::mib(650)));
-    assert_eq!(group.processes().unwrap(), [7, 12]);
+    assert_eq!(cgroup.peak_working_set().unwrap(), Some(ByteSize::mib(650)));
+    assert_eq!(cgroup.processes().unwrap(), [7, 12]);
 
     // A machine with less left than the group has: its bytes count, the group's limit stays the smaller.
     let reading = group_source(&f, machine(100, 16_000)).read().unwrap();
     assert_eq!(reading.available, ByteSize::mib(100));
-    assert_eq!((reading.limit, reading.source), (ByteSize::mib(900), ReadingSource::Group));
+    assert_eq!((reading.limit, reading.source), (ByteSize::mib(900), ReadingSource::Cgroup));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn the_nearest_v2_group_with_the_controller_bounds() {
     let f = Fixture::v2("/slice/app");
     f.v2_group("/slice", &(64 * MIB).to_string(), "max", 60 * MIB, 0);
     f.put("sys/fs/cgroup/slice/app/cgroup.procs", "");
-    let bound = MemoryGroup::of_self(f.root()).unwrap().unwrap().bound().unwrap().unwrap();
+    let bound = MemoryCgroup::of_self(f.root()).unwrap().unwrap().bound().unwrap().unwrap();
     assert_eq!((bound.limit, bound.available), (ByteSize::mib(64), ByteSize::mib(4)));
 }
 
@@ -93,8 +93,8 @@ fn a_container_with_its_own_group_as_the_top() {
     f.put("cg/mem/memory.limit_in_bytes", "104857600\n");
     f.put("cg/mem/memory.usage_in_bytes", "4857600\n");
     f.put("cg/mem/memory.stat", "total_inactive_file 0\n");
-    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
-    assert_eq!(group.bound().unwrap().unwrap().available, ByteSize(100_000_000));
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+    assert_eq!(cgroup.bound().unwrap().unwrap().available, ByteSize(100_000_000));
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_group_that_disappears_is_reported_and_replaced() {
     f.v1_group("", V1_UNLIMITED, 0, 0);
     f.v1_group("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
     let (fallback, _handle) = ScriptedSource::shared("machine alone", machine(9000, 16_000));
-    let group = Box::new(group_source(&f, machine(9000, 16_000)));
-    let mut chain = SourceChain::new(vec![group, Box::new(fallback)]);
+    let cgroup = Box::new(group_source(&f, machine(9000, 16_000)));
+    let mut chain = SourceChain::new(vec![cgroup, Box::new(fallback)]);
     assert_eq!(chain.read().unwrap().limit, ByteSize::mib(1000));
     f.remove("sys/fs/cgroup/memory/box");
     assert_eq!(chain.read().unwrap().limit, ByteSize::mib(16_000));
@@ -165,13 +165,13 @@ fn malformed_files_are_named() {
 fn limits_of_groups_below_are_no_events_of_the_own_group() {
     let f = Fixture::v2("/g");
     f.v2_group("/g", "max", "max", MIB, 0);
-    let group = MemoryGroup::of_self(f.root()).unwrap().unwrap();
-    let all = GroupEvents { high: 5, max: 3, oom_kill: 1 };
-    assert_eq!(group.own_events().unwrap(), all, "a kernel without separate counters");
+    let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+    let all = CgroupEvents { high: 5, max: 3, oom_kill: 1 };
+    assert_eq!(cgroup.own_events().unwrap(), all, "a kernel without separate counters");
     let own = "low 0\nhigh 2\nmax 0\noom 0\noom_kill 0\n";
     f.put("sys/fs/cgroup/g/memory.events.local", own);
-    assert_eq!(group.own_events().unwrap(), GroupEvents { high: 2, max: 0, oom_kill: 0 });
-    assert_eq!(group.events().unwrap(), all);
+    assert_eq!(cgroup.own_events().unwrap(), CgroupEvents { high: 2, max: 0, oom_kill: 0 });
+    assert_eq!(cgroup.events().unwrap(), all);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn stalls_hint_and_their_loss_is_reported() {
     f.v2_group("/g", &(1000 * MIB).to_string(), "max", MIB, 0);
     let stalled = "some avg10=20.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
     let calm = "some avg10=0.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
-    let hint = |source: &mut GroupSource<ScriptedSource>| source.read().unwrap().hint();
+    let hint = |source: &mut CgroupSource<ScriptedSource>| source.read().unwrap().hint();
 
     // A machine with plenty left stalls because of somebody else's limit.
     f.put("proc/pressure/memory", stalled);

@@ -1,0 +1,62 @@
+//! Errors of pressure sources, cgroups and footprints, and the one way in which files of the system are read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a source cannot tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A file of the system could not be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A file of the system says something that is not understood.
+    #[error("{}: {what} in {text:?}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+        /// The text in question.
+        text: String,
+    },
+    /// The system does not offer this.
+    #[error("{what}")]
+    Unavailable {
+        /// What is missing, and why.
+        what: String,
+    },
+    /// A script ended, or was told to fail.
+    #[error("the script {0}")]
+    Script(String),
+    /// Every source of a chain failed.
+    #[error("no source of memory pressure works: {}", list(.0))]
+    AllFailed(Vec<(String, SourceError)>),
+}
+
+fn list(failures: &[(String, SourceError)]) -> String {
+    let words: Vec<_> = failures.iter().map(|(name, e)| format!("{name}: {e}")).collect();
+    words.join("; ")
+}
+
+impl SourceError {
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), error }
+    }
+
+    pub(crate) fn malformed(path: &Path, what: &'static str, text: &str) -> Self {
+        let text = text.chars().take(80).collect();
+        Self::Malformed { path: path.to_owned(), what, text }
+    }
+}
+
+/// Reads a small text file of the system.
+pub(crate) fn read_text(path: &Path) -> Result<String, SourceError> {
+    fs::read_to_string(path).map_err(|error| SourceError::io(path, error))
+}

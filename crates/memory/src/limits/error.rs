@@ -1,0 +1,45 @@
+//! Errors of memory limits, and the one way in which a control file is written.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a process cannot be limited.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// The system refused.
+    #[error("the memory limit {} cannot be set: {error}", path.display())]
+    Io {
+        /// The file or group.
+        path: PathBuf,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The resource limit was refused.
+    #[error("the data limit of process {pid} cannot be set: {error}")]
+    Rlimit {
+        /// The process.
+        pid: u32,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// A name that is no single path element.
+    #[error("{0:?} is no name for a group; use letters, digits, \"-\", \"_\" and \".\"")]
+    Name(String),
+    /// A limit of zero.
+    #[error("a memory limit of 0 lets no process start")]
+    Zero,
+    /// Other processes live in a group of this name.
+    #[error("the group {} is in use by other processes", .0.display())]
+    InUse(PathBuf),
+}
+
+/// Writes to a control file, which must exist.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), LimitError> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| LimitError::Io { path: path.to_owned(), error })
+}

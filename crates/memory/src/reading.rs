@@ -1,0 +1,77 @@
+//! One reading of memory pressure: bytes, the signals of the system, and which of those signals count.
+
+use std::fmt;
+
+use majordomo_core::{ByteSize, PressureLevel};
+
+use crate::hints::{Hints, MachineMemory};
+
+/// Whose limit a reading is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ReadingSource {
+    /// The machine's memory is the tighter bound.
+    Machine,
+    /// A control group that this process belongs to is the tighter bound.
+    Cgroup,
+    /// A script of a test or a simulation.
+    Scripted,
+}
+
+impl fmt::Display for ReadingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Machine => "machine",
+            Self::Cgroup => "own group",
+            Self::Scripted => "script",
+        })
+    }
+}
+
+/// What a source told at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PressureReading {
+    /// Bytes that can still be had before the limit: free, or reclaimable without swapping.
+    pub available: ByteSize,
+    /// The effective limit: the smaller of the machine's memory and the own group's limit. Above zero.
+    pub limit: ByteSize,
+    /// The whole machine's memory, of which `available` and `limit` may be a part.
+    pub machine: MachineMemory,
+    /// What the system itself signals; [`Self::hint`] says which of it counts.
+    pub hints: Hints,
+    /// Whose limit it is.
+    pub source: ReadingSource,
+}
+
+impl PressureReading {
+    /// A reading of the machine alone, without signals.
+    #[must_use]
+    pub fn of_machine(available: ByteSize, total: ByteSize) -> Self {
+        Self {
+            available,
+            limit: total,
+            machine: MachineMemory { available, total },
+            hints: Hints::default(),
+            source: ReadingSource::Machine,
+        }
+    }
+
+    /// A scripted reading, of a machine with so much memory and without signals.
+    #[must_use]
+    pub fn scripted(available: ByteSize, limit: ByteSize) -> Self {
+        Self { source: ReadingSource::Scripted, ..Self::of_machine(available, limit) }
+    }
+
+    /// The level that the signals in the reading count for: those felt by this process always, those of the
+    /// whole machine only while less than half of its memory is available.
+    #[must_use]
+    pub fn hint(&self) -> Option<PressureLevel> {
+        self.hints.own.max(self.hints.machine.filter(|_| self.machine.may_cause_stalls()))
+    }
+
+    /// The same reading with further signals merged in, such as those of the wake-up before it.
+    #[must_use]
+    pub fn with_hints(self, hints: Hints) -> Self {
+        Self { hints: self.hints.merged(hints), ..self }
+    }
+}
