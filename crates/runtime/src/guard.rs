@@ -25,26 +25,19 @@ use crate::state::is_full_disk;
 mod client;
 mod hidden;
 mod pidfile;
+mod protocol;
 mod shell;
 
+pub use crate::proctable::TAG_VARIABLE;
 pub(crate) use client::Announced;
 pub use client::Guard;
 pub use hidden::{EXEC_ARG, GUARD_ARG, hidden_main};
+pub(crate) use protocol::GO;
 
-/// The environment variable that marks every descendant of a component: `SESSION/COMPONENT/LOAD/START/`.
-pub const TAG_VARIABLE: &str = "MAJORDOMO_INCARNATION";
+use protocol::HELLO;
 
 /// The environment variable of a guard process: a program that is one starts none of its own.
 const IS_GUARD: &str = "MAJORDOMO_IS_GUARD";
-
-/// The first line a guard says: the protocol's version.
-const HELLO: &str = "guard 1";
-
-/// The line by which a manager that lives takes the removal of its temporary folder upon itself.
-const LEAVE: &str = "leave\n";
-
-/// The word that makes a trampoline become its program.
-pub(crate) const GO: &[u8] = b"go\n";
 
 /// The guard answers within this or counts as broken.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);

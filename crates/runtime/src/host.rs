@@ -19,8 +19,9 @@ use crate::exchange::OldLeases;
 use crate::lease::{AnyLease, CachedIncarnation};
 use crate::loader::loading_here;
 use crate::logs::LogBuffer;
+use crate::message::{Control, Demand, DemandError, Reply, Waiting};
 use crate::recent;
-use crate::shell::{Control, DemandError, Lanes, Reply, Shell, ShellParts, Waiting};
+use crate::shell::{Lanes, Shell, ShellParts};
 use crate::tags::{Party, Tagged};
 use crate::usage::UsageSummary;
 
@@ -217,7 +218,7 @@ impl Host {
         let lanes = self.lanes();
         let waiter = lanes.new_waiter();
         let (reply, answer) = oneshot::channel();
-        let demand = crate::shell::Demand {
+        let demand = Demand {
             waiter,
             keys: wanted.clone(),
             priority: ask.options.priority,

@@ -18,7 +18,7 @@ use majordomo_registry::ComponentSpec;
 use crate::component::Instance;
 use crate::lease::{Dependency, Incarnation};
 use crate::memory::ComponentMemory;
-use crate::shell::Thawed;
+use crate::snapshot::Thawed;
 
 tokio::task_local! {
     /// The component whose load runs in this task; an `acquire` there would wait for itself.

@@ -9,7 +9,7 @@ use std::path::Path;
 use majordomo_core::{ByteSize, ComponentKey, OpId};
 use majordomo_memory::{Arena, ArenaError, MappedBuf, PoolGrant, SharedSlice};
 
-use crate::shell::{Control, ControlSender};
+use crate::message::{Control, ControlSender};
 
 /// A component's share of memory, by [`LoadContext::memory`](crate::LoadContext::memory). Clones share it; may be
 /// kept by the component and used from any thread.

@@ -20,6 +20,7 @@ mod bound;
 mod error;
 mod http;
 mod loader;
+mod phase;
 mod prepare;
 mod ready;
 mod resolve;

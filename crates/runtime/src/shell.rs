@@ -6,15 +6,23 @@
 //! (bounded, full = overloaded), three lanes of hints (bounded, full = dropped and counted).
 
 mod carry_out;
+mod control;
 mod heap;
+mod hooks;
 mod lanes;
+mod learned_store;
+mod load;
+mod look_around;
 mod measure;
+mod pressure;
 mod remember;
 mod slots;
+mod surroundings;
+mod taken;
+mod trim;
+mod unload;
 
-pub(crate) use heap::Thawed;
-pub(crate) use lanes::{Control, ControlSender, Demand, DemandError, Lanes, Reply, Waiting};
-pub use measure::budget_bytes;
+pub(crate) use lanes::Lanes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,11 +32,11 @@ use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore,
-    StatusValue, WaiterId, WallSeconds,
+    StatusValue, WaiterId,
 };
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::PressureSource;
-use majordomo_registry::{Catalog, PoolSpec};
+use majordomo_registry::Catalog;
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, SuspendDetector, WallClock};
@@ -38,20 +46,19 @@ use crate::footprint::Sampler;
 use crate::lease::Incarnation;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
-use crate::machine::{self, Machine};
+use crate::message::Waiting;
+use crate::notices::Notices;
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
-use slots::{Notices, Published, ShellCells};
+use learned_store::LearnedStore;
+use slots::{Published, ShellCells};
+use surroundings::Surroundings;
+use taken::Taken;
 
 /// Messages taken from the lanes before sweeps and timers get their turn.
 const BATCH: usize = 256;
 /// The shell measures and sweeps this often.
 const SWEEP: Duration = Duration::from_secs(1);
-
-/// The battery is looked at in one sweep of so many.
-const BATTERY_EVERY: u64 = 30;
-/// What the machine can spare is reported in steps of this part of the budget.
-const SPARE_STEPS: u64 = 128;
 
 /// Everything a shell is made of.
 pub struct ShellParts {
@@ -111,18 +118,6 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// What the engine was last told of the world around.
-#[derive(Debug, Default)]
-pub(crate) struct Surroundings {
-    machine: Machine,
-    wall: Option<(Moment, WallSeconds)>,
-    busy: bool,
-    on_battery: bool,
-    looks: u64,
-    /// What the machine can spare, as the engine was last told.
-    spare: Option<ByteSize>,
-}
-
 /// A load or unload that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -143,7 +138,7 @@ pub(crate) struct Shell {
     pub wall_clock: WallClock,
     pub events: Arc<EventLog>,
     pub notices: Arc<Notices>,
-    pub waiters: BTreeMap<WaiterId, lanes::Waiting>,
+    pub waiters: BTreeMap<WaiterId, Waiting>,
     pub slots: Vec<Arc<crate::lease::Slot>>,
     pub logs: Vec<Arc<LogBuffer>>,
     pub running: BTreeMap<OpId, Running>,
@@ -152,7 +147,7 @@ pub(crate) struct Shell {
     pub factories: Arc<BTreeMap<String, Factory>>,
     pub processes: Option<ProcessLoader>,
     pub base_dir: PathBuf,
-    pub memory: remember::Memory,
+    pub learned: LearnedStore,
     /// Published components: what each was seen to have been used by the last sweep.
     pub seen: BTreeMap<ComponentKey, Seen>,
     pub suspend: SuspendDetector,
@@ -162,7 +157,7 @@ pub(crate) struct Shell {
     pub samples: u64,
     pub sampler: Arc<Mutex<Sampler>>,
     pub heap: heap::Heap,
-    pub taken: measure::Taken,
+    pub taken: Taken,
     /// The level of pressure as last told to the engine.
     pub pressed: PressureLevel,
     pub felt: Option<Felt>,
@@ -187,7 +182,7 @@ impl Shell {
         let notices = Arc::new(Notices::default());
         let lanes =
             Arc::new(Lanes::new(clock, engine.config(), &parts.catalog, Arc::clone(&notices))?);
-        let (memory, learned) = remember::Memory::open(parts.store, &parts.catalog);
+        let (learned, figures) = LearnedStore::open(parts.store, &parts.catalog);
         let cold_store = engine.config().memory.cold_store;
         let mut shell = Self {
             suspend: SuspendDetector::new(&clock),
@@ -206,14 +201,14 @@ impl Shell {
             factories: Arc::new(parts.factories),
             processes: parts.processes,
             base_dir: parts.base_dir,
-            memory,
+            learned,
             seen: BTreeMap::new(),
             next_sweep: clock.now() + SWEEP,
             measuring: Measuring::default(),
             samples: 0,
             sampler: Arc::default(),
             heap: heap::Heap::new(cold_store),
-            taken: measure::Taken::start(),
+            taken: Taken::start(),
             pressed: PressureLevel::Low,
             felt: None,
             status: None,
@@ -225,11 +220,11 @@ impl Shell {
         shell.publish();
         if let Some(source) = parts.pressure {
             shell.felt =
-                Some(measure::feel_pressure(source, shell.engine.config(), clock, &lanes)?);
+                Some(pressure::feel_pressure(source, shell.engine.config(), clock, &lanes)?);
         }
-        shell.feed(Input::Learned(learned));
+        shell.feed(Input::Learned(figures));
         shell.look_around();
-        if let Some(model) = shell.memory.sequence(shell.engine.catalog()) {
+        if let Some(model) = shell.learned.sequence(shell.engine.catalog()) {
             shell.feed(Input::Remembered(Box::new(model)));
         }
         tokio::spawn(shell.run(parts.start));
@@ -344,128 +339,6 @@ impl Shell {
         }
         self.status = None;
         self.carry_out(effects);
-    }
-
-    fn control(&mut self, control: Control) {
-        match control {
-            Control::Loaded { key, op, result } => self.loaded(key, op, result),
-            Control::Down { key, op } => {
-                self.running.remove(&op);
-                self.leaving.remove(&op);
-                self.note_down(key, op);
-                self.feed(Input::UnloadFinished { key, op });
-            }
-            Control::Engine(input) => {
-                if let Input::Pressure(level) = *input {
-                    self.pressed(level);
-                }
-                self.feed(*input);
-            }
-            Control::Grow { key, op, bytes, reply } => {
-                self.feed(Input::Grow { key, op, bytes });
-                // Whoever asked may have gone.
-                let _ = reply.send(self.heap.limit(op));
-            }
-            Control::Hibernated { key, snapshot } => {
-                if self.pressed < self.engine.config().memory.refuse_loads_at {
-                    self.heap.keep(key, snapshot);
-                }
-            }
-            Control::Trimmed(trimmed) => self.trimmed(&trimmed),
-            Control::Operator { waiter, key, action, reply } => {
-                self.waiters.insert(waiter, Waiting::new(reply));
-                self.feed(Input::Operator { waiter, key, action });
-            }
-            Control::Abandon(waiter) => {
-                if self.waiters.remove(&waiter).is_some() {
-                    self.feed(Input::Abandon { waiter });
-                }
-            }
-            Control::Status(reply) => {
-                let _ = reply.send(self.current_status());
-            }
-            Control::UsageSummary(reply) => drop(reply.send(self.usage_summary())),
-            Control::UsageExport(reply) => drop(reply.send(self.memory.usage.export())),
-            Control::UsageForget(reply) => {
-                self.forget_use();
-                let _ = reply.send(());
-            }
-            Control::Plan { keys, partial, reply } => {
-                let (peek, now) = (slots::Peek(&self.slots), self.clock.now());
-                let mut plan = match partial {
-                    true => self.engine.plan_partial(&keys, now, &peek),
-                    false => self.engine.plan(&keys, now, &peek),
-                };
-                self.lanes.tags.tell(&mut plan.holders);
-                self.lanes.tags.tell_left_out(&mut plan.left_out);
-                if let Some(refusal) = &mut plan.refusal {
-                    self.lanes.tags.tell_refusal(refusal);
-                }
-                let _ = reply.send(plan);
-            }
-            Control::Forget { keys, reply } => self.forget(&keys, reply),
-            Control::Configure { specs, pools, config, budget, reply } => {
-                let _ = reply.send(self.configure(specs, pools, config, budget));
-            }
-            Control::MeasuredBuiltins { own } => {
-                self.measuring.builtins = false;
-                self.footprints(own);
-            }
-            Control::MeasuredProcesses(measured) => self.measured_processes(measured),
-        }
-    }
-
-    /// Tells the engine what changed around it: the wall clock, the processor, the battery.
-    fn look_around(&mut self) {
-        let (now, wall) = (self.clock.now(), self.wall_clock.now());
-        let s = &mut self.surroundings;
-        let expected = s.wall.map(|(at, w)| w.0 + now.since(at).as_secs() as i64);
-        // Both clocks count whole seconds and may differ by one.
-        let set = expected.is_none_or(|e| (wall.0 - e).abs() > 1);
-        let busy = !s.machine.is_calm();
-        let changed = std::mem::replace(&mut s.busy, busy) != busy;
-        let battery = s.looks.is_multiple_of(BATTERY_EVERY) && {
-            let on = machine::is_on_battery();
-            std::mem::replace(&mut s.on_battery, on) != on
-        };
-        s.looks += 1;
-        let on_battery = s.on_battery;
-        let spare =
-            self.felt.as_ref().and_then(|f| f.spare(self.engine.config().memory.refuse_loads_at));
-        // In steps: programs come and go by a few pages all the time.
-        let step = (self.engine.budget().total().0 / SPARE_STEPS).max(1);
-        let spare = spare.map(|bytes| ByteSize(bytes.0 / step * step));
-        let spare = spare.filter(|bytes| s.spare.replace(*bytes) != Some(*bytes));
-        if set {
-            s.wall = Some((now, wall));
-            self.feed(Input::WallClock(wall));
-        }
-        if changed {
-            self.feed(Input::Calm(!busy));
-        }
-        if battery {
-            self.feed(Input::Battery(on_battery));
-        }
-        if let Some(bytes) = spare {
-            self.feed(Input::Spare(bytes));
-        }
-    }
-
-    fn configure(
-        &mut self,
-        specs: Vec<majordomo_registry::ComponentSpec>,
-        pools: Vec<PoolSpec>,
-        config: Box<Config>,
-        budget: ByteSize,
-    ) -> Result<(), majordomo_registry::CatalogError> {
-        let catalog = Arc::new(Catalog::build(specs, pools, Some(self.engine.catalog()))?);
-        self.grow_slots(catalog.len());
-        if let Some(felt) = &self.felt {
-            felt.configure(&config.memory);
-        }
-        self.heap.configure(config.memory.cold_store);
-        self.feed(Input::Configure { catalog, config, budget });
-        Ok(())
     }
 
     pub(crate) fn grow_slots(&mut self, len: usize) {

@@ -5,105 +5,24 @@
 //! Invariants: a batch is there whole or not at all, and on disk when `apply` returns; a file that is
 //! corrupt or not ours is renamed, never deleted or overwritten; one process at a time has the directory.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use majordomo_core::{StateStore, StoreError, StoreOp, quoted_path};
-use majordomo_files::FileError;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use majordomo_core::{StateStore, StoreError, StoreOp};
+use redb::{Database, ReadableDatabase, ReadableTable};
 
+mod error;
+mod format;
 mod host;
 pub mod measured;
 mod open;
 
+use format::{FRESH, VALUES, checked, seal};
 use open::Home;
 
+pub use error::{SetAside, StateError, is_full_disk};
+pub use format::{FILE, LOCK};
 pub use host::host_hash;
-
-/// The file's name in the state directory.
-pub const FILE: &str = "state.redb";
-/// The file that takes the place of the state when it is written anew.
-const FRESH: &str = "state.redb.new";
-/// The lock's name; it holds the owner's process id.
-pub const LOCK: &str = "lock";
-
-const VALUES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("majordomo-values");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("majordomo-meta");
-const FORMAT_KEY: &str = "format";
-/// The format of the file. A file of another one is set aside.
-const FORMAT: u64 = 1;
-
-/// Whether an error says that there is no room on the disk, or no more for this user or process.
-#[must_use]
-pub fn is_full_disk(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
-}
-
-/// Why the state cannot be opened. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StateError {
-    /// Another process has it.
-    #[error("the state directory {} is in use{by}; stop that program or choose another directory", quoted_path(dir), by = pid.map_or(String::new(), |p| format!(" by the program with pid {p}")))]
-    InUse {
-        /// The directory.
-        dir: PathBuf,
-        /// Who has it, when that is known.
-        pid: Option<u32>,
-    },
-    /// It is not this user's alone to change, or is something else than a file or directory.
-    #[error("{0}")]
-    Untrusted(FileError),
-    /// It cannot be made, written or read.
-    #[error(
-        "the state in {} cannot be {what}: {source}; check its permissions and the disk, or choose another state directory",
-        quoted_path(path)
-    )]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What was being done: `created`, `written`, `read`, `set aside`.
-        what: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-impl StateError {
-    /// `what` was being done: `created`, `written`, `read`.
-    fn of(error: FileError, what: &'static str) -> Self {
-        let path = error.at().to_owned();
-        match error.into_system_error() {
-            Ok(source) => Self::Io { path, what, source },
-            Err(error) => Self::Untrusted(error),
-        }
-    }
-}
-
-/// A file that was not ours, or no longer whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
-    /// Where it was.
-    pub from: PathBuf,
-    /// Where it is now.
-    pub to: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-impl std::fmt::Display for SetAside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { from, to, why } = self;
-        write!(
-            f,
-            "{} could not be used ({why}); it was renamed to {} and learning starts again",
-            quoted_path(from),
-            quoted_path(to)
-        )
-    }
-}
 
 /// The open state.
 #[derive(Debug)]
@@ -334,48 +253,4 @@ fn copy(from: &Database, to: &Database) -> Result<(), redb::Error> {
 /// The first text after all keys of a namespace: nothing sorts between a text and itself with a zero.
 fn after(namespace: &str) -> String {
     format!("{namespace}\0")
-}
-
-/// Version of a value's envelope.
-const ENVELOPE: u8 = 1;
-
-/// Envelope: version byte, CRC-32 of the value (little endian), the value.
-fn seal(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() + 5);
-    out.push(ENVELOPE);
-    out.extend_from_slice(&crc32fast::hash(value).to_le_bytes());
-    out.extend_from_slice(value);
-    out
-}
-
-fn unseal(bytes: &[u8]) -> Option<&[u8]> {
-    let (version, rest) = bytes.split_first()?;
-    let (sum, value) = rest.split_first_chunk::<4>()?;
-    (*version == ENVELOPE && crc32fast::hash(value).to_le_bytes() == *sum).then_some(value)
-}
-
-fn checked(namespace: &str, key: &str, bytes: &[u8]) -> Result<Vec<u8>, redb::Error> {
-    let corrupt =
-        || redb::Error::Corrupted(format!("value {namespace}/{key} does not match its checksum"));
-    unseal(bytes).map(<[u8]>::to_vec).ok_or_else(corrupt)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn envelopes() {
-        for value in [&b""[..], b"x", &[7; 1000]] {
-            let sealed = seal(value);
-            assert_eq!(unseal(&sealed), Some(value));
-            for i in 0..sealed.len() {
-                let mut bad = sealed.clone();
-                bad[i] ^= 0x10;
-                assert_eq!(unseal(&bad), None);
-                assert_ne!(unseal(&sealed[..i]), Some(value));
-            }
-        }
-        assert_eq!(unseal(&[]), None);
-    }
 }

@@ -20,7 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::pidfile::IfGone;
-use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, HELLO, Trampoline, pidfile};
+use super::protocol::{HELLO, LEAVE};
+use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, Trampoline, pidfile};
 use crate::children;
 use crate::proctable::{self, Group};
 
@@ -292,7 +293,7 @@ impl Actor {
         };
         if let Some(mut link) = self.link.take() {
             // A guard that does not hear it ends all the same.
-            let _ = link.say(super::LEAVE).await;
+            let _ = link.say(LEAVE).await;
             link.end().await;
         }
         if let Some(path) = self.pid_file.take() {

@@ -12,8 +12,8 @@ use std::process::{Command, ExitCode, Stdio};
 use majordomo_core::quoted_path;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{GO, HELLO, LEAVE, TAG_VARIABLE};
-use crate::proctable::{self, Group, StartTime};
+use super::protocol::{GO, HELLO, LEAVE};
+use crate::proctable::{self, Group, StartTime, TAG_VARIABLE};
 
 /// The first argument that makes a binary the guard.
 pub const GUARD_ARG: &str = "__guard";

@@ -14,10 +14,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bound::{Bound, Limits};
 use super::error::Advice;
+use super::phase::{Order, Phase};
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
 use super::strays::Subreaper;
-use super::supervise::{Order, Phase, Supervisor};
+use super::supervise::Supervisor;
 use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
 use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogStream, Watch, pump};

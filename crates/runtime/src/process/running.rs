@@ -10,9 +10,9 @@ use majordomo_registry::{ProbeSpec, TrimSpec};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::supervise::{Order, Phase};
+use super::phase::{Order, Phase};
 use super::{Endpoint, Exit, ProcessError, ready};
-use crate::footprint;
+use crate::footprint::{LoadFootprint, after_load, of_known};
 use crate::logs::LogBuffer;
 use crate::proctable::{Group, Members};
 
@@ -66,9 +66,9 @@ impl RunningProcess {
 
     /// Measures what its load took, with the figures that were sampled during the load; none when it has no living
     /// member any more. Cancel safe.
-    pub async fn measure_load(&self) -> Option<footprint::LoadFootprint> {
+    pub async fn measure_load(&self) -> Option<LoadFootprint> {
         let (members, sampled) = (Arc::clone(&self.members), self.memory.peak());
-        let measure = move || footprint::after_load(&members, sampled);
+        let measure = move || after_load(&members, sampled);
         // It fails only when the runtime shuts down.
         let load = tokio::task::spawn_blocking(measure).await.ok().flatten()?;
         self.note_footprint(load.exact);
@@ -78,7 +78,7 @@ impl RunningProcess {
     /// Samples its footprint during a load.
     pub(super) async fn sample(&self) {
         let members = Arc::clone(&self.members);
-        let sample = tokio::task::spawn_blocking(move || footprint::of_known(&members));
+        let sample = tokio::task::spawn_blocking(move || of_known(&members));
         if let Ok(Some(footprint)) = sample.await {
             self.note_footprint(footprint.exact);
         }

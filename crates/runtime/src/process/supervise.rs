@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::bound::Bound;
+use super::phase::{Order, Phase};
 use super::running::Memory;
 use super::spawn::Leader;
 use super::{Exit, prepare};
@@ -31,24 +32,6 @@ const KILL_DEADLINE: Duration = Duration::from_secs(5);
 /// Output that is still in the pipes of a process that is down is waited for this long; longer only when
 /// a process that is no member holds them.
 const OUTPUT_DEADLINE: Duration = Duration::from_millis(500);
-
-/// What the owner wants. Only ever gets sterner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Run,
-    /// TERM now, KILL then.
-    Stop(Instant),
-    Kill,
-}
-
-/// How far it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    Running,
-    Exited(Exit),
-    /// Nothing of it is left but these, which outlive SIGKILL.
-    Down(Exit, Vec<i32>),
-}
 
 pub(super) struct Supervisor {
     pub(super) leader: Leader,

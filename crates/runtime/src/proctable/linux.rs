@@ -4,7 +4,7 @@ use std::fs;
 
 use majordomo_core::ByteSize;
 
-use super::{Entry, StartTime};
+use super::entry::{Entry, StartTime};
 
 /// `PF_KTHREAD` of the kernel's `sched.h`: a thread of the kernel, which has no environment.
 const KERNEL_THREAD: u64 = 0x0020_0000;

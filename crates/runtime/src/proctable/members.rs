@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use majordomo_memory::MemoryCgroup;
 use rustix::process::Signal;
 
-use super::{Entry, Group, StartTime, signal_group, signal_process};
-use crate::guard::TAG_VARIABLE;
+use super::entry::{Entry, Group, StartTime, TAG_VARIABLE};
+use super::signal::{signal_group, signal_process};
+use super::system;
 
 /// The members of one incarnation. Dropping it ends following them.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Members {
     pub(crate) fn signal_group(&self, signal: Signal) {
         let Group { pgid, start } = &self.group;
         // A leader that could not make its process group so far is alone.
-        if !signal_group(*pgid, signal) && super::start_time(*pgid).as_ref() == Some(start) {
+        if !signal_group(*pgid, signal) && system::start_time(*pgid).as_ref() == Some(start) {
             signal_process(*pgid, signal);
         }
     }
@@ -163,7 +164,8 @@ impl ProcessTable {
     pub(crate) fn look_at_all(&self) -> ByMark {
         let mut seen = self.seen();
         let in_cgroup = seen.in_cgroups();
-        let entries: BTreeMap<i32, Entry> = super::scan().into_iter().map(|e| (e.pid, e)).collect();
+        let entries: BTreeMap<i32, Entry> =
+            system::scan().into_iter().map(|e| (e.pid, e)).collect();
         seen.processes.retain(|pid, p| entries.get(pid).is_some_and(|e| e.start == p.start));
         let mut decided = BTreeMap::from([(self.own, None)]);
         let mut found = ByMark::new();
@@ -222,7 +224,7 @@ impl ProcessTable {
         if entry.kernel || entry.zombie || seen.processes.get(&entry.pid).is_some_and(is_read) {
             return None;
         }
-        let owner = match super::variable(entry.pid, TAG_VARIABLE) {
+        let owner = match system::variable(entry.pid, TAG_VARIABLE) {
             None => Owner::Unread,
             Some(Some(mark)) if mark.starts_with(&self.session) => Owner::Component(mark.into()),
             Some(_) => Owner::Unmarked,
@@ -255,11 +257,11 @@ impl ProcessTable {
             }))
             .filter(|(_, mark)| only.is_none_or(|only| only == mark))
             .collect();
-        for pid in super::children(self.own).unwrap_or_default() {
+        for pid in system::children(self.own).unwrap_or_default() {
             if seen.processes.get(&pid).is_some_and(|p| p.owner != Owner::Unread) {
                 continue;
             }
-            let adopted = super::entry(pid);
+            let adopted = system::entry(pid);
             if let Some(mark) = adopted.and_then(|entry| self.by_mark(&entry, &mut seen))
                 && only.is_none_or(|only| *only == mark)
             {
@@ -272,7 +274,7 @@ impl ProcessTable {
             if looked_at.insert(pid, ()).is_some() {
                 continue;
             }
-            let Some(entry) = super::entry(pid) else {
+            let Some(entry) = system::entry(pid) else {
                 seen.processes.remove(&pid);
                 continue;
             };
@@ -284,7 +286,7 @@ impl ProcessTable {
                 continue;
             }
             seen.remember(&entry, Owner::Component(Arc::clone(&mark)));
-            let children = super::children(pid).unwrap_or_default();
+            let children = system::children(pid).unwrap_or_default();
             queue.extend(children.into_iter().map(|child| (child, Arc::clone(&mark))));
             if !entry.zombie {
                 found.entry(mark).or_default().push(entry);

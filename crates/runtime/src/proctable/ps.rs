@@ -4,7 +4,7 @@ use std::process::Command;
 
 use majordomo_core::ByteSize;
 
-use super::{Entry, StartTime};
+use super::entry::{Entry, StartTime};
 
 fn output(program: &str, args: &[&str]) -> Option<String> {
     let out = Command::new(program).args(args).env("LC_ALL", "C").output().ok()?;

@@ -5,30 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use majordomo_core::{ByteSize, ColdStatus, ComponentKey, Moment, OpId, PressureLevel, TrimStatus};
-use majordomo_memory::{
-    ColdStore, PoolGrant, Snapshot, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter,
-    trim_allocator,
-};
-use majordomo_registry::LoaderSpec;
+use majordomo_core::{ByteSize, ColdStatus, ComponentKey, Moment, OpId, TrimStatus};
+use majordomo_memory::{ColdStore, PoolGrant, Snapshot, TrimConfig, TrimDebounce, UnreturnedMeter};
 
-use super::Shell;
-use super::lanes::Control;
-
-/// Less than this is stacks of threads and the allocator's own books.
-const NOISE: ByteSize = ByteSize::mib(1);
+use crate::snapshot::Thawed;
 
 /// The books of the in-process memory.
 pub(crate) struct Heap {
-    debounce: TrimDebounce,
-    meter: Option<UnreturnedMeter>,
-    trimming: bool,
-    status: TrimStatus,
+    pub(super) debounce: TrimDebounce,
+    pub(super) meter: Option<UnreturnedMeter>,
+    pub(super) trimming: bool,
+    pub(super) status: TrimStatus,
     /// Freed and not given back, as of the last measurement.
-    unreturned: ByteSize,
+    pub(super) unreturned: ByteSize,
     /// Grants of builtins that are loading or up, by incarnation.
     grants: BTreeMap<OpId, PoolGrant>,
     /// Grants of builtins that are gone, as long as somebody reads what they shared.
@@ -37,13 +28,6 @@ pub(crate) struct Heap {
     cold_status: ColdStatus,
     /// Snapshots handed back, and those that were corrupt: counted where they are unpacked.
     thawed: Arc<Thawed>,
-}
-
-/// Statistics of snapshots that loads unpacked.
-#[derive(Debug, Default)]
-pub(crate) struct Thawed {
-    pub(crate) good: AtomicU64,
-    pub(crate) corrupt: AtomicU64,
 }
 
 impl Heap {
@@ -89,7 +73,7 @@ impl Heap {
     }
 
     /// What components map now, and what is left of those that are gone.
-    fn mapped(&mut self) -> (ByteSize, ByteSize) {
+    pub(super) fn mapped(&mut self) -> (ByteSize, ByteSize) {
         self.leftovers.retain(|g| g.used() > ByteSize::ZERO);
         let used = |g: &PoolGrant| g.used();
         let left: ByteSize = self.leftovers.iter().map(used).sum();
@@ -144,85 +128,5 @@ impl Heap {
     /// Nothing is kept for later when there is not enough for now.
     pub(super) fn empty_cold_store(&mut self) {
         self.cold_status.dropped += self.cold.shrink_to(ByteSize::ZERO).len() as u64;
-    }
-}
-
-/// What a trim brought.
-#[derive(Debug)]
-pub(crate) struct Trimmed {
-    pub(crate) outcome: TrimOutcome,
-    pub(crate) took: Duration,
-    pub(crate) unreturned: Option<ByteSize>,
-}
-
-impl Shell {
-    /// A builtin is gone, or gave something back: the allocator is trimmed soon, and very soon when memory is
-    /// short.
-    pub(super) fn freed_in_process(&mut self, bytes: ByteSize) {
-        self.heap.debounce.unloaded(bytes, self.clock.now());
-        let short = self.engine.budget().is_overdrawn()
-            || self.engine.scheduler().n_waiting() > 0
-            || self.pressed >= self.engine.config().memory.trim_at;
-        if short {
-            self.heap.debounce.hurry();
-        }
-    }
-
-    /// A component is down: what it had in this process can be given back.
-    pub(super) fn note_down(&mut self, key: ComponentKey, op: OpId) {
-        self.heap.gone(op);
-        let e = self.engine.scheduler().entry(key);
-        let ours = e.op == Some(op)
-            && e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
-        if ours {
-            self.freed_in_process(self.engine.budget().booked_for(key));
-        }
-    }
-
-    /// Trims on a blocking thread when it is time.
-    pub(super) fn trim_if_due(&mut self) {
-        let now = self.clock.now();
-        if self.heap.trimming || !self.heap.debounce.take(now) {
-            return;
-        }
-        self.heap.trimming = true;
-        let (meter, clock, control) = (self.heap.meter, self.clock, self.lanes.control());
-        let (mapped, _) = self.heap.mapped();
-        tokio::task::spawn_blocking(move || {
-            let outcome = trim_allocator();
-            let took = clock.now().since(now);
-            let unreturned = meter.and_then(|m| m.measure(mapped));
-            control.send(Control::Trimmed(Trimmed { outcome, took, unreturned }));
-        });
-    }
-
-    pub(super) fn trimmed(&mut self, trimmed: &Trimmed) {
-        tracing::debug!(outcome = %trimmed.outcome, took = ?trimmed.took, "heap trimmed");
-        self.heap.trimming = false;
-        self.heap.status.trims += 1;
-        self.heap.status.last_took = Some(trimmed.took);
-        self.set_unreturned(trimmed.unreturned);
-        self.tell_taken();
-    }
-
-    /// Less than the noise is none.
-    pub(super) fn set_unreturned(&mut self, measured: Option<ByteSize>) {
-        if let Some(bytes) = measured {
-            self.heap.unreturned = if bytes < NOISE { ByteSize::ZERO } else { bytes };
-        }
-    }
-
-    /// Measures what is unreturned without a trim: the rare look that sees it used again.
-    pub(super) fn meter(&mut self) -> Option<(UnreturnedMeter, ByteSize)> {
-        let (mapped, _) = self.heap.mapped();
-        self.heap.meter.filter(|_| self.heap.unreturned > ByteSize::ZERO).map(|m| (m, mapped))
-    }
-
-    /// The level of pressure changed.
-    pub(super) fn pressed(&mut self, level: PressureLevel) {
-        self.pressed = level;
-        if level >= self.engine.config().memory.refuse_loads_at {
-            self.heap.empty_cold_store();
-        }
     }
 }

@@ -2,164 +2,26 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use majordomo_core::{
-    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, LeftOut, OpId,
-    Priority, Refusal, Status, WaiterId,
-};
-use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
+use majordomo_core::{CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, WaiterId};
+use majordomo_engine::Input;
 use majordomo_lifecycle::Tick;
-use majordomo_memory::Snapshot;
-use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
-use tokio::sync::oneshot;
+use majordomo_registry::Catalog;
 
-use super::heap::Trimmed;
-use super::measure::MeasuredProcesses;
-use super::slots::{Notices, Published};
+use super::slots::Published;
 use crate::clock::{Clock, CoarseTick};
-use crate::component::Instance;
 use crate::events::EventLog;
-use crate::exchange::OldLeases;
-use crate::lease::RawLease;
-use crate::tags::{Party, Tags};
-use crate::usage::UsageSummary;
+use crate::message::{Control, ControlSender, Demand, DemandError};
+use crate::notices::Notices;
+use crate::tags::Tags;
 
 /// Observations are dropped while so many control messages wait.
 const MAX_OBSERVED: usize = 4096;
 
-/// What a waiter is answered: leases in the order of the keys, or why not. Operators get no leases.
-pub(crate) type Reply = Result<Granted, Refusal>;
-
-/// Leases of a granted demand.
-#[derive(Debug, Default)]
-pub(crate) struct Granted {
-    pub(crate) leases: Vec<RawLease>,
-    pub(crate) left_out: Vec<LeftOut>,
-}
-
-/// A caller that waits for an answer.
-pub(crate) struct Waiting {
-    pub(crate) reply: oneshot::Sender<Reply>,
-    /// Who that is, where it is known.
-    pub(crate) party: Option<Party>,
-    /// The leases that it gives up when its demand is admitted.
-    pub(crate) old: Option<Arc<OldLeases>>,
-}
-
-impl Waiting {
-    pub(crate) fn new(reply: oneshot::Sender<Reply>) -> Self {
-        Self { reply, party: None, old: None }
-    }
-}
-
-/// Why a demand could not even be put in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DemandError {
-    /// The lane is full.
-    Full,
-    /// The shell has ended.
-    Closed,
-}
-
 /// A hint in its lane.
 type Told = (ComponentKey, Confidence, HintSource);
-
-pub(crate) struct Demand {
-    pub waiter: WaiterId,
-    pub keys: Vec<ComponentKey>,
-    pub priority: Option<Priority>,
-    pub deadline: Option<Duration>,
-    pub partial: bool,
-    pub waiting: Waiting,
-}
-
-pub(crate) enum Control {
-    Loaded {
-        key: ComponentKey,
-        op: OpId,
-        result: Result<(Instance, LoadReport), LoadFailure>,
-    },
-    Down {
-        key: ComponentKey,
-        op: OpId,
-    },
-    Engine(Box<Input>),
-    Operator {
-        waiter: WaiterId,
-        key: ComponentKey,
-        action: OperatorAction,
-        reply: oneshot::Sender<Reply>,
-    },
-    Abandon(WaiterId),
-    Status(oneshot::Sender<Arc<Status>>),
-    /// What is known of use.
-    UsageSummary(oneshot::Sender<UsageSummary>),
-    /// The usage history as a trace.
-    UsageExport(oneshot::Sender<String>),
-    /// What is known of use is to be forgotten.
-    UsageForget(oneshot::Sender<()>),
-    Plan {
-        keys: Vec<ComponentKey>,
-        partial: bool,
-        reply: oneshot::Sender<Plan>,
-    },
-    /// Forget what was measured of components.
-    Forget {
-        keys: Vec<ComponentKey>,
-        reply: oneshot::Sender<Result<usize, majordomo_core::StoreError>>,
-    },
-    Configure {
-        specs: Vec<ComponentSpec>,
-        pools: Vec<PoolSpec>,
-        config: Box<Config>,
-        budget: ByteSize,
-        reply: oneshot::Sender<Result<(), CatalogError>>,
-    },
-    /// Footprints of builtins, by their own account and their grants.
-    MeasuredBuiltins {
-        own: Vec<(ComponentKey, OpId, ByteSize)>,
-    },
-    /// Footprints of processes, and this one.
-    MeasuredProcesses(MeasuredProcesses),
-    /// A component wants a larger grant; it is answered with its limit from then on.
-    Grow {
-        key: ComponentKey,
-        op: OpId,
-        bytes: ByteSize,
-        reply: flume::Sender<ByteSize>,
-    },
-    /// What a component that was unloaded wants to find again.
-    Hibernated {
-        key: ComponentKey,
-        snapshot: Snapshot,
-    },
-    /// The allocator was trimmed.
-    Trimmed(Trimmed),
-}
-
-/// Sends to the control lane.
-#[derive(Clone)]
-pub(crate) struct ControlSender {
-    tx: flume::Sender<Control>,
-    rx: flume::Receiver<Control>,
-    notices: Arc<Notices>,
-    closed: Arc<AtomicBool>,
-}
-
-impl ControlSender {
-    /// Puts a message in; nothing happens when the shell has ended.
-    pub(crate) fn send(&self, control: Control) {
-        let _ = self.tx.send(control);
-        self.notices.wake();
-        // The shell may have ended between: whoever comes last empties the lane, which answers its waiters.
-        if self.closed.load(Ordering::SeqCst) {
-            drop(self.rx.drain());
-        }
-    }
-}
 
 /// The ways into the shell, and what callers share with it.
 pub(crate) struct Lanes {

@@ -1,21 +1,16 @@
 //! Measuring: uses, footprints, pressure, and the status made of them.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Config, Moment, OpId, Status, StatusValue,
-};
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, OpId, Status, StatusValue};
 use majordomo_engine::{Footprints, Input, Usage};
-use majordomo_memory::{PoolGrant, PressureSource};
+use majordomo_memory::PoolGrant;
 
-use super::carry_out::footprint_of;
-use super::lanes::{Control, Lanes};
+use super::hooks::footprint_of;
 use super::{Seen, Shell};
-use crate::clock::Clock;
-use crate::footprint::{self, Figure, Footprint};
-use crate::pressure::Felt;
+use crate::footprint::{self, Figure};
+use crate::message::{Control, MeasuredProcesses};
 use crate::process::RunningProcess;
 
 /// A status is made anew at most this often.
@@ -24,41 +19,6 @@ const STATUS_AGE: Duration = Duration::from_millis(50);
 const METER_EVERY: u64 = 30;
 /// What other programs take is told in steps of the budget's so-manieth part.
 const EXTERNAL_STEPS: u64 = 128;
-
-/// What is taken of memory, as of the last measurement.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    /// Processes, each page of memory counted once.
-    processes: ByteSize,
-    /// This process.
-    own: ByteSize,
-    /// This process before anything was loaded.
-    own_at_start: ByteSize,
-    /// The last exact look at each incarnation that is processes.
-    footprints: BTreeMap<ComponentKey, (OpId, Footprint)>,
-    external: ByteSize,
-}
-
-impl Taken {
-    pub(super) fn start() -> Self {
-        let own = footprint::own();
-        Self {
-            processes: ByteSize::ZERO,
-            own,
-            own_at_start: own,
-            footprints: BTreeMap::new(),
-            external: ByteSize::ZERO,
-        }
-    }
-}
-
-/// One look at all processes.
-#[derive(Debug)]
-pub(crate) struct MeasuredProcesses {
-    rows: Vec<(ComponentKey, OpId, Footprint)>,
-    own: ByteSize,
-    unreturned: Option<ByteSize>,
-}
 
 impl Shell {
     /// Tells the engine what was used since the last sweep.
@@ -224,43 +184,19 @@ impl Shell {
         let mut runtime = vec![
             ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),
             ("loads_running".to_owned(), StatusValue::Count(self.running.len() as u64)),
-            ("state_store".to_owned(), StatusValue::Text(self.memory.describe())),
-            ("state_writes".to_owned(), StatusValue::Count(self.memory.writes())),
+            ("state_store".to_owned(), StatusValue::Text(self.learned.describe())),
+            ("state_writes".to_owned(), StatusValue::Count(self.learned.writes())),
         ];
         if !estimated.is_empty() {
             let text = StatusValue::Text(estimated.join(", "));
             runtime.push(("footprints_not_readable".to_owned(), text));
         }
-        let note = self.memory.note();
+        let note = self.learned.note();
         runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));
         status.sections.insert("runtime".to_owned(), runtime);
         status.sections.extend(self.sections.iter().map(|section| section()));
         let status = Arc::new(status);
         self.status = Some((now, Arc::clone(&status)));
         status
-    }
-}
-
-/// Feels pressure on an owned thread until the shell is gone.
-pub(super) fn feel_pressure(
-    source: Box<dyn PressureSource>,
-    config: &Config,
-    clock: Clock,
-    lanes: &Arc<Lanes>,
-) -> std::io::Result<Felt> {
-    let lanes = Arc::downgrade(lanes);
-    Felt::start(source, &config.memory, clock, move |level| {
-        let Some(lanes) = lanes.upgrade() else { return false };
-        lanes.control().send(Control::Engine(Box::new(Input::Pressure(level))));
-        true
-    })
-}
-
-/// The budget in bytes that a setting means on a machine (or in a group) with `limit` bytes.
-#[must_use]
-pub fn budget_bytes(setting: majordomo_core::BudgetSetting, limit: ByteSize) -> ByteSize {
-    match setting {
-        majordomo_core::BudgetSetting::Bytes(bytes) => bytes,
-        majordomo_core::BudgetSetting::Share(share) => limit.scaled(share.clamp(0.0, 1.0)),
     }
 }

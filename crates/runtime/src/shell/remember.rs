@@ -1,240 +1,47 @@
-//! What is learned and kept: measured footprints and load times, written seldom and off the shell's task.
+//! Writing the learned store, seldom and off the shell's task.
 
 mod forget;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use majordomo_core::{ComponentKey, Moment, StateStore, StoreOp};
-use majordomo_engine::{Input, Persisted, SequenceModel};
-use majordomo_registry::Catalog;
+use majordomo_core::{ComponentKey, Moment, StoreOp};
+use majordomo_engine::Input;
 
+use super::learned_store::{SEQUENCE, Unwritten};
 use super::{SWEEP, Shell};
-use crate::clock::Clock;
-use crate::complaint::Complaint;
-use crate::state::host_hash;
-use crate::state::measured::{self, Measured, MeasuredKey};
-use crate::usage::{UsageLog, UsageSummary};
+use crate::state::measured;
+use crate::usage::UsageSummary;
 
-/// Where the sequence model is kept.
-const SEQUENCE: (&str, &str) = ("sequence", "model");
 /// Components that a summary names.
 const N_LIKELIEST: usize = 10;
-
-impl Memory {
-    /// What is wrong with where things are kept.
-    pub(super) fn note(&self) -> Option<String> {
-        self.store.as_ref()?.note()
-    }
-}
-
-fn measured_key(catalog: &Catalog, key: ComponentKey, host: u64) -> MeasuredKey {
-    let component = catalog.id(key).clone();
-    MeasuredKey { component, config: catalog.config_hash(key), host }
-}
-
-/// What waits to be written, and where to.
-pub(crate) struct Memory {
-    /// This machine: figures of another one do not count.
-    host: u64,
-    store: Option<Arc<dyn StateStore>>,
-    /// By the configuration that each was measured under, which another may have replaced since.
-    dirty: BTreeMap<MeasuredKey, Measured>,
-    /// The sequence model learned something since it was written.
-    sequence_dirty: bool,
-    /// Something was forgotten that must not be left in the file.
-    scrub: bool,
-    pub(super) usage: UsageLog,
-    since: Option<Moment>,
-    writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
-    /// Why writes fail, until one succeeds.
-    failing: Complaint,
-    /// Writes that succeeded.
-    writes: u64,
-}
-
-/// What a failed write leaves to be written again.
-struct Unwritten {
-    learned: BTreeMap<MeasuredKey, Measured>,
-    sequence: bool,
-    usage: bool,
-    scrub: bool,
-    why: String,
-}
-
-impl Memory {
-    /// Reads what earlier processes learned of the components of a catalog.
-    pub(super) fn open(
-        store: Option<Arc<dyn StateStore>>,
-        catalog: &Catalog,
-    ) -> (Self, Vec<Persisted>) {
-        let mut learned = Vec::new();
-        let host = host_hash().unwrap_or(0);
-        if let Some(store) = &store {
-            for key in catalog.keys() {
-                match measured::get(&**store, &measured_key(catalog, key, host)) {
-                    Ok(Some(m)) => {
-                        let Measured { learned: known, load_time } = m;
-                        learned.push(Persisted { key, learned: known, load_time });
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "learned figures cannot be read");
-                        break;
-                    }
-                }
-            }
-        }
-        let usage = match store.as_deref().map(UsageLog::open) {
-            None => UsageLog::default(),
-            Some(Ok(usage)) => usage,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the usage history cannot be read");
-                UsageLog::default()
-            }
-        };
-        let new = Self {
-            host,
-            store,
-            dirty: BTreeMap::new(),
-            sequence_dirty: false,
-            scrub: false,
-            usage,
-            since: None,
-            writing: None,
-            failing: Complaint::default(),
-            writes: 0,
-        };
-        (new, learned)
-    }
-
-    /// The sequence model that an earlier process left; none when there is none, or it cannot be used.
-    pub(super) fn sequence(&self, catalog: &Catalog) -> Option<SequenceModel> {
-        let bytes = match self.store.as_ref()?.get(SEQUENCE.0, SEQUENCE.1) {
-            Ok(bytes) => bytes?,
-            Err(error) => {
-                tracing::warn!(%error, "what was learned of use cannot be read");
-                return None;
-            }
-        };
-        match SequenceModel::decode(&bytes, |name| catalog.key(name)) {
-            Ok(model) => Some(model),
-            Err(error) => {
-                tracing::warn!(%error, "what was learned of use is left out");
-                None
-            }
-        }
-    }
-
-    pub(super) fn learned_of_use(&mut self) {
-        self.sequence_dirty = self.store.is_some();
-    }
-
-    fn is_written(&self) -> bool {
-        self.dirty.is_empty() && !self.sequence_dirty && self.usage.is_written()
-    }
-
-    /// Takes figures that were measured under the catalog at hand.
-    pub(super) fn learn(&mut self, learned: &Persisted, catalog: &Catalog) {
-        if self.store.is_some() {
-            let &Persisted { key, learned, load_time } = learned;
-            let key = measured_key(catalog, key, self.host);
-            self.dirty.insert(key, Measured { learned, load_time });
-        }
-    }
-
-    pub(super) fn describe(&self) -> String {
-        match &self.store {
-            None => "none: learned figures are forgotten at the end".to_owned(),
-            Some(_) => match (self.failing.why(), self.dirty.len()) {
-                (Some(why), _) if self.writing.is_some() => {
-                    format!("being written, after a failure: {why}")
-                }
-                (Some(why), n) => format!("{n} to write, after a failure: {why}"),
-                (None, _) if self.writing.is_some() => "being written".to_owned(),
-                (None, _) if self.is_written() => "up to date".to_owned(),
-                (None, 0) => "what was learned of use to write".to_owned(),
-                (None, n) => format!("{n} to write"),
-            },
-        }
-    }
-
-    /// How often learned figures were written.
-    pub(super) fn writes(&self) -> u64 {
-        self.writes
-    }
-
-    /// Takes note of how a write ended. What could not be written is dirty again, unless newer figures are known.
-    fn written(
-        &mut self,
-        ended: Result<Result<(), Unwritten>, tokio::task::JoinError>,
-        now: Moment,
-    ) {
-        let why = match ended {
-            Ok(Ok(())) => {
-                self.writes += 1;
-                if self.failing.succeeded() {
-                    tracing::info!("learned figures are written again");
-                }
-                return;
-            }
-            Ok(Err(unwritten)) => {
-                for (key, learned) in unwritten.learned {
-                    self.dirty.entry(key).or_insert(learned);
-                }
-                self.sequence_dirty |= unwritten.sequence;
-                self.scrub |= unwritten.scrub;
-                if unwritten.usage {
-                    self.usage.write_anew();
-                }
-                unwritten.why
-            }
-            Err(lost) => lost.to_string(),
-        };
-        if let Some(untold) = self.failing.failed(&why, now) {
-            tracing::warn!(
-                why,
-                untold,
-                "learned figures cannot be written; they are kept and tried again"
-            );
-        }
-    }
-
-    async fn settle(&mut self, clock: &Clock) {
-        if let Some(writing) = self.writing.take() {
-            let ended = writing.await;
-            self.written(ended, clock.now());
-        }
-    }
-}
 
 impl Shell {
     /// Writes what was learned, if it is time or `now` is set; one write at a time. What a failed one left is
     /// written again after the usual pause.
     pub(super) async fn remember(&mut self, now: bool) {
-        if self.memory.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
-            self.memory.settle(&self.clock).await;
+        if self.learned.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
+            self.learned.settle(&self.clock).await;
         }
-        if self.memory.is_written() || self.memory.writing.is_some() {
+        if self.learned.is_written() || self.learned.writing.is_some() {
             return;
         }
         let at = self.clock.now();
-        let since = *self.memory.since.get_or_insert(at);
+        let since = *self.learned.since.get_or_insert(at);
         let after = self.engine.config().state.write_after;
         // The sweep nearest to it writes.
         if !now && at.since(since) + SWEEP / 2 < after {
             return;
         }
-        let Some(store) = self.memory.store.clone() else { return };
-        self.memory.since = None;
+        let Some(store) = self.learned.store.clone() else { return };
+        self.learned.since = None;
         let catalog = Arc::clone(self.engine.catalog());
-        let learned = std::mem::take(&mut self.memory.dirty);
-        let usage = self.memory.usage.take_changes();
+        let learned = std::mem::take(&mut self.learned.dirty);
+        let usage = self.learned.usage.take_changes();
         let had_usage = !usage.is_empty();
-        let scrub = std::mem::take(&mut self.memory.scrub);
-        let sequence = std::mem::take(&mut self.memory.sequence_dirty)
+        let scrub = std::mem::take(&mut self.learned.scrub);
+        let sequence = std::mem::take(&mut self.learned.sequence_dirty)
             .then(|| Arc::clone(self.engine.sequence()));
-        self.memory.writing = Some(tokio::task::spawn_blocking(move || {
+        self.learned.writing = Some(tokio::task::spawn_blocking(move || {
             let mut batch: Vec<_> = learned.iter().map(|(key, m)| measured::put(key, m)).collect();
             batch.extend(usage);
             if let Some(sequence) = &sequence {
@@ -254,10 +61,10 @@ impl Shell {
 
     /// Notes in the history what a command used.
     pub(super) fn note_use(&mut self, used: &[ComponentKey]) {
-        if self.memory.store.is_some() {
+        if self.learned.store.is_some() {
             let catalog = self.engine.catalog();
             let names = used.iter().map(|k| catalog.id(*k).as_str().to_owned()).collect();
-            self.memory.usage.push(self.wall_clock.now(), names);
+            self.learned.usage.push(self.wall_clock.now(), names);
         }
     }
 
@@ -268,118 +75,31 @@ impl Shell {
         UsageSummary {
             commands_learned: model.n_observed(),
             likeliest: likeliest.map(|(k, p)| (catalog.id(k).clone(), p)).collect(),
-            ..self.memory.usage.summary()
+            ..self.learned.usage.summary()
         }
     }
 
     /// Forgets the history and what was learned from it, here and on disk.
     pub(super) fn forget_use(&mut self) {
-        self.memory.usage.clear();
-        self.memory.scrub = true;
+        self.learned.usage.clear();
+        self.learned.scrub = true;
         self.feed(Input::Forget);
         // Written with the next sweep.
-        self.memory.since = Some(Moment::ZERO);
+        self.learned.since = Some(Moment::ZERO);
     }
 
     /// The last writes, and the guard's end.
     pub(super) async fn finish(mut self) {
         self.remember(true).await;
-        self.memory.settle(&self.clock).await;
+        self.learned.settle(&self.clock).await;
         if let Some(processes) = &self.processes {
             processes.guard().close().await;
         }
         self.lanes.close();
         // The state file is free for another manager when the end is told.
-        self.memory.store = None;
+        self.learned.store = None;
         if let Some(tell) = self.on_finished.take() {
             let _ = tell.send(std::mem::take(&mut self.stuck));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use majordomo_core::{ByteSize, StoreError, StoreOp};
-    use majordomo_memory::Learned;
-    use majordomo_registry::ComponentSpec;
-
-    struct Nowhere;
-
-    impl StateStore for Nowhere {
-        fn get(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
-            Ok(None)
-        }
-
-        fn list(&self, _: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-            Ok(Vec::new())
-        }
-
-        fn apply(&self, _: &[StoreOp]) -> Result<(), StoreError> {
-            Err(StoreError { what: "no space left".to_owned(), source: None })
-        }
-
-        fn scrub(&self) -> Result<(), StoreError> {
-            Ok(())
-        }
-    }
-
-    /// Two components of a version.
-    fn catalog(version: &str) -> Catalog {
-        let spec = |name| {
-            let mut spec = ComponentSpec::builtin(name).unwrap();
-            spec.version = version.into();
-            spec
-        };
-        Catalog::build(vec![spec("a"), spec("b")], Vec::new(), None).unwrap()
-    }
-
-    #[test]
-    fn figures_belong_to_the_configuration_that_they_were_measured_under() {
-        let (old, new) = (catalog("1"), catalog("2"));
-        let (mut memory, _) = Memory::open(Some(Arc::new(Nowhere)), &old);
-        memory.learn(&learned(0, 1), &old);
-        // The configuration changes before anything is written.
-        memory.learn(&learned(0, 2), &new);
-        let of = |catalog: &Catalog| {
-            memory.dirty.get(&measured_key(catalog, ComponentKey(0), memory.host)).copied()
-        };
-        let peak =
-            |n| Some(Measured { learned: Learned::of_one_peak(ByteSize(n)), load_time: None });
-        assert_eq!((of(&old), of(&new)), (peak(1), peak(2)));
-    }
-
-    fn learned(key: u32, peak: u64) -> Persisted {
-        let learned = Learned::of_one_peak(ByteSize(peak));
-        Persisted { key: ComponentKey(key), learned, load_time: None }
-    }
-
-    #[test]
-    fn what_could_not_be_written_is_written_again_and_not_called_up_to_date() {
-        let catalog = catalog("1");
-        let (mut memory, _) = Memory::open(Some(Arc::new(Nowhere)), &catalog);
-        assert_eq!(memory.describe(), "up to date");
-        memory.learn(&learned(0, 1), &catalog);
-        memory.learn(&learned(1, 1), &catalog);
-        let taken = std::mem::take(&mut memory.dirty);
-        // Newer figures of one of them come in while the write goes on.
-        memory.learn(&learned(1, 2), &catalog);
-        memory.written(
-            Ok(Err(Unwritten {
-                learned: taken,
-                sequence: false,
-                usage: false,
-                scrub: false,
-                why: "no space left".to_owned(),
-            })),
-            Moment::ZERO,
-        );
-        assert_eq!(memory.describe(), "2 to write, after a failure: no space left");
-        let again: Vec<_> = memory.dirty.values().map(|m| m.learned.peak().unwrap().0).collect();
-        assert_eq!(again, [1, 2]);
-        memory.dirty.clear();
-        assert_eq!(memory.writes(), 0);
-        memory.written(Ok(Ok(())), Moment::ZERO);
-        assert_eq!((memory.describe().as_str(), memory.writes()), ("up to date", 1));
     }
 }

@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crossbeam_queue::SegQueue;
 use fnv::FnvBuildHasher;
 use majordomo_core::{Cause, ComponentId, ComponentKey, OpId, WaiterId};
 use majordomo_engine::{Cells, CloseAnswer, PeekCells};
-use majordomo_lifecycle::{ReleaseNotice, ReleaseSink, Tick};
+use majordomo_lifecycle::{ReleaseSink, Tick};
 use majordomo_registry::Catalog;
-use tokio::sync::Notify;
 
-use super::lanes::{Control, ControlSender, Waiting};
 use crate::component::{Gone, Instance, Resident};
 use crate::lease::{Incarnation, Slot};
 use crate::logs::LogBuffer;
+use crate::message::{Control, ControlSender, Waiting};
+use crate::notices::Notices;
 use crate::tags::Tags;
 
 /// Names and slots, as callers see them; replaced as a whole.
@@ -49,34 +48,6 @@ impl Published {
 
     pub(crate) fn slot(&self, key: ComponentKey) -> Option<&Arc<Slot>> {
         self.slots.get(key.index())
-    }
-}
-
-/// Notices of releases, bounded by construction (one per wish of the engine), and what wakes the shell.
-#[derive(Debug, Default)]
-pub(crate) struct Notices {
-    queue: SegQueue<ReleaseNotice>,
-    wake: Notify,
-}
-
-impl Notices {
-    pub(super) fn pop(&self) -> Option<ReleaseNotice> {
-        self.queue.pop()
-    }
-
-    pub(crate) fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
-    }
-}
-
-impl ReleaseSink for Notices {
-    fn notify(&self, notice: ReleaseNotice) {
-        self.queue.push(notice);
-        self.wake();
     }
 }
 

@@ -8,7 +8,8 @@ use majordomo_files::{FileError, Folder, Lock, LockError, Owners, Trust};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableError};
 
-use super::{FILE, FORMAT, FORMAT_KEY, LOCK, META, SetAside, StateError, VALUES, unseal};
+use super::error::{SetAside, StateError};
+use super::format::{FILE, FORMAT, FORMAT_KEY, LOCK, META, VALUES, unseal};
 
 /// The state is small; redb's default would be a gibibyte.
 const CACHE: usize = 1 << 20;

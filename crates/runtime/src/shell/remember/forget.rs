@@ -22,16 +22,16 @@ impl Shell {
             load_time: None,
         };
         self.feed(Input::Learned(keys.iter().map(none).collect()));
-        let Some(store) = self.memory.store.clone() else {
+        let Some(store) = self.learned.store.clone() else {
             let _ = reply.send(Ok(0));
             return;
         };
         let catalog = self.engine.catalog();
         let ids: Vec<_> = keys.iter().map(|k| catalog.id(*k).clone()).collect();
-        self.memory.dirty.retain(|key, _| !ids.contains(&key.component));
+        self.learned.dirty.retain(|key, _| !ids.contains(&key.component));
         // After a write that is under way, which may be of these very figures.
-        let before = self.memory.writing.take();
-        self.memory.writing = Some(tokio::spawn(async move {
+        let before = self.learned.writing.take();
+        self.learned.writing = Some(tokio::spawn(async move {
             let mut written = match before {
                 Some(before) => before.await.unwrap_or(Ok(())),
                 None => Ok(()),

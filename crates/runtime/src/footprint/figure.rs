@@ -1,0 +1,50 @@
+//! Figures of the memory that a component uses.
+
+use std::fmt;
+
+use majordomo_core::ByteSize;
+
+/// Where an exact figure comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Figure {
+    /// The sum of the members' proportional set sizes with swap (Linux), or of their physical footprints (macOS).
+    #[default]
+    Proportional,
+    /// The usage of the component's own cgroup less inactive file cache, where a member cannot be read.
+    Cgroup,
+    /// The same as `Proportional`, but of the members that cannot be read only the one with the largest resident
+    /// size, since they may share all of it: never too large for that.
+    Largest,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Proportional => "its processes' own account",
+            Self::Cgroup => "from its cgroup",
+            Self::Largest => "only the largest of the processes that cannot be read",
+        })
+    }
+}
+
+/// What a component uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes, each page of memory counted once.
+    pub exact: ByteSize,
+    /// Where that comes from.
+    pub figure: Figure,
+    /// The sum of the members' resident sizes at the same time.
+    pub resident: ByteSize,
+    /// Living members.
+    pub members: u32,
+}
+
+/// What a load took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadFootprint {
+    /// Exact bytes now.
+    pub exact: ByteSize,
+    /// The most so far.
+    pub peak: ByteSize,
+}

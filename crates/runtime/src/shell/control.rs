@@ -1,0 +1,98 @@
+//! One message of the control lane at a time.
+
+use std::sync::Arc;
+
+use majordomo_core::{ByteSize, Config};
+use majordomo_engine::Input;
+use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
+
+use super::{Shell, slots};
+use crate::message::{Control, Waiting};
+
+impl Shell {
+    pub(super) fn control(&mut self, control: Control) {
+        match control {
+            Control::Loaded { key, op, result } => self.loaded(key, op, result),
+            Control::Down { key, op } => {
+                self.running.remove(&op);
+                self.leaving.remove(&op);
+                self.note_down(key, op);
+                self.feed(Input::UnloadFinished { key, op });
+            }
+            Control::Engine(input) => {
+                if let Input::Pressure(level) = *input {
+                    self.pressed(level);
+                }
+                self.feed(*input);
+            }
+            Control::Grow { key, op, bytes, reply } => {
+                self.feed(Input::Grow { key, op, bytes });
+                // Whoever asked may have gone.
+                let _ = reply.send(self.heap.limit(op));
+            }
+            Control::Hibernated { key, snapshot } => {
+                if self.pressed < self.engine.config().memory.refuse_loads_at {
+                    self.heap.keep(key, snapshot);
+                }
+            }
+            Control::Trimmed(trimmed) => self.trimmed(&trimmed),
+            Control::Operator { waiter, key, action, reply } => {
+                self.waiters.insert(waiter, Waiting::new(reply));
+                self.feed(Input::Operator { waiter, key, action });
+            }
+            Control::Abandon(waiter) => {
+                if self.waiters.remove(&waiter).is_some() {
+                    self.feed(Input::Abandon { waiter });
+                }
+            }
+            Control::Status(reply) => {
+                let _ = reply.send(self.current_status());
+            }
+            Control::UsageSummary(reply) => drop(reply.send(self.usage_summary())),
+            Control::UsageExport(reply) => drop(reply.send(self.learned.usage.export())),
+            Control::UsageForget(reply) => {
+                self.forget_use();
+                let _ = reply.send(());
+            }
+            Control::Plan { keys, partial, reply } => {
+                let (peek, now) = (slots::Peek(&self.slots), self.clock.now());
+                let mut plan = match partial {
+                    true => self.engine.plan_partial(&keys, now, &peek),
+                    false => self.engine.plan(&keys, now, &peek),
+                };
+                self.lanes.tags.tell(&mut plan.holders);
+                self.lanes.tags.tell_left_out(&mut plan.left_out);
+                if let Some(refusal) = &mut plan.refusal {
+                    self.lanes.tags.tell_refusal(refusal);
+                }
+                let _ = reply.send(plan);
+            }
+            Control::Forget { keys, reply } => self.forget(&keys, reply),
+            Control::Configure { specs, pools, config, budget, reply } => {
+                let _ = reply.send(self.configure(specs, pools, config, budget));
+            }
+            Control::MeasuredBuiltins { own } => {
+                self.measuring.builtins = false;
+                self.footprints(own);
+            }
+            Control::MeasuredProcesses(measured) => self.measured_processes(measured),
+        }
+    }
+
+    fn configure(
+        &mut self,
+        specs: Vec<ComponentSpec>,
+        pools: Vec<PoolSpec>,
+        config: Box<Config>,
+        budget: ByteSize,
+    ) -> Result<(), CatalogError> {
+        let catalog = Arc::new(Catalog::build(specs, pools, Some(self.engine.catalog()))?);
+        self.grow_slots(catalog.len());
+        if let Some(felt) = &self.felt {
+            felt.configure(&config.memory);
+        }
+        self.heap.configure(config.memory.cold_store);
+        self.feed(Input::Configure { catalog, config, budget });
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! Loads: what a loader is given, and what becomes of its result.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentId, ComponentKey, OpId, quoted};
+use majordomo_engine::{Input, LoadFailure, LoadReport, OutOfMemory};
+use majordomo_memory::PoolGrant;
+use majordomo_registry::LoaderSpec;
+use tokio::sync::watch;
+
+use super::hooks::footprint_of;
+use super::{Running, Shell};
+use crate::component::Instance;
+use crate::lease::Incarnation;
+use crate::loader::{self, Factory, LoadContext};
+use crate::memory::ComponentMemory;
+use crate::message::Control;
+use crate::process::{Endpoint, StartContext};
+
+impl Shell {
+    pub(super) fn start_load(&mut self, key: ComponentKey, op: OpId, deadline: Duration) {
+        let Some(spec) = self.engine.catalog().spec(key).cloned() else { return };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let mut running = Running {
+            cancelled: Arc::clone(&cancelled),
+            cancel: None,
+            abort: None,
+            was_cancelled: false,
+        };
+        let control = self.lanes.control();
+        let finished = move |result| control.send(Control::Loaded { key, op, result });
+        match &spec.loader {
+            LoaderSpec::Builtin { factory } => {
+                let Some(factory) = self.factories.get(factory).cloned() else {
+                    let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
+                    finished(Err(LoadFailure::from(format!(
+                        "no builtin factory is registered as {} (registered: {}); register it with the builder",
+                        quoted(factory),
+                        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                    ))));
+                    self.running.insert(op, running);
+                    return;
+                };
+                let dependencies = Arc::new(self.dependencies(key));
+                let grant = self.heap.grant(op, self.grant_for(key));
+                let memory = ComponentMemory {
+                    key,
+                    op,
+                    grant: grant.clone(),
+                    control: self.lanes.control(),
+                };
+                let snapshot = self.heap.thaw(key, self.engine.catalog().config_hash(key));
+                let ctx =
+                    LoadContext { spec, op, deadline, dependencies, cancelled, memory, snapshot };
+                match factory {
+                    Factory::Blocking(f) => {
+                        tokio::task::spawn_blocking(move || {
+                            let made = loader::run_blocking(&*f, ctx);
+                            finished(made.map(|i| with_footprint(i, grant)).map_err(Into::into));
+                        });
+                    }
+                    Factory::Async(f) => {
+                        let told = Told(Some(finished));
+                        let task = tokio::spawn(async move {
+                            let made = loader::run_async(&*f, ctx).await;
+                            let made = made.map(|mut instance| {
+                                instance.never_blocks = true;
+                                with_footprint(instance, grant)
+                            });
+                            told.tell(made.map_err(Into::into));
+                        });
+                        running.abort = Some(task.abort_handle());
+                    }
+                }
+            }
+            LoaderSpec::Process(process) => {
+                let (cancel, cancelled) = watch::channel(None);
+                running.cancel = Some(cancel);
+                let ctx = StartContext {
+                    component: spec.id.clone(),
+                    op,
+                    spec: Arc::new(process.clone()),
+                    memory_limit: spec.memory_limit,
+                    base_dir: self.base_dir.clone(),
+                    dependencies: self.dependency_endpoints(key),
+                    // Before the engine's own deadline, so that the loader can say what the program lacked.
+                    deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
+                    logs: Arc::clone(&self.logs[key.index()]),
+                };
+                self.start_process(ctx, cancelled, finished);
+            }
+            _ => finished(Err(LoadFailure::from(format!(
+                "{} loader not in this build",
+                spec.loader.kind()
+            )))),
+        }
+        self.running.insert(op, running);
+    }
+
+    fn start_process(
+        &self,
+        ctx: StartContext,
+        cancelled: watch::Receiver<Option<Duration>>,
+        finished: impl FnOnce(Result<(Instance, LoadReport), LoadFailure>) + Send + 'static,
+    ) {
+        let Some(loader) = self.processes.clone() else {
+            finished(Err("this manager was built without the process loader".into()));
+            return;
+        };
+        let name = format!("{}: ", ctx.component);
+        tokio::spawn(async move {
+            let result = loader.start_unless(ctx, cancelled).await;
+            finished(match result {
+                Ok(process) => {
+                    let load = process.measure_load().await;
+                    let report =
+                        LoadReport { measured: load.map(|l| l.exact), peak: load.map(|l| l.peak) };
+                    Ok((Instance::process(Arc::new(process)), report))
+                }
+                Err(error) => {
+                    let words = loader::in_words(&error);
+                    // Who reads it is told the component's name besides.
+                    let words = words.strip_prefix(&name).map(str::to_owned).unwrap_or(words);
+                    let out_of_memory = error.out_of_memory();
+                    Err(LoadFailure { error: words, out_of_memory })
+                }
+            });
+        });
+    }
+
+    fn dependencies(&self, key: ComponentKey) -> BTreeMap<ComponentId, Arc<Incarnation>> {
+        let catalog = self.engine.catalog();
+        catalog
+            .dependencies(key)
+            .iter()
+            .filter_map(|d| Some((catalog.id(*d).clone(), self.slots.get(d.index())?.current()?)))
+            .collect()
+    }
+
+    /// Where the dependencies of a component, direct or not, are reached that are programs.
+    fn dependency_endpoints(&self, key: ComponentKey) -> BTreeMap<ComponentId, Endpoint> {
+        let catalog = self.engine.catalog();
+        let others = catalog.closure(&[key]).into_iter().filter(|k| *k != key);
+        others
+            .filter_map(|k| {
+                let incarnation = self.slots.get(k.index())?.current()?;
+                Some((catalog.id(k).clone(), incarnation.instance().endpoint()?.clone()))
+            })
+            .collect()
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        result: Result<(Instance, LoadReport), LoadFailure>,
+    ) {
+        let cancelled = self.running.remove(&op).is_some_and(|r| r.was_cancelled);
+        match result {
+            Ok((instance, _)) if cancelled => self.take_down(key, op, instance),
+            Ok((instance, report)) => {
+                let process = instance.running().cloned();
+                self.heap.forget(key);
+                self.feed_with(Input::LoadFinished { key, op, result: Ok(report) }, Some(instance));
+                if let Some(process) = process {
+                    let control = self.lanes.control();
+                    tokio::spawn(async move {
+                        let exit = process.wait_exit().await;
+                        let evidence = process.out_of_memory().copied();
+                        drop(process);
+                        let out_of_memory = evidence.map(|e| OutOfMemory { peak: e.peak() });
+                        let how = evidence.map_or_else(|| exit.to_string(), |e| e.to_string());
+                        let code = exit.code();
+                        let input = Input::Exited { key, op, how, code, out_of_memory };
+                        control.send(Control::Engine(Box::new(input)));
+                    });
+                }
+            }
+            Err(_) if cancelled => self.lanes.control().send(Control::Down { key, op }),
+            Err(failure) => {
+                let component = self.engine.catalog().id(key);
+                tracing::warn!(%component, error = %failure.error, "load failed");
+                self.note_down(key, op);
+                self.feed(Input::LoadFinished { key, op, result: Err(failure) });
+            }
+        }
+    }
+
+    pub(super) fn cancel_load(&mut self, op: OpId, grace: Duration) {
+        let Some(r) = self.running.get_mut(&op) else { return };
+        r.was_cancelled = true;
+        // Relaxed: a hint to the loader.
+        r.cancelled.store(true, Ordering::Relaxed);
+        if let Some(cancel) = &r.cancel {
+            cancel.send_replace(Some(grace));
+        }
+        if let Some(abort) = &r.abort {
+            abort.abort();
+        }
+    }
+
+    /// What a builtin may map at first: its reservation, unless that is in memory that is not RAM.
+    fn grant_for(&self, key: ComponentKey) -> ByteSize {
+        let budget = self.engine.budget();
+        let declared = budget.pool_of(key).is_some_and(|pool| budget.limit_of(pool).declared);
+        if declared { ByteSize::ZERO } else { budget.reserved_for(key) }
+    }
+}
+
+/// Tells once how a load ended: at the latest when its task is dropped because it was cancelled.
+struct Told<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)>(Option<F>);
+
+impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Told<F> {
+    fn tell(mut self, result: Result<(Instance, LoadReport), LoadFailure>) {
+        if let Some(tell) = self.0.take() {
+            tell(result);
+        }
+    }
+}
+
+impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Drop for Told<F> {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(Err("its load was cancelled".into()));
+        }
+    }
+}
+
+fn with_footprint(mut instance: Instance, grant: PoolGrant) -> (Instance, LoadReport) {
+    let peak = grant.peak();
+    instance.grant = Some(grant);
+    let measured = footprint_of(&instance);
+    // What it mapped for the load alone counts for the next one.
+    let peak = measured.map(|m| m - instance.mapped(PoolGrant::used) + peak);
+    (instance, LoadReport { measured, peak })
+}

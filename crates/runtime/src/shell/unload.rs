@@ -1,0 +1,97 @@
+//! Unloads: stopping processes, dropping instances, keeping snapshots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use majordomo_core::{ComponentKey, OpId};
+use majordomo_memory::Snapshot;
+
+use super::Shell;
+use super::hooks::{drop_elsewhere, guarded};
+use crate::component::Instance;
+use crate::message::Control;
+use crate::process::RunningProcess;
+
+/// Groups that outlived SIGKILL are looked at this often.
+const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
+
+impl Shell {
+    pub(super) fn start_unload(
+        &mut self,
+        key: ComponentKey,
+        op: OpId,
+        grace: Duration,
+        hibernate: bool,
+    ) {
+        let Some(incarnation) = self.incarnation(key, op) else { return };
+        self.slots[key.index()].clear();
+        self.seen.remove(&key);
+        self.leaving.insert(op, Arc::downgrade(&incarnation));
+        match incarnation.instance().running().cloned() {
+            Some(process) => {
+                let control = self.lanes.control();
+                tokio::spawn(async move {
+                    until_down(&process, grace).await;
+                    // Those who still hold a lease are told.
+                    incarnation.instance().ended();
+                    control.send(Control::Down { key, op });
+                });
+            }
+            // Its `Gone` tells when the last holder has dropped it.
+            None if hibernate && incarnation.cell().leases() == 0 => {
+                let tag = self.engine.catalog().config_hash(key);
+                let control = self.lanes.control();
+                tokio::task::spawn_blocking(move || {
+                    guarded(|| {
+                        if let Some(state) = incarnation.instance().hibernate() {
+                            let snapshot = Snapshot::pack(tag, &state);
+                            control.send(Control::Hibernated { key, snapshot });
+                        }
+                    });
+                    guarded(move || drop(incarnation));
+                });
+            }
+            None if incarnation.instance().never_blocks => {
+                tokio::spawn(async move { guarded(move || drop(incarnation)) });
+            }
+            None => drop_elsewhere(incarnation),
+        }
+    }
+
+    /// Takes down what a cancelled load made all the same.
+    pub(super) fn take_down(&mut self, key: ComponentKey, op: OpId, mut instance: Instance) {
+        let control = self.lanes.control();
+        if let Some(process) = instance.running().cloned() {
+            tokio::spawn(async move {
+                until_down(&process, Duration::ZERO).await;
+                control.send(Control::Down { key, op });
+            });
+        } else {
+            instance.gone.0 = Some(Box::new(move || control.send(Control::Down { key, op })));
+            tokio::task::spawn_blocking(move || guarded(move || drop(instance)));
+        }
+    }
+
+    pub(super) fn kill(&mut self, op: OpId) {
+        if let Some(cancel) = self.running.get(&op).and_then(|r| r.cancel.as_ref()) {
+            cancel.send_replace(Some(Duration::ZERO));
+        }
+        if let Some(leaving) = self.leaving.get(&op).and_then(std::sync::Weak::upgrade) {
+            if let Some(process) = leaving.instance().running() {
+                process.kill();
+            }
+            // It may be the last holder by now.
+            drop_elsewhere(leaving);
+        }
+    }
+}
+
+/// Stops a process and waits until no member of it is left, however long that takes: the engine calls it
+/// stuck meanwhile, with its bytes booked, and takes it back when it has ended after all.
+async fn until_down(process: &RunningProcess, grace: Duration) {
+    let Err(error) = process.stop(grace).await else { return };
+    tracing::error!(%error, "a component did not end");
+    while !process.is_gone().await {
+        tokio::time::sleep(SURVIVOR_PERIOD).await;
+    }
+}
