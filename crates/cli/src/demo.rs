@@ -127,7 +127,7 @@ async fn from_lines(
 ) -> anyhow::Result<bool> {
     let mut next = first;
     while let Some(text) = next {
-        let outcome = manager.handle(&text).await;
+        let outcome = manager.command(&text).await;
         outcome.mark_used();
         summary.command(&outcome);
         let memory = summary.catch_up(manager).await;
@@ -169,10 +169,10 @@ async fn days(
     for day in 1..=args.days {
         for command in days.next_day() {
             tokio::time::sleep(command.pause).await;
-            let options = AcquireOptions { deadline: Some(DEADLINE), ..Default::default() };
+            let options = AcquireOptions::within(DEADLINE);
             let (outcome, other) = tokio::join!(
-                manager.handle_with(&command.text, options),
-                control.command(&command.text, options)
+                manager.command_with(&command.text, options.clone()),
+                control.command(&command.text, options.clone())
             );
             outcome.mark_used();
             summary.command(&outcome);
@@ -181,7 +181,7 @@ async fn days(
             let memory = summary.catch_up(manager).await;
             view.command(day, &command.text, &outcome, memory, manager, summary).await;
             tokio::try_join!(
-                correct(manager, outcome, &command.needs, options),
+                correct(manager, outcome, &command.needs, options.clone()),
                 correct(control.manager(), other, &command.needs, options)
             )?;
         }
@@ -199,7 +199,7 @@ async fn correct(
     options: AcquireOptions,
 ) -> anyhow::Result<()> {
     let held = outcome.lease(needs).is_some() || outcome.refusal().is_some();
-    manager.feedback(&mut outcome, &[needs])?;
+    outcome.feedback(&[needs])?;
     if !held {
         // Refused a second time, the command is given up.
         drop(manager.acquire_all(&[needs], options).await);

@@ -104,7 +104,7 @@ pub(crate) async fn run(
 }
 
 fn tell_offline(text: &str, intents: &mut OfflineIntents, json: bool) -> anyhow::Result<()> {
-    let answer = intents.intents(text);
+    let answer = intents.explain(text);
     tell(text, &Intents::from(&answer), json.then(|| serde_json::to_value(&answer)))
 }
 
@@ -289,7 +289,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
 fn accuracy(intents: &mut OfflineIntents, rows: &[Row]) -> f64 {
     let right = rows.iter().filter(|row| {
         let mut needed: Vec<ComponentId> =
-            intents.intents(&row.text).needed.into_iter().map(|n| n.id).collect();
+            intents.explain(&row.text).needed.into_iter().map(|n| n.id).collect();
         needed.sort();
         needed == row.labels
     });

@@ -100,7 +100,7 @@ async fn command(
     json: bool,
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
-    let outcome = manager.handle(text).await;
+    let outcome = manager.command(text).await;
     outcome.mark_used();
     summary.command(&outcome);
     let memory = summary.catch_up(manager).await;

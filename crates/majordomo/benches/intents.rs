@@ -98,7 +98,7 @@ async fn retrained(manager: &Manager, n_before: u64) -> u64 {
     loop {
         // Longer than a status is kept.
         tokio::time::sleep(Duration::from_millis(60)).await;
-        let learned = manager.learned().await.expect("the manager lives");
+        let learned = manager.intents().learned().await.expect("the manager lives");
         let n = learned.retrains + learned.retrains_rejected;
         let status = manager.status().await.expect("the manager lives");
         let running = status.sections["intents"]
@@ -127,13 +127,13 @@ async fn bench(scale: &Scale) {
     let mut known = Vec::new();
     for i in 0..scale.n_outcomes {
         let text = text(i % TOPICS.len(), &mut state);
-        manager.teach(&text, &[TOPICS[i % TOPICS.len()].0]).await.expect("it has words");
+        manager.intents().teach(&text, &[TOPICS[i % TOPICS.len()].0]).await.expect("it has words");
         if i < TOPICS.len() {
             known.push(text);
         }
     }
     let n_retrains = retrained(&manager, 0).await;
-    let learned = manager.learned().await.expect("the manager lives");
+    let learned = manager.intents().learned().await.expect("the manager lives");
     queries(&manager, scale, &mut state);
 
     println!("memory with {} outcomes kept, all of the manager's included", learned.outcomes);
@@ -146,7 +146,7 @@ async fn bench(scale: &Scale) {
     );
     // What is forgotten must go out of the model at once: a full retrain.
     take_peak();
-    manager.forget(&known[0]).await.expect("it can be forgotten");
+    manager.intents().forget(&known[0]).await.expect("it can be forgotten");
     retrained(&manager, n_retrains).await;
     let peak = take_peak();
     println!("  {:44} {:9.2} MiB  (target <= 40)", "most while retraining", mib(peak - before));
@@ -157,7 +157,7 @@ fn queries(manager: &Manager, scale: &Scale, state: &mut u64) {
     let texts: Vec<String> = (0..1200).map(|i| text(i % TOPICS.len(), state)).collect();
     let mut prediction = Prediction::default();
     for text in &texts {
-        manager.predict(text, &mut prediction);
+        manager.intents().predict(text, &mut prediction);
     }
     let mut ns = Vec::with_capacity(scale.n_queries);
     let mut n_confident = 0;
@@ -165,7 +165,7 @@ fn queries(manager: &Manager, scale: &Scale, state: &mut u64) {
     for i in 0..scale.n_queries {
         let text = &texts[i * 7 % texts.len()];
         let start = now();
-        manager.predict(std::hint::black_box(text), &mut prediction);
+        manager.intents().predict(std::hint::black_box(text), &mut prediction);
         ns.push(start.elapsed().as_nanos() as u64);
         n_confident += usize::from(prediction.decision == Decision::Confident);
     }

@@ -247,8 +247,8 @@ fn threads(scale: &Scale) {
 }
 
 async fn cycle(manager: &Manager) {
-    manager.load(FIRST).await.expect("it loads");
-    manager.unload(FIRST, false).await.expect("nobody uses it");
+    manager.operator().load(FIRST).await.expect("it loads");
+    manager.operator().unload(FIRST, false).await.expect("nobody uses it");
 }
 
 /// Microseconds of each cycle from a task of the runtime.

@@ -55,8 +55,8 @@ async fn start(n_small: usize) -> Manager {
         .start()
         .await
         .expect("it starts");
-    manager.load("ready").await.expect("it loads");
-    manager.load("small").await.expect("it loads");
+    manager.operator().load("ready").await.expect("it loads");
+    manager.operator().load("small").await.expect("it loads");
     manager
 }
 
@@ -69,7 +69,7 @@ fn one_round(
     let done = Arc::new(AtomicBool::new(false));
     let (theirs, watched) = (Arc::clone(&done), manager.clone());
     let ended = runtime.spawn(async move {
-        watched.unload("small", false).await.expect("it goes");
+        watched.operator().unload("small", false).await.expect("it goes");
         loop {
             let trims = watched.status().await.expect("it runs").memory.trims;
             // An allocator that cannot be trimmed says so at once; that is a trim too.

@@ -1,6 +1,6 @@
 //! Majordomo keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
 //!
-//! A command's text goes in; [`Manager::handle`] decides which components it needs, has them ready with
+//! A command's text goes in; [`Manager::command`] decides which components it needs, has them ready with
 //! their dependencies, hands out leases, and lets idle ones go when others need their memory.
 //!
 //! ```
@@ -25,7 +25,7 @@
 //!         .start()
 //!         .await?;
 //!
-//!     let outcome = manager.handle("please wake me at seven").await;
+//!     let outcome = manager.command("please wake me at seven").await;
 //!     assert_eq!(outcome.needed()[0].id.as_str(), "alarm");
 //!     let alarm = outcome.component::<Alarm>("alarm").expect("it is leased");
 //!     assert_eq!(alarm.set(7), "alarm set for 7:00");
@@ -43,14 +43,20 @@ compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 mod builder;
 mod change;
 mod check;
+#[cfg(doctest)]
+mod documents;
 mod error;
 mod exchange;
 mod handle;
 mod intents;
 mod manager;
 mod outcome;
+mod parts;
 mod plan;
+mod start;
 mod state;
+mod state_dir;
+mod temporary;
 mod unkept;
 
 pub use builder::{Builder, memory_limit};
@@ -59,11 +65,11 @@ pub use check::check_config;
 pub use error::{BuildError, ReloadError, StateError};
 pub use handle::Handle;
 pub use intents::{
-    Decision, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, OfflineIntents,
-    Prediction, Scored,
+    Decision, Evidence, Fit, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, NGram,
+    Need, OfflineIntents, Prediction, Scored,
 };
-pub use manager::Manager;
-pub use outcome::{Evidence, Fit, LeftOut, NGram, Need, Outcome};
+pub use manager::{Intents, Manager, Operator, Usage};
+pub use outcome::{LeftOut, Outcome};
 pub use plan::{Eviction, Load, Plan};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
 

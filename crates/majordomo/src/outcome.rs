@@ -7,82 +7,7 @@ use majordomo_core::{CommandId, ComponentId, ComponentKey, Confidence, Refusal};
 use majordomo_runtime::{AcquireOptions, AnyLease, Host};
 
 use crate::exchange::exchange;
-use crate::intents::{Decision, Spoken, Teacher};
-
-/// How well the words of a text fit those of a keyword, best first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum Fit {
-    /// The same words; case, punctuation and invisible characters aside.
-    #[default]
-    Exact,
-    /// Other accents, spelled out umlauts, other forms of letters.
-    Spelling,
-    /// With particles of its language.
-    Affix,
-    /// Part of a compound.
-    Compound,
-}
-
-impl From<majordomo_predictor::Fit> for Fit {
-    fn from(fit: majordomo_predictor::Fit) -> Self {
-        match fit {
-            majordomo_predictor::Fit::Spelling => Self::Spelling,
-            majordomo_predictor::Fit::Affix => Self::Affix,
-            majordomo_predictor::Fit::Compound => Self::Compound,
-            _ => Self::Exact,
-        }
-    }
-}
-
-/// A keyword that speaks for a component, or against it where its clause is negated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Evidence {
-    /// The keyword or phrase as it stands in the text.
-    pub keyword: String,
-    /// How many components have that keyword.
-    pub shared_by: u32,
-    /// How well the text's words fit the keyword's.
-    pub fit: Fit,
-    /// Whether its clause is negated, as in "do not play music": then it speaks against the component.
-    pub negated: bool,
-}
-
-/// A part of the text that speaks for a component, as was learned: a word, two words, or letters inside a word,
-/// with `<` and `>` for the ends of words.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct NGram {
-    /// The part.
-    pub text: String,
-    /// What it added to the component's score.
-    pub weight: f32,
-}
-
-/// A component that a text needs, or may need.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Need {
-    /// The component.
-    pub id: ComponentId,
-    /// Its key.
-    pub key: ComponentKey,
-    /// How sure that is: a calibrated probability.
-    pub confidence: Confidence,
-    /// What the confidence must reach for the component to be loaded.
-    pub threshold: Confidence,
-    /// The keywords that speak for it.
-    pub evidence: Vec<Evidence>,
-    /// What else in the text speaks for it, strongest first; empty where evidence is switched off.
-    pub n_grams: Vec<NGram>,
-    /// Probability that the text needs it by the earlier outcomes of this very text; none while they have not
-    /// confirmed each other, and where evidence is switched off.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
-    pub confirmed: Option<Confidence>,
-}
+use crate::intents::{Decision, IntentsAnswer, Need, Spoken, Teacher};
 
 /// A component that a command needs and does not have, so that the others could be had.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,18 +21,14 @@ pub struct LeftOut {
 
 /// What became of one command: what it needs, the leases on that, or why there are none.
 ///
-/// Dropping it gives the leases back and reports which components were really used, unless
-/// [`Manager::feedback`](crate::Manager::feedback) has told that already. What was used is learned: components
-/// that were leased and not used teach nothing.
+/// Dropping it returns the leases and reports which components were really used, unless [`Self::feedback`] reported
+/// that before. The components used are learned; components that were leased and not used teach nothing.
 #[derive(Debug)]
 pub struct Outcome {
     pub(crate) host: Host,
     /// The way to have it learned, if it is to be.
     pub(crate) teacher: Option<(Teacher, Spoken)>,
-    pub(crate) decision: Decision,
-    pub(crate) version: u64,
-    pub(crate) needed: Vec<Need>,
-    pub(crate) candidates: Vec<Need>,
+    pub(crate) answer: IntentsAnswer,
     pub(crate) ready_at_once: Vec<ComponentId>,
     pub(crate) leases: Vec<AnyLease>,
     pub(crate) left_out: Vec<LeftOut>,
@@ -125,31 +46,31 @@ impl Outcome {
     /// What the text was taken for.
     #[must_use]
     pub fn decision(&self) -> Decision {
-        self.decision
+        self.answer.decision
     }
 
     /// Version of the model that decided.
     #[must_use]
     pub fn model_version(&self) -> u64 {
-        self.version
+        self.answer.version
     }
 
     /// The components needed, most confident first.
     #[must_use]
     pub fn needed(&self) -> &[Need] {
-        &self.needed
+        &self.answer.needed
     }
 
     /// Other components that are not unlikely, most confident first: below the threshold, so not loaded on a guess.
     #[must_use]
     pub fn candidates(&self) -> &[Need] {
-        &self.candidates
+        &self.answer.candidates
     }
 
     /// Whether every component was ready when the command came. True as well when none is needed.
     #[must_use]
     pub fn was_hit(&self) -> bool {
-        self.refusal.is_none() && self.ready_at_once.len() == self.needed.len()
+        self.refusal.is_none() && self.ready_at_once.len() == self.answer.needed.len()
     }
 
     /// The needed components that were ready when the command came. Empty when it was refused.
@@ -197,6 +118,18 @@ impl Outcome {
         exchange(&self.host, &mut self.leases, &keys?, options).await
     }
 
+    /// Reports which components the command really used, instead of what its leases say; none is an answer too. The
+    /// report is learned soon after; the outcome keeps its leases. After a second report the text is learned again,
+    /// while its use counts as first reported.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`] for a name that does not exist; nothing is reported then.
+    pub fn feedback(&mut self, used: &[&str]) -> Result<(), Refusal> {
+        let keys: Result<Vec<_>, _> = used.iter().map(|n| self.host.key(n)).collect();
+        self.report(keys?);
+        Ok(())
+    }
+
     /// Puts other leases in the place of those it has, which are handed out.
     pub fn replace_leases(&mut self, leases: Vec<AnyLease>) -> Vec<AnyLease> {
         std::mem::replace(&mut self.leases, leases)
@@ -204,7 +137,8 @@ impl Outcome {
 
     /// Whether `used` says of every component that it was used or could have been: what was left out could not.
     pub(crate) fn tells_of_all(&self, used: &[ComponentKey]) -> bool {
-        let could = |l: &LeftOut| self.needed.iter().any(|n| n.id == l.id && used.contains(&n.key));
+        let could =
+            |l: &LeftOut| self.answer.needed.iter().any(|n| n.id == l.id && used.contains(&n.key));
         self.left_out.iter().all(could)
     }
 

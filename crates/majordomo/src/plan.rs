@@ -5,7 +5,8 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
 use majordomo_registry::Catalog;
 
-use crate::{Decision, LeftOut, Need};
+use crate::intents::{Decision, Need};
+use crate::outcome::LeftOut;
 
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]

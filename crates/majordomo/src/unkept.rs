@@ -10,7 +10,7 @@ use majordomo_core::{StateStore, StoreError, StoreOp};
 use majordomo_files::{Folder, Owners, Trust};
 use majordomo_runtime::state::{FILE, RedbStore, is_full_disk};
 
-use crate::builder::temporary_dir;
+use crate::temporary::temporary_dir;
 
 /// Whether an error says that the directory may be read only.
 pub(crate) fn is_read_only(error: &io::Error) -> bool {

@@ -46,10 +46,12 @@ pub enum KeywordError {
 }
 
 /// How well a text's words fit a keyword's, best first. A match of several words fits as its worst word does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Fit {
     /// The same folded words.
+    #[default]
     Exact,
     /// Other accents, spelled out umlauts, other forms of letters: `musica` for `música`.
     Spelling,

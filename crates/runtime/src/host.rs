@@ -25,13 +25,46 @@ use crate::shell::{Lanes, Shell, ShellParts};
 use crate::tags::{Party, Tagged};
 use crate::usage::UsageSummary;
 
-/// How a demand should be treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Priority, deadline and caller of a demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AcquireOptions {
     /// Its priority in the queue; none = the highest of its components.
     pub priority: Option<Priority>,
     /// How long it may wait; none = the configured deadline.
     pub deadline: Option<Duration>,
+    /// The caller, which may hold leases already: a demand that only the caller's own leases block is refused at once
+    /// ([`Refusal::OwnLeases`]).
+    pub party: Option<Party>,
+}
+
+impl AcquireOptions {
+    /// Options of a demand that may wait this long.
+    #[must_use]
+    pub fn within(deadline: Duration) -> Self {
+        Self::default().deadline(Some(deadline))
+    }
+
+    /// Sets [`Self::priority`].
+    #[must_use]
+    pub fn priority(mut self, priority: impl Into<Option<Priority>>) -> Self {
+        self.priority = priority.into();
+        self
+    }
+
+    /// Sets [`Self::deadline`].
+    #[must_use]
+    pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.deadline = deadline.into();
+        self
+    }
+
+    /// Sets [`Self::party`].
+    #[must_use]
+    pub fn party(mut self, party: impl Into<Option<Party>>) -> Self {
+        self.party = party.into();
+        self
+    }
 }
 
 /// What a demand asks for besides its components.
@@ -41,8 +74,6 @@ pub struct Ask {
     pub options: AcquireOptions,
     /// It may be granted in part: its components are in the order of confidence, and what does not fit is left out.
     pub partial: bool,
-    /// Who asks. A demand for which only its own party's leases are in the way is refused at once.
-    pub party: Option<Party>,
     /// Leases that are given up when it is admitted, and not if it is refused.
     pub old: Option<Arc<OldLeases>>,
 }
@@ -224,7 +255,7 @@ impl Host {
             priority: ask.options.priority,
             deadline: ask.options.deadline,
             partial: ask.partial,
-            waiting: Waiting { reply, party: ask.party, old: ask.old },
+            waiting: Waiting { reply, party: ask.options.party, old: ask.old },
         };
         match lanes.demand(demand) {
             Ok(()) => {}

@@ -133,8 +133,8 @@ impl App {
     pub(crate) async fn reload(&self, dry_run: bool) -> Result<majordomo::Reloaded, ReloadFailed> {
         let token = self.access.read().await.map_err(ReloadFailed::Token)?;
         let reloaded = match dry_run {
-            true => self.manager.reload_preview().await,
-            false => self.manager.reload().await,
+            true => self.manager.operator().reload_preview().await,
+            false => self.manager.operator().reload().await,
         };
         let reloaded = reloaded.map_err(ReloadFailed::Configuration)?;
         if !dry_run {

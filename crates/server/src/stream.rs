@@ -140,7 +140,7 @@ struct Logs {
 
 /// The lines of a log from number `from` on, as they come.
 pub(crate) fn logs(app: &Arc<App>, name: &str, from: u64) -> Result<Response<Body>, Problem> {
-    let follower = app.manager.follow_logs(name, from)?;
+    let follower = app.manager.operator().follow_logs(name, from)?;
     let place = app.stream_place()?;
     Ok(respond(Logs { follower, place }, |mut s: Logs| async move {
         let chunk = tokio::select! {

@@ -46,7 +46,7 @@ impl Control {
         text: &str,
         options: AcquireOptions,
     ) -> majordomo::Outcome {
-        let outcome = self.manager.handle_with(text, options).await;
+        let outcome = self.manager.command_with(text, options).await;
         outcome.mark_used();
         self.summary.command(&outcome);
         self.summary.catch_up(&self.manager).await;

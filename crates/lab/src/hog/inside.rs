@@ -111,7 +111,7 @@ async fn manage(role: Role, args: &Args) -> anyhow::Result<()> {
     }
     let manager = builder.start().await?;
     for name in &names {
-        manager.load(name).await?;
+        manager.operator().load(name).await?;
     }
     let mut events = manager.events(None);
     tokio::spawn(async move {
@@ -169,7 +169,7 @@ async fn poll(manager: Manager, names: Vec<String>, own_cgroup: bool) {
             let low = i.is_multiple_of(2);
             if level >= PressureLevel::Critical || (level == PressureLevel::High && low) {
                 // What is down already stays down.
-                let _ = manager.unload(name, false).await;
+                let _ = manager.operator().unload(name, false).await;
             }
         }
     }

@@ -90,7 +90,7 @@ pub(crate) fn score(
     for pass in 0..2 {
         for row in rows {
             let start = clock_gettime(ClockId::Monotonic);
-            let answer = intents.intents(&row.text);
+            let answer = intents.explain(&row.text);
             let end = clock_gettime(ClockId::Monotonic);
             if pass == 0 {
                 unsure += usize::from(answer.decision == Decision::Unsure);
@@ -106,7 +106,7 @@ pub(crate) fn score(
     let mut push = |name: &str, x: f64| out.push((name.to_owned(), number(x)));
     quality(&train, &judged, set.labels.len(), &mut push);
     if set.has_out_of_scope {
-        let mut score = |row: &Row| Ok(judge(&intents.intents(&row.text), row)?.best.1);
+        let mut score = |row: &Row| Ok(judge(&intents.explain(&row.text), row)?.best.1);
         let mut scores = |rows: &[Row], none: bool| -> anyhow::Result<Vec<f32>> {
             rows.iter().filter(|r| r.labels.is_empty() == none).map(&mut score).collect()
         };

@@ -167,12 +167,12 @@ async fn ask(shared: &Shared, shift: Shift, rng: &mut Rng) {
         hold(vec![lease], wish.holds).await;
         return;
     }
-    let options = AcquireOptions { deadline: Some(wish.deadline), ..AcquireOptions::default() };
+    let options = AcquireOptions::within(wish.deadline);
     let asked = Instant::now();
     let answer = async {
         match &wish.words {
             Some(text) => {
-                let outcome = shared.manager.handle_with(text, options).await;
+                let outcome = shared.manager.command_with(text, options).await;
                 outcome.mark_used();
                 match outcome.refusal().cloned() {
                     Some(refusal) => Err(refusal),

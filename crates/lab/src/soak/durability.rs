@@ -81,7 +81,7 @@ fn of_components(status: &Status) -> Learned {
 }
 
 async fn of_commands(manager: &Manager) -> Learned {
-    let n = manager.usage().await.map_or(0, |usage| usage.commands_learned);
+    let n = manager.usage().summary().await.map_or(0, |usage| usage.commands_learned);
     Learned::from([(COMMANDS.to_owned(), Known::Count(n))])
 }
 

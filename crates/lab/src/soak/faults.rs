@@ -216,7 +216,9 @@ impl Injector {
         let Ok(lease) = self.lease(name).await else { return Ok(()) };
         let until = Instant::now() + Duration::from_secs(5);
         // The first lines are gone when later ones have taken their place.
-        while Instant::now() < until && self.manager.logs(name, 0, 1).is_ok_and(|l| l.missed == 0) {
+        while Instant::now() < until
+            && self.manager.operator().logs(name, 0, 1).is_ok_and(|l| l.missed == 0)
+        {
             sleep(Duration::from_millis(10)).await;
         }
         drop(lease);
@@ -240,13 +242,13 @@ impl Injector {
             std::fs::write(&file, fault.word()).map_err(|e| format!("{}: {e}", file.display()))?;
         }
         // Leased, failed or gone already: then the next load is another's.
-        let _ = self.manager.unload(name, false).await;
+        let _ = self.manager.operator().unload(name, false).await;
         Ok(())
     }
 
     async fn lease(&self, name: &str) -> Result<AnyLease, Refusal> {
         let deadline = Some(Duration::from_secs(4));
-        let options = AcquireOptions { deadline, ..AcquireOptions::default() };
+        let options = AcquireOptions::default().deadline(deadline);
         let names = [name];
         let wait = self.manager.acquire_all(&names, options);
         match timeout(Duration::from_secs(20), wait).await {
@@ -273,7 +275,7 @@ impl Injector {
         // revoked, in the same step.
         let until = Instant::now() + Duration::from_secs(1);
         while !lease.revoked() && Instant::now() < until {
-            let records = self.manager.why(&name).map_err(|e| e.to_string())?;
+            let records = self.manager.operator().why(&name).map_err(|e| e.to_string())?;
             let state = records.iter().rev().find_map(|r| match &r.kind {
                 EventKind::State { to, .. } => Some(*to),
                 _ => None,
@@ -293,11 +295,12 @@ impl Injector {
         self.arm(&name, fault).await?;
         drop(self.lease(&name).await);
         // Refused, gone already or done: all are answers.
-        let unload = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+        let unload =
+            timeout(Duration::from_secs(15), self.manager.operator().unload(&name, true)).await;
         if unload.is_err() {
             return Err(format!("{name} {fault}: not unloaded within 15 s"));
         }
-        let logs = self.manager.logs(&name, 0, usize::MAX).map_err(|e| e.to_string())?;
+        let logs = self.manager.operator().logs(&name, 0, usize::MAX).map_err(|e| e.to_string())?;
         if logs.lines.len() > 2_000 {
             return Err(format!("{name}: {} lines of its log are kept", logs.lines.len()));
         }
@@ -308,7 +311,7 @@ impl Injector {
         let name = self.program_name();
         self.arm(&name, Fault::Strays).await?;
         drop(self.lease(&name).await);
-        let _ = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+        let _ = timeout(Duration::from_secs(15), self.manager.operator().unload(&name, true)).await;
         if !cfg!(target_os = "linux") {
             return Ok(());
         }
@@ -322,7 +325,8 @@ impl Injector {
                 return Err(format!("{name} left {} processes outside its group", strays.len()));
             }
             // Somebody may have loaded the armed one only now.
-            let _ = timeout(Duration::from_secs(15), self.manager.unload(&name, true)).await;
+            let _ =
+                timeout(Duration::from_secs(15), self.manager.operator().unload(&name, true)).await;
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -336,13 +340,13 @@ impl Injector {
         // The manager looks at the clock once a second.
         sleep(Duration::from_millis(1_200)).await;
         let name = catalog::name(self.rng.below(PROGRAMS + BUILTINS));
-        let mut outcome = self.manager.handle(catalog::NOTHING).await;
-        let told = self.manager.feedback(&mut outcome, &[&name]);
+        let mut outcome = self.manager.command(catalog::NOTHING).await;
+        let told = outcome.feedback(&[&name]);
         told.map_err(|e| format!("{name} is not taken as used after a jump of the clock: {e}"))?;
         if let Err(Refusal::Abandoned) = self.lease(&name).await {
             return Err(format!("{name}: no answer within 20 s after a jump of the clock"));
         }
-        let history = self.manager.export_usage().await.map_err(|e| e.to_string())?;
+        let history = self.manager.usage().export().await.map_err(|e| e.to_string())?;
         goes_on(&history)
     }
 
@@ -368,7 +372,7 @@ impl Injector {
     pub(crate) async fn apply(&mut self, variant: Variant) -> Result<(), String> {
         self.variant = variant;
         self.write(&self.config())?;
-        let reloaded = self.manager.reload().await;
+        let reloaded = self.manager.operator().reload().await;
         reloaded.map(drop).map_err(|e| format!("a good configuration is refused: {e}"))
     }
 
@@ -382,7 +386,7 @@ impl Injector {
         };
         let before = self.manager.components();
         self.write(&bad)?;
-        let reloaded = self.manager.reload().await;
+        let reloaded = self.manager.operator().reload().await;
         self.write(&good)?;
         if reloaded.is_ok() {
             return Err("a bad configuration is taken".to_owned());

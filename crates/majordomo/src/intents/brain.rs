@@ -4,19 +4,15 @@
 //! that works on a state directory without a manager. Knows no thread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentId, Config, IntentConfig, StateStore, StoreError, TriggerConfig, quoted,
-};
-use majordomo_predictor::{
-    KeywordError, KeywordMatcher, PredictorConfig, Prior, TextPredictor, TextSnapshot, Thresholds,
-};
+use majordomo_core::{ByteSize, ComponentId, StateStore, StoreError, quoted};
+use majordomo_predictor::{KeywordError, KeywordMatcher, TextPredictor, TextSnapshot};
 use majordomo_registry::{Catalog, ComponentSpec};
 
-use super::figures::LearnerFigures;
-use super::view::View;
-use super::{Learned, saved};
+use super::learned::Learned;
+use super::saved;
+use super::settings::Settings;
+use super::view::{LearnerFigures, View};
 use crate::error::BuildError;
 
 /// The components and their words.
@@ -49,44 +45,6 @@ impl Matchers {
         let keywords = build(|s| &s.keywords)?;
         let triggers = build(|s| &s.preload_triggers)?;
         Ok(Self { catalog, keywords, triggers })
-    }
-}
-
-/// The settings that matter here.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Settings {
-    pub intents: IntentConfig,
-    pub triggers: TriggerConfig,
-    pub write_after: Duration,
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        Self {
-            intents: config.intents.clone(),
-            triggers: config.triggers.clone(),
-            write_after: config.state.write_after,
-        }
-    }
-}
-
-impl Settings {
-    fn thresholds(&self) -> Thresholds {
-        Thresholds {
-            keyword: self.triggers.threshold,
-            min_confidence: self.intents.min_confidence,
-            min_gap: self.intents.min_gap,
-        }
-    }
-
-    fn predictor(&self) -> PredictorConfig {
-        PredictorConfig {
-            buffer_capacity: self.intents.max_outcomes,
-            retrain_every: self.intents.retrain_every,
-            prior: self.intents.prior.then(Prior::shipped),
-            thresholds: self.thresholds(),
-            ..PredictorConfig::default()
-        }
     }
 }
 

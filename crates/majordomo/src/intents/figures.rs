@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, StatusValue};
+use majordomo_predictor::Decision;
 
-use super::Decision;
 use super::view::View;
 
 /// Parts of an octave that latencies are told apart by.
@@ -39,26 +39,6 @@ impl Default for Figures {
             latency,
         }
     }
-}
-
-/// What the learner knows of itself, published with each view.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LearnerFigures {
-    /// Outcomes learned in this process.
-    pub learned: u64,
-    /// Of those, how many whose components were exactly those that were decided on before.
-    pub right: u64,
-    /// The same of the last hundred at most.
-    pub recent: (u64, u64),
-    pub retraining: bool,
-    pub retrains: u64,
-    pub rejected: u64,
-    pub outcomes: usize,
-    pub bytes: usize,
-    /// Writes of the state that succeeded.
-    pub writes: u64,
-    /// Where the state is kept, in words.
-    pub state: String,
 }
 
 impl Figures {

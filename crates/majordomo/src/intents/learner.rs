@@ -17,10 +17,13 @@ use majordomo_runtime::clock::Clock;
 use majordomo_runtime::complaint::Complaint;
 use tokio::sync::{oneshot, watch};
 
-use super::brain::{Brain, Matchers, Settings};
-use super::figures::{Figures, LearnerFigures};
-use super::view::View;
-use super::{IntentError, Learned, Spoken};
+use super::brain::{Brain, Matchers};
+use super::error::IntentError;
+use super::figures::Figures;
+use super::learned::Learned;
+use super::settings::Settings;
+use super::spoken::Spoken;
+use super::view::{LearnerFigures, View};
 
 /// Messages taken before a new view is published.
 const BATCH: usize = 64;

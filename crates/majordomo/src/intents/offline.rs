@@ -5,54 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use majordomo_core::{ComponentId, Config, StateStore};
-use majordomo_predictor::{CandidateReport, IntentScratch, Verdict};
+use majordomo_predictor::{IntentScratch, Verdict};
 use majordomo_registry::{Catalog, ComponentSpec};
 use majordomo_runtime::state::RedbStore;
 
-use super::figures::LearnerFigures;
-use super::{Brain, IntentError, Learned, Matchers, Prediction, Settings, cut};
-use crate::Decision;
+use super::answer::{IntentsAnswer, Prediction};
+use super::brain::{Brain, Matchers};
+use super::error::IntentError;
+use super::learned::{LearnReport, Learned};
+use super::settings::Settings;
+use super::spoken::cut;
+use super::view::LearnerFigures;
 use crate::error::BuildError;
-use crate::outcome::Need;
-
-/// What came of a training.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct LearnReport {
-    /// Outcomes that the model was trained on.
-    pub trained: usize,
-    /// Outcomes held out that could be compared with what was answered before; none for a first model.
-    pub compared: usize,
-    /// Mean log-loss on them: of the new model, and of the answers before.
-    pub log_loss: (f64, f64),
-    /// Whether the new model took over. If not, it did worse; the outcomes are kept all the same.
-    pub accepted: bool,
-}
-
-impl LearnReport {
-    fn new(report: &CandidateReport, accepted: bool) -> Self {
-        Self {
-            trained: report.n_train,
-            compared: report.n_compared,
-            log_loss: report.log_loss,
-            accepted,
-        }
-    }
-}
-
-/// What a text needs, as far as is known offline.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct IntentsAnswer {
-    /// Whether a manager would act.
-    pub decision: Decision,
-    /// What the text needs, likeliest first.
-    pub needed: Vec<Need>,
-    /// What else is not unlikely, likeliest first.
-    pub candidates: Vec<Need>,
-    /// Version of the model.
-    pub version: u64,
-}
 
 /// What was learned, opened from a state directory or empty. Nothing is written before [`Self::save`].
 pub struct OfflineIntents {
@@ -130,18 +94,12 @@ impl OfflineIntents {
         Ok(())
     }
 
-    /// What a text needs, with evidence.
-    pub fn intents(&mut self, text: &str) -> IntentsAnswer {
+    /// The components that a text needs, with evidence.
+    pub fn explain(&mut self, text: &str) -> IntentsAnswer {
         let view = self.brain.view(LearnerFigures::default());
         let mut prediction = Prediction::default();
         view.predict(cut(text), &mut self.scratch, &mut prediction);
-        let needs = view.needs(cut(text), &self.scratch, &prediction);
-        IntentsAnswer {
-            decision: needs.decision,
-            needed: needs.needed,
-            candidates: needs.candidates,
-            version: needs.version,
-        }
+        view.needs(cut(text), &self.scratch, &prediction).answer
     }
 
     /// Learns what a text used (nothing is an outcome too), at once and for the next [`Self::train`].

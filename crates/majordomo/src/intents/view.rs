@@ -4,17 +4,35 @@ use std::sync::Arc;
 
 use majordomo_core::{ComponentKey, Confidence};
 use majordomo_predictor::{
-    Decision as Decided, Intent, IntentScratch, KeywordMatcher, KeywordScratch, TextSnapshot,
+    Decision, Intent, IntentScratch, KeywordMatcher, KeywordScratch, TextSnapshot,
 };
 use majordomo_registry::Catalog;
 
-use super::brain::Settings;
-use super::figures::LearnerFigures;
-use super::{Decision, Needs, Prediction, Scored};
-use crate::outcome::{Evidence, NGram, Need};
+use super::answer::{Evidence, IntentsAnswer, NGram, Need, Needs, Prediction, Scored};
+use super::settings::Settings;
 
 /// Candidates that are shown.
 const MAX_CANDIDATES: usize = 8;
+
+/// What the learner knows of itself, published with each view.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LearnerFigures {
+    /// Outcomes learned in this process.
+    pub learned: u64,
+    /// Of those, how many whose components were exactly those that were decided on before.
+    pub right: u64,
+    /// The same of the last hundred at most.
+    pub recent: (u64, u64),
+    pub retraining: bool,
+    pub retrains: u64,
+    pub rejected: u64,
+    pub outcomes: usize,
+    pub bytes: usize,
+    /// Writes of the state that succeeded.
+    pub writes: u64,
+    /// Where the state is kept, in words.
+    pub state: String,
+}
 
 /// The state of one moment.
 #[derive(Debug)]
@@ -36,11 +54,7 @@ impl View {
             threshold: i.threshold,
         };
         into.version = found.version;
-        into.decision = match found.decision {
-            Decided::Confident => Decision::Confident,
-            Decided::Unsure => Decision::Unsure,
-            Decided::None => Decision::None,
-        };
+        into.decision = found.decision;
         into.needed.clear();
         into.needed.extend(found.components.iter().map(scored));
         into.candidates.clear();
@@ -66,7 +80,7 @@ impl View {
             prediction.candidates.iter().map(|s| need(s, with_n_grams && unsure)).collect();
         let follows = self.triggered(text);
         let (decision, version) = (prediction.decision, prediction.version);
-        Needs { decision, needed, candidates, follows, version }
+        Needs { answer: IntentsAnswer { decision, needed, candidates, version }, follows }
     }
 
     fn need(&self, text: &str, scratch: &IntentScratch, scored: &Scored, n_grams: bool) -> Need {
@@ -75,7 +89,7 @@ impl View {
                 .map(|h| Evidence {
                     keyword: text.get(h.range()).unwrap_or_default().to_owned(),
                     shared_by: h.n_sharing,
-                    fit: h.fit.into(),
+                    fit: h.fit,
                     negated: h.is_negated,
                 })
                 .collect()

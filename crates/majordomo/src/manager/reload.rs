@@ -1,32 +1,17 @@
-//! A configuration that is read again: checked, compared, applied.
+//! Reads the configuration again: checks, compares and applies it.
 
 use std::sync::Arc;
 
 use super::Manager;
-use crate::builder::Parts;
 use crate::change::Reloaded;
 use crate::check::check_config_in;
 use crate::error::{BuildError, ReloadError};
 use crate::intents::{Matchers, Settings};
+use crate::parts::Parts;
 
 impl Manager {
-    /// Reads the configuration file again and applies what changed; a file with errors changes nothing.
-    ///
-    /// # Errors
-    /// A [`ReloadError`]; nothing is changed then.
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        self.reload_or_preview(true).await
-    }
-
-    /// What [`Self::reload`] would change, and what would become of each component now; changes nothing.
-    ///
-    /// # Errors
-    /// A [`ReloadError`].
-    pub async fn reload_preview(&self) -> Result<Reloaded, ReloadError> {
-        self.reload_or_preview(false).await
-    }
-
-    async fn reload_or_preview(&self, apply: bool) -> Result<Reloaded, ReloadError> {
+    /// Reads the configuration file again, and applies the changes if `apply`.
+    pub(super) async fn reload(&self, apply: bool) -> Result<Reloaded, ReloadError> {
         let _one_at_a_time = self.inner.reloading.lock().await;
         let origin = &self.inner.origin;
         let file = origin.file.clone().ok_or(ReloadError::NoFile)?;

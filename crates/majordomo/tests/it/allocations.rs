@@ -37,12 +37,16 @@ fn no_query_allocates() {
         let manager = builder.start().await.unwrap();
         for i in 0..120 {
             let name = TOPICS[i % 12];
-            manager.teach(&format!("please see to the {name} number {i}"), &[name]).await.unwrap();
+            manager
+                .intents()
+                .teach(&format!("please see to the {name} number {i}"), &[name])
+                .await
+                .unwrap();
         }
-        let learned = std::cell::RefCell::new(manager.learned().await.unwrap());
+        let learned = std::cell::RefCell::new(manager.intents().learned().await.unwrap());
         let looks = async {
             loop {
-                learned.replace(manager.learned().await.unwrap());
+                learned.replace(manager.intents().learned().await.unwrap());
                 tokio::task::yield_now().await;
             }
         };
@@ -62,7 +66,7 @@ fn no_query_allocates() {
         let mut ask = || {
             let mut confident = 0;
             for text in &texts {
-                manager.predict(text, &mut prediction);
+                manager.intents().predict(text, &mut prediction);
                 confident += usize::from(prediction.decision == Decision::Confident);
             }
             confident

@@ -100,11 +100,11 @@ fn panics_in_hooks_and_drop_do_no_harm() {
             .unwrap();
         drop(lease(&manager, "touchy").await.unwrap());
         drop(lease(&manager, "plain").await.unwrap());
-        manager.trim("touchy").await.unwrap();
+        manager.operator().trim("touchy").await.unwrap();
         // Measuring goes on for both.
         until(|| looks.iter().all(|n| n.load(Ordering::Relaxed) >= 3)).await;
         assert!(status(&manager, "plain").await.measured.unwrap() > mib(20));
-        manager.unload("touchy", false).await.unwrap();
+        manager.operator().unload("touchy", false).await.unwrap();
         assert_eq!(path(&manager, "touchy").last(), Some(&"unloaded"));
     });
 }
@@ -170,7 +170,7 @@ fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
             .unwrap();
         drop(lease(&manager, "a").await.unwrap());
         drop(lease(&manager, "b").await.unwrap());
-        let refusal = manager.unload("a", false).await.unwrap_err();
+        let refusal = manager.operator().unload("a", false).await.unwrap_err();
         assert_eq!(refusal.code(), "stuck");
         assert_eq!(status(&manager, "a").await.booked, mib(12));
         let stuck = manager.shutdown(Some(ms(300))).await;
@@ -198,7 +198,7 @@ fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
             .builtin_async("later", move |_| {
                 let manager = two.get().unwrap().clone();
                 async move {
-                    let loaded = manager.load("other").await.unwrap_err();
+                    let loaded = manager.operator().load("other").await.unwrap_err();
                     assert_eq!(loaded.code(), "reentrant_acquire");
                     manager.acquire::<u8>("other").await?;
                     Ok(1u8)

@@ -53,7 +53,7 @@ fn a_million_small_allocations_come_back_after_the_trim() {
         drop(lease(&manager, "small").await.unwrap());
         let loaded = resident();
         assert!(loaded - before > 290 << 20, "{} MiB", (loaded - before) >> 20);
-        manager.unload("small", false).await.unwrap();
+        manager.operator().unload("small", false).await.unwrap();
         let trims = || async { manager.status().await.unwrap().memory.trims.trims };
         while trims().await == 0 {
             tokio::task::yield_now().await;
@@ -112,7 +112,7 @@ fn an_arena_comes_back_whole() {
         drop(weights);
         let told = status_when(&manager, "weights", |s| s.measured.is_some()).await.measured;
         assert!(told.is_some_and(|m| m >= mib(300) && m <= mib(320)), "{told:?}");
-        manager.unload("weights", false).await.unwrap();
+        manager.operator().unload("weights", false).await.unwrap();
         let after = resident();
         let back = share_back(before, loaded, after);
         eprintln!(
@@ -140,7 +140,7 @@ fn a_process_comes_back_to_the_last_byte() {
         let up = status(&manager, "hungry").await;
         assert!(up.measured.is_some_and(|m| m >= mib(280)), "{:?}", up.measured);
         assert!(up.load_peak >= up.measured, "{:?}", up.load_peak);
-        manager.unload("hungry", false).await.unwrap();
+        manager.operator().unload("hungry", false).await.unwrap();
         assert!(world.processes().is_empty(), "no process, no memory");
         assert_eq!(manager.status().await.unwrap().memory.booked, ByteSize::ZERO);
         // What was measured is what is reserved next time.
@@ -176,7 +176,7 @@ fn a_grant_bounds_grows_and_outlives_the_component_with_its_readers() {
         drop(shares);
         let s = status(&manager, "shares").await;
         assert_eq!((s.booked, s.measured), (mib(24), Some(mib(20))));
-        manager.unload("shares", false).await.unwrap();
+        manager.operator().unload("shares", false).await.unwrap();
         assert_eq!(slice.iter().map(|b| u64::from(*b)).sum::<u64>(), 3 * (20 << 20));
         // The reader keeps its bytes on the books; when it is gone so are they.
         let held = || async { manager.status().await.unwrap().memory.unreturned };
@@ -238,7 +238,7 @@ fn a_snapshot_is_handed_to_the_next_load() {
             let learner = manager.acquire::<Learner>("learner").await.unwrap();
             assert_eq!(String::from_utf8_lossy(&learner.state), want);
             drop(learner);
-            manager.unload("learner", false).await.unwrap();
+            manager.operator().unload("learner", false).await.unwrap();
         }
         let cold = manager.status().await.unwrap().memory.cold;
         assert_eq!((cold.handed_back, cold.snapshots, cold.corrupt), (2, 1, 0));
@@ -275,7 +275,7 @@ fn the_cold_store_keeps_to_its_budget() {
         let manager = builder.start().await.unwrap();
         for name in ["a", "b"] {
             drop(lease(&manager, name).await.unwrap());
-            manager.unload(name, false).await.unwrap();
+            manager.operator().unload(name, false).await.unwrap();
         }
         let cold = manager.status().await.unwrap().memory.cold;
         assert_eq!((cold.snapshots, cold.dropped), (1, 1), "{cold:?}");
@@ -353,10 +353,11 @@ fn a_process_is_bounded_and_an_oom_kill_is_told_and_raises_the_estimate() {
         until(|| changes(&manager, "hungry").iter().any(|c| oom(&c.1))).await;
         let cause = changes(&manager, "hungry").into_iter().find(|c| oom(&c.1)).unwrap().1;
         says(&cause.to_string(), &["out of memory", "in its group"]);
-        let raised = manager.why("hungry").unwrap().into_iter().find_map(|r| match r.kind {
-            EventKind::EstimateRaised { to, .. } => Some(to),
-            _ => None,
-        });
+        let raised =
+            manager.operator().why("hungry").unwrap().into_iter().find_map(|r| match r.kind {
+                EventKind::EstimateRaised { to, .. } => Some(to),
+                _ => None,
+            });
         assert_eq!(raised, Some(mib(48)), "up to its limit");
     });
 }

@@ -141,7 +141,7 @@ fn a_file_without_components_makes_a_manager_that_needs_nothing() {
         let world = World::new();
         world.write("empty.toml", "[manager]\nbudget = \"1GiB\"\n");
         let manager = world.manager_of_file("empty.toml").await;
-        let outcome = manager.handle("hello there").await;
+        let outcome = manager.command("hello there").await;
         assert!(outcome.needed().is_empty() && outcome.refusal().is_none() && outcome.was_hit());
         let refusal = manager.acquire_all(&["x"], Default::default()).await.unwrap_err();
         assert_eq!(refusal.to_string(), "no component is called \"x\"");
@@ -157,11 +157,11 @@ fn an_unknown_component_is_answered_with_the_nearest_name() {
         let want = "no component is called \"visoin\"; did you mean \"vision\"?";
         let refused = manager.acquire::<u8>("visoin").await.unwrap_err();
         assert_eq!(refused.to_string(), want);
-        assert_eq!(manager.why("visoin").unwrap_err().to_string(), want);
+        assert_eq!(manager.operator().why("visoin").unwrap_err().to_string(), want);
         assert_eq!(manager.plan_for(&["voice", "visoin"]).await.unwrap_err().to_string(), want);
-        assert_eq!(manager.load("visoin").await.unwrap_err().to_string(), want);
+        assert_eq!(manager.operator().load("visoin").await.unwrap_err().to_string(), want);
         assert_eq!(manager.handle_of::<u8>("visoin").unwrap_err().to_string(), want);
-        assert_eq!(manager.logs("visoin", 0, 1).unwrap_err().to_string(), want);
+        assert_eq!(manager.operator().logs("visoin", 0, 1).unwrap_err().to_string(), want);
     });
 }
 

@@ -45,7 +45,7 @@ fn dependencies_come_first_and_go_last() {
         ];
         let manager = world.manager(specs).await;
         drop(lease(&manager, "top").await.unwrap());
-        manager.unload("base", false).await.unwrap();
+        manager.operator().unload("base", false).await.unwrap();
         let log = world.read("log");
         let at = |word: &str| position(&log, word);
         for side in ["left", "right"] {
@@ -56,7 +56,7 @@ fn dependencies_come_first_and_go_last() {
         }
         // In use, it stays, with the reason.
         let held = lease(&manager, "top").await.unwrap();
-        let refusal = manager.unload("base", false).await.unwrap_err();
+        let refusal = manager.operator().unload("base", false).await.unwrap_err();
         assert_eq!(refusal.code(), "in_use");
         says(&refusal.to_string(), &["base", "top", "1 lease", "use force"]);
         drop(held);
@@ -96,7 +96,7 @@ fn conflicts_replace_or_refuse() {
         let refusal = lease(&manager, "d").await.unwrap_err();
         assert_eq!(refusal.code(), "conflict");
         says(&refusal.to_string(), &["d must not run beside c", "unload c first"]);
-        manager.unload("c", false).await.unwrap();
+        manager.operator().unload("c", false).await.unwrap();
         drop(lease(&manager, "d").await.unwrap());
         let refusal = lease(&manager, "c").await.unwrap_err();
         assert_eq!(refusal.code(), "conflict");
@@ -225,42 +225,42 @@ fn an_outcome_tells_needs_hits_and_what_was_used() {
             spec("tv", &["news"]),
         ];
         let manager = world.manager(specs).await;
-        let outcome = manager.handle("Play SOME music; no playing around").await;
+        let outcome = manager.command("Play SOME music; no playing around").await;
         let words: Vec<_> =
             outcome.needed()[0].evidence.iter().map(|e| e.keyword.as_str()).collect();
         assert_eq!(words, ["Play", "SOME music"]);
         assert!(!outcome.was_hit() && outcome.waited() > ms(0));
         drop(outcome);
-        let outcome = manager.handle("play").await;
+        let outcome = manager.command("play").await;
         assert!(outcome.was_hit());
         assert_eq!(outcome.ready_at_once()[0].as_str(), "music");
         // Three share a word: too little to load anything.
-        let unsure = manager.handle("the news").await;
+        let unsure = manager.command("the news").await;
         assert!(unsure.needed().is_empty() && unsure.leases().is_empty());
         assert_eq!(unsure.candidates().len(), 3);
         assert_eq!(state(&manager, "tv"), "unloaded");
         // Only what was used is learned from; feedback has the last word.
         assert!(used(&manager).is_empty());
         drop(outcome);
-        let outcome = manager.handle("play").await;
+        let outcome = manager.command("play").await;
         outcome.mark_used();
         drop(outcome);
         until(|| used(&manager) == [["music"]]).await;
-        let mut outcome = manager.handle("play").await;
+        let mut outcome = manager.command("play").await;
         outcome.mark_used();
-        manager.feedback(&mut outcome, &["music", "video"]).unwrap();
+        outcome.feedback(&["music", "video"]).unwrap();
         until(|| used(&manager).len() == 2).await;
         assert_eq!(used(&manager)[1], ["music", "video"]);
-        let mut outcome = manager.handle("play").await;
-        let refusal = manager.feedback(&mut outcome, &["vidoe"]).unwrap_err();
+        let mut outcome = manager.command("play").await;
+        let refusal = outcome.feedback(&["vidoe"]).unwrap_err();
         says(&refusal.to_string(), &["did you mean \"video\"?"]);
         // It is as it was: it keeps its leases, and can be reported; twice is no second use.
         assert!(outcome.lease("music").is_some());
-        manager.feedback(&mut outcome, &["video"]).unwrap();
-        manager.feedback(&mut outcome, &["music"]).unwrap();
+        outcome.feedback(&["video"]).unwrap();
+        outcome.feedback(&["music"]).unwrap();
         assert!(outcome.lease("music").is_some());
         drop(outcome);
-        drop(manager.handle("play").await);
+        drop(manager.command("play").await);
         until(|| used(&manager).len() == 3).await;
         assert_eq!(used(&manager)[2], ["video"]);
     });
@@ -294,7 +294,7 @@ fn a_cached_handle_follows_its_component_through_reloads() {
         let lease = handle.acquire().await.unwrap();
         assert!(handle.try_acquire().is_some());
         drop(lease);
-        manager.unload("a", false).await.unwrap();
+        manager.operator().unload("a", false).await.unwrap();
         assert!(handle.try_acquire().is_none());
         drop(handle.acquire().await.unwrap());
         assert_eq!(status(&manager, "a").await.loads, 2);
@@ -374,7 +374,7 @@ fn a_lease_on_a_component_that_is_stopped_tells_that_and_then_its_end() {
         let lease = lease(&manager, "a").await.unwrap();
         let unloads = {
             let manager = manager.clone();
-            tokio::spawn(async move { manager.unload("a", true).await })
+            tokio::spawn(async move { manager.operator().unload("a", true).await })
         };
         until(|| lease.revoked()).await;
         let words = lease.revocation().unwrap().to_string();

@@ -25,10 +25,10 @@ fn shutdown_takes_everything_down_and_refuses_what_comes() {
             assert_eq!(state(&manager, name), "unloaded");
         }
         assert_eq!(lease(&manager, "top").await.unwrap_err().code(), "shutting_down");
-        assert_eq!(manager.load("top").await.unwrap_err().code(), "shutting_down");
+        assert_eq!(manager.operator().load("top").await.unwrap_err().code(), "shutting_down");
         assert_eq!(manager.plan("x").await.unwrap_err().code(), "shutting_down");
         assert_eq!(manager.status().await.unwrap_err().code(), "shutting_down");
-        let outcome = manager.handle("hello").await;
+        let outcome = manager.command("hello").await;
         assert!(outcome.needed().is_empty());
         // Once more does no harm.
         assert!(manager.shutdown(None).await.is_empty());

@@ -43,7 +43,7 @@ fn dependents_are_given_the_addresses_of_their_dependencies() {
             assert_eq!(world.read("seen"), want);
             assert!(world.processes().contains(&db.pid.unwrap()));
             // A dependency that is started again has another address, and so have its dependents.
-            manager.unload("vector-db", true).await.unwrap();
+            manager.operator().unload("vector-db", true).await.unwrap();
             assert_eq!(status(&manager, "vector-db").await.pid, None);
         }
     });

@@ -48,16 +48,16 @@ async fn teach(manager: &Manager, n: usize) {
     for i in 0..n {
         let (name, texts) = TEXTS[i % 3];
         let text = format!("{} {}", texts[(i / 3) % 4], ENDS[(i / 12) % 6]);
-        manager.teach(&text, &[name]).await.unwrap();
+        manager.intents().teach(&text, &[name]).await.unwrap();
     }
 }
 
 /// What was learned, as soon as it is as it should be.
 async fn learned_when(manager: &Manager, ok: impl Fn(&Learned) -> bool) -> Learned {
-    let now = std::cell::RefCell::new(manager.learned().await.unwrap());
+    let now = std::cell::RefCell::new(manager.intents().learned().await.unwrap());
     let looks = async {
         loop {
-            now.replace(manager.learned().await.unwrap());
+            now.replace(manager.intents().learned().await.unwrap());
             tokio::task::yield_now().await;
         }
     };
@@ -75,7 +75,7 @@ fn names(outcome: &Outcome) -> Vec<&str> {
 /// What a manager decides, loading nothing.
 fn decided(manager: &Manager, text: &str) -> (Decision, Vec<String>) {
     let mut prediction = Prediction::default();
-    manager.predict(text, &mut prediction);
+    manager.intents().predict(text, &mut prediction);
     let name = |s: &majordomo::Scored| manager.name_of(s.key).unwrap().to_string();
     (prediction.decision, prediction.needed.iter().map(name).collect())
 }
@@ -98,17 +98,17 @@ fn a_phrase_is_learned_from_corrections() {
     run(async {
         let manager = manager().await;
         // Nothing speaks for a component: nothing is loaded, and the user says what was meant.
-        let mut outcome = manager.handle("play some jazz").await;
+        let mut outcome = manager.command("play some jazz").await;
         assert_eq!((outcome.decision(), outcome.leases().len()), (Decision::None, 0));
-        manager.feedback(&mut outcome, &["music"]).unwrap();
+        outcome.feedback(&["music"]).unwrap();
         for i in 1..24 {
             let (name, texts) = TEXTS[i % 3];
-            let mut outcome = manager.handle(&format!("{} {i}", texts[(i / 3) % 4])).await;
-            manager.feedback(&mut outcome, &[name]).unwrap();
+            let mut outcome = manager.command(&format!("{} {i}", texts[(i / 3) % 4])).await;
+            outcome.feedback(&[name]).unwrap();
         }
         let learned = learned_when(&manager, |l| l.retrains > 0).await;
         assert_eq!((learned.outcomes, learned.has_model), (24, true));
-        let outcome = manager.handle("play jazz").await;
+        let outcome = manager.command("play jazz").await;
         assert_eq!(names(&outcome), ["music"]);
         let need = &outcome.needed()[0];
         assert!(need.confidence >= need.threshold, "{need:?}");
@@ -116,7 +116,7 @@ fn a_phrase_is_learned_from_corrections() {
         assert!(need.evidence.is_empty() && outcome.model_version() > 0);
         assert_eq!(outcome.component::<Part>("music").unwrap().0, "music");
         // Keywords still speak, for themselves and together with what was learned.
-        let outcome = manager.handle("a song").await;
+        let outcome = manager.command("a song").await;
         assert_eq!(outcome.needed()[0].evidence[0].keyword, "song");
     });
 }
@@ -125,7 +125,7 @@ fn a_phrase_is_learned_from_corrections() {
 fn a_negated_command_loads_nothing_and_says_why() {
     run(async {
         let manager = manager().await;
-        let outcome = manager.handle("do not play that song").await;
+        let outcome = manager.command("do not play that song").await;
         assert_eq!((outcome.decision(), outcome.leases().len()), (Decision::None, 0));
         let candidate = &outcome.candidates()[0];
         assert_eq!((candidate.id.as_str(), &*candidate.evidence[0].keyword), ("music", "song"));
@@ -145,31 +145,31 @@ fn only_what_was_used_teaches() {
     run(async {
         let manager = manager().await;
         // Leased and not used.
-        drop(manager.handle("a song in the kitchen").await);
+        drop(manager.command("a song in the kitchen").await);
         // Everything marked as used: that is what was decided, and not what anybody told.
-        let outcome = manager.handle("an alarm in the kitchen").await;
+        let outcome = manager.command("an alarm in the kitchen").await;
         outcome.mark_used();
         drop(outcome);
         // Taken away to be used some time.
-        drop(manager.handle("another song").await.into_leases());
+        drop(manager.command("another song").await.into_leases());
         // Nothing decided, nothing told.
-        drop(manager.handle("in the kitchen").await);
-        assert_eq!(manager.learned().await.unwrap().outcomes, 0);
+        drop(manager.command("in the kitchen").await);
+        assert_eq!(manager.intents().learned().await.unwrap().outcomes, 0);
         // One of two was used.
-        let outcome = manager.handle("a song and the forecast").await;
+        let outcome = manager.command("a song and the forecast").await;
         assert_eq!(names(&outcome), ["music", "weather"]);
         assert_eq!(outcome.component::<Part>("weather").unwrap().0, "weather");
         drop(outcome);
-        let outcomes = manager.outcomes().await.unwrap();
+        let outcomes = manager.intents().outcomes().await.unwrap();
         assert_eq!(outcomes.len(), 1);
         assert_eq!(outcomes[0].0, "a song and the forecast");
         assert_eq!(outcomes[0].1[0].as_str(), "weather");
         // Feedback has the last word, over use and over marks; that nothing was needed is an answer.
-        let mut outcome = manager.handle("the song I hate").await;
+        let mut outcome = manager.command("the song I hate").await;
         assert!(outcome.component::<Part>("music").is_some());
         outcome.mark_used();
-        manager.feedback(&mut outcome, &[]).unwrap();
-        let learned = manager.learned().await.unwrap();
+        outcome.feedback(&[]).unwrap();
+        let learned = manager.intents().learned().await.unwrap();
         assert_eq!((learned.outcomes, learned.without), (2, 1));
         let used: Vec<_> = learned.components.iter().map(|c| (c.0.as_str(), c.1)).collect();
         assert_eq!(used, [("weather", 1)]);
@@ -184,15 +184,15 @@ fn its_own_answers_teach_it_nothing() {
         learned_when(&manager, |l| l.retrains > 0).await;
         // What was taught during a retrain may begin another one.
         while row(&manager, "retraining").await == StatusValue::Bool(true) {
-            manager.learned().await.unwrap();
+            manager.intents().learned().await.unwrap();
         }
-        let before = manager.learned().await.unwrap();
+        let before = manager.intents().learned().await.unwrap();
         for i in 0..200 {
-            let outcome = manager.handle(&format!("play some jazz number {i}")).await;
+            let outcome = manager.command(&format!("play some jazz number {i}")).await;
             assert_eq!(names(&outcome), ["music"], "{i}");
             outcome.mark_used();
         }
-        let after = manager.learned().await.unwrap();
+        let after = manager.intents().learned().await.unwrap();
         assert_eq!((after.outcomes, after.retrains), (before.outcomes, before.retrains));
         assert_eq!(row(&manager, "learned").await, StatusValue::Count(36));
     });
@@ -207,7 +207,7 @@ fn a_guess_loads_nothing() {
         let manager = builder().config(settings).start().await.unwrap();
         teach(&manager, 36).await;
         learned_when(&manager, |l| l.retrains > 0).await;
-        let mut outcome = manager.handle("play some jazz or wake me").await;
+        let mut outcome = manager.command("play some jazz or wake me").await;
         assert_eq!(outcome.decision(), Decision::Unsure);
         assert!(outcome.needed().is_empty() && outcome.leases().is_empty());
         let candidates: Vec<_> = outcome.candidates().iter().map(|c| c.id.as_str()).collect();
@@ -216,8 +216,8 @@ fn a_guess_loads_nothing() {
         assert!(first.confidence < first.threshold && !first.n_grams.is_empty(), "{first:?}");
         assert_eq!(state(&manager, "music"), "unloaded");
         // The user says what was meant; that is learned as any other outcome.
-        manager.feedback(&mut outcome, &["music", "clock"]).unwrap();
-        assert_eq!(manager.learned().await.unwrap().outcomes, 37);
+        outcome.feedback(&["music", "clock"]).unwrap();
+        assert_eq!(manager.intents().learned().await.unwrap().outcomes, 37);
     });
 }
 
@@ -230,15 +230,15 @@ fn what_was_learned_survives_a_restart() {
         teach(&manager, 72).await;
         learned_when(&manager, |l| l.retrains > 0).await;
         needs(&manager, "will it rain soon", &["weather"]);
-        let before = manager.learned().await.unwrap();
+        let before = manager.intents().learned().await.unwrap();
         assert!(manager.shutdown(None).await.is_empty());
         assert!(matches!(
-            manager.teach("x", &[]).await,
+            manager.intents().teach("x", &[]).await,
             Err(IntentError::ShuttingDown | IntentError::Busy)
         ));
         let manager = manager_in(&dir).await;
         needs(&manager, "will it rain soon", &["weather"]);
-        let after = manager.learned().await.unwrap();
+        let after = manager.intents().learned().await.unwrap();
         assert_eq!(after.components, before.components);
         assert_eq!((after.outcomes, after.without), (72, 0));
         assert!(after.version >= before.version && after.has_model);
@@ -246,7 +246,7 @@ fn what_was_learned_survives_a_restart() {
         // The same without a manager.
         let mut offline = OfflineIntents::open(Some(&dir), &config()).unwrap();
         assert_eq!(offline.learned().outcomes, 72);
-        let answer = offline.intents("will it rain soon");
+        let answer = offline.explain("will it rain soon");
         assert_eq!(answer.needed[0].id.as_str(), "weather");
     });
 }
@@ -270,29 +270,29 @@ fn a_reload_keeps_what_was_learned_about_the_others() {
         let more = "[intents]\nmin_gap = 0.2\n[components.video]\nloader = \"builtin\"\nfactory = \"music\"\n\
                     keywords = [\"film\"]\n";
         world.write("c.toml", &(without + more));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         needs(&manager, "play some jazz", &["music"]);
         needs(&manager, "will it rain", &["weather"]);
         needs(&manager, "a film", &["video"]);
         // What is gone is not answered with, and not learned about by its name.
         let (_, found) = decided(&manager, "wake me at six");
         assert!(!found.contains(&"clock".to_owned()), "{found:?}");
-        let error = manager.teach("wake me", &["clock"]).await.unwrap_err();
+        let error = manager.intents().teach("wake me", &["clock"]).await.unwrap_err();
         says(&error.to_string(), &["clock"]);
         for i in 0..8 {
-            manager.teach(&format!("dim the lamp {i}"), &["lights"]).await.unwrap();
+            manager.intents().teach(&format!("dim the lamp {i}"), &["lights"]).await.unwrap();
         }
         needs(&manager, "dim the lamp 9", &["lights"]);
         // It comes back, and everything is as it was.
         world.write("c.toml", &all);
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         needs(&manager, "wake me at six", &["clock"]);
         needs(&manager, "play some jazz", &["music"]);
         // Switched off, keywords alone answer and nothing is learned.
         world.write("c.toml", &format!("[intents]\nenabled = false\n{all}"));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         needs(&manager, "play some jazz", &[]);
-        let error = manager.teach("play", &["music"]).await.unwrap_err();
+        let error = manager.intents().teach("play", &["music"]).await.unwrap_err();
         assert!(matches!(error, IntentError::Off), "{error}");
     });
 }
@@ -314,24 +314,26 @@ fn what_is_forgotten_is_nowhere() {
         let dir = world.path("state");
         let manager = manager_in(&dir).await;
         for _ in 0..3 {
-            manager.teach("call zebediah quickly", &["clock"]).await.unwrap();
+            manager.intents().teach("call zebediah quickly", &["clock"]).await.unwrap();
         }
         teach(&manager, 48).await;
         manager.shutdown(None).await;
         assert!(contains(&bytes_of(&dir), "zebediah"));
         let manager = manager_in(&dir).await;
-        let retrains = manager.learned().await.unwrap().retrains;
-        assert!(!manager.forget("call somebody else").await.unwrap());
-        assert!(manager.forget("Call  ZEBEDIAH, quickly!").await.unwrap());
-        assert!(!manager.forget("call zebediah quickly").await.unwrap());
+        let retrains = manager.intents().learned().await.unwrap().retrains;
+        assert!(!manager.intents().forget("call somebody else").await.unwrap());
+        assert!(manager.intents().forget("Call  ZEBEDIAH, quickly!").await.unwrap());
+        assert!(!manager.intents().forget("call zebediah quickly").await.unwrap());
         assert!(!contains(&bytes_of(&dir), "zebediah"));
         assert!(contains(&bytes_of(&dir), "jazz"));
         // The model that knew it is replaced by one that never saw it.
         learned_when(&manager, |l| l.retrains > retrains).await;
-        assert!(!manager.outcomes().await.unwrap().iter().any(|o| o.0.contains("zebediah")));
-        manager.forget_everything().await.unwrap();
+        assert!(
+            !manager.intents().outcomes().await.unwrap().iter().any(|o| o.0.contains("zebediah"))
+        );
+        manager.intents().forget_everything().await.unwrap();
         assert!(!contains(&bytes_of(&dir), "jazz"));
-        let learned = manager.learned().await.unwrap();
+        let learned = manager.intents().learned().await.unwrap();
         assert_eq!((learned.outcomes, learned.has_model), (0, false));
         needs(&manager, "play some jazz", &[]);
         manager.shutdown(None).await;
@@ -367,7 +369,7 @@ fn a_state_that_cannot_be_used_is_set_aside() {
             store.apply(&[put(bad)]).unwrap();
             drop(store);
             let manager = manager_in(&dir).await;
-            assert_eq!(manager.learned().await.unwrap().outcomes, 0);
+            assert_eq!(manager.intents().learned().await.unwrap().outcomes, 0);
             needs(&manager, "a song", &["music"]);
             needs(&manager, "play some jazz", &[]);
             teach(&manager, 2).await;
@@ -376,8 +378,8 @@ fn a_state_that_cannot_be_used_is_set_aside() {
             assert_eq!(store.get("intents", "set-aside").unwrap().as_deref(), Some(bad));
         }
         let manager = manager_in(&dir).await;
-        assert_eq!(manager.learned().await.unwrap().outcomes, 2);
-        manager.forget_everything().await.unwrap();
+        assert_eq!(manager.intents().learned().await.unwrap().outcomes, 2);
+        manager.intents().forget_everything().await.unwrap();
         assert!(!contains(&std::fs::read(dir.join(FILE)).unwrap(), "umbrella"));
         manager.shutdown(None).await;
     });
@@ -402,31 +404,31 @@ fn odd_texts_and_odd_outcomes() {
         ];
         let check = |text: &str| {
             let mut prediction = Prediction::default();
-            manager.predict(text, &mut prediction);
+            manager.intents().predict(text, &mut prediction);
             let all = prediction.needed.iter().chain(&prediction.candidates);
             assert!(all.clone().all(|s| (0.0..=1.0).contains(&s.confidence.get())), "{text:.20}");
         };
         for text in odd {
             check(text);
-            let mut outcome = manager.handle(text).await;
+            let mut outcome = manager.command(text).await;
             assert!(outcome.refusal().is_none());
-            manager.feedback(&mut outcome, &["music"]).unwrap();
+            outcome.feedback(&["music"]).unwrap();
         }
         needs(&manager, "", &[]);
         needs(&manager, &long, &["music"]);
-        let error = manager.teach(" … ", &["music"]).await.unwrap_err();
+        let error = manager.intents().teach(" … ", &["music"]).await.unwrap_err();
         assert!(matches!(error, IntentError::NoWord), "{error}");
-        let error = manager.teach("a word", &["musik"]).await.unwrap_err();
+        let error = manager.intents().teach("a word", &["musik"]).await.unwrap_err();
         says(&error.to_string(), &["did you mean \"music\"?"]);
         // One component only, always the same; then contradictions.
         for i in 0..40 {
-            manager.teach(&format!("number {i}"), &["music"]).await.unwrap();
+            manager.intents().teach(&format!("number {i}"), &["music"]).await.unwrap();
         }
         learned_when(&manager, |l| l.retrains > 0).await;
         for i in 0..60 {
             let used = [&["music"][..], &["clock"], &[], &["music", "clock", "weather"]][i % 4];
-            manager.teach("one and the same", used).await.unwrap();
-            manager.teach(&format!("nothing at all {i}"), &[]).await.unwrap();
+            manager.intents().teach("one and the same", used).await.unwrap();
+            manager.intents().teach(&format!("nothing at all {i}"), &[]).await.unwrap();
         }
         for text in odd.into_iter().chain(["one and the same", "nothing at all", "number 7"]) {
             check(text);
@@ -444,14 +446,18 @@ fn a_retrain_is_broken_off_at_the_end() {
         let manager = manager_in(&dir).await;
         for i in 0..600 {
             let (name, texts) = TEXTS[i % 3];
-            manager.teach(&format!("{} number {i}", texts[(i / 3) % 4]), &[name]).await.unwrap();
+            manager
+                .intents()
+                .teach(&format!("{} number {i}", texts[(i / 3) % 4]), &[name])
+                .await
+                .unwrap();
         }
         // Some retrain is always under way while this many outcomes come in.
         let running = row(&manager, "retraining").await;
         manager.shutdown(None).await;
         assert_eq!(running, StatusValue::Bool(true));
         let manager = manager_in(&dir).await;
-        assert_eq!(manager.learned().await.unwrap().outcomes, 600);
+        assert_eq!(manager.intents().learned().await.unwrap().outcomes, 600);
         learned_when(&manager, |l| l.has_model).await;
         manager.shutdown(None).await;
     });
@@ -469,7 +475,7 @@ fn many_threads_ask_while_one_learns() {
                     let (mut version, mut n) = (0, 0);
                     while n < 2_000 || version < 200 {
                         for (name, texts) in TEXTS {
-                            manager.predict(texts[n % 4], &mut prediction);
+                            manager.intents().predict(texts[n % 4], &mut prediction);
                             assert!(prediction.version >= version, "the model went back");
                             version = prediction.version;
                             for scored in &prediction.needed {
@@ -485,14 +491,18 @@ fn many_threads_ask_while_one_learns() {
             let manager = Arc::clone(&manager);
             async move {
                 for i in 0..300 {
-                    let outcome = manager.handle(&format!("a song, number {i}")).await;
+                    let outcome = manager.command(&format!("a song, number {i}")).await;
                     assert!(outcome.component::<Part>("music").is_some());
                 }
             }
         });
         for i in 0..300 {
             let (name, texts) = TEXTS[i % 3];
-            manager.teach(&format!("{} number {i}", texts[(i / 3) % 4]), &[name]).await.unwrap();
+            manager
+                .intents()
+                .teach(&format!("{} number {i}", texts[(i / 3) % 4]), &[name])
+                .await
+                .unwrap();
         }
         handling.await.unwrap();
         for asked in asking {
@@ -510,8 +520,8 @@ fn many_threads_ask_while_one_learns() {
 fn the_status_tells_how_it_goes() {
     run(async {
         let manager = manager().await;
-        drop(manager.handle("a song").await);
-        drop(manager.handle("hello there").await);
+        drop(manager.command("a song").await);
+        drop(manager.command("hello there").await);
         assert_eq!(row(&manager, "answered").await, StatusValue::Count(1));
         teach(&manager, 48).await;
         learned_when(&manager, |l| l.retrains > 0).await;
@@ -538,7 +548,7 @@ fn the_status_tells_how_it_goes() {
         says(&all["state"].to_string(), &["forgotten at the end"]);
         // Nothing that a user said.
         assert!(!format!("{:?}", manager.status().await.unwrap()).contains("song"));
-        let outcome = manager.handle("a song about my secret").await;
+        let outcome = manager.command("a song about my secret").await;
         assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");
     });
 }

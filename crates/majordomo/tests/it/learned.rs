@@ -13,7 +13,7 @@ const SPIKE: &str =
 
 /// Loads beyond the budget so far, with their overload.
 fn beyond(manager: &Manager, name: &str) -> Vec<ByteSize> {
-    let records = manager.why(name).unwrap().into_iter();
+    let records = manager.operator().why(name).unwrap().into_iter();
     records
         .filter_map(|r| match r.kind {
             EventKind::LoadBeyondBudget { beyond, .. } => Some(beyond),
@@ -43,7 +43,7 @@ fn program_whose_start_up_alone_exceeds_the_budget_is_loaded_again_and_after_a_r
             assert!(up.booked <= mib(10), "{up:?}");
             let memory = manager.status().await.unwrap().memory.clone();
             assert_eq!(memory.overdraft, ByteSize::ZERO, "the overdraft ends with the load");
-            manager.unload("spike", false).await.unwrap();
+            manager.operator().unload("spike", false).await.unwrap();
         }
         manager.shutdown(None).await;
         let manager = start().await.unwrap();
@@ -89,7 +89,7 @@ fn memory_taken_only_in_use_is_reserved_for_at_the_next_load() {
         let used = status_when(&manager, "ocr", |s| s.working_peak == Some(mib(50))).await;
         assert_eq!((used.booked, used.load_peak), (mib(50), Some(mib(10))));
         drop(held);
-        manager.unload("ocr", false).await.unwrap();
+        manager.operator().unload("ocr", false).await.unwrap();
         let plan = manager.plan_for(&["ocr"]).await.unwrap();
         assert_eq!((plan.loads[0].bytes, plan.loads[0].settled), (mib(50), mib(50)));
         drop(lease(&manager, "ocr").await.unwrap());

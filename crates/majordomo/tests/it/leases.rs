@@ -75,9 +75,12 @@ async fn handles_and_names_follow_a_reload() {
             assert_eq!(manager.try_acquire::<Made>("model").expect("it is ready").0, n);
         }
         let lease = handle.try_acquire().expect("it is ready");
-        assert!(matches!(manager.unload("model", false).await, Err(Refusal::InUse { .. })));
+        assert!(matches!(
+            manager.operator().unload("model", false).await,
+            Err(Refusal::InUse { .. })
+        ));
         drop(lease);
-        manager.unload("model", false).await.expect("nobody uses it");
+        manager.operator().unload("model", false).await.expect("nobody uses it");
         assert!(handle.try_acquire().is_none(), "a handle reached what was unloaded");
         assert!(manager.try_acquire::<Made>("model").is_none(), "so did a name");
     }
@@ -87,7 +90,7 @@ async fn handles_and_names_follow_a_reload() {
 #[tokio::test]
 async fn another_type_is_refused_every_way() {
     let manager = manager("model", &Arc::default(), &open()).await;
-    manager.load("model").await.expect("it loads");
+    manager.operator().load("model").await.expect("it loads");
     assert!(manager.try_acquire::<String>("model").is_none());
     let refused = manager.acquire::<String>("model").await.err();
     assert!(matches!(refused, Some(Refusal::WrongType { .. })), "{refused:?}");
@@ -105,7 +108,7 @@ async fn managers_on_one_thread_do_not_mix() {
     let first = manager("model", &counts[0], &open()).await;
     let second = manager("model", &counts[1], &open()).await;
     for m in [&first, &second] {
-        m.load("model").await.expect("it loads");
+        m.operator().load("model").await.expect("it loads");
     }
     for _ in 0..3 {
         for (m, n) in [(&first, 11), (&second, 21)] {
@@ -137,34 +140,35 @@ async fn two_that_do_not_fit_together() -> Manager {
 async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
     let manager = two_that_do_not_fit_together().await;
     let options = majordomo::AcquireOptions::default();
-    let mut leases = manager.acquire_all(&["ears"], options).await.unwrap();
-    manager.exchange(&mut leases, &["eyes"], options).await.unwrap();
+    let mut leases = manager.acquire_all(&["ears"], options.clone()).await.unwrap();
+    manager.exchange(&mut leases, &["eyes"], options.clone()).await.unwrap();
     let names = |leases: &[majordomo::AnyLease]| {
         leases.iter().map(|l| l.id().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(names(&leases), ["eyes"]);
     // Together they are too large: what it has stays.
-    let refusal = manager.exchange(&mut leases, &["ears", "eyes"], options).await.unwrap_err();
+    let refusal =
+        manager.exchange(&mut leases, &["ears", "eyes"], options.clone()).await.unwrap_err();
     assert_eq!((refusal.code(), names(&leases)), ("too_large", vec!["eyes".to_owned()]));
     // Of a command likewise.
     drop(leases);
-    let mut outcome = manager.handle("ears").await;
-    outcome.exchange(&["eyes"], options).await.unwrap();
+    let mut outcome = manager.command("ears").await;
+    outcome.exchange(&["eyes"], options.clone()).await.unwrap();
     assert_eq!(names(outcome.leases()), ["eyes"]);
 }
 
 #[tokio::test]
 async fn what_a_command_left_out_is_not_learned_as_unused() {
     let manager = two_that_do_not_fit_together().await;
-    let outcomes = async || manager.learned().await.unwrap().outcomes;
-    let mut outcome = manager.handle("ears and eyes").await;
+    let outcomes = async || manager.intents().learned().await.unwrap().outcomes;
+    let mut outcome = manager.command("ears and eyes").await;
     assert!(outcome.refusal().is_none());
     let left = outcome.left_out()[0].id.to_string();
     assert_eq!((outcome.left_out().len(), outcome.leases().len()), (1, 1));
     let had = outcome.leases()[0].id().to_string();
-    manager.feedback(&mut outcome, &[&had]).unwrap();
+    outcome.feedback(&[&had]).unwrap();
     assert_eq!(outcomes().await, 0, "{left} could not be used");
-    let mut outcome = manager.handle("ears and eyes").await;
-    manager.feedback(&mut outcome, &[&had, &left]).unwrap();
+    let mut outcome = manager.command("ears and eyes").await;
+    outcome.feedback(&[&had, &left]).unwrap();
     assert_eq!(outcomes().await, 1);
 }

@@ -99,7 +99,7 @@ fn a_plan_is_what_the_demand_then_does() {
         assert_eq!(evicted, [("shy", true)]);
         assert_eq!((plan.wait, plan.refusal), (ms(200), None));
         assert_eq!(state(&manager, "top"), "unloaded", "a plan changes nothing");
-        let outcome = manager.handle("please compose a song").await;
+        let outcome = manager.command("please compose a song").await;
         assert!(outcome.refusal().is_none() && !outcome.was_hit());
         let states = ["base", "top", "shy", "old"].map(|n| state(&manager, n));
         assert_eq!(states, ["ready", "ready", "unloaded", "ready"]);
@@ -160,7 +160,7 @@ fn growth_over_the_budget_is_shown_and_idle_ones_go() {
 }
 
 fn hint_outcomes(manager: &Manager, name: &str) -> Vec<HintOutcome> {
-    let records = manager.why(name).unwrap().into_iter();
+    let records = manager.operator().why(name).unwrap().into_iter();
     records
         .filter_map(|r| match r.kind {
             EventKind::Hint { outcome, .. } => Some(outcome),
@@ -203,7 +203,7 @@ fn a_trigger_in_a_command_loads_ahead() {
         let mut now = world.program("now", UP);
         now.keywords = vec!["recipe".to_owned()];
         let manager = world.manager(vec![later, now]).await;
-        let outcome = manager.handle("a recipe to cook").await;
+        let outcome = manager.command("a recipe to cook").await;
         assert_eq!(outcome.needed().len(), 1);
         until(|| state(&manager, "later") == "ready").await;
         assert!(status(&manager, "later").await.speculative);

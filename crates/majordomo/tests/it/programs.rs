@@ -70,7 +70,7 @@ fn one_that_never_gets_ready_is_killed_at_its_load_deadline() {
         says(&text, &["a could not be loaded", "load_deadline"]);
         until(|| state(&manager, "a") == "failed").await;
         assert!(world.processes().is_empty());
-        let logs = manager.logs("a", 0, 10).unwrap();
+        let logs = manager.operator().logs("a", 0, 10).unwrap();
         assert_eq!(&*logs.lines[0].text, "starting");
     });
 }
@@ -89,12 +89,20 @@ fn a_flood_on_stdout_is_bounded_and_hinders_nobody() {
         let text = failure(&manager, "before").await;
         assert!(text.len() < 10_000, "{} bytes", text.len());
         drop(lease(&manager, "b").await.unwrap());
-        until(|| manager.logs("after", 0, 1).unwrap().lines.first().is_some_and(|l| l.number > 0))
-            .await;
-        let logs = manager.logs("after", 0, usize::MAX).unwrap();
+        until(|| {
+            manager
+                .operator()
+                .logs("after", 0, 1)
+                .unwrap()
+                .lines
+                .first()
+                .is_some_and(|l| l.number > 0)
+        })
+        .await;
+        let logs = manager.operator().logs("after", 0, usize::MAX).unwrap();
         assert!(logs.lines.len() < 100_000, "{} lines are kept", logs.lines.len());
         drop(flooding);
-        manager.unload("after", false).await.unwrap();
+        manager.operator().unload("after", false).await.unwrap();
         assert_eq!(state(&manager, "after"), "unloaded");
     });
 }
@@ -108,7 +116,7 @@ fn one_that_ignores_term_is_killed_at_its_stop_deadline() {
         let manager = world.manager(vec![spec]).await;
         drop(lease(&manager, "a").await.unwrap());
         assert!(!world.processes().is_empty());
-        manager.unload("a", false).await.unwrap();
+        manager.operator().unload("a", false).await.unwrap();
         assert_eq!(path(&manager, "a"), ["queued", "loading", "ready", "unloading", "unloaded"]);
         assert!(world.processes().is_empty());
         assert_eq!(manager.status().await.unwrap().memory.booked.0, 0);
@@ -125,7 +133,7 @@ fn an_unload_ends_when_every_child_of_the_program_is_gone() {
         let manager = world.manager(vec![spec]).await;
         drop(lease(&manager, "a").await.unwrap());
         assert!(world.processes().len() >= 3, "{:?}", world.processes());
-        manager.unload("a", false).await.unwrap();
+        manager.operator().unload("a", false).await.unwrap();
         assert!(world.processes().is_empty());
     });
 }
@@ -226,7 +234,7 @@ fn restart_policies_are_followed_after_a_crash() {
         let refused = lease(&manager, "never").await.unwrap_err();
         says(&refused.to_string(), &["never"]);
         // An operator may.
-        manager.load("never").await.unwrap();
+        manager.operator().load("never").await.unwrap();
         assert_eq!(state(&manager, "never"), "ready");
     });
 }
@@ -290,7 +298,7 @@ fn many_failures_close_a_component_until_an_operator_loads_it() {
             &["a failed too often", "`majordomo load a`", "ends the quarantine"],
         );
         world.write("good", "");
-        manager.load("a").await.unwrap();
+        manager.operator().load("a").await.unwrap();
         drop(lease(&manager, "a").await.unwrap());
     });
 }
@@ -301,7 +309,7 @@ fn components_of_a_kind_that_is_not_built_in_say_so() {
         let world = World::new();
         world.write("c.json", r#"{"vision": {"priority": "LOW", "intent_keywords": ["see"]}}"#);
         let manager = world.manager_of_file("c.json").await;
-        let outcome = manager.handle("what do you see").await;
+        let outcome = manager.command("what do you see").await;
         let refusal = outcome.refusal().unwrap();
         assert_eq!(refusal.code(), "load_failed");
         says(&refusal.to_string(), &["vision", "python loader not in this build"]);
@@ -324,10 +332,10 @@ fn trim_of_a_program_is_refused_when_the_request_does_not_reach_it() {
         for name in ["able", "deaf"] {
             drop(lease(&manager, name).await.unwrap());
         }
-        manager.trim("able").await.unwrap();
+        manager.operator().trim("able").await.unwrap();
         // Only Linux tells which signals a program handles; elsewhere the signal is sent.
         if cfg!(target_os = "linux") {
-            let refusal = manager.trim("deaf").await.unwrap_err();
+            let refusal = manager.operator().trim("deaf").await.unwrap_err();
             assert_eq!(refusal.code(), "trim_failed");
             says(&refusal.to_string(), &["deaf could not be asked to trim", "does not handle it"]);
             assert_eq!(state(&manager, "deaf"), "ready");

@@ -12,7 +12,7 @@ fn events_come_in_order_and_without_holes() {
         let manager = world.manager(vec![world.program("a", UP)]).await;
         let mut follower = manager.events(Some(0));
         drop(lease(&manager, "a").await.unwrap());
-        manager.unload("a", false).await.unwrap();
+        manager.operator().unload("a", false).await.unwrap();
         let mut states = Vec::new();
         let mut next = 0;
         while states.last() != Some(&"unloaded") {
@@ -48,7 +48,7 @@ fn a_slow_follower_is_told_how_much_it_missed() {
         let mut newest = manager.events(None);
         let sent = 5000u64;
         for _ in 0..sent {
-            manager.trim("a").await.unwrap();
+            manager.operator().trim("a").await.unwrap();
         }
         let mut seen = 0;
         while seen < sent {
@@ -79,7 +79,7 @@ fn why_names_the_cause_of_every_change() {
         assert!(matches!(causes[0], Cause::Demand { .. }), "{causes:?}");
         assert_eq!(causes[2..], [Cause::LoadFinished, Cause::Replaced, Cause::UnloadFinished]);
         says(&changes(&manager, "c").pop().unwrap().1.to_string(), &["its load failed", "code 1"]);
-        let refused = manager.why("c").unwrap().into_iter().any(|r| {
+        let refused = manager.operator().why("c").unwrap().into_iter().any(|r| {
             matches!(r.kind, EventKind::Refused { refusal, .. } if refusal.code() == "load_failed")
         });
         assert!(refused);
@@ -92,19 +92,19 @@ fn pins_and_operators_have_their_say() {
         let world = World::new();
         let specs = ["a", "b"].map(|n| world.program(n, UP)).into();
         let manager = world.builder(specs).budget(mib(13)).start().await.unwrap();
-        manager.load("a").await.unwrap();
+        manager.operator().load("a").await.unwrap();
         assert!(changes(&manager, "a").iter().any(|c| c.0.name() == "ready"));
-        manager.pin("a", true).await.unwrap();
+        manager.operator().pin("a", true).await.unwrap();
         let refusal = lease(&manager, "b").await.unwrap_err();
         says(&refusal.to_string(), &["a (10 MiB, pinned)"]);
-        assert_eq!(manager.unload("a", false).await.unwrap_err().code(), "in_use");
-        manager.pin("a", false).await.unwrap();
+        assert_eq!(manager.operator().unload("a", false).await.unwrap_err().code(), "in_use");
+        manager.operator().pin("a", false).await.unwrap();
         drop(lease(&manager, "b").await.unwrap());
         until(|| state(&manager, "a") == "unloaded").await;
         // Force does not wait for leases.
         let held = lease(&manager, "b").await.unwrap();
-        assert_eq!(manager.unload("b", false).await.unwrap_err().code(), "in_use");
-        manager.unload("b", true).await.unwrap();
+        assert_eq!(manager.operator().unload("b", false).await.unwrap_err().code(), "in_use");
+        manager.operator().unload("b", true).await.unwrap();
         assert!(held.revoked());
         assert_eq!(state(&manager, "b"), "unloaded");
     });

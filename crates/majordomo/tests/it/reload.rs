@@ -41,7 +41,7 @@ fn added_changed_and_removed_components() {
             section("added", "keywords = [\"bonjour\"]"),
         ];
         world.write("c.toml", &text.concat());
-        let reloaded = manager.reload().await.unwrap();
+        let reloaded = manager.operator().reload().await.unwrap();
         assert_eq!(names(&reloaded.added), ["added"]);
         assert_eq!(names(&reloaded.removed), ["removed"]);
         assert_eq!(names(&reloaded.changed), ["changed", "words"]);
@@ -51,8 +51,8 @@ fn added_changed_and_removed_components() {
         assert_eq!((state(&manager, "same"), state(&manager, "words")), ("ready", "ready"));
         assert_eq!(status(&manager, "same").await.loads, 1);
         assert_eq!(status(&manager, "words").await.loads, 1);
-        assert!(manager.handle("hello").await.was_hit());
-        assert_eq!(manager.handle("bonjour").await.needed()[0].id.as_str(), "added");
+        assert!(manager.command("hello").await.was_hit());
+        assert_eq!(manager.command("bonjour").await.needed()[0].id.as_str(), "added");
         let refusal = lease(&manager, "removed").await.unwrap_err();
         says(&refusal.to_string(), &["removed"]);
         assert!(matches!(refusal.code(), "removed" | "unknown_component"), "{refusal}");
@@ -78,7 +78,7 @@ fn a_leased_component_is_stale_until_its_last_release() {
         let second = lease(&manager, "a").await.unwrap();
         let removed = lease(&manager, "b").await.unwrap();
         world.write("c.toml", &text("two", ""));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         until(|| state(&manager, "a") == "draining" && state(&manager, "b") == "draining").await;
         assert!(status(&manager, "a").await.stale);
         assert!(!first.revoked(), "nobody is hurried by a new configuration");
@@ -110,14 +110,17 @@ fn a_bad_file_changes_nothing() {
             ("[manager]\nbudget = \"-1GiB\"\n", "-1GiB"),
         ] {
             world.write("c.toml", text);
-            let error = manager.reload().await.unwrap_err().to_string();
+            let error = manager.operator().reload().await.unwrap_err().to_string();
             says(&error, &["c.toml:", part]);
         }
         std::fs::remove_file(world.path("c.toml")).unwrap();
-        says(&manager.reload().await.unwrap_err().to_string(), &["c.toml", "cannot read"]);
+        says(
+            &manager.operator().reload().await.unwrap_err().to_string(),
+            &["c.toml", "cannot read"],
+        );
         assert_eq!(manager.components().len(), 1);
         assert!(!status(&manager, "a").await.stale && !held.revoked());
-        assert!(manager.handle("hello").await.was_hit());
+        assert!(manager.command("hello").await.was_hit());
     });
 }
 
@@ -126,7 +129,7 @@ fn a_manager_built_in_code_has_nothing_to_read_again() {
     run(async {
         let world = World::new();
         let manager = world.manager(vec![]).await;
-        assert!(matches!(manager.reload().await, Err(ReloadError::NoFile)));
+        assert!(matches!(manager.operator().reload().await, Err(ReloadError::NoFile)));
     });
 }
 
@@ -141,7 +144,7 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         drop(lease(&manager, "c").await.unwrap());
         // Room for one and a half.
         world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "18MiB")));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         until(|| state(&manager, "b") == "unloaded" && state(&manager, "c") == "unloaded").await;
         assert!(changes(&manager, "b").iter().any(|c| c.1 == Cause::Overdraft));
         assert!(!held.revoked());
@@ -149,10 +152,10 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         assert_eq!((memory.booked, memory.overdraft), (mib(10), mib(0)));
         // Below what two in use have booked: an overdraft that is shown and ends with a lease.
         world.write("c.toml", &format!("{FAST}{components}"));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         let other = lease(&manager, "c").await.unwrap();
         world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "19MiB")));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         let memory = manager.status().await.unwrap().memory.clone();
         assert_eq!((memory.overdraft, memory.overdraft_by_kind.config), (mib(1), mib(1)));
         assert_eq!(state(&manager, "a"), "ready");
@@ -174,9 +177,9 @@ fn a_core_component_that_is_added_loads_at_once() {
         let core = world.section("core", UP, "priority = \"CORE\"");
         let eager = world.section("eager", UP, "lazy_init = false");
         world.write("c.toml", &format!("{FAST}{core}{eager}"));
-        manager.reload().await.unwrap();
+        manager.operator().reload().await.unwrap();
         until(|| state(&manager, "core") == "ready" && state(&manager, "eager") == "ready").await;
-        let refusal = manager.unload("core", false).await.unwrap_err();
+        let refusal = manager.operator().unload("core", false).await.unwrap_err();
         says(&refusal.to_string(), &["core", "CORE"]);
     });
 }

@@ -149,7 +149,7 @@ pub(crate) async fn lease_within(
     name: &str,
     deadline: Option<Duration>,
 ) -> Result<AnyLease, Refusal> {
-    let options = AcquireOptions { deadline, ..AcquireOptions::default() };
+    let options = AcquireOptions::default().deadline(deadline);
     let mut leases = manager.acquire_all(&[name], options).await?;
     Ok(leases.pop().unwrap())
 }
@@ -160,7 +160,7 @@ pub(crate) fn changes(manager: &Manager, name: &str) -> Vec<(ComponentState, Cau
         EventKind::State { to, cause, .. } => Some((to, cause)),
         _ => None,
     };
-    manager.why(name).unwrap().into_iter().filter_map(change).collect()
+    manager.operator().why(name).unwrap().into_iter().filter_map(change).collect()
 }
 
 /// The names of the states it went through.

@@ -42,11 +42,11 @@ fn a_clock_that_is_set_back_makes_no_history_go_back() {
             [("mail", 1_000_000), ("music", 400_000), ("mail", 400_060), ("music", 9_000_000)];
         for (text, at) in jumps {
             clock.store(at, Ordering::Relaxed);
-            manager.handle(text).await.mark_used();
+            manager.command(text).await.mark_used();
             // What was noted last bears the time that was shown.
-            assert_eq!(manager.usage().await.unwrap().latest, Some(WallSeconds(at)));
+            assert_eq!(manager.usage().summary().await.unwrap().latest, Some(WallSeconds(at)));
         }
-        let trace = manager.export_usage().await.unwrap();
+        let trace = manager.usage().export().await.unwrap();
         let times: Vec<_> = trace.lines().filter_map(|l| l.split('\t').nth(1)).collect();
         assert_eq!(times, ["1000000", "1000000", "1000000", "9000000"], "{trace}");
         manager.shutdown(None).await;
@@ -59,31 +59,31 @@ fn use_is_remembered_exported_and_forgotten() {
         let world = World::new();
         let manager = start(&world).await;
         for text in ["mail", "music", "mail", "music", "mail and music"] {
-            let outcome = manager.handle(text).await;
+            let outcome = manager.command(text).await;
             outcome.mark_used();
         }
         // Asked by the lane that the observations took before.
-        let told = manager.usage().await.unwrap();
+        let told = manager.usage().summary().await.unwrap();
         assert_eq!((told.commands_learned, told.commands_kept), (5, 5));
         assert_eq!(told.likeliest.len(), 2);
         manager.shutdown(None).await;
 
         let manager = start(&world).await;
-        let again = manager.usage().await.unwrap();
+        let again = manager.usage().summary().await.unwrap();
         assert_eq!(again, told);
-        let trace = manager.export_usage().await.unwrap();
+        let trace = manager.usage().export().await.unwrap();
         let rows: Vec<Vec<&str>> = trace.lines().map(|l| l.split('\t').collect()).collect();
         assert_eq!(rows.len(), 6, "{trace}");
         assert!(rows.iter().all(|r| r.len() == 3 && r[1].parse::<u64>().is_ok()), "{trace}");
         let used: Vec<_> = rows.iter().map(|r| r[2]).collect();
         assert_eq!(used, ["mail", "music", "mail", "music", "mail", "music"]);
-        manager.forget_usage().await.unwrap();
-        assert_eq!(manager.usage().await.unwrap(), majordomo::UsageSummary::default());
+        manager.usage().forget().await.unwrap();
+        assert_eq!(manager.usage().summary().await.unwrap(), majordomo::UsageSummary::default());
         manager.shutdown(None).await;
 
         let manager = start(&world).await;
-        assert_eq!(manager.usage().await.unwrap(), majordomo::UsageSummary::default());
-        assert_eq!(manager.export_usage().await.unwrap(), "");
+        assert_eq!(manager.usage().summary().await.unwrap(), majordomo::UsageSummary::default());
+        assert_eq!(manager.usage().export().await.unwrap(), "");
         manager.shutdown(None).await;
     });
 }

@@ -39,7 +39,7 @@ pub(super) fn options(
     {
         return Err(Problem::new("bad_value", "deadline_ms may be 1 to 86400000 (a day)"));
     }
-    Ok(AcquireOptions { priority, deadline })
+    Ok(AcquireOptions::default().priority(priority).deadline(deadline))
 }
 
 pub(crate) async fn command(
@@ -61,7 +61,7 @@ pub(crate) async fn command(
     };
     let options = options(command.deadline_ms, command.priority)?;
     let party = terms.as_ref().map_or_else(|| peer.party(), Terms::party);
-    let outcome = app.manager.handle_as(&command.text, options, Some(party)).await;
+    let outcome = app.manager.command_with(&command.text, options.party(party)).await;
     match outcome.refusal() {
         // That is about the server, not about the command.
         Some(refusal @ (Refusal::Overloaded { .. } | Refusal::ShuttingDown)) => {
@@ -107,7 +107,7 @@ pub(crate) async fn intents(State(app): State<Arc<App>>, body: Body) -> Answer {
     if asked.text.trim().is_empty() {
         return Err(Problem::new("bad_value", "`text` is missing or blank"));
     }
-    json(&Intents::from(&app.manager.intents(&asked.text)))
+    json(&Intents::from(&app.manager.intents().explain(&asked.text)))
 }
 
 pub(crate) async fn hint(State(app): State<Arc<App>>, body: Body) -> Answer {
@@ -136,14 +136,14 @@ pub(crate) async fn feedback(State(app): State<Arc<App>>, body: Body) -> Answer 
     };
     // Names first: a wrong one must not end the lease.
     for name in &used {
-        app.manager.why(name)?;
+        app.manager.operator().why(name)?;
     }
     if feedback.text.is_empty() {
         let mut outcome = app.leases.take_outcome(&feedback.lease)?;
-        app.manager.feedback(&mut outcome, &used)?;
+        outcome.feedback(&used)?;
         return json(&Accepted { accepted: true });
     }
-    match app.manager.teach(&feedback.text, &used).await {
+    match app.manager.intents().teach(&feedback.text, &used).await {
         Ok(()) => json(&Accepted { accepted: true }),
         // Too many wait already: not taken on.
         Err(IntentError::Busy) => json(&Accepted { accepted: false }),

@@ -32,7 +32,7 @@ async fn find(app: &App, name: &str) -> Result<Component, Problem> {
         return Ok(Component::new(c, status.at));
     }
     // The manager knows names that are gone, and near ones.
-    app.manager.why(name)?;
+    app.manager.operator().why(name)?;
     let id = majordomo::ComponentId::new(name);
     Err(match id {
         Ok(component) => Refusal::Removed { component }.into(),
@@ -46,7 +46,7 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Name(name): Name) -> Answer
 
 pub(crate) async fn why(State(app): State<Arc<App>>, Name(name): Name) -> Answer {
     let component = find(&app, &name).await?;
-    let records = app.manager.why(&name)?;
+    let records = app.manager.operator().why(&name)?;
     let events = records.iter().map(|r| record::event(&app.manager, r)).collect();
     json(&Why { component, events })
 }
@@ -70,7 +70,7 @@ pub(crate) async fn logs(
     Asked(query): Asked<LogsQuery>,
 ) -> Answer {
     // A number beyond the newest line gives the number that comes next.
-    let next = app.manager.logs(&name, u64::MAX, 0)?.next;
+    let next = app.manager.operator().logs(&name, u64::MAX, 0)?.next;
     let from = match (query.from, query.last) {
         (Some(_), Some(_)) => {
             return Err(Problem::new("bad_value", "either `from` or `last`, not both"));
@@ -86,7 +86,8 @@ pub(crate) async fn logs(
     if !(1..=MAX_LINES).contains(&max) {
         return Err(Problem::new("bad_value", format!("max is {max}; it may be 1 to {MAX_LINES}")));
     }
-    let chunk = app.manager.logs(&name, from, usize::try_from(max).unwrap_or(usize::MAX))?;
+    let chunk =
+        app.manager.operator().logs(&name, from, usize::try_from(max).unwrap_or(usize::MAX))?;
     let missed = if query.from.is_some() { chunk.missed } else { 0 };
     json(&LogPage {
         missed,
@@ -97,24 +98,24 @@ pub(crate) async fn logs(
 
 pub(crate) async fn load(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
     let NoMembers {} = read(&app, body).await?;
-    app.manager.load(&name).await?;
+    app.manager.operator().load(&name).await?;
     json(&find(&app, &name).await?)
 }
 
 pub(crate) async fn unload(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
     let unload: Unload = read(&app, body).await?;
-    app.manager.unload(&name, unload.force).await?;
+    app.manager.operator().unload(&name, unload.force).await?;
     json(&find(&app, &name).await?)
 }
 
 pub(crate) async fn pin(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
     let pin: Pin = read(&app, body).await?;
-    app.manager.pin(&name, pin.pinned).await?;
+    app.manager.operator().pin(&name, pin.pinned).await?;
     json(&find(&app, &name).await?)
 }
 
 pub(crate) async fn trim(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
     let NoMembers {} = read(&app, body).await?;
-    app.manager.trim(&name).await?;
+    app.manager.operator().trim(&name).await?;
     json(&find(&app, &name).await?)
 }

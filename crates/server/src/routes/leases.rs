@@ -95,7 +95,7 @@ pub(crate) async fn acquire(
     let options = options(asked.deadline_ms, asked.priority)?;
     // Before anything is loaded for nothing.
     app.leases.check_room(names.len(), &limits)?;
-    let leases = app.manager.acquire_all_as(&names, options, terms.party()).await?;
+    let leases = app.manager.acquire_all(&names, options.party(terms.party())).await?;
     let lease = app.leases.insert(&app.manager, Held::Leases(leases), terms, &limits)?;
     let mut response = json(&lease)?;
     *response.status_mut() = StatusCode::CREATED;
@@ -159,14 +159,15 @@ pub(crate) async fn exchange(State(app): State<Arc<App>>, Name(id): Name, body: 
     let options = options(asked.deadline_ms, asked.priority)?;
     // Names first: a wrong one must not touch the lease.
     for name in &names {
-        app.manager.why(name)?;
+        app.manager.operator().why(name)?;
     }
     let wait = options.deadline.unwrap_or_else(|| app.manager.config().deadlines.demand);
     let limits = app.limits();
     let (old, party) =
         app.leases.begin_exchange(&id, names.len(), (wait, &limits), app.manager.now())?;
     let undo = Undo { app: &app, id: &id };
-    let exchanged = app.manager.exchange_as(Arc::clone(&old), &names, options, Some(party)).await;
+    let exchanged =
+        app.manager.exchange_shared(Arc::clone(&old), &names, options.party(party)).await;
     match exchanged {
         Ok(new) => {
             let lease = app.leases.end_exchange(&app.manager, &id, new)?;

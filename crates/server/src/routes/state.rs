@@ -23,22 +23,25 @@ fn problem(error: StateError) -> Problem {
 }
 
 pub(crate) async fn remembered(State(app): State<Arc<App>>) -> Answer {
-    let mut remembered = Remembered::from(&app.manager.remembered().await.map_err(problem)?);
+    let mut remembered =
+        Remembered::from(&app.manager.operator().remembered().await.map_err(problem)?);
     // The last commands may not be written yet.
-    remembered.usage = app.manager.export_usage().await?;
+    remembered.usage = app.manager.usage().export().await?;
     json(&remembered)
 }
 
 pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
     let Forget { component, all } = read(&app, body).await?;
     let forgotten = match (component, all) {
-        (Some(name), false) => app.manager.forget_figures(Some(&name)).await.map_err(problem)?,
+        (Some(name), false) => {
+            app.manager.operator().forget_figures(Some(&name)).await.map_err(problem)?
+        }
         (None, true) => {
-            let all = app.manager.remembered().await.map_err(problem)?.values.len();
-            app.manager.forget_figures(None).await.map_err(problem)?;
-            let texts = app.manager.forget_everything().await;
+            let all = app.manager.operator().remembered().await.map_err(problem)?.values.len();
+            app.manager.operator().forget_figures(None).await.map_err(problem)?;
+            let texts = app.manager.intents().forget_everything().await;
             texts.map_err(|e| Problem::new("internal", e.to_string()))?;
-            app.manager.forget_usage().await?;
+            app.manager.usage().forget().await?;
             all
         }
         // What is forgotten does not come back: an empty body must not mean everything.

@@ -70,7 +70,7 @@ impl Served {
         let gate = Gate::default();
         let manager = components(server, &gate).start().await.unwrap();
         // Whoever comes finds CORE up.
-        manager.load("alarm").await.unwrap();
+        manager.operator().load("alarm").await.unwrap();
         Self::over(manager, gate, ServeOptions::default()).await
     }
 

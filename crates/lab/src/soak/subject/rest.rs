@@ -70,7 +70,7 @@ impl Subject {
     /// Puts into the run's log why those who do not stay away came back.
     fn log_reasons(&self, left: &[String]) {
         let names = left.iter().filter_map(|told| told.split(' ').next());
-        for record in names.flat_map(|n| self.shared.manager.why(n)).flatten() {
+        for record in names.flat_map(|n| self.shared.manager.operator().why(n)).flatten() {
             // The log cannot be written while the disk is full.
             let _ = writeln!(std::io::stderr(), "{}: {:?}", record.at, record.kind);
         }
@@ -92,7 +92,7 @@ impl Subject {
                 continue;
             }
             left.push(format!("{} ({})", c.id, c.state));
-            let _ = timeout(REST, manager.unload(c.id.as_str(), false)).await;
+            let _ = timeout(REST, manager.operator().unload(c.id.as_str(), false)).await;
         }
         left
     }

@@ -114,7 +114,7 @@ impl Subject {
         let manager = &self.shared.manager;
         let (mut kept, mut more) = (0, None);
         for _ in 0..BATCHES {
-            let Ok(usage) = manager.usage().await else { return };
+            let Ok(usage) = manager.usage().summary().await else { return };
             // The oldest go in groups: until the first goes every batch adds.
             if kept > 0 && usage.commands_kept <= kept {
                 let left: &mut usize = more.get_or_insert(self.args.settle_batches);
@@ -127,9 +127,9 @@ impl Subject {
             for _ in 0..BATCH {
                 let names = Wish::new(self.args.profile.shift(rng.unit()), rng).names;
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
-                let mut outcome = manager.handle(catalog::NOTHING).await;
+                let mut outcome = manager.command(catalog::NOTHING).await;
                 // A component that is not configured just now was not used.
-                drop(manager.feedback(&mut outcome, &names));
+                drop(outcome.feedback(&names));
             }
         }
         if more.is_none() {
@@ -142,7 +142,7 @@ impl Subject {
     /// are kept as may be: from then on it is as large as it gets.
     async fn teach(&self) {
         let manager = &self.shared.manager;
-        let Ok(before) = manager.learned().await else { return };
+        let Ok(before) = manager.intents().learned().await else { return };
         let trained = |l: &majordomo::Learned| l.retrains + l.retrains_rejected;
         for n in 0..TAUGHT {
             let n_kinds = catalog::PROGRAMS + catalog::BUILTINS;
@@ -151,14 +151,14 @@ impl Subject {
                 _ => catalog::EXTRA.to_owned(),
             };
             let text = format!("number {n} please use {name}");
-            if let Err(error) = manager.teach(&text, &[&name]).await {
+            if let Err(error) = manager.intents().teach(&text, &[&name]).await {
                 self.violation(format!("{text:?} cannot be taught: {error}"));
                 return;
             }
             // One model after the other: what is taught during a training does not begin another.
             if n % (catalog::RETRAIN_EVERY / 5) == 0 {
                 self.trained().await;
-                let Ok(now) = manager.learned().await else { return };
+                let Ok(now) = manager.intents().learned().await else { return };
                 let is_full = now.outcomes >= catalog::MAX_OUTCOMES;
                 if is_full && trained(&now) >= trained(&before) + 2 {
                     return;

@@ -1,0 +1,197 @@
+//! Queries about texts, lock-free on any thread, and the messages to the thread that learns.
+//!
+//! Owns the way to the learner and the snapshot that every query reads. Invariant: the learner alone replaces the
+//! snapshot.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use majordomo_core::{ComponentId, ComponentKey, Refusal, StatusValue};
+use majordomo_predictor::{IntentScratch, LearnError};
+use majordomo_runtime::clock::Clock;
+use tokio::sync::{oneshot, watch};
+
+use super::answer::{Needs, Prediction};
+use super::brain::{Brain, Matchers};
+use super::error::{IntentError, MAX_QUEUED};
+use super::figures::Figures;
+use super::learned::Learned;
+use super::learner::{Learner, Message};
+use super::settings::Settings;
+use super::spoken::{Spoken, cut};
+use super::view::View;
+
+/// A way to tell what was used, for outcomes that live longer than the call that made them.
+#[derive(Clone, Debug)]
+pub(crate) struct Teacher {
+    to: flume::Sender<Message>,
+    figures: Arc<Figures>,
+    /// The name of the client that the outcomes come from; none = it did not say.
+    client: Option<Arc<str>>,
+}
+
+impl Teacher {
+    /// Has an outcome learned some time; false when too many wait already.
+    pub(crate) fn tell(&self, text: Spoken, used: Vec<ComponentKey>) -> bool {
+        self.send(text, used, None)
+    }
+
+    fn send(
+        &self,
+        text: Spoken,
+        used: Vec<ComponentKey>,
+        reply: Option<oneshot::Sender<Result<(), LearnError>>>,
+    ) -> bool {
+        if !self.figures.enqueue(MAX_QUEUED) {
+            return false;
+        }
+        let client = self.client.clone();
+        self.to.send(Message::Learn { client, text, used, reply }).is_ok()
+    }
+}
+
+thread_local! {
+    /// Buffers of queries: no two on one thread at a time, and none across an `.await`.
+    static SCRATCH: RefCell<IntentScratch> = RefCell::default();
+}
+
+/// Queries on any thread; a thread of its own that learns.
+#[derive(Debug)]
+pub(crate) struct IntentService {
+    view: Arc<ArcSwap<View>>,
+    figures: Arc<Figures>,
+    clock: Clock,
+    // Unbounded, but bounded by construction: `MAX_QUEUED` outcomes, and one message a caller that waits.
+    to: flume::Sender<Message>,
+    ended: watch::Receiver<bool>,
+}
+
+impl IntentService {
+    /// Starts the learner.
+    pub(crate) fn start(brain: Brain) -> std::io::Result<Self> {
+        let clock = Clock::start();
+        let figures = Arc::new(Figures::default());
+        let (to, inbox) = flume::unbounded();
+        let (ending, ended) = watch::channel(false);
+        let (learner, view) = Learner::new(brain, clock, Arc::clone(&figures), to.clone(), inbox);
+        learner.start(ending)?;
+        Ok(Self { view, figures, clock, to, ended })
+    }
+
+    /// What the shell puts into the status.
+    pub(crate) fn section(&self) -> impl Fn() -> (String, Vec<(String, StatusValue)>) + use<> {
+        let (view, figures) = (Arc::clone(&self.view), Arc::clone(&self.figures));
+        move || ("intents".to_owned(), figures.rows(&view.load()))
+    }
+
+    /// Fills `into`; allocates nothing once it and this thread's buffers have grown.
+    pub(crate) fn predict(&self, text: &str, into: &mut Prediction) {
+        let since = self.clock.elapsed();
+        let view = self.view.load();
+        SCRATCH.with_borrow_mut(|scratch| view.predict(cut(text), scratch, into));
+        self.figures.answered(into.decision, self.clock.elapsed().saturating_sub(since));
+    }
+
+    /// What a text needs, by name and with evidence.
+    pub(crate) fn needs(&self, text: &str) -> Needs {
+        let since = self.clock.elapsed();
+        let view = self.view.load();
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut prediction = Prediction::default();
+            view.predict(cut(text), scratch, &mut prediction);
+            // Evidence is put together for people, after the decision.
+            let took = self.clock.elapsed().saturating_sub(since);
+            self.figures.answered(prediction.decision, took);
+            view.needs(cut(text), scratch, &prediction)
+        })
+    }
+
+    /// The way to have outcomes of a client learned, if they are to be.
+    pub(crate) fn teacher(&self, client: Option<Arc<str>>) -> Option<Teacher> {
+        let learns = self.view.load().settings.learns();
+        let teacher =
+            || Teacher { to: self.to.clone(), figures: Arc::clone(&self.figures), client };
+        learns.then(teacher)
+    }
+
+    /// Has an outcome learned and waits for it: every query after that knows it.
+    pub(crate) async fn teach(
+        &self,
+        text: &str,
+        used: Vec<ComponentKey>,
+    ) -> Result<(), IntentError> {
+        let teacher = self.teacher(None).ok_or(IntentError::Off)?;
+        let (reply, answer) = oneshot::channel();
+        if !teacher.send(Spoken(cut(text).into()), used, Some(reply)) {
+            return Err(IntentError::Busy);
+        }
+        let learned = answer.await.map_err(|_| IntentError::ShuttingDown)?;
+        learned.map_err(|error| match error {
+            LearnError::UnknownComponent(key) => {
+                let component = self.view.load().catalog.id(key).clone();
+                IntentError::Unknown(Refusal::Removed { component })
+            }
+            _ => IntentError::NoWord,
+        })
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.to.send(message(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Takes over other components and settings; every query after that knows them.
+    pub(crate) async fn configure(&self, matchers: Matchers, settings: Settings) -> Option<()> {
+        let configured = Box::new((matchers, settings));
+        self.ask(|reply| Message::Configure { configured, reply }).await
+    }
+
+    /// Forgets a text. False when it was not known.
+    pub(crate) async fn forget(&self, text: &str) -> Result<bool, IntentError> {
+        let text = Spoken(cut(text).into());
+        let answer = self.ask(|reply| Message::Forget { text: Some(text), reply }).await;
+        answer.ok_or(IntentError::ShuttingDown)?
+    }
+
+    /// Forgets everything.
+    pub(crate) async fn forget_everything(&self) -> Result<(), IntentError> {
+        let answer = self.ask(|reply| Message::Forget { text: None, reply }).await;
+        answer.ok_or(IntentError::ShuttingDown)?.map(drop)
+    }
+
+    /// Goes back to the model before the last retrain. False when there is none.
+    pub(crate) async fn roll_back(&self) -> Result<bool, IntentError> {
+        self.ask(Message::RollBack).await.ok_or(IntentError::ShuttingDown)
+    }
+
+    /// What was learned. Outcomes told before are in it.
+    pub(crate) async fn learned(&self) -> Result<Learned, IntentError> {
+        self.ask(Message::Learned).await.ok_or(IntentError::ShuttingDown)
+    }
+
+    /// The outcomes that are kept: texts and what they used.
+    pub(crate) async fn outcomes(&self) -> Result<Vec<(String, Vec<ComponentId>)>, IntentError> {
+        self.ask(Message::Outcomes).await.ok_or(IntentError::ShuttingDown)
+    }
+
+    /// Breaks a retrain off, writes the state and ends. Returns at once; [`Self::ended`] waits.
+    pub(crate) fn stop(&self) {
+        // No receiver: it has ended already.
+        drop(self.to.send(Message::Stop));
+    }
+
+    /// Waits until the learner has ended and given up the state.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.clone();
+        // A sender that is gone has ended, too.
+        async move { drop(ended.wait_for(|ended| *ended).await) }
+    }
+}
+
+impl Drop for IntentService {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
