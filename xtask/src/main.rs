@@ -42,7 +42,7 @@ mod flags {
             }
             /// Checks the rules of the house: layers, manifests, headers, lengths, documents.
             cmd tidy {
-                /// Rewrites what is derived: docs/defaults.md, README's table of crates, shared parts of clippy.toml.
+                /// Rewrites what is derived: README's table of crates, shared parts of clippy.toml.
                 optional --bless
                 /// Prints all findings of the word list under a path, and checks nothing else.
                 optional --words path: String

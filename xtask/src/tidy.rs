@@ -4,7 +4,6 @@
 //! tested on a tree that breaks it. `--bless` rewrites what is derived and changes nothing else.
 
 mod clippy;
-mod defaults;
 mod dependencies;
 mod documents;
 mod layers;
@@ -75,7 +74,6 @@ const RULES: &[Rule] = &[
     texts::check,
     words::check,
     documents::check,
-    defaults::check,
 ];
 
 /// Checks every rule, prints what is found, and tells whether the tree is tidy.
@@ -107,7 +105,6 @@ pub(crate) fn run_words(project: &Project, path: &str) -> bool {
 pub(crate) fn bless(project: &Project) -> Result<()> {
     let mut derived = clippy::derived(project);
     derived.extend(documents::derived(project));
-    derived.extend(defaults::derived(project)?);
     for (path, text) in derived {
         if project.file(&path) != Some(text.as_str()) {
             std::fs::write(project.root.join(&path), text)

@@ -1,447 +1,384 @@
-//! Every tunable of the manager with its default: the one table that `docs/defaults.md` repeats.
+//! Every setting of the manager, each declared once.
+//!
+//! See `settings.rs` for what an entry states. `docs/configuration.md` is generated from the same entries.
+
+mod choices;
 
 use std::time::Duration;
 
-use crate::{ByteSize, Confidence, PressureLevel, Priority};
+use crate::settings::{sections, settings};
+use crate::{ByteSize, Confidence, PressureLevel, Priority, Setting, SettingValue};
 
-/// Settings of the whole. Every field has the default of `docs/defaults.md`.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct Config {
-    /// Budget and measuring.
-    pub memory: MemoryConfig,
+pub use self::choices::{
+    BudgetSetting, BudgetSettingError, IdleTrimWhen, PolicyKind, PressureProfile,
+};
+
+/// The longest time that another process's lease lasts without renewal.
+pub const LEASE_TTL_MAX: Duration = Duration::from_secs(600);
+
+sections! {
+    /// All settings of the manager.
+    pub struct Config {
+        memory: MemoryConfig,
+        deadlines: DeadlineConfig,
+        back_off: BackOffConfig,
+        quarantine: QuarantineConfig,
+        queue: QueueConfig,
+        loads: LoadConfig,
+        speculation: SpeculationConfig,
+        idle: IdleConfig,
+        triggers: TriggerConfig,
+        intents: IntentConfig,
+        state: StateConfig,
+        server: ServerConfig,
+    }
+}
+
+impl Config {
+    /// The value of a setting; [`SettingValue::Unset`] for one that is none of these.
+    #[must_use]
+    pub fn get(&self, setting: &Setting) -> SettingValue {
+        let section = self.section(setting.section);
+        section.and_then(|section| section.get(setting.name)).unwrap_or(SettingValue::Unset)
+    }
+
+    /// Gives a setting a value. False when there is no such setting, or its type cannot hold the value; ranges are
+    /// checked by [`Self::problems`].
+    pub fn set(&mut self, setting: &Setting, value: &SettingValue) -> bool {
+        let section = self.section_mut(setting.section);
+        section.is_some_and(|section| section.set(setting.name, value))
+    }
+}
+
+settings! {
+    /// Budget, booking and memory pressure.
+    pub struct MemoryConfig: memory in [manager] {
+        /// Memory for all components: a size, or a share of the effective limit (the smaller of the machine's memory
+        /// and the own cgroup's limit).
+        budget: BudgetSetting = 60 percent, range 0.1 percent ..= 100 percent;
+        /// A component's declared memory is multiplied by this until it has been measured.
+        estimate_margin: f64 = 1.2, range 1.0 ..= 4.0;
+        /// A component that became ready is not evicted within this time.
+        min_residency: Duration = 2 s, range 0 s ..= 30 days;
+        /// The order of eviction: by predicted use (`vrank`), by predicted use times load time (`vrank-wait`), least
+        /// recently used first (`lru`), or greedy-dual-size-frequency (`gdsf`).
+        policy: PolicyKind = Vrank;
+        /// How available memory becomes a pressure level: by share of the effective limit, or by the predecessor's 4,
+        /// 2, 1 and 0.5 GiB.
+        pressure_profile: PressureProfile = Share;
+        /// A pressure level falls only after memory has met the lower level for this long.
+        pressure_dwell: Duration = 10 s, range 0 s ..= 30 days;
+        /// At this pressure and above, components are asked to trim their memory.
+        trim_at: PressureLevel = Medium;
+        /// At this pressure and above, idle LOW components are unloaded.
+        unload_low_at: PressureLevel = High;
+        /// At this pressure and above, idle MEDIUM components are unloaded too.
+        unload_medium_at: PressureLevel = Critical;
+        /// At this pressure and above, every component that is not CORE, pinned or leased is unloaded, and loads are
+        /// refused.
+        refuse_loads_at: PressureLevel = Emergency;
+        /// First wait between rounds of freeing memory that freed nothing; doubles up to 30 s.
+        relief_back_off: Duration = 1 s, range 1 ms ..= 30 days;
+        /// A component above its own limit has this long to trim before its `over_limit` policy is applied.
+        over_limit_grace: Duration = 5 s, range 1 ms ..= 30 days;
+        /// Memory for the snapshots of unloaded components, which their next load reads.
+        cold_store: ByteSize = 64 MiB, range 4 KiB ..= 16 TiB;
+    }
+}
+
+settings! {
     /// Deadlines of demands, loads, stops and shutdown.
-    pub deadlines: DeadlineConfig,
-    /// Waiting after failures.
-    pub back_off: BackOffConfig,
-    /// Closing after many failures.
-    pub quarantine: QuarantineConfig,
+    pub struct DeadlineConfig: deadlines in [manager] {
+        /// A demand is answered within this time.
+        demand: Duration = 30 s, range 1 ms ..= 30 days, key demand_deadline;
+        /// A load ends within this time, unless the component has its own deadline.
+        load: Duration = 60 s, range 1 ms ..= 30 days, key load_deadline;
+        /// A component stops within this time, unless it has its own deadline; then it is killed.
+        stop: Duration = 5 s, range 1 ms ..= 30 days, key stop_deadline;
+        /// Shutdown of the manager ends within this time.
+        shutdown: Duration = 10 s, range 1 ms ..= 30 days, key shutdown_deadline;
+    }
+}
+
+settings! {
+    /// Back-off after failures: `base · 2^n`, at most `max`.
+    pub struct BackOffConfig: back_off in [manager] {
+        /// Wait after a component's first failure; doubles with each further one.
+        base: Duration = 1 s, range 1 ms ..= 30 days, at_most max, key back_off;
+        /// The longest wait after failures.
+        max: Duration = 5 min, range 1 ms ..= 30 days, key back_off_max;
+    }
+}
+
+settings! {
+    /// Quarantine of a component after many failures.
+    pub struct QuarantineConfig: quarantine in [manager] {
+        /// This many failures within `quarantine_window` put a component in quarantine.
+        failures: u32 = 5 failures, range 1 ..= 32, key quarantine_failures;
+        /// Failures are counted over this time.
+        window: Duration = 10 min, range 1 ms ..= 30 days, key quarantine_window;
+        /// Quarantine ends after this time.
+        duration: Duration = 15 min, range 1 ms ..= 30 days, key quarantine_duration;
+    }
+}
+
+settings! {
     /// The queue of demands.
-    pub queue: QueueConfig,
+    pub struct QueueConfig: queue in [manager] {
+        /// The longest queue; further demands are refused as overloaded.
+        capacity: usize = 1024 demands, range 1 ..= 1048576, key queue_capacity, read_at start;
+        /// A waiting demand rises one priority each time this passes.
+        ageing: Duration = 5 s, range 1 ms ..= 30 days, key queue_ageing;
+        /// A waiting demand rises no higher than this priority.
+        ageing_ceiling: Priority = High, key queue_ageing_ceiling;
+        /// The first demand in the queue may be overtaken this many times ...
+        max_overtakes: u32 = 8 times, range 0 ..= 1048576;
+        /// ... and for this long.
+        overtake_for: Duration = 2 s, range 0 s ..= 30 days;
+        /// A component whose leases the first demand waits for refuses new leases after this time.
+        drain_after: Duration = 2 s, range 0 s ..= 30 days;
+    }
+}
+
+settings! {
     /// Concurrent loads.
-    pub loads: LoadConfig,
-    /// Loading ahead.
-    pub speculation: SpeculationConfig,
-    /// What goes while nothing is used.
-    pub idle: IdleConfig,
-    /// From command text to components.
-    pub triggers: TriggerConfig,
-    /// Learning which components texts need.
-    pub intents: IntentConfig,
-    /// What is kept on disk.
-    pub state: StateConfig,
-    /// The socket API: limits, and leases of other processes.
-    pub server: ServerConfig,
-}
-
-/// The memory budget.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum BudgetSetting {
-    /// A share, in `0.0..=1.0`, of the effective limit (the smaller of the machine and the own group).
-    Share(f64),
-    /// A stated size.
-    Bytes(ByteSize),
-}
-
-/// Which victims go first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum PolicyKind {
-    /// Least recently used first.
-    Lru,
-    /// Greedy-dual-size-frequency.
-    Gdsf,
-    /// The least likely to be used again, per byte; as LRU while nothing is known, or while LRU does better.
-    #[default]
-    Vrank,
-    /// The same, weighed by the time that loading again takes.
-    #[cfg_attr(feature = "serde", serde(rename = "vrank-wait"))]
-    VrankWait,
-}
-
-/// How available memory becomes a pressure level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum PressureProfile {
-    /// By share of the effective limit, with floors.
-    #[default]
-    Share,
-    /// The predecessor's absolute figures: 4, 2, 1 and 0.5 GiB available.
-    Legacy,
-}
-
-/// Budget, booking and pressure.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct MemoryConfig {
-    /// The total budget. Default: 60 % of the effective limit.
-    pub budget: BudgetSetting,
-    /// First estimates are multiplied by this. Range 1..=4, default 1.2.
-    pub estimate_margin: f64,
-    /// A component that became ready is no victim for this long. Default 2 s.
-    pub min_residency: Duration,
-    /// Which victims go first. Default vrank.
-    pub policy: PolicyKind,
-    /// How pressure is told. Default by share.
-    pub pressure_profile: PressureProfile,
-    /// A level must be left for this long before it is believed to have fallen. Default 10 s.
-    pub pressure_dwell: Duration,
-    /// From this level on idle LOW components go. Default HIGH.
-    pub unload_low_at: PressureLevel,
-    /// From this level on idle MEDIUM components go too. Default CRITICAL.
-    pub unload_medium_at: PressureLevel,
-    /// From this level on everything that may go goes and loads are refused. Default EMERGENCY.
-    pub refuse_loads_at: PressureLevel,
-    /// From this level on components are asked to trim. Default MEDIUM.
-    pub trim_at: PressureLevel,
-    /// First wait between rounds of pressure or overdraft actions that freed nothing; doubles up to 30 s.
-    /// Default 1 s.
-    pub relief_back_off: Duration,
-    /// A component over its own limit that was asked to trim has this long before its `over_limit` policy is
-    /// followed. Default 5 s.
-    pub over_limit_grace: Duration,
-    /// Snapshots of unloaded components, kept for their next load, take at most so much. Default 64 MiB.
-    pub cold_store: ByteSize,
-}
-
-impl Default for MemoryConfig {
-    fn default() -> Self {
-        Self {
-            budget: BudgetSetting::Share(0.6),
-            estimate_margin: 1.2,
-            min_residency: Duration::from_secs(2),
-            policy: PolicyKind::default(),
-            pressure_profile: PressureProfile::default(),
-            pressure_dwell: Duration::from_secs(10),
-            unload_low_at: PressureLevel::High,
-            unload_medium_at: PressureLevel::Critical,
-            refuse_loads_at: PressureLevel::Emergency,
-            trim_at: PressureLevel::Medium,
-            relief_back_off: Duration::from_secs(1),
-            over_limit_grace: Duration::from_secs(5),
-            cold_store: ByteSize::mib(64),
-        }
-    }
-}
-
-/// Deadlines.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct DeadlineConfig {
-    /// A demand is answered within this. Default 30 s.
-    pub demand: Duration,
-    /// A load ends within this unless the component says otherwise. Default 60 s.
-    pub load: Duration,
-    /// A stop ends within this unless the component says otherwise. Default 5 s.
-    pub stop: Duration,
-    /// Shutdown ends within this. Default 10 s.
-    pub shutdown: Duration,
-}
-
-impl Default for DeadlineConfig {
-    fn default() -> Self {
-        Self {
-            demand: Duration::from_secs(30),
-            load: Duration::from_secs(60),
-            stop: Duration::from_secs(5),
-            shutdown: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Waiting after failures: `base · 2^n`, at most `max`.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct BackOffConfig {
-    /// After the first failure. Default 1 s.
-    pub base: Duration,
-    /// At most. Default 5 min.
-    pub max: Duration,
-}
-
-impl Default for BackOffConfig {
-    fn default() -> Self {
-        Self { base: Duration::from_secs(1), max: Duration::from_secs(300) }
-    }
-}
-
-/// Closing a component after many failures.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct QuarantineConfig {
-    /// This many failures … Range 1..=32, default 5.
-    pub failures: u32,
-    /// … within this time close it. Default 10 min.
-    pub window: Duration,
-    /// It opens by itself after this. Default 15 min.
-    pub duration: Duration,
-}
-
-impl Default for QuarantineConfig {
-    fn default() -> Self {
-        Self { failures: 5, window: Duration::from_secs(600), duration: Duration::from_secs(900) }
-    }
-}
-
-/// The queue of demands.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct QueueConfig {
-    /// Demands that may wait; more are refused as overloaded. Read at start. Default 1024.
-    pub capacity: usize,
-    /// A waiting demand rises one tier each time this passes. Default 5 s.
-    pub ageing: Duration,
-    /// Ageing stops at this tier. Default HIGH.
-    pub ageing_ceiling: Priority,
-    /// The head may be overtaken this often. Default 8.
-    pub max_overtakes: u32,
-    /// The head may be overtaken for this long. Default 2 s.
-    pub overtake_for: Duration,
-    /// A component whose leases the head waits for closes to newcomers after this. Default 2 s.
-    pub drain_after: Duration,
-}
-
-impl Default for QueueConfig {
-    fn default() -> Self {
-        Self {
-            capacity: 1024,
-            ageing: Duration::from_secs(5),
-            ageing_ceiling: Priority::High,
-            max_overtakes: 8,
-            overtake_for: Duration::from_secs(2),
-            drain_after: Duration::from_secs(2),
-        }
-    }
-}
-
-/// Concurrent loads.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct LoadConfig {
-    /// Loads at a time. Range 1..=64, default 2.
-    pub max_concurrent: usize,
-    /// Of these, kept for loads that somebody waits for. At most `max_concurrent`, default 1.
-    pub kept_for_demands: usize,
-}
-
-impl Default for LoadConfig {
-    fn default() -> Self {
-        Self { max_concurrent: 2, kept_for_demands: 1 }
+    pub struct LoadConfig: loads in [manager] {
+        /// Loads at a time.
+        max_concurrent: usize = 2 loads, range 1 ..= 64, key max_concurrent_loads;
+        /// Of these, the loads reserved for demands.
+        kept_for_demands: usize = 1 loads, range 0 ..= 64, at_most max_concurrent, key loads_kept_for_demands;
     }
 }
 
 impl LoadConfig {
-    /// How many loads may run at a time.
+    /// How many loads may run at a time; at least 1.
     #[must_use]
     pub const fn lanes(&self) -> usize {
         if self.max_concurrent == 0 { 1 } else { self.max_concurrent }
     }
 
-    /// How many of these may be speculative loads.
+    /// How many of these may be preloads.
     #[must_use]
     pub const fn lanes_ahead(&self) -> usize {
         self.lanes().saturating_sub(self.kept_for_demands)
     }
 }
 
-/// Loading ahead.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct SpeculationConfig {
-    /// Whether anything is loaded before it is asked for. Default true.
-    pub enabled: bool,
-    /// Hints less likely than this are ignored; too much waste raises the floor. Default 0.12.
-    pub floor: Confidence,
-    /// Hints that may wait. Read at start. Range 1..=4096, default 64 a tier.
-    pub queue: usize,
-    /// How long a delayed hint waits. Range 0..=1 day, default 100 ms.
-    pub delay: Duration,
-    /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
-    pub patience: Duration,
-    /// What was loaded ahead and nobody asked for in this time counts as wasted. Range 1 ms..=30 days, default 1 d.
-    pub expiry: Duration,
-    /// Predictions taken from one command, the likeliest first. Range 0..=64, default 3.
-    pub per_command: usize,
-    /// Loads ahead that may be wasted per command, on the average. Range 0..=1, default 0.08.
-    pub waste: f64,
-    /// Bytes that wasted loads ahead may hold, on the average over time; none = no bound. Default none.
-    pub waste_memory: Option<ByteSize>,
+settings! {
+    /// Preloading.
+    pub struct SpeculationConfig: speculation in [manager] {
+        /// Whether components are preloaded.
+        enabled: bool = true, key speculation;
+        /// Predictions below this probability are ignored. Wasted preloads raise the floor.
+        floor: Confidence = 0.12, key speculation_floor;
+        /// The longest queue of predictions, for each tier.
+        queue: usize = 64 predictions, range 1 ..= 4096, key speculation_queue, read_at start;
+        /// A prediction waits this long before its component is preloaded.
+        delay: Duration = 100 ms, range 0 s ..= 1 days, key speculation_delay;
+        /// A prediction that has waited longer is dropped.
+        patience: Duration = 60 s, range 1 ms ..= 1 days, key speculation_patience;
+        /// A preloaded component that is not requested within this time counts as wasted.
+        expiry: Duration = 1 days, range 1 ms ..= 30 days, key speculation_expiry;
+        /// Predictions taken from one command, the likeliest first.
+        per_command: usize = 3 predictions, range 0 ..= 64, key speculation_per_command;
+        /// Wasted preloads allowed for each command, on average.
+        waste: f64 = 0.08, range 0.0 ..= 1.0, key speculation_waste;
+        /// Memory that wasted preloads may hold, averaged over time; without a value there is no bound.
+        waste_memory: Option<ByteSize> = none, range 4 KiB ..= 16 TiB, key speculation_waste_memory;
+    }
 }
 
-impl Default for SpeculationConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            floor: Confidence::saturating(0.12),
-            queue: 64,
-            delay: Duration::from_millis(100),
-            patience: Duration::from_secs(60),
-            expiry: Duration::from_secs(86_400),
-            per_command: 3,
-            waste: 0.08,
-            waste_memory: None,
+settings! {
+    /// Giving memory back while no component is used.
+    pub struct IdleConfig: idle in [manager] {
+        /// When idle memory is given back: `never`, on battery or under memory pressure (`pressed`), or `always`.
+        /// Unloaded components are preloaded again before their next predicted use.
+        trim: IdleTrimWhen = Pressed, key idle_trim;
+        /// The manager is idle when no component has been used for this long.
+        after: Duration = 60 min, range 1 ms ..= 30 days, key idle_trim_after;
+        /// Share of the budget that stays loaded while idle, the most valuable components first.
+        keep_share: f64 = 0.1, range 0.0 ..= 1.0, key idle_keep_share;
+    }
+}
+
+settings! {
+    /// From command text to components.
+    pub struct TriggerConfig: triggers in [manager] {
+        /// A command needs a component when its keywords reach this confidence, as long as nothing has been learned
+        /// about that component.
+        threshold: Confidence = 0.5, key trigger_threshold;
+    }
+}
+
+settings! {
+    /// Learning which components a text needs.
+    pub struct IntentConfig: intents in [intents] {
+        /// Whether learned models answer; without them keywords answer alone.
+        enabled: bool = true;
+        /// Whether the manager learns from the components that commands really used.
+        learn: bool = true;
+        /// Whether learning starts from the shipped table of public command text.
+        prior: bool = true, read_at start;
+        /// The confidence that a learned answer needs before anything is loaded; below it, the command is unsure. The
+        /// odds of the learned thresholds are multiplied by the odds of this value: 0.5 leaves them unchanged, a
+        /// higher value asks the user more often.
+        min_confidence: Confidence = 0.5;
+        /// Where a command needs one of several exclusive components, the likeliest must exceed the next by this much.
+        min_gap: Confidence = 0.0;
+        /// New outcomes after which the model is retrained, in the background.
+        retrain_every: usize = 100 outcomes, range 1 ..= 100000;
+        /// Outcomes kept for learning.
+        max_outcomes: usize = 10000 outcomes, range 1 ..= 100000, read_at start;
+        /// Whether answers name the parts of the text that support them, which costs about ten microseconds for each
+        /// command.
+        evidence: bool = true;
+    }
+}
+
+settings! {
+    /// The state directory.
+    pub struct StateConfig: state in [manager] {
+        /// Learned data is collected for this long before it is written to the state directory; a crash loses no more.
+        write_after: Duration = 10 s, range 1 s ..= 1 h, key write_state_after;
+    }
+}
+
+settings! {
+    /// The socket API: limits, and leases of other processes.
+    pub struct ServerConfig: server in [server] {
+        /// Connections at a time to the Unix socket, and as many over TCP; each kind takes at most a third of the open
+        /// files that the system allows. When all are in use, the longest idle one is closed.
+        max_connections: usize = 512 connections, range 1 ..= 65536;
+        /// The largest body of a request.
+        max_body: ByteSize = 1 MiB, range 4 KiB ..= 16 TiB;
+        /// A request's head is read within this time.
+        header_time: Duration = 5 s, range 1 ms ..= 30 days;
+        /// A request's body is read within this time.
+        body_time: Duration = 10 s, range 1 ms ..= 30 days;
+        /// A request is answered within this time, except streams, demands and loads; the latter two have their own
+        /// deadlines.
+        request_time: Duration = 2 min, range 1 ms ..= 30 days;
+        /// A connection without a request or a lease is closed after this time.
+        idle_time: Duration = 5 min, range 1 ms ..= 30 days;
+        /// A client that reads nothing of its answer is disconnected after this time.
+        stall_time: Duration = 30 s, range 1 ms ..= 30 days;
+        /// Subscribers to events and logs at a time.
+        max_streams: usize = 256 streams, range 1 ..= 65536;
+        /// Components leased by other processes at a time; every component of a lease counts.
+        max_leases: usize = 16384 leases, range 1 ..= 1048576;
+        /// The duration of a lease that states none.
+        lease_ttl: Duration = 60 s, range 1 ms ..= [LEASE_TTL_MAX];
+        /// The server warns about leases older than this.
+        max_lease_age: Duration = 60 min, range 1 ms ..= 30 days;
+        /// Whether leases older than `max_lease_age` are ended.
+        end_old_leases: bool = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Domain, Section};
+    use std::collections::BTreeSet;
+
+    /// Values just outside a range, and those that lie in no range.
+    fn outside(domain: &Domain) -> Vec<SettingValue> {
+        let before = |value: Duration| value.checked_sub(Duration::from_nanos(1));
+        match domain {
+            Domain::Bool | Domain::Word(_) => vec![],
+            Domain::Count { min, max } => {
+                let values = [min.checked_sub(1), max.checked_add(1)];
+                values.into_iter().flatten().map(SettingValue::Count).collect()
+            }
+            Domain::Number { min, max } => {
+                let values = [min - 0.01, max + 0.01, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+                values.map(SettingValue::Number).into()
+            }
+            Domain::Duration { min, max } => {
+                let values = [before(*min), Some(*max + Duration::from_nanos(1))];
+                values.into_iter().flatten().map(SettingValue::Duration).collect()
+            }
+            Domain::Size { min, max } => {
+                vec![SettingValue::Size(*min - ByteSize(1)), SettingValue::Size(*max + ByteSize(1))]
+            }
+            Domain::Budget { min, max } => {
+                let shares = [min / 2.0, max + 0.01, f64::NAN, f64::INFINITY];
+                let shares = shares.map(BudgetSetting::Share);
+                let sizes = [ByteSize::ZERO, ByteSize(u64::MAX)].map(BudgetSetting::Bytes);
+                shares.into_iter().chain(sizes).map(SettingValue::Budget).collect()
+            }
         }
     }
-}
 
-/// When idle memory is given back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum IdleTrimWhen {
-    /// Never.
-    Never,
-    /// On battery, or while memory pressure is MEDIUM or higher.
-    #[default]
-    Pressed,
-    /// Whenever nothing was used for long enough.
-    Always,
-}
-
-/// What goes while nothing is used.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct IdleConfig {
-    /// When idle memory is given back. Default pressed.
-    pub trim: IdleTrimWhen,
-    /// Nothing used for this long is idle. Range 1 ms..=30 days, default 60 min.
-    pub after: Duration,
-    /// Share of the budget that stays loaded, the most valuable first; the rest is loaded again ahead of its
-    /// next use. Range 0..=1, default 0.1.
-    pub keep_share: f64,
-}
-
-impl Default for IdleConfig {
-    fn default() -> Self {
-        Self { trim: IdleTrimWhen::default(), after: Duration::from_secs(3600), keep_share: 0.1 }
+    #[test]
+    fn every_default_lies_in_its_range() {
+        assert_eq!(Config::default().problems(), []);
     }
-}
 
-/// From command text to components.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct TriggerConfig {
-    /// A component that nothing is learned about is needed when its keywords reach this. Default 0.5.
-    pub threshold: Confidence,
-}
-
-impl Default for TriggerConfig {
-    fn default() -> Self {
-        Self { threshold: Confidence::saturating(0.5) }
-    }
-}
-
-/// Learning which components texts need.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct IntentConfig {
-    /// Whether what was learned answers; without it keywords answer alone. Default true.
-    pub enabled: bool,
-    /// Whether outcomes are learned from. Default true.
-    pub learn: bool,
-    /// Whether a model starts from the table of public command text that is shipped. Read at start. Default true.
-    pub prior: bool,
-    /// How sure a learned answer must be to load anything: the odds of the thresholds that are learned from outcomes are
-    /// multiplied by the odds of this. Default 0.5, which leaves the learned thresholds as they are.
-    pub min_confidence: Confidence,
-    /// Where components exclude each other, the likeliest must be this much likelier than the next. Default 0.0.
-    pub min_gap: Confidence,
-    /// New outcomes after which the model is trained anew. Range 1..=100000, default 100.
-    pub retrain_every: usize,
-    /// Outcomes that are kept to learn from. Read at start. Range 1..=100000, default 10000.
-    pub max_outcomes: usize,
-    /// Whether answers say which parts of the text spoke for them, which costs some ten microseconds a command.
-    /// Default true.
-    pub evidence: bool,
-}
-
-impl Default for IntentConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            learn: true,
-            prior: true,
-            min_confidence: Confidence::saturating(0.5),
-            min_gap: Confidence::saturating(0.0),
-            retrain_every: 100,
-            max_outcomes: 10000,
-            evidence: true,
+    #[test]
+    fn every_value_outside_its_range_is_a_problem_of_that_setting() {
+        let mut n_checked = 0;
+        for setting in Config::settings() {
+            for value in outside(&setting.domain) {
+                let mut config = Config::default();
+                if !config.set(setting, &value) {
+                    continue; // The type cannot hold it.
+                }
+                let found = config.problems();
+                let paths: Vec<_> = found.iter().map(|p| p.setting.path).collect();
+                assert!(paths.contains(&setting.path), "{} = {value}: {paths:?}", setting.path);
+                n_checked += 1;
+            }
         }
+        assert!(n_checked > 80, "{n_checked}");
     }
-}
 
-/// What is kept on disk.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct StateConfig {
-    /// What was learned is gathered for this long before it is written: a crash loses no more. Range 1 s..=1 hour,
-    /// default 10 s.
-    pub write_after: Duration,
-}
-
-impl Default for StateConfig {
-    fn default() -> Self {
-        Self { write_after: Duration::from_secs(10) }
+    #[test]
+    fn all_problems_are_reported_with_path_value_and_range() {
+        let mut config = Config::default();
+        config.memory.estimate_margin = f64::NAN;
+        config.back_off.base = Duration::from_secs(3600);
+        config.loads = LoadConfig { max_concurrent: 0, kept_for_demands: 1 };
+        config.speculation.waste_memory = Some(ByteSize::ZERO);
+        config.server.lease_ttl = Duration::ZERO;
+        let problems: Vec<_> = config.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "memory.estimate_margin is NaN; it must lie within 1 and 4",
+                "back_off.base is 1h, more than back_off.max, which is 5min",
+                "loads.max_concurrent is 0; it must lie within 1 and 64",
+                "loads.kept_for_demands is 1, more than loads.max_concurrent, which is 0",
+                "speculation.waste_memory is 0 B; it must lie within 4 KiB and 16 TiB",
+                "server.lease_ttl is 0s; it must lie within 1ms and 10min",
+            ]
+        );
     }
-}
 
-/// The longest time that a lease of another process lasts without being renewed.
-pub const LEASE_TTL_MAX: Duration = Duration::from_secs(600);
+    #[test]
+    fn sections_are_found_by_the_name_that_they_declare() {
+        let mut config = Config::default();
+        for setting in Config::settings() {
+            let section = config.section(setting.section).expect(setting.section);
+            assert!(section.declarations().contains(setting), "{}", setting.path);
+            let value = config.get(setting);
+            assert!(config.set(setting, &value), "{}", setting.path);
+        }
+        assert_eq!(config, Config::default());
+        assert!(config.section("nothing").is_none());
+        assert!(!config.queue.set("capacity", &SettingValue::Bool(true)), "of another type");
+        assert!(!config.queue.set("nothing", &SettingValue::Count(1)));
+    }
 
-/// The socket API: limits, and leases of other processes.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct ServerConfig {
-    /// Connections at a time of the Unix socket, and as many over TCP, each at most a third of the open files that the
-    /// system allows; when all are in use, one that idles gives way. Range 1..=65536, default 512.
-    pub max_connections: usize,
-    /// The largest body of a request. Default 1 MiB.
-    pub max_body: ByteSize,
-    /// A request's head is read within this. Default 5 s.
-    pub header_time: Duration,
-    /// A request's body is read within this. Default 10 s.
-    pub body_time: Duration,
-    /// A request is answered within this, but for streams, and for demands and loads, which have deadlines of their
-    /// own. Default 2 min.
-    pub request_time: Duration,
-    /// A connection without a request or a lease is closed after this. Default 5 min.
-    pub idle_time: Duration,
-    /// A client that reads nothing of its answer is cut off after this. Default 30 s.
-    pub stall_time: Duration,
-    /// Followers of events and logs at a time. Range 1..=65536, default 256.
-    pub max_streams: usize,
-    /// Components that other processes lease at a time, each of a lease counted. Range 1..=1048576, default 16384.
-    pub max_leases: usize,
-    /// How long a lease lasts that names no time. At most 10 min, default 60 s.
-    pub lease_ttl: Duration,
-    /// A lease older than this is warned of. Default 60 min.
-    pub max_lease_age: Duration,
-    /// Whether a lease older than `max_lease_age` is ended. Default false.
-    pub end_old_leases: bool,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            max_connections: 512,
-            max_body: ByteSize::mib(1),
-            header_time: Duration::from_secs(5),
-            body_time: Duration::from_secs(10),
-            request_time: Duration::from_secs(120),
-            idle_time: Duration::from_secs(300),
-            stall_time: Duration::from_secs(30),
-            max_streams: 256,
-            max_leases: 16384,
-            lease_ttl: Duration::from_secs(60),
-            max_lease_age: Duration::from_secs(3600),
-            end_old_leases: false,
+    #[test]
+    fn names_and_keys_are_unique_and_bounds_exist() {
+        let paths: BTreeSet<_> = Config::settings().map(|s| s.path).collect();
+        let keys: BTreeSet<_> = Config::settings().map(|s| (s.table, s.key)).collect();
+        assert_eq!(paths.len(), Config::settings().count());
+        assert_eq!(keys.len(), paths.len());
+        for setting in Config::settings() {
+            let bound = setting.at_most.map(|bound| format!("{}.{bound}", setting.section));
+            assert!(bound.is_none_or(|bound| paths.contains(&*bound)), "{}", setting.path);
         }
     }
 }

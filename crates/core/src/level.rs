@@ -1,90 +1,34 @@
 //! Priorities of components and levels of memory pressure.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::quoted;
-
-/// A word that names no value of an enumeration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownWord {
-    /// The word given.
-    pub word: String,
-    /// The words that are allowed.
-    pub allowed: &'static [&'static str],
-}
-
-impl fmt::Display for UnknownWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown value {}; use one of {}", quoted(&self.word), self.allowed.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownWord {}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-        #[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// Every value, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-            /// The words of [`Self::ALL`], in the same order.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
-            /// The word for this value, in capitals as configuration files write it.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = UnknownWord;
-            fn from_str(s: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|v| v.as_str() == s)
-                    .ok_or_else(|| UnknownWord { word: s.to_owned(), allowed: Self::WORDS })
-            }
-        }
-    };
-}
+use crate::words::words;
 
 words! {
-    /// How much a component matters. The order is from most to least important.
+    /// How important a component is, from the most to the least important.
     Priority {
-        /// Loaded at start and never let go.
+        /// Loaded at start and never unloaded.
         Core = "CORE",
-        /// Kept when anything else can go.
+        /// Evicted only after MEDIUM and LOW components.
         High = "HIGH",
-        /// The usual case.
+        /// The default.
         Medium = "MEDIUM",
-        /// The first to go.
+        /// Evicted first.
         Low = "LOW",
     }
 }
 
 words! {
-    /// How scarce memory is. The order is from calm to the worst.
+    /// How scarce memory is, from plenty to exhausted. The actions at each level are the defaults of
+    /// [`MemoryConfig`](crate::MemoryConfig).
     PressureLevel {
-        /// Plenty.
+        /// No action.
         Low = "LOW",
-        /// Speculation stops.
+        /// No preloads; components are asked to trim.
         Medium = "MEDIUM",
-        /// Idle components of low priority go.
+        /// Idle LOW components are unloaded.
         High = "HIGH",
-        /// Idle components of medium priority go too.
+        /// Idle MEDIUM components are unloaded too.
         Critical = "CRITICAL",
-        /// Everything not CORE, pinned or leased goes; loads are refused.
+        /// Every component that is not CORE, pinned or leased is unloaded; loads are refused.
         Emergency = "EMERGENCY",
     }
 }

@@ -15,18 +15,21 @@ mod id;
 mod level;
 mod printable;
 mod refusal;
+mod settings;
 mod size;
 mod state;
 mod status;
 mod store;
 mod time;
 mod values;
+mod words;
 
 pub use confidence::{Confidence, ConfidenceError};
 pub use config::{
-    BackOffConfig, BudgetSetting, Config, DeadlineConfig, IdleConfig, IdleTrimWhen, IntentConfig,
-    LEASE_TTL_MAX, LoadConfig, MemoryConfig, PolicyKind, PressureProfile, QuarantineConfig,
-    QueueConfig, ServerConfig, SpeculationConfig, TriggerConfig,
+    BackOffConfig, BudgetSetting, BudgetSettingError, Config, DeadlineConfig, IdleConfig,
+    IdleTrimWhen, IntentConfig, LEASE_TTL_MAX, LoadConfig, MemoryConfig, PolicyKind,
+    PressureProfile, QuarantineConfig, QueueConfig, ServerConfig, SpeculationConfig, StateConfig,
+    TriggerConfig,
 };
 pub use count::{Count, count};
 pub use encoding::{EncodingError, decode_line, decode_text, plain_text};
@@ -34,11 +37,14 @@ pub use endpoint::{Endpoint, Loopback};
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
 pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};
-pub use level::{PressureLevel, Priority, UnknownWord};
+pub use level::{PressureLevel, Priority};
 pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
 };
 pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
+pub use settings::{
+    Domain, Section, Setting, SettingProblem, SettingType, SettingValue, WithRange, WithoutRange,
+};
 pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, CauseClass, ComponentState};
 pub use status::{
@@ -48,3 +54,4 @@ pub use status::{
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};
 pub use values::{Value, Values};
+pub use words::UnknownWord;

@@ -80,6 +80,14 @@ impl ByteSize {
         self.0 as f64 / f64::from(1u32 << 20)
     }
 
+    /// The size without rounding, in the largest unit that divides it: `64MiB`, `1500B`.
+    #[must_use]
+    pub fn exact(self) -> String {
+        let divides = |(_, scale): &&(&str, u64)| self.0 >= *scale && self.0.is_multiple_of(*scale);
+        let (unit, scale) = UNITS.iter().find(divides).unwrap_or(&("B", 1));
+        format!("{}{unit}", self.0 / scale)
+    }
+
     /// The difference, or zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {

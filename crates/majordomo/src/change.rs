@@ -128,26 +128,15 @@ impl Reloaded {
         self.components.is_empty() && self.before == self.after
     }
 
-    /// The settings that differ and take effect only when the program is started again, by the names of
-    /// `docs/defaults.md`.
+    /// The settings that differ and take effect only when the program is started again, by their paths in
+    /// [`Config`].
     #[must_use]
     pub fn needs_restart(&self) -> Vec<&'static str> {
-        let differing =
-            READ_AT_START.iter().filter(|(_, differs)| differs(&self.before, &self.after));
-        differing.map(|(name, _)| *name).collect()
+        let read_at_start = Config::settings().filter(|setting| setting.is_read_at_start);
+        let differing = read_at_start.filter(|s| self.before.get(s) != self.after.get(s));
+        differing.map(|setting| setting.path).collect()
     }
 }
-
-/// Tells whether a setting differs.
-type Differs = fn(&Config, &Config) -> bool;
-
-/// Settings that are read at start, as their documentation says.
-const READ_AT_START: [(&str, Differs); 4] = [
-    ("queue.capacity", |a, b| a.queue.capacity != b.queue.capacity),
-    ("speculation.queue", |a, b| a.speculation.queue != b.speculation.queue),
-    ("intents.prior", |a, b| a.intents.prior != b.intents.prior),
-    ("intents.max_outcomes", |a, b| a.intents.max_outcomes != b.intents.max_outcomes),
-];
 
 fn effect(
     before: Option<&ComponentSpec>,
@@ -194,17 +183,6 @@ fn is_loaded(state: ComponentState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn what_is_read_at_start_is_what_its_documentation_says() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/defaults.md");
-        let table = std::fs::read_to_string(path).unwrap();
-        let rows = table.lines().filter(|line| line.contains("Read at start"));
-        let documented: BTreeSet<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
-        let known: BTreeSet<_> = READ_AT_START.iter().map(|(name, _)| *name).collect();
-        assert_eq!(known, documented);
-    }
 
     #[test]
     fn a_setting_that_is_read_at_start_is_told_and_no_other_one() {

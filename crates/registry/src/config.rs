@@ -6,6 +6,7 @@
 
 mod advice;
 mod check;
+mod code;
 mod fill;
 mod keys;
 mod node;
@@ -19,10 +20,12 @@ mod stopping;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use majordomo_core::{ByteSize, Config};
+use majordomo_core::{ByteSize, Config, Setting};
 
+pub(crate) use self::fill::suggest;
 pub use self::reference::reference;
 pub use self::schema::{legacy_schema, schema};
+pub(crate) use self::source::shorten;
 
 use self::sections::{Draft, LegacyMapping};
 use self::source::{Report, Source, whole_file};
@@ -53,6 +56,17 @@ impl LoadedConfig {
         Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev)
             .map_err(|mut errors| errors.swap_remove(0))
     }
+}
+
+/// The settings of a table of the file, in the order of their declarations.
+fn settings_of(table: &str) -> Vec<&'static Setting> {
+    Config::settings().filter(|setting| setting.table == table).collect()
+}
+
+/// A setting's documentation for people who write the file.
+fn description(setting: &Setting) -> String {
+    let read_at_start = if setting.is_read_at_start { " Read at start." } else { "" };
+    setting.documentation() + read_at_start
 }
 
 /// What was found about a component outside of its file.

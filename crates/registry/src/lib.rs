@@ -8,6 +8,7 @@ mod config;
 mod environment;
 mod nearest;
 mod problem;
+mod rules;
 mod spec;
 pub mod template;
 

@@ -389,6 +389,15 @@ impl ComponentSpec {
         Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
     }
 
+    /// The program of a process component.
+    #[must_use]
+    pub const fn program(&self) -> Option<&ProcessSpec> {
+        match &self.loader {
+            LoaderSpec::Process(process) => Some(process),
+            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } => None,
+        }
+    }
+
     /// What failed health probes lead to, by the kind of loader.
     #[must_use]
     pub fn probe_rule(&self) -> ProbeRule {

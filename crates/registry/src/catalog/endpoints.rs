@@ -9,16 +9,13 @@ use fixedbitset::FixedBitSet;
 use majordomo_core::ComponentKey;
 
 use super::{Catalog, CatalogError, EndpointProblem};
+use crate::ProcessSpec;
 use crate::template::{self, PlaceHolder};
-use crate::{LoaderSpec, ProcessSpec};
 
 impl Catalog {
     /// The program of a component that is one.
     fn process(&self, key: ComponentKey) -> Option<&ProcessSpec> {
-        match &self.spec(key)?.loader {
-            LoaderSpec::Process(process) => Some(process),
-            _ => None,
-        }
+        self.spec(key)?.program()
     }
 
     /// Needs ranks.

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 
-use super::keys::{LARGEST, SMALLEST};
 use super::node::Value;
 
 /// A size whose unit is missing; `None` when no usual unit makes a size of it that is allowed.
 pub(crate) fn with_unit(number: &str) -> Option<String> {
     let number = number.trim().trim_start_matches('-');
     let is_allowed = |size: &String| {
-        size.parse::<ByteSize>().is_ok_and(|size| (SMALLEST..=LARGEST).contains(&size))
+        size.parse::<ByteSize>().is_ok_and(|size| ByteSize::SETTING.contains(&size))
     };
     let sized = ["MiB", "B"].map(|unit| format!("{number}{unit}"));
     sized.into_iter().find(is_allowed).map(|size| format!("write the unit: \"{size}\""))

@@ -162,11 +162,10 @@ fn budgets(
         BudgetSetting::Bytes(bytes) => Some(bytes),
         BudgetSetting::Share(share) => machine_limit.map(|limit| limit.scaled(share)),
     };
-    let stated = draft.budget_span.is_some();
     let total = total.map(|bytes| Limit {
         bytes,
         name: "the total budget".to_owned(),
-        severity: if stated { Severity::Error } else { Severity::Warning },
+        severity: if draft.is_budget_stated { Severity::Error } else { Severity::Warning },
         span: draft.budget_span.clone(),
     });
     let pools: Vec<(bool, Option<Limit>)> = catalog

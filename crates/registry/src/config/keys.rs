@@ -1,19 +1,17 @@
-//! The table of keys: what the reader accepts, the schema says and the reference documents.
+//! The tables of keys that are not settings: pools, components, and the predecessor's format.
 //!
-//! Each row has a key's name, its kind (which holds the setter), its default as it would be written and a
-//! sentence for people. Reader, schema and reference are driven by these rows alone, so they cannot differ.
+//! A row has a key's name, its kind (type, range and access to the value), its default in TOML and its documentation.
+//! Reader, schema, reference and the check of specifications made in code are driven by these rows alone. The settings of
+//! the manager are declared in `majordomo-core` and have no rows here.
 
 pub(crate) mod component;
-pub(crate) mod intents;
 pub(crate) mod legacy;
-pub(crate) mod manager;
 pub(crate) mod pool;
-pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{BudgetSetting, ByteSize, ComponentId};
+use majordomo_core::{ByteSize, ComponentId, Domain, SettingValue};
 
 use crate::ReadySpec;
 
@@ -21,13 +19,14 @@ use crate::ReadySpec;
 pub(crate) const MS: Duration = Duration::from_millis(1);
 /// The longest duration that is not taken for a slip: 30 days.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The smallest size that is not taken for a slip: a page.
-pub(crate) const SMALLEST: ByteSize = ByteSize::kib(4);
-/// The largest size that is not taken for a slip: 16 TiB.
-pub(crate) const LARGEST: ByteSize = ByteSize::gib(16 << 10);
+/// A draft that a table is read into.
+pub(crate) trait Target {
+    /// The part of a specification that becomes of the draft.
+    type Spec;
+}
 
 /// One key of a table.
-pub(crate) struct Key<T: 'static> {
+pub(crate) struct Key<T: Target + 'static> {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind<T>,
     /// As it would be written; empty when there is none.
@@ -35,20 +34,20 @@ pub(crate) struct Key<T: 'static> {
     pub(crate) doc: &'static str,
 }
 
-/// What a key's value must be, and where it goes.
-pub(crate) enum Kind<T: 'static> {
+/// A key's type and range, the way into a draft, and for bounded values the way out of a specification.
+pub(crate) enum Kind<T: Target + 'static> {
     Bool(fn(&mut T, bool)),
     /// One of the words, by position.
     Word(&'static [&'static str], fn(&mut T, usize)),
     Text(fn(&mut T, String)),
-    /// Within 4 KiB ..= 16 TiB.
-    Size(fn(&mut T, ByteSize)),
-    /// A size, or a share such as `"60%"`.
-    Budget(fn(&mut T, BudgetSetting)),
+    /// A text that is not blank.
+    Name(fn(&mut T, String)),
+    /// Within [`ByteSize::SETTING`].
+    Size(fn(&T::Spec) -> Option<ByteSize>, fn(&mut T, ByteSize)),
     /// Within these bounds.
-    Duration(Duration, Duration, fn(&mut T, Duration)),
+    Duration(Duration, Duration, fn(&T::Spec) -> Option<Duration>, fn(&mut T, Duration)),
     /// An integer within these bounds.
-    Count(u64, u64, fn(&mut T, u64)),
+    Count(u64, u64, fn(&T::Spec) -> Option<u64>, fn(&mut T, u64)),
     /// A list of integers within these bounds.
     Counts(u64, u64, fn(&mut T, Vec<u64>)),
     /// A number within these bounds.
@@ -67,6 +66,37 @@ pub(crate) enum Kind<T: 'static> {
     Probe(fn(&mut T, component::ProbeDraft)),
     /// A table with the keys of [`component::TRIM`].
     Trim(fn(&mut T, component::TrimDraft)),
+}
+
+/// A value of a specification that its key does not allow.
+pub(crate) struct OutOfRange {
+    pub(crate) key: &'static str,
+    pub(crate) value: SettingValue,
+    pub(crate) domain: Domain,
+}
+
+/// The values of a specification outside the ranges of its keys.
+pub(crate) fn out_of_range<T: Target>(
+    keys: &[Key<T>],
+    spec: &T::Spec,
+) -> impl Iterator<Item = OutOfRange> {
+    keys.iter().filter_map(move |key| {
+        let (value, domain) = match &key.kind {
+            Kind::Size(get, _) => {
+                let (min, max) = ByteSize::SETTING.into_inner();
+                (SettingValue::Size(get(spec)?), Domain::Size { min, max })
+            }
+            Kind::Duration(min, max, get, _) => {
+                (SettingValue::Duration(get(spec)?), Domain::Duration { min: *min, max: *max })
+            }
+            Kind::Count(min, max, get, _) => {
+                (SettingValue::Count(get(spec)?), Domain::Count { min: *min, max: *max })
+            }
+            _ => return None,
+        };
+        let is_allowed = domain.contains(&value);
+        (!is_allowed).then_some(OutOfRange { key: key.name, value, domain })
+    })
 }
 
 macro_rules! key {

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
+use majordomo_core::{Config, Domain, Setting};
+
 use super::keys::component::{COMPONENT, PROBE, TRIM};
-use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
-use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
-use super::keys::server::SERVER;
-use super::keys::{Key, Kind};
+use super::keys::{Key, Kind, Target};
+use super::settings_of;
 
 /// A configuration that shows most keys.
 const EXAMPLE: &str = include_str!("example.toml");
@@ -17,9 +17,9 @@ const EXAMPLE: &str = include_str!("example.toml");
 #[must_use]
 pub fn reference() -> String {
     let mut out = format!("{INTRODUCTION}\n```toml\n{EXAMPLE}```\n");
-    section(&mut out, "`[manager]`", "Settings of the whole.", MANAGER);
-    section(&mut out, "`[intents]`", INTENTS_INTRODUCTION, INTENTS);
-    section(&mut out, "`[server]`", SERVERS, SERVER);
+    settings(&mut out, "manager", MANAGER);
+    settings(&mut out, "intents", INTENTS);
+    settings(&mut out, "server", SERVER);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     out += PLACE_HOLDERS;
@@ -48,9 +48,11 @@ with line, column and a way out; `majordomo schema` prints a JSON schema for edi
 - A file that another user owns, may write to or may replace (through a folder) is refused, since it says which programs run:
   see [operating.md](operating.md#files-and-who-may-touch-them).
 ";
-const INTENTS_INTRODUCTION: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
+const MANAGER: &str = "Settings of the manager. The last column is the field of `majordomo::Config`, which is also the \
+    name in the answer of a reload.";
+const INTENTS: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
     what commands really used.";
-const SERVERS: &str =
+const SERVER: &str =
     "The socket API of `majordomo serve`: its limits, and the leases that other processes hold.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
@@ -77,7 +79,56 @@ const LEGACY_INTRODUCTION: &str =
     "Takes over the predecessor's components, beside those of this file.";
 const JSON: &str = "A flat object of entries by name, read as it is; a file whose name ends in `.json` is read so.";
 
-fn section<T>(out: &mut String, title: &str, introduction: &str, keys: &[Key<T>]) {
+fn settings(out: &mut String, table: &str, introduction: &str) {
+    let _ = write!(
+        out,
+        "\n## `[{table}]`\n\n{introduction}\n\n| key | value | default | meaning | field |\n|---|---|---|---|---|\n"
+    );
+    let defaults = Config::default();
+    for setting in settings_of(table) {
+        let default = defaults.get(setting).to_toml();
+        let _ = writeln!(
+            out,
+            "| `{}` | {} | {} | {} | `{}` |",
+            setting.key,
+            allowed(setting),
+            default.map_or("none".into(), |default| code(&default)),
+            super::description(setting),
+            setting.path,
+        );
+    }
+}
+
+/// The allowed values of a setting.
+fn allowed(setting: &Setting) -> String {
+    let range = setting.domain.range().replace(" and ", " to ");
+    let mut text = match &setting.domain {
+        Domain::Bool => "`true`, `false`".into(),
+        Domain::Word(words) => one_of(words),
+        Domain::Size { .. } => "size".into(),
+        Domain::Budget { .. } => format!("size, or share {range}"),
+        Domain::Duration { .. } => format!("duration {range}"),
+        Domain::Count { .. } => format!("integer {range}"),
+        Domain::Number { .. } => format!("number {range}"),
+        other => unreachable!("no words for {other:?}"),
+    };
+    if !setting.unit.is_empty() {
+        let _ = write!(text, " {}", setting.unit);
+    }
+    let bound = setting.at_most.and_then(|name| {
+        Config::settings().find(|other| (other.section, other.name) == (setting.section, name))
+    });
+    if let Some(bound) = bound {
+        let _ = write!(text, ", at most `{}`", bound.key);
+    }
+    text
+}
+
+fn one_of(words: &[&str]) -> String {
+    words.iter().map(|w| format!("`\"{w}\"`")).collect::<Vec<_>>().join(", ")
+}
+
+fn section<T: Target>(out: &mut String, title: &str, introduction: &str, keys: &[Key<T>]) {
     let _ = write!(
         out,
         "\n## {title}\n\n{introduction}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
@@ -92,18 +143,15 @@ fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-fn kind<T>(kind: &Kind<T>) -> String {
+fn kind<T: Target>(kind: &Kind<T>) -> String {
     match kind {
         Kind::Bool(_) => "`true`, `false`".into(),
-        Kind::Word(words, _) => {
-            words.iter().map(|w| format!("`\"{w}\"`")).collect::<Vec<_>>().join(", ")
-        }
-        Kind::Text(_) => "text".into(),
-        Kind::Size(_) => "size".into(),
-        Kind::Budget(_) => "size or share".into(),
+        Kind::Word(words, _) => one_of(words),
+        Kind::Text(_) | Kind::Name(_) => "text".into(),
+        Kind::Size(..) => "size".into(),
         Kind::Duration(min, ..) if min.is_zero() => "duration".into(),
         Kind::Duration(min, ..) => format!("duration from {min:?}"),
-        Kind::Count(min, max, _) => format!("integer {min} to {max}"),
+        Kind::Count(min, max, ..) => format!("integer {min} to {max}"),
         Kind::Counts(min, max, _) => format!("list of integers {min} to {max}"),
         Kind::Number(min, max, _) => format!("number {min} to {max}"),
         Kind::Names(_) => "list of component names".into(),

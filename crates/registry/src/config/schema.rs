@@ -3,15 +3,14 @@
 //! Draft 2020-12. A schema is looser than the reader only where JSON schema cannot say it: names that must
 //! exist, budgets, cycles.
 
+use majordomo_core::{Config, Domain, Setting};
 use serde_json::{Map, Value, json};
 
 use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS, TRIM};
-use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
-use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
-use super::keys::server::SERVER;
-use super::keys::{Key, Kind};
+use super::keys::{Key, Kind, Target};
+use super::settings_of;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Component names, as `ComponentId` checks them.
@@ -39,9 +38,9 @@ pub fn schema() -> String {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "manager": table(MANAGER),
-            "intents": table(INTENTS),
-            "server": table(SERVER),
+            "manager": settings("manager"),
+            "intents": settings("intents"),
+            "server": settings("server"),
             "pools": by_name(&table(POOL)),
             "components": by_name(&component),
             "legacy": legacy,
@@ -72,13 +71,46 @@ fn by_name(entry: &Value) -> Value {
     })
 }
 
-fn table<T>(keys: &[Key<T>]) -> Value {
+fn settings(table: &str) -> Value {
+    let properties: Map<String, Value> =
+        settings_of(table).iter().map(|s| (s.key.to_owned(), setting(s))).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn setting(setting: &Setting) -> Value {
+    let mut property = domain(&setting.domain);
+    property["description"] = json!(super::description(setting));
+    let default = Config::default().get(setting).to_toml();
+    if let Some(default) = default.and_then(|text| serde_json::from_str(&text).ok()) {
+        property["default"] = default;
+    }
+    property
+}
+
+fn domain(domain: &Domain) -> Value {
+    match domain {
+        Domain::Bool => json!({ "type": "boolean" }),
+        Domain::Word(words) => json!({ "enum": words }),
+        Domain::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Domain::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
+        Domain::Duration { .. } => pattern(DURATION),
+        Domain::Size { .. } => pattern(SIZE),
+        Domain::Budget { .. } => json!({ "anyOf": [pattern(SIZE), pattern(SHARE)] }),
+        other => unreachable!("no schema for {other:?}"),
+    }
+}
+
+fn pattern(pattern: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern })
+}
+
+fn table<T: Target>(keys: &[Key<T>]) -> Value {
     let properties: Map<String, Value> =
         keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     json!({ "type": "object", "additionalProperties": false, "properties": properties })
 }
 
-fn property<T>(key: &Key<T>) -> Value {
+fn property<T: Target>(key: &Key<T>) -> Value {
     let mut property = kind(&key.kind);
     property["description"] = json!(key.doc);
     if let Some(default) = default_of(key) {
@@ -88,21 +120,20 @@ fn property<T>(key: &Key<T>) -> Value {
 }
 
 /// Defaults are written as TOML values that are JSON too: texts, numbers, words and empty lists.
-fn default_of<T>(key: &Key<T>) -> Option<Value> {
+fn default_of<T: Target>(key: &Key<T>) -> Option<Value> {
     serde_json::from_str(key.default).ok()
 }
 
-fn kind<T>(kind: &Kind<T>) -> Value {
-    let pattern = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+fn kind<T: Target>(kind: &Kind<T>) -> Value {
     let list = |items: &Value| json!({ "type": "array", "items": items });
     match kind {
         Kind::Bool(_) => json!({ "type": "boolean" }),
         Kind::Word(words, _) => json!({ "enum": words }),
         Kind::Text(_) => json!({ "type": "string" }),
-        Kind::Size(_) => pattern(SIZE),
-        Kind::Budget(_) => json!({ "anyOf": [pattern(SIZE), pattern(SHARE)] }),
+        Kind::Name(_) => pattern(r"\S"),
+        Kind::Size(..) => pattern(SIZE),
         Kind::Duration(..) => pattern(DURATION),
-        Kind::Count(min, max, _) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Count(min, max, ..) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Counts(min, max, _) => {
             list(&json!({ "type": "integer", "minimum": min, "maximum": max }))
         }
@@ -122,7 +153,7 @@ fn kind<T>(kind: &Kind<T>) -> Value {
 }
 
 /// A table that says exactly one of its keys.
-fn one_of<T>(keys: &[Key<T>]) -> Value {
+fn one_of<T: Target>(keys: &[Key<T>]) -> Value {
     let mut one = table(keys);
     one["minProperties"] = json!(1);
     one["maxProperties"] = json!(1);

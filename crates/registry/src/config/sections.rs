@@ -11,14 +11,13 @@ use majordomo_core::{ComponentId, Config, quoted};
 
 use super::fill::{component_id, fill, mismatch, suggest};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
-use super::keys::intents::INTENTS;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
-use super::keys::manager::MANAGER;
 use super::keys::pool::POOL;
-use super::keys::server::SERVER;
 use super::node::{Member, Node, Value};
+use super::settings_of;
 use super::source::{Report, shorten};
-use crate::{ComponentSpec, LoaderSpec, PoolSpec, WELL_KNOWN_POOLS};
+use crate::rules::{self, Breach, Place};
+use crate::{ComponentSpec, LoaderSpec, PoolSpec};
 
 mod process;
 
@@ -26,11 +25,16 @@ mod process;
 pub(crate) const SECTIONS: [&str; 6] =
     ["manager", "intents", "server", "pools", "components", "legacy"];
 
+/// The tables that hold settings of the manager.
+const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
+
 /// What was read so far.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'n> {
     pub(crate) config: Config,
-    /// Where `[manager]` states the budget.
+    /// Whether the budget is stated, and not the default.
+    pub(crate) is_budget_stated: bool,
+    /// The place of the stated budget in the file.
     pub(crate) budget_span: Option<Range<usize>>,
     pub(crate) pools: Vec<PoolSpec>,
     pub(crate) components: Vec<Declared<'n>>,
@@ -67,15 +71,7 @@ pub(crate) fn read_toml<'n>(
             .unwrap_or_else(|| format!("sections are {}", SECTIONS.join(", ")));
         report.error("unknown-key", &member.key_span, message, Some(help));
     }
-    if let Some(section) = root.get("manager") {
-        manager(report, &section.node, draft);
-    }
-    if let Some(section) = root.get("intents") {
-        fill(report, &"[intents]", &section.node, INTENTS, &mut draft.config);
-    }
-    if let Some(section) = root.get("server") {
-        fill(report, &"[server]", &section.node, SERVER, &mut draft.config.server);
-    }
+    settings(report, root, draft);
     if let Some(section) = root.get("pools") {
         for member in table(report, "[pools]", &section.node) {
             draft.pools.extend(pool(report, member));
@@ -112,30 +108,69 @@ fn folder_of(file: &str) -> PathBuf {
     Path::new(file).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-fn manager(report: &mut Report<'_>, node: &Node<'_>, draft: &mut Draft<'_>) {
-    fill(report, &"[manager]", node, MANAGER, &mut draft.config);
-    draft.budget_span = node.get("budget").map(|m| m.node.span.clone());
-    let span_of = |keys: [&str; 2]| {
-        keys.into_iter().find_map(|k| node.get(k)).map_or(&node.span, |m| &m.node.span)
-    };
-    let loads = &draft.config.loads;
-    if loads.kept_for_demands > loads.max_concurrent {
-        let span = span_of(["loads_kept_for_demands", "max_concurrent_loads"]);
-        let message = format!(
-            "loads_kept_for_demands is {}, more than max_concurrent_loads, which is {}",
-            loads.kept_for_demands, loads.max_concurrent
-        );
+/// Reads the tables of settings.
+fn settings(report: &mut Report<'_>, root: &Node<'_>, draft: &mut Draft<'_>) {
+    for table in SETTINGS {
+        if let Some(section) = root.get(table) {
+            let place = format!("[{table}]");
+            fill(report, &place, &section.node, &settings_of(table), &mut draft.config);
+        }
+    }
+    let budget = root.get("manager").and_then(|manager| manager.node.get("budget"));
+    draft.budget_span = budget.map(|m| m.node.span.clone());
+    draft.is_budget_stated = budget.is_some();
+    // Values outside their ranges were reported and not taken: what is left are settings that exceed each other.
+    for problem in draft.config.problems() {
+        let bound = problem.exceeded.as_ref().map(|(bound, _)| *bound);
+        let stated = [Some(problem.setting), bound].into_iter().flatten().find_map(|setting| {
+            root.get(setting.table).and_then(|table| table.node.get(setting.key))
+        });
+        let span = stated.map_or(&root.span, |m| &m.node.span);
+        let message = problem.named(|setting| setting.key);
         report.error("out-of-range", span, message, None);
     }
-    let back_off = &draft.config.back_off;
-    if back_off.base > back_off.max {
-        let span = span_of(["back_off", "back_off_max"]);
-        let message = format!(
-            "back_off is {:?}, more than back_off_max, which is {:?}",
-            back_off.base, back_off.max
-        );
-        report.error("out-of-range", span, message, None);
+}
+
+/// Reports the rules that a specification breaks, at their places in the component's table. A key whose value was
+/// reported while it was read is not reported again.
+fn breaches(report: &mut Report<'_>, member: &Member<'_>, breaches: Vec<Breach<'_>>) {
+    let n_before = report.problems.len();
+    for Breach { place, code, message, help } in breaches {
+        let (key, span) = match place {
+            Place::Key(key) => (Some(key), None),
+            Place::Item(key, idx) => (None, member.node.get(key).and_then(|m| item(m, idx))),
+            Place::Member(key, name) => {
+                let variable = member.node.get(key).and_then(|m| m.node.get(name));
+                (None, variable.map(|m| &m.key_span))
+            }
+            Place::Value(key, name) => {
+                let variable = member.node.get(key).and_then(|m| m.node.get(name));
+                (None, variable.map(|m| &m.node.span))
+            }
+        };
+        let whole = key.and_then(|key| member.node.get(key)).map(|m| &m.node.span);
+        let is_known = match (key, whole) {
+            (Some(_), Some(span)) => {
+                let start = report.source.position(span.start);
+                let end = report.source.position(span.end);
+                let known = &report.problems[..n_before];
+                known.iter().any(|p| p.at.is_some_and(|at| (start..=end).contains(&at)))
+            }
+            // Left out, and reported as missing where it is required.
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if !is_known {
+            report.error(code, span.or(whole).unwrap_or(&member.key_span), message, help);
+        }
     }
+}
+
+/// The place of a text of a list. Items of another type were reported and are not counted.
+fn item<'n>(list: &'n Member<'n>, idx: usize) -> Option<&'n Range<usize>> {
+    let Value::List(items) = &list.node.value else { return None };
+    let mut texts = items.iter().filter(|item| matches!(item.value, Value::Text(_)));
+    texts.nth(idx).map(|item| &item.span)
 }
 
 fn pool(report: &mut Report<'_>, member: &Member<'_>) -> Option<PoolSpec> {
@@ -144,10 +179,8 @@ fn pool(report: &mut Report<'_>, member: &Member<'_>) -> Option<PoolSpec> {
     let name = name.as_ref().map_or("", ComponentId::as_str);
     let mut pool = PoolSpec { name: Arc::from(name), budget: None, declared: false };
     fill(report, &format_args!("[pools.{}]", member.key), &member.node, POOL, &mut pool);
-    if pool.declared && pool.budget.is_none() {
-        let message = format!("pool {} has accounting = \"declared\" and no budget", quoted(name));
-        let help = "without a budget nothing bounds it; state one".to_owned();
-        report.error("missing-key", &member.key_span, message, Some(help));
+    if let Some((message, help)) = rules::unbounded_pool(&pool) {
+        report.error("missing-key", &member.key_span, message, Some(help.to_owned()));
     }
     (!name.is_empty()).then_some(pool)
 }
@@ -164,21 +197,22 @@ fn component(
     let mut draft = ComponentDraft::new(id);
     let place = format_args!("[components.{}]", member.key);
     fill(report, &place, &member.node, COMPONENT, &mut draft);
-    if let Some(wanted) = draft.pool.take() {
-        match pools.iter().find(|p| *p.name == *wanted) {
-            Some(pool) => draft.spec.pool = pool.name.clone(),
-            None if WELL_KNOWN_POOLS.contains(&&*wanted) => draft.spec.pool = Arc::from(wanted),
-            None => {
-                let known = pools.iter().map(|p| &*p.name).chain(WELL_KNOWN_POOLS);
-                let help = suggest(&wanted, known)
-                    .unwrap_or_else(|| format!("declare it: [pools.{}]", shorten(&wanted)));
+    if let Some(name) = draft.pool.take() {
+        match rules::unknown_pool(&name, pools) {
+            Some((message, help)) => {
                 let span = member.node.get("pool").map_or(&member.key_span, |m| &m.node.span);
-                let message = format!("there is no pool {}", quoted(&shorten(&wanted)));
                 report.error("unknown-pool", span, message, Some(help));
+            }
+            None => {
+                let declared = pools.iter().find(|pool| *pool.name == *name);
+                draft.spec.pool = declared.map_or_else(|| Arc::from(name), |p| p.name.clone());
             }
         }
     }
-    draft.spec.loader = loader(report, member, &mut draft)?;
+    if let Some(loader) = loader(report, member, &mut draft) {
+        draft.spec.loader = loader;
+        breaches(report, member, rules::check(&draft.spec));
+    }
     (!nameless).then_some(draft.spec)
 }
 
@@ -197,7 +231,7 @@ fn loader(
             let help = "write command = [\"program\", \"argument\"], or loader = \"builtin\"";
             report.error("missing-key", &member.key_span, message, Some(help.to_owned()));
         }
-        return Some(draft.spec.loader.clone());
+        return None;
     };
     for (other, keys) in LOADER_KEYS.iter().filter(|(other, _)| *other != kind) {
         for stray in keys.iter().filter_map(|k| member.node.get(k)) {
@@ -229,8 +263,8 @@ fn loader(
 fn legacy(report: &mut Report<'_>, section: &Member<'_>) -> Option<LegacyMapping> {
     let mut draft = LegacyDraft::default();
     fill(report, &"[legacy]", &section.node, LEGACY, &mut draft);
-    if let (Some(command), Some(member)) = (&draft.command, section.node.get("command")) {
-        process::check_template(report, member, command);
+    if let Some(command) = &draft.command {
+        process::check_template(report, section, command);
     }
     let Some(file) = draft.file else {
         if section.node.get("file").is_none() {

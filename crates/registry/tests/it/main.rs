@@ -4,6 +4,7 @@
 
 mod catalog;
 mod catalog_laws;
+mod code;
 mod config;
 mod config_files;
 mod config_fuzz;

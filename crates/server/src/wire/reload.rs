@@ -1,7 +1,7 @@
 //! What a reload changes, setting by setting.
 //!
-//! Owns the comparison: both configurations as JSON, member by member, under the names of `docs/defaults.md` and
-//! of the configuration file. Values of environment variables are never told.
+//! Owns the comparison: both configurations as JSON, member by member, under the names of the columns
+//! `field` and `key` of `docs/configuration.md`. Values of environment variables are never told.
 
 use majordomo::{ByteSize, ComponentId};
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use majordomo_core::{ComponentId, Priority};
 
-use super::{Key, Kind, LONGEST, MS, key};
+use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
     ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec, WhileLeased,
@@ -49,6 +49,10 @@ pub(crate) struct ComponentDraft {
     pub(crate) function: Option<String>,
 }
 
+impl Target for ComponentDraft {
+    type Spec = ComponentSpec;
+}
+
 impl ComponentDraft {
     pub(crate) fn new(id: ComponentId) -> Self {
         Self {
@@ -85,12 +89,17 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "The pool whose budget it uses: `vision`, `audio`, `ml`, `general`, or one of `[pools]`.",
         Kind::Text(|c, v| c.pool = Some(v))
     ),
-    key!("memory", "\"100MiB\"", "Expected memory.", Kind::Size(|c, v| c.spec.memory = v)),
+    key!(
+        "memory",
+        "\"100MiB\"",
+        "Expected memory.",
+        Kind::Size(|s: &ComponentSpec| Some(s.memory), |c, v| c.spec.memory = v)
+    ),
     key!(
         "memory_limit",
         "",
         "Its own limit: above it, it is asked to trim, then `over_limit` holds; a process is bounded to it where the system can. Without it only the budget bounds it.",
-        Kind::Size(|c, v| c.spec.memory_limit = Some(v))
+        Kind::Size(|s: &ComponentSpec| s.memory_limit, |c, v| c.spec.memory_limit = Some(v))
     ),
     key!(
         "over_limit",
@@ -104,7 +113,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "load_time",
         "\"100ms\"",
         "Expected load time.",
-        Kind::Duration(Duration::ZERO, LONGEST, |c, v| c.spec.load_time = v)
+        Kind::Duration(
+            Duration::ZERO,
+            LONGEST,
+            |s: &ComponentSpec| Some(s.load_time),
+            |c, v| c.spec.load_time = v
+        )
     ),
     key!(
         "dependencies",
@@ -160,25 +174,47 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "max_leases",
         "",
         "Users at a time; without it there is no limit.",
-        Kind::Count(1, 1 << 20, |c, v| c.spec.max_leases = Some(v as u32))
+        Kind::Count(
+            1,
+            1 << 20,
+            |s: &ComponentSpec| s.max_leases.map(u64::from),
+            |c, v| {
+                c.spec.max_leases = Some(v as u32);
+            }
+        )
     ),
     key!(
         "idle_timeout",
         "",
         "Unload after this long without use; without it only when memory is needed.",
-        Kind::Duration(MS, LONGEST, |c, v| c.spec.idle_timeout = Some(v))
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| s.idle_timeout,
+            |c, v| c.spec.idle_timeout = Some(v)
+        )
     ),
     key!(
         "load_deadline",
         "",
         "Its load ends within this time; without it the manager's.",
-        Kind::Duration(MS, LONGEST, |c, v| c.spec.load_deadline = Some(v))
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| s.load_deadline,
+            |c, v| c.spec.load_deadline = Some(v)
+        )
     ),
     key!(
         "stop_deadline",
         "",
         "It stops within this time; without it the manager's.",
-        Kind::Duration(MS, LONGEST, |c, v| c.spec.stop_deadline = Some(v))
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| s.stop_deadline,
+            |c, v| c.spec.stop_deadline = Some(v)
+        )
     ),
     key!(
         "restart",
@@ -217,19 +253,31 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "factory",
         "",
         "`builtin`: the factory's name; without it the component's.",
-        Kind::Text(|c, v| c.factory = Some(v))
+        Kind::Name(|c, v| c.factory = Some(v))
     ),
     key!(
         "health_every",
         "",
         "`builtin`: it is asked for its health this often while it is ready; without it never.",
-        Kind::Duration(MS, LONGEST, |c, v| c.spec.health_every = Some(v))
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| s.health_every,
+            |c, v| c.spec.health_every = Some(v)
+        )
     ),
     key!(
         "health_failures",
         "",
         "`builtin`: this many failed health checks in a row take it out of service; without it 3.",
-        Kind::Count(1, MAX_FAILURES, |c, v| c.spec.health.failures = failures(v))
+        Kind::Count(
+            1,
+            MAX_FAILURES,
+            |s: &ComponentSpec| Some(s.health.failures.into()),
+            |c, v| {
+                c.spec.health.failures = failures(v);
+            }
+        )
     ),
     key!(
         "health_while_leased",
@@ -265,7 +313,14 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "port",
         "",
         "`process`: a fixed port on 127.0.0.1, which `{port}`, `ready`, `probe` and leases use; without it a free one where `{port}` is used.",
-        Kind::Count(1, 65535, |c, v| c.process.port = u16::try_from(v).ok())
+        Kind::Count(
+            1,
+            65535,
+            |s: &ComponentSpec| s.program()?.port.map(u64::from),
+            |c, v| {
+                c.process.port = u16::try_from(v).ok();
+            }
+        )
     ),
     key!(
         "socket",
@@ -309,13 +364,13 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "module",
         "",
         "`python`: the module of the import function. Required there.",
-        Kind::Text(|c, v| c.module = Some(v))
+        Kind::Name(|c, v| c.module = Some(v))
     ),
     key!(
         "function",
         "",
         "`python`: the import function; without it `import_` and the component's name.",
-        Kind::Text(|c, v| c.function = Some(v))
+        Kind::Name(|c, v| c.function = Some(v))
     ),
 ];
 
@@ -340,6 +395,10 @@ pub(crate) struct ProbeDraft {
     pub(crate) every: Duration,
     pub(crate) timeout: Duration,
     pub(crate) rule: ProbeRule,
+}
+
+impl Target for ProbeDraft {
+    type Spec = ProbeSpec;
 }
 
 impl Default for ProbeDraft {
@@ -384,19 +443,26 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
         "every",
         "\"10s\"",
         "Time between probes.",
-        Kind::Duration(MS, LONGEST, |p, v| p.every = v)
+        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.every), |p, v| p.every = v)
     ),
     key!(
         "timeout",
         "\"2s\"",
         "A probe that takes longer has failed.",
-        Kind::Duration(MS, LONGEST, |p, v| p.timeout = v)
+        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.timeout), |p, v| p.timeout = v)
     ),
     key!(
         "failures",
         "3",
         "This many failed probes in a row take it out of service.",
-        Kind::Count(1, MAX_FAILURES, |p, v| p.rule.failures = failures(v))
+        Kind::Count(
+            1,
+            MAX_FAILURES,
+            |p: &ProbeSpec| Some(p.rule.failures.into()),
+            |p, v| {
+                p.rule.failures = failures(v);
+            }
+        )
     ),
     key!(
         "while_leased",
@@ -411,6 +477,10 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
 pub(crate) struct TrimDraft {
     pub(crate) http: Option<String>,
     pub(crate) signal: Option<TrimSignal>,
+}
+
+impl Target for TrimDraft {
+    type Spec = TrimSpec;
 }
 
 impl TrimDraft {
@@ -445,6 +515,10 @@ pub(crate) const TRIM: &[Key<TrimDraft>] = &[
 pub(crate) struct ReadyDraft {
     pub(crate) stdout: Option<String>,
     pub(crate) http: Option<String>,
+}
+
+impl Target for ReadyDraft {
+    type Spec = ReadySpec;
 }
 
 /// `ready = { .. }`.

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Priority};
 
-use super::{Key, Kind, key};
+use super::{Key, Kind, Target, key};
 
 /// What `[legacy]` says.
 #[derive(Debug, Default)]
 pub(crate) struct LegacyDraft {
     pub(crate) file: Option<String>,
     pub(crate) command: Option<Vec<String>>,
+}
+
+impl Target for LegacyDraft {
+    type Spec = ();
 }
 
 /// `[legacy]`.
@@ -43,6 +47,10 @@ pub(crate) struct LegacyEntry {
     pub(crate) import_path: Option<String>,
     pub(crate) import_function: Option<String>,
     pub(crate) description: String,
+}
+
+impl Target for LegacyEntry {
+    type Spec = ();
 }
 
 /// 16 TiB in MiB.

@@ -1,7 +1,11 @@
 //! Rows of `[pools.NAME]`.
 
-use super::{Key, Kind, key};
+use super::{Key, Kind, Target, key};
 use crate::PoolSpec;
+
+impl Target for PoolSpec {
+    type Spec = Self;
+}
 
 /// `[pools.NAME]`.
 pub(crate) const POOL: &[Key<PoolSpec>] = &[
@@ -9,7 +13,7 @@ pub(crate) const POOL: &[Key<PoolSpec>] = &[
         "budget",
         "",
         "Memory for the components of this pool; without it only the total bounds them.",
-        Kind::Size(|p, v| p.budget = Some(v))
+        Kind::Size(|p: &PoolSpec| p.budget, |p, v| p.budget = Some(v))
     ),
     key!(
         "accounting",

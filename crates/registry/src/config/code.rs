@@ -1,0 +1,141 @@
+//! Settings, pools and components that were made in code: the checks of a file, without its text.
+//!
+//! A problem names the path of its value, such as `components.voice.max_leases`, where the problem of a file has a line.
+
+use std::sync::Arc;
+
+use majordomo_core::{ByteSize, ComponentId, Config};
+
+use super::keys::component::{COMPONENT, PROBE};
+use super::keys::pool::POOL;
+use super::keys::{OutOfRange, out_of_range};
+use super::node::{Node, Value};
+use super::phrases;
+use super::sections::{Declared, Draft};
+use super::source::{Report, Source, whole_file};
+use super::{LoadedConfig, check};
+use crate::problem::{Problem, Problems, Severity, sort};
+use crate::{ComponentSpec, LoaderSpec, PoolSpec, rules};
+
+/// The name in the place of a file's.
+const NAME: &str = "builder";
+
+impl LoadedConfig {
+    /// Checks settings, pools and components that were made in code as [`read_config`](crate::read_config) checks those of
+    /// a file. `machine_limit` is the effective memory limit, for a budget that is a share of it.
+    ///
+    /// # Errors
+    /// Every problem, with the path of the value, the value and the rule.
+    pub fn from_code(
+        config: Config,
+        specs: Vec<Arc<ComponentSpec>>,
+        pools: Vec<PoolSpec>,
+        machine_limit: Option<ByteSize>,
+    ) -> Result<Self, Problems> {
+        let mut found = Found(Vec::new());
+        for problem in config.problems() {
+            found.error("out-of-range", problem.to_string(), None, Some(problem.value.to_string()));
+        }
+        for pool in &pools {
+            check_pool(&mut found, pool);
+        }
+        for spec in &specs {
+            check_component(&mut found, spec, &pools);
+        }
+        let source = Source::new(NAME, String::new());
+        let nowhere = Node { span: 0..0, value: Value::Table(Vec::new()) };
+        let is_budget_stated = config.memory.budget != Config::default().memory.budget;
+        let declared = specs.iter().map(|spec| Declared {
+            spec: Arc::clone(spec),
+            file: 0,
+            legacy: false,
+            name_span: &nowhere.span,
+            node: &nowhere,
+        });
+        let components = declared.collect();
+        let draft = Draft { config, is_budget_stated, budget_span: None, pools, components };
+        let mut reports = [Report::new(&source)];
+        check::whole(&mut reports, &draft, machine_limit, &|_, _| None);
+        let [report] = reports;
+        let whole = report.problems.into_iter().filter(|problem| problem.code != "no-component");
+        let mut problems = found.0;
+        problems.extend(whole.map(|problem| Problem { at: None, ..problem }));
+        if problems.iter().any(|problem| problem.severity == Severity::Error) {
+            return Err(Problems::new(problems));
+        }
+        sort(&mut problems);
+        let Draft { config, pools, .. } = draft;
+        Ok(Self { config, specs, pools, sources: Vec::new(), warnings: problems })
+    }
+}
+
+/// Collects problems.
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn error(
+        &mut self,
+        code: &'static str,
+        message: String,
+        suggestion: Option<String>,
+        value: Option<String>,
+    ) {
+        self.0.push(Problem { value, ..whole_file(NAME, code, message, suggestion) });
+    }
+
+    fn out_of_range(&mut self, path: &str, OutOfRange { key, value, domain }: &OutOfRange) {
+        let message = format!("{path}.{key} is {value}; it must {}", domain.rule());
+        self.error("out-of-range", message, None, Some(value.to_string()));
+    }
+}
+
+fn check_pool(found: &mut Found, pool: &PoolSpec) {
+    let path = format!("pools.{}", pool.name);
+    // Pools follow the rules of component names.
+    if let Err(error) = ComponentId::new(&pool.name) {
+        found.error("bad-name", format!("{path}: {error}"), None, Some(pool.name.to_string()));
+    }
+    for value in out_of_range(POOL, pool) {
+        found.out_of_range(&path, &value);
+    }
+    if let Some((message, help)) = rules::unbounded_pool(pool) {
+        found.error("missing-key", format!("{path}: {message}"), Some(help.to_owned()), None);
+    }
+}
+
+fn check_component(found: &mut Found, spec: &ComponentSpec, pools: &[PoolSpec]) {
+    let path = format!("components.{}", spec.id);
+    for value in out_of_range(COMPONENT, spec) {
+        found.out_of_range(&path, &value);
+    }
+    if let Some(probe) = spec.program().and_then(|process| process.probe.as_ref()) {
+        for value in out_of_range(PROBE, probe) {
+            found.out_of_range(&format!("{path}.probe"), &value);
+        }
+    }
+    for breach in rules::check(spec) {
+        let message = format!("{path}.{}: {}", breach.place, breach.message);
+        found.error(breach.code, message, breach.help, None);
+    }
+    if let Some((message, help)) = rules::unknown_pool(&spec.pool, pools) {
+        found.error("unknown-pool", format!("{path}.pool: {message}"), Some(help), None);
+    }
+    if spec.health_every.is_some() && !matches!(spec.loader, LoaderSpec::Builtin { .. }) {
+        let kind = spec.loader.kind();
+        let message = format!(
+            "{path}.health_every: health_every belongs to loader = \"builtin\", not to \"{kind}\""
+        );
+        let help = Some("take it out, or change the loader".to_owned());
+        found.error("foreign-key", message, help, None);
+    }
+    let lists = [("keywords", &spec.keywords), ("preload_triggers", &spec.preload_triggers)];
+    for (key, list) in lists {
+        for (idx, phrase) in list.iter().enumerate() {
+            // A file's phrase without a word is left out with a warning; code is not rewritten.
+            if let Some((_, code, message, help)) = phrases::without_word(key, phrase) {
+                let message = format!("{path}.{key}[{idx}]: {message}");
+                found.error(code, message, Some(help.to_owned()), Some(phrase.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The rules for the specification of one component, wherever it was made.
+//!
+//! Owns what a component must have to be startable at all: program, place-holders, environment, readiness, probe. The
+//! reader of files and the check of specifications made in code both use these rules; the reader finds the place of each
+//! breach in the text. Ranges belong to the tables of keys, other components to the catalog.
+
+use majordomo_core::quoted;
+
+use crate::config::{shorten, suggest};
+use crate::template::{self, TemplateError};
+use crate::{
+    ComponentSpec, LoaderSpec, PoolSpec, ProcessSpec, ReadySpec, TrimSpec, WELL_KNOWN_POOLS,
+};
+
+/// A program's own place-holders, for suggestions.
+const PLACE_HOLDERS: [&str; 3] = ["port", "socket", "state_dir"];
+
+/// The part of a specification that breaks a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'s> {
+    /// The value of a key.
+    Key(&'static str),
+    /// An item of a list, by key and position.
+    Item(&'static str, usize),
+    /// A member of a table, by key and name.
+    Member(&'static str, &'s str),
+    /// The value of a member of a table.
+    Value(&'static str, &'s str),
+}
+
+/// `command`, `command[1]`, `env.NAME`.
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key),
+            Self::Item(key, idx) => write!(f, "{key}[{idx}]"),
+            Self::Member(key, name) | Self::Value(key, name) => write!(f, "{key}.{name}"),
+        }
+    }
+}
+
+/// A rule that a specification breaks.
+#[derive(Debug)]
+pub(crate) struct Breach<'s> {
+    pub(crate) place: Place<'s>,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+/// Collects breaches.
+struct Breaches<'s>(Vec<Breach<'s>>);
+
+impl<'s> Breaches<'s> {
+    fn add(&mut self, place: Place<'s>, code: &'static str, message: String, help: Option<&str>) {
+        self.0.push(Breach { place, code, message, help: help.map(str::to_owned) });
+    }
+}
+
+/// Every rule that a specification breaks.
+pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
+    let mut breaches = Breaches(Vec::new());
+    match &spec.loader {
+        LoaderSpec::Process(process) => check_process(&mut breaches, process),
+        LoaderSpec::Python { module, function } => {
+            for (key, text) in [("module", module), ("function", function)] {
+                if text.trim().is_empty() {
+                    let message = format!("{key} is empty");
+                    breaches.add(Place::Key(key), "bad-value", message, Some("name it"));
+                }
+            }
+        }
+        LoaderSpec::Builtin { factory } => {
+            if factory.trim().is_empty() {
+                let help = Some("name the factory");
+                let message = "factory is empty".to_owned();
+                breaches.add(Place::Key("factory"), "bad-value", message, help);
+            }
+        }
+    }
+    breaches.0
+}
+
+/// The rules for the command of a process. `more` are place-holders besides a program's own.
+pub(crate) fn check_command<'s>(command: &'s [String], more: &[&str]) -> Vec<Breach<'s>> {
+    let mut breaches = Breaches(Vec::new());
+    command_rules(&mut breaches, command, more);
+    breaches.0
+}
+
+/// A pool of declared bytes without a budget: the message and the way out.
+pub(crate) fn unbounded_pool(pool: &PoolSpec) -> Option<(String, &'static str)> {
+    let message =
+        || format!("pool {} has accounting = \"declared\" and no budget", quoted(&pool.name));
+    let is_unbounded = pool.declared && pool.budget.is_none();
+    is_unbounded.then(|| (message(), "without a budget nothing bounds it; state one"))
+}
+
+/// A pool that is neither declared nor well known: the message and the way out.
+pub(crate) fn unknown_pool(name: &str, pools: &[PoolSpec]) -> Option<(String, String)> {
+    let known = || pools.iter().map(|pool| &*pool.name).chain(WELL_KNOWN_POOLS);
+    if known().any(|pool| pool == name) {
+        return None;
+    }
+    let help = suggest(name, known());
+    let help = help.unwrap_or_else(|| format!("declare it: [pools.{}]", shorten(name)));
+    Some((format!("there is no pool {}", quoted(&shorten(name))), help))
+}
+
+fn command_rules<'s>(breaches: &mut Breaches<'s>, command: &'s [String], more: &[&str]) {
+    if command.first().is_none_or(|program| program.trim().is_empty()) {
+        let message = "command names no program".to_owned();
+        let help = Some("the first item is the program");
+        breaches.add(Place::Key("command"), "bad-value", message, help);
+    }
+    for (idx, text) in command.iter().enumerate() {
+        check_text(breaches, Place::Item("command", idx), text, more);
+    }
+}
+
+fn check_process<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
+    command_rules(breaches, &process.command, &[]);
+    for (name, value) in &process.env {
+        check_variable(breaches, Place::Member("env", name), name);
+        check_text(breaches, Place::Value("env", name), value, &[]);
+    }
+    for (idx, name) in process.env_allow.iter().enumerate() {
+        check_variable(breaches, Place::Item("env_allow", idx), name);
+    }
+    for (key, path) in [("cwd", &process.cwd), ("socket", &process.socket)] {
+        if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            let help = Some("name it, or leave the key out");
+            breaches.add(Place::Key(key), "empty-path", format!("{key} is empty"), help);
+        }
+    }
+    check_requests(breaches, process);
+}
+
+/// Readiness, probe and trim: a request over the network needs an address that the program knows too.
+fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
+    /// The path of a request over the network, if it has one.
+    type Request<'s> = Option<Option<&'s str>>;
+    fn request(how: &ReadySpec) -> Request<'_> {
+        match how {
+            ReadySpec::Connect => Some(None),
+            ReadySpec::Http(path) => Some(Some(path)),
+            ReadySpec::Started | ReadySpec::Stdout(_) => None,
+        }
+    }
+    if let ReadySpec::Stdout(text) = &process.ready
+        && text.contains(['\n', '\r'])
+    {
+        let message = "the text of ready contains a line end, so no line contains it".to_owned();
+        let help = Some("state a part of one line");
+        breaches.add(Place::Value("ready", "stdout"), "bad-value", message, help);
+    }
+    let probe = process.probe.as_ref();
+    let trim: Request<'s> = match &process.trim {
+        Some(TrimSpec::Http(path)) => Some(Some(path)),
+        Some(TrimSpec::Signal(_)) | None => None,
+    };
+    let requests = [
+        ("ready", request(&process.ready)),
+        ("probe", probe.and_then(|probe| request(&probe.how))),
+        ("trim", trim),
+    ];
+    for (key, request) in requests {
+        let Some(path) = request else { continue };
+        if !process.has_endpoint() {
+            let message =
+                format!("{key} asks over the network, but no address is given to the program");
+            let help = Some("use {port} or {socket} in command or env, or state its port");
+            breaches.add(Place::Key(key), "no-address", message, help);
+        }
+        if let Some(path) = path
+            && (!path.starts_with('/')
+                || path.contains(|c: char| c.is_whitespace() || c.is_control()))
+        {
+            let message = format!("{} is no path of a URL", quoted(&shorten(path)));
+            let help = Some("it starts with / and has no blanks");
+            breaches.add(Place::Key(key), "bad-value", message, help);
+        }
+    }
+    let Some(probe) = probe else { return };
+    if request(&probe.how).is_none() {
+        let message = "probe must say either http or connect".to_owned();
+        breaches.add(Place::Key("probe"), "bad-value", message, Some(PROBE_EXAMPLE));
+    }
+    if probe.timeout > probe.every {
+        let message = format!(
+            "the probe's timeout, {:?}, is longer than the time between probes, {:?}",
+            probe.timeout, probe.every
+        );
+        breaches.add(Place::Key("probe"), "out-of-range", message, None);
+    }
+}
+
+/// How a probe is written.
+pub(crate) const PROBE_EXAMPLE: &str = "such as { http = \"/health\" } or { connect = true }";
+
+fn check_variable<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, name: &str) {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        let message = format!("{} is no name of an environment variable", quoted(&shorten(name)));
+        breaches.add(place, "bad-name", message, None);
+    }
+}
+
+fn check_text<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, text: &str, more: &[&str]) {
+    if text.contains('\0') {
+        let message = "a program cannot be given the character NUL".to_owned();
+        breaches.add(place, "bad-value", message, None);
+    }
+    let known = || PLACE_HOLDERS.iter().chain(more).copied();
+    for piece in template::pieces(text) {
+        let (message, help) = match piece {
+            Ok(_) => continue,
+            Err(TemplateError::Unknown(name)) if more.contains(&name) => continue,
+            Err(TemplateError::Unknown(name)) => {
+                let of_dependencies = ["NAME.port", "NAME.socket", "NAME.url"];
+                let all = || {
+                    let all = known().chain(of_dependencies).map(|k| format!("{{{k}}}"));
+                    all.collect::<Vec<_>>().join(", ")
+                };
+                let same = known().find(|k| k.eq_ignore_ascii_case(name));
+                let near = same.map(|k| format!("did you mean \"{k}\"?"));
+                let help = near.or_else(|| suggest(name, known())).unwrap_or_else(|| {
+                    format!("there are {}; {{{{ and }}}} stand for braces", all())
+                });
+                (format!("unknown place-holder {}", quoted(&shorten(name))), help)
+            }
+            Err(brace @ TemplateError::Brace(_)) => {
+                (brace.to_string(), "{{ and }} stand for braces".to_owned())
+            }
+        };
+        breaches.add(place, "bad-place-holder", message, Some(&help));
+    }
+}
