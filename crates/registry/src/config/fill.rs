@@ -26,14 +26,14 @@ use self::text::{as_http, names, ready, text, texts};
 
 /// A key that a table may have, and its effect on a target.
 pub(crate) trait Row<T> {
-    fn name(&self) -> &'static str;
+    fn key(&self) -> &'static str;
 
     fn read(&self, report: &mut Report<'_>, node: &Node<'_>, target: &mut T);
 }
 
 /// A setting of the manager, under its declaration.
 impl Row<Config> for &'static Setting {
-    fn name(&self) -> &'static str {
+    fn key(&self) -> &'static str {
         self.key
     }
 
@@ -74,10 +74,10 @@ pub(crate) fn fill<T, R: Row<T>>(
             report.error("duplicate", &member.key_span, message, Some("keep one of them".into()));
             continue;
         }
-        let Some(row) = rows.iter().find(|row| row.name() == member.key) else {
+        let Some(row) = rows.iter().find(|row| row.key() == member.key) else {
             let message = format!("unknown key {} in {place}", quoted(&shorten(&member.key)));
-            let nearest = suggest(&member.key, rows.iter().map(Row::name));
-            let known = || format!("known keys are {}", join(rows.iter().map(Row::name)));
+            let nearest = suggest(&member.key, rows.iter().map(Row::key));
+            let known = || format!("known keys are {}", join(rows.iter().map(Row::key)));
             report.error(
                 "unknown-key",
                 &member.key_span,
@@ -107,7 +107,7 @@ pub(crate) fn mismatch(
 }
 
 impl<T: Target> Row<T> for Key<T> {
-    fn name(&self) -> &'static str {
+    fn key(&self) -> &'static str {
         self.name
     }
 

@@ -7,8 +7,8 @@ use majordomo_core::{
     BudgetSetting, ByteSize, ComponentId, Config, Domain, Priority, Setting, SettingValue,
 };
 use majordomo_registry::{
-    ComponentSpec, LoadedConfig, LoaderSpec, PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, ReadySpec,
-    TrimSpec, parse_toml,
+    ComponentSpec, LoadedConfig, LoaderSpec, PoolSpec, ProbeRule, ProbeSpec, ProcessSpec,
+    ReadySpec, TrimSpec, parse_toml,
 };
 
 /// Values outside a range, as TOML; for those that a file can state.
@@ -51,9 +51,7 @@ fn outside_in_code(domain: &Domain) -> Vec<SettingValue> {
             let values = [below, Some(*max + Duration::from_nanos(1))];
             values.into_iter().flatten().map(SettingValue::Duration).collect()
         }
-        Domain::Size { .. } => {
-            [ByteSize::ZERO, ByteSize(u64::MAX)].map(SettingValue::Size).into()
-        }
+        Domain::Size { .. } => [ByteSize::ZERO, ByteSize(u64::MAX)].map(SettingValue::Size).into(),
         Domain::Budget { .. } => {
             let shares = [0.0, 1.01, f64::NAN].map(BudgetSetting::Share);
             shares.map(SettingValue::Budget).into()
@@ -74,7 +72,12 @@ fn in_code(config: Config, specs: &[ComponentSpec], pools: &[PoolSpec]) -> Vec<S
         .iter()
         .map(|p| {
             assert_eq!((&*p.file, p.at), ("builder", None));
-            format!("{} {}{}", p.code, p.message, p.suggestion.as_ref().map_or_else(String::new, show))
+            format!(
+                "{} {}{}",
+                p.code,
+                p.message,
+                p.suggestion.as_ref().map_or_else(String::new, show)
+            )
         })
         .collect()
 }
@@ -146,15 +149,9 @@ fn bounded_values_of_a_component_are_checked_in_code() {
         &|c| c.memory_limit = Some(ByteSize(1)),
         &format!("{at}.memory_limit is 1 B; it must lie within 4 KiB and 16 TiB"),
     );
-    check(
-        &|c| c.idle_timeout = Some(Duration::ZERO),
-        &format!("{at}.idle_timeout is 0s; {ms}"),
-    );
+    check(&|c| c.idle_timeout = Some(Duration::ZERO), &format!("{at}.idle_timeout is 0s; {ms}"));
     check(&|c| c.load_deadline = Some(long), &format!("{at}.load_deadline is 31days; {ms}"));
-    check(
-        &|c| c.stop_deadline = Some(Duration::ZERO),
-        &format!("{at}.stop_deadline is 0s; {ms}"),
-    );
+    check(&|c| c.stop_deadline = Some(Duration::ZERO), &format!("{at}.stop_deadline is 0s; {ms}"));
     check(&|c| c.health_every = Some(Duration::ZERO), &format!("{at}.health_every is 0s; {ms}"));
     check(
         &|c| c.health = ProbeRule { failures: 0, ..ProbeRule::default() },
@@ -179,7 +176,9 @@ fn rules_of_a_process_are_checked_in_code() {
     };
     check(
         ProcessSpec::default(),
-        &["bad-value components.c.command: command names no program | the first item is the program"],
+        &[
+            "bad-value components.c.command: command names no program | the first item is the program",
+        ],
     );
     check(
         program(&["x", "{prot}"]),
