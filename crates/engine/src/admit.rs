@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Refusal,
 };
-use majordomo_lifecycle::{Entry, Origin, Then, TxnId, Verdict};
+use majordomo_lifecycle::{Entry, Origin, Removal, Then, TxnId, Verdict};
 use majordomo_registry::ConflictPolicy;
 
 use self::fit::Fit;
@@ -93,8 +93,8 @@ impl Engine {
         let mut missing = false;
         for &key in ask.closure {
             let e = self.scheduler.entry(key);
-            match e.state {
-                ComponentState::Ready if e.probe_first => {
+            match e.state() {
+                ComponentState::Ready if !e.is_open() => {
                     draft.block(self.holder(key, HolderKind::Leaving), None);
                 }
                 ComponentState::Ready => {}
@@ -149,7 +149,7 @@ impl Engine {
             return Verdict::Refuse(refusal);
         }
         let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
-        let down = |k: &ComponentKey| self.scheduler.entry(*k).state != ComponentState::Queued;
+        let down = |k: &ComponentKey| self.scheduler.entry(*k).state() != ComponentState::Queued;
         awaits.extend(victims.iter().copied().filter(down));
         awaits.sort_unstable();
         awaits.dedup();
@@ -176,8 +176,8 @@ impl Engine {
             }
             let id = || self.catalog().id(key).clone();
             let e = self.scheduler.entry(key);
-            let cause = || e.cause.as_ref().map(ToString::to_string).unwrap_or_default();
-            match e.state {
+            let cause = || e.cause().map(ToString::to_string).unwrap_or_default();
+            match e.state() {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
                 ComponentState::Failed { retry_at }
                     if retry_at > now
@@ -228,12 +228,12 @@ impl Engine {
         self.scheduler.live_group(key).into_iter().find_map(|k| {
             let e = self.scheduler.entry(k);
             // What goes for good keeps nobody out.
-            let goes = e.state == ComponentState::Unloading
-                && e.leave.as_ref().is_some_and(|l| l.then == Then::Unloaded);
+            let goes = e.state() == ComponentState::Unloading
+                && e.removal().is_some_and(|r| *r.then() == Then::Unloaded);
             if !e.is_fixed() || goes {
                 return None;
             }
-            let pinned = e.is_pinned(e.spec.as_ref());
+            let pinned = e.is_pinned_now();
             Some(if pinned { HolderKind::Pinned } else { HolderKind::Core })
         })
     }
@@ -261,7 +261,7 @@ impl Engine {
                 let other = conflict.with;
                 let e = self.scheduler.entry(other);
                 let expected = self.scheduler.is_expected(other, ask.id);
-                if !(e.state.is_alive() || e.state == ComponentState::Queued || expected) {
+                if !(e.state().is_alive() || e.state() == ComponentState::Queued || expected) {
                     continue;
                 }
                 let refuse = |refuses: bool| Refusal::Conflict {
@@ -274,21 +274,21 @@ impl Engine {
                 if stays || ask.origin.is_speculative() {
                     return Err(refuse(true));
                 }
-                if self.fixed_by(other).is_some() || e.state == ComponentState::Stuck {
+                if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
                     return Err(refuse(false));
                 }
-                if expected && e.state != ComponentState::Queued {
+                if expected && e.state() != ComponentState::Queued {
                     // On its way out, or down, and to be loaded again for somebody else.
                     draft.block(self.holder(other, HolderKind::InTransaction), None);
                     continue;
                 }
-                if e.state == ComponentState::Unloading {
+                if e.state() == ComponentState::Unloading {
                     draft.awaits.push(other);
                     continue;
                 }
                 for member in self.scheduler.live_group(other) {
                     match self.bar(member, ask, leased, now) {
-                        _ if self.scheduler.entry(member).state == ComponentState::Unloading => {
+                        _ if self.scheduler.entry(member).state() == ComponentState::Unloading => {
                             draft.awaits.push(member);
                         }
                         Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
@@ -310,14 +310,14 @@ impl Engine {
         use ComponentState as S;
         self.scheduler.live_group(key).into_iter().all(|k| {
             let e = self.scheduler.entry(k);
-            let may_go = match e.state {
+            let may_go = match e.state() {
                 S::Queued | S::Loading | S::Ready | S::Unloading => true,
-                S::Draining => e.leave.as_ref().is_some_and(|l| l.drained),
+                S::Draining => e.removal().is_some_and(Removal::is_drained),
                 _ => false,
             };
             // What depends on it and goes already is not in its way.
-            let goes = k != key && e.state == S::Unloading;
-            goes || (e.is_guess() && may_go && !e.is_fixed() && !leased.contains_key(&k))
+            let goes = k != key && e.state() == S::Unloading;
+            goes || (e.is_unrequested() && may_go && !e.is_fixed() && !leased.contains_key(&k))
         })
     }
 
@@ -332,22 +332,22 @@ impl Engine {
         let e = self.scheduler.entry(key);
         let bar = |kind| Some(Bar { kind, until: None });
         if e.is_fixed() {
-            let pinned = e.is_pinned(e.spec.as_ref());
+            let pinned = e.is_pinned_now();
             return bar(if pinned { HolderKind::Pinned } else { HolderKind::Core });
         }
-        if e.pins > 0 || ask.closure.contains(&key) {
+        if e.is_required() || ask.closure.contains(&key) {
             return bar(HolderKind::InTransaction);
         }
         if let Some(&leases) = leased.get(&key) {
             return bar(HolderKind::Leased { leases });
         }
-        match e.state {
+        match e.state() {
             // Its cell is closed until it has answered a probe; nothing opens it before.
-            ComponentState::Ready if e.probe_first => bar(HolderKind::Leaving),
+            ComponentState::Ready if !e.is_open() => bar(HolderKind::Leaving),
             ComponentState::Ready => {
-                let stays = e.ready_at + self.config().memory.min_residency;
+                let stays = e.ready_at() + self.config().memory.min_residency;
                 // What nobody asked for has no right to stay.
-                (stays > now && !e.speculative && !ask.gives_up.contains(&key))
+                (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }
             ComponentState::Queued | ComponentState::Loading => None,
@@ -367,8 +367,8 @@ impl Engine {
 
 /// How a component on its way out is in the way: whether leases keep it.
 pub(crate) fn leaving_kind(e: &Entry) -> HolderKind {
-    let is_leased = e.leave.as_ref().is_some_and(|l| !l.drained && !l.forced);
-    match e.state {
+    let is_leased = e.removal().is_some_and(Removal::awaits_leases);
+    match e.state() {
         ComponentState::Draining if is_leased => HolderKind::Draining,
         _ => HolderKind::Leaving,
     }

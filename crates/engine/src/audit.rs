@@ -53,24 +53,24 @@ impl Engine {
 
     fn audit_dependencies(&self) -> Result<(), Violation> {
         for (key, e) in self.scheduler.entries() {
-            if !e.state.is_alive() && !e.dependencies.is_empty() {
+            if !e.state().is_alive() && !e.dependencies().is_empty() {
                 return broken(
                     1,
-                    format!("{} is {} and still holds dependencies", self.name(key), e.state),
+                    format!("{} is {} and still holds dependencies", self.name(key), e.state()),
                 );
             }
-            for d in &e.dependencies {
+            for d in e.dependencies() {
                 let p = self.scheduler.entry(*d);
-                if e.state == ComponentState::Ready && p.state != ComponentState::Ready {
+                if e.state() == ComponentState::Ready && p.state() != ComponentState::Ready {
                     let what = format!(
                         "{} is ready and its dependency {} is {}",
                         self.name(key),
                         self.name(*d),
-                        p.state
+                        p.state()
                     );
                     return broken(1, what);
                 }
-                if !p.dependents.contains(&key) {
+                if !p.dependents().contains(&key) {
                     return broken(
                         1,
                         format!(
@@ -81,8 +81,8 @@ impl Engine {
                     );
                 }
             }
-            for d in &e.dependents {
-                if !self.scheduler.entry(*d).dependencies.contains(&key) {
+            for d in e.dependents() {
+                if !self.scheduler.entry(*d).dependencies().contains(&key) {
                     return broken(
                         1,
                         format!("{} does not depend on {}", self.name(*d), self.name(key)),
@@ -95,7 +95,7 @@ impl Engine {
 
     fn audit_conflicts(&self) -> Result<(), Violation> {
         for (key, e) in self.scheduler.entries() {
-            if !e.state.is_alive() || e.stale {
+            if !e.state().is_alive() || e.restart().is_outdated() {
                 continue;
             }
             for c in self.catalog().conflicts(key) {
@@ -103,18 +103,21 @@ impl Engine {
                 let same = |k: ComponentKey| {
                     let e = self.scheduler.entry(k);
                     // What runs by an older specification is judged by that one's conflicts.
-                    e.spec
-                        .as_ref()
+                    e.spec()
                         .zip(self.catalog().spec(k))
                         .is_some_and(|(a, b)| a.conflicts == b.conflicts)
                 };
-                if other.state.is_alive() && !other.stale && same(key) && same(c.with) {
+                if other.state().is_alive()
+                    && !other.restart().is_outdated()
+                    && same(key)
+                    && same(c.with)
+                {
                     let what = format!(
                         "{} is {} beside {}, which is {}",
                         self.name(key),
-                        e.state,
+                        e.state(),
                         self.name(c.with),
-                        other.state
+                        other.state()
                     );
                     return broken(2, what);
                 }
@@ -136,21 +139,20 @@ impl Engine {
             };
             let pool = self.scheduler.budget().pool_of(key);
             let right = e
-                .spec
-                .as_ref()
+                .spec()
                 .is_none_or(|s| pool.is_none_or(|p| self.catalog().pools()[p].name == s.pool));
             if !right {
                 return broken(3, format!("{} is booked in pool {pool:?}", self.name(key)));
             }
-            let may_book = e.state.is_alive() || e.state == ComponentState::Queued;
+            let may_book = e.state().is_alive() || e.state() == ComponentState::Queued;
             if booked.0 > 0 && !may_book {
                 return broken(
                     3,
-                    format!("{} is {} and has {booked} booked", self.name(key), e.state),
+                    format!("{} is {} and has {booked} booked", self.name(key), e.state()),
                 );
             }
-            let should_book = (self.scheduler.budget().reserved_for(key) + e.overload).0 == 0
-                && e.state == ComponentState::Queued
+            let should_book = (self.scheduler.budget().reserved_for(key) + e.overload()).0 == 0
+                && e.state() == ComponentState::Queued
                 && !reserved_by(Phase::Clearing)
                 && self.needs(key).load.0 > 0;
             if should_book {
@@ -177,46 +179,46 @@ impl Engine {
     fn audit_loads(&self) -> Result<(), Violation> {
         let mut leaving = 0;
         for (key, e) in self.scheduler.entries() {
-            let has_op = e.op.is_some();
-            if has_op != e.state.is_alive() {
+            let has_op = e.op().is_some();
+            if has_op != e.state().is_alive() {
                 return broken(
                     4,
-                    format!("{} is {} with incarnation {:?}", self.name(key), e.state, e.op),
+                    format!("{} is {} with incarnation {:?}", self.name(key), e.state(), e.op()),
                 );
             }
-            if (e.state == ComponentState::Loading) != e.load_deadline.is_some() {
+            if (e.state() == ComponentState::Loading) != e.load_deadline().is_some() {
                 return broken(
                     4,
                     format!(
                         "{} is {} with load deadline {:?}",
                         self.name(key),
-                        e.state,
-                        e.load_deadline
+                        e.state(),
+                        e.load_deadline()
                     ),
                 );
             }
-            if e.state == ComponentState::Unloading && e.unload_deadline.is_none() {
+            if e.state() == ComponentState::Unloading && e.unload_deadline().is_none() {
                 return broken(7, format!("{} unloads without a deadline", self.name(key)));
             }
             let must_leave = matches!(
-                e.state,
+                e.state(),
                 ComponentState::Draining | ComponentState::Unloading | ComponentState::Stuck
             );
-            if e.leave.is_some() != must_leave {
+            if e.removal().is_some() != must_leave {
                 return broken(
                     4,
-                    format!("{} is {} with leave {:?}", self.name(key), e.state, e.leave),
+                    format!("{} is {} with leave {:?}", self.name(key), e.state(), e.removal()),
                 );
             }
-            leaving += usize::from(e.leave.is_some());
+            leaving += usize::from(e.removal().is_some());
         }
-        if leaving != self.scheduler.n_leaving() {
+        if leaving != self.scheduler.n_removals() {
             return broken(
                 4,
-                format!("{leaving} components leave, {} are counted", self.scheduler.n_leaving()),
+                format!("{leaving} components leave, {} are counted", self.scheduler.n_removals()),
             );
         }
-        let loading = self.scheduler.keys_where(|e| e.state == ComponentState::Loading).len();
+        let loading = self.scheduler.keys_where(|e| e.state() == ComponentState::Loading).len();
         if loading > self.config().loads.lanes() {
             // A smaller limit of a new configuration is reached as loads end.
             if !self.lanes_shrunk {
@@ -242,11 +244,11 @@ impl Engine {
             }
         }
         for (key, e) in self.scheduler.entries() {
-            if e.pins != pins[key.index()] {
+            if e.n_required() != pins[key.index()] {
                 let what = format!(
                     "{} has {} pins, {} transactions need it",
                     self.name(key),
-                    e.pins,
+                    e.n_required(),
                     pins[key.index()]
                 );
                 return broken(5, what);

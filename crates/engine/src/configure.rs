@@ -6,7 +6,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Priority, Refusal,
 };
 use majordomo_lifecycle::{DropReason, Origin, Step, Then};
-use majordomo_memory::{Learned, product_policy};
+use majordomo_memory::product_policy;
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
 use crate::Engine;
@@ -83,12 +83,12 @@ impl Engine {
             match what {
                 Change::Added => self.added(key, step),
                 Change::InPlace => {
-                    let new = catalog.spec(key).cloned();
+                    let Some(new) = catalog.spec(key) else { continue };
                     let e = self.scheduler.entry_mut(key);
-                    // What runs by a still older specification is on its way out and stays what it is.
-                    let running = change(e.spec.as_deref(), new.as_deref());
-                    if e.spec.is_some() && running == Some(Change::InPlace) {
-                        e.spec = new;
+                    // An incarnation of a still older specification is being removed and keeps its own.
+                    let running = e.spec().and_then(|s| change(Some(&**s), Some(&**new)));
+                    if running == Some(Change::InPlace) {
+                        e.continue_by(Arc::clone(new));
                     }
                 }
                 Change::Removed => self.outdated(key, &Then::Unloaded, step),
@@ -108,10 +108,9 @@ impl Engine {
 
     fn added(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let Some(spec) = self.catalog().spec(key) else { return };
-        let (priority, eager) = (spec.priority, spec.priority == Priority::Core || !spec.lazy_init);
+        let eager = spec.priority == Priority::Core || !spec.lazy_init;
         if eager && self.ending.is_none() {
-            let deadline = step.now + self.patience(key);
-            self.scheduler.submit(Origin::Startup, vec![key], priority, step.now, deadline);
+            self.submit_alone(key, Origin::Startup, step.now);
         }
     }
 
@@ -121,36 +120,28 @@ impl Engine {
         self.scheduler.forgive(key, Cause::ConfigChanged, step);
         // Whoever waits for it plans anew, and needs no reload to be promised.
         let nobody_had =
-            self.scheduler.entry(key).speculative && !self.scheduler.is_never_evicted(key);
+            self.scheduler.entry(key).is_speculative() && !self.scheduler.is_never_evicted(key);
         let then = if nobody_had { &Then::Unloaded } else { then };
-        let e = self.scheduler.entry_mut(key);
-        e.restart_at = None;
+        self.scheduler.cancel_restart(key);
         // Measured figures belong to the configuration that they were measured by.
-        e.learned = Learned::default();
-        e.too_large_since = None;
-        e.load_time = None;
+        self.scheduler.entry_mut(key).figures_mut().forget();
         if *then == Then::Reload {
-            self.restart_later(key, step.now);
+            self.scheduler.restart_later(key, step.now);
         }
         match self.state(key) {
             ComponentState::Loading => {
-                let e = self.scheduler.entry_mut(key);
-                if e.pins == 0 {
-                    self.scheduler.cancel_load(key, Cause::ConfigChanged, step);
+                if self.scheduler.entry(key).is_required() {
+                    self.scheduler.mark_outdated(key);
                 } else {
-                    e.stale = true;
+                    self.scheduler.cancel_load(key, Cause::ConfigChanged, step);
                 }
             }
             ComponentState::Ready | ComponentState::Draining => {
-                self.scheduler.entry_mut(key).stale = true;
+                self.scheduler.mark_outdated(key);
                 self.send_group_away(key, &Cause::ConfigChanged, then, None, step);
             }
-            ComponentState::Unloading => {
-                if let Some(leave) = &mut self.scheduler.entry_mut(key).leave
-                    && *then == Then::Unloaded
-                {
-                    leave.then = Then::Unloaded;
-                }
+            ComponentState::Unloading if *then == Then::Unloaded => {
+                self.scheduler.end_removal_as(key, Then::Unloaded);
             }
             _ => {}
         }

@@ -12,7 +12,7 @@ use majordomo_core::{
     WaiterId,
 };
 use majordomo_lifecycle::{
-    Cells, DropReason, Effect, Origin, Persisted, Scheduler, Step, Transition, TxnId,
+    Cells, DropReason, Effect, Origin, Persisted, Removal, Scheduler, Step, Transition, TxnId,
 };
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_preloader::Hint;
@@ -125,7 +125,7 @@ impl Engine {
     /// The state of a component.
     #[must_use]
     pub fn state(&self, key: ComponentKey) -> ComponentState {
-        self.scheduler.entry(key).state
+        self.scheduler.entry(key).state()
     }
 
     /// The scheduler, to look at.
@@ -213,8 +213,7 @@ impl Engine {
                 for (key, op, bytes) in f.own {
                     self.measured(key, op, bytes, step);
                 }
-                self.scheduler.budget_mut().set_taken(f.external, f.unreturned);
-                self.scheduler.touch();
+                self.scheduler.set_taken(f.external, f.unreturned);
             }
             Input::Spare(bytes) => {
                 self.spare = Some(bytes);
@@ -224,7 +223,6 @@ impl Engine {
             Input::Released { key, op } => {
                 self.scheduler.released(key, op, step.cells);
                 self.recheck_failing(step);
-                self.scheduler.touch();
             }
             Input::Configure { catalog, config, budget } => {
                 self.configure(&catalog, *config, budget, step);
@@ -255,7 +253,7 @@ impl Engine {
             // Before a demand that waits may load it again.
             self.finish_operator_waiters(step);
             self.let_stay(step);
-            self.scheduler.progress_leaving(step);
+            self.scheduler.progress_removals(step);
             self.scheduler.clear_all(step);
             self.grant_all(step);
             self.scan_queue(step);
@@ -286,7 +284,7 @@ impl Engine {
                         at: now,
                         size: self.scheduler.budget().booked_for(key),
                         load_time: self.load_time(key),
-                        speculative: self.scheduler.entry(key).is_guess(),
+                        speculative: self.scheduler.entry(key).is_unrequested(),
                     };
                     self.policy.on_event(&event);
                     self.foresight.preloader.on_loaded(key, now);
@@ -311,7 +309,7 @@ impl Engine {
     pub(crate) fn load_time(&self, key: ComponentKey) -> std::time::Duration {
         let declared =
             || self.catalog().spec(key).map_or(std::time::Duration::ZERO, |s| s.load_time);
-        self.scheduler.entry(key).load_time.unwrap_or_else(declared)
+        self.scheduler.entry(key).figures().load_time().unwrap_or_else(declared)
     }
 
     fn used(&mut self, rows: &[Usage], step: &mut Step<'_>) {
@@ -319,21 +317,19 @@ impl Engine {
             let size = self.scheduler.budget().booked_for(u.key);
             let load_time = self.load_time(u.key);
             let e = self.scheduler.entry_mut(u.key);
-            if e.op != Some(u.op) {
+            if e.op() != Some(u.op) {
                 continue;
             }
-            e.uses += u.uses;
+            e.used(u.uses, u.last_use);
             // A lease that is still held tells of no last use yet; what it needs is in use with it.
             if u.uses > 0 || u.last_use.is_some() {
                 for key in self.catalog().closure(&[u.key]) {
-                    self.scheduler.entry_mut(key).first_use.get_or_insert(step.now);
+                    self.scheduler.entry_mut(key).figures_mut().used(step.now);
                     self.had(key, step);
                 }
             }
-            let e = self.scheduler.entry_mut(u.key);
             if let Some(at) = u.last_use {
-                e.last_use = Some(e.last_use.map_or(at, |l| l.max(at)));
-                let fixed = e.is_fixed();
+                let fixed = self.scheduler.entry(u.key).is_fixed();
                 let event =
                     PolicyEvent::Used { key: u.key, at, uses: u.uses.max(1), size, load_time };
                 // What never goes is no policy's business.
@@ -348,10 +344,8 @@ impl Engine {
     fn learned(&mut self, rows: Vec<Persisted>) {
         for row in rows {
             if row.key.index() < self.catalog().len() {
-                let e = self.scheduler.entry_mut(row.key);
-                e.learned = row.learned;
-                e.load_time = row.load_time;
-                e.too_large_since = None;
+                let figures = self.scheduler.entry_mut(row.key).figures_mut();
+                figures.restore(row.learned, row.load_time);
             }
         }
     }
@@ -425,31 +419,16 @@ impl Engine {
                 step.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
             for key in wanted {
                 let may_be_tried = self.scheduler.restart_time(key);
-                self.restart_later(key, if may_be_tried > step.now { may_be_tried } else { soon });
+                let at = if may_be_tried > step.now { may_be_tried } else { soon };
+                self.scheduler.restart_later(key, at);
             }
-        }
-    }
-
-    /// Has a component that must run loaded again at `at`, or when it is down.
-    pub(crate) fn restart_later(&mut self, key: ComponentKey, at: Moment) {
-        let down = matches!(
-            self.state(key),
-            ComponentState::Unloaded
-                // Others may still wait for it, and give it up as well.
-                | ComponentState::Queued
-                | ComponentState::Loading
-                | ComponentState::Unloading
-                | ComponentState::Draining
-        );
-        if down && self.scheduler.must_run(key) {
-            self.scheduler.entry_mut(key).restart_at.get_or_insert(at);
         }
     }
 
     /// The failure that waiters of a cancelled load are told when it is down.
     fn failure_on_the_way_out(&self, key: ComponentKey) -> Option<Refusal> {
         let e = self.scheduler.entry(key);
-        match e.leave.as_ref().map(|l| &l.then) {
+        match e.removal().map(Removal::then) {
             Some(majordomo_lifecycle::Then::Failed(cause)) => {
                 Some(self.load_failure(key, cause.to_string()))
             }

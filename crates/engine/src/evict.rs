@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use majordomo_core::{Cause, ComponentKey, ComponentState, Moment};
 use majordomo_lifecycle::{
-    Cells, CloseAnswer, DropReason, Leave, Origin, Phase, Step, Then, TxnId,
+    Cells, CloseAnswer, DropReason, Origin, Phase, Removal, Step, Then, TxnId,
 };
 
 use crate::Engine;
@@ -25,7 +25,7 @@ impl Engine {
         let mut closed = Vec::new();
         let mut leased = Vec::new();
         for &key in victims {
-            if self.scheduler.entry(key).state != ComponentState::Ready {
+            if self.scheduler.entry(key).state() != ComponentState::Ready {
                 continue;
             }
             match cells.try_close(key) {
@@ -62,10 +62,10 @@ impl Engine {
             self.dismiss(key, cause, Some(id), step);
         }
         for key in awaits {
-            let promised = self.scheduler.entry(*key).leave.as_ref().and_then(|l| l.freed_for);
+            let promised = self.scheduler.entry(*key).removal().and_then(Removal::freed_for);
             let keeps = promised.is_some_and(|other| !self.is_guess(other));
-            if let Some(leave) = self.scheduler.entry_mut(*key).leave.as_mut().filter(|_| !keeps) {
-                leave.freed_for = Some(id);
+            if !keeps {
+                self.scheduler.free_for(*key, Some(id));
             }
         }
     }
@@ -78,16 +78,14 @@ impl Engine {
         freed_for: Option<TxnId>,
         step: &mut Step<'_>,
     ) {
-        match self.scheduler.entry(key).state {
+        match self.scheduler.entry(key).state() {
             ComponentState::Ready => {
-                let leave = Leave::at_once(cause, Then::Unloaded).freeing_for(freed_for);
-                self.scheduler.begin_leave(key, leave, step);
+                let removal = Removal::at_once(cause, Then::Unloaded).freeing_for(freed_for);
+                self.scheduler.begin_removal(key, removal, step);
             }
             ComponentState::Loading => {
                 self.scheduler.cancel_load(key, cause, step);
-                if let Some(leave) = &mut self.scheduler.entry_mut(key).leave {
-                    leave.freed_for = freed_for;
-                }
+                self.scheduler.free_for(key, freed_for);
             }
             ComponentState::Queued => {
                 let ids: Vec<_> = self
@@ -137,13 +135,7 @@ impl Engine {
             if !head {
                 continue;
             }
-            let e = self.scheduler.entry_mut(key);
-            // Patience is each head's own: what an earlier one waited does not count.
-            let since = match e.wanted_since {
-                Some((head, since)) if head == id => since,
-                _ => step.now,
-            };
-            e.wanted_since = Some((id, since));
+            let since = self.scheduler.entry_mut(key).awaited_by(id, step.now);
             if step.now.since(since) >= patience {
                 self.drain_for(id, key, step);
             }
@@ -156,7 +148,7 @@ impl Engine {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let cause = Self::eviction_cause(txn.origin);
         for member in self.scheduler.live_group(key) {
-            match self.scheduler.entry(member).state {
+            match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.
                 ComponentState::Loading => {
@@ -166,34 +158,33 @@ impl Engine {
                 _ => continue,
             }
             step.cells.close(member);
-            let leave = Leave::when_drained(cause.clone(), Then::Unloaded)
+            let removal = Removal::when_drained(cause.clone(), Then::Unloaded)
                 .closed(step.cells.try_close(member))
                 .freeing_for(Some(id))
                 .reversible();
-            self.scheduler.begin_leave(member, leave, step);
+            self.scheduler.begin_removal(member, removal, step);
         }
     }
 
     /// Opens again what was closed for a head of the queue that no longer waits for it.
     pub(crate) fn let_stay(&mut self, step: &mut Step<'_>) {
-        if self.scheduler.n_leaving() == 0 || self.ending.is_some() {
+        if self.scheduler.n_removals() == 0 || self.ending.is_some() {
             return;
         }
         let mut keys = self.scheduler.keys_where(|e| {
-            e.state == ComponentState::Draining && e.leave.as_ref().is_some_and(|l| l.reversible)
+            e.state() == ComponentState::Draining && e.removal().is_some_and(Removal::is_reversible)
         });
         // Dependencies first: a component is ready only while they are.
         keys.sort_by_key(|k| self.catalog().rank(*k));
         for key in keys {
             let e = self.scheduler.entry(key);
             let waiting = e
-                .leave
-                .as_ref()
-                .and_then(|l| self.scheduler.transaction(l.freed_for?))
+                .removal()
+                .and_then(|r| self.scheduler.transaction(r.freed_for()?))
                 .is_some_and(|t| t.phase == Phase::Waiting || t.awaits.contains(&key));
             let ready = |d: &ComponentKey| self.state(*d) == ComponentState::Ready;
-            if !waiting && e.dependencies.iter().all(ready) {
-                self.scheduler.stay(key, step);
+            if !waiting && e.dependencies().iter().all(ready) {
+                self.scheduler.cancel_removal(key, step);
             }
         }
     }
@@ -211,7 +202,7 @@ impl Engine {
         let lost = self.scheduler.dependency_lost(key, cause);
         for member in self.scheduler.live_group(key) {
             let own = member == key;
-            match self.scheduler.entry(member).state {
+            match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {
                     step.cells.close(member);
                     let comes_back = !matches!(cause, Cause::Shutdown | Cause::Operator)
@@ -219,24 +210,18 @@ impl Engine {
                     let with_it = if comes_back { Then::Reload } else { Then::Unloaded };
                     let (cause, then) =
                         if own { (cause.clone(), then.clone()) } else { (lost.clone(), with_it) };
-                    let leave = Leave::when_drained(cause, then)
+                    let removal = Removal::when_drained(cause, then)
                         .closed(step.cells.try_close(member))
                         .forced_at(force_at);
-                    self.scheduler.begin_leave(member, leave, step);
+                    self.scheduler.begin_removal(member, removal, step);
                 }
                 ComponentState::Loading if !own => {
                     self.scheduler.cancel_load(member, lost.clone(), step);
                 }
                 ComponentState::Draining => {
-                    if let Some(leave) = &mut self.scheduler.entry_mut(member).leave {
-                        leave.reversible = false;
-                        if own {
-                            leave.then = then.clone();
-                        }
-                        leave.force_at = match (leave.force_at, force_at) {
-                            (Some(a), Some(b)) => Some(a.min(b)),
-                            (a, b) => a.or(b),
-                        };
+                    self.scheduler.hasten_removal(member, force_at);
+                    if own {
+                        self.scheduler.end_removal_as(member, then.clone());
                     }
                 }
                 _ => {}

@@ -24,7 +24,7 @@ impl Engine {
         let mut leased = leased.clone();
         let gives_up: Vec<_> = self
             .scheduler
-            .keys_where(|e| e.state == ComponentState::Ready)
+            .keys_where(|e| e.state() == ComponentState::Ready)
             .into_iter()
             .filter(|key| step.cells.leases_to_give_up(waiter, *key) > 0)
             .collect();
@@ -96,9 +96,9 @@ impl Engine {
         let Some(waiter) = waiter else { return };
         let drains_for_it = |h: &Holder| {
             let Some(key) = self.catalog().key(h.component.as_str()) else { return false };
-            let leave = self.scheduler.entry(key).leave.as_ref();
+            let leave = self.scheduler.entry(key).removal();
             h.kind == HolderKind::Draining
-                && leave.is_some_and(|l| l.freed_for == Some(id))
+                && leave.is_some_and(|l| l.freed_for() == Some(id))
                 && matches!(cells.try_close(key), CloseAnswer::Leased(n)
                     if n <= cells.leases_to_give_up(waiter, key))
         };

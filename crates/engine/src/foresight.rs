@@ -312,8 +312,8 @@ impl Engine {
         for key in self.catalog().closure(&used) {
             // A use of long ago was of an earlier incarnation.
             let e = self.scheduler.entry(key);
-            let up = matches!(e.state, ComponentState::Ready | ComponentState::Draining);
-            if up && e.ready_at <= up_to {
+            let up = matches!(e.state(), ComponentState::Ready | ComponentState::Draining);
+            if up && e.ready_at() <= up_to {
                 self.had(key, step);
             }
         }
@@ -381,7 +381,7 @@ impl Engine {
 
     /// Somebody had a component: it is no guess any more.
     pub(crate) fn had(&mut self, key: ComponentKey, step: &mut Step<'_>) {
-        self.scheduler.entry_mut(key).speculative = false;
+        self.scheduler.entry_mut(key).requested();
         self.preload_used(key, step);
     }
 

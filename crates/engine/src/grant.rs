@@ -1,12 +1,12 @@
 //! Demands: from their arrival through the queue to their leases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
     Cause, ComponentKey, Holder, HolderKind, Moment, OpId, Priority, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Step, Then, TxnId, Verdict};
+use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Request, Step, Then, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -41,14 +41,10 @@ impl Engine {
         let keys = if unusable.is_none() { keys } else { Vec::new() };
         let own = deadline;
         let deadline = step.now + own.unwrap_or_else(|| self.default_deadline(&keys, step.now));
-        let mut order = if partial { keys.clone() } else { Vec::new() };
-        let mut seen = BTreeSet::new();
-        order.retain(|k| seen.insert(*k));
-        let id = self.scheduler.submit(origin, keys, priority, step.now, deadline);
+        let own_deadline = own.is_some();
+        let request = Request { origin, wanted: keys, partial, priority, deadline, own_deadline };
+        let id = self.scheduler.submit(request, step.now);
         self.waiters.insert(waiter, id);
-        if let Some(txn) = self.scheduler.transaction_mut(id) {
-            (txn.order, txn.own_deadline) = (order, own.is_some());
-        }
         let refusal = if self.ending.is_some() {
             Some(Refusal::ShuttingDown)
         } else if let Some(refusal) = unusable {
@@ -89,9 +85,9 @@ impl Engine {
             self.granted(id, step);
         }
         // At shutdown it goes in the same step as well, unless a demanded load still needs it.
-        if self.scheduler.entry(key).stale {
+        if self.scheduler.entry(key).restart().is_outdated() {
             let then =
-                if self.scheduler.nobody_misses(key) { Then::Unloaded } else { Then::Reload };
+                if self.scheduler.is_expendable(key) { Then::Unloaded } else { Then::Reload };
             self.send_group_away(key, &Cause::ConfigChanged, &then, None, step);
         }
     }
@@ -157,7 +153,7 @@ impl Engine {
     }
 
     fn lease_limit(&self, key: ComponentKey) -> Option<u32> {
-        let spec = self.scheduler.entry(key).spec.as_ref()?;
+        let spec = self.scheduler.entry(key).spec()?;
         spec.max_leases
     }
 
@@ -169,7 +165,7 @@ impl Engine {
                 Origin::Demand { lease: true, .. } => self.had(key, step),
                 // Nobody has it by that.
                 Origin::Speculation { .. } | Origin::Adopted => {}
-                _ => self.scheduler.entry_mut(key).speculative = false,
+                _ => self.scheduler.entry_mut(key).requested(),
             }
         }
         self.end(id, &DropReason::Granted, step);
@@ -196,9 +192,7 @@ impl Engine {
                 // Leases come and go while they are counted, and no notice is certain to come.
                 self.look_again = Some(step.now + RECHECK);
             }
-            if let Some(t) = self.scheduler.transaction_mut(id) {
-                t.holders = holders;
-            }
+            self.scheduler.await_leases(id, holders);
         }
     }
 
@@ -245,11 +239,7 @@ impl Engine {
             let head = blocked.is_empty();
             match self.try_admit(id, head, step) {
                 Some(true) => {
-                    for b in &blocked {
-                        if let Some(t) = self.scheduler.transaction_mut(*b) {
-                            t.overtaken += 1;
-                        }
-                    }
+                    self.scheduler.overtake(&blocked);
                 }
                 Some(false) => blocked.push(id),
                 None => {}
@@ -283,7 +273,7 @@ impl Engine {
                 Verdict::Refuse(refusal) => match self.reduce(id, step) {
                     Reduction::Cut => return self.try_admit(id, head, step),
                     Reduction::Wait(until) => {
-                        self.block(id, Vec::new(), Some(until), step.now);
+                        self.scheduler.block(id, Vec::new(), Some(until), step.now);
                         return Some(false);
                     }
                     Reduction::Whole => {
@@ -295,11 +285,7 @@ impl Engine {
                     if self.reduce(id, step) == Reduction::Cut {
                         return self.try_admit(id, head, step);
                     }
-                    if let Some(t) = self.scheduler.transaction_mut(id) {
-                        t.holders = holders;
-                        (t.retry_at, t.waits_for_retry) = (Some(until), Some(until));
-                        t.blocked_since = None;
-                    }
+                    self.scheduler.await_retry(id, holders, until);
                     return None;
                 }
                 // What is loaded ahead and clears its memory holds free bytes and those of its victims: not against
@@ -326,7 +312,7 @@ impl Engine {
                     if short && origin.waiter().is_some() && holders.iter().any(in_use) {
                         self.note_contention(&closure, step.now);
                     }
-                    self.block(id, holders, until, step.now);
+                    self.scheduler.block(id, holders, until, step.now);
                     self.want(id, &wanted, head, step);
                     return Some(false);
                 }
@@ -361,19 +347,5 @@ impl Engine {
             self.end(*id, &DropReason::Cancelled, step);
         }
         !ids.is_empty()
-    }
-
-    fn block(
-        &mut self,
-        id: TxnId,
-        holders: Vec<majordomo_core::Holder>,
-        until: Option<Moment>,
-        now: Moment,
-    ) {
-        if let Some(t) = self.scheduler.transaction_mut(id) {
-            t.holders = holders;
-            t.retry_at = until;
-            t.blocked_since.get_or_insert(now);
-        }
     }
 }

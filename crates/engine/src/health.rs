@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId, ProbeFailure};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId};
 use majordomo_lifecycle::{Cells, CloseAnswer, Effect, OutOfMemory, Step, Then};
 use majordomo_registry::WhileLeased;
 
@@ -23,13 +23,13 @@ pub(crate) struct Exit {
 impl Engine {
     pub(crate) fn exited(&mut self, key: ComponentKey, op: OpId, exit: Exit, step: &mut Step<'_>) {
         let e = self.scheduler.entry(key);
-        let up = matches!(e.state, ComponentState::Ready | ComponentState::Draining);
-        if e.op != Some(op) || !up {
+        let up = matches!(e.state(), ComponentState::Ready | ComponentState::Draining);
+        if e.op() != Some(op) || !up {
             return;
         }
-        let ran = step.now.since(e.ready_at);
+        let ran = step.now.since(e.ready_at());
         let is_ok = |code: &i32| {
-            let spec = e.spec.as_ref();
+            let spec = e.spec();
             spec.is_some_and(|s| s.exit_ok.iter().any(|ok| i32::from(*ok) == *code))
         };
         let clean = exit.code.filter(|c| exit.out_of_memory.is_none() && is_ok(c));
@@ -66,42 +66,27 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry_mut(key);
-        if e.op != Some(op) {
+        if e.op() != Some(op) {
             return;
         }
-        e.probes_out = e.probes_out.saturating_sub(1);
-        let is_stale = e.stale_probes > 0;
-        e.stale_probes = e.stale_probes.saturating_sub(1);
-        if e.state != ComponentState::Ready {
+        let is_outdated = e.probes_mut().answered();
+        if e.state() != ComponentState::Ready {
             return;
         }
         match result {
-            Ok(()) => {
-                e.failed_probes = 0;
-                e.probed_unleased = false;
-                if e.failing.take().is_some() {
-                    step.record(EventKind::ProbeRecovered { component: key });
-                }
-                if std::mem::take(&mut e.probe_first) {
-                    step.cells.reopen(key);
-                    self.scheduler.touch();
-                }
-            }
+            Ok(()) => self.healthy(key, step),
             Err(error) => {
-                if e.failed_probes == 0 {
-                    e.failing_since = step.now;
-                }
-                e.failed_probes = e.failed_probes.saturating_add(1);
-                let rule = e.spec.as_ref().map(|s| s.probe_rule()).unwrap_or_default();
-                if e.failed_probes < rule.failures {
-                    if e.probe_first {
-                        // Somebody may be waiting for the answer: ask again soon.
-                        e.next_probe = Some(step.now + PROBE_AGAIN);
+                let rule = e.spec().map(|s| s.probe_rule()).unwrap_or_default();
+                let gated = e.probes().is_gated();
+                if e.probes_mut().failed(step.now) < rule.failures {
+                    if gated {
+                        // A demand may be waiting for the answer: ask again soon.
+                        e.probes_mut().schedule(Some(step.now + PROBE_AGAIN));
                     }
                     return;
                 }
                 if rule.while_leased == WhileLeased::Report
-                    && (is_stale || !self.close_unleased(key, step.cells))
+                    && (is_outdated || !self.close_unleased(key, step.cells))
                 {
                     self.report_failing(key, error, step);
                 } else {
@@ -111,9 +96,20 @@ impl Engine {
         }
     }
 
+    fn healthy(&mut self, key: ComponentKey, step: &mut Step<'_>) {
+        let recovery = self.scheduler.entry_mut(key).probes_mut().succeeded();
+        if recovery.was_failing {
+            step.record(EventKind::ProbeRecovered { component: key });
+        }
+        if recovery.was_gated {
+            step.cells.reopen(key);
+            self.scheduler.touch();
+        }
+    }
+
     /// Takes a component out of service whose probes failed.
     fn unhealthy(&mut self, key: ComponentKey, error: String, step: &mut Step<'_>) {
-        self.scheduler.entry_mut(key).probe_first = false;
+        self.scheduler.entry_mut(key).probes_mut().open_gate();
         let cause = Cause::Unhealthy { error };
         let force_at = step.now + self.scheduler.grace(key, step.now);
         let refusal = self.load_failure(key, cause.to_string());
@@ -125,17 +121,11 @@ impl Engine {
     /// Keeps a component up that fails its probes under leases, and asks to hear of their end.
     fn report_failing(&mut self, key: ComponentKey, error: String, step: &mut Step<'_>) {
         let every = self.scheduler.probe_period(key);
-        let e = self.scheduler.entry_mut(key);
-        if e.probe_first {
-            e.next_probe = every.map(|p| step.now + p.max(PROBE_AGAIN));
+        let probes = self.scheduler.entry_mut(key).probes_mut();
+        if probes.is_gated() {
+            probes.schedule(every.map(|p| step.now + p.max(PROBE_AGAIN)));
         }
-        let failure = ProbeFailure {
-            since: e.failing_since,
-            failures: e.failed_probes,
-            error: error.clone(),
-        };
-        let failures = e.failed_probes;
-        if e.failing.replace(failure).is_none() {
+        if let Some(failures) = probes.report_failing(error.clone()) {
             step.record(EventKind::ProbeFailing { component: key, failures, error });
         }
         self.await_last_lease(key, step);
@@ -144,7 +134,7 @@ impl Engine {
     /// A lease ended: the components that stay up only because they are leased are looked at again.
     pub(crate) fn recheck_failing(&mut self, step: &mut Step<'_>) {
         let failing = |e: &majordomo_lifecycle::Entry| {
-            e.failing.is_some() && e.state == ComponentState::Ready
+            e.probes().failing().is_some() && e.state() == ComponentState::Ready
         };
         for key in self.scheduler.keys_where(failing) {
             self.await_last_lease(key, step);
@@ -157,11 +147,10 @@ impl Engine {
         let group = self.published_group(key);
         group.iter().for_each(|k| step.cells.want(*k));
         let is_leased = group.iter().any(|k| self.leases_out(*k, step.cells) > 0);
-        let e = self.scheduler.entry_mut(key);
+        let probes = self.scheduler.entry_mut(key).probes_mut();
         if is_leased {
-            e.probed_unleased = false;
-        } else if !std::mem::replace(&mut e.probed_unleased, true) {
-            e.stale_probes = e.probes_out;
+            probes.leased();
+        } else if probes.unleased() {
             self.ask_probe(key, step);
         }
     }
@@ -196,8 +185,8 @@ impl Engine {
     /// Has a component probed now.
     pub(crate) fn ask_probe(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry_mut(key);
-        let Some(op) = e.op else { return };
-        e.probes_out = e.probes_out.saturating_add(1);
+        let Some(op) = e.op() else { return };
+        e.probes_mut().asked();
         step.push(Effect::Probe { key, op });
     }
 
@@ -212,19 +201,14 @@ impl Engine {
             w.deadline = now + w.deadline.since(w.since);
             w.since = now;
         }
-        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready) {
+        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Ready) {
             let probed = self.scheduler.probe_period(key).is_some();
             let e = self.scheduler.entry_mut(key);
-            // Its uses lie further back by the gap, and so does the time it became ready.
-            e.last_use = e.last_use.map(|t| t - gap);
-            e.ready_at = e.ready_at - gap;
-            e.failed_probes = 0;
-            e.failing = None;
+            e.shift_back(gap);
+            e.probes_mut().resumed(probed);
             if probed {
-                e.probe_first = true;
                 // The fast path must not grant it before it has answered.
                 step.cells.close(key);
-                e.next_probe = None;
                 self.ask_probe(key, step);
             }
         }

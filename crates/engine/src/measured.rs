@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, MeasuredNeed, Moment, OpId, Refusal,
 };
-use majordomo_lifecycle::{Effect, Entry, LoadFailure, Persisted, Step, Then};
+use majordomo_lifecycle::{Effect, LoadFailure, Persisted, Step, Then};
 use majordomo_memory::{Learned, Needs};
 use majordomo_registry::OverLimit;
 
@@ -14,19 +14,8 @@ use crate::Engine;
 
 /// After running out of memory a component gets so much more than it had.
 const RAISE: f64 = 1.25;
-/// A working peak is taken over this long, or over an incarnation that is shorter.
-const INTERVAL: Duration = Duration::from_secs(3600);
-/// CORE and pinned components may have clients that take no lease: after so long they count as used.
-const SERVES_AFTER: Duration = Duration::from_secs(600);
 /// A measured figure that refuses its component is not relied on for longer than this.
 const TRY_AGAIN: Duration = Duration::from_secs(900);
-
-/// For how long this incarnation has been in use; none = not yet.
-fn in_use_for(e: &Entry, now: Moment) -> Option<Duration> {
-    let up = now.since(e.ready_at);
-    let serves = e.is_fixed() && up >= SERVES_AFTER;
-    e.first_use.map(|t| now.since(t)).or(serves.then_some(up))
-}
 
 /// Whether figures changed so much that they are worth a write.
 fn is_news(before: &Learned, now: &Learned) -> bool {
@@ -49,35 +38,18 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry(key);
-        if e.op != Some(op) || !e.state.is_alive() {
+        if e.op() != Some(op) || !e.state().is_alive() {
             return;
         }
-        self.scheduler.budget_mut().measure(key, bytes);
+        self.scheduler.book_measured(key, bytes);
         let e = self.scheduler.entry_mut(key);
-        if e.stale {
-            // It runs by an older configuration: its figures are not the new one's.
+        let before = *e.figures().learned();
+        if !e.measured(bytes, step.now) {
             return;
         }
-        let before = e.learned;
-        match e.state {
-            ComponentState::Loading => e.learned.note_loading(bytes),
-            ComponentState::Ready | ComponentState::Draining => match in_use_for(e, step.now) {
-                Some(used_for) => {
-                    if step.now.since(e.interval_since) >= INTERVAL {
-                        e.interval_since = step.now;
-                        e.learned.end_interval();
-                    }
-                    e.learned.note_in_use(bytes, used_for);
-                }
-                None => e.learned.note_unused(bytes),
-            },
-            // What is left while it stops says nothing of what it needs.
-            _ => return,
-        }
-        let worth_keeping = is_news(&before, &e.learned);
-        if e.state == ComponentState::Ready {
-            let settled = self.needs(key).settled;
-            self.scheduler.budget_mut().keep(key, settled);
+        let worth_keeping = is_news(&before, e.figures().learned());
+        if e.state() == ComponentState::Ready {
+            self.scheduler.reserve_settled(key);
         }
         if worth_keeping {
             self.persist(key, step);
@@ -87,7 +59,11 @@ impl Engine {
 
     fn persist(&self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry(key);
-        step.push(Effect::Persist(Persisted { key, learned: e.learned, load_time: e.load_time }));
+        step.push(Effect::Persist(Persisted {
+            key,
+            learned: *e.figures().learned(),
+            load_time: e.figures().load_time(),
+        }));
     }
 
     /// A component above its own limit is asked to trim. It is unloaded when that did not help within the
@@ -95,20 +71,18 @@ impl Engine {
     fn check_limit(&mut self, key: ComponentKey, bytes: ByteSize, step: &mut Step<'_>) {
         let grace = self.config().memory.over_limit_grace;
         let must_run = self.scheduler.must_run(key);
-        let nobody_misses = self.scheduler.nobody_misses(key);
+        let is_expendable = self.scheduler.is_expendable(key);
         let e = self.scheduler.entry_mut(key);
-        let Some(spec) = e.spec.clone() else { return };
+        let Some(spec) = e.spec().cloned() else { return };
         let Some(limit) = spec.memory_limit.filter(|l| bytes > *l) else {
-            e.over_since = None;
-            e.trim_failed = false;
+            e.figures_mut().within_limit();
             return;
         };
-        if e.state != ComponentState::Ready {
+        if e.state() != ComponentState::Ready {
             return;
         }
         let can_trim = spec.loader.can_trim();
-        if e.over_since.is_none() {
-            e.over_since = Some(step.now);
+        if e.figures_mut().over_limit(step.now) {
             step.record(EventKind::OverLimit { component: key, measured: bytes, limit });
             if can_trim {
                 self.trim(key, step);
@@ -116,9 +90,9 @@ impl Engine {
                 step.record(EventKind::CannotTrim { component: key });
             }
         }
-        let e = self.scheduler.entry(key);
-        let may_help = can_trim && !e.trim_failed;
-        if may_help && e.over_since.is_some_and(|since| step.now.since(since) < grace) {
+        let figures = self.scheduler.entry(key).figures();
+        let may_help = can_trim && !figures.has_trim_failed();
+        if may_help && figures.over_limit_for(step.now).is_some_and(|time| time < grace) {
             return;
         }
         let cause = Cause::OverLimit { measured: bytes, limit };
@@ -127,8 +101,8 @@ impl Engine {
         let fails = must_run || spec.over_limit == OverLimit::Restart;
         let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
         self.send_group_away(key, &cause, &then, Some(force_at), step);
-        if fails && !nobody_misses {
-            self.scheduler.entry_mut(key).restart_after = true;
+        if fails && !is_expendable {
+            self.scheduler.owe_restart(key);
         }
     }
 
@@ -159,19 +133,23 @@ impl Engine {
         let total = self.scheduler.budget().total();
         let booked = self.scheduler.budget().booked_for(key);
         let e = self.scheduler.entry_mut(key);
-        if e.stale {
+        if e.restart().is_outdated() {
             return;
         }
-        let loads = e.state == ComponentState::Loading;
-        let known = if loads { e.learned.load_peak() } else { e.learned.working_peak() };
+        let loads = e.state() == ComponentState::Loading;
+        let known = if loads {
+            e.figures().learned().load_peak()
+        } else {
+            e.figures().learned().working_peak()
+        };
         let seen = peak.max(known).unwrap_or_default().max(booked);
-        let most = e.spec.as_ref().and_then(|s| s.memory_limit).map_or(total, |l| l.min(total));
+        let most = e.spec().and_then(|s| s.memory_limit).map_or(total, |l| l.min(total));
         let to = seen.scaled(RAISE).min(most.max(seen));
         if known.is_none_or(|known| to > known) {
             if loads {
-                e.learned.raise_load(to);
+                e.figures_mut().raise_load(to);
             } else {
-                e.learned.raise_working(to);
+                e.figures_mut().raise_working(to);
             }
             step.record(EventKind::EstimateRaised { component: key, to });
             self.persist(key, step);
@@ -187,14 +165,14 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry(key);
-        let is_current = e.op == Some(op);
+        let is_current = e.op() == Some(op);
         let grows = is_current
-            && matches!(e.state, ComponentState::Loading | ComponentState::Ready)
+            && matches!(e.state(), ComponentState::Loading | ComponentState::Ready)
             && self.scheduler.pressure() < self.config().memory.refuse_loads_at
             && !self.scheduler.budget().is_overdrawn();
         if grows {
             // A refusal leaves the reservation as it is, which the answer tells.
-            let _ = self.scheduler.budget_mut().extend(key, bytes);
+            let _ = self.scheduler.grow_reservation(key, bytes);
         }
         let bytes =
             if is_current { self.scheduler.budget().granted_for(key) } else { ByteSize::ZERO };
@@ -210,7 +188,7 @@ impl Engine {
     /// counts, so that it is loaded and measured once more.
     pub(crate) fn held(&self, key: ComponentKey, now: Moment) -> ByteSize {
         let held = self.needs(key).held;
-        let since = self.scheduler.entry(key).too_large_since;
+        let since = self.scheduler.entry(key).figures().too_large_since();
         if since.is_some_and(|t| now.since(t) >= TRY_AGAIN) {
             held.min(self.estimate(key))
         } else {
@@ -242,13 +220,14 @@ impl Engine {
             .filter_map(|k| {
                 let declared = self.catalog().spec(*k)?.memory;
                 let e = self.scheduler.entry(*k);
-                let peak = e.learned.peak().filter(|p| *p > declared)?;
-                let refused_for = e.too_large_since.map_or(Duration::ZERO, |t| now.since(t));
+                let peak = e.figures().learned().peak().filter(|p| *p > declared)?;
+                let refused_for =
+                    e.figures().too_large_since().map_or(Duration::ZERO, |t| now.since(t));
                 Some(MeasuredNeed {
                     component: self.catalog().id(*k).clone(),
                     peak,
-                    load_peak: e.learned.load_peak(),
-                    working_peak: e.learned.working_peak(),
+                    load_peak: e.figures().learned().load_peak(),
+                    working_peak: e.figures().learned().working_peak(),
                     declared,
                     spare: None,
                     retry_in: Some(TRY_AGAIN.saturating_sub(refused_for)),
@@ -261,7 +240,7 @@ impl Engine {
     pub(crate) fn note_too_large(&mut self, refusal: &Refusal, now: Moment) {
         let Refusal::TooLarge { measured: Some(m), .. } = refusal else { return };
         if let Some(key) = self.catalog().key(m.component.as_str()) {
-            self.scheduler.entry_mut(key).too_large_since.get_or_insert(now);
+            self.scheduler.entry_mut(key).figures_mut().refused_as_too_large(now);
         }
     }
 }

@@ -3,7 +3,7 @@
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Step, Then};
+use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Request, Step, Then};
 use majordomo_registry::LoaderSpec;
 
 use crate::admit::leaving_kind;
@@ -46,7 +46,8 @@ impl Engine {
                 self.operator_unload(waiter, key, force, step);
             }
             OperatorAction::Pin | OperatorAction::Unpin => {
-                self.scheduler.entry_mut(key).operator_pin = Some(action == OperatorAction::Pin);
+                let pinned = action == OperatorAction::Pin;
+                self.scheduler.entry_mut(key).set_operator_pin(pinned);
                 self.scheduler.touch();
                 step.push(Effect::Done { waiter });
             }
@@ -70,7 +71,8 @@ impl Engine {
         }
         let deadline = step.now + self.patience(key);
         let origin = Origin::Demand { waiter, lease: false };
-        let id = self.scheduler.submit(origin, vec![key], Priority::High, step.now, deadline);
+        let request = Request::whole(origin, vec![key], Priority::High, deadline);
+        let id = self.scheduler.submit(request, step.now);
         self.waiters.insert(waiter, id);
     }
 
@@ -103,7 +105,7 @@ impl Engine {
             }
         }
         for member in &group {
-            self.scheduler.entry_mut(*member).restart_at = None;
+            self.scheduler.cancel_restart(*member);
             if self.state(*member) == ComponentState::Loading {
                 self.scheduler.cancel_load(*member, Cause::Operator, step);
             }
@@ -117,9 +119,8 @@ impl Engine {
     fn operator_trim(&mut self, waiter: WaiterId, key: ComponentKey, step: &mut Step<'_>) {
         self.trim(key, step);
         let e = self.scheduler.entry(key);
-        let is_program =
-            e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_)));
-        match e.op.filter(|_| is_program && e.state == ComponentState::Ready) {
+        let is_program = e.spec().is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_)));
+        match e.op().filter(|_| is_program && e.state() == ComponentState::Ready) {
             Some(op) => self.await_operation(waiter, key, Awaited::Trim(op), step.now),
             None => step.push(Effect::Done { waiter }),
         }
@@ -145,8 +146,8 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let e = self.scheduler.entry_mut(key);
-        if let (true, Err(error)) = (e.op == Some(op), result) {
-            e.trim_failed = true;
+        if let (true, Err(error)) = (e.op() == Some(op), result) {
+            e.figures_mut().trim_failed();
             step.record(EventKind::TrimFailed { component: key, error: error.clone() });
         }
         let component = self.catalog().id(key);
@@ -176,11 +177,11 @@ impl Engine {
         let mut closed = Vec::new();
         for &member in group {
             let e = self.scheduler.entry(member);
-            let pinned = e.is_pinned(e.spec.as_ref());
-            let kind = match e.state {
+            let pinned = e.is_pinned_now();
+            let kind = match e.state() {
                 _ if pinned => Some(H::Pinned),
                 _ if e.is_fixed() => Some(H::Core),
-                _ if e.pins > 0 => Some(H::InTransaction),
+                _ if e.is_required() => Some(H::InTransaction),
                 ComponentState::Stuck => Some(H::Stuck),
                 ComponentState::Ready => match cells.try_close(member) {
                     CloseAnswer::Closed => {
@@ -225,11 +226,11 @@ impl Engine {
         let component = || self.catalog().id(w.key).clone();
         let is_up = |s| matches!(s, ComponentState::Ready | ComponentState::Draining);
         match w.awaits {
-            Awaited::Unload if e.state == ComponentState::Stuck => {
+            Awaited::Unload if e.state() == ComponentState::Stuck => {
                 return Some(Err(Refusal::Stuck { component: component() }));
             }
-            Awaited::Unload if !e.state.is_alive() => return Some(Ok(())),
-            Awaited::Trim(op) if e.op != Some(op) || !is_up(e.state) => {
+            Awaited::Unload if !e.state().is_alive() => return Some(Ok(())),
+            Awaited::Trim(op) if e.op() != Some(op) || !is_up(e.state()) => {
                 let error = "it has ended".to_owned();
                 return Some(Err(Refusal::TrimFailed { component: component(), error }));
             }

@@ -112,18 +112,7 @@ impl Engine {
             // A load that outlives the deadline of its demands goes on.
             self.scheduler.requeue_after(id, &first.refusal, step);
         }
-        let Some(txn) = self.scheduler.transaction(id) else { return };
-        let stays = |k: &ComponentKey| left.iter().all(|l| l.component != *k);
-        let wanted: Vec<_> = txn.wanted.iter().copied().filter(stays).collect();
-        let order: Vec<_> = txn.order.iter().copied().filter(stays).collect();
-        let closure = self.catalog().closure(&wanted);
-        if let Some(t) = self.scheduler.transaction_mut(id) {
-            (t.wanted, t.order, t.closure) = (wanted, order, closure);
-            t.left_out.extend(left);
-            t.holders.clear();
-            t.retry_at = None;
-        }
-        self.scheduler.touch();
+        self.scheduler.leave_out(id, left);
     }
 
     /// Leaves out of a partial demand what needs a component that failed. False when nothing would be left, or it is

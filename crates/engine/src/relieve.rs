@@ -86,9 +86,11 @@ impl Engine {
     /// A reservation that is smaller than the working peak it is for cannot keep the budget from being exceeded: nothing
     /// is evicted for the part of it that is not in use.
     fn shrink_partial_reservations(&mut self) {
-        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready && !e.stale) {
-            let need = self.needs(key).settled;
-            self.scheduler.budget_mut().shrink_partial(key, need);
+        for key in self
+            .scheduler
+            .keys_where(|e| e.state() == ComponentState::Ready && !e.restart().is_outdated())
+        {
+            self.scheduler.shrink_partial_reservation(key);
         }
     }
 
@@ -96,9 +98,9 @@ impl Engine {
     fn trim_all(&mut self, step: &mut Step<'_>) -> usize {
         let now = step.now;
         let keys = self.scheduler.keys_where(|e| {
-            e.state == ComponentState::Ready
-                && e.trimmed_at.is_none_or(|t| now.since(t) >= MAX_BACK_OFF)
-                && e.spec.as_ref().is_some_and(|spec| spec.loader.can_trim())
+            e.state() == ComponentState::Ready
+                && e.figures().trimmed_at().is_none_or(|t| now.since(t) >= MAX_BACK_OFF)
+                && e.spec().is_some_and(|spec| spec.loader.can_trim())
         });
         for &key in &keys {
             self.trim(key, step);
@@ -108,16 +110,15 @@ impl Engine {
 
     /// Whether the running incarnation, or else the next one, can be asked to trim.
     pub(crate) fn can_trim(&self, key: ComponentKey) -> bool {
-        let spec = self.scheduler.entry(key).spec.as_ref();
+        let spec = self.scheduler.entry(key).spec();
         spec.or_else(|| self.catalog().spec(key)).is_some_and(|spec| spec.loader.can_trim())
     }
 
     /// Asks a ready component to trim.
     pub(crate) fn trim(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let e = self.scheduler.entry_mut(key);
-        if let (ComponentState::Ready, Some(op)) = (e.state, e.op) {
-            e.trimmed_at = Some(step.now);
-            e.trim_failed = false;
+        if let (ComponentState::Ready, Some(op)) = (e.state(), e.op()) {
+            e.figures_mut().asked_to_trim(step.now);
             step.push(Effect::Trim { key, op });
             step.record(EventKind::Trimmed { component: key });
         }
@@ -126,9 +127,9 @@ impl Engine {
     /// What was loaded ahead and not asked for goes first.
     fn drop_speculation(&mut self, step: &mut Step<'_>) -> usize {
         let keys = self.scheduler.keys_where(|e| {
-            e.is_guess()
+            e.is_unrequested()
                 && matches!(
-                    e.state,
+                    e.state(),
                     ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
                 )
         });
@@ -159,7 +160,7 @@ impl Engine {
         let residency = m.min_residency;
         let now = step.now;
         let keys = self.scheduler.keys_where(|e| {
-            e.state == ComponentState::Ready && (at_once || now.since(e.ready_at) >= residency)
+            e.state() == ComponentState::Ready && (at_once || now.since(e.ready_at()) >= residency)
         });
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.wanted_tiers(now);
@@ -168,7 +169,7 @@ impl Engine {
             engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
         keys.into_iter()
-            .filter(|k| self.scheduler.entry(*k).state == ComponentState::Ready && goes(self, k))
+            .filter(|k| self.scheduler.entry(*k).state() == ComponentState::Ready && goes(self, k))
             .collect::<Vec<_>>()
             .into_iter()
             .filter(|k| self.let_idle_go(*k, &cause, step))
@@ -178,7 +179,7 @@ impl Engine {
     /// Victims in the policy's order until what leaves covers the excess.
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
-        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Unloading) {
+        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading) {
             let pool = self.scheduler.pool(key);
             excess.relieve(
                 pool,
@@ -186,7 +187,7 @@ impl Engine {
                 self.scheduler.budget().booked_for(key),
             );
         }
-        let ready = self.scheduler.keys_where(|e| e.state == ComponentState::Ready);
+        let ready = self.scheduler.keys_where(|e| e.state() == ComponentState::Ready);
         let tiers = self.scheduler.wanted_tiers(step.now);
         let groups: Vec<_> = ready.iter().map(|k| self.scheduler.live_group(*k)).collect();
         let candidates: Vec<_> =
@@ -226,14 +227,15 @@ impl Engine {
         };
         let mut group = self.scheduler.live_group(key);
         // What depends on it and goes already is not in its way: it follows.
-        group.retain(|k| *k == key || self.scheduler.entry(*k).state != ComponentState::Unloading);
+        group
+            .retain(|k| *k == key || self.scheduler.entry(*k).state() != ComponentState::Unloading);
         let free = group.iter().all(|k| {
             let e = self.scheduler.entry(*k);
             // A load under way is let go only if nobody asked for it.
-            there(e.state)
+            there(e.state())
                 && !e.is_fixed()
-                && e.pins == 0
-                && (e.state == ComponentState::Ready || e.is_guess())
+                && !e.is_required()
+                && (e.state() == ComponentState::Ready || e.is_unrequested())
         });
         if !free || !self.close_all(&group, step.cells).is_empty() {
             return false;

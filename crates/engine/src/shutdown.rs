@@ -105,9 +105,7 @@ impl Engine {
         for id in ids {
             self.end(id, &DropReason::Refused(Refusal::ShuttingDown), step);
         }
-        for key in self.scheduler.keys_where(|e| e.restart_at.is_some()) {
-            self.scheduler.entry_mut(key).restart_at = None;
-        }
+        self.scheduler.cancel_restarts();
         self.advance_shutdown(step);
     }
 
@@ -124,30 +122,32 @@ impl Engine {
                 e.loads_ended = true;
             }
         }
-        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Loading && e.pins == 0)
+        for key in
+            self.scheduler.keys_where(|e| e.state() == ComponentState::Loading && !e.is_required())
         {
             self.scheduler.cancel_load(key, Cause::Shutdown, step);
         }
         let idle = |e: &majordomo_lifecycle::Entry| {
-            e.pins == 0 && matches!(e.state, ComponentState::Ready | ComponentState::Draining)
+            !e.is_required()
+                && matches!(e.state(), ComponentState::Ready | ComponentState::Draining)
         };
         for key in self.scheduler.keys_where(idle) {
             // A provider of something that still loads waits for it.
             let group = self.scheduler.live_group(key);
-            if group.iter().all(|k| self.scheduler.entry(*k).pins == 0) {
+            if group.iter().all(|k| !self.scheduler.entry(*k).is_required()) {
                 let until = ending.leases_until;
                 self.send_group_away(key, &Cause::Shutdown, &Then::Unloaded, Some(until), step);
             }
         }
-        self.scheduler.progress_leaving(step);
+        self.scheduler.progress_removals(step);
         if now >= ending.kill_at && !ending.killed {
-            self.scheduler.force_leaving(step);
-            let late = self.scheduler.keys_where(|e| e.state == ComponentState::Unloading);
+            self.scheduler.force_removals(step);
+            let late = self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading);
             if !late.is_empty() {
                 step.record(EventKind::ShutdownKills { components: late.clone() });
             }
             for key in late {
-                if let Some(op) = self.scheduler.entry(key).op {
+                if let Some(op) = self.scheduler.entry(key).op() {
                     step.push(Effect::Kill { key, op });
                 }
             }
@@ -162,7 +162,7 @@ impl Engine {
         let Some(ending) = self.ending.filter(|e| !e.done) else { return };
         let alive = self.scheduler.keys_where(|e| {
             matches!(
-                e.state,
+                e.state(),
                 ComponentState::Queued
                     | ComponentState::Loading
                     | ComponentState::Ready
@@ -174,7 +174,7 @@ impl Engine {
             return;
         }
         self.scheduler.give_up_unloads(step);
-        let stuck = self.scheduler.keys_where(|e| e.state == ComponentState::Stuck);
+        let stuck = self.scheduler.keys_where(|e| e.state() == ComponentState::Stuck);
         self.finish_operator_waiters(step);
         step.record(EventKind::ShutdownDone { stuck: stuck.clone() });
         step.push(Effect::ShutdownDone { stuck });

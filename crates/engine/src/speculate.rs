@@ -7,7 +7,7 @@ use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PressureLevel, Priority, Refusal,
 };
-use majordomo_lifecycle::{Origin, Phase, Step, Verdict};
+use majordomo_lifecycle::{Origin, Phase, Request, Step, Verdict};
 use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
@@ -153,7 +153,7 @@ impl Engine {
         let loads = &self.config().loads;
         let (mut ahead, mut loading) = (0, 0);
         for (_, e) in self.scheduler.entries() {
-            loading += usize::from(e.state == ComponentState::Loading);
+            loading += usize::from(e.state() == ComponentState::Loading);
         }
         for t in self.scheduler.transactions() {
             if t.is_dormant(now) {
@@ -174,7 +174,7 @@ impl Engine {
     fn is_idle(&self, now: Moment) -> bool {
         self.foresight.calm
             && self.scheduler.transactions().all(|t| t.is_dormant(now))
-            && self.scheduler.entries().all(|(_, e)| e.state != ComponentState::Loading)
+            && self.scheduler.entries().all(|(_, e)| e.state() != ComponentState::Loading)
     }
 
     fn load_ahead(&mut self, p: &Proposal, step: &mut Step<'_>) -> Attempt {
@@ -235,7 +235,8 @@ impl Engine {
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = step.now + self.patience(p.key);
         let bytes = reserve.iter().map(|r| r.2).sum();
-        let id = self.scheduler.submit(origin, vec![p.key], priority, step.now, deadline);
+        let request = Request::whole(origin, vec![p.key], priority, deadline);
+        let id = self.scheduler.submit(request, step.now);
         self.note_victims(&victims, p.key, step);
         for key in victims {
             self.dismiss(key, Self::eviction_cause(origin), Some(id), step);

@@ -20,36 +20,36 @@ impl Engine {
         };
         for (key, e) in self.scheduler.entries() {
             let spec = self.catalog().spec(key);
-            if spec.is_none() && e.state == ComponentState::Unloaded {
+            if spec.is_none() && e.state() == ComponentState::Unloaded {
                 continue;
             }
-            let spec = spec.or(e.spec.as_ref());
+            let spec = spec.or(e.spec());
             status.components.push(ComponentStatus {
                 id: self.catalog().id(key).clone(),
-                state: e.state,
-                since: e.since,
+                state: e.state(),
+                since: e.since(),
                 priority: spec.map_or(Priority::Low, |s| s.priority),
                 pool: self.catalog().pools()[self.catalog().pool(key)].name.clone(),
                 pinned: e.is_pinned(spec),
-                speculative: e.is_guess(),
-                stale: e.stale,
+                speculative: e.is_unrequested(),
+                stale: e.restart().is_outdated(),
                 booked: self.scheduler.budget().booked_for(key),
                 measured: self.scheduler.budget().measured_for(key),
-                load_peak: e.learned.load_peak(),
-                working_peak: e.learned.working_peak(),
+                load_peak: e.figures().learned().load_peak(),
+                working_peak: e.figures().learned().working_peak(),
                 load_need: self.needs(key).load,
                 settled_need: self.needs(key).settled,
                 shared: ByteSize::ZERO,
                 estimate: spec.map(|s| s.memory).unwrap_or_default(),
                 limit: spec.and_then(|s| s.memory_limit),
                 leases: 0,
-                uses: e.uses,
-                loads: e.loads,
-                failures: e.failures,
-                last_use: e.last_use,
-                load_time: e.load_time,
-                probe_failing: e.failing.clone(),
-                cause: e.cause.as_ref().map(ToString::to_string).unwrap_or_default(),
+                uses: e.n_uses(),
+                loads: e.n_loads(),
+                failures: e.failures().n_total(),
+                last_use: e.last_use(),
+                load_time: e.figures().load_time(),
+                probe_failing: e.probes().failing().cloned(),
+                cause: e.cause().map(ToString::to_string).unwrap_or_default(),
                 retry_at: e.next_attempt(),
                 retry_on_demand: e.is_tried_on_demand(),
                 pid: None,

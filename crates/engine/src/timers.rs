@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentState, Moment, Priority, Refusal};
-use majordomo_lifecycle::{CloseAnswer, DropReason, Origin, Step};
+use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, Priority, Refusal};
+use majordomo_lifecycle::{CloseAnswer, DropReason, Origin, Request, Step};
 
 use crate::Engine;
 
@@ -19,7 +19,7 @@ impl Engine {
             return None;
         }
         let queue = &self.config().queue;
-        let mut next = self.scheduler.next_deadline().unwrap_or(Moment::NEVER);
+        let mut next = Moment::NEVER;
         let mut at = |t: Option<Moment>| next = next.min(t.unwrap_or(Moment::NEVER));
         at(self.look_again);
         at(self.relief.next());
@@ -29,6 +29,9 @@ impl Engine {
         // What only a look at the queue settles is due once: at the first call that has reached it.
         let once = |t: Option<Moment>| t.filter(|t| *t > self.now);
         let waits = self.scheduler.transactions().any(|t| !t.is_active());
+        for t in self.scheduler.transactions().filter(|t| t.origin != Origin::Adopted) {
+            at(Some(t.deadline));
+        }
         for t in self.scheduler.transactions().filter(|t| !t.is_active()) {
             at(once(t.retry_at));
             // The moment from which nobody overtakes it; ageing can only matter among several.
@@ -39,28 +42,22 @@ impl Engine {
             ));
             at(once(t.next_ageing(self.now, queue)));
         }
-        for (key, e) in self.scheduler.entries() {
+        for (_, e) in self.scheduler.entries() {
             // A shutdown restarts nothing and waits for no idle time.
-            at(e.restart_at.filter(|_| self.ending.is_none() && may_restart(e.state)));
-            if e.state == ComponentState::Ready {
-                at(e.next_probe);
-                at(once(e.wanted_since.filter(|_| waits).map(|(_, s)| s + queue.drain_after)));
-                at(self.idle_end(key).filter(|_| self.ending.is_none()));
+            at(e.restart().due().filter(|_| self.ending.is_none() && e.may_restart()));
+            at(e.load_deadline());
+            at(e.unload_deadline());
+            at(e.revokes_at());
+            if e.state() == ComponentState::Ready {
+                at(e.probes().next());
+                at(once(e.awaited_since().filter(|_| waits).map(|s| s + queue.drain_after)));
+                at(e.idle_end().filter(|_| self.ending.is_none()));
             }
-            if let ComponentState::Quarantined { until } = e.state {
+            if let ComponentState::Quarantined { until } = e.state() {
                 at(Some(until));
             }
         }
         (next != Moment::NEVER).then_some(next)
-    }
-
-    pub(crate) fn idle_end(&self, key: majordomo_core::ComponentKey) -> Option<Moment> {
-        let e = self.scheduler.entry(key);
-        let timeout = e.spec.as_ref()?.idle_timeout?;
-        if e.is_fixed() || e.pins > 0 || !e.dependents.is_empty() {
-            return None;
-        }
-        Some((e.last_touched() + timeout).max(e.idle_again.unwrap_or_default()))
     }
 
     pub(crate) fn timers(&mut self, step: &mut Step<'_>) {
@@ -69,14 +66,7 @@ impl Engine {
         self.expire_loads(step);
         self.scheduler.expire_unloads(step);
         self.advance_shutdown(step);
-        for key in self.scheduler.keys_where(
-            |e| matches!(e.state, ComponentState::Quarantined { until } if until <= now),
-        ) {
-            self.scheduler.forgive(key, Cause::RetryAllowed, step);
-            if std::mem::take(&mut self.scheduler.entry_mut(key).restart_after) {
-                self.restart_later(key, now);
-            }
-        }
+        self.scheduler.end_quarantines(step);
         if self.ending.is_none() {
             self.restart_due(step);
             self.unload_idle(step);
@@ -108,11 +98,11 @@ impl Engine {
             let missing = txn
                 .closure
                 .iter()
-                .filter(|k| self.scheduler.entry(**k).state != ComponentState::Ready)
+                .filter(|k| self.scheduler.entry(**k).state() != ComponentState::Ready)
                 .chain(
                     txn.wanted
                         .iter()
-                        .filter(|k| self.scheduler.entry(**k).state == ComponentState::Ready),
+                        .filter(|k| self.scheduler.entry(**k).state() == ComponentState::Ready),
                 )
                 .map(|k| self.catalog().id(*k).clone())
                 .collect();
@@ -128,7 +118,7 @@ impl Engine {
 
     fn expire_loads(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        for key in self.scheduler.keys_where(|e| e.load_deadline.is_some_and(|t| t <= now)) {
+        for key in self.scheduler.keys_where(|e| e.load_deadline().is_some_and(|t| t <= now)) {
             // Refusing those who waited for one may have cancelled the other.
             if self.state(key) != ComponentState::Loading {
                 continue;
@@ -143,21 +133,16 @@ impl Engine {
         if self.ending.is_some() {
             return;
         }
-        let now = step.now;
-        // One that is still on its way out is restarted when it is down.
-        let due = |e: &majordomo_lifecycle::Entry| {
-            e.restart_at.is_some_and(|t| t <= now) && may_restart(e.state)
-        };
-        for key in self.scheduler.keys_where(due) {
-            // What it depends on may have failed since.
-            let may_be_tried = self.scheduler.restart_time(key);
-            let at = (may_be_tried > now).then_some(may_be_tried);
-            self.scheduler.entry_mut(key).restart_at = at;
-            let Some(spec) = self.catalog().spec(key).filter(|_| at.is_none()) else { continue };
-            let priority = spec.priority;
-            let deadline = now + self.patience(key);
-            self.scheduler.submit(Origin::Restart, vec![key], priority, now, deadline);
+        for key in self.scheduler.take_due_restarts(step.now) {
+            self.submit_alone(key, Origin::Restart, step.now);
         }
+    }
+
+    /// Enters a component into the queue that no demand asked for, with its own priority.
+    pub(crate) fn submit_alone(&mut self, key: ComponentKey, origin: Origin, now: Moment) {
+        let Some(spec) = self.catalog().spec(key) else { return };
+        let (priority, deadline) = (spec.priority, now + self.patience(key));
+        self.scheduler.submit(Request::whole(origin, vec![key], priority, deadline), now);
     }
 
     /// How long a load that nobody waits for may take in all: every load of its closure one after the other,
@@ -170,18 +155,15 @@ impl Engine {
 
     fn unload_idle(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        for key in self.scheduler.keys_where(|e| e.state == ComponentState::Ready) {
-            if self.idle_end(key).is_none_or(|t| t > now) {
+        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Ready) {
+            if self.scheduler.entry(key).idle_end().is_none_or(|t| t > now) {
                 continue;
             }
             match step.cells.try_close(key) {
                 CloseAnswer::Closed => self.dismiss(key, Cause::Idle, None, step),
                 // In use all the while: its idle time begins when a sweep has seen the use.
                 CloseAnswer::Leased(_) => {
-                    let timeout =
-                        self.scheduler.entry(key).spec.as_ref().and_then(|s| s.idle_timeout);
-                    self.scheduler.entry_mut(key).idle_again =
-                        Some(now + timeout.unwrap_or_default());
+                    self.scheduler.entry_mut(key).restart_idle_timeout(now);
                 }
             }
         }
@@ -195,7 +177,8 @@ impl Engine {
         }
         let tiers = self.scheduler.wanted_tiers(step.now);
         // Nobody opens the cell of one that is to be probed first.
-        let may_go = |e: &majordomo_lifecycle::Entry| e.is_open() && !e.is_fixed() && e.pins == 0;
+        let may_go =
+            |e: &majordomo_lifecycle::Entry| e.is_open() && !e.is_fixed() && !e.is_required();
         let mut keys = self.scheduler.keys_where(may_go);
         let leased: Vec<_> =
             keys.iter().copied().filter(|k| self.leases_out(*k, step.cells) > 0).collect();
@@ -216,7 +199,7 @@ impl Engine {
         let in_use = self
             .scheduler
             .entries()
-            .filter(|(k, e)| stays(e.state) && !keys.contains(k))
+            .filter(|(k, e)| stays(e.state()) && !keys.contains(k))
             .map(|(k, _)| self.scheduler.budget().booked_for(k))
             .sum();
         let gone =
@@ -233,11 +216,12 @@ impl Engine {
     fn probe_due(&mut self, step: &mut Step<'_>) {
         let now = step.now;
         for key in self.scheduler.keys_where(|e| {
-            e.state == ComponentState::Ready && e.next_probe.is_some_and(|t| t <= now)
+            e.state() == ComponentState::Ready && e.probes().next().is_some_and(|t| t <= now)
         }) {
             let every = self.scheduler.probe_period(key);
             let e = self.scheduler.entry_mut(key);
-            e.next_probe = every.map(|p| now + p.max(Duration::from_millis(1)));
+            let next = every.map(|p| now + p.max(Duration::from_millis(1)));
+            e.probes_mut().schedule(next);
             self.ask_probe(key, step);
         }
     }
@@ -253,14 +237,8 @@ impl Engine {
             .map(|(k, priority, _)| (priority, self.catalog().rank(k), k))
             .collect();
         eager.sort_unstable();
-        for (priority, _, key) in eager {
-            let deadline = step.now + self.patience(key);
-            self.scheduler.submit(Origin::Startup, vec![key], priority, step.now, deadline);
+        for (_, _, key) in eager {
+            self.submit_alone(key, Origin::Startup, step.now);
         }
     }
-}
-
-/// Whether a component is down, so that a restart that is due can begin.
-fn may_restart(state: ComponentState) -> bool {
-    matches!(state, ComponentState::Unloaded | ComponentState::Failed { .. })
 }

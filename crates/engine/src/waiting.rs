@@ -31,10 +31,10 @@ impl Engine {
         for &key in closure {
             let e = self.scheduler.entry(key);
             let load_time = self.load_time(key);
-            let rest = match e.state {
+            let rest = match e.state() {
                 ComponentState::Ready => Duration::ZERO,
                 ComponentState::Loading => {
-                    let elapsed = now.since(e.load_started);
+                    let elapsed = now.since(e.load_started());
                     load_time.checked_sub(elapsed).filter(|rest| *rest > Duration::ZERO)?
                 }
                 _ => load_time,
@@ -49,7 +49,7 @@ impl Engine {
     /// The load of a closure that goes on for the next demand although no demand waits for it any more.
     pub(crate) fn goes_on(&self, closure: &[ComponentKey], now: Moment) -> Option<LoadUnderWay> {
         let loading = closure.iter().filter(|k| self.state(**k) == ComponentState::Loading);
-        let given_up = |k: &ComponentKey| self.scheduler.entry(*k).load_deadline.unwrap_or(now);
+        let given_up = |k: &ComponentKey| self.scheduler.entry(*k).load_deadline().unwrap_or(now);
         let last = loading.max_by_key(|k| (given_up(k), **k))?;
         Some(LoadUnderWay {
             component: self.catalog().id(*last).clone(),

@@ -1,194 +1,216 @@
-//! What the scheduler knows of one component.
+//! One component as the scheduler knows it: its state, its incarnation, its figures.
+//!
+//! Fields change by verbs only, so that each rule about them stands once: here, or in the part that owns it. What
+//! changes a state is for the scheduler alone; the engine's verbs record facts. Invariants: an incarnation has an
+//! operation, a specification and a removal exactly as its state says (`Engine::audit` checks that).
 
-use std::collections::VecDeque;
+mod failures;
+mod figures;
+mod probes;
+mod removal;
+mod restart;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority, ProbeFailure,
-};
-use majordomo_memory::Learned;
+use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
 use majordomo_registry::ComponentSpec;
 
-use crate::{CloseAnswer, TxnId};
+pub use self::failures::Failures;
+pub use self::figures::Figures;
+pub use self::probes::{Probes, Recovery};
+pub use self::removal::{Removal, Then};
+pub use self::restart::Restart;
+use crate::{LoadReport, TxnId};
 
-/// What a component becomes when it is down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Unloaded.
-    Unloaded,
-    /// Unloaded, and loaded again at once.
-    Reload,
-    /// Failed, for this reason.
-    Failed(Cause),
-}
-
-/// A component's way out, from the moment it is closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leave {
-    /// Why it goes.
-    pub cause: Cause,
-    /// What it becomes.
-    pub then: Then,
-    /// No leases are out.
-    pub drained: bool,
-    /// Leases were told to end; it is taken down with or without them.
-    pub forced: bool,
-    /// When leases are revoked and it is taken down all the same; none = it waits for them.
-    pub force_at: Option<Moment>,
-    /// The transaction that its bytes belong to.
-    pub freed_for: Option<TxnId>,
-    /// It may turn back to Ready if that transaction goes away before its leases ended.
-    pub reversible: bool,
-}
-
-impl Leave {
-    /// Takes it down at once: no leases are out.
-    #[must_use]
-    pub fn at_once(cause: Cause, then: Then) -> Self {
-        Self {
-            cause,
-            then,
-            drained: true,
-            forced: false,
-            force_at: None,
-            freed_for: None,
-            reversible: false,
-        }
-    }
-
-    /// Takes it down when its leases have ended, of which some may be out.
-    #[must_use]
-    pub fn when_drained(cause: Cause, then: Then) -> Self {
-        Self { drained: false, ..Self::at_once(cause, then) }
-    }
-
-    /// Takes it down with or without its leases: it has ended.
-    #[must_use]
-    pub fn without_asking(cause: Cause, then: Then) -> Self {
-        Self { forced: true, ..Self::when_drained(cause, then) }
-    }
-
-    /// Its leases are revoked at this moment, where there is one.
-    #[must_use]
-    pub fn forced_at(self, at: Option<Moment>) -> Self {
-        Self { force_at: at, ..self }
-    }
-
-    /// Its bytes belong to this transaction, where there is one.
-    #[must_use]
-    pub fn freeing_for(self, txn: Option<TxnId>) -> Self {
-        Self { freed_for: txn, ..self }
-    }
-
-    /// It may turn back to Ready as long as its leases are out.
-    #[must_use]
-    pub fn reversible(self) -> Self {
-        Self { reversible: true, ..self }
-    }
-
-    /// What the cell said when it was closed.
-    #[must_use]
-    pub fn closed(self, answer: CloseAnswer) -> Self {
-        Self { drained: answer == CloseAnswer::Closed, ..self }
-    }
-}
+/// CORE and pinned components may have clients that take no lease: after so long they count as used.
+const SERVES_AFTER: Duration = Duration::from_secs(600);
 
 /// One component's life in this process.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// Its state.
-    pub state: ComponentState,
-    /// Since when.
-    pub since: Moment,
-    /// Why.
-    pub cause: Option<Cause>,
-    /// The incarnation, while it is alive.
-    pub op: Option<OpId>,
+    state: ComponentState,
+    since: Moment,
+    cause: Option<Cause>,
+    op: Option<OpId>,
     /// The specification that the incarnation was loaded by.
-    pub spec: Option<Arc<ComponentSpec>>,
-    /// The dependencies of the incarnation.
-    pub dependencies: Vec<ComponentKey>,
+    spec: Option<Arc<ComponentSpec>>,
+    dependencies: Vec<ComponentKey>,
     /// Live components that have this one among their dependencies.
-    pub dependents: Vec<ComponentKey>,
+    dependents: Vec<ComponentKey>,
     /// Active transactions with an owner that need it.
-    pub pins: u32,
-    /// This incarnation was begun ahead, or goes on although everybody left, and nobody has had it so far.
-    pub speculative: bool,
+    n_required: u32,
+    speculative: bool,
     /// Pinned or unpinned by an operator, over the configuration.
-    pub operator_pin: Option<bool>,
-    /// Its configuration changed under a load that somebody waits for.
-    pub stale: bool,
-    /// When its load began.
-    pub load_started: Moment,
-    /// When its load is given up.
-    pub load_deadline: Option<Moment>,
-    /// When its unload counts as stuck.
-    pub unload_deadline: Option<Moment>,
-    /// Its way out.
-    pub leave: Option<Leave>,
-    /// When it became ready.
-    pub ready_at: Moment,
-    /// Its last use.
-    pub last_use: Option<Moment>,
-    /// Uses in this process.
-    pub uses: u64,
-    /// Loads in this process.
-    pub loads: u64,
-    /// Failures in this process.
-    pub failures: u64,
-    /// Failures within the quarantine window, the latest last; no more than quarantine counts.
-    pub recent_failures: VecDeque<Moment>,
-    /// Failures in a row: by these the back-off grows.
-    pub failures_in_row: u32,
-    /// A failure after this moment begins a new row.
-    pub row_ends: Moment,
-    /// What was learned of its memory, in this process or an earlier one.
-    pub learned: Learned,
+    operator_pin: Option<bool>,
+    load_started: Moment,
+    load_deadline: Option<Moment>,
+    unload_deadline: Option<Moment>,
     /// Bytes that its load, which is still to begin, takes beyond what is reserved for it.
-    pub overload: ByteSize,
-    /// When this incarnation was first used; none = not yet.
-    pub first_use: Option<Moment>,
-    /// When the interval of use began that its working peak is measured over.
-    pub interval_since: Moment,
-    /// Since when a demand for it is refused for a measured figure.
-    pub too_large_since: Option<Moment>,
-    /// Learned load time.
-    pub load_time: Option<Duration>,
-    /// Failed health probes in a row.
-    pub failed_probes: u32,
-    /// When the first of these failed.
-    pub failing_since: Moment,
-    /// They are as many as take it out of service, but clients hold leases: it stays up.
-    pub failing: Option<ProbeFailure>,
-    /// While it is failing: a probe was asked for since its last lease ended.
-    pub probed_unleased: bool,
-    /// Probes that were asked for and not answered yet.
-    pub probes_out: u32,
-    /// Of those, the ones that were asked for while it was leased: their failure is no evidence against it now.
-    pub stale_probes: u32,
-    /// When it is probed next.
-    pub next_probe: Option<Moment>,
-    /// It grants nothing until a probe has answered (after a suspend).
-    pub probe_first: bool,
+    overload: ByteSize,
+    removal: Option<Removal>,
     /// Since when the head of the queue waits for its leases.
-    pub wanted_since: Option<(TxnId, Moment)>,
-    /// It ended by itself sooner than a back-off takes: it is not loaded again before this moment but for a demand.
-    pub rests_until: Moment,
-    /// When it is loaded again by its restart policy.
-    pub restart_at: Option<Moment>,
-    /// Its idle timeout was reached while it was leased: look again then.
-    pub idle_again: Option<Moment>,
-    /// It is loaded again after the back-off of the failure that it leaves for, or after its quarantine.
-    pub restart_after: bool,
-    /// Since when it was measured above its own limit each time.
-    pub over_since: Option<Moment>,
-    /// When it was last asked to trim.
-    pub trimmed_at: Option<Moment>,
-    /// The last request to trim failed: waiting for its effect is useless.
-    pub trim_failed: bool,
+    awaited_since: Option<(TxnId, Moment)>,
+    ready_at: Moment,
+    last_use: Option<Moment>,
+    n_uses: u64,
+    n_loads: u64,
+    /// Its idle timeout was reached while it was leased: it ends no earlier than this.
+    idle_until: Option<Moment>,
+    restart: Restart,
+    failures: Failures,
+    probes: Probes,
+    figures: Figures,
 }
 
+/// Facts.
+impl Entry {
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> ComponentState {
+        self.state
+    }
+
+    /// When it entered its state; moved on by a suspend while an unload runs.
+    #[must_use]
+    pub fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// Why it is in its state; none = it never left the first.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    /// The incarnation, while one is alive.
+    #[must_use]
+    pub fn op(&self) -> Option<OpId> {
+        self.op
+    }
+
+    /// The specification that the incarnation was loaded by.
+    #[must_use]
+    pub fn spec(&self) -> Option<&Arc<ComponentSpec>> {
+        self.spec.as_ref()
+    }
+
+    /// The dependencies of the incarnation.
+    #[must_use]
+    pub fn dependencies(&self) -> &[ComponentKey] {
+        &self.dependencies
+    }
+
+    /// Live components that have this one among their dependencies.
+    #[must_use]
+    pub fn dependents(&self) -> &[ComponentKey] {
+        &self.dependents
+    }
+
+    /// Active transactions with an owner that need it.
+    #[must_use]
+    pub fn n_required(&self) -> u32 {
+        self.n_required
+    }
+
+    /// Whether an active transaction with an owner needs it.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.n_required > 0
+    }
+
+    /// Whether this incarnation was preloaded, or goes on although its waiters left, and was not requested since.
+    #[must_use]
+    pub fn is_speculative(&self) -> bool {
+        self.speculative
+    }
+
+    /// When its load began.
+    #[must_use]
+    pub fn load_started(&self) -> Moment {
+        self.load_started
+    }
+
+    /// When its load is given up; none = it does not load.
+    #[must_use]
+    pub fn load_deadline(&self) -> Option<Moment> {
+        self.load_deadline
+    }
+
+    /// When its unload counts as stuck; none = it does not unload.
+    #[must_use]
+    pub fn unload_deadline(&self) -> Option<Moment> {
+        self.unload_deadline
+    }
+
+    /// Bytes that its load, which is still to begin, takes beyond what is reserved for it.
+    #[must_use]
+    pub fn overload(&self) -> ByteSize {
+        self.overload
+    }
+
+    /// Its removal, from Draining until it is down.
+    #[must_use]
+    pub fn removal(&self) -> Option<&Removal> {
+        self.removal.as_ref()
+    }
+
+    /// Since when the head of the queue waits for its leases.
+    #[must_use]
+    pub fn awaited_since(&self) -> Option<Moment> {
+        self.awaited_since.map(|(_, since)| since)
+    }
+
+    /// When it became ready.
+    #[must_use]
+    pub fn ready_at(&self) -> Moment {
+        self.ready_at
+    }
+
+    /// Its last use.
+    #[must_use]
+    pub fn last_use(&self) -> Option<Moment> {
+        self.last_use
+    }
+
+    /// Uses in this process.
+    #[must_use]
+    pub fn n_uses(&self) -> u64 {
+        self.n_uses
+    }
+
+    /// Loads in this process.
+    #[must_use]
+    pub fn n_loads(&self) -> u64 {
+        self.n_loads
+    }
+
+    /// Whether and when it is loaded again without a demand.
+    #[must_use]
+    pub fn restart(&self) -> &Restart {
+        &self.restart
+    }
+
+    /// Its failures in this process.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// Its health probes.
+    #[must_use]
+    pub fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
+    /// What was measured of it.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+}
+
+/// Rules.
 impl Entry {
     /// Whether it is pinned, by an operator or by `spec`.
     #[must_use]
@@ -196,33 +218,50 @@ impl Entry {
         self.operator_pin.unwrap_or_else(|| spec.is_some_and(|s| s.pinned))
     }
 
+    /// Whether the incarnation is pinned, by an operator or by the specification it runs by.
+    #[must_use]
+    pub fn is_pinned_now(&self) -> bool {
+        self.is_pinned(self.spec.as_ref())
+    }
+
     /// Whether its cell is open to new leases: it is ready and not waiting for a probe.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.state == ComponentState::Ready && !self.probe_first
+        self.state == ComponentState::Ready && !self.probes.is_gated()
+    }
+
+    /// Whether an instance exists that leases may be out on: it is ready or draining.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, ComponentState::Ready | ComponentState::Draining)
+    }
+
+    /// Whether it is down, so that a restart that is due can begin.
+    #[must_use]
+    pub fn may_restart(&self) -> bool {
+        matches!(self.state, ComponentState::Unloaded | ComponentState::Failed { .. })
     }
 
     /// Whether it is CORE or pinned by the specification it runs by.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
-        self.is_pinned(self.spec.as_ref())
-            || self.spec.as_ref().is_some_and(|s| s.priority == Priority::Core)
+        self.is_pinned_now() || self.spec.as_ref().is_some_and(|s| s.priority == Priority::Core)
     }
 
-    /// Whether it is there, or on its way, for nobody: whoever wants something else may have its place.
+    /// Whether it is loaded, or being loaded, for no demand: any demand may have its place.
     #[must_use]
-    pub fn is_guess(&self) -> bool {
-        // A load that lost its last transaction is nobody's, though it is not settled yet whether it goes on.
-        self.pins == 0 && (self.speculative || self.state == ComponentState::Loading)
+    pub fn is_unrequested(&self) -> bool {
+        // Whether a load that lost its last transaction goes on is settled at the end of the input.
+        !self.is_required() && (self.speculative || self.state == ComponentState::Loading)
     }
 
     /// When it is, or may be, loaded again, if it is down and that is known.
     #[must_use]
     pub fn next_attempt(&self) -> Option<Moment> {
         let at = match self.state {
-            ComponentState::Failed { retry_at } => self.restart_at.unwrap_or(retry_at),
+            ComponentState::Failed { retry_at } => self.restart.due().unwrap_or(retry_at),
             ComponentState::Quarantined { until } => until,
-            ComponentState::Unloaded => self.restart_at?,
+            ComponentState::Unloaded => self.restart.due()?,
             _ => return None,
         };
         (at != Moment::NEVER).then_some(at)
@@ -231,12 +270,264 @@ impl Entry {
     /// Whether the next attempt takes place only when a demand asks for the component.
     #[must_use]
     pub fn is_tried_on_demand(&self) -> bool {
-        self.next_attempt().is_some() && self.restart_at.is_none() && !self.restart_after
+        self.next_attempt().is_some() && !self.restart.is_intended()
     }
 
     /// The age that eviction judges by: its last use, or the time it became ready.
     #[must_use]
     pub fn last_touched(&self) -> Moment {
         self.last_use.map_or(self.ready_at, |u| u.max(self.ready_at))
+    }
+
+    /// For how long this incarnation has been in use; none = not yet.
+    fn in_use_for(&self, now: Moment) -> Option<Duration> {
+        let up = now.since(self.ready_at);
+        let serves = self.is_fixed() && up >= SERVES_AFTER;
+        self.figures.first_use().map(|t| now.since(t)).or(serves.then_some(up))
+    }
+
+    /// When its idle timeout ends it; none = it has none, or is kept.
+    #[must_use]
+    pub fn idle_end(&self) -> Option<Moment> {
+        let timeout = self.spec.as_ref()?.idle_timeout?;
+        if self.is_fixed() || self.is_required() || !self.dependents.is_empty() {
+            return None;
+        }
+        Some((self.last_touched() + timeout).max(self.idle_until.unwrap_or_default()))
+    }
+
+    /// When its leases are revoked, if it drains until then.
+    #[must_use]
+    pub fn revokes_at(&self) -> Option<Moment> {
+        let draining = self.removal.as_ref().filter(|_| self.state == ComponentState::Draining);
+        draining.and_then(Removal::revokes_at)
+    }
+}
+
+/// Facts that the engine records; none of them changes a state.
+impl Entry {
+    /// An operator pins or unpins it, over the configuration.
+    pub fn set_operator_pin(&mut self, pinned: bool) {
+        self.operator_pin = Some(pinned);
+    }
+
+    /// A demand has it, or its use was seen.
+    pub fn requested(&mut self) {
+        self.speculative = false;
+    }
+
+    /// Adds uses that were counted, and the last of them if it ended.
+    pub fn used(&mut self, uses: u64, last_use: Option<Moment>) {
+        self.n_uses += uses;
+        self.last_use = self.last_use.max(last_use);
+    }
+
+    /// The idle timeout was reached while it was leased: it begins again.
+    pub fn restart_idle_timeout(&mut self, now: Moment) {
+        let timeout = self.spec.as_ref().and_then(|s| s.idle_timeout);
+        self.idle_until = Some(now + timeout.unwrap_or_default());
+    }
+
+    /// The head of the queue waits for its leases; returns since when that head does.
+    pub fn awaited_by(&mut self, head: TxnId, now: Moment) -> Moment {
+        // Patience is each head's own: the wait of an earlier one does not count.
+        let since = match self.awaited_since {
+            Some((other, since)) if other == head => since,
+            _ => now,
+        };
+        self.awaited_since = Some((head, since));
+        since
+    }
+
+    /// The new specification only changes how the incarnation is managed.
+    pub fn continue_by(&mut self, spec: Arc<ComponentSpec>) {
+        self.spec = Some(spec);
+    }
+
+    /// Its memory was measured; returns whether that teaches of the configuration in force.
+    pub fn measured(&mut self, bytes: ByteSize, now: Moment) -> bool {
+        if self.restart.is_outdated() {
+            return false;
+        }
+        match self.state {
+            ComponentState::Loading => self.figures.measured_loading(bytes),
+            ComponentState::Ready | ComponentState::Draining => {
+                let in_use_for = self.in_use_for(now);
+                self.figures.measured_up(bytes, in_use_for, now);
+            }
+            // What is left while it stops says nothing of its needs.
+            _ => return false,
+        }
+        true
+    }
+
+    /// After a suspend: its uses lie further back by the gap, and so does the time it became ready.
+    pub fn shift_back(&mut self, gap: Duration) {
+        self.last_use = self.last_use.map(|t| t - gap);
+        self.ready_at = self.ready_at - gap;
+    }
+
+    /// Its health probes, to record requests and answers.
+    pub fn probes_mut(&mut self) -> &mut Probes {
+        &mut self.probes
+    }
+
+    /// What was measured of it, to record more.
+    pub fn figures_mut(&mut self) -> &mut Figures {
+        &mut self.figures
+    }
+}
+
+/// Changes that go with a state: for the scheduler.
+impl Entry {
+    /// Enters a state; returns the one before.
+    pub(crate) fn enter(
+        &mut self,
+        to: ComponentState,
+        cause: Cause,
+        now: Moment,
+    ) -> ComponentState {
+        self.since = now;
+        self.cause = Some(cause);
+        // Only an incarnation, or one that is to be loaded, is speculative.
+        self.speculative &= to.is_alive() || to == ComponentState::Queued;
+        std::mem::replace(&mut self.state, to)
+    }
+
+    pub(crate) fn begin_load(
+        &mut self,
+        op: OpId,
+        spec: Option<Arc<ComponentSpec>>,
+        dependencies: Vec<ComponentKey>,
+        now: Moment,
+        deadline: Duration,
+    ) {
+        self.op = Some(op);
+        self.spec = spec;
+        self.dependencies = dependencies;
+        self.load_started = now;
+        self.load_deadline = Some(now + deadline);
+        self.awaited_since = None;
+        self.probes = Probes::default();
+        self.restart.load_started();
+    }
+
+    pub(crate) fn load_ended(&mut self) {
+        self.load_deadline = None;
+    }
+
+    pub(crate) fn loaded(&mut self, report: LoadReport, next_probe: Option<Moment>, now: Moment) {
+        self.load_ended();
+        self.n_loads += 1;
+        self.ready_at = now;
+        self.probes.schedule(next_probe);
+        self.restart.load_succeeded();
+        let took = now.since(self.load_started);
+        self.figures.loaded(took, report, self.restart.is_outdated(), now);
+    }
+
+    /// Leaves Ready.
+    pub(crate) fn begin_removal(&mut self, removal: Removal) {
+        self.removal = Some(removal);
+        self.probes.stop();
+        self.awaited_since = None;
+    }
+
+    /// An instance ended by itself: its removal replaces one that was under way.
+    pub(crate) fn replace_removal(&mut self, removal: Removal) {
+        self.probes.stop();
+        self.removal = Some(removal);
+    }
+
+    pub(crate) fn cancel_removal(&mut self, next_probe: Option<Moment>) {
+        self.removal = None;
+        self.probes.schedule(next_probe);
+    }
+
+    pub(crate) fn removal_mut(&mut self) -> Option<&mut Removal> {
+        self.removal.as_mut()
+    }
+
+    /// An unload or a cancellation runs until this moment at the latest.
+    pub(crate) fn begin_unload(&mut self, deadline: Moment) {
+        self.load_deadline = None;
+        self.unload_deadline = Some(deadline);
+    }
+
+    pub(crate) fn unload_overdue(&mut self) {
+        self.unload_deadline = None;
+    }
+
+    /// The incarnation is down; returns its removal.
+    pub(crate) fn down(&mut self) -> Option<Removal> {
+        self.end_incarnation();
+        self.unload_deadline = None;
+        self.restart.removed();
+        self.removal.take()
+    }
+
+    pub(crate) fn end_incarnation(&mut self) {
+        self.op = None;
+        self.spec = None;
+    }
+
+    pub(crate) fn add_dependent(&mut self, key: ComponentKey) {
+        self.dependents.push(key);
+    }
+
+    pub(crate) fn remove_dependent(&mut self, key: ComponentKey) {
+        self.dependents.retain(|k| *k != key);
+    }
+
+    pub(crate) fn take_dependencies(&mut self) -> Vec<ComponentKey> {
+        std::mem::take(&mut self.dependencies)
+    }
+
+    /// An active transaction with an owner needs it.
+    pub(crate) fn require(&mut self) {
+        self.n_required += 1;
+    }
+
+    /// One of them needs it no longer.
+    pub(crate) fn unrequire(&mut self) {
+        debug_assert!(self.n_required > 0, "every active transaction requires its closure once");
+        self.n_required -= 1;
+    }
+
+    pub(crate) fn set_speculative(&mut self, speculative: bool) {
+        self.speculative = speculative;
+    }
+
+    pub(crate) fn set_overload(&mut self, bytes: ByteSize) {
+        self.overload = bytes;
+    }
+
+    pub(crate) fn take_overload(&mut self) -> ByteSize {
+        std::mem::take(&mut self.overload)
+    }
+
+    pub(crate) fn restart_mut(&mut self) -> &mut Restart {
+        &mut self.restart
+    }
+
+    pub(crate) fn failures_mut(&mut self) -> &mut Failures {
+        &mut self.failures
+    }
+
+    /// After a suspend: what is left of its deadlines begins again.
+    pub(crate) fn restart_clocks(&mut self, now: Moment) {
+        if let Some(deadline) = self.load_deadline {
+            self.load_deadline = Some(now + deadline.since(self.load_started));
+            self.load_started = now;
+        }
+        let since = self.since;
+        self.unload_deadline = self.unload_deadline.map(|t| now + t.since(since));
+        if let Some(removal) = &mut self.removal {
+            removal.restart_clock(since, now);
+        }
+        if self.unload_deadline.is_some() || self.removal.is_some() {
+            self.since = now;
+        }
+        self.awaited_since = self.awaited_since.map(|(head, _)| (head, now));
     }
 }

@@ -6,9 +6,11 @@
 //! Invariants: an active transaction pins its closure; a component has an account in the budget exactly
 //! while it is reserved or alive; at most one incarnation of a component is alive.
 
-mod leaving;
+mod ledger;
 mod loading;
 mod queue;
+mod removing;
+mod restarting;
 mod table;
 
 use std::sync::Arc;
@@ -18,11 +20,11 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, PressureLevel,
     Priority, Refusal,
 };
-use majordomo_memory::{Budget, Needs, PoolLimit};
-use majordomo_registry::{Catalog, RestartPolicy};
+use majordomo_memory::{Budget, PoolLimit};
+use majordomo_registry::Catalog;
 
 use self::table::TxnTable;
-use crate::{Effect, Entry, Origin, Phase, Step, Transaction, Transition, TxnId};
+use crate::{Effect, Entry, Origin, Step, Transaction, Transition, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
 pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
@@ -121,7 +123,7 @@ pub struct Scheduler {
     pub(crate) txns: TxnTable,
     next_txn: u64,
     next_op: u64,
-    pub(crate) leaving: usize,
+    n_removals: usize,
     /// Loads that lost their last transaction during this input; whether that was since its deadline passed.
     pub(crate) loose: Vec<(ComponentKey, bool)>,
     last_call: Option<Moment>,
@@ -143,7 +145,7 @@ impl Scheduler {
             txns: TxnTable::default(),
             next_txn: 0,
             next_op: 1,
-            leaving: 0,
+            n_removals: 0,
             loose: Vec::new(),
             last_call: None,
             changed: true,
@@ -180,18 +182,6 @@ impl Scheduler {
         &self.budget
     }
 
-    /// The same, to book what was measured or granted, and to set what there is.
-    pub fn budget_mut(&mut self) -> &mut Budget {
-        &mut self.budget
-    }
-
-    /// The pool that a component's bytes are, or would be, booked in: that of its account while it has one, by
-    /// whichever configuration, else the configured one.
-    #[must_use]
-    pub fn pool(&self, key: ComponentKey) -> usize {
-        self.budget.pool_of(key).unwrap_or_else(|| self.catalog.pool(key))
-    }
-
     /// Replaces catalog, settings and the budget's limits. What that means for loaded components is the engine's to say.
     pub fn configure(&mut self, catalog: Arc<Catalog>, config: Config, total: ByteSize) {
         self.budget.set_limits(total, pool_limits(&catalog));
@@ -207,7 +197,7 @@ impl Scheduler {
         &self.entries[key.index()]
     }
 
-    /// The same, to change what is not a state.
+    /// The same, to record facts; its state changes by the scheduler's verbs only.
     pub fn entry_mut(&mut self, key: ComponentKey) -> &mut Entry {
         &mut self.entries[key.index()]
     }
@@ -234,11 +224,6 @@ impl Scheduler {
         self.txns.get(id)
     }
 
-    /// The same, to note why it waits.
-    pub fn transaction_mut(&mut self, id: TxnId) -> Option<&mut Transaction> {
-        self.txns.get_mut(id)
-    }
-
     /// Whether anything changed since the last call that could let a waiting transaction go on.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -258,17 +243,13 @@ impl Scheduler {
         step: &mut Step<'_>,
     ) {
         let e = &mut self.entries[key.index()];
-        let from = std::mem::replace(&mut e.state, to);
+        let from = e.enter(to, cause.clone(), step.now);
         debug_assert!(
             from.may_become(to),
             "{key:?} cannot go from {from:?} to {to:?} because {cause}"
         );
-        e.since = step.now;
-        // An incarnation that is down is no guess any more.
-        e.speculative &= to.is_alive() || to == ComponentState::Queued;
-        e.cause = Some(cause.clone());
+        let op = e.op();
         step.moved(Transition { key, from, to, cause: cause.clone() });
-        let op = e.op;
         let booked = self.budget.booked_for(key);
         step.record(EventKind::State { component: key, from, to, cause, op, booked });
         self.changed = true;
@@ -276,8 +257,8 @@ impl Scheduler {
 
     /// Components on their way out, stuck ones included.
     #[must_use]
-    pub fn n_leaving(&self) -> usize {
-        self.leaving
+    pub fn n_removals(&self) -> usize {
+        self.n_removals
     }
 
     /// From this moment on nothing is given time to stop politely (shutdown).
@@ -298,176 +279,10 @@ impl Scheduler {
         spec.is_some_and(|s| pinned || s.priority == Priority::Core)
     }
 
-    /// Whether a component is a guess, and not to be kept whoever asks.
+    /// Whether a component may be evicted without breaking a promise: it was not requested, and is not always kept.
     #[must_use]
-    pub fn nobody_misses(&self, key: ComponentKey) -> bool {
-        self.entries[key.index()].is_guess() && !self.is_never_evicted(key)
-    }
-
-    /// Whether a component is restarted after a failure without a demand: CORE, pinned, or by its policy.
-    fn restarts(&self, key: ComponentKey) -> bool {
-        match self.catalog.spec(key).map(|s| s.restart) {
-            Some(RestartPolicy::Always | RestartPolicy::OnFailure) => true,
-            Some(RestartPolicy::OnDemand) => self.is_never_evicted(key),
-            Some(RestartPolicy::Never) | None => false,
-        }
-    }
-
-    /// Whether a component that ended by itself, without a failure, is loaded again without a demand.
-    fn restarts_after_its_end(&self, key: ComponentKey) -> bool {
-        match self.catalog.spec(key).map(|s| s.restart) {
-            Some(RestartPolicy::Always) => !self.nobody_misses(key),
-            Some(RestartPolicy::OnDemand | RestartPolicy::OnFailure) => self.is_never_evicted(key),
-            Some(RestartPolicy::Never) | None => false,
-        }
-    }
-
-    /// Whether a component must run without a demand: it is restarted, and is not merely speculative.
-    #[must_use]
-    pub fn must_run(&self, key: ComponentKey) -> bool {
-        self.restarts(key) && !self.nobody_misses(key)
-    }
-
-    /// Whether a component that fails again and again is closed for a while. Never one that must run, nor one that
-    /// such a component depends on: these are tried at the longest back-off, however long an outage lasts.
-    fn may_be_quarantined(&self, key: ComponentKey) -> bool {
-        let never = self.catalog.spec(key).is_some_and(|s| s.restart == RestartPolicy::Never);
-        let dependents = self.catalog.dependent_closure(&[key]);
-        !never && !dependents.iter().any(|k| self.restarts(*k))
-    }
-
-    /// When a component may be loaded by itself: everything in its closure may be tried then.
-    #[must_use]
-    pub fn restart_time(&self, key: ComponentKey) -> Moment {
-        let may_be_tried = |k: &ComponentKey| match self.entries[k.index()].state {
-            ComponentState::Failed { retry_at } => retry_at,
-            ComponentState::Quarantined { until } => until,
-            _ => self.entries[k.index()].rests_until,
-        };
-        self.catalog.closure(&[key]).iter().map(may_be_tried).max().unwrap_or_default()
-    }
-
-    /// Restarts that are due later and wait for a component are due at `at` instead.
-    pub(crate) fn move_restarts(&mut self, dependency: ComponentKey, at: Moment) {
-        let waiting = self.keys_where(|e| {
-            e.state == ComponentState::Unloaded && e.restart_at.is_some_and(|t| t != at)
-        });
-        for key in waiting {
-            if key != dependency && self.catalog.closure(&[key]).contains(&dependency) {
-                self.entries[key.index()].restart_at = Some(at);
-            }
-        }
-    }
-
-    /// Counts one more in the row of a component's failures; the wait that follows it.
-    pub(crate) fn lengthen_row(&mut self, key: ComponentKey, now: Moment) -> Duration {
-        let b = &self.config.back_off;
-        let e = &mut self.entries[key.index()];
-        if now > e.row_ends {
-            e.failures_in_row = 0;
-        }
-        let factor = 1u32.checked_shl(e.failures_in_row).unwrap_or(u32::MAX);
-        let wait = b.base.checked_mul(factor).map_or(b.max, |w| w.min(b.max));
-        e.failures_in_row = e.failures_in_row.saturating_add(1);
-        e.row_ends = now + wait + self.config.quarantine.window;
-        wait
-    }
-
-    /// Puts a failed component into back-off or quarantine.
-    pub(crate) fn fail(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
-        let now = step.now;
-        let policy = self.catalog.spec(key).map_or(RestartPolicy::Never, |s| s.restart);
-        let must_run = self.must_run(key);
-        let may_be_quarantined = self.may_be_quarantined(key);
-        let wait = self.lengthen_row(key, now);
-        let q = &self.config.quarantine;
-        let most = q.failures.max(1) as usize;
-        let e = &mut self.entries[key.index()];
-        e.failures += 1;
-        e.recent_failures.push_back(now);
-        while e.recent_failures.len() > most
-            || e.recent_failures.front().is_some_and(|t| now.since(*t) > q.window)
-        {
-            e.recent_failures.pop_front();
-        }
-        let n_recent = e.recent_failures.len();
-        e.op = None;
-        e.spec = None;
-        e.restart_at = None;
-        let (to, next) = if n_recent >= most && may_be_quarantined {
-            e.recent_failures.clear();
-            e.failures_in_row = 0;
-            let until = now + q.duration;
-            (ComponentState::Quarantined { until }, until)
-        } else {
-            let retry_at = if policy == RestartPolicy::Never { Moment::NEVER } else { now + wait };
-            if std::mem::take(&mut e.restart_after) || must_run {
-                e.restart_at = Some(retry_at);
-            }
-            (ComponentState::Failed { retry_at }, retry_at)
-        };
-        self.set_state(key, to, cause, step);
-        self.move_restarts(key, next);
-    }
-
-    /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
-    pub fn forgive(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
-        let e = &mut self.entries[key.index()];
-        if matches!(e.state, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
-            e.recent_failures.clear();
-            e.failures_in_row = 0;
-            e.restart_at = None;
-            self.set_state(key, ComponentState::Unloaded, cause, step);
-        }
-    }
-
-    /// What a component needs by its configuration and by what was learned of it.
-    #[must_use]
-    pub fn needs(&self, key: ComponentKey) -> Needs {
-        let declared = self.catalog.spec(key).map_or(ByteSize::ZERO, |s| s.memory);
-        self.entry(key).learned.needs(declared, self.config.memory.estimate_margin)
-    }
-
-    /// Enters a transaction into the queue.
-    pub fn submit(
-        &mut self,
-        origin: Origin,
-        mut wanted: Vec<ComponentKey>,
-        priority: majordomo_core::Priority,
-        now: Moment,
-        deadline: Moment,
-    ) -> TxnId {
-        wanted.sort_unstable();
-        wanted.dedup();
-        let id = TxnId(self.next_txn);
-        self.next_txn += 1;
-        let closure = self.catalog.closure(&wanted);
-        let txn = Transaction {
-            id,
-            origin,
-            cause: origin.cause(),
-            wanted,
-            order: Vec::new(),
-            left_out: Vec::new(),
-            closure,
-            priority,
-            since: now,
-            deadline,
-            own_deadline: false,
-            phase: Phase::Waiting,
-            admissions: 0,
-            overtaken: 0,
-            blocked_since: None,
-            holders: Vec::new(),
-            retry_at: None,
-            waits_for_retry: None,
-            reserve: Vec::new(),
-            overloads: Vec::new(),
-            awaits: Vec::new(),
-        };
-        self.txns.push(txn);
-        self.changed = true;
-        id
+    pub fn is_expendable(&self, key: ComponentKey) -> bool {
+        self.entries[key.index()].is_unrequested() && !self.is_never_evicted(key)
     }
 
     /// Answers the waiter of a transaction that is gone.

@@ -1,5 +1,7 @@
 //! A set of components that somebody wants ready, from its arrival to its answer.
 
+use std::collections::BTreeSet;
+
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, Confidence, Holder, LeftOut, Moment, Priority, QueueConfig,
     WaiterId,
@@ -60,6 +62,36 @@ impl Origin {
     #[must_use]
     pub fn is_speculative(self) -> bool {
         matches!(self, Self::Speculation { .. })
+    }
+}
+
+/// A set to be entered into the queue.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who wants it.
+    pub origin: Origin,
+    /// The components asked for; in the order of confidence if the set may be granted in part.
+    pub wanted: Vec<ComponentKey>,
+    /// The set may be granted in part.
+    pub partial: bool,
+    /// Its priority on arrival.
+    pub priority: Priority,
+    /// When it is answered at the latest.
+    pub deadline: Moment,
+    /// Whether the caller set this deadline itself.
+    pub own_deadline: bool,
+}
+
+impl Request {
+    /// A request that is granted as a whole, with the usual deadline.
+    #[must_use]
+    pub fn whole(
+        origin: Origin,
+        wanted: Vec<ComponentKey>,
+        priority: Priority,
+        deadline: Moment,
+    ) -> Self {
+        Self { origin, wanted, partial: false, priority, deadline, own_deadline: false }
     }
 }
 
@@ -124,6 +156,39 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Its closure is still to be found.
+    pub(crate) fn new(id: TxnId, request: Request, now: Moment) -> Self {
+        let Request { origin, mut wanted, partial, priority, deadline, own_deadline } = request;
+        let mut order = if partial { wanted.clone() } else { Vec::new() };
+        let mut seen = BTreeSet::new();
+        order.retain(|k| seen.insert(*k));
+        wanted.sort_unstable();
+        wanted.dedup();
+        Self {
+            id,
+            origin,
+            cause: origin.cause(),
+            wanted,
+            order,
+            left_out: Vec::new(),
+            closure: Vec::new(),
+            priority,
+            since: now,
+            deadline,
+            own_deadline,
+            phase: Phase::Waiting,
+            admissions: 0,
+            overtaken: 0,
+            blocked_since: None,
+            holders: Vec::new(),
+            retry_at: None,
+            waits_for_retry: None,
+            reserve: Vec::new(),
+            overloads: Vec::new(),
+            awaits: Vec::new(),
+        }
+    }
+
     /// Whether it holds claims, reservations or pins.
     #[must_use]
     pub fn is_active(&self) -> bool {

@@ -90,10 +90,10 @@ impl Engine {
             holders: Vec::new(),
         };
         for (key, e) in self.scheduler.entries() {
-            if !e.state.is_alive() || ask.closure.contains(&key) {
+            if !e.state().is_alive() || ask.closure.contains(&key) {
                 continue;
             }
-            let kind = match e.state {
+            let kind = match e.state() {
                 ComponentState::Stuck => HolderKind::Stuck,
                 ComponentState::Unloading | ComponentState::Draining => continue,
                 _ => match self.fixed_by(key) {
@@ -247,8 +247,8 @@ impl Engine {
             .find_map(|t| t.overloads.first().map(|o| o.0));
         clearing.or_else(|| {
             let loads = |k: ComponentKey, e: &majordomo_lifecycle::Entry| {
-                e.overload.0 > 0
-                    || (e.state == ComponentState::Loading
+                e.overload().0 > 0
+                    || (e.state() == ComponentState::Loading
                         && self.scheduler.budget().overload_of(k).0 > 0)
             };
             self.scheduler.entries().find(|(k, e)| loads(*k, e)).map(|(k, _)| k)

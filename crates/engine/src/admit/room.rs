@@ -37,7 +37,8 @@ impl Engine {
         }
         // Bytes that come free anyway and belong to nobody.
         for (key, e) in self.scheduler.entries() {
-            let free = e.state == ComponentState::Unloading && self.promised_to(key, ask).is_none();
+            let free =
+                e.state() == ComponentState::Unloading && self.promised_to(key, ask).is_none();
             if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
                 self.relieve_by(key, &mut short);
                 draft.awaits.push(key);
@@ -129,7 +130,7 @@ impl Engine {
 
     /// Another transaction for which something is on its way out. What a guess waits for is a demand's to take.
     fn promised_to(&self, key: ComponentKey, ask: Ask<'_>) -> Option<TxnId> {
-        let other = self.scheduler.entry(key).leave.as_ref()?.freed_for?;
+        let other = self.scheduler.entry(key).removal()?.freed_for()?;
         let taken = ask.id == Some(other) || (!ask.origin.is_speculative() && self.is_guess(other));
         (!taken).then_some(other)
     }
@@ -144,12 +145,12 @@ impl Engine {
             .entries()
             .filter(|(k, e)| {
                 !ask.closure.contains(k)
-                    && (e.state.is_alive() || e.state == ComponentState::Queued)
+                    && (e.state().is_alive() || e.state() == ComponentState::Queued)
                     && self.scheduler.budget().booked_for(*k).0 > 0
             })
             .map(|(k, e)| {
                 let leaving =
-                    matches!(e.state, ComponentState::Draining | ComponentState::Unloading);
+                    matches!(e.state(), ComponentState::Draining | ComponentState::Unloading);
                 self.holder(k, if leaving { leaving_kind(e) } else { HolderKind::InTransaction })
             })
             .collect()
@@ -204,7 +205,7 @@ impl Engine {
         let tiers = self.scheduler.wanted_tiers(now);
         for (key, e) in self.scheduler.entries() {
             let there = matches!(
-                e.state,
+                e.state(),
                 ComponentState::Ready | ComponentState::Loading | ComponentState::Queued
             );
             if !there
@@ -250,7 +251,7 @@ impl Engine {
             size: group.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
             load_time: self.load_time(key),
             last_use: touched.unwrap_or_default(),
-            uses: e.uses,
+            uses: e.n_uses(),
             speculative: self.goes_first(group),
         }
     }
@@ -258,7 +259,7 @@ impl Engine {
     /// A load that nobody waits for and that still runs goes before all others, so that no demand waits behind
     /// it; what was loaded ahead and not used yet, only where the policy does not judge it by its worth.
     fn goes_first(&self, group: &[ComponentKey]) -> bool {
-        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).is_guess();
+        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).is_unrequested();
         let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
         group.iter().all(unasked) && (!self.policy.judges_unused() || group.iter().any(runs))
     }
@@ -338,8 +339,8 @@ impl Engine {
                 chosen
                     .iter()
                     .enumerate()
-                    .any(|(j, g)| j != i && g.iter().any(|o| e.dependencies.contains(o)))
-                    || draft.victims.iter().any(|o| e.dependencies.contains(o))
+                    .any(|(j, g)| j != i && g.iter().any(|o| e.dependencies().contains(o)))
+                    || draft.victims.iter().any(|o| e.dependencies().contains(o))
             });
             if tied {
                 continue;

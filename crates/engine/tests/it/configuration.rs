@@ -117,7 +117,7 @@ fn a_second_change_leaves_what_drains_by_the_first_alone() {
     let tuned = with(with(spec("a"), moved), |s| s.idle_timeout = Some(seconds(60.0)));
     configure(&mut rig, vec![tuned], vec![], 1000);
     let key = rig.key("a");
-    let running = rig.engine.scheduler().entry(key).spec.clone().expect("it runs");
+    let running = rig.engine.scheduler().entry(key).spec().cloned().expect("it runs");
     assert_eq!(&*running.pool, "general");
     rig.give_back("a");
     rig.settle();

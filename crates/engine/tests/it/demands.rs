@@ -123,7 +123,7 @@ fn waiting_demands_for_the_same_component_go_together() {
     rig.give_back("c0");
     rig.settle();
     assert_eq!((rig.answered(b1), rig.answered(b2)), ("granted", "granted"));
-    assert_eq!(rig.engine.scheduler().entry(rig.key("c1")).loads, 1);
+    assert_eq!(rig.engine.scheduler().entry(rig.key("c1")).n_loads(), 1);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn three_failed_probes_close_it() {
     let mut rig = Rig::new(vec![spec("a")], 100);
     rig.have("a");
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
     for want in ["ready", "ready", "unloading"] {
         rig.input(Input::Health { key, op, result: Err("timed out".to_owned()) });
         assert_eq!(rig.state("a"), want);
@@ -98,7 +98,7 @@ fn probes_asked(rig: &Rig) -> usize {
 
 fn answers_probe(rig: &mut Rig, name: &str, result: Result<(), &str>) {
     let key = rig.key(name);
-    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
     rig.input(Input::Health { key, op, result: result.map_err(str::to_owned) });
 }
 

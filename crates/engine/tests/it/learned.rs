@@ -382,7 +382,7 @@ fn grant_that_a_component_asked_for_does_not_shrink() {
     let mut rig = Rig::new(vec![sized("a", 10)], 100);
     rig.demand(&["a"]);
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op.expect("it loads");
+    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
     rig.input(Input::Grow { key, op, bytes: ByteSize::mib(14) });
     loaded(&mut rig, "a", 20, 20);
     rig.used("a");

@@ -46,7 +46,7 @@ fn trims(rig: &Rig) -> usize {
 fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64) {
     let row = |&(name, mib): &(&str, u64)| {
         let key = rig.key(name);
-        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
         (key, op, ByteSize::mib(mib))
     };
     let own = rows.iter().map(row).collect();
@@ -192,7 +192,7 @@ fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
         assert_eq!(rig.state("a"), "unloading");
         rig.settle();
         assert_eq!(rig.state("a"), if want == "unload" { "unloaded" } else { "failed" });
-        let cause = rig.engine.scheduler().entry(rig.key("a")).cause.clone();
+        let cause = rig.engine.scheduler().entry(rig.key("a")).cause().cloned();
         if want == "restart" {
             let limit = ByteSize::mib(120);
             assert_eq!(cause, Some(Cause::OverLimit { measured: ByteSize::mib(130), limit }));
@@ -249,7 +249,7 @@ fn over_limit_policy_is_immediate_after_a_failed_trim() {
     let mut rig = Rig::new(specs, 500);
     rig.have("a");
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
     let failed = |kind: &EventKind| matches!(kind, EventKind::TrimFailed { .. });
     let refused = || Err("it answered 500".to_owned());
     // An answer of an earlier incarnation says nothing about this one.
@@ -286,7 +286,7 @@ fn operator_trim_of_a_program_is_answered_by_the_result_of_the_request() {
     let mut rig = Rig::new(vec![program("a", usr1)], 500);
     rig.have("a");
     let (key, reached) = (rig.key("a"), Ok(()));
-    let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
     let first = rig.operator("a", OperatorAction::Trim);
     assert_eq!(rig.answered(first), "waits");
     rig.input(Input::Trimmed { key, op, result: reached });
@@ -319,7 +319,7 @@ fn running_out_of_memory_raises_the_estimate() {
         let mut rig = Rig::new(specs, budget);
         rig.have("a");
         let key = rig.key("a");
-        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
         let out_of_memory = Some(OutOfMemory { peak: peak.map(ByteSize::mib) });
         rig.input(Input::Exited {
             key,
@@ -338,7 +338,7 @@ fn running_out_of_memory_raises_the_estimate() {
         assert_eq!(raised, Some(ByteSize::mib(want)), "{limit:?} {budget} {peak:?}");
         assert!(rig.effects.iter().any(|e| matches!(e, Effect::Persist(_))));
         rig.settle();
-        let cause = rig.engine.scheduler().entry(key).cause.clone();
+        let cause = rig.engine.scheduler().entry(key).cause().cloned();
         assert!(matches!(cause, Some(Cause::OutOfMemory { .. })), "{cause:?}");
         assert_eq!(cause.unwrap().to_string(), "it ran out of memory: a test");
         rig.wait(seconds(2.0));
@@ -356,13 +356,13 @@ fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
     let w = rig.demand(&["a"]);
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op.expect("it loads");
+    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
     let out_of_memory = Some(OutOfMemory { peak: Some(ByteSize::mib(400)) });
     let failure = LoadFailure { error: "\"prog\" ran out of memory".into(), out_of_memory };
     rig.forget_load("a");
     rig.input(Input::LoadFinished { key, op, result: Err(failure) });
     assert_eq!(rig.answered(w), "load_failed");
-    let cause = rig.engine.scheduler().entry(key).cause.clone().unwrap();
+    let cause = rig.engine.scheduler().entry(key).cause().cloned().unwrap();
     assert_eq!(cause.to_string(), "\"prog\" ran out of memory", "{cause:?}");
     rig.wait(seconds(2.0));
     rig.demand(&["a"]);
@@ -406,7 +406,7 @@ fn a_reservation_grows_only_into_free_bytes() {
     rig.have("b");
     let grow = |rig: &mut Rig, mib: u64| {
         let key = rig.key("a");
-        let op = rig.engine.scheduler().entry(key).op.expect("it is up");
+        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
         rig.input(Input::Grow { key, op, bytes: ByteSize::mib(mib) });
         let told = rig.effects.iter().find_map(|e| match e {
             Effect::SetGrant { bytes, .. } => Some(bytes.0 >> 20),

@@ -141,7 +141,11 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
     );
     for name in ["app", "bot"] {
         let e = rig.engine.scheduler().entry(rig.key(name));
-        assert_eq!((e.failures, e.recent_failures.len()), (0, 0), "{name} did not fail");
+        assert_eq!(
+            (e.failures().n_total(), e.failures().n_recent()),
+            (0, 0),
+            "{name} did not fail"
+        );
         assert_eq!(next_attempt(&rig, name), Some(rig.retry_at("db")), "{name}");
         let told = cause(&rig, name);
         assert!(told.contains("which it depends on"), "{name}: {told}");
@@ -193,7 +197,7 @@ fn a_dependent_that_ends_with_its_dependency_did_not_fail() {
         }
         rig.settle();
         assert_eq!(rig.states(&["db", "app"]), ["failed", "unloaded"], "{dependent_first}");
-        assert_eq!(rig.engine.scheduler().entry(rig.key("app")).failures, 0);
+        assert_eq!(rig.engine.scheduler().entry(rig.key("app")).failures().n_total(), 0);
         assert_eq!(next_attempt(&rig, "app"), Some(rig.retry_at("db")));
     }
 }
@@ -206,7 +210,7 @@ fn a_member_whose_dependency_could_not_be_loaded_says_so() {
     rig.load_ends("base", Err("no model file"));
     assert_eq!(rig.state("top"), "unloaded");
     let e = rig.engine.scheduler().entry(rig.key("top"));
-    assert!(matches!(e.cause, Some(Cause::DependencyFailed { .. })), "{:?}", e.cause);
+    assert!(matches!(e.cause(), Some(Cause::DependencyFailed { .. })), "{:?}", e.cause());
     assert!(cause(&rig, "top").contains("base") && cause(&rig, "top").contains("no model file"));
 }
 
@@ -239,7 +243,7 @@ fn an_end_by_itself_is_followed_as_the_restart_policy_says() {
         rig.unloaded("a");
         assert_eq!(rig.state("a"), if comes_back { "loading" } else { "unloaded" }, "{told}");
         let e = rig.engine.scheduler().entry(rig.key("a"));
-        assert_eq!((e.failures, e.recent_failures.len()), (0, 0), "{told}");
+        assert_eq!((e.failures().n_total(), e.failures().n_recent()), (0, 0), "{told}");
         if !comes_back {
             assert_eq!(cause(&rig, "a"), "it ended by itself (exit code 0)", "{told}");
             // It may be had at once.
@@ -338,5 +342,5 @@ fn one_that_ends_by_itself_while_it_goes_has_gone_as_it_was_to() {
     assert!(rig.is_loading("b"));
     rig.settle();
     assert_eq!(rig.state("a"), "unloaded");
-    assert_eq!(rig.engine.scheduler().entry(rig.key("a")).failures, 0);
+    assert_eq!(rig.engine.scheduler().entry(rig.key("a")).failures().n_total(), 0);
 }

@@ -31,7 +31,7 @@ fn a_demand_waits_for_an_attempt_that_comes_before_its_deadline() {
     assert!(rig.is_loading("a"));
     rig.loaded("a");
     assert_eq!(waiters.map(|w| rig.answered(w).to_owned()), ["granted", "granted"]);
-    assert_eq!(rig.engine.scheduler().entry(rig.key("a")).loads, 1, "one load for all");
+    assert_eq!(rig.engine.scheduler().entry(rig.key("a")).n_loads(), 1, "one load for all");
 }
 
 #[test]

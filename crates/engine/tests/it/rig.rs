@@ -199,7 +199,7 @@ impl Rig {
             }
         }
         for key in std::mem::take(&mut self.cells.1.noticed) {
-            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            let op = self.engine.scheduler().entry(key).op().expect("it is up");
             self.input(Input::Released { key, op });
         }
     }
@@ -306,7 +306,7 @@ impl Rig {
     pub(crate) fn measure(&mut self, rows: &[(&str, u64)]) {
         let row = |&(name, mib): &(&str, u64)| {
             let key = self.key(name);
-            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            let op = self.engine.scheduler().entry(key).op().expect("it is up");
             (key, op, ByteSize::mib(mib))
         };
         let own = rows.iter().map(row).collect();
@@ -349,7 +349,7 @@ impl Rig {
     /// The end of a program, by itself with this code, or by a signal.
     pub(crate) fn exits_with(&mut self, name: &str, code: Option<i32>) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        let op = self.engine.scheduler().entry(key).op().expect("it is up");
         let how = code
             .map_or("was killed by SIGKILL".to_owned(), |code| format!("ended with code {code}"));
         self.input(Input::Exited { key, op, how, code, out_of_memory: None });
@@ -357,7 +357,7 @@ impl Rig {
 
     pub(crate) fn exits_out_of_memory(&mut self, name: &str) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        let op = self.engine.scheduler().entry(key).op().expect("it is up");
         let how = "was killed by SIGKILL".to_owned();
         let out_of_memory = Some(OutOfMemory::default());
         self.input(Input::Exited { key, op, how, code: None, out_of_memory });
@@ -386,7 +386,7 @@ impl Rig {
 
     pub(crate) fn used(&mut self, name: &str) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op.expect("it is up");
+        let op = self.engine.scheduler().entry(key).op().expect("it is up");
         self.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: Some(self.now) }]));
     }
 
@@ -408,7 +408,7 @@ impl Rig {
         let Some(cell) = self.cells.0.get_mut(&key) else { return };
         cell.leases -= 1;
         if std::mem::take(&mut cell.wanted) {
-            let op = self.engine.scheduler().entry(key).op.expect("it is up");
+            let op = self.engine.scheduler().entry(key).op().expect("it is up");
             self.input(Input::Released { key, op });
         }
     }

@@ -47,7 +47,7 @@ fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
         rig.wait(seconds(1.0));
         rig.loaded("a");
         assert_eq!(rig.answered(again), "granted", "{on_abandon:?}");
-        assert_eq!(rig.engine.scheduler().entry(rig.key("a")).loads, 2);
+        assert_eq!(rig.engine.scheduler().entry(rig.key("a")).n_loads(), 2);
     }
 }
 
@@ -189,7 +189,7 @@ fn a_load_ahead_may_take_as_long_as_its_load_deadline() {
     rig.wait(seconds(500.0));
     assert!(rig.is_loading("a"));
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op.expect("it loads");
+    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
     rig.forget_load("a");
     rig.input(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) });
     assert_eq!(rig.state("a"), "ready");

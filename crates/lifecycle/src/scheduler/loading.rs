@@ -8,7 +8,7 @@ use majordomo_core::{
 use majordomo_registry::OnAbandon;
 
 use super::{LoadReport, Scheduler};
-use crate::{Effect, Leave, Persisted, Phase, Step, Then, TxnId};
+use crate::{Effect, Persisted, Phase, Removal, Step, Then, TxnId};
 
 impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
@@ -29,7 +29,7 @@ impl Scheduler {
                 continue;
             }
             while let Some(key) = self.next_member(id) {
-                let free = if self.entry(key).overload > ByteSize::ZERO {
+                let free = if self.entry(key).overload() > ByteSize::ZERO {
                     self.all_lanes(step)
                 } else {
                     self.lane_for(speculative, step)
@@ -46,17 +46,17 @@ impl Scheduler {
     fn next_member(&self, id: TxnId) -> Option<ComponentKey> {
         let txn = &self.txns[id];
         txn.closure.iter().copied().find(|&key| {
-            self.entry(key).state == ComponentState::Queued
+            self.entry(key).state() == ComponentState::Queued
                 // Another transaction that still clears memory reserves it.
                 && self.is_reserved(key)
                 && self.catalog.dependencies(key).iter().all(|d| {
                     let e = self.entry(*d);
-                    e.state == ComponentState::Ready && !e.stale
+                    e.state() == ComponentState::Ready && !e.restart().is_outdated()
                 })
                 && !self.catalog.after(key).iter().any(|a| {
                     txn.closure.contains(a)
                         && matches!(
-                            self.entry(*a).state,
+                            self.entry(*a).state(),
                             ComponentState::Queued | ComponentState::Loading
                         )
                 })
@@ -71,8 +71,8 @@ impl Scheduler {
 
     /// Whether no load runs once speculative ones are cancelled.
     fn all_lanes(&mut self, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state == ComponentState::Loading);
-        if loading.iter().any(|k| !self.entry(*k).is_guess() || self.entry(*k).is_fixed()) {
+        let loading = self.keys_where(|e| e.state() == ComponentState::Loading);
+        if loading.iter().any(|k| !self.entry(*k).is_unrequested() || self.entry(*k).is_fixed()) {
             return false;
         }
         for key in loading {
@@ -83,7 +83,7 @@ impl Scheduler {
 
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state == ComponentState::Loading);
+        let loading = self.keys_where(|e| e.state() == ComponentState::Loading);
         if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
         }
@@ -91,7 +91,7 @@ impl Scheduler {
         let ahead: Vec<_> = loading
             .iter()
             .copied()
-            .filter(|k| self.entry(*k).is_guess() && !self.entry(*k).is_fixed())
+            .filter(|k| self.entry(*k).is_unrequested() && !self.entry(*k).is_fixed())
             .collect();
         let is_free = loading.len() < self.config.loads.lanes();
         if speculative {
@@ -111,25 +111,12 @@ impl Scheduler {
         let deadline = self.load_deadline(key);
         let dependencies = self.catalog.dependencies(key).to_vec();
         for d in &dependencies {
-            self.entry_mut(*d).dependents.push(key);
+            self.entry_mut(*d).add_dependent(key);
         }
-        let cause = self.entry(key).cause.clone().unwrap_or(Cause::Operator);
+        let cause = self.entry(key).cause().cloned().unwrap_or(Cause::Operator);
         let e = self.entry_mut(key);
-        e.op = Some(op);
-        e.spec = spec;
-        e.dependencies = dependencies;
-        e.load_started = step.now;
-        e.load_deadline = Some(step.now + deadline);
-        e.stale = false;
-        e.failed_probes = 0;
-        e.failing = None;
-        e.probed_unleased = false;
-        (e.probes_out, e.stale_probes) = (0, 0);
-        e.probe_first = false;
-        e.wanted_since = None;
-        e.restart_at = None;
-        e.rests_until = Moment::ZERO;
-        let beyond = std::mem::take(&mut e.overload);
+        e.begin_load(op, spec, dependencies, step.now, deadline);
+        let beyond = e.take_overload();
         if beyond > ByteSize::ZERO {
             self.budget.set_overload(key, beyond);
             let peak = self.budget.booked_for(key);
@@ -144,51 +131,35 @@ impl Scheduler {
     pub fn is_loading(&self, key: ComponentKey, op: OpId) -> bool {
         self.entries
             .get(key.index())
-            .is_some_and(|e| e.op == Some(op) && e.state == ComponentState::Loading)
+            .is_some_and(|e| e.op() == Some(op) && e.state() == ComponentState::Loading)
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
     pub fn load_succeeded(&mut self, key: ComponentKey, report: LoadReport, step: &mut Step<'_>) {
-        let probe_every = self.probe_period(key);
+        let next_probe = self.probe_period(key).map(|p| step.now + p);
         let e = self.entry_mut(key);
-        let took = step.now.since(e.load_started);
-        e.load_time = Some(match e.load_time {
-            Some(known) => known.mul_f64(0.7) + took.mul_f64(0.3),
-            None => took,
-        });
-        e.load_deadline = None;
-        e.loads += 1;
-        e.ready_at = step.now;
-        e.next_probe = probe_every.map(|p| step.now + p);
-        e.over_since = None;
-        e.trim_failed = false;
-        e.restart_after = false;
-        e.restart_at = None;
-        e.first_use = None;
-        e.interval_since = step.now;
-        e.too_large_since = None;
-        let stale = e.stale;
-        if !stale {
-            e.learned.note_loaded(report.peak, report.measured);
-        }
-        let learned = Persisted { key, learned: e.learned, load_time: e.load_time };
+        e.loaded(report, next_probe, step.now);
+        let outdated = e.restart().is_outdated();
+        let figures = e.figures();
+        let learned =
+            Persisted { key, learned: *figures.learned(), load_time: figures.load_time() };
         if let Some(bytes) = report.measured {
             self.budget.measure(key, bytes);
         }
         // From here on its load peak is no longer booked, but what its use is expected to need.
-        self.budget.keep(key, self.needs(key).settled);
+        self.reserve_settled(key);
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, step);
         // What went down with it comes back with it, not at a time of its own.
         self.move_restarts(key, step.now);
         // What was loaded by an older configuration teaches nothing of the new one.
-        if !stale {
+        if !outdated {
             step.push(Effect::Persist(learned));
         }
     }
 
     /// A load ended badly; nothing of it is left.
     pub fn load_failed(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
-        self.entry_mut(key).load_deadline = None;
+        self.entry_mut(key).load_ended();
         self.forget_dependencies(key);
         self.budget.release(key);
         self.fail(key, cause, step);
@@ -202,11 +173,10 @@ impl Scheduler {
         };
         let grace = self.grace(key, step.now);
         let e = self.entry_mut(key);
-        let Some(op) = e.op else { return };
-        e.load_deadline = None;
-        e.unload_deadline = Some(step.now + grace + super::KILL_MARGIN);
-        e.leave = Some(Leave::at_once(cause.clone(), then));
-        self.leaving += 1;
+        let Some(op) = e.op() else { return };
+        e.begin_unload(step.now + grace + super::KILL_MARGIN);
+        e.replace_removal(Removal::at_once(cause.clone(), then));
+        self.n_removals += 1;
         self.set_state(key, ComponentState::Unloading, cause, step);
         step.push(Effect::CancelLoad { key, op, grace });
     }
@@ -219,8 +189,8 @@ impl Scheduler {
             Some(OnAbandon::Finish) => true,
             Some(OnAbandon::Auto) => {
                 let declared = self.catalog.spec(key).map(|s| s.load_time);
-                let expected = e.load_time.or(declared).unwrap_or_default();
-                now.since(e.load_started) * 2 > expected
+                let expected = e.figures().load_time().or(declared).unwrap_or_default();
+                now.since(e.load_started()) * 2 > expected
             }
             _ => false,
         }
@@ -236,7 +206,7 @@ impl Scheduler {
     /// How long an unload may take politely.
     #[must_use]
     pub fn grace(&self, key: ComponentKey, now: Moment) -> Duration {
-        let spec = self.entry(key).spec.as_ref().or_else(|| self.catalog.spec(key));
+        let spec = self.entry(key).spec().or_else(|| self.catalog.spec(key));
         let grace = spec.and_then(|s| s.stop_deadline).unwrap_or(self.config.deadlines.stop);
         self.last_call.map_or(grace, |t| grace.min(t.since(now)))
     }
@@ -244,7 +214,7 @@ impl Scheduler {
     /// The time between health probes, for components that have one.
     #[must_use]
     pub fn probe_period(&self, key: ComponentKey) -> Option<Duration> {
-        let spec = self.entry(key).spec.as_ref()?;
+        let spec = self.entry(key).spec()?;
         match &spec.loader {
             majordomo_registry::LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.every),
             majordomo_registry::LoaderSpec::Builtin { .. } => spec.health_every,
@@ -276,7 +246,7 @@ impl Scheduler {
     ) -> Priority {
         let own = |k: &ComponentKey| {
             let e = self.entry(*k);
-            e.spec.as_ref().or_else(|| self.catalog.spec(*k)).map_or(Priority::Low, |s| s.priority)
+            e.spec().or_else(|| self.catalog.spec(*k)).map_or(Priority::Low, |s| s.priority)
         };
         group.iter().map(own).min().unwrap_or(Priority::Low).min(tiers[key.index()])
     }
@@ -287,7 +257,7 @@ impl Scheduler {
         let mut found = vec![key];
         let mut next = 0;
         while next < found.len() {
-            for d in &self.entry(found[next]).dependents {
+            for d in self.entry(found[next]).dependents() {
                 if !found.contains(d) {
                     found.push(*d);
                 }
@@ -300,8 +270,8 @@ impl Scheduler {
     }
 
     pub(crate) fn forget_dependencies(&mut self, key: ComponentKey) {
-        for d in std::mem::take(&mut self.entry_mut(key).dependencies) {
-            self.entry_mut(d).dependents.retain(|k| *k != key);
+        for d in self.entry_mut(key).take_dependencies() {
+            self.entry_mut(d).remove_dependent(key);
         }
     }
 }

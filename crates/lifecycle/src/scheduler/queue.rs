@@ -1,12 +1,14 @@
 //! Transactions: from the queue to their reservations, and back.
 
-use majordomo_core::{ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Moment, Refusal};
+use majordomo_core::{
+    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal,
+};
 use majordomo_memory::Need;
 
 use super::{DropReason, Scheduler};
 use majordomo_registry::OnAbandon;
 
-use crate::{Origin, Phase, Step, Transaction, TxnId};
+use crate::{Origin, Phase, Request, Step, Transaction, TxnId};
 
 /// What became of a transaction that was clearing memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,64 @@ impl Scheduler {
         self.txns.values().filter(|t| !t.is_active() && t.origin.waiter().is_some()).count()
     }
 
+    /// Enters a transaction into the queue.
+    pub fn submit(&mut self, request: Request, now: Moment) -> TxnId {
+        let id = TxnId(self.next_txn);
+        self.next_txn += 1;
+        let mut txn = Transaction::new(id, request, now);
+        txn.closure = self.catalog.closure(&txn.wanted);
+        self.txns.push(txn);
+        self.touch();
+        id
+    }
+
+    /// A waiting transaction is blocked by these holders; at `until` something that blocks it ends by itself.
+    pub fn block(&mut self, id: TxnId, holders: Vec<Holder>, until: Option<Moment>, now: Moment) {
+        if let Some(t) = self.txns.get_mut(id) {
+            t.holders = holders;
+            t.retry_at = until;
+            t.blocked_since.get_or_insert(now);
+        }
+    }
+
+    /// A transaction waits until failed members may be tried again, in no other transaction's way.
+    pub fn await_retry(&mut self, id: TxnId, holders: Vec<Holder>, until: Moment) {
+        if let Some(t) = self.txns.get_mut(id) {
+            t.holders = holders;
+            (t.retry_at, t.waits_for_retry) = (Some(until), Some(until));
+            t.blocked_since = None;
+        }
+    }
+
+    /// A transaction waits for leases of these holders alone.
+    pub fn await_leases(&mut self, id: TxnId, holders: Vec<Holder>) {
+        if let Some(t) = self.txns.get_mut(id) {
+            t.holders = holders;
+        }
+    }
+
+    /// A later transaction was admitted before these.
+    pub fn overtake(&mut self, ids: &[TxnId]) {
+        for id in ids {
+            if let Some(t) = self.txns.get_mut(*id) {
+                t.overtaken += 1;
+            }
+        }
+    }
+
+    /// Takes components out of a waiting transaction that may be granted in part.
+    pub fn leave_out(&mut self, id: TxnId, left_out: Vec<LeftOut>) {
+        let Some(t) = self.txns.get_mut(id) else { return };
+        let stays = |k: &ComponentKey| left_out.iter().all(|l| l.component != *k);
+        t.wanted.retain(stays);
+        t.order.retain(stays);
+        t.closure = self.catalog.closure(&t.wanted);
+        t.left_out.extend(left_out);
+        t.holders.clear();
+        t.retry_at = None;
+        self.touch();
+    }
+
     /// Lets a waiting transaction go on with what the engine planned; its victims are on their way out.
     pub fn activate(
         &mut self,
@@ -91,19 +151,19 @@ impl Scheduler {
         for &key in &closure {
             let e = &mut self.entries[key.index()];
             if owned {
-                e.pins += 1;
-                e.restart_at = None;
+                e.require();
+                e.restart_mut().cancel();
             }
         }
         for key in members {
             let e = &mut self.entries[key.index()];
             if matches!(
-                e.state,
+                e.state(),
                 ComponentState::Unloaded
                     | ComponentState::Failed { .. }
                     | ComponentState::Quarantined { .. }
             ) {
-                e.speculative = !owned;
+                e.set_speculative(!owned);
                 self.set_state(key, ComponentState::Queued, cause.clone(), step);
             }
         }
@@ -114,8 +174,8 @@ impl Scheduler {
     fn coming_free(&self, txn: &Transaction) -> Need {
         let mut coming = Need::new();
         for &key in &txn.awaits {
-            let leave = self.entry(key).leave.as_ref();
-            if leave.is_some_and(|l| l.freed_for == Some(txn.id))
+            let removal = self.entry(key).removal();
+            if removal.is_some_and(|r| r.freed_for() == Some(txn.id))
                 && let Some(pool) = self.budget.pool_of(key)
             {
                 coming.add(pool, self.budget.booked_for(key));
@@ -133,9 +193,9 @@ impl Scheduler {
         // much is free.
         let due = self.budget.beyond(&txn.need(), &self.coming_free(txn));
         let complete = self.budget.claim(id.0, &due);
-        let stuck = txn.awaits.iter().any(|k| self.entry(*k).state == ComponentState::Stuck);
+        let stuck = txn.awaits.iter().any(|k| self.entry(*k).state() == ComponentState::Stuck);
         let pending = txn.awaits.iter().any(|k| {
-            let s = self.entry(*k).state;
+            let s = self.entry(*k).state();
             matches!(s, ComponentState::Draining | ComponentState::Unloading)
         });
         if stuck {
@@ -145,7 +205,7 @@ impl Scheduler {
             return Cleared::NotYet;
         }
         let startable = txn.reserve.iter().all(|(k, ..)| {
-            matches!(self.entry(*k).state, ComponentState::Queued | ComponentState::Unloaded)
+            matches!(self.entry(*k).state(), ComponentState::Queued | ComponentState::Unloaded)
         });
         let reserve = txn.reserve.clone();
         if !complete || !startable || self.budget.settle(id.0, &reserve).is_err() {
@@ -154,15 +214,15 @@ impl Scheduler {
         let cause = self.txns[id].cause.clone();
         let owned = !self.txns[id].origin.is_speculative();
         for (key, ..) in reserve {
-            if self.entry(key).state == ComponentState::Unloaded {
-                self.entry_mut(key).speculative = !owned;
+            if self.entry(key).state() == ComponentState::Unloaded {
+                self.entry_mut(key).set_speculative(!owned);
                 self.set_state(key, ComponentState::Queued, cause.clone(), step);
             }
         }
         if let Some(txn) = self.txns.get_mut(id) {
             txn.phase = Phase::Loading;
             for (key, bytes) in std::mem::take(&mut txn.overloads) {
-                self.entries[key.index()].overload = bytes;
+                self.entries[key.index()].set_overload(bytes);
             }
         }
         Cleared::Reserved
@@ -238,7 +298,7 @@ impl Scheduler {
         txn.is_active()
             && changed.iter().any(|k| {
                 txn.closure.contains(k)
-                    && (self.entry(*k).state == ComponentState::Queued || unpaid.contains(k))
+                    && (self.entry(*k).state() == ComponentState::Queued || unpaid.contains(k))
             })
     }
 
@@ -246,12 +306,12 @@ impl Scheduler {
     /// is there or on its way.
     fn meets_a_new_conflict(&self, txn: &Transaction) -> bool {
         let to_come = |k: ComponentKey| {
-            self.entry(k).state == ComponentState::Queued || txn.reserve.iter().any(|r| r.0 == k)
+            self.entry(k).state() == ComponentState::Queued || txn.reserve.iter().any(|r| r.0 == k)
         };
         txn.is_active()
             && txn.closure.iter().filter(|k| to_come(**k)).any(|k| {
                 self.catalog.conflicts(*k).iter().any(|c| {
-                    let state = self.entry(c.with).state;
+                    let state = self.entry(c.with).state();
                     let there = state.is_alive() || state == ComponentState::Queued;
                     (there && !txn.awaits.contains(&c.with))
                         || self.is_expected(c.with, Some(txn.id))
@@ -267,25 +327,13 @@ impl Scheduler {
             t.blocked_since = t.blocked_since.map(|_| now);
         }
         for e in &mut self.entries {
-            if let Some(deadline) = e.load_deadline {
-                e.load_deadline = Some(now + deadline.since(e.load_started));
-                e.load_started = now;
-            }
-            let since = e.since;
-            e.unload_deadline = e.unload_deadline.map(|t| now + t.since(since));
-            if let Some(leave) = &mut e.leave {
-                leave.force_at = leave.force_at.map(|t| now + t.since(since));
-            }
-            if e.unload_deadline.is_some() || e.leave.is_some() {
-                e.since = now;
-            }
-            e.wanted_since = e.wanted_since.map(|(head, _)| (head, now));
+            e.restart_clocks(now);
         }
     }
 
     fn is_coming(&self, key: ComponentKey) -> bool {
         matches!(
-            self.entry(key).state,
+            self.entry(key).state(),
             ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
         ) || self.is_expected(key, None)
     }
@@ -328,7 +376,7 @@ impl Scheduler {
     /// loaded without bytes.
     fn replan_counting_on(&mut self, unpaid: &[ComponentKey], step: &mut Step<'_>) {
         for &key in unpaid {
-            if self.entry(key).state != ComponentState::Queued || self.is_expected(key, None) {
+            if self.entry(key).state() != ComponentState::Queued || self.is_expected(key, None) {
                 continue;
             }
             let counting: Vec<_> = self
@@ -376,12 +424,12 @@ impl Scheduler {
         }
         let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut txn.closure)
             .into_iter()
-            .partition(|k| self.entries[k.index()].pins > 0);
+            .partition(|k| self.entries[k.index()].is_required());
         txn.reserve.retain(|r| kept.contains(&r.0));
         txn.wanted.clone_from(&kept);
         txn.closure.clone_from(&kept);
         for key in kept {
-            self.entries[key.index()].pins += 1;
+            self.entries[key.index()].require();
         }
         // Dependents first, so that a component is cancelled before what it needs.
         for key in rest.into_iter().rev() {
@@ -398,7 +446,7 @@ impl Scheduler {
     fn others_count_on(&self, id: TxnId) -> bool {
         let txn = &self.txns[id];
         let own = u32::from(!txn.origin.is_speculative());
-        txn.reserve.iter().any(|(k, ..)| self.entry(*k).pins > own)
+        txn.reserve.iter().any(|(k, ..)| self.entry(*k).n_required() > own)
     }
 
     /// Gives up pins, claims and members of an active transaction.
@@ -411,9 +459,7 @@ impl Scheduler {
         txn.awaits.clear();
         if !txn.origin.is_speculative() {
             for key in &closure {
-                let e = &mut self.entries[key.index()];
-                debug_assert!(e.pins > 0, "{key:?} is pinned by every active transaction over it");
-                e.pins -= 1;
+                self.entries[key.index()].unrequire();
             }
         }
         // Dependents first, so that a component is cancelled before what it needs.
@@ -421,10 +467,8 @@ impl Scheduler {
             self.orphaned(key, why, step);
         }
         for e in &mut self.entries {
-            if let Some(leave) = &mut e.leave
-                && leave.freed_for == Some(id)
-            {
-                leave.freed_for = None;
+            if let Some(removal) = e.removal_mut().filter(|r| r.freed_for() == Some(id)) {
+                removal.assign(None);
             }
         }
     }
@@ -434,10 +478,10 @@ impl Scheduler {
         if self.is_wanted(key) {
             return;
         }
-        match self.entry(key).state {
+        match self.entry(key).state() {
             ComponentState::Queued => {
                 self.budget.release(key);
-                self.entry_mut(key).overload = ByteSize::ZERO;
+                self.entry_mut(key).set_overload(ByteSize::ZERO);
                 let cause = self.cause_of_letting_go(key, why);
                 self.set_state(key, ComponentState::Unloaded, cause, step);
             }
@@ -483,7 +527,7 @@ impl Scheduler {
         // Dependents first, so that a component is cancelled before what it needs.
         loose.sort_by_key(|(k, _)| std::cmp::Reverse((self.catalog.rank(*k), *k)));
         for (key, expired) in loose {
-            if self.entry(key).state != ComponentState::Loading || self.is_wanted(key) {
+            if self.entry(key).state() != ComponentState::Loading || self.is_wanted(key) {
                 continue;
             }
             // A demand waits for the next attempt of another member of a set, and then needs this one.
@@ -492,7 +536,7 @@ impl Scheduler {
             // A deadline that passes says nothing against the load: cancelled, a load that takes longer than a demand
             // may wait would begin again with each demand and never end.
             if expired || awaited || self.finishes_alone(key, step.now) {
-                self.entry_mut(key).speculative = true;
+                self.entry_mut(key).set_speculative(true);
             } else {
                 self.cancel_load(key, Cause::Abandoned, step);
             }
@@ -501,7 +545,7 @@ impl Scheduler {
 
     /// Whether an active transaction wants a member that is not ready yet.
     fn is_wanted(&self, key: ComponentKey) -> bool {
-        self.entry(key).pins > 0
+        self.entry(key).is_required()
             || self.txns.values().any(|t| {
                 t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key)
             })

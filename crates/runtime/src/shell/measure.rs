@@ -122,7 +122,9 @@ impl Shell {
             .engine
             .scheduler()
             .entries()
-            .filter(|(_, e)| matches!(e.state, ComponentState::Loading | ComponentState::Unloading))
+            .filter(|(_, e)| {
+                matches!(e.state(), ComponentState::Loading | ComponentState::Unloading)
+            })
             .map(|(key, _)| budget.booked_for(key))
             .sum();
         let ours = self.taken.processes + (self.taken.own - self.taken.own_at_start) + moving;

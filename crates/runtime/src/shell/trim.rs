@@ -27,8 +27,8 @@ impl Shell {
     pub(super) fn note_down(&mut self, key: ComponentKey, op: OpId) {
         self.heap.gone(op);
         let e = self.engine.scheduler().entry(key);
-        let ours = e.op == Some(op)
-            && e.spec.as_ref().is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
+        let ours = e.op() == Some(op)
+            && e.spec().is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
         if ours {
             self.freed_in_process(self.engine.budget().booked_for(key));
         }

@@ -232,10 +232,10 @@ impl Checker {
         }
         self.leases(cells, engine)?;
         for (key, e) in engine.scheduler().entries() {
-            if self.mirror[key.index()] != e.state {
+            if self.mirror[key.index()] != e.state() {
                 let what = format!(
                     "{key} is {:?}, by its records {:?}",
-                    e.state,
+                    e.state(),
                     self.mirror[key.index()]
                 );
                 return broken(9, what);
@@ -265,7 +265,7 @@ impl Checker {
                     format!("{n} leases on {key} are in its cell and were granted to nobody"),
                 );
             }
-            let max = engine.scheduler().entry(*key).spec.as_ref().and_then(|s| s.max_leases);
+            let max = engine.scheduler().entry(*key).spec().and_then(|s| s.max_leases);
             let out = cells.current(*key).map_or(0, |i| i.cell.leases());
             if *n > 0 && max.is_some_and(|m| out > m) {
                 return broken(1, format!("{out} leases are out on {key}, at most {max:?} may be"));
@@ -324,7 +324,7 @@ impl Checker {
     /// A load whose peak is more than the budget has runs alone, for a demand, and is the only such load.
     fn beyond_the_budget(engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
-        let loads = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
+        let loads = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
         let (mut n_loads, mut alone) = (0, None);
         for (key, _) in loads {
             n_loads += 1;
@@ -336,13 +336,13 @@ impl Checker {
             return broken(3, format!("{key} loads beyond the budget beside another load"));
         }
         let past = s.entries().find(|(key, e)| {
-            let down = matches!(e.state, ComponentState::Unloading | ComponentState::Stuck);
+            let down = matches!(e.state(), ComponentState::Unloading | ComponentState::Stuck);
             engine.budget().overload_of(*key) > ByteSize::ZERO
                 && !down
-                && e.state != ComponentState::Loading
+                && e.state() != ComponentState::Loading
         });
         match past {
-            Some((key, e)) => broken(3, format!("{key} is {} beyond the budget", e.state)),
+            Some((key, e)) => broken(3, format!("{key} is {} beyond the budget", e.state())),
             None => Ok(()),
         }
     }
@@ -363,27 +363,22 @@ impl Checker {
         }
         for (key, e) in engine.scheduler().entries() {
             let due = |t: Option<Moment>| t.is_some_and(|t| t <= now);
-            let late = if due(e.load_deadline) {
+            let late = if due(e.load_deadline()) {
                 "its load is past its deadline"
-            } else if due(e.unload_deadline) {
+            } else if due(e.unload_deadline()) {
                 "its unload is past its deadline"
-            } else if due(e.restart_at)
-                && matches!(e.state, ComponentState::Unloaded | ComponentState::Failed { .. })
-                && !engine.is_shutting_down()
-            {
+            } else if due(e.restart().due()) && e.may_restart() && !engine.is_shutting_down() {
                 "its restart is due"
-            } else if e.state == ComponentState::Ready && due(e.next_probe) {
+            } else if e.state() == ComponentState::Ready && due(e.probes().next()) {
                 "its probe is due"
-            } else if matches!(e.state, ComponentState::Quarantined { until } if until <= now) {
+            } else if matches!(e.state(), ComponentState::Quarantined { until } if until <= now) {
                 "its quarantine is over"
-            } else if e.leave.as_ref().is_some_and(|l| !l.forced && due(l.force_at))
-                && e.state == ComponentState::Draining
-            {
+            } else if due(e.revokes_at()) {
                 "its leases should be revoked"
             } else {
                 continue;
             };
-            return broken(7, format!("{key} is {}: {late}", e.state));
+            return broken(7, format!("{key} is {}: {late}", e.state()));
         }
         Ok(())
     }
@@ -394,12 +389,12 @@ impl Checker {
         if self.is_down || engine.is_shutting_down() {
             return Ok(());
         }
-        let queued = |k: ComponentKey| s.entry(k).state == ComponentState::Queued;
+        let queued = |k: ComponentKey| s.entry(k).state() == ComponentState::Queued;
         // Beside a load beyond the budget no other runs, and it waits for those that a demand wants.
-        let running = || s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
+        let running = || s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
-        let wanted = running().any(|(_, e)| !e.is_guess() || e.is_fixed());
-        let beyond = s.entries().any(|(_, e)| e.overload > ByteSize::ZERO);
+        let wanted = running().any(|(_, e)| !e.is_unrequested() || e.is_fixed());
+        let beyond = s.entries().any(|(_, e)| e.overload() > ByteSize::ZERO);
         if alone || (beyond && wanted) {
             return Ok(());
         }
@@ -412,12 +407,12 @@ impl Checker {
                     && engine.budget().reserved_for(*k).0 > 0
                     && engine.catalog().dependencies(*k).iter().all(|d| {
                         let e = s.entry(*d);
-                        e.state == ComponentState::Ready && !e.stale
+                        e.state() == ComponentState::Ready && !e.restart().is_outdated()
                     })
                     && !engine.catalog().after(*k).iter().any(|a| {
                         t.closure.contains(a)
                             && matches!(
-                                s.entry(*a).state,
+                                s.entry(*a).state(),
                                 ComponentState::Queued | ComponentState::Loading
                             )
                     })
@@ -427,9 +422,10 @@ impl Checker {
             }
         }
         let Some(key) = startable else { return Ok(()) };
-        let loading = s.entries().filter(|(_, e)| e.state == ComponentState::Loading);
-        let (n, ahead) = loading
-            .fold((0, 0), |(n, a), (_, e)| (n + 1, a + usize::from(e.is_guess() && !e.is_fixed())));
+        let loading = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
+        let (n, ahead) = loading.fold((0, 0), |(n, a), (_, e)| {
+            (n + 1, a + usize::from(e.is_unrequested() && !e.is_fixed()))
+        });
         if n < engine.config().loads.max_concurrent.max(1) || ahead > 0 {
             return broken(
                 5,
@@ -444,16 +440,16 @@ impl Checker {
         const LONG: Duration = Duration::from_secs(65);
         for (key, e) in engine.scheduler().entries() {
             let moving = matches!(
-                e.state,
+                e.state(),
                 ComponentState::Queued
                     | ComponentState::Loading
                     | ComponentState::Draining
                     | ComponentState::Unloading
             );
-            if moving && now.since(e.since) > LONG {
+            if moving && now.since(e.since()) > LONG {
                 return broken(
                     6,
-                    format!("{key} is {} since {} and nothing is in its way", e.state, e.since),
+                    format!("{key} is {} since {} and nothing is in its way", e.state(), e.since()),
                 );
             }
         }
@@ -472,6 +468,6 @@ fn reserved(engine: &Engine) -> impl Iterator<Item = Reserved> {
     let b = engine.budget();
     engine.scheduler().entries().map(move |(key, e)| {
         let counts = b.pool_of(key).is_some_and(|p| !b.limit_of(p).declared);
-        Reserved { bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO }, op: e.op }
+        Reserved { bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO }, op: e.op() }
     })
 }

@@ -170,7 +170,7 @@ impl Coverage {
             None => {
                 let mut met = [false; STATES.len()];
                 for (_, e) in engine.scheduler().entries() {
-                    met[state_idx(e.state)] = true;
+                    met[state_idx(e.state())] = true;
                 }
                 for (row, _) in met.iter().enumerate().filter(|(_, m)| **m) {
                     self.pairs[row][column] += 1;

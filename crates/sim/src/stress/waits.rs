@@ -132,13 +132,13 @@ impl Watch {
         };
         self.ahead.clear();
         // What a demand began and left behind is no guess, though nobody waits for it either.
-        let guessed = |e: &Entry| e.is_guess() && e.cause == Some(Cause::Speculation);
+        let guessed = |e: &Entry| e.is_unrequested() && e.cause() == Some(&Cause::Speculation);
         self.ahead.extend(
             engine
                 .scheduler()
                 .entries()
-                .filter(|(_, e)| guessed(e) && e.state == ComponentState::Loading)
-                .filter_map(|(key, e)| Some((key, e.op?))),
+                .filter(|(_, e)| guessed(e) && e.state() == ComponentState::Loading)
+                .filter_map(|(key, e)| Some((key, e.op()?))),
         );
     }
 
@@ -154,7 +154,7 @@ impl Watch {
         let s = engine.scheduler();
         self.cancelled.retain(|key, (op, since)| {
             let e = s.entry(*key);
-            let down = e.state != ComponentState::Unloading || e.op != Some(*op);
+            let down = e.state() != ComponentState::Unloading || e.op() != Some(*op);
             if down {
                 self.took.insert(*op, ran.saturating_sub(*since));
             }

@@ -83,14 +83,14 @@ impl Checker {
             },
             Effect::StartLoad { key, .. } => {
                 let e = engine.scheduler().entry(*key);
-                if e.is_guess() && engine.budget().overload_of(*key).0 > 0 {
+                if e.is_unrequested() && engine.budget().overload_of(*key).0 > 0 {
                     return broken(
                         3,
                         format!("{key} is loaded beyond the budget without a demand"),
                     );
                 }
                 match e
-                    .dependencies
+                    .dependencies()
                     .iter()
                     .find(|d| self.mirror[d.index()] != ComponentState::Ready)
                 {
@@ -170,7 +170,7 @@ impl Checker {
 
     fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
         // A demand may have taken it over since.
-        if engine.scheduler().entry(key).is_guess() && engine.budget().is_overdrawn() {
+        if engine.scheduler().entry(key).is_unrequested() && engine.budget().is_overdrawn() {
             return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
         }
         Ok(())
@@ -187,11 +187,11 @@ impl Checker {
         let unused = |k: &ComponentKey| {
             let e = engine.scheduler().entry(*k);
             let there = matches!(
-                e.state,
+                e.state(),
                 ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
             );
             let leases = cells.current(*k).map_or(0, |i| i.cell.leases());
-            there && e.is_guess() && !e.is_fixed() && leases == 0
+            there && e.is_unrequested() && !e.is_fixed() && leases == 0
         };
         if engine.scheduler().live_group(key).iter().all(unused) {
             return broken(5, format!("a demand is refused for a guess: {refusal}"));

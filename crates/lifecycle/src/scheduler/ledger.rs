@@ -1,0 +1,48 @@
+//! What is booked in the budget for each component. No other part changes the budget but load transactions do.
+
+use majordomo_core::{ByteSize, ComponentKey};
+use majordomo_memory::Needs;
+
+use super::Scheduler;
+
+impl Scheduler {
+    /// The pool that a component's bytes are, or would be, booked in: that of its account while it has one, by
+    /// whichever configuration, else the configured one.
+    #[must_use]
+    pub fn pool(&self, key: ComponentKey) -> usize {
+        self.budget.pool_of(key).unwrap_or_else(|| self.catalog.pool(key))
+    }
+
+    /// Needs of a component by its configuration and by its learned figures.
+    #[must_use]
+    pub fn needs(&self, key: ComponentKey) -> Needs {
+        let declared = self.catalog.spec(key).map_or(ByteSize::ZERO, |s| s.memory);
+        self.entry(key).figures().needs(declared, self.config.memory.estimate_margin)
+    }
+
+    /// Bytes of the budget that other programs use, and that this process holds for no component.
+    pub fn set_taken(&mut self, external: ByteSize, unreturned: ByteSize) {
+        self.budget.set_taken(external, unreturned);
+        self.touch();
+    }
+
+    /// Books what a component was measured to use.
+    pub fn book_measured(&mut self, key: ComponentKey, bytes: ByteSize) {
+        self.budget.measure(key, bytes);
+    }
+
+    /// Reserves for a component that is ready what its use needs.
+    pub fn reserve_settled(&mut self, key: ComponentKey) {
+        self.budget.keep(key, self.needs(key).settled);
+    }
+
+    /// Takes back the part of a reservation that is not in use and cannot cover the working peak anyway.
+    pub fn shrink_partial_reservation(&mut self, key: ComponentKey) {
+        self.budget.shrink_partial(key, self.needs(key).settled);
+    }
+
+    /// Adds bytes to a reservation if they fit at once; returns whether they do.
+    pub fn grow_reservation(&mut self, key: ComponentKey, bytes: ByteSize) -> bool {
+        self.budget.extend(key, bytes).is_ok()
+    }
+}
