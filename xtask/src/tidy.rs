@@ -4,69 +4,27 @@
 //! tested on a tree that breaks it. `--bless` rewrites what is derived and changes nothing else.
 
 mod clippy;
+mod cycles;
 mod dependencies;
 mod documents;
+mod findings;
 mod layers;
 mod manifests;
 mod sources;
 mod texts;
 mod words;
 
-use std::fmt;
-
 use anyhow::{Context, Result};
 
 use crate::project::Project;
 
-/// What a rule found.
-#[derive(Debug)]
-pub(crate) struct Finding {
-    path: String,
-    /// From 1; 0 means the file as a whole.
-    line: usize,
-    message: String,
-    /// Told, but no reason to fail.
-    is_note: bool,
-}
-
-/// Where rules put what they find.
-#[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
-
-impl Findings {
-    fn error(&mut self, path: &str, line: usize, message: impl Into<String>) {
-        self.0.push(Finding {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-            is_note: false,
-        });
-    }
-
-    fn note(&mut self, path: &str, message: impl Into<String>) {
-        self.0.push(Finding {
-            path: path.to_owned(),
-            line: 0,
-            message: message.into(),
-            is_note: true,
-        });
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_note { "note" } else { "error" };
-        match self.line {
-            0 => write!(f, "{kind}: {}: {}", self.path, self.message),
-            line => write!(f, "{kind}: {}:{line}: {}", self.path, self.message),
-        }
-    }
-}
+use findings::Findings;
 
 type Rule = fn(&Project, &mut Findings);
 
 const RULES: &[Rule] = &[
     layers::check,
+    cycles::check,
     manifests::check,
     clippy::check,
     dependencies::check,
@@ -82,10 +40,10 @@ pub(crate) fn run(project: &Project) -> bool {
     for rule in RULES {
         rule(project, &mut findings);
     }
-    for finding in &findings.0 {
+    for finding in findings.iter() {
         println!("{finding}");
     }
-    let n_errors = findings.0.iter().filter(|finding| !finding.is_note).count();
+    let n_errors = findings.n_errors();
     println!("tidy: {n_errors} errors in {} files", project.files.len());
     n_errors == 0
 }
@@ -94,11 +52,11 @@ pub(crate) fn run(project: &Project) -> bool {
 pub(crate) fn run_words(project: &Project, path: &str) -> bool {
     let mut findings = Findings::default();
     words::check_under(project, path, &mut findings);
-    for finding in &findings.0 {
+    for finding in findings.iter() {
         println!("{finding}");
     }
-    println!("words: {} findings under {path}", findings.0.len());
-    findings.0.is_empty()
+    println!("words: {} findings under {path}", findings.iter().count());
+    findings.iter().next().is_none()
 }
 
 /// Rewrites the derived files that are out of date.
@@ -123,13 +81,17 @@ mod testing {
 
     /// What one rule says about a tree, one line for each finding.
     pub(super) fn found(rule: Rule, files: &[(&str, &str)]) -> Vec<String> {
+        let mut findings = Findings::default();
+        rule(&project(files), &mut findings);
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    /// A tree from literal files.
+    pub(super) fn project(files: &[(&str, &str)]) -> Project {
         let mut files: std::collections::BTreeMap<String, String> =
             files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         files.entry("Cargo.toml".to_owned()).or_insert_with(|| "[workspace]\n".to_owned());
-        let project = Project::from_files(std::path::PathBuf::new(), files).unwrap();
-        let mut findings = Findings::default();
-        rule(&project, &mut findings);
-        findings.0.iter().map(ToString::to_string).collect()
+        Project::from_files(std::path::PathBuf::new(), files).unwrap()
     }
 
     /// Fails unless the rule finds exactly what is expected, each finding told by a part of its line.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::rule;
+use crate::user::user;
 
 /// What is wrong with a file, a folder or a link.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ impl FileError {
     #[must_use]
     pub fn way_out(&self) -> Option<String> {
         let at = shell_word(&self.at);
-        let user = rule::user();
+        let user = user();
         // Only the owner and root may change permissions.
         let run = |owner: u32| if user == owner || user == 0 { "run" } else { "run as root" };
         Some(match &self.fault {

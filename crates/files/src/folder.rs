@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::error::{Fault, FileError, Subject};
 use crate::path::{self, Checked, Missing};
-use crate::rule::{Owners, Seen, Trust, is_same, kind, user};
+use crate::rule::{Owners, Seen, Trust, is_same, kind};
+use crate::user::user;
 
 /// Enough to name files in a folder; Linux needs no permission to read it then.
 #[cfg(target_os = "linux")]

@@ -15,6 +15,7 @@ mod folder;
 mod lock;
 mod path;
 mod rule;
+mod user;
 
 pub use error::{Fault, FileError};
 pub use folder::{Folder, open};

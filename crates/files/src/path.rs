@@ -10,7 +10,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Fault, FileError, Subject};
-use crate::rule::{Owners, Seen, kind, user};
+use crate::rule::{Owners, Seen, kind};
+use crate::user::user;
 
 /// As many links as Linux follows on one path.
 const MAX_LINKS: u32 = 40;

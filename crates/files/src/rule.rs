@@ -4,6 +4,7 @@ use std::fs::{FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use crate::error::Fault;
+use crate::user::user;
 
 const STICKY: u32 = 0o1000;
 
@@ -25,11 +26,6 @@ pub enum Trust {
     Secret,
     /// To be this program's own: the user's, writable by no other user, never behind a link.
     Own,
-}
-
-/// The user whose rights this process has.
-pub(crate) fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 /// Whether both are of one file or folder.

@@ -8,9 +8,9 @@ use std::sync::Mutex;
 
 use tokio::sync::watch;
 
-use crate::app::locked;
 use crate::client::Token;
 use crate::error::ServeError;
+use crate::lock::locked;
 
 /// What TCP clients must show.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What all requests share: the manager, the leases, the bounds, and the bytes that are made once for many.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,20 +12,18 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::error::ReloadFailed;
+use crate::json::to_json;
 use crate::large::LargeAnswers;
 use crate::leases::LeaseTable;
+use crate::lock::locked;
 use crate::open_files::Capacity;
 use crate::problem::Problem;
 use crate::record;
+use crate::sse::frame;
 use crate::wire::{self, Info};
 
 /// Encoded events kept for followers that read the same ones.
 const EVENTS_KEPT: usize = 256;
-
-/// A lock whose holder cannot leave it half-changed.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Whether a component is one that the server is not ready without.
 fn is_missing(c: &ComponentStatus) -> bool {
@@ -202,7 +200,7 @@ impl App {
         }
         let event = record::event(&self.manager, record);
         let id = format!("{}-{}", self.boot, record.seq);
-        let bytes = crate::stream::frame(Some(&id), &event.event, &event);
+        let bytes = frame(Some(&id), &event.event, &event);
         let mut events = locked(&self.events);
         events.insert(record.seq, bytes.clone());
         while events.len() > EVENTS_KEPT {
@@ -240,10 +238,4 @@ impl Drop for StreamPlace {
     fn drop(&mut self) {
         *locked(&self.app.streams) -= 1;
     }
-}
-
-/// The bytes of an answer.
-pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, Problem> {
-    serde_json::to_vec(value)
-        .map_err(|e| Problem::new("internal", format!("the answer cannot be written: {e}")))
 }

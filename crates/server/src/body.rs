@@ -12,7 +12,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Frame;
 use serde::de::DeserializeOwned;
 
-use crate::app::{App, to_json};
+use crate::app::App;
+use crate::json::to_json;
 use crate::problem::Problem;
 
 /// The body of a request that takes no members: empty, or an empty object.

@@ -13,8 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
-use crate::app::{App, locked};
+use crate::app::App;
 use crate::framing::{self, Fault, Framing, HeadEnd};
+use crate::lock::locked;
 use crate::open_files::Capacity;
 use crate::places::{Occupant, Phase};
 use crate::problem::Problem;

@@ -16,46 +16,18 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use majordomo::Party;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::bounded::{Bounded, Role, Shared, no_place};
 use crate::gate;
+use crate::peer::{Peer, Via};
 use crate::places::{Occupant, Phase, Place};
 use crate::problem::Problem;
 use crate::routes;
+use crate::sse::MEDIA_TYPE;
 use crate::wire::{VERSION, VERSION_HEADER};
-
-/// How a connection came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Via {
-    Unix,
-    Tcp,
-}
-
-/// Who is at the other end; handed to the routes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
-    /// The connection's number.
-    pub(crate) connection: u64,
-    /// The process, where the system tells.
-    pub(crate) pid: Option<u32>,
-}
-
-impl Peer {
-    /// The tag of a client that states none: its process, where that is known.
-    pub(crate) fn tag(self) -> Option<String> {
-        self.pid.map(|pid| format!("pid {pid}"))
-    }
-
-    /// The client as a party without a tag of its own.
-    pub(crate) fn party(self) -> Party {
-        let Self { connection, pid } = self;
-        Party { tag: self.tag().map(Into::into), pid, connection: Some(connection) }
-    }
-}
 
 /// An answer's body; when it has gone, the connection waits for its next request.
 struct Tracked {
@@ -241,7 +213,7 @@ async fn answer(
     // The path only: the user's words are in bodies, and stay there.
     tracing::debug!(%method, path, status = response.status().as_u16(), "request");
     let headers = response.headers_mut();
-    if headers.get(header::CONTENT_TYPE).is_some_and(|t| t == crate::stream::MEDIA_TYPE) {
+    if headers.get(header::CONTENT_TYPE).is_some_and(|t| t == MEDIA_TYPE) {
         shared.streams();
     }
     if ends {

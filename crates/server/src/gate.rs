@@ -9,7 +9,7 @@ use majordomo::{quoted_start, start_of};
 
 use crate::app::App;
 use crate::client::Token;
-use crate::connection::Via;
+use crate::peer::Via;
 use crate::problem::Problem;
 use crate::wire::{VERSION, VERSION_HEADER, understand};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::connection::Via;
+use crate::peer::Via;
 
 /// Large answers of a listener at a time: each has its bytes in memory until its client has read them.
 const PER_LISTENER: usize = 16;

@@ -16,11 +16,11 @@ use majordomo::{
 };
 use tokio::sync::Notify;
 
-use crate::app::{App, locked};
+use crate::lock::locked;
 use crate::problem::Problem;
 use crate::wire::{Bind, EndReason, Endpoint, Lease, Leased};
 
-pub(crate) use list::{Holders, MAX_PAGE};
+pub(crate) use list::MAX_PAGE;
 
 /// Ended leases whose reason is remembered.
 const ENDED_KEPT: usize = 1024;
@@ -513,12 +513,12 @@ impl LeaseTable {
         next
     }
 
-    /// The one task that ends leases in time.
-    pub(crate) async fn keep_time(app: &App, manager: &Manager) {
+    /// The one task that ends leases in time. `limits` gives the settings in force.
+    pub(crate) async fn keep_time(&self, manager: &Manager, limits: impl Fn() -> ServerConfig) {
         loop {
             let now = manager.now();
-            let next = app.leases.sweep(&app.limits(), now);
-            let changed = app.leases.changed.notified();
+            let next = self.sweep(&limits(), now);
+            let changed = self.changed.notified();
             match next {
                 Some(due) => {
                     tokio::select! {

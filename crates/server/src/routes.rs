@@ -3,15 +3,19 @@
 
 mod commands;
 mod components;
+mod extract;
 mod leases;
 mod look;
+mod openapi;
 mod state;
+mod terms;
+
+pub use openapi::OPENAPI;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, MatchedPath, Path, Query, Request};
+use axum::extract::{MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
@@ -21,9 +25,6 @@ use majordomo::start_of;
 
 use crate::app::App;
 use crate::problem::Problem;
-
-/// The description of the interface (OpenAPI 3.1), as text.
-pub const OPENAPI: &str = include_str!("../openapi.json");
 
 /// One route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,33 +190,4 @@ async fn unknown(uri: Uri) -> Problem {
         "unknown_route",
         format!("there is no {}; see GET /v1/openapi.json", start_of(path)),
     )
-}
-
-/// The one place-holder of a path.
-pub(crate) struct Name(pub(crate) String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Name {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path: Result<Path<String>, PathRejection> =
-            Path::from_request_parts(parts, state).await;
-        path.map(|Path(name)| Self(name))
-            .map_err(|e| Problem::new("bad_request", format!("the path cannot be read: {e}")))
-    }
-}
-
-/// What stands after the question mark.
-pub(crate) struct Asked<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Asked<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|e| {
-            let why =
-                std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            Problem::new("bad_value", format!("what stands after `?` cannot be read: {why}"))
-        })
-    }
 }

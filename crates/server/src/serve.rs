@@ -15,10 +15,10 @@ use crate::access::Access;
 use crate::app::App;
 use crate::bounded::Role;
 use crate::client::Token;
-use crate::connection::{self, Peer, Via};
+use crate::connection;
 use crate::error::{ReloadFailed, ServeError};
-use crate::leases::LeaseTable;
 use crate::open_files::Capacity;
+use crate::peer::{Peer, Via};
 use crate::places::Places;
 use crate::socket::{self, Held};
 
@@ -112,7 +112,7 @@ impl Claimed {
 async fn keep_time(app: Arc<App>) {
     tokio::select! {
         () = app.closed() => {}
-        () = LeaseTable::keep_time(&app, &app.manager) => {}
+        () = app.leases.keep_time(&app.manager, || app.limits()) => {}
     }
 }
 

@@ -10,33 +10,15 @@ use majordomo::{Followed, Follower, LogFollower, count, quoted_start};
 use crate::app::{App, StreamPlace};
 use crate::body::Unfold;
 use crate::problem::Problem;
+use crate::sse::{MEDIA_TYPE, frame};
 use crate::wire::{Gap, LogLine};
 
-/// The media type of server-sent events.
-pub(crate) const MEDIA_TYPE: &str = "text/event-stream";
 /// A stream that has nothing to tell says so this often, so that proxies and dead peers are noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Lines of a log in one part of a stream.
 const LINES: usize = 256;
 /// Frames that are sent together.
 const FRAMES: usize = 64;
-
-/// One frame.
-pub(crate) fn frame<T: serde::Serialize>(id: Option<&str>, event: &str, data: &T) -> Bytes {
-    let mut out = Vec::with_capacity(256);
-    if let Some(id) = id {
-        out.extend_from_slice(b"id: ");
-        out.extend_from_slice(id.as_bytes());
-        out.push(b'\n');
-    }
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(event.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    // JSON has no raw line ends, so one line is enough; plain data cannot fail.
-    drop(serde_json::to_writer(&mut out, data));
-    out.extend_from_slice(b"\n\n");
-    out.into()
-}
 
 /// The last event that a client had: its number, and whether it was of this server's run.
 pub(crate) fn last_event_id(

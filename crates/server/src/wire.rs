@@ -17,13 +17,14 @@ pub use command::{
     LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
-pub(crate) use json::whole_in_text;
+pub(crate) use json::{ms, whole_in_text};
 pub use lease::{
     Bind, EndReason, Exchange, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
 pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
+pub(crate) use status::Holders;
 pub use status::{
     Component, Endpoint, Figure, Health, Info, LeaseHolder, ProbeFailing, State, Status,
 };
@@ -45,11 +46,6 @@ pub fn understand(a: &str, b: &str) -> bool {
         (major, minor)
     };
     significant(a) == significant(b)
-}
-
-/// A span in milliseconds, to the microsecond.
-pub(crate) fn ms(span: std::time::Duration) -> f64 {
-    (span.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -489,6 +489,6 @@ mod tests {
         let project = Project::from_files(std::path::PathBuf::new(), files).unwrap();
         let mut findings = Findings::default();
         check_under(&project, "docs/", &mut findings);
-        assert_eq!(findings.0.len(), 1);
+        assert_eq!(findings.iter().count(), 1);
     }
 }

@@ -3,9 +3,9 @@
 use majordomo::Moment;
 
 use super::{Entry, LeaseTable, leased};
-use crate::app::locked;
+use crate::lock::locked;
 use crate::problem::Problem;
-use crate::wire::{Lease, LeaseHolder, LeaseState, Leases, ms};
+use crate::wire::{Holders, Lease, LeaseHolder, LeaseState, Leases, ms};
 
 /// Rows of holders in a status.
 const HOLDERS: usize = 256;
@@ -13,17 +13,6 @@ const HOLDERS: usize = 256;
 pub(crate) const MAX_PAGE: usize = 1000;
 /// A page ends after so many components, too: leases of many are large.
 const PAGE_COMPONENTS: usize = 1024;
-
-/// Who holds leases, for a status.
-#[derive(Debug, Default)]
-pub(crate) struct Holders {
-    /// A row for each component of each lease, oldest first.
-    pub(crate) rows: Vec<LeaseHolder>,
-    /// Rows that are not among them.
-    pub(crate) left_out: usize,
-    /// Leases out.
-    pub(crate) n_leases: usize,
-}
 
 impl LeaseTable {
     pub(super) fn described(&self, number: u64, entry: &Entry, now: Moment) -> Lease {

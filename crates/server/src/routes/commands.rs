@@ -1,23 +1,20 @@
 //! Commands, plans, hints, feedback, reload.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
-use majordomo::{
-    AcquireOptions, BuildError, Confidence, HintTier, IntentError, Priority, Refusal, ReloadError,
-};
+use majordomo::{BuildError, Confidence, HintTier, IntentError, Refusal, ReloadError};
 use serde_json::Value;
 
-use super::leases::{names as checked_names, terms};
+use super::terms::{names as checked_names, options, terms};
 use crate::app::App;
 use crate::body::{json, read};
-use crate::connection::Peer;
 use crate::error::ReloadFailed;
 use crate::leases::{Held, Terms, leased};
+use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::wire::{
     Accepted, Command, CommandOutcome, Feedback, Hint, Intents, IntentsRequest, LeftOut, Need,
@@ -25,22 +22,6 @@ use crate::wire::{
 };
 
 type Answer = Result<Response<Body>, Problem>;
-
-/// The longest wait that somebody may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
-
-pub(super) fn options(
-    deadline_ms: Option<u64>,
-    priority: Option<Priority>,
-) -> Result<AcquireOptions, Problem> {
-    let deadline = deadline_ms.map(Duration::from_millis);
-    if let Some(d) = deadline
-        && !(Duration::from_millis(1)..=LONGEST_WAIT).contains(&d)
-    {
-        return Err(Problem::new("bad_value", "deadline_ms may be 1 to 86400000 (a day)"));
-    }
-    Ok(AcquireOptions::default().priority(priority).deadline(deadline))
-}
 
 pub(crate) async fn command(
     State(app): State<Arc<App>>,

@@ -8,7 +8,7 @@ use axum::http::Response;
 use majordomo::Refusal;
 use serde::Deserialize;
 
-use super::{Asked, Name};
+use super::extract::{Asked, Name};
 use crate::app::App;
 use crate::body::{NoMembers, json, read};
 use crate::problem::Problem;

@@ -9,7 +9,8 @@ use majordomo::Followed;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Asked;
+use super::extract::Asked;
+use super::openapi::OPENAPI;
 use crate::app::App;
 use crate::body::{json, json_bytes};
 use crate::problem::Problem;
@@ -39,7 +40,7 @@ pub(crate) async fn info(State(app): State<Arc<App>>) -> Answer {
 }
 
 pub(crate) async fn openapi() -> Answer {
-    Ok(json_bytes(super::OPENAPI))
+    Ok(json_bytes(OPENAPI))
 }
 
 pub(crate) async fn status(State(app): State<Arc<App>>) -> Answer {

@@ -50,6 +50,11 @@ where
     read.transpose().map_err(D::Error::custom)
 }
 
+/// A span in milliseconds, to the microsecond.
+pub(crate) fn ms(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

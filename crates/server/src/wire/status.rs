@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Memory, ms};
-use crate::leases::Holders;
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -284,6 +283,17 @@ impl Figure {
         };
         Self { name: name.to_owned(), value, unit: unit.map(str::to_owned) }
     }
+}
+
+/// Who holds leases, for a status.
+#[derive(Debug, Default)]
+pub(crate) struct Holders {
+    /// A row for each component of each lease, oldest first.
+    pub(crate) rows: Vec<LeaseHolder>,
+    /// Rows that are not among them.
+    pub(crate) left_out: usize,
+    /// Leases out.
+    pub(crate) n_leases: usize,
 }
 
 /// The holder of a lease on a component.
