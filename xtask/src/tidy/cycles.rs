@@ -23,6 +23,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("cli", &["print", "print::out"]),
     ("engine", &[]),
     ("lab", &[]),
+    ("lifecycle", &[]),
     ("majordomo", &[]),
     ("predictor", &["keywords", "keywords::candidates"]),
     ("predictor", &["model::first_layer", "model::packed", "model::tfidf", "prior"]),
