@@ -1,8 +1,8 @@
 //! The replay buffer: the outcomes that the model is trained from.
 //!
-//! Bounded, without duplicates (the outcomes of a text are one, see [`Standing`]), balanced: when full, the oldest
-//! example of the most frequent component goes. Knows labels by number only. Invariant: never more than
-//! `capacity` examples, each text at most once.
+//! Bounded, without duplicates (all outcomes of a text are one entry, see [`Standing`]), balanced: a full buffer drops
+//! the oldest entry of the most frequent component. Knows labels by number only. Invariant: at most `capacity` entries,
+//! each text at most once.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::standing::{Origin, Standing, Weight};
 /// Bytes of a text that are kept; no learner reads more of it.
 const MAX_TEXT_BYTES: usize = 2048;
 const TEXT_SEED: u64 = 0x7465_7874;
-/// Texts with a smaller share of words in common are no neighbours, in 256ths.
+/// The share of words in common from which on two texts are neighbours, in 256ths.
 const MIN_LIKENESS: u32 = 64;
 
 /// The outcomes of one text.
@@ -25,17 +25,17 @@ pub(crate) struct Outcome {
     /// Hash of the folded text.
     pub(crate) hash: u64,
     pub(crate) standing: Standing,
-    /// A bit a word, by its hash; made again when the outcome is read from a state.
+    /// One bit a word, by its hash; not part of a state.
     pub(crate) signature: Signature,
-    /// Whether a clause of the text is negated; read again when the outcome is read from a state.
+    /// Whether a clause of the text is negated; not part of a state.
     pub(crate) is_negated: bool,
-    /// Of its latest outcome; rises with every outcome.
+    /// Rises with every outcome of any text; that of the latest outcome.
     pub(crate) order: u64,
-    /// Log-loss and confidence of the answer before this was learned, where there was a model.
+    /// Judgement of the answer before the first outcome was learned, where there was a model.
     pub(crate) before: Option<Judgement>,
 }
 
-/// How good an answer was.
+/// The quality of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Judgement {
     pub(crate) log_loss: f32,
@@ -50,14 +50,13 @@ pub(crate) struct ReplayBuffer {
     outcomes: Vec<Outcome>,
     by_hash: BTreeMap<u64, usize>,
     next_order: u64,
-    /// Rises when a text that was confirmed changes.
+    /// Rises whenever a confirmed text may have changed.
     n_changes: u64,
 }
 
-/// Words of a text, as bits.
+/// The words of a text, as bits.
 pub(crate) type Signature = u128;
 
-/// A bit for each word of a text.
 pub(crate) fn signature(words: &Words) -> Signature {
     (0..words.len()).fold(0, |bits, i| bits | 1 << (hash_bytes(words.folded(i), TEXT_SEED) >> 57))
 }
@@ -67,7 +66,7 @@ fn likeness(a: Signature, b: Signature) -> u32 {
     512 * (a & b).count_ones() / (a.count_ones() + b.count_ones()).max(1)
 }
 
-/// The hash by which texts are the same: of their folded words.
+/// Texts of the same hash count as the same text; hashes the folded words.
 pub(crate) fn text_hash(words: &Words) -> u64 {
     (0..words.len()).fold(TEXT_SEED, |hash, i| hash_bytes(words.folded(i), hash))
 }
@@ -99,7 +98,7 @@ impl ReplayBuffer {
         self.next_order
     }
 
-    /// Rises when a text that was confirmed changes.
+    /// Rises whenever a confirmed text may have changed.
     pub(crate) fn n_changes(&self) -> u64 {
         self.n_changes
     }
@@ -118,7 +117,7 @@ impl ReplayBuffer {
         let order = self.next_order;
         self.next_order += 1;
         if let Some(&at) = self.by_hash.get(&hash) {
-            // An answer to a text that was learned before is no fair judgement: `before` stays.
+            // The answer to a text that was learned before is no fair judgement, so `before` stays.
             let outcome = &mut self.outcomes[at];
             outcome.order = order;
             self.n_changes += 1;
@@ -188,23 +187,23 @@ impl ReplayBuffer {
     }
 
     fn remove_at(&mut self, at: usize) {
-        let gone = self.outcomes.swap_remove(at);
+        let removed = self.outcomes.swap_remove(at);
         self.n_changes += 1;
-        self.by_hash.remove(&gone.hash);
+        self.by_hash.remove(&removed.hash);
         if let Some(moved) = self.outcomes.get(at) {
             self.by_hash.insert(moved.hash, at);
         }
     }
 
-    /// Removes a text. Tells whether it was there.
+    /// Removes a text. Returns whether the buffer held it.
     pub(crate) fn forget(&mut self, hash: u64) -> bool {
         let Some(&at) = self.by_hash.get(&hash) else { return false };
         self.remove_at(at);
         true
     }
 
-    /// Takes a label out of every outcome and renumbers the labels above it. Outcomes that used nothing
-    /// else go: that they used nothing would be a lie.
+    /// Takes a label out of every outcome and renumbers the labels above it. Drops the outcomes that used nothing
+    /// else: without the label they would state that nothing was used, which is false.
     pub(crate) fn remove_label(&mut self, label: u32) {
         self.n_changes += 1;
         self.outcomes.retain(|o| o.standing.labels != [label]);
@@ -216,7 +215,7 @@ impl ReplayBuffer {
     pub(crate) fn with_fewer_than(&self, n: usize, n_labels: usize) -> Vec<bool> {
         let mut counts = vec![0; n_labels];
         let mut n_open = n_labels;
-        // Usually every label is found often enough long before the end.
+        // Usually the count of every label reaches `n` long before the end.
         for outcome in self.outcomes.iter().rev() {
             for &label in &outcome.standing.labels {
                 counts[label as usize] += 1;
@@ -239,17 +238,16 @@ impl ReplayBuffer {
     }
 
     /// Whether two outcomes have different labels.
-    pub(crate) fn has_others(&self) -> bool {
+    pub(crate) fn has_several_kinds(&self) -> bool {
         let differ = |a: &Outcome, b: &Outcome| a.standing.labels != b.standing.labels;
         self.outcomes.first().is_some_and(|a| self.outcomes.iter().any(|b| differ(a, b)))
     }
 
-    /// An outcome for replay: a label at random among those that occur, then one of its outcomes.
+    /// A random outcome for replay: of two, the one whose labels are rarer among the latest outcomes.
     pub(crate) fn sample(&self, rng: &mut Rng) -> Option<&Outcome> {
         if self.outcomes.is_empty() {
             return None;
         }
-        // Rejection towards balance: of a few at random, the one whose label was drawn least often.
         let pick = |rng: &mut Rng| &self.outcomes[rng.below(self.outcomes.len())];
         let (a, b) = (pick(rng), pick(rng));
         let rarity = |o: &Outcome| {
@@ -295,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_is_bounded_balanced_and_without_duplicates() {
+    fn buffer_is_bounded_balanced_and_without_duplicates() {
         let mut buffer = ReplayBuffer::new(10);
         for i in 0..50 {
             assert_eq!(push(&mut buffer, &format!("common {i}"), &[0]), Weight::First);
@@ -317,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_share_words_and_stand_for_something_else() {
+    fn contrary_neighbours_share_words_and_have_other_components() {
         let mut buffer = ReplayBuffer::new(10);
         for (text, label) in [
             ("play the blue song", 0),

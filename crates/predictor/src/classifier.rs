@@ -1,12 +1,12 @@
-//! The text model for callers with labelled texts: fit, probabilities, decisions. No components, no ndarray.
+//! The text model for callers with labelled texts: fit, probabilities, labels. No components, no ndarray.
 //!
-//! Owns the checks of training data and the two-threshold decision. Invariant: probabilities are finite and
-//! in `0..=1`, whatever the text.
+//! Owns the checks of training data. Invariant: probabilities are finite and in `0..=1`, whatever the text.
 
 use std::sync::atomic::AtomicBool;
 
 use majordomo_text::Words;
 
+use crate::decision::append_labels;
 use crate::features::HashedTexts;
 use crate::model::packed::PackedLayer;
 use crate::model::recipe::{HeldOut, Recipe};
@@ -15,41 +15,36 @@ use crate::model::{Mode, NONE, TrainingSet};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
 
-/// A text and the labels that belong to it (none: no label applies).
+/// A text and the labels that apply to it.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the other name says it")]
 pub struct Example<'a> {
-    /// The text.
     pub text: &'a str,
-    /// Numbers of labels, each at most once.
+    /// Numbers of labels, each at most once; empty when no label applies.
     pub labels: &'a [u32],
 }
 
 /// Why nothing was trained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names and messages of the other variants and fields say it")]
 pub enum TrainError {
-    /// No example.
     #[error("there is no example to train on; give at least one")]
     NoExample,
-    /// A label that does not exist.
+    /// A label of at least `n_labels`.
     #[error("example {row} has label {label}, but there are {n_labels} labels (from 0)")]
     UnknownLabel {
         /// Position of the example.
         row: usize,
-        /// The label.
         label: u32,
-        /// How many labels there are.
         n_labels: usize,
     },
-    /// A label twice in one example.
     #[error("example {row} has label {label} twice")]
     RepeatedLabel {
         /// Position of the example.
         row: usize,
-        /// The label.
         label: u32,
     },
-    /// The caller cancelled.
     #[error("training was cancelled")]
     Cancelled,
 }
@@ -61,7 +56,7 @@ pub struct TextClassifier {
     model: TextModel,
 }
 
-/// Buffers of a query, kept between queries so that they do not allocate.
+/// Buffers of a query, kept between queries so that a query does not allocate.
 #[derive(Clone, Debug)]
 pub struct TextScratch {
     pub(crate) words: Words,
@@ -80,11 +75,11 @@ impl TextScratch {
 }
 
 impl TextValidParams {
-    /// Fits to `train`; `held_out` rows stop the training and tune calibration and thresholds (without
-    /// them, folds of `train` do). The topics of `prior` are features.
+    /// Fits to `train`; `held_out` rows stop the training and tune calibration and thresholds (where there are
+    /// none, folds of `train` do). The topics of `prior` are features.
     ///
     /// # Errors
-    /// See [`TrainError`]; nothing of a failed training remains.
+    /// See [`TrainError`].
     pub fn fit_texts(
         &self,
         n_labels: usize,
@@ -183,19 +178,19 @@ impl TextClassifier {
         self.model.n_outputs() - 1
     }
 
-    /// Whether labels exclude each other (their probabilities and that of none sum to 1).
+    /// Whether labels exclude each other: their probabilities and that of "no label" sum to 1.
     #[must_use]
     pub fn is_exclusive(&self) -> bool {
         self.model.mode == Mode::Exclusive
     }
 
-    /// Passes over the rows that the perceptron was trained for.
+    /// Passes over the rows in the training of the perceptron.
     #[must_use]
     pub fn n_epochs(&self) -> usize {
         self.model.n_epochs
     }
 
-    /// The probability of no label, and that of each label. Allocates nothing once `scratch` has grown.
+    /// The probability of "no label", and that of each label. Allocates nothing once `scratch` has grown.
     pub fn predict_proba<'s>(&self, text: &str, scratch: &'s mut TextScratch) -> (f32, &'s [f32]) {
         scratch.words.split(text);
         scratch.texts.clear();
@@ -205,18 +200,17 @@ impl TextClassifier {
         (probabilities[NONE], &probabilities[NONE + 1..])
     }
 
-    /// The thresholds by label.
+    /// The learned thresholds by label.
     #[must_use]
     pub fn thresholds(&self) -> &[f32] {
         &self.model.calibration.thresholds
     }
 
-    /// The labels that a text is taken for: the likeliest unless none is likelier; of models whose
-    /// labels do not exclude each other, every label at or above its threshold, and the likeliest where there is
-    /// no such. Appends to `out`.
+    /// Appends the labels that a text is taken for: the likeliest unless "no label" is likelier; where labels do not
+    /// exclude each other, every label that reaches its threshold, and the likeliest where none does.
     pub fn predict(&self, text: &str, scratch: &mut TextScratch, out: &mut Vec<u32>) {
         self.predict_proba(text, scratch);
-        choose(&self.model, &scratch.model.probabilities, out);
+        append_labels(&self.model.answer(&scratch.model), out);
     }
 
     /// Heap memory of the model, in bytes.
@@ -224,29 +218,4 @@ impl TextClassifier {
     pub fn memory_bytes(&self) -> usize {
         self.model.memory_bytes()
     }
-}
-
-/// Appends the labels that probabilities by output stand for.
-pub(crate) fn choose(model: &TextModel, probabilities: &[f32], out: &mut Vec<u32>) {
-    match model.mode {
-        Mode::Exclusive => {
-            out.extend(likeliest(probabilities));
-        }
-        Mode::Independent => {
-            let labels =
-                probabilities[NONE + 1..].iter().zip(&model.calibration.thresholds).enumerate();
-            let n_before = out.len();
-            out.extend(labels.filter(|(_, (p, t))| p >= t).map(|(label, _)| label as u32));
-            if out.len() == n_before {
-                out.extend(likeliest(probabilities));
-            }
-        }
-    }
-}
-
-/// The likeliest label, unless none is likelier.
-fn likeliest(probabilities: &[f32]) -> Option<u32> {
-    let best = (0..probabilities.len())
-        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]).then(b.cmp(&a)));
-    best.filter(|&b| b != NONE).map(|b| b as u32 - 1)
 }

@@ -1,30 +1,35 @@
 //! Keywords: which components a text names outright.
 //!
 //! Owns the table from words and phrases to components and the search in it. Does not know what a
-//! component is, nor how its evidence is weighed against the model's. Invariant: what a search finds
-//! depends on the set of entries only, not on their order.
+//! component is, nor how keyword evidence is weighed against the model's. Invariant: the hits
+//! depend on the set of entries only, not on their order.
 //!
-//! A word of a text may be several words of phrases: itself, a looser spelling, a stem without particles, a
+//! A word of a text may match several words of phrases: itself, a looser spelling, a stem without particles, a
 //! part of a compound ([`Fit`]). Of two matches of the same words the one that fits better counts, so that
-//! `papá` and `papa` of two components are told apart while either is found where it stands alone.
+//! `papá` and `papa` of two components stay distinct while either is found where it occurs alone.
 //!
 //! The search is leftmost-longest over *words* (a trie whose alphabet is the folded words of all
 //! phrases), so a keyword never matches inside another word and a failed longer phrase never hides a
 //! shorter keyword. It visits each word of the text once, or up to the length of the longest phrase
 //! where phrases begin with it.
 
-use majordomo_core::{ComponentKey, Confidence};
+use majordomo_core::ComponentKey;
 use majordomo_text::{Negation, Words};
 
 use self::candidates::{Candidates, Variants};
 use self::table::WordTable;
 
 mod candidates;
+mod hits;
 mod table;
 
-/// Why a list of keywords makes no matcher.
+pub(crate) use hits::NEGATED_SHARE;
+pub use hits::{ComponentHits, Fit, KeywordHit, KeywordMatches};
+
+/// Why a matcher cannot be built from a list of keywords.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum KeywordError {
     /// A phrase without a letter, a digit or a symbol.
     #[error(
@@ -32,7 +37,6 @@ pub enum KeywordError {
         majordomo_core::quoted(phrase)
     )]
     NoWord {
-        /// The component it belongs to.
         component: ComponentKey,
         /// The phrase as given.
         phrase: String,
@@ -45,126 +49,7 @@ pub enum KeywordError {
     },
 }
 
-/// How well a text's words fit a keyword's, best first. A match of several words fits as its worst word does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Fit {
-    /// The same folded words.
-    #[default]
-    Exact,
-    /// Other accents, spelled out umlauts, other forms of letters: `musica` for `música`.
-    Spelling,
-    /// With particles of its language: `음악을` for `음악`.
-    Affix,
-    /// Part of a compound: `Wohnzimmerlampe` for `Lampe`.
-    Compound,
-}
-
-impl Fit {
-    /// The most that a match may count for.
-    fn at_most(self) -> f32 {
-        match self {
-            Self::Exact => 1.0,
-            Self::Spelling => 0.9,
-            Self::Affix => 0.8,
-            Self::Compound => 0.7,
-        }
-    }
-}
-
-/// A keyword found in a text, for one of the components that have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeywordHit {
-    /// The component.
-    pub component: ComponentKey,
-    /// First byte of the match in the text.
-    pub start: u32,
-    /// One past the last byte of the match in the text.
-    pub end: u32,
-    /// How many components share the keyword, at least 1.
-    pub n_sharing: u32,
-    /// How well the text's words fit the keyword's.
-    pub fit: Fit,
-    /// Whether its clause is negated: evidence against the component.
-    pub is_negated: bool,
-}
-
-/// The probability that a text needs what it names in a negated clause, as a share of what it would be without
-/// the negation.
-pub(crate) const NEGATED_SHARE: f32 = 0.05;
-
-impl KeywordHit {
-    /// The byte range of the match in the text.
-    #[must_use]
-    pub fn range(&self) -> std::ops::Range<usize> {
-        self.start as usize..self.end as usize
-    }
-
-    /// `1 / n_sharing`, less than 1 where the fit is not exact, and next to nothing where the clause is negated.
-    #[must_use]
-    pub fn confidence(&self) -> Confidence {
-        let said = (1.0 / self.n_sharing as f32).min(self.fit.at_most());
-        Confidence::saturating(if self.is_negated { said * NEGATED_SHARE } else { said })
-    }
-}
-
-/// The hits of one component in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ComponentHits<'a> {
-    /// The component.
-    pub component: ComponentKey,
-    /// Its hits by position; never empty.
-    pub hits: &'a [KeywordHit],
-}
-
-impl ComponentHits<'_> {
-    /// The confidence of its strongest hit.
-    #[must_use]
-    pub fn confidence(&self) -> Confidence {
-        self.hits.iter().map(KeywordHit::confidence).max().unwrap_or(Confidence::ZERO)
-    }
-
-    /// Whether every hit stands in a negated clause.
-    #[must_use]
-    pub fn is_negated(&self) -> bool {
-        self.hits.iter().all(|hit| hit.is_negated)
-    }
-}
-
-/// What a search found: hits grouped by component, in key order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeywordMatches<'a> {
-    hits: &'a [KeywordHit],
-}
-
-impl<'a> KeywordMatches<'a> {
-    /// Hits sorted by component and position.
-    pub(crate) fn new(hits: &'a [KeywordHit]) -> Self {
-        Self { hits }
-    }
-
-    /// Every hit, by component and then by position.
-    #[must_use]
-    pub fn hits(&self) -> &'a [KeywordHit] {
-        self.hits
-    }
-
-    /// Whether nothing was found.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hits.is_empty()
-    }
-
-    /// The components hit, in key order.
-    pub fn components(&self) -> impl Iterator<Item = ComponentHits<'a>> + use<'a> {
-        self.hits
-            .chunk_by(|a, b| a.component == b.component)
-            .map(|hits| ComponentHits { component: hits[0].component, hits })
-    }
-}
-
-/// Buffers of a search, kept between searches so that they do not allocate.
+/// Buffers of a search, kept between searches so that a search does not allocate.
 #[derive(Clone, Debug, Default)]
 pub struct KeywordScratch {
     pub(crate) words: Words,
@@ -175,7 +60,7 @@ pub struct KeywordScratch {
     pub(crate) hits: Vec<KeywordHit>,
 }
 
-/// Where a search stands in the trie: nodes reached by the words so far, and how well these fit.
+/// The state of a search in the trie: nodes reached by the words so far, and how well these words fit.
 #[derive(Clone, Debug, Default)]
 struct Walk {
     at: Vec<(u32, Fit)>,
@@ -203,7 +88,7 @@ struct Node {
 /// Finds the keywords of a catalog in texts.
 #[derive(Clone, Debug, Default)]
 pub struct KeywordMatcher {
-    /// The words of phrases, then the variants that are no such word.
+    /// The words of phrases, then the variants that are not words of phrases.
     table: WordTable,
     variants: Variants,
     /// Node of the phrase prefix of one word, by word; 0 where no phrase starts with it.
@@ -259,7 +144,7 @@ impl KeywordMatcher {
         // (node, depth, range of phrases below it)
         let mut queue = std::collections::VecDeque::from([(0usize, 0usize, 0usize, phrases.len())]);
         while let Some((node_idx, depth, start, end)) = queue.pop_front() {
-            // A phrase that ends at this node sorts before those that go on.
+            // A phrase that ends at this node sorts before the phrases that continue.
             let own = phrases[start..end].partition_point(|(ids, _)| ids.len() == depth);
             let owners_start = self.owners.len() as u32;
             self.owners.extend(phrases[start..start + own].iter().map(|(_, c)| *c));
@@ -284,7 +169,7 @@ impl KeywordMatcher {
         self.edges.shrink_to_fit();
     }
 
-    /// How many different phrases the matcher knows.
+    /// Number of different phrases.
     #[must_use]
     pub fn n_phrases(&self) -> usize {
         self.n_phrases
@@ -354,7 +239,7 @@ impl KeywordMatcher {
         }
         // Stable order; sort_unstable does not allocate and the key is unique.
         hits.sort_unstable_by_key(|h| (h.component, h.start));
-        KeywordMatches { hits }
+        KeywordMatches::new(hits)
     }
 
     /// The longest match that starts at a word, of the best fit among those of its length.

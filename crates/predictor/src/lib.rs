@@ -12,6 +12,7 @@ mod decision;
 mod features;
 mod intents;
 mod keywords;
+mod labels;
 #[cfg(feature = "linfa")]
 mod linfa_traits;
 mod model;
@@ -27,9 +28,9 @@ mod text_predictor;
 pub use classifier::{Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;
 pub use combine::combine;
-pub use decision::Decision;
+pub use decision::{Decision, Intent, Thresholds};
 pub use features::{FEATURE_VERSION, MAX_WORDS};
-pub use intents::{Explanation, Intent, IntentScratch, Intents, TextSnapshot, Thresholds};
+pub use intents::{Explanation, IntentScratch, Intents, TextSnapshot};
 pub use keywords::{
     ComponentHits, Fit, KeywordError, KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch,
 };

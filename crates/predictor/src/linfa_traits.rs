@@ -1,6 +1,6 @@
 //! The text model behind linfa's traits: parameters, records, `Fit`, `FitWith`, `PredictInplace`.
 //!
-//! A thin coat over the inherent API, for programs that speak linfa. Targets are sets of label numbers.
+//! A thin layer over the inherent API, for programs that use linfa. Targets are sets of label numbers.
 //! Invariant: the same rows give the same model through either API.
 
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,8 @@ use linfa::traits::{Fit, FitWith, PredictInplace};
 use majordomo_simd::hash_bytes;
 use majordomo_text::Words;
 
-use crate::classifier::{TextClassifier, TrainError, check, choose};
+use crate::classifier::{TextClassifier, TrainError, check};
+use crate::decision::append_labels;
 use crate::features::HashedTexts;
 use crate::model::TrainingSet;
 use crate::model::recipe::{HeldOut, Recipe};
@@ -30,35 +31,31 @@ pub struct TextRecords {
 /// The labels of each record, by number; each at most once in a record.
 pub type LabelSets = Vec<Vec<u32>>;
 
-/// Unchecked [`TextParams`] as linfa wants them.
+/// Unchecked [`TextParams`] in the form that linfa requires.
 #[derive(Clone, Debug)]
 pub struct TextModelParams(TextValidParams);
 
-/// What can go wrong in training through linfa.
+/// Why training through linfa failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names and messages of the other variants and fields say it")]
 pub enum FitError {
-    /// A setting out of range.
     #[error(transparent)]
     Param(#[from] ParamError),
-    /// Rows that cannot be trained on.
     #[error(transparent)]
     Train(#[from] TrainError),
-    /// Records and targets of different length, or hashed into other buckets than the settings say.
+    /// Records and targets of different length, or records of another number of buckets than the settings have.
     #[error(
         "{records} records of 2^{bits} buckets do not fit {targets} targets and 2^{want} buckets"
     )]
     Shape {
-        /// Records given.
         records: usize,
-        /// Their number of buckets, as a logarithm.
+        /// The number of buckets of the records, as a logarithm.
         bits: u32,
-        /// Targets given.
         targets: usize,
         /// The number of buckets of the settings or the model, as a logarithm.
         want: u32,
     },
-    /// An error of linfa itself.
     #[error(transparent)]
     Linfa(#[from] linfa::error::Error),
 }
@@ -117,7 +114,7 @@ impl ParamGuard for TextModelParams {
     }
 }
 
-/// Rows have no text here, and may come in a pattern.
+/// Stands in for the hash of a text: records have no text, and their order may follow a pattern.
 fn hash_of_position(row: u32) -> u64 {
     hash_bytes(&row.to_le_bytes(), 0)
 }
@@ -162,7 +159,7 @@ impl<'a> FitWith<'a, TextRecords, LabelSets, FitError> for TextValidParams {
     type ObjectIn = Option<TextClassifier>;
     type ObjectOut = TextClassifier;
 
-    /// One online step a row; fits from scratch without a model. Labels must be known to the model.
+    /// Takes one online step a row; without a model, fits from scratch. Labels must be known to the model.
     fn fit_with(
         &self,
         model: Option<TextClassifier>,
@@ -196,7 +193,7 @@ impl PredictInplace<TextRecords, LabelSets> for TextClassifier {
         for (row, labels) in out.iter_mut().enumerate() {
             self.model().predict(records.texts.get(row), &[], &mut scratch);
             labels.clear();
-            choose(self.model(), &scratch.probabilities, labels);
+            append_labels(&self.model().answer(&scratch), labels);
         }
     }
 
@@ -210,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_fits_updates_and_predicts() {
+    fn linfa_traits_fit_update_and_predict() {
         let texts = ["play music", "play a song", "set an alarm", "alarm at six"];
         let targets: LabelSets = vec![vec![0], vec![0], vec![1], vec![1]];
         let records = TextRecords::new(14, texts).expect("in range");
@@ -219,14 +216,14 @@ mod tests {
         let params = TextModelParams::from(TextParams::default());
         let model: TextClassifier = params.fit(&dataset).expect("sound rows");
         let model = params.fit_with(Some(model), &dataset).expect("sound rows");
-        let asked = TextRecords::new(14, ["play the song", "an alarm please"]).expect("in range");
-        let mut said = model.default_target(&asked);
-        model.predict_inplace(&asked, &mut said);
+        let records = TextRecords::new(14, ["play the song", "an alarm please"]).expect("in range");
+        let mut said = model.default_target(&records);
+        model.predict_inplace(&records, &mut said);
         assert_eq!(said, [[0], [1]]);
 
         let bad = TextModelParams::from(TextParams { bits: 3, ..TextParams::default() });
         assert!(matches!(bad.fit(&dataset), Err(FitError::Param(_))));
-        let short = DatasetBase::new(asked, vec![vec![0]]);
+        let short = DatasetBase::new(records, vec![vec![0]]);
         assert!(matches!(params.fit(&short), Err(FitError::Shape { targets: 1, .. })));
     }
 }

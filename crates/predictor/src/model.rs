@@ -1,6 +1,6 @@
 //! The learned model of a text: shared features, a linear part, a perceptron, and their calibration.
 //!
-//! Works on numbered outputs: 0 stands for "no component", label `i` for output `i + 1`. Does not know
+//! Works on numbered outputs: 0 stands for "no component", output `i + 1` for label `i`. Does not know
 //! components' names, keys or keywords' texts; keyword evidence comes in as numbers.
 
 pub(crate) mod calibration;
@@ -27,8 +27,18 @@ pub(crate) const NONE: usize = 0;
 pub(crate) enum Mode {
     /// One output at a time (softmax): commands that use one component or none.
     Exclusive,
-    /// Every output for itself (sigmoid): commands that use several.
+    /// Every output by itself (sigmoid): commands that use several.
     Independent,
+}
+
+/// The model's answer to a text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ModelAnswer<'a> {
+    pub(crate) mode: Mode,
+    /// The learned thresholds by label.
+    pub(crate) thresholds: &'a [f32],
+    /// By output.
+    pub(crate) probabilities: &'a [f32],
 }
 
 impl Mode {

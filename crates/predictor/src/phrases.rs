@@ -1,8 +1,10 @@
-//! Phrases that were confirmed: a text that was said before needs what it needed then, whatever a model says.
+//! Confirmed phrases: a text whose outcomes agreed needs the same components again, whatever a model says.
 //!
 //! Holds hashes, labels and certainties, no text. Invariant: sorted by hash, each hash once.
 
 use std::sync::Arc;
+
+use majordomo_core::Confidence;
 
 use crate::buffer::Outcome;
 
@@ -13,7 +15,19 @@ pub(crate) struct Phrase {
     /// Sorted; empty when no component is needed.
     pub(crate) labels: Arc<[u32]>,
     /// In 0.5..1.
-    pub(crate) certainty: f32,
+    certainty: f32,
+}
+
+impl Phrase {
+    /// Probability that the text needs the components of the phrase.
+    pub(crate) fn certainty(&self) -> Confidence {
+        Confidence::saturating(self.certainty)
+    }
+
+    /// The most that is left for a component that the phrase does not need.
+    pub(crate) fn rest(&self) -> Confidence {
+        Confidence::saturating(1.0 - self.certainty)
+    }
 }
 
 /// The confirmed phrases of a buffer.

@@ -1,9 +1,8 @@
-//! A full retrain as a value: everything it needs, nothing it shares, cancellable at any moment.
+//! A full retrain as a value: it owns everything it needs, shares nothing, and can be cancelled at any moment.
 //!
-//! The owner of a [`TextPredictor`](crate::TextPredictor) makes a [`RetrainJob`], runs it wherever it
-//! likes, and gives the [`Candidate`] back. The candidate is judged by a rehearsal
-//! on texts that were held out; only one that passes is fitted to all outcomes. Invariant: the candidate depends on the job
-//! alone.
+//! The owner of a [`TextPredictor`](crate::TextPredictor) makes a [`RetrainJob`], runs it on any thread, and installs
+//! the [`Candidate`]. A rehearsal on held-out texts judges the candidate; only a candidate that passes is fitted to all
+//! outcomes. Invariant: the candidate depends on the job alone.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,6 +12,7 @@ use majordomo_core::ComponentId;
 use crate::buffer::{Judgement, Outcome};
 use crate::classifier::TrainError;
 use crate::keywords::{KeywordMatcher, KeywordScratch};
+use crate::labels::Labels;
 use crate::model::calibration::Evidence;
 use crate::model::recipe::{Recipe, Rehearsal};
 use crate::model::text_model::TextModel;
@@ -20,53 +20,53 @@ use crate::model::{NONE, TrainingSet};
 use crate::params::TextValidParams;
 use crate::prior::Prior;
 
-/// Confidence whose precision the gate guards.
+/// Answers of at least this confidence must not lose precision.
 const SURE: f32 = 0.85;
 
-/// What a full retrain needs.
+/// Outcomes and settings of a full retrain.
 #[derive(Debug)]
 pub struct RetrainJob {
     pub(crate) params: TextValidParams,
-    pub(crate) labels: Vec<ComponentId>,
+    /// By label.
+    pub(crate) names: Vec<ComponentId>,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) keywords: Arc<KeywordMatcher>,
-    /// Label by component key.
-    pub(crate) label_of_key: Vec<Option<u32>>,
+    pub(crate) labels: Labels,
     pub(crate) prior: Option<Prior>,
-    /// Whether the candidate must take over whatever it is worth.
+    /// The candidate is installed even if it does worse.
     pub(crate) is_required: bool,
     pub(crate) epoch: u64,
     pub(crate) next_order: u64,
 }
 
-/// A trained model that has not been let in yet.
+/// A trained model that has not been installed yet.
 #[derive(Debug)]
 pub struct Candidate {
-    /// None when it was turned away.
+    /// `None` when it was rejected.
     pub(crate) model: Option<TextModel>,
-    pub(crate) labels: Vec<ComponentId>,
+    pub(crate) names: Vec<ComponentId>,
     pub(crate) epoch: u64,
     pub(crate) next_order: u64,
     pub(crate) report: CandidateReport,
 }
 
-/// How a candidate did on held-out examples, beside the answers that were given before they were learned.
+/// The quality of a candidate on held-out examples, compared with the answers given before these were learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CandidateReport {
     /// Examples it was trained on.
     pub n_train: usize,
-    /// Held-out examples that could be compared.
+    /// Held-out examples that an earlier model had answered.
     pub n_compared: usize,
-    /// Mean log-loss of the candidate on them, and of the earlier answers.
+    /// Mean log-loss on the compared examples: of the candidate, of the earlier answers.
     pub log_loss: (f64, f64),
-    /// Precision at a confidence of 0.85 or more of the candidate on them, and of the earlier answers.
+    /// Precision at a confidence of 0.85 or more: of the candidate, of the earlier answers.
     pub precision: (f64, f64),
-    /// Whether the candidate may take over.
+    /// Whether the candidate is good enough to be installed.
     pub is_accepted: bool,
 }
 
 impl Candidate {
-    /// How it did.
+    /// The quality of the candidate on held-out examples.
     #[must_use]
     pub fn report(&self) -> &CandidateReport {
         &self.report
@@ -77,13 +77,13 @@ impl RetrainJob {
     /// Trains. Checks `cancel` before every example.
     ///
     /// # Errors
-    /// [`TrainError::Cancelled`], or [`TrainError::NoExample`] when nothing was learned yet.
+    /// [`TrainError::Cancelled`], or [`TrainError::NoExample`] before the first outcome.
     pub fn run(&self, cancel: &AtomicBool) -> Result<Candidate, TrainError> {
         if self.outcomes.is_empty() {
             return Err(TrainError::NoExample);
         }
         let params = self.params.params();
-        let mut set = TrainingSet::new(params.bits, self.labels.len());
+        let mut set = TrainingSet::new(params.bits, self.names.len());
         for outcome in &self.outcomes {
             set.push(&outcome.text, outcome.standing.labels.iter().copied());
         }
@@ -108,7 +108,7 @@ impl RetrainJob {
         };
         Ok(Candidate {
             model,
-            labels: self.labels.clone(),
+            names: self.names.clone(),
             epoch: self.epoch,
             next_order: self.next_order,
             report,
@@ -122,8 +122,7 @@ impl RetrainJob {
             .components()
             .filter(|hits| !hits.is_negated())
             .filter_map(|hits| {
-                let label = self.label_of_key.get(hits.component.index()).copied().flatten()?;
-                Some((label + 1, hits.confidence().get()))
+                Some((self.labels.label(hits.component)? + 1, hits.confidence().get()))
             })
             .collect()
     }
@@ -155,13 +154,13 @@ impl RetrainJob {
             n_compared: pairs.len(),
             log_loss,
             precision: (precision, precision_before),
-            // Not worse by more than one standard error, which chance alone gives.
+            // Worse by at most one standard error, which chance alone explains.
             is_accepted: difference <= error && precision >= precision_before - precision_error,
         }
     }
 }
 
-/// Precision of sure answers and its standard error; 1 when there are none.
+/// Precision of confident answers and its standard error; (1, 1) when there are none.
 fn precision(judged: &[Judgement]) -> (f64, f64) {
     let sure: Vec<&Judgement> = judged.iter().filter(|j| j.confidence >= SURE).collect();
     if sure.is_empty() {
@@ -174,7 +173,7 @@ fn precision(judged: &[Judgement]) -> (f64, f64) {
     (p, (smoothed * (1.0 - smoothed) / n).sqrt())
 }
 
-/// How good probabilities by output were.
+/// Judges probabilities by output where `outputs` were meant.
 pub(crate) fn judge(probabilities: &[f32], outputs: &[u32], log_loss: f64) -> Judgement {
     let best = (0..probabilities.len())
         .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
@@ -195,7 +194,7 @@ mod tests {
     use crate::{PredictorConfig, TextPredictor, Verdict};
 
     #[test]
-    fn a_worse_candidate_is_turned_away() {
+    fn worse_candidate_is_rejected() {
         let mut predictor = TextPredictor::new(PredictorConfig::default());
         let [music, clock] = ["music", "clock"].map(|n| [ComponentId::new(n).expect("a name")]);
         let teach = |predictor: &mut TextPredictor, from: usize| {
@@ -212,7 +211,7 @@ mod tests {
         let never = AtomicBool::new(false);
         let first = predictor.retrain_job().run(&never).expect("outcomes");
         assert!(matches!(predictor.install(first), Verdict::Accepted { .. }));
-        // These are judged before they are learned, and judged right.
+        // The model answers these outcomes right before it learns them.
         teach(&mut predictor, 120);
         let mut poisoned = predictor.retrain_job();
         for outcome in &mut poisoned.outcomes {

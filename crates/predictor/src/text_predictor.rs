@@ -2,8 +2,8 @@
 //!
 //! Owns labels, replay buffer, current and previous model. Does not know threads, files or clocks: the
 //! owner publishes [`snapshot`](TextPredictor::snapshot) where readers find it, and runs
-//! [`retrain_job`](TextPredictor::retrain_job) where it likes. Invariant: components' names, not their
-//! keys, are what is learned about; a new catalog changes keys without touching what was learned.
+//! [`retrain_job`](TextPredictor::retrain_job) where it likes. Invariant: what is learned belongs to the components'
+//! names; a new catalog changes keys and leaves everything learned untouched.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,28 +11,36 @@ use std::sync::Arc;
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_text::Words;
 
-use crate::buffer::{Judgement, Outcome, ReplayBuffer, cut, text_hash};
+use crate::buffer::{Judgement, ReplayBuffer, cut};
+use crate::decision::Thresholds;
 use crate::features::HashedTexts;
-use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot, Thresholds};
+use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot};
 use crate::keywords::KeywordMatcher;
+use crate::labels::Labels;
 use crate::model::TrainingSet;
-use crate::model::mlp::Mlp;
-use crate::model::packed::PackedLayer;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::params::TextValidParams;
 use crate::phrases::Phrases;
 use crate::prior::Prior;
-use crate::retrain::{Candidate, CandidateReport, RetrainJob, judge};
+use crate::retrain::judge;
 use crate::rng::Rng;
 use crate::standing::{Origin, Weight};
 
+mod forget;
+mod install;
 mod state;
 
-/// Outcomes at random that are replayed with an outcome learned online.
+use install::Retired;
+pub use install::Verdict;
+
+/// Random outcomes that are replayed with an outcome learned online.
 const N_REPLAYS: usize = 3;
-/// Similar texts with other components that are replayed with it, so that it takes no more from them than a
-/// retrain on all of them would.
+/// Similar texts of other components that are replayed with it, so that the online step takes no more from these
+/// components than a retrain on all outcomes would.
 const N_NEIGHBOURS: usize = 8;
+/// Number of outcomes from which on the model may overrule a component's keywords, and number of outcomes of negated
+/// texts from which on it may overrule a negation.
+const N_KNOWN: usize = 5;
 
 /// Settings of a [`TextPredictor`].
 #[derive(Clone, Debug)]
@@ -41,10 +49,10 @@ pub struct PredictorConfig {
     pub params: TextValidParams,
     /// Outcomes that are kept to learn from. Range 1.., default 10 000.
     pub buffer_capacity: usize,
-    /// New outcomes after which a full retrain is due; before the first hundred, growth by a half is
-    /// enough. Range 1.., default 100.
+    /// New outcomes after which a full retrain is due; a third of the outcomes kept, at least ten, is enough.
+    /// Range 1.., default 100.
     pub retrain_every: usize,
-    /// What a model starts from. Default the shipped prior.
+    /// Where a model starts. Default the shipped prior.
     pub prior: Option<Prior>,
     /// When an answer is acted upon.
     pub thresholds: Thresholds,
@@ -62,12 +70,6 @@ impl Default for PredictorConfig {
     }
 }
 
-/// From so many outcomes on the model may overrule a component's keywords, and from so many of negated texts on
-/// a negation.
-const N_KNOWN: usize = 5;
-/// Outcomes before the first retrain.
-const FIRST_RETRAIN: usize = 10;
-
 /// Why an outcome cannot be learned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -80,49 +82,37 @@ pub enum LearnError {
     NoWord,
 }
 
-/// What became of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// It answers from now on, as this version.
-    Accepted {
-        /// The new version.
-        version: u64,
-    },
-    /// It did worse than the answers given so far; the current model stays.
-    Rejected(CandidateReport),
-    /// Something was forgotten after the job was made, so the candidate knows too much.
-    Stale,
-}
-
-/// How good the answers were: each judged before its outcome was learned.
+/// The quality of the answers, each judged before its outcome was learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Prequential {
     /// Outcomes judged.
     pub n: u64,
-    /// Of those, how many whose likeliest component was used.
+    /// Judged outcomes whose likeliest component was used.
     pub n_right: u64,
-    /// Retrains let in.
+    /// Candidates installed.
     pub n_retrains: u64,
-    /// Retrains turned away.
+    /// Candidates rejected.
     pub n_rejected: u64,
 }
 
-/// Learns which components texts need. One thread learns; any number ask its snapshots.
+/// Learns which components texts need. One thread learns; any number query its snapshots.
 #[derive(Debug)]
 pub struct TextPredictor {
     config: PredictorConfig,
-    labels: Vec<ComponentId>,
+    /// By label.
+    names: Vec<ComponentId>,
     by_name: BTreeMap<ComponentId, ComponentKey>,
-    now: TextSnapshot,
+    current: TextSnapshot,
     published: Option<Arc<TextSnapshot>>,
-    /// The model before the last accepted candidate, with its labels; the first layer in 8 bits.
+    /// The model before the last installed candidate, with the names of its labels.
     previous: Option<(Retired, Vec<ComponentId>)>,
     buffer: ReplayBuffer,
-    /// As [`ReplayBuffer::n_changes`] when the confirmed phrases were last listed.
+    /// [`ReplayBuffer::n_changes`] when the confirmed phrases were last listed.
     n_listed: u64,
+    /// Outcomes since the last retrain job.
     n_new: usize,
     must_retrain: bool,
-    /// Rises when something is forgotten.
+    /// Rises whenever something is forgotten.
     epoch: u64,
     prequential: Prequential,
     words: Words,
@@ -130,29 +120,8 @@ pub struct TextPredictor {
     scratch: ModelScratch,
 }
 
-/// A model whose first layer is packed into 8 bits.
-#[derive(Clone, Debug)]
-pub(crate) struct Retired {
-    /// Its first layer is empty.
-    model: TextModel,
-    table: PackedLayer,
-}
-
-impl Retired {
-    fn pack(mut model: TextModel) -> Self {
-        let table = PackedLayer::pack(&model.mlp.first);
-        model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
-        Self { model, table }
-    }
-
-    fn unpack(mut self) -> TextModel {
-        self.model.mlp.first = Arc::new(self.table.unpack());
-        self.model
-    }
-}
-
 impl TextPredictor {
-    /// A predictor that has learned nothing and knows no component.
+    /// A predictor that has learned nothing and has an empty catalog.
     #[must_use]
     pub fn new(config: PredictorConfig) -> Self {
         let bits = config.params.params().bits;
@@ -160,20 +129,17 @@ impl TextPredictor {
         Self {
             buffer: ReplayBuffer::new(config.buffer_capacity),
             config,
-            labels: Vec::new(),
+            names: Vec::new(),
             by_name: BTreeMap::new(),
-            now: TextSnapshot {
+            current: TextSnapshot {
                 bits,
                 version: 0,
                 thresholds,
                 model: None,
                 keywords: Arc::new(KeywordMatcher::default()),
                 phrases: Arc::default(),
-                key_of_label: Vec::new(),
-                label_of_key: Vec::new(),
-                is_new: Vec::new(),
-                knows_negation: Vec::new(),
-                can_tell: false,
+                labels: Labels::default(),
+                can_discriminate: false,
             },
             published: None,
             previous: None,
@@ -188,53 +154,49 @@ impl TextPredictor {
         }
     }
 
-    /// Takes a new catalog: the components that exist now, and their keywords. What was learned about
-    /// other components is kept, silent until they come back (or [`remove`](Self::remove) drops it).
+    /// Installs a new catalog: the components that exist from now on, and their keywords. Everything learned about
+    /// other components is kept, and unused until they return (or [`remove`](Self::remove) drops it).
     pub fn set_catalog<'a>(
         &mut self,
         components: impl IntoIterator<Item = (ComponentKey, &'a ComponentId)>,
         keywords: KeywordMatcher,
     ) {
         self.by_name = components.into_iter().map(|(key, id)| (id.clone(), key)).collect();
-        self.now.keywords = Arc::new(keywords);
-        self.rekey();
+        self.current.keywords = Arc::new(keywords);
+        self.relabel();
     }
 
-    fn rekey(&mut self) {
-        let keys: Vec<_> = self.labels.iter().map(|l| self.by_name.get(l).copied()).collect();
-        let n_keys = self.by_name.values().map(|k| k.index() + 1).max().unwrap_or(0);
-        let mut labels = vec![None; n_keys];
-        for (label, key) in keys.iter().enumerate() {
-            if let Some(key) = key {
-                labels[key.index()] = Some(label as u32);
-            }
-        }
-        self.now.key_of_label = keys;
-        self.now.label_of_key = labels;
+    /// Rebuilds the mapping between labels and keys.
+    fn relabel(&mut self) {
+        self.current.labels = Labels::new(&self.names, &self.by_name);
         self.changed();
     }
 
+    /// Brings everything that follows from the outcomes up to date, as a new version.
     fn changed(&mut self) {
-        self.now.knows_negation = self.buffer.with_negated(N_KNOWN, self.labels.len());
-        self.now.is_new = self.buffer.with_fewer_than(N_KNOWN, self.labels.len());
-        let n_known = self.now.is_new.iter().filter(|is_new| !**is_new).count();
+        let n_labels = self.names.len();
+        let knows_negation = self.buffer.with_negated(N_KNOWN, n_labels);
+        let is_new = self.buffer.with_fewer_than(N_KNOWN, n_labels);
+        self.current.labels.set_facts(is_new, knows_negation);
+        let n_known = self.current.labels.n_known();
         if self.n_listed != self.buffer.n_changes() {
             self.n_listed = self.buffer.n_changes();
-            self.now.phrases = Arc::new(Phrases::new(self.buffer.outcomes()));
+            self.current.phrases = Arc::new(Phrases::new(self.buffer.outcomes()));
         }
-        self.now.can_tell = n_known > 1 || (n_known == 1 && self.buffer.has_others());
-        self.now.version += 1;
+        self.current.can_discriminate =
+            n_known > 1 || (n_known == 1 && self.buffer.has_several_kinds());
+        self.current.version += 1;
         self.published = None;
     }
 
     /// The state for readers: cheap while nothing changed, else one copy of what online learning touches.
     pub fn snapshot(&mut self) -> Arc<TextSnapshot> {
-        self.published.get_or_insert_with(|| Arc::new(self.now.clone())).clone()
+        self.published.get_or_insert_with(|| Arc::new(self.current.clone())).clone()
     }
 
     /// As [`TextSnapshot::intents`], for the owner.
     pub fn intents<'s>(&self, text: &str, scratch: &'s mut IntentScratch) -> Intents<'s> {
-        self.now.intents(text, scratch)
+        self.current.intents(text, scratch)
     }
 
     /// As [`TextSnapshot::explain`], for the owner.
@@ -245,58 +207,58 @@ impl TextPredictor {
         component: ComponentKey,
         scratch: &mut IntentScratch,
     ) -> Explanation {
-        self.now.explain(text, component, scratch)
+        self.current.explain(text, component, scratch)
     }
 
     /// Version of the current model; rises with every change.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.now.version
+        self.current.version
     }
 
-    /// How good the answers were so far.
+    /// The quality of the answers so far.
     #[must_use]
     pub fn prequential(&self) -> Prequential {
         self.prequential
     }
 
-    /// Other thresholds and another interval of retrains, as in [`PredictorConfig`].
+    /// Replaces thresholds and retrain interval, as in [`PredictorConfig`].
     pub fn configure(&mut self, thresholds: Thresholds, retrain_every: usize) {
         self.config.thresholds = thresholds;
         self.config.retrain_every = retrain_every.max(1);
-        self.now.thresholds = thresholds;
+        self.current.thresholds = thresholds;
         self.published = None;
     }
 
     /// Whether there is a model yet; without one keywords answer alone.
     #[must_use]
     pub fn has_model(&self) -> bool {
-        self.now.model.is_some()
+        self.current.has_model()
     }
 
-    /// The components that something was learned about, in the order of their first outcome.
+    /// The components that outcomes have used, in the order of their first outcome.
     #[must_use]
     pub fn labels(&self) -> &[ComponentId] {
-        &self.labels
+        &self.names
     }
 
     /// The outcomes that are kept: each text with the components it used.
     pub fn outcomes(&self) -> impl Iterator<Item = (&str, Vec<&ComponentId>)> {
-        let name = |&label: &u32| &self.labels[label as usize];
+        let name = |&label: &u32| &self.names[label as usize];
         self.buffer.outcomes().iter().map(move |outcome| {
             (&*outcome.text, outcome.standing.labels.iter().map(name).collect())
         })
     }
 
-    /// Outcomes that are kept.
+    /// Number of outcomes that are kept.
     #[must_use]
     pub fn n_outcomes(&self) -> usize {
         self.buffer.outcomes().len()
     }
 
     /// Learns which components a text really used (none is an outcome too), at once and for later
-    /// retrains. Only outcomes belong here, never the predictor's own answers. One outcome that contradicts
-    /// what was confirmed before is kept in mind and changes nothing yet.
+    /// retrains. Only outcomes belong here, never the predictor's own answers. A single outcome that contradicts
+    /// confirmed ones is counted and changes nothing yet.
     ///
     /// # Errors
     /// An unknown component or a text without a word; nothing is learned then.
@@ -304,8 +266,8 @@ impl TextPredictor {
         self.learn_from(None, text, used)
     }
 
-    /// As [`learn`](Self::learn), from a client of some name: outcomes of one client overturn what others
-    /// confirmed later than what it confirmed itself. Clients without a name are one.
+    /// As [`learn`](Self::learn), from a named client: it takes more outcomes of one client to overturn outcomes that
+    /// others confirmed than to overturn its own. All clients without a name count as one.
     ///
     /// # Errors
     /// As [`learn`](Self::learn).
@@ -320,18 +282,18 @@ impl TextPredictor {
             let name = self.by_name.iter().find(|(_, k)| **k == key).map(|(name, _)| name.clone());
             names.push(name.ok_or(LearnError::UnknownComponent(key))?);
         }
-        self.take(client, text, &names)
+        self.learn_outcome(client, text, &names)
     }
 
-    /// As [`learn`](Self::learn), for names; components that are not in the catalog are learned too.
+    /// As [`learn`](Self::learn), by name; components that are not in the catalog are learned too.
     ///
     /// # Errors
     /// A text without a word.
     pub fn learn_named(&mut self, text: &str, used: &[ComponentId]) -> Result<(), LearnError> {
-        self.take(None, text, used)
+        self.learn_outcome(None, text, used)
     }
 
-    fn take(
+    fn learn_outcome(
         &mut self,
         client: Option<&str>,
         text: &str,
@@ -356,21 +318,23 @@ impl TextPredictor {
         if has_word { Ok(()) } else { Err(LearnError::NoWord) }
     }
 
-    /// How good the model's answer is, before the outcome is learned.
+    /// Judges the model's answer before the outcome is learned.
     fn judge(&mut self, words: &Words, labels: &[u32]) -> Option<Judgement> {
-        let model = self.now.model.as_ref()?;
+        let model = self.current.model.as_ref()?;
         self.texts.clear();
         self.texts.push(words);
         model.predict(self.texts.get(0), &[], &mut self.scratch);
-        let judgement = judge_now(model, &self.scratch.probabilities, labels);
+        let (outputs, probabilities) = (outputs_of(labels), &self.scratch.probabilities);
+        let log_loss = TrainingSet::log_loss_of(model.mode, &outputs, probabilities);
+        let judgement = judge(probabilities, &outputs, log_loss);
         self.prequential.n += 1;
         self.prequential.n_right += u64::from(judgement.is_right);
         Some(judgement)
     }
 
-    /// Takes the steps of an outcome, then some towards others, which it must not take along.
+    /// Takes the online steps of an outcome, then steps towards other outcomes, which keep their components.
     fn step(&mut self, words: &Words, labels: &[u32], weight: Weight) {
-        let Some(model) = &mut self.now.model else { return };
+        let Some(model) = &mut self.current.model else { return };
         if weight.n_steps() == 0 {
             return;
         }
@@ -394,159 +358,32 @@ impl TextPredictor {
         }
     }
 
-    /// The label of a name; a new one is added to the model, silent until it is learned.
+    /// The label of a name. A new label is added to the model and stays unlikely until an outcome has used it.
     fn label(&mut self, name: &ComponentId) -> u32 {
-        if let Some(at) = self.labels.iter().position(|l| l == name) {
+        if let Some(at) = self.names.iter().position(|l| l == name) {
             return at as u32;
         }
-        self.labels.push(name.clone());
-        let n = self.labels.len();
-        if let Some(model) = &mut self.now.model {
+        self.names.push(name.clone());
+        let n = self.names.len();
+        if let Some(model) = &mut self.current.model {
             *model = model.remap(n, |label| (label + 1 < n).then_some(label));
         }
-        self.rekey();
+        self.relabel();
         n as u32 - 1
-    }
-
-    /// Whether enough is new for a full retrain.
-    #[must_use]
-    pub fn retrain_due(&self) -> bool {
-        let n = self.buffer.outcomes().len();
-        let enough = match self.now.model {
-            None => FIRST_RETRAIN,
-            Some(_) => self.config.retrain_every.min((n / 3).max(FIRST_RETRAIN)),
-        };
-        (self.must_retrain || self.n_new >= enough) && n > 0
-    }
-
-    /// Everything a full retrain needs. Give what it makes to [`install`](Self::install).
-    pub fn retrain_job(&mut self) -> RetrainJob {
-        self.n_new = 0;
-        RetrainJob {
-            params: self.config.params.clone(),
-            labels: self.labels.clone(),
-            outcomes: self.buffer.outcomes().to_vec(),
-            keywords: self.now.keywords.clone(),
-            label_of_key: self.now.label_of_key.clone(),
-            prior: self.config.prior.clone(),
-            is_required: self.must_retrain,
-            epoch: self.epoch,
-            next_order: self.buffer.next_order(),
-        }
-    }
-
-    /// Lets a candidate in if it is not worse than what answered so far, after it has learned what came
-    /// since its job was made. The model before it is kept for [`roll_back`](Self::roll_back).
-    pub fn install(&mut self, candidate: Candidate) -> Verdict {
-        if candidate.epoch != self.epoch {
-            return Verdict::Stale;
-        }
-        let Candidate { model, labels, next_order, report, .. } = candidate;
-        // After forgetting, the current model must go whatever the candidate is worth: then there is one.
-        let Some(model) = model else {
-            self.prequential.n_rejected += 1;
-            return Verdict::Rejected(report);
-        };
-        let mut model = self.fit_labels(model, &labels);
-        let online = &self.config.params.params().online;
-        let mut since: Vec<&Outcome> =
-            self.buffer.outcomes().iter().filter(|o| o.order >= next_order).collect();
-        since.sort_by_key(|o| o.order);
-        for outcome in since {
-            self.words.split(&outcome.text);
-            self.texts.clear();
-            self.texts.push(&self.words);
-            let outputs = outputs_of(&outcome.standing.labels);
-            model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
-        }
-        if let Some(old) = self.now.model.replace(model) {
-            self.previous = (!self.must_retrain).then(|| (Retired::pack(old), self.labels.clone()));
-        }
-        self.must_retrain = false;
-        self.prequential.n_retrains += 1;
-        self.changed();
-        Verdict::Accepted { version: self.now.version }
-    }
-
-    /// A model for `labels` made to fit the labels of today.
-    fn fit_labels(&self, model: TextModel, labels: &[ComponentId]) -> TextModel {
-        if labels == self.labels {
-            return model;
-        }
-        let from = |l: usize| labels.iter().position(|name| *name == self.labels[l]);
-        model.remap(self.labels.len(), from)
-    }
-
-    /// Goes back to the model before the last accepted candidate. `false` when there is none.
-    pub fn roll_back(&mut self) -> bool {
-        let Some((retired, labels)) = self.previous.take() else { return false };
-        self.now.model = Some(self.fit_labels(retired.unpack(), &labels));
-        self.changed();
-        true
-    }
-
-    /// Drops what was learned about a component. `false` when nothing was.
-    pub fn remove(&mut self, name: &ComponentId) -> bool {
-        let Some(gone) = self.labels.iter().position(|l| l == name) else { return false };
-        let old = self.labels.clone();
-        self.labels.remove(gone);
-        self.buffer.remove_label(gone as u32);
-        self.now.model = self.now.model.take().map(|model| self.fit_labels(model, &old));
-        self.epoch += 1;
-        self.rekey();
-        true
-    }
-
-    /// Forgets a text. It goes from the buffer at once, and from the model with the retrain that is then
-    /// due; the previous model goes too. `false` when the text was not known.
-    pub fn forget(&mut self, text: &str) -> bool {
-        self.words.split(cut(text));
-        let known = self.buffer.forget(text_hash(&self.words));
-        if known {
-            self.previous = None;
-            self.must_retrain = true;
-            self.epoch += 1;
-            self.changed();
-            if self.buffer.outcomes().is_empty() {
-                self.forget_everything();
-            }
-        }
-        known
-    }
-
-    /// Forgets all that was learned: labels, outcomes, models. The prior and the catalog stay.
-    pub fn forget_everything(&mut self) {
-        self.labels.clear();
-        self.buffer = ReplayBuffer::new(self.config.buffer_capacity);
-        self.n_listed = 0;
-        self.now.phrases = Arc::default();
-        self.now.model = None;
-        self.previous = None;
-        self.n_new = 0;
-        self.must_retrain = false;
-        self.epoch += 1;
-        self.prequential = Prequential::default();
-        self.rekey();
     }
 
     /// Heap memory of models, keywords and buffer, in bytes; published snapshots not counted.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let model = self.now.model.as_ref().map_or(0, TextModel::memory_bytes);
-        let previous = self
-            .previous
-            .as_ref()
-            .map_or(0, |(retired, _)| retired.model.memory_bytes() + retired.table.memory_bytes());
-        let phrases = self.now.phrases.memory_bytes();
-        model + previous + phrases + self.buffer.memory_bytes() + self.now.keywords.memory_bytes()
+        let model = self.current.model.as_ref().map_or(0, TextModel::memory_bytes);
+        let previous = self.previous.as_ref().map_or(0, |(retired, _)| retired.memory_bytes());
+        let phrases = self.current.phrases.memory_bytes();
+        let keywords = self.current.keywords.memory_bytes();
+        model + previous + phrases + self.buffer.memory_bytes() + keywords
     }
 }
 
+/// The outputs that are on for the labels of an outcome.
 fn outputs_of(labels: &[u32]) -> Vec<u32> {
     if labels.is_empty() { vec![0] } else { labels.iter().map(|l| l + 1).collect() }
-}
-
-fn judge_now(model: &TextModel, probabilities: &[f32], labels: &[u32]) -> Judgement {
-    let outputs = outputs_of(labels);
-    judge(probabilities, &outputs, TrainingSet::log_loss_of(model.mode, &outputs, probabilities))
 }

@@ -1,4 +1,4 @@
-//! Which words of phrases a word of a text may be, and how well each fits.
+//! Which words of phrases a word of a text may match, and how well each fits.
 //!
 //! Owns the looser forms of keywords beside the table of words, and the order in which a text's words are
 //! looked up. Does not know phrases. Invariant: an ASCII word without an apostrophe costs one look-up, or a
@@ -6,15 +6,15 @@
 
 use majordomo_text::{Words, affixes, compounds, loose};
 
-use super::Fit;
+use super::hits::Fit;
 use super::table::WordTable;
 
 /// The looser forms of the words of phrases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variants {
-    /// Words of phrases; greater numbers in the table are variants only.
+    /// Number of words of phrases; greater word numbers in the table are variants only.
     n_words: u32,
-    /// (word of the table, word of a phrase that may be written so, how well that fits), sorted.
+    /// (word of the table, word of a phrase that may be written like it, fit), sorted.
     pairs: Vec<(u32, u32, Fit)>,
     /// Whether a word of a phrase is long enough to be part of a compound.
     has_parts: bool,
@@ -64,9 +64,9 @@ impl Variants {
 /// The candidates for every word of a text; kept between texts so that a search does not allocate.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidates {
-    /// (word of a phrase, fit), word of the text after word of the text.
+    /// (word of a phrase, fit), in the order of the text's words.
     found: Vec<(u32, Fit)>,
-    /// (word of the text, end of its candidates), for words that have some.
+    /// (word of the text, end of its candidates), for words with candidates.
     ends: Vec<(u32, u32)>,
     loose: Vec<u8>,
 }
@@ -134,7 +134,7 @@ struct LookUp<'a> {
 }
 
 impl LookUp<'_> {
-    /// Adds what a form may be; `fit` is how well the form itself fits the word.
+    /// Adds the words that a form may match; `fit` is how well the form itself fits the text's word.
     #[inline]
     fn up(&mut self, form: &[u8], fit: Fit) {
         let Some(word) = self.table.get(form) else { return };
@@ -146,7 +146,7 @@ impl LookUp<'_> {
         }
     }
 
-    /// A word counts once, with its best fit.
+    /// Adds a word once, with its best fit.
     fn add(&mut self, word: u32, fit: Fit) {
         match self.found[self.start..].iter_mut().find(|f| f.0 == word) {
             Some(known) => known.1 = known.1.min(fit),

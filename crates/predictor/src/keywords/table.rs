@@ -1,13 +1,13 @@
 //! From a word's bytes to its number: open addressing behind a one-hash bit filter.
 //!
-//! Most words of a text are no keyword. The filter (8 bits a word: 10 KiB for 10 000 words) answers
-//! those from the first-level cache, so that the number of keywords hardly shows in the cost of a
-//! search. A hit is verified byte by byte, so a clash of hashes costs time, never a wrong answer.
+//! Most words of a text are not keywords. The filter (8 bits a word: 10 KiB for 10 000 words) rejects
+//! them from the first-level cache, so that the number of keywords hardly affects the cost of a
+//! search. A hit is verified byte by byte, so a hash collision costs time, never a wrong answer.
 
 use majordomo_simd::hash_bytes;
 
 const EMPTY: u32 = u32::MAX;
-/// Changes with nothing that is stored: tables live in memory only.
+/// May change at any time: tables are never stored.
 const SEED: u64 = 0x6b65_7977_6f72_6473;
 
 /// Words numbered from 0 in order of first insertion.
@@ -39,7 +39,7 @@ impl WordTable {
         &self.bytes[start..self.ends[word as usize] as usize]
     }
 
-    /// The number of a word, which is added if it is new.
+    /// The number of a word; a new word is added.
     pub(super) fn insert(&mut self, bytes: &[u8]) -> u32 {
         if self.slots.len() < 2 * (self.len() + 1) {
             self.resize();
@@ -70,7 +70,7 @@ impl WordTable {
         }
     }
 
-    /// Builds the filter and gives spare memory back; no word may be added after.
+    /// Builds the filter and frees spare memory; no word may be added after that.
     pub(super) fn finish(&mut self) {
         let n_bits = (8 * self.len()).next_power_of_two().max(64);
         self.filter = vec![0; n_bits / 64];
@@ -82,7 +82,7 @@ impl WordTable {
         self.bytes.shrink_to_fit();
     }
 
-    /// The number of a word.
+    /// The number of a word, if the table has it.
     #[inline]
     pub(super) fn get(&self, bytes: &[u8]) -> Option<u32> {
         if self.filter.is_empty() {
@@ -96,7 +96,7 @@ impl WordTable {
         self.probe(bytes, hash).ok()
     }
 
-    /// The word, or the slot where it belongs.
+    /// The number of the word, or the slot where it belongs.
     fn probe(&self, bytes: &[u8], hash: u64) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;

@@ -14,7 +14,7 @@ use crate::model::linear::Linear;
 use crate::model::mlp::{Mlp, Stop};
 use crate::model::tfidf::{TextVector, TfIdf};
 use crate::model::weighed::Weighed;
-use crate::model::{Mode, NONE, TrainingSet};
+use crate::model::{Mode, ModelAnswer, NONE, TrainingSet};
 use crate::params::{OnlineParams, TextParams};
 use crate::prior::{Prior, Topic, TopicScratch};
 use crate::rng::Rng;
@@ -105,6 +105,15 @@ impl TextModel {
 
     pub(crate) fn n_outputs(&self) -> usize {
         self.mlp.dense.n_outputs()
+    }
+
+    /// The answer that [`predict`](Self::predict) left in `scratch`.
+    pub(crate) fn answer<'a>(&'a self, scratch: &'a ModelScratch) -> ModelAnswer<'a> {
+        ModelAnswer {
+            mode: self.mode,
+            thresholds: &self.calibration.thresholds,
+            probabilities: &scratch.probabilities,
+        }
     }
 
     /// Computes the scores of both parts.

@@ -1,16 +1,16 @@
 //! The predictor's state as bytes: labels, outcomes and the current model.
 //!
-//! The first layer is written in 8 bits; the other parts as they are. Components stand by name. A state of
-//! another format or a later feature version, or a damaged one, is refused as a whole: nothing half-read remains. Of
-//! one that was learned with earlier features or another prior the outcomes are kept, and the next retrain makes the
-//! model again.
+//! The first layer is written in 8 bits, the other parts unchanged, and components by name. A damaged state, or one of
+//! another format or a later feature version, is refused as a whole: nothing half-read remains. A state that was learned
+//! with earlier features or another prior keeps its outcomes, and the next retrain builds the model again.
 
 use std::sync::Arc;
 
 use majordomo_core::ComponentId;
 use majordomo_text::Words;
 
-use super::{PredictorConfig, Retired, TextPredictor};
+use super::install::Retired;
+use super::{PredictorConfig, TextPredictor};
 use crate::buffer::{Judgement, Outcome, ReplayBuffer, has_negation, signature, text_hash};
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::features::FEATURE_VERSION;
@@ -28,16 +28,16 @@ use crate::standing::{Challenger, Origin, Standing};
 
 const MAGIC: &[u8; 4] = b"MJDT";
 const FORMAT: u32 = 4;
-/// Formats from this one on have the weight of each text's outcomes; before, only its latest outcome.
+/// The first format with the weight of each text's outcomes; earlier formats have its latest outcome only.
 const FORMAT_WITH_WEIGHTS: u32 = 3;
-/// Formats from this one on have what the contrary outcomes of a text said.
+/// The first format with the components of a text's contrary outcomes.
 const FORMAT_WITH_CHALLENGERS: u32 = 4;
 const OLDEST_FORMAT: u32 = 2;
 const SEED: u64 = 0x7374_6174_6500_0001;
-/// More labels or outcomes than these are no state of ours.
+/// A state with more labels or outcomes is refused.
 const MAX_ITEMS: u32 = 1 << 24;
 
-const ABSURD: DecodeError = DecodeError::Damaged { what: "a size in it is absurd" };
+const BAD_SIZE: DecodeError = DecodeError::Damaged { what: "it holds a size out of range" };
 
 impl TextPredictor {
     /// The state as bytes.
@@ -45,11 +45,11 @@ impl TextPredictor {
     pub fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new(MAGIC, FORMAT);
         w.u32(FEATURE_VERSION);
-        w.u32(self.now.bits);
-        w.u64(self.now.version);
-        w.u32(self.labels.len() as u32);
-        for label in &self.labels {
-            w.str(label.as_str());
+        w.u32(self.current.bits);
+        w.u64(self.current.version);
+        w.u32(self.names.len() as u32);
+        for name in &self.names {
+            w.str(name.as_str());
         }
         w.u64(self.buffer.next_order());
         w.u32(self.n_new as u32);
@@ -62,7 +62,7 @@ impl TextPredictor {
         for outcome in self.buffer.outcomes() {
             write_outcome(&mut w, outcome);
         }
-        match &self.now.model {
+        match &self.current.model {
             None => w.u8(0),
             Some(model) => {
                 w.u8(1);
@@ -72,10 +72,10 @@ impl TextPredictor {
         w.finish(SEED)
     }
 
-    /// A predictor from bytes that [`encode`](Self::encode) wrote. Give it a catalog next.
+    /// A predictor from bytes that [`encode`](Self::encode) wrote. It has no catalog yet.
     ///
     /// # Errors
-    /// When the bytes are foreign, of another version, damaged, or hold a number that cannot be.
+    /// When the bytes are of another kind or version, are damaged, or hold a number out of range.
     pub fn decode(config: PredictorConfig, bytes: &[u8]) -> Result<Self, DecodeError> {
         let (mut r, format) = Reader::of_formats(bytes, MAGIC, OLDEST_FORMAT..=FORMAT, SEED)?;
         let features = r.u32()?;
@@ -84,20 +84,20 @@ impl TextPredictor {
         }
         let mut out = Self::new(config);
         let bits = r.u32()?;
-        if bits != out.now.bits {
+        if bits != out.current.bits {
             return Err(DecodeError::Damaged {
                 what: "it was learned with another number of buckets",
             });
         }
-        out.now.version = r.u64()?;
+        out.current.version = r.u64()?;
         for _ in 0..items(&mut r)? {
             let name = ComponentId::new(r.str()?).map_err(|_| DecodeError::Damaged {
-                what: "a component's name in it is no name",
+                what: "it holds a component name that is not valid",
             })?;
-            if out.labels.contains(&name) {
-                return Err(DecodeError::Damaged { what: "a component stands twice in it" });
+            if out.names.contains(&name) {
+                return Err(DecodeError::Damaged { what: "it holds a component twice" });
             }
-            out.labels.push(name);
+            out.names.push(name);
         }
         let next_order = r.u64()?;
         out.n_new = r.u32()? as usize;
@@ -107,30 +107,30 @@ impl TextPredictor {
         let n_outcomes = items(&mut r)?;
         let mut outcomes = Vec::new();
         for _ in 0..n_outcomes {
-            outcomes.push(read_outcome(&mut r, format, out.labels.len())?);
+            outcomes.push(read_outcome(&mut r, format, out.names.len())?);
         }
         if features != FEATURE_VERSION {
-            hash_again(&mut outcomes);
+            rehash(&mut outcomes);
         }
         out.buffer = ReplayBuffer::restore(out.config.buffer_capacity, outcomes, next_order)
-            .ok_or(DecodeError::Damaged { what: "a text stands twice in it" })?;
+            .ok_or(DecodeError::Damaged { what: "it holds a text twice" })?;
         if r.u8()? != 0 {
             let prior = out.config.prior.as_ref();
-            let model = read_model(&mut r, bits, out.labels.len(), prior)?;
+            let model = read_model(&mut r, bits, out.names.len(), prior)?;
             let model = model.filter(|_| features == FEATURE_VERSION);
-            out.now.model = model.map(Retired::unpack);
-            if out.now.model.is_none() {
+            out.current.model = model.map(Retired::unpack);
+            if out.current.model.is_none() {
                 out.n_new = out.buffer.outcomes().len();
             }
         }
         r.end()?;
-        out.rekey();
+        out.relabel();
         Ok(out)
     }
 }
 
-/// Hashes texts as they are folded today; of texts that have become the same the latest outcome is kept.
-fn hash_again(outcomes: &mut Vec<Outcome>) {
+/// Hashes texts as this build folds them. Where two texts have become the same, the latest outcome is kept.
+fn rehash(outcomes: &mut Vec<Outcome>) {
     let mut words = Words::default();
     for outcome in outcomes.iter_mut() {
         words.split(&outcome.text);
@@ -143,7 +143,7 @@ fn hash_again(outcomes: &mut Vec<Outcome>) {
 
 fn items(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
     let n = r.u32()?;
-    if n > MAX_ITEMS { Err(ABSURD) } else { Ok(n) }
+    if n > MAX_ITEMS { Err(BAD_SIZE) } else { Ok(n) }
 }
 
 fn write_labels(w: &mut Writer, labels: &[u32]) {
@@ -156,7 +156,7 @@ fn read_labels(r: &mut Reader<'_>, n_labels: usize) -> Result<Vec<u32>, DecodeEr
     for _ in 0..items(r)? {
         let label = r.u32()?;
         if label as usize >= n_labels || labels.last().is_some_and(|l| *l >= label) {
-            return Err(DecodeError::Damaged { what: "a label in it does not exist" });
+            return Err(DecodeError::Damaged { what: "it holds a label that does not exist" });
         }
         labels.push(label);
     }
@@ -174,7 +174,7 @@ fn read_origin(r: &mut Reader<'_>) -> Result<Option<Origin>, DecodeError> {
 }
 
 fn read_weight(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
-    u16::try_from(r.u32()?).map_err(|_| ABSURD)
+    u16::try_from(r.u32()?).map_err(|_| BAD_SIZE)
 }
 
 fn read_standing(
@@ -194,7 +194,7 @@ fn read_standing(
         let lead = read_weight(r)?;
         standing.challenger = Some(Challenger { labels, lead, origin: read_origin(r)? });
     }
-    standing.restored().ok_or(ABSURD)
+    standing.restored().ok_or(BAD_SIZE)
 }
 
 fn write_outcome(w: &mut Writer, outcome: &Outcome) {
@@ -272,7 +272,7 @@ fn write_model(w: &mut Writer, retired: &Retired) {
     retired.table.write(w);
 }
 
-/// `None` when the model was trained with another prior, whose topics mean something else.
+/// `None` when the model was trained with another prior, whose topics have other meanings.
 fn read_model(
     r: &mut Reader<'_>,
     bits: u32,
@@ -282,14 +282,14 @@ fn read_model(
     let mode = if r.u8()? == 0 { Mode::Exclusive } else { Mode::Independent };
     let n_outputs = r.u32()? as usize;
     if n_outputs != n_labels + 1 {
-        return Err(DecodeError::Damaged { what: "its model has other components than its list" });
+        return Err(DecodeError::Damaged { what: "its model and its list of components differ" });
     }
     let n_epochs = r.u32()? as usize;
     let n_buckets = 1usize << bits;
     let prior_id = r.u64()?;
     let n_topics = r.u32()? as usize;
     if n_topics > 4096 {
-        return Err(ABSURD);
+        return Err(BAD_SIZE);
     }
     let topic_scale = r.f32()?;
     let n_texts = r.u32()?;
@@ -299,14 +299,14 @@ fn read_model(
     for _ in 0..items(r)? {
         let bucket = r.u32()? as usize;
         if bucket >= n_buckets + n_topics {
-            return Err(ABSURD);
+            return Err(BAD_SIZE);
         }
         let stride = linear.stride();
         linear.weights[bucket * stride..][..stride].copy_from_slice(&r.f32s(stride)?);
     }
     let n_hidden = r.u32()? as usize;
     if n_hidden > 1024 {
-        return Err(ABSURD);
+        return Err(BAD_SIZE);
     }
     let dense = Dense {
         hidden_bias: r.f32s(n_hidden)?,
@@ -341,13 +341,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_of_earlier_features_keeps_its_outcomes_and_is_trained_again() {
+    fn state_of_earlier_features_keeps_its_outcomes_by_current_hashes() {
         let mut before = TextPredictor::new(PredictorConfig::default());
         let names = ["music", "clock"].map(|n| ComponentId::new(n).expect("a name"));
         for (text, name) in [("play a song", 0), ("set an alarm", 1), ("play\u{200e} jazz", 0)] {
             before.learn_named(text, &names[name..=name]).expect("a text");
         }
-        // As an earlier build hashed it, with the mark: the same text as another since.
+        // The text with a mark as an earlier build hashed it: with current folding it is the same text as another one.
         let last = before.buffer.outcomes().last().expect("three outcomes").clone();
         let twin = Outcome { text: "play jazz".into(), hash: 7, order: last.order + 1, ..last };
         let outcomes = [before.buffer.outcomes(), &[twin]].concat();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn weight_of_outcomes_outlives_a_restart() {
+    fn weights_of_outcomes_survive_a_restart() {
         let mut before = TextPredictor::new(PredictorConfig::default());
         let [music, clock] = ["music", "clock"].map(|n| [ComponentId::new(n).expect("a name")]);
         for _ in 0..4 {
@@ -387,13 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn state_of_a_former_format_keeps_its_outcomes() {
+    fn state_of_an_earlier_format_keeps_its_outcomes() {
         let mut before = TextPredictor::new(PredictorConfig::default());
         let music = [ComponentId::new("music").expect("a name")];
         before.learn_named("the usual", &music).expect("a text");
         let bytes = before.encode();
-        let text = bytes.windows(9).position(|w| w == b"the usual").expect("it is in it");
-        // Behind the text stand its hash, its order, its one label, and what the former format had not.
+        let text =
+            bytes.windows(9).position(|w| w == b"the usual").expect("the text is in the state");
+        // The text is followed by its hash, its order, its one label, and the fields that earlier formats lack.
         let standing = text + 9 + 8 + 8 + 4 + 4;
         for (format, n_bytes_less) in [(FORMAT_WITH_CHALLENGERS - 1, 1), (OLDEST_FORMAT, 11)] {
             let mut bytes = bytes.clone();
@@ -401,7 +402,7 @@ mod tests {
             bytes.drain(end - n_bytes_less..end);
             bytes[4..8].copy_from_slice(&format.to_le_bytes());
             let after = TextPredictor::decode(PredictorConfig::default(), &sealed(bytes));
-            let after = after.expect("a state of a former format");
+            let after = after.expect("a state of an earlier format");
             assert_eq!(after.buffer.outcomes(), before.buffer.outcomes(), "{format}");
         }
     }

@@ -332,3 +332,34 @@ fn retrained_predictor_is_the_classifier_fitted_to_the_same_rows() {
         }
     }
 }
+
+#[test]
+fn explanation_reports_confidence_and_threshold_of_the_answer() {
+    let mut predictor = predictor();
+    teach(&mut predictor, 84, [0, 1, 2]);
+    retrain(&mut predictor);
+    let lights = id("lights");
+    let ids: Vec<ComponentId> = NAMES.map(id).into_iter().chain([lights]).collect();
+    let words = [(key(0), "song"), (key(1), "alarm"), (key(3), "lamp")];
+    let keywords = KeywordMatcher::build(words).expect("words");
+    predictor.set_catalog((0..4).map(key).zip(&ids), keywords);
+    // One outcome is too little for the model to overrule the keyword.
+    predictor.learn("dim it", &[key(3)]).expect("known");
+    for _ in 0..3 {
+        predictor.learn("good night", &[key(3)]).expect("known");
+    }
+    let mut scratch = IntentScratch::default();
+    for text in ["dim the lamp", "a song and an alarm", "play jazz", "good night"] {
+        let answer = predictor.intents(text, &mut scratch);
+        let candidates = answer.candidates.to_vec();
+        assert!(!candidates.is_empty(), "{text}");
+        for said in candidates {
+            let why = predictor.explain(text, said.component, &mut scratch);
+            assert_eq!(
+                (why.confidence, why.threshold),
+                (said.confidence, said.threshold),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Full retrains: when one is due, what it needs, and whether its candidate takes over.
+//!
+//! Runs nothing itself; the owner runs the [`RetrainJob`]. Invariant: a candidate made before something was forgotten is
+//! never installed.
+
+use std::sync::Arc;
+
+use majordomo_core::ComponentId;
+
+use super::{TextPredictor, outputs_of};
+use crate::buffer::Outcome;
+use crate::model::mlp::Mlp;
+use crate::model::packed::PackedLayer;
+use crate::model::text_model::TextModel;
+use crate::retrain::{Candidate, CandidateReport, RetrainJob};
+
+/// Outcomes before the first retrain.
+const FIRST_RETRAIN: usize = 10;
+
+/// The result of installing a candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// The candidate answers from now on, as this version.
+    Accepted {
+        /// The new version.
+        version: u64,
+    },
+    /// The candidate did worse than the answers given so far; the current model stays.
+    Rejected(CandidateReport),
+    /// Something was forgotten after the job was made, and the candidate still knows it.
+    Stale,
+}
+
+/// A model whose first layer is packed into 8 bits.
+#[derive(Clone, Debug)]
+pub(super) struct Retired {
+    /// Its first layer is empty.
+    pub(super) model: TextModel,
+    pub(super) table: PackedLayer,
+}
+
+impl Retired {
+    pub(super) fn pack(mut model: TextModel) -> Self {
+        let table = PackedLayer::pack(&model.mlp.first);
+        model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
+        Self { model, table }
+    }
+
+    pub(super) fn unpack(mut self) -> TextModel {
+        self.model.mlp.first = Arc::new(self.table.unpack());
+        self.model
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.model.memory_bytes() + self.table.memory_bytes()
+    }
+}
+
+impl TextPredictor {
+    /// Whether enough outcomes are new for a full retrain, or one is [required](Self::retrain_required).
+    #[must_use]
+    pub fn retrain_due(&self) -> bool {
+        let n = self.buffer.outcomes().len();
+        let enough = match self.current.model {
+            None => FIRST_RETRAIN,
+            Some(_) => self.config.retrain_every.min((n / 3).max(FIRST_RETRAIN)),
+        };
+        self.retrain_required() || (self.n_new >= enough && n > 0)
+    }
+
+    /// Whether a full retrain is due because something was forgotten that the current model still knows.
+    #[must_use]
+    pub fn retrain_required(&self) -> bool {
+        self.must_retrain && !self.buffer.outcomes().is_empty()
+    }
+
+    /// Everything a full retrain needs. Pass the candidate it makes to [`install`](Self::install).
+    pub fn retrain_job(&mut self) -> RetrainJob {
+        self.n_new = 0;
+        RetrainJob {
+            params: self.config.params.clone(),
+            names: self.names.clone(),
+            outcomes: self.buffer.outcomes().to_vec(),
+            keywords: self.current.keywords.clone(),
+            labels: self.current.labels.clone(),
+            prior: self.config.prior.clone(),
+            is_required: self.must_retrain,
+            epoch: self.epoch,
+            next_order: self.buffer.next_order(),
+        }
+    }
+
+    /// Installs a candidate that is not worse than the answers so far, after it has learned the outcomes since its
+    /// job was made. The model before it is kept for [`roll_back`](Self::roll_back).
+    pub fn install(&mut self, candidate: Candidate) -> Verdict {
+        if candidate.epoch != self.epoch {
+            return Verdict::Stale;
+        }
+        let Candidate { model, names, next_order, report, .. } = candidate;
+        // A required candidate always has a model: the current one must be replaced whatever the candidate is worth.
+        let Some(model) = model else {
+            self.prequential.n_rejected += 1;
+            return Verdict::Rejected(report);
+        };
+        let mut model = self.fit_labels(model, &names);
+        let online = &self.config.params.params().online;
+        let mut since: Vec<&Outcome> =
+            self.buffer.outcomes().iter().filter(|o| o.order >= next_order).collect();
+        since.sort_by_key(|o| o.order);
+        for outcome in since {
+            self.words.split(&outcome.text);
+            self.texts.clear();
+            self.texts.push(&self.words);
+            let outputs = outputs_of(&outcome.standing.labels);
+            model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
+        }
+        if let Some(old) = self.current.model.replace(model) {
+            self.previous = (!self.must_retrain).then(|| (Retired::pack(old), self.names.clone()));
+        }
+        self.must_retrain = false;
+        self.prequential.n_retrains += 1;
+        self.changed();
+        Verdict::Accepted { version: self.current.version }
+    }
+
+    /// Maps a model for `names` to the current labels.
+    pub(super) fn fit_labels(&self, model: TextModel, names: &[ComponentId]) -> TextModel {
+        if names == self.names {
+            return model;
+        }
+        let from = |l: usize| names.iter().position(|name| *name == self.names[l]);
+        model.remap(self.names.len(), from)
+    }
+
+    /// Restores the model before the last installed candidate. `false` when there is none.
+    pub fn roll_back(&mut self) -> bool {
+        let Some((retired, names)) = self.previous.take() else { return false };
+        self.current.model = Some(self.fit_labels(retired.unpack(), &names));
+        self.changed();
+        true
+    }
+}
