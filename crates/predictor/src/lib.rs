@@ -39,6 +39,6 @@ pub use linfa_traits::{FitError, LabelSets, TextModelParams, TextRecords};
 pub use model::dense::DenseForward;
 pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
 pub use prior::Prior;
-pub use retrain::{Candidate, CandidateReport, RetrainJob};
+pub use retrain::{Candidate, CandidateReport, RetrainJob, Verdict};
 pub use sequence::{ExpertOpinion, Forecast, REUSE_HORIZON, SequenceModel, SequenceStateError};
-pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor, Verdict};
+pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor};

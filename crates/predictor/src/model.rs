@@ -10,6 +10,7 @@ pub(crate) mod linear;
 pub(crate) mod mlp;
 pub(crate) mod packed;
 pub(crate) mod recipe;
+pub(crate) mod retired;
 pub(crate) mod text_model;
 pub(crate) mod tfidf;
 pub(crate) mod training_set;

@@ -65,6 +65,20 @@ pub struct CandidateReport {
     pub is_accepted: bool,
 }
 
+/// The result of installing a candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// The candidate answers from now on, as this version.
+    Accepted {
+        /// The new version.
+        version: u64,
+    },
+    /// The candidate did worse than the answers given so far; the current model stays.
+    Rejected(CandidateReport),
+    /// Something was forgotten after the job was made, and the candidate still knows it.
+    Stale,
+}
+
 impl Candidate {
     /// The quality of the candidate on held-out examples.
     #[must_use]

@@ -18,6 +18,7 @@ use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot};
 use crate::keywords::KeywordMatcher;
 use crate::labels::Labels;
 use crate::model::TrainingSet;
+use crate::model::retired::Retired;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::params::TextValidParams;
 use crate::phrases::Phrases;
@@ -29,9 +30,6 @@ use crate::standing::{Origin, Weight};
 mod forget;
 mod install;
 mod state;
-
-use install::Retired;
-pub use install::Verdict;
 
 /// Random outcomes that are replayed with an outcome learned online.
 const N_REPLAYS: usize = 3;

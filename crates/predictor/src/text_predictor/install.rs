@@ -3,58 +3,16 @@
 //! Runs nothing itself; the owner runs the [`RetrainJob`]. Invariant: a candidate made before something was forgotten is
 //! never installed.
 
-use std::sync::Arc;
-
 use majordomo_core::ComponentId;
 
 use super::{TextPredictor, outputs_of};
 use crate::buffer::Outcome;
-use crate::model::mlp::Mlp;
-use crate::model::packed::PackedLayer;
+use crate::model::retired::Retired;
 use crate::model::text_model::TextModel;
-use crate::retrain::{Candidate, CandidateReport, RetrainJob};
+use crate::retrain::{Candidate, RetrainJob, Verdict};
 
 /// Outcomes before the first retrain.
 const FIRST_RETRAIN: usize = 10;
-
-/// The result of installing a candidate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// The candidate answers from now on, as this version.
-    Accepted {
-        /// The new version.
-        version: u64,
-    },
-    /// The candidate did worse than the answers given so far; the current model stays.
-    Rejected(CandidateReport),
-    /// Something was forgotten after the job was made, and the candidate still knows it.
-    Stale,
-}
-
-/// A model whose first layer is packed into 8 bits.
-#[derive(Clone, Debug)]
-pub(super) struct Retired {
-    /// Its first layer is empty.
-    pub(super) model: TextModel,
-    pub(super) table: PackedLayer,
-}
-
-impl Retired {
-    pub(super) fn pack(mut model: TextModel) -> Self {
-        let table = PackedLayer::pack(&model.mlp.first);
-        model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
-        Self { model, table }
-    }
-
-    pub(super) fn unpack(mut self) -> TextModel {
-        self.model.mlp.first = Arc::new(self.table.unpack());
-        self.model
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.model.memory_bytes() + self.table.memory_bytes()
-    }
-}
 
 impl TextPredictor {
     /// Whether enough outcomes are new for a full retrain, or one is [required](Self::retrain_required).

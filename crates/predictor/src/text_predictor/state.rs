@@ -9,7 +9,6 @@ use std::sync::Arc;
 use majordomo_core::ComponentId;
 use majordomo_text::Words;
 
-use super::install::Retired;
 use super::{PredictorConfig, TextPredictor};
 use crate::buffer::{Judgement, Outcome, ReplayBuffer, has_negation, signature, text_hash};
 use crate::codec::{DecodeError, Reader, Writer};
@@ -21,6 +20,7 @@ use crate::model::first_layer::FirstLayer;
 use crate::model::linear::Linear;
 use crate::model::mlp::Mlp;
 use crate::model::packed::PackedLayer;
+use crate::model::retired::Retired;
 use crate::model::text_model::TextModel;
 use crate::model::tfidf::TfIdf;
 use crate::prior::Prior;
