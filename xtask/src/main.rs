@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bounds;
 mod callgrind;
 mod child;
 mod cross;
 mod lab;
 mod leak;
+mod package;
 mod project;
 mod stages;
 mod tidy;

@@ -153,6 +153,12 @@ impl Package {
             .is_some_and(|default| !default.is_empty())
     }
 
+    /// Whether its manifest says `publish = false`.
+    pub(crate) fn is_unpublished(&self) -> bool {
+        let publish = self.manifest.get("package").and_then(|package| package.get("publish"));
+        publish.and_then(Item::as_bool) == Some(false)
+    }
+
     /// The names of its `[[bench]]` targets.
     pub(crate) fn benches(&self) -> Vec<&str> {
         self.manifest
@@ -185,6 +191,8 @@ fn read_folder(root: &Path, relative: &str, files: &mut BTreeMap<String, String>
         };
         let path = if relative.is_empty() { name.clone() } else { format!("{relative}/{name}") };
         let kind = entry.file_type().with_context(|| format!("{path} cannot be read"))?;
+        // Each package links to the licences; a link to a folder would be read twice.
+        let is_file_link = kind.is_symlink() && entry.path().is_file();
         if kind.is_dir() {
             let is_ours = if name.starts_with('.') {
                 HIDDEN_FOLDERS.contains(&name.as_str())
@@ -194,8 +202,9 @@ fn read_folder(root: &Path, relative: &str, files: &mut BTreeMap<String, String>
             if is_ours {
                 read_folder(root, &path, files)?;
             }
-        } else if kind.is_file() && name != GIT_LINK {
-            let size = entry.metadata().with_context(|| format!("{path} cannot be read"))?.len();
+        } else if (kind.is_file() || is_file_link) && name != GIT_LINK {
+            let size =
+                fs::metadata(entry.path()).with_context(|| format!("{path} cannot be read"))?.len();
             if size > MAX_TEXT_BYTES {
                 continue;
             }

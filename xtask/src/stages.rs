@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{callgrind, cross, lab, leak, tidy};
+use crate::{bounds, callgrind, cross, lab, leak, package, tidy};
 
 struct Stage {
     name: &'static str,
@@ -37,6 +37,18 @@ const STAGES: &[Stage] = &[
         about: "each crate and feature set by itself",
         subject: None,
         run: alone,
+    },
+    Stage {
+        name: "package",
+        about: "each package builds by itself, and the registry would take it",
+        subject: None,
+        run: packages,
+    },
+    Stage {
+        name: "bounds",
+        about: "everything builds with the oldest dependencies that are allowed; skipped without a nightly toolchain",
+        subject: None,
+        run: lower_bounds,
     },
     Stage {
         name: "benches",
@@ -91,6 +103,11 @@ const STAGES: &[Stage] = &[
 /// Loom explores interleavings with at most this many preemptions, unless the environment says otherwise: its
 /// documentation finds two or three enough for nearly all bugs, and more take hours.
 const LOOM_MAX_PREEMPTIONS: &str = "3";
+
+/// Features that the product leaves out, that change nothing of it, and that have tests and examples of their own.
+const ADDED_FEATURES: &str = "majordomo-predictor/linfa,majordomo-preloader/worker";
+/// Tests of a feature that would change the product's.
+const FEATURE_TESTS: &[&str] = &["--package", "majordomo-memory", "--all-features", "--", "cold"];
 
 struct Context<'a> {
     project: &'a Project,
@@ -208,17 +225,21 @@ fn clippy(context: &Context<'_>) -> Result<Closing> {
 fn tests(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let has_nextest = cmd!(sh, "cargo nextest --version").quiet().ignore_stderr().read().is_ok();
-    let closing = child::run(if has_nextest {
-        cmd!(sh, "cargo nextest run --workspace --no-fail-fast")
-    } else {
-        cmd!(sh, "cargo test --workspace --no-fail-fast --lib --bins --tests --examples")
-    })?;
-    some_passed(closing)
+    let run = |selection: &[&str]| {
+        let closing = child::run(if has_nextest {
+            cmd!(sh, "cargo nextest run --no-fail-fast {selection...}")
+        } else {
+            cmd!(sh, "cargo test --no-fail-fast --lib --bins --tests --examples {selection...}")
+        })?;
+        some_passed(closing)
+    };
+    let all = run(&["--workspace", "--features", ADDED_FEATURES])?;
+    Ok(all.join(run(FEATURE_TESTS)?))
 }
 
 fn doc_tests(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
-    child::run(cmd!(sh, "cargo test --workspace --no-fail-fast --doc"))
+    child::run(cmd!(sh, "cargo test --workspace --no-fail-fast --features {ADDED_FEATURES} --doc"))
 }
 
 fn docs(context: &Context<'_>) -> Result<Closing> {
@@ -253,6 +274,14 @@ fn feature_sets(package: &Package) -> Vec<&'static [&'static str]> {
         sets.push(&["--all-features"]);
     }
     sets
+}
+
+fn packages(context: &Context<'_>) -> Result<Closing> {
+    package::run(context.project, &context.sh)
+}
+
+fn lower_bounds(context: &Context<'_>) -> Result<Closing> {
+    bounds::run(context.project, &context.sh)
 }
 
 /// Criterion runs each benchmark once when cargo does not ask it to measure. The test profile shares its

@@ -10,6 +10,7 @@ mod documents;
 mod findings;
 mod layers;
 mod manifests;
+mod publishing;
 mod sources;
 mod texts;
 mod words;
@@ -26,6 +27,7 @@ const RULES: &[Rule] = &[
     layers::check,
     cycles::check,
     manifests::check,
+    publishing::check,
     clippy::check,
     dependencies::check,
     sources::check,

@@ -53,6 +53,8 @@ mod manager;
 mod outcome;
 mod parts;
 mod plan;
+#[cfg(doctest)]
+mod readme;
 mod start;
 mod state;
 mod state_dir;

@@ -8,8 +8,7 @@ use super::Findings;
 use crate::project::{Package, Project};
 
 /// Fields that every package takes from the workspace.
-const INHERITED: &[&str] =
-    &["version", "edition", "rust-version", "license", "repository", "publish"];
+const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "repository"];
 
 /// The package that `cargo run` means.
 const DEFAULT_MEMBER: &str = "crates/cli";
@@ -83,7 +82,7 @@ mod tests {
 
     const GOOD: &str = "[package]\nname = \"majordomo-cli\"\ndescription = \"x\"\nversion.workspace = true\n\
         edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n\
-        repository.workspace = true\npublish.workspace = true\n[dependencies]\nserde = { workspace = true }\n\
+        repository.workspace = true\n[dependencies]\nserde = { workspace = true }\n\
         [lints]\nworkspace = true\n";
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Findings;
 use crate::project::Project;
 
-/// Written by cargo, or not ours to write.
+/// Names of files that cargo writes, or that are not ours to write.
 const NOT_OURS: &[&str] = &["Cargo.lock", "LICENSE-APACHE", "LICENSE-MIT"];
 
 // The words are put together here so that this file does not contain them.
@@ -30,7 +30,8 @@ const LEFT_OPEN: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!(
 
 pub(super) fn check(project: &Project, findings: &mut Findings) {
     for (path, text) in &project.files {
-        if NOT_OURS.contains(&path.as_str()) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        if NOT_OURS.contains(&name) {
             continue;
         }
         let is_written =
