@@ -334,6 +334,23 @@ mod tests {
     }
 
     #[test]
+    fn clamped_values_are_allowed_and_allowed_values_stay() {
+        let mut config = Config::default();
+        for setting in Config::settings() {
+            for value in outside(&setting.domain) {
+                config.set(setting, &value);
+                let section = config.section_mut(setting.section).unwrap();
+                section.clamp();
+                assert_eq!(section.problems(), [], "{} = {value}", setting.path);
+            }
+        }
+        let mut speculation = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
+        let before = speculation.clone();
+        speculation.clamp();
+        assert_eq!(speculation, before);
+    }
+
+    #[test]
     fn all_problems_are_reported_with_path_value_and_range() {
         let mut config = Config::default();
         config.memory.estimate_margin = f64::NAN;

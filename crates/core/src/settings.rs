@@ -70,7 +70,7 @@ impl Setting {
 
 /// A group of settings that one struct holds.
 pub trait Section {
-    /// The declarations of the fields, in order.
+    /// In the order of the fields.
     fn declarations(&self) -> &'static [Setting];
 
     /// The value of a field; none when there is no such field.
@@ -79,6 +79,25 @@ pub trait Section {
     /// Gives a field a value. False when there is no such field, or its type cannot hold the value; ranges are not
     /// checked.
     fn set(&mut self, field: &str, value: &SettingValue) -> bool;
+
+    /// Clamps every value to its range, and to the field that bounds it: for code that must work with any value.
+    fn clamp(&mut self) {
+        for setting in self.declarations() {
+            let Some(value) = self.get(setting.name) else { continue };
+            let clamped = setting.domain.clamp(value.clone());
+            if clamped != value {
+                self.set(setting.name, &clamped);
+            }
+        }
+        for setting in self.declarations() {
+            let (value, bound) = (self.get(setting.name), setting.at_most);
+            if let (Some(value), Some(limit)) = (value, bound.and_then(|bound| self.get(bound)))
+                && value.exceeds(&limit)
+            {
+                self.set(setting.name, &limit);
+            }
+        }
+    }
 
     /// Every value outside its range or above the field that bounds it.
     fn problems(&self) -> Vec<SettingProblem> {
@@ -102,11 +121,10 @@ pub trait Section {
 
 /// A setting whose value is not allowed.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "a setting and its value")]
 #[non_exhaustive]
 pub struct SettingProblem {
-    /// The setting.
     pub setting: &'static Setting,
-    /// Its value.
     pub value: SettingValue,
     /// The setting that it exceeds, with that one's value; none when it lies outside its own range.
     pub exceeded: Option<(&'static Setting, SettingValue)>,

@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use majordomo_core::{
     CommandId, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, IdleTrimWhen,
-    Moment, PreloadEnd, PressureLevel, SpeculationConfig, Values, WallSeconds,
+    Moment, PreloadEnd, PressureLevel, Section, Values, WallSeconds,
 };
 use majordomo_lifecycle::{Effect, Step};
 use majordomo_predictor::{Forecast, SequenceModel, combine};
-use majordomo_preloader::{
-    Hint, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Tier, WasteBudget,
-};
+use majordomo_preloader::{Hint, HintSource, IdleTrim, Preloader, Tier};
 
 use crate::Engine;
 
@@ -27,13 +25,9 @@ const UNTOLD: Duration = Duration::from_secs(2);
 const TOGETHER: Duration = Duration::from_millis(100);
 /// From this P(reuse) on a component is worth loading into memory that is free and would stay so.
 const WORTH_FREE_ROOM: f32 = 0.5;
-/// The governor raises the floor no higher than this.
-const HIGHEST_FLOOR: f32 = 0.8;
 
 /// Commands at work that are kept in mind; the oldest go.
 const MOST_AT_WORK: usize = 64;
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What is expected, and why.
 #[derive(Debug)]
@@ -73,9 +67,9 @@ impl Foresight {
         Self {
             model: Arc::default(),
             values: Values::new(),
-            preloader: Preloader::new(preloader_config(&config.speculation))
-                .expect("settings are drawn into their range"),
-            trim: IdleTrim::new(trim_config(config)),
+            preloader: Preloader::new(&clamped(&config.speculation))
+                .expect("clamped settings are allowed"),
+            trim: IdleTrim::new(clamped(&config.idle)),
             calm: true,
             on_battery: false,
             wall: None,
@@ -93,9 +87,9 @@ impl Foresight {
 
     pub(crate) fn configure(&mut self, config: &majordomo_core::Config) {
         self.preloader
-            .set_config(preloader_config(&config.speculation))
-            .expect("settings are drawn into their range");
-        self.trim.set_config(trim_config(config));
+            .set_config(&clamped(&config.speculation))
+            .expect("clamped settings are allowed");
+        self.trim.set_config(clamped(&config.idle));
     }
 
     /// The wall clock at a moment; before it was ever told, the engine's own time.
@@ -189,30 +183,11 @@ impl Foresight {
     }
 }
 
-fn preloader_config(c: &SpeculationConfig) -> PreloaderConfig {
-    let floor = c.floor;
-    PreloaderConfig {
-        delay: c.delay.min(DAY),
-        queue: c.queue.clamp(1, 4096),
-        per_observation: c.per_command.min(64),
-        patience: c.patience.clamp(Duration::from_millis(1), DAY),
-        expiry: c.expiry.clamp(Duration::from_millis(1), 30 * DAY),
-        waste: WasteBudget {
-            per_observation: if c.waste.is_nan() { 0.0 } else { c.waste.clamp(0.0, 1.0) },
-            mean_bytes: c.waste_memory,
-            first_floor: floor,
-            lowest_floor: floor,
-            highest_floor: floor.max(Confidence::saturating(HIGHEST_FLOOR)),
-        },
-    }
-}
-
-fn trim_config(config: &majordomo_core::Config) -> IdleTrimConfig {
-    let share = config.idle.keep_share;
-    IdleTrimConfig {
-        after: config.idle.after.max(Duration::from_millis(1)),
-        keep_share: if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) },
-    }
+/// The settings as they are declared, whatever the caller gave: the engine refuses none.
+fn clamped<S: Section + Clone>(section: &S) -> S {
+    let mut section = section.clone();
+    section.clamp();
+    section
 }
 
 impl Engine {

@@ -7,35 +7,42 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Confidence, Moment};
+use majordomo_core::{ByteSize, Confidence, Moment, SpeculationConfig};
 
-/// How much speculation may waste.
+/// How much preloads may waste, and the bounds of the floor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WasteBudget {
-    /// Wasted preloads per observation. Range 0..=1, default 0.08.
+    /// Wasted preloads for each observation, in `0.0..=1.0`.
     pub per_observation: f64,
-    /// Bytes that wasted preloads may hold on the average over time. Default: no bound.
+    /// Bytes that wasted preloads may hold, averaged over time; without a value there is no bound.
     pub mean_bytes: Option<ByteSize>,
-    /// The floor before anything was wasted. Default 0.12.
-    pub first_floor: Confidence,
-    /// The floor never falls below this. Default 0.12.
+    /// The floor before a preload was wasted, and the lowest.
     pub lowest_floor: Confidence,
-    /// The floor never rises above this. Default 0.8.
+    /// The highest floor.
     pub highest_floor: Confidence,
 }
 
-impl Default for WasteBudget {
-    fn default() -> Self {
+/// The floor rises from the setting's value up to 0.8, or stays when the setting is higher.
+impl From<&SpeculationConfig> for WasteBudget {
+    fn from(config: &SpeculationConfig) -> Self {
         Self {
-            per_observation: 0.08,
-            mean_bytes: None,
-            first_floor: Confidence::saturating(0.12),
-            lowest_floor: Confidence::saturating(0.12),
-            highest_floor: Confidence::saturating(0.8),
+            per_observation: config.waste,
+            mean_bytes: config.waste_memory,
+            lowest_floor: config.floor,
+            highest_floor: config.floor.max(Confidence::saturating(HIGHEST_FLOOR)),
         }
     }
 }
 
+/// The budget of the default settings.
+impl Default for WasteBudget {
+    fn default() -> Self {
+        Self::from(&SpeculationConfig::default())
+    }
+}
+
+/// The governor raises the floor no higher, unless the setting is higher itself.
+const HIGHEST_FLOOR: f32 = 0.8;
 /// How far one wasted preload moves the logarithm of the floor: by a tenth.
 const STEP: f64 = 0.1;
 /// Time over which bytes held in vain are averaged.
@@ -70,7 +77,7 @@ impl Governor {
     fn with_top(budget: WasteBudget, top: f64) -> Self {
         let mut new = Self { budget, top, by_count: 0.0, by_bytes: f64::MIN, last: None };
         let [low, high] = new.range();
-        new.by_count = log(budget.first_floor).clamp(low, high);
+        new.by_count = log(budget.lowest_floor).clamp(low, high);
         new.by_bytes = low;
         new
     }

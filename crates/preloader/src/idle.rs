@@ -3,43 +3,25 @@
 //! Knows worths and sizes that it is given; unloads and loads nothing itself. Invariant: what is in use
 //! is never planned to go.
 
-use std::time::Duration;
-
-use majordomo_core::{ByteSize, ComponentKey, Moment};
-
-/// Settings of [`IdleTrim`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct IdleTrimConfig {
-    /// Nothing used for this long is idle. Default 60 min.
-    pub after: Duration,
-    /// Share of the memory budget that stays loaded, the most valuable per byte first. Range 0..=1, default
-    /// 0.1.
-    pub keep_share: f64,
-}
-
-impl Default for IdleTrimConfig {
-    fn default() -> Self {
-        Self { after: Duration::from_secs(3600), keep_share: 0.1 }
-    }
-}
+use majordomo_core::{ByteSize, ComponentKey, IdleConfig, Moment};
 
 /// Watches for idleness and remembers what was trimmed.
 #[derive(Clone, Debug)]
 pub struct IdleTrim {
-    config: IdleTrimConfig,
+    config: IdleConfig,
     last_use: Option<Moment>,
     trimmed: Vec<ComponentKey>,
 }
 
 impl IdleTrim {
-    /// One that has seen nothing.
+    /// One that has seen nothing. Whether it is asked for a plan, `trim` says, is up to the caller.
     #[must_use]
-    pub fn new(config: IdleTrimConfig) -> Self {
+    pub fn new(config: IdleConfig) -> Self {
         Self { config, last_use: None, trimmed: Vec::new() }
     }
 
     /// Takes other settings; what was trimmed stays remembered.
-    pub fn set_config(&mut self, config: IdleTrimConfig) {
+    pub fn set_config(&mut self, config: IdleConfig) {
         self.config = config;
     }
 

@@ -6,11 +6,11 @@
 //! merge; a [`Governor`] moves the floor of confidence so that waste stays within a budget.
 //!
 //! ```
-//! use majordomo_core::{ComponentKey, Confidence, Moment, PressureLevel};
-//! use majordomo_preloader::{Hint, HintSource, Preloader, PreloaderConfig, Tier};
+//! use majordomo_core::{ComponentKey, Confidence, Moment, PressureLevel, SpeculationConfig};
+//! use majordomo_preloader::{Hint, HintSource, Preloader, Tier};
 //! use std::time::Duration;
 //!
-//! let mut preloader = Preloader::new(PreloaderConfig::default())?;
+//! let mut preloader = Preloader::new(&SpeculationConfig::default())?;
 //! let hint = |key, p| Hint {
 //!     key: ComponentKey(key),
 //!     confidence: Confidence::saturating(p),
@@ -37,7 +37,7 @@ mod worker;
 pub use account::PreloadAccount;
 pub use governor::{Governor, WasteBudget};
 pub use hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
-pub use idle::{IdleTrim, IdleTrimConfig};
-pub use preloader::{Preloader, PreloaderConfig, PreloaderError};
+pub use idle::IdleTrim;
+pub use preloader::{Preloader, PreloaderError};
 #[cfg(feature = "worker")]
 pub use worker::{LoadOutcome, PreloadWorker, WorkerConfig};

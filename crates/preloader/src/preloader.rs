@@ -7,78 +7,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, Moment, PreloadEnd, PressureLevel, StatusValue,
+    ByteSize, ComponentKey, Confidence, Moment, PreloadEnd, PressureLevel, Section, SettingProblem,
+    SpeculationConfig, StatusValue,
 };
 
 use super::account::{Accounts, PreloadAccount};
 use super::governor::{Governor, WasteBudget};
 use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 
-/// Settings of [`Preloader`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PreloaderConfig {
-    /// How long a delayed hint waits. Range 0..=1 day, default 100 ms.
-    pub delay: Duration,
-    /// Hints that may wait in a tier. Range 1..=4096, default 64.
-    pub queue: usize,
-    /// Hints that are taken from one command, the likeliest first; from its beginning, where that is told, to the next
-    /// one's. Range 0..=64, default 3.
-    pub per_observation: usize,
-    /// A hint that waited longer is dropped. Range 1 ms..=1 day, default 60 s.
-    pub patience: Duration,
-    /// What was loaded ahead and nobody asked for in this time is counted as wasted. Range 1 ms..=30 days, default
-    /// 1 day.
-    pub expiry: Duration,
-    /// What may be wasted, and the range of the floor.
-    pub waste: WasteBudget,
-}
-
-impl Default for PreloaderConfig {
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_millis(100),
-            queue: 64,
-            per_observation: 3,
-            patience: Duration::from_secs(60),
-            expiry: Duration::from_secs(86_400),
-            waste: WasteBudget::default(),
-        }
-    }
-}
-
-/// A setting out of its range.
+/// Settings that are not allowed, all of them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("preloader setting {name} is {value}; it must lie in {range}")]
-pub struct PreloaderError {
-    /// The setting.
-    pub name: &'static str,
-    /// What it was.
-    pub value: String,
-    /// What it may be.
-    pub range: &'static str,
-}
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct PreloaderError(pub Vec<SettingProblem>);
 
-impl PreloaderConfig {
-    fn check(&self) -> Result<(), PreloaderError> {
-        let check = |ok: bool, name, value: String, range| {
-            if ok { Ok(()) } else { Err(PreloaderError { name, value, range }) }
-        };
-        let (delay, patience) = (self.delay, self.patience);
-        let day = Duration::from_secs(86_400);
-        check(delay <= day, "delay", format!("{delay:?}"), "0..=1 day")?;
-        check((1..=4096).contains(&self.queue), "queue", self.queue.to_string(), "1..=4096")?;
-        let per = self.per_observation;
-        check(per <= 64, "per_observation", per.to_string(), "0..=64")?;
-        let patient = (Duration::from_millis(1)..=day).contains(&patience);
-        check(patient, "patience", format!("{patience:?}"), "1 ms..=1 day")?;
-        let expiry = self.expiry;
-        let in_range = (Duration::from_millis(1)..=30 * day).contains(&expiry);
-        check(in_range, "expiry", format!("{expiry:?}"), "1 ms..=30 days")?;
-        let waste = self.waste.per_observation;
-        check((0.0..=1.0).contains(&waste), "waste.per_observation", waste.to_string(), "0..=1")?;
-        let [low, high] = [self.waste.lowest_floor, self.waste.highest_floor];
-        check(low <= high, "waste.lowest_floor", low.to_string(), "0..=waste.highest_floor")
-    }
+/// The settings, unless one is not allowed.
+fn checked(config: &SpeculationConfig) -> Result<SpeculationConfig, PreloaderError> {
+    let problems = config.problems();
+    if problems.is_empty() { Ok(config.clone()) } else { Err(PreloaderError(problems)) }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +43,7 @@ type Stated = bool;
 /// Hints in, proposals out.
 #[derive(Clone, Debug)]
 pub struct Preloader {
-    config: PreloaderConfig,
+    config: SpeculationConfig,
     waiting: BTreeMap<(ComponentKey, Stated), Waiting>,
     n_hints: u64,
     /// The hint that was proposed last.
@@ -119,20 +64,20 @@ pub struct Preloader {
 }
 
 impl Preloader {
-    /// A preloader without hints.
+    /// A preloader without hints. `enabled` is for the caller: without it nothing may be asked for.
     ///
     /// # Errors
-    /// When a setting is out of its range.
-    pub fn new(config: PreloaderConfig) -> Result<Self, PreloaderError> {
-        config.check()?;
+    /// When settings are outside their ranges.
+    pub fn new(config: &SpeculationConfig) -> Result<Self, PreloaderError> {
+        let waste = WasteBudget::from(config);
         Ok(Self {
-            config,
+            config: checked(config)?,
             waiting: BTreeMap::new(),
             n_hints: 0,
             proposed: None,
             n_proposed: [0; 3],
-            foretold: Governor::new(config.waste),
-            stated: Governor::for_claims(config.waste),
+            foretold: Governor::new(waste),
+            stated: Governor::for_claims(waste),
             accounts: Accounts::default(),
             merged: 0,
             replaced: 0,
@@ -146,12 +91,13 @@ impl Preloader {
     /// Takes other settings; hints that wait and the accounts stay.
     ///
     /// # Errors
-    /// When a setting is out of its range; nothing is changed then.
-    pub fn set_config(&mut self, config: PreloaderConfig) -> Result<(), PreloaderError> {
-        config.check()?;
-        if config.waste != self.config.waste {
-            self.foretold = Governor::new(config.waste);
-            self.stated = Governor::for_claims(config.waste);
+    /// When settings are outside their ranges; nothing is changed then.
+    pub fn set_config(&mut self, config: &SpeculationConfig) -> Result<(), PreloaderError> {
+        let config = checked(config)?;
+        let waste = WasteBudget::from(&config);
+        if waste != WasteBudget::from(&self.config) {
+            self.foretold = Governor::new(waste);
+            self.stated = Governor::for_claims(waste);
         }
         self.config = config;
         Ok(())
@@ -230,7 +176,7 @@ impl Preloader {
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
         let mut taken = self.n_proposed(Tier::Delayed);
         for hint in likeliest {
-            if taken >= self.config.per_observation {
+            if taken >= self.config.per_command {
                 break;
             }
             taken += usize::from(self.take(*hint, since, now) == HintAnswer::Queued);
@@ -398,7 +344,7 @@ impl Preloader {
         Some(end)
     }
 
-    /// Ends the accounts of what has been ready for longer than [`PreloaderConfig::expiry`] without being asked
+    /// Ends the accounts of what has been ready for longer than [`SpeculationConfig::expiry`] without being asked
     /// for: wasted.
     pub fn expire(&mut self, now: Moment) -> Vec<(ComponentKey, PreloadEnd)> {
         let keys = self.accounts.expired(now, self.config.expiry);

@@ -16,17 +16,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flume::{Receiver, Selector, Sender, TrySendError};
-use majordomo_core::{ByteSize, ComponentKey, Moment, PressureLevel};
+use majordomo_core::{ByteSize, ComponentKey, Moment, PressureLevel, SpeculationConfig};
 
 use super::hint::{Hint, Proposal, Tier};
-use super::preloader::{Preloader, PreloaderConfig, PreloaderError};
+use super::preloader::{Preloader, PreloaderError};
 use inbox::Inbox;
 
 /// Settings of [`PreloadWorker`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WorkerConfig {
     /// Settings of the core; its `queue` is the bound of each lane too.
-    pub preloader: PreloaderConfig,
+    pub preloader: SpeculationConfig,
 }
 
 /// What a load function answers.
@@ -164,13 +164,13 @@ impl PreloadWorker {
     /// called on the worker's thread and may take its time.
     ///
     /// # Errors
-    /// When a setting is out of its range.
+    /// When settings are outside their ranges.
     pub fn start(
-        config: WorkerConfig,
+        config: &WorkerConfig,
         clock: impl Fn() -> Moment + Send + Sync + 'static,
         load: impl FnMut(&Proposal) -> LoadOutcome + Send + 'static,
     ) -> Result<Self, PreloaderError> {
-        let core = Preloader::new(config.preloader)?;
+        let core = Preloader::new(&config.preloader)?;
         let (senders, lanes): (Vec<_>, Vec<_>) =
             Tier::ALL.map(|_| flume::bounded(config.preloader.queue)).into_iter().unzip();
         let (Ok(senders), Ok(lanes)) = (

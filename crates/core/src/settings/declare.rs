@@ -94,7 +94,7 @@ macro_rules! settings {
     };
 }
 
-/// Declares the whole of the settings: the fields are the sections, under the names that they declare.
+/// Declares the struct of all sections: the fields are the sections, under the names that they declare.
 macro_rules! sections {
     ($(#[doc = $about:literal])+ pub struct $Config:ident { $($section:ident: $Section:ident,)+ }) => {
         $(#[doc = $about])+

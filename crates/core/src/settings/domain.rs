@@ -58,6 +58,36 @@ impl Domain {
         }
     }
 
+    /// The nearest allowed value; NaN becomes the lowest. A value of another type, or without bounds, stays.
+    #[must_use]
+    pub fn clamp(&self, value: SettingValue) -> SettingValue {
+        fn number(value: f64, min: f64, max: f64) -> f64 {
+            if value.is_nan() { min } else { value.clamp(min, max) }
+        }
+        match (self, value) {
+            (Self::Count { min, max }, SettingValue::Count(v)) => {
+                SettingValue::Count(v.clamp(*min, *max))
+            }
+            (Self::Number { min, max }, SettingValue::Number(v)) => {
+                SettingValue::Number(number(v, *min, *max))
+            }
+            (Self::Duration { min, max }, SettingValue::Duration(v)) => {
+                SettingValue::Duration(v.clamp(*min, *max))
+            }
+            (Self::Size { min, max }, SettingValue::Size(v)) => {
+                SettingValue::Size(v.clamp(*min, *max))
+            }
+            (Self::Budget { min, max }, SettingValue::Budget(v)) => SettingValue::Budget(match v {
+                BudgetSetting::Share(share) => BudgetSetting::Share(number(share, *min, *max)),
+                BudgetSetting::Bytes(size) => {
+                    let (min, max) = ByteSize::SETTING.into_inner();
+                    BudgetSetting::Bytes(size.clamp(min, max))
+                }
+            }),
+            (_, value) => value,
+        }
+    }
+
     /// The rule after "must": `lie within 1 and 64`.
     #[must_use]
     pub fn rule(&self) -> String {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PreloadEnd, PressureLevel};
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, IdleConfig, Moment, PreloadEnd, PressureLevel,
+    SpeculationConfig,
+};
 use majordomo_preloader::{
-    Hint, HintAnswer, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Proposal,
-    Tier, WasteBudget,
+    Hint, HintAnswer, HintSource, IdleTrim, Preloader, Proposal, Tier, WasteBudget,
 };
 use proptest::prelude::*;
 
@@ -20,7 +22,7 @@ fn sequence(key: u32, confidence: f32) -> Hint {
 }
 
 fn preloader() -> Preloader {
-    Preloader::new(PreloaderConfig::default()).expect("the default settings are in range")
+    Preloader::new(&SpeculationConfig::default()).expect("the default settings are in range")
 }
 
 fn at(ms: u64) -> Moment {
@@ -91,8 +93,8 @@ fn duplicates_merge_and_may_rise() {
 
 #[test]
 fn a_full_tier_keeps_the_likelier() {
-    let config = PreloaderConfig { queue: 2, ..PreloaderConfig::default() };
-    let mut p = Preloader::new(config).unwrap();
+    let config = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
+    let mut p = Preloader::new(&config).unwrap();
     let app = |key, c| hint(key, c, Tier::Immediate, HintSource::Application);
     assert_eq!(p.hint(app(1, 0.5), at(0)), HintAnswer::Queued);
     assert_eq!(p.hint(app(2, 0.4), at(0)), HintAnswer::Queued);
@@ -186,7 +188,7 @@ fn accounts_tell_hit_late_waste_and_failure() {
 #[test]
 fn what_nobody_asks_for_in_time_is_wasted() {
     let key = ComponentKey(1);
-    let day = PreloaderConfig::default().expiry;
+    let day = SpeculationConfig::default().expiry;
     let (mut p, a) = account(|p| {
         p.on_loaded(key, at(0));
         assert_eq!(p.expire(at(0) + day), []);
@@ -266,7 +268,8 @@ fn what_a_model_foretold_goes_with_its_observation() {
 
 #[test]
 fn a_tier_keeps_its_bound_when_hints_rise() {
-    let mut p = Preloader::new(PreloaderConfig { queue: 1, ..PreloaderConfig::default() }).unwrap();
+    let mut p =
+        Preloader::new(&SpeculationConfig { queue: 1, ..SpeculationConfig::default() }).unwrap();
     let app = |key, c, tier| hint(key, c, tier, HintSource::Application);
     p.hint(app(1, 0.5, Tier::Immediate), at(0));
     p.hint(app(2, 0.3, Tier::Background), at(0));
@@ -300,28 +303,28 @@ fn a_proposal_put_back_keeps_its_age() {
 }
 
 #[test]
-fn settings_out_of_range_are_named() {
-    let check = |config: PreloaderConfig, name: &str| {
-        let error = Preloader::new(config).unwrap_err();
-        assert_eq!(error.name, name);
-        assert!(error.to_string().contains(name), "{error}");
+fn settings_outside_their_ranges_are_refused() {
+    let config = SpeculationConfig {
+        queue: 0,
+        waste: f64::NAN,
+        expiry: Duration::ZERO,
+        ..SpeculationConfig::default()
     };
-    let base = PreloaderConfig::default();
-    check(PreloaderConfig { queue: 0, ..base }, "queue");
-    check(PreloaderConfig { per_observation: 65, ..base }, "per_observation");
-    check(PreloaderConfig { delay: Duration::from_secs(86_401), ..base }, "delay");
-    check(PreloaderConfig { patience: Duration::ZERO, ..base }, "patience");
-    check(PreloaderConfig { expiry: Duration::ZERO, ..base }, "expiry");
-    let waste = WasteBudget { per_observation: f64::NAN, ..base.waste };
-    check(PreloaderConfig { waste, ..base }, "waste.per_observation");
-    let waste = WasteBudget { lowest_floor: Confidence::ONE, ..base.waste };
-    check(PreloaderConfig { waste, ..base }, "waste.lowest_floor");
+    let want = "speculation.queue is 0; it must lie within 1 and 4096; \
+        speculation.expiry is 0s; it must lie within 1ms and 30days; \
+        speculation.waste is NaN; it must lie within 0 and 1";
+    assert_eq!(Preloader::new(&config).unwrap_err().to_string(), want);
+    let mut preloader = preloader();
+    assert_eq!(preloader.set_config(&config).unwrap_err().to_string(), want);
 }
 
 #[test]
 fn idleness_trims_all_but_the_most_valuable() {
-    let mut idle =
-        IdleTrim::new(IdleTrimConfig { after: Duration::from_secs(60), keep_share: 0.5 });
+    let mut idle = IdleTrim::new(IdleConfig {
+        after: Duration::from_secs(60),
+        keep_share: 0.5,
+        ..IdleConfig::default()
+    });
     assert_eq!(idle.next_wakeup(), None);
     idle.on_used(at(1000));
     let wakeup = at(61_000);
@@ -383,8 +386,8 @@ proptest! {
     /// nothing below the floor is proposed, and no component twice while it waits or is open.
     #[test]
     fn the_books_balance(steps in prop::collection::vec(step(), 1..80)) {
-        let config = PreloaderConfig { queue: 2, ..PreloaderConfig::default() };
-        let mut p = Preloader::new(config).unwrap();
+        let config = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
+        let mut p = Preloader::new(&config).unwrap();
         let (mut now, mut n_started) = (0u64, 0);
         for step in steps {
             let time = at(now);
@@ -423,7 +426,8 @@ proptest! {
                 prop_assert!(p.n_waiting_in(tier) <= 2);
             }
             let floor = p.floor();
-            prop_assert!(config.waste.lowest_floor <= floor && floor <= config.waste.highest_floor);
+            let waste = WasteBudget::from(&config);
+            prop_assert!(waste.lowest_floor <= floor && floor <= waste.highest_floor);
             let mut sum = 0;
             for tier in Tier::ALL {
                 let a = p.tier_account(tier);

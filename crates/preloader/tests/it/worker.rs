@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PressureLevel};
-use majordomo_preloader::{
-    Hint, HintSource, LoadOutcome, PreloadWorker, PreloaderConfig, Tier, WorkerConfig,
+use majordomo_core::{
+    ByteSize, ComponentKey, Confidence, Moment, PressureLevel, SpeculationConfig,
 };
+use majordomo_preloader::{Hint, HintSource, LoadOutcome, PreloadWorker, Tier, WorkerConfig};
 
 fn hint(key: u32, confidence: f32) -> Hint {
     Hint {
@@ -29,7 +29,7 @@ fn hints_become_loads_and_accounts() {
             _ => LoadOutcome::Declined,
         }
     };
-    let worker = PreloadWorker::start(WorkerConfig::default(), || Moment(1), load).unwrap();
+    let worker = PreloadWorker::start(&WorkerConfig::default(), || Moment(1), load).unwrap();
     for key in 1..=3 {
         assert!(worker.hint(hint(key, 0.5)));
         assert_eq!(loads.recv().unwrap(), key);
@@ -61,7 +61,7 @@ impl Stepped {
         };
         let read = Arc::clone(&clock);
         let now = move || Moment(read.load(Ordering::SeqCst));
-        let worker = PreloadWorker::start(WorkerConfig::default(), now, load)
+        let worker = PreloadWorker::start(&WorkerConfig::default(), now, load)
             .expect("the settings are in range");
         Self { worker, clock, begun, go }
     }
@@ -163,7 +163,7 @@ fn the_load_function_may_tell_as_much_as_it_likes() {
         LoadOutcome::Loaded(ByteSize::mib(1))
     };
     let config = WorkerConfig::default();
-    let worker = Arc::new(PreloadWorker::start(config, || Moment(1), load).unwrap());
+    let worker = Arc::new(PreloadWorker::start(&config, || Moment(1), load).unwrap());
     own.set(Arc::downgrade(&worker)).unwrap();
     worker.hint(hint(1, 0.5));
     assert_eq!(loads.recv().unwrap(), 1);
@@ -183,7 +183,7 @@ fn a_worker_that_its_own_load_function_drops_ends() {
         dropped.send(()).expect("the test listens");
         LoadOutcome::Declined
     };
-    let worker = PreloadWorker::start(WorkerConfig::default(), || Moment(1), load).unwrap();
+    let worker = PreloadWorker::start(&WorkerConfig::default(), || Moment(1), load).unwrap();
     worker.hint(hint(1, 0.5));
     give.send(worker).unwrap();
     assert_eq!(ended.recv(), Ok(()));
@@ -201,8 +201,8 @@ fn a_full_lane_is_counted_and_a_stopped_worker_loads_nothing() {
         let _ = opened.recv();
         LoadOutcome::Declined
     };
-    let preloader = PreloaderConfig { queue: 2, ..PreloaderConfig::default() };
-    let worker = PreloadWorker::start(WorkerConfig { preloader }, || Moment(1), load).unwrap();
+    let preloader = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
+    let worker = PreloadWorker::start(&WorkerConfig { preloader }, || Moment(1), load).unwrap();
     worker.hint(hint(0, 0.5));
     inside.recv().unwrap();
     // The thread is inside the load function: the lane takes two.
@@ -217,8 +217,9 @@ fn a_full_lane_is_counted_and_a_stopped_worker_loads_nothing() {
 
 #[test]
 fn bad_settings_start_nothing() {
-    let preloader = PreloaderConfig { queue: 0, ..PreloaderConfig::default() };
+    let preloader = SpeculationConfig { queue: 0, ..SpeculationConfig::default() };
     let worker =
-        PreloadWorker::start(WorkerConfig { preloader }, || Moment(0), |_| LoadOutcome::Declined);
-    assert_eq!(worker.unwrap_err().name, "queue");
+        PreloadWorker::start(&WorkerConfig { preloader }, || Moment(0), |_| LoadOutcome::Declined);
+    let error = worker.unwrap_err().to_string();
+    assert_eq!(error, "speculation.queue is 0; it must lie within 1 and 4096");
 }

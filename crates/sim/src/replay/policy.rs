@@ -4,9 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Moment, PolicyKind, Values};
+use majordomo_core::{ComponentKey, IdleConfig, Moment, PolicyKind, Values};
 use majordomo_memory::{Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRankMode};
-use majordomo_preloader::IdleTrimConfig;
 
 use super::control;
 use super::run::{Replay, ReplayBudget};
@@ -198,7 +197,7 @@ impl PolicyName {
                 Box::new(VRankReplay::new(VRankMode::Wait, None, budget))
             }
             Self::VRankTrim | Self::Engine(EnginePolicy::VRankTrim) => {
-                let trim = Some(IdleTrimConfig::default());
+                let trim = Some(IdleConfig::default());
                 Box::new(VRankReplay::new(VRankMode::Hits, trim, budget))
             }
         }

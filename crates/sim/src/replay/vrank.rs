@@ -2,14 +2,15 @@
 //!
 //! Decides nothing itself; what it adds is the order of calls.
 
-use majordomo_core::{ComponentKey, Confidence, Moment, PressureLevel, Values, WallSeconds};
+use majordomo_core::{
+    ComponentKey, Confidence, IdleConfig, Moment, PressureLevel, SpeculationConfig, Values,
+    WallSeconds,
+};
 use majordomo_memory::{
     Candidate, EvictionPolicy, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode, newcomer,
 };
 use majordomo_predictor::SequenceModel;
-use majordomo_preloader::{
-    Hint, HintSource, IdleTrim, IdleTrimConfig, Preloader, PreloaderConfig, Proposal, Tier,
-};
+use majordomo_preloader::{Hint, HintSource, IdleTrim, Preloader, Proposal, Tier};
 
 use super::policy::{ReplayPolicy, TimerAction, View};
 use super::run::ReplayBudget;
@@ -26,9 +27,9 @@ pub(super) struct VRankReplay {
 }
 
 impl VRankReplay {
-    pub(super) fn new(mode: VRankMode, trim: Option<IdleTrimConfig>, budget: ReplayBudget) -> Self {
+    pub(super) fn new(mode: VRankMode, trim: Option<IdleConfig>, budget: ReplayBudget) -> Self {
         let config = VRankConfig { mode, capacity: Some(budget.total), ..VRankConfig::default() };
-        let preloader = Preloader::new(PreloaderConfig::default());
+        let preloader = Preloader::new(&SpeculationConfig::default());
         Self {
             model: SequenceModel::new(),
             values: Values::new(),
