@@ -227,6 +227,10 @@ settings! {
         min_gap: Confidence = 0.0;
         /// New outcomes after which the model is retrained, in the background.
         retrain_every: usize = 100 outcomes, range 1 ..= 100000;
+        /// The shortest time between two retrains; nine times the duration of the last one where that is longer, so
+        /// that retrains use at most a tenth of one processor. `0s` removes both limits. Forgetting a text retrains at
+        /// once.
+        retrain_pause: Duration = 5 s, range 0 s ..= 24 h;
         /// Outcomes kept for learning.
         max_outcomes: usize = 10000 outcomes, range 1 ..= 100000, read_at start;
         /// Whether answers name the parts of the text that support them, which costs about ten microseconds for each

@@ -9,6 +9,7 @@ mod figures;
 mod learned;
 mod learner;
 mod offline;
+mod pace;
 mod saved;
 mod service;
 mod settings;

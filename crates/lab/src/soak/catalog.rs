@@ -78,7 +78,7 @@ pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -
         "[manager]\nbudget = \"40MiB\"\nmin_residency = \"100ms\"\nback_off = \"100ms\"\nback_off_max = \"1s\"\n\
          quarantine_window = \"5s\"\nquarantine_duration = \"3s\"\npressure_dwell = \"500ms\"\n\
          demand_deadline = \"5s\"\nshutdown_deadline = \"10s\"\nmax_concurrent_loads = 3\n{write_state}\n\
-         [intents]\nretrain_every = {RETRAIN_EVERY}\nmax_outcomes = {MAX_OUTCOMES}\n\n\
+         [intents]\nretrain_every = {RETRAIN_EVERY}\nretrain_pause = \"0s\"\nmax_outcomes = {MAX_OUTCOMES}\n\n\
          [pools.ml]\nbudget = \"24MiB\"\n\n[pools.gpu]\nbudget = \"12MiB\"\naccounting = \"declared\"\n",
     );
     for i in 0..PROGRAMS {

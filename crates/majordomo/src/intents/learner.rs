@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use flume::RecvTimeoutError;
@@ -21,12 +22,15 @@ use super::brain::{Brain, Matchers};
 use super::error::IntentError;
 use super::figures::Figures;
 use super::learned::Learned;
+use super::pace::Pace;
 use super::settings::Settings;
 use super::spoken::Spoken;
 use super::view::{LearnerFigures, View};
 
 /// Messages taken before a new view is published.
 const BATCH: usize = 64;
+/// Pause before a retrain whose thread could not be started is tried again.
+const NO_THREAD: Duration = Duration::from_secs(1);
 /// Outcomes that the recent accuracy is of.
 const RECENT: usize = 100;
 
@@ -62,6 +66,7 @@ pub(crate) enum Message {
 /// A retrain that runs.
 struct Retraining {
     number: u64,
+    started: Moment,
     cancel: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -78,6 +83,7 @@ pub(super) struct Learner {
     recent: VecDeque<bool>,
     retraining: Option<Retraining>,
     n_retrainings: u64,
+    pace: Pace,
     /// Since when something is not written.
     dirty: Option<Moment>,
     /// Why writes fail, until one succeeds.
@@ -105,6 +111,7 @@ impl Learner {
             recent: VecDeque::with_capacity(RECENT),
             retraining: None,
             n_retrainings: 0,
+            pace: Pace::default(),
             dirty: None,
             failing: Complaint::default(),
             scratch: IntentScratch::default(),
@@ -123,15 +130,11 @@ impl Learner {
     }
 
     fn run(mut self) {
-        self.retrain_if_due();
+        let _ = self.retrain_if_due();
         loop {
-            let first = match self.dirty {
+            let first = match self.wake_after() {
                 None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(since) => {
-                    let after = self.brain.settings.write_after;
-                    let left = after.saturating_sub(self.clock.now().since(since));
-                    self.inbox.recv_timeout(left)
-                }
+                Some(left) => self.inbox.recv_timeout(left),
             };
             match first {
                 Ok(message) => {
@@ -142,10 +145,14 @@ impl Learner {
                         }
                         self.take(message);
                     }
-                    self.retrain_if_due();
+                    let _ = self.retrain_if_due();
                     self.publish();
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.retrain_if_due() {
+                        self.publish();
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.finish(),
             }
             let after = self.brain.settings.write_after;
@@ -249,18 +256,35 @@ impl Learner {
         Ok(known)
     }
 
-    fn retrain_if_due(&mut self) {
+    /// The time until the state is to be written or a retrain that is due may start.
+    fn wake_after(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let after = self.brain.settings.write_after;
+        let write = self.dirty.map(|since| after.saturating_sub(now.since(since)));
+        let waits = self.retraining.is_none() && self.is_retrain_due();
+        let retrain = waits.then(|| self.pace.wait(now));
+        write.into_iter().chain(retrain).min()
+    }
+
+    fn is_retrain_due(&self) -> bool {
+        self.brain.settings.learns() && self.brain.predictor.retrain_due()
+    }
+
+    /// Starts a retrain, if one is due and may start. Returns whether it did.
+    fn retrain_if_due(&mut self) -> bool {
         if let Some(running) = &self.retraining {
             // Its last act is to send what it made; without that it has come to grief.
             if !(running.thread.is_finished() && self.inbox.is_empty()) {
-                return;
+                return false;
             }
             tracing::error!("a retrain ended without a result");
             self.retraining = None;
         }
-        let learns = self.brain.settings.learns();
-        if !learns || !self.brain.predictor.retrain_due() {
-            return;
+        let started = self.clock.now();
+        let may_start =
+            self.brain.predictor.retrain_required() || self.pace.wait(started).is_zero();
+        if !self.is_retrain_due() || !may_start {
+            return false;
         }
         let job = self.brain.predictor.retrain_job();
         self.n_retrainings += 1;
@@ -273,15 +297,21 @@ impl Learner {
             drop(to.send(Message::Trained(number, Box::new(result))));
         });
         match spawned {
-            Ok(thread) => self.retraining = Some(Retraining { number, cancel, thread }),
-            Err(error) => tracing::warn!(%error, "no thread for a retrain"),
+            Ok(thread) => self.retraining = Some(Retraining { number, started, cancel, thread }),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for a retrain");
+                self.pace.put_off(started, NO_THREAD);
+            }
         }
+        self.retraining.is_some()
     }
 
     fn trained(&mut self, number: u64, result: Result<Candidate, TrainError>) {
         // What was broken off may still send what it had made.
         let Some(running) = self.retraining.take_if(|r| r.number == number) else { return };
         drop(running.thread.join());
+        let pause = self.brain.settings.intents.retrain_pause;
+        self.pace.ended(running.started, self.clock.now(), pause);
         match result {
             Ok(candidate) => match self.brain.predictor.install(candidate) {
                 Verdict::Accepted { version } => {

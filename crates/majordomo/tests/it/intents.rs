@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo::{
     Builder, ComponentSpec, Decision, IntentError, Learned, Manager, OfflineIntents, Outcome,
@@ -15,10 +16,16 @@ use crate::support::{World, config, mib, run, says, state};
 
 struct Part(&'static str);
 
-/// Builtins `music`, `clock` and `weather`, each with one keyword.
+/// Builtins `music`, `clock` and `weather`, each with one keyword. Retrains do not rest.
 fn builder() -> Builder {
+    builder_with(Duration::ZERO)
+}
+
+fn builder_with(retrain_pause: Duration) -> Builder {
+    let mut config = config();
+    config.intents.retrain_pause = retrain_pause;
     let parts = [("music", "song"), ("clock", "alarm"), ("weather", "forecast")];
-    let builder = Manager::builder().config(config()).budget(mib(100)).pressure(None);
+    let builder = Manager::builder().config(config).budget(mib(100)).pressure(None);
     parts.into_iter().fold(builder, |builder, (name, keyword)| {
         let mut spec = ComponentSpec::builtin(name).unwrap();
         spec.memory = mib(1);
@@ -460,6 +467,22 @@ fn a_retrain_is_broken_off_at_the_end() {
         assert_eq!(manager.intents().learned().await.unwrap().outcomes, 600);
         learned_when(&manager, |l| l.has_model).await;
         manager.shutdown(None).await;
+    });
+}
+
+#[test]
+fn retrains_rest_after_each_other_unless_forgetting_requires_one() {
+    run(async {
+        let manager = builder_with(Duration::from_secs(3600)).start().await.unwrap();
+        teach(&manager, 12).await;
+        learned_when(&manager, |l| l.retrains == 1).await;
+        // More than enough for several retrains.
+        teach(&manager, 72).await;
+        // The learner answers after it has decided about a retrain.
+        assert_eq!(manager.intents().learned().await.unwrap().retrains, 1);
+        assert_eq!(row(&manager, "retraining").await, StatusValue::Bool(false));
+        assert!(manager.intents().forget("play some jazz").await.unwrap());
+        learned_when(&manager, |l| l.retrains == 2).await;
     });
 }
 

@@ -50,6 +50,7 @@ fn everything_that_can_be_said() {
         min_confidence = 0.75
         min_gap = 0
         retrain_every = 50
+        retrain_pause = "1min"
         max_outcomes = 500
         evidence = false
         [pools.gpu]
@@ -102,6 +103,7 @@ fn everything_that_can_be_said() {
         min_confidence: Confidence::saturating(0.75),
         min_gap: Confidence::ZERO,
         retrain_every: 50,
+        retrain_pause: Duration::from_secs(60),
         max_outcomes: 500,
         evidence: false,
     };
