@@ -36,7 +36,7 @@ pub use encoding::{EncodingError, decode_line, decode_text, plain_text};
 pub use endpoint::{Endpoint, Loopback};
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use hint::{HintSource, HintTier, PreloadEnd};
-pub use id::{CommandId, ComponentId, ComponentKey, NameError, OpId, WaiterId};
+pub use id::{CommandId, ComponentId, ComponentKey, IncarnationId, NameError, OpId, WaiterId};
 pub use level::{PressureLevel, Priority};
 pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, Moment, Refusal,
-    WaiterId,
+    ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment,
+    Refusal, WaiterId,
 };
 use majordomo_lifecycle::{
     Cells, DropReason, Effect, Origin, Persisted, Removal, Scheduler, Step, Transition, TxnId,
@@ -128,6 +128,12 @@ impl Engine {
         self.scheduler.entry(key).state()
     }
 
+    /// The incarnation of a component that is alive.
+    #[must_use]
+    pub fn incarnation(&self, key: ComponentKey) -> Option<IncarnationId> {
+        self.scheduler.incarnation(key)
+    }
+
     /// The scheduler, to look at.
     #[must_use]
     pub fn scheduler(&self) -> &Scheduler {
@@ -177,41 +183,41 @@ impl Engine {
                 self.foresight.forget(step.now);
                 step.push(Effect::PersistSequence);
             }
-            Input::LoadFinished { key, op, result } => {
-                if !self.scheduler.is_loading(key, op) {
+            Input::LoadFinished { id, result } => {
+                if !self.scheduler.is_loading(id) {
                     return;
                 }
                 match result {
                     Ok(report) => {
-                        self.scheduler.load_succeeded(key, report, step);
-                        self.publish(key, op, step);
+                        self.scheduler.load_succeeded(id.key, report, step);
+                        self.publish(id, step);
                     }
                     Err(failure) => {
-                        let refusal = self.load_failure(key, failure.error.clone());
-                        let cause = self.end_of_load(key, failure, step);
-                        self.scheduler.load_failed(key, cause, step);
-                        self.refuse_dependents(key, &refusal, step);
+                        let refusal = self.load_failure(id.key, failure.error.clone());
+                        let cause = self.end_of_load(id.key, failure, step);
+                        self.scheduler.load_failed(id.key, cause, step);
+                        self.refuse_dependents(id.key, &refusal, step);
                     }
                 }
             }
-            Input::UnloadFinished { key, op } => {
-                let failed = self.failure_on_the_way_out(key);
-                if self.scheduler.unload_finished(key, op, step)
+            Input::UnloadFinished { id } => {
+                let failed = self.failure_on_the_way_out(id.key);
+                if self.scheduler.unload_finished(id, step)
                     && let Some(refusal) = failed
                 {
-                    self.refuse_dependents(key, &refusal, step);
+                    self.refuse_dependents(id.key, &refusal, step);
                 }
             }
-            Input::Exited { key, op, how, code, out_of_memory } => {
-                self.exited(key, op, Exit { how, code, out_of_memory }, step);
+            Input::Exited { id, how, code, out_of_memory } => {
+                self.exited(id, Exit { how, code, out_of_memory }, step);
             }
-            Input::Grow { key, op, bytes } => self.grow(key, op, bytes, step),
-            Input::Health { key, op, result } => self.health(key, op, result, step),
-            Input::Trimmed { key, op, result } => self.trimmed(key, op, &result, step),
+            Input::Grow { id, bytes } => self.grow(id, bytes, step),
+            Input::Health { id, result } => self.health(id, result, step),
+            Input::Trimmed { id, result } => self.trimmed(id, &result, step),
             Input::Pressure(level) => self.set_pressure(level, step),
             Input::Footprints(f) => {
-                for (key, op, bytes) in f.own {
-                    self.measured(key, op, bytes, step);
+                for (id, bytes) in f.own {
+                    self.measured(id, bytes, step);
                 }
                 self.scheduler.set_taken(f.external, f.unreturned);
             }
@@ -220,8 +226,8 @@ impl Engine {
                 self.scheduler.touch();
             }
             Input::Usage(rows) => self.used(&rows, step),
-            Input::Released { key, op } => {
-                self.scheduler.released(key, op, step.cells);
+            Input::Released { id } => {
+                self.scheduler.released(id, step.cells);
                 self.recheck_failing(step);
             }
             Input::Configure { catalog, config, budget } => {
@@ -314,29 +320,28 @@ impl Engine {
 
     fn used(&mut self, rows: &[Usage], step: &mut Step<'_>) {
         for u in rows {
-            let size = self.scheduler.budget().booked_for(u.key);
-            let load_time = self.load_time(u.key);
-            let e = self.scheduler.entry_mut(u.key);
-            if e.op() != Some(u.op) {
+            if !self.scheduler.is_current(u.id) {
                 continue;
             }
-            e.used(u.uses, u.last_use);
+            let key = u.id.key;
+            let size = self.scheduler.budget().booked_for(key);
+            let load_time = self.load_time(key);
+            self.scheduler.entry_mut(key).used(u.uses, u.last_use);
             // A lease that is still held tells of no last use yet; what it needs is in use with it.
             if u.uses > 0 || u.last_use.is_some() {
-                for key in self.catalog().closure(&[u.key]) {
+                for key in self.catalog().closure(&[key]) {
                     self.scheduler.entry_mut(key).figures_mut().used(step.now);
                     self.had(key, step);
                 }
             }
             if let Some(at) = u.last_use {
-                let fixed = self.scheduler.entry(u.key).is_fixed();
-                let event =
-                    PolicyEvent::Used { key: u.key, at, uses: u.uses.max(1), size, load_time };
+                let fixed = self.scheduler.entry(key).is_fixed();
+                let event = PolicyEvent::Used { key, at, uses: u.uses.max(1), size, load_time };
                 // What never goes is no policy's business.
                 if !fixed {
                     self.policy.on_event(&event);
                 }
-                self.swept(u.key, at);
+                self.swept(key, at);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentKey, Holder, HolderKind, Moment, OpId, Priority, Refusal, WaiterId,
+    Cause, ComponentKey, Holder, HolderKind, IncarnationId, Moment, Priority, Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Request, Step, Then, TxnId, Verdict};
 
@@ -71,18 +71,20 @@ impl Engine {
     }
 
     /// Publishes a component that has just become ready, with the leases of everybody who waited for it.
-    pub(crate) fn publish(&mut self, key: ComponentKey, op: OpId, step: &mut Step<'_>) {
+    pub(crate) fn publish(&mut self, id: IncarnationId, step: &mut Step<'_>) {
+        let key = id.key;
         let mut fresh = Fresh { key, leases: 0 };
         let mut granted = Vec::new();
-        for id in self.grantable(step.now) {
-            let wants_it = self.scheduler.transaction(id).is_some_and(|t| t.closure.contains(&key));
-            if wants_it && self.lease_all(id, Some(&mut fresh), step.cells) {
-                granted.push(id);
+        for txn in self.grantable(step.now) {
+            let wants_it =
+                self.scheduler.transaction(txn).is_some_and(|t| t.closure.contains(&key));
+            if wants_it && self.lease_all(txn, Some(&mut fresh), step.cells) {
+                granted.push(txn);
             }
         }
-        step.cells.install(key, op, fresh.leases);
-        for id in granted {
-            self.granted(id, step);
+        step.cells.install(id, fresh.leases);
+        for txn in granted {
+            self.granted(txn, step);
         }
         // At shutdown it goes in the same step as well, unless a demanded load still needs it.
         if self.scheduler.entry(key).restart().is_outdated() {

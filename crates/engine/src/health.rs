@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, OpId};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId};
 use majordomo_lifecycle::{Cells, CloseAnswer, Effect, OutOfMemory, Step, Then};
 use majordomo_registry::WhileLeased;
 
@@ -21,10 +21,10 @@ pub(crate) struct Exit {
 }
 
 impl Engine {
-    pub(crate) fn exited(&mut self, key: ComponentKey, op: OpId, exit: Exit, step: &mut Step<'_>) {
+    pub(crate) fn exited(&mut self, id: IncarnationId, exit: Exit, step: &mut Step<'_>) {
+        let key = id.key;
         let e = self.scheduler.entry(key);
-        let up = matches!(e.state(), ComponentState::Ready | ComponentState::Draining);
-        if e.op() != Some(op) || !up {
+        if !self.scheduler.is_current(id) || !e.is_up() {
             return;
         }
         let ran = step.now.since(e.ready_at());
@@ -60,15 +60,15 @@ impl Engine {
     /// A probe's answer.
     pub(crate) fn health(
         &mut self,
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         result: Result<(), String>,
         step: &mut Step<'_>,
     ) {
-        let e = self.scheduler.entry_mut(key);
-        if e.op() != Some(op) {
+        if !self.scheduler.is_current(id) {
             return;
         }
+        let key = id.key;
+        let e = self.scheduler.entry_mut(key);
         let is_outdated = e.probes_mut().answered();
         if e.state() != ComponentState::Ready {
             return;
@@ -184,10 +184,9 @@ impl Engine {
 
     /// Has a component probed now.
     pub(crate) fn ask_probe(&mut self, key: ComponentKey, step: &mut Step<'_>) {
-        let e = self.scheduler.entry_mut(key);
-        let Some(op) = e.op() else { return };
-        e.probes_mut().asked();
-        step.push(Effect::Probe { key, op });
+        let Some(id) = self.scheduler.incarnation(key) else { return };
+        self.scheduler.entry_mut(key).probes_mut().asked();
+        step.push(Effect::Probe { id });
     }
 
     /// Deadlines start anew, what runs is probed before it is granted, and idle ages grow by the gap.

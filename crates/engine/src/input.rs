@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, Moment, OpId,
-    PressureLevel, Priority, WaiterId, WallSeconds,
+    ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, IncarnationId,
+    Moment, PressureLevel, Priority, WaiterId, WallSeconds,
 };
 use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
 use majordomo_predictor::SequenceModel;
@@ -15,7 +15,7 @@ use majordomo_registry::Catalog;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprints {
     /// Components: which incarnation, and its bytes.
-    pub own: Vec<(ComponentKey, OpId, ByteSize)>,
+    pub own: Vec<(IncarnationId, ByteSize)>,
     /// Bytes of the budget that other programs take.
     pub external: ByteSize,
     /// Bytes that this process holds for no component: freed and kept by the allocator, snapshots, and shared
@@ -26,10 +26,8 @@ pub struct Footprints {
 /// The uses of one incarnation since the last sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// The component.
-    pub key: ComponentKey,
-    /// Its incarnation.
-    pub op: OpId,
+    /// The incarnation.
+    pub id: IncarnationId,
     /// How often it was leased since the last sweep.
     pub uses: u64,
     /// When it was last used; none = not since the last sweep.
@@ -125,26 +123,20 @@ pub enum Input {
     Forget,
     /// A load ended.
     LoadFinished {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// How. After an error nothing of the load is left.
         result: Result<LoadReport, LoadFailure>,
     },
     /// An unload or a cancelled load ended: nothing is left.
     UnloadFinished {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
     },
     /// A component that was up ended by itself.
     Exited {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// How.
         how: String,
         /// Its exit code, if it has one: a signal leaves none.
@@ -154,28 +146,22 @@ pub enum Input {
     },
     /// A component asks for a larger reservation. `SetGrant` answers.
     Grow {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// How much more.
         bytes: ByteSize,
     },
     /// A health probe ended.
     Health {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// How.
         result: Result<(), String>,
     },
     /// A component was asked to trim, or could not be.
     Trimmed {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// How.
         result: Result<(), String>,
     },
@@ -190,10 +176,8 @@ pub enum Input {
     Usage(Vec<Usage>),
     /// A lease ended that somebody waited for.
     Released {
-        /// The component.
-        key: ComponentKey,
-        /// Its incarnation.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
     },
     /// Another configuration.
     Configure {

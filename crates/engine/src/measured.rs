@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, MeasuredNeed, Moment, OpId, Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, MeasuredNeed, Moment,
+    Refusal,
 };
 use majordomo_lifecycle::{Effect, LoadFailure, Persisted, Step, Then};
 use majordomo_memory::{Learned, Needs};
@@ -30,17 +31,11 @@ fn is_news(before: &Learned, now: &Learned) -> bool {
 }
 
 impl Engine {
-    pub(crate) fn measured(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        bytes: ByteSize,
-        step: &mut Step<'_>,
-    ) {
-        let e = self.scheduler.entry(key);
-        if e.op() != Some(op) || !e.state().is_alive() {
+    pub(crate) fn measured(&mut self, id: IncarnationId, bytes: ByteSize, step: &mut Step<'_>) {
+        if !self.scheduler.is_current(id) {
             return;
         }
+        let key = id.key;
         self.scheduler.book_measured(key, bytes);
         let e = self.scheduler.entry_mut(key);
         let before = *e.figures().learned();
@@ -157,17 +152,11 @@ impl Engine {
     }
 
     /// Adds to a reservation what fits at once; nobody goes for it.
-    pub(crate) fn grow(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        bytes: ByteSize,
-        step: &mut Step<'_>,
-    ) {
-        let e = self.scheduler.entry(key);
-        let is_current = e.op() == Some(op);
+    pub(crate) fn grow(&mut self, id: IncarnationId, bytes: ByteSize, step: &mut Step<'_>) {
+        let key = id.key;
+        let is_current = self.scheduler.is_current(id);
         let grows = is_current
-            && matches!(e.state(), ComponentState::Loading | ComponentState::Ready)
+            && matches!(self.state(key), ComponentState::Loading | ComponentState::Ready)
             && self.scheduler.pressure() < self.config().memory.refuse_loads_at
             && !self.scheduler.budget().is_overdrawn();
         if grows {
@@ -176,7 +165,7 @@ impl Engine {
         }
         let bytes =
             if is_current { self.scheduler.budget().granted_for(key) } else { ByteSize::ZERO };
-        step.push(Effect::SetGrant { key, op, bytes });
+        step.push(Effect::SetGrant { id, bytes });
     }
 
     /// What a component needs by its configuration and by what was learned of it.

@@ -1,7 +1,8 @@
 //! Operators' wishes: load, unload, pin, trim.
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority, Refusal, WaiterId,
+    Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Priority, Refusal,
+    WaiterId,
 };
 use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Request, Step, Then};
 use majordomo_registry::LoaderSpec;
@@ -25,7 +26,7 @@ pub(crate) enum Awaited {
     /// The component is down.
     Unload,
     /// This incarnation was asked to trim, or could not be.
-    Trim(OpId),
+    Trim(IncarnationId),
 }
 
 impl Engine {
@@ -120,8 +121,9 @@ impl Engine {
         self.trim(key, step);
         let e = self.scheduler.entry(key);
         let is_program = e.spec().is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_)));
-        match e.op().filter(|_| is_program && e.state() == ComponentState::Ready) {
-            Some(op) => self.await_operation(waiter, key, Awaited::Trim(op), step.now),
+        let awaited = is_program && e.state() == ComponentState::Ready;
+        match self.scheduler.incarnation(key).filter(|_| awaited) {
+            Some(id) => self.await_operation(waiter, key, Awaited::Trim(id), step.now),
             None => step.push(Effect::Done { waiter }),
         }
     }
@@ -140,14 +142,13 @@ impl Engine {
     /// The result of a request to trim.
     pub(crate) fn trimmed(
         &mut self,
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         result: &Result<(), String>,
         step: &mut Step<'_>,
     ) {
-        let e = self.scheduler.entry_mut(key);
-        if let (true, Err(error)) = (e.op() == Some(op), result) {
-            e.figures_mut().trim_failed();
+        let key = id.key;
+        if let (true, Err(error)) = (self.scheduler.is_current(id), result) {
+            self.scheduler.entry_mut(key).figures_mut().trim_failed();
             step.record(EventKind::TrimFailed { component: key, error: error.clone() });
         }
         let component = self.catalog().id(key);
@@ -158,7 +159,7 @@ impl Engine {
                 Effect::Refuse { waiter, refusal: Refusal::TrimFailed { component, error } }
             }
         };
-        let is_answered = |w: &OperatorWaiter| w.key == key && w.awaits == Awaited::Trim(op);
+        let is_answered = |w: &OperatorWaiter| w.awaits == Awaited::Trim(id);
         for w in self.operator_waiters.iter().filter(|w| is_answered(w)) {
             step.push(answer(w.waiter));
         }
@@ -224,13 +225,12 @@ impl Engine {
     fn end_of_operation(&self, w: &OperatorWaiter, now: Moment) -> Option<Result<(), Refusal>> {
         let e = self.scheduler.entry(w.key);
         let component = || self.catalog().id(w.key).clone();
-        let is_up = |s| matches!(s, ComponentState::Ready | ComponentState::Draining);
         match w.awaits {
             Awaited::Unload if e.state() == ComponentState::Stuck => {
                 return Some(Err(Refusal::Stuck { component: component() }));
             }
             Awaited::Unload if !e.state().is_alive() => return Some(Ok(())),
-            Awaited::Trim(op) if e.op() != Some(op) || !is_up(e.state()) => {
+            Awaited::Trim(id) if !self.scheduler.is_current(id) || !e.is_up() => {
                 let error = "it has ended".to_owned();
                 return Some(Err(Refusal::TrimFailed { component: component(), error }));
             }

@@ -116,10 +116,10 @@ impl Engine {
 
     /// Asks a ready component to trim.
     pub(crate) fn trim(&mut self, key: ComponentKey, step: &mut Step<'_>) {
-        let e = self.scheduler.entry_mut(key);
-        if let (ComponentState::Ready, Some(op)) = (e.state(), e.op()) {
-            e.figures_mut().asked_to_trim(step.now);
-            step.push(Effect::Trim { key, op });
+        let ready = self.state(key) == ComponentState::Ready;
+        if let Some(id) = self.scheduler.incarnation(key).filter(|_| ready) {
+            self.scheduler.entry_mut(key).figures_mut().asked_to_trim(step.now);
+            step.push(Effect::Trim { id });
             step.record(EventKind::Trimmed { component: key });
         }
     }

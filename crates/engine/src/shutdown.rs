@@ -147,8 +147,8 @@ impl Engine {
                 step.record(EventKind::ShutdownKills { components: late.clone() });
             }
             for key in late {
-                if let Some(op) = self.scheduler.entry(key).op() {
-                    step.push(Effect::Kill { key, op });
+                if let Some(id) = self.scheduler.incarnation(key) {
+                    step.push(Effect::Kill { id });
                 }
             }
             if let Some(e) = &mut self.ending {

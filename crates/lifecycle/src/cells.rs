@@ -1,6 +1,6 @@
 //! What the engine may do to lease cells, and the one thing it may ask them.
 
-use majordomo_core::{Cause, ComponentKey, OpId, WaiterId};
+use majordomo_core::{Cause, ComponentKey, IncarnationId, WaiterId};
 
 use crate::CloseAnswer;
 
@@ -34,7 +34,7 @@ pub trait Cells {
         let _ = waiter;
     }
     /// Publishes the instance that load `op` made, with `n` leases in its cell.
-    fn install(&mut self, key: ComponentKey, op: OpId, n: u32);
+    fn install(&mut self, id: IncarnationId, n: u32);
 }
 
 /// Looks at cells without touching them, for plans.

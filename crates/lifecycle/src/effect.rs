@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, EventRecord, LeftOut, Moment, OpId,
-    Refusal, WaiterId,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, EventRecord, IncarnationId, LeftOut,
+    Moment, Refusal, WaiterId,
 };
 use majordomo_memory::Learned;
 
@@ -27,29 +27,23 @@ pub struct Persisted {
 pub enum Effect {
     /// Run the loader. Exactly one `LoadFinished` or, after a `CancelLoad`, one `UnloadFinished` follows.
     StartLoad {
-        /// The component.
-        key: ComponentKey,
-        /// The incarnation that it begins.
-        op: OpId,
+        /// The incarnation.
+        id: IncarnationId,
         /// When the engine will give up on it.
         deadline: Duration,
     },
     /// Stop a running load and take down what it made. `UnloadFinished` follows, even if the load had just
     /// finished.
     CancelLoad {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
         /// Ask politely for this long, then by force.
         grace: Duration,
     },
     /// Take an instance down. `UnloadFinished` follows.
     StartUnload {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
         /// Ask politely for this long, then by force.
         grace: Duration,
         /// What it knows is worth keeping in the cold store.
@@ -57,33 +51,25 @@ pub enum Effect {
     },
     /// End an unload or cancellation by force now.
     Kill {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
     },
     /// Ask a component to give back what it can spare.
     Trim {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
     },
     /// An incarnation may use so many bytes from now on; answers one request to grow, granted or not.
     SetGrant {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
         /// Its grant now.
         bytes: ByteSize,
     },
     /// Ask a component whether it still works; a health report follows.
     Probe {
-        /// The component.
-        key: ComponentKey,
         /// The incarnation.
-        op: OpId,
+        id: IncarnationId,
     },
     /// Hand a waiter its leases, which are in the cells already.
     Grant {

@@ -19,5 +19,5 @@ pub use cells::{Cells, PeekCells};
 pub use effect::{Effect, Persisted, Step, Transition};
 pub use entry::{Entry, Failures, Figures, Probes, Recovery, Removal, Restart, Then};
 pub use scheduler::{DropReason, LoadFailure, LoadReport, OutOfMemory, Scheduler, Verdict};
-pub use slot::{Incarnation, Lease, ReleaseNotice, ReleaseSink, Slot, Tick};
+pub use slot::{Incarnation, Lease, ReleaseSink, Slot, Tick};
 pub use transaction::{Origin, Phase, Request, Transaction, TxnId};

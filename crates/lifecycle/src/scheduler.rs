@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, Moment, OpId, PressureLevel,
-    Priority, Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment, OpId,
+    PressureLevel, Priority, Refusal,
 };
 use majordomo_memory::{Budget, PoolLimit};
 use majordomo_registry::Catalog;
@@ -200,6 +200,18 @@ impl Scheduler {
     /// The same, to record facts; its state changes by the scheduler's verbs only.
     pub fn entry_mut(&mut self, key: ComponentKey) -> &mut Entry {
         &mut self.entries[key.index()]
+    }
+
+    /// The incarnation of a component that is alive.
+    #[must_use]
+    pub fn incarnation(&self, key: ComponentKey) -> Option<IncarnationId> {
+        Some(IncarnationId { key, op: self.entry(key).op()? })
+    }
+
+    /// Whether an incarnation is alive; what is reported of an earlier one comes too late.
+    #[must_use]
+    pub fn is_current(&self, id: IncarnationId) -> bool {
+        self.entries.get(id.key.index()).is_some_and(|e| e.op() == Some(id.op))
     }
 
     /// Every component that ever was, by key.

@@ -9,24 +9,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use majordomo_core::{ComponentKey, OpId};
+use majordomo_core::{ComponentKey, IncarnationId};
 
 use crate::LeaseCell;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
-/// A release that somebody waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReleaseNotice {
-    /// The component.
-    pub key: ComponentKey,
-    /// Its incarnation.
-    pub op: OpId,
-}
-
-/// Where releases are told. Bounded by construction: one notice per `want`.
+/// Takes notices of releases that were asked for. Bounded by construction: one notice per `want`.
 pub trait ReleaseSink: Send + Sync {
-    /// Takes a notice; must not block.
-    fn notify(&self, notice: ReleaseNotice);
+    /// A lease of this incarnation ended; must not block.
+    fn notify(&self, id: IncarnationId);
 }
 
 /// A coarse clock that is only read here: ticks since some start, written by one thread of the runtime.
@@ -63,8 +54,7 @@ pub struct Incarnation<I> {
     last_use: AtomicU64,
     /// Only the engine grants leases, because it counts them against a limit.
     limited: bool,
-    key: ComponentKey,
-    op: OpId,
+    id: IncarnationId,
     tick: Arc<Tick>,
     sink: Arc<dyn ReleaseSink>,
     instance: I,
@@ -74,8 +64,7 @@ impl<I> Incarnation<I> {
     /// An incarnation that is not published yet, with `leases` in its cell.
     #[must_use]
     pub fn new(
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         instance: I,
         limited: bool,
         leases: u32,
@@ -83,17 +72,17 @@ impl<I> Incarnation<I> {
         sink: Arc<dyn ReleaseSink>,
     ) -> Self {
         let last_use = AtomicU64::new(0);
-        Self { cell: LeaseCell::new(leases), last_use, limited, key, op, tick, sink, instance }
+        Self { cell: LeaseCell::new(leases), last_use, limited, id, tick, sink, instance }
     }
 
     /// The component.
     pub fn key(&self) -> ComponentKey {
-        self.key
+        self.id.key
     }
 
-    /// Which load made it.
-    pub fn op(&self) -> OpId {
-        self.op
+    /// The component, and the load that made this incarnation of it.
+    pub fn id(&self) -> IncarnationId {
+        self.id
     }
 
     /// Its cell.
@@ -141,8 +130,7 @@ impl<I> Incarnation<I> {
 impl<I> fmt::Debug for Incarnation<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incarnation")
-            .field("key", &self.key)
-            .field("op", &self.op)
+            .field("id", &self.id)
             .field("cell", &self.cell)
             .finish_non_exhaustive()
     }
@@ -202,17 +190,14 @@ impl<I> Drop for Lease<I> {
             i.mark_used();
         }
         if i.cell.release() {
-            i.sink.notify(ReleaseNotice { key: i.key, op: i.op });
+            i.sink.notify(i.id);
         }
     }
 }
 
 impl<I> fmt::Debug for Lease<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease")
-            .field("key", &self.incarnation.key)
-            .field("op", &self.incarnation.op)
-            .finish()
+        f.debug_tuple("Lease").field(&self.incarnation.id).finish()
     }
 }
 
@@ -271,6 +256,6 @@ impl<I> Slot<I> {
 
 impl<I> fmt::Debug for Slot<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slot").field(&self.current().map(|i| i.op)).finish()
+        f.debug_tuple("Slot").field(&self.current().map(|i| i.id)).finish()
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
-use majordomo_core::{ByteSize, ComponentKey, OpId};
+use majordomo_core::{ByteSize, IncarnationId};
 use majordomo_memory::{Arena, ArenaError, MappedBuf, PoolGrant, SharedSlice};
 
 use crate::message::{Control, ControlSender};
@@ -18,8 +18,7 @@ use crate::message::{Control, ControlSender};
 /// here, since that is counted already.
 #[derive(Clone)]
 pub struct ComponentMemory {
-    pub(crate) key: ComponentKey,
-    pub(crate) op: OpId,
+    pub(crate) id: IncarnationId,
     pub(crate) grant: PoolGrant,
     pub(crate) control: ControlSender,
 }
@@ -77,7 +76,7 @@ impl ComponentMemory {
 
     fn ask(&self, bytes: ByteSize) -> flume::Receiver<ByteSize> {
         let (reply, answer) = flume::bounded(1);
-        self.control.send(Control::Grow { key: self.key, op: self.op, bytes, reply });
+        self.control.send(Control::Grow { id: self.id, bytes, reply });
         answer
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Config, LeftOut, OpId, Priority, Refusal, Status, WaiterId,
+    ByteSize, ComponentKey, Config, IncarnationId, LeftOut, Priority, Refusal, Status, WaiterId,
 };
 use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
 use majordomo_memory::{Snapshot, TrimOutcome};
@@ -65,13 +65,11 @@ pub(crate) struct Demand {
 
 pub(crate) enum Control {
     Loaded {
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         result: Result<(Instance, LoadReport), LoadFailure>,
     },
     Down {
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
     },
     Engine(Box<Input>),
     Operator {
@@ -107,14 +105,13 @@ pub(crate) enum Control {
     },
     /// Footprints of builtins, by their own account and their grants.
     MeasuredBuiltins {
-        own: Vec<(ComponentKey, OpId, ByteSize)>,
+        own: Vec<(IncarnationId, ByteSize)>,
     },
     /// Footprints of processes, and this one.
     MeasuredProcesses(MeasuredProcesses),
     /// A component wants a larger grant; it is answered with its limit from then on.
     Grow {
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         bytes: ByteSize,
         reply: flume::Sender<ByteSize>,
     },
@@ -159,7 +156,7 @@ pub(crate) struct Trimmed {
 /// One look at all processes.
 #[derive(Debug)]
 pub(crate) struct MeasuredProcesses {
-    pub(crate) rows: Vec<(ComponentKey, OpId, Footprint)>,
+    pub(crate) rows: Vec<(IncarnationId, Footprint)>,
     pub(crate) own: ByteSize,
     pub(crate) unreturned: Option<ByteSize>,
 }

@@ -1,18 +1,19 @@
 //! Notices of released leases, and what wakes the shell.
 
 use crossbeam_queue::SegQueue;
-use majordomo_lifecycle::{ReleaseNotice, ReleaseSink};
+use majordomo_core::IncarnationId;
+use majordomo_lifecycle::ReleaseSink;
 use tokio::sync::Notify;
 
 /// Notices of releases, bounded by construction (one per wish of the engine), and what wakes the shell.
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
-    queue: SegQueue<ReleaseNotice>,
+    queue: SegQueue<IncarnationId>,
     wake: Notify,
 }
 
 impl Notices {
-    pub(crate) fn pop(&self) -> Option<ReleaseNotice> {
+    pub(crate) fn pop(&self) -> Option<IncarnationId> {
         self.queue.pop()
     }
 
@@ -26,8 +27,8 @@ impl Notices {
 }
 
 impl ReleaseSink for Notices {
-    fn notify(&self, notice: ReleaseNotice) {
-        self.queue.push(notice);
+    fn notify(&self, id: IncarnationId) {
+        self.queue.push(id);
         self.wake();
     }
 }

@@ -280,8 +280,8 @@ impl Shell {
             // What was used since the last sweep counts before anybody is chosen to go. Before anything is taken: the
             // sweep itself may call off a load whose end is taken next.
             self.sweep();
-            if let Some(notice) = self.notices.pop() {
-                self.feed(Input::Released { key: notice.key, op: notice.op });
+            if let Some(id) = self.notices.pop() {
+                self.feed(Input::Released { id });
             } else if let Some(control) = self.lanes.next_control() {
                 self.control(control);
             } else if let Some(demand) = self.lanes.next_demand() {

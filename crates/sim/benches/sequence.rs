@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use majordomo_core::{
-    ByteSize, Cause, CommandId, ComponentId, ComponentKey, Config, Moment, OpId, Priority, Values,
-    WaiterId, WallSeconds,
+    ByteSize, Cause, CommandId, ComponentId, ComponentKey, Config, IncarnationId, Moment, Priority,
+    Values, WaiterId, WallSeconds,
 };
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport};
 use majordomo_memory::{Candidate, EvictionPolicy, Lru, VRank};
@@ -117,7 +117,7 @@ impl Cells for Unused {
     fn want(&mut self, _key: ComponentKey) {}
     fn revoke(&mut self, _key: ComponentKey, _why: &Cause) {}
     fn lease_n(&mut self, _key: ComponentKey, _n: u32) {}
-    fn install(&mut self, _key: ComponentKey, _op: OpId, _n: u32) {}
+    fn install(&mut self, _: IncarnationId, _: u32) {}
 }
 
 /// An engine with room for a third of its components, where loads and stops end at once.
@@ -161,11 +161,11 @@ impl Whole {
             let effects = self.engine.handle(input, self.now, &mut Unused);
             took += start.elapsed();
             inputs.extend(effects.into_iter().filter_map(|effect| match effect {
-                Effect::StartLoad { key, op, .. } => {
-                    Some(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) })
+                Effect::StartLoad { id, .. } => {
+                    Some(Input::LoadFinished { id, result: Ok(LoadReport::default()) })
                 }
-                Effect::StartUnload { key, op, .. } | Effect::CancelLoad { key, op, .. } => {
-                    Some(Input::UnloadFinished { key, op })
+                Effect::StartUnload { id, .. } | Effect::CancelLoad { id, .. } => {
+                    Some(Input::UnloadFinished { id })
                 }
                 _ => None,
             }));

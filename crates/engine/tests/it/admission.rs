@@ -159,8 +159,8 @@ fn growth_is_overdraft_and_is_worked_off() {
     rig.have("b");
     rig.wait(seconds(3.0));
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-    let own = vec![(key, op, ByteSize::mib(150))];
+    let id = rig.engine.incarnation(key).expect("it is up");
+    let own = vec![(id, ByteSize::mib(150))];
     rig.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
     assert_eq!(rig.engine.budget().overdraft(), ByteSize::mib(50));
     assert!(rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })), "first it is trimmed");

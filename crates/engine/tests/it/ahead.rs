@@ -57,7 +57,7 @@ fn a_demand_for_what_another_drove_out_cancels_other_guesses_at_once() {
     // The bytes that "guess" gives back belong to "large".
     rig.demand(&["guess"]);
     let other = rig.key("other");
-    let cancels = |e: &Effect| matches!(e, Effect::CancelLoad { key, .. } if *key == other);
+    let cancels = |e: &Effect| matches!(e, Effect::CancelLoad { id, .. } if id.key == other);
     assert!(rig.effects.iter().any(cancels), "{:?}", rig.effects);
 }
 

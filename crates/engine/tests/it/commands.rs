@@ -185,8 +185,8 @@ fn what_is_forgotten_is_not_learned_again_from_a_late_sweep() {
     assert_eq!(rig.engine.sequence().n_observed(), 0);
     rig.wait(seconds(0.9));
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-    let usage = majordomo_engine::Usage { key, op, uses: 1, last_use: Some(at) };
+    let id = rig.engine.incarnation(key).expect("it is up");
+    let usage = majordomo_engine::Usage { id, uses: 1, last_use: Some(at) };
     rig.input(Input::Usage(vec![usage]));
     rig.wait(seconds(3.0));
     assert_eq!(rig.engine.sequence().n_observed(), 0);

@@ -75,9 +75,9 @@ fn three_failed_probes_close_it() {
     let mut rig = Rig::new(vec![spec("a")], 100);
     rig.have("a");
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
+    let id = rig.engine.incarnation(key).expect("it is up");
     for want in ["ready", "ready", "unloading"] {
-        rig.input(Input::Health { key, op, result: Err("timed out".to_owned()) });
+        rig.input(Input::Health { id, result: Err("timed out".to_owned()) });
         assert_eq!(rig.state("a"), want);
     }
     rig.unloaded("a");
@@ -98,8 +98,8 @@ fn probes_asked(rig: &Rig) -> usize {
 
 fn answers_probe(rig: &mut Rig, name: &str, result: Result<(), &str>) {
     let key = rig.key(name);
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-    rig.input(Input::Health { key, op, result: result.map_err(str::to_owned) });
+    let id = rig.engine.incarnation(key).expect("it is up");
+    rig.input(Input::Health { id, result: result.map_err(str::to_owned) });
 }
 
 fn reported(rig: &Rig, name: &str) -> bool {

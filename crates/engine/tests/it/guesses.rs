@@ -299,8 +299,8 @@ fn what_is_leased_is_brought_back_though_its_lease_tells_of_no_last_use_yet() {
     let mut rig = guessed(vec![always]);
     assert!(rig.take("other"));
     let key = rig.key("other");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-    rig.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: None }]));
+    let id = rig.engine.incarnation(key).expect("it is up");
+    rig.input(Input::Usage(vec![Usage { id, uses: 1, last_use: None }]));
     die(&mut rig);
     rig.wait(seconds(60.0));
     assert!(rig.is_loading("other"));
@@ -384,10 +384,10 @@ fn a_guess_above_its_limit_is_not_restarted() {
     });
     let mut rig = guessed(vec![limited]);
     let key = rig.key("other");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
+    let id = rig.engine.incarnation(key).expect("it is up");
     let measure = |rig: &mut Rig, after: Duration| {
         rig.wait(after);
-        let own = vec![(key, op, ByteSize::mib(200))];
+        let own = vec![(id, ByteSize::mib(200))];
         let footprints = Footprints { own, external: ByteSize::ZERO, unreturned: ByteSize::ZERO };
         rig.input(Input::Footprints(footprints));
     };

@@ -382,8 +382,8 @@ fn grant_that_a_component_asked_for_does_not_shrink() {
     let mut rig = Rig::new(vec![sized("a", 10)], 100);
     rig.demand(&["a"]);
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
-    rig.input(Input::Grow { key, op, bytes: ByteSize::mib(14) });
+    let id = rig.engine.incarnation(key).expect("it loads");
+    rig.input(Input::Grow { id, bytes: ByteSize::mib(14) });
     loaded(&mut rig, "a", 20, 20);
     rig.used("a");
     rig.wait(seconds(10.0));

@@ -1,7 +1,9 @@
 //! What each level of pressure makes of each kind of component, overdraft by others, limits of components, and
 //! memory that ran out.
 
-use majordomo_core::{ByteSize, Cause, EventKind, Moment, OpId, PressureLevel, Priority, Refusal};
+use majordomo_core::{
+    ByteSize, Cause, EventKind, IncarnationId, Moment, OpId, PressureLevel, Priority, Refusal,
+};
 use majordomo_engine::{Effect, Footprints, Input, LoadFailure, OperatorAction, OutOfMemory};
 use majordomo_registry::{ComponentSpec, LoaderSpec, OverLimit, PoolSpec, TrimSignal, TrimSpec};
 
@@ -46,8 +48,8 @@ fn trims(rig: &Rig) -> usize {
 fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64) {
     let row = |&(name, mib): &(&str, u64)| {
         let key = rig.key(name);
-        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-        (key, op, ByteSize::mib(mib))
+        let id = rig.engine.incarnation(key).expect("it is up");
+        (id, ByteSize::mib(mib))
     };
     let own = rows.iter().map(row).collect();
     let (external, unreturned) = (ByteSize::mib(external), ByteSize::mib(unreturned));
@@ -249,19 +251,20 @@ fn over_limit_policy_is_immediate_after_a_failed_trim() {
     let mut rig = Rig::new(specs, 500);
     rig.have("a");
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
+    let id = rig.engine.incarnation(key).expect("it is up");
     let failed = |kind: &EventKind| matches!(kind, EventKind::TrimFailed { .. });
     let refused = || Err("it answered 500".to_owned());
     // An answer of an earlier incarnation says nothing about this one.
-    rig.input(Input::Trimmed { key, op: OpId(op.0 + 7), result: refused() });
+    let earlier = IncarnationId { op: OpId(id.op.0 + 7), ..id };
+    rig.input(Input::Trimmed { id: earlier, result: refused() });
     assert_eq!(recorded(&rig, failed), 0);
     measured(&mut rig, &[("a", 121)], 0, 0);
     measured(&mut rig, &[("a", 121)], 0, 0);
     assert_eq!(rig.state("a"), "ready", "it was asked and has its grace");
-    rig.input(Input::Trimmed { key, op, result: Ok(()) });
+    rig.input(Input::Trimmed { id, result: Ok(()) });
     measured(&mut rig, &[("a", 121)], 0, 0);
     assert_eq!(rig.state("a"), "ready");
-    rig.input(Input::Trimmed { key, op, result: refused() });
+    rig.input(Input::Trimmed { id, result: refused() });
     assert_eq!(recorded(&rig, failed), 1);
     measured(&mut rig, &[("a", 121)], 0, 0);
     assert_eq!(rig.state("a"), "unloading");
@@ -286,13 +289,13 @@ fn operator_trim_of_a_program_is_answered_by_the_result_of_the_request() {
     let mut rig = Rig::new(vec![program("a", usr1)], 500);
     rig.have("a");
     let (key, reached) = (rig.key("a"), Ok(()));
-    let op = rig.engine.scheduler().entry(key).op().expect("it is up");
+    let id = rig.engine.incarnation(key).expect("it is up");
     let first = rig.operator("a", OperatorAction::Trim);
     assert_eq!(rig.answered(first), "waits");
-    rig.input(Input::Trimmed { key, op, result: reached });
+    rig.input(Input::Trimmed { id, result: reached });
     assert_eq!(rig.answered(first), "done");
     let second = rig.operator("a", OperatorAction::Trim);
-    rig.input(Input::Trimmed { key, op, result: Err("it answered 501".into()) });
+    rig.input(Input::Trimmed { id, result: Err("it answered 501".into()) });
     assert_eq!(rig.answered(second), "trim_failed");
     let late = rig.operator("a", OperatorAction::Trim);
     rig.wait(seconds(31.0));
@@ -319,11 +322,10 @@ fn running_out_of_memory_raises_the_estimate() {
         let mut rig = Rig::new(specs, budget);
         rig.have("a");
         let key = rig.key("a");
-        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
+        let id = rig.engine.incarnation(key).expect("it is up");
         let out_of_memory = Some(OutOfMemory { peak: peak.map(ByteSize::mib) });
         rig.input(Input::Exited {
-            key,
-            op,
+            id,
             how: "out of memory: a test".into(),
             code: None,
             out_of_memory,
@@ -356,11 +358,11 @@ fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
     let w = rig.demand(&["a"]);
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
+    let id = rig.engine.incarnation(key).expect("it loads");
     let out_of_memory = Some(OutOfMemory { peak: Some(ByteSize::mib(400)) });
     let failure = LoadFailure { error: "\"prog\" ran out of memory".into(), out_of_memory };
     rig.forget_load("a");
-    rig.input(Input::LoadFinished { key, op, result: Err(failure) });
+    rig.input(Input::LoadFinished { id, result: Err(failure) });
     assert_eq!(rig.answered(w), "load_failed");
     let cause = rig.engine.scheduler().entry(key).cause().cloned().unwrap();
     assert_eq!(cause.to_string(), "\"prog\" ran out of memory", "{cause:?}");
@@ -406,8 +408,8 @@ fn a_reservation_grows_only_into_free_bytes() {
     rig.have("b");
     let grow = |rig: &mut Rig, mib: u64| {
         let key = rig.key("a");
-        let op = rig.engine.scheduler().entry(key).op().expect("it is up");
-        rig.input(Input::Grow { key, op, bytes: ByteSize::mib(mib) });
+        let id = rig.engine.incarnation(key).expect("it is up");
+        rig.input(Input::Grow { id, bytes: ByteSize::mib(mib) });
         let told = rig.effects.iter().find_map(|e| match e {
             Effect::SetGrant { bytes, .. } => Some(bytes.0 >> 20),
             _ => None,
@@ -424,9 +426,9 @@ fn a_reservation_grows_only_into_free_bytes() {
 
 /// Whether the unload of a component that began last is to keep what it knows.
 fn hibernates(rig: &Rig, name: &str) -> bool {
-    let wanted = rig.key(name);
+    let requested = rig.key(name);
     let found = rig.effects.iter().rev().find_map(|e| match e {
-        Effect::StartUnload { key, hibernate, .. } if *key == wanted => Some(*hibernate),
+        Effect::StartUnload { id, hibernate, .. } if id.key == requested => Some(*hibernate),
         _ => None,
     });
     found.expect("it is unloaded")

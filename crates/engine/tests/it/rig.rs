@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Config, Moment, OpId, Priority,
-    WaiterId,
+    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Config, IncarnationId, Moment,
+    Priority, WaiterId,
 };
 use majordomo_engine::{
     Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, OutOfMemory,
@@ -85,8 +85,8 @@ impl Cells for PlainCells {
             }
         }
     }
-    fn install(&mut self, key: ComponentKey, _op: OpId, n: u32) {
-        self.0.insert(key, Cell { leases: n, ..Cell::default() });
+    fn install(&mut self, id: IncarnationId, n: u32) {
+        self.0.insert(id.key, Cell { leases: n, ..Cell::default() });
     }
 }
 
@@ -127,8 +127,8 @@ pub(crate) struct Rig {
     pub(crate) cells: PlainCells,
     pub(crate) now: Moment,
     pub(crate) effects: Vec<Effect>,
-    loading: BTreeMap<ComponentKey, OpId>,
-    stopping: BTreeMap<ComponentKey, OpId>,
+    loading: BTreeMap<ComponentKey, IncarnationId>,
+    stopping: BTreeMap<ComponentKey, IncarnationId>,
     answers: BTreeMap<WaiterId, String>,
     left_out: BTreeMap<WaiterId, Vec<String>>,
     next_waiter: u64,
@@ -173,16 +173,16 @@ impl Rig {
         let effects = self.effects.clone();
         for effect in &effects {
             match effect {
-                Effect::StartLoad { key, op, .. } => {
-                    assert_eq!(self.loading.insert(*key, *op), None, "{key} is loaded twice");
+                Effect::StartLoad { id, .. } => {
+                    assert_eq!(self.loading.insert(id.key, *id), None, "{id:?} is loaded twice");
                 }
-                Effect::CancelLoad { key, op, .. } => {
-                    assert_eq!(self.loading.remove(key), Some(*op));
-                    self.stopping.insert(*key, *op);
+                Effect::CancelLoad { id, .. } => {
+                    assert_eq!(self.loading.remove(&id.key), Some(*id));
+                    self.stopping.insert(id.key, *id);
                 }
-                Effect::StartUnload { key, op, .. } => {
-                    self.cells.0.remove(key);
-                    self.stopping.insert(*key, *op);
+                Effect::StartUnload { id, .. } => {
+                    self.cells.0.remove(&id.key);
+                    self.stopping.insert(id.key, *id);
                 }
                 Effect::Grant { waiter, left_out, .. } => {
                     let told = |l: &majordomo_core::LeftOut| {
@@ -199,8 +199,8 @@ impl Rig {
             }
         }
         for key in std::mem::take(&mut self.cells.1.noticed) {
-            let op = self.engine.scheduler().entry(key).op().expect("it is up");
-            self.input(Input::Released { key, op });
+            let id = self.engine.incarnation(key).expect("it is up");
+            self.input(Input::Released { id });
         }
     }
 
@@ -298,16 +298,16 @@ impl Rig {
 
     pub(crate) fn loaded_with(&mut self, name: &str, report: LoadReport) {
         let key = self.key(name);
-        let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
-        self.input(Input::LoadFinished { key, op, result: Ok(report) });
+        let id = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
+        self.input(Input::LoadFinished { id, result: Ok(report) });
     }
 
     /// What components use is measured, in MiB.
     pub(crate) fn measure(&mut self, rows: &[(&str, u64)]) {
         let row = |&(name, mib): &(&str, u64)| {
             let key = self.key(name);
-            let op = self.engine.scheduler().entry(key).op().expect("it is up");
-            (key, op, ByteSize::mib(mib))
+            let id = self.engine.incarnation(key).expect("it is up");
+            (id, ByteSize::mib(mib))
         };
         let own = rows.iter().map(row).collect();
         self.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
@@ -315,16 +315,16 @@ impl Rig {
 
     /// Everything on its way out is down.
     pub(crate) fn settle_unloads(&mut self) {
-        while let Some((key, op)) = self.stopping.pop_first() {
-            self.input(Input::UnloadFinished { key, op });
+        while let Some((_, id)) = self.stopping.pop_first() {
+            self.input(Input::UnloadFinished { id });
         }
     }
 
     pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {
         let key = self.key(name);
-        let op = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
+        let id = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
         let result = result.map(|()| LoadReport::default()).map_err(Into::into);
-        self.input(Input::LoadFinished { key, op, result });
+        self.input(Input::LoadFinished { id, result });
     }
 
     /// A load whose end the test tells itself.
@@ -338,8 +338,8 @@ impl Rig {
 
     pub(crate) fn unloaded(&mut self, name: &str) {
         let key = self.key(name);
-        let op = self.stopping.remove(&key).unwrap_or_else(|| panic!("{name} does not stop"));
-        self.input(Input::UnloadFinished { key, op });
+        let id = self.stopping.remove(&key).unwrap_or_else(|| panic!("{name} does not stop"));
+        self.input(Input::UnloadFinished { id });
     }
 
     pub(crate) fn exits(&mut self, name: &str) {
@@ -349,27 +349,27 @@ impl Rig {
     /// The end of a program, by itself with this code, or by a signal.
     pub(crate) fn exits_with(&mut self, name: &str, code: Option<i32>) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op().expect("it is up");
+        let id = self.engine.incarnation(key).expect("it is up");
         let how = code
             .map_or("was killed by SIGKILL".to_owned(), |code| format!("ended with code {code}"));
-        self.input(Input::Exited { key, op, how, code, out_of_memory: None });
+        self.input(Input::Exited { id, how, code, out_of_memory: None });
     }
 
     pub(crate) fn exits_out_of_memory(&mut self, name: &str) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op().expect("it is up");
+        let id = self.engine.incarnation(key).expect("it is up");
         let how = "was killed by SIGKILL".to_owned();
         let out_of_memory = Some(OutOfMemory::default());
-        self.input(Input::Exited { key, op, how, code: None, out_of_memory });
+        self.input(Input::Exited { id, how, code: None, out_of_memory });
     }
 
     /// Everything on its way arrives, until nothing moves.
     pub(crate) fn settle(&mut self) {
         loop {
-            if let Some((key, op)) = self.stopping.pop_first() {
-                self.input(Input::UnloadFinished { key, op });
-            } else if let Some((key, op)) = self.loading.pop_first() {
-                self.input(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) });
+            if let Some((_, id)) = self.stopping.pop_first() {
+                self.input(Input::UnloadFinished { id });
+            } else if let Some((_, id)) = self.loading.pop_first() {
+                self.input(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
             } else {
                 return;
             }
@@ -386,8 +386,8 @@ impl Rig {
 
     pub(crate) fn used(&mut self, name: &str) {
         let key = self.key(name);
-        let op = self.engine.scheduler().entry(key).op().expect("it is up");
-        self.input(Input::Usage(vec![Usage { key, op, uses: 1, last_use: Some(self.now) }]));
+        let id = self.engine.incarnation(key).expect("it is up");
+        self.input(Input::Usage(vec![Usage { id, uses: 1, last_use: Some(self.now) }]));
     }
 
     /// A lease by the fast path.
@@ -408,8 +408,8 @@ impl Rig {
         let Some(cell) = self.cells.0.get_mut(&key) else { return };
         cell.leases -= 1;
         if std::mem::take(&mut cell.wanted) {
-            let op = self.engine.scheduler().entry(key).op().expect("it is up");
-            self.input(Input::Released { key, op });
+            let id = self.engine.incarnation(key).expect("it is up");
+            self.input(Input::Released { id });
         }
     }
 

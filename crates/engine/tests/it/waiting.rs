@@ -189,8 +189,8 @@ fn a_load_ahead_may_take_as_long_as_its_load_deadline() {
     rig.wait(seconds(500.0));
     assert!(rig.is_loading("a"));
     let key = rig.key("a");
-    let op = rig.engine.scheduler().entry(key).op().expect("it loads");
+    let id = rig.engine.incarnation(key).expect("it loads");
     rig.forget_load("a");
-    rig.input(Input::LoadFinished { key, op, result: Ok(LoadReport::default()) });
+    rig.input(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
     assert_eq!(rig.state("a"), "ready");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, Moment, OpId, Priority,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Priority,
 };
 use majordomo_registry::OnAbandon;
 
@@ -106,7 +106,7 @@ impl Scheduler {
     }
 
     fn start_load(&mut self, key: ComponentKey, step: &mut Step<'_>) {
-        let op = self.new_op();
+        let id = IncarnationId { key, op: self.new_op() };
         let spec = self.catalog.spec(key).cloned();
         let deadline = self.load_deadline(key);
         let dependencies = self.catalog.dependencies(key).to_vec();
@@ -115,7 +115,7 @@ impl Scheduler {
         }
         let cause = self.entry(key).cause().cloned().unwrap_or(Cause::Operator);
         let e = self.entry_mut(key);
-        e.begin_load(op, spec, dependencies, step.now, deadline);
+        e.begin_load(id.op, spec, dependencies, step.now, deadline);
         let beyond = e.take_overload();
         if beyond > ByteSize::ZERO {
             self.budget.set_overload(key, beyond);
@@ -123,15 +123,15 @@ impl Scheduler {
             step.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
         }
         self.set_state(key, ComponentState::Loading, cause, step);
-        step.push(Effect::StartLoad { key, op, deadline });
+        step.push(Effect::StartLoad { id, deadline });
     }
 
-    /// Whether `op` is the load of this component that runs now.
+    /// Whether this incarnation is loading now.
     #[must_use]
-    pub fn is_loading(&self, key: ComponentKey, op: OpId) -> bool {
+    pub fn is_loading(&self, id: IncarnationId) -> bool {
         self.entries
-            .get(key.index())
-            .is_some_and(|e| e.op() == Some(op) && e.state() == ComponentState::Loading)
+            .get(id.key.index())
+            .is_some_and(|e| e.op() == Some(id.op) && e.state() == ComponentState::Loading)
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
@@ -172,13 +172,13 @@ impl Scheduler {
             _ => Then::Unloaded,
         };
         let grace = self.grace(key, step.now);
+        let Some(id) = self.incarnation(key) else { return };
         let e = self.entry_mut(key);
-        let Some(op) = e.op() else { return };
         e.begin_unload(step.now + grace + super::KILL_MARGIN);
         e.replace_removal(Removal::at_once(cause.clone(), then));
         self.n_removals += 1;
         self.set_state(key, ComponentState::Unloading, cause, step);
-        step.push(Effect::CancelLoad { key, op, grace });
+        step.push(Effect::CancelLoad { id, grace });
     }
 
     /// Whether an abandoned load goes on: by its policy, by default when more than half of the learned load

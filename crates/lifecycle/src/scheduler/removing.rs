@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment, OpId};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment};
 
 use super::{KILL_MARGIN, Scheduler};
 use crate::{Cells, CloseAnswer, Effect, Removal, Step, Then, TxnId};
@@ -38,10 +38,9 @@ impl Scheduler {
     }
 
     /// A lease of a component ended that a notice was asked for.
-    pub fn released(&mut self, key: ComponentKey, op: OpId, cells: &mut dyn Cells) {
-        let e = self.entry(key);
-        if e.op() == Some(op) && e.state() == ComponentState::Draining {
-            self.await_release(key, cells);
+    pub fn released(&mut self, id: IncarnationId, cells: &mut dyn Cells) {
+        if self.is_current(id) && self.entry(id.key).state() == ComponentState::Draining {
+            self.await_release(id.key, cells);
         }
         self.touch();
     }
@@ -83,12 +82,11 @@ impl Scheduler {
         cause: Cause,
         step: &mut Step<'_>,
     ) {
-        let e = self.entry_mut(key);
-        let Some(op) = e.op() else { return };
-        e.begin_unload(step.now + grace + KILL_MARGIN);
+        let Some(id) = self.incarnation(key) else { return };
+        self.entry_mut(key).begin_unload(step.now + grace + KILL_MARGIN);
         let hibernate = self.is_worth_keeping(&cause);
         self.set_state(key, ComponentState::Unloading, cause, step);
-        step.push(Effect::StartUnload { key, op, grace, hibernate });
+        step.push(Effect::StartUnload { id, grace, hibernate });
     }
 
     /// Whether to hibernate a component that is removed for this cause: it is well, will be requested again, and memory
@@ -219,13 +217,14 @@ impl Scheduler {
     }
 
     /// An unload or cancellation ended. False when no such incarnation is being removed.
-    pub fn unload_finished(&mut self, key: ComponentKey, op: OpId, step: &mut Step<'_>) -> bool {
-        let e = self.entry_mut(key);
+    pub fn unload_finished(&mut self, id: IncarnationId, step: &mut Step<'_>) -> bool {
+        let key = id.key;
+        let e = self.entry(key);
         let unloads = matches!(e.state(), ComponentState::Unloading | ComponentState::Stuck);
-        if e.op() != Some(op) || !unloads {
+        if !self.is_current(id) || !unloads {
             return false;
         }
-        let removal = e.down();
+        let removal = self.entry_mut(key).down();
         if removal.is_some() {
             self.n_removals -= 1;
         }

@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
-use majordomo_core::{ComponentKey, OpId};
-use majordomo_lifecycle::{
-    CloseAnswer, Incarnation, Lease, LeaseCell, ReleaseNotice, ReleaseSink, Slot, Tick,
-};
+use majordomo_core::{ComponentKey, IncarnationId, OpId};
+use majordomo_lifecycle::{CloseAnswer, Incarnation, Lease, LeaseCell, ReleaseSink, Slot, Tick};
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -127,8 +125,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Sink(Mutex<VecDeque<OpId>>);
 
 impl ReleaseSink for Sink {
-    fn notify(&self, notice: ReleaseNotice) {
-        self.0.lock().expect("no test panics in here").push_back(notice.op);
+    fn notify(&self, id: IncarnationId) {
+        self.0.lock().expect("no test panics in here").push_back(id.op);
     }
 }
 
@@ -155,7 +153,7 @@ proptest! {
             match step {
                 Step::Acquire => {
                     let lease = slot.acquire();
-                    prop_assert_eq!(lease.as_ref().map(|l| l.incarnation().op().0 as usize), current);
+                    prop_assert_eq!(lease.as_ref().map(|l| l.incarnation().id().op.0 as usize), current);
                     if let (Some(lease), Some(c)) = (lease, current) {
                         known[c].leases += 1;
                         known[c].uses += 1;
@@ -174,17 +172,17 @@ proptest! {
                 }
                 Step::Use(i) if !leases.is_empty() => {
                     let lease = &leases[i % leases.len()];
-                    prop_assert_eq!(*lease.get(), lease.incarnation().op().0);
+                    prop_assert_eq!(*lease.get(), lease.incarnation().id().op.0);
                     prop_assert!(lease.was_used());
                 }
                 Step::Drop(i) if !leases.is_empty() => {
                     let lease = leases.swap_remove(i % leases.len());
-                    let k = &mut known[lease.incarnation().op().0 as usize];
+                    let k = &mut known[lease.incarnation().id().op.0 as usize];
                     k.leases -= 1;
                     if lease.was_used() {
                         k.last_use = tick.get();
                     }
-                    expected = std::mem::take(&mut k.wanted).then(|| lease.incarnation().op());
+                    expected = std::mem::take(&mut k.wanted).then(|| lease.incarnation().id().op);
                     let after = Arc::clone(lease.incarnation());
                     drop(lease);
                     prop_assert_eq!(after.last_use(), k.last_use);
@@ -194,21 +192,20 @@ proptest! {
                     known[c].wanted = true;
                 },
                 Step::Install(n) => {
-                    let op = OpId(known.len() as u64);
+                    let id = IncarnationId { key: ComponentKey(7), op: OpId(known.len() as u64) };
                     let (tick, sink) = (Arc::clone(&tick), Arc::clone(&sink));
-                    let key = ComponentKey(7);
-                    let made = Arc::new(Incarnation::new(key, op, op.0, false, n, tick, sink));
+                    let made = Arc::new(Incarnation::new(id, id.op.0, false, n, tick, sink));
                     weaks.push(Arc::downgrade(&made));
                     leases.extend((0..n).map(|_| Lease::granted(Arc::clone(&made))));
                     let old = slot.install(made);
-                    prop_assert_eq!(old.map(|o| o.op().0 as usize), current);
+                    prop_assert_eq!(old.map(|o| o.id().op.0 as usize), current);
                     known.push(Known { leases: n, uses: n.into(), ..Known::default() });
                     current = Some(known.len() - 1);
                 }
                 Step::Clear => {
                     let old = slot.clear();
                     prop_assert!(old.as_ref().is_none_or(|o| o.cell().is_closed()));
-                    prop_assert_eq!(old.map(|o| o.op().0 as usize), current.take());
+                    prop_assert_eq!(old.map(|o| o.id().op.0 as usize), current.take());
                 }
                 _ => {}
             }
@@ -228,8 +225,8 @@ proptest! {
     #[test]
     fn limited_incarnations_leave_leases_to_the_engine(granted in 0..5u32) {
         let (tick, sink) = (Arc::default(), Arc::new(Sink::default()));
-        let (key, op) = (ComponentKey(0), OpId(0));
-        let made = Arc::new(Incarnation::new(key, op, (), true, granted, tick, sink));
+        let id = IncarnationId::default();
+        let made = Arc::new(Incarnation::new(id, (), true, granted, tick, sink));
         let slot = Slot::default();
         slot.install(Arc::clone(&made));
         prop_assert!(slot.acquire().is_none() && made.clone().acquire_owned().is_none());

@@ -9,10 +9,8 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
-use majordomo_core::{ComponentKey, OpId};
-use majordomo_lifecycle::{
-    CloseAnswer, Incarnation, Lease, ReleaseNotice, ReleaseSink, Slot, Tick,
-};
+use majordomo_core::{ComponentKey, IncarnationId, OpId};
+use majordomo_lifecycle::{CloseAnswer, Incarnation, Lease, ReleaseSink, Slot, Tick};
 
 type Made = Incarnation<AtomicU64>;
 
@@ -38,7 +36,7 @@ impl Sink {
 }
 
 impl ReleaseSink for Sink {
-    fn notify(&self, _: ReleaseNotice) {
+    fn notify(&self, _: IncarnationId) {
         *self.told.lock().unwrap() += 1;
         self.more.notify_one();
     }
@@ -46,15 +44,8 @@ impl ReleaseSink for Sink {
 
 fn made(op: u64, leases: u32, sink: &Arc<Sink>) -> Arc<Made> {
     let (tick, sink) = (Arc::new(Tick::new(1)), Arc::clone(sink));
-    Arc::new(Incarnation::new(
-        ComponentKey(0),
-        OpId(op),
-        AtomicU64::new(0),
-        false,
-        leases,
-        tick,
-        sink,
-    ))
+    let id = IncarnationId { key: ComponentKey(0), op: OpId(op) };
+    Arc::new(Incarnation::new(id, AtomicU64::new(0), false, leases, tick, sink))
 }
 
 fn published(op: u64, leases: u32) -> (Arc<Slot<AtomicU64>>, Arc<Made>, Arc<Sink>) {
@@ -120,7 +111,7 @@ fn acquire_against_crash_and_reload() {
                 let first = slot.acquire();
                 // By the cached way, after the slot was asked.
                 let second = cached.upgrade().and_then(Incarnation::acquire_owned);
-                let op = |l: &Option<Lease<_>>| l.as_ref().map(|l| l.incarnation().op().0);
+                let op = |l: &Option<Lease<_>>| l.as_ref().map(|l| l.incarnation().id().op.0);
                 if op(&first) == Some(2) {
                     assert!(second.is_none(), "the old one was left open beside the new one");
                 }
@@ -150,7 +141,7 @@ fn acquire_against_crash_and_reload() {
         assert_eq!((old.cell().uses(), new.cell().uses()), (of(1), of(2)));
         assert_eq!((old.cell().leases(), new.cell().leases()), (0, 0));
         assert!(old.cell().is_revoked() && !new.cell().is_revoked());
-        assert!(slot.acquire().is_some_and(|l| l.incarnation().op() == OpId(2)));
+        assert!(slot.acquire().is_some_and(|l| l.incarnation().id().op == OpId(2)));
     });
 }
 
@@ -163,7 +154,7 @@ fn replaced_without_a_crash() {
         let caller = {
             let slot = Arc::clone(&slot);
             thread::spawn(move || {
-                let first = slot.acquire().map(|l| l.incarnation().op().0);
+                let first = slot.acquire().map(|l| l.incarnation().id().op.0);
                 let second = cached.upgrade().and_then(Incarnation::acquire_owned);
                 assert!(first != Some(2) || second.is_none(), "two incarnations were open at once");
             })

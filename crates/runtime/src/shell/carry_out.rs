@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::{ComponentKey, EventKind, OpId};
+use majordomo_core::{EventKind, IncarnationId};
 use majordomo_engine::{Effect, Input};
 use majordomo_memory::TrimConfig;
 
@@ -38,19 +38,19 @@ impl Shell {
         }
         for effect in effects {
             match effect {
-                Effect::StartLoad { key, op, deadline } => self.start_load(key, op, deadline),
-                Effect::CancelLoad { op, grace, .. } => self.cancel_load(op, grace),
-                Effect::StartUnload { key, op, grace, hibernate } => {
-                    self.start_unload(key, op, grace, hibernate);
+                Effect::StartLoad { id, deadline } => self.start_load(id, deadline),
+                Effect::CancelLoad { id, grace } => self.cancel_load(id.op, grace),
+                Effect::StartUnload { id, grace, hibernate } => {
+                    self.start_unload(id, grace, hibernate);
                 }
-                Effect::Kill { op, .. } => self.kill(op),
-                Effect::Trim { key, op } => {
-                    if let Some(i) = self.incarnation(key, op) {
-                        self.trim_component(key, op, i);
+                Effect::Kill { id } => self.kill(id.op),
+                Effect::Trim { id } => {
+                    if let Some(i) = self.incarnation(id) {
+                        self.trim_component(id, i);
                     }
                 }
-                Effect::SetGrant { op, bytes, .. } => self.heap.set_grant(op, bytes),
-                Effect::Probe { key, op } => self.probe(key, op),
+                Effect::SetGrant { id, bytes } => self.heap.set_grant(id.op, bytes),
+                Effect::Probe { id } => self.probe(id),
                 Effect::Grant { waiter, keys, left_out } => {
                     let leases = keys
                         .iter()
@@ -110,7 +110,7 @@ impl Shell {
         }
     }
 
-    fn trim_component(&mut self, key: ComponentKey, op: OpId, incarnation: Arc<Incarnation>) {
+    fn trim_component(&mut self, id: IncarnationId, incarnation: Arc<Incarnation>) {
         let Some(process) = incarnation.instance().running().cloned() else {
             tokio::task::spawn_blocking(move || guarded(|| incarnation.instance().trim()));
             // What it drops goes back to the system only by a trim of the allocator.
@@ -123,16 +123,16 @@ impl Shell {
                 tracing::warn!(%error, "a component could not be asked to trim");
                 error.to_string()
             });
-            control.send(Control::Engine(Box::new(Input::Trimmed { key, op, result })));
+            control.send(Control::Engine(Box::new(Input::Trimmed { id, result })));
         });
     }
 
-    pub(super) fn incarnation(&self, key: ComponentKey, op: OpId) -> Option<Arc<Incarnation>> {
-        self.slots.get(key.index())?.current().filter(|i| i.op() == op)
+    pub(super) fn incarnation(&self, id: IncarnationId) -> Option<Arc<Incarnation>> {
+        self.slots.get(id.key.index())?.current().filter(|i| i.id() == id)
     }
 
-    fn probe(&mut self, key: ComponentKey, op: OpId) {
-        let Some(incarnation) = self.incarnation(key, op) else { return };
+    fn probe(&mut self, id: IncarnationId) {
+        let Some(incarnation) = self.incarnation(id) else { return };
         let control = self.lanes.control();
         tokio::spawn(async move {
             let result = match incarnation.instance().running().cloned() {
@@ -146,7 +146,7 @@ impl Shell {
                     asked.await.unwrap_or_else(|_| Err("its health check panicked".to_owned()))
                 }
             };
-            control.send(Control::Engine(Box::new(Input::Health { key, op, result })));
+            control.send(Control::Engine(Box::new(Input::Health { id, result })));
         });
     }
 }

@@ -12,12 +12,12 @@ use crate::message::{Control, Waiting};
 impl Shell {
     pub(super) fn control(&mut self, control: Control) {
         match control {
-            Control::Loaded { key, op, result } => self.loaded(key, op, result),
-            Control::Down { key, op } => {
-                self.running.remove(&op);
-                self.leaving.remove(&op);
-                self.note_down(key, op);
-                self.feed(Input::UnloadFinished { key, op });
+            Control::Loaded { id, result } => self.loaded(id, result),
+            Control::Down { id } => {
+                self.running.remove(&id.op);
+                self.leaving.remove(&id.op);
+                self.note_down(id);
+                self.feed(Input::UnloadFinished { id });
             }
             Control::Engine(input) => {
                 if let Input::Pressure(level) = *input {
@@ -25,10 +25,10 @@ impl Shell {
                 }
                 self.feed(*input);
             }
-            Control::Grow { key, op, bytes, reply } => {
-                self.feed(Input::Grow { key, op, bytes });
+            Control::Grow { id, bytes, reply } => {
+                self.feed(Input::Grow { id, bytes });
                 // Whoever asked may have gone.
-                let _ = reply.send(self.heap.limit(op));
+                let _ = reply.send(self.heap.limit(id.op));
             }
             Control::Hibernated { key, snapshot } => {
                 if self.pressed < self.engine.config().memory.refuse_loads_at {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, ComponentKey, OpId, quoted};
+use majordomo_core::{ByteSize, ComponentId, ComponentKey, IncarnationId, OpId, quoted};
 use majordomo_engine::{Input, LoadFailure, LoadReport, OutOfMemory};
 use majordomo_memory::PoolGrant;
 use majordomo_registry::LoaderSpec;
@@ -21,8 +21,8 @@ use crate::message::Control;
 use crate::process::{Endpoint, StartContext};
 
 impl Shell {
-    pub(super) fn start_load(&mut self, key: ComponentKey, op: OpId, deadline: Duration) {
-        let Some(spec) = self.engine.catalog().spec(key).cloned() else { return };
+    pub(super) fn start_load(&mut self, id: IncarnationId, deadline: Duration) {
+        let Some(spec) = self.engine.catalog().spec(id.key).cloned() else { return };
         let cancelled = Arc::new(AtomicBool::new(false));
         let mut running = Running {
             cancelled: Arc::clone(&cancelled),
@@ -31,7 +31,7 @@ impl Shell {
             was_cancelled: false,
         };
         let control = self.lanes.control();
-        let finished = move |result| control.send(Control::Loaded { key, op, result });
+        let finished = move |result| control.send(Control::Loaded { id, result });
         match &spec.loader {
             LoaderSpec::Builtin { factory } => {
                 let Some(factory) = self.factories.get(factory).cloned() else {
@@ -41,20 +41,23 @@ impl Shell {
                         quoted(factory),
                         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
                     ))));
-                    self.running.insert(op, running);
+                    self.running.insert(id.op, running);
                     return;
                 };
-                let dependencies = Arc::new(self.dependencies(key));
-                let grant = self.heap.grant(op, self.grant_for(key));
-                let memory = ComponentMemory {
-                    key,
-                    op,
-                    grant: grant.clone(),
-                    control: self.lanes.control(),
+                let dependencies = Arc::new(self.dependencies(id.key));
+                let grant = self.heap.grant(id.op, self.grant_for(id.key));
+                let memory =
+                    ComponentMemory { id, grant: grant.clone(), control: self.lanes.control() };
+                let snapshot = self.heap.thaw(id.key, self.engine.catalog().config_hash(id.key));
+                let ctx = LoadContext {
+                    spec,
+                    op: id.op,
+                    deadline,
+                    dependencies,
+                    cancelled,
+                    memory,
+                    snapshot,
                 };
-                let snapshot = self.heap.thaw(key, self.engine.catalog().config_hash(key));
-                let ctx =
-                    LoadContext { spec, op, deadline, dependencies, cancelled, memory, snapshot };
                 match factory {
                     Factory::Blocking(f) => {
                         tokio::task::spawn_blocking(move || {
@@ -81,14 +84,14 @@ impl Shell {
                 running.cancel = Some(cancel);
                 let ctx = StartContext {
                     component: spec.id.clone(),
-                    op,
+                    op: id.op,
                     spec: Arc::new(process.clone()),
                     memory_limit: spec.memory_limit,
                     base_dir: self.base_dir.clone(),
-                    dependencies: self.dependency_endpoints(key),
+                    dependencies: self.dependency_endpoints(id.key),
                     // Before the engine's own deadline, so that the loader can say what the program lacked.
                     deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
-                    logs: Arc::clone(&self.logs[key.index()]),
+                    logs: Arc::clone(&self.logs[id.key.index()]),
                 };
                 self.start_process(ctx, cancelled, finished);
             }
@@ -97,7 +100,7 @@ impl Shell {
                 spec.loader.kind()
             )))),
         }
-        self.running.insert(op, running);
+        self.running.insert(id.op, running);
     }
 
     fn start_process(
@@ -154,17 +157,16 @@ impl Shell {
 
     pub(super) fn loaded(
         &mut self,
-        key: ComponentKey,
-        op: OpId,
+        id: IncarnationId,
         result: Result<(Instance, LoadReport), LoadFailure>,
     ) {
-        let cancelled = self.running.remove(&op).is_some_and(|r| r.was_cancelled);
+        let cancelled = self.running.remove(&id.op).is_some_and(|r| r.was_cancelled);
         match result {
-            Ok((instance, _)) if cancelled => self.take_down(key, op, instance),
+            Ok((instance, _)) if cancelled => self.take_down(id, instance),
             Ok((instance, report)) => {
                 let process = instance.running().cloned();
-                self.heap.forget(key);
-                self.feed_with(Input::LoadFinished { key, op, result: Ok(report) }, Some(instance));
+                self.heap.forget(id.key);
+                self.feed_with(Input::LoadFinished { id, result: Ok(report) }, Some(instance));
                 if let Some(process) = process {
                     let control = self.lanes.control();
                     tokio::spawn(async move {
@@ -174,17 +176,17 @@ impl Shell {
                         let out_of_memory = evidence.map(|e| OutOfMemory { peak: e.peak() });
                         let how = evidence.map_or_else(|| exit.to_string(), |e| e.to_string());
                         let code = exit.code();
-                        let input = Input::Exited { key, op, how, code, out_of_memory };
+                        let input = Input::Exited { id, how, code, out_of_memory };
                         control.send(Control::Engine(Box::new(input)));
                     });
                 }
             }
-            Err(_) if cancelled => self.lanes.control().send(Control::Down { key, op }),
+            Err(_) if cancelled => self.lanes.control().send(Control::Down { id }),
             Err(failure) => {
-                let component = self.engine.catalog().id(key);
+                let component = self.engine.catalog().id(id.key);
                 tracing::warn!(%component, error = %failure.error, "load failed");
-                self.note_down(key, op);
-                self.feed(Input::LoadFinished { key, op, result: Err(failure) });
+                self.note_down(id);
+                self.feed(Input::LoadFinished { id, result: Err(failure) });
             }
         }
     }

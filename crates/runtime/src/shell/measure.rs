@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, OpId, Status, StatusValue};
+use majordomo_core::{ByteSize, ComponentState, IncarnationId, Moment, Status, StatusValue};
 use majordomo_engine::{Footprints, Input, Usage};
 use majordomo_memory::PoolGrant;
 
@@ -33,7 +33,7 @@ impl Shell {
             let uses = now.uses.wrapping_sub(seen.uses);
             let last_use = (now.last_use != seen.last_use).then_some(Moment(now.last_use));
             *seen = now;
-            rows.push(Usage { key, op: i.op(), uses, last_use });
+            rows.push(Usage { id: i.id(), uses, last_use });
         }
         if !rows.is_empty() {
             self.feed(Input::Usage(rows));
@@ -47,7 +47,7 @@ impl Shell {
         for key in self.seen.keys() {
             let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
-                Some(process) => processes.push((i.key(), i.op(), Arc::clone(process))),
+                Some(process) => processes.push((i.id(), Arc::clone(process))),
                 None => builtins.push(i),
             }
         }
@@ -57,9 +57,8 @@ impl Shell {
             let control = self.lanes.control();
             tokio::task::spawn_blocking(move || {
                 // A panic there must not end measuring for all.
-                let rows = builtins
-                    .iter()
-                    .filter_map(|i| Some((i.key(), i.op(), footprint_of(i.instance())?)));
+                let rows =
+                    builtins.iter().filter_map(|i| Some((i.id(), footprint_of(i.instance())?)));
                 control.send(Control::MeasuredBuiltins { own: rows.collect() });
             });
         }
@@ -69,23 +68,23 @@ impl Shell {
         }
     }
 
-    fn measure_processes(&mut self, processes: Vec<(ComponentKey, OpId, Arc<RunningProcess>)>) {
+    fn measure_processes(&mut self, processes: Vec<(IncarnationId, Arc<RunningProcess>)>) {
         self.samples += 1;
-        let is_new = |(key, op, _): &(ComponentKey, OpId, _)| {
-            self.taken.footprints.get(key).is_none_or(|f| f.0 != *op)
+        let is_new = |(id, _): &(IncarnationId, _)| {
+            self.taken.footprints.get(&id.key).is_none_or(|f| f.0 != id.op)
         };
         let is_due = self.samples % METER_EVERY == 1 || processes.iter().any(is_new);
         let meter = if is_due { self.meter() } else { None };
         let (control, sampler) = (self.lanes.control(), Arc::clone(&self.sampler));
         tokio::task::spawn_blocking(move || {
-            let wanted: Vec<&RunningProcess> = processes.iter().map(|p| &*p.2).collect();
+            let wanted: Vec<&RunningProcess> = processes.iter().map(|p| &*p.1).collect();
             // One measurement at a time: nobody waits for the lock, and one that panicked left it usable.
             let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
             let sampled = sampler.look(&wanted);
-            let rows = processes.into_iter().zip(sampled).filter_map(|((key, op, process), f)| {
+            let rows = processes.into_iter().zip(sampled).filter_map(|((id, process), f)| {
                 let f = f?;
                 process.note_footprint(f.exact);
-                Some((key, op, f))
+                Some((id, f))
             });
             control.send(Control::MeasuredProcesses(MeasuredProcesses {
                 rows: rows.collect(),
@@ -101,10 +100,10 @@ impl Shell {
         self.taken.own = measured.own;
         let mut own = Vec::with_capacity(measured.rows.len());
         let mut processes = ByteSize::ZERO;
-        for (key, op, f) in measured.rows {
-            self.taken.footprints.insert(key, (op, f));
+        for (id, f) in measured.rows {
+            self.taken.footprints.insert(id.key, (id.op, f));
             processes += f.exact;
-            own.push((key, op, f.exact));
+            own.push((id, f.exact));
         }
         self.taken.processes = processes;
         self.taken.external = self.external();
@@ -135,7 +134,7 @@ impl Shell {
     }
 
     /// Tells the engine what was measured of components, with what others and nobody take.
-    pub(super) fn footprints(&mut self, own: Vec<(ComponentKey, OpId, ByteSize)>) {
+    pub(super) fn footprints(&mut self, own: Vec<(IncarnationId, ByteSize)>) {
         let (external, unreturned) = (self.taken.external, self.heap.held_for_nobody());
         self.feed(Input::Footprints(Footprints { own, external, unreturned }));
     }
@@ -164,7 +163,7 @@ impl Shell {
             c.leases = i.cell().leases();
             c.endpoint = i.instance().endpoint().cloned();
             c.pid = i.instance().running().map(|process| process.group().pgid);
-            let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.op());
+            let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.id().op);
             c.shared = known.map_or_else(
                 || i.instance().mapped(PoolGrant::shared),
                 |(_, f)| f.resident - f.exact,

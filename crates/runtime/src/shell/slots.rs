@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fnv::FnvBuildHasher;
-use majordomo_core::{Cause, ComponentId, ComponentKey, OpId, WaiterId};
+use majordomo_core::{Cause, ComponentId, ComponentKey, IncarnationId, WaiterId};
 use majordomo_engine::{Cells, CloseAnswer, PeekCells};
 use majordomo_lifecycle::{ReleaseSink, Tick};
 use majordomo_registry::Catalog;
@@ -118,21 +118,21 @@ impl Cells for ShellCells<'_> {
         }
     }
 
-    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
-        let (Some(mut instance), Some(slot)) = (self.made.take(), self.slots.get(key.index()))
+    fn install(&mut self, id: IncarnationId, n: u32) {
+        let (Some(mut instance), Some(slot)) = (self.made.take(), self.slots.get(id.key.index()))
         else {
             return;
         };
         if instance.running().is_none() {
             let control = self.control.clone();
-            instance.gone = Gone(Some(Box::new(move || control.send(Control::Down { key, op }))));
+            instance.gone = Gone(Some(Box::new(move || control.send(Control::Down { id }))));
         }
-        let limited = self.engine_catalog.spec(key).is_some_and(|s| s.max_leases.is_some());
+        let limited = self.engine_catalog.spec(id.key).is_some_and(|s| s.max_leases.is_some());
         let (tick, sink) =
             (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
-        self.installed = Some(key);
-        let resident = Resident::new(self.engine_catalog.id(key).clone(), instance);
-        slot.install(Arc::new(Incarnation::new(key, op, resident, limited, n, tick, sink)));
+        self.installed = Some(id.key);
+        let resident = Resident::new(self.engine_catalog.id(id.key).clone(), instance);
+        slot.install(Arc::new(Incarnation::new(id, resident, limited, n, tick, sink)));
     }
 }
 

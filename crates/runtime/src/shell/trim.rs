@@ -1,6 +1,6 @@
 //! Returning freed heap memory to the system after unloads.
 
-use majordomo_core::{ByteSize, ComponentKey, OpId, PressureLevel};
+use majordomo_core::{ByteSize, IncarnationId, PressureLevel};
 use majordomo_memory::{UnreturnedMeter, trim_allocator};
 use majordomo_registry::LoaderSpec;
 
@@ -24,13 +24,16 @@ impl Shell {
     }
 
     /// A component is down: what it had in this process can be given back.
-    pub(super) fn note_down(&mut self, key: ComponentKey, op: OpId) {
-        self.heap.gone(op);
-        let e = self.engine.scheduler().entry(key);
-        let ours = e.op() == Some(op)
-            && e.spec().is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
+    pub(super) fn note_down(&mut self, id: IncarnationId) {
+        self.heap.gone(id.op);
+        let scheduler = self.engine.scheduler();
+        let ours = scheduler.is_current(id)
+            && scheduler
+                .entry(id.key)
+                .spec()
+                .is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
         if ours {
-            self.freed_in_process(self.engine.budget().booked_for(key));
+            self.freed_in_process(self.engine.budget().booked_for(id.key));
         }
     }
 

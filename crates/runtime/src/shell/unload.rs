@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, OpId};
+use majordomo_core::{IncarnationId, OpId};
 use majordomo_memory::Snapshot;
 
 use super::Shell;
@@ -16,17 +16,11 @@ use crate::process::RunningProcess;
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 
 impl Shell {
-    pub(super) fn start_unload(
-        &mut self,
-        key: ComponentKey,
-        op: OpId,
-        grace: Duration,
-        hibernate: bool,
-    ) {
-        let Some(incarnation) = self.incarnation(key, op) else { return };
-        self.slots[key.index()].clear();
-        self.seen.remove(&key);
-        self.leaving.insert(op, Arc::downgrade(&incarnation));
+    pub(super) fn start_unload(&mut self, id: IncarnationId, grace: Duration, hibernate: bool) {
+        let Some(incarnation) = self.incarnation(id) else { return };
+        self.slots[id.key.index()].clear();
+        self.seen.remove(&id.key);
+        self.leaving.insert(id.op, Arc::downgrade(&incarnation));
         match incarnation.instance().running().cloned() {
             Some(process) => {
                 let control = self.lanes.control();
@@ -34,18 +28,18 @@ impl Shell {
                     until_down(&process, grace).await;
                     // Those who still hold a lease are told.
                     incarnation.instance().ended();
-                    control.send(Control::Down { key, op });
+                    control.send(Control::Down { id });
                 });
             }
             // Its `Gone` tells when the last holder has dropped it.
             None if hibernate && incarnation.cell().leases() == 0 => {
-                let tag = self.engine.catalog().config_hash(key);
+                let tag = self.engine.catalog().config_hash(id.key);
                 let control = self.lanes.control();
                 tokio::task::spawn_blocking(move || {
                     guarded(|| {
                         if let Some(state) = incarnation.instance().hibernate() {
                             let snapshot = Snapshot::pack(tag, &state);
-                            control.send(Control::Hibernated { key, snapshot });
+                            control.send(Control::Hibernated { key: id.key, snapshot });
                         }
                     });
                     guarded(move || drop(incarnation));
@@ -59,15 +53,15 @@ impl Shell {
     }
 
     /// Takes down what a cancelled load made all the same.
-    pub(super) fn take_down(&mut self, key: ComponentKey, op: OpId, mut instance: Instance) {
+    pub(super) fn take_down(&mut self, id: IncarnationId, mut instance: Instance) {
         let control = self.lanes.control();
         if let Some(process) = instance.running().cloned() {
             tokio::spawn(async move {
                 until_down(&process, Duration::ZERO).await;
-                control.send(Control::Down { key, op });
+                control.send(Control::Down { id });
             });
         } else {
-            instance.gone.0 = Some(Box::new(move || control.send(Control::Down { key, op })));
+            instance.gone.0 = Some(Box::new(move || control.send(Control::Down { id })));
             tokio::task::spawn_blocking(move || guarded(move || drop(instance)));
         }
     }

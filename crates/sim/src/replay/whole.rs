@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen, Moment, OpId,
-    PolicyKind, WaiterId, WallSeconds,
+    Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen,
+    IncarnationId, Moment, OpId, PolicyKind, WaiterId, WallSeconds,
 };
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Usage};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, OnAbandon};
@@ -47,8 +47,8 @@ impl Cells for Leases {
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
         self.0[key.index()].leases += n;
     }
-    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
-        self.0[key.index()] = Cell { op: Some(op), leases: n };
+    fn install(&mut self, id: IncarnationId, n: u32) {
+        self.0[id.key.index()] = Cell { op: Some(id.op), leases: n };
     }
 }
 
@@ -62,7 +62,7 @@ struct Whole<'a> {
     items: Vec<usize>,
     now: Moment,
     /// Loads that run, by their end.
-    ends: BTreeSet<(Moment, ComponentKey, OpId)>,
+    ends: BTreeSet<(Moment, IncarnationId)>,
     /// For what each waiter waits, and since when.
     waiting: BTreeMap<WaiterId, (ComponentKey, Moment)>,
     /// Loads whose waiters wait no longer, and since when they did.
@@ -145,19 +145,19 @@ impl<'a> Whole<'a> {
 
     fn carry_out(&mut self, effect: Effect, inputs: &mut VecDeque<Input>) {
         match effect {
-            Effect::StartLoad { key, op, .. } => {
-                let cost = &self.user.costs[self.items[key.index()]];
+            Effect::StartLoad { id, .. } => {
+                let cost = &self.user.costs[self.items[id.key.index()]];
                 self.tally.loaded += self.budget.figure(self.budget.size_of(cost).0);
-                self.ends.insert((self.now + cost.load_time, key, op));
+                self.ends.insert((self.now + cost.load_time, id));
             }
-            Effect::CancelLoad { key, op, .. } => {
-                self.ends.retain(|end| end.2 != op);
-                self.served.remove(&key);
-                inputs.push_back(Input::UnloadFinished { key, op });
+            Effect::CancelLoad { id, .. } => {
+                self.ends.retain(|end| end.1 != id);
+                self.served.remove(&id.key);
+                inputs.push_back(Input::UnloadFinished { id });
             }
-            Effect::StartUnload { key, op, .. } => {
-                self.cells.0[key.index()] = Cell::default();
-                inputs.push_back(Input::UnloadFinished { key, op });
+            Effect::StartUnload { id, .. } => {
+                self.cells.0[id.key.index()] = Cell::default();
+                inputs.push_back(Input::UnloadFinished { id });
             }
             Effect::Grant { waiter, keys, .. } => {
                 let since = self.waiting.remove(&waiter).map_or(self.now, |w| w.1);
@@ -172,8 +172,8 @@ impl<'a> Whole<'a> {
     }
 
     fn usage(&self, key: ComponentKey, at: Moment) -> Option<Input> {
-        let op = self.cells.0[key.index()].op?;
-        Some(Input::Usage(vec![Usage { key, op, uses: 1, last_use: Some(at) }]))
+        let id = IncarnationId { key, op: self.cells.0[key.index()].op? };
+        Some(Input::Usage(vec![Usage { id, uses: 1, last_use: Some(at) }]))
     }
 
     fn release(&mut self, key: ComponentKey) {
@@ -192,12 +192,12 @@ impl<'a> Whole<'a> {
             }
             self.move_clock(next);
             match end {
-                Some((at, key, op)) if at <= self.now => {
+                Some((at, id)) if at <= self.now => {
                     self.ends.pop_first();
                     let result = Ok(LoadReport::default());
-                    self.tell(Input::LoadFinished { key, op, result });
-                    if let Some(since) = self.served.remove(&key)
-                        && let Some(usage) = self.usage(key, since)
+                    self.tell(Input::LoadFinished { id, result });
+                    if let Some(since) = self.served.remove(&id.key)
+                        && let Some(usage) = self.usage(id.key, since)
                     {
                         self.tell(usage);
                     }
@@ -241,7 +241,7 @@ impl<'a> Whole<'a> {
                 return;
             }
             ComponentState::Loading => {
-                let end = self.ends.iter().find(|end| end.1 == x).map(|end| end.0);
+                let end = self.ends.iter().find(|end| end.1.key == x).map(|end| end.0);
                 self.tally.wait_us += end.map_or(0, |end| end.since(self.now).as_micros() as u64);
             }
             _ => self.tally.wait_us += load_time.as_micros() as u64,

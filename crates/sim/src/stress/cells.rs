@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use majordomo_core::{Cause, ComponentKey, Moment, OpId};
+use majordomo_core::{Cause, ComponentKey, IncarnationId, Moment};
 use majordomo_engine::{Cells, CloseAnswer};
 use majordomo_lifecycle::LeaseCell;
 
@@ -15,8 +15,7 @@ const MAX_RACES_A_SECOND: u32 = 20;
 /// One load of one component.
 #[derive(Debug)]
 pub(crate) struct Incarnation {
-    pub(crate) key: ComponentKey,
-    pub(crate) op: OpId,
+    pub(crate) id: IncarnationId,
     pub(crate) cell: LeaseCell,
     /// Only the engine grants.
     limited: bool,
@@ -49,7 +48,7 @@ pub(crate) struct SimCells {
     /// Leases that the engine gave during one input, by component.
     pub(crate) given: Vec<(ComponentKey, u32)>,
     /// Releases to be told.
-    pub(crate) notices: Vec<(ComponentKey, OpId)>,
+    pub(crate) notices: Vec<IncarnationId>,
     /// Incarnations whose leases were revoked during one input.
     pub(crate) revoked: Vec<usize>,
     /// Leases that racing clients took during one input.
@@ -132,7 +131,7 @@ impl SimCells {
         let i = &mut self.incarnations[held.incarnation];
         i.last_use = Some(self.now);
         if i.cell.release() {
-            self.notices.push((i.key, i.op));
+            self.notices.push(i.id);
         }
     }
 
@@ -213,18 +212,18 @@ impl Cells for SimCells {
         self.given.push((key, n));
     }
 
-    fn install(&mut self, key: ComponentKey, op: OpId, n: u32) {
-        if self.slot(key).is_some() {
-            self.misuse = Some(format!("install of {key}, which is published already"));
+    fn install(&mut self, id: IncarnationId, n: u32) {
+        if self.slot(id.key).is_some() {
+            self.misuse = Some(format!("install of {}, which is published already", id.key));
         }
-        if self.slots.len() <= key.index() {
-            self.slots.resize(key.index() + 1, None);
+        if self.slots.len() <= id.key.index() {
+            self.slots.resize(id.key.index() + 1, None);
         }
-        self.slots[key.index()] = Some(self.incarnations.len());
-        let limited = self.limited.get(key.index()).copied().unwrap_or(false);
+        self.slots[id.key.index()] = Some(self.incarnations.len());
+        let limited = self.limited.get(id.key.index()).copied().unwrap_or(false);
         let cell = LeaseCell::new(n);
-        let i = Incarnation { key, op, cell, limited, last_use: None, uses_swept: 0 };
+        let i = Incarnation { id, cell, limited, last_use: None, uses_swept: 0 };
         self.incarnations.push(i);
-        self.given.push((key, n));
+        self.given.push((id.key, n));
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, OpId, WaiterId};
+use majordomo_core::{Cause, ComponentKey, ComponentState, IncarnationId, Moment, OpId, WaiterId};
 use majordomo_engine::{Effect, Engine, Input};
 use majordomo_lifecycle::{Entry, Origin, Phase};
 
@@ -84,7 +84,7 @@ pub(crate) struct Watch {
     /// Who leaves with the input at hand.
     leaves: Option<WaiterId>,
     /// Loads ahead that run, before the input at hand.
-    ahead: Vec<(ComponentKey, OpId)>,
+    ahead: Vec<IncarnationId>,
     /// Loads ahead that were cancelled and are not down.
     cancelled: BTreeMap<ComponentKey, (OpId, Ran)>,
     /// How long cancels that are over took.
@@ -138,17 +138,17 @@ impl Watch {
                 .scheduler()
                 .entries()
                 .filter(|(_, e)| guessed(e) && e.state() == ComponentState::Loading)
-                .filter_map(|(key, e)| Some((key, e.op()?))),
+                .filter_map(|(key, _)| engine.incarnation(key)),
         );
     }
 
     pub(crate) fn after(&mut self, engine: &Engine, effects: &[Effect], now: Moment) {
         let ran = self.ran(now);
         for effect in effects {
-            if let Effect::CancelLoad { key, op, .. } = effect
-                && self.ahead.contains(&(*key, *op))
+            if let Effect::CancelLoad { id, .. } = effect
+                && self.ahead.contains(id)
             {
-                self.cancelled.insert(*key, (*op, ran));
+                self.cancelled.insert(id.key, (id.op, ran));
             }
         }
         let s = engine.scheduler();

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, CommandId, ComponentKey, Moment, OpId, WaiterId};
+use majordomo_core::{ByteSize, CommandId, ComponentKey, IncarnationId, Moment, OpId, WaiterId};
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::Learned;
 use majordomo_registry::Catalog;
@@ -48,10 +48,10 @@ const CALM: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 enum Event {
     Deliver(Input),
-    LoadEnd { key: ComponentKey, op: OpId, error: Option<&'static str> },
-    StopEnd { key: ComponentKey, op: OpId },
-    Dies { key: ComponentKey, op: OpId },
-    ProbeEnd { key: ComponentKey, op: OpId },
+    LoadEnd { id: IncarnationId, error: Option<&'static str> },
+    StopEnd { id: IncarnationId },
+    Dies { id: IncarnationId },
+    ProbeEnd { id: IncarnationId },
     Release { lease: u64 },
     Leave { waiter: WaiterId },
     NextOfChain { action: usize, component: usize, every: Duration, left: u32 },
@@ -400,15 +400,17 @@ impl<'a> World<'a> {
         let keys: Option<&[ComponentKey]> = match input {
             Input::Demand { keys, .. } => Some(keys),
             Input::Abandon { waiter } => Some(self.checker.asked(*waiter)),
-            Input::Hint { key, .. }
-            | Input::LoadFinished { key, .. }
-            | Input::UnloadFinished { key, .. }
-            | Input::Exited { key, .. }
-            | Input::Health { key, .. }
-            | Input::Trimmed { key, .. }
-            | Input::Released { key, .. }
-            | Input::Grow { key, .. }
-            | Input::Operator { key, .. } => {
+            Input::LoadFinished { id, .. }
+            | Input::UnloadFinished { id }
+            | Input::Exited { id, .. }
+            | Input::Health { id, .. }
+            | Input::Trimmed { id, .. }
+            | Input::Released { id }
+            | Input::Grow { id, .. } => {
+                one = [id.key];
+                Some(&one)
+            }
+            Input::Hint { key, .. } | Input::Operator { key, .. } => {
                 one = [*key];
                 Some(&one)
             }

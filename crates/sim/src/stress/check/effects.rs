@@ -81,7 +81,8 @@ impl Checker {
                     broken(6, format!("waiter {waiter} is refused and does not wait: {refusal}"))
                 }
             },
-            Effect::StartLoad { key, .. } => {
+            Effect::StartLoad { id, .. } => {
+                let key = &id.key;
                 let e = engine.scheduler().entry(*key);
                 if e.is_unrequested() && engine.budget().overload_of(*key).0 > 0 {
                     return broken(

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{CommandId, ComponentKey, Confidence, PressureLevel, WaiterId, WallSeconds};
+use majordomo_core::{
+    CommandId, ComponentKey, Confidence, IncarnationId, PressureLevel, WaiterId, WallSeconds,
+};
 use majordomo_engine::{Input, OperatorAction};
 
 use super::{CALM, Client, Event, Fate, LANE, Stage, World};
@@ -233,12 +235,12 @@ impl World<'_> {
         self.heap.extend(waiting);
         for key in (0..self.running.len()).map(ComponentKey::from_index) {
             let Some(r) = self.running[key.index()] else { continue };
-            let op = r.op;
+            let id = IncarnationId { key, op: r.op };
             match r.stage {
                 Stage::Loading { hangs: true } => {
-                    self.after(LANE, Event::LoadEnd { key, op, error: None });
+                    self.after(LANE, Event::LoadEnd { id, error: None });
                 }
-                Stage::Stopping { stuck: true } => self.after(LANE, Event::StopEnd { key, op }),
+                Stage::Stopping { stuck: true } => self.after(LANE, Event::StopEnd { id }),
                 _ => {}
             }
         }

@@ -29,8 +29,8 @@ impl World<'_> {
             self.after(wait, Event::Release { lease });
             self.used();
         }
-        for (key, op) in std::mem::take(&mut self.cells.notices) {
-            self.deliver(Input::Released { key, op });
+        for id in std::mem::take(&mut self.cells.notices) {
+            self.deliver(Input::Released { id });
         }
     }
 
@@ -45,10 +45,10 @@ impl World<'_> {
 
     pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), Broken> {
         match effect {
-            Effect::StartLoad { key, op, .. } => self.start_load(key, op)?,
-            Effect::CancelLoad { key, op, grace } => {
-                let fits = self.running[key.index()].is_some_and(|r| {
-                    r.op == op
+            Effect::StartLoad { id, .. } => self.start_load(id)?,
+            Effect::CancelLoad { id, grace } => {
+                let fits = self.running[id.key.index()].is_some_and(|r| {
+                    r.op == id.op
                         && matches!(
                             r.stage,
                             Stage::Loading { .. }
@@ -58,46 +58,49 @@ impl World<'_> {
                         )
                 });
                 if !fits {
-                    return broken(4, format!("a load of {key} is cancelled that does not run"));
+                    return broken(
+                        4,
+                        format!("a load of {} is cancelled that does not run", id.key),
+                    );
                 }
-                self.stop(key, op, grace);
+                self.stop(id, grace);
             }
-            Effect::StartUnload { key, op, grace, .. } => {
-                let fits = self.running[key.index()].is_some_and(|r| {
-                    r.op == op && matches!(r.stage, Stage::Up { told: true } | Stage::Dead)
+            Effect::StartUnload { id, grace, .. } => {
+                let fits = self.running[id.key.index()].is_some_and(|r| {
+                    r.op == id.op && matches!(r.stage, Stage::Up { told: true } | Stage::Dead)
                 });
                 if !fits {
-                    return broken(4, format!("{key} is stopped and is not up"));
+                    return broken(4, format!("{} is stopped and is not up", id.key));
                 }
-                let Some(i) = self.cells.current(key) else {
-                    return broken(1, format!("{key} is stopped and was never published"));
+                let Some(i) = self.cells.current(id.key) else {
+                    return broken(1, format!("{} is stopped and was never published", id.key));
                 };
                 if !i.cell.is_closed() || (i.cell.leases() > 0 && !i.cell.is_revoked()) {
-                    return broken(1, format!("{key} is stopped with its cell {:?}", i.cell));
+                    return broken(1, format!("{} is stopped with its cell {:?}", id.key, i.cell));
                 }
-                self.stop(key, op, grace);
+                self.stop(id, grace);
             }
-            Effect::Kill { key, op } => match &self.running[key.index()] {
-                Some(Running { op: o, stage: Stage::Stopping { stuck }, .. }) if *o == op => {
+            Effect::Kill { id } => match &self.running[id.key.index()] {
+                Some(Running { op: o, stage: Stage::Stopping { stuck }, .. }) if *o == id.op => {
                     if !stuck {
-                        self.after(Duration::from_millis(20), Event::StopEnd { key, op });
+                        self.after(Duration::from_millis(20), Event::StopEnd { id });
                     }
                 }
                 // Its end is on its way to the engine.
                 None => {}
-                _ => return broken(4, format!("{key} is killed and is not on its way out")),
+                _ => return broken(4, format!("{} is killed and is not on its way out", id.key)),
             },
-            Effect::Probe { key, op } => {
-                let wait = self.rng_of(7, key).millis(1, 800);
-                self.after(wait, Event::ProbeEnd { key, op });
+            Effect::Probe { id } => {
+                let wait = self.rng_of(7, id.key).millis(1, 800);
+                self.after(wait, Event::ProbeEnd { id });
             }
-            Effect::Trim { key, op } => {
-                let mut rng = self.rng_of(14, key);
+            Effect::Trim { id } => {
+                let mut rng = self.rng_of(14, id.key);
                 let result = if rng.chance(0.8) { Ok(()) } else { Err("timed out".to_owned()) };
                 // An answer may be so long on its way that the component has failed many times since.
                 let longest = if rng.chance(0.2) { 1_800_000 } else { 10_000 };
                 let wait = rng.millis(1, longest);
-                self.after(wait, Event::Deliver(Input::Trimmed { key, op, result }));
+                self.after(wait, Event::Deliver(Input::Trimmed { id, result }));
             }
             Effect::Grant { waiter, keys, .. } => {
                 *self.counts.answers.entry("granted").or_default() += 1;

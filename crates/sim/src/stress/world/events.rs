@@ -15,15 +15,15 @@ impl World<'_> {
         match event {
             Event::Deliver(input) => {
                 match &input {
-                    Input::LoadFinished { key, op, result } => {
-                        let slot = &mut self.running[key.index()];
+                    Input::LoadFinished { id, result } => {
+                        let slot = &mut self.running[id.key.index()];
                         match slot {
                             Some(r)
-                                if r.op == *op && r.stage == Stage::Failed && result.is_err() =>
+                                if r.op == id.op && r.stage == Stage::Failed && result.is_err() =>
                             {
                                 *slot = None;
                             }
-                            Some(r) if r.op == *op && r.stage == (Stage::Up { told: false }) => {
+                            Some(r) if r.op == id.op && r.stage == (Stage::Up { told: false }) => {
                                 r.stage = Stage::Up { told: true };
                             }
                             _ => {}
@@ -34,41 +34,41 @@ impl World<'_> {
                 }
                 self.input(input)
             }
-            Event::LoadEnd { key, op, error } => {
-                let Some(r) = &mut self.running[key.index()] else { return Ok(()) };
-                if r.op != op || !matches!(r.stage, Stage::Loading { .. }) {
+            Event::LoadEnd { id, error } => {
+                let Some(r) = &mut self.running[id.key.index()] else { return Ok(()) };
+                if r.op != id.op || !matches!(r.stage, Stage::Loading { .. }) {
                     return Ok(());
                 }
                 r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { told: false } };
                 let (memory, peak) = (r.memory, r.load_peak);
-                let mut rng = self.rng_of(10, key);
-                let ready = self.memory(key, memory).scaled(0.4 + 0.6 * rng.unit());
+                let mut rng = self.rng_of(10, id.key);
+                let ready = self.memory(id.key, memory).scaled(0.4 + 0.6 * rng.unit());
                 let measured = rng.chance(0.6).then_some(ready);
                 let result = match error {
                     Some(error) => {
-                        let rng = &mut self.rng_of(13, key);
-                        let out_of_memory = self.killed_for_memory(rng, key, memory);
+                        let rng = &mut self.rng_of(13, id.key);
+                        let out_of_memory = self.killed_for_memory(rng, id.key, memory);
                         Err(LoadFailure { error: error.to_owned(), out_of_memory })
                     }
                     None => Ok(LoadReport { measured, peak: measured.map(|m| m.max(peak)) }),
                 };
-                self.deliver(Input::LoadFinished { key, op, result });
+                self.deliver(Input::LoadFinished { id, result });
                 Ok(())
             }
-            Event::StopEnd { key, op } => {
-                let slot = &mut self.running[key.index()];
-                if matches!(slot, Some(Running { op: o, stage: Stage::Stopping { .. }, .. }) if *o == op)
+            Event::StopEnd { id } => {
+                let slot = &mut self.running[id.key.index()];
+                if matches!(slot, Some(Running { op: o, stage: Stage::Stopping { .. }, .. }) if *o == id.op)
                 {
                     *slot = None;
-                    self.deliver(Input::UnloadFinished { key, op });
+                    self.deliver(Input::UnloadFinished { id });
                 }
                 Ok(())
             }
-            Event::Dies { key, op } => {
-                self.die(key, Some(op));
+            Event::Dies { id } => {
+                self.die(id.key, Some(id.op));
                 Ok(())
             }
-            Event::ProbeEnd { key, op } => self.probe_end(key, op),
+            Event::ProbeEnd { id } => self.probe_end(id),
             Event::Release { lease } => {
                 self.cells.now = self.now;
                 self.cells.release(lease);
@@ -119,7 +119,7 @@ impl World<'_> {
                 continue;
             }
             i.uses_swept += uses;
-            rows.push(Usage { key: i.key, op: i.op, uses, last_use });
+            rows.push(Usage { id: i.id, uses, last_use });
         }
         if rows.is_empty() { Ok(()) } else { self.input(Input::Usage(rows)) }
     }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, OpId};
+use majordomo_core::{ByteSize, ComponentKey, IncarnationId, OpId};
 use majordomo_engine::{Footprints, Input, OutOfMemory};
 
 use super::{Event, LANE, Running, Stage, World};
@@ -13,7 +13,8 @@ use crate::stress::check::{Broken, broken};
 use crate::stress::script::{LoadFault, StopFault};
 
 impl World<'_> {
-    pub(super) fn start_load(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
+    pub(super) fn start_load(&mut self, id: IncarnationId) -> Result<(), Broken> {
+        let key = id.key;
         if let Some(r) = &self.running[key.index()] {
             return broken(4, format!("{key} is loaded while {r:?}"));
         }
@@ -26,7 +27,7 @@ impl World<'_> {
         let mut rng = self.rng_of(8, key);
         let memory = spec.memory.scaled(0.6 + 0.55 * rng.unit());
         self.running[key.index()] = Some(Running {
-            op,
+            op: id.op,
             stage: Stage::Loading { hangs: fault == Some(LoadFault::Hangs) },
             memory,
             load_peak: memory.scaled(self.transient(number) * (0.7 + 0.6 * rng.unit())),
@@ -34,34 +35,31 @@ impl World<'_> {
         self.cells.set_limited(key, spec.max_leases.is_some());
         let took = spec.load_time.mul_f64(0.3 + 1.2 * rng.unit());
         match fault {
-            None => self.after(took, Event::LoadEnd { key, op, error: None }),
-            Some(LoadFault::Slow) => self.after(took * 10, Event::LoadEnd { key, op, error: None }),
+            None => self.after(took, Event::LoadEnd { id, error: None }),
+            Some(LoadFault::Slow) => self.after(took * 10, Event::LoadEnd { id, error: None }),
             Some(LoadFault::Fails) => {
-                self.after(took / 2, Event::LoadEnd { key, op, error: Some("no such file") });
+                self.after(took / 2, Event::LoadEnd { id, error: Some("no such file") });
             }
             Some(LoadFault::Panics) => {
-                self.after(
-                    took / 2,
-                    Event::LoadEnd { key, op, error: Some("the loader panicked") },
-                );
+                self.after(took / 2, Event::LoadEnd { id, error: Some("the loader panicked") });
             }
             Some(LoadFault::Hangs) => {}
             Some(LoadFault::DiesAtOnce) => {
-                self.after(took, Event::LoadEnd { key, op, error: None });
-                self.after(took, Event::Dies { key, op });
+                self.after(took, Event::LoadEnd { id, error: None });
+                self.after(took, Event::Dies { id });
             }
         }
         Ok(())
     }
 
-    pub(super) fn stop(&mut self, key: ComponentKey, op: OpId, grace: Duration) {
-        let number = self.numbers[key.index()];
-        let mut rng = self.rng_of(9, key);
-        let Some(r) = &mut self.running[key.index()] else { return };
+    pub(super) fn stop(&mut self, id: IncarnationId, grace: Duration) {
+        let number = self.numbers[id.key.index()];
+        let mut rng = self.rng_of(9, id.key);
+        let Some(r) = &mut self.running[id.key.index()] else { return };
         let gone = matches!(r.stage, Stage::Failed | Stage::Dead);
         let fault = if gone { None } else { self.fates[number].stop.take() };
         r.stage = Stage::Stopping { stuck: fault == Some(StopFault::Stuck) };
-        self.cells.clear(key);
+        self.cells.clear(id.key);
         let killed = grace + rng.millis(1, 900);
         let wait = match fault {
             None if gone => Duration::from_millis(1),
@@ -69,7 +67,7 @@ impl World<'_> {
             Some(StopFault::Refuses) => killed,
             Some(StopFault::Stuck) => rng.millis(8_000, 400_000),
         };
-        self.after(wait, Event::StopEnd { key, op });
+        self.after(wait, Event::StopEnd { id });
     }
 
     /// How many times its usual memory a component takes while it loads: some far more than the budget has.
@@ -90,7 +88,7 @@ impl World<'_> {
         if only.is_some_and(|op| op != r.op) {
             return;
         }
-        let op = r.op;
+        let id = IncarnationId { key, op: r.op };
         match r.stage {
             Stage::Up { .. } => {
                 // Told or not, what was said of its load comes before what is said of its end.
@@ -105,13 +103,13 @@ impl World<'_> {
                     let how = code.map_or("was killed by SIGKILL".to_owned(), |c| {
                         format!("ended with code {c}")
                     });
-                    self.deliver(Input::Exited { key, op, how, code, out_of_memory });
+                    self.deliver(Input::Exited { id, how, code, out_of_memory });
                 } else {
-                    self.after(LANE, Event::Dies { key, op });
+                    self.after(LANE, Event::Dies { id });
                 }
             }
             Stage::Loading { .. } => {
-                self.after(Duration::ZERO, Event::LoadEnd { key, op, error: Some("it exited") });
+                self.after(Duration::ZERO, Event::LoadEnd { id, error: Some("it exited") });
             }
             _ => {}
         }
@@ -134,24 +132,25 @@ impl World<'_> {
         // What asks may have been unloaded since; then it asks for an incarnation that is gone.
         let Some(running) = self.running.get(key.index()).copied() else { return Ok(()) };
         let (op, usual) = running.map_or((OpId(u64::MAX), ByteSize::mib(10)), |r| (r.op, r.memory));
+        let id = IncarnationId { key, op };
         let bytes = usual.scaled(f64::from(percent) / 100.0);
-        self.input(Input::Grow { key, op, bytes })
+        self.input(Input::Grow { id, bytes })
     }
 
-    pub(super) fn probe_end(&mut self, key: ComponentKey, op: OpId) -> Result<(), Broken> {
-        let Some(r) = self.running[key.index()].filter(|r| r.op == op) else {
+    pub(super) fn probe_end(&mut self, id: IncarnationId) -> Result<(), Broken> {
+        let Some(r) = self.running[id.key.index()].filter(|r| r.op == id.op) else {
             // It has gone since; the answer is on its way all the same.
-            self.deliver(Input::Health { key, op, result: Err("no answer".to_owned()) });
+            self.deliver(Input::Health { id, result: Err("no answer".to_owned()) });
             return Ok(());
         };
-        let fate = self.fate(key);
+        let fate = self.fate(id.key);
         let sick = fate.sick > 0;
         fate.sick = fate.sick.saturating_sub(1);
         let well = !sick && matches!(r.stage, Stage::Up { .. });
         let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
         // An answer may be long on its way.
-        let wait = self.rng_of(11, key).millis(1, 2_000);
-        self.after(wait, Event::Deliver(Input::Health { key, op, result }));
+        let wait = self.rng_of(11, id.key).millis(1, 2_000);
+        self.after(wait, Event::Deliver(Input::Health { id, result }));
         Ok(())
     }
 
@@ -165,7 +164,7 @@ impl World<'_> {
             .map(|(key, r)| {
                 let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
                 let usual = if used { r.memory } else { r.memory.scaled(0.6) };
-                (key, r.op, self.memory(key, usual))
+                (IncarnationId { key, op: r.op }, self.memory(key, usual))
             })
             .collect();
         let budget = self.blueprint.budget;
