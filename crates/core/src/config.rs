@@ -159,7 +159,7 @@ impl LoadConfig {
 
     /// How many of these may be preloads.
     #[must_use]
-    pub const fn lanes_ahead(&self) -> usize {
+    pub const fn preload_lanes(&self) -> usize {
         self.lanes().saturating_sub(self.kept_for_demands)
     }
 }

@@ -1,17 +1,17 @@
 //! Bytes of a text file, or of text input, as text.
 //!
 //! Owns the one rule for every text that is read: UTF-8, with or without a byte order mark, with lines that end in
-//! `\n` or `\r\n`. Other encodings are refused by name; nothing is guessed into text or replaced.
+//! `\n` or `\r\n`. Other encodings are refused by name; no byte is replaced.
 
 use std::fmt;
 
-/// What some editors put at the start of a UTF-8 file.
+/// Some editors put it at the start of a UTF-8 file.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Bytes at the start that are looked at for another encoding without a byte order mark.
 const SAMPLE: usize = 1024;
 
-/// What the bytes 0x80 to 0x9F are in Windows-1252; a space where they are nothing.
+/// The characters of the bytes 0x80 to 0x9F in Windows-1252; a space for an undefined byte.
 const WINDOWS_1252: &str = "€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ";
 
 /// Why bytes are not taken as text.
@@ -118,7 +118,7 @@ impl EncodingError {
         matches!(self.cause, Cause::Foreign(_))
     }
 
-    /// What is wrong, without the line.
+    /// The problem, without the line.
     #[must_use]
     pub fn what(&self) -> String {
         match self.cause {
@@ -135,7 +135,7 @@ impl EncodingError {
         }
     }
 
-    /// What to do.
+    /// The way to mend the file.
     #[must_use]
     pub fn way_out(&self) -> String {
         let from = match self.cause {

@@ -1,4 +1,4 @@
-//! Where a running program is reached.
+//! The address of a running program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use std::path::PathBuf;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Loopback {
-    /// 127.0.0.1, at which it is looked for first.
+    /// 127.0.0.1, which is tried first.
     #[default]
     V4,
-    /// ::1, for a program that listens there alone.
+    /// ::1, for a program that listens only there.
     V6,
 }
 
 impl Loopback {
-    /// In the order in which a program is looked for.
+    /// In the order of trial.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
     /// The address.
@@ -29,13 +29,13 @@ impl Loopback {
     }
 }
 
-/// Where a running program is reached.
+/// The address of a running program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Endpoint {
     /// Its port: fixed, or chosen for `{port}`.
     pub port: Option<u16>,
-    /// At which address of this machine the port is.
+    /// The loopback address with the port.
     pub host: Loopback,
     /// Its Unix socket: fixed, or chosen for `{socket}`.
     pub socket: Option<PathBuf>,

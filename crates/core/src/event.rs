@@ -1,4 +1,4 @@
-//! What happened, as plain data: the records that followers, `why` and replays read.
+//! Events as plain data: the records that subscribers, `why` and replays read.
 
 mod text;
 
@@ -10,15 +10,14 @@ use crate::{
 /// One record. `seq` has no gaps within a process.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "the time and the event")]
 pub struct EventRecord {
     /// Running number from 0.
     pub seq: u64,
-    /// When.
     pub at: Moment,
-    /// What.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub kind: EventKind,
-    /// Names that its lists had besides those that they have: see [`Self::bound`].
+    /// The number of names cut from the lists: see [`Self::bound`].
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_zero"))]
     pub names_left_out: usize,
 }
@@ -30,17 +29,17 @@ fn is_zero(n: &usize) -> bool {
 }
 
 impl EventRecord {
-    /// The most names in a list of a record that is kept.
+    /// The longest list of names in a kept record.
     pub const MAX_NAMES: usize = 64;
 
-    /// A record whose lists are whole.
+    /// A record with complete lists.
     #[must_use]
     pub const fn new(seq: u64, at: Moment, kind: EventKind) -> Self {
         Self { seq, at, kind, names_left_out: 0 }
     }
 
-    /// Cuts every list to [`Self::MAX_NAMES`] names, and counts what that leaves out: kept records do not grow with
-    /// what a client asks for.
+    /// Cuts every list to [`Self::MAX_NAMES`] names and counts the cut names: kept records do not grow with the
+    /// requests of clients.
     pub fn bound(&mut self) {
         let max = Self::MAX_NAMES;
         let left_out = match &mut self.kind {
@@ -70,187 +69,130 @@ impl EventRecord {
     }
 }
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "event", rename_all = "snake_case"))]
+#[expect(
+    missing_docs,
+    reason = "fields with the name of their type, and errors in the words of loaders and probes"
+)]
 #[non_exhaustive]
 pub enum EventKind {
     /// A component changed its state.
     State {
-        /// The component.
         component: ComponentKey,
-        /// The state it left.
         from: ComponentState,
-        /// The state it entered.
         to: ComponentState,
-        /// Why.
         cause: Cause,
-        /// Its incarnation, where there is one.
+        /// The component's incarnation, if it has one.
         op: Option<OpId>,
-        /// Its booked bytes after the change.
+        /// The booked memory after the change.
         booked: ByteSize,
     },
-    /// A waiter was granted what it asked for.
+    /// A waiter was granted its components.
     Granted {
-        /// The waiter.
         waiter: WaiterId,
-        /// The components leased.
+        /// The leased components.
         components: Vec<ComponentKey>,
-        /// How long it waited in the engine, in microseconds.
+        /// Time in the engine's queue, in microseconds.
         waited_us: u64,
-        /// Components of a command that were left out so that the others could be had.
+        /// Components of a command that were left out so that the others could be granted.
         left_out: Vec<LeftOut>,
     },
     /// A waiter was refused.
     Refused {
-        /// The waiter.
         waiter: WaiterId,
-        /// The components it asked for.
+        /// The requested components.
         components: Vec<ComponentKey>,
-        /// Why.
         refusal: Refusal,
     },
-    /// A waiter called its demand off.
-    Abandoned {
-        /// The waiter.
-        waiter: WaiterId,
-    },
-    /// A hint was acted on, or not.
+    /// A waiter cancelled its demand.
+    Abandoned { waiter: WaiterId },
+    /// The manager decided about a hint.
     Hint {
-        /// The component.
         component: ComponentKey,
-        /// How likely its use was said to be.
+        /// The probability of a use, by the source.
         confidence: Confidence,
-        /// How urgent it was.
         tier: HintTier,
-        /// Who gave it.
         source: HintSource,
-        /// What became of it.
         outcome: HintOutcome,
-        /// What the sequence model's experts said when a load began for it, the most influential first.
+        /// The opinions of the sequence model's experts when the preload began, the most influential first.
         because: Vec<Opinion>,
     },
-    /// A load ahead ended.
-    Preload {
-        /// The component.
-        component: ComponentKey,
-        /// How.
-        result: PreloadEnd,
-    },
-    /// A component was chosen to go, on this evidence; its change of state follows.
+    /// A preload ended.
+    Preload { component: ComponentKey, result: PreloadEnd },
+    /// A component was chosen for eviction, on this evidence; its change of state follows.
     Victim {
-        /// The component.
         component: ComponentKey,
-        /// The policy that ranked it.
         policy: &'static str,
-        /// What keeping it is worth by that policy, with all that depends on it.
+        /// The policy's value of keeping the component with its dependents.
         keep: f64,
-        /// How likely the next command uses it.
+        /// The probability that the next command uses it.
         next: Confidence,
-        /// How likely it is used again soon.
+        /// The probability that it is used again soon.
         reuse: Confidence,
         /// The component whose load needs the memory.
-        wanted_by: ComponentKey,
+        needed_by: ComponentKey,
     },
     /// The level of memory pressure changed.
-    Pressure {
-        /// The level before.
-        from: PressureLevel,
-        /// The level now.
-        to: PressureLevel,
-    },
-    /// The bytes booked over the budget changed.
+    Pressure { from: PressureLevel, to: PressureLevel },
+    /// The memory booked beyond the budget changed.
     Overdraft {
-        /// Over the total, now.
+        /// The excess over the total budget.
         total: ByteSize,
     },
-    /// A component was asked to give back what it can spare.
-    Trimmed {
-        /// The component.
-        component: ComponentKey,
-    },
-    /// A component should have been asked to give back memory, but its configuration declares no way.
-    CannotTrim {
-        /// The component.
-        component: ComponentKey,
-    },
-    /// A component could not be asked to give back memory, or refused.
-    TrimFailed {
-        /// The component.
-        component: ComponentKey,
-        /// Why.
-        error: String,
-    },
+    /// A component was asked to trim its memory.
+    Trimmed { component: ComponentKey },
+    /// A component cannot be asked to trim: its configuration declares no way.
+    CannotTrim { component: ComponentKey },
+    /// A request to trim failed.
+    TrimFailed { component: ComponentKey, error: String },
     /// A component uses more than its own limit.
-    OverLimit {
-        /// The component.
-        component: ComponentKey,
-        /// What it was measured to use.
-        measured: ByteSize,
-        /// Its limit.
-        limit: ByteSize,
-    },
-    /// A load begins, alone, whose peak is larger than what the budget has for it.
+    OverLimit { component: ComponentKey, measured: ByteSize, limit: ByteSize },
+    /// A load begins alone, with a peak larger than the budget has for it.
     LoadBeyondBudget {
-        /// The component.
         component: ComponentKey,
-        /// What is booked while it loads.
+        /// The memory booked during the load.
         peak: ByteSize,
-        /// How much of that is more than could be reserved.
+        /// The part of the peak that could not be reserved.
         beyond: ByteSize,
     },
-    /// A component ran out of memory: more is reserved for it from now on.
+    /// A component ran out of memory, and its reservation was raised.
     EstimateRaised {
-        /// The component.
         component: ComponentKey,
-        /// What is reserved for its next load.
+        /// The reservation of the next load.
         to: ByteSize,
     },
     /// A component's health probes failed as often as its configuration allows; it stays up while clients hold
     /// leases.
     ProbeFailing {
-        /// The component.
         component: ComponentKey,
-        /// How many probes failed in a row.
+        /// Failed probes in a row.
         failures: u32,
-        /// The last probe's words.
+        /// The last probe's error.
         error: String,
     },
     /// A component whose probes failed while it was leased answers again.
-    ProbeRecovered {
-        /// The component.
-        component: ComponentKey,
-    },
-    /// A component's leases were told to end.
-    Revoked {
-        /// The component.
-        component: ComponentKey,
-        /// Why.
-        cause: Cause,
-    },
+    ProbeRecovered { component: ComponentKey },
+    /// A component's leases were revoked.
+    Revoked { component: ComponentKey, cause: Cause },
     /// The configuration was replaced.
     ConfigApplied {
-        /// Components changed, added or removed.
+        /// The number of components changed, added or removed.
         changed: usize,
     },
-    /// The machine slept.
+    /// The machine was suspended.
     Resumed {
-        /// For how long, in microseconds.
+        /// Duration of the suspension, in microseconds.
         gap_us: u64,
     },
-    /// What a command really used.
-    Observed {
-        /// The components used.
-        used: Vec<ComponentKey>,
-    },
+    /// A command's use of components was observed.
+    Observed { used: Vec<ComponentKey> },
     /// Shutdown began.
     ShutdownStarted,
-    /// The time of a shutdown was nearly up: components that had not stopped are killed.
-    ShutdownKills {
-        /// The components.
-        components: Vec<ComponentKey>,
-    },
+    /// The shutdown deadline is near: components that have not stopped are killed.
+    ShutdownKills { components: Vec<ComponentKey> },
     /// Shutdown ended.
     ShutdownDone {
         /// Components that could not be stopped.
@@ -258,36 +200,36 @@ pub enum EventKind {
     },
 }
 
-/// What one expert of the sequence model said of a component.
+/// The opinion of one expert of the sequence model about a component.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "the expert's name")]
 pub struct Opinion {
-    /// The expert.
     pub expert: &'static str,
-    /// Its probability that the component is next.
+    /// The probability that the component is next.
     pub probability: f32,
 }
 
-/// What became of a hint.
+/// The decision about a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum HintOutcome {
-    /// A speculative load began.
+    /// A preload began.
     Started,
-    /// Loaded already, or on its way.
+    /// The component is loaded or loading.
     Present,
-    /// Nothing that may go for it is worth less, or there is no room.
+    /// No component of lower value may be evicted for it, or there is no room.
     NoRoom,
-    /// It conflicts with something loaded.
+    /// The component conflicts with a loaded one.
     Conflict,
-    /// Pressure, overdraft, start-up or shutdown forbid speculation.
+    /// Pressure, overdraft, start or shutdown forbid preloads.
     Forbidden,
-    /// It failed before and may not be tried yet, cannot run at all, or could not be let go again: CORE or pinned.
+    /// The component failed and may not be retried yet, cannot run, or could not be unloaded again: CORE or pinned.
     Unavailable,
-    /// Its confidence is below the floor.
+    /// The confidence is below the floor.
     BelowFloor,
-    /// The queue of hints was full, or a newer one replaced it.
+    /// The queue of hints was full, or a newer hint replaced this one.
     Dropped,
 }

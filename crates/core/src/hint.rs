@@ -1,23 +1,23 @@
-//! The words of loading ahead: how urgent a hint is, who gives it, and how a load ahead ends.
+//! Hints and preloads: the urgency and the source of a hint, and the end of a preload.
 
-/// When a hint may become a load.
+/// The time at which a hint may become a preload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum HintTier {
     /// At once.
     Immediate,
-    /// After a short delay, so that a demand that comes at once is not disturbed.
+    /// After a short delay, so that an immediate demand is not disturbed.
     Delayed,
-    /// Only while nothing else happens.
+    /// Only while the manager is idle.
     Background,
 }
 
 impl HintTier {
-    /// All tiers, first the most urgent.
+    /// All tiers, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Immediate, Self::Delayed, Self::Background];
 
-    /// Its name in tables.
+    /// The name in tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,25 +28,25 @@ impl HintTier {
     }
 }
 
-/// Where a hint comes from.
+/// The model, text or application that gave a hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum HintSource {
     /// The sequence model. Replaced by the next observation, or when a command begins.
     Sequence,
-    /// The text of a command that was observed, by its triggers. Replaced like those of the model.
+    /// The triggers in the text of an observed command. Replaced like those of the model.
     Text,
     /// A declared trigger in the text of the command at hand. Replaced by the observation after its own.
     Trigger,
-    /// Trimmed while idle and wanted back. Replaced like those of the model.
+    /// A component unloaded by an idle trim. Replaced like those of the model.
     Refill,
-    /// The application. Stays until it is done or too old.
+    /// The application. Stays until it is preloaded or too old.
     Application,
 }
 
 impl HintSource {
-    /// Its name in tables.
+    /// The name in tables.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,24 +59,24 @@ impl HintSource {
     }
 }
 
-/// How a load ahead ended.
+/// The result of a preload, which its account counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case", tag = "end"))]
 #[non_exhaustive]
 pub enum PreloadEnd {
-    /// It was used, and ready when it was first asked for.
+    /// The component was ready at its first request.
     Hit,
-    /// It was used, and still loaded when it was first asked for.
+    /// The component was still loading at its first request.
     Late {
-        /// How long it had been under way, in microseconds: what the waiter was spared at most.
+        /// Time since the load began, in microseconds: the most that the waiter saved.
         saved_us: u64,
     },
-    /// It went before its first use, or nobody asked for it in the time that it may wait.
+    /// The component was unloaded before its first use, or was not requested before the preload expired.
     Wasted {
-        /// Bytes times seconds that it held.
+        /// Memory times time held, in bytes times seconds.
         byte_seconds: f64,
     },
-    /// Its load failed.
+    /// The load failed.
     Failed,
 }

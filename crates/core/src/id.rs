@@ -1,4 +1,4 @@
-//! Names and keys: how components, operations and waiters are called.
+//! Names and keys of components, operations and waiters.
 //!
 //! A [`ComponentId`] is the checked, human name; a [`ComponentKey`] the dense number the catalog gives
 //! it, never reused for another name in the life of a process.
@@ -179,7 +179,7 @@ pub struct IncarnationId {
 }
 
 number! {
-    /// Somebody who waits for an answer of the engine.
+    /// A waiter: a demand, or a request of an operator, that the engine will answer.
     WaiterId(u64)
 }
 number! {

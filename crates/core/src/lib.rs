@@ -1,4 +1,4 @@
-//! The vocabulary of Majordomo: what every other crate says, and nothing that decides.
+//! The vocabulary of Majordomo: the types that all other crates share. No code here decides.
 //!
 //! Plain data only: names, priorities, sizes, times, states, refusals, events, settings and the
 //! [`StateStore`] trait. No algorithm, no clock, no I/O; no dependency but `serde` behind a feature.
@@ -49,7 +49,7 @@ pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, CauseClass, ComponentState};
 pub use status::{
     BoundStatus, ColdStatus, ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus,
-    PressureNote, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
+    PressureRecord, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
 };
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};

@@ -42,19 +42,19 @@ pub fn quoted_path(path: &std::path::Path) -> Quoted<'_> {
     Quoted(path.to_string_lossy())
 }
 
-/// The longest part of a text of others that a message repeats, in characters.
+/// The longest part of foreign text that a message repeats, in characters.
 const ECHO: usize = 200;
 
-/// The beginning of a text of others: at most 200 characters of it, and how much is left out.
+/// The beginning of a foreign text: at most 200 characters, and the number of bytes left out.
 ///
-/// Everything that repeats a client's or a program's input in a message goes through this or [`quoted_start`]: a message
-/// never grows with what is sent.
+/// Every message that repeats the input of a client or a program uses this function or [`quoted_start`], so that the
+/// message never grows with the input.
 #[must_use]
 pub fn start_of(text: &str) -> Cow<'_, str> {
     start_within(text, ECHO)
 }
 
-/// The beginning of a text: at most `max` characters of it, and how much is left out.
+/// The beginning of a text: at most `max` characters, and the number of bytes left out.
 #[must_use]
 pub fn start_within(text: &str, max: usize) -> Cow<'_, str> {
     // A character has at least one byte.
@@ -69,7 +69,7 @@ pub fn start_within(text: &str, max: usize) -> Cow<'_, str> {
     }
 }
 
-/// The beginning of a text of others in double quotes: [`start_of`] as [`quoted`].
+/// The beginning of a foreign text in double quotes: [`start_of`] as [`quoted`].
 #[must_use]
 pub fn quoted_start(text: &str) -> Quoted<'_> {
     Quoted(start_of(text))
@@ -165,7 +165,7 @@ fn characters(text: &str) -> impl Iterator<Item = (char, bool)> {
     })
 }
 
-/// What stands before a character.
+/// The character before another, as far as that decides whether the other is safe.
 #[derive(Clone, Copy)]
 enum Before {
     Nothing,

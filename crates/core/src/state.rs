@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{ByteSize, ComponentId, Moment, PressureLevel, WaiterId, printable};
 
-/// Where a component is in its life.
+/// A component's place in its life cycle.
 ///
 /// `Unloaded → Queued → Loading → Ready → Draining → Unloading → Unloaded`, and the faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -14,32 +14,32 @@ pub enum ComponentState {
     /// Not in memory.
     #[default]
     Unloaded,
-    /// Will be loaded: waits for memory to be cleared, for dependencies or for a load lane.
+    /// Waits for evictions, for dependencies or for a load lane.
     Queued,
-    /// Its loader runs.
+    /// The loader runs.
     Loading,
     /// Usable.
     Ready,
-    /// Closed to newcomers; waits for its leases to end.
+    /// Refuses new leases and waits for the old ones to end.
     Draining,
-    /// Its loader takes it down.
+    /// The loader stops the component.
     Unloading,
-    /// The last load or run failed; it may be tried again later.
+    /// The last load or run failed.
     Failed {
-        /// Not before this moment.
+        /// The end of the back-off.
         retry_at: Moment,
     },
-    /// Failed too often; closed until an operator, a changed configuration, or this moment.
+    /// Failed too often; not loaded until an operator, a changed configuration, or the end of quarantine allows it.
     Quarantined {
-        /// When it opens by itself.
+        /// The end of quarantine.
         until: Moment,
     },
-    /// Neither loaded nor stopped by its deadline: unusable, its bytes stay booked.
+    /// Neither loaded nor stopped by its deadline. The component is unusable, and its memory stays booked.
     Stuck,
 }
 
 impl ComponentState {
-    /// The state's name without its data.
+    /// The name of the state, without its data.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl ComponentState {
         }
     }
 
-    /// Whether it may use memory and counts for conflicts: Loading, Ready, Draining, Unloading, Stuck.
+    /// Whether the component may use memory and counts for conflicts: Loading, Ready, Draining, Unloading, Stuck.
     #[must_use]
     pub const fn is_alive(self) -> bool {
         matches!(self, Self::Loading | Self::Ready | Self::Draining | Self::Unloading | Self::Stuck)
@@ -93,112 +93,100 @@ impl fmt::Display for ComponentState {
     }
 }
 
-/// Why a component changed its state, by value.
+/// Why a component changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(
+    missing_docs,
+    reason = "fields with the name of their type, and texts of the loader or probe"
+)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A waiter needs it, itself or through a dependent.
+    /// A waiter needs the component, itself or through a dependent.
     Demand {
-        /// The first such waiter.
+        /// The first of these waiters.
         waiter: WaiterId,
     },
-    /// An operator asked.
+    /// A request of an operator.
     Operator,
     /// CORE, or `lazy_init = false`, at start.
     Startup,
     /// A hint or prediction.
     Speculation,
-    /// Its restart policy, after a failure or a changed configuration.
+    /// The restart policy, after a failure or a changed configuration.
     Restart,
-    /// Its loader said that it is up.
+    /// The loader reported that the component is ready.
     LoadFinished,
-    /// Its loader failed.
-    LoadFailed {
-        /// The loader's words.
-        error: String,
-    },
-    /// Its loader did not finish by the load deadline.
+    /// The loader failed.
+    LoadFailed { error: String },
+    /// The load deadline passed.
     LoadTimedOut,
-    /// Its process ended, or it reported that it is gone.
+    /// The component's process ended, or the component reported its own end.
     Exited {
-        /// How, in the loader's words: a predicate, such as "ended with code 1".
+        /// A predicate in the loader's words, such as "ended with code 1".
         how: String,
     },
-    /// It ended by itself, with an exit code that is no failure.
+    /// The component's process ended by itself, with an exit code that is no failure.
     Ended {
-        /// That code.
+        /// The exit code.
         code: i32,
-        /// For how long it had been ready, in milliseconds.
+        /// Time since it became ready, in milliseconds.
         ran_ms: u64,
     },
-    /// The kernel killed it for want of memory.
+    /// The kernel killed the component for lack of memory.
     OutOfMemory {
-        /// The evidence, in a sentence about the component.
+        /// A sentence about the component.
         evidence: String,
     },
-    /// It uses more than its own limit, and trimming did not help.
-    OverLimit {
-        /// What it was measured to use.
-        measured: ByteSize,
-        /// Its limit.
-        limit: ByteSize,
-    },
-    /// As many health probes in a row failed as its configuration allows.
+    /// The component uses more than its own limit, and trimming did not help.
+    OverLimit { measured: ByteSize, limit: ByteSize },
+    /// As many health probes in a row failed as the configuration allows.
     Unhealthy {
-        /// The last probe's words.
+        /// The last probe's error.
         error: String,
     },
-    /// Its bytes are needed by a waiter.
-    EvictedForDemand {
-        /// That waiter.
-        waiter: WaiterId,
-    },
-    /// Its bytes are needed by something that nobody waits for (start-up, operator, better speculation).
+    /// A waiter needs the component's memory.
+    EvictedForDemand { waiter: WaiterId },
+    /// A load without a waiter needs the component's memory: at start, by an operator, or a better preload.
     EvictedForLoad,
-    /// It conflicts with something that was asked for.
+    /// The component conflicts with a requested one.
     Replaced,
     /// Memory pressure.
-    Pressure {
-        /// The level.
-        level: PressureLevel,
-    },
-    /// More is booked than the budget has.
+    Pressure { level: PressureLevel },
+    /// More memory is booked than the budget has.
     Overdraft,
-    /// Its idle timeout passed.
+    /// The idle timeout passed.
     Idle,
-    /// A component that it depends on is not ready any more.
+    /// A dependency is not ready any more.
     DependencyLost {
-        /// That component.
+        /// The dependency.
         component: ComponentId,
-        /// Why it is not.
         why: String,
     },
-    /// A component that it depends on could not be loaded.
+    /// A dependency could not be loaded.
     DependencyFailed {
-        /// That component.
+        /// The dependency.
         component: ComponentId,
-        /// Why, in the loader's words.
         error: String,
     },
-    /// A component that depends on it goes first.
+    /// A dependent is unloaded, before the component that it depends on.
     DependentFirst,
-    /// Nobody waits for the load any more.
+    /// The load has no waiter any more.
     Abandoned,
-    /// Its load is planned again, since what it counted on changed.
+    /// The load is planned again, because its preconditions changed.
     Replanned,
-    /// Its entry in the configuration changed or went away.
+    /// The component's configuration changed or was removed.
     ConfigChanged,
     /// Too many failures within the window.
     TooManyFailures,
-    /// Its back-off or quarantine ended.
+    /// The back-off or the quarantine ended.
     RetryAllowed,
-    /// Its leases ended, or were revoked at the deadline.
+    /// The leases ended, or were revoked at the deadline.
     Drained,
-    /// Its loader said that it is down.
+    /// The loader reported that the component is stopped.
     UnloadFinished,
-    /// Its loader did not take it down by the stop deadline.
+    /// The stop deadline passed.
     UnloadTimedOut,
     /// The manager shuts down.
     Shutdown,
@@ -206,46 +194,46 @@ pub enum Cause {
     Resumed,
 }
 
-/// What a cause says of the component, for those who do not need to know more.
+/// The kind of a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CauseClass {
-    /// It is wanted, or may be again: a demand, a prediction, a restart.
-    Wanted,
-    /// What was begun has gone on: loaded, drained, unloaded.
+    /// The component is needed, or may be again: a demand, a prediction, a restart.
+    Needed,
+    /// A step is complete: loaded, drained, unloaded.
     Progress,
-    /// Its memory is needed.
+    /// Another component needs the memory.
     MemoryShort,
-    /// It makes way for another reason than memory: idle, replaced, or taken along by what it depends on.
+    /// The component is evicted for another reason than memory: idle, replaced, or unloaded with its dependency.
     MakesWay,
-    /// Nobody waits for its load, or the load is planned again.
-    CalledOff,
-    /// Told from outside: an operator, the configuration, a shutdown, a suspended machine.
-    Told,
-    /// It failed.
+    /// The load has no waiter, or is planned again.
+    Cancelled,
+    /// A request or event from outside: an operator, the configuration, a shutdown, a suspended machine.
+    External,
+    /// The component failed.
     Failed,
-    /// It ended by itself, which is no failure.
+    /// The component ended by itself, which is no failure.
     Ended,
-    /// What it depends on is gone.
-    DependencyGone,
+    /// A dependency failed or is not ready.
+    DependencyLost,
 }
 
 impl CauseClass {
-    /// Whether the manager evicts the component: what is leased never goes for such a cause.
+    /// Whether the manager evicts the component; a leased component is never evicted.
     #[must_use]
     pub const fn is_eviction(self) -> bool {
         matches!(self, Self::MemoryShort | Self::MakesWay)
     }
 
-    /// Whether the component, or what it depends on, broke.
+    /// Whether the component, or a dependency, failed.
     #[must_use]
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::DependencyGone)
+        matches!(self, Self::Failed | Self::DependencyLost)
     }
 }
 
 impl Cause {
-    /// What it says of the component.
+    /// The kind of this cause.
     #[must_use]
     pub const fn class(&self) -> CauseClass {
         match self {
@@ -253,16 +241,16 @@ impl Cause {
             | Self::Startup
             | Self::Speculation
             | Self::Restart
-            | Self::RetryAllowed => CauseClass::Wanted,
+            | Self::RetryAllowed => CauseClass::Needed,
             Self::LoadFinished | Self::Drained | Self::UnloadFinished => CauseClass::Progress,
             Self::EvictedForDemand { .. }
             | Self::EvictedForLoad
             | Self::Pressure { .. }
             | Self::Overdraft => CauseClass::MemoryShort,
             Self::Replaced | Self::Idle | Self::DependentFirst => CauseClass::MakesWay,
-            Self::Abandoned | Self::Replanned => CauseClass::CalledOff,
+            Self::Abandoned | Self::Replanned => CauseClass::Cancelled,
             Self::Operator | Self::ConfigChanged | Self::Shutdown | Self::Resumed => {
-                CauseClass::Told
+                CauseClass::External
             }
             Self::LoadFailed { .. }
             | Self::LoadTimedOut
@@ -274,7 +262,7 @@ impl Cause {
             | Self::UnloadTimedOut => CauseClass::Failed,
             Self::Ended { .. } => CauseClass::Ended,
             Self::DependencyLost { .. } | Self::DependencyFailed { .. } => {
-                CauseClass::DependencyGone
+                CauseClass::DependencyLost
             }
         }
     }
@@ -284,7 +272,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Demand { waiter } => write!(f, "waiter {waiter} needs it"),
-            Self::Operator => f.write_str("an operator asked"),
+            Self::Operator => f.write_str("an operator requested it"),
             Self::Startup => f.write_str("loaded at start"),
             Self::Speculation => f.write_str("predicted to be needed"),
             Self::Restart => f.write_str("restart"),
@@ -313,7 +301,7 @@ impl fmt::Display for Cause {
             }
             Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),
             Self::EvictedForLoad => f.write_str("another load needs its memory"),
-            Self::Replaced => f.write_str("it conflicts with what was asked for"),
+            Self::Replaced => f.write_str("it conflicts with a requested component"),
             Self::Pressure { level } => write!(f, "memory pressure is {level}"),
             Self::Overdraft => f.write_str("more memory is booked than the budget has"),
             Self::Idle => f.write_str("its idle timeout passed"),
@@ -332,13 +320,13 @@ impl fmt::Display for Cause {
                 )
             }
             Self::DependentFirst => f.write_str("a component that depends on it stops first"),
-            Self::Abandoned => f.write_str("nobody waits for it any more"),
+            Self::Abandoned => f.write_str("no caller waits for it any more"),
             Self::Replanned => f.write_str("its load is planned again"),
             Self::ConfigChanged => f.write_str("its configuration changed"),
             Self::TooManyFailures => f.write_str("it failed too often"),
             Self::RetryAllowed => f.write_str("it may be tried again"),
             Self::Drained => f.write_str("its leases ended"),
-            Self::UnloadFinished => f.write_str("it is down"),
+            Self::UnloadFinished => f.write_str("it is stopped"),
             Self::UnloadTimedOut => f.write_str("it did not stop by the deadline"),
             Self::Shutdown => f.write_str("the manager shuts down"),
             Self::Resumed => f.write_str("the machine was suspended"),

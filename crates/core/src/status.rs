@@ -1,4 +1,4 @@
-//! A picture of the whole at one moment.
+//! The status of the manager at one moment.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +11,15 @@ use crate::{ByteSize, ComponentId, ComponentState, Endpoint, Moment, PressureLev
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(untagged))]
+#[expect(missing_docs, reason = "the variants are the types")]
 #[non_exhaustive]
 pub enum StatusValue {
-    /// A yes or no.
     Bool(bool),
-    /// A count.
     Count(u64),
-    /// A number; its unit stands in the name.
+    /// The unit is part of the name.
     Number(f64),
-    /// Bytes.
     Bytes(ByteSize),
-    /// A time span.
     Time(Duration),
-    /// Text.
     Text(String),
 }
 
@@ -40,242 +36,226 @@ impl fmt::Display for StatusValue {
     }
 }
 
-/// Health probes that fail while clients hold leases, so that nothing was done about it yet.
+/// Health probes that fail while clients hold leases, so that the component is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProbeFailure {
-    /// When the first of these probes failed.
+    /// The time of the first failure.
     pub since: Moment,
-    /// How many failed in a row.
+    /// Failures in a row.
     pub failures: u32,
-    /// The words of the last one.
+    /// The error of the last probe.
     pub error: String,
 }
 
-/// One component.
+/// The status of one component. Figures are of this process.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "figures with the name of their kind")]
 pub struct ComponentStatus {
-    /// Its name.
     pub id: ComponentId,
-    /// Its state.
     pub state: ComponentState,
-    /// Since when.
+    /// The time of the last change of state.
     pub since: Moment,
-    /// Its priority.
     pub priority: Priority,
-    /// Its pool.
     pub pool: Arc<str>,
-    /// Whether it is pinned, by configuration or by an operator.
+    /// By configuration or by an operator.
     pub pinned: bool,
-    /// Whether nobody has asked for it yet in this incarnation.
+    /// The incarnation was preloaded and not requested yet.
     pub speculative: bool,
-    /// Whether its configuration changed under it.
+    /// The loaded incarnation has an older configuration.
     pub stale: bool,
-    /// Bytes booked for it now.
     pub booked: ByteSize,
-    /// Bytes last measured, if any.
+    /// The last measurement.
     pub measured: Option<ByteSize>,
-    /// What its next load is expected to need at its peak, as learned.
+    /// The learned peak of the next load.
     pub load_peak: Option<ByteSize>,
-    /// What its use is expected to need at its peak, as learned.
+    /// The learned peak of the component's use.
     pub working_peak: Option<ByteSize>,
-    /// What is reserved for its next load, until it is ready.
+    /// The reservation of the next load, until the component is ready.
     pub load_need: ByteSize,
-    /// What is reserved for it from then on.
+    /// The reservation of the ready component.
     pub settled_need: ByteSize,
-    /// Bytes that it shares with others, such as mapped files, and that are not booked for it; filled in by the
-    /// shell.
+    /// Memory shared with others, such as mapped files, and not booked; filled in by the shell.
     pub shared: ByteSize,
-    /// Its declared estimate.
+    /// The declared memory.
     pub estimate: ByteSize,
-    /// Its own limit, if it has one.
+    /// The component's own memory limit.
     pub limit: Option<ByteSize>,
-    /// Leases out; filled in by the shell.
+    /// Current leases; filled in by the shell.
     pub leases: u32,
-    /// Uses in this process.
     pub uses: u64,
-    /// Loads in this process.
     pub loads: u64,
-    /// Failures in this process.
     pub failures: u64,
-    /// Last use.
     pub last_use: Option<Moment>,
-    /// Learned load time.
+    /// The learned load time.
     pub load_time: Option<Duration>,
-    /// Why it is in this state, in words.
+    /// The cause of the state, in words.
     pub cause: String,
-    /// Its health probes fail, and it stays up because clients hold leases.
+    /// Set while health probes fail and the component is kept because clients hold leases.
     pub probe_failing: Option<ProbeFailure>,
-    /// Of one that is down: when it is, or may be, loaded again; none = nothing is planned.
+    /// The time at which an unloaded component is, or may be, loaded again; none when no load is planned.
     pub retry_at: Option<Moment>,
-    /// That time is when a demand may load it: nothing else does.
+    /// At `retry_at` a demand may load the component; the manager does not.
     pub retry_on_demand: bool,
     /// The first process of a running program; filled in by the shell.
     pub pid: Option<i32>,
-    /// Where a running program is reached; filled in by the shell.
+    /// The address of a running program; filled in by the shell.
     pub endpoint: Option<Endpoint>,
 }
 
-/// One pool.
+/// The status of one pool.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "figures with the name of their kind")]
 pub struct PoolStatus {
-    /// Its name.
     pub name: Arc<str>,
-    /// Its budget; none = only the total bounds it.
+    /// Without one, only the total budget bounds the pool.
     pub budget: Option<ByteSize>,
-    /// Bytes booked in it.
     pub booked: ByteSize,
-    /// Whether its bytes are no RAM and so not part of the total.
+    /// The pool's memory is not RAM and not part of the total.
     pub declared: bool,
 }
 
-/// Bytes booked or taken beyond the plan, by kind.
+/// Memory booked or used beyond the budget, by origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OverdraftStatus {
-    /// Measured above what was reserved.
+    /// Measured above the reservations.
     pub growth: ByteSize,
-    /// The peak of a load that is larger than what the budget has; ends with the load.
+    /// The peak of a load that the budget has no room for; ends with the load.
     pub load: ByteSize,
-    /// Left over from a larger budget.
+    /// Booked under an earlier, larger budget.
     pub config: ByteSize,
-    /// Taken by other programs.
+    /// Used by other programs.
     pub external: ByteSize,
-    /// Freed inside this process but not given back to the system.
+    /// Freed inside this process but not returned to the system.
     pub unreturned: ByteSize,
 }
 
-/// One bound on the memory that can be had.
+/// One bound on available memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BoundStatus {
-    /// The machine, or which control group.
+    /// The machine, or the path of a cgroup.
     pub name: String,
-    /// Its memory or limit, of a group the smallest among it and those above; none = not limited.
+    /// The machine's memory, or the smallest limit of the cgroup and its parents; none without a limit.
     pub limit: Option<ByteSize>,
-    /// What is in use and cannot be reclaimed at once.
+    /// Used memory that cannot be reclaimed at once.
     pub used: ByteSize,
 }
 
-/// A change of the pressure level, or what happened to a source.
+/// A change of the pressure level, or an event of the pressure source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct PressureNote {
-    /// When.
+#[expect(missing_docs, reason = "the time, and available memory")]
+pub struct PressureRecord {
     pub at: Moment,
-    /// The level from then on.
+    /// The level from `at` on.
     pub level: PressureLevel,
-    /// What could still be had.
     pub available: ByteSize,
-    /// What happened to a source; empty when the level changed.
-    pub note: String,
+    /// The event of the source, in words; empty for a change of the level.
+    pub event: String,
 }
 
-/// Where memory pressure is felt, and what was felt lately.
+/// The pressure source, and its recent history.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PressureStatus {
-    /// The source that answers; empty when none does.
+    /// The name of the active source; empty without one.
     pub source: String,
-    /// Whether the last reading failed.
+    /// The last reading failed.
     pub failing: bool,
-    /// The effective limit, the smaller of the machine's memory and the own group's limit.
+    /// The effective limit: the smaller of the machine's memory and the own cgroup's limit.
     pub limit: ByteSize,
-    /// What can still be had before the tightest bound.
+    /// Available memory within the tightest bound.
     pub available: ByteSize,
-    /// The level that the kernel itself hints at (PSI, macOS).
+    /// The kernel's own pressure level (PSI, macOS).
     pub hint: Option<PressureLevel>,
-    /// Below how many available bytes MEDIUM, HIGH, CRITICAL and EMERGENCY begin.
+    /// MEDIUM, HIGH, CRITICAL and EMERGENCY begin below these amounts of available memory.
     pub thresholds: [ByteSize; 4],
     /// Every bound that was read, the machine first.
     pub bounds: Vec<BoundStatus>,
-    /// What wakes the watcher, and what cannot.
+    /// The means that wake the watcher, and those that are not available.
     pub means: Vec<String>,
-    /// Readings so far.
+    /// The number of readings.
     pub readings: u64,
     /// Changes of level and of sources, oldest first; the last 64.
-    pub history: Vec<PressureNote>,
+    pub history: Vec<PressureRecord>,
 }
 
 /// Snapshots of unloaded components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "figures with the name of their kind")]
 pub struct ColdStatus {
-    /// What they may take.
     pub budget: ByteSize,
-    /// What they take.
     pub used: ByteSize,
-    /// How many there are.
+    /// Current snapshots.
     pub snapshots: u64,
-    /// Snapshots handed to a load.
+    /// Snapshots passed to a load.
     pub handed_back: u64,
-    /// Snapshots that went for others, or did not fit.
+    /// Snapshots evicted for others, or too large.
     pub dropped: u64,
-    /// Snapshots that did not come back as they were.
+    /// Snapshots whose content had changed when they were read.
     pub corrupt: u64,
 }
 
-/// Giving freed heap memory back to the system.
+/// Returning freed heap memory to the system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TrimStatus {
-    /// Trims of the allocator so far.
+    /// The number of allocator trims.
     pub trims: u64,
-    /// How long the last one took.
+    /// Duration of the last trim.
     pub last_took: Option<Duration>,
 }
 
-/// Memory as a whole.
+/// Memory of the manager and of the machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "figures with the name of their kind")]
 pub struct MemoryStatus {
     /// The total budget.
     pub budget: ByteSize,
-    /// Sum of all booked bytes that count in the total.
+    /// The sum of all booked memory that counts in the total.
     pub booked: ByteSize,
-    /// Bytes set aside for demands that clear memory now.
+    /// Memory claimed by demands that wait for evictions.
     pub claimed: ByteSize,
-    /// How much more is booked and taken than the budget has.
+    /// Memory booked and used beyond the budget.
     pub overdraft: ByteSize,
-    /// Where an overdraft comes from.
+    /// The overdraft by origin.
     pub overdraft_by_kind: OverdraftStatus,
-    /// Bytes of the budget that other programs take.
+    /// Memory of the budget that other programs use.
     pub external: ByteSize,
-    /// Bytes that this process holds for no component: freed and not given back, snapshots, and shared buffers
-    /// of components that are gone.
+    /// Memory of this process that belongs to no component: freed and not returned, snapshots, and shared buffers of
+    /// unloaded components.
     pub unreturned: ByteSize,
-    /// The pressure level.
     pub pressure: Option<PressureLevel>,
-    /// The pools.
     pub pools: Vec<PoolStatus>,
     /// Resident memory of this process itself; filled in by the shell, as is all below.
     pub own: Option<ByteSize>,
-    /// Where pressure is felt; none when it is not.
+    /// The pressure source; none without one.
     pub felt: Option<PressureStatus>,
-    /// Snapshots of unloaded components.
+    /// The store of snapshots.
     pub cold: ColdStatus,
-    /// Trims of the allocator.
     pub trims: TrimStatus,
-    /// How processes are bounded, and why not better.
+    /// The means that bound the memory of processes, and the reasons against better ones.
     pub process_limits: String,
 }
 
-/// The whole.
+/// The status of the manager.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "figures with the name of their kind")]
 pub struct Status {
-    /// When.
     pub at: Moment,
-    /// Every component of the configuration, by key order.
+    /// Every component of the configuration, in key order.
     pub components: Vec<ComponentStatus>,
-    /// Memory.
     pub memory: MemoryStatus,
-    /// Demands that wait.
+    /// The number of waiting demands.
     pub waiting: usize,
-    /// Whether shutdown has begun.
     pub shutting_down: bool,
-    /// What each part has to tell besides: name of the part → its figures.
+    /// Further figures, by the name of the part that reports them.
     pub sections: BTreeMap<String, Vec<(String, StatusValue)>>,
 }

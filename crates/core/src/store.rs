@@ -1,13 +1,13 @@
-//! Where state survives a restart.
+//! The store for state that survives a restart.
 
 use std::fmt;
 
 /// A failure of the state store.
 #[derive(Debug)]
 pub struct StoreError {
-    /// What was being done, as a lower-case fragment that names the file.
+    /// The failed operation, as a lower-case fragment that names the file.
     pub what: String,
-    /// The cause, where another error lies behind it.
+    /// The underlying error.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -29,28 +29,19 @@ impl std::error::Error for StoreError {
 
 /// One change of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "namespaces, keys and values")]
 pub enum StoreOp {
     /// Set a key of a namespace to bytes.
     Put {
-        /// The namespace, such as `footprints`.
+        /// Such as `footprints`.
         namespace: String,
-        /// The key inside it.
         key: String,
-        /// The bytes.
         value: Vec<u8>,
     },
-    /// Remove a key, if it is there.
-    Delete {
-        /// The namespace.
-        namespace: String,
-        /// The key inside it.
-        key: String,
-    },
+    /// Remove a key, if it exists.
+    Delete { namespace: String, key: String },
     /// Remove every key of a namespace.
-    Clear {
-        /// The namespace.
-        namespace: String,
-    },
+    Clear { namespace: String },
 }
 
 /// Namespaced keys with bytes; batches are atomic and durable when `apply` returns. Blocking.
@@ -73,7 +64,7 @@ pub trait StateStore: Send + Sync {
     /// When the store cannot be written; nothing was changed then.
     fn apply(&self, batch: &[StoreOp]) -> Result<(), StoreError>;
 
-    /// The namespaces that have keys, in order; none from a store that cannot tell.
+    /// The namespaces that have keys, in order; none from a store that cannot list them.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -81,14 +72,14 @@ pub trait StateStore: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// What is wrong with where it is kept, for the status; none when all is well.
-    fn note(&self) -> Option<String> {
+    /// A problem with the store's folder or file, for the status; none when all is well.
+    fn warning(&self) -> Option<String> {
         None
     }
 
-    /// Writes the store anew, so that nothing that was replaced or deleted before is left in its file.
+    /// Rewrites the store, so that replaced and deleted data is erased from its file.
     ///
     /// # Errors
-    /// When the store cannot be read or written; what is in it is as it was then.
+    /// When the store cannot be read or written; its content is unchanged then.
     fn scrub(&self) -> Result<(), StoreError>;
 }

@@ -1,4 +1,4 @@
-//! What the predictor thinks each component is worth, as a dense table.
+//! The predicted use of each component, as a dense table.
 
 use crate::{ComponentKey, Confidence};
 

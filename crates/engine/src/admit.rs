@@ -95,7 +95,7 @@ impl Engine {
             let e = self.scheduler.entry(key);
             match e.state() {
                 ComponentState::Ready if !e.is_open() => {
-                    draft.block(self.holder(key, HolderKind::Leaving), None);
+                    draft.block(self.holder(key, HolderKind::Unloading), None);
                 }
                 ComponentState::Ready => {}
                 ComponentState::Queued | ComponentState::Loading => missing = true,
@@ -343,7 +343,7 @@ impl Engine {
         }
         match e.state() {
             // Its cell is closed until it has answered a probe; nothing opens it before.
-            ComponentState::Ready if !e.is_open() => bar(HolderKind::Leaving),
+            ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
             ComponentState::Ready => {
                 let stays = e.ready_at() + self.config().memory.min_residency;
                 // What nobody asked for has no right to stay.
@@ -370,6 +370,6 @@ pub(crate) fn leaving_kind(e: &Entry) -> HolderKind {
     let is_leased = e.removal().is_some_and(Removal::awaits_leases);
     match e.state() {
         ComponentState::Draining if is_leased => HolderKind::Draining,
-        _ => HolderKind::Leaving,
+        _ => HolderKind::Unloading,
     }
 }

@@ -51,8 +51,8 @@ impl Engine {
         awaits: &[ComponentKey],
         step: &mut Step<'_>,
     ) {
-        let wanted_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
-        self.note_victims(victims, wanted_by.unwrap_or_default(), step);
+        let needed_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
+        self.note_victims(victims, needed_by.unwrap_or_default(), step);
         for &key in victims {
             let cause = if replaced.contains(&key) {
                 Cause::Replaced

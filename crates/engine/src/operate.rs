@@ -242,7 +242,7 @@ impl Engine {
                 Awaited::Trim(_) => Vec::new(),
             };
             let (waited, missing) = (now.since(w.since), vec![component()]);
-            Err(Refusal::DeadlineExceeded { waited, missing, holders, goes_on: None })
+            Err(Refusal::DeadlineExceeded { waited, missing, holders, still_loading: None })
         })
     }
 }

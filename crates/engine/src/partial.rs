@@ -146,9 +146,9 @@ impl Engine {
         }
         let left = late.into_iter().map(|component| {
             let missing = vec![self.catalog().id(component).clone()];
-            let goes_on = self.goes_on(&self.catalog().closure(&[component]), step.now);
+            let still_loading = self.still_loading(&self.catalog().closure(&[component]), step.now);
             let holders = holders.clone();
-            let refusal = Refusal::DeadlineExceeded { waited, missing, holders, goes_on };
+            let refusal = Refusal::DeadlineExceeded { waited, missing, holders, still_loading };
             LeftOut { component, refusal }
         });
         let left = left.collect();
@@ -244,7 +244,7 @@ fn is_passing(kind: HolderKind) -> bool {
         kind,
         HolderKind::JustLoaded
             | HolderKind::InTransaction
-            | HolderKind::Leaving
+            | HolderKind::Unloading
             | HolderKind::BackingOff
     )
 }

@@ -167,7 +167,7 @@ impl Engine {
                 return false;
             }
         }
-        ahead < loads.lanes_ahead() && loading < loads.lanes()
+        ahead < loads.preload_lanes() && loading < loads.lanes()
     }
 
     /// No load in flight, no demand waiting, the processor calm.
@@ -250,7 +250,7 @@ impl Engine {
     pub(crate) fn note_victims(
         &self,
         victims: &[ComponentKey],
-        wanted_by: ComponentKey,
+        needed_by: ComponentKey,
         step: &mut Step<'_>,
     ) {
         if victims.is_empty() {
@@ -269,7 +269,7 @@ impl Engine {
                 keep: r.keep,
                 next: value.next,
                 reuse: value.reuse,
-                wanted_by,
+                needed_by,
             });
         }
     }

@@ -110,7 +110,7 @@ impl Engine {
                 waited: now.since(txn.since),
                 missing,
                 holders: txn.holders.clone(),
-                goes_on: self.goes_on(&txn.closure, now),
+                still_loading: self.still_loading(&txn.closure, now),
             };
             self.end(id, &DropReason::Refused(refusal), step);
         }

@@ -47,7 +47,11 @@ impl Engine {
     }
 
     /// The load of a closure that goes on for the next demand although no demand waits for it any more.
-    pub(crate) fn goes_on(&self, closure: &[ComponentKey], now: Moment) -> Option<LoadUnderWay> {
+    pub(crate) fn still_loading(
+        &self,
+        closure: &[ComponentKey],
+        now: Moment,
+    ) -> Option<LoadUnderWay> {
         let loading = closure.iter().filter(|k| self.state(**k) == ComponentState::Loading);
         let given_up = |k: &ComponentKey| self.scheduler.entry(*k).load_deadline().unwrap_or(now);
         let last = loading.max_by_key(|k| (given_up(k), **k))?;

@@ -40,7 +40,7 @@ impl<T: 'static> Handle<T> {
 pub(crate) fn typed<T: 'static>(lease: AnyLease) -> Result<Lease<T>, Refusal> {
     lease.typed().map_err(|lease| Refusal::WrongType {
         component: lease.id().clone(),
-        wanted: std::any::type_name::<T>(),
+        requested: std::any::type_name::<T>(),
     })
 }
 

@@ -82,7 +82,7 @@ pub use majordomo_core::{
     EventRecord, HintOutcome, HintSource, HintTier, Holder, HolderKind, IdleConfig, IdleTrimWhen,
     IntentConfig, LoadConfig, LoadUnderWay, MeasuredNeed, MemoryConfig, MemoryStatus, Moment,
     NameError, OpId, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
-    PressureNote, PressureProfile, PressureStatus, Priority, ProbeFailure, QuarantineConfig,
+    PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure, QuarantineConfig,
     QueueConfig, Refusal, Section, ServerConfig, Setting, SettingProblem, SettingValue,
     SpeculationConfig, StateConfig, StateStore, Status, StatusValue, StoreError, StoreOp,
     TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line, decode_text,

@@ -58,7 +58,7 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Remembered, StoreError> {
         load_time: m.load_time,
     });
     let mut out =
-        Remembered { figures: figures.collect(), values: Vec::new(), problem: store.note() };
+        Remembered { figures: figures.collect(), values: Vec::new(), problem: store.warning() };
     for namespace in store.namespaces()? {
         let values = store.list(&namespace)?.into_iter();
         out.values.extend(values.map(|(key, value)| StoredValue {

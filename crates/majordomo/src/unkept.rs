@@ -89,7 +89,7 @@ impl StateStore for Unkept {
         self.store.namespaces()
     }
 
-    fn note(&self) -> Option<String> {
+    fn warning(&self) -> Option<String> {
         Some(self.note.clone())
     }
 }

@@ -10,7 +10,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, MemoryConfig, PressureLevel, PressureNote, PressureProfile, PressureStatus,
+    ByteSize, MemoryConfig, PressureLevel, PressureProfile, PressureRecord, PressureStatus,
 };
 use majordomo_memory::{
     Hints, PressureClassifier, PressureReading, PressureSource, PressureWaker, PressureWatcher,
@@ -40,7 +40,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     view: PressureStatus,
-    notes: VecDeque<PressureNote>,
+    notes: VecDeque<PressureRecord>,
     profile: PressureProfile,
     dwell: Duration,
     waker: Option<PressureWaker>,
@@ -249,7 +249,7 @@ impl Feeler {
             state.notes.pop_front();
         }
         let (at, level) = (self.clock.now(), self.classifier.level());
-        state.notes.push_back(PressureNote { at, level, available, note });
+        state.notes.push_back(PressureRecord { at, level, available, event: note });
     }
 
     /// Waits for the kernel, a waker or the time-out, and returns the kernel's signals.

@@ -202,7 +202,7 @@ fn holder(h: &Holder) -> Value {
         HolderKind::JustLoaded => ("just_loaded", None),
         HolderKind::Stuck => ("stuck", None),
         HolderKind::Draining => ("draining", None),
-        HolderKind::Leaving => ("leaving", None),
+        HolderKind::Unloading => ("unloading", None),
         HolderKind::BackingOff => ("backing_off", None),
         // A kind that is newer than this file.
         _ => ("other", None),
@@ -283,13 +283,13 @@ impl From<&Refusal> for Problem {
             | Refusal::LoadFailed { component, cause } => {
                 problem.with("component", component.as_str()).with("cause", cause.as_str())
             }
-            Refusal::DeadlineExceeded { waited, missing, holders: list, goes_on } => {
+            Refusal::DeadlineExceeded { waited, missing, holders: list, still_loading } => {
                 let missing = missing.iter().map(majordomo::ComponentId::as_str);
                 let problem = problem
                     .with("waited_ms", crate::wire::ms(*waited))
                     .with("missing", missing.collect::<Vec<_>>())
                     .with("holders", holders(list));
-                match goes_on {
+                match still_loading {
                     Some(load) => problem.with("loading", load.component.as_str()),
                     None => problem,
                 }

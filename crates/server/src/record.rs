@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::wire::{Event, ms};
 
 /// Members of a record whose numbers are keys of components.
-const KEYS: [&str; 5] = ["component", "components", "used", "stuck", "wanted_by"];
+const KEYS: [&str; 5] = ["component", "components", "used", "stuck", "needed_by"];
 
 /// The event that is sent for a record.
 pub(crate) fn event(manager: &Manager, record: &EventRecord) -> Event {

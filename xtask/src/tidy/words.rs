@@ -137,7 +137,6 @@ const NOT_YET: &[&str] = &[
     "CHANGELOG.md",
     "README.md",
     "crates/cli",
-    "crates/core",
     "crates/engine",
     "crates/files",
     "crates/lab",

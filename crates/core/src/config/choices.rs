@@ -11,10 +11,10 @@ use crate::{ByteSize, ByteSizeError, quoted, start_of};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[expect(missing_docs, reason = "a size")]
 pub enum BudgetSetting {
     /// A share, in `0.0..=1.0`, of the effective limit: the smaller of the machine's memory and the own cgroup's limit.
     Share(f64),
-    /// A size.
     Bytes(ByteSize),
 }
 
@@ -98,9 +98,9 @@ words! {
 
 words! {
     /// When idle memory is given back.
+    #[expect(missing_docs, reason = "a word")]
     #[non_exhaustive]
     IdleTrimWhen {
-        /// Never.
         Never = "never",
         /// On battery, or while memory pressure is MEDIUM or higher.
         Pressed = "pressed",

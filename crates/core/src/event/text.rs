@@ -28,7 +28,7 @@ impl EventKind {
             Self::Refused { components, refusal, .. } => {
                 format!("refused: {}: {refusal}", list(components))
             }
-            Self::Abandoned { waiter } => format!("waiter {waiter} left"),
+            Self::Abandoned { waiter } => format!("waiter {waiter} cancelled"),
             Self::Hint { component, confidence, tier, source, outcome, because } => {
                 let said: Vec<_> = because
                     .iter()
@@ -51,17 +51,17 @@ impl EventKind {
                         format!("was needed {:.1} ms after its load began", *saved_us as f64 / 1e3)
                     }
                     PreloadEnd::Wasted { byte_seconds } => format!(
-                        "went unused after {:.0} MiB-seconds",
+                        "was wasted after {:.0} MiB-seconds",
                         byte_seconds / f64::from(1 << 20)
                     ),
                     PreloadEnd::Failed => "failed".to_owned(),
                 };
                 format!("preload: {} {how}", name(*component))
             }
-            Self::Victim { component, policy, keep, next, reuse, wanted_by } => format!(
+            Self::Victim { component, policy, keep, next, reuse, needed_by } => format!(
                 "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}",
                 name(*component),
-                name(*wanted_by)
+                name(*needed_by)
             ),
             Self::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
             Self::Overdraft { total: ByteSize(0) } => "within the budget again".to_owned(),
@@ -75,7 +75,7 @@ impl EventKind {
                 format!("{}: could not be asked to trim: {}", name(*component), printable(error))
             }
             Self::LoadBeyondBudget { component, peak, beyond } => format!(
-                "{}: loads alone: the peak of its load is {peak}, {beyond} more than the budget has for it; raise the budget, or make its start-up take less",
+                "{}: loads alone: the peak of its load is {peak}, {beyond} more than the budget has for it; raise the budget, or reduce the memory of its start",
                 name(*component)
             ),
             Self::EstimateRaised { component, to } => format!(
@@ -98,7 +98,7 @@ impl EventKind {
                 format!("configuration applied: {} changed", count(*changed, "component"))
             }
             Self::Resumed { gap_us } => {
-                format!("the machine slept for {:.1} s", *gap_us as f64 / 1e6)
+                format!("the machine was suspended for {:.1} s", *gap_us as f64 / 1e6)
             }
             Self::Observed { used } if used.is_empty() => "used: nothing".to_owned(),
             Self::Observed { used } => format!("used: {}", list(used)),
@@ -179,7 +179,7 @@ mod tests {
                 keep: 0.5,
                 next: Confidence::ONE,
                 reuse: Confidence::ONE,
-                wanted_by: KEY,
+                needed_by: KEY,
             },
             EventKind::Victim { .. } => {
                 EventKind::Pressure { from: PressureLevel::Low, to: PressureLevel::High }
@@ -229,13 +229,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_record_has_bounded_lists_and_counts_the_rest() {
+    fn kept_record_has_bounded_lists_and_counts_cut_names() {
         let ids: Vec<_> = (0..100).map(|n| ComponentId::new(&format!("c{n}")).unwrap()).collect();
         let refusal = Refusal::DeadlineExceeded {
             waited: Duration::from_secs(1),
             missing: ids,
             holders: Vec::new(),
-            goes_on: None,
+            still_loading: None,
         };
         let components = (0..10_000).map(ComponentKey).collect();
         let kind = EventKind::Refused { waiter: WAITER, components, refusal };
@@ -351,12 +351,16 @@ mod tests {
                 waited: span,
                 missing: vec![component.clone()],
                 holders: holders(),
-                goes_on: Some(LoadUnderWay { component, ready_in: Some(span), given_up_in: span }),
+                still_loading: Some(LoadUnderWay {
+                    component,
+                    ready_in: Some(span),
+                    given_up_in: span,
+                }),
             },
             Refusal::DeadlineExceeded { .. } => Refusal::Pressure { level: PressureLevel::High },
             Refusal::Pressure { .. } => Refusal::Removed { component },
             Refusal::Removed { .. } => Refusal::ReentrantAcquire { loading: component },
-            Refusal::ReentrantAcquire { .. } => Refusal::WrongType { component, wanted: "u8" },
+            Refusal::ReentrantAcquire { .. } => Refusal::WrongType { component, requested: "u8" },
             Refusal::WrongType { .. } => {
                 Refusal::InUse { holders: holders(), component: component.clone() }
             }
@@ -373,7 +377,7 @@ mod tests {
         })
     }
 
-    /// Text that `{:?}` writes of a struct, a list or an option, or characters that act on a terminal.
+    /// Whether a text has the `{:?}` form of a struct, a list or an option, or characters that act on a terminal.
     fn is_raw(text: &str) -> bool {
         let of_a_type = text.split(|c: char| !c.is_alphanumeric()).any(|word| {
             let starts_upper = word.starts_with(|c: char| c.is_ascii_uppercase());
@@ -389,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_cause_and_refusal_has_a_text_for_people() {
+    fn every_event_cause_and_refusal_has_a_readable_text() {
         let name = |key: ComponentKey| {
             assert_eq!(key, KEY);
             "speech".to_owned()

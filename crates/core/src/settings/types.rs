@@ -11,7 +11,7 @@ use crate::{
 /// A type that a setting may have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no type of a setting",
-    note = "implement `SettingType` for it, with `WithRange` or `WithoutRange`, in `core/src/settings/types.rs`"
+    label = "implement `SettingType` for it, with `WithRange` or `WithoutRange`, in `core/src/settings/types.rs`"
 )]
 pub trait SettingType: Sized {
     /// The type of a default in a declaration.

@@ -112,11 +112,13 @@ fn the_refusal_says_when_the_load_will_be_done() {
     let waiter = rig.ask(&["top"], None, Some(seconds(20.0)));
     rig.wait(seconds(20.0));
     let told = refusal(&rig, waiter);
-    let Refusal::DeadlineExceeded { goes_on: Some(load), .. } = &told else { panic!("{told}") };
+    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &told else {
+        panic!("{told}")
+    };
     assert_eq!(load.component.as_str(), "base");
     assert_eq!(load.ready_in, Some(seconds(75.0)), "the rest of the one, and all of the other");
     assert_eq!(load.given_up_in, seconds(580.0));
-    assert!(told.to_string().contains("base goes on loading: ready in about"), "{told}");
+    assert!(told.to_string().contains("base is still loading: ready in about"), "{told}");
 }
 
 #[test]
@@ -125,7 +127,9 @@ fn a_refusal_does_not_guess_how_long_an_unknown_load_takes() {
     let waiter = rig.demand(&["a"]);
     rig.wait(seconds(30.0));
     let told = refusal(&rig, waiter);
-    let Refusal::DeadlineExceeded { goes_on: Some(load), .. } = &told else { panic!("{told}") };
+    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &told else {
+        panic!("{told}")
+    };
     assert_eq!((load.ready_in, load.given_up_in), (None, seconds(570.0)));
     assert!(told.to_string().contains("load_deadline"), "{told}");
 }

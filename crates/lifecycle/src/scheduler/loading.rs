@@ -95,7 +95,7 @@ impl Scheduler {
             .collect();
         let is_free = loading.len() < self.config.loads.lanes();
         if speculative {
-            return is_free && ahead.len() < self.config.loads.lanes_ahead();
+            return is_free && ahead.len() < self.config.loads.preload_lanes();
         }
         if is_free {
             return true;

@@ -378,9 +378,9 @@ fn a_lease_on_a_component_that_is_stopped_tells_that_and_then_its_end() {
         };
         until(|| lease.revoked()).await;
         let words = lease.revocation().unwrap().to_string();
-        assert_eq!(words, "is being stopped: an operator asked");
+        assert_eq!(words, "is being stopped: an operator requested it");
         world.write("go", "");
         unloads.await.unwrap().unwrap();
-        assert_eq!(lease.revocation().unwrap().to_string(), "has ended: an operator asked");
+        assert_eq!(lease.revocation().unwrap().to_string(), "has ended: an operator requested it");
     });
 }

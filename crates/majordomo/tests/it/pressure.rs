@@ -58,7 +58,7 @@ fn levels_act_at_once_and_stand_in_the_status_with_their_history() {
         assert_eq!(m.pressure, Some(PressureLevel::Emergency), "no news is no relief");
         script.set(reading(7000, 8192));
         let m = when(&manager, |m| m.pressure == Some(PressureLevel::Low)).await;
-        let notes: Vec<_> = felt(&m).history.iter().map(|n| (n.level, n.note.as_str())).collect();
+        let notes: Vec<_> = felt(&m).history.iter().map(|n| (n.level, n.event.as_str())).collect();
         assert_eq!(notes[0], (PressureLevel::Emergency, ""), "{notes:?}");
         assert!(notes.iter().any(|n| n.1.contains("has no words")), "{notes:?}");
         assert!(notes.iter().any(|n| n.1.contains("work again")), "{notes:?}");

@@ -200,7 +200,7 @@ impl LearnedStore {
 impl LearnedStore {
     /// What is wrong with where things are kept.
     pub(super) fn note(&self) -> Option<String> {
-        self.store.as_ref()?.note()
+        self.store.as_ref()?.warning()
     }
 }
 

@@ -202,11 +202,11 @@ impl Felt {
             limit: b.limit,
             used: b.used,
         };
-        let note = |n: &majordomo::PressureNote| Note {
+        let note = |n: &majordomo::PressureRecord| Note {
             ago_ms: ms(now.since(n.at)),
             level: n.level,
             available: n.available,
-            note: n.note.clone(),
+            note: n.event.clone(),
         };
         Self {
             source: f.source.clone(),

@@ -329,7 +329,10 @@ async fn a_revoked_lease_is_not_renewed() {
     let problem = error.problem().unwrap();
     assert_eq!((problem.code.as_str(), problem.status), ("lease_revoked", 410));
     // A builtin is still in use by its holder: it has not ended.
-    assert!(problem.detail.contains("music is being stopped: an operator asked"), "{problem}");
+    assert!(
+        problem.detail.contains("music is being stopped: an operator requested it"),
+        "{problem}"
+    );
     assert_eq!(problem.more["components"][0]["component"], "music");
     let after = client.lease(&lease.id).await.unwrap();
     assert!(after.expires_in_ms <= before.expires_in_ms, "it is not extended");
