@@ -169,12 +169,12 @@ number! {
     /// One load of one component (an incarnation); completions that carry an older one are stale.
     OpId(u64)
 }
+
 /// One load of one component, as the engine and its shell name it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "a component and its load")]
 pub struct IncarnationId {
-    /// The component.
     pub key: ComponentKey,
-    /// The load.
     pub op: OpId,
 }
 
