@@ -1,6 +1,6 @@
-//! What `serve` costs: memory, idling, status, leases and followers, with the real program.
+//! The costs of `serve`: memory, idling, status, leases and followers, with the real program.
 //!
-//! Starts the program with children and reads what the system tells of its process alone (without children);
+//! Starts the program with children and reads the system's figures of its process alone (without children);
 //! requests go through the client of `majordomo-server`. `cargo bench -p majordomo-cli` measures, the idle part
 //! for `IDLE_SECONDS` (an environment variable, 60 by default); run otherwise (or with `--test`) each case runs once
 //! and briefly. Times are of this machine at this hour: each row has the load beside it.
@@ -119,12 +119,12 @@ fn percentiles(mut times: Vec<Duration>) -> String {
 async fn idle(scale: &Scale) {
     let served = Served::start("idle", 10, 10);
     let client = served.up().await;
-    let told = |mib: Option<f64>| mib.map_or("unknown".to_owned(), |m| format!("{m:.1} MiB"));
-    row("resident, ten components, none loaded", &told(served.resident_mib()));
+    let shown = |mib: Option<f64>| mib.map_or("unknown".to_owned(), |m| format!("{m:.1} MiB"));
+    row("resident, ten components, none loaded", &shown(served.resident_mib()));
     for i in 0..10 {
         client.load(&format!("c{i}")).await.expect("it loads");
     }
-    row("resident, ten children", &told(served.resident_mib()));
+    row("resident, ten children", &shown(served.resident_mib()));
     let (before, start) = (served.cpu(), now());
     tokio::time::sleep(scale.idle).await;
     let share = (served.cpu() - before) / start.elapsed().as_secs_f64();
@@ -132,7 +132,7 @@ async fn idle(scale: &Scale) {
         &format!("idle with ten children, {} s", scale.idle.as_secs()),
         &format!("{:.3} % of a core", share * 100.0),
     );
-    row("resident after that", &told(served.resident_mib()));
+    row("resident after that", &shown(served.resident_mib()));
 }
 
 async fn status(scale: &Scale) {
@@ -200,7 +200,7 @@ async fn followers(scale: &Scale) {
     let mut events = tokio::time::interval(Duration::from_secs(1));
     while start.elapsed() < scale.followed {
         events.tick().await;
-        // What it needed is there, and its use is noted.
+        // The needed component is there, and its use is recorded.
         client.command(&words).await.expect("an event");
     }
     let share = (served.cpu() - before) / start.elapsed().as_secs_f64();

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The arguments of the program.
 
 mod intents;
 mod remote;
@@ -24,8 +24,7 @@ pub(crate) struct Args {
     /// Log more to standard error (-v, -vv, -vvv)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Where the server listens, or is to listen; without it, where MAJORDOMO_SOCKET says, else in the runtime
-    /// directory
+    /// Socket of the server (default: MAJORDOMO_SOCKET, else majordomo/majordomo.sock in the runtime directory)
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     #[command(subcommand)]
@@ -33,10 +32,10 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Reads what was typed, and the environment for what was not.
+    /// Reads the arguments, and the environment for those that were not given.
     ///
     /// # Errors
-    /// What is wrong with what was typed, or what was asked about it.
+    /// A problem of the arguments, or the help that they ask for.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut args = Self::try_parse()?;
         let place = || environment_variable("MAJORDOMO_SOCKET").map(PathBuf::from);
@@ -47,72 +46,71 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the main job on built-in components: 7 days of an assistant's life, or your own commands
+    /// Run a made-up assistant for 7 simulated days, or with your own commands
     Demo(DemoArgs),
     /// Check a configuration file and report every problem
     Check(CheckArgs),
-    /// Show what a command would need, load and evict, and why, without loading anything: on the server as it is now,
-    /// or by a configuration alone
+    /// Show which components a command needs, and which loads and evictions it would cause; load nothing
     Plan(PlanArgs),
-    /// Give a command, or each line of standard input, to the server or to a configuration's components
+    /// Run a command, or each line of standard input, on the server or on the components of a configuration
     ///
-    /// The first word is a configuration when it ends in .toml or .json; its components are then run without a
-    /// server. Otherwise all words are a command for the server. When the first word is the name of some other
-    /// file, --config or --server must say which is meant.
+    /// A first word that ends in .toml or .json is a configuration; its components are then run without a server.
+    /// Otherwise all words are a command for the server. If the first word is the name of another file, add --config
+    /// or --server.
     Run(RunArgs),
-    /// Show which components a text needs, and why: on the server, or by a configuration's keywords and what was learned
+    /// Show which components a text needs, with the evidence; load nothing
     Intents(IntentsArgs),
-    /// Learn from a table of texts and the components that they need
+    /// Learn from a table of texts and their components
     Learn(LearnArgs),
-    /// Report which components a text really needed
+    /// Report the components that a text really needed
     Feedback(FeedbackArgs),
-    /// Serve the components of a configuration behind a socket, until a signal
+    /// Serve the components of a configuration at a socket until SIGINT or SIGTERM
     Serve(ServeArgs),
-    /// Show what is loaded and what uses memory
+    /// Show the components and their memory
     Status(StatusArgs),
     /// Load components and wait for them
     Load(NamesArgs),
-    /// Unload components with everything that depends on them
+    /// Unload components and their dependents
     Unload(UnloadArgs),
-    /// Never unload these to make room
+    /// Protect components from eviction
     Pin(NamesArgs),
-    /// Take pins away
+    /// Remove the protection from eviction
     Unpin(NamesArgs),
-    /// Ask components to give back what they can spare
+    /// Ask components to release memory that they can spare
     Trim(NamesArgs),
-    /// Announce that a component is likely to be needed
+    /// Announce that a component is likely to be needed soon
     Hint(HintArgs),
-    /// Explain why a component is in its state
+    /// Explain the state of a component
     Why(WhyArgs),
-    /// Show what happened, or follow what happens
+    /// Show the last events, or follow new ones
     Events(EventsArgs),
-    /// Show what a component printed, or follow it
+    /// Show the output of a component, or follow it
     Logs(LogsArgs),
-    /// Read the configuration again and apply what changed
+    /// Read the configuration again and apply the changes
     Reload(ReloadArgs),
-    /// Show who holds leases
+    /// Show the leases and their holders
     Leases,
-    /// Lease components, alone or while a command runs
+    /// Lease components, on their own or while a command runs
     Lease(LeaseArgs),
-    /// Give leases back
+    /// Release leases
     Release(ReleaseArgs),
-    /// Show how memory is used: bounds, budget, pools, components, pressure and its history
+    /// Show the use of memory: bounds, budget, pools, components, pressure
     Memory(MemoryArgs),
-    /// Show, print or forget what is remembered over restarts
+    /// Show, export or forget learned data
     State(StateArgs),
-    /// Print a unit for systemd or launchd that runs the server
+    /// Print a service definition for systemd or launchd
     Service(ServiceArgs),
-    /// Print a script that completes arguments in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// For which shell
+        /// Shell that reads the script
         shell: clap_complete::Shell,
     },
     /// Write manual pages into a folder
     Man {
-        /// The folder; made when it is not there
+        /// The folder; created if it does not exist
         dir: PathBuf,
     },
-    /// Show what another memory budget or policy would have meant for recorded usage
+    /// Compare memory budgets and eviction policies on recorded use
     Replay(crate::replay::ReplayArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,
@@ -126,11 +124,10 @@ pub(crate) struct DemoArgs {
     /// Seed of the generated days
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// How many days
+    /// Number of days
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub days: u32,
-    /// Take commands from standard input even if it is a terminal, instead of generated days. Lines that are
-    /// piped in are taken without this
+    /// Read commands from standard input instead of generating days; the default when standard input is a pipe
     #[arg(long)]
     pub lines: bool,
 }
@@ -143,45 +140,45 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// A configuration (FILE.toml or FILE.json) and a command, or a command alone for the server that runs
+    /// A configuration (FILE.toml or FILE.json) and a command, or a command for the running server
     #[arg(value_name = "CONFIG|TEXT", required = true)]
     pub words: Vec<String>,
-    /// Ask by this configuration, without a server; all words are the command
+    /// Use this configuration instead of a server; all words are the command
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub config: Option<PathBuf>,
-    /// Ask the server; all words are the command
+    /// Use the server; all words are the command
     #[arg(long)]
     pub server: bool,
-    /// Learned figures are read from here; only with a configuration
+    /// Read learned data from this directory; only with a configuration
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// A configuration (FILE.toml or FILE.json) and a command, or a command alone; without a command each line of
-    /// standard input is one
+    /// A configuration (FILE.toml or FILE.json) and a command, or a command for the running server; without a
+    /// command, each line of standard input is one
     #[arg(value_name = "CONFIG|TEXT")]
     pub words: Vec<String>,
-    /// Run the components of this configuration, without a server; all words are the command
+    /// Run the components of this configuration instead of using a server; all words are the command
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub config: Option<PathBuf>,
-    /// All words are a command for the server
+    /// Use the server; all words are the command
     #[arg(long)]
     pub server: bool,
-    /// Keep each command's components leased for this long, such as 500ms or 2s
+    /// Keep the components of each command leased for this long, such as 500ms or 2s
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub hold: Duration,
-    /// Remember learned figures here; only with a configuration
+    /// Keep learned data in this directory; only with a configuration
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MemoryArgs {
-    /// A configuration, to tell what is known without a server; without it the server that runs is asked
+    /// A configuration to describe without a server; without it, the running server is asked
     pub config: Option<PathBuf>,
-    /// With a configuration: learned figures are read from here
+    /// Read learned data from this directory
     #[arg(long, requires = "config")]
     pub state_dir: Option<PathBuf>,
 }
@@ -225,8 +222,8 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    /// The commands that stand in a document: in shell code the lines that begin with the program's name, elsewhere
-    /// those with a prompt before it.
+    /// The commands in a document: in shell code the lines that begin with the program's name, elsewhere those with a
+    /// prompt before it.
     fn commands(text: &str) -> Vec<Vec<String>> {
         let (mut is_code, mut is_shell) = (false, false);
         let mut out = Vec::new();
@@ -247,11 +244,14 @@ mod tests {
         out
     }
 
+    const DOCUMENTS: [&str; 5] =
+        ["README.md", "docs/demo.md", "docs/operating.md", "docs/configuration.md", "docs/api.md"];
+
     #[test]
     fn the_commands_of_the_documents_can_be_typed() {
         let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
         let mut n = 0;
-        for file in ["README.md", "docs/operating.md", "docs/configuration.md", "docs/api.md"] {
+        for file in DOCUMENTS {
             for words in commands(&std::fs::read_to_string(root.join(file)).unwrap()) {
                 n += 1;
                 if let Err(error) = Args::try_parse_from(&words) {

@@ -19,7 +19,7 @@ use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
 use crate::summary::Summary;
-use control::{Ahead, Control};
+use control::{Control, Preloads};
 use generator::Days;
 use view::View;
 
@@ -63,17 +63,17 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         }
     };
     if interrupted {
-        print::note("interrupted; stopping (once more to hasten)");
+        print::message("interrupted; stopping (interrupt again to stop at once)");
     }
     summary.catch_up(&manager).await;
-    let ahead = Ahead::of(&manager).await;
+    let preloads = Preloads::of(&manager).await;
     if let Some(control) = &mut control {
         control.stop().await;
     }
     let stuck = interrupts.shutdown(&manager).await;
     if json {
         let mut all = summary.json();
-        all["ahead"] = ahead.json();
+        all["preloads"] = preloads.json();
         if let Some(control) = &control {
             all["lru"] = control.summary.json()["summary"].take();
         }
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         print::lines(&summary.lines());
         if let Some(control) = &control {
             print::line("");
-            print::lines(&control::lines(&summary, &control.summary, ahead));
+            print::lines(&control::lines(&summary, &control.summary, preloads));
         }
         print::line("Every process of the demo has ended.");
     }
@@ -104,7 +104,7 @@ async fn commands(
     let terminal = std::io::stdin().is_terminal();
     if args.lines || !terminal {
         let mut lines = InputLines::stdin(json);
-        // Something that is piped in is there soon; an idle pipe is nobody's command.
+        // Piped input arrives soon; an idle pipe holds no command.
         let first = if args.lines {
             lines.next().await
         } else {
@@ -134,7 +134,11 @@ async fn from_lines(
         if !json {
             let needs: Vec<_> = outcome.needed().iter().map(|n| n.id.as_str()).collect();
             print::line(&format!("> {text}"));
-            print::line(&format!("  {} {}", needs.join(", "), crate::run::told(&outcome, memory)));
+            print::line(&format!(
+                "  {} {}",
+                needs.join(", "),
+                crate::run::result(&outcome, memory)
+            ));
         }
         drop(outcome);
         next = lines.next().await;
@@ -142,7 +146,7 @@ async fn from_lines(
     Ok(!lines.was_unreadable())
 }
 
-/// What a control for the generated days is made of, and where it is kept.
+/// The parts of a control for the generated days, and its folder.
 struct Beside<'a> {
     specs: &'a [ComponentSpec],
     config: Config,
@@ -162,7 +166,7 @@ async fn days(
     let mut days = Days::new(args.seed, &manager.components());
     let mut view = View::new(args.days, json);
     view.say(&format!(
-        "{} from seed {}, idle times scaled down, beside a second manager that loads on demand. Ctrl-C stops; pipe lines in to give your own commands.",
+        "{} from seed {}, idle times shortened, compared with a second manager that loads on demand. Ctrl-C stops; pipe lines in to run your own commands.",
         count(args.days, "day"),
         args.seed
     ));

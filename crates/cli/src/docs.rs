@@ -22,7 +22,7 @@ pub(crate) fn man(dir: &Path) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(dir).map_err(failed)?;
     let mut command = Args::command();
-    // What every command takes belongs to every page.
+    // The options of every command belong to every page.
     command.build();
     clap_mangen::generate_to(command, dir).map_err(failed)?;
     print::line(&format!("read them with: man -l {}", dir.join("majordomo.1").display()));

@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     Usage,
     /// The manager said no.
     Refused,
-    /// Nobody listens, or the connection broke.
+    /// No server listens, or the connection broke.
     NotRunning,
     /// The server is of another version.
     Version,
@@ -30,18 +30,20 @@ pub(crate) enum Exit {
 
 /// The codes and what they mean.
 pub(crate) const TABLE: [(Exit, &str); 8] = [
-    (Exit::Success, "all went well"),
+    (Exit::Success, "success"),
     (Exit::Failure, "an error, or a configuration with problems"),
     (Exit::Usage, "wrong arguments"),
-    (Exit::Refused, "refused: a command, a demand or a verb cannot be met now"),
+    (
+        Exit::Refused,
+        "refused: a command, a demand or an operator's request cannot be carried out now",
+    ),
     (Exit::NotRunning, "no server listens at the socket, or the connection to it broke"),
-    (Exit::Version, "the server is of another version"),
-    (Exit::Unknown, "no component or lease has that name"),
+    (Exit::Version, "the server has another version"),
+    (Exit::Unknown, "no component or lease has this name"),
     (Exit::Lost, "a leased component ended or was stopped while the lease was held"),
 ];
 
 impl Exit {
-    /// The code.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -55,7 +57,7 @@ impl Exit {
         }
     }
 
-    /// The code of what a client met.
+    /// The code for a client's error.
     pub(crate) fn of(error: &ClientError) -> Self {
         match error {
             ClientError::NotRunning { .. } | ClientError::Broken { .. } => Self::NotRunning,

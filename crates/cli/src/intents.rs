@@ -24,7 +24,7 @@ const MAX_PROBLEMS: usize = 20;
 /// Width of the progress bar.
 const BAR: usize = 30;
 
-/// What was learned, with the components of a configuration if there is one. Blocking.
+/// The learned texts, with the components of a configuration if there is one. Blocking.
 fn open(config: Option<&Path>, state_dir: Option<&Path>) -> anyhow::Result<OfflineIntents> {
     open_with(OfflineIntents::open, config, state_dir)
 }
@@ -50,7 +50,7 @@ fn open_with(
 /// A directory to be read must have a state: a slip must not make one.
 fn must_exist(dir: &Path) -> anyhow::Result<()> {
     if StoredState::is_missing(dir) {
-        bail!("nothing was learned in {}: there is no state.redb in it", dir.display());
+        bail!("{} has no learned data: it contains no state.redb", dir.display());
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ pub(crate) async fn run(
     .await?;
     let mut intents = opened?;
     if !words.is_empty() {
-        tell_offline(&words.join(" "), &mut intents, json)?;
+        print_offline(&words.join(" "), &mut intents, json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = InputLines::stdin(json);
@@ -99,17 +99,17 @@ pub(crate) async fn run(
         if !json {
             print::line(&format!("{} {text}", styled(Style::Faint, ">")));
         }
-        tell_offline(&text, &mut intents, json)?;
+        print_offline(&text, &mut intents, json)?;
     }
 }
 
-fn tell_offline(text: &str, intents: &mut OfflineIntents, json: bool) -> anyhow::Result<()> {
+fn print_offline(text: &str, intents: &mut OfflineIntents, json: bool) -> anyhow::Result<()> {
     let answer = intents.explain(text);
-    tell(text, &Intents::from(&answer), json.then(|| serde_json::to_value(&answer)))
+    print_answer(text, &Intents::from(&answer), json.then(|| serde_json::to_value(&answer)))
 }
 
 /// Prints what a text is taken for: as the JSON that is given, else in words.
-pub(crate) fn tell(
+pub(crate) fn print_answer(
     text: &str,
     answer: &Intents,
     json: Option<serde_json::Result<serde_json::Value>>,
@@ -123,7 +123,7 @@ pub(crate) fn tell(
     match answer.decision {
         Decision::Confident => {}
         Decision::None => print::line("no component is needed"),
-        Decision::Unsure => print::line("unsure; nothing would be loaded on a guess"),
+        Decision::Unsure => print::line("unsure; nothing would be loaded"),
     }
     for need in &answer.needed {
         print::line(&format!(
@@ -151,7 +151,6 @@ pub(crate) fn tell(
     Ok(())
 }
 
-/// `learn`.
 pub(crate) async fn learn(args: LearnArgs, json: bool) -> anyhow::Result<ExitCode> {
     let mut interrupts = Interrupts::new()?;
     let cancel = Arc::new(AtomicBool::new(false));
@@ -162,7 +161,7 @@ pub(crate) async fn learn(args: LearnArgs, json: bool) -> anyhow::Result<ExitCod
         done = &mut work => done?,
         () = interrupts.next() => {
             cancel.store(true, Ordering::Relaxed);
-            print::note("interrupted; nothing is learned");
+            print::message("interrupted; nothing is learned");
             work.await?
         }
     }
@@ -187,7 +186,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
             print::error(&format!("{name}:{problem}"));
         }
         if rows.problems.len() > MAX_PROBLEMS {
-            print::note(&format!("and {} more", rows.problems.len() - MAX_PROBLEMS));
+            print::message(&format!("and {} more", rows.problems.len() - MAX_PROBLEMS));
         }
         bail!("nothing was learned from {name}");
     }
@@ -227,7 +226,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
     intents.save()?;
     if args.config.is_none() {
         drop(intents);
-        // What was learned is now the list of components.
+        // The learned components are now the list of components.
         intents = open(None, Some(&args.state_dir))?;
     }
     let learned = intents.learned();
@@ -273,7 +272,7 @@ fn learn_file(args: &LearnArgs, json: bool, cancel: &AtomicBool) -> anyhow::Resu
     print::line(&if report.accepted {
         format!("model    version {}{compared}", learned.version)
     } else {
-        format!("model    the new one did worse and was turned away{compared}")
+        format!("model    the new model did worse and was discarded{compared}")
     });
     for (split, n, exact) in checks {
         print::line(&format!(

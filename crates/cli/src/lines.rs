@@ -12,11 +12,11 @@ use crate::print;
 /// Bytes of a line that are read as a command; the rest of it is skipped.
 const MAX_LINE: usize = 64 * 1024;
 
-/// What the input is called in messages.
+/// The name of the input in messages.
 const INPUT: &str = "standard input";
 
-/// The lines of standard input that are not blank, read on a task of their own so that whoever waits for the
-/// next can do other things meanwhile.
+/// The lines of standard input that are not blank, read on a task of their own so that the reader of the
+/// next line can do other things meanwhile.
 #[derive(Debug)]
 pub(crate) struct InputLines {
     lines: mpsc::Receiver<Result<String, EncodingError>>,
@@ -47,7 +47,7 @@ impl InputLines {
         let text = format!("{INPUT}: {error}");
         if self.json {
             let exit = crate::exit::Exit::Failure.code();
-            print::json_note(&serde_json::json!({ "error": text, "exit": exit }));
+            print::json_message(&serde_json::json!({ "error": text, "exit": exit }));
         } else {
             print::error(&text);
         }
@@ -84,7 +84,7 @@ async fn read(
             continue;
         }
         if skipped > 0 {
-            print::note(&format!(
+            print::message(&format!(
                 "warning: a line is longer than {MAX_LINE} bytes; the rest was skipped"
             ));
             // Not in the middle of a character.

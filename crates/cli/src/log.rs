@@ -19,11 +19,11 @@ use crate::print;
 /// Warnings go to standard error, and of a server what it does as well; `-v` shows more, `RUST_LOG` decides over both.
 pub(crate) fn start(verbose: u8, format: LogFormat) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let wanted = environment_variable("RUST_LOG").map(|text| {
+    let requested = environment_variable("RUST_LOG").map(|text| {
         let text = text.to_string_lossy().into_owned();
         EnvFilter::try_new(&text).map_err(|error| format!("RUST_LOG is {}: {error}", quoted(&text)))
     });
-    let (filter, problem) = match wanted {
+    let (filter, problem) = match requested {
         Some(Ok(filter)) => (filter, None),
         Some(Err(problem)) => (EnvFilter::new(level), Some(problem)),
         None => (EnvFilter::new(level), None),

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         return worker::run(worker);
     }
     let (more, format) = match &args.command {
-        // What a server does is told by its log alone.
+        // The log is the only report of a server's work.
         Command::Serve(serve) => (1, serve.log_format),
         _ => (0, LogFormat::Text),
     };
@@ -84,7 +84,7 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         if let Some(problem) = client.and_then(ClientError::problem) {
             value["problem"] = serde_json::to_value(problem).unwrap_or_default();
         }
-        print::json_note(&value);
+        print::json_message(&value);
     } else if client.is_some_and(|error| !is_bad_configuration(error)) {
         print::error(&text);
     } else {
@@ -98,21 +98,21 @@ fn is_bad_configuration(error: &ClientError) -> bool {
     error.problem().is_some_and(|problem| problem.code == "bad_configuration")
 }
 
-/// Says what is wrong with the arguments, or what was asked about them, and gives the code that it ends with.
+/// Prints the problem of the arguments, or the help that they ask for, and returns the exit code.
 fn misused(error: &clap::Error) -> ExitCode {
-    // The arguments could not be read, so this is looked for in what was typed; after `--` it is somebody else's.
+    // The arguments could not be read, so the option is looked for in the words; after `--` they belong to another command.
     let json = std::env::args_os().skip(1).take_while(|a| a != "--").any(|a| a == "--json");
     if json && error.use_stderr() {
         let text = error.to_string();
         let what = text.lines().next().unwrap_or_default();
         let what = what.strip_prefix("error: ").unwrap_or(what);
         let value = serde_json::json!({ "error": what, "exit": Exit::Usage.code(), "usage": text });
-        print::json_note(&value);
+        print::json_message(&value);
         return Exit::Usage.into();
     }
     let text = error.render();
     if error.use_stderr() {
-        print::note_block(&text.to_string());
+        print::message_block(&text.to_string());
         return Exit::Usage.into();
     }
     print::help(&text.to_string(), &text.ansi().to_string());

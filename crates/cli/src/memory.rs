@@ -1,6 +1,6 @@
 //! `memory`: a readable account of memory: bounds, budget, pools, components, pressure.
 //!
-//! Of a server that runs, or of a configuration without one: then nothing is loaded, and what is told is the static part.
+//! Of a server that runs, or of a configuration without one: then nothing is loaded, and only the static part is printed.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// So many of the last changes of pressure are shown.
 const N_NOTES: usize = 10;
 
-/// What is told, as it is printed with `--json`.
+/// The printed figures; with `--json` as they are.
 #[derive(Debug, Serialize)]
 pub(crate) struct Account {
     pub(crate) memory: Memory,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     };
     let account = with_a_reading(&manager).await?;
     manager.shutdown(None).await;
-    account.tell(json)?;
+    account.print(json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,8 +65,7 @@ async fn with_a_reading(manager: &Manager) -> anyhow::Result<Account> {
 }
 
 impl Account {
-    /// Prints it.
-    pub(crate) fn tell(&self, json: bool) -> anyhow::Result<()> {
+    pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
         if json {
             print::json(&serde_json::to_value(self)?);
             return Ok(());
@@ -79,7 +78,7 @@ impl Account {
             Some(felt) => self.pressure(felt),
             None => {
                 head("pressure");
-                row("level", "not felt");
+                row("level", "not measured");
             }
         }
         self.giving_back();
@@ -91,7 +90,7 @@ impl Account {
         for bound in self.memory.felt.iter().flat_map(|f| &f.bounds) {
             let used = bound.used;
             let line = match bound.limit {
-                Some(limit) => format!("{used} of {limit} used, {} can be had", limit - used),
+                Some(limit) => format!("{used} of {limit} used, {} available", limit - used),
                 None => format!("{used} used, no limit"),
             };
             row(&short(&bound.name), &line);
@@ -107,7 +106,7 @@ impl Account {
         for (bytes, name) in [
             (m.claimed, "set aside for demands"),
             (m.external, "taken by other programs"),
-            (m.unreturned, "held for no component"),
+            (m.unreturned, "held by no component"),
         ] {
             if bytes > ByteSize::ZERO {
                 row(name, &bytes.to_string());
@@ -180,27 +179,27 @@ impl Account {
         head("pressure");
         let level = self.memory.pressure.unwrap_or(PressureLevel::Low);
         let style = if level == PressureLevel::Low { Style::Good } else { Style::Bad };
-        let told = if felt.failing { " (no source answers now)" } else { "" };
+        let failing = if felt.failing { " (no source answers now)" } else { "" };
         let level = styled(style, &level.to_string());
-        row("level", &format!("{level}, told by {}{told}", felt.source));
+        row("level", &format!("{level}, from {}{failing}", felt.source));
         let (available, limit) = (felt.available, felt.limit);
-        row("can be had", &format!("{available} before the tightest bound; limit {limit}"));
+        row("available", &format!("{available} before the tightest bound; limit {limit}"));
         let levels = PressureLevel::ALL.iter().skip(1);
         let below: Vec<_> =
             levels.zip(felt.thresholds).map(|(level, at)| format!("{level} {at}")).collect();
         row("begins below", &below.join(", "));
         if let Some(hint) = felt.hint {
-            row("the kernel hints at", &hint.to_string());
+            row("kernel hint", &hint.to_string());
         }
         for (i, means) in felt.means.iter().enumerate() {
             row(if i == 0 { "woken by" } else { "" }, means);
         }
-        for (i, note) in felt.history.iter().rev().take(N_NOTES).enumerate() {
-            let ago = print::time(Duration::from_secs_f64(note.ago_ms.max(0.0) / 1e3));
-            let what = if note.note.is_empty() {
-                format!("{} at {} available", note.level, note.available)
+        for (i, change) in felt.history.iter().rev().take(N_NOTES).enumerate() {
+            let ago = print::time(Duration::from_secs_f64(change.ago_ms.max(0.0) / 1e3));
+            let what = if change.note.is_empty() {
+                format!("{} at {} available", change.level, change.available)
             } else {
-                note.note.clone()
+                change.note.clone()
             };
             row(if i == 0 { "history" } else { "" }, &format!("{ago} ago: {what}"));
         }
@@ -245,7 +244,7 @@ fn row(name: &str, line: &str) {
     print::line(&format!("  {name:<24} {line}"));
 }
 
-/// A path of a control group is long: its kind and its last name tell it.
+/// The path of a cgroup is long; its kind and its last name identify it.
 fn short(name: &str) -> String {
     match name.split_once(" /") {
         Some((kind, path)) => {

@@ -1,4 +1,4 @@
-//! Telling the service manager how the server is: the notification protocol of systemd (`sd_notify(3)`), and its
+//! Reports the server's state to the service manager: the notification protocol of systemd (`sd_notify(3)`), and its
 //! watchdog.
 //!
 //! Without `NOTIFY_SOCKET` nothing is sent and nothing costs anything.
@@ -21,22 +21,22 @@ impl Notify {
         let to = name.and_then(|name| match open(&name) {
             Ok(to) => Some(to),
             Err(error) => {
-                tracing::warn!(?name, %error, "the service manager cannot be told anything");
+                tracing::warn!(?name, %error, "the service manager cannot be notified");
                 None
             }
         });
         Self { to }
     }
 
-    /// Whether anybody listens.
-    pub(crate) fn is_wanted(&self) -> bool {
+    /// Whether a service manager listens.
+    pub(crate) fn is_listening(&self) -> bool {
         self.to.is_some()
     }
 
     fn send(&self, text: &str) {
         let Some((socket, address)) = &self.to else { return };
         if let Err(error) = socket.send_to_addr(text.as_bytes(), address) {
-            tracing::debug!(%error, "the service manager was not told");
+            tracing::debug!(%error, "the service manager was not notified");
         }
     }
 

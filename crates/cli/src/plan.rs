@@ -26,7 +26,7 @@ pub(crate) async fn start(
                     .iter()
                     .for_each(|p| print::json(&crate::check::problem_json(p)));
             } else {
-                print::note_block(&problems.to_string());
+                print::message_block(&problems.to_string());
             }
             Ok(Err(ExitCode::FAILURE))
         }
@@ -49,7 +49,9 @@ pub(crate) async fn run(
         Ok((Some(config), text)) => (config, text.join(" ")),
         Ok((None, text)) => {
             if args.state_dir.is_some() {
-                anyhow::bail!("--state-dir goes with a configuration; the server has its own");
+                anyhow::bail!(
+                    "--state-dir needs a configuration; the server has its own state directory"
+                );
             }
             return crate::remote::plan(&text.join(" "), socket, json).await;
         }
@@ -123,13 +125,13 @@ fn parts(need: &Need) -> Vec<&str> {
     shown
 }
 
-/// The candidates that are worth a line: where nothing is sure, or a keyword speaks for them.
+/// The candidates that are worth a line: where nothing is sure, or a keyword is evidence for them.
 pub(crate) fn doubtful(decision: Decision, candidates: &[Need]) -> impl Iterator<Item = &Need> {
     let unsure = decision == Decision::Unsure;
     candidates.iter().filter(move |need| unsure || !need.evidence.is_empty())
 }
 
-/// What a load takes, and what stays booked after it where that is less.
+/// The memory of a load, and the memory booked after it where that is less.
 fn memory(load: &PlanLoad) -> String {
     match load.settled {
         Some(settled) if settled < load.bytes => {
@@ -139,14 +141,14 @@ fn memory(load: &PlanLoad) -> String {
     }
 }
 
-/// Prints what a text would meet with.
+/// Prints the plan of a text.
 pub(crate) fn print_plan(plan: &Plan) {
     let decision = plan.decision.unwrap_or(Decision::Confident);
     match decision {
         Decision::Confident => {}
         Decision::None => print::line("no component is needed"),
         Decision::Unsure => {
-            print::line("too little speaks for any component; nothing is loaded on a guess");
+            print::line("too little evidence for any component; nothing is loaded");
         }
     }
     for need in &plan.needed {

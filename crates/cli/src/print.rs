@@ -54,7 +54,7 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|c| *c != END_MARK && MARKS.iter().all(|(mark, _)| mark != c)).collect()
 }
 
-/// What is written for a line: marks become escape sequences with `colours`, and everything else is escaped.
+/// A line as it is written: marks become escape sequences with `colours`, and everything else is escaped.
 fn rendered(line: &str, colours: bool) -> String {
     if !colours {
         return printable(line).into_owned();
@@ -85,24 +85,24 @@ pub(crate) fn error(text: &str) {
     } else {
         "error:".to_owned()
     };
-    note(&format!("{label} {text}"));
+    message(&format!("{label} {text}"));
 }
 
 /// An error of several lines on standard error; the texts of others in it are escaped already.
 pub(crate) fn error_block(text: &str) {
     let mut lines = text.lines();
     error(lines.next().unwrap_or_default());
-    lines.for_each(note);
+    lines.for_each(message);
 }
 
-/// A line on standard error, for people; lost when nobody reads it any more.
-pub(crate) fn note(text: &str) {
+/// A line on standard error, for people; lost when its reader has ended.
+pub(crate) fn message(text: &str) {
     out::write_error(&(rendered(text, colour(error_is_terminal())) + "\n"));
 }
 
 /// The same for a text of several lines; the texts of others in it are escaped already.
-pub(crate) fn note_block(text: &str) {
-    text.lines().for_each(note);
+pub(crate) fn message_block(text: &str) {
+    text.lines().for_each(message);
 }
 
 /// One JSON object on a line of its own.
@@ -110,13 +110,12 @@ pub(crate) fn json(value: &serde_json::Value) {
     json_text(&value.to_string());
 }
 
-/// A JSON text.
 pub(crate) fn json_text(text: &str) {
     out::write(&format!("{}\n", printable_json(text)));
 }
 
 /// One JSON object on standard error.
-pub(crate) fn json_note(value: &serde_json::Value) {
+pub(crate) fn json_message(value: &serde_json::Value) {
     out::write_error(&format!("{}\n", printable_json(&value.to_string())));
 }
 
@@ -301,7 +300,7 @@ mod tests {
         visit(std::path::Path::new(root), &mut found);
         let allowed = ["src/print.rs", "src/print/out.rs", "src/log.rs"];
         found.retain(|f| !allowed.iter().any(|a| f.split(' ').next().unwrap().ends_with(a)));
-        // clap's own question whether an error goes there.
+        // clap's own question whether an error is printed there.
         found.retain(|f| !f.ends_with("main.rs stderr("));
         assert_eq!(found, Vec::<String>::new());
     }

@@ -1,4 +1,4 @@
-//! Talking to a server that runs: what an operator types beside `serve`.
+//! The commands for a running server.
 //!
 //! Owns the connection, how long waits are shown, and the loop of everything that follows something. Each verb
 //! prints text, or with `--json` the server's own answer.
@@ -38,15 +38,15 @@ impl Remote {
         Self { client: Client::new(address), json }
     }
 
-    /// Another connection to the same server, for what goes on beside a wait.
+    /// Another connection to the same server, for requests during a wait.
     fn second(&self) -> Client {
         Client::new(self.client.address().clone())
     }
 
-    /// Tells where the server's memory goes.
+    /// Prints the use of the server's memory.
     async fn memory(&self) -> anyhow::Result<Exit> {
         let status = self.client.status().await?;
-        Account { memory: status.memory, components: status.components }.tell(self.json)?;
+        Account { memory: status.memory, components: status.components }.print(self.json)?;
         Ok(Exit::Success)
     }
 
@@ -82,8 +82,8 @@ impl Lines for Vec<String> {
     }
 }
 
-/// Carries a verb out. None for what needs no server. A reader who leaves ends it, but for a lease with a command of its
-/// own, which has the output for itself.
+/// Carries a command out; none for a command that needs no server. It ends when the reader of its output ends, except a
+/// lease with a command, whose output is the command's.
 pub(crate) async fn dispatch(args: &Args) -> Option<anyhow::Result<ExitCode>> {
     if matches!(&args.command, Command::Lease(a) if !a.command.is_empty()) {
         return carry_out(args).await;
@@ -128,7 +128,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     if args.state_dir.is_some() {
         anyhow::bail!(
-            "--state-dir goes with a configuration; the server has its own, see `majordomo serve --help`"
+            "--state-dir needs a configuration; the server has its own state directory, see `majordomo serve --help`"
         );
     }
     let remote = Remote::new(socket, json);
@@ -139,7 +139,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Shows what a command would meet with on the server now.
+/// Shows the plan of a command on the server as it is now.
 pub(crate) async fn plan(
     text: &str,
     socket: Option<&std::path::Path>,
@@ -148,7 +148,7 @@ pub(crate) async fn plan(
     Ok(Remote::new(socket, json).plan(text).await?.into())
 }
 
-/// Shows what the server takes a text for, or without one each line of standard input.
+/// Shows the server's decision on a text, or without one on each line of standard input.
 pub(crate) async fn intents(
     words: &[String],
     socket: Option<&std::path::Path>,

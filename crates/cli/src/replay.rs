@@ -20,21 +20,20 @@ use crate::print;
 /// A bar is shown when a replay has at least so many events.
 const LONG: usize = 20_000;
 
-/// What can be typed after `replay`.
+/// The arguments of `replay`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReplayArgs {
-    /// Usage: lines of user TAB unix seconds TAB component [TAB command], sorted by user and time, no header, plain or
-    /// gzip. `majordomo state export --usage` writes your own
+    /// Recorded use: lines of user TAB unix seconds TAB component [TAB command], sorted by user and time, without a
+    /// header, plain or gzip; `majordomo state export --usage` writes one
     #[arg(required = true, value_name = "USAGE")]
     usage: Vec<PathBuf>,
-    /// Memory for all components: a size such as 8GiB, mb:1500, or slots:4 for a number of them; may be given
-    /// several times
+    /// Memory for all components: a size such as 8GiB, mb:1500, or slots:4 for a number of components; repeatable
     #[arg(long = "budget", required = true, value_parser = budget)]
     budgets: Vec<Budget>,
-    /// lru, gdsf, vrank, vrank-wait, vrank-trim, a control such as belady, or all; may be given several times
+    /// lru, gdsf, vrank, vrank-wait, vrank-trim, a control such as belady, or all; repeatable
     #[arg(long = "policy", default_values = ["lru", "vrank"])]
     policies: Vec<String>,
-    /// Sizes and load times of components are read from here; without it they are made up from the names
+    /// Read sizes and load times of components from this configuration; without it they are made up from the names
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
 }
@@ -47,7 +46,7 @@ fn budget(text: &str) -> Result<Budget, String> {
     match text.parse::<ByteSize>() {
         Ok(size) if size.bytes() >= 1_000_000 => Ok(Budget::Megabytes(size.bytes() as f64 / 1e6)),
         _ => Err(format!(
-            "{} is no budget; write a size such as 8GiB, mb:1500 or slots:4",
+            "{} is not a budget; write a size such as 8GiB, mb:1500 or slots:4",
             quoted(text)
         )),
     }
@@ -65,14 +64,14 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
         if trace.dropped_users > 0 {
             let n = trace.dropped_users;
             let users = count(n, "user");
-            print::note(&format!("{}: {users} with too few events left out", trace.name));
+            print::message(&format!("{}: {users} with too few events left out", trace.name));
         }
         traces.push(trace);
     }
     match &args.config {
         Some(path) => price(&mut traces, path)?,
-        None => print::note(
-            "sizes and load times are made up from the names; --config CONFIG takes yours",
+        None => print::message(
+            "sizes and load times are made up from the names; --config CONFIG reads yours",
         ),
     }
     let mut bar = Bar::new(Progress::new(&traces, budgets.len() * policies.len()));
@@ -125,7 +124,7 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
     }
     if !unknown.is_empty() {
         let first: Vec<_> = unknown.iter().take(5).map(|n| quoted(n).to_string()).collect();
-        print::note(&format!(
+        print::message(&format!(
             "sizes and load times of {} that {} does not have are made up: {}{}",
             count(unknown.len(), "component"),
             path.display(),

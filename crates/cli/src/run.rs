@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
         started = start(builder, json) => started?,
         // A configuration on a file system that hangs, say.
         () = interrupts.next() => {
-            print::note("interrupted while starting");
+            print::message("interrupted while starting");
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     let outcome = tokio::select! {
         done = commands(&manager, &args, json, &mut summary) => done,
         () = interrupts.next() => {
-            print::note("interrupted; stopping (once more to hasten)");
+            print::message("interrupted; stopping (interrupt again to stop at once)");
             Ok(true)
         }
         () = print::ended() => Ok(true),
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     summary.catch_up(&manager).await;
     let stuck = interrupts.shutdown(&manager).await;
     let were_readable = outcome?;
-    // What was unloaded at the end is no part of the work: the figures are those before it.
+    // The unloads at the end are no part of the work: the figures are those before them.
     if json {
         print::json(&summary.json());
     } else {
@@ -119,7 +119,7 @@ async fn command(
         }));
     } else {
         print::line(&format!("{} {text}", styled(Style::Faint, ">")));
-        print::line(&format!("  {}", told(&outcome, memory)));
+        print::line(&format!("  {}", result(&outcome, memory)));
         for need in outcome.needed() {
             let left = outcome.left_out().iter().find(|l| l.id == need.id);
             let left = left.map(|l| format!(", left out: {}", l.refusal)).unwrap_or_default();
@@ -142,8 +142,8 @@ async fn command(
     Ok(())
 }
 
-/// How a command went, in one line.
-pub(crate) fn told(outcome: &Outcome, memory: majordomo::ByteSize) -> String {
+/// The result of a command in one line.
+pub(crate) fn result(outcome: &Outcome, memory: majordomo::ByteSize) -> String {
     let how = match outcome.refusal() {
         Some(refusal) => styled(Style::Bad, &format!("refused: {refusal}")),
         None if outcome.decision() == Decision::Unsure => {

@@ -23,7 +23,7 @@ use crate::signals::Interrupts;
 
 /// The service manager hears this often how it stands, when that has changed.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// Start-up that goes on is given this much more time, again and again.
+/// The extension that is requested again and again while start-up lasts.
 const MORE_TIME: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     }
     let mut interrupts = Interrupts::new()?;
     let notify = Notify::new();
-    // Before anything is loaded: a server that is refused must not have disturbed anybody.
+    // Before anything is loaded: a server that is refused must not disturb another.
     let options =
         ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     if is_collected {
         tracing::info!("stopping");
     } else if !json {
-        print::note("stopping (once more to hasten)");
+        print::message("stopping (interrupt again to stop at once)");
     }
     notify.stopping(manager.config().deadlines.shutdown);
     let stuck = tokio::select! {
@@ -143,7 +143,7 @@ async fn reload(server: &Server, notify: &Notify) {
     notify.ready(&status.map_or_else(|e| e.to_string(), |s| summary(&s)));
 }
 
-/// Goes along with a running server: says when start-up has ended and how it stands. Never ends.
+/// Reports the end of start-up and then the state of a running server. Never ends.
 async fn accompany(manager: &Manager, notify: &Notify) {
     let settled = settle(manager, notify).await;
     for c in settled.iter().flat_map(|s| &s.components) {
@@ -151,9 +151,9 @@ async fn accompany(manager: &Manager, notify: &Notify) {
             tracing::error!("degraded: CORE component {} is {}: {}", c.id, c.state, c.cause);
         }
     }
-    let mut told = settled.map(|s| summary(&s)).unwrap_or_default();
-    notify.ready(&told);
-    if !notify.is_wanted() {
+    let mut reported = settled.map(|s| summary(&s)).unwrap_or_default();
+    notify.ready(&reported);
+    if !notify.is_listening() {
         return std::future::pending().await;
     }
     let mut look = tokio::time::interval(STATUS_EVERY);
@@ -164,9 +164,9 @@ async fn accompany(manager: &Manager, notify: &Notify) {
             _ = look.tick() => {
                 let Ok(status) = manager.status().await else { continue };
                 let now = summary(&status);
-                if now != told {
+                if now != reported {
                     notify.status(&now);
-                    told = now;
+                    reported = now;
                 }
             }
             // An engine that does not answer is not alive.

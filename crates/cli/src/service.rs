@@ -16,7 +16,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     if let Some(user) = user
         && !is_user(user)
     {
-        anyhow::bail!("{} is no name of a user; letters, digits, _, . and - are", quoted(user));
+        anyhow::bail!("{} is not a user name; write letters, digits, _, . and -", quoted(user));
     }
     let program = std::env::current_exe()?;
     let unit = Unit {
@@ -36,7 +36,7 @@ pub(crate) fn run(verb: &ServiceVerb) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the service manager waits on top of `shutdown_deadline` before it kills: for state to be written.
+/// Added to `shutdown_deadline` before the service manager kills: time to write the learned store.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
 
 /// How long the service manager waits for the end of the server, by its configuration, in whole seconds.
@@ -95,7 +95,7 @@ impl Unit {
 # {home}/majordomo.service
 # then: {control} daemon-reload && {control} enable --now majordomo
 {asking}[Unit]
-Description=Majordomo, keeps an assistant's heavy components loaded when they are needed
+Description=Majordomo, keeps an assistant's heavy components loaded while they are needed
 After=network.target
 
 [Service]
@@ -122,7 +122,7 @@ WantedBy={wanted_by}"
         let default_state = || match (&self.user, home) {
             (Some(_), _) => Ok(PathBuf::from("/var/db/majordomo")),
             (None, Some(home)) => Ok(home.join("Library/Application Support/majordomo")),
-            (None, None) => Err(anyhow::anyhow!("HOME is not set; say --state-dir")),
+            (None, None) => Err(anyhow::anyhow!("HOME is not set; add --state-dir")),
         };
         let state = self.state_dir.clone().map_or_else(default_state, Ok)?;
         let log = match (&self.user, home) {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn launchd_is_told_where_state_and_log_are() {
+    fn launchd_definition_names_state_and_log() {
         let mut unit = Unit {
             program: "/bin/majordomo".into(),
             stop_timeout: 80,

@@ -1,4 +1,4 @@
-//! What a run came to: hits, waits, loads, refusals, memory — measured, not estimated.
+//! The figures of a run: hits, waits, loads, refusals, memory; measured, not estimated.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the words of `run`, `plan` and `intents` are for: a configuration's components, or the server.
+//! The target of the words of `run`, `plan` and `intents`: a configuration's components, or the server.
 //!
 //! Owns the rule: the first word is a configuration when it ends in `.toml` or `.json`; otherwise all words are a
 //! command for the server. A first word that names some other file could be either, and is refused.
@@ -14,7 +14,6 @@ use majordomo::quoted;
 pub(crate) enum Target {
     /// To components of this program's own.
     Configuration(Job),
-    /// To the server.
     Server(RunArgs),
 }
 
@@ -59,11 +58,11 @@ pub(crate) fn split(
     match words.split_first() {
         Some((first, rest)) if is_configuration(first) => Ok((Some(first.into()), rest.to_vec())),
         Some((first, _)) if is_other_format(first) => Err(format!(
-            "{} is no configuration: those are TOML (FILE.toml), or the predecessor's JSON; write --server when it is part of a command",
+            "{} is not a configuration: write FILE.toml, or the predecessor's FILE.json; add --server if it is part of a command",
             quoted(first)
         )),
         Some((first, _)) if exists(first) => Err(format!(
-            "{0} is a file or folder, and could be a word of a command as well; write --config {0} if it is the configuration, or --server when it is part of a command",
+            "{0} is a file or folder, but could also be part of a command; add --config {0} if it is the configuration, or --server if it is part of a command",
             quoted(first)
         )),
         _ => Ok((None, words.to_vec())),
@@ -71,7 +70,7 @@ pub(crate) fn split(
 }
 
 impl Target {
-    /// Decides; `exists` tells whether a word names a file or folder.
+    /// Decides; `exists` says whether a word names a file or folder.
     ///
     /// # Errors
     /// When it could be either.

@@ -84,7 +84,7 @@ impl fmt::Display for ChangeEffect {
         match self {
             Self::Loads => f.write_str("is loaded now"),
             Self::NextLoad => f.write_str("is not loaded; the next load uses it"),
-            Self::InPlace => f.write_str("goes on running"),
+            Self::InPlace => f.write_str("keeps running"),
             Self::Restarts => f.write_str("is idle: unloaded and loaded again now"),
             Self::WhenReleased { leases: n } => {
                 write!(f, "is in use: loaded again when its {} given back", leases(*n))

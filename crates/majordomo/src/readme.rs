@@ -1,4 +1,7 @@
-//! The examples of the README as tests.
+//! The examples of the READMEs as tests.
 
 #[doc = include_str!("../README.md")]
 struct Package;
+
+#[doc = include_str!("../../../README.md")]
+struct Project;

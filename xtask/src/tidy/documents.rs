@@ -1,4 +1,4 @@
-//! Documents: README, CHANGELOG, architecture and decision records.
+//! Documents: README, CHANGELOG, architecture and decision records, and that their links and paths exist.
 //!
 //! The README's table of crates is derived from their manifests, between two marks.
 
@@ -60,6 +60,59 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
         None => findings.error(ARCHITECTURE, 0, "missing"),
     }
     check_decisions(project, findings);
+    for (path, text) in project.files.iter().filter(|(path, _)| path.ends_with(".md")) {
+        check_links(project, path, text, findings);
+    }
+    if let Some(text) = project.file(ARCHITECTURE) {
+        check_paths(project, text, findings);
+    }
+}
+
+/// Every relative link leads to a file or folder of the tree.
+fn check_links(project: &Project, path: &str, text: &str, findings: &mut Findings) {
+    for (line_idx, line) in text.lines().enumerate() {
+        for link in line.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let target = link.0.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains(':') {
+                continue;
+            }
+            if !resolved(path, target).is_some_and(|target| exists(project, &target)) {
+                findings.error(path, line_idx + 1, format!("the link to `{target}` leads nowhere"));
+            }
+        }
+    }
+}
+
+/// A link's target from the root, if it does not leave the tree.
+fn resolved(path: &str, target: &str) -> Option<String> {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    parts.pop();
+    for part in target.trim_end_matches('/').split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()?),
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+fn exists(project: &Project, path: &str) -> bool {
+    let folder = format!("{}/", path.trim_end_matches('/'));
+    project.file(path).is_some() || project.files.keys().any(|file| file.starts_with(&folder))
+}
+
+/// The map names files and folders from the root; each of them exists.
+fn check_paths(project: &Project, text: &str, findings: &mut Findings) {
+    const FOLDERS: &[&str] = &["crates/", "docs/", "xtask/"];
+    for (line_idx, line) in text.lines().enumerate() {
+        let words = line.split(|char: char| char.is_whitespace() || "`,;:()|".contains(char));
+        for word in words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder))) {
+            if !exists(project, word.trim_end_matches('.')) {
+                findings.error(ARCHITECTURE, line_idx + 1, format!("`{word}` does not exist"));
+            }
+        }
+    }
 }
 
 /// The README with its table of crates as it should be.
@@ -147,6 +200,36 @@ mod tests {
                 ("docs/adr/0001-a.md", DECISION),
             ],
             &[],
+        );
+    }
+
+    #[test]
+    fn links_and_paths_that_lead_nowhere_are_reported() {
+        let text = "[a](../README.md#x) [b](adr) [c](https://x.y/z) [d](#here)\n[e](missing.md)\n[f](../../up.md)\n";
+        let map = "| `docs/adr/0001-a.md`, crates/core/ | `docs/gone.rs` |\n";
+        testing::check(
+            check,
+            &[
+                ("crates/core/Cargo.toml", "[package]\nname = \"majordomo-core\"\n"),
+                (
+                    README,
+                    README_GOOD
+                        .replace(
+                            "<!-- crates: end",
+                            "| [`majordomo-core`](crates/core) |  |\n<!-- crates: end",
+                        )
+                        .as_str(),
+                ),
+                (CHANGELOG, "# Changelog\n## [Unreleased]\n"),
+                (ARCHITECTURE, map),
+                ("docs/adr/0001-a.md", DECISION),
+                ("docs/demo.md", text),
+            ],
+            &[
+                "docs/demo.md:2: the link to `missing.md` leads nowhere",
+                "docs/demo.md:3: the link to `../../up.md` leads nowhere",
+                "docs/architecture.md:1: `docs/gone.rs` does not exist",
+            ],
         );
     }
 

@@ -1,20 +1,20 @@
-//! What can be typed about what is learned from texts.
+//! The arguments of the commands about learned texts.
 
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct IntentsArgs {
-    /// A configuration (FILE.toml or FILE.json) and a text, or a text alone, for the server that runs unless there is
-    /// --state-dir; without a text each line of standard input is one
+    /// A configuration (FILE.toml or FILE.json) and a text, or a text for the running server (with --state-dir: for the
+    /// learned data there); without a text, each line of standard input is one
     #[arg(value_name = "CONFIG|TEXT")]
     pub words: Vec<String>,
-    /// The components and keywords of this configuration; all words are the text
+    /// Use the components and keywords of this configuration; all words are the text
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub config: Option<PathBuf>,
-    /// Ask the server; all words are the text
+    /// Use the server; all words are the text
     #[arg(long, conflicts_with = "state_dir")]
     pub server: bool,
-    /// What was learned here, without a server
+    /// Use the learned data in this directory instead of a server
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }
@@ -22,19 +22,19 @@ pub(crate) struct IntentsArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct LearnArgs {
     /// Lines of `labels TAB text`, or of `split TAB labels TAB text` with train, valid or test as split; labels are
-    /// names of components with commas between; for a text that needs none they are left empty, or the word none. - is
-    /// standard input
+    /// names of components separated by commas; a text that needs no component has empty labels, or the word none.
+    /// - is standard input
     pub file: PathBuf,
-    /// What is learned is kept here
+    /// Keep the learned data in this directory
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
-    /// Labels must be components of this configuration
+    /// Accept only components of this configuration as labels
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Skip lines with a label that is no component, instead of refusing the file
+    /// Skip lines whose label is not a component instead of refusing the file
     #[arg(long, requires = "config")]
     pub skip_unknown: bool,
-    /// Learn the lines of valid and test as well, which else are only to check what was learned
+    /// Also learn the lines of the splits valid and test, which otherwise only check the result
     #[arg(long)]
     pub all: bool,
 }
@@ -42,16 +42,16 @@ pub(crate) struct LearnArgs {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("needed").required(true))]
 pub(crate) struct FeedbackArgs {
-    /// What the user said
+    /// The text of the user's command
     #[arg(required = true)]
     pub text: Vec<String>,
-    /// The components that it really needed, with commas between
+    /// The components that the text really needed, separated by commas
     #[arg(long, value_delimiter = ',', group = "needed", value_name = "NAMES")]
     pub used: Vec<String>,
-    /// It needed no component
+    /// The text needed no component
     #[arg(long, group = "needed")]
     pub none: bool,
-    /// Learn it here, without a server
+    /// Learn the text in this directory instead of on a server
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

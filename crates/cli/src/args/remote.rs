@@ -1,4 +1,4 @@
-//! What can be typed to a server that runs.
+//! The arguments of the commands for a running server.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub(crate) struct UnloadArgs {
     /// The components
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// Also when it is CORE, pinned or leased
+    /// Also unload components that are CORE, pinned or leased
     #[arg(long)]
     pub force: bool,
 }
@@ -35,10 +35,10 @@ pub(crate) struct UnloadArgs {
 pub(crate) struct HintArgs {
     /// The component that is likely to be needed
     pub name: String,
-    /// How likely, from 0 to 1
+    /// Probability that the component is needed, from 0 to 1
     #[arg(long, default_value = "0.5", value_parser = confidence)]
     pub confidence: Confidence,
-    /// How soon
+    /// When the component is likely to be needed
     #[arg(long, value_enum, default_value = "delayed")]
     pub tier: TierArg,
 }
@@ -53,13 +53,13 @@ pub(crate) enum TierArg {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// With the figures of every part
+    /// Also show the figures of every part
     #[arg(long)]
     pub all: bool,
-    /// Show it again and again, until Ctrl-C
+    /// Repeat until Ctrl-C
     #[arg(long)]
     pub watch: bool,
-    /// How often, with --watch
+    /// Interval of --watch
     #[arg(long, default_value = "1s", value_parser = duration, requires = "watch")]
     pub every: Duration,
 }
@@ -72,13 +72,13 @@ pub(crate) struct WhyArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct EventsArgs {
-    /// Go on with what happens, until Ctrl-C
+    /// Print new events until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
-    /// Begin after the event of this number
+    /// Begin after the event with this number
     #[arg(long, value_name = "ID")]
     pub since: Option<u64>,
-    /// Begin with the last so many (20 when nothing is followed)
+    /// Begin with this many past events (default: 20, none with --follow)
     #[arg(long, conflicts_with = "since")]
     pub last: Option<usize>,
 }
@@ -87,17 +87,17 @@ pub(crate) struct EventsArgs {
 pub(crate) struct LogsArgs {
     /// The component
     pub name: String,
-    /// Go on with what it prints, until Ctrl-C
+    /// Print new output until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
-    /// Only the last so many lines
+    /// Show only this many of the last lines
     #[arg(long)]
     pub last: Option<u64>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReloadArgs {
-    /// Only say what would change
+    /// Show the changes without applying them
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -107,18 +107,17 @@ pub(crate) struct LeaseArgs {
     /// The components
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
-    /// End the lease after this time, such as 30s or 5min; without a command the program prints the lease and
-    /// goes, and the lease stays
+    /// End the lease after this time, such as 30s or 5min; without a command, print the lease, exit and keep the lease
     #[arg(long, value_parser = duration)]
     pub ttl: Option<Duration>,
-    /// What the holder is called in the status
+    /// Name of the holder, shown in the status
     #[arg(long)]
     pub tag: Option<String>,
-    /// Wait at most this long for what is not ready
+    /// Wait at most this long for components that are not ready
     #[arg(long, value_parser = duration)]
     pub deadline: Option<Duration>,
-    /// Run this with the lease, and MAJORDOMO_NAME_HOST, _PORT and _SOCKET in its environment; without it and
-    /// without --ttl the lease is held until Ctrl-C
+    /// Run this command while the lease is held, with MAJORDOMO_NAME_HOST, _PORT, _SOCKET and _URL in its environment;
+    /// without a command and without --ttl, hold the lease until Ctrl-C
     #[arg(last = true)]
     pub command: Vec<String>,
 }
@@ -132,7 +131,7 @@ pub(crate) struct ReleaseArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateArgs {
-    /// The state directory of a server that does not run; without it the server is asked
+    /// State directory of a server that is not running; without it, the running server is asked
     #[arg(long, global = true)]
     pub state_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -141,21 +140,21 @@ pub(crate) struct StateArgs {
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum StateVerb {
-    /// Show what is remembered
+    /// Show the learned data
     Show,
-    /// Print all that is remembered, as JSON
+    /// Print the learned data as JSON
     Export {
-        /// Only which components were used when, in lines that `majordomo replay` reads
+        /// Print only the recorded use of components, as lines for `majordomo replay`
         #[arg(long)]
         usage: bool,
     },
-    /// Forget what was measured of a component, or everything that was learned
+    /// Forget the measurements of a component, or all learned data
     #[command(group = clap::ArgGroup::new("what").required(true))]
     Forget {
         /// The component
         #[arg(value_name = "NAME", group = "what")]
         name: Option<String>,
-        /// Everything that was learned, of texts too
+        /// Forget all learned data, including texts
         #[arg(long, group = "what")]
         all: bool,
     },

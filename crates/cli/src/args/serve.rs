@@ -1,4 +1,4 @@
-//! What can be typed to run a server.
+//! The arguments of `serve` and `service`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use majordomo::quoted;
 pub(crate) struct ServeArgs {
     /// The configuration
     pub config: PathBuf,
-    /// Remember learned figures here
+    /// Keep learned data in this directory
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// How the log on standard error is written
+    /// Format of the log on standard error
     #[arg(long, value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// Listen at this address of this machine as well, such as 127.0.0.1:7420, [::1]:7420 or localhost:7420
+    /// Also listen at this loopback address, such as 127.0.0.1:7420, [::1]:7420 or localhost:7420
     #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     pub tcp: Option<SocketAddr>,
-    /// Clients over TCP must know what stands in this file, which nobody else may read
+    /// File with the token that TCP clients must send; only the user may be able to read it
     #[arg(long, value_name = "FILE", requires = "tcp")]
     pub token_file: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     let port = [port, given].into_iter().find_map(|p| p.parse::<u16>().ok()).unwrap_or(7420);
     let host = if given.contains("::") { "[::1]" } else { "127.0.0.1" };
     Err(format!(
-        "{} is not an address with a port; write one of this machine, such as {host}:{port}",
+        "{} is not a loopback address with a port; write one such as {host}:{port}",
         quoted(given)
     ))
 }
@@ -60,23 +60,22 @@ pub(crate) struct ServiceArgs {
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ServiceVerb {
-    /// Print it; nothing is installed
+    /// Print the service definition; nothing is installed
     Print {
-        /// For which service manager
+        /// Service manager that reads the definition
         #[arg(value_enum)]
         manager: ServiceManager,
         /// The configuration of the server
         config: PathBuf,
-        /// Its state directory; without it, the service manager's place for such things
+        /// State directory of the server (default: the service manager's usual place)
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
-        /// For the whole machine, run by this user, instead of for yourself
+        /// Define a service of the machine that runs as this user, instead of one of your own
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
 }
 
-/// A service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ServiceManager {
     Systemd,

@@ -34,7 +34,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         keywords: &["weather", "rain", "umbrella"],
-        ..part("weather", "tells the weather", Priority::Medium, 10, 20)
+        ..part("weather", "reports the weather", Priority::Medium, 10, 20)
     },
     Part {
         keywords: &["lights", "heating", "thermostat"],
@@ -55,13 +55,13 @@ const PARTS: &[Part] = &[
     },
     Part {
         keywords: &["say it", "read aloud"],
-        ..part("speech", "speaks", Priority::Medium, 40, 60)
+        ..part("speech", "reads text aloud", Priority::Medium, 40, 60)
     },
     Part { keywords: &["camera", "look at"], ..part("vision", "sees", Priority::Medium, 60, 120) },
     Part {
         needs: &["speech"],
         keywords: &["translate"],
-        ..part("translate", "translates and speaks", Priority::Medium, 40, 70)
+        ..part("translate", "translates and reads aloud", Priority::Medium, 40, 70)
     },
     Part {
         keywords: &["route", "traffic"],
@@ -85,7 +85,7 @@ const PARTS: &[Part] = &[
     },
 ];
 
-/// What people say when they do not use a keyword: understood only once it is learned.
+/// Sayings without a keyword: understood only once they are learned.
 pub(super) fn sayings(name: &str) -> &'static [&'static str] {
     match name {
         "music" => &["play something quiet", "put on some jazz", "turn it up a bit", "next track"],
@@ -95,8 +95,8 @@ pub(super) fn sayings(name: &str) -> &'static [&'static str] {
         "home" => {
             &["make it brighter in here", "it is freezing in the hall", "lock up for tonight"]
         }
-        "chat" => &["tell me a joke", "i am bored", "cheer me up", "who would win"],
-        "email" => &["did anybody write to me", "reply to my boss", "send a note to anna"],
+        "chat" => &["do you know a joke", "i am bored", "cheer me up", "who would win"],
+        "email" => &["did anyone write to me", "reply to my boss", "send a line to anna"],
         "calendar" => &["what is on for friday", "am i free at noon", "move lunch to one"],
         "speech" => &["louder, i did not hear you", "speak to me", "repeat that slowly"],
         "vision" => &["what is in front of me", "who is at the door", "watch the cat"],

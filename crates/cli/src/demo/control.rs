@@ -64,17 +64,17 @@ impl Control {
     }
 }
 
-/// What was loaded ahead in vain.
+/// The accounts of all preloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Ahead {
+pub(super) struct Preloads {
     started: u64,
-    in_time: u64,
+    hits: u64,
     late: u64,
     wasted: u64,
     wasted_mib_seconds: f64,
 }
 
-impl Ahead {
+impl Preloads {
     /// Sums the tiers of the status.
     pub(super) async fn of(manager: &Manager) -> Self {
         let mut all = Self::default();
@@ -84,7 +84,7 @@ impl Ahead {
             let Some(what) = tiers.iter().find_map(|t| name.strip_prefix(t)) else { continue };
             match (what, value) {
                 ("started", StatusValue::Count(n)) => all.started += n,
-                ("hits", StatusValue::Count(n)) => all.in_time += n,
+                ("hits", StatusValue::Count(n)) => all.hits += n,
                 ("late", StatusValue::Count(n)) => all.late += n,
                 ("wasted", StatusValue::Count(n)) => all.wasted += n,
                 ("wasted MiB-seconds", StatusValue::Number(x)) => all.wasted_mib_seconds += x,
@@ -97,7 +97,7 @@ impl Ahead {
     pub(super) fn json(self) -> serde_json::Value {
         serde_json::json!({
             "started": self.started,
-            "in_time": self.in_time,
+            "hits": self.hits,
             "late": self.late,
             "wasted": self.wasted,
             "wasted_byte_seconds": self.wasted_mib_seconds * f64::from(1u32 << 20),
@@ -106,18 +106,18 @@ impl Ahead {
 }
 
 /// The two side by side.
-pub(super) fn lines(managed: &Summary, control: &Summary, ahead: Ahead) -> Vec<String> {
+pub(super) fn lines(managed: &Summary, control: &Summary, preloads: Preloads) -> Vec<String> {
     let time = crate::print::time;
     let of = |part: u64, whole: u64| {
         if whole == 0 {
             String::new()
         } else {
-            format!(" ({:.2} of it)", part as f64 / whole as f64)
+            format!(" ({:.2} of LRU)", part as f64 / whole as f64)
         }
     };
     let row = |what: &str, a: String, b: String| format!("{what:<26} {a:>22} {b:>12}");
     vec![
-        row("the same days", "loading ahead".to_owned(), "LRU".to_owned()),
+        row("the same days", "preloading".to_owned(), "LRU".to_owned()),
         row(
             "commands that waited",
             format!("{}{}", managed.n_waited(), of(managed.n_waited(), control.n_waited())),
@@ -128,8 +128,12 @@ pub(super) fn lines(managed: &Summary, control: &Summary, ahead: Ahead) -> Vec<S
         row("resident, mean", managed.memory.mean().to_string(), control.memory.mean().to_string()),
         row("resident, peak", managed.memory.peak.to_string(), control.memory.peak.to_string()),
         format!(
-            "loaded ahead {}: {} in time, {} late, {} in vain, which held {:.1} MiB-seconds",
-            ahead.started, ahead.in_time, ahead.late, ahead.wasted, ahead.wasted_mib_seconds
+            "preloads {}: {} hits, {} late, {} wasted, which held {:.1} MiB-seconds",
+            preloads.started,
+            preloads.hits,
+            preloads.late,
+            preloads.wasted,
+            preloads.wasted_mib_seconds
         ),
     ]
 }

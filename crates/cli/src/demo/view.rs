@@ -1,4 +1,4 @@
-//! What the demo shows while it runs: a live picture on a terminal, a line a day elsewhere.
+//! The output of the demo while it runs: a live picture on a terminal, a line a day elsewhere.
 
 use majordomo::{ByteSize, ComponentState, Manager, Outcome, count};
 
@@ -16,7 +16,7 @@ pub(super) struct View {
     drawn: usize,
 }
 
-/// What was decided on, how sure that is, and why.
+/// The component that was decided on, with confidence and evidence.
 fn why(outcome: &Outcome) -> String {
     match outcome.needed().first().or_else(|| outcome.candidates().first()) {
         Some(need) => {
@@ -27,7 +27,7 @@ fn why(outcome: &Outcome) -> String {
                 crate::plan::evidence(&need.into())
             )
         }
-        None => "           nothing speaks for a component".to_owned(),
+        None => "           no evidence for any component".to_owned(),
     }
 }
 
@@ -60,7 +60,7 @@ impl View {
             (memory.0 * BAR as u64).checked_div(budget.0).unwrap_or(0).min(BAR as u64) as usize;
         let mut lines = vec![
             format!("day {day:>2}/{}  > {text}", self.days),
-            format!("           {}", crate::run::told(outcome, memory)),
+            format!("           {}", crate::run::result(outcome, memory)),
             print::fitted(&why(outcome)),
             format!(
                 "memory     [{}{}] {memory} of {budget}",

@@ -1,6 +1,6 @@
 //! Tables of texts and their labels: `labels TAB text`, or `split TAB labels TAB text`.
 //!
-//! Reads a whole file and tells every problem with its line; learns nothing.
+//! Reads a whole file and reports every problem with its line; learns nothing.
 
 use std::fmt;
 use std::io::BufRead;
@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub labels: Vec<ComponentId>,
 }
 
-/// What is wrong with a line.
+/// The problem of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub line: usize,
@@ -98,10 +98,10 @@ impl Rows {
         }
         let columns: Vec<&str> = text.split('\t').collect();
         let n = columns.len();
-        let wanted = *n_columns.get_or_insert(n);
+        let expected = *n_columns.get_or_insert(n);
         let (split, labels, text) = match columns.as_slice() {
-            _ if n != wanted => {
-                return Err(format!("{}, the first line has {wanted}", count(n, "column")));
+            _ if n != expected => {
+                return Err(format!("{}, the first line has {expected}", count(n, "column")));
             }
             [labels, text] => ("train", *labels, *text),
             [split, labels, text] => (*split, *labels, *text),
@@ -117,7 +117,9 @@ impl Rows {
             "train" => &mut self.train,
             "valid" => &mut self.valid,
             "test" => &mut self.test,
-            other => return Err(format!("split {} is none of train, valid, test", quoted(other))),
+            other => {
+                return Err(format!("the split {} is not train, valid or test", quoted(other)));
+            }
         };
         if is_first && is_heading(labels, text) {
             return Err("this line looks like a heading; a table has none".to_owned());
@@ -129,13 +131,13 @@ impl Rows {
             if is_none && !known.is_some_and(|known| known.iter().any(|id| id.as_str() == NONE)) {
                 if labels.len() > 1 {
                     return Err(format!(
-                        "{NONE} stands for no component, and others are named besides"
+                        "{NONE} means that no component is needed, but others are named too"
                     ));
                 }
                 break;
             }
             let id = ComponentId::new(label).map_err(|e| {
-                format!("{} is no name of a component: {e}; labels stand before the text, with commas between", quoted(label))
+                format!("{} is not a component name: {e}; write the labels before the text, separated by commas", quoted(label))
             })?;
             if known.is_some_and(|known| !known.contains(&id)) {
                 if skip_unknown {
@@ -143,7 +145,7 @@ impl Rows {
                     return Ok(());
                 }
                 return Err(format!(
-                    "{} is no component of the configuration; correct it ({NONE}, or nothing, is written where no component is needed), or --skip-unknown",
+                    "{} is not a component of the configuration; correct it ({NONE}, or nothing, where no component is needed), or use --skip-unknown",
                     quoted(label)
                 ));
             }
@@ -199,13 +201,13 @@ mod tests {
                 "4: the text is blank",
                 "5: byte 1 of the line, 0xFF, is not UTF-8 (in Windows-1252 it is \"ÿ\"); save it as UTF-8, or convert it: iconv -f WINDOWS-1252 -t UTF-8",
                 &format!(
-                    "6: \"A B\" is no name of a component: {}; labels stand before the text, with commas between",
+                    "6: \"A B\" is not a component name: {}; write the labels before the text, separated by commas",
                     ComponentId::new("A B").unwrap_err()
                 ),
-                "7: \"c\" is no component of the configuration; correct it (none, or nothing, is written where no component is needed), or --skip-unknown",
+                "7: \"c\" is not a component of the configuration; correct it (none, or nothing, where no component is needed), or use --skip-unknown",
             ],
         );
-        check(b"dev\ta\tx", None, &["1: split \"dev\" is none of train, valid, test"]);
+        check(b"dev\ta\tx", None, &["1: the split \"dev\" is not train, valid or test"]);
         check(
             b"alone",
             None,
@@ -238,15 +240,15 @@ mod tests {
         check(
             b"a,none\tx\n",
             None,
-            &["1: none stands for no component, and others are named besides"],
+            &["1: none means that no component is needed, but others are named too"],
         );
     }
 
     #[test]
-    fn heading_is_told_from_a_row() {
-        let told = "1: this line looks like a heading; a table has none";
-        check(b"labels\ttext\na\tx\n", None, &[told]);
-        check(b"Text\tIntent\na\tx\n", None, &[told]);
+    fn heading_is_reported_as_a_heading() {
+        let problem = "1: this line looks like a heading; a table has none";
+        check(b"labels\ttext\na\tx\n", None, &[problem]);
+        check(b"Text\tIntent\na\tx\n", None, &[problem]);
         check(b"a\tx\ncomponent\ttext\n", None, &[]);
     }
 

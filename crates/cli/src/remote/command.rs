@@ -16,7 +16,7 @@ impl Remote {
         if !args.words.is_empty() {
             return self.command(&args.words.join(" "), args.hold).await;
         }
-        // Nobody should type a line to learn that there is no server.
+        // A missing server is reported before the first line is typed.
         self.client.info().await?;
         let mut interrupts = crate::signals::Interrupts::new()?;
         let mut lines = InputLines::stdin(self.json);
@@ -61,10 +61,14 @@ impl Remote {
 
     pub(super) async fn intents(&self, text: &str) -> anyhow::Result<()> {
         let answer = self.client.intents(&IntentsRequest { text: text.to_owned() }).await?;
-        crate::intents::tell(text, &answer, self.json.then(|| serde_json::to_value(&answer)))
+        crate::intents::print_answer(
+            text,
+            &answer,
+            self.json.then(|| serde_json::to_value(&answer)),
+        )
     }
 
-    /// Asks what each line of standard input is taken for.
+    /// Asks for the decision on each line of standard input.
     pub(super) async fn intents_of_lines(&self) -> anyhow::Result<Exit> {
         self.client.info().await?;
         let mut lines = InputLines::stdin(self.json);

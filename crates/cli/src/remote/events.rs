@@ -1,4 +1,4 @@
-//! What happened and what happens: events, and the output of components.
+//! Events, past and new, and the output of components.
 
 use majordomo::{ByteSize, count};
 use majordomo_server::client::Streamed;
@@ -9,10 +9,9 @@ use crate::args::{EventsArgs, LogsArgs};
 use crate::exit::Exit;
 use crate::print::{self, Style, styled};
 
-/// Events shown when nobody says how many.
+/// Events shown by default.
 const LAST: usize = 20;
 
-/// An event in a line.
 pub(super) fn line(event: &Event) -> String {
     let head = format!("{:>6} {}", event.seq, print::clock(event.time));
     format!("{}  {}", styled(Style::Faint, &head), event.text)
@@ -79,7 +78,7 @@ impl Remote {
                 }
             }
         }
-        print::note("the server has ended");
+        print::message("the server has ended");
         Ok(Exit::Success)
     }
 
@@ -108,7 +107,7 @@ impl Remote {
                 Streamed::Gap(gap) => self.missed(gap.missed.unwrap_or(0), "line")?,
             }
         }
-        print::note("the server has ended");
+        print::message("the server has ended");
         Ok(Exit::Success)
     }
 }

@@ -1,4 +1,4 @@
-//! Leases: who holds them, and holding one alone or for a command.
+//! Leases: the list of holders, and holding one alone or for a command.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -20,7 +20,7 @@ use crate::print;
 
 /// The server is asked this often whether a held lease was revoked.
 const LOOK: Duration = Duration::from_secs(1);
-/// What a shell exits with when a command cannot be run, and when there is none.
+/// The exit codes of a shell for a command that cannot be run, and for one that does not exist.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -45,7 +45,7 @@ impl Remote {
     pub(super) async fn release(&self, args: &ReleaseArgs) -> anyhow::Result<Exit> {
         for id in &args.ids {
             self.client.release(id).await?;
-            self.show(&serde_json::json!({ "released": id }), |_| format!("{id} given back"))?;
+            self.show(&serde_json::json!({ "released": id }), |_| format!("{id} released"))?;
         }
         Ok(Exit::Success)
     }
@@ -77,7 +77,7 @@ impl Remote {
             return Ok(Exit::Success.into());
         }
         if !self.json {
-            print::note("held until Ctrl-C");
+            print::message("held until Ctrl-C");
         }
         let ended = async {
             let mut look = tokio::time::interval(LOOK);
@@ -94,7 +94,7 @@ impl Remote {
             ended = ended => Some(ended?),
             () = interrupts.next() => None,
         };
-        // Renewing tells why, in the server's words and form.
+        // Renewing gives the reason, in the server's words and form.
         let refused = match lost {
             Some(lost) => self.client.renew(&lost.id, None).await.err(),
             None => None,
@@ -110,7 +110,7 @@ impl Remote {
     async fn run_with(&self, lease: &Lease, command: &[String]) -> anyhow::Result<ExitCode> {
         let (program, words) = match command {
             [program, words @ ..] => (program, words),
-            [] => anyhow::bail!("no command is named after --"),
+            [] => anyhow::bail!("a command is missing after --"),
         };
         let started = Command::new(program).args(words).envs(environment(lease)?).spawn();
         let mut child = match started {
@@ -165,14 +165,14 @@ impl Remote {
 struct LeaseWatch {
     /// A component has ended or is being stopped.
     is_lost: bool,
-    /// The note that was printed last.
-    note: String,
+    /// The message that was printed last.
+    message: String,
 }
 
 impl LeaseWatch {
     /// Prints what has changed since the last look.
     fn look(&mut self, found: Result<Lease, ClientError>) {
-        let note = match found {
+        let message = match found {
             Ok(now) => match now.revocation() {
                 Some(what) => {
                     self.is_lost = true;
@@ -182,14 +182,14 @@ impl LeaseWatch {
             },
             Err(error) => format!("majordomo: the lease is lost: {error}"),
         };
-        if note != self.note {
-            print::note(&note);
-            self.note = note;
+        if message != self.message {
+            print::message(&message);
+            self.message = message;
         }
     }
 }
 
-/// What the holder is called that does not say.
+/// The name of a holder that has given none.
 fn tag(command: &[String]) -> String {
     let words = match command {
         [] => "majordomo lease".to_owned(),
@@ -208,7 +208,7 @@ fn environment(lease: &Lease) -> anyhow::Result<BTreeMap<String, String>> {
         let name = leased.component.as_str().to_uppercase().replace('-', "_");
         if let Some(other) = seen.insert(name.clone(), leased.component.as_str()) {
             anyhow::bail!(
-                "{other} and {} would have the same variables MAJORDOMO_{name}_…; lease them one after the other",
+                "{other} and {} would both set the variables MAJORDOMO_{name}_…; lease them one after the other",
                 leased.component
             );
         }

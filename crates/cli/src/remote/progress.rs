@@ -1,4 +1,4 @@
-//! The line that shows what a long wait is for: on a terminal only, and only when it is long.
+//! The line that gives the reason for a wait: only on a terminal, and only when the wait is long.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn show(client: &Client) {
     }
 }
 
-/// What is being loaded, in one line.
+/// The running loads in one line.
 fn line(components: &[Component]) -> String {
     let mut parts: Vec<String> = Vec::new();
     for c in components {
@@ -61,8 +61,8 @@ fn line(components: &[Component]) -> String {
                     .unwrap_or_default();
                 parts.push(format!("loading {} {}{usual}", c.name, print::time(span(c.for_ms))));
             }
-            State::Queued => parts.push(format!("{} is next", c.name)),
-            State::Draining | State::Unloading => parts.push(format!("{} leaves", c.name)),
+            State::Queued => parts.push(format!("{} is queued", c.name)),
+            State::Draining | State::Unloading => parts.push(format!("unloading {}", c.name)),
             _ => {}
         }
     }

@@ -22,7 +22,7 @@ impl Remote {
             StateVerb::Export { usage: true } => {
                 let usage = self.remembered(args.state_dir.as_deref()).await?.usage;
                 if usage.is_empty() {
-                    print::note("no command was used yet, or none is kept: nothing to export");
+                    print::message("nothing to export: no use is recorded");
                 }
                 if !usage.is_empty() {
                     print::file(&usage);
@@ -46,9 +46,9 @@ impl Remote {
                 self.show(&forgotten, |f| match f.forgotten {
                     n if name.is_none() => {
                         let values = count(n, "stored value");
-                        format!("everything that was learned is forgotten, {values} among it")
+                        format!("all learned data is forgotten ({values})")
                     }
-                    0 => "nothing was remembered of that".to_owned(),
+                    0 => "nothing was learned about this component".to_owned(),
                     n => format!("{} forgotten", count(n, "value")),
                 })?;
             }
@@ -77,7 +77,7 @@ fn text(r: &Remembered) -> Vec<String> {
     let mut out = Vec::new();
     out.extend(r.problem.iter().cloned());
     if r.values.is_empty() {
-        out.push("nothing is remembered yet".to_owned());
+        out.push("nothing is learned yet".to_owned());
     }
     if !r.figures.is_empty() {
         let rows: Vec<_> = r.figures.iter().map(row).collect();

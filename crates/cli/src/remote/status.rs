@@ -1,4 +1,4 @@
-//! `status`: the whole as a table, once or again and again.
+//! `status`: components, memory and leases as a table, once or repeatedly.
 
 use majordomo::{Priority, count};
 use majordomo_server::ClientError;
@@ -22,7 +22,7 @@ impl Remote {
     }
 
     async fn watch(&self, args: &StatusArgs) -> anyhow::Result<Exit> {
-        // The first must be there; a server that goes later is waited for.
+        // The first answer is required; a server that ends later is waited for.
         let mut next: Result<Status, ClientError> = Ok(self.client.status().await?);
         let screen = (!self.json && print::is_terminal()).then(Screen::open);
         let mut tick = tokio::time::interval(args.every.max(std::time::Duration::from_millis(50)));
@@ -36,7 +36,7 @@ impl Remote {
                     lines
                 })?,
                 (Err(error), Some(screen)) => screen.draw(&[error.to_string()]),
-                (Err(error), None) => print::note(&error.to_string()),
+                (Err(error), None) => print::message(&error.to_string()),
             }
             tick.tick().await;
             next = match self.client.status().await {
@@ -57,7 +57,7 @@ fn text(s: &Status, all: bool) -> Vec<String> {
         (m.booked.bytes().saturating_mul(100)) / m.budget.bytes()
     };
     let pressure =
-        m.pressure.map_or_else(|| "not felt".to_owned(), |p| p.to_string().to_lowercase());
+        m.pressure.map_or_else(|| "not measured".to_owned(), |p| p.to_string().to_lowercase());
     out.push(format!(
         "memory    {} of {} booked ({share} %), pressure {pressure}",
         m.booked, m.budget
@@ -102,7 +102,7 @@ fn text(s: &Status, all: bool) -> Vec<String> {
         out.extend(table::lines(&["LEASE", "COMPONENT", "AGE", "HOLDER"], &rows));
         if s.holders_left_out > 0 {
             out.push(format!(
-                "{} more of {} leases are left out; see `majordomo leases`",
+                "{} of {} leases are not shown; see `majordomo leases`",
                 s.holders_left_out, s.leases
             ));
         }
@@ -113,15 +113,15 @@ fn text(s: &Status, all: bool) -> Vec<String> {
     out
 }
 
-/// How it stands with what is to be remembered.
+/// The state of the learned store.
 fn kept(s: &Status) -> Vec<String> {
     let figures = s.sections.get("runtime").into_iter().flatten();
-    let told = figures.filter_map(|f| match f.name.as_str() {
+    let lines = figures.filter_map(|f| match f.name.as_str() {
         "state_store" => Some(format!("state     {}", value(f))),
         "state_problem" => Some(styled(Style::Bad, &format!("state problem: {}", value(f)))),
         _ => None,
     });
-    told.collect()
+    lines.collect()
 }
 
 fn head(s: &Status) -> String {
@@ -194,7 +194,7 @@ fn row(c: &Component) -> Vec<Cell> {
     for (is, word) in [
         (c.priority == Priority::Core, "core"),
         (c.pinned, "pinned"),
-        (c.speculative, "ahead"),
+        (c.speculative, "preloaded"),
         (c.stale, "stale"),
     ] {
         if is {
@@ -215,7 +215,7 @@ fn row(c: &Component) -> Vec<Cell> {
     ]
 }
 
-/// What is to be said of health probes that fail under leases.
+/// The report of health probes that fail under leases.
 pub(super) fn probe_failing(c: &Component) -> Option<String> {
     let p = c.probe_failing.as_ref()?;
     Some(format!("probe failing for {}, leased: {}", print::span(span(p.for_ms)), p.error))

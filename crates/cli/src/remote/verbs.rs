@@ -1,4 +1,4 @@
-//! Verbs about components: load, unload, pin, trim, hint, why, reload.
+//! Operators' requests about components: load, unload, pin, trim, hint, why, reload.
 
 use majordomo::{ByteSize, printable};
 use majordomo_server::wire::{
@@ -11,7 +11,6 @@ use crate::args::{FeedbackArgs, HintArgs, NamesArgs, ReloadArgs, TierArg, Unload
 use crate::exit::Exit;
 use crate::print::{self, Style, styled, time};
 
-/// A component in a line.
 fn line(c: &Component) -> String {
     let mut text = format!("{} is {}", c.name, super::table::state(c.state));
     if c.booked.bytes() > 0 {
@@ -76,7 +75,8 @@ impl Remote {
             Feedback { text: args.text.join(" "), used: args.used.clone(), ..Feedback::default() };
         let accepted = self.client.feedback(&feedback).await?;
         self.show(&accepted, |a| {
-            let what = if a.accepted { "learned" } else { "not taken: too many outcomes wait" };
+            let what =
+                if a.accepted { "learned" } else { "refused: the queue of outcomes is full" };
             what.to_owned()
         })?;
         Ok(if accepted.accepted { Exit::Success } else { Exit::Refused })
@@ -95,9 +95,9 @@ impl Remote {
         let accepted = self.client.hint(&hint).await?;
         self.show(&accepted, |a| {
             if a.accepted {
-                format!("hint handed in; `majordomo why {}` tells what comes of it", args.name)
+                format!("hint accepted; see `majordomo why {}`", args.name)
             } else {
-                "not taken: too many hints wait".to_owned()
+                "refused: the queue of hints is full".to_owned()
             }
         })?;
         Ok(if accepted.accepted { Exit::Success } else { Exit::Refused })
@@ -110,7 +110,7 @@ impl Remote {
             let mut lines = vec![format!("{}, for {for_ms}: {}", line(c), c.cause)];
             lines.push(format!("memory: {}", memory(c)));
             if let Some(words) = super::status::retry(c) {
-                lines.push(format!("{words}; `majordomo load {}` tries at once", c.name));
+                lines.push(format!("{words}; `majordomo load {}` loads it now", c.name));
             }
             lines.extend(super::status::probe_failing(c));
             lines.extend(events.iter().map(|event| format!("  {}", super::events::line(event))));
@@ -129,7 +129,7 @@ impl Remote {
     }
 }
 
-/// What is declared, measured and learned of a component's memory, and what is booked by it.
+/// A component's memory: declared, measured, learned and booked.
 fn memory(c: &Component) -> String {
     let mut text = format!("declared {}", c.estimate);
     for (name, bytes) in [
@@ -169,9 +169,9 @@ pub(crate) fn text_of_reload(r: &Reloaded) -> Vec<String> {
         lines.push(format!("{} {}{restart}", styled(Style::Doubtful, "~"), setting(s)));
     }
     if lines.is_empty() {
-        lines.push("nothing has changed".to_owned());
+        lines.push("no changes".to_owned());
     } else if r.dry_run {
-        lines.push("this is only what would change; `majordomo reload` applies it".to_owned());
+        lines.push("nothing was applied; `majordomo reload` applies these changes".to_owned());
     }
     lines
 }

@@ -93,7 +93,7 @@ fn two_race_for_load_and_unload() {
                     send(&mut stream, "POST", &path, "connection: close\r\n", "");
                     let mut answer = String::new();
                     stream.read_to_string(&mut answer).unwrap();
-                    // Done, or told who was in the way; never silence, never an error of the server.
+                    // Done, or refused with the holder in the way; never silence, never an error of the server.
                     let status = &answer[9..12];
                     assert!(["200", "409", "502"].contains(&status), "{answer}");
                     if status == "502" {
@@ -103,7 +103,7 @@ fn two_race_for_load_and_unload() {
             });
         }
     });
-    // What is told is what is there.
+    // The reported components are the loaded ones.
     assert_eq!(ask(&world, "POST", "/v1/components/music/load", "").0, 200);
     assert_eq!(component(&world, "music")["state"], "ready");
     eventually(DEADLINE, "one program", || world.components().len() == 1);
@@ -114,7 +114,7 @@ fn two_race_for_load_and_unload() {
 }
 
 #[test]
-fn who_dies_during_a_load_takes_nobody_along() {
+fn client_that_dies_during_a_load_ends_no_other_client() {
     let world = World::new();
     world.write("c.toml", config(&world));
     let server = serve(&world);
@@ -159,7 +159,7 @@ fn a_killed_server_comes_back_without_its_leases() {
     assert_eq!(world.components().len(), 2);
     server.child.kill().unwrap();
     server.child.wait().unwrap();
-    // Whoever holds the connection sees its end, and the guard ends the programs.
+    // The holder of the connection sees its end, and the guard ends the programs.
     assert_eq!(holder.read(&mut [0; 16]).unwrap_or(0), 0);
     eventually(DEADLINE, "the end of the programs", || world.components().is_empty());
     assert!(world.path("s.sock").exists(), "left behind");
@@ -211,7 +211,7 @@ fn endpoints_logs_and_events() {
     assert!(endpoint["socket"].as_str().unwrap().contains("talks"));
     let (_, page) = ask(&world, "GET", "/v1/components/talks/logs", "");
     assert_eq!(page["lines"][0]["text"], format!("up at {port}"));
-    // Both streams go on until the server ends, which they are told by their end.
+    // Both streams go on until the server ends, and then end themselves.
     let mut logs = connect(&world);
     send(&mut logs, "GET", "/v1/components/talks/logs?follow=true&last=9", "", "");
     let mut lines = BufReader::new(logs).lines().map(Result::unwrap);
@@ -219,11 +219,11 @@ fn endpoints_logs_and_events() {
     server.signal("TERM");
     server.end().check(0, &[], &[]);
     assert!(lines.all(|l| !l.contains("gap")));
-    let mut told = String::new();
-    events.read_to_string(&mut told).unwrap();
+    let mut expected = String::new();
+    events.read_to_string(&mut expected).unwrap();
     assert!(
-        told.contains("\"text\":\"talks: queued -> loading") && told.contains("granted"),
-        "{told}"
+        expected.contains("\"text\":\"talks: queued -> loading") && expected.contains("granted"),
+        "{expected}"
     );
 }
 

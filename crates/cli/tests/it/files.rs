@@ -122,13 +122,13 @@ fn directory_in_the_place_of_a_file_and_file_in_the_place_of_a_directory_are_nam
         &["serve", "c.toml"],
     ] {
         let with = |dir| [words, &["--state-dir", dir]].concat();
-        let told = "state.redb\": this is a directory, not a file; remove or rename";
-        world.run(&with("st")).check(1, &[], &[told]);
+        let expected = "state.redb\": this is a directory, not a file; remove or rename";
+        world.run(&with("st")).check(1, &[], &[expected]);
         let ran = world.run(&with("rows.tsv"));
         assert_eq!((ran.code, world.read("rows.tsv")), (Some(1), table.to_owned()), "{ran:?}");
-        let told =
+        let expected =
             ["rows.tsv\": this is a file, not a directory", "nothing was learned in rows.tsv"];
-        assert!(told.iter().any(|part| ran.err.contains(part)), "{ran:?}");
+        assert!(expected.iter().any(|part| ran.err.contains(part)), "{ran:?}");
     }
     world.run(&["--socket", ".", "status"]).check(4, &[], &["it is a directory, not a socket"]);
     world.run(&["--socket", "c.toml", "status"]).check(4, &[], &["it is a file, not a socket"]);
@@ -142,7 +142,7 @@ fn temporary_folders(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_server_goes_on_when_its_state_directory_is_removed() {
+fn server_continues_when_its_state_directory_is_removed() {
     let world = configured();
     for kept in [true, false] {
         let words: &[&str] = if kept { &["c.toml", "--state-dir", "st"] } else { &["c.toml"] };

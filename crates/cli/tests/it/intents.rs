@@ -89,7 +89,7 @@ fn splits_are_held_out_unless_all_is_asked_for() {
 
 /// Said to a server, over its socket, and asked of it.
 #[test]
-fn a_server_learns_a_text_that_it_is_told() {
+fn server_learns_a_reported_text() {
     let world = World::new();
     let parts = [("music", "keywords = [\"song\"]"), ("lights", "")];
     let sections = parts.map(|(name, more)| world.section(name, UP, more)).concat();
@@ -110,7 +110,7 @@ fn a_server_learns_a_text_that_it_is_told() {
     ran.check(6, &[], &["did you mean \"lights\"?"]);
     let ran = world.run(&["feedback", "--used", "lights", "?!"]);
     ran.check(3, &[], &["the text has no word to learn from"]);
-    // It answers so as soon as it has learned, which nobody waits for, and after its end the directory has it.
+    // The answer changes as soon as the server has learned, for which no caller waits; after its end the directory has it.
     eventually(DEADLINE, "the lights", || {
         world.run(&["run", "dim the lamp"]).out.contains("lights")
     });
@@ -133,11 +133,11 @@ fn a_table_with_a_fault_teaches_nothing() {
     world.write("c.toml", "[components.music]\nloader = \"builtin\"\n");
     world.write("t.tsv", table());
     let learn = ["learn", "t.tsv", "--state-dir", "state", "--config", "c.toml"];
-    world.run(&learn).check(1, &[], &["t.tsv:2: \"clock\" is no component", "--skip-unknown"]);
+    world.run(&learn).check(1, &[], &["t.tsv:2: \"clock\" is not a component", "--skip-unknown"]);
     assert!(!world.path("state").exists());
     let skip = [&learn[..], &["--skip-unknown"]].concat();
     world.run(&skip).check(0, &["learned  40 lines", "skipped  20 with an unknown label"], &[]);
-    world.run(&["intents", "--state-dir", "nosuch", "x"]).check(1, &[], &["nothing was learned"]);
+    world.run(&["intents", "--state-dir", "nosuch", "x"]).check(1, &[], &["has no learned data"]);
     world.run(&["intents", "hello"]).check(4, &[], &["no server listens"]);
     world.run(&["learn", "nosuch.tsv", "--state-dir", "s"]).check(1, &[], &["nosuch.tsv"]);
 }

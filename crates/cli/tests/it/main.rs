@@ -4,7 +4,7 @@
 mod api;
 mod check;
 mod demo;
-#[allow(dead_code, reason = "these tests have no tasks to let go on")]
+#[allow(dead_code, reason = "these tests have no tasks that must continue")]
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod files;

@@ -54,7 +54,7 @@ fn output_that_cannot_be_written_is_exit_1_with_a_message() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_the_command_at_once_and_quietly() {
+fn command_ends_at_once_and_quietly_when_its_reader_ends() {
     let world = configured();
     let server = world.serve(&["c.toml"]);
     world.run(&["load", "music"]).check(0, &[], &[]);
@@ -86,7 +86,7 @@ fn a_reader_that_leaves_ends_the_command_at_once_and_quietly() {
     server.stop().check(0, &[], &[]);
 }
 
-/// What a component writes that would clear the screen, set the title, colour what follows, and turn the text around.
+/// Output of a component that would clear the screen, set the title, colour the next lines and reverse the text.
 const NOISE: &str = r"printf '\033[2J\033]0;title\007\033[31mred \302\233 \342\200\256rtl \340\244\270\340\244\202\n'";
 
 #[test]

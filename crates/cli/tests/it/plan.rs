@@ -31,7 +31,7 @@ fn needs_loads_and_times() {
     ];
     ran.check(0, &parts, &[]);
     let ran = world.run(&["plan", "c.toml", "the news"]);
-    ran.check(0, &["nothing is loaded on a guess", "unsure   x (0.33)", "(shared by 3)"], &[]);
+    ran.check(0, &["nothing is loaded", "unsure   x (0.33)", "(shared by 3)"], &[]);
     world.run(&["plan", "c.toml", "hello"]).check(0, &["no component is needed"], &[]);
     let ran = world.run(&["plan", "--json", "c.toml", "write a song"]);
     ran.check(0, &[], &[]);
@@ -44,7 +44,7 @@ fn needs_loads_and_times() {
 }
 
 #[test]
-fn a_refusal_is_told_by_text_code_and_exit() {
+fn refusal_is_reported_by_text_code_and_exit() {
     let world = World::new();
     world.write("c.toml", config(&world));
     // 28 MiB fit, but not with the margin of a first load.
@@ -53,4 +53,36 @@ fn a_refusal_is_told_by_text_code_and_exit() {
     let ran = world.run(&["plan", "c.toml", "paint", "--json"]);
     ran.check(3, &[], &[]);
     assert_eq!(ran.json()[0]["refusal"]["reason"], "too_large");
+}
+
+/// The blocks of a document that show a command of the program with its output: the words, and the lines after them.
+fn transcripts<'a>(text: &'a str, command: &str) -> Vec<(Vec<&'a str>, String)> {
+    let prompt = format!("$ majordomo {command} ");
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(words) = line.strip_prefix(&prompt) else { continue };
+        let output: String = lines
+            .by_ref()
+            .take_while(|line| !line.starts_with("```"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        found.push((words.split(' ').collect(), output));
+    }
+    found
+}
+
+#[test]
+fn plans_in_the_documents_are_those_that_the_program_prints() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let text = std::fs::read_to_string(format!("{root}/docs/demo.md")).unwrap();
+    let world = World::new();
+    let plans = transcripts(&text, "plan");
+    assert!(!plans.is_empty());
+    for (words, output) in plans {
+        let [config, rest @ ..] = &words[..] else { panic!("{words:?} names no configuration") };
+        let config = format!("{root}/{config}");
+        let ran = world.run(&[&["plan", &config], rest].concat());
+        assert_eq!(ran.out, output, "{words:?}");
+    }
 }

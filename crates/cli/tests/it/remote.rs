@@ -115,13 +115,13 @@ fn verbs_about_components() {
     check(
         &["hint", "mail", "--confidence", "0.9"],
         0,
-        &["hint handed in; `majordomo why mail`"],
+        &["hint accepted; see `majordomo why mail`"],
         &[],
     );
     check(&["hint", "mail", "--confidence", "2"], 2, &[], &["\"2\" is not in 0 to 1"]);
     check(&["why", "music"], 0, &["music is unloaded", "loading -> ready"], &[]);
     check(&["events", "--last", "3"], 0, &["->"], &[]);
-    check(&["reload"], 0, &["nothing has changed"], &[]);
+    check(&["reload"], 0, &["no changes"], &[]);
     check(&["load", "mail"], 0, &["mail is ready"], &[]);
     check(&["logs", "mail"], 0, &["up", "oops", "ready, process"], &[]);
     check(&["logs", "mail", "--last", "1"], 0, &[], &[]);
@@ -166,7 +166,7 @@ fn answers_as_json() {
     let later = run(&["events", "--since", &since.to_string()]);
     assert_eq!(later[0]["seq"], since + 1);
     assert_eq!(run(&["logs", "music"])[0]["text"], "up");
-    let error = world.run(&["load", "nobody", "--json"]);
+    let error = world.run(&["load", "missing", "--json"]);
     error.check(6, &[], &["\"code\":\"unknown_component\""]);
     server.stop();
 }
@@ -207,7 +207,7 @@ fn plans_and_intents_are_asked_of_the_server() {
         world.run(&[verb, "play", "it"]).check(2, &[], &["is a file or folder", "--server"]);
         world.run(&[verb, "--server", "play", "it"]).check(0, &["needs    music"], &[]);
     }
-    world.run(&["plan", "x", "--state-dir", "s"]).check(1, &[], &["goes with a configuration"]);
+    world.run(&["plan", "x", "--state-dir", "s"]).check(1, &[], &["needs a configuration"]);
     server.stop();
 }
 
@@ -227,11 +227,7 @@ fn commands_go_to_the_server() {
         &["\"play\" is a file or folder", "--config", "--server"],
     );
     world.run(&["run", "--server", "play", "it"]).check(0, &["> play it\n  hit"], &[]);
-    world.run(&["run", "play it", "--state-dir", "x"]).check(
-        1,
-        &[],
-        &["goes with a configuration"],
-    );
+    world.run(&["run", "play it", "--state-dir", "x"]).check(1, &[], &["needs a configuration"]);
     server.stop();
 }
 
@@ -268,7 +264,7 @@ fn a_lease_without_a_command_is_held_until_an_interrupt_or_its_time() {
     let ran = world.run(&["lease", "music", "--ttl", "5min"]);
     ran.check(0, &["ends in 5 min"], &[]);
     let id = ran.out.split([' ', ',']).nth(1).unwrap();
-    world.run(&["release", id]).check(0, &["given back"], &[]);
+    world.run(&["release", id]).check(0, &["released"], &[]);
     world.run(&["release", id]).check(6, &[], &["was given back"]);
     server.stop();
 }
@@ -317,10 +313,10 @@ fn a_server_of_another_version_has_an_exit_code_of_its_own() {
         }
     });
     for words in words {
-        let told = ["7.8.9", env!("CARGO_PKG_VERSION"), "restart the server"];
+        let expected = ["7.8.9", env!("CARGO_PKG_VERSION"), "restart the server"];
         let ran = world.run(words);
         assert_eq!(ran.code, Some(5), "{words:?}: {} {}", ran.out, ran.err);
-        told.iter().for_each(|word| assert!(ran.err.contains(word) || ran.out.contains(word)));
+        expected.iter().for_each(|word| assert!(ran.err.contains(word) || ran.out.contains(word)));
     }
 }
 
@@ -337,7 +333,7 @@ fn a_lease_whose_component_ends_says_so_and_ends_with_a_code_of_its_own() {
     };
     kill();
     held.end().check(7, &[], &["mail has ended: it was killed by SIGKILL", "ask for a new one"]);
-    // The command is told, and finishes by itself. Loaded by hand, since it backs off.
+    // The command is notified and finishes by itself. The component is loaded by request, since it backs off.
     world.run(&["load", "mail"]).check(0, &[], &[]);
     let script = "echo here >runs; while [ ! -e go ]; do sleep 0.05; done";
     let held = world.start(&["lease", "mail", "--", "sh", "-c", script], Stdio::null());

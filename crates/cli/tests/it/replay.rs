@@ -34,7 +34,7 @@ fn budgets_and_policies_side_by_side() {
 }
 
 #[test]
-fn what_is_asked_for_twice_is_told_once() {
+fn repeated_arguments_give_one_row() {
     let world = World::new();
     // As an editor may have left it: with a byte order mark.
     world.write("mine.tsv", format!("\u{feff}{}", rounds(200)));
@@ -74,7 +74,7 @@ fn what_is_no_usage_is_named() {
     check("header.tsv", &["header.tsv", "line 1", "\"time\"", "no header"]);
     check("missing.tsv", &["missing.tsv"]);
     let ran = world.run(&["replay", "empty.tsv", "--budget", "8"]);
-    ran.check(2, &[], &["no budget", "8GiB"]);
+    ran.check(2, &[], &["not a budget", "8GiB"]);
     world.write("mine.tsv", rounds(40));
     let ran = world.run(&["replay", "mine.tsv", "--budget", "slots:4", "--policy", "best"]);
     ran.check(1, &[], &["no policy", "vrank"]);

@@ -113,7 +113,7 @@ fn a_state_directory_in_use_is_refused_with_the_owner() {
 }
 
 #[test]
-fn a_reader_that_leaves_does_not_end_the_work() {
+fn work_continues_when_the_reader_of_its_output_ends() {
     let world = World::new();
     world.write("c.toml", config(&world));
     for words in [&["schema"] as &[&str], &["check", "c.toml"], &["run", "c.toml", "play"]] {
@@ -132,7 +132,7 @@ fn a_reader_that_leaves_does_not_end_the_work() {
 }
 
 #[test]
-fn a_first_start_on_a_full_disk_is_told_with_the_way_out_and_leaves_nothing_half_made() {
+fn first_start_on_a_full_disk_is_an_error_with_the_way_out_and_without_partial_files() {
     let world = World::new();
     world.write("c.toml", config(&world));
     // Small files fit, the state does not; nor does it in the folder for temporary files.
@@ -152,7 +152,7 @@ fn a_first_start_on_a_full_disk_is_told_with_the_way_out_and_leaves_nothing_half
 fn a_full_disk_keeps_no_component_from_loading() {
     let world = World::new();
     world.write("c.toml", config(&world));
-    // A limit on the size of files stands for the full disk; what is printed goes to files of others.
+    // A limit on the size of files stands for the full disk; the output is in files of others.
     let script = "mkfifo o e; cat o & cat e >&2 & trap '' XFSZ; ulimit -f 0; exec \"$@\" >o 2>e";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).arg(world.path("majordomo"));

@@ -1,4 +1,4 @@
-//! `serve` as it is run for real: its socket, its state directory, its signals, and what goes wrong around it.
+//! `serve` as an operator runs it: its socket, its state directory, its signals, and faults around it.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ fn a_socket_that_was_left_behind_is_taken_over() {
     world.run(&["load", "a"]).check(0, &[], &[]);
     killed.child.kill().unwrap();
     killed.child.wait().unwrap();
-    assert!(world.socket().exists(), "nobody could tidy up");
+    assert!(world.socket().exists(), "the socket of a killed server stays");
     world.run(&["status"]).check(4, &[], &["no server listens at"]);
     let server = world.serve(&["c.toml"]);
     world.run(&["status"]).check(0, &["a     unloaded"], &[]);
@@ -101,21 +101,21 @@ fn a_reload_is_checked_shown_and_applied() {
     eventually(DEADLINE, "the log of a bad file", || {
         server.err().contains("nothing was changed") && server.err().contains("\"lots\"")
     });
-    // What would change, and what would become of it.
+    // The changes, and their effects.
     let budget = "[manager]\nbudget = \"100MiB\"\nqueue_capacity = 7\n";
     let a = world.section("a", UP, "keywords = [\"sing\"]");
     let b = world.section("b", UP, "version = \"2\"");
     let c = world.section("c", UP, "lazy_init = false");
     world.write("c.toml", format!("{budget}{a}{b}{c}"));
-    let told = [
-        "~ a goes on running\n    keywords: [\"play\"] -> [\"sing\"]",
+    let expected = [
+        "~ a keeps running\n    keywords: [\"play\"] -> [\"sing\"]",
         "~ b is in use: loaded again when its lease is given back\n    version:  -> 2",
         "+ c is loaded now",
         "~ memory.budget.bytes: nothing -> 100 MiB",
         "~ queue.capacity: 1024 -> 7  (takes effect when the server is restarted)",
     ];
-    world.run(&["reload", "--dry-run"]).check(0, &told, &[]);
-    world.run(&["reload", "--dry-run"]).check(0, &["this is only what would change"], &[]);
+    world.run(&["reload", "--dry-run"]).check(0, &expected, &[]);
+    world.run(&["reload", "--dry-run"]).check(0, &["nothing was applied"], &[]);
     let dry = world.run(&["reload", "--dry-run", "--json"]).json().swap_remove(0);
     assert_eq!((&dry["dry_run"], &dry["components"][2]["change"]), (&true.into(), &"added".into()));
     server.signal("HUP");
@@ -125,8 +125,8 @@ fn a_reload_is_checked_shown_and_applied() {
     world.run(&["status"]).check(0, &["stale"], &[]);
     held.signal("INT");
     held.end().check(0, &[], &[]);
-    eventually(DEADLINE, "b anew", || !world.run(&["status"]).out.contains("stale"));
-    world.run(&["reload"]).check(0, &["nothing has changed"], &[]);
+    eventually(DEADLINE, "b reloaded", || !world.run(&["status"]).out.contains("stale"));
+    world.run(&["reload"]).check(0, &["no changes"], &[]);
     server.stop().check(0, &[], &[]);
     assert!(world.processes().is_empty());
 }
@@ -159,14 +159,14 @@ fn signals_end_it_with_nothing_left_and_the_second_kills() {
     server.signal("TERM");
     eventually(DEADLINE, "the end to begin", || server.err().contains("stopping"));
     server.signal("INT");
-    server.end().check(0, &[], &["once more to hasten"]);
+    server.end().check(0, &[], &["interrupt again to stop at once"]);
     assert!(world.components().is_empty() && !world.socket().exists());
     let ran = held.end();
     assert!(matches!(ran.code, Some(4 | 6)), "the lease is gone with its server: {ran:?}");
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn service_manager_is_notified() {
     let world = World::new();
     let core = world.section("a", UP, "priority = \"CORE\"");
     world.write("c.toml", &core);
@@ -222,7 +222,7 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
-fn a_state_directory_that_is_read_only_is_used_and_told() {
+fn read_only_state_directory_is_used_and_reported() {
     let world = configured();
     let learn = world.serve(&["c.toml", "--state-dir", "state"]);
     world.run(&["load", "a"]).check(0, &[], &[]);
@@ -259,13 +259,13 @@ fn a_state_directory_that_is_read_only_is_used_and_told() {
 }
 
 #[test]
-fn what_is_remembered_is_shown_exported_and_forgotten() {
+fn learned_data_is_shown_exported_and_forgotten() {
     let world = World::new();
     let b = world.section("b", UP, "");
     world.write("c.toml", world.section("a", UP, "keywords = [\"play\"]") + &b);
     let (here, there) = (["state", "show"], ["state", "show", "--state-dir", "state"]);
     let server = world.serve(&["c.toml", "--state-dir", "state"]);
-    world.run(&here).check(0, &["nothing is remembered yet"], &[]);
+    world.run(&here).check(0, &["nothing is learned yet"], &[]);
     world.run(&["load", "a"]).check(0, &[], &[]);
     world.run(&["load", "b"]).check(0, &[], &[]);
     let pid = format!("pid {}", server.pid());
@@ -295,7 +295,7 @@ fn what_is_remembered_is_shown_exported_and_forgotten() {
     world.run(&["load", "a"]).check(0, &[], &[]);
     server.stop();
     world.run(&["state", "forget", "--all", "--state-dir", "state"]).check(0, &["forgotten"], &[]);
-    world.run(&there).check(0, &["nothing is remembered yet"], &[]);
+    world.run(&there).check(0, &["nothing is learned yet"], &[]);
     world.run(&["state", "show", "--state-dir", "else"]).check(
         1,
         &[],
@@ -304,7 +304,7 @@ fn what_is_remembered_is_shown_exported_and_forgotten() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_no_reason_to_fail() {
+fn full_disk_is_reported_and_no_failure() {
     let world = configured();
     let settings = "[manager]\nwrite_state_after = \"1s\"\n";
     world.write("c.toml", format!("{settings}\n{}", world.read("c.toml")));
@@ -328,27 +328,27 @@ fn a_full_disk_is_told_and_no_reason_to_fail() {
     world.run(&["load", "a"]).check(0, &["a is ready"], &[]);
     world.run(&["run", "play"]).check(0, &["a 1.00"], &[]);
     world.run(&["feedback", "--used", "a", "a song"]).check(0, &["learned"], &[]);
-    let n_told = |words: &str| server.err().lines().filter(|l| l.contains(words)).count();
+    let n_lines = |words: &str| server.err().lines().filter(|l| l.contains(words)).count();
     let both = ["learned figures", "what was learned from texts"];
     for what in both {
-        eventually(DEADLINE, what, || n_told(&format!("{what} cannot be written")) > 0);
+        eventually(DEADLINE, what, || n_lines(&format!("{what} cannot be written")) > 0);
     }
     world.run(&["status"]).check(0, &["after a failure"], &[]);
     // There is room again: what was kept is written, without anything new to learn.
     assert!(limit("unlimited"));
     for what in both {
         let again = ["are written again", "is written again"];
-        let said = || again.iter().any(|words| n_told(&format!("{what} {words}")) > 0);
+        let said = || again.iter().any(|words| n_lines(&format!("{what} {words}")) > 0);
         eventually(DEADLINE, what, said);
-        // Tried several times, told once.
-        assert_eq!(n_told(&format!("{what} cannot be written")), 1, "{}", server.err());
+        // Tried several times, logged once.
+        assert_eq!(n_lines(&format!("{what} cannot be written")), 1, "{}", server.err());
     }
     assert!(limit("8192"));
     world.run(&["feedback", "--used", "a", "another song"]).check(0, &["learned"], &[]);
     let ran = server.stop();
     ran.check(0, &[], &["cannot be written"]);
     assert!(world.processes().is_empty());
-    // What is there is whole, and is used again.
+    // The stored data is complete, and is used again.
     let server = world.serve(&["c.toml", "--state-dir", "state"]);
     world.run(&["load", "a"]).check(0, &[], &[]);
     let ran = server.stop();

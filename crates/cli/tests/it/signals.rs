@@ -1,4 +1,4 @@
-//! Signals to the manager: a graceful end, a hastened one, and a sudden death after which nothing stays.
+//! Signals to the manager: a graceful end, an immediate one, and a SIGKILL that leaves no process behind.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -50,7 +50,7 @@ fn a_shutdown_has_a_deadline() {
 }
 
 #[test]
-fn a_second_interrupt_hastens() {
+fn second_interrupt_stops_at_once() {
     let world = World::new();
     let manager = "[manager]\nshutdown_deadline = \"1h\"\nstop_deadline = \"1h\"\n";
     let script = "trap 'echo term >term' TERM; echo up; while :; do sleep 0.05; done";
@@ -60,7 +60,7 @@ fn a_second_interrupt_hastens() {
     running.signal("INT");
     eventually(DEADLINE, "the polite request", || !world.read("term").is_empty());
     running.signal("TERM");
-    running.end().check(0, &["commands   1"], &["once more to hasten"]);
+    running.end().check(0, &["commands   1"], &["interrupt again to stop at once"]);
     assert!(world.processes().is_empty());
 }
 
@@ -99,7 +99,7 @@ fn manager_and_guard_killed_together_are_swept_up_by_the_next_start() {
     let manager = i32::try_from(killed.child.id()).unwrap();
     let guards = crate::processes::running(&world.path("majordomo"));
     if guards.len() < 2 {
-        // Only Linux tells which process is the guard.
+        // Only on Linux can the guard's process be identified.
         return;
     }
     for guard in guards.into_iter().filter(|pid| *pid != manager) {
@@ -109,7 +109,7 @@ fn manager_and_guard_killed_together_are_swept_up_by_the_next_start() {
         killed.child.wait().unwrap();
         assert!(crate::processes::signal(guard, "KILL"));
     }
-    assert!(!world.components().is_empty(), "nobody is left to end it");
+    assert!(!world.components().is_empty(), "no process is left to end it");
     world.run(&["run", "c.toml", "hello", "--state-dir", "state"]).check(0, &[], &[]);
     assert!(world.components().is_empty());
 }

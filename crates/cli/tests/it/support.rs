@@ -1,4 +1,4 @@
-//! What the tests share: a world of their own with its own binary, and runs of that.
+//! Shared by the tests: a world of their own with its own binary, and runs of that binary.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -14,14 +14,14 @@ use crate::processes::{MARK, marked, running, signal};
 /// Long enough for a busy machine; nothing waits that long when all is well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A component's program: says that it is up and lives until it is told to stop.
+/// A component's program: prints that it is up and runs until it is stopped.
 pub(crate) const UP: &str = "echo up; exec sleep 1000";
 
-/// Says that it is up and does not heed TERM.
+/// Prints that it is up and ignores TERM.
 pub(crate) const STUBBORN: &str = "trap '' TERM; echo up; while :; do sleep 1; done";
 
 /// A directory with a link to the binary, by which its processes are known, and a mark for those it starts.
-/// When it goes, none of them may live.
+/// When it is dropped, none of them may live.
 pub(crate) struct World {
     dir: PathBuf,
     program: PathBuf,
@@ -63,7 +63,7 @@ impl World {
         String::from_utf8_lossy(&std::fs::read(self.path(name)).unwrap_or_default()).into_owned()
     }
 
-    /// Where a server listens that is not told.
+    /// The default socket of a server.
     pub(crate) fn socket(&self) -> PathBuf {
         self.runtime.join("majordomo/majordomo.sock")
     }
@@ -101,7 +101,7 @@ impl World {
         )
     }
 
-    /// Starts the binary in this directory; its output goes to files.
+    /// Starts the binary in this directory; its output is written to files.
     pub(crate) fn start(&self, words: &[&str], stdin: Stdio) -> Running<'_> {
         let program = self.program.clone();
         self.start_as(Command::new(program).args(words), stdin)
@@ -124,7 +124,7 @@ impl World {
         Running { world: self, child: child.unwrap(), out, err }
     }
 
-    /// Starts the binary with its standard output at a file of the system; the rest goes to a file.
+    /// Starts the binary with its standard output at a file of the system; the rest is written to a file.
     pub(crate) fn start_into(&self, out: &str, words: &[&str]) -> Running<'_> {
         let mut command = Command::new("/bin/sh");
         let script = format!("exec \"$0\" \"$@\" >{out}");
@@ -228,13 +228,13 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Already gone as a rule; a test that failed leaves nobody behind.
+        // Usually they have ended already; a test that failed leaves no process behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// None when a signal ended it.

@@ -32,9 +32,9 @@ fn byte_order_mark_and_carriage_returns_are_no_part_of_any_text() {
     std::fs::set_permissions(world.path("token"), private).unwrap();
     let server = world.serve(&["w.toml", "--tcp", "127.0.0.1:0", "--token-file", "token"]);
     let input = "\u{feff}lamp\r\n\r\nlamp\r\n";
-    let told = "> lamp\n  waited";
-    world.run_with(&["run"], input.as_bytes()).check(0, &[told, "> lamp\n  hit"], &[]);
-    world.run_with(&["run", "w.toml"], input.as_bytes()).check(0, &[told], &[]);
+    let expected = "> lamp\n  waited";
+    world.run_with(&["run"], input.as_bytes()).check(0, &[expected, "> lamp\n  hit"], &[]);
+    world.run_with(&["run", "w.toml"], input.as_bytes()).check(0, &[expected], &[]);
     let ran = world.run_with(&["intents", "w.toml"], input.as_bytes());
     ran.check(0, &["> lamp\nneeds    lamp"], &[]);
     assert!(!ran.out.contains("feff"), "{ran:?}");
@@ -47,9 +47,10 @@ fn other_encodings_are_refused_by_name_in_every_text() {
     let toml = world.read("c.toml");
     world.write("w.toml", utf16(&toml));
     let way_out = "help: save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8";
-    let told = ["w.toml: error[not-utf8]: the text is UTF-16 (little-endian), not UTF-8", way_out];
-    world.run(&["check", "w.toml"]).check(1, &told, &[]);
-    world.run(&["serve", "w.toml"]).check(1, &[], &told);
+    let expected =
+        ["w.toml: error[not-utf8]: the text is UTF-16 (little-endian), not UTF-8", way_out];
+    world.run(&["check", "w.toml"]).check(1, &expected, &[]);
+    world.run(&["serve", "w.toml"]).check(1, &[], &expected);
     world.write("w.tsv", utf16("lamp\tturn it on\n"));
     let learn = ["learn", "w.tsv", "--state-dir", "state"];
     world.run(&learn).check(1, &[], &[&format!("w.tsv:1: {UTF16}")]);
@@ -61,18 +62,18 @@ fn other_encodings_are_refused_by_name_in_every_text() {
     let tcp = ["serve", "c.toml", "--tcp", "127.0.0.1:0", "--token-file", "token"];
     world.run(&tcp).check(1, &[], &["\"token\": ", UTF16]);
     let server = world.serve(&["c.toml"]);
-    let told = format!("standard input: {UTF16}");
+    let expected = format!("standard input: {UTF16}");
     for words in
         [&["run"] as &[&str], &["run", "c.toml"], &["intents", "c.toml"], &["demo", "--lines"]]
     {
         let ran = world.run_with(words, &utf16("lamp\nlamp\n"));
-        ran.check(1, &[], &[&told]);
+        ran.check(1, &[], &[&expected]);
         assert_eq!(ran.err.matches("UTF-16 (").count(), 1, "{ran:?}");
     }
     world.run_with(&["--json", "intents", "c.toml"], &utf16("lamp\n")).check(
         1,
         &[],
-        &[&format!("{{\"error\":\"{told}\",\"exit\":1}}")],
+        &[&format!("{{\"error\":\"{expected}\",\"exit\":1}}")],
     );
     server.stop();
 }
@@ -81,10 +82,10 @@ fn other_encodings_are_refused_by_name_in_every_text() {
 fn line_that_is_not_utf8_is_named_and_the_next_is_read() {
     let world = configured();
     let server = world.serve(&["c.toml"]);
-    let told = "standard input: line 2: byte 4 of the line, 0xE9, is not UTF-8 (in Windows-1252 it is \"é\")";
+    let expected = "standard input: line 2: byte 4 of the line, 0xE9, is not UTF-8 (in Windows-1252 it is \"é\")";
     for words in [&["run"] as &[&str], &["run", "c.toml"], &["intents", "c.toml"]] {
         let ran = world.run_with(words, b"hello\ncaf\xe9\nlamp\n");
-        ran.check(1, &["> hello", "> lamp"], &[told]);
+        ran.check(1, &["> hello", "> lamp"], &[expected]);
         assert!(!ran.out.contains("caf"), "{ran:?}");
     }
     server.stop();

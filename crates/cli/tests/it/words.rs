@@ -13,7 +13,7 @@ fn wrong_arguments_exit_with_2_and_say_what_is_right() {
         (&["demo", "--days", "0"], "1..=1000"),
         (&["run", "c.toml", "--hold", "5"], "write it as 500ms, 2s or 1min"),
         (&["run", "c.toml", "--hold", "5m"], "write minutes as 5min"),
-        (&["run", "c.yaml", "play"], "\"c.yaml\" is no configuration: those are TOML"),
+        (&["run", "c.yaml", "play"], "\"c.yaml\" is not a configuration: write FILE.toml"),
         (&["hint", "a", "--confidence", "50%"], "write it as 0.5, for 50 %"),
         (&["feedback", "play"], "<--used <NAMES>|--none>"),
         (&["state", "forget"], "<NAME|--all>"),
