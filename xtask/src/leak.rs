@@ -13,10 +13,9 @@ use crate::project::Project;
 use crate::stages;
 
 /// Whose tests run under the sanitizers: the homes of unsafe code, the lease cell, and the manager as a whole.
-const SANITIZED: &[&str] =
-    &["majordomo-simd", "majordomo-memory", "majordomo-lifecycle", "majordomo"];
+const SANITIZED: &[&str] = &["majordomo-simd", "majordomo-memory", "majordomo-lease", "majordomo"];
 /// Those of them whose build and tests take a minute or two.
-const QUICK: &[&str] = &["majordomo-simd", "majordomo-memory", "majordomo-lifecycle"];
+const QUICK: &[&str] = &["majordomo-simd", "majordomo-memory", "majordomo-lease"];
 /// Why tests of giving back are left out.
 const ALLOCATOR: &str = "measures the C library's allocator, which the sanitizer replaces";
 /// Tests that cannot hold under the sanitizers, and why.
@@ -31,7 +30,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ),
 ];
 /// Whose tests run under valgrind, which is some fifty times as slow.
-const CHECKED: &[&str] = &["majordomo-lifecycle", "majordomo-memory"];
+const CHECKED: &[&str] = &["majordomo-lease", "majordomo-memory"];
 
 /// Runs every tool that is there, and tells at the end what was run and what was not.
 pub(crate) fn run(project: &Project, required: bool) -> Result<()> {

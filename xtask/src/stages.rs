@@ -59,7 +59,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "loom",
         about: "model check of the lease cell",
-        subject: Some(("crates/lifecycle/", "loom::model")),
+        subject: Some(("crates/lease/", "loom::model")),
         run: loom,
     },
     Stage {
@@ -303,7 +303,7 @@ fn loom(context: &Context<'_>) -> Result<Closing> {
     let target = context.project.target_dir().join("loom");
     let mut command: Cmd<'_> = cmd!(
         sh,
-        "cargo test --release --package majordomo-lifecycle --tests --target-dir {target} loom"
+        "cargo test --release --package majordomo-lease --tests --target-dir {target} loom"
     )
     .env("RUSTFLAGS", "--cfg majordomo_loom");
     if std::env::var_os("LOOM_MAX_PREEMPTIONS").is_none() {

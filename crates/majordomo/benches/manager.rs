@@ -15,7 +15,7 @@ use std::time::Duration;
 use majordomo::{ByteSize, ComponentKey, ComponentSpec, Config, Handle, Manager};
 use majordomo_registry::Catalog;
 use majordomo_runtime::clock::WallClock;
-use majordomo_runtime::{AcquireOptions, Factory, Host, Instance, ShellParts};
+use majordomo_runtime::{AcquireOptions, CachedIncarnation, Factory, Host, Instance, ShellParts};
 use measure::now;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -133,6 +133,11 @@ fn by_key(host: &Host, key: ComponentKey) {
     black_box(lease.get::<Noop>().map(|n| n.0));
 }
 
+fn by_cached(cached: &mut CachedIncarnation<Noop>) {
+    let lease = cached.acquire().expect("it is ready");
+    black_box(lease.0);
+}
+
 fn by_handle(handle: &mut Handle<Noop>) {
     let lease = handle.try_acquire().expect("it is ready");
     black_box(lease.0);
@@ -232,14 +237,22 @@ fn threads(scale: &Scale) {
     let keys = [FIRST, SECOND].map(|n| host.key(n).expect("it exists"));
     drop(rt.block_on(host.acquire_all(&keys, AcquireOptions::default())).expect("they load"));
     let controls = [Arc::new(Noop(7)), Arc::new(Noop(8))];
+    let mut cached: [CachedIncarnation<Noop>; 2] =
+        keys.map(|key| host.cached(key).expect("it exists"));
+    let cached = cached.each_mut().map(std::sync::Mutex::new);
     let n = scale.n_leases * 5;
     let mut one = [Series::new("one Arc", None), Series::new("one component by key", None)];
-    let mut two = [Series::new("two Arcs", None), Series::new("two components by key", None)];
+    let mut two = [
+        Series::new("two Arcs", None),
+        Series::new("two components by cached handle", Some(1.5)),
+        Series::new("two components by key", None),
+    ];
     for _ in 0..scale.n_rounds.div_ceil(4) {
         one[0].ns.push(both(n, |_| arc_clone(&controls[0])));
         one[1].ns.push(both(n, |_| by_key(&host, keys[0])));
         two[0].ns.push(both(n, |i| arc_clone(&controls[i])));
-        two[1].ns.push(both(n, |i| by_key(&host, keys[i])));
+        two[1].ns.push(both(n, |i| by_cached(&mut cached[i].lock().expect("no case panics"))));
+        two[2].ns.push(both(n, |i| by_key(&host, keys[i])));
     }
     report("the same on two threads, one component", &one);
     report("the same on two threads, a component each", &two);

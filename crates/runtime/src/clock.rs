@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use majordomo_core::{Moment, WallSeconds};
-use majordomo_lifecycle::Tick;
+use majordomo_lease::Tick;
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often the coarse tick moves.

@@ -1,12 +1,12 @@
 //! What a loaded component is in this process: a value of any type, with optional hooks.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use majordomo_core::{ByteSize, Cause, ComponentId};
+use majordomo_lease::AnyValue;
 use majordomo_memory::PoolGrant;
 
 use crate::process::{Endpoint, RunningProcess};
@@ -38,7 +38,7 @@ pub trait Component: Send + Sync + 'static {
     }
 }
 
-type Value = dyn Any + Send + Sync;
+type Value = AnyValue;
 
 #[derive(Clone, Copy)]
 struct Hooks {
@@ -62,7 +62,7 @@ impl Drop for Gone {
 /// A loaded component.
 pub struct Instance {
     // Dropped in this order: the value, then the word that it is gone.
-    value: Box<Value>,
+    value: Value,
     hooks: Option<Hooks>,
     process: Option<Arc<RunningProcess>>,
     /// What it may map.
@@ -77,7 +77,7 @@ impl Instance {
     #[must_use]
     pub fn plain<T: Send + Sync + 'static>(value: T) -> Self {
         Self {
-            value: Box::new(value),
+            value: Value::new(value),
             hooks: None,
             process: None,
             grant: None,
@@ -100,7 +100,7 @@ impl Instance {
             health: |v| v.downcast_ref::<T>().map_or(Ok(()), T::health),
         };
         Self {
-            value: Box::new(value),
+            value: Value::new(value),
             hooks: Some(hooks),
             process: None,
             grant: None,
@@ -112,7 +112,7 @@ impl Instance {
     pub(crate) fn process(process: Arc<RunningProcess>) -> Self {
         let endpoint = process.endpoint().clone();
         Self {
-            value: Box::new(endpoint),
+            value: Value::new(endpoint),
             hooks: None,
             process: Some(process),
             grant: None,
@@ -142,7 +142,7 @@ impl Instance {
 
     /// Its memory: by its own account, and what it mapped.
     pub(crate) fn footprint(&self) -> Option<ByteSize> {
-        let told = self.hooks.and_then(|h| (h.footprint)(&*self.value));
+        let told = self.hooks.and_then(|h| (h.footprint)(&self.value));
         match (told, self.mapped(PoolGrant::used)) {
             (None, ByteSize::ZERO) => None,
             (told, mapped) => Some(told.unwrap_or_default() + mapped),
@@ -154,17 +154,17 @@ impl Instance {
     }
 
     pub(crate) fn hibernate(&self) -> Option<Vec<u8>> {
-        self.hooks.and_then(|h| (h.hibernate)(&*self.value))
+        self.hooks.and_then(|h| (h.hibernate)(&self.value))
     }
 
     pub(crate) fn trim(&self) {
         if let Some(h) = self.hooks {
-            (h.trim)(&*self.value);
+            (h.trim)(&self.value);
         }
     }
 
     pub(crate) fn health(&self) -> Result<(), String> {
-        self.hooks.map_or(Ok(()), |h| (h.health)(&*self.value))
+        self.hooks.map_or(Ok(()), |h| (h.health)(&self.value))
     }
 }
 

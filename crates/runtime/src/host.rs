@@ -203,7 +203,7 @@ impl Host {
     pub fn is_ready(&self, key: ComponentKey) -> bool {
         let published = self.lanes().published.load();
         let current = published.slot(key).and_then(|slot| slot.current());
-        current.is_some_and(|i| !i.cell().is_closed())
+        current.is_some_and(|i| !i.gate().is_closed())
     }
 
     /// A cached way to one component as a `T`.

@@ -3,17 +3,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use majordomo_core::{ComponentId, ComponentKey};
-use majordomo_lifecycle as lifecycle;
 
 use crate::component::{Resident, Revocation};
 use crate::process::Endpoint;
 
-pub(crate) type Incarnation = lifecycle::Incarnation<Resident>;
-pub(crate) type Slot = lifecycle::Slot<Resident>;
-pub(crate) type RawLease = lifecycle::Lease<Resident>;
+pub(crate) type Incarnation = majordomo_lease::Incarnation<Resident>;
+pub(crate) type KnownIncarnation = majordomo_lease::KnownIncarnation<Resident>;
+pub(crate) type Slot = majordomo_lease::Slot<Resident>;
+pub(crate) type RawLease = majordomo_lease::Lease<Resident>;
 
 /// A lease on a component, whatever it is. Dropping it gives it back.
 #[derive(Debug)]
@@ -70,49 +70,47 @@ impl AnyLease {
         self.raw.incarnation().instance().revocation()
     }
 
-    /// The same lease on a `T`, or this lease again when it is none.
+    /// The same lease on a `T`.
     ///
     /// # Errors
     /// The lease itself, when the component is no `T`.
     #[inline]
     pub fn typed<T: 'static>(self) -> Result<Lease<T>, Self> {
-        if self.raw.incarnation().instance().downcast_ref::<T>().is_some() {
-            Ok(Lease { any: self, of: PhantomData })
-        } else {
-            Err(self)
+        match self.raw.try_map(|resident| resident.downcast_ref()) {
+            Ok(raw) => Ok(Lease { raw }),
+            Err(raw) => Err(Self { raw }),
         }
     }
 }
 
 /// A lease on a component of type `T`; dereferences to it.
 pub struct Lease<T> {
-    any: AnyLease,
-    of: PhantomData<fn() -> T>,
+    raw: majordomo_lease::MappedLease<Resident, T>,
 }
 
 impl<T: 'static> Lease<T> {
     /// The component's name.
     #[must_use]
     pub fn id(&self) -> &ComponentId {
-        self.any.id()
+        &self.raw.lease().incarnation().instance().id
     }
 
     /// Whether the component has ended or is being stopped: finish and drop the lease.
     #[must_use]
     pub fn revoked(&self) -> bool {
-        self.any.revoked()
+        self.raw.lease().revoked()
     }
 
     /// Why the lease was revoked, and whether the component has ended already; none while it is not revoked.
     #[must_use]
     pub fn revocation(&self) -> Option<Revocation> {
-        self.any.revocation()
+        self.raw.lease().incarnation().instance().revocation()
     }
 
     /// The lease without its type.
     #[must_use]
     pub fn into_any(self) -> AnyLease {
-        self.any
+        AnyLease { raw: self.raw.into_lease() }
     }
 }
 
@@ -121,14 +119,13 @@ impl<T: 'static> Deref for Lease<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // Its type was checked when the lease was made, and the instance never changes.
-        self.any.get::<T>().expect("a lease has the type that it was made with")
+        &self.raw
     }
 }
 
 impl<T> fmt::Debug for Lease<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lease").field(self.any.id()).finish()
+        f.debug_tuple("Lease").field(&self.raw.lease().incarnation().instance().id).finish()
     }
 }
 
@@ -160,36 +157,32 @@ impl<T> fmt::Debug for Dependency<T> {
 }
 
 /// A cached way to one component as a `T`, for callers that ask often: leases it without a look-up while the
-/// same incarnation is loaded. Keeps no component alive.
+/// same incarnation is loaded. Keeps no component loaded.
 pub struct CachedIncarnation<T> {
     slot: Arc<Slot>,
-    /// Its instance is a `T`, or it is empty.
-    current: Weak<Incarnation>,
-    of: PhantomData<fn() -> T>,
+    current: Option<majordomo_lease::KnownPart<Resident, T>>,
 }
 
 impl<T: 'static> CachedIncarnation<T> {
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, current: Weak::new(), of: PhantomData }
+        Self { slot, current: None }
     }
 
     /// A lease by the fast path; none when the component is not ready or no `T`.
     #[inline]
     pub fn acquire(&mut self) -> Option<Lease<T>> {
-        // Only its cell is asked: an open one belongs to the incarnation in the slot.
-        let raw = match self.current.upgrade().and_then(Incarnation::acquire_owned) {
-            Some(raw) => raw,
-            None => self.look_up()?,
-        };
-        Some(Lease { any: AnyLease { raw }, of: PhantomData })
+        // Only its gate is asked: an open one belongs to the incarnation in the slot.
+        match self.current.as_ref().and_then(majordomo_lease::KnownPart::acquire) {
+            Some(raw) => Some(Lease { raw }),
+            None => self.look_up(),
+        }
     }
 
     #[cold]
-    fn look_up(&mut self) -> Option<RawLease> {
-        let current = self.slot.current()?;
-        current.instance().downcast_ref::<T>()?;
-        self.current = Arc::downgrade(&current);
-        current.acquire_owned()
+    fn look_up(&mut self) -> Option<Lease<T>> {
+        let raw = self.slot.acquire()?.try_map(|resident| resident.downcast_ref::<T>()).ok()?;
+        self.current = Some(raw.known());
+        Some(Lease { raw })
     }
 }
 

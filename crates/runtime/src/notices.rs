@@ -2,7 +2,7 @@
 
 use crossbeam_queue::SegQueue;
 use majordomo_core::IncarnationId;
-use majordomo_lifecycle::ReleaseSink;
+use majordomo_lease::ReleaseSink;
 use tokio::sync::Notify;
 
 /// Notices of releases, bounded by construction (one per wish of the engine), and what wakes the shell.

@@ -1,26 +1,26 @@
 //! What this thread leased lately, so that the next lease of it asks nothing shared but its own cell.
 //!
-//! A `Weak` on an incarnation is enough to ask: a cell that takes leases belongs to the incarnation in its slot
-//! (lifecycle's invariant), and a name keeps its key for the life of a shell (the catalog's). So nothing here
-//! can be stale in a way that matters; what fails is looked up again. Keeps no component alive, only the few
-//! bytes of an incarnation, at most one per component and thread.
+//! A known incarnation is enough to ask: a gate that takes leases belongs to the incarnation in its slot
+//! (an invariant of the crate `lease`), and a name keeps its key for the life of a shell (one of the catalog). So nothing
+//! here can be stale in a way that matters; an entry that fails is looked up again. Keeps no component loaded, only the
+//! gate of an incarnation, at most one per component and thread.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use fnv::FnvBuildHasher;
+use foldhash::fast::FixedState;
 use majordomo_core::{ComponentId, ComponentKey};
 
-use crate::lease::{Incarnation, RawLease};
+use crate::lease::{KnownIncarnation, RawLease};
 use crate::shell::Lanes;
 
 #[derive(Default)]
 struct Recent {
     /// Whose keys these are; a `Weak`, so that its address names no other shell.
     of: Weak<Lanes>,
-    by_key: Vec<Weak<Incarnation>>,
-    names: HashMap<ComponentId, ComponentKey, FnvBuildHasher>,
+    by_key: Vec<Option<KnownIncarnation>>,
+    by_name: HashMap<ComponentId, KnownIncarnation, FixedState>,
 }
 
 thread_local! {
@@ -34,8 +34,8 @@ impl Recent {
     }
 
     #[inline]
-    fn incarnation(&self, key: ComponentKey) -> Option<Arc<Incarnation>> {
-        self.by_key.get(key.index())?.upgrade()
+    fn acquire(&self, key: ComponentKey) -> Option<RawLease> {
+        self.by_key.get(key.index())?.as_ref()?.acquire()
     }
 
     /// The entry of a key; this thread has turned to another shell when the last was not this one.
@@ -45,9 +45,9 @@ impl Recent {
         }
         let key = lease.incarnation().key();
         if self.by_key.len() <= key.index() {
-            self.by_key.resize_with(key.index() + 1, Weak::new);
+            self.by_key.resize_with(key.index() + 1, || None);
         }
-        self.by_key[key.index()] = Arc::downgrade(lease.incarnation());
+        self.by_key[key.index()] = Some(lease.known());
     }
 }
 
@@ -56,10 +56,9 @@ impl Recent {
 pub(crate) fn acquire(lanes: &Arc<Lanes>, key: ComponentKey) -> Option<RawLease> {
     let known = RECENT.try_with(|r| {
         let r = r.try_borrow().ok()?;
-        if r.is_of(lanes) { r.incarnation(key) } else { None }
+        if r.is_of(lanes) { r.acquire(key) } else { None }
     });
-    // The lease is made out here: through the nested results it would be copied by way of memory.
-    match known.unwrap_or(None).and_then(Incarnation::acquire_owned) {
+    match known.unwrap_or(None) {
         Some(lease) => Some(lease),
         None => look_up(lanes, key),
     }
@@ -70,9 +69,9 @@ pub(crate) fn acquire(lanes: &Arc<Lanes>, key: ComponentKey) -> Option<RawLease>
 pub(crate) fn acquire_named(lanes: &Arc<Lanes>, name: &str) -> Option<RawLease> {
     let known = RECENT.try_with(|r| {
         let r = r.try_borrow().ok()?;
-        if r.is_of(lanes) { r.incarnation(*r.names.get(name)?) } else { None }
+        if r.is_of(lanes) { r.by_name.get(name)?.acquire() } else { None }
     });
-    match known.unwrap_or(None).and_then(Incarnation::acquire_owned) {
+    match known.unwrap_or(None) {
         Some(lease) => Some(lease),
         None => look_up_named(lanes, name),
     }
@@ -87,7 +86,7 @@ fn look_up_named(lanes: &Arc<Lanes>, name: &str) -> Option<RawLease> {
     let _ = RECENT.try_with(|r| {
         r.try_borrow_mut().ok().map(|mut r| {
             if r.is_of(lanes) {
-                r.names.insert(id.clone(), key);
+                r.by_name.insert(id.clone(), lease.known());
             }
         })
     });

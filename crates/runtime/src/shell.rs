@@ -51,7 +51,7 @@ use crate::notices::Notices;
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
 use learned_store::LearnedStore;
-use slots::{Published, ShellCells};
+use slots::{CountedLeases, Published, ShellCells};
 use surroundings::Surroundings;
 use taken::Taken;
 
@@ -321,6 +321,7 @@ impl Shell {
             slots: &self.slots,
             engine_catalog: Arc::clone(self.engine.catalog()),
             made,
+            granted: CountedLeases::default(),
             installed: None,
             tick: Arc::clone(&self.lanes.tick),
             notices: Arc::clone(&self.notices),
@@ -330,6 +331,7 @@ impl Shell {
         };
         let effects = self.engine.handle(input, now, &mut cells);
         let leftover = cells.made.take();
+        let granted = std::mem::take(&mut cells.granted);
         if let Some(key) = cells.installed {
             self.seen.insert(key, Seen::default());
         }
@@ -338,7 +340,7 @@ impl Shell {
             tokio::task::spawn_blocking(move || drop(instance));
         }
         self.status = None;
-        self.carry_out(effects);
+        self.carry_out(effects, granted);
     }
 
     pub(crate) fn grow_slots(&mut self, len: usize) {

@@ -49,11 +49,12 @@ pub(super) const CRATES: &[Crate] = &[
     new("files", 0, None, &[]),
     new("simd", 0, None, &[]).with_unsafe(),
     new("text", 0, None, &[]),
+    new("lease", 1, None, &["core"]).with_unsafe(),
     new("registry", 1, None, &["core", "files", "text"]),
     new("memory", 1, None, &["core"]).with_unsafe(),
     new("preloader", 1, None, &["core"]).ordered(),
     new("predictor", 1, None, &["core", "simd", "text"]),
-    new("lifecycle", 2, None, &["registry", "memory", "core"]).ordered(),
+    new("lifecycle", 2, None, &["lease", "registry", "memory", "core"]).ordered(),
     new("coreml", 2, None, &["predictor", "core"]).with_unsafe().ordered(),
     new("engine", 3, None, &["lifecycle", "preloader", "predictor", "memory", "registry", "core"])
         .ordered(),

@@ -8,11 +8,12 @@ use majordomo_memory::TrimConfig;
 
 use super::Shell;
 use super::hooks::guarded;
-use crate::lease::{Incarnation, RawLease};
+use super::slots::CountedLeases;
+use crate::lease::Incarnation;
 use crate::message::{Control, Granted, Waiting};
 
 impl Shell {
-    pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>, mut granted: CountedLeases) {
         for effect in &mut effects {
             match effect {
                 Effect::Refuse { refusal, .. } => self.lanes.tags.tell_refusal(refusal),
@@ -52,11 +53,7 @@ impl Shell {
                 Effect::SetGrant { id, bytes } => self.heap.set_grant(id.op, bytes),
                 Effect::Probe { id } => self.probe(id),
                 Effect::Grant { waiter, keys, left_out } => {
-                    let leases = keys
-                        .iter()
-                        .filter_map(|k| self.slots.get(k.index())?.current())
-                        .map(RawLease::granted)
-                        .collect();
+                    let leases = keys.iter().filter_map(|k| granted.get_mut(k)?.pop()).collect();
                     // A waiter that has left drops its leases right here.
                     if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
                         let _ = reply.send(Ok(Granted { leases, left_out }));

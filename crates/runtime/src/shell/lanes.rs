@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use majordomo_core::{CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, WaiterId};
 use majordomo_engine::Input;
-use majordomo_lifecycle::Tick;
+use majordomo_lease::Tick;
 use majordomo_registry::Catalog;
 
 use super::slots::Published;

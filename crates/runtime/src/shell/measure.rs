@@ -26,7 +26,7 @@ impl Shell {
         let mut rows = Vec::new();
         for (&key, seen) in &mut self.seen {
             let Some(i) = self.slots[key.index()].current() else { continue };
-            let now = Seen { uses: i.cell().uses(), last_use: i.last_use() };
+            let now = Seen { uses: i.gate().uses(), last_use: i.gate().last_use() };
             if now == *seen {
                 continue;
             }
@@ -160,7 +160,7 @@ impl Shell {
             let slot =
                 self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
-            c.leases = i.cell().leases();
+            c.leases = i.gate().leases();
             c.endpoint = i.instance().endpoint().cloned();
             c.pid = i.instance().running().map(|process| process.group().pgid);
             let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.id().op);

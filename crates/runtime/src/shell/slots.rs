@@ -6,11 +6,11 @@ use std::sync::Arc;
 use fnv::FnvBuildHasher;
 use majordomo_core::{Cause, ComponentId, ComponentKey, IncarnationId, WaiterId};
 use majordomo_engine::{Cells, CloseAnswer, PeekCells};
-use majordomo_lifecycle::{ReleaseSink, Tick};
+use majordomo_lease::{Gate, ReleaseSink, Tick};
 use majordomo_registry::Catalog;
 
 use crate::component::{Gone, Instance, Resident};
-use crate::lease::{Incarnation, Slot};
+use crate::lease::{Incarnation, RawLease, Slot};
 use crate::logs::LogBuffer;
 use crate::message::{Control, ControlSender, Waiting};
 use crate::notices::Notices;
@@ -51,12 +51,17 @@ impl Published {
     }
 }
 
+/// Leases that are counted in their cells and not yet handed to their waiters.
+pub(super) type CountedLeases = BTreeMap<ComponentKey, Vec<RawLease>>;
+
 /// The cells during one input.
 pub(super) struct ShellCells<'a> {
     pub slots: &'a [Arc<Slot>],
     pub engine_catalog: Arc<Catalog>,
     /// What the load that has just finished made.
     pub made: Option<Instance>,
+    /// Leases that the engine has put into the cells, until the waiters are answered.
+    pub granted: CountedLeases,
     /// The component that was published.
     pub installed: Option<ComponentKey>,
     pub tick: Arc<Tick>,
@@ -75,31 +80,33 @@ impl ShellCells<'_> {
 impl Cells for ShellCells<'_> {
     fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
         // Nothing published: nothing can be leased.
-        self.with(key, |i| i.cell().try_close()).unwrap_or(CloseAnswer::Closed)
+        self.with(key, |i| i.gate().try_close()).unwrap_or(CloseAnswer::Closed)
     }
 
     fn close(&mut self, key: ComponentKey) {
-        self.with(key, |i| i.cell().close());
+        self.with(key, |i| i.gate().close());
     }
 
     fn reopen(&mut self, key: ComponentKey) {
-        self.with(key, |i| i.cell().reopen());
+        self.with(key, |i| i.gate().reopen());
     }
 
     fn want(&mut self, key: ComponentKey) {
-        self.with(key, |i| i.cell().want());
+        self.with(key, |i| i.gate().request_notice());
     }
 
     fn revoke(&mut self, key: ComponentKey, why: &Cause) {
         self.with(key, |i| {
             // The reason first: a holder who sees that the lease is revoked finds it.
             i.instance().revoked_because(why);
-            i.cell().revoke();
+            i.gate().revoke();
         });
     }
 
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
-        self.with(key, |i| i.cell().lease_n(n));
+        if let Some(slot) = self.slots.get(key.index()) {
+            self.granted.entry(key).or_default().extend(slot.grant(n));
+        }
     }
 
     fn own_leases(&mut self, waiter: WaiterId, key: ComponentKey) -> u32 {
@@ -132,7 +139,9 @@ impl Cells for ShellCells<'_> {
             (Arc::clone(&self.tick), Arc::clone(&self.notices) as Arc<dyn ReleaseSink>);
         self.installed = Some(id.key);
         let resident = Resident::new(self.engine_catalog.id(id.key).clone(), instance);
-        slot.install(Arc::new(Incarnation::new(id, resident, limited, n, tick, sink)));
+        let gate = Gate::new(id, limited, tick, sink);
+        let (leases, _old) = slot.install(Incarnation::new(gate, resident), n);
+        self.granted.entry(id.key).or_default().extend(leases);
     }
 }
 
@@ -141,6 +150,6 @@ pub(super) struct Peek<'a>(pub &'a [Arc<Slot>]);
 
 impl PeekCells for Peek<'_> {
     fn leases(&self, key: ComponentKey) -> u32 {
-        self.0.get(key.index()).and_then(|s| s.current()).map_or(0, |i| i.cell().leases())
+        self.0.get(key.index()).and_then(|s| s.current()).map_or(0, |i| i.gate().leases())
     }
 }

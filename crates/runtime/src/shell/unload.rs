@@ -32,7 +32,7 @@ impl Shell {
                 });
             }
             // Its `Gone` tells when the last holder has dropped it.
-            None if hibernate && incarnation.cell().leases() == 0 => {
+            None if hibernate && incarnation.gate().leases() == 0 => {
                 let tag = self.engine.catalog().config_hash(id.key);
                 let control = self.lanes.control();
                 tokio::task::spawn_blocking(move || {

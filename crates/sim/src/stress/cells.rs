@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use majordomo_core::{Cause, ComponentKey, IncarnationId, Moment};
 use majordomo_engine::{Cells, CloseAnswer};
-use majordomo_lifecycle::LeaseCell;
+use majordomo_lease::LeaseCell;
 
 use crate::rng::Rng;
 
@@ -194,7 +194,7 @@ impl Cells for SimCells {
 
     fn want(&mut self, key: ComponentKey) {
         if let Some(cell) = self.cell(key, "want") {
-            cell.want();
+            cell.request_notice();
         }
     }
 

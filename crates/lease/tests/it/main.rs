@@ -1,5 +1,5 @@
 //! Tests of the lease cell and slot: against a naive model, and every interleaving of short programs in loom
-//! (`RUSTFLAGS="--cfg majordomo_loom"`, what `cargo xtask loom` runs).
+//! (`RUSTFLAGS="--cfg majordomo_loom"`, which `cargo xtask loom` sets).
 
 #[cfg(not(majordomo_loom))]
 mod cell;

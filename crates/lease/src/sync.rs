@@ -1,20 +1,23 @@
-//! The atomics of cell and slot: the standard library's, or loom's while their protocol is modelled.
+//! The atomics and references of cell and slot: the standard library's, or loom's while their protocol is modelled.
 
 #[cfg(not(majordomo_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use std::sync::Arc;
+
+#[cfg(not(majordomo_loom))]
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(majordomo_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use loom::sync::Arc;
+#[cfg(majordomo_loom)]
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(majordomo_loom)]
 pub(crate) use modelled::Swap;
 
 #[cfg(majordomo_loom)]
 mod modelled {
-    use std::sync::Arc;
+    use loom::sync::{Arc, Mutex};
 
-    use loom::sync::Mutex;
-
-    /// What the slot uses of `arc_swap::ArcSwapOption`, as a loom mutex.
+    /// The part of `arc_swap::ArcSwapOption` that the slot uses, as a loom mutex.
     pub(crate) struct Swap<T>(Mutex<Option<Arc<T>>>);
 
     impl<T> Swap<T> {
