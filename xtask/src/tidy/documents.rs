@@ -102,13 +102,19 @@ fn exists(project: &Project, path: &str) -> bool {
     project.file(path).is_some() || project.files.keys().any(|file| file.starts_with(&folder))
 }
 
-/// The map names files and folders from the root; each of them exists.
+/// The map names files and folders; each of them exists.
 fn check_paths(project: &Project, text: &str, findings: &mut Findings) {
     const FOLDERS: &[&str] = &["crates/", "docs/", "xtask/"];
     for (line_idx, line) in text.lines().enumerate() {
         let words = line.split(|char: char| char.is_whitespace() || "`,;:()|".contains(char));
-        for word in words.filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder))) {
-            if !exists(project, word.trim_end_matches('.')) {
+        for word in words {
+            // Figures leave out `crates` and `src`: `engine/admit.rs`.
+            let path = match word.split_once('/') {
+                _ if FOLDERS.iter().any(|folder| word.starts_with(folder)) => word.to_owned(),
+                Some((name, file)) if file.ends_with(".rs") => format!("crates/{name}/src/{file}"),
+                _ => continue,
+            };
+            if !exists(project, path.trim_end_matches('.')) {
                 findings.error(ARCHITECTURE, line_idx + 1, format!("`{word}` does not exist"));
             }
         }
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn links_and_paths_that_lead_nowhere_are_reported() {
         let text = "[a](../README.md#x) [b](adr) [c](https://x.y/z) [d](#here)\n[e](missing.md)\n[f](../../up.md)\n";
-        let map = "| `docs/adr/0001-a.md`, crates/core/ | `docs/gone.rs` |\n";
+        let map = "| `docs/adr/0001-a.md`, crates/core/ | `docs/gone.rs` |\n  core/lost.rs\n";
         testing::check(
             check,
             &[
@@ -229,6 +235,7 @@ mod tests {
                 "docs/demo.md:2: the link to `missing.md` leads nowhere",
                 "docs/demo.md:3: the link to `../../up.md` leads nowhere",
                 "docs/architecture.md:1: `docs/gone.rs` does not exist",
+                "docs/architecture.md:2: `core/lost.rs` does not exist",
             ],
         );
     }
