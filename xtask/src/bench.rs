@@ -31,8 +31,8 @@ pub(crate) fn compare(
 ) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
-    let wanted = format!("{revision}^{{commit}}");
-    let commit = cmd!(sh, "git rev-parse --short --verify {wanted}")
+    let requested = format!("{revision}^{{commit}}");
+    let commit = cmd!(sh, "git rev-parse --short --verify {requested}")
         .quiet()
         .read()
         .with_context(|| format!("`{revision}` is no revision of this repository"))?;
@@ -76,7 +76,7 @@ pub(crate) fn compare(
         "\nmedians of {N_ROUNDS} rounds in turn; a ratio below 1 means that this tree is faster than {commit}"
     );
     for row in &rows {
-        println!("{}", told(row));
+        println!("{}", line(row));
     }
     Ok(())
 }
@@ -160,7 +160,7 @@ fn median_ns(estimates: &str) -> Option<f64> {
 }
 
 /// The mean ratio, and how far the rounds are apart: the noise that a difference must exceed to mean something.
-fn told(row: &Row) -> String {
+fn line(row: &Row) -> String {
     let ratios: Vec<f64> =
         row.this_ns.iter().zip(&row.other_ns).map(|(this, other)| this / other).collect();
     let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
@@ -219,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_ratio_and_noise() {
+    fn row_shows_ratio_and_noise() {
         let row =
             Row { name: "acquire".to_owned(), other_ns: [100.0, 100.0], this_ns: [50.0, 60.0] };
         assert!(
-            told(&row).ends_with("100.0 ns ->         55.0 ns  ratio 0.550 (rounds 0.100 apart)"),
+            line(&row).ends_with("100.0 ns ->         55.0 ns  ratio 0.550 (rounds 0.100 apart)"),
             "{}",
-            told(&row)
+            line(&row)
         );
     }
 }

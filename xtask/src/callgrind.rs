@@ -64,7 +64,7 @@ pub(crate) fn compare(
         }
         if let [other, this] = counts[..] {
             n_counted += 1;
-            println!("{}", told(&Row { name: work.name, other, this }));
+            println!("{}", line(&Row { name: work.name, other, this }));
         }
     }
     if n_counted == 0 {
@@ -150,13 +150,13 @@ fn executable(messages: &str) -> Option<PathBuf> {
     named.fold(None, |_, path| Some(path))
 }
 
-/// The instructions that callgrind says it collected. What the program forks, a look for gnuplot say, is told too, and
-/// is the less.
+/// The instructions that callgrind says it collected. A process that the program forks (a search for gnuplot) is reported,
+/// too, with fewer.
 fn collected(said: &str) -> Option<u64> {
     said.lines().filter_map(|l| l.split_once("Collected : ")?.1.trim().parse().ok()).max()
 }
 
-fn told(row: &Row) -> String {
+fn line(row: &Row) -> String {
     let ratio = row.this as f64 / (row.other as f64).max(1.0);
     format!(
         "{:<52} {:>12} -> {:>12}  ratio {ratio:.4}",
@@ -180,7 +180,7 @@ mod tests {
         let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\n{\"executable\":\"/t/a\",\"fresh\":true}\n{\"executable\":\"/t/b\",\"fresh\":true}\n{\"reason\":\"build-finished\"}";
         assert_eq!(executable(messages), Some(PathBuf::from("/t/b")));
         let row = Row { name: "x".to_owned(), other: 2_000_000, this: 1_000_000 };
-        assert!(told(&row).ends_with("2000 ->         1000  ratio 0.5000"), "{}", told(&row));
+        assert!(line(&row).ends_with("2000 ->         1000  ratio 0.5000"), "{}", line(&row));
     }
 
     #[test]

@@ -8,14 +8,14 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
-/// What test runners said at the end.
+/// The closing lines of test runners.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Closing {
     /// Their own words, one line for each runner that ran a test.
     pub(crate) lines: Vec<String>,
     /// How many tests passed.
     pub(crate) n_passed: u64,
-    /// What was not done, and why.
+    /// Skipped checks, each with the reason.
     pub(crate) skipped: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl Closing {
     }
 }
 
-/// Whether output goes to somebody who wants colour.
+/// Whether the reader of the output is a terminal that takes colour.
 pub(crate) fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none() && io::stdout().is_terminal()
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_told_unless_it_is_required() {
+    fn skipped_check_is_reported_and_fails_if_required() {
         let skipped = Closing::skip("no valgrind", false).unwrap();
         let both = Closing { n_passed: 2, ..Closing::default() }.join(skipped);
         assert_eq!((both.n_passed, both.skipped), (2, vec!["no valgrind".to_owned()]));

@@ -18,7 +18,7 @@ use crate::project::Project;
 const LINUX: &str = "aarch64-unknown-linux-gnu";
 const MACOS: &str = "aarch64-apple-darwin";
 
-/// What is checked when no package is named: code that differs by architecture.
+/// Checked by default: packages whose code differs by architecture.
 const PACKAGES: &[&str] = &["majordomo-simd"];
 
 /// Runs everything for the packages named.

@@ -21,7 +21,7 @@ pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Resu
     Err(error).context("majordomo-lab cannot be started")
 }
 
-/// Builds it and tells where it is.
+/// Builds the program and returns its path.
 pub(crate) fn build(project: &Project) -> Result<std::path::PathBuf> {
     ensure!(
         project.has_package(FOLDER),

@@ -2,8 +2,8 @@
 //! stray accesses.
 //!
 //! Address- and LeakSanitizer come with the toolchain's own runtimes; the flag that asks for them is unstable, so the
-//! compiler is told to take it all the same, for these builds only and in a folder of their own. valgrind runs where
-//! it is installed, and loom always. Whatever cannot run says so and is no failure, unless it is required.
+//! compiler is forced to accept it, for these builds only and in a folder of their own. valgrind runs where
+//! it is installed, and loom always. A tool that cannot run is reported and is no failure, unless it is required.
 
 use anyhow::{Result, bail, ensure};
 use xshell::{Shell, cmd};
@@ -32,26 +32,26 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// Whose tests run under valgrind, which is some fifty times as slow.
 const CHECKED: &[&str] = &["majordomo-lease", "majordomo-memory"];
 
-/// Runs every tool that is there, and tells at the end what was run and what was not.
+/// Runs every available tool, and prints at the end which were run and which were not.
 pub(crate) fn run(project: &Project, required: bool) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
-    let mut told = Vec::new();
-    let mut tell = |tool: &str, closing: Closing| {
+    let mut report = Vec::new();
+    let mut record = |tool: &str, closing: Closing| {
         for why in &closing.skipped {
-            told.push(format!("{tool}: skipped, {why}"));
+            report.push(format!("{tool}: skipped, {why}"));
         }
         if closing.n_passed > 0 {
-            told.push(format!("{tool}: {} tests, nothing found", closing.n_passed));
+            report.push(format!("{tool}: {} tests, nothing found", closing.n_passed));
         }
     };
-    tell("Address- and LeakSanitizer", sanitizers(project, &sh, SANITIZED, required)?);
-    tell("valgrind", valgrind(project, &sh, required)?);
+    record("Address- and LeakSanitizer", sanitizers(project, &sh, SANITIZED, required)?);
+    record("valgrind", valgrind(project, &sh, required)?);
     if !stages::run(project, &["loom".to_owned()])? {
         bail!("loom found an interleaving that breaks the lease cell");
     }
     println!();
-    told.iter().for_each(|line| println!("{line}"));
+    report.iter().for_each(|line| println!("{line}"));
     println!("loom: no interleaving breaks the lease cell");
     Ok(())
 }
@@ -115,7 +115,7 @@ fn valgrind(project: &Project, sh: &Shell, required: bool) -> Result<Closing> {
     let packages = CHECKED.iter().flat_map(|name| ["--package", name]);
     let version = cmd!(sh, "rustc --version --verbose").quiet().read()?;
     let Some(host) = host(&version) else {
-        return Closing::skip("rustc does not tell its host", required);
+        return Closing::skip("rustc does not print its host", required);
     };
     // Property tests are for breadth; here a few cases of each show what is never given back.
     let closing = child::run(

@@ -1,8 +1,8 @@
 //! The packages as they would be published: complete by themselves, and accepted by the registry.
 //!
-//! Owns how they are packaged and built. What a manifest must say is a rule of `tidy`. Cargo's own verification
-//! builds every package with its dependencies anew; here all packages are checked in one workspace with the profile
-//! and the versions of this one, so that what other stages built is used again.
+//! Owns how they are packaged and built. The contents of a manifest are a rule of `tidy`. Cargo's own verification
+//! builds every package with dependencies of its own; here all packages are checked in one workspace with the profile
+//! and the versions of this one, so that the builds of other stages are used again.
 
 use std::path::Path;
 

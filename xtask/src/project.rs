@@ -10,7 +10,7 @@ use std::{env, fs, io};
 use anyhow::{Context, Result, bail};
 use toml_edit::{Document, Item, TableLike};
 
-/// Larger files are data, not text that somebody wrote.
+/// Larger files are data, not text written by hand.
 const MAX_TEXT_BYTES: u64 = 1024 * 1024;
 
 /// The working tree.
@@ -210,7 +210,7 @@ fn read_folder(root: &Path, relative: &str, files: &mut BTreeMap<String, String>
             }
             match fs::read_to_string(entry.path()) {
                 Ok(text) => drop(files.insert(path, text)),
-                // Not text: nobody wrote it, no rule applies.
+                // Not text: no rule applies.
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                 Err(error) => return Err(error).with_context(|| format!("{path} cannot be read")),
             }

@@ -15,7 +15,7 @@ use crate::{bounds, callgrind, cross, lab, leak, package, tidy};
 struct Stage {
     name: &'static str,
     about: &'static str,
-    /// What it runs: a folder, and words that stand in a source file below it. Until they do there is nothing to run.
+    /// The subject of the stage: a folder, and words in a source file below it. Without them there is nothing to run.
     subject: Option<(&'static str, &'static str)>,
     run: fn(&Context<'_>) -> Result<Closing>,
 }
@@ -127,7 +127,7 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs the named stages, or all, in the order of the table, and tells whether all passed.
+/// Runs the named stages, or all, in the order of the table, and returns whether all passed.
 pub(crate) fn run(project: &Project, names: &[String]) -> Result<bool> {
     if let Some(unknown) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name))
     {
@@ -162,7 +162,7 @@ pub(crate) fn run(project: &Project, names: &[String]) -> Result<bool> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a stage's minutes are told to people; nothing is decided by them"
+    reason = "a stage's minutes are printed; nothing is decided by them"
 )]
 fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
@@ -175,7 +175,7 @@ fn summary(outcomes: &[Outcome]) -> bool {
     println!("\n{:<10} {:>8} {:>7}  result", "stage", "minutes", "tests");
     for Outcome { stage, took, result } in outcomes {
         let (n_passed, verdict) = match result {
-            Ok(closing) => (told_if_any(closing.n_passed), verdict(closing)),
+            Ok(closing) => (shown_if_any(closing.n_passed), verdict(closing)),
             Err(error) => (String::new(), format!("FAILED: {error}")),
         };
         println!("{:<10} {:>8} {n_passed:>7}  {verdict}", stage.name, minutes(*took));
@@ -191,7 +191,7 @@ fn summary(outcomes: &[Outcome]) -> bool {
     passed
 }
 
-fn told_if_any(n: u64) -> String {
+fn shown_if_any(n: u64) -> String {
     if n > 0 { n.to_string() } else { String::new() }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the folder and the environment that makes cargo use it. Nothing is installed system-wide and no right is
 //! needed: apt runs on a state of its own, with the system's package sources and keys, and what it fetches is only
 //! unpacked. Debian's `rustc-web` has the standard library for aarch64 and its sources, which build it for macOS.
-//! Invariant: the folder has its `complete` file only if every step succeeded; without it, it is made anew.
+//! Invariant: the folder has its `complete` file only if every step succeeded; without it, the folder is made again.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell, cmd};
 
-/// Counted up whenever the set of packages changes, so that old folders are made anew.
+/// Counted up whenever the set of packages changes, so that old folders are made again.
 const VERSION: &str = "1";
 
 /// Besides the compiler's own packages, whose names hold its version.
@@ -38,7 +38,7 @@ const PACKAGES: &[&str] = &[
 pub(super) struct Tools {
     /// Wrappers that find their libraries.
     bin: PathBuf,
-    /// What an aarch64 program sees as its root.
+    /// The root folder of an aarch64 program.
     aarch64: PathBuf,
 }
 
