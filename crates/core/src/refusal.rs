@@ -7,7 +7,7 @@ mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentKey, Moment, PressureLevel};
+use crate::{ByteSize, ComponentId, ComponentKey, FailureCause, Moment, PressureLevel};
 
 pub use self::holder::{Holder, HolderKind};
 pub use self::need::{LoadUnderWay, MeasuredNeed};
@@ -59,7 +59,7 @@ pub enum Refusal {
         retry_at: Moment,
         /// The time until then.
         retry_in: Duration,
-        cause: String,
+        cause: FailureCause,
     },
     /// The component failed too often.
     Quarantined {
@@ -68,7 +68,7 @@ pub enum Refusal {
         /// The time until then.
         retry_in: Duration,
         /// The cause of the last failure.
-        cause: String,
+        cause: FailureCause,
     },
     /// The component's loader neither finishes nor stops.
     Stuck { component: ComponentId },
@@ -77,7 +77,7 @@ pub enum Refusal {
         /// The failed component: a requested one, or a dependency.
         component: ComponentId,
         /// The loader's error.
-        cause: String,
+        cause: FailureCause,
     },
     /// An operator unloaded a component that the demand waited for.
     Unloaded {
@@ -205,6 +205,16 @@ impl Refusal {
             )
     }
 
+    /// The component that failed and the cause, for a refusal because of a failure.
+    pub fn failure_mut(&mut self) -> Option<(&ComponentId, &mut FailureCause)> {
+        match self {
+            Self::BackingOff { component, cause, .. }
+            | Self::Quarantined { component, cause, .. }
+            | Self::LoadFailed { component, cause } => Some((component, cause)),
+            _ => None,
+        }
+    }
+
     /// The holders that the refusal names.
     pub fn holders_mut(&mut self) -> Option<&mut Vec<Holder>> {
         match self {
@@ -260,7 +270,17 @@ impl Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for Refusal {
+    /// The error that the component's loader returned, as the loader's own type.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::BackingOff { cause, .. }
+            | Self::Quarantined { cause, .. }
+            | Self::LoadFailed { cause, .. } => cause.error().map(|error| error as _),
+            _ => None,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +293,7 @@ mod tests {
             component: component(),
             retry_at,
             retry_in: Duration::from_secs(3),
-            cause: String::new(),
+            cause: String::new().into(),
         };
         let checks = [
             (backs_off(Moment(5)), true, Some(3)),

@@ -9,7 +9,8 @@ mod room;
 use std::collections::BTreeMap;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, Confidence, FailureCause, Holder, HolderKind,
+    Moment, Refusal,
 };
 use majordomo_lifecycle::{Entry, Origin, Removal, Then, TxnId, Verdict};
 use majordomo_registry::ConflictPolicy;
@@ -176,7 +177,8 @@ impl Engine {
             }
             let id = || self.catalog().id(key).clone();
             let e = self.scheduler.entry(key);
-            let cause = || e.cause().map(ToString::to_string).unwrap_or_default();
+            let cause =
+                || FailureCause::from(e.cause().map(ToString::to_string).unwrap_or_default());
             match e.state() {
                 ComponentState::Stuck => return Err(Refusal::Stuck { component: id() }),
                 ComponentState::Failed { retry_at }

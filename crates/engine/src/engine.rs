@@ -365,7 +365,7 @@ impl Engine {
 
     /// What waiters of a failed load are told.
     pub(crate) fn load_failure(&self, key: ComponentKey, cause: String) -> Refusal {
-        Refusal::LoadFailed { component: self.catalog().id(key).clone(), cause }
+        Refusal::LoadFailed { component: self.catalog().id(key).clone(), cause: cause.into() }
     }
 
     /// Refuses every transaction that counted on a component that failed. Those who waited out a back-off for it wait

@@ -87,7 +87,7 @@ async fn manager() -> Manager {
         let mut spec = ComponentSpec::builtin(name).expect("the names are good");
         spec.memory = ByteSize::mib(1);
         spec.keywords = words[..2].iter().map(|w| (*w).to_owned()).collect();
-        builder.component(spec).builtin(name, |_| Ok(()))
+        builder.builtin(spec, |_| Ok(()))
     });
     builder.start().await.expect("the catalog is good")
 }

@@ -88,8 +88,8 @@ fn config() -> Config {
 async fn manager() -> Manager {
     let mut builder = Manager::builder().config(config()).budget(ByteSize::mib(64)).pressure(None);
     for spec in specs() {
-        let name = spec.id.to_string();
-        builder = builder.component(spec).builtin_async(&name, |_| async { Ok(Noop(7)) });
+        builder =
+            builder.builtin_with(spec, majordomo::Factory::asynchronous(|_| async { Ok(Noop(7)) }));
     }
     builder.start().await.expect("the catalog is good")
 }
@@ -133,12 +133,12 @@ fn by_key(host: &Host, key: ComponentKey) {
     black_box(lease.get::<Noop>().map(|n| n.0));
 }
 
-fn by_cached(cached: &mut CachedIncarnation<Noop>) {
+fn by_cached(cached: &CachedIncarnation<Noop>) {
     let lease = cached.acquire().expect("it is ready");
     black_box(lease.0);
 }
 
-fn by_handle(handle: &mut Handle<Noop>) {
+fn by_handle(handle: &Handle<Noop>) {
     let lease = handle.try_acquire().expect("it is ready");
     black_box(lease.0);
 }
@@ -187,7 +187,7 @@ fn leases(scale: &Scale) {
         let key = host.key(FIRST).expect("it exists");
         drop(host.acquire_all(&[key], AcquireOptions::default()).await.expect("it loads"));
         drop(manager.acquire::<Noop>(FIRST).await.expect("it loads"));
-        let mut handle = manager.handle_of::<Noop>(FIRST).expect("it exists");
+        let handle = manager.handle_of::<Noop>(FIRST).expect("it exists");
         let control = Arc::new(Noop(7));
         let mut series = [
             Series::new("Arc clone + drop", None),
@@ -200,7 +200,7 @@ fn leases(scale: &Scale) {
         for _ in 0..scale.n_rounds {
             series[0].ns.push(time(n, || arc_clone(black_box(&control))));
             series[1].ns.push(time(n, || by_key(&host, black_box(key))));
-            series[2].ns.push(time(n, || by_handle(&mut handle)));
+            series[2].ns.push(time(n, || by_handle(&handle)));
             series[3].ns.push(time(n, || by_name(&manager, black_box(FIRST))));
             let start = now();
             for _ in 0..n {
@@ -237,9 +237,7 @@ fn threads(scale: &Scale) {
     let keys = [FIRST, SECOND].map(|n| host.key(n).expect("it exists"));
     drop(rt.block_on(host.acquire_all(&keys, AcquireOptions::default())).expect("they load"));
     let controls = [Arc::new(Noop(7)), Arc::new(Noop(8))];
-    let mut cached: [CachedIncarnation<Noop>; 2] =
-        keys.map(|key| host.cached(key).expect("it exists"));
-    let cached = cached.each_mut().map(std::sync::Mutex::new);
+    let cached: [CachedIncarnation<Noop>; 2] = keys.map(|key| host.cached(key).expect("it exists"));
     let n = scale.n_leases * 5;
     let mut one = [Series::new("one Arc", None), Series::new("one component by key", None)];
     let mut two = [
@@ -251,7 +249,7 @@ fn threads(scale: &Scale) {
         one[0].ns.push(both(n, |_| arc_clone(&controls[0])));
         one[1].ns.push(both(n, |_| by_key(&host, keys[0])));
         two[0].ns.push(both(n, |i| arc_clone(&controls[i])));
-        two[1].ns.push(both(n, |i| by_cached(&mut cached[i].lock().expect("no case panics"))));
+        two[1].ns.push(both(n, |i| by_cached(&cached[i])));
         two[2].ns.push(both(n, |i| by_key(&host, keys[i])));
     }
     report("the same on two threads, one component", &one);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use majordomo::{ByteSize, ComponentSpec, Manager};
+use majordomo::{ByteSize, ComponentSpec, Factory, Manager};
 use measure::now;
 
 /// Samples of a lease taken and given back: when, and how long it took.
@@ -48,10 +48,13 @@ async fn start(n_small: usize) -> Manager {
         .pressure(None)
         .component(spec("ready", 1))
         .component(spec("small", 320))
-        .builtin("ready", |_| Ok(7u64))
-        .builtin("small", move |_| {
-            Ok((0..n_small).map(|i| vec![i as u8; 256 + i % 97]).collect::<Vec<_>>())
-        })
+        .factory("ready", Factory::new(|_| Ok(7u64)))
+        .factory(
+            "small",
+            Factory::new(move |_| {
+                Ok((0..n_small).map(|i| vec![i as u8; 256 + i % 97]).collect::<Vec<_>>())
+            }),
+        )
         .start()
         .await
         .expect("it starts");

@@ -1,8 +1,6 @@
 //! Collects components, settings and factories for a manager.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,9 +9,12 @@ use majordomo_memory::{PressureSource, effective_limit, platform_source};
 use majordomo_registry::{ComponentSpec, PoolSpec};
 use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::guard::GuardForm;
-use majordomo_runtime::{Component, Factory, Instance, LoadContext, LoadError};
+use majordomo_runtime::{LoadContext, LoadError};
 
+use crate::component_ref::ComponentRef;
+use crate::factory::Factory;
 use crate::manager::Manager;
+use crate::parts::{Code, Source};
 
 impl Manager {
     /// A builder with documented defaults and no components.
@@ -26,12 +27,9 @@ impl Manager {
 /// Collects what a manager is made of; [`Builder::start`] checks it as a whole and starts it.
 #[derive(Default)]
 pub struct Builder {
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) specs: Vec<Arc<ComponentSpec>>,
-    pub(crate) pools: Vec<PoolSpec>,
-    pub(crate) config: Config,
+    pub(crate) source: Option<Source>,
+    pub(crate) code: Code,
     pub(crate) budget: Option<BudgetSetting>,
-    pub(crate) factories: BTreeMap<String, Factory>,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) base_dir: Option<PathBuf>,
     pub(crate) guard: Option<GuardForm>,
@@ -44,40 +42,49 @@ pub struct Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("file", &self.file)
-            .field("components", &self.specs.len())
-            .field("factories", &self.factories)
+            .field("source", &self.source)
+            .field("code", &self.code)
             .finish_non_exhaustive()
     }
 }
 
 impl Builder {
     /// Reads components and settings from a configuration file (TOML, or the predecessor's JSON) at
-    /// [`Self::start`]; [`Operator::reload`](crate::Operator::reload) reads it again.
+    /// [`Self::start`]; [`Operator::reload`](crate::Operator::reload) reads it again. Takes the place of an earlier
+    /// [`Self::config_str`].
     #[must_use]
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(path.into());
+        self.source = Some(Source::File(path.into()));
         self
     }
 
-    /// Adds a component, besides those of the file.
+    /// Reads components and settings from a text in the format of a configuration file (TOML) at [`Self::start`].
+    /// Takes the place of an earlier [`Self::config_file`].
+    #[must_use]
+    pub fn config_str(mut self, text: impl Into<String>) -> Self {
+        self.source = Some(Source::Text(text.into().into()));
+        self
+    }
+
+    /// Adds a component besides those of the configuration: a program, or a builtin whose factory is registered by
+    /// name ([`Self::factory`]).
     #[must_use]
     pub fn component(mut self, spec: ComponentSpec) -> Self {
-        self.specs.push(Arc::new(spec));
+        self.code.specs.push(Arc::new(spec));
         self
     }
 
-    /// Adds a pool, besides those of the file.
+    /// Adds a pool besides those of the configuration.
     #[must_use]
     pub fn pool(mut self, pool: PoolSpec) -> Self {
-        self.pools.push(pool);
+        self.code.pools.push(pool);
         self
     }
 
-    /// Sets the settings; a configuration file's take their place.
+    /// Sets the settings; those of a configuration file or text take their place.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.code.config = config;
         self
     }
 
@@ -88,43 +95,52 @@ impl Builder {
         self
     }
 
-    /// Registers a factory for builtins: a function that may block and gives any value.
+    /// Adds a component that runs inside this process, with the function that makes it. The function may block. For
+    /// hooks and async functions see [`Self::builtin_with`]; [`Self::add`] returns a typed reference.
     #[must_use]
-    pub fn builtin<T, F>(self, name: &str, make: F) -> Self
-    where
-        T: Send + Sync + 'static,
-        F: Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
-    {
-        self.factory(name, Factory::blocking(move |ctx| make(ctx).map(Instance::plain)))
+    pub fn builtin<T: Send + Sync + 'static>(
+        self,
+        spec: ComponentSpec,
+        make: impl Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
+    ) -> Self {
+        self.builtin_with(spec, Factory::new(make))
     }
 
-    /// The same for a value with hooks: footprint, trim, health.
+    /// [`Self::builtin`] with any [`Factory`].
     #[must_use]
-    pub fn builtin_component<T, F>(self, name: &str, make: F) -> Self
-    where
-        T: Component,
-        F: Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
-    {
-        self.factory(name, Factory::blocking(move |ctx| make(ctx).map(Instance::component)))
+    pub fn builtin_with<T: Send + Sync + 'static>(
+        mut self,
+        spec: ComponentSpec,
+        factory: Factory<T>,
+    ) -> Self {
+        self.add_with(spec, factory);
+        self
     }
 
-    /// Registers an async factory, which must not block.
-    #[must_use]
-    pub fn builtin_async<T, F, R>(self, name: &str, make: F) -> Self
-    where
-        T: Send + Sync + 'static,
-        F: Fn(LoadContext) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<T, LoadError>> + Send + 'static,
-    {
-        let make = move |ctx| {
-            let made = make(ctx);
-            async move { made.await.map(Instance::plain) }
-        };
-        self.factory(name, Factory::asynchronous(make))
+    /// [`Self::builtin`] on a builder in a variable; returns the reference by which the component is leased without
+    /// naming its type: `let model = builder.add(spec, make)`, then `manager.acquire(&model).await`.
+    pub fn add<T: Send + Sync + 'static>(
+        &mut self,
+        spec: ComponentSpec,
+        make: impl Fn(LoadContext) -> Result<T, LoadError> + Send + Sync + 'static,
+    ) -> ComponentRef<T> {
+        self.add_with(spec, Factory::new(make))
     }
 
-    fn factory(mut self, name: &str, factory: Factory) -> Self {
-        self.factories.insert(name.to_owned(), factory);
+    /// [`Self::add`] with any [`Factory`].
+    pub fn add_with<T: Send + Sync + 'static>(
+        &mut self,
+        spec: ComponentSpec,
+        factory: Factory<T>,
+    ) -> ComponentRef<T> {
+        self.code.add(spec, factory)
+    }
+
+    /// Registers the factory of a builtin that the configuration declares (`loader = "builtin"`), by the name of its
+    /// factory, which is the component's unless `factory` names another.
+    #[must_use]
+    pub fn factory<T: Send + Sync + 'static>(mut self, name: &str, factory: Factory<T>) -> Self {
+        self.code.factories.add_named(name, factory.into_inner());
         self
     }
 

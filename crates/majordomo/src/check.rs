@@ -5,7 +5,7 @@ use std::path::Path;
 use majordomo_core::{ByteSize, quoted, quoted_path};
 use majordomo_registry::{
     ComponentSpec, Finding, LoadedConfig, LoaderSpec, Problems, Severity, base_dir,
-    read_config_with,
+    parse_toml_with, read_config_with,
 };
 use majordomo_runtime::process::{ProcessError, look_up};
 
@@ -32,6 +32,18 @@ pub(crate) fn check_config_in(
     // Without a working directory nothing relative can be found, which the look-up says of each program.
     let folder = folder.map(Path::to_path_buf).or_else(|| base_dir(path).ok()).unwrap_or_default();
     read_config_with(path, machine_limit, &|spec, legacy| look(spec, legacy, &folder))
+}
+
+/// The same for a text.
+pub(crate) fn check_text(
+    text: &str,
+    folder: Option<&Path>,
+    machine_limit: Option<ByteSize>,
+) -> Result<LoadedConfig, Problems> {
+    let folder = folder.map(Path::to_path_buf).or_else(|| std::env::current_dir().ok());
+    let folder = folder.unwrap_or_default();
+    let look = |spec: &ComponentSpec, legacy| look(spec, legacy, &folder);
+    parse_toml_with(text, "the configuration text", machine_limit, &look)
 }
 
 fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<Finding> {

@@ -3,29 +3,16 @@
 use std::path::PathBuf;
 
 use majordomo_core::quoted_path;
-use majordomo_registry::{CatalogError, Problems};
+use majordomo_registry::Problems;
 
 /// Why there is no manager.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The configuration file has problems.
+    /// The configuration has problems: those of its file or text, and those of components, settings and factories
+    /// added in code. All of them are listed.
     #[error("{0}")]
-    Config(Problems),
-    /// The components do not fit together, for these reasons.
-    #[error("the components do not fit together: {}", all(.0))]
-    Catalog(Vec<CatalogError>),
-    /// A keyword or trigger has no word in it.
-    #[error("a keyword is unusable: {0}")]
-    Keyword(String),
-    /// CORE and pinned components need more than the budget.
-    #[error("CORE and pinned components need {need}, the budget is {budget}; raise it or pin less")]
-    OverBudget {
-        /// What they need.
-        need: majordomo_core::ByteSize,
-        /// The budget.
-        budget: majordomo_core::ByteSize,
-    },
+    Config(#[from] Problems),
     /// The machine does not tell how much memory it has.
     #[error("the memory of this machine cannot be read ({0}); state a budget in bytes")]
     Memory(String),
@@ -45,20 +32,25 @@ pub enum BuildError {
     Start(#[from] std::io::Error),
 }
 
-fn all(errors: &[CatalogError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// Why a new configuration was not taken; nothing is changed then.
+/// Why a new configuration was not taken. Nothing is changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
     /// The manager was not made from a file.
-    #[error("this manager was built in code, there is no file to read again")]
+    #[error("this manager was built in code: there is no configuration file to read again")]
     NoFile,
-    /// The file, or what it describes, has problems.
+    /// The configuration has problems.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// No component has that name, or it was removed before.
+    #[error(transparent)]
+    Refused(#[from] majordomo_core::Refusal),
+    /// The component is not one of the code.
+    #[error("component {component} is declared in the configuration; remove it there, and reload")]
+    DeclaredInFile {
+        /// The component.
+        component: majordomo_core::ComponentId,
+    },
     /// The manager is shutting down.
     #[error("the manager is shutting down")]
     ShuttingDown,
@@ -77,16 +69,4 @@ pub enum StateError {
     /// The manager is shutting down.
     #[error("the manager is shutting down")]
     ShuttingDown,
-}
-
-impl From<CatalogError> for BuildError {
-    fn from(error: CatalogError) -> Self {
-        Self::Catalog(vec![error])
-    }
-}
-
-impl From<Problems> for BuildError {
-    fn from(problems: Problems) -> Self {
-        Self::Config(problems)
-    }
 }

@@ -20,8 +20,7 @@
 //!     spec.keywords = vec!["alarm".into(), "wake me".into()];
 //!     let manager = Manager::builder()
 //!         .budget(ByteSize::mib(64))
-//!         .component(spec)
-//!         .builtin("alarm", |_| Ok(Alarm))
+//!         .builtin(spec, |_| Ok(Alarm))
 //!         .start()
 //!         .await?;
 //!
@@ -43,16 +42,20 @@ compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 mod builder;
 mod change;
 mod check;
+mod component_ref;
 #[cfg(doctest)]
 mod documents;
 mod error;
 mod exchange;
+mod factories;
+mod factory;
 mod handle;
 mod intents;
 mod manager;
 mod outcome;
 mod parts;
 mod plan;
+mod problems;
 #[cfg(doctest)]
 mod readme;
 mod start;
@@ -64,7 +67,9 @@ mod unkept;
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
 pub use check::check_config;
+pub use component_ref::{ComponentRef, LeasedAs};
 pub use error::{BuildError, ReloadError, StateError};
+pub use factory::Factory;
 pub use handle::Handle;
 pub use intents::{
     Decision, Evidence, Fit, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, NGram,

@@ -2,6 +2,7 @@
 
 mod acquire;
 mod command;
+mod components;
 mod intents;
 mod operator;
 mod reload;
@@ -16,26 +17,30 @@ use majordomo_core::{
     BudgetSetting, ByteSize, ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier,
     Moment, Refusal, StateStore, Status, WallSeconds,
 };
-use majordomo_registry::{ComponentSpec, PoolSpec};
+use majordomo_registry::ComponentSpec;
 use majordomo_runtime::clock::wall_now;
 use majordomo_runtime::{Follower, Host};
 
 use crate::intents::IntentService;
+use crate::parts::{Code, Parts, Source};
 use crate::state_dir::StateDir;
 
 pub use intents::Intents;
 pub use operator::Operator;
 pub use usage::Usage;
 
-/// The sources of a manager's configuration, which a reload reads again.
+/// What a manager is configured by.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    pub file: Option<PathBuf>,
+    /// Read again at each reload.
+    pub source: Option<Source>,
     /// The folder that relative paths start from, where that is not the file's own.
     pub folder: Option<PathBuf>,
-    pub extra: (Vec<Arc<ComponentSpec>>, Vec<PoolSpec>),
     pub budget: Option<BudgetSetting>,
     pub limit: ByteSize,
+    /// As the source was read last.
+    pub read: Option<Parts>,
+    pub code: Code,
 }
 
 #[derive(Debug)]
@@ -43,14 +48,13 @@ struct Inner {
     host: Host,
     intents: IntentService,
     config: ArcSwap<Config>,
-    origin: Origin,
+    /// Locked while the configuration changes: each change builds on the catalog before it.
+    origin: tokio::sync::Mutex<Origin>,
     state_dir: PathBuf,
     /// The learned store, as long as the shell has it open.
     store: Weak<dyn StateStore>,
     /// Closed when the state directory is not used any more and a temporary one is removed.
     state_released: tokio::sync::watch::Receiver<()>,
-    /// One reload at a time: each builds on the catalog before it.
-    reloading: tokio::sync::Mutex<()>,
 }
 
 /// A running manager of components. Clones share it; when the last is dropped, everything is shut down in the
@@ -83,11 +87,10 @@ impl Manager {
                 host,
                 intents,
                 config: ArcSwap::from_pointee(config),
-                origin,
+                origin: tokio::sync::Mutex::new(origin),
                 state_dir,
                 store,
                 state_released,
-                reloading: tokio::sync::Mutex::default(),
             }),
         }
     }

@@ -1,21 +1,19 @@
 //! From a builder to a running manager.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use majordomo_core::BudgetSetting;
+use majordomo_core::{BudgetSetting, ByteSize};
 use majordomo_memory::{effective_limit, platform_source};
-use majordomo_registry::{LoaderSpec, base_dir as base_dir_of};
+use majordomo_registry::{LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of};
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
 use majordomo_runtime::{Host, ShellParts};
 
 use crate::builder::Builder;
-use crate::check::check_config_in;
 use crate::error::BuildError;
-use crate::intents::{Brain, IntentService, Matchers, Settings};
+use crate::intents::{Brain, IntentService, Settings};
 use crate::manager::{Manager, Origin};
-use crate::parts::Parts;
+use crate::parts::{Checked, Parts, Source};
 use crate::state_dir::StateDir;
 
 impl Builder {
@@ -27,36 +25,39 @@ impl Builder {
         tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
-        let mut parts = Parts { specs: self.specs, pools: self.pools, config: self.config };
-        let extra = (parts.specs.clone(), parts.pools.clone());
-        if let Some(file) = &self.file {
-            // On a thread of its own: a file system that hangs must not hold up the caller's other tasks.
-            let (path, base, limit) =
-                (file.clone(), self.base_dir.clone(), limit.as_ref().ok().copied());
-            let read =
-                tokio::task::spawn_blocking(move || check_config_in(&path, base.as_deref(), limit));
-            let loaded = read.await.map_err(std::io::Error::other)??;
-            for warning in &loaded.warnings {
-                tracing::warn!("{warning:#}");
-            }
-            parts.specs.splice(0..0, loaded.specs);
-            parts.pools.splice(0..0, loaded.pools);
-            parts.config = loaded.config;
+        let (read, mut problems) = match self.read(limit.as_ref().ok().copied()).await? {
+            Some(Ok(loaded)) => (Some(loaded), Vec::new()),
+            Some(Err(problems)) => (None, problems.into_iter().collect()),
+            None => (None, Vec::new()),
+        };
+        if !problems.is_empty() {
+            problems.extend(self.code.factories.problems());
+            return Err(Problems::new(problems).into());
         }
-        if let Some(budget) = self.budget {
-            parts.config.memory.budget = budget;
+        for warning in read.iter().flat_map(|loaded| &loaded.warnings) {
+            tracing::warn!("{warning:#}");
         }
+        let read = read.as_ref().map(Parts::from);
+        let parts = Parts::new(read.as_ref(), &self.code, self.budget);
         let limit = match (parts.config.memory.budget, limit) {
             (BudgetSetting::Bytes(bytes), Err(_)) => bytes,
             (_, limit) => limit.map_err(|e| BuildError::Memory(e.to_string()))?,
         };
-        let (catalog, budget) = parts.check(limit, None)?;
-        let catalog = Arc::new(catalog);
-        let matchers = Matchers::new(Arc::clone(&catalog))?;
+        problems.extend(self.code.factories.problems());
+        let unused = self.code.factories.unused(&parts.specs);
+        match self.source {
+            // A reload of the file may declare the builtin, and its last change may have removed it.
+            Some(Source::File(_)) => unused.iter().for_each(|p| tracing::warn!("{}", p.message)),
+            _ => problems.extend(unused),
+        }
+        if !self.dormant {
+            problems.extend(self.code.factories.missing(&parts.specs));
+        }
+        let Checked { catalog, matchers, budget } = parts.check(limit, None, problems)?;
 
         let (state, store) = StateDir::open(self.state_dir, self.dormant).await?;
         let mut settings = Settings::from(&parts.config);
-        // Who only asks what would happen trains nothing.
+        // A dormant manager trains nothing.
         settings.intents.learn &= !self.dormant;
         let kept = store.clone();
         let brain =
@@ -65,7 +66,7 @@ impl Builder {
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
-        let processes = if !self.dormant && (runs_processes || self.file.is_some()) {
+        let processes = if !self.dormant && (runs_processes || self.source.is_some()) {
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
             let temporary = state.temporary.then(|| state.path.clone());
@@ -87,10 +88,10 @@ impl Builder {
             None
         };
         let folder = self.base_dir.clone();
-        let base_dir = match (self.base_dir, &self.file) {
+        let base_dir = match (self.base_dir, &self.source) {
             (Some(dir), _) => dir,
-            (None, Some(file)) => base_dir_of(file)?,
-            (None, None) => PathBuf::new(),
+            (None, Some(Source::File(file))) => base_dir_of(file)?,
+            (None, _) => PathBuf::new(),
         };
         let base_dir = std::path::absolute(if base_dir.as_os_str().is_empty() {
             std::env::current_dir()?
@@ -103,7 +104,7 @@ impl Builder {
             catalog,
             config: parts.config,
             budget,
-            factories: self.factories,
+            factories: self.code.factories.by_name(),
             processes,
             base_dir,
             store,
@@ -112,7 +113,26 @@ impl Builder {
             start: !self.dormant,
             sections: vec![Box::new(intents.section())],
         })?;
-        let origin = Origin { file: self.file, folder, extra, budget: self.budget, limit };
+        let origin = Origin {
+            source: self.source,
+            folder,
+            budget: self.budget,
+            limit,
+            read,
+            code: self.code,
+        };
         Ok(Manager::new(host, intents, config, origin, state))
+    }
+
+    /// Reads the configuration file or text, if there is one, on a thread of its own: a file system that hangs must
+    /// not block the caller's other tasks.
+    async fn read(
+        &self,
+        limit: Option<ByteSize>,
+    ) -> std::io::Result<Option<Result<LoadedConfig, Problems>>> {
+        let Some(source) = self.source.clone() else { return Ok(None) };
+        let folder = self.base_dir.clone();
+        let read = tokio::task::spawn_blocking(move || source.read(folder.as_deref(), limit));
+        Ok(Some(read.await.map_err(std::io::Error::other)?))
     }
 }

@@ -137,13 +137,26 @@ pub fn parse_toml(
     file_name: &str,
     machine_limit: Option<ByteSize>,
 ) -> Result<LoadedConfig, Problems> {
+    parse_toml_with(text, file_name, machine_limit, &|_, _| None)
+}
+
+/// Reads TOML from memory as [`parse_toml`] does, and has `look` judge each component of it.
+///
+/// # Errors
+/// As [`read_config`], with what `look` found.
+pub fn parse_toml_with(
+    text: &str,
+    file_name: &str,
+    machine_limit: Option<ByteSize>,
+    look: Look<'_>,
+) -> Result<LoadedConfig, Problems> {
     let no_files = |path: &Path| {
         let message = format!("{} is a file, and only text is read here", path.display());
         let suggestion = "read the configuration from its file".to_owned();
         Err(whole_file(file_name, "unreadable", message, Some(suggestion)))
     };
     let source = Source::new(file_name, text.to_owned());
-    load(&source, Format::Toml, machine_limit, &no_files, &|_, _| None)
+    load(&source, Format::Toml, machine_limit, &no_files, look)
 }
 
 /// Reads the predecessor's JSON from memory; its entries become Python loaders.

@@ -75,8 +75,9 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// In order of file, place and severity.
-    pub(crate) fn new(mut problems: Vec<Problem>) -> Self {
+    /// In order of file, place and severity. One of them must be an error.
+    #[must_use]
+    pub fn new(mut problems: Vec<Problem>) -> Self {
         sort(&mut problems);
         Self(problems)
     }

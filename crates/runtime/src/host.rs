@@ -1,5 +1,6 @@
 //! The shell as callers see it: acquire, hint, operate, look.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use majordomo_engine::{Input, OperatorAction, Plan};
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::{oneshot, watch};
 
+use crate::cached::CachedIncarnation;
 use crate::clock::Clock;
 use crate::events::EventLog;
 use crate::exchange::OldLeases;
-use crate::lease::{AnyLease, CachedIncarnation};
-use crate::loader::loading_here;
+use crate::lease::AnyLease;
+use crate::loader::{Factory, loading_here};
 use crate::logs::LogBuffer;
 use crate::message::{Control, Demand, DemandError, Reply, Waiting};
 use crate::recent;
@@ -89,19 +91,23 @@ pub struct Acquired {
     pub ready: Vec<ComponentKey>,
 }
 
-/// A running shell. Clones are handles on the same one; dropping the last begins a shutdown.
+/// A running shell. Clones share it; dropping the last that keeps it running begins a shutdown.
 #[derive(Clone)]
 pub struct Host {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     lanes: Arc<Lanes>,
     finished: watch::Receiver<Option<Arc<[ComponentId]>>>,
     shutdown_deadline: Duration,
+    /// None for a clone that does not keep the shell running.
+    keep_running: Option<Arc<KeepRunning>>,
 }
 
-impl Drop for Inner {
+/// Begins a shutdown when it is dropped.
+struct KeepRunning {
+    lanes: Arc<Lanes>,
+    shutdown_deadline: Duration,
+}
+
+impl Drop for KeepRunning {
     fn drop(&mut self) {
         let deadline = self.shutdown_deadline;
         self.lanes.control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
@@ -110,7 +116,8 @@ impl Drop for Inner {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host").finish_non_exhaustive()
+        let keeps_running = self.keep_running.is_some();
+        f.debug_struct("Host").field("keeps_running", &keeps_running).finish_non_exhaustive()
     }
 }
 
@@ -153,11 +160,19 @@ impl Host {
             let stuck = told.await.unwrap_or_default();
             set.send_replace(Some(Arc::from(stuck)));
         });
-        Ok(Self { inner: Arc::new(Inner { lanes, finished, shutdown_deadline }) })
+        let keep_running = KeepRunning { lanes: Arc::clone(&lanes), shutdown_deadline };
+        let keep_running = Some(Arc::new(keep_running));
+        Ok(Self { lanes, finished, shutdown_deadline, keep_running })
     }
 
     fn lanes(&self) -> &Lanes {
-        &self.inner.lanes
+        &self.lanes
+    }
+
+    /// A clone that does not keep the shell running: after the shutdown all of its requests are refused.
+    #[must_use]
+    pub fn guest(&self) -> Self {
+        Self { keep_running: None, ..self.clone() }
     }
 
     /// The catalog in force.
@@ -188,14 +203,14 @@ impl Host {
     #[must_use]
     #[inline]
     pub fn try_acquire(&self, key: ComponentKey) -> Option<AnyLease> {
-        Some(AnyLease { raw: recent::acquire(&self.inner.lanes, key)? })
+        Some(AnyLease { raw: recent::acquire(&self.lanes, key)? })
     }
 
     /// The same by name.
     #[must_use]
     #[inline]
     pub fn try_acquire_named(&self, name: &str) -> Option<AnyLease> {
-        Some(AnyLease { raw: recent::acquire_named(&self.inner.lanes, name)? })
+        Some(AnyLease { raw: recent::acquire_named(&self.lanes, name)? })
     }
 
     /// Whether a component is ready and open to newcomers, without leasing it.
@@ -209,7 +224,8 @@ impl Host {
     /// A cached way to one component as a `T`.
     #[must_use]
     pub fn cached<T: 'static>(&self, key: ComponentKey) -> Option<CachedIncarnation<T>> {
-        Some(CachedIncarnation::new(Arc::clone(self.lanes().published.load().slot(key)?)))
+        self.lanes().published.load().slot(key)?;
+        Some(CachedIncarnation::new(Arc::clone(&self.lanes), key))
     }
 
     /// Leases on a set, all or none, in the order of `keys` with repeats left out; loads what is missing.
@@ -411,10 +427,12 @@ impl Host {
         pools: Vec<PoolSpec>,
         config: Config,
         budget: majordomo_core::ByteSize,
+        factories: Option<BTreeMap<String, Factory>>,
     ) -> Option<Result<(), CatalogError>> {
         let (reply, answer) = oneshot::channel();
         let config = Box::new(config);
-        self.lanes().control().send(Control::Configure { specs, pools, config, budget, reply });
+        let message = Control::Configure { specs, pools, config, budget, factories, reply };
+        self.lanes().control().send(message);
         answer.await.ok()
     }
 
@@ -433,7 +451,7 @@ impl Host {
     /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call hastens.
     /// Returns the components that could not be stopped.
     pub async fn shutdown(&self, deadline: Option<Duration>) -> Arc<[ComponentId]> {
-        let deadline = deadline.unwrap_or(self.inner.shutdown_deadline);
+        let deadline = deadline.unwrap_or(self.shutdown_deadline);
         self.lanes().control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
         self.finished().await
     }
@@ -441,7 +459,7 @@ impl Host {
     /// Waits until everything is down, and gives the components that could not be stopped. Does not keep the
     /// shell alive.
     pub fn finished(&self) -> impl Future<Output = Arc<[ComponentId]>> + Send + 'static {
-        let mut finished = self.inner.finished.clone();
+        let mut finished = self.finished.clone();
         async move {
             let done = finished.wait_for(Option::is_some).await;
             done.ok().and_then(|d| d.clone()).unwrap_or_default()

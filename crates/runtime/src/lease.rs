@@ -77,7 +77,7 @@ impl AnyLease {
     #[inline]
     pub fn typed<T: 'static>(self) -> Result<Lease<T>, Self> {
         match self.raw.try_map(|resident| resident.downcast_ref()) {
-            Ok(raw) => Ok(Lease { raw }),
+            Ok(raw) => Ok(Lease::of(raw)),
             Err(raw) => Err(Self { raw }),
         }
     }
@@ -89,6 +89,12 @@ pub struct Lease<T> {
 }
 
 impl<T: 'static> Lease<T> {
+    /// A lease whose type is known.
+    #[inline]
+    pub(crate) fn of(raw: majordomo_lease::MappedLease<Resident, T>) -> Self {
+        Self { raw }
+    }
+
     /// The component's name.
     #[must_use]
     pub fn id(&self) -> &ComponentId {
@@ -153,41 +159,5 @@ impl<T: 'static> Deref for Dependency<T> {
 impl<T> fmt::Debug for Dependency<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Dependency").field(&self.incarnation.key()).finish()
-    }
-}
-
-/// A cached way to one component as a `T`, for callers that ask often: leases it without a look-up while the
-/// same incarnation is loaded. Keeps no component loaded.
-pub struct CachedIncarnation<T> {
-    slot: Arc<Slot>,
-    current: Option<majordomo_lease::KnownPart<Resident, T>>,
-}
-
-impl<T: 'static> CachedIncarnation<T> {
-    pub(crate) fn new(slot: Arc<Slot>) -> Self {
-        Self { slot, current: None }
-    }
-
-    /// A lease by the fast path; none when the component is not ready or no `T`.
-    #[inline]
-    pub fn acquire(&mut self) -> Option<Lease<T>> {
-        // Only its gate is asked: an open one belongs to the incarnation in the slot.
-        match self.current.as_ref().and_then(majordomo_lease::KnownPart::acquire) {
-            Some(raw) => Some(Lease { raw }),
-            None => self.look_up(),
-        }
-    }
-
-    #[cold]
-    fn look_up(&mut self) -> Option<Lease<T>> {
-        let raw = self.slot.acquire()?.try_map(|resident| resident.downcast_ref::<T>()).ok()?;
-        self.current = Some(raw.known());
-        Some(Lease { raw })
-    }
-}
-
-impl<T> fmt::Debug for CachedIncarnation<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CachedIncarnation").field(&self.slot).finish()
     }
 }

@@ -25,10 +25,13 @@ pub mod process;
 pub mod state;
 
 mod budget;
+mod cached;
 mod children;
 mod component;
+mod component_thread;
 mod events;
 mod exchange;
+mod failed_load;
 mod host;
 mod lease;
 mod loader;
@@ -45,11 +48,12 @@ mod tags;
 mod usage;
 
 pub use budget::budget_bytes;
+pub use cached::CachedIncarnation;
 pub use component::{Component, Instance, Revocation};
 pub use events::{EventLog, Followed, Follower};
 pub use exchange::OldLeases;
 pub use host::{AcquireOptions, Acquired, Ask, Host};
-pub use lease::{AnyLease, CachedIncarnation, Dependency, Lease};
+pub use lease::{AnyLease, Dependency, Lease};
 pub use loader::{Factory, LoadContext, LoadError};
 pub use memory::ComponentMemory;
 pub use proctable::{Group, StartTime};

@@ -194,13 +194,12 @@ pub(crate) fn panic_in_words(panic: &(dyn Any + Send)) -> String {
 pub(crate) fn run_blocking(
     factory: &(dyn Fn(LoadContext) -> Result<Instance, LoadError> + Send + Sync),
     ctx: LoadContext,
-) -> Result<Instance, String> {
+) -> Result<Instance, LoadError> {
     let id = ctx.id().clone();
     let call = AssertUnwindSafe(|| LOADING.sync_scope(id, || factory(ctx)));
     match std::panic::catch_unwind(call) {
-        Ok(Ok(instance)) => Ok(instance),
-        Ok(Err(error)) => Err(in_words(&*error)),
-        Err(panic) => Err(panic_in_words(&*panic)),
+        Ok(made) => made,
+        Err(panic) => Err(panic_in_words(&*panic).into()),
     }
 }
 
@@ -208,14 +207,14 @@ pub(crate) fn run_blocking(
 pub(crate) async fn run_async(
     factory: &(dyn Fn(LoadContext) -> LoadFuture + Send + Sync),
     ctx: LoadContext,
-) -> Result<Instance, String> {
+) -> Result<Instance, LoadError> {
     let id = ctx.id().clone();
     // The factory is called inside, so that its own panic is caught as well.
     let mut load = Box::pin(LOADING.scope(id, async move { factory(ctx).await }));
     std::future::poll_fn(|cx| {
         match std::panic::catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(cx))) {
-            Ok(polled) => polled.map_err(|error| in_words(&*error)),
-            Err(panic) => Poll::Ready(Err(panic_in_words(&*panic))),
+            Ok(polled) => polled,
+            Err(panic) => Poll::Ready(Err(panic_in_words(&*panic).into())),
         }
     })
     .await

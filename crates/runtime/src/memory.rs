@@ -5,11 +5,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use majordomo_core::{ByteSize, IncarnationId};
+use majordomo_core::ByteSize;
 use majordomo_memory::{Arena, ArenaError, MappedBuf, PoolGrant, SharedSlice};
-
-use crate::message::{Control, ControlSender};
 
 /// A component's share of memory, by [`LoadContext::memory`](crate::LoadContext::memory). Clones share it; may be
 /// kept by the component and used from any thread.
@@ -18,10 +17,13 @@ use crate::message::{Control, ControlSender};
 /// here, since that is counted already.
 #[derive(Clone)]
 pub struct ComponentMemory {
-    pub(crate) id: IncarnationId,
     pub(crate) grant: PoolGrant,
-    pub(crate) control: ControlSender,
+    /// Requests a larger grant from the engine, which replies with the limit.
+    pub(crate) request: Arc<GrowRequest>,
 }
+
+/// Sends a request for so many bytes more, with the sender for its reply.
+pub(crate) type GrowRequest = dyn Fn(ByteSize, flume::Sender<ByteSize>) + Send + Sync;
 
 impl ComponentMemory {
     /// An arena: memory for many buffers, given back to the system whole when it is dropped. One thread uses it
@@ -76,7 +78,7 @@ impl ComponentMemory {
 
     fn ask(&self, bytes: ByteSize) -> flume::Receiver<ByteSize> {
         let (reply, answer) = flume::bounded(1);
-        self.control.send(Control::Grow { id: self.id, bytes, reply });
+        (self.request)(bytes, reply);
         answer
     }
 }

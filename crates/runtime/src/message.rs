@@ -1,5 +1,6 @@
 //! Messages to the shell: demands of callers and everything on the control lane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -7,15 +8,17 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, ComponentKey, Config, IncarnationId, LeftOut, Priority, Refusal, Status, WaiterId,
 };
-use majordomo_engine::{Input, LoadFailure, LoadReport, OperatorAction, Plan};
+use majordomo_engine::{Input, LoadReport, OperatorAction, Plan};
 use majordomo_memory::{Snapshot, TrimOutcome};
 use majordomo_registry::{CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::oneshot;
 
 use crate::component::Instance;
 use crate::exchange::OldLeases;
+use crate::failed_load::FailedLoad;
 use crate::footprint::Footprint;
 use crate::lease::RawLease;
+use crate::loader::Factory;
 use crate::notices::Notices;
 use crate::tags::Party;
 use crate::usage::UsageSummary;
@@ -66,7 +69,7 @@ pub(crate) struct Demand {
 pub(crate) enum Control {
     Loaded {
         id: IncarnationId,
-        result: Result<(Instance, LoadReport), LoadFailure>,
+        result: Result<(Instance, LoadReport), FailedLoad>,
     },
     Down {
         id: IncarnationId,
@@ -101,6 +104,8 @@ pub(crate) enum Control {
         pools: Vec<PoolSpec>,
         config: Box<Config>,
         budget: ByteSize,
+        /// Factories in place of those before; none = those before.
+        factories: Option<BTreeMap<String, Factory>>,
         reply: oneshot::Sender<Result<(), CatalogError>>,
     },
     /// Footprints of builtins, by their own account and their grants.

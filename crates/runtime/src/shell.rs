@@ -12,6 +12,7 @@ mod hooks;
 mod lanes;
 mod learned_store;
 mod load;
+mod load_errors;
 mod look_around;
 mod measure;
 mod pressure;
@@ -26,7 +27,7 @@ pub(crate) use lanes::Lanes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::{Clock, SuspendDetector, WallClock};
 use crate::component::Instance;
+use crate::component_thread;
 use crate::events::EventLog;
 use crate::footprint::Sampler;
 use crate::lease::Incarnation;
@@ -50,7 +52,9 @@ use crate::message::Waiting;
 use crate::notices::Notices;
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
+use hooks::guarded;
 use learned_store::LearnedStore;
+use load_errors::LoadErrors;
 use slots::{CountedLeases, Published, ShellCells};
 use surroundings::Surroundings;
 use taken::Taken;
@@ -130,6 +134,14 @@ pub(crate) struct Running {
     pub was_cancelled: bool,
 }
 
+impl Drop for Running {
+    /// The load has ended, or the shell has: then nobody takes what a factory makes.
+    fn drop(&mut self) {
+        // Relaxed: a hint to the loader.
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The state of the shell's task.
 pub(crate) struct Shell {
     pub engine: Engine,
@@ -142,6 +154,8 @@ pub(crate) struct Shell {
     pub slots: Vec<Arc<crate::lease::Slot>>,
     pub logs: Vec<Arc<LogBuffer>>,
     pub running: BTreeMap<OpId, Running>,
+    /// The errors of loaders whose last load failed.
+    pub load_errors: LoadErrors,
     /// Incarnations that are being taken down, so that they can be killed.
     pub leaving: BTreeMap<OpId, std::sync::Weak<Incarnation>>,
     pub factories: Arc<BTreeMap<String, Factory>>,
@@ -197,6 +211,7 @@ impl Shell {
             slots: Vec::new(),
             logs: Vec::new(),
             running: BTreeMap::new(),
+            load_errors: LoadErrors::default(),
             leaving: BTreeMap::new(),
             factories: Arc::new(parts.factories),
             processes: parts.processes,
@@ -337,7 +352,7 @@ impl Shell {
         }
         // A load that the engine did not want any more: what it made is dropped off this task.
         if let Some(instance) = leftover {
-            tokio::task::spawn_blocking(move || drop(instance));
+            component_thread::run(move || guarded(move || drop(instance)));
         }
         self.status = None;
         self.carry_out(effects, granted);

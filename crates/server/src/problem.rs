@@ -281,7 +281,7 @@ impl From<&Refusal> for Problem {
             Refusal::BackingOff { component, cause, .. }
             | Refusal::Quarantined { component, cause, .. }
             | Refusal::LoadFailed { component, cause } => {
-                problem.with("component", component.as_str()).with("cause", cause.as_str())
+                problem.with("component", component.as_str()).with("cause", &**cause)
             }
             Refusal::DeadlineExceeded { waited, missing, holders: list, still_loading } => {
                 let missing = missing.iter().map(majordomo::ComponentId::as_str);

@@ -336,12 +336,18 @@ mod tests {
             Refusal::Conflict { .. } => {
                 Refusal::ConflictWithin { a: component.clone(), b: component }
             }
-            Refusal::ConflictWithin { .. } => {
-                Refusal::BackingOff { component, retry_at: moment, retry_in: span, cause: raw() }
-            }
-            Refusal::BackingOff { .. } => {
-                Refusal::Quarantined { component, until: moment, retry_in: span, cause: raw() }
-            }
+            Refusal::ConflictWithin { .. } => Refusal::BackingOff {
+                component,
+                retry_at: moment,
+                retry_in: span,
+                cause: raw().into(),
+            },
+            Refusal::BackingOff { .. } => Refusal::Quarantined {
+                component,
+                until: moment,
+                retry_in: span,
+                cause: raw().into(),
+            },
             Refusal::Quarantined { .. } => Refusal::Stuck { component },
             Refusal::Stuck { .. } => {
                 Refusal::LoadFailed { component, cause: "स\u{902}गीत\n\u{1b}[2J".into() }

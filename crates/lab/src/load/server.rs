@@ -74,8 +74,7 @@ async fn served(args: &ServerArgs) -> anyhow::Result<()> {
         .state_dir(args.dir.join("state"))
         .guard(GuardForm::this_program()?)
         .component(hot)
-        .component(heavy)
-        .builtin("hot", |_| Ok(()))
+        .builtin(heavy, |_| Ok(()))
         .start()
         .await?;
     let options = ServeOptions { socket: Some(args.socket.clone()), ..ServeOptions::default() };

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use majordomo::{
-    ByteSize, ComponentKey, ComponentState, EventKind, EventRecord, Followed, GuardForm, Manager,
-    Status, StatusValue,
+    ByteSize, ComponentKey, ComponentState, EventKind, EventRecord, Factory, Followed, GuardForm,
+    Manager, Status, StatusValue,
 };
 use majordomo_memory::{PressureReading, ScriptHandle, ScriptedSource};
 use majordomo_server::{Address, ServeOptions};
@@ -127,8 +127,11 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
         .state_dir(args.dir.join("state"))
         .guard(GuardForm::this_program()?)
         .wall_clock(move || clock.wall_clock())
-        .builtin_component("blocking", move |ctx| blocking.make(&ctx))
-        .builtin_async("async", move |ctx| asynchronous.clone().make_async(ctx.id().to_string()));
+        .factory("blocking", Factory::component(move |ctx| blocking.make(&ctx)))
+        .factory(
+            "async",
+            Factory::asynchronous(move |ctx| asynchronous.clone().make_async(ctx.id().to_string())),
+        );
     if cfg!(target_os = "linux") {
         builder = builder.adopt_strays();
     }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentId, StateStore, StoreError, quoted};
 use majordomo_predictor::{KeywordError, KeywordMatcher, TextPredictor, TextSnapshot};
-use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_registry::{Catalog, ComponentSpec, Problem};
 
 use super::learned::Learned;
 use super::saved;
 use super::settings::Settings;
 use super::view::{LearnerFigures, View};
-use crate::error::BuildError;
+use crate::problems::in_code;
 
 /// The components and their words.
 #[derive(Debug)]
@@ -25,21 +25,20 @@ pub(crate) struct Matchers {
 
 impl Matchers {
     /// Reads the words of a catalog's components.
-    pub(crate) fn new(catalog: Arc<Catalog>) -> Result<Self, BuildError> {
+    pub(crate) fn new(catalog: Arc<Catalog>) -> Result<Self, Problem> {
         let build = |phrases: fn(&ComponentSpec) -> &[String]| {
             let entries = catalog.keys().flat_map(|key| {
                 let spec = catalog.spec(key).map(|s| phrases(s)).unwrap_or_default();
                 spec.iter().map(move |phrase| (key, phrase.as_str()))
             });
-            KeywordMatcher::build(entries).map_err(|e| {
-                BuildError::Keyword(match e {
-                    KeywordError::NoWord { component, phrase } => format!(
-                        "keyword {} of component {} has no word in it; remove it or write a word",
-                        quoted(&phrase),
-                        catalog.id(component)
-                    ),
-                    other => other.to_string(),
-                })
+            KeywordMatcher::build(entries).map_err(|error| match error {
+                KeywordError::NoWord { component, phrase } => {
+                    let id = catalog.id(component);
+                    let message =
+                        format!("keyword {} of component {id} has no word in it", quoted(&phrase));
+                    in_code("no-word", message, "remove it or write a word")
+                }
+                other => in_code("no-word", other.to_string(), "remove it or write a word"),
             })
         };
         let keywords = build(|s| &s.keywords)?;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use majordomo_core::{ComponentId, Config, StateStore};
+use majordomo_core::{ComponentId, Config, NameError, StateStore};
 use majordomo_predictor::{IntentScratch, Verdict};
-use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_registry::{Catalog, ComponentSpec, Problems};
 use majordomo_runtime::state::RedbStore;
 
 use super::answer::{IntentsAnswer, Prediction};
@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::spoken::cut;
 use super::view::LearnerFigures;
 use crate::error::BuildError;
+use crate::problems::{in_code, of_catalog};
 
 /// What was learned, opened from a state directory or empty. Nothing is written before [`Self::save`].
 pub struct OfflineIntents {
@@ -81,16 +82,18 @@ impl OfflineIntents {
         let specs = ids
             .map(|id| ComponentSpec::builtin(id.as_str()))
             .collect::<Result<_, _>>()
-            .map_err(|e| BuildError::Keyword(e.to_string()))?;
-        self.set_catalog(Catalog::build(specs, Vec::new(), None)?)
+            .map_err(|e: NameError| Problems::new(vec![in_code("bad-name", e.to_string(), "")]))?;
+        let catalog = Catalog::build(specs, Vec::new(), None);
+        self.set_catalog(catalog.map_err(|e| Problems::new(vec![of_catalog(&e)]))?)
     }
 
     /// The components are those of a configuration, with their keywords.
     ///
     /// # Errors
-    /// [`BuildError::Keyword`].
+    /// [`BuildError::Config`].
     pub fn set_catalog(&mut self, catalog: Catalog) -> Result<(), BuildError> {
-        self.brain.set_catalog(Matchers::new(Arc::new(catalog))?);
+        let matchers = Matchers::new(Arc::new(catalog)).map_err(|p| Problems::new(vec![p]))?;
+        self.brain.set_catalog(matchers);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use majordomo_core::Refusal;
 use majordomo_runtime::{AcquireOptions, AnyLease, Ask, Lease, OldLeases, Party, Tagged};
 
 use super::Manager;
+use crate::component_ref::LeasedAs;
 use crate::exchange::exchange;
 use crate::handle::{Handle, typed};
 
@@ -13,16 +14,24 @@ impl Manager {
     /// A lease on a component as a `T`, if the component is ready and a `T`; loads nothing and never waits.
     #[must_use]
     #[inline]
-    pub fn try_acquire<T: 'static>(&self, name: &str) -> Option<Lease<T>> {
-        self.host().try_acquire_named(name)?.typed().ok()
+    pub fn try_acquire<T: 'static>(
+        &self,
+        component: &(impl LeasedAs<T> + ?Sized),
+    ) -> Option<Lease<T>> {
+        self.host().try_acquire_named(component.name())?.typed().ok()
     }
 
-    /// A lease on a component as a `T`; loads the component if it is not ready.
+    /// A lease on a component as a `T`; loads the component if it is not ready. The component is a
+    /// [`ComponentRef`](crate::ComponentRef), which knows its type, or a name: `manager.acquire(&model)`, or
+    /// `manager.acquire::<Model>("model")`.
     ///
     /// # Errors
     /// The [`Refusal`] with its reason; [`Refusal::WrongType`] when the component is no `T`.
-    pub async fn acquire<T: 'static>(&self, name: &str) -> Result<Lease<T>, Refusal> {
-        self.acquire_with(name, AcquireOptions::default()).await
+    pub async fn acquire<T: 'static>(
+        &self,
+        component: &(impl LeasedAs<T> + ?Sized),
+    ) -> Result<Lease<T>, Refusal> {
+        self.acquire_with(component, AcquireOptions::default()).await
     }
 
     /// [`Self::acquire`] with a priority, a deadline, or a caller that may hold leases already.
@@ -31,13 +40,13 @@ impl Manager {
     /// The [`Refusal`] with its reason; [`Refusal::WrongType`] when the component is no `T`.
     pub async fn acquire_with<T: 'static>(
         &self,
-        name: &str,
+        component: &(impl LeasedAs<T> + ?Sized),
         options: AcquireOptions,
     ) -> Result<Lease<T>, Refusal> {
-        if let Some(lease) = self.host().try_acquire_named(name) {
+        if let Some(lease) = self.host().try_acquire_named(component.name()) {
             return typed(lease);
         }
-        let mut leases = self.acquire_all(&[name], options).await?;
+        let mut leases = self.acquire_all(&[component.name()], options).await?;
         typed(leases.pop().ok_or(Refusal::Abandoned)?)
     }
 
@@ -104,10 +113,13 @@ impl Manager {
     ///
     /// # Errors
     /// [`Refusal::UnknownComponent`].
-    pub fn handle_of<T: 'static>(&self, name: &str) -> Result<Handle<T>, Refusal> {
-        let key = self.host().key(name)?;
+    pub fn handle_of<T: 'static>(
+        &self,
+        component: &(impl LeasedAs<T> + ?Sized),
+    ) -> Result<Handle<T>, Refusal> {
+        let key = self.host().key(component.name())?;
         let id = self.host().catalog().id(key).clone();
         let cached = self.host().cached(key).ok_or(Refusal::Removed { component: id.clone() })?;
-        Ok(Handle { host: self.host().clone(), key, name: id, cached })
+        Ok(Handle { host: self.host().guest(), key, name: id, cached })
     }
 }

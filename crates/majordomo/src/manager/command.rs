@@ -49,7 +49,7 @@ impl Manager {
             "command"
         );
         Outcome {
-            host: host.clone(),
+            host: host.guest(),
             teacher: intents.teacher(client).map(|teacher| (teacher, Spoken(cut(text).into()))),
             answer: needs.answer,
             ready_at_once,

@@ -1,54 +1,71 @@
-//! Reads the configuration again: checks, compares and applies it.
+//! Changes of a running configuration: checked, compared, applied.
 
 use std::sync::Arc;
 
-use super::Manager;
+use majordomo_registry::Problems;
+
+use super::{Manager, Origin};
 use crate::change::Reloaded;
-use crate::check::check_config_in;
 use crate::error::{BuildError, ReloadError};
-use crate::intents::{Matchers, Settings};
-use crate::parts::Parts;
+use crate::intents::Settings;
+use crate::parts::{Checked, Code, Parts, Source};
+use crate::problems::of_catalog;
 
 impl Manager {
     /// Reads the configuration file again, and applies the changes if `apply`.
     pub(super) async fn reload(&self, apply: bool) -> Result<Reloaded, ReloadError> {
-        let _one_at_a_time = self.inner.reloading.lock().await;
-        let origin = &self.inner.origin;
-        let file = origin.file.clone().ok_or(ReloadError::NoFile)?;
-        let limit = origin.limit;
-        let folder = origin.folder.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            check_config_in(&file, folder.as_deref(), Some(limit))
-        });
+        let mut origin = self.inner.origin.lock().await;
+        let Some(source @ Source::File(_)) = origin.source.clone() else {
+            return Err(ReloadError::NoFile);
+        };
+        let (folder, limit) = (origin.folder.clone(), origin.limit);
+        let read = tokio::task::spawn_blocking(move || source.read(folder.as_deref(), Some(limit)));
         let loaded =
             read.await.map_err(|_| ReloadError::ShuttingDown)?.map_err(BuildError::from)?;
-        let mut parts = Parts { specs: loaded.specs, pools: loaded.pools, config: loaded.config };
-        parts.specs.extend(origin.extra.0.iter().cloned());
-        parts.pools.extend(origin.extra.1.iter().cloned());
-        if let Some(budget) = origin.budget {
-            parts.config.memory.budget = budget;
-        }
+        let read = Some(Parts::from(&loaded));
+        let code = origin.code.clone();
+        let mut reloaded = self.reconfigure(&mut origin, read, code, apply).await?;
+        reloaded.warnings = loaded.warnings;
+        Ok(reloaded)
+    }
+
+    /// Compares a new configuration with the one in force, and applies it if `apply`. After an error nothing is
+    /// changed.
+    pub(super) async fn reconfigure(
+        &self,
+        origin: &mut Origin,
+        read: Option<Parts>,
+        code: Code,
+        apply: bool,
+    ) -> Result<Reloaded, ReloadError> {
+        let parts = Parts::new(read.as_ref(), &code, origin.budget);
+        let missing = code.factories.missing(&parts.specs);
         let old = self.host().catalog();
-        let (catalog, budget) = parts.check(limit, Some(&old))?;
-        let catalog = Arc::new(catalog);
-        let matchers = Matchers::new(Arc::clone(&catalog))?;
+        let checked = parts.check(origin.limit, Some(&old), missing).map_err(BuildError::from)?;
+        let Checked { catalog, matchers, budget } = checked;
         let settings = Settings::from(&parts.config);
         let status = self.status().await.map_err(|_| ReloadError::ShuttingDown)?;
         let mut reloaded = Reloaded::new(&old, &catalog, &status);
-        reloaded.warnings = loaded.warnings;
         reloaded.before = self.config();
         reloaded.after = Arc::new(parts.config.clone());
         if !apply {
             return Ok(reloaded);
         }
         let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
-        match self.host().configure(specs, parts.pools, parts.config, budget).await {
+        let factories = Some(code.factories.by_name());
+        let configured =
+            self.host().configure(specs, parts.pools, parts.config, budget, factories).await;
+        // The catalog was built of the same specifications before.
+        match configured {
             Some(Ok(())) => {}
-            Some(Err(error)) => return Err(BuildError::from(error).into()),
+            Some(Err(error)) => {
+                return Err(BuildError::from(Problems::new(vec![of_catalog(&error)])).into());
+            }
             None => return Err(ReloadError::ShuttingDown),
         }
         self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
         self.inner.config.store(Arc::clone(&reloaded.after));
+        (origin.read, origin.code) = (read, code);
         Ok(reloaded)
     }
 }

@@ -32,7 +32,7 @@ fn no_query_allocates() {
             let mut spec = ComponentSpec::builtin(name).unwrap();
             spec.memory = mib(1);
             spec.keywords = vec![format!("my {name}")];
-            builder.component(spec).builtin(name, |_| Ok(()))
+            builder.builtin(spec, |_| Ok(()))
         });
         let manager = builder.start().await.unwrap();
         for i in 0..120 {

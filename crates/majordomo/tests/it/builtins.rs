@@ -1,13 +1,14 @@
 //! Components inside the process: panics, hangs, and demands from inside a load.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use majordomo::{ByteSize, Component, ComponentSpec, Manager, Refusal};
+use majordomo::{ByteSize, Component, ComponentSpec, Factory, Manager, Refusal};
 
 use crate::eventually::until;
-use crate::support::{World, lease, mib, ms, path, run, says, state, status};
+use crate::support::{World, lease, lease_within, mib, ms, path, run, says, state, status};
 
 fn builtin(name: &str) -> ComponentSpec {
     let mut spec = ComponentSpec::builtin(name).unwrap();
@@ -26,15 +27,18 @@ fn a_panic_in_a_load_is_a_failed_load() {
         let world = World::new();
         let manager = world
             .builder(vec![builtin("now"), builtin("later"), builtin("good")])
-            .builtin::<u8, _>("now", |_| panic!("boom {}", 1))
-            .builtin_async("later", |_| async {
-                tokio::task::yield_now().await;
-                if true {
-                    panic!("bang");
-                }
-                Ok(1u8)
-            })
-            .builtin("good", |_| Ok(2u8))
+            .factory("now", Factory::<u8>::new(|_| panic!("boom {}", 1)))
+            .factory(
+                "later",
+                Factory::asynchronous(|_| async {
+                    tokio::task::yield_now().await;
+                    if true {
+                        panic!("bang");
+                    }
+                    Ok(1u8)
+                }),
+            )
+            .factory("good", Factory::new(|_| Ok(2u8)))
             .start()
             .await
             .unwrap();
@@ -49,18 +53,38 @@ fn a_panic_in_a_load_is_a_failed_load() {
 }
 
 #[test]
-fn an_error_is_told_with_its_causes_and_a_missing_factory_with_those_there_are() {
+fn load_error_is_the_source_of_the_refusal() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no weights for {name}")]
+    struct NoWeights {
+        name: String,
+        source: std::io::Error,
+    }
     run(async {
         let world = World::new();
         let manager = world
-            .builder(vec![builtin("bad"), builtin("missing")])
-            .builtin::<u8, _>("bad", |ctx| Err(format!("no weights for {}", ctx.id()).into()))
+            .builder(vec![builtin("bad"), builtin("worse")])
+            .factory(
+                "bad",
+                Factory::<u8>::new(|ctx| {
+                    let (name, source) = (ctx.id().to_string(), std::io::Error::other("disk full"));
+                    Err(Box::new(NoWeights { name, source }))
+                }),
+            )
+            .factory("worse", Factory::<u8>::asynchronous(|_| async { panic!("boom") }))
             .start()
             .await
             .unwrap();
-        says(&lease(&manager, "bad").await.unwrap_err().to_string(), &["no weights for bad"]);
-        let missing = lease(&manager, "missing").await.unwrap_err().to_string();
-        says(&missing, &["missing", "no builtin factory", "registered: bad", "register it"]);
+        let refusal = lease(&manager, "bad").await.unwrap_err();
+        says(&refusal.to_string(), &["no weights for bad: disk full"]);
+        let error = refusal.source().unwrap().downcast_ref::<NoWeights>().unwrap();
+        assert_eq!((error.name.as_str(), error.source.to_string().as_str()), ("bad", "disk full"));
+        // The next demand is refused because of the same error.
+        let refusal = lease_within(&manager, "bad", Some(ms(1))).await.unwrap_err();
+        assert_eq!(refusal.code(), "backing_off");
+        assert!(refusal.source().unwrap().is::<NoWeights>());
+        let panicked = lease(&manager, "worse").await.unwrap_err();
+        says(&panicked.source().unwrap().to_string(), &["it panicked: boom"]);
     });
 }
 
@@ -93,8 +117,8 @@ fn panics_in_hooks_and_drop_do_no_harm() {
         let (touchy, plain) = (Arc::clone(&looks[0]), Arc::clone(&looks[1]));
         let manager = world
             .builder(vec![builtin("touchy"), builtin("plain")])
-            .builtin_component("touchy", move |_| Ok(Touchy(Arc::clone(&touchy))))
-            .builtin_component("plain", move |_| Ok(Plain(Arc::clone(&plain))))
+            .factory("touchy", Factory::component(move |_| Ok(Touchy(Arc::clone(&touchy)))))
+            .factory("plain", Factory::component(move |_| Ok(Plain(Arc::clone(&plain)))))
             .start()
             .await
             .unwrap();
@@ -122,11 +146,14 @@ fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
         spec.stop_deadline = Some(ms(100));
         let manager = world
             .builder(vec![spec])
-            .builtin("a", move |ctx| {
-                hang(&until_then);
-                seen.store(ctx.is_cancelled(), Ordering::Relaxed);
-                Ok(1u8)
-            })
+            .factory(
+                "a",
+                Factory::new(move |ctx| {
+                    hang(&until_then);
+                    seen.store(ctx.is_cancelled(), Ordering::Relaxed);
+                    Ok(1u8)
+                }),
+            )
             .start()
             .await
             .unwrap();
@@ -163,8 +190,11 @@ fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
         spec.stop_deadline = Some(ms(100));
         let manager = world
             .builder(vec![spec, builtin("b")])
-            .builtin("a", move |_| Ok(Slow(Mutex::new(once.lock().unwrap().take().unwrap()))))
-            .builtin("b", |_| Ok(1u8))
+            .factory(
+                "a",
+                Factory::new(move |_| Ok(Slow(Mutex::new(once.lock().unwrap().take().unwrap())))),
+            )
+            .factory("b", Factory::new(|_| Ok(1u8)))
             .start()
             .await
             .unwrap();
@@ -190,24 +220,33 @@ fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
         depends.dependencies = vec!["other".parse().unwrap()];
         let manager = world
             .builder(vec![builtin("blocking"), builtin("later"), builtin("other"), depends])
-            .builtin::<u8, _>("blocking", move |_| {
-                let manager = one.get().unwrap();
-                let asked = tokio::runtime::Handle::current().block_on(lease(manager, "other"));
-                Err(Box::new(asked.unwrap_err()))
-            })
-            .builtin_async("later", move |_| {
-                let manager = two.get().unwrap().clone();
-                async move {
-                    let loaded = manager.operator().load("other").await.unwrap_err();
-                    assert_eq!(loaded.code(), "reentrant_acquire");
-                    manager.acquire::<u8>("other").await?;
-                    Ok(1u8)
-                }
-            })
-            .builtin("other", |_| Ok(7u8))
-            .builtin("depends", |ctx| {
-                ctx.dependency::<u8>("other").map(|d| *d + 1).ok_or("no dependency".into())
-            })
+            .factory(
+                "blocking",
+                Factory::<u8>::new(move |_| {
+                    let manager = one.get().unwrap();
+                    let asked = tokio::runtime::Handle::current().block_on(lease(manager, "other"));
+                    Err(Box::new(asked.unwrap_err()))
+                }),
+            )
+            .factory(
+                "later",
+                Factory::asynchronous(move |_| {
+                    let manager = two.get().unwrap().clone();
+                    async move {
+                        let loaded = manager.operator().load("other").await.unwrap_err();
+                        assert_eq!(loaded.code(), "reentrant_acquire");
+                        manager.acquire::<u8>("other").await?;
+                        Ok(1u8)
+                    }
+                }),
+            )
+            .factory("other", Factory::new(|_| Ok(7u8)))
+            .factory(
+                "depends",
+                Factory::new(|ctx| {
+                    ctx.dependency::<u8>("other").map(|d| *d + 1).ok_or("no dependency".into())
+                }),
+            )
             .start()
             .await
             .unwrap();
@@ -248,7 +287,7 @@ fn a_builtin_that_says_it_is_ill_is_taken_out_of_service() {
         let told = Arc::clone(&ill);
         let manager = world
             .builder(vec![spec])
-            .builtin_component("a", move |_| Ok(Ill(Arc::clone(&told))))
+            .factory("a", Factory::component(move |_| Ok(Ill(Arc::clone(&told)))))
             .start()
             .await
             .unwrap();

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use majordomo::{
-    Arena, ByteSize, Cause, Component, ComponentSpec, EventKind, MappedBuf, SharedSlice,
+    Arena, ByteSize, Cause, Component, ComponentSpec, EventKind, Factory, MappedBuf, SharedSlice,
 };
 
 use crate::alone::alone;
@@ -43,9 +43,12 @@ fn a_million_small_allocations_come_back_after_the_trim() {
         let world = World::new();
         let manager = world
             .builder(vec![builtin("small", 320)])
-            .builtin("small", |_| {
-                Ok(Small((0..N_SMALL).map(|i| vec![i as u8; 256 + i % 97].into()).collect()))
-            })
+            .factory(
+                "small",
+                Factory::new(|_| {
+                    Ok(Small((0..N_SMALL).map(|i| vec![i as u8; 256 + i % 97].into()).collect()))
+                }),
+            )
             .start()
             .await
             .unwrap();
@@ -88,18 +91,21 @@ fn an_arena_comes_back_whole() {
         let world = World::new();
         let manager = world
             .builder(vec![builtin("weights", 320)])
-            .builtin("weights", |ctx| {
-                let arena = ctx.arena();
-                let mut frames: Vec<_> =
-                    (0..100).map(|_| arena.alloc(1 << 20)).collect::<Result<_, _>>()?;
-                frames.iter_mut().for_each(|f| f.fill(1));
-                drop(frames);
-                let memory = ctx.memory();
-                let mut buffers: Vec<_> =
-                    (0..200).map(|_| memory.buffer(1 << 20)).collect::<Result<_, _>>()?;
-                buffers.iter_mut().for_each(|b| b.fill(2));
-                Ok(Weights { arena: Mutex::new(arena), buffers })
-            })
+            .factory(
+                "weights",
+                Factory::new(|ctx| {
+                    let arena = ctx.arena();
+                    let mut frames: Vec<_> =
+                        (0..100).map(|_| arena.alloc(1 << 20)).collect::<Result<_, _>>()?;
+                    frames.iter_mut().for_each(|f| f.fill(1));
+                    drop(frames);
+                    let memory = ctx.memory();
+                    let mut buffers: Vec<_> =
+                        (0..200).map(|_| memory.buffer(1 << 20)).collect::<Result<_, _>>()?;
+                    buffers.iter_mut().for_each(|b| b.fill(2));
+                    Ok(Weights { arena: Mutex::new(arena), buffers })
+                }),
+            )
             .start()
             .await
             .unwrap();
@@ -157,17 +163,20 @@ fn a_grant_bounds_grows_and_outlives_the_component_with_its_readers() {
         let manager = world
             .builder(vec![builtin("shares", 10)])
             .budget(mib(40))
-            .builtin("shares", |ctx| {
-                let memory = ctx.memory();
-                assert_eq!(memory.limit(), mib(12), "its reservation with the margin");
-                let error = memory.buffer(20 << 20).map(|_| ()).unwrap_err().to_string();
-                assert!(error.contains("of the granted 12 MiB"), "{error}");
-                assert_eq!(memory.grow_blocking(mib(100)), mib(12), "more than the budget has");
-                assert_eq!(memory.grow_blocking(mib(12)), mib(24));
-                let mut buffer = memory.buffer(20 << 20)?;
-                buffer.fill(3);
-                Ok(Shares(buffer.freeze()))
-            })
+            .factory(
+                "shares",
+                Factory::new(|ctx| {
+                    let memory = ctx.memory();
+                    assert_eq!(memory.limit(), mib(12), "its reservation with the margin");
+                    let error = memory.buffer(20 << 20).map(|_| ()).unwrap_err().to_string();
+                    assert!(error.contains("of the granted 12 MiB"), "{error}");
+                    assert_eq!(memory.grow_blocking(mib(100)), mib(12), "more than the budget has");
+                    assert_eq!(memory.grow_blocking(mib(12)), mib(24));
+                    let mut buffer = memory.buffer(20 << 20)?;
+                    buffer.fill(3);
+                    Ok(Shares(buffer.freeze()))
+                }),
+            )
             .start()
             .await
             .unwrap();
@@ -200,7 +209,7 @@ fn a_mapped_file_is_shown_as_shared_and_costs_nothing() {
         let manager = world
             .builder(vec![builtin("model", 1)])
             .budget(mib(2))
-            .builtin("model", move |ctx| Ok(Model(ctx.memory().map_file(&file)?)))
+            .factory("model", Factory::new(move |ctx| Ok(Model(ctx.memory().map_file(&file)?))))
             .start()
             .await
             .unwrap();
@@ -230,7 +239,7 @@ fn a_snapshot_is_handed_to_the_next_load() {
         };
         let manager = world
             .builder(vec![builtin("learner", 10)])
-            .builtin_component("learner", make)
+            .factory("learner", Factory::component(make))
             .start()
             .await
             .unwrap();
@@ -260,17 +269,22 @@ fn the_cold_store_keeps_to_its_budget() {
         config.memory.cold_store = mib(1);
         let mut builder = world.builder(vec![builtin("a", 10), builtin("b", 10)]).config(config);
         for name in ["a", "b"] {
-            builder = builder.builtin_component(name, |ctx| {
-                // Nothing that packs well.
-                let mut x = ctx.op().0 + 1;
-                let mut next = || {
-                    x ^= x << 13;
-                    x ^= x >> 7;
-                    x ^= x << 17;
-                    x as u8
-                };
-                Ok(Big(ctx.snapshot().unwrap_or_else(|| (0..700 << 10).map(|_| next()).collect())))
-            });
+            builder = builder.factory(
+                name,
+                Factory::component(|ctx| {
+                    // Nothing that packs well.
+                    let mut x = ctx.op().0 + 1;
+                    let mut next = || {
+                        x ^= x << 13;
+                        x ^= x >> 7;
+                        x ^= x << 17;
+                        x as u8
+                    };
+                    Ok(Big(ctx
+                        .snapshot()
+                        .unwrap_or_else(|| (0..700 << 10).map(|_| next()).collect())))
+                }),
+            );
         }
         let manager = builder.start().await.unwrap();
         for name in ["a", "b"] {
@@ -309,8 +323,8 @@ fn above_its_limit_a_builtin_trims_or_is_restarted() {
         let manager = world
             .builder(specs)
             .config(config)
-            .builtin_component("heeds", |_| Ok(Leaky { mib: 10.into(), trims: true }))
-            .builtin_component("leaks", |_| Ok(Leaky { mib: 10.into(), trims: false }))
+            .factory("heeds", Factory::component(|_| Ok(Leaky { mib: 10.into(), trims: true })))
+            .factory("leaks", Factory::component(|_| Ok(Leaky { mib: 10.into(), trims: false })))
             .start()
             .await
             .unwrap();

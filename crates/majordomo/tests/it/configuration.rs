@@ -51,7 +51,7 @@ fn every_component_that_does_not_fit_is_named() {
         let builder = Manager::builder().budget(mib(10)).pressure(None);
         let started = builder.component(spec("a", "nosuch")).component(spec("b", "absent"));
         let error = started.start().await.unwrap_err();
-        assert!(matches!(error, BuildError::Catalog(_)), "{error:?}");
+        assert!(matches!(error, BuildError::Config(_)), "{error:?}");
         says(&error.to_string(), &["nosuch", "absent"]);
     });
 }
@@ -152,7 +152,7 @@ fn a_file_without_components_makes_a_manager_that_needs_nothing() {
 fn an_unknown_component_is_answered_with_the_nearest_name() {
     run(async {
         let world = World::new();
-        let specs = ["vision", "voice"].map(|n| ComponentSpec::builtin(n).unwrap());
+        let specs = ["vision", "voice"].map(|n| world.program(n, "exit 0"));
         let manager = world.manager(specs.into()).await;
         let want = "no component is called \"visoin\"; did you mean \"vision\"?";
         let refused = manager.acquire::<u8>("visoin").await.unwrap_err();
@@ -176,14 +176,15 @@ fn components_that_do_not_fit_together_are_refused_in_code_as_well() {
         };
         let refused = async |specs: Vec<ComponentSpec>, parts: &[&str]| {
             let world = World::new();
-            let error = world.builder(specs).budget(mib(15)).start().await.unwrap_err();
-            says(&error.to_string(), parts);
+            let builder = world.builder(vec![]).budget(mib(15));
+            let builder = specs.into_iter().fold(builder, |b, spec| b.builtin(spec, |_| Ok(1u8)));
+            says(&builder.start().await.unwrap_err().to_string(), parts);
         };
         refused(vec![spec("a", &["b"]), spec("b", &["a"])], &["a", "b", "cycle"]).await;
         refused(vec![spec("a", &["bee"]), spec("be", &[])], &["bee", "\"be\""]).await;
         refused(vec![spec("a", &[]), spec("a", &[])], &["a"]).await;
         let core = |name| ComponentSpec { priority: Priority::Core, ..spec(name, &[]) };
-        refused(vec![core("a"), core("b")], &["20 MiB", "15 MiB", "raise it or pin less"]).await;
+        refused(vec![core("a"), core("b")], &["20 MiB", "15 MiB", "raise the budget"]).await;
         let mute = ComponentSpec { keywords: vec!["?!".to_owned()], ..spec("mute", &[]) };
         refused(vec![mute], &["keyword", "?!"]).await;
     });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use majordomo::{
-    ComponentSpec, ConflictPolicy, EventKind, LoaderSpec, Manager, ProbeRule, ProbeSpec, ReadySpec,
-    Refusal,
+    ComponentSpec, ConflictPolicy, EventKind, Factory, LoaderSpec, Manager, ProbeRule, ProbeSpec,
+    ReadySpec, Refusal,
 };
 
 use crate::eventually::until;
@@ -168,12 +168,15 @@ fn a_load_that_ends_just_as_nobody_waits_for_it_any_more_is_taken_down() {
         let may_end = std::sync::Mutex::new(may_end);
         let ended = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&ended);
-        let builder = world.builder(specs).builtin("used", |_| Ok(1u8));
-        let builder = builder.builtin("slow", move |_| {
-            may_end.lock().unwrap().recv()?;
-            ends.store(true, Ordering::Release);
-            Ok(2u8)
-        });
+        let builder = world.builder(specs).factory("used", Factory::new(|_| Ok(1u8)));
+        let builder = builder.factory(
+            "slow",
+            Factory::new(move |_| {
+                may_end.lock().unwrap().recv()?;
+                ends.store(true, Ordering::Release);
+                Ok(2u8)
+            }),
+        );
         let manager = builder.start().await.unwrap();
         drop(lease(&manager, "used").await.unwrap());
         let demand = {
@@ -285,11 +288,11 @@ fn a_cached_handle_follows_its_component_through_reloads() {
         let world = World::new();
         let manager = world
             .builder(vec![ComponentSpec::builtin("a").unwrap()])
-            .builtin("a", |_| Ok(Counted))
+            .factory("a", Factory::new(|_| Ok(Counted)))
             .start()
             .await
             .unwrap();
-        let mut handle = manager.handle_of::<Counted>("a").unwrap();
+        let handle = manager.handle_of::<Counted>("a").unwrap();
         assert!(handle.try_acquire().is_none());
         let lease = handle.acquire().await.unwrap();
         assert!(handle.try_acquire().is_some());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo::{
-    Builder, ComponentSpec, Decision, IntentError, Learned, Manager, OfflineIntents, Outcome,
-    Prediction, StatusValue,
+    Builder, ComponentSpec, Decision, Factory, IntentError, Learned, Manager, OfflineIntents,
+    Outcome, Prediction, StatusValue,
 };
 use majordomo_core::{StateStore, StoreOp};
 use majordomo_runtime::state::{FILE, RedbStore};
@@ -30,7 +30,7 @@ fn builder_with(retrain_pause: Duration) -> Builder {
         let mut spec = ComponentSpec::builtin(name).unwrap();
         spec.memory = mib(1);
         spec.keywords = vec![keyword.to_owned()];
-        builder.component(spec).builtin(name, move |_| Ok(Part(name)))
+        builder.builtin(spec, move |_| Ok(Part(name)))
     })
 }
 
@@ -268,7 +268,7 @@ fn a_reload_keeps_what_was_learned_about_the_others() {
         let start = Manager::builder().config_file(world.path("c.toml")).pressure(None);
         let start = ["music", "clock", "weather", "lights"]
             .into_iter()
-            .fold(start, |b, name| b.builtin(name, move |_| Ok(Part(name))));
+            .fold(start, |b, name| b.factory(name, Factory::new(move |_| Ok(Part(name)))));
         let manager = start.start().await.unwrap();
         teach(&manager, 72).await;
         learned_when(&manager, |l| l.retrains > 0).await;

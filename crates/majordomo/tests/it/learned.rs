@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use majordomo::{ByteSize, Component, ComponentSpec, EventKind, Manager};
+use majordomo::{ByteSize, Component, ComponentSpec, EventKind, Factory, Manager};
 
 use crate::support::{World, lease, mib, run, status, status_when};
 
@@ -74,10 +74,13 @@ fn memory_taken_only_in_use_is_reserved_for_at_the_next_load() {
         spec.memory = mib(20);
         let manager = world
             .builder(vec![spec])
-            .builtin_component("ocr", move |_| {
-                theirs.store(10, Ordering::Relaxed);
-                Ok(Reports(Arc::clone(&theirs)))
-            })
+            .factory(
+                "ocr",
+                Factory::component(move |_| {
+                    theirs.store(10, Ordering::Relaxed);
+                    Ok(Reports(Arc::clone(&theirs)))
+                }),
+            )
             .start()
             .await
             .unwrap();

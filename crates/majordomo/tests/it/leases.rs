@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use majordomo::{ByteSize, ComponentSpec, Manager, Refusal};
+use majordomo::{ByteSize, ComponentSpec, Factory, Manager, Refusal};
 use tokio::sync::Semaphore;
 
 /// Which load made it.
@@ -24,8 +24,7 @@ async fn manager(name: &str, loads: &Arc<AtomicU32>, gate: &Arc<Semaphore>) -> M
     Manager::builder()
         .budget(ByteSize::mib(8))
         .pressure(None)
-        .component(spec)
-        .builtin_async(name, make)
+        .builtin_with(spec, Factory::asynchronous(make))
         .start()
         .await
         .expect("the catalog is good")
@@ -65,7 +64,7 @@ async fn a_thousand_demands_cost_one_load() {
 async fn handles_and_names_follow_a_reload() {
     let loads = Arc::default();
     let manager = manager("model", &loads, &open()).await;
-    let mut handle = manager.handle_of::<Made>("model").expect("it exists");
+    let handle = manager.handle_of::<Made>("model").expect("it exists");
     assert!(handle.try_acquire().is_none() && manager.try_acquire::<Made>("model").is_none());
     for n in 1..=3 {
         assert_eq!(handle.acquire().await.expect("it loads").0, n);
@@ -94,7 +93,7 @@ async fn another_type_is_refused_every_way() {
     assert!(manager.try_acquire::<String>("model").is_none());
     let refused = manager.acquire::<String>("model").await.err();
     assert!(matches!(refused, Some(Refusal::WrongType { .. })), "{refused:?}");
-    let mut handle = manager.handle_of::<String>("model").expect("it exists");
+    let handle = manager.handle_of::<String>("model").expect("it exists");
     assert!(handle.try_acquire().is_none());
     let refused = handle.acquire().await.err();
     assert!(matches!(refused, Some(Refusal::WrongType { .. })), "{refused:?}");
@@ -131,7 +130,7 @@ async fn two_that_do_not_fit_together() -> Manager {
         let mut spec = ComponentSpec::builtin(name).expect("the name is good");
         spec.memory = ByteSize::mib(40);
         spec.keywords = vec![name.to_owned()];
-        builder = builder.component(spec).builtin(name, |_| Ok(Made(1)));
+        builder = builder.builtin(spec, |_| Ok(Made(1)));
     }
     builder.start().await.expect("the catalog is good")
 }

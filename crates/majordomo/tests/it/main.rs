@@ -9,6 +9,7 @@ mod configuration;
 #[allow(dead_code, reason = "the bench of intents uses the rest")]
 mod counting;
 mod demands;
+mod embedding;
 mod ending;
 mod endpoints;
 #[path = "../../../runtime/tests/it/eventually.rs"]

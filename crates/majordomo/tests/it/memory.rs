@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use majordomo::{
-    ByteSize, Cause, Component, ComponentSpec, Confidence, EventKind, HintOutcome, HintTier,
-    HolderKind, Manager, Refusal,
+    ByteSize, Cause, Component, ComponentSpec, Confidence, EventKind, Factory, HintOutcome,
+    HintTier, HolderKind, Manager, Refusal,
 };
 
 use crate::eventually::until;
@@ -138,7 +138,7 @@ fn growth_over_the_budget_is_shown_and_idle_ones_go() {
             .builder(vec![growing, world.program("idle", UP)])
             .config(config)
             .budget(mib(30))
-            .builtin_component("growing", move |_| Ok(Growing(Arc::clone(&theirs))))
+            .factory("growing", Factory::component(move |_| Ok(Growing(Arc::clone(&theirs)))))
             .start()
             .await
             .unwrap();

@@ -1,6 +1,6 @@
 //! What the manager tells of itself: events without holes, gaps for the slow, `why` with causes.
 
-use majordomo::{Cause, ComponentSpec, EventKind, Followed};
+use majordomo::{Cause, ComponentSpec, EventKind, Factory, Followed};
 
 use crate::eventually::until;
 use crate::support::{DEADLINE, UP, World, changes, lease, mib, run, says, state};
@@ -42,7 +42,12 @@ fn a_slow_follower_is_told_how_much_it_missed() {
     run(async {
         let world = World::new();
         let spec = ComponentSpec::builtin("a").unwrap();
-        let manager = world.builder(vec![spec]).builtin("a", |_| Ok(1u8)).start().await.unwrap();
+        let manager = world
+            .builder(vec![spec])
+            .factory("a", Factory::new(|_| Ok(1u8)))
+            .start()
+            .await
+            .unwrap();
         drop(lease(&manager, "a").await.unwrap());
         let mut slow = manager.events(Some(0));
         let mut newest = manager.events(None);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use majordomo::{Builder, ComponentSpec, Manager, WallSeconds};
+use majordomo::{Builder, ComponentSpec, Factory, Manager, WallSeconds};
 
 use crate::support::{World, run};
 
@@ -15,8 +15,8 @@ fn builder(world: &World) -> Builder {
     });
     world
         .builder(specs.to_vec())
-        .builtin_component("mail", |_| Ok(Plain))
-        .builtin_component("music", |_| Ok(Plain))
+        .factory("mail", Factory::component(|_| Ok(Plain)))
+        .factory("music", Factory::component(|_| Ok(Plain)))
         .state_dir(world.path("state"))
 }
 

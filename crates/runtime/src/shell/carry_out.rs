@@ -5,10 +5,12 @@ use std::sync::Arc;
 use majordomo_core::{EventKind, IncarnationId};
 use majordomo_engine::{Effect, Input};
 use majordomo_memory::TrimConfig;
+use tokio::sync::oneshot;
 
 use super::Shell;
 use super::hooks::guarded;
 use super::slots::CountedLeases;
+use crate::component_thread;
 use crate::lease::Incarnation;
 use crate::message::{Control, Granted, Waiting};
 
@@ -16,8 +18,14 @@ impl Shell {
     pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>, mut granted: CountedLeases) {
         for effect in &mut effects {
             match effect {
-                Effect::Refuse { refusal, .. } => self.lanes.tags.tell_refusal(refusal),
-                Effect::Grant { left_out, .. } => self.lanes.tags.tell_left_out(left_out),
+                Effect::Refuse { refusal, .. } => {
+                    self.lanes.tags.tell_refusal(refusal);
+                    self.load_errors.attach(refusal);
+                }
+                Effect::Grant { left_out, .. } => {
+                    self.lanes.tags.tell_left_out(left_out);
+                    left_out.iter_mut().for_each(|l| self.load_errors.attach(&mut l.refusal));
+                }
                 Effect::Record(record) => self.lanes.tags.tell_record(record),
                 _ => {}
             }
@@ -109,7 +117,7 @@ impl Shell {
 
     fn trim_component(&mut self, id: IncarnationId, incarnation: Arc<Incarnation>) {
         let Some(process) = incarnation.instance().running().cloned() else {
-            tokio::task::spawn_blocking(move || guarded(|| incarnation.instance().trim()));
+            component_thread::run(move || guarded(|| incarnation.instance().trim()));
             // What it drops goes back to the system only by a trim of the allocator.
             return self.freed_in_process(TrimConfig::default().least);
         };
@@ -138,9 +146,12 @@ impl Shell {
                     process.probe().await.map_err(|e| e.to_string())
                 }
                 None => {
-                    let asked =
-                        tokio::task::spawn_blocking(move || incarnation.instance().health());
-                    asked.await.unwrap_or_else(|_| Err("its health check panicked".to_owned()))
+                    let (reply, answer) = oneshot::channel();
+                    component_thread::run(move || {
+                        // The shell may have ended.
+                        guarded(|| drop(reply.send(incarnation.instance().health())));
+                    });
+                    answer.await.unwrap_or_else(|_| Err("its health check panicked".to_owned()))
                 }
             };
             control.send(Control::Engine(Box::new(Input::Health { id, result })));

@@ -1,5 +1,6 @@
 //! One message of the control lane at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{ByteSize, Config};
@@ -7,6 +8,7 @@ use majordomo_engine::Input;
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 
 use super::{Shell, slots};
+use crate::loader::Factory;
 use crate::message::{Control, Waiting};
 
 impl Shell {
@@ -68,8 +70,9 @@ impl Shell {
                 let _ = reply.send(plan);
             }
             Control::Forget { keys, reply } => self.forget(&keys, reply),
-            Control::Configure { specs, pools, config, budget, reply } => {
-                let _ = reply.send(self.configure(specs, pools, config, budget));
+            Control::Configure { specs, pools, config, budget, factories, reply } => {
+                let configured = self.configure(specs, pools, config, budget, factories);
+                let _ = reply.send(configured);
             }
             Control::MeasuredBuiltins { own } => {
                 self.measuring.builtins = false;
@@ -85,8 +88,12 @@ impl Shell {
         pools: Vec<PoolSpec>,
         config: Box<Config>,
         budget: ByteSize,
+        factories: Option<BTreeMap<String, Factory>>,
     ) -> Result<(), CatalogError> {
         let catalog = Arc::new(Catalog::build(specs, pools, Some(self.engine.catalog()))?);
+        if let Some(factories) = factories {
+            self.factories = Arc::new(factories);
+        }
         self.grow_slots(catalog.len());
         if let Some(felt) = &self.felt {
             felt.configure(&config.memory);

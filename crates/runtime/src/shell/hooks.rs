@@ -6,6 +6,7 @@ use std::sync::Arc;
 use majordomo_core::ByteSize;
 
 use crate::component::Instance;
+use crate::component_thread;
 use crate::lease::Incarnation;
 use crate::loader;
 
@@ -23,5 +24,5 @@ pub(super) fn guarded(f: impl FnOnce()) {
 
 /// Drops an instance off the shell's task, since its `Drop` may take long.
 pub(super) fn drop_elsewhere(incarnation: Arc<Incarnation>) {
-    tokio::task::spawn_blocking(move || guarded(move || drop(incarnation)));
+    component_thread::run(move || guarded(move || drop(incarnation)));
 }

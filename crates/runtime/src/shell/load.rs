@@ -14,6 +14,8 @@ use tokio::sync::watch;
 use super::hooks::footprint_of;
 use super::{Running, Shell};
 use crate::component::Instance;
+use crate::component_thread;
+use crate::failed_load::FailedLoad;
 use crate::lease::Incarnation;
 use crate::loader::{self, Factory, LoadContext};
 use crate::memory::ComponentMemory;
@@ -36,7 +38,7 @@ impl Shell {
             LoaderSpec::Builtin { factory } => {
                 let Some(factory) = self.factories.get(factory).cloned() else {
                     let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
-                    finished(Err(LoadFailure::from(format!(
+                    finished(Err(FailedLoad::from(format!(
                         "no builtin factory is registered as {} (registered: {}); register it with the builder",
                         quoted(factory),
                         if known.is_empty() { "none".to_owned() } else { known.join(", ") }
@@ -46,8 +48,11 @@ impl Shell {
                 };
                 let dependencies = Arc::new(self.dependencies(id.key));
                 let grant = self.heap.grant(id.op, self.grant_for(id.key));
-                let memory =
-                    ComponentMemory { id, grant: grant.clone(), control: self.lanes.control() };
+                let control = self.lanes.control();
+                let request = Arc::new(move |bytes, reply| {
+                    control.send(Control::Grow { id, bytes, reply });
+                });
+                let memory = ComponentMemory { grant: grant.clone(), request };
                 let snapshot = self.heap.thaw(id.key, self.engine.catalog().config_hash(id.key));
                 let ctx = LoadContext {
                     spec,
@@ -60,7 +65,7 @@ impl Shell {
                 };
                 match factory {
                     Factory::Blocking(f) => {
-                        tokio::task::spawn_blocking(move || {
+                        component_thread::run(move || {
                             let made = loader::run_blocking(&*f, ctx);
                             finished(made.map(|i| with_footprint(i, grant)).map_err(Into::into));
                         });
@@ -95,7 +100,7 @@ impl Shell {
                 };
                 self.start_process(ctx, cancelled, finished);
             }
-            _ => finished(Err(LoadFailure::from(format!(
+            _ => finished(Err(FailedLoad::from(format!(
                 "{} loader not in this build",
                 spec.loader.kind()
             )))),
@@ -107,10 +112,10 @@ impl Shell {
         &self,
         ctx: StartContext,
         cancelled: watch::Receiver<Option<Duration>>,
-        finished: impl FnOnce(Result<(Instance, LoadReport), LoadFailure>) + Send + 'static,
+        finished: impl FnOnce(Result<(Instance, LoadReport), FailedLoad>) + Send + 'static,
     ) {
         let Some(loader) = self.processes.clone() else {
-            finished(Err("this manager was built without the process loader".into()));
+            finished(Err("this manager was built without the process loader".to_owned().into()));
             return;
         };
         let name = format!("{}: ", ctx.component);
@@ -128,7 +133,8 @@ impl Shell {
                     // Who reads it is told the component's name besides.
                     let words = words.strip_prefix(&name).map(str::to_owned).unwrap_or(words);
                     let out_of_memory = error.out_of_memory();
-                    Err(LoadFailure { error: words, out_of_memory })
+                    let failure = LoadFailure { error: words, out_of_memory };
+                    Err(FailedLoad { failure, error: Some(Arc::new(error)) })
                 }
             });
         });
@@ -158,13 +164,14 @@ impl Shell {
     pub(super) fn loaded(
         &mut self,
         id: IncarnationId,
-        result: Result<(Instance, LoadReport), LoadFailure>,
+        result: Result<(Instance, LoadReport), FailedLoad>,
     ) {
         let cancelled = self.running.remove(&id.op).is_some_and(|r| r.was_cancelled);
         match result {
             Ok((instance, _)) if cancelled => self.take_down(id, instance),
             Ok((instance, report)) => {
                 let process = instance.running().cloned();
+                self.load_errors.ended(self.engine.catalog().id(id.key), None);
                 self.heap.forget(id.key);
                 self.feed_with(Input::LoadFinished { id, result: Ok(report) }, Some(instance));
                 if let Some(process) = process {
@@ -182,8 +189,9 @@ impl Shell {
                 }
             }
             Err(_) if cancelled => self.lanes.control().send(Control::Down { id }),
-            Err(failure) => {
+            Err(FailedLoad { failure, error }) => {
                 let component = self.engine.catalog().id(id.key);
+                self.load_errors.ended(component, error);
                 tracing::warn!(%component, error = %failure.error, "load failed");
                 self.note_down(id);
                 self.feed(Input::LoadFinished { id, result: Err(failure) });
@@ -213,20 +221,20 @@ impl Shell {
 }
 
 /// Tells once how a load ended: at the latest when its task is dropped because it was cancelled.
-struct Told<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)>(Option<F>);
+struct Told<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)>(Option<F>);
 
-impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Told<F> {
-    fn tell(mut self, result: Result<(Instance, LoadReport), LoadFailure>) {
+impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Told<F> {
+    fn tell(mut self, result: Result<(Instance, LoadReport), FailedLoad>) {
         if let Some(tell) = self.0.take() {
             tell(result);
         }
     }
 }
 
-impl<F: FnOnce(Result<(Instance, LoadReport), LoadFailure>)> Drop for Told<F> {
+impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Drop for Told<F> {
     fn drop(&mut self) {
         if let Some(tell) = self.0.take() {
-            tell(Err("its load was cancelled".into()));
+            tell(Err("its load was cancelled".to_owned().into()));
         }
     }
 }

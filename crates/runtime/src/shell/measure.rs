@@ -9,6 +9,7 @@ use majordomo_memory::PoolGrant;
 
 use super::hooks::footprint_of;
 use super::{Seen, Shell};
+use crate::component_thread;
 use crate::footprint::{self, Figure};
 use crate::message::{Control, MeasuredProcesses};
 use crate::process::RunningProcess;
@@ -55,7 +56,7 @@ impl Shell {
         if !builtins.is_empty() && !self.measuring.builtins {
             self.measuring.builtins = true;
             let control = self.lanes.control();
-            tokio::task::spawn_blocking(move || {
+            component_thread::run(move || {
                 // A panic there must not end measuring for all.
                 let rows =
                     builtins.iter().filter_map(|i| Some((i.id(), footprint_of(i.instance())?)));

@@ -9,6 +9,7 @@ use majordomo_memory::Snapshot;
 use super::Shell;
 use super::hooks::{drop_elsewhere, guarded};
 use crate::component::Instance;
+use crate::component_thread;
 use crate::message::Control;
 use crate::process::RunningProcess;
 
@@ -35,7 +36,7 @@ impl Shell {
             None if hibernate && incarnation.gate().leases() == 0 => {
                 let tag = self.engine.catalog().config_hash(id.key);
                 let control = self.lanes.control();
-                tokio::task::spawn_blocking(move || {
+                component_thread::run(move || {
                     guarded(|| {
                         if let Some(state) = incarnation.instance().hibernate() {
                             let snapshot = Snapshot::pack(tag, &state);
@@ -62,7 +63,7 @@ impl Shell {
             });
         } else {
             instance.gone.0 = Some(Box::new(move || control.send(Control::Down { id })));
-            tokio::task::spawn_blocking(move || guarded(move || drop(instance)));
+            component_thread::run(move || guarded(move || drop(instance)));
         }
     }
 

@@ -286,7 +286,7 @@ async fn not_ready_names_what_is_missing() {
     spec.priority = Priority::Core;
     spec.memory = ByteSize::mib(1);
     let fails = |_| -> Result<(), LoadError> { Err("no microphone".to_owned().into()) };
-    let builder = components(ServerConfig::default(), &gate).component(spec).builtin("ears", fails);
+    let builder = components(ServerConfig::default(), &gate).builtin(spec, fails);
     let manager = builder.start().await.unwrap();
     let served = Served::over(manager, gate, majordomo_server::ServeOptions::default()).await;
     until("the failure", async || {

@@ -60,7 +60,7 @@ pub(crate) fn components(server: ServerConfig, gate: &Gate) -> majordomo::Builde
             gate.iter().for_each(Gate::wait);
             Ok(())
         };
-        builder = builder.component(spec).builtin(name, make);
+        builder = builder.builtin(spec, make);
     }
     builder
 }
