@@ -1,9 +1,9 @@
-//! The table as it is listed: bounded, with what is left out, and page by page.
+//! Lists of leases, in the order of their numbers: pages, and the oldest holders for a status.
 
 use majordomo::Moment;
 
-use super::{Entry, LeaseTable, leased};
-use crate::lock::locked;
+use super::LeaseTable;
+use super::entry::{Entry, leased};
 use crate::problem::Problem;
 use crate::wire::{Holders, Lease, LeaseHolder, LeaseState, Leases, ms};
 
@@ -11,15 +11,20 @@ use crate::wire::{Holders, Lease, LeaseHolder, LeaseState, Leases, ms};
 const HOLDERS: usize = 256;
 /// The most leases of a page.
 pub(crate) const MAX_PAGE: usize = 1000;
-/// A page ends after so many components, too: leases of many are large.
+/// A page ends after this many components, too: leases of many components are large.
 const PAGE_COMPONENTS: usize = 1024;
 
 impl LeaseTable {
+    fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.boot)
+    }
+
+    /// A lease as it is sent.
     pub(super) fn described(&self, number: u64, entry: &Entry, now: Moment) -> Lease {
         let components: Vec<_> = entry.with_leases(|l| l.iter().map(leased).collect());
         let revoked = components.iter().any(|c| c.revoked);
         Lease {
-            id: format!("{}-{number}", self.boot),
+            id: self.id(number),
             state: if revoked { LeaseState::Revoked } else { LeaseState::Active },
             components,
             bind: entry.terms.bind,
@@ -39,47 +44,55 @@ impl LeaseTable {
         now: Moment,
     ) -> Result<Leases, Problem> {
         let first = after.map_or(Ok(0), |id| self.number(id).map(|n| n.saturating_add(1)))?;
-        let table = locked(&self.table);
+        let index = self.index();
         let mut page = Leases {
-            total: table.by_number.len(),
-            components: table.n_components,
+            total: index.numbers.len(),
+            components: index.n_components,
             ..Leases::default()
         };
+        let mut rest = index.numbers.range(first..).copied();
+        let numbers: Vec<_> = rest.by_ref().take(max).collect();
+        let has_more = rest.next().is_some();
+        drop(index);
         let mut n_components = 0;
-        for (number, entry) in table.by_number.range(first..) {
-            if page.leases.len() >= max || n_components >= PAGE_COMPONENTS {
-                page.next = page.leases.last().map(|l| l.id.clone());
+        let mut last = None;
+        for number in &numbers {
+            if n_components >= PAGE_COMPONENTS {
                 break;
             }
-            n_components += entry.n_components;
-            page.leases.push(self.described(*number, entry, now));
+            last = Some(number);
+            // A lease that ended meanwhile is left out.
+            if let Some(entry) = self.entries.get(number) {
+                n_components += entry.n_components;
+                page.leases.push(self.described(*number, &entry, now));
+            }
+        }
+        if has_more || last != numbers.last() {
+            page.next = last.map(|number| self.id(*number));
         }
         Ok(page)
     }
 
-    /// The holders of the oldest leases, and how many more there are.
+    /// The holders of the oldest leases, and how many rows are left out.
     pub(crate) fn holders(&self, now: Moment) -> Holders {
-        let table = locked(&self.table);
+        let index = self.index();
+        let (n_leases, n_components) = (index.numbers.len(), index.n_components);
+        let numbers: Vec<_> = index.numbers.iter().take(HOLDERS).copied().collect();
+        drop(index);
         let mut rows = Vec::new();
-        for (number, entry) in &table.by_number {
-            let room = HOLDERS - rows.len();
-            if room == 0 {
-                break;
-            }
+        for number in numbers {
+            let Some(entry) = self.entries.get(&number) else { continue };
             let row = |lease: &majordomo::AnyLease| LeaseHolder {
                 component: lease.id().clone(),
                 revoked: lease.revoked(),
                 tag: entry.terms.tag.clone(),
                 age_ms: ms(now.since(entry.since)),
-                lease: Some(format!("{}-{number}", self.boot)),
+                lease: Some(self.id(number)),
                 old: entry.old,
             };
+            let room = HOLDERS - rows.len();
             entry.with_leases(|l| rows.extend(l.iter().take(room).map(row)));
         }
-        Holders {
-            left_out: table.n_components.saturating_sub(rows.len()),
-            rows,
-            n_leases: table.by_number.len(),
-        }
+        Holders { left_out: n_components.saturating_sub(rows.len()), rows, n_leases }
     }
 }

@@ -72,6 +72,21 @@ async fn a_lease_ends_with_its_time() {
     served.end().await;
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn renewed_lease_outlives_the_time_that_it_was_given_first() {
+    let served = Served::start(ServerConfig::default()).await;
+    let client = served.client();
+    let renewed = client.acquire(&ask(&["music"], Bind::Ttl, Some(200), "renewed")).await.unwrap();
+    client.renew(&renewed.id, Some(60_000)).await.unwrap();
+    let later = client.acquire(&ask(&["mail"], Bind::Ttl, Some(250), "later")).await.unwrap();
+    until("the end of the later one", async || client.lease(&later.id).await.is_err()).await;
+    assert_eq!(client.lease(&renewed.id).await.unwrap().state, LeaseState::Active);
+    // The time of the renewal counts from the renewal on.
+    client.renew(&renewed.id, Some(20)).await.unwrap();
+    until("the end of its time", async || client.lease(&renewed.id).await.is_err()).await;
+    served.end().await;
+}
+
 /// Outcomes that the server has learned from.
 async fn learned(client: &Client) -> u64 {
     let status = client.status().await.unwrap();
