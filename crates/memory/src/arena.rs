@@ -1,10 +1,10 @@
-//! Memory of one component that is given back whole: slabs from the system, bump allocation inside.
+//! Memory of one component, given back to the system all at once: slabs with bump allocation inside.
 //!
 //! An [`Arena`] pays for each slab out of a [`PoolGrant`] and unmaps all of them when it is dropped, so that
 //! resident memory falls by what the component used. Knows nothing of components or pools. Invariants: no two
-//! live buffers overlap; a buffer borrows its arena, so the compiler refuses its use after the unload; what is
-//! to outlive the arena is a [`SharedSlice`] with a mapping of its own, which stays booked until its last
-//! reader is gone.
+//! live buffers overlap; a buffer borrows its arena, so the compiler refuses its use after the unload; memory that
+//! outlives the arena is a [`SharedSlice`] with a mapping of its own, which stays booked until its last reader is
+//! dropped.
 #![expect(unsafe_code, reason = "buffers are parts of mappings, which safe code cannot hand out")]
 
 mod blocks;
@@ -31,7 +31,7 @@ use slab::Slab;
 /// take over CPU memory.
 pub const ARENA_ALIGNMENT: usize = 128;
 
-/// Slabs are at least so large unless asked otherwise.
+/// The least size of a slab unless the arena sets another.
 const DEFAULT_SLAB: ByteSize = ByteSize::mib(8);
 
 /// The memory of one component. One thread allocates at a time; give each worker thread its own arena on a
@@ -73,15 +73,15 @@ pub struct Arena {
 }
 
 struct State {
-    /// By number; given-back ones leave a hole.
+    /// By number; `None` for a slab that was given back.
     slabs: Vec<Option<Slab>>,
-    /// What each slab has taken; of the current one, `Arena::taken` counts.
+    /// Bytes taken of each slab; for the current slab `Arena::taken` counts instead.
     taken: Vec<usize>,
-    /// Freed blocks below what is taken.
+    /// Freed blocks below the taken bytes.
     blocks: Blocks,
 }
 
-/// A buffer in an [`Arena`]; its bytes are what the last user of the place left. Freed when dropped.
+/// A buffer in an [`Arena`], freed when dropped. Its bytes are not cleared: an earlier buffer may have written them.
 pub struct ArenaBuf<'arena> {
     arena: &'arena Arena,
     start: NonNull<u8>,
@@ -117,7 +117,7 @@ impl Arena {
         }
     }
 
-    /// Its grant.
+    /// The grant that pays for the slabs.
     #[must_use]
     pub fn grant(&self) -> &PoolGrant {
         &self.grant
@@ -169,8 +169,9 @@ impl Arena {
     }
 
     fn refuse(&self, len: usize) -> ArenaError {
-        let wanted = ByteSize(len as u64);
-        ArenaError::GrantExhausted { wanted, used: self.grant.used(), limit: self.grant.limit() }
+        let requested = ByteSize(len as u64);
+        let (used, limit) = (self.grant.used(), self.grant.limit());
+        ArenaError::GrantExhausted { requested, used, limit }
     }
 
     fn buffer(&self, slab: usize, base: NonNull<u8>, offset: usize, len: usize) -> ArenaBuf<'_> {

@@ -1,4 +1,4 @@
-//! The ledger of bytes: what each component has booked, what demands have claimed, what is free.
+//! The ledger of bytes: booked by components, claimed by demands, free.
 //!
 //! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
 //! itself only). A component's booking is `max(reserved + overload, last measured)`. Admissions (`reserve`, `claim`,
@@ -22,7 +22,7 @@ pub use self::need::{Need, Shortage};
 pub struct PoolLimit {
     /// Its budget in bytes; none = only the total bounds it.
     pub budget: Option<ByteSize>,
-    /// Its bytes are no RAM and do not count in the total.
+    /// The pool's bytes are not RAM and do not count in the total.
     pub declared: bool,
 }
 
@@ -30,13 +30,13 @@ pub struct PoolLimit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetError {
-    /// It does not fit.
+    /// The bytes do not fit.
     #[error("{} more are needed than the budget has free", .0.total)]
     Short(Shortage),
     /// The component has an account already.
     #[error("component {0} is booked already")]
     Booked(ComponentKey),
-    /// The claim does not cover what is to be settled.
+    /// The claim is smaller than the reservations that it should pay for.
     #[error("the claim of {0} does not cover what it is to pay for")]
     NotCovered(u64),
 }
@@ -48,7 +48,7 @@ struct Pool {
     claimed: u128,
 }
 
-/// The ledger. A plain value: whoever holds `&mut` is the one who books.
+/// The ledger. A plain value: the owner of the `&mut` books.
 ///
 /// A pool that was given no limit is bounded by the total only.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +124,7 @@ impl Budget {
         ByteSize(self.account(key).map_or(0, |a| a.reserved))
     }
 
-    /// What one component was told it may use: its reservation at first, and what it asked for since.
+    /// The grant of one component: its first reservation, and the bytes that it asked for since.
     #[must_use]
     pub fn granted_for(&self, key: ComponentKey) -> ByteSize {
         ByteSize(self.account(key).map_or(0, |a| a.granted))
@@ -142,19 +142,19 @@ impl Budget {
         self.account(key).map(|a| a.pool)
     }
 
-    /// What was last measured of one component since it was booked.
+    /// The last measured footprint of one component since it was booked.
     #[must_use]
     pub fn measured_for(&self, key: ComponentKey) -> Option<ByteSize> {
         self.account(key).and_then(|a| a.measured).map(ByteSize)
     }
 
-    /// Bytes booked in a pool.
+    /// Bytes booked in the pool at this position; 0 for an unknown one.
     #[must_use]
     pub fn booked_in(&self, pool: usize) -> ByteSize {
         narrow(self.pools.get(pool).map_or(0, |p| p.booked))
     }
 
-    /// The limit of a pool.
+    /// The limit of the pool at this position; no limit for an unknown one.
     #[must_use]
     pub fn limit_of(&self, pool: usize) -> PoolLimit {
         self.pools.get(pool).map_or_else(PoolLimit::default, |p| p.limit)
@@ -188,8 +188,8 @@ impl Budget {
         ByteSize(u64::try_from(self.headroom().max(0)).unwrap_or(u64::MAX))
     }
 
-    /// What is missing for `need` now, less what `claimant` has set aside already. Once so much is freed, the
-    /// need fits; where the budget is overdrawn, that includes the overdraft.
+    /// Bytes that are missing for `need` now, less the bytes that `claimant` has set aside already. Once so many are
+    /// freed, the need fits; where the budget is overdrawn, that includes the overdraft.
     #[must_use]
     pub fn shortage(&self, need: &Need, claimant: Option<u64>) -> Shortage {
         let held = claimant.and_then(|c| self.claims.get(&c));
@@ -268,7 +268,7 @@ impl Budget {
         if !self.limit_of(account.pool).declared {
             free = free.min(self.headroom());
         }
-        // What it was measured above its reservation is in the sums already.
+        // A footprint above the reservation is in the sums already.
         let most = i128::from(account.booked()).saturating_add(free);
         let most = u64::try_from(most.max(0)).unwrap_or(u64::MAX).max(account.reserved);
         self.replace(key, Account { reserved: target.min(most), overload: 0, ..account });
@@ -383,8 +383,8 @@ impl Budget {
         }
     }
 
-    /// What is left of `need` when `coming` is on its way: bytes of a pool for that pool, and those of every pool of
-    /// RAM for the total. Where a pool has a budget of its own nothing from elsewhere counts, since a claim is all that
+    /// The rest of `need` when `coming` is being freed: bytes of a pool count for that pool, and bytes of every pool
+    /// of RAM for the total. Where a pool has a budget of its own, bytes from other pools do not count, since only a claim
     /// keeps its bytes.
     #[must_use]
     pub fn beyond(&self, need: &Need, coming: &Need) -> Need {
@@ -407,7 +407,7 @@ impl Budget {
         rest
     }
 
-    /// What a claimant has not set aside yet of `need`.
+    /// The part of `need` that a claimant has not set aside yet.
     #[must_use]
     pub fn unclaimed(&self, need: &Need, claimant: u64) -> Need {
         let mut rest = need.clone();
@@ -417,7 +417,7 @@ impl Budget {
         rest
     }
 
-    /// Turns a claim into the reservations that it covers, all or none. What it held beyond them is free.
+    /// Turns a claim into the reservations that it covers, all or none. Bytes claimed beyond them are free.
     ///
     /// # Errors
     /// [`BudgetError::NotCovered`] when it holds too little, [`BudgetError::Booked`] when a component has an
@@ -447,13 +447,13 @@ impl Budget {
         Ok(())
     }
 
-    /// Tells what other programs take of the budget, and what this process freed but did not give back.
+    /// Sets the bytes that other programs take of the budget, and those that this process freed but did not return.
     pub fn set_taken(&mut self, external: ByteSize, unreturned: ByteSize) {
         self.external = external.0;
         self.unreturned = unreturned.0;
     }
 
-    /// What other programs take of the budget, and what this process holds for no component, as last told.
+    /// Bytes that other programs take of the budget, and bytes that this process holds for no component, as last set.
     #[must_use]
     pub fn taken(&self) -> (ByteSize, ByteSize) {
         (ByteSize(self.external), ByteSize(self.unreturned))
@@ -477,7 +477,7 @@ impl Budget {
         self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
     }
 
-    /// What would have to be freed to end every overdraft that does not end by itself: all but the overload of loads.
+    /// Bytes that must be freed to end every overdraft that does not end by itself: all but the overload of loads.
     #[must_use]
     pub fn excess(&self) -> Shortage {
         let ending = |of: &dyn Fn(&Account) -> bool| -> i128 {

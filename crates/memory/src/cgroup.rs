@@ -1,8 +1,8 @@
-//! The control group that bounds a process: where it lies, what its limits leave, what happened in it.
+//! The cgroup that bounds a process: its place, the memory that its limits leave, and its events.
 //!
 //! Reads the files of cgroup v1 and v2; decides nothing. Every entry point takes the root of the file system,
-//! so that fixture directories stand in for a machine. Invariant: a bound is the tightest of the group and
-//! all its ancestors up to the mount, since each of them can bring the OOM killer.
+//! so that fixture directories stand in for a machine. Invariant: a bound is the tightest of the cgroup and
+//! all its ancestors up to the mount, since each of them can trigger the OOM killer.
 
 mod controller;
 mod locate;
@@ -17,7 +17,7 @@ use majordomo_core::ByteSize;
 
 use crate::error::{SourceError, read_text};
 
-/// A group of the memory controller.
+/// A cgroup of the memory controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryCgroup {
     version: CgroupVersion,
@@ -25,16 +25,16 @@ pub struct MemoryCgroup {
     dir: PathBuf,
 }
 
-/// What a group and its ancestors leave.
+/// The memory that a cgroup and its ancestors allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CgroupBound {
     /// The smallest limit among them.
     pub limit: ByteSize,
-    /// The smallest rest among them: limit less usage, where inactive file cache counts as free.
+    /// The smallest remainder among them: limit less usage, where inactive file cache counts as free.
     pub available: ByteSize,
 }
 
-/// What happened in a group, counted since it exists.
+/// Events of a cgroup, counted since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CgroupEvents {
     /// Times that `memory.high` was exceeded (v2).
@@ -46,10 +46,10 @@ pub struct CgroupEvents {
 }
 
 impl Controller {
-    /// The folder of this process's group for it, below the file system `root`; none where it has none.
+    /// The folder of this process's cgroup for the controller, below the file system `root`; none where it has none.
     ///
     /// # Errors
-    /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
+    /// When `/proc` cannot be read, or names a cgroup that cannot be found below the mount.
     pub fn own_cgroup(self, root: &Path) -> Result<Option<(CgroupVersion, PathBuf)>, SourceError> {
         Ok(locate::own_cgroup(root, self)?.map(|place| (place.version, place.dir)))
     }
@@ -59,17 +59,17 @@ impl Controller {
 const UNLIMITED: u64 = 1 << 60;
 
 impl MemoryCgroup {
-    /// The group of this process's memory; none where no memory controller is mounted or this process stands at
-    /// its top, outside of every group.
+    /// The memory cgroup of this process; none where no memory controller is mounted or this process is at its top,
+    /// outside of every cgroup.
     ///
     /// # Errors
-    /// When `/proc` cannot be read, or names a group that cannot be found below the mount.
+    /// When `/proc` cannot be read, or names a cgroup that cannot be found below the mount.
     pub fn of_self(root: &Path) -> Result<Option<Self>, SourceError> {
         let found = locate::own_cgroup(root, Controller::Memory)?;
         Ok(found.map(|place| Self::at(place.version, place.mount, place.dir)))
     }
 
-    /// A group at a known place: `dir` at or below `mount`.
+    /// A cgroup at a known place: `dir` at or below `mount`.
     #[must_use]
     pub fn at(version: CgroupVersion, mount: PathBuf, dir: PathBuf) -> Self {
         Self { version, mount, dir }
@@ -87,18 +87,18 @@ impl MemoryCgroup {
         &self.dir
     }
 
-    /// A group below this one.
+    /// A cgroup below this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
         Self { dir: self.dir.join(name), ..self.clone() }
     }
 
-    /// The group above, unless this one is the top of what is mounted.
+    /// The cgroup above, unless this one is the top of the mount.
     pub(crate) fn parent(&self) -> Option<Self> {
         self.ancestry().nth(1)
     }
 
-    /// The file of this group with the v1 or the v2 name.
+    /// The file of this cgroup with the v1 or the v2 name.
     pub(crate) fn file(&self, v1: &str, v2: &str) -> PathBuf {
         self.dir.join(match self.version {
             CgroupVersion::V1 => v1,
@@ -106,7 +106,7 @@ impl MemoryCgroup {
         })
     }
 
-    /// This group and all above it, innermost first.
+    /// This cgroup and all above it, innermost first.
     pub(crate) fn ancestry(&self) -> impl Iterator<Item = Self> + '_ {
         self.dir
             .ancestors()
@@ -114,12 +114,12 @@ impl MemoryCgroup {
             .map(|dir| Self { dir: dir.to_owned(), ..self.clone() })
     }
 
-    /// The tightest bound of this group and its ancestors; none when none of them is limited.
+    /// The tightest bound of this cgroup and its ancestors; none when none of them is limited.
     ///
     /// # Errors
-    /// When a file of the group cannot be read or understood.
+    /// When a file of the cgroup cannot be read or understood.
     pub fn bound(&self) -> Result<Option<CgroupBound>, SourceError> {
-        // The group itself must be there: a deleted one would else count as unlimited.
+        // The cgroup itself must exist: a deleted one would otherwise count as unlimited.
         fs::metadata(&self.dir).map_err(|error| SourceError::io(&self.dir, error))?;
         let mut tightest: Option<CgroupBound> = None;
         for cgroup in self.ancestry() {
@@ -133,7 +133,7 @@ impl MemoryCgroup {
         Ok(tightest)
     }
 
-    /// The limit set on this group alone: the smaller of `memory.max` and `memory.high` (v2), or
+    /// The limit set on this cgroup alone: the smaller of `memory.max` and `memory.high` (v2), or
     /// `memory.limit_in_bytes` (v1).
     ///
     /// # Errors
@@ -146,7 +146,7 @@ impl MemoryCgroup {
         Ok(limits.into_iter().flatten().min())
     }
 
-    /// Bytes charged to this group and those below it, page cache included.
+    /// Bytes charged to this cgroup and those below it, page cache included.
     ///
     /// # Errors
     /// When the file cannot be read or understood.
@@ -195,7 +195,7 @@ impl MemoryCgroup {
         Ok(self.peak()?.map(|peak| peak - inactive))
     }
 
-    /// The processes in this very group.
+    /// The processes in this cgroup, without those in cgroups below.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -204,15 +204,15 @@ impl MemoryCgroup {
         Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
     }
 
-    /// The v2 file that counts what this group's own limits caused. Kernels before 5.2 have only the counters
-    /// that include the groups below, where a component's own limit counts too.
+    /// The v2 file that counts events caused by this cgroup's own limits. Kernels before 5.2 have only the counters
+    /// that include the cgroups below, where a component's own limit counts too.
     pub(crate) fn own_events_file(&self) -> PathBuf {
         let own = self.dir.join("memory.events.local");
         if own.exists() { own } else { self.dir.join("memory.events") }
     }
 
-    /// What this group's own limits caused so far, without those of the groups below, where the kernel
-    /// separates them.
+    /// Events caused by this cgroup's own limits, without those of the cgroups below where the kernel separates
+    /// them.
     ///
     /// # Errors
     /// When a file cannot be read or understood.
@@ -223,7 +223,7 @@ impl MemoryCgroup {
         }
     }
 
-    /// What happened so far, in this group and those below.
+    /// Events in this cgroup and those below.
     ///
     /// # Errors
     /// When a file cannot be read or understood.

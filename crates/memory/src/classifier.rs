@@ -18,7 +18,7 @@ struct Threshold {
 }
 
 /// MEDIUM, HIGH, CRITICAL, EMERGENCY. The caps keep the order below 4 GiB, where the floors would put HIGH
-/// above MEDIUM and a group of 128 MiB into a lasting EMERGENCY (ADR 0012); at 2.5 GiB and above only
+/// above MEDIUM and a cgroup of 128 MiB into a lasting EMERGENCY (ADR 0012); at 2.5 GiB and above only
 /// MEDIUM's can bind.
 const SHARES: [Threshold; 4] = [
     Threshold { share: 0.125, floor: ByteSize::gib(1), cap: 0.25 },
@@ -27,7 +27,7 @@ const SHARES: [Threshold; 4] = [
     Threshold { share: 0.012, floor: ByteSize::mib(128), cap: 0.10 },
 ];
 
-/// The predecessor's absolute figures.
+/// The absolute thresholds of the predecessor.
 const LEGACY: [ByteSize; 4] =
     [ByteSize::gib(4), ByteSize::gib(2), ByteSize::gib(1), ByteSize::mib(512)];
 
@@ -46,7 +46,7 @@ pub fn pressure_thresholds(profile: PressureProfile, limit: ByteSize) -> [ByteSi
     }
 }
 
-/// The level that so many available bytes mean, without memory of earlier readings.
+/// The level for so many available bytes, whatever the earlier readings.
 fn level_of(thresholds: [ByteSize; 4], available: ByteSize) -> PressureLevel {
     PressureLevel::ALL[thresholds.iter().filter(|t| available < **t).count()]
 }
@@ -110,7 +110,7 @@ impl PressureClassifier {
             let since = *self.calm_since.get_or_insert(now);
             if now.since(since) >= self.dwell {
                 self.level = PressureLevel::ALL[self.level as usize - 1];
-                // Counted anew for the level below, and not at all once the readings allow no further fall.
+                // The dwell starts again for the level below, unless the readings allow no further fall.
                 self.calm_since = (allowed < self.level).then_some(now);
             }
         }
@@ -219,7 +219,7 @@ mod tests {
         let stalls = Hints { machine: Some(High), own: None };
         let check = |machine_mib: u64, want: PressureLevel| {
             let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
-            // The own group has plenty left, whatever the machine has.
+            // The own cgroup has plenty left, whatever the machine has.
             let machine =
                 MachineMemory { available: ByteSize::mib(machine_mib), total: ByteSize::gib(24) };
             let r = PressureReading { machine, ..reading(ByteSize::gib(3), ByteSize::gib(4)) };

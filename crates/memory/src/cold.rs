@@ -14,22 +14,22 @@ use majordomo_core::{ByteSize, ComponentKey};
 #[cfg(feature = "zstd")]
 const PAYS_BELOW: f64 = 0.9;
 
-/// Why a snapshot cannot be kept or used. Both mean: load normally, and tell.
+/// Why a snapshot cannot be kept or used. In both cases the component loads normally and the error is logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ColdError {
-    /// It does not come back as it was.
+    /// Unpacking would not give the bytes that were packed.
     #[error("the snapshot is corrupt ({what}); the component loads normally")]
     Corrupt {
-        /// What is wrong.
+        /// The check that failed.
         what: &'static str,
     },
-    /// It alone exceeds the budget.
+    /// The snapshot alone exceeds the budget.
     #[error("a snapshot of {stored} does not fit the cold store's budget of {budget}")]
     TooLarge {
-        /// Its packed size.
+        /// The packed size.
         stored: ByteSize,
-        /// The budget.
+        /// The budget of the cold store.
         budget: ByteSize,
     },
 }
@@ -45,8 +45,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Packs a component's state: zstd level 1, or raw when that does not pay or without the feature `zstd`. `tag` tells states apart that
-    /// must not be mixed up, such as the hash of the component's configuration.
+    /// Packs a component's state: zstd level 1, or raw when that does not pay or without the feature `zstd`. `tag`
+    /// separates states that must not be mixed up, such as the hash of the component's configuration.
     #[must_use]
     pub fn pack(tag: u64, raw: &[u8]) -> Self {
         let packed = compress(raw);
@@ -125,7 +125,7 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Snapshots by component, the least recently used first to go.
+/// Snapshots by component; the least recently used one is dropped first.
 #[derive(Debug, Default)]
 pub struct ColdStore {
     budget: u64,
@@ -147,12 +147,12 @@ impl ColdStore {
         Self { budget: budget.bytes(), ..Self::default() }
     }
 
-    /// Keeps a component's snapshot instead of an earlier one. Returns the components whose snapshots went for
-    /// it.
+    /// Keeps a component's snapshot instead of an earlier one. Returns the components whose snapshots were dropped
+    /// for it.
     ///
     /// # Errors
     /// [`ColdError::TooLarge`] when it alone exceeds the budget; the earlier one of this component, which is
-    /// out of date, is gone then, the others stay.
+    /// out of date, is dropped then, the others stay.
     pub fn put(
         &mut self,
         key: ComponentKey,
@@ -193,17 +193,17 @@ impl ColdStore {
     /// Drops the least recently used snapshots until at most so many bytes are stored; returns whose. Zero
     /// empties it, as under EMERGENCY.
     pub fn shrink_to(&mut self, bytes: ByteSize) -> Vec<ComponentKey> {
-        let mut gone = Vec::new();
+        let mut dropped = Vec::new();
         while self.used > bytes.bytes() {
             let oldest = self.entries.iter().min_by_key(|(_, e)| e.last_use).map(|(key, _)| *key);
             let Some(oldest) = oldest else { break };
             self.forget(oldest);
-            gone.push(oldest);
+            dropped.push(oldest);
         }
-        gone
+        dropped
     }
 
-    /// Changes the budget; returns the components whose snapshots went for it.
+    /// Changes the budget; returns the components whose snapshots were dropped for it.
     pub fn set_budget(&mut self, budget: ByteSize) -> Vec<ComponentKey> {
         self.budget = budget.bytes();
         self.shrink_to(budget)

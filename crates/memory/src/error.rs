@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a source cannot tell.
+/// Why a source of pressure or of footprints has no reading.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -16,12 +16,12 @@ pub enum SourceError {
         /// The system's words.
         error: io::Error,
     },
-    /// A file of the system says something that is not understood.
+    /// The content of a file of the system is not understood.
     #[error("{}: {what} in {text:?}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The mistake, in words.
         what: &'static str,
         /// The text in question.
         text: String,
@@ -29,10 +29,10 @@ pub enum SourceError {
     /// The system does not offer this.
     #[error("{what}")]
     Unavailable {
-        /// What is missing, and why.
+        /// The missing thing and the reason, in words.
         what: String,
     },
-    /// A script ended, or was told to fail.
+    /// A script ended, or its handle made it fail.
     #[error("the script {0}")]
     Script(String),
     /// Every source of a chain failed.

@@ -1,6 +1,6 @@
 //! How much memory a process uses, by the kernel's count: quickly, or exactly with shared pages divided.
 //!
-//! Blocking reads; who is sampled when is the shell's business.
+//! Blocking reads; the shell decides which process is read when.
 
 use majordomo_core::ByteSize;
 
@@ -19,20 +19,20 @@ pub enum Measure {
 /// The memory of one process. On macOS both measures are `phys_footprint`.
 ///
 /// # Errors
-/// When the process is gone, or belongs to somebody else.
+/// When the process has ended, or belongs to another user.
 pub fn process_footprint(pid: u32, measure: Measure) -> Result<ByteSize, SourceError> {
     imp::footprint(pid, measure)
 }
 
 /// The highest resident size of one process since it became its program (Linux `VmHWM`), pages that it shares with
-/// others counted in full; none where the kernel does not keep it, and for a process that is gone.
+/// others counted in full; none where the kernel does not keep it, and for a process that has ended.
 #[must_use]
 pub fn process_peak(pid: u32) -> Option<ByteSize> {
     imp::peak(pid)
 }
 
 /// Whether two processes use the very same memory, as a child does until it has become another program if it was
-/// started by `vfork` or `posix_spawn`. The kernel counts that in full for each. False where it does not say.
+/// started by `vfork` or `posix_spawn`. The kernel counts that in full for each. False where the kernel cannot compare.
 #[must_use]
 pub fn is_same_memory(pid: u32, other: u32) -> bool {
     imp::is_same_memory(pid, other)

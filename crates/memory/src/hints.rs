@@ -5,17 +5,17 @@
 
 use majordomo_core::{ByteSize, PressureLevel};
 
-/// From this share of available memory on, a stall somewhere on the machine is caused by the limit of a control
-/// group other than ours: unloading components would free memory that is not short.
+/// From this share of available memory on, a stall somewhere on the machine is caused by the limit of another cgroup:
+/// unloading components would free memory that is not short.
 const MACHINE_STALL_SHARE: f64 = 0.5;
 
 /// Levels that the system's own signals suggest, by where the shortage was felt. They raise a level and hold
 /// it, but never lower it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Felt by this process: PSI and events of its own control group, macOS's level.
+    /// Felt by this process: PSI and events of its own cgroup, the level of macOS.
     pub own: Option<PressureLevel>,
-    /// PSI of the whole machine, whichever process stalled.
+    /// PSI of the machine, whichever process stalled.
     pub machine: Option<PressureLevel>,
 }
 
@@ -27,12 +27,12 @@ impl Hints {
     }
 }
 
-/// The memory of the whole machine, whatever a control group's limit.
+/// The memory of the machine, whatever the limit of a cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MachineMemory {
     /// Bytes that are free, or reclaimable without swapping.
     pub available: ByteSize,
-    /// All of it.
+    /// Physical memory in bytes.
     pub total: ByteSize,
 }
 

@@ -9,7 +9,7 @@
 //! 2020) offers both. A window that keeps the second best beside the best is the windowed maximum filter of
 //! K. Nichols, as in Linux `lib/win_minmax.c`.
 //!
-//! Knows neither states nor the ledger: who measured when is the caller's business.
+//! Knows neither states nor the ledger: the caller decides when it measures.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const FIRST_USE: Duration = Duration::from_secs(10);
 pub struct Peaks {
     seen: [ByteSize; WINDOW],
     n: usize,
-    /// The newest interval goes on.
+    /// The newest interval has not ended.
     open: bool,
 }
 
@@ -35,14 +35,14 @@ impl Peaks {
     pub fn ended(peaks: impl IntoIterator<Item = ByteSize>) -> Self {
         let mut new = Self::default();
         for bytes in peaks {
-            new.note(bytes);
+            new.record(bytes);
             new.end();
         }
         new
     }
 
-    /// Takes a figure of the interval that goes on, or begins one.
-    pub fn note(&mut self, bytes: ByteSize) {
+    /// Records a figure of the open interval, or begins one.
+    pub fn record(&mut self, bytes: ByteSize) {
         if self.open {
             let newest = &mut self.seen[self.n - 1];
             *newest = bytes.max(*newest);
@@ -57,7 +57,7 @@ impl Peaks {
         self.open = true;
     }
 
-    /// Ends the interval that goes on.
+    /// Ends the open interval.
     pub fn end(&mut self) {
         self.open = false;
     }
@@ -68,7 +68,7 @@ impl Peaks {
         &self.seen[..self.n]
     }
 
-    /// What the next interval is expected to need; none before the first figure.
+    /// The bytes that the next interval is expected to need; none before the first figure.
     #[must_use]
     pub fn estimate(&self) -> Option<ByteSize> {
         let seen = self.seen();
@@ -85,20 +85,20 @@ impl Peaks {
     }
 }
 
-/// Bytes that a component needs by what is known of it.
+/// Bytes that a component is expected to need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// From the start of its load until it is ready; never less than `settled`.
     pub load: ByteSize,
-    /// What the load itself takes at its peak, without what the use after it needs; never less than `held`.
+    /// The peak of the load itself, whatever the use after it needs; never less than `held`.
     pub starting: ByteSize,
-    /// From then on.
+    /// From ready on.
     pub settled: ByteSize,
-    /// What it holds even when it is not in use: without so much it cannot be there at all.
+    /// Held even when the component is not in use; the least with which it can be loaded.
     pub held: ByteSize,
 }
 
-/// What was learned of one component's memory.
+/// The memory figures learned of one component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Learned {
     load: Peaks,
@@ -145,69 +145,69 @@ impl Learned {
         self.ready
     }
 
-    /// What its next load is expected to need at its peak.
+    /// The peak that its next load is expected to have.
     #[must_use]
     pub fn load_peak(&self) -> Option<ByteSize> {
         self.load.estimate()
     }
 
-    /// What it is expected to need at the peak of its next use.
+    /// The peak that its next use is expected to have.
     #[must_use]
     pub fn working_peak(&self) -> Option<ByteSize> {
         self.working.estimate()
     }
 
-    /// The highest of the figures that are gone by.
+    /// The highest of the three figures.
     #[must_use]
     pub fn peak(&self) -> Option<ByteSize> {
         self.load_peak().max(self.working_peak()).max(self.ready)
     }
 
-    /// A figure of a load under way.
-    pub fn note_loading(&mut self, bytes: ByteSize) {
-        self.load.note(bytes);
+    /// Records a figure of a load under way.
+    pub fn record_loading(&mut self, bytes: ByteSize) {
+        self.load.record(bytes);
     }
 
-    /// A load ended well: its peak, and what the component holds after it.
-    pub fn note_loaded(&mut self, peak: Option<ByteSize>, ready: Option<ByteSize>) {
+    /// Records a load that ended well: its peak, and the bytes that the component holds after it.
+    pub fn record_loaded(&mut self, peak: Option<ByteSize>, ready: Option<ByteSize>) {
         if let Some(bytes) = peak.max(ready) {
-            self.load.note(bytes);
+            self.load.record(bytes);
         }
         self.load.end();
         self.working.end();
         self.ready = ready.or(self.ready);
     }
 
-    /// A figure of a component that is ready and has not been used since its load.
-    pub fn note_unused(&mut self, bytes: ByteSize) {
+    /// Records a figure of a component that is ready and has not been used since its load.
+    pub fn record_unused(&mut self, bytes: ByteSize) {
         self.ready = Some(bytes);
     }
 
-    /// A figure of a component that is in use since `used_for`.
-    pub fn note_in_use(&mut self, bytes: ByteSize, used_for: Duration) {
-        self.working.note(bytes);
+    /// Records a figure of a component that has been in use for `used_for`.
+    pub fn record_in_use(&mut self, bytes: ByteSize, used_for: Duration) {
+        self.working.record(bytes);
         self.used_for_long |= used_for >= FIRST_USE;
     }
 
-    /// An interval of use ends, whether or not the component stays.
+    /// Ends an interval of use, whether or not the component stays loaded.
     pub fn end_interval(&mut self) {
         self.working.end();
     }
 
-    /// Its load ran out of memory: the next one needs so much.
+    /// Raises the expected peak of the next load after one that ran out of memory.
     pub fn raise_load(&mut self, to: ByteSize) {
-        self.load.note(to);
+        self.load.record(to);
         self.load.end();
     }
 
-    /// Its use ran out of memory: the next one needs so much.
+    /// Raises the expected peak of the next use after one that ran out of memory.
     pub fn raise_working(&mut self, to: ByteSize) {
-        self.working.note(to);
+        self.working.record(to);
         self.working.end();
     }
 
-    /// What is booked for it. The declared memory, times `margin` until something was measured, stands for what was
-    /// not measured yet; it stays the least that is expected of its use until a first use was measured.
+    /// The bytes to book for the component. The declared memory, times `margin` until a figure was measured, stands for
+    /// figures that were not measured yet; it remains the least that is expected of a use until a first use was measured.
     #[must_use]
     pub fn needs(&self, declared: ByteSize, margin: f64) -> Needs {
         let estimate = declared.scaled(margin.max(1.0));
@@ -260,11 +260,11 @@ mod tests {
     fn open_interval_keeps_its_highest_figure() {
         let mut p = Peaks::ended([mib(10), mib(10)]);
         for n in [50, 20, 40] {
-            p.note(mib(n));
+            p.record(mib(n));
         }
         assert_eq!(p.seen(), [mib(10), mib(10), mib(50)]);
         p.end();
-        p.note(mib(20));
+        p.record(mib(20));
         assert_eq!(p.seen().len(), 4);
     }
 
@@ -276,13 +276,13 @@ mod tests {
         };
         let mut l = Learned::default();
         assert_eq!(needs(&l), [120, 120, 120]);
-        l.note_loaded(Some(mib(60)), Some(mib(20)));
+        l.record_loaded(Some(mib(60)), Some(mib(20)));
         assert_eq!(needs(&l), [100, 100, 20]);
-        l.note_in_use(mib(30), Duration::from_secs(1));
+        l.record_in_use(mib(30), Duration::from_secs(1));
         assert_eq!(needs(&l), [100, 100, 20], "a use of a second may not have shown all");
-        l.note_in_use(mib(30), Duration::from_secs(10));
+        l.record_in_use(mib(30), Duration::from_secs(10));
         assert_eq!(needs(&l), [60, 30, 20]);
-        l.note_in_use(mib(553), Duration::from_secs(12));
+        l.record_in_use(mib(553), Duration::from_secs(12));
         assert_eq!(needs(&l), [553, 553, 20]);
         assert_eq!(needs(&Learned::of_one_peak(mib(300))), [300, 300, 120]);
     }
@@ -290,9 +290,9 @@ mod tests {
     #[test]
     fn an_ended_use_is_believed_however_short_it_was() {
         let mut l = Learned::default();
-        l.note_loaded(None, Some(mib(20)));
-        l.note_in_use(mib(30), Duration::from_secs(1));
-        l.note_loaded(None, Some(mib(20)));
+        l.record_loaded(None, Some(mib(20)));
+        l.record_in_use(mib(30), Duration::from_secs(1));
+        l.record_loaded(None, Some(mib(20)));
         assert_eq!(l.needs(mib(100), 1.2).settled, mib(30));
     }
 }

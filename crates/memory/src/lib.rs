@@ -1,14 +1,15 @@
-//! Memory for components: where pressure is felt, what is booked, who goes first, and how bytes come back.
+//! Memory for components: pressure, booking, the order of eviction, and the return of bytes to the system.
 //!
-//! - *Pressure*: a [`PressureSource`] (machine, own control group, stalls) gives readings, a [`PressureClassifier`]
+//! - *Pressure*: a [`PressureSource`] (machine, own cgroup, stalls) gives readings, a [`PressureClassifier`]
 //!   makes one of five levels of them, a [`PressureWatcher`] waits for the next reading to be due.
 //! - *Booking*: the [`Budget`] ledger; the [`EvictionPolicy`] trait with the product policies.
-//! - *Giving back*: `Arena`s out of `PoolGrant`s (feature `arena`, default), [`trim_allocator`] with its
-//!   [`TrimDebounce`], and `ColdStore` for snapshots of what was unloaded (feature `cold`).
-//! - *Processes*: [`choose_limits`] bounds them, [`OomWatch`] tells why one died, [`process_footprint`] measures.
+//! - *Returning*: `Arena`s out of `PoolGrant`s (feature `arena`, default), [`trim_allocator`] with its
+//!   [`TrimDebounce`], and `ColdStore` for snapshots of unloaded components (feature `cold`).
+//! - *Processes*: [`choose_limits`] bounds them, [`OomWatch`] finds out why one ended, [`process_footprint`]
+//!   measures.
 //!
-//! Knows bytes and keys; not what a component does, not who waits for it. The ledger, the policies, the
-//! classifier, the debouncer and the cold store are plain values without clock or I/O; what does I/O says so.
+//! Knows bytes and keys, but neither components nor waiters. The ledger, the policies, the classifier, the
+//! debouncer and the cold store are plain values without clock or I/O; functions that do I/O are documented as such.
 //! Each part has its own error type, since their callers have nothing in common.
 
 #[cfg(feature = "arena")]

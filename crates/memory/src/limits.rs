@@ -1,8 +1,8 @@
-//! Bounds on the memory of child processes: which mechanism there is, one limit per process, its end.
+//! Bounds on the memory of child processes: the mechanism, one limit per process, its removal.
 //!
-//! Creates and removes control groups below the own one, and nowhere else. Invariant: a [`ProcessLimit`] that
-//! is dropped leaves no group behind unless the kernel refuses (a process still lives in it); then the next
-//! limit of the same name takes it over.
+//! Creates and removes cgroups below this process's own one, and nowhere else. Invariant: a dropped [`ProcessLimit`]
+//! leaves no cgroup behind unless the kernel refuses (a process still lives in it); then the next limit of the same
+//! name takes it over.
 
 mod choose;
 mod error;
@@ -24,8 +24,8 @@ use crate::error::SourceError;
 use choose::CGROUP_PREFIX;
 use error::write;
 
-/// `memory.high` of a limited group stands at this share of its limit: the kernel reclaims and tells before
-/// it kills.
+/// `memory.high` of a limited cgroup is this share of its limit: the kernel reclaims and sends events before it
+/// kills.
 const HIGH_SHARE: f64 = 0.9;
 
 /// The bound of one process and its children; made before the process, dropped after it was reaped.
@@ -42,7 +42,7 @@ enum How {
     Unlimited,
 }
 
-/// A group that this process made.
+/// A cgroup that this process made.
 #[derive(Debug)]
 struct OwnedCgroup(MemoryCgroup);
 
@@ -74,7 +74,7 @@ impl LimitChoice {
         Ok(ProcessLimit { limit, how })
     }
 
-    /// Removes groups of earlier processes in which nobody lives any more; returns how many.
+    /// Removes empty cgroups that earlier processes left; returns how many.
     pub fn sweep(&self) -> usize {
         let Self::Cgroup(parent) = self else { return 0 };
         let Ok(entries) = fs::read_dir(parent.dir()) else { return 0 };
@@ -96,7 +96,7 @@ fn make_cgroup(
     match fs::create_dir(&dir) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            // Left behind by an earlier process of this name; taken over when nobody lives in it.
+            // Left behind by an earlier process of this name; taken over when it is empty.
             let procs = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
             if !procs.trim().is_empty() {
                 return Err(LimitError::InUse(dir));
@@ -137,13 +137,13 @@ fn optional(written: Result<(), LimitError>) -> Result<(), LimitError> {
 }
 
 impl ProcessLimit {
-    /// The limit.
+    /// The bound in bytes.
     #[must_use]
     pub fn limit(&self) -> ByteSize {
         self.limit
     }
 
-    /// Its control group, where it has one.
+    /// The cgroup that carries the limit, where the mechanism is a cgroup.
     #[must_use]
     pub fn cgroup(&self) -> Option<&MemoryCgroup> {
         match &self.how {
@@ -156,7 +156,7 @@ impl ProcessLimit {
     /// each by itself).
     ///
     /// # Errors
-    /// When the system refuses, or the process is gone.
+    /// When the system refuses, or the process has ended.
     pub fn enter(&self, pid: u32) -> Result<(), LimitError> {
         match &self.how {
             How::Cgroup(cgroup) => write(&cgroup.0.dir().join("cgroup.procs"), &pid.to_string()),
@@ -165,10 +165,10 @@ impl ProcessLimit {
         }
     }
 
-    /// Bytes that its group uses now; none without a group.
+    /// Bytes that the cgroup uses now; none without a cgroup.
     ///
     /// # Errors
-    /// When the group cannot be read.
+    /// When the cgroup cannot be read.
     pub fn usage(&self) -> Result<Option<ByteSize>, SourceError> {
         self.cgroup().map(MemoryCgroup::usage).transpose()
     }

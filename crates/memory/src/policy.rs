@@ -1,4 +1,4 @@
-//! Which component goes first: the trait that every eviction policy implements, and the order of victims.
+//! The trait that every eviction policy implements, and the order of victims.
 
 mod gdsf;
 mod lru;
@@ -16,13 +16,13 @@ use majordomo_core::{
     ByteSize, ComponentKey, Confidence, Moment, Priority, StatusValue, Value, Values,
 };
 
-/// What a policy is told.
+/// An event that a policy learns from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PolicyEvent {
     /// A component became ready.
     Loaded {
-        /// The component.
+        /// The component that is ready now.
         key: ComponentKey,
         /// When.
         at: Moment,
@@ -30,12 +30,12 @@ pub enum PolicyEvent {
         size: ByteSize,
         /// How long its load took, or is expected to take.
         load_time: Duration,
-        /// Nobody asked for it yet.
+        /// It is a preload: no demand has asked for the component yet.
         speculative: bool,
     },
     /// A component was used.
     Used {
-        /// The component.
+        /// The component that was used.
         key: ComponentKey,
         /// When it was last used.
         at: Moment,
@@ -48,31 +48,31 @@ pub enum PolicyEvent {
     },
     /// A component left memory.
     Unloaded {
-        /// The component.
+        /// The component that is in memory no more.
         key: ComponentKey,
         /// When.
         at: Moment,
-        /// It was chosen as a victim, rather than having failed or been asked to go.
+        /// It was evicted, rather than having failed or been unloaded by an operator.
         evicted: bool,
     },
 }
 
-/// A component that may go, together with everything that depends on it and is loaded.
+/// A component that may be evicted, together with all loaded components that depend on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// The component.
+    /// The component that would be evicted.
     pub key: ComponentKey,
     /// The highest priority of itself and its live dependents.
     pub priority: Priority,
-    /// Bytes freed if it and its live dependents go.
+    /// Bytes freed by the eviction of the component and its live dependents.
     pub size: ByteSize,
-    /// What loading it again takes.
+    /// The expected time to load it again.
     pub load_time: Duration,
     /// Its own or its dependents' latest use; the time it became ready when never used.
     pub last_use: Moment,
     /// Uses of this component in this process.
     pub uses: u64,
-    /// Nobody asked for it yet and the policy has no say: it goes before all others.
+    /// It is an unused preload that the policy does not judge: it is evicted before all others.
     pub speculative: bool,
 }
 
@@ -90,12 +90,12 @@ pub fn newcomer(key: ComponentKey, size: ByteSize, load_time: Duration) -> Candi
     }
 }
 
-/// How much a candidate is worth keeping: at least 0, larger = keep.
+/// The value of keeping a candidate: at least 0, larger = keep.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ranked {
-    /// The component.
+    /// The ranked component.
     pub key: ComponentKey,
-    /// The worth; finite and not negative.
+    /// The value; finite and not negative.
     pub keep: f64,
 }
 
@@ -103,13 +103,13 @@ pub struct Ranked {
 pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Its name in tables.
     fn name(&self) -> &'static str;
-    /// Learns of an event.
+    /// Learns from an event.
     fn on_event(&mut self, event: &PolicyEvent);
     /// Scores the candidates, in their order.
     fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
 
-    /// Whether loading `newcomer` ahead is worth losing `victims`: by default, when its expected uses exceed
-    /// theirs together. `stated` is what somebody else than the values says of its next use.
+    /// Whether preloading `newcomer` is worth the eviction of `victims`: by default, when its expected uses exceed
+    /// theirs together. `stated` is a hint's confidence in its next use, which may exceed the value.
     fn pays(
         &self,
         newcomer: &Candidate,
@@ -121,18 +121,18 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
         expected_uses(with_stated(values.get(newcomer.key), stated)) > lost
     }
 
-    /// Whether its scores judge what was loaded ahead and not used yet. If not, that goes first.
+    /// Whether its scores judge unused preloads. If not, they are evicted first.
     fn judges_unused(&self) -> bool {
         false
     }
 
-    /// How much more than usual is at stake in guessing a component right that takes this long to load; a
-    /// hint's confidence times this is what the floor of speculation should see.
+    /// The weight of a right prediction for a component with this load time, 1 being usual. The floor of speculation is
+    /// compared with a hint's confidence times this weight.
     fn stakes(&self, _load_time: Duration) -> f64 {
         1.0
     }
 
-    /// The bytes that components have to themselves; told at start and when they change.
+    /// Sets the bytes that components have to themselves; called at the start and when they change.
     fn set_capacity(&mut self, _capacity: ByteSize) {}
 
     /// Lines for the status.
@@ -154,9 +154,9 @@ fn with_stated(value: Value, stated: Option<Confidence>) -> Value {
     Value { next: stated.map_or(value.next, |s| s.max(value.next)), ..value }
 }
 
-/// Positions in `candidates` in the order in which they go: unasked-for loads first, then by
+/// Positions in `candidates` in the order of eviction: unused preloads first, then by
 /// `(floor(log2 keep), priority, keep, last use, key)`. Total and transitive: scores within a factor of two
-/// are alike, and there priority decides; where nothing is known, the least recently used goes.
+/// are alike, and there priority decides; where no value is known, the least recently used is evicted.
 #[must_use]
 pub fn victim_order(candidates: &[Candidate], ranked: &[Ranked]) -> Vec<usize> {
     debug_assert_eq!(candidates.len(), ranked.len());

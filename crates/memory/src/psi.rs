@@ -1,5 +1,5 @@
-//! Pressure stall information of the Linux kernel (Documentation/accounting/psi.rst): the averages, and
-//! what they hint at. Knows no thresholds of bytes.
+//! Pressure stall information of the Linux kernel (Documentation/accounting/psi.rst): the averages and their
+//! hints. Knows no thresholds of bytes.
 
 use std::path::Path;
 

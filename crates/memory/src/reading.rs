@@ -12,7 +12,7 @@ use crate::hints::{Hints, MachineMemory};
 pub enum ReadingSource {
     /// The machine's memory is the tighter bound.
     Machine,
-    /// A control group that this process belongs to is the tighter bound.
+    /// A cgroup that this process belongs to is the tighter bound.
     Cgroup,
     /// A script of a test or a simulation.
     Scripted,
@@ -22,22 +22,22 @@ impl fmt::Display for ReadingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Machine => "machine",
-            Self::Cgroup => "own group",
+            Self::Cgroup => "own cgroup",
             Self::Scripted => "script",
         })
     }
 }
 
-/// What a source told at one moment.
+/// The reading of a source at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PressureReading {
-    /// Bytes that can still be had before the limit: free, or reclaimable without swapping.
+    /// Bytes that can still be allocated before the limit: free, or reclaimable without swapping.
     pub available: ByteSize,
-    /// The effective limit: the smaller of the machine's memory and the own group's limit. Above zero.
+    /// The effective limit: the smaller of the machine's memory and the own cgroup's limit. Above zero.
     pub limit: ByteSize,
-    /// The whole machine's memory, of which `available` and `limit` may be a part.
+    /// The memory of the machine, of which `available` and `limit` may be a part.
     pub machine: MachineMemory,
-    /// What the system itself signals; [`Self::hint`] says which of it counts.
+    /// Signals of the system itself; [`Self::hint`] decides which of them count.
     pub hints: Hints,
     /// Whose limit it is.
     pub source: ReadingSource,

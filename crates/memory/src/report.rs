@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// What happened to a source; for logs and the status.
+/// The failure or recovery of a source, for logs and the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceReport {
-    /// It cannot tell any more; the next one is asked instead.
+    /// It has no readings any more; the next one is asked instead.
     Failed {
-        /// The source or the part of it.
+        /// The name of the source, or of the part of it.
         source: String,
-        /// Its error.
+        /// The error in words.
         error: String,
-        /// Who answers now; none = nobody.
+        /// The source that answers now; none = no source is left.
         replaced_by: Option<String>,
     },
     /// It works again and answers instead of the ones behind it.
     Recovered {
-        /// The source or the part of it.
+        /// The name of the source, or of the part of it.
         source: String,
     },
 }

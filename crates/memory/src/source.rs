@@ -1,8 +1,8 @@
-//! Where memory pressure is felt: the trait of all sources, what they tell, and how they fail.
+//! Sources of memory pressure: their trait, and one file for each kind.
 //!
 //! A source does I/O inside [`PressureSource::read`] only and keeps no clock. Which level a reading means is
-//! the classifier's business. Invariant: a reading has a limit above zero; a source that cannot tell says so
-//! with an error instead of repeating its last answer.
+//! the classifier's business. Invariant: a reading has a limit above zero; a source without a reading returns an
+//! error instead of repeating its last one.
 
 mod cgroup;
 mod chain;
@@ -27,7 +27,7 @@ use crate::reading::PressureReading;
 use crate::report::SourceReport;
 use crate::watch::WatchConfig;
 
-/// Tells how much memory there is. Blocking: the shell calls it on an owned or blocking thread.
+/// Measures how much memory is available. Blocking: the shell calls it on an owned or blocking thread.
 pub trait PressureSource: Send {
     /// Its name in logs and tables.
     fn name(&self) -> &str;
@@ -38,7 +38,7 @@ pub trait PressureSource: Send {
     /// When the system cannot be read, or says something that is no reading.
     fn read(&mut self) -> Result<PressureReading, SourceError>;
 
-    /// Takes the reports that piled up since the last call: parts that failed or came back.
+    /// Takes the reports since the last call: parts that failed or recovered.
     fn take_reports(&mut self) -> Vec<SourceReport> {
         Vec::new()
     }
@@ -48,8 +48,8 @@ pub trait PressureSource: Send {
         Vec::new()
     }
 
-    /// What a [`PressureWatcher`](crate::PressureWatcher) should wait for beside this source, as of the last
-    /// reading, with the available bytes below which each level begins; none when nothing wakes for it.
+    /// The files that a [`PressureWatcher`](crate::PressureWatcher) should watch for this source, as of the last reading,
+    /// with the available bytes below which each level begins; none when there are no wake-ups for it.
     fn watch(&self, thresholds: [ByteSize; 4]) -> Option<WatchConfig> {
         let _ = thresholds;
         None

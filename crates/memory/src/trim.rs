@@ -1,4 +1,4 @@
-//! Giving freed heap memory back to the system: when to ask the allocator for it, and what stays behind.
+//! Returning freed heap memory to the system: when to ask the allocator for it, and how much stays behind.
 //!
 //! The debouncer is pure; the call and the measure are the only I/O. Knows nothing of components. Invariant:
 //! every unload that frees enough is followed by a trim within the longest delay, and trims keep their
@@ -56,14 +56,14 @@ impl TrimDebounce {
         Self { config, ..Self::default() }
     }
 
-    /// An in-process component was unloaded that had so many bytes booked.
+    /// Records the unload of an in-process component with so many bytes booked.
     pub fn unloaded(&mut self, bytes: ByteSize, now: Moment) {
         self.freed += bytes;
         self.first.get_or_insert(now);
         self.latest = now;
     }
 
-    /// Memory is short: what was freed is not to wait for quiet.
+    /// Makes the next trim due without waiting for quiet, since memory is short.
     pub fn hurry(&mut self) {
         self.urgent = true;
     }
@@ -72,15 +72,15 @@ impl TrimDebounce {
     #[must_use]
     pub fn due(&self) -> Option<Moment> {
         let first = self.first.filter(|_| self.freed >= self.config.least)?;
-        let wanted = if self.urgent {
+        let due = if self.urgent {
             first
         } else {
             (self.latest + self.config.quiet).min(first + self.config.longest)
         };
-        Some(wanted.max(self.not_before))
+        Some(due.max(self.not_before))
     }
 
-    /// Whether to trim now; the answer true takes the work on.
+    /// Whether to trim now. After `true` the caller must trim: the debouncer counts it as done.
     pub fn take(&mut self, now: Moment) -> bool {
         let due = self.due().is_some_and(|due| due <= now);
         if due {

@@ -1,7 +1,7 @@
-//! Waits until the kernel says that memory gets short, or a time has passed: for one owned thread of the shell.
+//! Waits until the kernel signals a shortage of memory, or a time has passed: for one owned thread of the shell.
 //!
-//! Holds file descriptors and blocks in `poll`; what the waking means is told by a fresh reading, not decided
-//! here. Invariant: every means of waking that is lost is reported once, and the watcher then lives by its
+//! Holds file descriptors and blocks in `poll`; the meaning of a wake-up follows from a fresh reading, not from this
+//! file. Invariant: every means of waking that is lost is reported once, and the watcher then relies on its
 //! time-out; it never fails to return.
 
 mod config;
@@ -55,13 +55,13 @@ pub struct PressureWaker(Arc<UnixStream>);
 impl PressureWaker {
     /// Ends the present wait, or the next one when none is going on.
     pub fn wake(&self) {
-        // A full pipe holds a wake-up already; a closed one has nobody to wake.
+        // A full pipe holds a wake-up already; a closed one has no watcher to wake.
         let _ = (&*self.0).write(&[WAKE_BYTE]);
     }
 }
 
 impl PressureWatcher {
-    /// Arms what the kernel offers; [`Self::means`] tells what that is.
+    /// Arms the wake-ups that the kernel offers; [`Self::means`] lists them.
     ///
     /// # Errors
     /// Only when the pipe of the waker cannot be made, for want of file descriptors.
@@ -95,7 +95,7 @@ impl PressureWatcher {
         })
     }
 
-    /// What wakes it, and what is missing.
+    /// The means that wake the watcher, and the missing ones.
     #[must_use]
     pub fn means(&self) -> &[WatchMeans] {
         &self.means

@@ -140,7 +140,6 @@ const NOT_YET: &[&str] = &[
     "crates/lab",
     "crates/lifecycle",
     "crates/majordomo",
-    "crates/memory",
     "crates/predictor",
     "crates/preloader",
     "crates/registry",

@@ -94,13 +94,13 @@ impl Figures {
         (self.first_use, self.too_large_since, self.over_limit_since) = (None, None, None);
         self.trim_failed = false;
         if !outdated {
-            self.learned.note_loaded(report.peak, report.measured);
+            self.learned.record_loaded(report.peak, report.measured);
         }
     }
 
     /// Measured while it loads.
     pub(crate) fn measured_loading(&mut self, bytes: ByteSize) {
-        self.learned.note_loading(bytes);
+        self.learned.record_loading(bytes);
     }
 
     /// Measured while it is up, in use for so long; none = not used yet.
@@ -110,12 +110,12 @@ impl Figures {
         in_use_for: Option<Duration>,
         now: Moment,
     ) {
-        let Some(in_use_for) = in_use_for else { return self.learned.note_unused(bytes) };
+        let Some(in_use_for) = in_use_for else { return self.learned.record_unused(bytes) };
         if now.since(self.interval_since) >= INTERVAL {
             self.interval_since = now;
             self.learned.end_interval();
         }
-        self.learned.note_in_use(bytes, in_use_for);
+        self.learned.record_in_use(bytes, in_use_for);
     }
 
     /// Raises what its next load needs.

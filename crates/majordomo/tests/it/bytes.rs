@@ -366,7 +366,7 @@ fn a_process_is_bounded_and_an_oom_kill_is_told_and_raises_the_estimate() {
         let oom = |c: &Cause| matches!(c, Cause::OutOfMemory { .. });
         until(|| changes(&manager, "hungry").iter().any(|c| oom(&c.1))).await;
         let cause = changes(&manager, "hungry").into_iter().find(|c| oom(&c.1)).unwrap().1;
-        says(&cause.to_string(), &["out of memory", "in its group"]);
+        says(&cause.to_string(), &["out of memory", "in its cgroup"]);
         let raised =
             manager.operator().why("hungry").unwrap().into_iter().find_map(|r| match r.kind {
                 EventKind::EstimateRaised { to, .. } => Some(to),

@@ -35,7 +35,7 @@ impl Blocks {
         Some((slab, offset))
     }
 
-    /// Takes what is free right below `end`: where the rest ends.
+    /// Takes the free blocks right below `end`; returns where the lowest of them begins.
     pub(super) fn take_all_ending_at(&mut self, slab: usize, mut end: usize) -> usize {
         while let Some((&(s, offset), &len)) = self.0.range(..(slab, end)).next_back()
             && s == slab

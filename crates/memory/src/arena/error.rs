@@ -9,21 +9,21 @@ use majordomo_core::ByteSize;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
-    /// The grant does not cover it.
-    #[error("{wanted} more are needed; {used} of the granted {limit} are in use")]
+    /// The grant does not cover the request.
+    #[error("{requested} more are needed; {used} of the granted {limit} are in use")]
     GrantExhausted {
         /// Bytes asked for.
-        wanted: ByteSize,
+        requested: ByteSize,
         /// Bytes taken from the grant.
         used: ByteSize,
         /// Bytes granted.
         limit: ByteSize,
     },
-    /// The system has no memory or address space for it.
-    #[error("the system refuses to map {wanted}: {error}")]
+    /// The system has no memory or address space for the mapping.
+    #[error("the system refuses to map {requested}: {error}")]
     Map {
         /// Bytes asked for.
-        wanted: ByteSize,
+        requested: ByteSize,
         /// The system's words.
         error: io::Error,
     },
@@ -35,7 +35,7 @@ pub enum ArenaError {
         /// The system's words.
         error: io::Error,
     },
-    /// A file that somebody else could change under the mapping.
+    /// Another user could change the file under the mapping.
     #[error(
         "{} is not mapped since others may write to it; make it yours and remove the write permission of group and others",
         .0.display()

@@ -60,7 +60,7 @@ impl PoolGrant {
         ByteSize(self.0.used.load(Ordering::Relaxed))
     }
 
-    /// Bytes of files that are mapped under it: the system's cache, no part of what is granted.
+    /// Bytes of files that are mapped under this grant. They are the system's cache and not charged to the grant.
     #[must_use]
     pub fn shared(&self) -> ByteSize {
         ByteSize(self.0.shared.load(Ordering::Relaxed))
@@ -71,13 +71,13 @@ impl PoolGrant {
         Sharing { grant: self.clone(), bytes }
     }
 
-    /// The most that was in use at a time.
+    /// The most bytes that were in use at a time.
     #[must_use]
     pub fn peak(&self) -> ByteSize {
         ByteSize(self.0.peak.load(Ordering::Relaxed))
     }
 
-    /// Takes bytes.
+    /// Takes bytes until the returned hold is dropped.
     ///
     /// # Errors
     /// [`ArenaError::GrantExhausted`] when they would exceed the limit.
@@ -91,7 +91,7 @@ impl PoolGrant {
                 Ok(GrantHold { grant: self.clone(), bytes: bytes.bytes() })
             }
             Err(used) => Err(ArenaError::GrantExhausted {
-                wanted: bytes,
+                requested: bytes,
                 used: ByteSize(used),
                 limit: self.limit(),
             }),

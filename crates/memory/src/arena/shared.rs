@@ -1,7 +1,7 @@
 //! Buffers with a mapping of their own: written by one owner, then read by many without a copy; and files.
 //!
-//! Invariant: bytes that anybody can read do not change, and their memory is mapped until the last reader is
-//! gone, whichever component made them.
+//! Invariant: bytes that have readers do not change, and their memory is mapped until the last reader is dropped,
+//! whichever component made them.
 
 use std::fmt;
 use std::fs::{File, Metadata};
@@ -81,8 +81,8 @@ impl SharedSlice {
     /// Maps a file for reading. Its pages are the system's file cache: shared with every process that maps it,
     /// and dropped by the system under pressure, so no grant is charged.
     ///
-    /// The file must belong to the user or root and be writable by nobody else, and must not be changed in
-    /// place while it is mapped: replace such files by renaming a new one over them.
+    /// The file must belong to the user or root, no other user may have write permission, and it must not be changed
+    /// in place while it is mapped: replace such files by renaming a new one over them.
     ///
     /// # Errors
     /// When the file cannot be opened or mapped, or others may write to it.
@@ -111,9 +111,9 @@ impl SharedSlice {
         if metadata.len() == 0 {
             return Ok(Self { owner: Arc::new(Owner::Empty), start: 0, len: 0 });
         }
-        // SAFETY: the bytes may not change under the mapping. Nobody but this user or root can write to the
-        // file, which was just checked, and the contract above forbids the user to do it in place. Any bytes
-        // are valid `u8`s.
+        // SAFETY: the bytes may not change under the mapping. Only this user and root can write to the file,
+        // which was just checked, and the contract above forbids the user to do it in place. Any bytes are
+        // valid `u8`s.
         let map = unsafe { Mmap::map(&file) }.map_err(refused)?;
         let len = map.len();
         let sharing = grant.map(|g| g.share(len as u64));

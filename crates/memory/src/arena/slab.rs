@@ -33,14 +33,14 @@ impl Slab {
     }
 }
 
-/// Zeroed memory of at least `len` bytes, and what was taken for it.
+/// Zeroed memory of at least `len` bytes, and the hold on the grant that pays for it.
 pub(super) fn map_anonymous(
     grant: &PoolGrant,
     len: usize,
 ) -> Result<(MmapMut, GrantHold), ArenaError> {
     let size = len.max(1).checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
-    let wanted = ByteSize(size as u64);
-    let hold = grant.take(wanted)?;
-    let map = MmapMut::map_anon(size).map_err(|error| ArenaError::Map { wanted, error })?;
+    let requested = ByteSize(size as u64);
+    let hold = grant.take(requested)?;
+    let map = MmapMut::map_anon(size).map_err(|error| ArenaError::Map { requested, error })?;
     Ok((map, hold))
 }

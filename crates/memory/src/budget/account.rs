@@ -1,4 +1,4 @@
-//! What is booked for one component.
+//! The account of one component: reserved, granted and measured bytes.
 //!
 //! Invariant: the grant is at least the first reservation, and what the component asked for besides.
 
@@ -6,7 +6,7 @@
 pub(super) struct Account {
     pub(super) pool: usize,
     pub(super) reserved: u64,
-    /// What the component was told it may use; at least what was reserved at first.
+    /// Bytes that the component may use; at least the first reservation.
     pub(super) granted: u64,
     /// It asked for a larger grant: its reservation is its own and follows no measurement.
     pub(super) grown: bool,
@@ -24,7 +24,7 @@ impl Account {
         self.planned().max(self.measured.unwrap_or(0))
     }
 
-    /// What is booked by decision, not by measurement.
+    /// Bytes booked by decision, not by measurement.
     pub(super) fn planned(&self) -> u64 {
         self.reserved.saturating_add(self.overload)
     }

@@ -1,19 +1,19 @@
-//! Bytes by pool: what is wanted, and what is missing for it.
+//! Bytes by pool: needed ones, and the shortage for them.
 
 use majordomo_core::ByteSize;
 
-/// Bytes wanted, by pool position. Pools stand once, ascending.
+/// Needed bytes, by pool position. Each pool appears once, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need(pub(super) Vec<(usize, u64)>);
 
 impl Need {
-    /// Nothing.
+    /// No bytes of any pool.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Adds bytes of a pool.
+    /// Adds bytes of one pool; saturates at `u64::MAX`.
     pub fn add(&mut self, pool: usize, bytes: ByteSize) {
         if bytes.0 == 0 {
             return;
@@ -24,7 +24,7 @@ impl Need {
         }
     }
 
-    /// Takes off what comes from elsewhere; nothing falls below zero.
+    /// Subtracts bytes that come from another source; no entry falls below zero.
     pub fn take(&mut self, other: &Self) {
         for entry in &mut self.0 {
             entry.1 = entry.1.saturating_sub(other.of(entry.0).0);
@@ -32,7 +32,7 @@ impl Need {
         self.0.retain(|e| e.1 > 0);
     }
 
-    /// The bytes of a pool.
+    /// The needed bytes of one pool; 0 if it has no entry.
     #[must_use]
     pub fn of(&self, pool: usize) -> ByteSize {
         ByteSize(self.0.iter().find(|e| e.0 == pool).map_or(0, |e| e.1))
@@ -43,17 +43,17 @@ impl Need {
         self.0.iter().map(|&(p, b)| (p, ByteSize(b)))
     }
 
-    /// Whether nothing is wanted.
+    /// Whether no bytes are needed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// How much is missing.
+/// Missing bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortage {
-    /// In the total.
+    /// Bytes missing in the total budget.
     pub total: ByteSize,
     /// In pools, ascending by position; only those that lack something.
     pub pools: Vec<(usize, ByteSize)>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Which generation of control groups.
+/// The generation of cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CgroupVersion {
     /// One hierarchy per controller.
@@ -20,12 +20,12 @@ impl fmt::Display for CgroupVersion {
     }
 }
 
-/// What a control group bounds.
+/// A resource that a cgroup bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Controller {
-    /// Memory.
+    /// The memory controller, `memory`.
     Memory,
-    /// Processor time.
+    /// The controller of processor time, `cpu`.
     Cpu,
 }
 
@@ -38,7 +38,7 @@ impl Controller {
         }
     }
 
-    /// A file that a v2 group has when the controller counts in it.
+    /// A file that a v2 cgroup has when the controller counts in it.
     pub(super) fn mark(self) -> &'static str {
         match self {
             Self::Memory => "memory.current",

@@ -1,4 +1,4 @@
-//! Finds the own group of a controller from `/proc/self/cgroup` and `/proc/self/mountinfo` (formats: cgroups(7),
+//! Finds the cgroup of this process for a controller from `/proc/self/cgroup` and `/proc/self/mountinfo` (formats: cgroups(7),
 //! proc_pid_mountinfo(5)). Knows nothing of limits.
 
 use std::path::{Component, Path, PathBuf};
@@ -13,10 +13,10 @@ struct Mount {
     point: PathBuf,
 }
 
-/// Where the own group of a controller is.
+/// The place of this process's cgroup for a controller.
 pub(super) struct Place {
     pub(super) version: CgroupVersion,
-    /// The top of what is mounted.
+    /// The top of the mounted hierarchy.
     pub(super) mount: PathBuf,
     pub(super) dir: PathBuf,
 }
@@ -42,7 +42,7 @@ pub(super) fn own_cgroup(
         (None, Some(path)) => (CgroupVersion::V2, path),
         (None, None) => match membership.lines().find(|l| l.matches(':').count() < 2) {
             Some(line) => {
-                return Err(SourceError::malformed(&membership_file, "no list of groups", line));
+                return Err(SourceError::malformed(&membership_file, "no list of cgroups", line));
             }
             None => return Ok(None),
         },
@@ -50,21 +50,21 @@ pub(super) fn own_cgroup(
     let Some(mount) = find_mount(&mounts, version, controller) else { return Ok(None) };
     let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
     if path.components().any(|c| c == Component::ParentDir) {
-        let what = format!("the own group {} lies outside of what is mounted", path.display());
+        let what = format!("this process's cgroup {} is outside of the mount", path.display());
         return Err(SourceError::Unavailable { what });
     }
     let inside = match path.strip_prefix(&mount.root) {
         Ok(inside) => inside,
-        // A container that sees the host's path, but has its own group mounted as the top.
+        // A container that sees the host's path, but has its own cgroup mounted as the top.
         Err(_) => Path::new(""),
     };
     let point = root.join(mount.point.strip_prefix("/").unwrap_or(&mount.point));
     let dir = if inside.as_os_str().is_empty() { point.clone() } else { point.join(inside) };
     if !dir.is_dir() {
-        let what = format!("the own group {} does not exist", dir.display());
+        let what = format!("this process's cgroup {} does not exist", dir.display());
         return Err(SourceError::Unavailable { what });
     }
-    // Below the top of v2 the controller may end above the own group: the nearest one that has it bounds.
+    // Below the top of v2 the controller may end above this process's cgroup: the nearest one that has it bounds.
     let bounding = dir
         .ancestors()
         .take_while(|d| d.starts_with(&point))

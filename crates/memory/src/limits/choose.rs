@@ -1,6 +1,6 @@
-//! Which mechanism bounds child processes here: a control group below the own one, in the hierarchy that has the
-//! memory controller (the kernel gives it to one: v2, where the group must be delegated, or v1, where it must be
-//! writable); else data limits; off Linux none. The probe makes one group and removes it.
+//! The choice of the mechanism that bounds child processes: a cgroup below this process's own one, in the hierarchy
+//! that has the memory controller (the kernel gives it to one: v2, where the cgroup must be delegated, or v1, where it
+//! must be writable); else data limits; off Linux none. The probe makes one cgroup and removes it.
 
 use std::fmt;
 use std::fs;
@@ -12,23 +12,23 @@ use crate::cgroup::{CgroupVersion, MemoryCgroup};
 /// All cgroups made for limits have names that begin with this.
 pub(super) const CGROUP_PREFIX: &str = "majordomo-";
 
-/// Where this process moves in a delegated v2 group.
+/// Where this process moves in a delegated v2 cgroup.
 const LEAF: &str = "majordomo.main";
 
-/// How child processes are bounded, and why not better. Its text stands in the status.
+/// The mechanism that bounds child processes, with the reason why there is no better one. Shown in the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LimitChoice {
-    /// Control groups below this one.
+    /// Cgroups below this one.
     Cgroup(MemoryCgroup),
     /// `RLIMIT_DATA` of each process: private memory that it maps, touched or not.
     DataLimit {
-        /// Why no group.
+        /// Why cgroups cannot be used.
         why: String,
     },
-    /// Nothing: the system bounds no process from outside.
+    /// No mechanism: the system bounds no process from outside.
     Unlimited {
-        /// Why.
+        /// Why there is none.
         why: String,
     },
 }
@@ -45,11 +45,11 @@ impl fmt::Display for LimitChoice {
     }
 }
 
-/// Finds out what there is. `root` is `/` but in tests.
+/// Finds the best mechanism. `root` is `/` but in tests.
 #[must_use]
 pub fn choose_limits(root: &Path) -> LimitChoice {
     if !cfg!(target_os = "linux") {
-        let why = "this system has neither control groups nor limits set from outside".to_owned();
+        let why = "this system has neither cgroups nor limits set from outside".to_owned();
         return LimitChoice::Unlimited { why };
     }
     match MemoryCgroup::of_self(root) {
@@ -57,16 +57,16 @@ pub fn choose_limits(root: &Path) -> LimitChoice {
             Ok(parent) => LimitChoice::Cgroup(parent),
             Err(why) => LimitChoice::DataLimit { why },
         },
-        Ok(None) => LimitChoice::DataLimit { why: "no memory control group".to_owned() },
+        Ok(None) => LimitChoice::DataLimit { why: "no memory cgroup".to_owned() },
         Err(error) => LimitChoice::DataLimit { why: error.to_string() },
     }
 }
 
-/// The group below which children can be made, or why there is none.
+/// The cgroup below which children can be made, or why there is none.
 fn probe(cgroup: &MemoryCgroup) -> Result<MemoryCgroup, String> {
     let delegated;
     let cgroup = if cgroup.version() == CgroupVersion::V2 {
-        // A leaf that an earlier call moved this process into stands below the group that was delegated.
+        // A leaf that an earlier call moved this process into is below the cgroup that was delegated.
         delegated = if cgroup.dir().ends_with(LEAF) { cgroup.parent() } else { None };
         let cgroup = delegated.as_ref().unwrap_or(cgroup);
         delegate(cgroup)?;
@@ -87,14 +87,14 @@ fn probe(cgroup: &MemoryCgroup) -> Result<MemoryCgroup, String> {
     let _ = fs::remove_dir(trial.dir());
     if !usable {
         let what = limit_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Err(format!("groups below {} have no {what}", cgroup.dir().display()));
+        return Err(format!("cgroups below {} have no {what}", cgroup.dir().display()));
     }
     Ok(cgroup.clone())
 }
 
-/// Makes the memory controller available to children of a v2 group. A group with children that have
+/// Makes the memory controller available to children of a v2 cgroup. A cgroup with children that have
 /// controllers may hold no processes itself (cgroups(7), "no internal processes"), so this process moves into
-/// a leaf of its own when it is alone; a group with other processes in it was not delegated to us.
+/// a leaf of its own when it is alone; a cgroup with other processes in it was not delegated to this one.
 fn delegate(cgroup: &MemoryCgroup) -> Result<(), String> {
     let dir = cgroup.dir();
     let words = |file: &str| {
@@ -118,7 +118,7 @@ fn delegate(cgroup: &MemoryCgroup) -> Result<(), String> {
     let moved = write(&leaf.join("cgroup.procs"), &own)
         .and_then(|()| write(&dir.join("cgroup.subtree_control"), "+memory"));
     moved.map_err(|error| {
-        // Back to where it was; a leaf that is empty again goes.
+        // This process moves back, and the leaf, empty again, is removed.
         let _ = write(&dir.join("cgroup.procs"), &own);
         let _ = fs::remove_dir(&leaf);
         format!("not delegated: {error}")

@@ -11,7 +11,7 @@ pub enum LimitError {
     /// The system refused.
     #[error("the memory limit {} cannot be set: {error}", path.display())]
     Io {
-        /// The file or group.
+        /// The file or cgroup.
         path: PathBuf,
         /// The system's words.
         error: io::Error,
@@ -24,14 +24,14 @@ pub enum LimitError {
         /// The system's words.
         error: io::Error,
     },
-    /// A name that is no single path element.
-    #[error("{0:?} is no name for a group; use letters, digits, \"-\", \"_\" and \".\"")]
+    /// A name that is not a single path element.
+    #[error("{0:?} is not a name for a cgroup; use letters, digits, \"-\", \"_\" and \".\"")]
     Name(String),
     /// A limit of zero.
     #[error("a memory limit of 0 lets no process start")]
     Zero,
-    /// Other processes live in a group of this name.
-    #[error("the group {} is in use by other processes", .0.display())]
+    /// Other processes live in a cgroup of this name.
+    #[error("the cgroup {} is in use by other processes", .0.display())]
     InUse(PathBuf),
 }
 

@@ -1,6 +1,6 @@
-//! Tells an OOM kill from any other end of a process, by evidence.
+//! Evidence that separates an OOM kill from any other end of a process.
 //!
-//! Knows counters and signals; what follows from an OOM kill (a higher estimate, a restart) is the engine's.
+//! Knows counters and signals; the engine decides the consequences of an OOM kill (a higher estimate, a restart).
 
 use std::fmt;
 use std::fs;
@@ -17,27 +17,27 @@ const NEAR_LIMIT: f64 = 0.95;
 /// `SIGKILL` has this number on every platform we know.
 const SIGKILL: i32 = 9;
 
-/// Why an end is taken for an OOM kill.
+/// Evidence that a process was killed for memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OomEvidence {
-    /// The group's own counter rose.
+    /// The cgroup's own counter rose.
     CgroupKill {
-        /// By how much.
+        /// How many kills were counted meanwhile.
         kills: u64,
         /// The highest usage, where known.
         peak: Option<ByteSize>,
     },
-    /// It was killed with its usage at the limit.
+    /// The process was killed with its usage at the limit.
     NearLimit {
         /// The highest usage known.
         peak: ByteSize,
-        /// The limit.
+        /// The limit of the process.
         limit: ByteSize,
     },
-    /// It was killed while the machine's count of OOM kills rose.
+    /// The process was killed while the machine's count of OOM kills rose.
     MachineKill {
-        /// By how much.
+        /// How many kills were counted meanwhile.
         kills: u64,
     },
 }
@@ -58,7 +58,7 @@ impl fmt::Display for OomEvidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CgroupKill { kills, peak } => {
-                write!(f, "out of memory: the kernel killed {kills} in its group")?;
+                write!(f, "out of memory: the kernel killed {kills} in its cgroup")?;
                 peak.map_or(Ok(()), |peak| write!(f, " at {peak}"))
             }
             Self::NearLimit { peak, limit } => {
@@ -82,7 +82,8 @@ pub struct OomWatch {
 }
 
 impl OomWatch {
-    /// Takes the counters now. `cgroup`: the process's own group, with nobody else in it; `limit`: its bound.
+    /// Reads the counters now. `cgroup`: the process's own cgroup, without other components' processes; `limit`: its
+    /// bound.
     #[must_use]
     pub fn new(root: &Path, cgroup: Option<MemoryCgroup>, limit: Option<ByteSize>) -> Self {
         let vmstat = root.join("proc/vmstat");
@@ -94,7 +95,7 @@ impl OomWatch {
     /// The evidence that the process which ended was killed for memory; none when there is none.
     ///
     /// `signal`: by which signal it ended; `killed_by_us`: whether we sent it; `peak`: the highest footprint
-    /// measured, used where the group keeps none. Call it before the [`ProcessLimit`](super::ProcessLimit) is
+    /// measured, used where the cgroup keeps none. Call it before the [`ProcessLimit`](super::ProcessLimit) is
     /// dropped.
     #[must_use]
     pub fn evidence(
@@ -112,7 +113,7 @@ impl OomWatch {
         if signal != Some(SIGKILL) || killed_by_us {
             return None;
         }
-        // A group's usage counts file cache, so being near the limit says nothing beside its counter.
+        // A cgroup's usage counts file cache, so usage near the limit is no evidence beside its counter.
         if let (Some(peak), Some(limit), None) = (peak, self.limit, cgroup_kills)
             && peak >= limit.scaled(NEAR_LIMIT)
         {
@@ -127,7 +128,7 @@ fn kills_in(cgroup: &MemoryCgroup) -> Option<u64> {
     cgroup.events().ok().map(|e| e.oom_kill)
 }
 
-/// The machine's count of OOM kills, those in groups included; 0 where the kernel keeps none.
+/// The machine's count of OOM kills, those in cgroups included; 0 where the kernel keeps none.
 fn machine_kills(vmstat: &Path) -> u64 {
     let text = fs::read_to_string(vmstat).unwrap_or_default();
     let value = text.lines().find_map(|l| l.strip_prefix("oom_kill "));

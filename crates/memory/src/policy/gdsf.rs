@@ -11,7 +11,7 @@ struct Entry {
     keep: f64,
 }
 
-/// `keep = L + uses while loaded × load time (ms) / size (MiB)`, where `L` is the worth of the last victim.
+/// `keep = L + uses while loaded × load time (ms) / size (MiB)`, where `L` is the value of the last victim.
 #[derive(Debug, Default)]
 pub struct Gdsf {
     inflation: f64,

@@ -1,10 +1,10 @@
-//! V-rank: keep what is most likely to be used, per byte; fall back to LRU where LRU does better.
+//! V-rank: keep the components that are most likely to be used, per byte; fall back to LRU where LRU does better.
 //!
-//! Knows the predictor's [`Values`] and what it is told of uses; not how the values come about. A
-//! component is worth `V = P(used again soon) + 3 · P(used next)`, in wait mode times its load time. One
-//! value for both decisions: the lowest per byte goes first, and a preload is worth its victims only if
+//! Knows the predictor's [`Values`] and the events of uses, but not how the values come about. A
+//! component has the value `V = P(used again soon) + 3 · P(used next)`, in wait mode times its load time. One
+//! value serves both decisions: the lowest per byte is evicted first, and a preload is worth its victims only if
 //! its value exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
-//! last window of uses, the ranking is LRU's and nothing is worth preloading.
+//! last window of uses, the ranking is LRU's and no preload is worth a victim.
 
 mod shadow;
 
@@ -22,7 +22,7 @@ fn log_seconds(load_time: Duration) -> f64 {
     load_time.as_secs_f64().max(1e-6).ln()
 }
 
-/// What V-rank spares.
+/// The cost that V-rank minimizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VRankMode {
     /// Misses: every use counts the same.
@@ -35,7 +35,7 @@ pub enum VRankMode {
 /// Settings of [`VRank`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VRankConfig {
-    /// What is spared.
+    /// The cost to minimize.
     pub mode: VRankMode,
     /// Uses over which V-rank and the shadow LRU are compared, and for which a fallback lasts. Range
     /// 50..=100000, default 500.
@@ -62,7 +62,7 @@ pub struct VRank {
 }
 
 impl VRank {
-    /// A policy that has seen nothing. Settings out of range are drawn into it.
+    /// A policy without history. Settings out of range are clamped.
     #[must_use]
     pub fn new(config: VRankConfig) -> Self {
         let window = config.window.clamp(50, 100_000);
@@ -72,8 +72,8 @@ impl VRank {
         Self { mode: config.mode, usual_load: None, shadow }
     }
 
-    /// What having a component loaded is worth: expected uses (hit mode, up to 4) or expected seconds of
-    /// waiting spared (wait mode). At least 0.
+    /// The value of having a component loaded: expected uses (hit mode, up to 4) or expected seconds of waiting
+    /// saved (wait mode). At least 0.
     #[must_use]
     pub fn worth(&self, candidate: &Candidate, values: &Values) -> f64 {
         self.worth_of(candidate, values.get(candidate.key))
@@ -90,7 +90,7 @@ impl VRank {
     /// Whether it ranks as LRU at present because the shadow did better.
     #[must_use]
     pub fn is_fallen_back(&self) -> bool {
-        self.shadow.is_ahead()
+        self.shadow.leads()
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_worth_per_byte_goes_first() {
+    fn component_with_the_lowest_value_per_byte_is_evicted_first() {
         let v = values(&[(0.1, 0.5), (0.3, 0.1), (0.0, 0.0), (0.1, 0.5)]);
         let c = [
             candidate(0, 10, 100, 1),
@@ -220,7 +220,7 @@ mod tests {
 
     /// Two components in turn with room for two, but a policy that keeps missing: LRU would hit.
     #[test]
-    fn it_falls_back_while_the_shadow_leads_and_tries_again() {
+    fn ranking_falls_back_to_lru_while_the_shadow_leads_and_returns_after_a_window() {
         let mut policy = VRank::new(VRankConfig {
             window: 50,
             capacity: Some(ByteSize::mib(2)),

@@ -1,7 +1,7 @@
-//! The machine and the own control group together, with the kernel's stall information as a hint.
+//! The machine and the own cgroup together, with the kernel's stall information as a hint.
 //!
-//! Invariant: a limit that was seen does not vanish silently: when the group's files cannot be read any more
-//! the reading fails, and the chain says who answers instead.
+//! Invariant: a limit that was seen does not vanish silently: when the cgroup's files cannot be read any more
+//! the reading fails, and the chain reports which source answers instead.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::reading::{PressureReading, ReadingSource};
 use crate::report::SourceReport;
 use crate::watch::WatchConfig;
 
-/// Machine, own control group (v1 or v2) and PSI. Linux; elsewhere there is no group and no PSI.
+/// Machine, own cgroup (v1 or v2) and PSI. Linux; elsewhere there is no cgroup and no PSI.
 #[derive(Debug)]
 pub struct CgroupSource<M> {
     machine: M,
@@ -25,7 +25,7 @@ pub struct CgroupSource<M> {
     cgroup: Option<MemoryCgroup>,
     /// The last reading of it.
     bound: Option<BoundStatus>,
-    had_cgroup: bool,
+    was_in_cgroup: bool,
     machine_stalls: StallFile,
     cgroup_stalls: StallFile,
     reports: Vec<SourceReport>,
@@ -41,7 +41,7 @@ struct StallFile {
 }
 
 impl StallFile {
-    /// What the file hints at; failures and recoveries are reported when they begin.
+    /// The level that the file hints at; failures and recoveries are reported when they begin.
     fn hint(&mut self, path: &Path, reports: &mut Vec<SourceReport>) -> Option<PressureLevel> {
         match read_text(path).and_then(|text| Stalls::parse(path, &text)) {
             Ok(stalls) => {
@@ -72,7 +72,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 impl<M: PressureSource> CgroupSource<M> {
-    /// Reads below `root` (`/` on a real machine); `machine` tells the machine's own memory.
+    /// Reads below `root` (`/` on a real machine); `machine` is the source for the machine's own memory.
     pub fn new(root: impl Into<PathBuf>, machine: M) -> Self {
         let file = |name| StallFile { name, seen: false, failing: false };
         Self {
@@ -80,9 +80,9 @@ impl<M: PressureSource> CgroupSource<M> {
             root: root.into(),
             cgroup: None,
             bound: None,
-            had_cgroup: false,
+            was_in_cgroup: false,
             machine_stalls: file("machine stalls"),
-            cgroup_stalls: file("own group's stalls"),
+            cgroup_stalls: file("own cgroup's stalls"),
             reports: Vec::new(),
         }
     }
@@ -90,18 +90,18 @@ impl<M: PressureSource> CgroupSource<M> {
 
 impl<M: PressureSource> PressureSource for CgroupSource<M> {
     fn name(&self) -> &str {
-        "machine and own group"
+        "machine and own cgroup"
     }
 
     fn read(&mut self) -> Result<PressureReading, SourceError> {
         let mut reading = self.machine.read()?;
-        // The own group is looked up each time: a process can be moved.
+        // The own cgroup is looked up each time: a process can be moved.
         let cgroup = MemoryCgroup::of_self(&self.root)?;
-        if cgroup.is_none() && self.had_cgroup {
-            let what = "the own control group is not mounted any more".to_owned();
+        if cgroup.is_none() && self.was_in_cgroup {
+            let what = "the own cgroup is not mounted any more".to_owned();
             return Err(SourceError::Unavailable { what });
         }
-        self.had_cgroup |= cgroup.is_some();
+        self.was_in_cgroup |= cgroup.is_some();
         self.cgroup.clone_from(&cgroup);
         self.bound = None;
         let path = self.root.join("proc/pressure/memory");

@@ -1,4 +1,4 @@
-//! The machine's own memory, as `sysinfo` tells it. Knows nothing of groups.
+//! The machine's own memory, as `sysinfo` reads it. Knows nothing of cgroups.
 
 use majordomo_core::{BoundStatus, ByteSize};
 use sysinfo::{MemoryRefreshKind, System};
@@ -27,7 +27,7 @@ impl PressureSource for MachineSource {
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         let limit = ByteSize(system.total_memory());
         if limit == ByteSize::ZERO {
-            return Err(unavailable("the system does not tell how much memory there is".into()));
+            return Err(unavailable("the system does not report how much memory there is".into()));
         }
         let available = ByteSize(system.available_memory());
         self.last = Some((limit, limit - available));

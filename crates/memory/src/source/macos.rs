@@ -1,6 +1,6 @@
 //! macOS: the kernel's own level of memory pressure as a hint, and a process's physical footprint.
 //!
-//! Type-checked on Linux, never run there: unproven until somebody runs it on a Mac. The machine's bytes come
+//! Type-checked on Linux, never run there: unproven until it is run on a Mac. The machine's bytes come
 //! from `sysinfo` (`host_statistics64`).
 #![expect(unsafe_code, reason = "sysctl and proc_pid_rusage are C functions")]
 
@@ -47,7 +47,7 @@ fn hint(level: i32) -> Option<PressureLevel> {
 fn pressure_level() -> io::Result<i32> {
     let mut level = 0i32;
     let mut len = size_of::<i32>();
-    // SAFETY: the name is a C string; `level` has room for the `len` bytes told; nothing is set.
+    // SAFETY: the name is a C string; `level` has room for `len` bytes; no value is set.
     let failed = unsafe {
         libc::sysctlbyname(
             c"kern.memorystatus_vm_pressure_level".as_ptr(),
@@ -63,7 +63,7 @@ fn pressure_level() -> io::Result<i32> {
 /// `phys_footprint` of a process: what Activity Monitor calls its memory, compressed pages included.
 ///
 /// # Errors
-/// When there is no such process, or it belongs to somebody else.
+/// When there is no such process, or it belongs to another user.
 pub fn physical_footprint(pid: u32) -> io::Result<ByteSize> {
     let pid = i32::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
     let mut info = MaybeUninit::<libc::rusage_info_v4>::zeroed();

@@ -21,7 +21,7 @@ pub fn platform_source() -> SourceChain {
     ])
 }
 
-/// The effective limit of this process: the smaller of the machine's memory and its own group's limit.
+/// The effective limit of this process: the smaller of the machine's memory and its own cgroup's limit.
 ///
 /// # Errors
 /// As [`PressureSource::read`].

@@ -1,7 +1,7 @@
 //! Readings by script, for tests and simulations: a list that ends, or a handle that sets the next answer.
 //!
-//! Invariant: a list gives each entry once; after the last it fails, so that a test which reads too often sees
-//! it.
+//! Invariant: a list gives each entry once; after the last it fails, so that a test which reads too often fails
+//! too.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use crate::reading::PressureReading;
 
 type Entry = Result<PressureReading, String>;
 
-/// A source that answers what it was told to.
+/// A source whose answers are set by a script.
 #[derive(Debug)]
 pub struct ScriptedSource {
     name: String,
@@ -35,12 +35,12 @@ fn lock(entry: &Mutex<Entry>) -> MutexGuard<'_, Entry> {
 }
 
 impl ScriptHandle {
-    /// Answers this reading until told otherwise.
+    /// Sets the reading that the source answers until the next call.
     pub fn set(&self, reading: PressureReading) {
         *lock(&self.0) = Ok(reading);
     }
 
-    /// Fails with these words until told otherwise.
+    /// Makes the source fail with these words until the next call.
     pub fn fail(&self, why: impl Into<String>) {
         *lock(&self.0) = Err(why.into());
     }

@@ -1,5 +1,5 @@
-//! The process's allocator: glibc's can be asked to return free pages and tells what is in use; others return
-//! by themselves or not at all, which is said.
+//! The process's allocator: glibc's can be asked to return free pages and reports its usage; others return pages by
+//! themselves or not at all, which is reported as not supported.
 #![cfg_attr(
     all(target_os = "linux", target_env = "gnu"),
     expect(unsafe_code, reason = "malloc_trim, mallinfo2 and mallopt are C functions")
@@ -9,7 +9,7 @@ use std::fmt;
 
 use majordomo_core::ByteSize;
 
-/// What a trim did.
+/// The result of a trim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrimOutcome {
@@ -40,7 +40,7 @@ pub fn trim_allocator() -> TrimOutcome {
     imp::trim()
 }
 
-/// What the allocator says of itself.
+/// The allocator's own account of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocatorUsage {
     /// Bytes in live allocations, those with mappings of their own included.
@@ -49,21 +49,22 @@ pub struct AllocatorUsage {
     pub retained: ByteSize,
 }
 
-/// What the allocator has in use and keeps; none where it does not tell. Takes its locks for a moment.
+/// The bytes that the allocator has in use and retains; none where it does not report them. Takes its locks for a
+/// moment.
 #[must_use]
 pub fn allocator_usage() -> Option<AllocatorUsage> {
     imp::usage()
 }
 
-/// Measures what this process freed but did not give back: its anonymous resident memory beyond what the
-/// allocator has in use and arenas have mapped, less the same gap at start (stacks, the allocator's own books).
+/// Measures the bytes that this process freed but did not return: its anonymous resident memory beyond the bytes that
+/// the allocator has in use and arenas have mapped, less the same gap at start (stacks, the allocator's own data).
 #[derive(Clone, Copy, Debug)]
 pub struct UnreturnedMeter {
     gap: u64,
 }
 
 impl UnreturnedMeter {
-    /// Takes the gap now, before components are loaded; none where the allocator does not tell, or the program
+    /// Measures the gap now, before components are loaded; none where the allocator does not report it, or the program
     /// uses another one than the system's.
     ///
     /// From then on glibc keeps at most 1 MiB free at the end of each thread's heap, which its trim does not reach;
@@ -78,7 +79,7 @@ impl UnreturnedMeter {
         imp::gap().map(|gap| Self { gap })
     }
 
-    /// Freed but resident bytes; `arenas` = bytes taken from all grants. None when the system stops telling.
+    /// Freed but resident bytes; `arenas` = bytes taken from all grants. None when the system stops reporting them.
     #[must_use]
     pub fn measure(&self, arenas: ByteSize) -> Option<ByteSize> {
         let gap = imp::gap()?.saturating_sub(arenas.bytes());
@@ -123,7 +124,7 @@ mod imp {
     /// Whether this program's allocations are the system allocator's: its count rises by a large one.
     pub(super) fn sees_allocations() -> bool {
         const LARGE: usize = 8 << 20;
-        // Other threads come and go meanwhile, seldom by so much at a time.
+        // Other threads allocate and free meanwhile, seldom so much at a time.
         (0..4).any(|_| {
             let before = usage();
             let block = std::hint::black_box(Vec::<u8>::with_capacity(LARGE));

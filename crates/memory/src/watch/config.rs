@@ -6,12 +6,12 @@ use majordomo_core::ByteSize;
 
 use crate::cgroup::MemoryCgroup;
 
-/// What is to be watched.
+/// The files to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchConfig {
     /// The root of the file system; `/` but in tests.
     pub root: PathBuf,
-    /// The group to watch, with the available bytes below which each level begins
+    /// The cgroup to watch, with the available bytes below which each level begins
     /// ([`pressure_thresholds`](crate::pressure_thresholds)); none = the machine alone.
     pub cgroup: Option<(MemoryCgroup, [ByteSize; 4])>,
 }

@@ -21,7 +21,7 @@ use crate::cgroup::{CgroupVersion, MemoryCgroup};
 const TRIGGERS: [(&str, u32, PressureLevel); 2] =
     [("some", 10, PressureLevel::Medium), ("full", 10, PressureLevel::High)];
 
-/// Windows to try, in seconds: one, and two, which the kernel grants to anybody (since Linux 6.5).
+/// Windows to try, in seconds: one, and two, which the kernel grants to every process (since Linux 6.5).
 const WINDOWS: [u32; 2] = [1, 2];
 
 /// The text that arms a trigger: `some 100000 1000000`.
@@ -71,7 +71,7 @@ fn arm_stalls(path: &Path, own_cgroup: bool, signals: &mut Vec<Signal>) -> Watch
     missing("PSI trigger", path, refusal)
 }
 
-/// Usage at which each level's rest of available bytes is left, at this group and every limited one above.
+/// Usage at which each level's rest of available bytes is left, at this cgroup and every limited one above.
 fn arm_usage(
     cgroup: &MemoryCgroup,
     thresholds: [ByteSize; 4],

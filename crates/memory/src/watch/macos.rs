@@ -1,6 +1,6 @@
 //! macOS: wakes the watcher when the kernel's level of memory pressure changes (libdispatch).
 //!
-//! Type-checked on Linux, never run there: unproven until somebody runs it on a Mac. Invariant: the stream that
+//! Type-checked on Linux, never run there: unproven until it is run on a Mac. Invariant: the stream that
 //! the handler writes to lives until libdispatch has finalised the source.
 #![expect(unsafe_code, reason = "libdispatch calls back through C")]
 

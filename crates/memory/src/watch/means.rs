@@ -9,23 +9,23 @@ use std::time::Duration;
 pub enum WatchMeans {
     /// A PSI trigger.
     Stalls {
-        /// Of the own group only.
+        /// Of the own cgroup only.
         own_cgroup: bool,
-        /// Its window.
+        /// The window of the trigger.
         window: Duration,
     },
-    /// Usage thresholds of the own group (v1).
+    /// Usage thresholds of the own cgroup (v1).
     UsageThresholds {
         /// How many.
         count: usize,
     },
-    /// `memory.events` of the own group (v2).
+    /// `memory.events` of the own cgroup (v2).
     CgroupEvents,
     /// The system's own level (macOS).
     System,
     /// None of a kind can be had: the reason.
     Missing {
-        /// What is missing and why.
+        /// The missing means and the reason, in words.
         what: String,
     },
 }
@@ -34,13 +34,13 @@ impl fmt::Display for WatchMeans {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stalls { own_cgroup: true, window } => {
-                write!(f, "PSI of the own group, {} s window", window.as_secs())
+                write!(f, "PSI of the own cgroup, {} s window", window.as_secs())
             }
             Self::Stalls { own_cgroup: false, window } => {
                 write!(f, "PSI of the machine, {} s window", window.as_secs())
             }
             Self::UsageThresholds { count: 0 } => {
-                f.write_str("no usage thresholds: no control group here has a limit")
+                f.write_str("no usage thresholds: no cgroup here has a limit")
             }
             Self::UsageThresholds { count } => write!(f, "{count} usage thresholds (cgroup v1)"),
             Self::System => f.write_str("the system's memory pressure events"),

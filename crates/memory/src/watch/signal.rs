@@ -8,20 +8,20 @@ use rustix::event::PollFlags;
 use super::wakeup::WakeCause;
 use crate::cgroup::{CgroupEvents, MemoryCgroup};
 
-/// What kind of descriptor a signal comes from; each is acknowledged in its own way.
+/// The kind of descriptor that a signal comes from; each is acknowledged in its own way.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only `kernel` arms any"))]
 pub(super) enum Kind {
-    /// A PSI trigger: nothing to acknowledge, and an error means that it is gone.
+    /// A PSI trigger: no acknowledgement is needed, and an error means that the kernel withdrew it.
     Stall { own_cgroup: bool, hint: PressureLevel },
     /// An event counter with a usage threshold: read to reset.
     Usage { threshold: ByteSize },
-    /// `memory.events`: read anew to rearm.
+    /// `memory.events`: read again to rearm.
     Events { cgroup: MemoryCgroup, last: CgroupEvents },
 }
 
-/// What a waker writes.
+/// The byte that a waker writes.
 pub(super) const WAKE_BYTE: u8 = 1;
-/// What the handler of the system's events writes.
+/// The byte that the handler of the system's events writes.
 pub(super) const SYSTEM_BYTE: u8 = 2;
 
 pub(super) struct Signal {
@@ -32,15 +32,15 @@ pub(super) struct Signal {
 impl Kind {
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Stall { own_cgroup: true, .. } => "PSI trigger of the own group",
+            Self::Stall { own_cgroup: true, .. } => "PSI trigger of the own cgroup",
             Self::Stall { own_cgroup: false, .. } => "PSI trigger of the machine",
-            Self::Usage { .. } => "usage threshold of the own group",
-            Self::Events { .. } => "memory.events of the own group",
+            Self::Usage { .. } => "usage threshold of the own cgroup",
+            Self::Events { .. } => "memory.events of the own cgroup",
         }
     }
 }
 
-/// Takes note of a ready signal: its cause if it has one, or why it is lost.
+/// Acknowledges a ready signal; returns its cause if it has one, or why it is lost.
 pub(super) fn acknowledge(
     signal: &mut Signal,
     flags: PollFlags,

@@ -15,17 +15,17 @@ pub enum WakeCause {
     System,
     /// Tasks stalled for memory, by a PSI trigger.
     Stall {
-        /// In the own group only; otherwise anywhere on the machine.
+        /// In the own cgroup only; otherwise anywhere on the machine.
         own_cgroup: bool,
-        /// What such a stall hints at.
+        /// The level that such a stall hints at.
         hint: PressureLevel,
     },
-    /// The group's usage crossed a threshold, up or down (v1).
+    /// The cgroup's usage crossed a threshold, up or down (v1).
     Usage {
         /// The threshold, in bytes of usage.
         threshold: ByteSize,
     },
-    /// Something happened in the group (v2): how much of it since the last time.
+    /// Events of the cgroup (v2), counted since the last wake-up.
     Cgroup(CgroupEvents),
 }
 
@@ -43,8 +43,8 @@ impl Wakeup {
         self.causes.is_empty()
     }
 
-    /// What the causes signal; to be merged into the reading that follows
-    /// ([`PressureReading::with_hints`](crate::PressureReading::with_hints)), which says what counts.
+    /// The hints of the causes, to be merged into the next reading
+    /// ([`PressureReading::with_hints`](crate::PressureReading::with_hints)), which decides which of them count.
     #[must_use]
     pub fn hints(&self) -> Hints {
         self.causes.iter().map(WakeCause::hints).fold(Hints::default(), Hints::merged)

@@ -51,8 +51,8 @@ pub(crate) fn gives_back_whole() {
 }
 
 #[cfg(target_os = "linux")]
-/// In a process of its own: what is shared stays resident and booked until its last reader is gone; the rest
-/// goes with the arena.
+/// In a process of its own: shared memory stays resident and booked until its last reader is dropped; the other memory
+/// is freed with the arena.
 pub(crate) fn shared_slices_outlive_the_arena() {
     let before = resident();
     let grant = PoolGrant::new(ByteSize::mib(128));
@@ -127,12 +127,12 @@ fn the_grant_bounds_and_a_smaller_last_slab_fits() {
     drop((first, second));
     assert_eq!(arena.trim(), ByteSize::mib(11));
     assert_eq!(grant.used(), ByteSize::ZERO);
-    // It goes on after a trim.
+    // It still allocates after a trim.
     assert_eq!(arena.alloc(5).unwrap().len(), 5);
 }
 
 #[test]
-fn the_system_refuses_what_it_does_not_have() {
+fn allocation_beyond_the_address_space_is_refused_and_takes_no_grant() {
     let arena = Arena::new(PoolGrant::new(ByteSize(u64::MAX)));
     let error = arena.alloc(1 << 60).unwrap_err();
     assert!(matches!(error, ArenaError::Map { .. }), "{error}");
@@ -171,7 +171,7 @@ proptest! {
     }
 }
 
-/// Eight threads take and give at random: nobody ever sees more in use than granted, and all comes back.
+/// Eight threads take and give at random: no thread ever sees more in use than granted, and all is returned.
 #[test]
 fn grants_hold_under_eight_threads() {
     let grant = PoolGrant::new(ByteSize(1000));
@@ -240,7 +240,7 @@ fn buffers_are_shared_without_a_copy() {
 }
 
 #[test]
-fn files_are_mapped_when_nobody_else_can_change_them() {
+fn file_is_mapped_only_if_no_other_user_can_change_it() {
     let f = Fixture::new();
     f.put("weights.bin", "0123456789");
     let path = f.root().join("weights.bin");
@@ -248,7 +248,7 @@ fn files_are_mapped_when_nobody_else_can_change_them() {
     mode(0o644);
     let shared = SharedSlice::map_file(&path).unwrap();
     assert_eq!((&shared[..], shared.granted()), (&b"0123456789"[..], ByteSize::ZERO));
-    // Replaced by renaming: who has the old one keeps it.
+    // Replaced by renaming: a reader of the old file keeps it.
     f.put("new.bin", "abc");
     fs::rename(f.root().join("new.bin"), &path).unwrap();
     assert_eq!(&shared[2..4], b"23");

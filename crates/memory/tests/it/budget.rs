@@ -1,4 +1,4 @@
-//! The ledger against a naive model that adds everything up anew after each operation.
+//! The ledger against a naive model that adds everything up again after each operation.
 
 use std::collections::BTreeMap;
 
@@ -391,7 +391,7 @@ fn a_million_operations_conserve_bytes() {
             pair.compare(&op);
         }
     }
-    // What is left goes back whole.
+    // The rest is released at once.
     for key in 0..KEYS {
         pair.apply(&Op::Release { key });
     }
@@ -442,7 +442,7 @@ fn what_is_coming_counts_for_the_total_whatever_its_pool() {
         }
         need
     };
-    let beyond = |wanted, coming| budget.beyond(&need(wanted), &need(coming));
+    let beyond = |needed, coming| budget.beyond(&need(needed), &need(coming));
     assert_eq!(beyond([100, 100, 100], [0, 0, 0]), need([100, 100, 100]));
     assert_eq!(beyond([100, 100, 100], [30, 0, 0]), need([70, 100, 100]));
     // 130 come into a pool that needs 100: the other 30 count for the total.

@@ -1,4 +1,4 @@
-//! The own control group on fixture directories, v1 and v2, and on this machine.
+//! The own cgroup on fixture directories, v1 and v2, and on this machine.
 
 use majordomo_core::{ByteSize, PressureLevel};
 use majordomo_memory::{
@@ -15,24 +15,24 @@ fn machine(available_mib: u64, total_mib: u64) -> PressureReading {
     PressureReading::of_machine(ByteSize::mib(available_mib), ByteSize::mib(total_mib))
 }
 
-fn group_source(f: &Fixture, machine: PressureReading) -> CgroupSource<ScriptedSource> {
+fn cgroup_source(f: &Fixture, machine: PressureReading) -> CgroupSource<ScriptedSource> {
     CgroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0)
 }
 
 #[test]
-fn v1_limits_of_group_and_ancestors() {
+fn v1_bound_is_the_tightest_of_the_cgroup_and_its_ancestors() {
     let f = Fixture::v1("/outer/inner");
-    f.v1_group("", V1_UNLIMITED, 9000 * MIB, 0);
-    f.v1_group("/outer", &(2000 * MIB).to_string(), 1500 * MIB, 100 * MIB);
-    f.v1_group("/outer/inner", &(3000 * MIB).to_string(), 100 * MIB, 20 * MIB);
+    f.v1_cgroup("", V1_UNLIMITED, 9000 * MIB, 0);
+    f.v1_cgroup("/outer", &(2000 * MIB).to_string(), 1500 * MIB, 100 * MIB);
+    f.v1_cgroup("/outer/inner", &(3000 * MIB).to_string(), 100 * MIB, 20 * MIB);
     let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
     assert_eq!(cgroup.version(), CgroupVersion::V1);
-    // The outer group is nearly full although the inner one is not.
+    // The outer cgroup is nearly full although the inner one is not.
     let want = CgroupBound { limit: ByteSize::mib(2000), available: ByteSize::mib(600) };
     assert_eq!(cgroup.bound().unwrap(), Some(want));
     assert_eq!(cgroup.events().unwrap(), CgroupEvents { high: 0, max: 7, oom_kill: 2 });
 
-    let mut source = group_source(&f, machine(9000, 16_000));
+    let mut source = cgroup_source(&f, machine(9000, 16_000));
     let reading = source.read().unwrap();
     assert_eq!((reading.limit, reading.available), (want.limit, want.available));
     assert_eq!(reading.source, ReadingSource::Cgroup);
@@ -41,8 +41,8 @@ fn v1_limits_of_group_and_ancestors() {
 #[test]
 fn v2_limits_by_max_and_high() {
     let f = Fixture::v2("/a/b");
-    f.v2_group("/a", "max", "max", 5000 * MIB, 0);
-    f.v2_group("/a/b", &(1024 * MIB).to_string(), &(900 * MIB).to_string(), 500 * MIB, 50 * MIB);
+    f.v2_cgroup("/a", "max", "max", 5000 * MIB, 0);
+    f.v2_cgroup("/a/b", &(1024 * MIB).to_string(), &(900 * MIB).to_string(), 500 * MIB, 50 * MIB);
     let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
     let want = CgroupBound { limit: ByteSize::mib(900), available: ByteSize::mib(450) };
     assert_eq!(cgroup.bound().unwrap(), Some(want));
@@ -55,8 +55,8 @@ fn v2_limits_by_max_and_high() {
     assert_eq!(cgroup.peak_working_set().unwrap(), Some(ByteSize::mib(650)));
     assert_eq!(cgroup.processes().unwrap(), [7, 12]);
 
-    // A machine with less left than the group has: its bytes count, the group's limit stays the smaller.
-    let reading = group_source(&f, machine(100, 16_000)).read().unwrap();
+    // A machine with less left than the cgroup has: its bytes count, the cgroup's limit stays the smaller.
+    let reading = cgroup_source(&f, machine(100, 16_000)).read().unwrap();
     assert_eq!(reading.available, ByteSize::mib(100));
     assert_eq!((reading.limit, reading.source), (ByteSize::mib(900), ReadingSource::Cgroup));
 }
@@ -64,29 +64,29 @@ fn v2_limits_by_max_and_high() {
 #[test]
 fn without_limits_the_machine_bounds() {
     let unlimited = Fixture::v2("/free");
-    unlimited.v2_group("/free", "max", "max", 10 * MIB, 0);
+    unlimited.v2_cgroup("/free", "max", "max", 10 * MIB, 0);
     let top = Fixture::v2("/");
     top.put("sys/fs/cgroup/cgroup.procs", "");
     let v1_top = Fixture::v1("/");
-    v1_top.v1_group("", V1_UNLIMITED, 10 * MIB, 0);
+    v1_top.v1_cgroup("", V1_UNLIMITED, 10 * MIB, 0);
     for f in [unlimited, top, v1_top] {
-        let mut source = group_source(&f, machine(1000, 4000));
+        let mut source = cgroup_source(&f, machine(1000, 4000));
         assert_eq!(source.read().unwrap(), machine(1000, 4000));
         assert_eq!(source.take_reports(), []);
     }
 }
 
 #[test]
-fn the_nearest_v2_group_with_the_controller_bounds() {
+fn nearest_v2_cgroup_with_the_controller_is_the_bound() {
     let f = Fixture::v2("/slice/app");
-    f.v2_group("/slice", &(64 * MIB).to_string(), "max", 60 * MIB, 0);
+    f.v2_cgroup("/slice", &(64 * MIB).to_string(), "max", 60 * MIB, 0);
     f.put("sys/fs/cgroup/slice/app/cgroup.procs", "");
     let bound = MemoryCgroup::of_self(f.root()).unwrap().unwrap().bound().unwrap().unwrap();
     assert_eq!((bound.limit, bound.available), (ByteSize::mib(64), ByteSize::mib(4)));
 }
 
 #[test]
-fn a_container_with_its_own_group_as_the_top() {
+fn container_whose_cgroup_is_the_top_of_the_mount_is_read() {
     let f = Fixture::new();
     f.put("proc/self/cgroup", "4:memory:/docker/abc\n");
     f.put("proc/self/mountinfo", "35 31 0:32 /docker/abc /cg/mem rw - cgroup cgroup rw,memory\n");
@@ -98,12 +98,12 @@ fn a_container_with_its_own_group_as_the_top() {
 }
 
 #[test]
-fn a_group_that_disappears_is_reported_and_replaced() {
+fn cgroup_that_disappears_is_reported_and_the_next_source_answers() {
     let f = Fixture::v1("/box");
-    f.v1_group("", V1_UNLIMITED, 0, 0);
-    f.v1_group("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
+    f.v1_cgroup("", V1_UNLIMITED, 0, 0);
+    f.v1_cgroup("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
     let (fallback, _handle) = ScriptedSource::shared("machine alone", machine(9000, 16_000));
-    let cgroup = Box::new(group_source(&f, machine(9000, 16_000)));
+    let cgroup = Box::new(cgroup_source(&f, machine(9000, 16_000)));
     let mut chain = SourceChain::new(vec![cgroup, Box::new(fallback)]);
     assert_eq!(chain.read().unwrap().limit, ByteSize::mib(1000));
     f.remove("sys/fs/cgroup/memory/box");
@@ -111,7 +111,7 @@ fn a_group_that_disappears_is_reported_and_replaced() {
     let reports: Vec<_> = chain.take_reports().iter().map(ToString::to_string).collect();
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert!(reports[0].contains("does not exist); machine alone is asked instead"), "{reports:?}");
-    f.v1_group("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
+    f.v1_cgroup("/box", &(1000 * MIB).to_string(), 100 * MIB, 0);
     assert_eq!(chain.read().unwrap().limit, ByteSize::mib(1000));
 
     // The whole controller gone: not mistaken for "no limit".
@@ -123,9 +123,9 @@ fn a_group_that_disappears_is_reported_and_replaced() {
 fn malformed_files_are_named() {
     let check = |break_it: &dyn Fn(&Fixture), want: &str| {
         let f = Fixture::v2("/g");
-        f.v2_group("/g", "1000000", "max", 1, 0);
+        f.v2_cgroup("/g", "1000000", "max", 1, 0);
         break_it(&f);
-        let error = group_source(&f, machine(1, 2)).read().unwrap_err().to_string();
+        let error = cgroup_source(&f, machine(1, 2)).read().unwrap_err().to_string();
         assert!(error.contains(want), "{error:?} should say {want:?}");
     };
     check(
@@ -150,7 +150,7 @@ fn malformed_files_are_named() {
         &|f| {
             f.put("proc/self/cgroup", "nonsense\n");
         },
-        "cgroup: no list of groups",
+        "cgroup: no list of cgroups",
     );
     check(
         &|f| {
@@ -162,9 +162,9 @@ fn malformed_files_are_named() {
 }
 
 #[test]
-fn limits_of_groups_below_are_no_events_of_the_own_group() {
+fn limits_of_cgroups_below_cause_no_events_of_the_own_cgroup() {
     let f = Fixture::v2("/g");
-    f.v2_group("/g", "max", "max", MIB, 0);
+    f.v2_cgroup("/g", "max", "max", MIB, 0);
     let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
     let all = CgroupEvents { high: 5, max: 3, oom_kill: 1 };
     assert_eq!(cgroup.own_events().unwrap(), all, "a kernel without separate counters");
@@ -177,17 +177,17 @@ fn limits_of_groups_below_are_no_events_of_the_own_group() {
 #[test]
 fn stalls_hint_and_their_loss_is_reported() {
     let f = Fixture::v2("/g");
-    f.v2_group("/g", &(1000 * MIB).to_string(), "max", MIB, 0);
+    f.v2_cgroup("/g", &(1000 * MIB).to_string(), "max", MIB, 0);
     let stalled = "some avg10=20.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
     let calm = "some avg10=0.00 avg60=0 avg300=0 total=1\nfull avg10=0.00 total=0\n";
     let hint = |source: &mut CgroupSource<ScriptedSource>| source.read().unwrap().hint();
 
-    // A machine with plenty left stalls because of somebody else's limit.
+    // A machine with plenty left stalls because of another cgroup's limit.
     f.put("proc/pressure/memory", stalled);
-    assert_eq!(hint(&mut group_source(&f, machine(9000, 10_000))), None);
-    let mut source = group_source(&f, machine(4000, 10_000));
+    assert_eq!(hint(&mut cgroup_source(&f, machine(9000, 10_000))), None);
+    let mut source = cgroup_source(&f, machine(4000, 10_000));
     assert_eq!(hint(&mut source), Some(PressureLevel::Medium));
-    assert_eq!(source.take_reports(), [], "a group without stall file is no failure");
+    assert_eq!(source.take_reports(), [], "a cgroup without stall file is no failure");
 
     f.put("proc/pressure/memory", calm);
     f.put("sys/fs/cgroup/g/memory.pressure", &stalled.replace("full avg10=0", "full avg10=50"));
@@ -196,7 +196,7 @@ fn stalls_hint_and_their_loss_is_reported() {
     assert_eq!(hint(&mut source), None);
     assert_eq!(hint(&mut source), None);
     let reports: Vec<_> = source.take_reports().iter().map(ToString::to_string).collect();
-    assert!(reports.len() == 1 && reports[0].contains("own group's stalls failed"), "{reports:?}");
+    assert!(reports.len() == 1 && reports[0].contains("own cgroup's stalls failed"), "{reports:?}");
 }
 
 #[test]

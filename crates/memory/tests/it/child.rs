@@ -1,7 +1,7 @@
-//! Child processes of the tests: this test binary itself, told by a variable what to be.
+//! Child processes of the tests: this test binary itself, with its role in a variable.
 //!
-//! Each waits for a line on its standard input before it begins, so that it can be bounded first, and tells
-//! by a line on its standard output when it is done.
+//! Each waits for a line on its standard input before it begins, so that it can be bounded first, and writes a
+//! line to its standard output when it is done.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write, stdin};
@@ -108,7 +108,7 @@ fn body() {
             while wait_for_word().is_some() {}
         }
         Some(("thrash", path)) => {
-            // Written here, so that its cache counts in the group of this process.
+            // Written here, so that its cache counts in the cgroup of this process.
             let mut block = vec![7; 1 << 20];
             let mut file = File::create(path).unwrap();
             for _ in 0..64 {

@@ -38,7 +38,7 @@ fn noise_stays_raw() {
 }
 
 #[test]
-fn the_least_recently_used_goes_first() {
+fn least_recently_used_snapshot_is_dropped_first() {
     let mut store = ColdStore::new(ByteSize(300));
     let [a, b, c, d] = [0, 1, 2, 3].map(ComponentKey);
     let snapshot = || Snapshot::pack(7, &noise(100));

@@ -60,8 +60,8 @@ impl Fixture {
         }
     }
 
-    /// The files of one v1 group.
-    pub(crate) fn v1_group(&self, dir: &str, limit: &str, usage: u64, inactive: u64) {
+    /// The files of one v1 cgroup.
+    pub(crate) fn v1_cgroup(&self, dir: &str, limit: &str, usage: u64, inactive: u64) {
         let dir = format!("sys/fs/cgroup/memory{dir}");
         self.put(&format!("{dir}/memory.limit_in_bytes"), &format!("{limit}\n"))
             .put(&format!("{dir}/memory.usage_in_bytes"), &format!("{usage}\n"))
@@ -76,8 +76,8 @@ impl Fixture {
             );
     }
 
-    /// The files of one v2 group.
-    pub(crate) fn v2_group(&self, dir: &str, max: &str, high: &str, usage: u64, inactive: u64) {
+    /// The files of one v2 cgroup.
+    pub(crate) fn v2_cgroup(&self, dir: &str, max: &str, high: &str, usage: u64, inactive: u64) {
         let dir = format!("sys/fs/cgroup{dir}");
         self.put(&format!("{dir}/memory.max"), &format!("{max}\n"))
             .put(&format!("{dir}/memory.high"), &format!("{high}\n"))

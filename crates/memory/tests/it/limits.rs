@@ -1,4 +1,4 @@
-//! Limits of processes: the choice on fixture directories, and real groups and kills where this machine has them.
+//! Limits of processes: the choice on fixture directories, and real cgroups and kills where this machine has them.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -26,7 +26,7 @@ pub(crate) fn required<T, E: std::fmt::Display>(found: Result<T, E>) -> Option<T
 }
 
 /// Groups below the own one of this process, when it may make any.
-pub(crate) fn real_groups() -> Option<LimitChoice> {
+pub(crate) fn real_cgroups() -> Option<LimitChoice> {
     let choice = choose_limits(Path::new("/"));
     required(match choice {
         LimitChoice::Cgroup(_) => Ok(choice),
@@ -34,7 +34,7 @@ pub(crate) fn real_groups() -> Option<LimitChoice> {
     })
 }
 
-/// A name of a group that no test run beside this one uses.
+/// A name of a cgroup that no test run beside this one uses.
 pub(crate) fn unique(name: &str) -> String {
     format!("{name}-{}", std::process::id())
 }
@@ -43,7 +43,7 @@ pub(crate) fn unique(name: &str) -> String {
 fn v2_is_chosen_where_delegated() {
     let f = Fixture::v2("/app");
     let app = "sys/fs/cgroup/app";
-    f.v2_group("/app", "max", "max", 0, 0);
+    f.v2_cgroup("/app", "max", "max", 0, 0);
     let choice = choose_limits(f.root());
     assert!(choice.to_string().contains("data limit per process"), "{choice}");
     assert!(choice.to_string().contains("cgroup.subtree_control"), "{choice}");
@@ -56,7 +56,7 @@ fn v2_is_chosen_where_delegated() {
     f.put(&format!("{app}/cgroup.procs"), "1\n2\n");
     assert!(choose_limits(f.root()).to_string().contains("shared with other processes"));
 
-    // Alone in its group it moves to a leaf, and hands the controller on.
+    // Alone in its cgroup it moves to a leaf, and hands the controller on.
     let own = std::process::id();
     f.put(&format!("{app}/cgroup.procs"), &format!("{own}\n"));
     f.put(&format!("{app}/majordomo.main/cgroup.procs"), "");
@@ -73,7 +73,7 @@ fn v2_is_chosen_where_delegated() {
 #[test]
 fn v1_is_chosen_where_it_has_the_controller_and_is_writable_and_v2_never_stands_in_for_it() {
     let f = Fixture::v1("/app");
-    f.v1_group("/app", "max", 0, 0);
+    f.v1_cgroup("/app", "max", 0, 0);
     // The unified hierarchy beside it could be written, and has no memory controller.
     f.put("sys/fs/cgroup/unified/app/cgroup.controllers", "memory\n");
     let choice = choose_limits(f.root());
@@ -129,7 +129,7 @@ fn unusable_names_and_limits_are_refused() {
 #[test]
 fn oom_evidence_on_fixtures() {
     let f = Fixture::v2("/g");
-    f.v2_group("/g", "1000", "max", 0, 0);
+    f.v2_cgroup("/g", "1000", "max", 0, 0);
     f.put("proc/vmstat", "nr_free_pages 5\noom_kill 10\n");
     let cgroup = MemoryCgroup::of_self(f.root()).unwrap();
     let limit = Some(ByteSize(1000));
@@ -152,12 +152,12 @@ fn oom_evidence_on_fixtures() {
     f.put("sys/fs/cgroup/g/memory.peak", "1000\n");
     let killed = OomEvidence::CgroupKill { kills: 1, peak: limit };
     assert_eq!(in_group.evidence(Some(9), false, None), Some(killed));
-    assert_eq!(killed.to_string(), "out of memory: the kernel killed 1 in its group at 1000 B");
+    assert_eq!(killed.to_string(), "out of memory: the kernel killed 1 in its cgroup at 1000 B");
 }
 
 #[test]
-fn a_real_group_bounds_kills_and_tells() {
-    let Some(choice) = real_groups() else { return };
+fn real_cgroup_bounds_its_process_and_reports_the_oom_kill() {
+    let Some(choice) = real_cgroups() else { return };
     let limit = choice.limit(&unique("test-kill"), ByteSize::mib(48)).unwrap();
     let dir = limit.cgroup().unwrap().dir().to_owned();
     let watch = limit.watch_oom(Path::new("/"));
@@ -177,8 +177,8 @@ fn a_real_group_bounds_kills_and_tells() {
 }
 
 #[test]
-fn a_process_within_its_real_group_is_left_alone() {
-    let Some(choice) = real_groups() else { return };
+fn process_within_the_limit_of_its_real_cgroup_is_not_killed() {
+    let Some(choice) = real_cgroups() else { return };
     let limit = choice.limit(&unique("test-fits"), ByteSize::mib(96)).unwrap();
     let watch = limit.watch_oom(Path::new("/"));
     let mut hog = TestChild::start("hog 48");

@@ -22,14 +22,14 @@ fn a_failing_source_is_replaced_and_comes_back() {
     assert_eq!(chain.read().unwrap(), reading(1));
     assert_eq!(chain.name(), "first");
 
-    handle.fail("was told to fail");
+    handle.fail("was made to fail");
     for _ in 0..3 {
         assert_eq!(chain.read().unwrap(), reading(2));
     }
     assert_eq!(chain.name(), "second");
     assert_eq!(
         reports(&mut chain),
-        ["pressure source first failed (the script was told to fail); second is asked instead"]
+        ["pressure source first failed (the script was made to fail); second is asked instead"]
     );
 
     second_handle.fail("went away");
@@ -54,7 +54,7 @@ fn a_list_ends_with_an_error_instead_of_a_repetition() {
 }
 
 #[test]
-fn the_machine_tells_plausible_figures() {
+fn machine_source_reads_plausible_figures() {
     let mut machine = MachineSource::default();
     let reading = machine.read().unwrap();
     assert!(reading.limit > ByteSize::mib(64), "{reading:?}");

@@ -34,34 +34,34 @@ pub(crate) fn small_allocations_come_back() {
     drop(stays);
 }
 
-/// In a process of its own: what a thread that lives on has freed is back after a trim. glibc's trim leaves alone what is
-/// free at the end of a thread's heap, and a freed large block (here of 24 MiB) lets that grow to 48 MiB each.
+/// In a process of its own: memory that a living thread has freed is returned after a trim. glibc's trim does not touch
+/// the free end of a thread's heap, and a freed large block (here of 24 MiB) lets that grow to 48 MiB each.
 pub(crate) fn what_threads_freed_comes_back() {
     let meter = UnreturnedMeter::start();
     drop(std::hint::black_box(vec![1u8; 24 << 20]));
     let before = resident();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (send, received) = std::sync::mpsc::channel();
     let threads: Vec<_> = (0..3)
         .map(|_| {
             let (end, until) = std::sync::mpsc::channel::<()>();
-            let tell = tell.clone();
+            let send = send.clone();
             let thread = std::thread::spawn(move || {
                 let blocks: Vec<_> = (0..320).map(|_| vec![1u8; 64 << 10]).collect();
-                tell.send(std::hint::black_box(&blocks).len()).unwrap();
+                send.send(std::hint::black_box(&blocks).len()).unwrap();
                 // Lives on, and so does its heap.
                 until.recv().unwrap();
                 drop(blocks);
-                tell.send(0).unwrap();
+                send.send(0).unwrap();
                 let _ = until.recv();
             });
             (end, thread)
         })
         .collect();
-    threads.iter().for_each(|_| assert_eq!(told.recv(), Ok(320)));
+    threads.iter().for_each(|_| assert_eq!(received.recv(), Ok(320)));
     let loaded = resident();
     assert!(loaded - before >= 60 << 20, "{before} → {loaded}");
     threads.iter().for_each(|(end, _)| end.send(()).unwrap());
-    threads.iter().for_each(|_| assert_eq!(told.recv(), Ok(0)));
+    threads.iter().for_each(|_| assert_eq!(received.recv(), Ok(0)));
     trim_allocator();
     let after = resident();
     println!("{before} → {loaded} → {after}");

@@ -12,7 +12,7 @@ use majordomo_memory::{
 
 use crate::child::TestChild;
 use crate::fixture::Fixture;
-use crate::limits::{real_groups, required, unique};
+use crate::limits::{real_cgroups, required, unique};
 
 /// Longer than anything here takes; a wait that long is a failure.
 const LONG: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ fn causes_hint_at_the_gravest_level() {
 }
 
 /// A wake-up and an average of the same stall are judged alike: on a machine with plenty of memory neither
-/// counts, in the own group both do.
+/// counts, in the own cgroup both do.
 #[test]
 fn wakeups_and_averages_obey_one_rule() {
     const STALLED: &str = "some avg10=80.00 total=1\nfull avg10=20.00 total=1\n";
@@ -70,7 +70,7 @@ fn wakeups_and_averages_obey_one_rule() {
             c.observe(reading, Moment::ZERO)
         };
         let f = Fixture::v2("/g");
-        f.v2_group("/g", "max", "max", 1, 0);
+        f.v2_cgroup("/g", "max", "max", 1, 0);
         let machine = PressureReading::of_machine(ByteSize::gib(machine_gib), ByteSize::gib(24));
         let mut source = CgroupSource::new(f.root(), ScriptedSource::shared("machine", machine).0);
         let (stalled, calm) = match own_cgroup {
@@ -92,7 +92,7 @@ fn wakeups_and_averages_obey_one_rule() {
     check(true, 11, PressureLevel::High);
 }
 
-/// macOS tells the level itself: the wake-up says nothing, the reading that follows carries the level, and
+/// macOS reports the level itself: the wake-up carries no level, the next reading does, and
 /// it counts however much memory is available.
 #[test]
 fn a_systems_own_level_counts_by_its_reading() {
@@ -107,7 +107,7 @@ fn a_systems_own_level_counts_by_its_reading() {
 #[test]
 fn v2_files_of_a_fixture_are_armed() {
     let f = Fixture::v2("/g");
-    f.v2_group("/g", "1000", "max", 0, 0);
+    f.v2_cgroup("/g", "1000", "max", 0, 0);
     f.put("sys/fs/cgroup/g/memory.pressure", "");
     let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
     assert_eq!(cgroup.version(), CgroupVersion::V2);
@@ -117,12 +117,12 @@ fn v2_files_of_a_fixture_are_armed() {
     let means: Vec<_> = watcher.means().iter().map(ToString::to_string).collect();
     assert_eq!(means.len(), 3, "{means:?}");
     assert!(means[0].starts_with("no PSI trigger at"), "{means:?}");
-    assert_eq!(means[1..], ["PSI of the own group, 1 s window", "memory.events (cgroup v2)"]);
+    assert_eq!(means[1..], ["PSI of the own cgroup, 1 s window", "memory.events (cgroup v2)"]);
 }
 
 #[test]
-fn a_real_group_that_fills_up_wakes() {
-    let Some(choice) = real_groups() else { return };
+fn watcher_wakes_when_a_real_cgroup_fills_up() {
+    let Some(choice) = real_cgroups() else { return };
     let limit = choice.limit(&unique("test-usage"), ByteSize::mib(128)).unwrap();
     let cgroup = limit.cgroup().unwrap().clone();
     let version = cgroup.version();
@@ -168,8 +168,8 @@ fn real_stalls_wake() {
         other => Err(format!("{other:?}")),
     };
     let Some(()) = required(armed) else { return };
-    let Some(choice) = real_groups() else { return };
-    // Reading a file over and over in a group that holds a fraction of it: every pass goes to the disk.
+    let Some(choice) = real_cgroups() else { return };
+    // Reading a file over and over in a cgroup that holds a fraction of it: every pass reads from the disk.
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let file = dir.join(format!("majordomo-stall-{}", std::process::id()));
     let limit = choice.limit(&unique("test-stall"), ByteSize::mib(24)).unwrap();
@@ -180,7 +180,7 @@ fn real_stalls_wake() {
     drop(reader);
     std::fs::remove_file(&file).unwrap();
     let stalled = if wakeup.is_timeout() {
-        Err("the disk is too fast: reading in a full group stalls for less than 10 % of the time")
+        Err("the disk is too fast: reading in a full cgroup stalls for less than 10 % of the time")
     } else {
         Ok(())
     };

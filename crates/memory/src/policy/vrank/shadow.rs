@@ -1,4 +1,4 @@
-//! The shadow LRU: what plain LRU on demand would have hit with the same uses and the same memory.
+//! The shadow LRU: the hits that plain LRU on demand would have with the same uses and the same memory.
 //!
 //! Holds keys and sizes only. Invariant: the shadow's bytes never exceed its capacity.
 
@@ -12,7 +12,7 @@ use crate::policy::PolicyEvent;
 #[derive(Clone, Copy, Debug, Default)]
 struct Real {
     loaded: Option<ByteSize>,
-    /// It was loaded because somebody waits: the use that comes next is no hit.
+    /// It was loaded for a waiter: its next use is not a hit.
     awaited: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct ShadowLru {
     real_bytes: ByteSize,
     /// A use counts by the time its load takes.
     by_time: bool,
-    /// What a hit was worth to (the shadow, reality, whoever hits) in the last uses.
+    /// The value of each of the last uses if it was a hit: of the shadow, of the real components, of either.
     outcomes: VecDeque<[u64; 3]>,
     /// Sums of the outcomes.
     sums: [u64; 3],
@@ -63,7 +63,7 @@ impl ShadowLru {
         }
     }
 
-    pub(super) fn is_ahead(&self) -> bool {
+    pub(super) fn leads(&self) -> bool {
         self.fallback > 0
     }
 
