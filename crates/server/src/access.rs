@@ -1,7 +1,7 @@
 //! The token that TCP clients must show: the one in force, and how a reload replaces it.
 //!
-//! Invariant: from the moment in which a token is replaced no request is let through with the old one, and what goes on
-//! for a client that showed the old one ends.
+//! Invariant: from the moment in which a token is replaced no request with the old one passes, and the streams of a client
+//! that showed the old one end.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crate::client::Token;
 use crate::error::ServeError;
 use crate::lock::locked;
 
-/// What TCP clients must show.
+/// The token that TCP clients must show.
 #[derive(Debug)]
 pub(crate) struct Access {
     token: Mutex<Option<Token>>,

@@ -1,4 +1,4 @@
-//! What all requests share: the manager, the leases, the bounds, and the bytes that are made once for many.
+//! State that all requests share: the manager, the leases, the bounds, and answers that are encoded once for many.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -38,13 +38,13 @@ struct SentStatus {
     bytes: Bytes,
 }
 
-/// What all requests share.
+/// State that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) manager: Manager,
     pub(crate) leases: LeaseTable,
     pub(crate) access: Access,
-    /// Told apart from the server before it.
+    /// A word for this run of the server, different from that of the run before.
     pub(crate) boot: String,
     started: Moment,
     closing: watch::Sender<bool>,
@@ -111,7 +111,7 @@ impl App {
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut closing = self.closing.subscribe();
         async move {
-            // The sender is gone only when the whole is.
+            // The sender lives as long as the app.
             drop(closing.wait_for(|c| *c).await);
         }
     }
@@ -142,7 +142,7 @@ impl App {
         Ok(reloaded)
     }
 
-    /// What keeps the whole from being ready, in words; none when it is.
+    /// The reasons why the server is not ready, in words; empty when it is.
     pub(crate) fn missing(&self, status: &majordomo::Status) -> Vec<String> {
         let mut missing: Vec<_> = status
             .components
@@ -172,7 +172,7 @@ impl App {
         waits.max().unwrap_or_default().max(Duration::from_secs(1))
     }
 
-    /// The status as it is sent: made once for each picture of the whole.
+    /// The status as it is sent: encoded once for each status of the manager.
     pub(crate) async fn status_bytes(&self) -> Result<Bytes, Problem> {
         let of = self.manager.status().await?;
         let leases_version = self.leases.version();
@@ -193,7 +193,7 @@ impl App {
         Ok(bytes)
     }
 
-    /// An event as a frame of a stream: made once, whoever follows.
+    /// An event as a frame of a stream: encoded once for all followers.
     pub(crate) fn event_frame(&self, record: &EventRecord) -> Bytes {
         if let Some(bytes) = locked(&self.events).get(&record.seq) {
             return bytes.clone();

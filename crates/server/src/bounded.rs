@@ -1,6 +1,6 @@
-//! The stream of one connection: its bounds in time, and requests handed to HTTP's parser one by one.
+//! The stream of one connection: bounds in time, and requests handed to HTTP's parser one by one.
 //!
-//! Owns the times that hyper does not: a head that does not come in whole, a client that reads nothing. Invariant: the
+//! Owns the times that hyper does not have: for an incomplete head, and for a client that reads nothing. Invariant: the
 //! parser sees no byte of a head that was not checked, and none of a request before the one before it was answered, so
 //! that a pipelined request has the same bounds as any other.
 
@@ -30,7 +30,7 @@ const VISIT: Duration = Duration::from_millis(250);
 /// Handed to the parser in the place of a request that is refused: so its answer comes after those before it.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-/// What a connection may do.
+/// The rights of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Everything.
@@ -39,7 +39,7 @@ pub(crate) enum Role {
     Visitor,
 }
 
-/// What the stream and the service of a connection share.
+/// State that the stream and the service of a connection share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) occupant: Arc<Occupant>,
@@ -96,7 +96,7 @@ impl Shared {
         }
     }
 
-    /// The answer has gone: the connection waits for its next request.
+    /// The answer is sent: the connection waits for its next request.
     pub(crate) fn answered(&self) {
         self.occupant.enter(Phase::Idle);
         let waker = locked(&self.state).waker.take();
@@ -119,7 +119,7 @@ pub(crate) struct Bounded<S> {
     stream: S,
     app: Arc<App>,
     shared: Arc<Shared>,
-    /// What has come and was not handed over.
+    /// Received bytes that were not handed to the parser yet.
     buffer: Vec<u8>,
     /// So much of it may be handed over.
     ready: usize,
@@ -137,7 +137,7 @@ fn late(what: &str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::TimedOut, what.to_owned())
 }
 
-/// Told to those for whom there is no place.
+/// The problem for a connection that finds no place.
 pub(crate) fn no_place(app: &App) -> Problem {
     Problem::new("too_many_connections", Capacity::now(&app.limits()).bound())
         .retry_after(Duration::from_secs(1))
@@ -212,7 +212,7 @@ impl<S> Bounded<S> {
         Ok(())
     }
 
-    /// Whether the rest of a head has not come in time.
+    /// Ready when the rest of a head has not arrived within its time.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let is_in_head = self.shared.occupant.doing().0 == Phase::Head;
         if !is_in_head || !matches!(self.at, At::Head(_)) {
@@ -277,7 +277,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
                 Poll::Pending => {
                     ready!(this.poll_head(cx));
                     if this.shared.role == Role::Client {
-                        let error = late("the head of the request did not come in time");
+                        let error = late(
+                            "the head of the request was not complete within server.header_time",
+                        );
                         return Poll::Ready(Err(error));
                     }
                     let problem = no_place(&this.app);

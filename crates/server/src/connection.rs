@@ -29,7 +29,7 @@ use crate::routes;
 use crate::sse::MEDIA_TYPE;
 use crate::wire::{VERSION, VERSION_HEADER};
 
-/// An answer's body; when it has gone, the connection waits for its next request.
+/// An answer's body; when it is sent, the connection waits for its next request.
 struct Tracked {
     body: Body,
     shared: Arc<Shared>,
@@ -116,7 +116,7 @@ pub(crate) async fn serve<S>(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-        // Who showed the old token has an answer under way to its end, and nothing else.
+        // A client that showed the old token gets the answer under way and nothing else.
         () = &mut replaced, if via == Via::Tcp => {
             if served.is_streaming() {
                 Ok(())
@@ -171,7 +171,7 @@ async fn answer(
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let request_time = app.limits().request_time;
-    // A demand has a deadline of its own, after which its load goes on; cut off here it would be called off.
+    // A demand has a deadline of its own, after which its load continues; a time-out here would cancel the load.
     let time =
         if routes::waits_for_components(&parts) { std::time::Duration::MAX } else { request_time };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());

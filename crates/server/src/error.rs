@@ -12,7 +12,7 @@ pub enum ServeError {
     /// Another server listens there.
     #[error("{} belongs to a running server{}; stop that, or choose another --socket", quoted_path(socket), owner(*.pid))]
     InUse {
-        /// The socket.
+        /// Where the running server listens.
         socket: PathBuf,
         /// The process of that server, where it is known.
         pid: Option<u32>,
@@ -20,7 +20,7 @@ pub enum ServeError {
     /// The socket cannot be made.
     #[error("the socket {} cannot be made: {why}", quoted_path(socket))]
     Socket {
-        /// The socket.
+        /// Where the server was to listen.
         socket: PathBuf,
         /// Why, and the way out.
         why: String,
@@ -28,7 +28,7 @@ pub enum ServeError {
     /// The TCP address cannot be used.
     #[error("the address {address} cannot be used: {why}")]
     Tcp {
-        /// The address.
+        /// The address that was configured.
         address: std::net::SocketAddr,
         /// Why, and the way out.
         why: String,
@@ -58,7 +58,7 @@ fn owner(pid: Option<u32>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nobody listens.
+    /// No server listens.
     #[error("no server listens at {address} ({why}); start one with `majordomo serve CONFIG`")]
     NotRunning {
         /// Where it was looked for.
@@ -110,13 +110,13 @@ pub enum ClientError {
     Answer {
         /// Where the server is.
         address: String,
-        /// What is wrong with it.
+        /// The mistake in the answer.
         why: String,
     },
 }
 
 impl ClientError {
-    /// What the server said, if it did.
+    /// The problem that the server answered with, if it did.
     #[must_use]
     pub fn problem(&self) -> Option<&Problem> {
         match self {

@@ -133,7 +133,7 @@ fn too_long(length: usize) -> Fault {
     }
 }
 
-/// Checks a whole head, and tells how the body after it is delimited.
+/// Checks a complete head and returns how the body after it is delimited.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -180,40 +180,43 @@ fn first_line(line: &[u8]) -> Result<bool, Fault> {
     if line.len() > MAX_FIRST_LINE {
         return Err(too_long(line.len()));
     }
-    let told = || quoted_start(&String::from_utf8_lossy(line)).to_string();
+    let line_start = || quoted_start(&String::from_utf8_lossy(line)).to_string();
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(bad(format!(
             "the first line is {}, not `METHOD /PATH HTTP/1.1` with single spaces",
-            told()
+            line_start()
         )));
     };
     if Method::from_bytes(method).is_err() {
-        return Err(bad(format!("the first line {} begins with no method", told())));
+        return Err(bad(format!("the first line {} begins with no method", line_start())));
     }
     if !target.iter().all(u8::is_ascii_graphic) || Uri::try_from(target).is_err() {
-        return Err(bad(format!("the first line {} has no usable path", told())));
+        return Err(bad(format!("the first line {} has no usable path", line_start())));
     }
     match version {
         b"HTTP/1.1" => Ok(false),
         b"HTTP/1.0" => Ok(true),
-        _ => Err(bad(format!("the first line {} does not end with HTTP/1.1", told()))),
+        _ => Err(bad(format!("the first line {} does not end with HTTP/1.1", line_start()))),
     }
 }
 
 /// The name of a header field, and its value without space around it.
 fn field(line: &[u8]) -> Result<(&str, &[u8]), Fault> {
-    let told = || quoted_start(&String::from_utf8_lossy(line)).to_string();
+    let line_start = || quoted_start(&String::from_utf8_lossy(line)).to_string();
     if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
-        return Err(bad(format!("the header line {} is folded; write it in one line", told())));
+        return Err(bad(format!(
+            "the header line {} is folded; write it in one line",
+            line_start()
+        )));
     }
     let colon = line.iter().position(|b| *b == b':');
     let (name, value) = colon.map_or((line, &line[line.len()..]), |c| (&line[..c], &line[c + 1..]));
     let name = std::str::from_utf8(name).ok().filter(|n| colon.is_some() && is_name(n));
     let name =
-        name.ok_or_else(|| bad(format!("the header line {} is no `Name: value`", told())))?;
+        name.ok_or_else(|| bad(format!("the header line {} is no `Name: value`", line_start())))?;
     if value.iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f) {
         return Err(bad(format!("the header {} has a control character", quoted_start(name))));
     }

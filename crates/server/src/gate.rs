@@ -1,6 +1,6 @@
-//! What is checked of every request, whatever its method and path: host, origin, token, coding, version.
+//! The checks of every request, whatever its method and path: host, origin, token, coding, version.
 //!
-//! A web page can send requests to a local address; it cannot choose the `Host` of its own, and the browser tells
+//! A web page can send requests to a local address; it cannot choose the `Host` of its own, and the browser adds
 //! its `Origin`. So a request for another host (rebinding), or with any origin, is refused.
 
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, HOST, ORIGIN};

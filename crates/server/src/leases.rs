@@ -30,7 +30,7 @@ pub(crate) use entry::{Held, Terms, leased};
 use index::Index;
 pub(crate) use list::MAX_PAGE;
 
-/// The table of leases.
+/// All leases of the server, by number.
 #[derive(Debug)]
 pub(crate) struct LeaseTable {
     boot: String,

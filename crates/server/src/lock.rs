@@ -1,4 +1,4 @@
-//! Locks of state that every change leaves whole.
+//! Locks around state that is consistent after every change.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! How many connections the system's limit of open files leaves room for.
+//! The number of connections for which the system's limit of open files has room.
 //!
 //! Owns the shares of that limit. Invariant: both listeners together leave files for components and their state; a setting
 //! that is reduced for it is logged, and named to clients that are refused for it.

@@ -9,12 +9,12 @@ pub(crate) enum Via {
     Tcp,
 }
 
-/// Who is at the other end; handed to the routes.
+/// The client at the other end; handed to the routes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     /// The connection's number.
     pub(crate) connection: u64,
-    /// The process, where the system tells.
+    /// The client's process, where the system reports it.
     pub(crate) pid: Option<u32>,
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::lock::locked;
 
-/// What a connection is doing.
+/// The activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing of the next request is there.
@@ -26,7 +26,7 @@ pub(crate) enum Phase {
 struct Activity {
     phase: Phase,
     since: Instant,
-    /// No request of it was let through so far.
+    /// No request of the connection passed the gate so far.
     is_stranger: bool,
 }
 
@@ -51,13 +51,13 @@ impl Occupant {
         (activity.phase, activity.since) = (phase, Instant::now());
     }
 
-    /// What it is doing, and since when.
+    /// The phase of the connection, and since when.
     pub(crate) fn doing(&self) -> (Phase, Instant) {
         let activity = locked(&self.activity);
         (activity.phase, activity.since)
     }
 
-    /// A request of it was let through.
+    /// A request of the connection passed the gate.
     pub(crate) fn is_known(&self) {
         locked(&self.activity).is_stranger = false;
     }

@@ -30,7 +30,7 @@ pub struct Row {
     pub code: &'static str,
     /// The status that it is sent with.
     pub status: u16,
-    /// What it means, for people.
+    /// The meaning of the code, for people.
     pub title: &'static str,
 }
 
@@ -69,9 +69,9 @@ pub const TABLE: &[Row] = &[
     row("uri_too_long", 414, "the first line of the request is too long"),
     row("head_too_large", 431, "the head of the request is too large"),
     row("unsupported_encoding", 415, "the body is encoded in a way that is not taken"),
-    row("body_timeout", 408, "the body did not come in time"),
+    row("body_timeout", 408, "the body was not complete within its time"),
     row("unknown_route", 404, "there is no such path"),
-    row("unknown_version", 404, "this server speaks another version of the interface"),
+    row("unknown_version", 404, "this server supports another version of the interface"),
     row("method_not_allowed", 405, "this path takes other methods"),
     row("version_mismatch", 400, "client and server are of different versions"),
     row("unauthorized", 401, "a token is needed"),
@@ -85,7 +85,7 @@ pub const TABLE: &[Row] = &[
     row("lease_revoked", 410, "a component of the lease has ended or is being stopped"),
     row("exchange_under_way", 409, "the lease is being exchanged already"),
     row("no_outcome", 409, "the lease was not given by a command"),
-    row("too_many_leases", 503, "too many leases are out"),
+    row("too_many_leases", 503, "too many components are leased"),
     row("too_many_streams", 503, "too many followers"),
     row("too_many_connections", 503, "too many connections"),
     row("request_timeout", 504, "the answer took too long"),
@@ -97,21 +97,21 @@ fn find(code: &str) -> &'static Row {
     TABLE.iter().find(|r| r.code == code).unwrap_or(&TABLE[TABLE.len() - 1])
 }
 
-/// What went wrong, as it is sent.
+/// An error as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// A URI for the kind of problem: `urn:majordomo:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: Box<str>,
-    /// What the code means.
+    /// The meaning of the code.
     pub title: Box<str>,
     /// The status that it is sent with.
     pub status: u16,
-    /// What happened, with names and numbers, and the way out.
+    /// The event, with names and numbers, and the way out.
     pub detail: String,
     /// The stable word.
     pub code: String,
-    /// What else there is to tell: `holders`, `missing`, `retry_after_s` and so on.
+    /// Further members: `holders`, `missing`, `retry_after_s` and so on.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
@@ -150,13 +150,13 @@ impl Problem {
             .with("reason", reason)
     }
 
-    /// When to come again; rounded up to whole seconds, at least one.
+    /// With the time to retry after; rounded up to whole seconds, at least one.
     pub(crate) fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         self.with("retry_after_s", seconds.max(1))
     }
 
-    /// When to come again, where that helps.
+    /// The seconds to retry after, where that helps.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u64> {
         self.more.get("retry_after_s").and_then(Value::as_u64)

@@ -181,7 +181,7 @@ async fn unknown(uri: Uri) -> Problem {
         return Problem::new(
             "unknown_version",
             format!(
-                "{}: this server speaks /v1 only; use a client for that, or another server",
+                "{}: this server supports /v1 only; use a client for that, or another server",
                 start_of(path)
             ),
         );

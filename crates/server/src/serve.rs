@@ -32,9 +32,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub struct ServeOptions {
     /// The Unix socket; none = [`default_socket`](crate::default_socket).
     pub socket: Option<PathBuf>,
-    /// A TCP address besides, which must be of this machine alone.
+    /// A TCP address besides, which must be a loopback address.
     pub tcp: Option<SocketAddr>,
-    /// What clients over TCP must know. Needed with `tcp`.
+    /// The token that clients over TCP must show. Needed with `tcp`.
     pub token: Option<Token>,
     /// Where a reload reads the token again.
     pub token_file: Option<PathBuf>,
@@ -120,7 +120,7 @@ async fn listen_tcp(address: SocketAddr, has_token: bool) -> Result<TcpListener,
     let failed = |why: String| ServeError::Tcp { address, why };
     if !address.ip().is_loopback() {
         return Err(failed(
-            "it is not of this machine alone, and this program speaks no TLS; listen on 127.0.0.1 or [::1], and put a proxy with TLS before it"
+            "it is not a loopback address, and TLS is not supported; listen on 127.0.0.1 or [::1], and put a proxy with TLS before it"
                 .to_owned(),
         ));
     }
@@ -130,12 +130,12 @@ async fn listen_tcp(address: SocketAddr, has_token: bool) -> Result<TcpListener,
     TcpListener::bind(address).await.map_err(|e| failed(e.to_string()))
 }
 
-/// What takes the connections of a listener.
+/// Takes the connections of a listener.
 struct Listening {
     app: Arc<App>,
     routes: Router,
     places: Arc<Places>,
-    /// For those who find all places in use: an operator's request is answered here, others are told.
+    /// For connections that find all places in use: an operator's request is answered here, others are refused with the reason.
     visitors: Arc<Places>,
 }
 
@@ -159,7 +159,7 @@ impl Listening {
                 // A burst must not take all descriptors while those that gave way close. One of them may have begun a request
                 // in that moment and take longer.
                 drop(tokio::time::timeout(ACCEPT_PAUSE, self.places.displaced_have_closed()).await);
-                // Nobody is taken and then cut off without a word.
+                // No connection is taken and then closed without an answer.
                 self.visitors.room(Capacity::now(&self.app.limits()).visitors).await;
                 listener.next().await
             };
@@ -198,11 +198,11 @@ impl Listening {
 
 /// Where connections come from.
 trait Listener: Sync {
-    /// How its connections are told apart.
+    /// The kind of its connections.
     const VIA: Via;
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection, with the process at its other end where the system tells.
+    /// The next connection, with the process at its other end where the system reports it.
     fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, Option<u32>)>> + Send;
 }
 
@@ -261,7 +261,7 @@ impl Server {
         self.app.reload(false).await
     }
 
-    /// What keeps it from being ready, in words; empty when it is.
+    /// The reasons why the server is not ready, in words; empty when it is.
     pub async fn missing(&self) -> Vec<String> {
         match self.app.manager.status().await {
             Ok(status) => self.app.missing(&status),

@@ -1,7 +1,7 @@
 //! The Unix socket: where it is, whose it is, and how it is made without a moment in which others may connect.
 //!
-//! Invariant: one server a socket, by a lock beside it that the system lets go of however the server ends; so a
-//! socket without a locked file is stale and is taken over.
+//! Invariant: one server a socket, by a lock beside it that the system releases however the server ends; so a socket
+//! without a locked file is stale and is taken over.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -16,7 +16,7 @@ use crate::error::ServeError;
 /// The longest path that the system takes for a socket.
 const LONGEST: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 
-/// Where a server listens that is not told: `majordomo.sock` in a folder of this user's alone, in
+/// The socket at which a server listens by default: `majordomo.sock` in a folder of this user's alone, in
 /// `$XDG_RUNTIME_DIR`, else `/run/user/UID` where that is, else `$TMPDIR`, else `/tmp`.
 #[must_use]
 pub fn default_socket() -> PathBuf {
@@ -68,8 +68,8 @@ impl Drop for Held {
 /// when it is missing.
 pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
     let failed = |why: String| ServeError::Socket { socket: path.to_path_buf(), why };
-    let told = |what: &str, e: std::io::Error| failed(format!("{what}: {e}"));
-    let path = &std::path::absolute(path).map_err(|e| told("its path is unusable", e))?;
+    let refused = |what: &str, e: std::io::Error| failed(format!("{what}: {e}"));
+    let path = &std::path::absolute(path).map_err(|e| refused("its path is unusable", e))?;
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(failed("it has no folder".into()));
     };
@@ -92,7 +92,7 @@ pub(crate) fn listen(path: &Path) -> Result<(UnixListener, Held), ServeError> {
     let name = name.to_owned();
     let mut held = Held { path: path.clone(), folder, name, is_bound: false, _lock: lock };
     remove_stale(path, &held).map_err(failed)?;
-    let listener = bind_private(&held).map_err(|e| told("the system says", e))?;
+    let listener = bind_private(&held).map_err(|e| refused("the system says", e))?;
     held.is_bound = true;
     Ok((listener, held))
 }

@@ -1,4 +1,4 @@
-//! Streams of server-sent events: frames, where a follower goes on, gaps, and the end with the server.
+//! Streams of server-sent events: the event at which a follower continues, gaps, and the end with the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::sse::{MEDIA_TYPE, frame};
 use crate::wire::{Gap, LogLine};
 
-/// A stream that has nothing to tell says so this often, so that proxies and dead peers are noticed.
+/// A stream without events sends a comment this often, so that dead peers are noticed and proxies keep it open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Lines of a log in one part of a stream.
 const LINES: usize = 256;
@@ -73,7 +73,7 @@ pub(crate) fn events(
     let mut follower = app.manager.events(from);
     // A number without the run before it may be of an earlier run, too: then it is one that was not reached yet.
     if !is_ours || follower.is_ahead() {
-        let text = "the server was restarted; its events begin anew".to_owned();
+        let text = "the server was restarted; its events begin again".to_owned();
         first = Some(frame(None, "gap", &Gap { missed: None, text }));
         follower = app.manager.events(Some(0));
     }
@@ -89,7 +89,7 @@ pub(crate) fn events(
             () = tokio::time::sleep(HEARTBEAT) => return Some((Bytes::from_static(b": \n\n"), s)),
         };
         let bytes = encode(&app, next);
-        // What else is there goes with it.
+        // Further events that are there already are sent with it.
         let Some(more) = s.follower.try_next() else { return Some((bytes, s)) };
         let mut all = bytes.to_vec();
         all.extend_from_slice(&encode(&app, more));

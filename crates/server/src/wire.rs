@@ -1,4 +1,4 @@
-//! What goes over the wire under `/v1`: requests and answers as plain data, the same for server and client.
+//! Requests and answers under `/v1` as plain data, the same for server and client.
 //!
 //! Owns names and units: spans are `_ms` (milliseconds), memory is bytes, components are named, never keyed.
 //! Knows nothing of HTTP. Absent members mean "none"; requests refuse members that they do not know.
@@ -21,7 +21,7 @@ pub(crate) use json::{ms, whole_in_text};
 pub use lease::{
     Bind, EndReason, Exchange, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
-pub use memory::{Bound, Cold, Felt, Memory, Note, Overdraft, Pool};
+pub use memory::{Bound, Cold, Felt, Memory, Overdraft, Pool, PressureRecord};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
 pub(crate) use status::Holders;
@@ -32,7 +32,7 @@ pub use status::{
 /// The version of this program and of the client in it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The header that tells the version, from client to server and back.
+/// The header with the version, from client to server and back.
 pub const VERSION_HEADER: &str = "majordomo-version";
 
 /// Whether a client and a server of these versions understand each other: the same major version and, before

@@ -156,7 +156,7 @@ fn malformed_files_are_named() {
         &|f| {
             f.put("proc/self/cgroup", "0::/../other\n");
         },
-        "lies outside",
+        "is outside of the mount",
     );
     check(&|f| f.remove("proc/self/mountinfo"), "mountinfo");
 }

@@ -1,4 +1,4 @@
-//! Where a server is, and what it wants to hear.
+//! The address of a server, and the token for it.
 
 use std::fmt;
 use std::io::Read;
@@ -17,7 +17,7 @@ const LONGEST: usize = 1024;
 /// More than a file with a token has, in any encoding.
 const LONGEST_FILE: u64 = 64 << 10;
 
-/// What clients over TCP must know. Never printed.
+/// The secret that clients over TCP must show. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -41,7 +41,7 @@ impl Token {
         })
     }
 
-    /// Reads it from a file of the user's or root's that nobody else may read.
+    /// Reads the token from a file of the user or root that no other user may read.
     ///
     /// # Errors
     /// [`ServeError::Token`].
@@ -59,7 +59,7 @@ impl Token {
         Self::checked(&text).map_err(failed)
     }
 
-    /// Whether this is it, in a time that does not tell how much of it is right.
+    /// Whether `given` is this token, compared in a time that does not depend on how much of it is right.
     pub(crate) fn is(&self, given: &str) -> bool {
         let (a, b) = (self.0.as_bytes(), given.as_bytes());
         a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
@@ -86,7 +86,7 @@ pub enum Address {
 }
 
 impl Default for Address {
-    /// The socket that a server listens at which is not told where.
+    /// The socket at which a server listens by default.
     fn default() -> Self {
         Self::Unix(crate::default_socket())
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn tokens() {
         assert!(Token::new("short").is_err() && Token::new("has a space in its midst").is_err());
-        // What no request can show would lock every client out.
+        // A token that no request can show would lock every client out.
         assert!(Token::new(&"x".repeat(1024)).is_ok() && Token::new(&"x".repeat(1025)).is_err());
         let token = Token::new(" 0123456789abcdef\n").unwrap();
         assert!(token.is("0123456789abcdef"));

@@ -93,7 +93,7 @@ impl Client {
         self.call(POST, path, Some(body)).await
     }
 
-    /// Who answers.
+    /// The version and the process of the server.
     ///
     /// # Errors
     /// A [`ClientError`]; so with every call.
@@ -117,7 +117,7 @@ impl Client {
         self.get("/readyz").await
     }
 
-    /// The whole.
+    /// The status of the manager and its components.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -215,7 +215,7 @@ impl Client {
         self.call(POST, &component(name, "/trim"), None::<&()>).await
     }
 
-    /// Has a command's components ready.
+    /// Loads the components that a command needs.
     ///
     /// # Errors
     /// A [`ClientError`]; a command that is refused is no error but part of the outcome.
@@ -223,7 +223,7 @@ impl Client {
         self.post("/v1/commands", command).await
     }
 
-    /// What a command, or a demand, would meet with now.
+    /// The plan for a command, or for a demand, as it would be made now.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -231,7 +231,7 @@ impl Client {
         self.post("/v1/plan", request).await
     }
 
-    /// What a text is taken for; loads nothing and learns nothing.
+    /// The intents of a text; loads nothing and learns nothing.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -239,7 +239,7 @@ impl Client {
         self.post("/v1/intents", request).await
     }
 
-    /// Tells that a component is likely to be needed.
+    /// Hints that a component is likely to be needed.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -247,7 +247,7 @@ impl Client {
         self.post("/v1/hints", hint).await
     }
 
-    /// Tells what a command really used.
+    /// Reports the components that a command really used.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -263,7 +263,7 @@ impl Client {
         self.post("/v1/reload", &Reload { dry_run: false }).await
     }
 
-    /// What reading the configuration again would change; changes nothing.
+    /// The changes that reading the configuration again would make; changes nothing.
     ///
     /// # Errors
     /// A problem `bad_configuration` with everything that is wrong with it.
@@ -271,7 +271,7 @@ impl Client {
         self.post("/v1/reload", &Reload { dry_run: true }).await
     }
 
-    /// What is remembered over restarts.
+    /// The learned store: figures and values that survive restarts.
     ///
     /// # Errors
     /// A [`ClientError`].
@@ -349,7 +349,7 @@ impl Client {
         self.get(&format!("/v1/leases/{}", part(id))).await
     }
 
-    /// Lets a lease last from now on; none = as long as it was first asked for.
+    /// Extends a lease from now on; none = by the time that was first asked for.
     ///
     /// # Errors
     /// A problem `unknown_lease`, `lease_ended` with the reason, or `lease_revoked` when a component of it has ended

@@ -42,7 +42,7 @@ impl Drop for Connection {
     }
 }
 
-/// What stands in the place of a socket.
+/// The reason why the file at the address is not a socket.
 fn not_a_socket(address: &Address) -> Option<&'static str> {
     let Address::Unix(path) = address else { return None };
     match std::fs::metadata(path).ok()?.file_type() {
@@ -137,7 +137,7 @@ impl Connection {
         let server = response.headers().get(VERSION_HEADER).and_then(|v| v.to_str().ok());
         match server {
             Some(server) if understand(server, VERSION) => Ok(()),
-            // The server's own answer says it too; here it is the same error whoever sees it first.
+            // The server's own answer says it too; here the error is the same, whichever side sees it first.
             Some(server) => Err(ClientError::Version {
                 address: self.address.to_string(),
                 server: server.to_owned(),
@@ -145,7 +145,7 @@ impl Connection {
             }),
             // For want of room the server answers before it knows more.
             None if response.status() == 503 => Ok(()),
-            None => Err(self.unreadable("it does not tell its version: no Majordomo?".to_owned())),
+            None => Err(self.unreadable("it states no version: no Majordomo?".to_owned())),
         }
     }
 
@@ -164,7 +164,7 @@ impl Connection {
     }
 }
 
-/// Whoever may change the socket's folder may put another socket in the place of the server's.
+/// A user who may change the socket's folder could put another socket in the place of the server's.
 fn check_folder(socket: &Path, address: &Address) -> Result<(), ClientError> {
     let Err(error) = Folder::holding(socket) else { return Ok(()) };
     Err(if error.is_untrusted() {
@@ -175,7 +175,7 @@ fn check_folder(socket: &Path, address: &Address) -> Result<(), ClientError> {
     })
 }
 
-/// The system tells who listens, whatever the path was a moment ago.
+/// Checks the user who listens, as the system reports it, whatever the path was a moment ago.
 fn check_peer(stream: &UnixStream, address: &Address) -> Result<(), ClientError> {
     let untrusted = |why| ClientError::Untrusted { address: address.to_string(), why };
     let peer = stream.peer_cred().map_err(|e| untrusted(format!("who listens is unknown: {e}")))?;

@@ -13,7 +13,7 @@ use super::connection::{Connection, broken};
 use crate::error::ClientError;
 use crate::wire::{Event, Gap, LogLine};
 
-/// What a stream gives.
+/// An item of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Streamed<T> {
     /// The next one, with the id to go on from.

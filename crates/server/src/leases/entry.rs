@@ -7,7 +7,7 @@ use majordomo::{AnyLease, Moment, OldLeases, Outcome, Party, Tagged};
 
 use crate::wire::{Bind, Endpoint, Leased};
 
-/// What a lease holds.
+/// The contents of a lease.
 #[derive(Debug)]
 pub(crate) enum Held {
     /// Components that were asked for by name.
@@ -62,7 +62,7 @@ pub(crate) struct Terms {
     pub(crate) ttl: Option<Duration>,
     /// The tag that the holder stated, or one made of its process id.
     pub(crate) tag: String,
-    /// Whether the tag tells the holder from others.
+    /// Whether the tag distinguishes the holder from others.
     pub(crate) is_named: bool,
     /// The number of the connection that asked for the lease.
     pub(crate) connection: u64,
@@ -70,7 +70,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The holder as a party, by which its own leases are told from those of others.
+    /// The holder as a party, by which its own leases are distinguished from those of others.
     pub(crate) fn party(&self) -> Party {
         Party {
             tag: self.is_named.then(|| self.tag.as_str().into()),

@@ -44,13 +44,13 @@ pub(crate) async fn command(
     let party = terms.as_ref().map_or_else(|| peer.party(), Terms::party);
     let outcome = app.manager.command_with(&command.text, options.party(party)).await;
     match outcome.refusal() {
-        // That is about the server, not about the command.
+        // These refusals are about the server, not about the command.
         Some(refusal @ (Refusal::Overloaded { .. } | Refusal::ShuttingDown)) => {
             return Err(refusal.into());
         }
         _ => outcome.mark_used(),
     }
-    let mut told = CommandOutcome {
+    let mut answer = CommandOutcome {
         needed: outcome.needed().iter().map(Need::from).collect(),
         candidates: outcome.candidates().iter().map(Need::from).collect(),
         hit: outcome.was_hit(),
@@ -65,9 +65,9 @@ pub(crate) async fn command(
         && !outcome.leases().is_empty()
     {
         let held = Held::Outcome(Box::new(outcome));
-        told.lease = Some(app.leases.insert(&app.manager, held, terms, &limits)?);
+        answer.lease = Some(app.leases.insert(&app.manager, held, terms, &limits)?);
     }
-    json(&told)
+    json(&answer)
 }
 
 pub(crate) async fn plan(State(app): State<Arc<App>>, body: Body) -> Answer {

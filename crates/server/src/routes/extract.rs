@@ -20,7 +20,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-/// What stands after the question mark.
+/// The query of a request, after the question mark.
 pub(crate) struct Asked<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Asked<T> {
@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> FromRequestParts<S> for Ask
         Query::try_from_uri(&parts.uri).map(|Query(asked)| Self(asked)).map_err(|e| {
             let why =
                 std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-            Problem::new("bad_value", format!("what stands after `?` cannot be read: {why}"))
+            Problem::new("bad_value", format!("the query after `?` cannot be read: {why}"))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Looking: health, the whole, events.
+//! Routes that only look: health, status, events.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ pub(crate) async fn events(
         if query.last.is_some() {
             return Err(Problem::new(
                 "bad_value",
-                "`last` goes with `follow=false`; a stream begins at `from`",
+                "`last` needs `follow=false`; a stream begins at `from`",
             ));
         }
         return stream::events(&app, &headers, query.from);

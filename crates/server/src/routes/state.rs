@@ -1,4 +1,4 @@
-//! What is remembered: to look at, and to forget.
+//! The learned store: to look at, and to forget.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub(crate) async fn forget(State(app): State<Arc<App>>, body: Body) -> Answer {
             app.manager.usage().forget().await?;
             all
         }
-        // What is forgotten does not come back: an empty body must not mean everything.
+        // Forgotten figures cannot be restored: an empty body must not mean everything.
         _ => return Err(Problem::new("bad_value", "either `component`, or `all` as true")),
     };
     json(&Forgotten { forgotten })

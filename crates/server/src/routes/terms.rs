@@ -10,7 +10,7 @@ use crate::peer::Peer;
 use crate::problem::Problem;
 use crate::wire::{Bind, LeaseTerms};
 
-/// The longest wait that somebody may ask for.
+/// The longest wait that a client may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn options(
@@ -46,7 +46,7 @@ pub(super) fn ttl(ms: Option<u64>) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// What was asked for, checked and with defaults.
+/// The terms that the client asked for, checked and with defaults.
 pub(super) fn terms(
     asked: &LeaseTerms,
     limits: &ServerConfig,

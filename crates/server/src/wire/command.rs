@@ -1,4 +1,5 @@
 //! Commands, plans, and what an operator asks for.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use majordomo::{ByteSize, ComponentId, Confidence, Priority};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ pub struct Command {
     pub priority: Option<Priority>,
 }
 
-/// A keyword that speaks for a component, or against it where its clause is negated.
+/// A keyword that is evidence for a component, or against it where its clause is negated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The keyword or phrase as it stands in the text.
@@ -34,7 +35,7 @@ pub struct Evidence {
     /// How well the text's words fit it: `exact` where absent, `spelling`, `affix` or `compound`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<String>,
-    /// Whether its clause is negated; then it speaks against the component.
+    /// Whether its clause is negated; then it is evidence against the component.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub negated: bool,
 }
@@ -59,15 +60,14 @@ impl From<&majordomo::Evidence> for Evidence {
 /// A component that a text needs, or may need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Need {
-    /// The component.
     pub component: ComponentId,
     /// How sure that is, in `0..=1`.
     pub confidence: Confidence,
-    /// What that must reach for the component to be loaded.
+    /// The confidence from which on the component is loaded.
     pub threshold: Confidence,
     /// The keywords that speak for it.
     pub evidence: Vec<Evidence>,
-    /// What else in the text speaks for it as was learned, strongest first.
+    /// Learned parts of the text that are evidence for it, strongest first.
     pub n_grams: Vec<NGram>,
     /// How likely the text needs it by the earlier outcomes of this very text, in `0..=1`; none while they have not
     /// confirmed each other.
@@ -75,12 +75,12 @@ pub struct Need {
     pub confirmed: Option<Confidence>,
 }
 
-/// A part of a text that speaks for a component.
+/// A part of a text that is evidence for a component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NGram {
     /// The part: a word, two words, or letters inside a word, with `<` and `>` for the ends of words.
     pub text: String,
-    /// What it added to the component's score.
+    /// Its part of the component's score.
     pub weight: f32,
 }
 
@@ -102,7 +102,6 @@ impl From<&majordomo::Need> for Need {
 /// A component that a command needs and does not have, so that the others could be had.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The component.
     pub component: ComponentId,
     /// Why.
     pub refusal: Problem,
@@ -114,26 +113,26 @@ impl From<&majordomo::LeftOut> for LeftOut {
     }
 }
 
-/// What became of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommandOutcome {
-    /// What it needs, most confident first.
+    /// The components that the command needs, most confident first.
     pub needed: Vec<Need>,
-    /// What it may need: below the threshold, and not loaded on a guess.
+    /// Components that the command may need: below the threshold, and not loaded.
     pub candidates: Vec<Need>,
     /// Whether everything was ready when it came.
     pub hit: bool,
-    /// What was.
+    /// The components that were ready.
     pub ready_at_once: Vec<ComponentId>,
     /// How long it took to have everything.
     pub waited_ms: f64,
     /// Why it was refused; then there are no endpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Problem>,
-    /// What it had, and where that is reached. Without `lease` this is for information: the components may go.
+    /// The components that it was granted, with their endpoints. Without `lease` this is for information: they may be
+    /// unloaded.
     pub components: Vec<Leased>,
-    /// What it needs and does not have, so that the others could be had: the less confident of what does not fit
-    /// together.
+    /// Needed components that were left out so that the others could be granted: the less confident ones of those that do
+    /// not fit together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// The lease that was asked for.
@@ -141,13 +140,13 @@ pub struct CommandOutcome {
     pub lease: Option<Lease>,
 }
 
-/// What a text is taken for.
+/// The decision about a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// It needs the components named.
     Confident,
-    /// It may need the candidates, but too little speaks for any of them: nothing is loaded on a guess.
+    /// It may need the candidates, but the evidence for each is too weak: nothing is loaded.
     Unsure,
     /// It needs no component.
     #[default]
@@ -172,14 +171,14 @@ pub struct IntentsRequest {
     pub text: String,
 }
 
-/// What a text is taken for, with evidence.
+/// The intents of a text, with evidence.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Intents {
     /// Whether a command with this text would load something.
     pub decision: Decision,
-    /// What the text needs, likeliest first.
+    /// The components that the text needs, likeliest first.
     pub needed: Vec<Need>,
-    /// What else is not unlikely, below the threshold.
+    /// Further likely components, below the threshold.
     pub candidates: Vec<Need>,
     /// Version of the model that answered.
     pub model_version: u64,
@@ -203,7 +202,6 @@ pub struct PlanRequest {
     /// The user's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The components.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<String>,
 }
@@ -211,7 +209,6 @@ pub struct PlanRequest {
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanLoad {
-    /// The component.
     pub component: ComponentId,
     /// The bytes that would be reserved.
     pub bytes: ByteSize,
@@ -232,36 +229,35 @@ pub struct PlanLoad {
 /// A component that would go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanEviction {
-    /// The component.
     pub component: ComponentId,
     /// The bytes that it would free.
     pub bytes: ByteSize,
-    /// It goes because it conflicts.
+    /// It is evicted because it conflicts.
     pub conflict: bool,
 }
 
-/// What a demand would meet with now.
+/// The plan for a demand, as it would be made now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What the text is taken for; none for plans by name.
+    /// The decision about the text; none for plans by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
-    /// What the text needs.
+    /// The components that the text needs.
     pub needed: Vec<Need>,
-    /// What it may need.
+    /// Components that the text may need.
     pub candidates: Vec<Need>,
-    /// What is ready.
+    /// The components that are ready.
     pub ready: Vec<ComponentId>,
     /// Loads, in their order.
     pub loads: Vec<PlanLoad>,
     /// Evictions, in their order.
     pub evictions: Vec<PlanEviction>,
-    /// Who is in the way, in words; then it would wait for them.
+    /// The holders that block the demand, in words; it would wait for them.
     pub in_the_way: Vec<String>,
     /// Why it would be refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Problem>,
-    /// What would be left out of a command, so that the rest can be had.
+    /// Components that would be left out of a command, so that the others can be granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
     /// How long the loads would take.
@@ -382,7 +378,7 @@ pub struct Warning {
     pub severity: String,
     /// A fixed word for its kind.
     pub code: String,
-    /// The file.
+    /// The path of the configuration file.
     pub file: String,
     /// The line, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -390,7 +386,7 @@ pub struct Warning {
     /// The column, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
-    /// What is wrong.
+    /// The mistake, in words.
     pub message: String,
     /// The way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,7 +37,7 @@ pub struct EventPage {
 /// In a stream: what a follower missed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// How many events; none when nobody knows, since the server was restarted.
+    /// How many events; none when that is unknown, since the server was restarted.
     pub missed: Option<u64>,
     /// Why, for people.
     pub text: String,
@@ -61,7 +61,7 @@ pub struct LogLine {
     pub time: i64,
     /// `stdout`, `stderr`, or `manager` for the manager's own remarks.
     pub stream: String,
-    /// The text.
+    /// The line as the program wrote it, without its line end.
     pub text: String,
     /// Whether the beginning of the line was cut off.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -3,7 +3,7 @@
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, Unexpected};
 use serde_json::{Map, Number, Value};
 
-/// Up to here a floating-point number tells every whole number.
+/// Up to here a floating-point number represents every whole number.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A whole number or null. JSON has one kind of number (RFC 8259, section 6), so that `60000.0` and `6e4` are the integer

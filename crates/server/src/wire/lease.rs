@@ -1,4 +1,5 @@
 //! Leases of other processes.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use majordomo::{ComponentId, Priority};
 use serde::{Deserialize, Serialize};
@@ -6,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Endpoint;
 use super::json::whole;
 
-/// What a lease ends with, besides being given back.
+/// The end of a lease that is not given back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bind {
@@ -25,9 +26,9 @@ pub struct LeaseTerms {
     /// bound to the connection, as long as that.
     #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
-    /// What it ends with.
+    /// The end of the lease if it is not given back.
     pub bind: Bind,
-    /// What the holder calls itself, at most 64 characters; told to those who have to wait for it.
+    /// The holder's name for itself, at most 64 characters; named to callers that have to wait for the lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -65,7 +66,6 @@ impl LeaseRequest {
 /// A leased component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Leased {
-    /// The component.
     pub component: ComponentId,
     /// Where it is reached; none for components inside the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ fn is_false(b: &bool) -> bool {
 }
 
 impl Leased {
-    /// What became of a revoked component, in words; none while it is not revoked.
+    /// The state of a revoked component, in words; none while it is not revoked.
     #[must_use]
     pub fn revocation(&self) -> Option<String> {
         let how = if self.ended { "has ended" } else { "is being stopped" };
@@ -123,20 +123,18 @@ pub enum LeaseState {
     Revoked,
 }
 
-/// A lease.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its name.
     pub id: String,
     /// Where it is in its life.
     pub state: LeaseState,
-    /// What it holds.
     pub components: Vec<Leased>,
-    /// What it ends with.
+    /// The end of the lease if it is not given back.
     pub bind: Bind,
-    /// What the holder calls itself, or the number of its process.
+    /// The holder's name for itself, or the number of its process.
     pub tag: String,
-    /// The holder's process, where the system tells.
+    /// The holder's process, where the system reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// For how long it has been held.
@@ -149,7 +147,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What became of its revoked components, in words; none while none is revoked.
+    /// The state of its revoked components, in words; none while none is revoked.
     #[must_use]
     pub fn revocation(&self) -> Option<String> {
         let lost: Vec<_> = self.components.iter().filter_map(Leased::revocation).collect();

@@ -1,4 +1,5 @@
-//! Memory as it goes over the wire: budget, pools, bounds, pressure, what is given back.
+//! Memory as it is sent: budget, pools, bounds, pressure, memory returned to the system.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use majordomo::{ByteSize, MemoryStatus, Moment, PressureLevel};
 use serde::{Deserialize, Serialize};
@@ -8,9 +9,7 @@ use super::ms;
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
-    /// Its name.
     pub name: String,
-    /// Its budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<ByteSize>,
     /// Bytes booked in it.
@@ -40,18 +39,14 @@ pub struct Overdraft {
 /// Memory as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The budget.
     pub budget: ByteSize,
-    /// Bytes booked.
     pub booked: ByteSize,
     /// Bytes set aside for demands that clear memory now.
     pub claimed: ByteSize,
     /// Beyond the budget.
     pub overdraft: Overdraft,
-    /// The pressure level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pressure: Option<PressureLevel>,
-    /// The pools.
     pub pools: Vec<Pool>,
     /// Bytes of the budget that other programs take.
     #[serde(default)]
@@ -82,26 +77,26 @@ pub struct Memory {
 /// One bound on the memory that can be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
-    /// The machine, or which control group.
+    /// `machine`, or the path of the cgroup.
     pub name: String,
     /// Its memory or limit; none = not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<ByteSize>,
-    /// What is in use.
+    /// Bytes in use.
     pub used: ByteSize,
 }
 
 /// A change of the level, or what happened to a source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Note {
+pub struct PressureRecord {
     /// How long ago.
     pub ago_ms: f64,
     /// The level from then on.
     pub level: PressureLevel,
-    /// What could still be had.
+    /// Bytes that were available.
     pub available: ByteSize,
-    /// What happened to a source; empty when the level changed.
-    pub note: String,
+    /// The failure or recovery of a source; empty when the level changed.
+    pub event: String,
 }
 
 /// Where pressure is felt, and what was felt lately.
@@ -113,7 +108,7 @@ pub struct Felt {
     pub failing: bool,
     /// The effective limit.
     pub limit: ByteSize,
-    /// What can still be had before the tightest bound.
+    /// Bytes available before the tightest bound.
     pub available: ByteSize,
     /// The level that the kernel hints at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,20 +117,20 @@ pub struct Felt {
     pub thresholds: [ByteSize; 4],
     /// Every bound that was read, the machine first.
     pub bounds: Vec<Bound>,
-    /// What wakes the watcher, and what cannot.
+    /// The means that wake the watcher, and the missing ones.
     pub means: Vec<String>,
     /// Readings so far.
     pub readings: u64,
     /// Changes, oldest first.
-    pub history: Vec<Note>,
+    pub history: Vec<PressureRecord>,
 }
 
 /// Snapshots of unloaded components.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cold {
-    /// What they may take.
+    /// The bytes that snapshots may take.
     pub budget: ByteSize,
-    /// What they take.
+    /// The bytes that snapshots take.
     pub used: ByteSize,
     /// How many there are.
     pub snapshots: u64,
@@ -202,11 +197,11 @@ impl Felt {
             limit: b.limit,
             used: b.used,
         };
-        let note = |n: &majordomo::PressureRecord| Note {
+        let record = |n: &majordomo::PressureRecord| PressureRecord {
             ago_ms: ms(now.since(n.at)),
             level: n.level,
             available: n.available,
-            note: n.event.clone(),
+            event: n.event.clone(),
         };
         Self {
             source: f.source.clone(),
@@ -218,7 +213,7 @@ impl Felt {
             bounds: f.bounds.iter().map(bound).collect(),
             means: f.means.clone(),
             readings: f.readings,
-            history: f.history.iter().map(note).collect(),
+            history: f.history.iter().map(record).collect(),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What a reload changes, setting by setting.
+//! The changes of a reload, setting by setting.
 //!
 //! Owns the comparison: both configurations as JSON, member by member, under the names of the columns
-//! `field` and `key` of `docs/configuration.md`. Values of environment variables are never told.
+//! `field` and `key` of `docs/configuration.md`. Values of environment variables are never sent.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use majordomo::{ByteSize, ComponentId};
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,11 @@ pub struct Reload {
     pub dry_run: bool,
 }
 
-/// What a reload changed, or would change.
+/// The changes that a reload made, or would make.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// Whether this only says what would change.
     pub dry_run: bool,
-    /// New components.
     pub added: Vec<ComponentId>,
     /// Components that are gone.
     pub removed: Vec<ComponentId>,
@@ -32,7 +32,7 @@ pub struct Reloaded {
     pub components: Vec<ComponentChange>,
     /// Settings of the manager and of the server that differ.
     pub settings: Vec<SettingChange>,
-    /// What is doubtful in the file.
+    /// Warnings about the file.
     pub warnings: Vec<Warning>,
 }
 
@@ -51,20 +51,18 @@ pub enum ChangeKind {
 /// A component that is configured differently, is new, or is gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComponentChange {
-    /// Its name.
     pub component: ComponentId,
     /// How it differs.
     pub change: ChangeKind,
     /// The settings that differ, for one that is configured differently.
     pub settings: Vec<SettingChange>,
-    /// What becomes of it, in words.
+    /// The consequence for the component, in words.
     pub effect: String,
 }
 
 /// A setting that differs. Sizes and spans are texts such as `256 MiB` and `5 s`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SettingChange {
-    /// Its name.
     pub name: String,
     /// Its value before.
     pub from: Value,
@@ -75,7 +73,7 @@ pub struct SettingChange {
 }
 
 impl Reloaded {
-    /// As the manager tells it.
+    /// From the manager's own account.
     #[must_use]
     pub fn new(r: &majordomo::Reloaded, dry_run: bool) -> Self {
         let fixed = r.needs_restart();
@@ -126,13 +124,14 @@ fn differences<T: Serialize>(before: &T, after: &T) -> Vec<SettingChange> {
         }
         // They may be secrets.
         let is_hidden = name.contains(".env.");
-        let tell = |value: Value| match value {
+        let masked = |value: Value| match value {
             Value::Null => Value::Null,
             _ if is_hidden => "(hidden)".into(),
             value => value,
         };
         let name = name.strip_prefix("loader.").map_or(name.clone(), str::to_owned);
-        out.push(SettingChange { name, from: tell(from), to: tell(to), needs_restart: false });
+        let (from, to) = (masked(from), masked(to));
+        out.push(SettingChange { name, from, to, needs_restart: false });
     }
     out
 }
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_the_environment_are_not_told() {
+    fn values_of_environment_variables_are_never_sent() {
         let spec = |value: &str| {
             let mut spec = ComponentSpec::process("a", &["true"]).unwrap();
             if let majordomo::LoaderSpec::Process(p) = &mut spec.loader {

@@ -1,4 +1,5 @@
-//! What is remembered over restarts.
+//! The learned store, which survives restarts.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use majordomo::{ByteSize, ComponentId};
 use serde::{Deserialize, Serialize};
@@ -8,22 +9,21 @@ use super::ms;
 /// `GET /v1/state`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Remembered {
-    /// What was measured of components.
+    /// Figures that were measured of components.
     pub figures: Vec<Figures>,
     /// Everything, as it is stored.
     pub values: Vec<StoredValue>,
     /// Which components were used when, in lines that `majordomo replay` reads.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub usage: String,
-    /// What is wrong with where it is kept.
+    /// The problem of the state directory, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// What was measured of a component with one configuration on one machine.
+/// Figures of a component with one configuration on one machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The component.
     pub component: ComponentId,
     /// A hash of its loader and version, in hexadecimal.
     pub config: String,
@@ -32,10 +32,10 @@ pub struct Figures {
     /// The larger of the two peaks that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<ByteSize>,
-    /// What its next load is expected to need at its peak.
+    /// The bytes that the peak of its next load is expected to need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_peak: Option<ByteSize>,
-    /// What its use is expected to need at its peak.
+    /// The bytes that the peak of its use is expected to need.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_peak: Option<ByteSize>,
     /// How long it takes to load.
@@ -43,12 +43,10 @@ pub struct Figures {
     pub load_time_ms: Option<f64>,
 }
 
-/// A stored value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredValue {
     /// Whose it is.
     pub namespace: String,
-    /// Its key.
     pub key: String,
     /// Its bytes, in hexadecimal.
     pub value: String,

@@ -1,4 +1,5 @@
-//! The whole and its components, as they are at one moment.
+//! The status of the manager and its components at one moment.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::{Memory, ms};
 
-/// Who answers.
+/// The server that answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     /// The server's version.
@@ -30,7 +31,7 @@ pub struct Health {
     pub status: String,
 }
 
-/// Where a component is in its life; see `docs/architecture.md`.
+/// The state of a component; see `docs/architecture.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -101,7 +102,6 @@ pub struct Endpoint {
     /// 127.0.0.1, or ::1 where the program listens there alone; when there is a port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Its port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// Its Unix socket.
@@ -137,9 +137,7 @@ pub struct ProbeFailing {
 /// One component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {
-    /// Its name.
     pub name: ComponentId,
-    /// Its state.
     pub state: State,
     /// For how long.
     pub for_ms: f64,
@@ -151,13 +149,11 @@ pub struct Component {
     /// From that time on a demand may load it: nothing else does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry_on_demand: bool,
-    /// Its priority.
     pub priority: Priority,
-    /// Its pool.
     pub pool: String,
     /// Whether it is pinned.
     pub pinned: bool,
-    /// Whether nobody has asked for it yet in this incarnation.
+    /// Whether it is an unused preload: no demand has asked for it in this incarnation.
     pub speculative: bool,
     /// Whether its configuration changed under it.
     pub stale: bool,
@@ -169,16 +165,16 @@ pub struct Component {
     /// The larger of the two peaks that follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak: Option<ByteSize>,
-    /// What its next load is expected to need at its peak, as learned.
+    /// The learned peak of a load, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_peak: Option<ByteSize>,
-    /// What its use is expected to need at its peak, as learned.
+    /// The learned peak of its use, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_peak: Option<ByteSize>,
-    /// What is reserved for its next load, until it is ready.
+    /// Bytes reserved for its next load, until it is ready.
     #[serde(default)]
     pub load_need: ByteSize,
-    /// What is reserved for it from then on.
+    /// Bytes reserved for it from then on.
     #[serde(default)]
     pub settled_need: ByteSize,
     /// Its declared estimate.
@@ -260,7 +256,7 @@ impl Component {
 /// One figure of a section.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What it is.
+    /// The name of the figure, unique in its section.
     pub name: String,
     /// A yes or no, a number or a text.
     pub value: Value,
@@ -285,7 +281,7 @@ impl Figure {
     }
 }
 
-/// Who holds leases, for a status.
+/// The holders of leases, for a status.
 #[derive(Debug, Default)]
 pub(crate) struct Holders {
     /// A row for each component of each lease, oldest first.
@@ -299,9 +295,8 @@ pub(crate) struct Holders {
 /// The holder of a lease on a component.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeaseHolder {
-    /// The component.
     pub component: ComponentId,
-    /// What the holder calls itself.
+    /// The holder's name for itself.
     pub tag: String,
     /// For how long it has held it.
     pub age_ms: f64,
@@ -315,10 +310,10 @@ pub struct LeaseHolder {
     pub revoked: bool,
 }
 
-/// The whole.
+/// The status of the manager and its components.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Who answers.
+    /// The server that answers.
     pub server: Info,
     /// Whether every CORE component is ready and shutdown has not begun.
     pub ready: bool,
@@ -326,11 +321,10 @@ pub struct Status {
     pub shutting_down: bool,
     /// Demands that wait.
     pub waiting: usize,
-    /// Memory.
     pub memory: Memory,
     /// The components, in the order of the configuration.
     pub components: Vec<Component>,
-    /// Who holds leases by the socket, the oldest leases first: at most 256 rows.
+    /// Holders of leases by the socket, the oldest leases first: at most 256 rows.
     pub holders: Vec<LeaseHolder>,
     /// Rows of holders that are left out.
     #[serde(default)]
@@ -338,7 +332,7 @@ pub struct Status {
     /// Leases by the socket.
     #[serde(default)]
     pub leases: usize,
-    /// What each part has to tell besides.
+    /// Further figures of each part.
     pub sections: BTreeMap<String, Vec<Figure>>,
 }
 

@@ -1,4 +1,4 @@
-//! What is refused, and how: bad requests, too much, too slow, wrong hosts.
+//! Refused requests and their answers: bad, too large, too slow, for wrong hosts.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn bad_requests_have_codes() {
         ("GET", "/v1/components/music/logs?max=0", "", "", 422, "bad_value"),
         ("GET", "/v1/components/music/logs?form=1", "", "", 422, "bad_value"),
         ("GET", "/v1/events?from=x", "", "", 422, "bad_value"),
-        // What is forgotten does not come back, so nothing is forgotten by a slip.
+        // Forgotten figures cannot be restored, so a slip forgets nothing.
         ("POST", "/v1/state/forget", "", "", 422, "bad_value"),
         (
             "POST",
@@ -131,7 +131,7 @@ async fn slow_clients_are_cut() {
         }
     });
     cut.await.expect("the slow client is never cut");
-    // Half a body is told before the end.
+    // Half a body is answered before the connection closes.
     let half = "POST /v1/plan HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
     assert_eq!(problem(&served.raw(half).await).1, "body_timeout");
     // Idle after a whole request.
@@ -157,7 +157,7 @@ async fn a_client_that_reads_nothing_is_cut() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn too_many_are_told_to_come_again() {
+async fn surplus_connections_are_answered_with_a_retry_time() {
     let config = ServerConfig { max_streams: 1, max_leases: 1, ..ServerConfig::default() };
     let served = Served::start(config).await;
     let client = served.client();
@@ -173,7 +173,7 @@ async fn too_many_are_told_to_come_again() {
     served.end().await;
 }
 
-/// Nobody takes from this queue; the real server's holds 1024.
+/// This queue is never emptied; the real server's holds 1024.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "current_thread")]
 async fn a_full_queue_is_not_taken_for_a_server_that_is_not_there() {
@@ -190,11 +190,11 @@ async fn a_full_queue_is_not_taken_for_a_server_that_is_not_there() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_crowd_is_told_to_come_again_and_nobody_is_cut() {
+async fn every_connection_of_a_crowd_gets_an_answer() {
     let config = ServerConfig { max_connections: 1, ..ServerConfig::default() };
     let served = Served::start(config).await;
     let stream = served.client().follow_events(None).await.unwrap();
-    // More than are told at once; all are there before the first of them asks.
+    // More than are answered at once; all are there before the first of them asks.
     let mut crowd = Vec::new();
     for _ in 0..300 {
         crowd.push(served.connect().await);
@@ -202,7 +202,7 @@ async fn a_crowd_is_told_to_come_again_and_nobody_is_cut() {
     for stream in &mut crowd {
         stream.write_all(b"POST /v1/plan HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     }
-    // One that says nothing is told, too.
+    // A connection that sends nothing is answered, too.
     crowd.push(served.connect().await);
     for (n, mut stream) in crowd.into_iter().enumerate() {
         let mut answer = String::new();

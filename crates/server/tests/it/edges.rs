@@ -105,7 +105,7 @@ async fn the_server_refuses_exactly_the_bodies_that_the_description_does() {
             "/v1/feedback" => vec![json!({ "text": "x" }), json!({ "lease": "x" })],
             "/v1/state/forget" => vec![json!({ "component": "mail" }), json!({ "all": true })],
             // No such component: the shape is checked, and nothing is loaded.
-            "/v1/leases" | "/v1/leases/{id}/exchange" => vec![json!({ "components": ["nobody"] })],
+            "/v1/leases" | "/v1/leases/{id}/exchange" => vec![json!({ "components": ["unknown"] })],
             _ => Vec::new(),
         };
         let route = path.replace("{name}", "mail").replace("{id}", "x");
@@ -123,8 +123,8 @@ async fn the_server_refuses_exactly_the_bodies_that_the_description_does() {
                 n_taken += 1;
             }
             if is_refused == why.is_empty() {
-                let told = answer.split_once("\r\n\r\n").map_or("", |(_, told)| told);
-                differ.push(format!("{route} {body}: {told:.200}; described: {why:?}"));
+                let body_text = answer.split_once("\r\n\r\n").map_or("", |(_, text)| text);
+                differ.push(format!("{route} {body}: {body_text:.200}; described: {why:?}"));
             }
         }
         // A body that may be left out may be empty.

@@ -1,4 +1,4 @@
-//! Leases of other processes: what they end with, who is told, and what a wait leaves behind.
+//! Leases of other processes: their ends, the holders that refusals name, and abandoned waits.
 
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ async fn old_leases_are_warned_of_and_ended_if_so_set() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn those_who_wait_are_told_by_whom() {
+async fn refusal_names_the_tags_of_the_holders() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
     client.acquire(&ask(&["music", "mail"], Bind::Ttl, None, "editor")).await.unwrap();
@@ -203,7 +203,7 @@ async fn a_revoked_lease_shows_it() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn who_leaves_during_a_load_drops_the_wait_alone() {
+async fn client_that_disconnects_during_a_load_cancels_its_wait_and_not_the_load() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
     let request = "POST /v1/leases HTTP/1.1\r\nhost: localhost\r\ncontent-length: 23\r\n\r\n{\"components\":[\"slow\"]}";
@@ -357,7 +357,7 @@ async fn a_revoked_lease_is_not_renewed() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_client_whose_own_lease_is_in_the_way_is_told_at_once() {
+async fn client_blocked_by_its_own_lease_is_refused_at_once() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
     client.acquire(&ask(&["music", "mail"], Bind::Ttl, None, "own")).await.unwrap();
@@ -433,7 +433,7 @@ async fn a_refused_exchange_leaves_the_lease_as_it_was() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_exchange_whose_client_leaves_leaves_the_lease_as_it_was() {
+async fn exchange_whose_client_disconnects_does_not_change_the_lease() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
     let lease = client.acquire(&ask(&["music"], Bind::Ttl, None, "a")).await.unwrap();

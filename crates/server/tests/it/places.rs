@@ -1,4 +1,4 @@
-//! Who gets a place when there are many connections.
+//! The choice of the connections that get a place when there are many.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn over_tcp(config: ServerConfig) -> Served {
     Served::over(manager, gate, options).await
 }
 
-/// What comes until the server closes.
+/// The bytes received until the server closes.
 async fn closes(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let read = tokio::time::timeout(DEADLINE * 4, stream.read_to_end(&mut answer));
@@ -105,7 +105,7 @@ async fn a_reload_replaces_the_token_and_ends_what_the_old_one_has_under_way() {
     let ended = tokio::time::timeout(DEADLINE * 4, async {
         while let Ok(Some(_)) = stream.next().await {}
     });
-    ended.await.expect("the stream of the old token goes on");
+    ended.await.expect("the stream of the old token continues");
     served.end().await;
     drop(std::fs::remove_dir_all(&dir));
 }
@@ -159,7 +159,7 @@ async fn an_operator_gets_in_when_all_connections_are_in_use() {
     assert_eq!(operator.unload("music", true).await.unwrap().state, State::Unloaded);
     operator.last_logs("music", 5).await.unwrap();
     operator.events(None, Some(5)).await.unwrap();
-    // What would stay, or wait, is refused for want of a place.
+    // A request that would stay, or wait, is refused for want of a place.
     let stays = served.client().follow_events(None).await.unwrap_err();
     assert_eq!(stays.problem().unwrap().code, "too_many_connections");
     assert!(stays.problem().unwrap().retry_after_s().is_some());

@@ -3,7 +3,7 @@
 use regex_lite::Regex;
 use serde_json::Value;
 
-/// What is wrong with a value by a schema.
+/// The mistakes in a value by a schema.
 pub(crate) fn wrong(doc: &Value, schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
         let target = doc.pointer(reference.trim_start_matches('#')).expect(reference);

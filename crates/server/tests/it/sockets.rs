@@ -24,7 +24,7 @@ async fn the_socket_is_private_and_has_one_owner() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_cannot_be_a_socket_is_told() {
+async fn path_that_cannot_be_a_socket_is_refused_with_the_reason() {
     let gate = Gate::default();
     let manager = components(ServerConfig::default(), &gate).start().await.unwrap();
     let dir = folder();
@@ -53,7 +53,7 @@ async fn what_cannot_be_a_socket_is_told() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn nobody_there_is_told_with_the_way_out() {
+async fn missing_server_is_reported_with_the_way_out() {
     let client = Client::new(Address::Unix("/nonexistent/s.sock".into()));
     let error = client.health().await.unwrap_err();
     assert!(matches!(error, ClientError::NotRunning { .. }));
@@ -95,7 +95,7 @@ async fn tcp_needs_a_token_and_this_machine() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_server_of_another_version_is_told_with_both() {
+async fn server_of_another_version_is_reported_with_both_versions() {
     let dir = folder();
     std::fs::create_dir_all(&dir).unwrap();
     let listener = tokio::net::UnixListener::bind(dir.join("s")).unwrap();

@@ -14,7 +14,7 @@ async fn next(stream: &mut EventStream) -> (Event, String) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_follower_goes_on_where_it_was() {
+async fn follower_continues_after_the_last_event_that_it_read() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
     let mut stream = client.follow_events(None).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_number_that_was_never_given_is_a_gap() {
     // Of a server that ran for longer than this one, which must not keep its followers waiting until it has, too.
     let mut stream = client.follow_events(Some("99999999")).await.unwrap();
     let Some(Streamed::Gap(gap)) = stream.next().await.unwrap() else { panic!("no gap") };
-    assert_eq!(gap.missed, None, "nobody knows how many");
+    assert_eq!(gap.missed, None, "the number is unknown");
     assert_eq!(next(&mut stream).await.0.seq, first.seq, "all that there is");
     // The one that comes next is no such number.
     let newest = client.events(None, Some(1)).await.unwrap().events[0].seq;
@@ -58,7 +58,7 @@ async fn a_number_that_was_never_given_is_a_gap() {
 async fn what_is_gone_is_a_gap() {
     let served = Served::start(ServerConfig::default()).await;
     let client = served.client();
-    // More records than are kept, while somebody was away after the first.
+    // More records than are kept, while a follower was away after the first.
     let first = client.events(None, None).await.unwrap().events.remove(0);
     let mut newest = first.seq;
     while newest < 4500 {
@@ -77,7 +77,7 @@ async fn what_is_gone_is_a_gap() {
     let Some(Streamed::Gap(gap)) = away.next().await.unwrap() else { panic!("no gap") };
     let (event, _) = next(&mut away).await;
     assert_eq!(event.seq, first.seq + 1 + gap.missed.unwrap());
-    // Of another run: nobody knows how many.
+    // Of another run: the number is unknown.
     let mut other = client.follow_events(Some("abc-7")).await.unwrap();
     let Some(Streamed::Gap(gap)) = other.next().await.unwrap() else { panic!("no gap") };
     assert_eq!(gap.missed, None);

@@ -1,4 +1,4 @@
-//! What the tests share: a served manager of builtins in a folder of its own, and raw bytes to and from it.
+//! Shared by the tests: a served manager of builtins in a folder of its own, and raw bytes to and from it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +31,7 @@ impl Gate {
     }
 }
 
-/// A running server and its folder, which goes with it.
+/// A running server and its folder, which is removed with it.
 pub(crate) struct Served {
     pub(crate) server: Server,
     pub(crate) gate: Gate,
@@ -69,7 +69,7 @@ impl Served {
     pub(crate) async fn start(server: ServerConfig) -> Self {
         let gate = Gate::default();
         let manager = components(server, &gate).start().await.unwrap();
-        // Whoever comes finds CORE up.
+        // Every test finds CORE up.
         manager.operator().load("alarm").await.unwrap();
         Self::over(manager, gate, ServeOptions::default()).await
     }
@@ -89,10 +89,10 @@ impl Served {
         UnixStream::connect(self.server.socket()).await.unwrap()
     }
 
-    /// What comes back for these bytes until the server closes.
+    /// The answer to these bytes until the server closes.
     pub(crate) async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
-        // Whoever refuses early need not have read everything.
+        // A server that refuses early need not have read everything.
         drop(stream.write_all(bytes.as_ref()).await);
         rest(&mut stream).await
     }
@@ -128,7 +128,7 @@ pub(crate) fn folder() -> PathBuf {
     dir
 }
 
-/// What is left until the other side closes.
+/// The remaining bytes until the other side closes.
 pub(crate) async fn rest(stream: &mut UnixStream) -> String {
     let mut out = Vec::new();
     let read = tokio::time::timeout(DEADLINE * 4, async {
@@ -149,7 +149,6 @@ pub(crate) async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     rounds.await.unwrap_or_else(|_| panic!("waited too long for: {what}"));
 }
 
-/// The problem in an answer.
 #[track_caller]
 pub(crate) fn problem(answer: &str) -> (u16, String, serde_json::Value) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));

@@ -25,7 +25,6 @@ async fn refusal(manager: &Manager, socket: &Path) -> String {
     }
 }
 
-/// The error of a client of a socket.
 async fn client_error(socket: &Path) -> String {
     let client = Client::new(Address::Unix(socket.to_path_buf()));
     let asked = tokio::time::timeout(DEADLINE, client.health()).await;
@@ -98,7 +97,7 @@ async fn a_folder_that_others_may_change_is_refused_by_server_and_client() {
     symlink(open.join("s"), dir.path("to-s")).unwrap();
     says(&client_error(&dir.path("to-s")).await, &[&open_text, "chmod go-w"]);
     bound.set_nonblocking(true).unwrap();
-    assert!(bound.accept().is_err(), "nobody connected");
+    assert!(bound.accept().is_err(), "there was no connection");
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -146,7 +145,7 @@ async fn a_folder_of_another_user_is_refused_by_server_and_client() {
         }
         assert_eq!(fs::read_to_string(dir.path("precious")).unwrap(), "precious");
         bound.set_nonblocking(true).unwrap();
-        assert!(bound.accept().is_err(), "nobody connected");
+        assert!(bound.accept().is_err(), "there was no connection");
         // One of this user's inside it is no better: the stranger may put another in its place.
         let inside = foreign.join("inside");
         fs::create_dir(&inside).unwrap();
