@@ -196,10 +196,10 @@ impl Account {
         }
         for (i, change) in felt.history.iter().rev().take(N_NOTES).enumerate() {
             let ago = print::time(Duration::from_secs_f64(change.ago_ms.max(0.0) / 1e3));
-            let what = if change.note.is_empty() {
+            let what = if change.event.is_empty() {
                 format!("{} at {} available", change.level, change.available)
             } else {
-                change.note.clone()
+                change.event.clone()
             };
             row(if i == 0 { "history" } else { "" }, &format!("{ago} ago: {what}"));
         }

@@ -139,7 +139,7 @@ impl Follower {
     /// Whether it begins beyond the next record: its number was not given by this log, so that it would wait in silence
     /// while others are written.
     #[must_use]
-    pub fn is_ahead(&self) -> bool {
+    pub fn is_beyond_newest(&self) -> bool {
         self.next > locked(&self.rings).all.back().map_or(0, |r| r.seq + 1)
     }
 

@@ -123,8 +123,10 @@ impl Table for Sharded {
     }
 }
 
+type Operation<'a> = &'a (dyn Fn(&dyn Table, u64) + Sync);
+
 /// Every thread works on leases of its own.
-fn run(table: &dyn Table, n_threads: u64, operation: &(dyn Fn(&dyn Table, u64) + Sync)) {
+fn run(table: &dyn Table, n_threads: u64, operation: Operation<'_>) {
     std::thread::scope(|scope| {
         for thread in 0..n_threads {
             scope.spawn(move || {
@@ -151,7 +153,7 @@ fn tables(c: &mut Criterion) {
             table.insert(n_leases + i);
             table.remove(n_leases + i);
         };
-        let operations: [(&str, &(dyn Fn(&dyn Table, u64) + Sync)); 2] =
+        let operations: [(&str, Operation<'_>); 2] =
             [("look_and_renew", &holder), ("acquire_and_release", &lifecycle)];
         for (name, operation) in operations {
             let mut group = c.benchmark_group(name);

@@ -1,4 +1,4 @@
-//! The stream of one connection: bounds in time, and requests handed to HTTP's parser one by one.
+//! The stream of one connection: its time limits, and requests handed to HTTP's parser one by one.
 //!
 //! Owns the times that hyper does not have: for an incomplete head, and for a client that reads nothing. Invariant: the
 //! parser sees no byte of a head that was not checked, and none of a request before the one before it was answered, so

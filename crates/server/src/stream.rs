@@ -72,7 +72,7 @@ pub(crate) fn events(
     };
     let mut follower = app.manager.events(from);
     // A number without the run before it may be of an earlier run, too: then it is one that was not reached yet.
-    if !is_ours || follower.is_ahead() {
+    if !is_ours || follower.is_beyond_newest() {
         let text = "the server was restarted; its events begin again".to_owned();
         first = Some(frame(None, "gap", &Gap { missed: None, text }));
         follower = app.manager.events(Some(0));

@@ -144,7 +144,6 @@ const NOT_YET: &[&str] = &[
     "crates/preloader",
     "crates/registry",
     "crates/runtime",
-    "crates/server",
     "crates/sim",
     "crates/simd",
     "crates/text",
