@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// Two dependencies each on any earlier components, and 100 conflicts between such that nobody needs.
+/// Two dependencies each on any earlier components, and 100 conflicts between components that no other needs.
 struct Generated {
     n: usize,
     dependencies: Vec<(usize, usize)>,

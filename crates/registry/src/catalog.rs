@@ -1,6 +1,6 @@
 //! The immutable catalog: names ↔ keys, specifications, pools, conflicts and the order of loading.
 //!
-//! Knows nothing of files and of what is loaded now. Keys are dense and append-only: a removed component
+//! Knows neither files nor loaded components. Keys are dense and append-only: a removed component
 //! leaves a tombstone, and the same name comes back to the same key through any chain of rebuilds. A
 //! catalog that exists has no cycle, no dangling name and no component that conflicts with its own
 //! closure.
@@ -57,7 +57,7 @@ impl Catalog {
     /// order of `specs`.
     ///
     /// # Errors
-    /// The first problem found; [`Self::build_all`] tells all.
+    /// The first problem found; [`Self::build_all`] returns all.
     pub fn build(
         specs: Vec<ComponentSpec>,
         pools: Vec<PoolSpec>,
@@ -212,9 +212,9 @@ impl Catalog {
             self.rank[key.index()] = rank as u32;
         }
         self.check_endpoints(errors);
-        let mut told = std::collections::BTreeSet::new();
+        let mut reported = std::collections::BTreeSet::new();
         for (component, a, b) in self.conflicts.inside_closures(&self.graph, order) {
-            told.insert((a, b));
+            reported.insert((a, b));
             errors.push(CatalogError::ConflictInClosure {
                 component: self.id(component).clone(),
                 first: self.id(a).clone(),
@@ -232,7 +232,7 @@ impl Catalog {
         for key in self.closure(&core) {
             together.insert(key.index());
         }
-        for (a, b) in self.conflicts.within(&together).filter(|pair| !told.contains(pair)) {
+        for (a, b) in self.conflicts.within(&together).filter(|pair| !reported.contains(pair)) {
             errors.push(CatalogError::CoreConflict {
                 first: self.id(a).clone(),
                 second: self.id(b).clone(),
@@ -297,7 +297,7 @@ impl Catalog {
         self.graph.after.row(key)
     }
 
-    /// Components it must not run beside, ascending, whichever side says so.
+    /// Components that must not run at the same time, ascending; either side may state it.
     #[must_use]
     pub fn conflicts(&self, key: ComponentKey) -> &[Conflict] {
         self.conflicts.row(key)

@@ -1,8 +1,7 @@
-//! Configuration files: what is read from them, and reading as a whole.
+//! Configuration files: the order of reading, and the result.
 //!
-//! Owns the order of work: text, tree, sections, then what only the whole can tell. Does not know loaders
-//! or memory sources; the machine's limit comes in as an argument. A configuration with an error is not
-//! handed out at all.
+//! Owns the order of work: text, tree, sections, then the checks across components. Does not know loaders or memory
+//! sources; the machine's limit is an argument. A configuration with an error is not returned at all.
 
 mod advice;
 mod check;
@@ -35,15 +34,15 @@ use crate::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 /// A configuration without errors.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// The settings of the whole.
+    /// The settings of the manager.
     pub config: Config,
     /// The components, in the order of the files.
     pub specs: Vec<Arc<ComponentSpec>>,
-    /// The pools that were declared.
+    /// The declared pools.
     pub pools: Vec<PoolSpec>,
-    /// The files that it came from, the one named first.
+    /// The files that were read, the named one first.
     pub sources: Vec<PathBuf>,
-    /// What is doubtful.
+    /// Problems that do not prevent a start.
     pub warnings: Vec<Problem>,
 }
 
@@ -51,7 +50,7 @@ impl LoadedConfig {
     /// The catalog. `prev` keeps the keys of the names that it knows.
     ///
     /// # Errors
-    /// None for what was read unchanged; a [`CatalogError`] when `specs` were changed for the worse.
+    /// None for an unchanged configuration; a [`CatalogError`] when `specs` were changed.
     pub fn catalog(&self, prev: Option<&Catalog>) -> Result<Catalog, CatalogError> {
         Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev)
             .map_err(|mut errors| errors.swap_remove(0))
@@ -69,20 +68,20 @@ fn description(setting: &Setting) -> String {
     setting.documentation() + read_at_start
 }
 
-/// What was found about a component outside of its file.
+/// A problem of a component that its file cannot show, such as a missing program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Whether the finding is an error.
     pub severity: Severity,
     /// A fixed word for the kind of finding.
     pub code: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// The way out.
+    /// The solution.
     pub suggestion: String,
 }
 
-/// Judges a component by what a file alone cannot say; true when it stands in the predecessor's file.
+/// Checks a component beyond its file; the flag is true for a component of the predecessor's file.
 pub type Look<'l> = &'l dyn Fn(&ComponentSpec, bool) -> Option<Finding>;
 
 /// The folder from which all relative paths in a configuration file count, absolute: that of the file.
@@ -106,16 +105,16 @@ enum Format {
 /// share of it; without it such a budget is not checked.
 ///
 /// # Errors
-/// Everything that is wrong: one syntax error a file, or all others at once.
+/// Every problem: one syntax error for each file, or all others at once.
 pub fn read_config(path: &Path, machine_limit: Option<ByteSize>) -> Result<LoadedConfig, Problems> {
     read_config_with(path, machine_limit, &|_, _| None)
 }
 
-/// Reads a configuration file as [`read_config`] does, and has `look` judge each component of it: what a file
-/// alone cannot say, such as whether its program is installed.
+/// Reads a configuration file as [`read_config`] does, and has `look` check each component beyond the file, such as
+/// whether its program is installed.
 ///
 /// # Errors
-/// As [`read_config`], with what `look` found.
+/// As [`read_config`], with the findings of `look`.
 pub fn read_config_with(
     path: &Path,
     machine_limit: Option<ByteSize>,

@@ -1,6 +1,6 @@
-//! What components there are: specifications, configuration files, validation and dependency plans.
+//! The components of an application: specifications, configuration files, validation and dependency plans.
 //!
-//! Knows nothing of what is loaded now.
+//! Does not know which components are loaded.
 #![forbid(unsafe_code)]
 
 mod catalog;
@@ -12,7 +12,7 @@ mod rules;
 mod spec;
 pub mod template;
 
-/// Measured by the bench apart from names; no part of the interface.
+/// Public for the bench only.
 #[doc(hidden)]
 pub use catalog::LoadGraph;
 pub use catalog::{Catalog, CatalogError, Conflict, EndpointProblem, LoadPlan, Relation};

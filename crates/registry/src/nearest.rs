@@ -30,12 +30,12 @@ impl<'a> NameIndex<'a> {
         let length = word.chars().count();
         // At least one edit, but never the whole word.
         let bound = (length / 3).clamp(1, 4).min(length.saturating_sub(1));
-        let wanted = letters(word);
+        let own = letters(word);
         let mut best: Option<(usize, &'a str)> = None;
         for entry in &self.names {
             // One edit changes the length by one at most and the set of letters by two.
             if entry.name.len().abs_diff(word.len()) > 4 * bound
-                || (entry.letters ^ wanted).count_ones() as usize > 2 * bound
+                || (entry.letters ^ own).count_ones() as usize > 2 * bound
                 || entry.name == word
             {
                 continue;

@@ -1,18 +1,18 @@
-//! Problems of configuration files: where, what, and the way out.
+//! Problems of a configuration: place, message and solution.
 //!
-//! Owns how they are told and their order. Does not know how they are found.
+//! Owns their text and order. Does not know how they are found.
 
 use std::fmt;
 use std::sync::Arc;
 
 use majordomo_core::{count, printable};
 
-/// How bad a problem is.
+/// Whether a problem prevents the use of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The configuration is not used.
     Error,
-    /// The configuration works, but not as somebody would expect.
+    /// The configuration works, but perhaps not as its author expects.
     Warning,
 }
 
@@ -34,27 +34,26 @@ pub struct Position {
     pub column: u32,
 }
 
-/// One thing that is wrong, or doubtful, in a configuration file.
+/// A problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "severity and message")]
 pub struct Problem {
-    /// How bad it is.
     pub severity: Severity,
     /// A fixed word for the kind of problem, such as `unknown-key`.
     pub code: &'static str,
-    /// The file, as it was named.
+    /// The file, as it was named; `builder` for a configuration made in code.
     pub file: Arc<str>,
-    /// Where in the file; none when the file as a whole is meant.
+    /// The place in the file; none for a problem of the file itself, or of a configuration made in code.
     pub at: Option<Position>,
     /// The offending text, shortened to one line.
     pub value: Option<String>,
-    /// What is wrong.
     pub message: String,
-    /// The way out.
+    /// The solution.
     pub suggestion: Option<String>,
 }
 
-/// `file:line:column: error[code]: message`, and the way out on a line of its own, or with `{:#}` on the same. What is
-/// quoted of the file is escaped.
+/// `file:line:column: error[code]: message`, and the solution on a line of its own, or with `{:#}` on the same line.
+/// Quotations of the file are escaped.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(&self.file))?;
@@ -70,7 +69,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration: at least one error, and the warnings beside it.
+/// All problems of a configuration: at least one error, and the warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 

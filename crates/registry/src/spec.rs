@@ -1,4 +1,4 @@
-//! The specification of one component: what a configuration file or a builder says of it.
+//! The specification of one component, from a configuration file or a builder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,27 +15,26 @@ static GENERAL: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("general"));
 /// Pools that exist without being declared.
 pub const WELL_KNOWN_POOLS: [&str; 4] = ["vision", "audio", "ml", "general"];
 
-/// What happens when a component is asked for while another that it conflicts with is loaded.
-/// The stricter side wins.
+/// The action when a component is requested while a conflicting one is loaded. The stricter side wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum ConflictPolicy {
-    /// The other one is unloaded first, when it may go.
+    /// The other component is evicted first, if it may be.
     #[default]
     Replace,
-    /// The demand is refused, unless the other one was loaded ahead and nobody uses it: that is unloaded first.
+    /// The demand is refused, unless the other component was preloaded and is not used; then that is evicted first.
     Refuse,
 }
 
-/// What happens after a component that was up fails, or ends by itself with an exit code of
-/// [`ComponentSpec::exit_ok`], which is no failure.
+/// The action after a ready component fails, or ends by itself with an exit code of [`ComponentSpec::exit_ok`], which is
+/// no failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum RestartPolicy {
-    /// Loaded again on the next demand only. CORE and pinned ones: after the back-off of a failure, and at once when
-    /// they ended by themselves.
+    /// Loaded again on the next demand only. CORE and pinned components: after the back-off of a failure, and at once
+    /// when they ended by themselves.
     #[default]
     OnDemand,
     /// Loaded again after the back-off of a failure, without a demand; after an end by itself as with `OnDemand`.
@@ -47,20 +46,20 @@ pub enum RestartPolicy {
     Never,
 }
 
-/// What happens to a component that uses more than its own limit and did not trim below it.
+/// The action on a component that stays above its own memory limit after a trim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum OverLimit {
-    /// It is unloaded and loaded again, with the back-off of a failure.
+    /// The component is unloaded and loaded again, with the back-off of a failure.
     #[default]
     Restart,
-    /// It is unloaded, and loaded when it is asked for. CORE and pinned ones are restarted all the same.
+    /// The component is unloaded until it is requested. CORE and pinned components are restarted.
     Unload,
 }
 
-/// What happens to a load when the last caller that waited for it leaves: it cancels its demand, or its connection
-/// ends. A deadline that passes is no reason to end a load, but for one of the caller's own under `Cancel`.
+/// The action on a load when its last waiting caller cancels the demand or disconnects. A passed deadline does not end a
+/// load, except the caller's own deadline with `Cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -74,7 +73,7 @@ pub enum OnAbandon {
     Cancel,
 }
 
-/// What a process finds on its standard input.
+/// The standard input of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -82,11 +81,11 @@ pub enum StdinMode {
     /// End of file at once.
     #[default]
     Empty,
-    /// An open pipe that never has data: for programs that leave at end of file.
+    /// An open pipe without data, for programs that exit at end of file.
     Hold,
 }
 
-/// When a process counts as up.
+/// The condition under which a process counts as ready.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -103,26 +102,26 @@ pub enum ReadySpec {
     Http(String),
 }
 
-/// What failed health probes lead to while clients hold leases.
+/// The action on failed health probes while clients hold leases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum WhileLeased {
-    /// The component stays up and the failure is reported: a component that is busy for a client may be too busy to
-    /// answer a probe. When the last lease has ended it is probed once more, and goes if it fails.
+    /// The component is kept and the failure is reported: a component that works for a client may be too busy to answer a
+    /// probe. When the last lease has ended, the component is probed once more, and unloaded if the probe fails.
     #[default]
     Report,
-    /// Its leases are revoked and it is stopped, as without leases.
+    /// The leases are revoked and the component is stopped, as without leases.
     Restart,
 }
 
-/// When failed health probes take a component out of service.
+/// The rule by which failed health probes take a component out of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProbeRule {
-    /// This many failures in a row. Default 3, at least 1.
+    /// Failures in a row. Default 3, range 1 to 1000.
     pub failures: u32,
-    /// What happens while clients hold leases.
+    /// The action while clients hold leases.
     pub while_leased: WhileLeased,
 }
 
@@ -132,22 +131,22 @@ impl Default for ProbeRule {
     }
 }
 
-/// How a running process is asked whether it still works.
+/// The health probe of a running process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProbeSpec {
-    /// What is asked: the same means as for readiness, `Connect` or `Http`.
+    /// `Connect` or `Http`, as for readiness.
     pub how: ReadySpec,
     /// Time between probes. Default 10 s.
     pub every: Duration,
-    /// A probe that takes longer has failed. Default 2 s.
+    /// A probe that takes longer fails. Default 2 s.
     pub timeout: Duration,
-    /// What failures lead to.
+    /// The rule for failures.
     pub rule: ProbeRule,
 }
 
 /// A signal that programs use for requests of their own. Programs that install no handler end by some of them,
-/// so a signal is sent only to a process that handles it, where the system tells.
+/// so a signal is sent only to a process that handles it, where the system shows that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
@@ -175,15 +174,15 @@ impl TrimSignal {
     }
 }
 
-/// How a process is asked to give back memory that it can spare.
+/// The request to a process to trim its memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum TrimSpec {
-    /// `POST` of this path on its port or socket answers 2xx.
+    /// `POST` of this path on the program's port or socket, which answers 2xx.
     Http(String),
-    /// This signal is sent to its first process.
+    /// This signal, to the first process of the program.
     Signal(TrimSignal),
 }
 
@@ -201,20 +200,20 @@ pub struct ProcessSpec {
     /// Environment variables that are set; the same place-holders as in `command`.
     pub env: BTreeMap<String, String>,
     /// Working directory, relative to the manager's base directory (the configuration file's folder); the
-    /// manager's own when none.
+    /// manager's own without one.
     pub cwd: Option<PathBuf>,
-    /// A fixed port on 127.0.0.1; none = a free one, when `{port}` is used.
+    /// A fixed port on 127.0.0.1; without one, a free port where `{port}` is used.
     pub port: Option<u16>,
-    /// A fixed path of its Unix socket, relative to the manager's base directory; none = one in the state
-    /// directory, when `{socket}` is used.
+    /// A fixed path of the Unix socket, relative to the manager's base directory; without one, a path in the state
+    /// directory where `{socket}` is used.
     pub socket: Option<PathBuf>,
     /// Standard input.
     pub stdin: StdinMode,
-    /// When it counts as up.
+    /// The condition under which the program counts as ready.
     pub ready: ReadySpec,
-    /// How it is asked whether it still works.
+    /// The health probe.
     pub probe: Option<ProbeSpec>,
-    /// How it is asked to give back memory; none = it has no way to trim.
+    /// The request to trim; none when the program cannot trim.
     pub trim: Option<TrimSpec>,
 }
 
@@ -224,29 +223,29 @@ impl ProcessSpec {
         self.command.iter().chain(self.env.values()).map(String::as_str)
     }
 
-    fn uses(&self, wanted: PlaceHolder<'_>) -> bool {
-        self.texts().flat_map(template::place_holders).any(|holder| holder == wanted)
+    fn uses(&self, place_holder: PlaceHolder<'_>) -> bool {
+        self.texts().flat_map(template::place_holders).any(|holder| holder == place_holder)
     }
 
-    /// Whether it is reached by a port.
+    /// Whether the program has a port.
     #[must_use]
     pub fn has_port(&self) -> bool {
         self.port.is_some() || self.uses(PlaceHolder::Port)
     }
 
-    /// Whether it is reached by a Unix socket.
+    /// Whether the program has a Unix socket.
     #[must_use]
     pub fn has_socket(&self) -> bool {
         self.socket.is_some() || self.uses(PlaceHolder::Socket)
     }
 
-    /// Whether it is reached at all.
+    /// Whether the program has a port or a socket.
     #[must_use]
     pub fn has_endpoint(&self) -> bool {
         self.has_port() || self.has_socket()
     }
 
-    /// Whether its address has this part.
+    /// Whether the program's address has this part.
     #[must_use]
     pub fn has(&self, part: EndpointPart) -> bool {
         match part {
@@ -257,7 +256,7 @@ impl ProcessSpec {
     }
 }
 
-/// How a component comes into memory.
+/// The loader of a component.
 #[expect(
     clippy::large_enum_variant,
     reason = "one value a component, shared behind an `Arc`, and most components are programs"
@@ -266,6 +265,7 @@ impl ProcessSpec {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "lowercase"))]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the two names of a Python function")]
 pub enum LoaderSpec {
     /// A Rust factory registered with the manager's builder under this name.
     Builtin {
@@ -275,12 +275,7 @@ pub enum LoaderSpec {
     /// A program in its own process group.
     Process(ProcessSpec),
     /// A Python import function `module:function`.
-    Python {
-        /// The module.
-        module: String,
-        /// The function in it.
-        function: String,
-    },
+    Python { module: String, function: String },
 }
 
 impl LoaderSpec {
@@ -309,81 +304,80 @@ impl LoaderSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PoolSpec {
-    /// Its name; the rules of component names.
+    /// The name, by the rules of component names.
     pub name: Arc<str>,
-    /// Its budget; none = only the total bounds it.
+    /// Without a budget, only the total bounds the pool.
     pub budget: Option<ByteSize>,
-    /// Its bytes are no RAM (VRAM, say): they count against this pool's budget and not against the total.
+    /// The pool's memory is not RAM, such as VRAM: it counts against this pool's budget and not against the total.
     pub declared: bool,
 }
 
-/// What is known of one component before it runs.
+/// The specification of one component.
 #[derive(Clone, Debug, PartialEq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[expect(missing_docs, reason = "the component's name and loader")]
 pub struct ComponentSpec {
-    /// Its name.
     pub id: ComponentId,
-    /// What it is, for people.
+    /// For people.
     pub description: String,
-    /// How much it matters. Default MEDIUM.
+    /// Default MEDIUM.
     pub priority: Priority,
-    /// The pool whose budget it uses. Default `general`.
+    /// The pool whose budget the component uses. Default `general`.
     pub pool: Arc<str>,
     /// Expected memory. Default 100 MiB.
     pub memory: ByteSize,
-    /// Its own limit: more than this is answered by trimming, then as `over_limit` says; a process is bounded to
-    /// it where the system can. None = only the budget bounds it.
+    /// The component's own limit: above it, the component is asked to trim, then `over_limit` applies. The system
+    /// enforces it on a process where it can. Without a limit, only the budget bounds the component.
     pub memory_limit: Option<ByteSize>,
-    /// When it stays above its own limit.
+    /// The action when the component stays above its own limit.
     pub over_limit: OverLimit,
     /// Expected load time. Default 100 ms.
     pub load_time: Duration,
-    /// Components that must be ready before and while it is.
+    /// Components that must be ready before this one, and as long as it is ready.
     pub dependencies: Vec<ComponentId>,
-    /// Components that, if they are loaded in the same plan, come before it; not pulled in.
+    /// Components that are loaded first when they are part of the same plan; they are not loaded for this one.
     pub after: Vec<ComponentId>,
-    /// Components it must not run beside. Symmetric.
+    /// Components that must not run at the same time. Symmetric.
     pub conflicts: Vec<ComponentId>,
-    /// What happens when such a one is loaded.
+    /// The action when a conflicting component is loaded.
     pub conflict_policy: ConflictPolicy,
-    /// Words and phrases in a command that mean this component is needed.
+    /// Words and phrases in a command that mean that the component is needed.
     pub keywords: Vec<String>,
-    /// Words and phrases in a command after which it is likely to be needed.
+    /// Words and phrases in a command after which the component is likely to be needed.
     pub preload_triggers: Vec<String>,
-    /// Load on first demand (default), or already at start if it fits.
+    /// True (the default) loads on the first demand, false at start if the component fits.
     pub lazy_init: bool,
-    /// Never a victim once loaded.
+    /// Once loaded, the component is never evicted.
     pub pinned: bool,
-    /// Leases at a time; none = no limit.
+    /// Leases at a time, from 1; without a value there is no limit.
     pub max_leases: Option<u32>,
-    /// Unload after this long without use; none = only when memory is needed.
+    /// Unload after this long without use; without a value, only when memory is needed.
     pub idle_timeout: Option<Duration>,
-    /// The load must end within this; none = the manager's default.
+    /// The load ends within this time; without a value, the manager's deadline applies.
     pub load_deadline: Option<Duration>,
-    /// The stop must end within this; none = the manager's default.
+    /// The stop ends within this time; without a value, the manager's deadline applies.
     pub stop_deadline: Option<Duration>,
-    /// A builtin is asked for its health this often while it is ready; none = never. Processes have a
-    /// [`ProbeSpec`] instead.
+    /// Time between health checks of a ready builtin; without a value there are none. A process has a [`ProbeSpec`]
+    /// instead.
     pub health_every: Option<Duration>,
-    /// What failed health checks of a builtin lead to. A process has it in its [`ProbeSpec`].
+    /// The rule for failed health checks of a builtin. A process has it in its [`ProbeSpec`].
     pub health: ProbeRule,
-    /// After a failure or an end of a running one.
+    /// The action after a failure or an end of a ready component.
     pub restart: RestartPolicy,
-    /// A program that was ready and ends by itself with one of these exit codes did not fail. Default 0.
+    /// Exit codes with which a ready program may end by itself without a failure. Default 0.
     pub exit_ok: Vec<u8>,
-    /// When the last waiter of a load leaves.
+    /// The action when the last waiter of a load cancels.
     pub on_abandon: OnAbandon,
-    /// A version of the component's own; a change reloads it.
+    /// The component's version; a change reloads it.
     pub version: String,
-    /// How it comes into memory.
     pub loader: LoaderSpec,
 }
 
 impl ComponentSpec {
-    /// A component that the factory of the same name makes, with the documented defaults.
+    /// A component made by the factory of the same name, with the documented defaults.
     ///
     /// # Errors
-    /// When the name is none.
+    /// When the name is not valid.
     pub fn builtin(name: &str) -> Result<Self, majordomo_core::NameError> {
         let id = ComponentId::new(name)?;
         Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
@@ -398,7 +392,7 @@ impl ComponentSpec {
         }
     }
 
-    /// What failed health probes lead to, by the kind of loader.
+    /// The rule for failed health probes, by the kind of loader.
     #[must_use]
     pub fn probe_rule(&self) -> ProbeRule {
         match &self.loader {
@@ -410,7 +404,7 @@ impl ComponentSpec {
     /// A component that is a program, started without a shell, with the documented defaults.
     ///
     /// # Errors
-    /// When the name is none.
+    /// When the name is not valid.
     pub fn process(name: &str, command: &[&str]) -> Result<Self, majordomo_core::NameError> {
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let process = ProcessSpec { command, ..ProcessSpec::default() };

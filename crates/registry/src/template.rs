@@ -1,7 +1,7 @@
 //! Texts with place-holders: the words of a command and the values of its environment variables.
 //!
-//! Owns their grammar, which checks and loaders share. Texts come from configuration only; nothing that a
-//! program or a user says is ever filled in.
+//! Owns their grammar, which checks and loaders share. Texts come from configuration only; no text
+//! of a program or a user is ever filled in.
 
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl EndpointPart {
     }
 }
 
-/// What stands for something that is known only when the program is started.
+/// A place-holder for a value that is known only when the program is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaceHolder<'t> {
     /// `{port}`: the program's own port.
@@ -41,11 +41,11 @@ pub enum PlaceHolder<'t> {
     Socket,
     /// `{state_dir}`: the component's own directory.
     StateDir,
-    /// `{NAME.port}`, `{NAME.socket}` or `{NAME.url}`: where a dependency is reached.
+    /// `{NAME.port}`, `{NAME.socket}` or `{NAME.url}`: the address of a dependency.
     Dependency {
         /// The dependency's name.
         name: &'t str,
-        /// What of it.
+        /// The part of the dependency's address.
         part: EndpointPart,
     },
 }
@@ -53,16 +53,16 @@ pub enum PlaceHolder<'t> {
 /// One piece of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'t> {
-    /// Stands for itself.
+    /// Literal text.
     Text(&'t str),
-    /// Is filled in.
+    /// A value to be filled in.
     PlaceHolder(PlaceHolder<'t>),
 }
 
-/// What is wrong with a text.
+/// An error in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateError<'t> {
-    /// No place-holder is called so.
+    /// An unknown name.
     Unknown(&'t str),
     /// A brace without its partner.
     Brace(char),
@@ -77,7 +77,7 @@ impl fmt::Display for TemplateError<'_> {
     }
 }
 
-/// The pieces of a text in their order. After an error it goes on with what follows.
+/// The pieces of a text in their order. An error does not end the iteration.
 pub fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, TemplateError<'_>>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -120,7 +120,7 @@ fn place_holder(word: &str) -> Result<PlaceHolder<'_>, TemplateError<'_>> {
     }
 }
 
-/// The place-holders of a text, without what is wrong with it.
+/// The place-holders of a text, without its errors.
 pub fn place_holders(text: &str) -> impl Iterator<Item = PlaceHolder<'_>> {
     pieces(text).filter_map(|piece| match piece {
         Ok(Piece::PlaceHolder(holder)) => Some(holder),

@@ -142,7 +142,6 @@ const NOT_YET: &[&str] = &[
     "crates/majordomo",
     "crates/predictor",
     "crates/preloader",
-    "crates/registry",
     "crates/runtime",
     "crates/sim",
     "crates/simd",

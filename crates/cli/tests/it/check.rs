@@ -38,7 +38,7 @@ fn every_problem_at_once() {
         "did you mean \"command\"",
         "c.toml:8:",
         "did you mean \"vision\"",
-        "\"ears\" needs itself",
+        "\"ears\" depends on itself",
         "conflicts with itself",
         "errors",
     ];

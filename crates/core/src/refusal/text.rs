@@ -50,10 +50,10 @@ impl fmt::Display for Refusal {
             }
             Self::Conflict { component, with, refuses: true } => write!(
                 f,
-                "{component} must not run beside {with}, which is loaded, and their conflict policy is \"refuse\"; unload {with} first"
+                "{component} conflicts with {with}, which is loaded, and their conflict policy is \"refuse\"; unload {with} first"
             ),
             Self::Conflict { component, with, refuses: false } => {
-                write!(f, "{component} must not run beside {with}, which cannot be unloaded now")
+                write!(f, "{component} conflicts with {with}, which cannot be unloaded now")
             }
             Self::ConflictWithin { a, b } => {
                 write!(f, "{a} and {b} must not run together; ask for one of them")

@@ -112,7 +112,7 @@ fn files_that_say_nothing_sensible() {
                 "cycle.toml",
                 "[components.a]\ncommand = [\"x\"]\ndependencies = [\"b\"]\n\
                  [components.b]\ncommand = [\"x\"]\ndependencies = [\"a\"]\n",
-                &["a -> b -> a", "take one of the links away"],
+                &["a -> b -> a", "remove one of these dependencies"],
             ),
             (
                 "conflict.toml",

@@ -95,7 +95,7 @@ fn conflicts_replace_or_refuse() {
         drop(lease(&manager, "c").await.unwrap());
         let refusal = lease(&manager, "d").await.unwrap_err();
         assert_eq!(refusal.code(), "conflict");
-        says(&refusal.to_string(), &["d must not run beside c", "unload c first"]);
+        says(&refusal.to_string(), &["d conflicts with c", "unload c first"]);
         manager.operator().unload("c", false).await.unwrap();
         drop(lease(&manager, "d").await.unwrap());
         let refusal = lease(&manager, "c").await.unwrap_err();

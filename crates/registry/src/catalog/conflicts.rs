@@ -1,4 +1,4 @@
-//! Which components must not run beside each other, and where that cannot be kept.
+//! Components that must not run at the same time, and the components for which that makes loading impossible.
 //!
 //! Knows keys and the dependency graph, no names. Every pair is listed once, smaller key first.
 
@@ -73,7 +73,7 @@ impl ConflictTable {
                 sides[a.index()][0] |= 1 << bit;
                 sides[b.index()][1] |= 1 << bit;
             }
-            let mut told = 0u64;
+            let mut reported = 0u64;
             for key in order {
                 let mut own = sides[key.index()];
                 for dependency in graph.dependencies.row(*key) {
@@ -81,8 +81,8 @@ impl ConflictTable {
                     own = [own[0] | theirs[0], own[1] | theirs[1]];
                 }
                 sides[key.index()] = own;
-                let mut both = own[0] & own[1] & !told;
-                told |= both;
+                let mut both = own[0] & own[1] & !reported;
+                reported |= both;
                 while both != 0 {
                     let (a, b) = batch[both.trailing_zeros() as usize];
                     found.push((*key, a, b));

@@ -1,7 +1,7 @@
-//! Addresses of programs that other programs are given: what a catalog must hold for them to be known.
+//! Addresses of programs that other programs receive: the conditions under which an address is known.
 //!
-//! Owns the rules about place-holders for dependencies, the variables with their URLs, and fixed addresses.
-//! Does not know where anything runs.
+//! Owns the rules about place-holders for dependencies, the variables with their URLs, and fixed addresses. Knows no
+//! running program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,10 +76,10 @@ impl Catalog {
             let mut claimed: BTreeMap<ComponentKey, ComponentKey> = BTreeMap::new();
             for key in keys {
                 let dependents = self.dependent_closure(&[key]).into_iter();
-                let mut told = false;
+                let mut is_reported = false;
                 for dependent in dependents.filter(|k| *k != key && self.process(*k).is_some()) {
                     let first = *claimed.entry(dependent).or_insert(key);
-                    if first == key || std::mem::replace(&mut told, true) {
+                    if first == key || std::mem::replace(&mut is_reported, true) {
                         continue;
                     }
                     errors.push(CatalogError::SameVariable {

@@ -1,4 +1,4 @@
-//! Why specifications make no catalog.
+//! Why a catalog cannot be built.
 //!
 //! Every variant carries the names that a message needs; positions in files belong to the reader.
 
@@ -10,12 +10,10 @@ use crate::template::EndpointPart;
 
 /// The list in a specification that names other components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the variants are keys of a specification")]
 pub enum Relation {
-    /// `dependencies`.
     Dependencies,
-    /// `after`.
     After,
-    /// `conflicts`.
     Conflicts,
 }
 
@@ -37,88 +35,68 @@ impl fmt::Display for Relation {
     }
 }
 
-/// Why a place-holder for the address of another component cannot be filled in.
+/// Why a place-holder for the address of another component has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointProblem {
     /// No component has the name.
     Unknown {
-        /// The nearest name there is.
+        /// The nearest existing name.
         did_you_mean: Option<ComponentId>,
     },
-    /// It is the component's own name.
+    /// The place-holder names the component itself.
     Itself,
-    /// The component does not depend on it, so it may not be running.
+    /// The component does not depend on the named one, which may not be running.
     NoDependency,
-    /// It is no process.
+    /// The named component is no process.
     NoProcess,
-    /// It has an address without this part, or none.
+    /// The component has no such address.
     NoSuchPart,
 }
 
-/// Why specifications make no catalog.
+/// Why a catalog cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names of the components in the message")]
 #[non_exhaustive]
 pub enum CatalogError {
     /// Two components with one name.
     Duplicate(ComponentId),
     /// A dependency, `after` or conflict that names no component.
     Unknown {
-        /// The component that names it.
         component: ComponentId,
-        /// Where it names it.
+        /// The list with the name.
         relation: Relation,
-        /// The name.
         target: ComponentId,
-        /// The nearest name there is.
+        /// The nearest existing name.
         did_you_mean: Option<ComponentId>,
     },
     /// Dependencies and `after` that lead back to their start; the first name stands again at the end.
     Cycle(Vec<ComponentId>),
     /// A component that lists itself among its conflicts.
     SelfConflict(ComponentId),
-    /// A component that can never load: it needs two that must not run beside each other.
-    ConflictInClosure {
-        /// The component.
-        component: ComponentId,
-        /// One side of the conflict.
-        first: ComponentId,
-        /// The other side.
-        second: ComponentId,
-    },
-    /// Two components that are CORE, or needed by CORE ones, and must not run beside each other.
-    CoreConflict {
-        /// One side.
-        first: ComponentId,
-        /// The other side.
-        second: ComponentId,
-    },
-    /// A place-holder for the address of another component that cannot be filled in.
+    /// A component that can never load: it needs two that conflict.
+    ConflictInClosure { component: ComponentId, first: ComponentId, second: ComponentId },
+    /// Two conflicting components that are CORE, or needed by CORE components.
+    CoreConflict { first: ComponentId, second: ComponentId },
+    /// A place-holder for the address of another component that has no value.
     Endpoint {
-        /// The component whose command or environment has it.
+        /// The component with the place-holder in its command or environment.
         component: ComponentId,
-        /// The name in it.
+        /// The name in the place-holder.
         dependency: String,
-        /// What of that component's address.
         part: EndpointPart,
-        /// Why it cannot be filled in.
         problem: EndpointProblem,
     },
-    /// Two dependencies whose URLs would stand in one environment variable of the component.
+    /// Two dependencies whose URLs would be in one environment variable of the component.
     SameVariable {
         /// The component that depends on both.
         component: ComponentId,
-        /// One.
         first: ComponentId,
-        /// The other.
         second: ComponentId,
-        /// The variable.
         variable: String,
     },
-    /// Two components that may run beside each other and have one fixed address.
+    /// Two components with the same fixed address that may run at the same time.
     SameAddress {
-        /// One.
         first: ComponentId,
-        /// The other.
         second: ComponentId,
         /// The address in words.
         address: String,
@@ -144,18 +122,18 @@ impl CatalogError {
         }
     }
 
-    /// What is wrong.
+    /// The problem in words.
     #[must_use]
     pub fn what(&self) -> String {
         match self {
-            Self::Duplicate(id) => format!("component \"{id}\" stands twice"),
+            Self::Duplicate(id) => format!("component \"{id}\" is declared twice"),
             Self::Unknown { component, relation, target, .. } => format!(
                 "component \"{component}\" names \"{target}\" in {relation}, which does not exist"
             ),
             Self::Cycle(path) if path.len() == 2 => {
-                format!("component \"{}\" needs itself", path[0])
+                format!("component \"{}\" depends on itself", path[0])
             }
-            Self::Cycle(path) => format!("components need each other in a cycle: {}", chain(path)),
+            Self::Cycle(path) => format!("dependencies form a cycle: {}", chain(path)),
             Self::SelfConflict(id) => format!("component \"{id}\" conflicts with itself"),
             Self::ConflictInClosure { component, first, second }
                 if component == first || component == second =>
@@ -195,7 +173,7 @@ impl CatalogError {
                 }
             }
             Self::SameVariable { component, first, second, variable } => format!(
-                "component \"{component}\" needs \"{first}\" and \"{second}\", whose URLs both stand in {variable}"
+                "component \"{component}\" needs \"{first}\" and \"{second}\", whose URLs would both be in {variable}"
             ),
             Self::SameAddress { first, second, address } => {
                 format!("\"{first}\" and \"{second}\" have the same fixed address, {address}")
@@ -203,17 +181,17 @@ impl CatalogError {
         }
     }
 
-    /// What to do about it.
+    /// The solution in words.
     #[must_use]
     pub fn way_out(&self) -> String {
         match self {
             Self::Unknown { did_you_mean: Some(name), .. } => format!("did you mean \"{name}\"?"),
-            Self::Unknown { .. } => "declare it, or take the name out".to_owned(),
+            Self::Unknown { .. } => "declare it, or remove the name".to_owned(),
             Self::Duplicate(_) => "keep one of them".to_owned(),
-            Self::Cycle(_) => "take one of the links away".to_owned(),
-            Self::SelfConflict(_) => "take its own name out of conflicts".to_owned(),
+            Self::Cycle(_) => "remove one of these dependencies".to_owned(),
+            Self::SelfConflict(_) => "remove its own name from conflicts".to_owned(),
             Self::ConflictInClosure { .. } => {
-                "take away the conflict, or one of the dependencies".to_owned()
+                "remove the conflict, or one of the dependencies".to_owned()
             }
             Self::CoreConflict { .. } => "lower the priority of one of them".to_owned(),
             Self::Endpoint { dependency, part, problem, .. } => match problem {

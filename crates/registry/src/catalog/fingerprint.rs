@@ -76,7 +76,7 @@ impl Encoder {
     }
 
     fn probe_rule(&mut self, rule: ProbeRule) {
-        // What stands for the defaults stays as it was before there were others.
+        // Defaults add nothing, so that fingerprints from before this setting stay valid.
         if rule != ProbeRule::default() {
             self.number(rule.failures.into());
             self.number(match rule.while_leased {

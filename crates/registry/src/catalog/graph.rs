@@ -173,7 +173,7 @@ impl LoadGraph {
         path
     }
 
-    /// What a key needs or comes after.
+    /// The dependencies of a key, and the components that it follows.
     fn providers(&self, key: ComponentKey) -> impl Iterator<Item = ComponentKey> + '_ {
         self.dependencies.row(key).iter().chain(self.after.row(key)).copied()
     }

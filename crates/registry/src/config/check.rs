@@ -1,4 +1,4 @@
-//! What only the whole can tell: names that dangle, cycles, conflicts, budgets; and phrases as they are matched.
+//! Checks across components: unknown names, cycles, conflicts, budgets, load times; and phrases as they are matched.
 //!
 //! Owns turning the catalog's errors into problems with places, and the sums over budgets. Does not know
 //! keys and types. Looks places up only when something is wrong, so that a valid file pays nothing.
@@ -92,7 +92,7 @@ impl<'d> Places<'d> {
 
     /// Where a component's command or environment has a text; the component's name when the text comes from
     /// elsewhere.
-    fn text_with(&self, component: &ComponentId, wanted: &str) -> (usize, Range<usize>) {
+    fn text_with(&self, component: &ComponentId, part: &str) -> (usize, Range<usize>) {
         let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
         let command = declared.node.get("command").map(|m| &m.node.value);
         let items = match command {
@@ -101,7 +101,7 @@ impl<'d> Places<'d> {
         };
         let variables = declared.node.get("env").map_or(&[][..], |m| m.node.members());
         let mut texts = items.iter().chain(variables.iter().map(|m| &m.node));
-        let has = |v: &Value<'_>| matches!(v, Value::Text(t) if t.contains(wanted));
+        let has = |v: &Value<'_>| matches!(v, Value::Text(t) if t.contains(part));
         let found = texts.find(|node| has(&node.value));
         (declared.file, found.map_or(declared.name_span, |node| &node.span).clone())
     }
@@ -292,7 +292,7 @@ fn too_many(
     let memory = |key: &ComponentKey| catalog.spec(*key).map_or(ByteSize::ZERO, |s| s.memory);
     let sum: ByteSize = members.iter().map(memory).sum();
     if sum <= limit.bytes || members.len() < 2 {
-        return; // One alone was told by `too_large`.
+        return; // A single component is reported by `too_large`.
     }
     members.sort_by_key(|key| (std::cmp::Reverse(memory(key)), *key));
     let mut shown: Vec<String> = members
@@ -309,7 +309,7 @@ fn too_many(
         limit.name,
         limit.bytes
     );
-    let help = Some("raise the budget, or let some of them go: neither CORE nor pinned".to_owned());
+    let help = Some("raise the budget, or make some of them neither CORE nor pinned".to_owned());
     // Keys follow the order of declaration.
     let largest = draft.components.get(members[0].index());
     match (&limit.span, largest) {

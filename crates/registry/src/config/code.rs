@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentId, Config};
 
-use super::keys::component::{COMPONENT, PROBE};
+use super::keys::component::COMPONENT;
 use super::keys::pool::POOL;
+use super::keys::requests::PROBE;
 use super::keys::{OutOfRange, out_of_range};
 use super::node::{Node, Value};
 use super::phrases;
@@ -125,7 +126,7 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: &[PoolSpec]) 
         let message = format!(
             "{path}.health_every: health_every belongs to loader = \"builtin\", not to \"{kind}\""
         );
-        let help = Some("take it out, or change the loader".to_owned());
+        let help = Some("remove it, or change the loader".to_owned());
         found.error("foreign-key", message, help, None);
     }
     let lists = [("keywords", &spec.keywords), ("preload_triggers", &spec.preload_triggers)];

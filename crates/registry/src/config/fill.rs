@@ -8,7 +8,7 @@ use std::fmt;
 
 use majordomo_core::{Config, Setting, quoted};
 
-use super::keys::component::{PROBE, TRIM};
+use super::keys::requests::{PROBE, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::node::{Node, Value};
 use super::phrases;
@@ -70,7 +70,7 @@ pub(crate) fn fill<T, R: Row<T>>(
             false => !seen.insert(&*member.key),
         };
         if repeated {
-            let message = format!("key {} stands twice in {place}", quoted(&member.key));
+            let message = format!("key {} is given twice in {place}", quoted(&member.key));
             report.error("duplicate", &member.key_span, message, Some("keep one of them".into()));
             continue;
         }
@@ -99,10 +99,10 @@ pub(crate) fn mismatch(
     report: &mut Report<'_>,
     name: &dyn fmt::Display,
     node: &Node<'_>,
-    wanted: &str,
+    expected: &str,
     suggestion: Option<String>,
 ) {
-    let message = format!("{name} must be {wanted}, not {}", node.type_name());
+    let message = format!("{name} must be {expected}, not {}", node.type_name());
     report.error("wrong-type", &node.span, message, suggestion);
 }
 
@@ -169,8 +169,8 @@ impl<T: Target> Row<T> for Key<T> {
             }
             Kind::Names(set) => set(target, names(report, name, node)),
             Kind::Phrases(set) => {
-                let wanted = "a list of words and phrases";
-                let mut phrases = texts(report, name, node, wanted, |report, item, phrase| {
+                let expected = "a list of words and phrases";
+                let mut phrases = texts(report, name, node, expected, |report, item, phrase| {
                     phrases::report_no_word(report, name, item, phrase);
                 });
                 phrases.retain(|phrase| phrases::has_word(phrase));
@@ -212,7 +212,7 @@ impl<T: Target> Row<T> for Key<T> {
                 let before = report.problems.len();
                 let mut trim = Default::default();
                 fill(report, &name, node, TRIM, &mut trim);
-                // What is wrong in it was reported; it must not be reported as missing besides.
+                // A reported problem in the table must not be reported as a missing key too.
                 if report.problems.len() == before {
                     set(target, trim);
                 }

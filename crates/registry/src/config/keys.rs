@@ -7,6 +7,7 @@
 pub(crate) mod component;
 pub(crate) mod legacy;
 pub(crate) mod pool;
+pub(crate) mod requests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub(crate) trait Target {
     type Spec;
 }
 
-/// One key of a table.
+/// A row; the reader, the schema and the reference are loops over rows.
 pub(crate) struct Key<T: Target + 'static> {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind<T>,
@@ -62,10 +63,10 @@ pub(crate) enum Kind<T: Target + 'static> {
     TextMap(fn(&mut T, BTreeMap<String, String>)),
     /// `"started"`, `"connect"`, `{ stdout = ".." }` or `{ http = "/.." }`.
     Ready(fn(&mut T, ReadySpec)),
-    /// A table with the keys of [`component::PROBE`].
-    Probe(fn(&mut T, component::ProbeDraft)),
-    /// A table with the keys of [`component::TRIM`].
-    Trim(fn(&mut T, component::TrimDraft)),
+    /// A table with the keys of [`requests::PROBE`].
+    Probe(fn(&mut T, requests::ProbeDraft)),
+    /// A table with the keys of [`requests::TRIM`].
+    Trim(fn(&mut T, requests::TrimDraft)),
 }
 
 /// A value of a specification that its key does not allow.

@@ -1,6 +1,6 @@
 //! One tree for both formats: values with their byte spans.
 //!
-//! Owns the two parsers' results and syntax errors. Does not know which keys mean something. Members keep
+//! Owns the two parsers' results and syntax errors. Does not know the keys. Members keep
 //! the file's order; JSON objects may hold a key twice, TOML tables never do.
 
 use std::borrow::Cow;
@@ -45,7 +45,7 @@ pub(crate) struct Member<'a> {
 }
 
 impl Node<'_> {
-    /// The type's name for messages.
+    /// The name of the type, for messages.
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.value {
             Value::Text(_) => "text",
@@ -74,7 +74,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Parses TOML. A syntax error, or every duplicate key, goes into the report; then there is no tree.
+/// Parses TOML. None after a syntax error or duplicate keys, which are reported.
 pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
     let text = report.source.text.as_str();
     if let Some(tree) = pieces::parse(text, pieces::LEAST) {
@@ -84,13 +84,13 @@ pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
     let Some(first) = errors.first() else {
         return Some(Node { span: table.span(), value: from_toml_table(table.into_inner(), 0) });
     };
-    // A recovering parser reports one slip many times; but a key that stands twice confuses nothing.
+    // A recovering parser reports one slip many times; but a duplicate key causes no further errors.
     let duplicates = errors.iter().filter(|e| e.message() == DUPLICATE_KEY);
     for error in std::iter::once(first).filter(|e| e.message() != DUPLICATE_KEY).chain(duplicates) {
         let span = error.span().unwrap_or(text.len()..text.len());
         if error.message() == DUPLICATE_KEY {
             let key = text.get(span.clone()).unwrap_or_default();
-            let message = format!("key {} stands twice in one table", quoted(key));
+            let message = format!("key {} is given twice in one table", quoted(key));
             report.error("duplicate", &span, message, Some("keep one of them".to_owned()));
         } else {
             let message = format!("this is no TOML: {}", error.message());
@@ -100,7 +100,7 @@ pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
     None
 }
 
-/// The parser's message for a key that stands twice.
+/// The parser's message for a duplicate key.
 const DUPLICATE_KEY: &str = "duplicate key";
 
 /// Spans are shifted by `base`, the place of the parsed text in the file.
@@ -135,7 +135,7 @@ fn from_toml<'a>(value: Spanned<DeValue<'a>>, base: usize) -> Node<'a> {
     Node { span, value }
 }
 
-/// Parses strict JSON. A syntax error goes into the report; then there is no tree.
+/// Parses strict JSON. None after a syntax error, which is reported.
 pub(crate) fn parse_json<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
     let strict = jsonc_parser::ParseOptions {
         allow_comments: false,

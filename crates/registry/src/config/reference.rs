@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use majordomo_core::{Config, Domain, Setting};
 
-use super::keys::component::{COMPONENT, PROBE, TRIM};
+use super::keys::component::COMPONENT;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
+use super::keys::requests::{PROBE, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -33,51 +34,51 @@ pub fn reference() -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Made from the reader's own table of keys; a test compares them. After a change of the table:
+<!-- Generated from the declarations of settings and the tables of keys; a test compares them. After a change:
 MAJORDOMO_BLESS=1 cargo test -p majordomo-registry reference -->
 
-A configuration is a TOML file. `majordomo check CONFIG` tells everything that is wrong with it at once,
-with line, column and a way out; `majordomo schema` prints a JSON schema for editors.
+A configuration is a TOML file. `majordomo check CONFIG` reports every problem at once,
+with line, column and a solution; `majordomo schema` prints a JSON schema for editors.
 
 - Names of components and pools: `[a-z0-9][a-z0-9_-]{0,63}`.
 - Sizes: a number and a unit, `\"300MiB\"`, `\"1.5GiB\"` (2^20 and 2^30 bytes; `MB` and `GB` are decimal); within 4 KiB and 16 TiB.
 - Durations: whole numbers with units, `\"80ms\"`, `\"5s\"`, `\"2min\"`, `\"1h 30m\"`; at most 30 days.
 - Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
 - Paths (`cwd`, `socket`, a `command` with `/` in its program, the `[legacy]` file) are relative to the folder of the file that
-  states them, whatever the working directory.
-- A file that another user owns, may write to or may replace (through a folder) is refused, since it says which programs run:
+  states them, not to the working directory.
+- A file that another user owns, may write to or may replace (through a folder) is refused, because it names the programs to run:
   see [operating.md](operating.md#files-and-who-may-touch-them).
 ";
 const MANAGER: &str = "Settings of the manager. The last column is the field of `majordomo::Config`, which is also the \
     name in the answer of a reload.";
-const INTENTS: &str = "From a command's text to the components that it needs: keywords, and what is learned from \
-    what commands really used.";
+const INTENTS: &str = "From a command's text to the components that it needs: by keywords, and by models that learn \
+    from the components that commands really used.";
 const SERVER: &str =
     "The socket API of `majordomo serve`: its limits, and the leases that other processes hold.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
-const COMPONENTS: &str = "The loader is told by the keys that only it has (`command` and so on: a process; `module`: \
+const COMPONENTS: &str = "The loader follows from the keys that only one kind has (`command` and others: a process; `module`: \
     Python; `factory`: a Rust factory); otherwise write `loader`.";
 const PLACE_HOLDERS: &str = "
 ### Place-holders of `command` and `env`
 
-| place-holder | stands for |
+| place-holder | value |
 |---|---|
 | `{port}` | the program's own port on 127.0.0.1 or ::1: `port`, or a free one |
 | `{socket}` | the path of the program's own Unix socket: `socket`, or one in the state directory |
 | `{state_dir}` | a directory of the component's own in the state directory |
-| `{NAME.port}`, `{NAME.socket}` | the same of the component `NAME`, a dependency, direct or not |
-| `{NAME.url}` | where that dependency is reached: `http://127.0.0.1:PORT` (or `http://[::1]:PORT`), or `unix:PATH` without a port |
+| `{NAME.port}`, `{NAME.socket}` | the same of the component `NAME`, a direct or indirect dependency |
+| `{NAME.url}` | the URL of that dependency: `http://127.0.0.1:PORT` (or `http://[::1]:PORT`), or `unix:PATH` without a port |
 | `{{`, `}}` | braces |
 
 They are filled in at each start. A program also finds the URL of each dependency that has a port or a socket in the variable
 `MAJORDOMO_NAME_URL`, with the name in capitals and `_` for `-`, unless `env` sets that variable.
 ";
-const TRIMMING: &str = "Either `http` or `signal`. A program is asked at memory pressure, above its `memory_limit`, and by \
-    `majordomo trim`; a call that fails is recorded and is in the component's log.";
-const LEGACY_INTRODUCTION: &str =
-    "Takes over the predecessor's components, beside those of this file.";
-const JSON: &str = "A flat object of entries by name, read as it is; a file whose name ends in `.json` is read so.";
+const TRIMMING: &str = "Either `http` or `signal`. A program is asked to trim at memory pressure, above its `memory_limit`, and by \
+    `majordomo trim`; a failed request is recorded as an event and in the component's log.";
+const LEGACY_INTRODUCTION: &str = "Adds the predecessor's components to those of this file.";
+const JSON: &str =
+    "A flat object of entries by name; a file whose name ends in `.json` is read in this format.";
 
 fn settings(out: &mut String, table: &str, introduction: &str) {
     let _ = write!(

@@ -1,14 +1,15 @@
 //! JSON schemas of both formats, for editors; made from the table of keys.
 //!
-//! Draft 2020-12. A schema is looser than the reader only where JSON schema cannot say it: names that must
-//! exist, budgets, cycles.
+//! Draft 2020-12. A schema is looser than the reader only where JSON schema cannot express a rule: ranges of durations and
+//! sizes, names that must exist, budgets, cycles.
 
 use majordomo_core::{Config, Domain, Setting};
 use serde_json::{Map, Value, json};
 
-use super::keys::component::{COMPONENT, LOADER_KEYS, PROBE, READY, READY_WORDS, TRIM};
+use super::keys::component::{COMPONENT, LOADER_KEYS};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
+use super::keys::requests::{PROBE, READY, READY_WORDS, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -24,10 +25,10 @@ const DURATION: &str = "^\\s*(0|([0-9]+\\s*(nanos|nsec|ns|usec|us|µs|msec|milli
 #[must_use]
 pub fn schema() -> String {
     let mut component = table(COMPONENT);
-    // The loader is told by a key that only one kind has, or stated.
-    let telling = LOADER_KEYS.iter().flat_map(|(_, keys)| keys.iter());
+    // The loader is stated, or follows from a key that only one kind has.
+    let decisive = LOADER_KEYS.iter().flat_map(|(_, keys)| keys.iter());
     component["anyOf"] = std::iter::once("loader")
-        .chain(telling.copied())
+        .chain(decisive.copied())
         .map(|key| json!({ "required": [key] }))
         .collect();
     let mut legacy = table(LEGACY);

@@ -1,6 +1,6 @@
 //! The sections of both formats: from a tree to settings, pools and specifications.
 //!
-//! Owns what the keys of one table mean together. Does not know other components; that is `check`.
+//! Owns the rules among the keys of one table. Rules among components are in `check`.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(crate) const SECTIONS: [&str; 6] =
 /// The tables that hold settings of the manager.
 const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
 
-/// What was read so far.
+/// The result of reading so far.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'n> {
     pub(crate) config: Config,
@@ -59,7 +59,7 @@ pub(crate) struct LegacyMapping {
     pub(crate) command: Option<Vec<String>>,
 }
 
-/// Reads the sections of a TOML file; hands back the legacy file to read next, if one is named.
+/// Reads the sections of a TOML file and returns the legacy file to read next, if one is named.
 pub(crate) fn read_toml<'n>(
     report: &mut Report<'_>,
     root: &'n Node<'n>,
@@ -216,15 +216,15 @@ fn component(
     (!nameless).then_some(draft.spec)
 }
 
-/// The kind of loader: stated, or told by the first key that only one kind has.
+/// The kind of loader: stated, or by the first key that only one kind has.
 fn loader(
     report: &mut Report<'_>,
     member: &Member<'_>,
     draft: &mut ComponentDraft,
 ) -> Option<LoaderSpec> {
     let has = |key: &&str| member.node.get(key).is_some();
-    let told = || LOADER_KEYS.iter().find(|(_, keys)| keys.iter().any(has));
-    let Some(kind) = draft.loader.or_else(|| told().map(|(kind, _)| *kind)) else {
+    let implied = || LOADER_KEYS.iter().find(|(_, keys)| keys.iter().any(has));
+    let Some(kind) = draft.loader.or_else(|| implied().map(|(kind, _)| *kind)) else {
         // A `loader` that is there was wrong and reported; a value that is no table too.
         if !has(&"loader") && matches!(member.node.value, Value::Table(_)) {
             let message = format!("component {} has no loader", quoted(&shorten(&member.key)));
@@ -237,7 +237,7 @@ fn loader(
         for stray in keys.iter().filter_map(|k| member.node.get(k)) {
             let message =
                 format!("{} belongs to loader = \"{other}\", not to \"{kind}\"", stray.key);
-            let help = Some("take it out, or change the loader".to_owned());
+            let help = Some("remove it, or change the loader".to_owned());
             report.error("foreign-key", &stray.key_span, message, help);
         }
     }
@@ -308,7 +308,7 @@ pub(crate) fn read_legacy<'n>(
         let Some(id) = id else { continue };
         if let Some(first) = seen.insert(id.clone(), file) {
             let place = if first == file { "this file" } else { "the TOML file too" };
-            let message = format!("component \"{id}\" stands twice: in {place}");
+            let message = format!("component \"{id}\" is declared twice: in {place}");
             let help = Some("keep one of them".to_owned());
             report.error("duplicate", &member.key_span, message, help);
             continue;

@@ -1,7 +1,7 @@
 //! A configuration file's text, and places in it.
 //!
 //! Owns reading files (size, encoding) and turning byte positions into lines and columns.
-//! Does not know what the text means. Every place it tells lies inside the text.
+//! Does not know the meaning of the text. Every returned place lies inside the text.
 
 use std::cell::OnceCell;
 use std::io::Read;
@@ -60,7 +60,7 @@ impl Source {
                 }
                 (_, Some(way_out)) => {
                     let why =
-                        format!("it says which programs run, and it is not trusted: {message}");
+                        format!("it names the programs to run, and it is not trusted: {message}");
                     fail("unsafe-file", why, &way_out)
                 }
                 _ => unreadable(error.into()),

@@ -58,7 +58,7 @@ pub(super) fn check(reports: &mut [Report<'_>], draft: &Draft<'_>, catalog: &Cat
     while let Some(before) = chain.last().and_then(|k| spent[k.index()].2) {
         chain.push(before);
     }
-    // One that is too long by itself was told.
+    // A component whose own deadline is too long was reported.
     let alone = |key: &ComponentKey| {
         let stop = catalog.spec(*key).and_then(|s| s.stop_deadline);
         stop.is_some_and(|own| own > deadlines.shutdown)

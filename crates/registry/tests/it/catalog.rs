@@ -54,7 +54,7 @@ fn names(catalog: &Catalog, keys: &[ComponentKey]) -> String {
 }
 
 #[test]
-fn every_error_at_once_with_names() {
+fn all_errors_are_reported_with_names() {
     let check = |lines: &[&str], want: &[&str]| {
         let errors = match Catalog::build_all(specs(lines), vec![], None) {
             Ok(_) => vec![],
@@ -66,39 +66,39 @@ fn every_error_at_once_with_names() {
     check(
         &["voice", "clock: voise", "voice"],
         &[
-            "component \"voice\" stands twice; keep one of them",
+            "component \"voice\" is declared twice; keep one of them",
             "component \"clock\" names \"voise\" in dependencies, which does not exist; did you mean \"voice\"?",
         ],
     );
     check(
         &["a: | after weather", "b: | not c"],
         &[
-            "component \"a\" names \"weather\" in after, which does not exist; declare it, or take the name out",
-            "component \"b\" names \"c\" in conflicts, which does not exist; declare it, or take the name out",
+            "component \"a\" names \"weather\" in after, which does not exist; declare it, or remove the name",
+            "component \"b\" names \"c\" in conflicts, which does not exist; declare it, or remove the name",
         ],
     );
-    check(&["a: a"], &["component \"a\" needs itself; take one of the links away"]);
+    check(&["a: a"], &["component \"a\" depends on itself; remove one of these dependencies"]);
     check(
         &["x: a", "a: b", "b: c x", "c: a", "p: | after q", "q: p"],
         &[
-            "components need each other in a cycle: x -> a -> b -> x; take one of the links away",
-            "components need each other in a cycle: p -> q -> p; take one of the links away",
+            "dependencies form a cycle: x -> a -> b -> x; remove one of these dependencies",
+            "dependencies form a cycle: p -> q -> p; remove one of these dependencies",
         ],
     );
     check(
         &["a: | not a"],
-        &["component \"a\" conflicts with itself; take its own name out of conflicts"],
+        &["component \"a\" conflicts with itself; remove its own name from conflicts"],
     );
     check(
         &["top: left right", "left: l", "right: r", "l: | not r", "r", "over: top"],
         &[
-            "component \"top\" can never load: it needs \"l\" and \"r\", which conflict; take away the conflict, or one of the dependencies",
+            "component \"top\" can never load: it needs \"l\" and \"r\", which conflict; remove the conflict, or one of the dependencies",
         ],
     );
     check(
         &["a: b | not b", "b"],
         &[
-            "component \"a\" can never load: it needs \"b\" and conflicts with it; take away the conflict, or one of the dependencies",
+            "component \"a\" can never load: it needs \"b\" and conflicts with it; remove the conflict, or one of the dependencies",
         ],
     );
     check(
@@ -157,7 +157,7 @@ fn conflicts_are_symmetric_and_the_stricter_side_wins() {
 }
 
 #[test]
-fn removed_names_leave_tombstones() {
+fn key_of_a_removed_name_is_not_reused() {
     let first = catalog(&["a", "b", "c"]);
     let second = Catalog::build(specs(&["d", "c"]), vec![], Some(&first)).unwrap();
     let third = Catalog::build(specs(&["b", "a", "c"]), vec![], Some(&second)).unwrap();
@@ -174,7 +174,7 @@ fn removed_names_leave_tombstones() {
 }
 
 #[test]
-fn pools_are_found_or_made() {
+fn unknown_pool_is_created() {
     let mut own = spec("a");
     own.pool = "gpu".into();
     let mut ml = spec("b");
@@ -190,7 +190,7 @@ fn pools_are_found_or_made() {
 }
 
 #[test]
-fn nearest_name() {
+fn nearest_name_is_suggested() {
     let c = catalog(&["vision", "voice", "ocr"]);
     assert_eq!(c.nearest("vsion").map(ComponentId::as_str), Some("vision"));
     assert_eq!(c.nearest("Vision").map(ComponentId::as_str), Some("vision"));

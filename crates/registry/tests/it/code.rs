@@ -251,9 +251,9 @@ fn all_problems_of_settings_pools_and_components_are_reported_at_once() {
             "empty-phrase components.a.keywords[1]: a phrase in keywords is empty and would match nothing | take it out",
             "phrase-without-word components.a.keywords[2]: \"...\" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out",
             "bad-value components.b.module: module is empty | name it",
-            "foreign-key components.b.health_every: health_every belongs to loader = \"builtin\", not to \"python\" | take it out, or change the loader",
+            "foreign-key components.b.health_every: health_every belongs to loader = \"builtin\", not to \"python\" | remove it, or change the loader",
             "bad-value components.f.factory: factory is empty | name the factory",
-            "unknown-component component \"a\" names \"nothing\" in dependencies, which does not exist | declare it, or take the name out",
+            "unknown-component component \"a\" names \"nothing\" in dependencies, which does not exist | declare it, or remove the name",
         ]
     );
 }

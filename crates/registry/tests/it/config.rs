@@ -36,7 +36,7 @@ pub(crate) fn with(lines: &str) -> String {
 }
 
 #[test]
-fn everything_that_can_be_said() {
+fn every_key_is_read() {
     let text = r#"
         [manager]
         budget = "75%"
@@ -134,14 +134,14 @@ fn everything_that_can_be_said() {
 }
 
 #[test]
-fn syntax_errors_come_alone() {
+fn syntax_error_is_reported_alone() {
     check("[components.a\nx = ", &["1:14 syntax this is no TOML: unclosed table, expected `]`"]);
     check("  \n", &["empty the file is empty | declare a component: [components.NAME]"]);
     check(
         "[components.a]\nloader = \"builtin\"\nloader = \"process\"\n[components.a]\nx = 1\n",
         &[
-            "3:1 duplicate key \"loader\" stands twice in one table | keep one of them",
-            "4:13 duplicate key \"a\" stands twice in one table | keep one of them",
+            "3:1 duplicate key \"loader\" is given twice in one table | keep one of them",
+            "4:13 duplicate key \"a\" is given twice in one table | keep one of them",
         ],
     );
     let deep = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -149,7 +149,7 @@ fn syntax_errors_come_alone() {
 }
 
 #[test]
-fn unknown_keys_and_wrong_types() {
+fn unknown_keys_and_wrong_types_are_reported_with_a_solution() {
     check(
         "[manger]\n[components.c]\nloader=\"builtin\"",
         &["1:2 unknown-key unknown section \"manger\" | did you mean \"manager\"?"],
@@ -194,7 +194,7 @@ fn unknown_keys_and_wrong_types() {
 }
 
 #[test]
-fn negative_and_absurd_values() {
+fn values_outside_their_range_are_refused() {
     check(
         &with(
             "loader = \"builtin\"\nmemory = \"-5MiB\"\nload_time = \"-1s\"\nmax_leases = -1\nidle_timeout = \"2years\"",
@@ -240,7 +240,7 @@ fn negative_and_absurd_values() {
 }
 
 #[test]
-fn names() {
+fn invalid_and_unknown_names_are_refused() {
     check(
         "[components.\"My App\"]\nloader = \"builtin\"\n[components.b]\nloader = \"builtin\"\ndependencies = [\"-\"]\n[pools.\"\"]",
         &[
@@ -255,7 +255,7 @@ fn names() {
         ),
         &[
             "3:26 unknown-component component \"c\" names \"voise\" in dependencies, which does not exist | did you mean \"voice\"?",
-            "4:10 unknown-component component \"c\" names \"x\" in after, which does not exist | declare it, or take the name out",
+            "4:10 unknown-component component \"c\" names \"x\" in after, which does not exist | declare it, or remove the name",
             "5:18 empty-phrase a phrase in keywords is empty and would match nothing | take it out",
         ],
     );
@@ -270,7 +270,7 @@ fn names() {
 }
 
 #[test]
-fn phrases_that_match_nothing_twice_or_too_much_are_warned_of() {
+fn phrases_without_effect_are_warnings() {
     let keywords = |list: &str| with(&format!("loader = \"builtin\"\nkeywords = [{list}]"));
     check(
         &keywords(r#""play", "\u200B\u2060", "...", "\u0640\u064E""#),
@@ -309,16 +309,16 @@ fn phrases_that_match_nothing_twice_or_too_much_are_warned_of() {
 }
 
 #[test]
-fn graphs() {
+fn cycles_and_impossible_conflicts_are_refused() {
     let b = "loader = \"builtin\"\n";
     check(
         &format!(
             "[components.a]\n{b}dependencies = [\"b\"]\n[components.b]\n{b}after = [\"a\"]\n[components.s]\n{b}dependencies = [\"s\"]\nconflicts = [\"s\"]"
         ),
         &[
-            "3:17 cycle components need each other in a cycle: a -> b -> a | take one of the links away",
-            "9:17 self-dependency component \"s\" needs itself | take one of the links away",
-            "10:14 self-conflict component \"s\" conflicts with itself | take its own name out of conflicts",
+            "3:17 cycle dependencies form a cycle: a -> b -> a | remove one of these dependencies",
+            "9:17 self-dependency component \"s\" depends on itself | remove one of these dependencies",
+            "10:14 self-conflict component \"s\" conflicts with itself | remove its own name from conflicts",
         ],
     );
     check(
@@ -326,7 +326,7 @@ fn graphs() {
             "[components.a]\n{b}dependencies = [\"x\", \"y\"]\n[components.x]\n{b}[components.y]\n{b}conflicts = [\"x\"]"
         ),
         &[
-            "1:13 conflict-in-closure component \"a\" can never load: it needs \"x\" and \"y\", which conflict | take away the conflict, or one of the dependencies",
+            "1:13 conflict-in-closure component \"a\" can never load: it needs \"x\" and \"y\", which conflict | remove the conflict, or one of the dependencies",
         ],
     );
     check(
@@ -340,7 +340,7 @@ fn graphs() {
 }
 
 #[test]
-fn budgets() {
+fn components_beyond_a_budget_are_reported() {
     let at = |limit: Option<u64>, text: &str, want: &[&str]| {
         assert_eq!(problems(text, limit), want, "{text}");
     };
@@ -352,7 +352,7 @@ fn budgets() {
         None,
         &stated,
         &[
-            "2:10 over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 1 GiB | raise the budget, or let some of them go: neither CORE nor pinned",
+            "2:10 over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 1 GiB | raise the budget, or make some of them neither CORE nor pinned",
             "14:10 over-budget component \"z\" needs 2 GiB, more than the total budget, which is 1 GiB | raise the budget, or correct the component's memory",
         ],
     );
@@ -362,7 +362,7 @@ fn budgets() {
         Some(5 * GIB),
         &default,
         &[
-            "12:13 warning over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 3 GiB | raise the budget, or let some of them go: neither CORE nor pinned",
+            "12:13 warning over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 3 GiB | raise the budget, or make some of them neither CORE nor pinned",
         ],
     );
     at(
@@ -386,7 +386,7 @@ fn budgets() {
 }
 
 #[test]
-fn loaders() {
+fn loader_follows_from_its_keys() {
     check(
         &with("memory = \"1MiB\""),
         &[
@@ -418,8 +418,8 @@ fn loaders() {
     check(
         &with("loader = \"builtin\"\ncommand = [\"x\"]\nmodule = \"m\""),
         &[
-            "3:1 foreign-key command belongs to loader = \"process\", not to \"builtin\" | take it out, or change the loader",
-            "4:1 foreign-key module belongs to loader = \"python\", not to \"builtin\" | take it out, or change the loader",
+            "3:1 foreign-key command belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",
+            "4:1 foreign-key module belongs to loader = \"python\", not to \"builtin\" | remove it, or change the loader",
         ],
     );
     check(
@@ -466,7 +466,7 @@ fn loaders() {
 }
 
 #[test]
-fn loads_longer_than_their_deadline_or_than_a_demand_waits_are_warned_of() {
+fn load_longer_than_its_deadline_or_a_demands_is_a_warning() {
     check(&with("loader = \"builtin\"\nload_time = \"30s\"\n"), &[]);
     let keep = "load it at start (lazy_init = false) and keep it (pinned = true), or raise demand_deadline";
     let waits = "longer than demand_deadline, which is 30s: the first demand waits that long, and is refused if its own deadline is shorter";
@@ -490,7 +490,7 @@ fn loads_longer_than_their_deadline_or_than_a_demand_waits_are_warned_of() {
 }
 
 #[test]
-fn problems_read_well() {
+fn problem_has_place_message_and_solution() {
     let text = "[manager]\npolicy = \"lfu\"\n[components.c]\nloader = \"builtin\"\n";
     let problems = parse_toml(text, "a/c.toml", None).unwrap_err();
     let want = "a/c.toml:2:10: error[bad-value]: \"lfu\" is no value of policy\n  help: did you mean \"lru\"?\n1 error";

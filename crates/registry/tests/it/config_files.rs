@@ -37,7 +37,7 @@ fn lines(problems: &Problems, folder: &Folder) -> Vec<String> {
 }
 
 #[test]
-fn unreadable_files() {
+fn unreadable_file_is_an_error_with_a_solution() {
     let folder = Folder::new("unreadable");
     let check = |path: &Path, want: &str| {
         let problems = read_config(path, None).unwrap_err();
@@ -67,7 +67,7 @@ fn unreadable_files() {
 }
 
 #[test]
-fn byte_order_mark_and_carriage_returns_change_nothing_and_other_encodings_are_named() {
+fn byte_order_mark_and_carriage_returns_are_ignored_and_other_encodings_refused() {
     let folder = Folder::new("encodings");
     let toml = "[components.a]\nloader = \"builtin\"\nkeywords = [\"\"\"one\ntwo\"\"\"]\n";
     for (name, text) in [("c.toml", toml), ("c.json", LEGACY)] {
@@ -89,7 +89,7 @@ fn byte_order_mark_and_carriage_returns_change_nothing_and_other_encodings_are_n
 
 #[cfg(unix)]
 #[test]
-fn files_that_others_may_write() {
+fn file_that_others_may_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("writable");
     let path = folder.file("c.toml", "[components.a]\nloader = \"builtin\"\n");
@@ -100,10 +100,10 @@ fn files_that_others_may_write() {
     assert!(read_config(&path, None).is_ok());
 }
 
-/// Whoever may write a folder may put another file in the place of one that was checked.
+/// A user who may write a folder can replace a file that was checked.
 #[cfg(unix)]
 #[test]
-fn files_in_folders_that_others_may_write() {
+fn file_in_a_folder_that_others_may_write_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("folders");
     let mode = |path: &Path, mode| {
@@ -134,7 +134,7 @@ fn files_in_folders_that_others_may_write() {
 
 #[cfg(unix)]
 #[test]
-fn files_of_another_user() {
+fn file_of_another_user_is_refused() {
     let folder = Folder::new("owner");
     let path = folder.file("c.toml", "[components.a]\nloader = \"builtin\"\n");
     if std::os::unix::fs::chown(&path, Some(54_321), None).is_err() {
@@ -152,7 +152,7 @@ const LEGACY: &str = r#"{
     "priority": "CORE",
     "estimated_memory_mb": 100,
     "estimated_load_time_ms": 80,
-    "intent_keywords": ["speak", "tell me"],
+    "intent_keywords": ["speak", "talk"],
     "dependencies": [],
     "arm64_optimized": true,
     "description": "Voice",
@@ -170,13 +170,13 @@ const LEGACY: &str = r#"{
 }"#;
 
 #[test]
-fn the_predecessors_file() {
+fn predecessors_file_is_read() {
     let loaded = parse_legacy_json(LEGACY, "components.json", None).unwrap();
     assert!(loaded.warnings.is_empty());
     let [voice, wake] = &loaded.specs[..] else { panic!() };
     assert_eq!((voice.priority, voice.memory), (Priority::Core, ByteSize::mib(100)));
     assert_eq!(voice.load_time.as_millis(), 80);
-    assert_eq!(voice.keywords, ["speak", "tell me"]);
+    assert_eq!(voice.keywords, ["speak", "talk"]);
     let python = |module: &str, function: &str| LoaderSpec::Python {
         module: module.into(),
         function: function.into(),
@@ -189,7 +189,7 @@ fn the_predecessors_file() {
 }
 
 #[test]
-fn problems_in_the_predecessors_file() {
+fn problems_of_the_predecessors_file_have_places() {
     let check = |text: &str, want: &[&str]| {
         let problems = parse_legacy_json(text, "c.json", None).unwrap_err();
         let lines: Vec<_> = problems.as_slice().iter().map(ToString::to_string).collect();
@@ -210,8 +210,8 @@ fn problems_in_the_predecessors_file() {
             "c.json:1:20: error[bad-value]: \"high\" is no value of priority\n  help: did you mean \"HIGH\"?",
             "c.json:1:51: error[out-of-range]: estimated_memory_mb must lie within 0.004 and 16777216",
             "c.json:1:72: error[wrong-type]: dependencies must be a list of component names, not text\n  help: put it in brackets: [\"voice\"]",
-            "c.json:1:81: error[duplicate]: key \"priority\" stands twice in component \"a\"\n  help: keep one of them",
-            "c.json:2:1: error[duplicate]: component \"a\" stands twice: in this file\n  help: keep one of them",
+            "c.json:1:81: error[duplicate]: key \"priority\" is given twice in component \"a\"\n  help: keep one of them",
+            "c.json:2:1: error[duplicate]: component \"a\" is declared twice: in this file\n  help: keep one of them",
             "c.json:2:27: error[missing-key]: component \"b\" has no priority\n  help: write \"priority\": \"MEDIUM\"",
             "c.json:2:56: error[wrong-type]: estimated_memory_mb must be a number, not text",
             "c.json:2:63: error[unknown-key]: unknown key \"intent_keyword\" in component \"b\"\n  help: did you mean \"intent_keywords\"?",
@@ -223,7 +223,7 @@ fn problems_in_the_predecessors_file() {
 }
 
 #[test]
-fn a_toml_file_that_takes_over_the_predecessors() {
+fn toml_file_includes_the_predecessors_components() {
     let folder = Folder::new("both");
     folder.file("components.json", LEGACY);
     let toml = "[legacy]\nfile = \"components.json\"\ncommand = [\"run\", \"{name}\", \"{import_path}:{import_function}\", \"{port}\"]\n[components.extra]\nloader = \"builtin\"\ndependencies = [\"voice\"]\n";
@@ -241,7 +241,7 @@ fn a_toml_file_that_takes_over_the_predecessors() {
         "[legacy]\nfile = \"components.json\"\n[components.voice]\nloader = \"builtin\"\n[components.x]\nloader = \"builtin\"\ndependencies = [\"wake_wrod\"]\n",
         &[
             "bad.toml:7:17: error[unknown-component]: component \"x\" names \"wake_wrod\" in dependencies, which does not exist\n  help: did you mean \"wake_word\"?",
-            "components.json:2:3: error[duplicate]: component \"voice\" stands twice: in the TOML file too\n  help: keep one of them",
+            "components.json:2:3: error[duplicate]: component \"voice\" is declared twice: in the TOML file too\n  help: keep one of them",
         ],
     );
     fails(

@@ -1,4 +1,4 @@
-//! Schema and reference say what the reader does.
+//! Schema and reference agree with the reader.
 
 use majordomo_core::Config;
 use majordomo_registry::{legacy_schema, parse_legacy_json, parse_toml, reference, schema};
@@ -20,34 +20,34 @@ fn allows(schema: &Value, value: &Value) -> bool {
         other => panic!("type {other}"),
     };
     let rules = schema.as_object().unwrap();
-    rules.iter().all(|(rule, wanted)| match rule.as_str() {
-        "type" => is(wanted.as_str().unwrap()),
-        "enum" => wanted.as_array().unwrap().contains(value),
-        "minimum" => value.as_f64().is_none_or(|v| v >= wanted.as_f64().unwrap()),
-        "maximum" => value.as_f64().is_none_or(|v| v <= wanted.as_f64().unwrap()),
-        "pattern" => value.as_str().is_none_or(|v| matches(wanted.as_str().unwrap(), v)),
-        "items" => value.as_array().is_none_or(|v| v.iter().all(|item| allows(wanted, item))),
-        "anyOf" => wanted.as_array().unwrap().iter().any(|one| allows(one, value)),
+    rules.iter().all(|(rule, expected)| match rule.as_str() {
+        "type" => is(expected.as_str().unwrap()),
+        "enum" => expected.as_array().unwrap().contains(value),
+        "minimum" => value.as_f64().is_none_or(|v| v >= expected.as_f64().unwrap()),
+        "maximum" => value.as_f64().is_none_or(|v| v <= expected.as_f64().unwrap()),
+        "pattern" => value.as_str().is_none_or(|v| matches(expected.as_str().unwrap(), v)),
+        "items" => value.as_array().is_none_or(|v| v.iter().all(|item| allows(expected, item))),
+        "anyOf" => expected.as_array().unwrap().iter().any(|one| allows(one, value)),
         "required" => value.as_object().is_none_or(|v| {
-            wanted.as_array().unwrap().iter().all(|k| v.contains_key(k.as_str().unwrap()))
+            expected.as_array().unwrap().iter().all(|k| v.contains_key(k.as_str().unwrap()))
         }),
         "minProperties" => {
-            value.as_object().is_none_or(|v| v.len() as u64 >= wanted.as_u64().unwrap())
+            value.as_object().is_none_or(|v| v.len() as u64 >= expected.as_u64().unwrap())
         }
         "maxProperties" => {
-            value.as_object().is_none_or(|v| v.len() as u64 <= wanted.as_u64().unwrap())
+            value.as_object().is_none_or(|v| v.len() as u64 <= expected.as_u64().unwrap())
         }
         "propertyNames" => value
             .as_object()
-            .is_none_or(|v| v.keys().all(|k| matches(wanted["pattern"].as_str().unwrap(), k))),
+            .is_none_or(|v| v.keys().all(|k| matches(expected["pattern"].as_str().unwrap(), k))),
         "properties" => value.as_object().is_none_or(|v| {
-            v.iter().all(|(k, v)| wanted.get(k).is_none_or(|schema| allows(schema, v)))
+            v.iter().all(|(k, v)| expected.get(k).is_none_or(|schema| allows(schema, v)))
         }),
         "additionalProperties" => value.as_object().is_none_or(|v| {
             let known = |k: &str| rules.get("properties").is_some_and(|p| p.get(k).is_some());
             v.iter()
                 .filter(|(k, _)| !known(k))
-                .all(|(_, v)| wanted != &json!(false) && allows(wanted, v))
+                .all(|(_, v)| expected != &json!(false) && allows(expected, v))
         }),
         "$schema" | "title" | "description" | "default" => true,
         other => panic!("rule {other}"),
@@ -120,7 +120,7 @@ fn samples() -> Vec<Value> {
     ]
 }
 
-/// Whether a problem is one of type or form of the value itself, and not of what it means among others.
+/// Whether a problem is one of the value's type or form, and not of its meaning among others.
 fn about_form(code: &str) -> bool {
     ["wrong-type", "bad-value", "out-of-range", "unknown-key", "empty-phrase", "bad-name"]
         .contains(&code)
@@ -148,7 +148,7 @@ fn reader_and_schema_agree_on_every_key() {
                         .into_iter()
                         .filter(|p| p.at.is_some_and(|at| at.line == 2) && about_form(p.code))
                         .map(|p| p.to_string())
-                        // What follows from other keys than this one.
+                        // Problems of the combination with other keys.
                         .filter(|p| {
                             !p.contains("max_concurrent_loads, which")
                                 && !p.contains("back_off_max, which")
@@ -158,7 +158,7 @@ fn reader_and_schema_agree_on_every_key() {
                                 && !p.contains("must say either http or")
                         })
                         .filter(|p| !p.contains("is no path of a URL"))
-                        // A schema tells the form of a duration, not its range.
+                        // A schema has the form of a duration, not its range.
                         .filter(|p| !p.contains("must lie within 1s and 1h"))
                         .filter(|p| !p.contains("environment variable"))
                         .collect(),
@@ -177,7 +177,7 @@ fn reader_and_schema_agree_on_every_key() {
 const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
 
 #[test]
-fn every_default_is_the_default() {
+fn documented_defaults_are_the_defaults() {
     let whole = value(&schema());
     let mut text = String::new();
     for section in SETTINGS {
@@ -185,7 +185,7 @@ fn every_default_is_the_default() {
         for (key, schema) in whole["properties"][section]["properties"].as_object().unwrap() {
             match schema.get("default") {
                 Some(default) => text.push_str(&format!("{key} = {}\n", toml(default))),
-                // The only one that is not there unless it is stated.
+                // The only optional setting.
                 None => assert_eq!(key, "speculation_waste_memory"),
             }
         }
@@ -205,9 +205,9 @@ fn every_default_is_the_default() {
 }
 
 #[test]
-fn every_setting_has_a_key() {
+fn every_setting_has_exactly_one_key() {
     // Each key moves exactly one setting, and there are as many keys as settings.
-    let leaves = |config: &Config| -> Vec<(String, Value)> {
+    let fields_of = |config: &Config| -> Vec<(String, Value)> {
         let tree = serde_json::to_value(config).unwrap();
         let sections = tree.as_object().unwrap().iter();
         sections
@@ -220,7 +220,7 @@ fn every_setting_has_a_key() {
             })
             .collect()
     };
-    let default = leaves(&Config::default());
+    let default = fields_of(&Config::default());
     let whole = value(&schema());
     let keys = |section| whole["properties"][section]["properties"].as_object().unwrap();
     let keys = SETTINGS.iter().flat_map(|s| keys(*s).iter().map(move |(k, schema)| (s, k, schema)));
@@ -233,7 +233,8 @@ fn every_setting_has_a_key() {
             };
             let text = format!("[{section}]\n{key} = {}\n{more}", toml(sample));
             let Ok(loaded) = parse_toml(&text, "c.toml", None) else { continue };
-            let changed = leaves(&loaded.config).into_iter().zip(&default).filter(|(a, b)| a != *b);
+            let changed =
+                fields_of(&loaded.config).into_iter().zip(&default).filter(|(a, b)| a != *b);
             moved.extend(changed.map(|((name, _), _)| name));
         }
     }
@@ -243,7 +244,7 @@ fn every_setting_has_a_key() {
 }
 
 #[test]
-fn the_legacy_schema_agrees_too() {
+fn reader_and_legacy_schema_agree_on_every_key() {
     let whole = value(&legacy_schema());
     let keys = whole["additionalProperties"]["properties"].as_object().unwrap();
     for (key, schema) in keys {
@@ -262,7 +263,7 @@ fn the_legacy_schema_agrees_too() {
 }
 
 #[test]
-fn the_reference_is_the_one_in_docs() {
+fn reference_in_docs_is_up_to_date() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
     if std::env::var_os("MAJORDOMO_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -273,7 +274,7 @@ fn the_reference_is_the_one_in_docs() {
 }
 
 #[test]
-fn the_example_works() {
+fn example_of_the_reference_is_valid() {
     let text = reference();
     let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let loaded = parse_toml(example, "example.toml", None).unwrap();

@@ -1,5 +1,4 @@
-//! What a configuration says of programs beyond their command: ways to trim, addresses of their own and of
-//! dependencies.
+//! Keys of programs besides their command: trim, their own addresses and those of dependencies.
 
 use majordomo_registry::{
     Catalog, CatalogError, ComponentSpec, LoaderSpec, ProcessSpec, TrimSignal, TrimSpec, parse_toml,
@@ -8,7 +7,7 @@ use majordomo_registry::{
 use crate::config::{check, with};
 
 #[test]
-fn ways_to_trim() {
+fn trim_is_declared_by_http_or_signal() {
     let declared = |lines: &str| {
         let loaded = parse_toml(&with(lines), "c.toml", None).unwrap();
         let LoaderSpec::Process(process) = &loaded.specs[0].loader else { panic!("a process") };
@@ -52,13 +51,13 @@ fn ways_to_trim() {
     check(
         &with("loader = \"builtin\"\ntrim = { signal = \"HUP\" }"),
         &[
-            "3:1 foreign-key trim belongs to loader = \"process\", not to \"builtin\" | take it out, or change the loader",
+            "3:1 foreign-key trim belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",
         ],
     );
 }
 
 #[test]
-fn value_of_a_kind_that_others_have_is_answered_with_what_to_write() {
+fn wrong_kind_of_value_is_reported_with_the_right_one() {
     let wrong = |lines: &str, want: &str| {
         check(&with(&format!("command = [\"x\", \"{{port}}\"]\n{lines}")), &[want]);
     };
@@ -214,14 +213,14 @@ fn urls_of_two_dependencies_in_one_variable_are_an_error() {
     check(
         &text("{port}"),
         &[
-            "5:13 same-variable component \"c\" needs \"a-b\" and \"a_b\", whose URLs both stand in MAJORDOMO_A_B_URL | rename one of them",
+            "5:13 same-variable component \"c\" needs \"a-b\" and \"a_b\", whose URLs would both be in MAJORDOMO_A_B_URL | rename one of them",
         ],
     );
     check(&text("no address"), &[]);
 }
 
 #[test]
-fn a_program_made_in_code_is_checked_as_one_from_a_file() {
+fn addresses_of_a_program_made_in_code_are_checked() {
     let mut spec = ComponentSpec::process("c", &["x", "{db.port}"]).unwrap();
     let error = Catalog::build(vec![spec.clone()], Vec::new(), None).unwrap_err();
     assert!(matches!(error, CatalogError::Endpoint { .. }), "{error}");
@@ -231,7 +230,7 @@ fn a_program_made_in_code_is_checked_as_one_from_a_file() {
 }
 
 #[test]
-fn a_command_in_one_text_is_answered_by_the_list() {
+fn command_in_one_text_is_reported_with_the_list() {
     check(
         &with("command = \"sleep 10\""),
         &[
@@ -247,7 +246,7 @@ fn a_command_in_one_text_is_answered_by_the_list() {
 }
 
 #[test]
-fn advice_for_a_value_is_a_value_that_is_accepted() {
+fn advised_value_is_accepted() {
     let advised = |line: &str| -> Option<String> {
         let file = with(&format!("{line}\ncommand = [\"x\"]"));
         let file = if line.starts_with("command") { with(line) } else { file };
@@ -278,7 +277,7 @@ fn advice_for_a_value_is_a_value_that_is_accepted() {
 }
 
 #[test]
-fn stop_deadlines_beyond_the_shutdown_are_warned_of() {
+fn stop_deadline_beyond_the_shutdown_is_a_warning() {
     let manager = "[manager]\nshutdown_deadline = \"20s\"\n";
     let component =
         |name: &str, lines: &str| format!("[components.{name}]\nloader = \"builtin\"\n{lines}\n");

@@ -119,7 +119,7 @@ pub(super) fn word(
 }
 
 pub(super) fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<ByteSize> {
-    const WANTED: &str = "a size such as \"300MiB\"";
+    const EXPECTED: &str = "a size such as \"300MiB\"";
     let given = match &node.value {
         Value::Integer(Some(n)) => {
             let suggestion = advice::with_unit(&n.to_string());
@@ -127,16 +127,16 @@ pub(super) fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opti
                 let message = format!("{name} is negative");
                 report.error("out-of-range", &node.span, message, suggestion);
             } else {
-                mismatch(report, &name, node, WANTED, suggestion);
+                mismatch(report, &name, node, EXPECTED, suggestion);
             }
             return None;
         }
         Value::Float(_) => {
             let raw = report.source.text.get(node.span.clone());
-            mismatch(report, &name, node, WANTED, raw.and_then(advice::with_unit));
+            mismatch(report, &name, node, EXPECTED, raw.and_then(advice::with_unit));
             return None;
         }
-        _ => text(report, &name, node, WANTED)?,
+        _ => text(report, &name, node, EXPECTED)?,
     };
     match given.parse::<ByteSize>() {
         Ok(size) if ByteSize::SETTING.contains(&size) => Some(size),
@@ -196,19 +196,19 @@ pub(super) fn duration(
     min: Duration,
     max: Duration,
 ) -> Option<Duration> {
-    const WANTED: &str = "a duration such as \"80ms\", \"5s\" or \"2min\"";
+    const EXPECTED: &str = "a duration such as \"80ms\", \"5s\" or \"2min\"";
     let given = match &node.value {
         Value::Integer(Some(n)) if *n >= 0 => {
             let suggestion = Some(format!("write the unit: \"{n}s\" or \"{n}ms\""));
-            mismatch(report, &name, node, WANTED, suggestion);
+            mismatch(report, &name, node, EXPECTED, suggestion);
             return None;
         }
         Value::Float(seconds) => {
             let suggestion = advice::duration_of(*seconds, min..=max);
-            mismatch(report, &name, node, WANTED, suggestion);
+            mismatch(report, &name, node, EXPECTED, suggestion);
             return None;
         }
-        _ => text(report, &name, node, WANTED)?,
+        _ => text(report, &name, node, EXPECTED)?,
     };
     let trimmed = given.trim();
     if trimmed.starts_with('-') {

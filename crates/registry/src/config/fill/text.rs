@@ -5,7 +5,7 @@ use std::fmt;
 use majordomo_core::{ComponentId, quoted};
 
 use super::super::advice;
-use super::super::keys::component::{READY, READY_WORDS, ReadyDraft};
+use super::super::keys::requests::{READY, READY_WORDS, ReadyDraft};
 use super::super::node::{Node, Value};
 use super::super::source::{Report, shorten};
 use super::scalar::word;
@@ -16,18 +16,18 @@ pub(super) fn text<'n>(
     report: &mut Report<'_>,
     name: &dyn fmt::Display,
     node: &'n Node<'_>,
-    wanted: &str,
+    expected: &str,
 ) -> Option<&'n str> {
     match &node.value {
         Value::Text(text) => Some(text),
         Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {
             let quoted = report.source.text.get(node.span.clone());
             let quoted = quoted.map(|raw| format!("put it in quotation marks: \"{raw}\""));
-            mismatch(report, name, node, wanted, quoted);
+            mismatch(report, name, node, expected, quoted);
             None
         }
         _ => {
-            mismatch(report, name, node, wanted, None);
+            mismatch(report, name, node, expected, None);
             None
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn texts(
     report: &mut Report<'_>,
     name: &str,
     node: &Node<'_>,
-    wanted: &str,
+    expected: &str,
     mut check: impl FnMut(&mut Report<'_>, &Node<'_>, &str),
 ) -> Vec<String> {
     let Value::List(items) = &node.value else {
@@ -53,7 +53,7 @@ pub(super) fn texts(
             Value::Text(text) => Some(advice::in_brackets(text)),
             _ => None,
         };
-        mismatch(report, &name, node, wanted, suggestion);
+        mismatch(report, &name, node, expected, suggestion);
         return Vec::new();
     };
     let mut all = Vec::with_capacity(items.len());

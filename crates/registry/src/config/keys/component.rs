@@ -1,19 +1,20 @@
-//! Rows of `[components.NAME]` and of the tables inside it.
+//! Rows of `[components.NAME]`.
 
 use std::time::Duration;
 
 use majordomo_core::{ComponentId, Priority};
 
+use super::requests::{MAX_FAILURES, ProbeDraft, TrimDraft, WHILE_LEASED, failures, while_leased};
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
-    ProcessSpec, ReadySpec, RestartPolicy, StdinMode, TrimSignal, TrimSpec, WhileLeased,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy,
+    StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
 pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
 
-/// Which keys only one kind of loader has.
+/// The keys that only one kind of loader has.
 pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
     (
         "process",
@@ -35,7 +36,7 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
 
-/// What `[components.NAME]` says.
+/// The content of `[components.NAME]`.
 #[derive(Debug)]
 pub(crate) struct ComponentDraft {
     pub(crate) spec: ComponentSpec,
@@ -74,19 +75,19 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "description",
         "\"\"",
-        "What it is, for people.",
+        "A description for people.",
         Kind::Text(|c, v| c.spec.description = v)
     ),
     key!(
         "priority",
         "\"MEDIUM\"",
-        "How much it matters. CORE is loaded at start and stays.",
+        "The importance. CORE components are loaded at start and never unloaded.",
         Kind::Word(Priority::WORDS, |c, i| c.spec.priority = Priority::ALL[i])
     ),
     key!(
         "pool",
         "\"general\"",
-        "The pool whose budget it uses: `vision`, `audio`, `ml`, `general`, or one of `[pools]`.",
+        "The pool whose budget the component uses: `vision`, `audio`, `ml`, `general`, or one of `[pools]`.",
         Kind::Text(|c, v| c.pool = Some(v))
     ),
     key!(
@@ -98,13 +99,13 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "memory_limit",
         "",
-        "Its own limit: above it, it is asked to trim, then `over_limit` holds; a process is bounded to it where the system can. Without it only the budget bounds it.",
+        "The component's own memory limit: above it, the component is asked to trim, then `over_limit` applies; the system enforces it on a process where it can. Without it, only the budget bounds the component.",
         Kind::Size(|s: &ComponentSpec| s.memory_limit, |c, v| c.spec.memory_limit = Some(v))
     ),
     key!(
         "over_limit",
         "\"restart\"",
-        "When it stays above its own limit: restart it, or unload it until it is asked for.",
+        "The action when the component stays above its own limit: restart it, or unload it until it is requested.",
         Kind::Word(&["restart", "unload"], |c, i| {
             c.spec.over_limit = [OverLimit::Restart, OverLimit::Unload][i];
         })
@@ -123,25 +124,25 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "dependencies",
         "[]",
-        "Components that must be ready before and while it is.",
+        "Components that must be ready before this one, and as long as it is ready.",
         Kind::Names(|c, v| c.spec.dependencies = v)
     ),
     key!(
         "after",
         "[]",
-        "Components that come before it when they are loaded together; they are not pulled in.",
+        "Components that are loaded first when they are part of the same load; they are not loaded for this one.",
         Kind::Names(|c, v| c.spec.after = v)
     ),
     key!(
         "conflicts",
         "[]",
-        "Components it must not run beside, whichever side says so.",
+        "Components that must not run at the same time as this one; either side may state it.",
         Kind::Names(|c, v| c.spec.conflicts = v)
     ),
     key!(
         "conflict_policy",
         "\"replace\"",
-        "When a conflicting one is loaded: unload that one first, or refuse (not for what was loaded ahead and is not used). `refuse` on either side wins.",
+        "The action when a conflicting component is loaded: unload that one first, or refuse the demand. A preloaded component that is not used is always unloaded. `refuse` on either side wins.",
         Kind::Word(&["replace", "refuse"], |c, i| {
             c.spec.conflict_policy = [ConflictPolicy::Replace, ConflictPolicy::Refuse][i];
         })
@@ -149,31 +150,31 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "keywords",
         "[]",
-        "Words and phrases in a command that mean it is needed.",
+        "Words and phrases in a command that mean that the component is needed.",
         Kind::Phrases(|c, v| c.spec.keywords = v)
     ),
     key!(
         "preload_triggers",
         "[]",
-        "Words and phrases in a command after which it is likely to be needed.",
+        "Words and phrases in a command after which the component is likely to be needed.",
         Kind::Phrases(|c, v| c.spec.preload_triggers = v)
     ),
     key!(
         "lazy_init",
         "true",
-        "Load on first demand; false loads it at start if it fits.",
+        "Load on the first demand; false loads the component at start if it fits.",
         Kind::Bool(|c, v| c.spec.lazy_init = v)
     ),
     key!(
         "pinned",
         "false",
-        "Once loaded, it is never unloaded for another; so it is not loaded ahead either.",
+        "Once loaded, the component is never evicted; so it is not preloaded either.",
         Kind::Bool(|c, v| c.spec.pinned = v)
     ),
     key!(
         "max_leases",
         "",
-        "Users at a time; without it there is no limit.",
+        "Leases at a time; without it there is no limit.",
         Kind::Count(
             1,
             1 << 20,
@@ -186,7 +187,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "idle_timeout",
         "",
-        "Unload after this long without use; without it only when memory is needed.",
+        "Unload after this long without use; without it, only when memory is needed.",
         Kind::Duration(
             MS,
             LONGEST,
@@ -197,7 +198,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "load_deadline",
         "",
-        "Its load ends within this time; without it the manager's.",
+        "A load ends within this time; without it, the manager's deadline applies.",
         Kind::Duration(
             MS,
             LONGEST,
@@ -208,7 +209,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "stop_deadline",
         "",
-        "It stops within this time; without it the manager's.",
+        "The component stops within this time; without it, the manager's deadline applies.",
         Kind::Duration(
             MS,
             LONGEST,
@@ -219,7 +220,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "restart",
         "\"on-demand\"",
-        "Whether it is loaded again after a failure / after it ended by itself (`exit_ok`): `on-demand` when asked for / when asked for, `on-failure` yes / when asked for, `always` yes / yes, `never` no / when asked for. CORE and pinned ones are loaded again after both, except by `never`.",
+        "Whether the component is loaded again after a failure / after it ended by itself (`exit_ok`): `on-demand` on demand / on demand, `on-failure` yes / on demand, `always` yes / yes, `never` no / on demand. CORE and pinned components are loaded again after both, except with `never`.",
         Kind::Word(&["on-demand", "on-failure", "always", "never"], |c, i| {
             c.spec.restart = [
                 RestartPolicy::OnDemand,
@@ -232,7 +233,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "on_abandon",
         "\"auto\"",
-        "When the last caller that waits for its load leaves: decide by the time that has passed, finish, or cancel. When a deadline passes, it goes on, but for one of the caller's own and `cancel`.",
+        "The action when the last caller that waits for a load cancels or disconnects: `auto` decides by the time that has passed, `finish` and `cancel` are unconditional. A load continues when a deadline passes, except the caller's own deadline with `cancel`.",
         Kind::Word(&["auto", "finish", "cancel"], |c, i| {
             c.spec.on_abandon = [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel][i];
         })
@@ -240,25 +241,25 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "version",
         "\"\"",
-        "A version of its own; a change reloads it.",
+        "The component's version; a change reloads it.",
         Kind::Text(|c, v| c.spec.version = v)
     ),
     key!(
         "loader",
         "",
-        "How it comes into memory: a Rust factory of the program, a process, or a Python function. Needed only where no other key tells it.",
+        "The kind of loader: a Rust factory of the program, a process, or a Python function. Required only where no other key determines it.",
         Kind::Word(LOADERS, |c, i| c.loader = Some(LOADERS[i]))
     ),
     key!(
         "factory",
         "",
-        "`builtin`: the factory's name; without it the component's.",
+        "`builtin`: the factory's name; without it, the component's.",
         Kind::Name(|c, v| c.factory = Some(v))
     ),
     key!(
         "health_every",
         "",
-        "`builtin`: it is asked for its health this often while it is ready; without it never.",
+        "`builtin`: time between health checks while the component is ready; without it there are none.",
         Kind::Duration(
             MS,
             LONGEST,
@@ -269,7 +270,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_failures",
         "",
-        "`builtin`: this many failed health checks in a row take it out of service; without it 3.",
+        "`builtin`: this many failed health checks in a row take the component out of service; without it, 3.",
         Kind::Count(
             1,
             MAX_FAILURES,
@@ -282,7 +283,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_while_leased",
         "",
-        "`builtin`: what failed health checks lead to while clients hold leases; without it `report`, see `while_leased` of `probe`.",
+        "`builtin`: the action on failed health checks while clients hold leases; without it, `report`; see `while_leased` of `probe`.",
         Kind::Word(WHILE_LEASED, |c, i| c.spec.health.while_leased = while_leased(i))
     ),
     key!(
@@ -294,25 +295,25 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "env",
         "",
-        "`process`: environment variables that are set, with the place-holders of `command`.",
+        "`process`: environment variables to set, with the place-holders of `command`.",
         Kind::TextMap(|c, v| c.process.env = v)
     ),
     key!(
         "env_allow",
         "[]",
-        "`process`: environment variables that are passed on besides PATH, HOME, LANG, LC_ALL, TMPDIR and USER.",
+        "`process`: environment variables passed to the program besides PATH, HOME, LANG, LC_ALL, TMPDIR and USER.",
         Kind::Texts(|c, v| c.process.env_allow = v)
     ),
     key!(
         "cwd",
         "",
-        "`process`: working directory, relative to this file's folder; without it the manager's.",
+        "`process`: working directory, relative to this file's folder; without it, the manager's.",
         Kind::Text(|c, v| c.process.cwd = Some(v.into()))
     ),
     key!(
         "port",
         "",
-        "`process`: a fixed port on 127.0.0.1, which `{port}`, `ready`, `probe` and leases use; without it a free one where `{port}` is used.",
+        "`process`: a fixed port on 127.0.0.1, which `{port}`, `ready`, `probe` and leases use; without it, a free one where `{port}` is used.",
         Kind::Count(
             1,
             65535,
@@ -325,13 +326,13 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "socket",
         "",
-        "`process`: a fixed path of its Unix socket, relative to this file's folder; without it one in the state directory where `{socket}` is used.",
+        "`process`: a fixed path of its Unix socket, relative to this file's folder; without it, one in the state directory where `{socket}` is used.",
         Kind::Text(|c, v| c.process.socket = Some(v.into()))
     ),
     key!(
         "stdin",
         "\"empty\"",
-        "`process`: standard input is at its end, or held open without data for programs that leave at its end.",
+        "`process`: standard input is empty, or held open without data for programs that exit at end of file.",
         Kind::Word(&["empty", "hold"], |c, i| {
             c.process.stdin = [StdinMode::Empty, StdinMode::Hold][i];
         })
@@ -339,25 +340,25 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "ready",
         "\"started\"",
-        "`process`: when it counts as up. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
+        "`process`: when the program counts as ready. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
         Kind::Ready(|c, v| c.process.ready = v)
     ),
     key!(
         "probe",
         "",
-        "`process`: how it is asked whether it still works; see below.",
+        "`process`: the health probe; see below.",
         Kind::Probe(|c, v| c.probe = Some(v))
     ),
     key!(
         "exit_ok",
         "[0]",
-        "`process`: exit codes with which it may end by itself, once it was ready, without having failed. A signal is a failure, and so is any end before it was ready.",
+        "`process`: exit codes with which a ready program may end by itself without a failure. A signal is a failure, and so is any end before the program was ready.",
         Kind::Counts(0, 255, |c, v| c.spec.exit_ok = v.into_iter().map(|n| n as u8).collect())
     ),
     key!(
         "trim",
         "",
-        "`process`: how it is asked to give back memory; see below. Without it the program has no way to trim, and what follows a trim is done at once.",
+        "`process`: the request to trim memory; see below. Without it the program cannot trim, and the action that follows a trim is taken at once.",
         Kind::Trim(|c, v| c.trim = Some(v))
     ),
     key!(
@@ -369,173 +370,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "function",
         "",
-        "`python`: the import function; without it `import_` and the component's name.",
+        "`python`: the import function; without it, `import_` and the component's name.",
         Kind::Name(|c, v| c.function = Some(v))
     ),
 ];
-
-/// The most failed probes that may be waited for.
-const MAX_FAILURES: u64 = 1000;
-
-fn failures(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-const WHILE_LEASED: &[&str] = &["report", "restart"];
-
-fn while_leased(i: usize) -> WhileLeased {
-    [WhileLeased::Report, WhileLeased::Restart][i]
-}
-
-/// What `probe` says.
-#[derive(Debug)]
-pub(crate) struct ProbeDraft {
-    pub(crate) http: Option<String>,
-    pub(crate) connect: bool,
-    pub(crate) every: Duration,
-    pub(crate) timeout: Duration,
-    pub(crate) rule: ProbeRule,
-}
-
-impl Target for ProbeDraft {
-    type Spec = ProbeSpec;
-}
-
-impl Default for ProbeDraft {
-    fn default() -> Self {
-        Self {
-            http: None,
-            connect: false,
-            every: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
-            rule: ProbeRule::default(),
-        }
-    }
-}
-
-impl ProbeDraft {
-    /// None when it says neither or both of `http` and `connect`.
-    pub(crate) fn finish(self) -> Option<ProbeSpec> {
-        let how = match (self.http, self.connect) {
-            (Some(path), false) => ReadySpec::Http(path),
-            (None, true) => ReadySpec::Connect,
-            _ => return None,
-        };
-        Some(ProbeSpec { how, every: self.every, timeout: self.timeout, rule: self.rule })
-    }
-}
-
-/// `probe = { .. }`.
-pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
-    key!(
-        "http",
-        "",
-        "`GET` of this path on `{port}` or `{socket}` answers 200.",
-        Kind::Text(|p, v| p.http = Some(v))
-    ),
-    key!(
-        "connect",
-        "false",
-        "A connection to `{port}` or `{socket}` succeeds.",
-        Kind::Bool(|p, v| p.connect = v)
-    ),
-    key!(
-        "every",
-        "\"10s\"",
-        "Time between probes.",
-        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.every), |p, v| p.every = v)
-    ),
-    key!(
-        "timeout",
-        "\"2s\"",
-        "A probe that takes longer has failed.",
-        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.timeout), |p, v| p.timeout = v)
-    ),
-    key!(
-        "failures",
-        "3",
-        "This many failed probes in a row take it out of service.",
-        Kind::Count(
-            1,
-            MAX_FAILURES,
-            |p: &ProbeSpec| Some(p.rule.failures.into()),
-            |p, v| {
-                p.rule.failures = failures(v);
-            }
-        )
-    ),
-    key!(
-        "while_leased",
-        "\"report\"",
-        "What they lead to while clients hold leases on it or on what depends on it: `report` keeps it up, since it may be too busy for a client to answer, says so in `status`, `why` and the events, and probes it once more when the last lease has ended; `restart` stops it when the last of these leases has ended, after `stop_deadline` at the latest; the rest are revoked then.",
-        Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
-    ),
-];
-
-/// What `trim` says.
-#[derive(Debug, Default)]
-pub(crate) struct TrimDraft {
-    pub(crate) http: Option<String>,
-    pub(crate) signal: Option<TrimSignal>,
-}
-
-impl Target for TrimDraft {
-    type Spec = TrimSpec;
-}
-
-impl TrimDraft {
-    /// None when it says neither or both of `http` and `signal`.
-    pub(crate) fn finish(self) -> Option<TrimSpec> {
-        match (self.http, self.signal) {
-            (Some(path), None) => Some(TrimSpec::Http(path)),
-            (None, Some(signal)) => Some(TrimSpec::Signal(signal)),
-            _ => None,
-        }
-    }
-}
-
-/// `trim = { .. }`.
-pub(crate) const TRIM: &[Key<TrimDraft>] = &[
-    key!(
-        "http",
-        "",
-        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx within 10 s.",
-        Kind::Text(|t, v| t.http = Some(v))
-    ),
-    key!(
-        "signal",
-        "",
-        "This signal is sent to the program's first process, if that handles it (by default HUP, USR1 and USR2 end a program).",
-        Kind::Word(TrimSignal::WORDS, |t, i| t.signal = Some(TrimSignal::ALL[i]))
-    ),
-];
-
-/// What `ready` says when it is a table.
-#[derive(Debug, Default)]
-pub(crate) struct ReadyDraft {
-    pub(crate) stdout: Option<String>,
-    pub(crate) http: Option<String>,
-}
-
-impl Target for ReadyDraft {
-    type Spec = ReadySpec;
-}
-
-/// `ready = { .. }`.
-pub(crate) const READY: &[Key<ReadyDraft>] = &[
-    key!(
-        "stdout",
-        "",
-        "A line of standard output contains this text.",
-        Kind::Text(|r, v| r.stdout = Some(v))
-    ),
-    key!(
-        "http",
-        "",
-        "`GET` of this path on `{port}` or `{socket}` answers 200.",
-        Kind::Text(|r, v| r.http = Some(v))
-    ),
-];
-
-/// The words that `ready` may be.
-pub(crate) const READY_WORDS: &[&str] = &["started", "connect"];

@@ -6,7 +6,7 @@ use majordomo_core::{ByteSize, ComponentId, Priority};
 
 use super::{Key, Kind, Target, key};
 
-/// What `[legacy]` says.
+/// The content of `[legacy]`.
 #[derive(Debug, Default)]
 pub(crate) struct LegacyDraft {
     pub(crate) file: Option<String>,
@@ -17,7 +17,6 @@ impl Target for LegacyDraft {
     type Spec = ();
 }
 
-/// `[legacy]`.
 pub(crate) const LEGACY: &[Key<LegacyDraft>] = &[
     key!(
         "file",
@@ -28,12 +27,12 @@ pub(crate) const LEGACY: &[Key<LegacyDraft>] = &[
     key!(
         "command",
         "",
-        "Runs every entry of that file as a process: program and arguments with `{name}`, `{import_path}` and `{import_function}` filled in from the entry, and the place-holders of a component's `command`. Without it entries are Python functions.",
+        "Runs every entry of that file as a process: program and arguments with `{name}`, `{import_path}` and `{import_function}` filled in from the entry, and the place-holders of a component's `command`. Without it, entries are Python functions.",
         Kind::Texts(|l, v| l.command = Some(v))
     ),
 ];
 
-/// What one entry of the predecessor's file says.
+/// An entry of the predecessor's file.
 #[derive(Debug, Default)]
 pub(crate) struct LegacyEntry {
     pub(crate) priority: Option<Priority>,
@@ -63,7 +62,7 @@ pub(crate) const LEGACY_ENTRY: &[Key<LegacyEntry>] = &[
     key!(
         "priority",
         "",
-        "How much the component matters. Required.",
+        "The importance of the component. Required.",
         Kind::Word(Priority::WORDS, |e, i| e.priority = Some(Priority::ALL[i]))
     ),
     key!(
@@ -81,37 +80,37 @@ pub(crate) const LEGACY_ENTRY: &[Key<LegacyEntry>] = &[
     key!(
         "intent_keywords",
         "[]",
-        "Words and phrases in a command that mean this component is needed.",
+        "Words and phrases in a command that mean that the component is needed.",
         Kind::Phrases(|e, v| e.keywords = v)
     ),
     key!(
         "dependencies",
         "[]",
-        "Components that must be ready before and while it is.",
+        "Components that must be ready before this one, and as long as it is ready.",
         Kind::Names(|e, v| e.dependencies = v)
     ),
     key!(
         "conflicts",
         "[]",
-        "Components it must not run beside, whichever side says so.",
+        "Components that must not run at the same time as this one; either side may state it.",
         Kind::Names(|e, v| e.conflicts = v)
     ),
     key!(
         "preload_triggers",
         "[]",
-        "Words and phrases after which it is likely to be needed.",
+        "Words and phrases in a command after which the component is likely to be needed.",
         Kind::Phrases(|e, v| e.preload_triggers = v)
     ),
     key!(
         "arm64_optimized",
         "false",
-        "Accepted and without effect, as it was.",
+        "Accepted, without effect, as in the predecessor.",
         Kind::Bool(|_, _| ())
     ),
     key!(
         "lazy_init",
         "true",
-        "Load on first demand; false loads it at start if it fits.",
+        "Load on the first demand; false loads the component at start if it fits.",
         Kind::Bool(|e, v| e.lazy_init = Some(v))
     ),
     key!(
@@ -123,8 +122,8 @@ pub(crate) const LEGACY_ENTRY: &[Key<LegacyEntry>] = &[
     key!(
         "import_function",
         "",
-        "The import function; without it `import_` and the component's name.",
+        "The import function; without it, `import_` and the component's name.",
         Kind::Text(|e, v| e.import_function = Some(v))
     ),
-    key!("description", "\"\"", "What it is, for people.", Kind::Text(|e, v| e.description = v)),
+    key!("description", "\"\"", "A description for people.", Kind::Text(|e, v| e.description = v)),
 ];

@@ -2,9 +2,9 @@
 //!
 //! The parser holds all tokens and events of its text at once, twenty times the text; fresh memory of that
 //! size costs more than the parsing, and grows faster than the text. A configuration of many components is
-//! a row of `[components.NAME]` tables, so it is cut before such lines. Invariant: the tree is the one of
-//! the whole text, or there is none and the whole is parsed: whenever a piece has an error, or two pieces
-//! speak of the same table, or a cut could fall inside a value.
+//! a row of `[components.NAME]` tables, so it is cut before such lines. Invariant: the tree is that of
+//! the complete text, or there is none and the text is parsed at once: whenever a piece has an error, or two pieces
+//! have the same table, or a cut could fall inside a value.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -98,7 +98,7 @@ mod tests {
     fn same(text: &str) -> Result<bool, TestCaseError> {
         let Some(pieced) = parse(text, 1) else { return Ok(false) };
         let whole = DeTable::parse(text);
-        prop_assert!(whole.is_ok(), "pieces accept what the whole is not: {text}");
+        prop_assert!(whole.is_ok(), "pieces accept an invalid text: {text}");
         let whole = Node { span: 0..0, value: from_toml_table(whole.unwrap().into_inner(), 0) };
         prop_assert_eq!(show(&pieced), show(&whole));
         Ok(true)
@@ -152,7 +152,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn pieces_give_the_tree_of_the_whole(lines in prop::collection::vec(line(), 0..12)) {
+        fn pieces_give_the_tree_of_the_complete_text(lines in prop::collection::vec(line(), 0..12)) {
             same(&lines.join("\n"))?;
         }
     }

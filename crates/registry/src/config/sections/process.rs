@@ -1,4 +1,4 @@
-//! Programs: what a draft's keys make of them, and the template of the predecessor's entries.
+//! Programs: from a draft to a specification, and the template of the predecessor's entries.
 //!
 //! Does not start anything and does not look programs up: that is the loader's, at the time of loading.
 
@@ -48,12 +48,12 @@ pub(super) fn finish(
     process
 }
 
-/// Checks the template of `[legacy]`.
+/// Checks the command of `[legacy]`, which may have the place-holders of an entry.
 pub(super) fn check_template(report: &mut Report<'_>, legacy: &Member<'_>, command: &[String]) {
     breaches(report, legacy, rules::check_command(command, &TEMPLATE_HOLDERS));
 }
 
-/// A legacy entry as a process. What the entry says stands for itself: its braces are no place-holders.
+/// A legacy entry as a process. Braces in the entry's own texts are no place-holders.
 pub(super) fn from_template(
     template: &[String],
     name: &str,

@@ -1,0 +1,170 @@
+//! Rows of the requests to a program: `probe`, `trim` and `ready`.
+
+use std::time::Duration;
+
+use super::{Key, Kind, LONGEST, MS, Target, key};
+use crate::{ProbeRule, ProbeSpec, ReadySpec, TrimSignal, TrimSpec, WhileLeased};
+
+/// The largest number of failed probes in a row that a rule may state.
+pub(crate) const MAX_FAILURES: u64 = 1000;
+
+pub(crate) fn failures(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The words of [`WhileLeased`].
+pub(crate) const WHILE_LEASED: &[&str] = &["report", "restart"];
+
+pub(crate) fn while_leased(i: usize) -> WhileLeased {
+    [WhileLeased::Report, WhileLeased::Restart][i]
+}
+
+/// The content of `probe`.
+#[derive(Debug)]
+pub(crate) struct ProbeDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) connect: bool,
+    pub(crate) every: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) rule: ProbeRule,
+}
+
+impl Target for ProbeDraft {
+    type Spec = ProbeSpec;
+}
+
+impl Default for ProbeDraft {
+    fn default() -> Self {
+        Self {
+            http: None,
+            connect: false,
+            every: Duration::from_secs(10),
+            timeout: Duration::from_secs(2),
+            rule: ProbeRule::default(),
+        }
+    }
+}
+
+impl ProbeDraft {
+    /// None unless exactly one of `http` and `connect` is given.
+    pub(crate) fn finish(self) -> Option<ProbeSpec> {
+        let how = match (self.http, self.connect) {
+            (Some(path), false) => ReadySpec::Http(path),
+            (None, true) => ReadySpec::Connect,
+            _ => return None,
+        };
+        Some(ProbeSpec { how, every: self.every, timeout: self.timeout, rule: self.rule })
+    }
+}
+
+pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
+    key!(
+        "http",
+        "",
+        "`GET` of this path on `{port}` or `{socket}` answers 200.",
+        Kind::Text(|p, v| p.http = Some(v))
+    ),
+    key!(
+        "connect",
+        "false",
+        "A connection to `{port}` or `{socket}` succeeds.",
+        Kind::Bool(|p, v| p.connect = v)
+    ),
+    key!(
+        "every",
+        "\"10s\"",
+        "Time between probes.",
+        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.every), |p, v| p.every = v)
+    ),
+    key!(
+        "timeout",
+        "\"2s\"",
+        "A probe that takes longer fails.",
+        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.timeout), |p, v| p.timeout = v)
+    ),
+    key!(
+        "failures",
+        "3",
+        "This many failed probes in a row take the component out of service.",
+        Kind::Count(
+            1,
+            MAX_FAILURES,
+            |p: &ProbeSpec| Some(p.rule.failures.into()),
+            |p, v| {
+                p.rule.failures = failures(v);
+            }
+        )
+    ),
+    key!(
+        "while_leased",
+        "\"report\"",
+        "The action on failed probes while clients hold leases on the component or its dependents: `report` keeps the component, which may be too busy for a client to answer, reports the failure in `status`, `why` and the events, and probes once more when the last lease has ended; `restart` stops the component when the last of these leases has ended, and revokes the remaining leases after `stop_deadline`.",
+        Kind::Word(WHILE_LEASED, |p, i| p.rule.while_leased = while_leased(i))
+    ),
+];
+
+/// The content of `trim`.
+#[derive(Debug, Default)]
+pub(crate) struct TrimDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) signal: Option<TrimSignal>,
+}
+
+impl Target for TrimDraft {
+    type Spec = TrimSpec;
+}
+
+impl TrimDraft {
+    /// None unless exactly one of `http` and `signal` is given.
+    pub(crate) fn finish(self) -> Option<TrimSpec> {
+        match (self.http, self.signal) {
+            (Some(path), None) => Some(TrimSpec::Http(path)),
+            (None, Some(signal)) => Some(TrimSpec::Signal(signal)),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) const TRIM: &[Key<TrimDraft>] = &[
+    key!(
+        "http",
+        "",
+        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx within 10 s.",
+        Kind::Text(|t, v| t.http = Some(v))
+    ),
+    key!(
+        "signal",
+        "",
+        "The signal sent to the program's first process, if that handles it (by default HUP, USR1 and USR2 end a program).",
+        Kind::Word(TrimSignal::WORDS, |t, i| t.signal = Some(TrimSignal::ALL[i]))
+    ),
+];
+
+/// The content of `ready` as a table.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyDraft {
+    pub(crate) stdout: Option<String>,
+    pub(crate) http: Option<String>,
+}
+
+impl Target for ReadyDraft {
+    type Spec = ReadySpec;
+}
+
+pub(crate) const READY: &[Key<ReadyDraft>] = &[
+    key!(
+        "stdout",
+        "",
+        "A line of standard output contains this text.",
+        Kind::Text(|r, v| r.stdout = Some(v))
+    ),
+    key!(
+        "http",
+        "",
+        "`GET` of this path on `{port}` or `{socket}` answers 200.",
+        Kind::Text(|r, v| r.http = Some(v))
+    ),
+];
+
+/// The words that `ready` may be.
+pub(crate) const READY_WORDS: &[&str] = &["started", "connect"];
