@@ -2,6 +2,22 @@
 //!
 //! Plain data only: names, priorities, sizes, times, states, refusals, events, settings and the
 //! [`StateStore`] trait. No algorithm, no clock, no I/O; no dependency but `serde` behind a feature.
+//!
+//! ```
+//! use majordomo_core::{BudgetSetting, ByteSize, ComponentId, Config};
+//!
+//! let name = ComponentId::new("speech")?;
+//! assert!(ComponentId::new("Speech").is_err(), "names are checked, in {name} too");
+//!
+//! // Every setting is declared once, with its default, unit and range.
+//! let mut config = Config::default();
+//! assert_eq!(config.memory.budget, "60%".parse::<BudgetSetting>()?);
+//! config.memory.budget = BudgetSetting::Bytes(ByteSize::gib(4));
+//! config.loads.max_concurrent = 0;
+//! let problems: Vec<_> = config.problems().iter().map(ToString::to_string).collect();
+//! assert_eq!(problems[0], "loads.max_concurrent is 0; it must lie within 1 and 64");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod confidence;

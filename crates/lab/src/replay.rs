@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// Traces: user TAB unix seconds TAB item [TAB command], sorted by user and time, no header; gzip allowed
     #[arg(required = true)]
     traces: Vec<PathBuf>,
-    /// Budgets: slots:K or mb:M; may be given several times
+    /// Budgets: a size such as 8GiB, mb:M, or slots:K for a number of components; may be given several times
     #[arg(long = "budget", required = true)]
     budgets: Vec<Budget>,
     /// Policies, or `all`; may be given several times

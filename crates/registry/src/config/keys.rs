@@ -53,7 +53,7 @@ pub(crate) enum Kind<T: Target + 'static> {
     Counts(u64, u64, fn(&mut T, Vec<u64>)),
     /// A number within these bounds.
     Number(f64, f64, fn(&mut T, f64)),
-    /// Names of components.
+    /// Each valid as a component name.
     Names(fn(&mut T, Vec<ComponentId>)),
     /// Words and phrases, none of them blank.
     Phrases(fn(&mut T, Vec<String>)),

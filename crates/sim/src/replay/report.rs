@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use majordomo_core::{BudgetSetting, ByteSize, quoted_start};
 use serde::Serialize;
 
-/// How much the loaded components may take together.
+/// The memory of all loaded components. Written as a size like the setting `budget` (`8GiB`), as `mb:M`, or as `slots:K`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// A number of items; every size counts 1.
@@ -16,10 +17,18 @@ pub enum Budget {
 
 /// A text that is no budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no budget; write slots:K (K from 1 to 1000000) or mb:M (M above 0), such as slots:4 or mb:1500"
-)]
-pub struct BudgetError(String);
+#[non_exhaustive]
+pub enum BudgetError {
+    /// The text has no known form.
+    #[error(
+        "{} is not a budget; write a size such as 8GiB, mb:M (M above 0) or slots:K (K from 1 to 1000000)",
+        quoted_start(.0)
+    )]
+    Malformed(String),
+    /// A share, as the setting `budget` may be.
+    #[error("{} is a share of a machine's memory, which a replay does not have; write a size such as 8GiB", quoted_start(.0))]
+    Share(String),
+}
 
 impl Budget {
     /// The budgets in their order, each once: asked for twice, it gives the same figures twice.
@@ -39,8 +48,16 @@ impl FromStr for Budget {
     type Err = BudgetError;
 
     fn from_str(text: &str) -> Result<Self, BudgetError> {
-        let bad = || BudgetError(text.to_owned());
-        let (unit, number) = text.split_once(':').ok_or_else(bad)?;
+        let bad = || BudgetError::Malformed(text.to_owned());
+        let Some((unit, number)) = text.split_once(':') else {
+            return match text.parse() {
+                Ok(BudgetSetting::Bytes(size)) if ByteSize::SETTING.contains(&size) => {
+                    Ok(Self::Megabytes(size.bytes() as f64 / 1e6))
+                }
+                Ok(BudgetSetting::Share(_)) => Err(BudgetError::Share(text.to_owned())),
+                _ => Err(bad()),
+            };
+        };
         match unit {
             "slots" => match number.parse() {
                 Ok(k) if (1..=1_000_000).contains(&k) => Ok(Self::Slots(k)),

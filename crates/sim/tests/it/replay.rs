@@ -131,10 +131,19 @@ fn gzip_is_told_by_its_bytes_and_a_cut_file_is_an_error() {
 
 #[test]
 fn budgets_and_names_are_checked() {
-    for bad in ["4", "slots:0", "slots:-1", "slots:x", "mb:0", "mb:nan", "mb:-3", "gb:3", ""] {
+    for bad in [
+        "4", "lots", "0GiB", "17TiB", "slots:0", "slots:-1", "slots:x", "mb:0", "mb:nan", "mb:-3",
+        "gb:3", "",
+    ] {
         assert!(bad.parse::<Budget>().is_err(), "{bad:?}");
     }
-    assert_eq!("mb:1500".parse::<Budget>().unwrap().to_string(), "mb:1500");
+    let written = |text: &str| text.parse::<Budget>().map(|budget| budget.to_string());
+    assert_eq!(written("mb:1500").unwrap(), "mb:1500");
+    // The syntax of the setting, but for shares.
+    assert_eq!(written("1.5 GB").unwrap(), "mb:1500");
+    assert_eq!(written("8GiB").unwrap(), "mb:8589.934592");
+    let share = written("60%").unwrap_err().to_string();
+    assert!(share.contains("\"60%\" is a share") && share.contains("8GiB"), "{share}");
     for policy in PolicyName::ALL {
         assert_eq!(policy.to_string().parse::<PolicyName>().unwrap(), policy);
     }
