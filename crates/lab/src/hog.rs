@@ -1,4 +1,4 @@
-//! `majordomo-lab hog`: does anybody die when a program in the same control group takes memory fast?
+//! `majordomo-lab hog`: does a process die when a program in the same control group takes memory fast?
 //!
 //! A group with a limit holds a manager, idle components that it loaded, and a hog that grows at a set rate, holds,
 //! and ends by itself. Beside the product two controls run: the predecessor's design as it was (the machine's available
@@ -40,12 +40,12 @@ pub(crate) struct Args {
     /// How long it holds then, in seconds
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
     hold: u64,
-    /// What this process is, in a run
+    /// The role of this process in a run
     #[arg(long, hide = true)]
     inside: Option<inside::Role>,
 }
 
-/// Who watches memory in a run.
+/// The watcher of memory in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Design {
     Product,
@@ -60,7 +60,7 @@ impl Design {
         match self {
             Self::Product => "product",
             Self::PollsMachine => "predecessor: polls the machine every 2 s",
-            Self::PollsCgroup => "control: the same, told of its group",
+            Self::PollsCgroup => "control: the same, with its cgroup known",
         }
     }
 

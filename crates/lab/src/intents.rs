@@ -1,7 +1,7 @@
 //! `majordomo-lab intents`: scores the text predictor by the project's protocol.
 //!
 //! Trains on `train`, tunes on `valid`, scores `test` (else `valid`), with the production crate and one
-//! recipe for every set; with `--product` everything goes through the facade, which sees the train rows only. Owns the metrics and the report, no part of the model.
+//! recipe for every set; with `--product` every call is one of the facade, which sees the train rows only. Owns the metrics and the report, no part of the model.
 
 mod batch;
 pub(crate) mod data;

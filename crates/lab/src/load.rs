@@ -1,10 +1,10 @@
-//! `majordomo-lab stress --load`: how much the socket API bears, and what it does when it is asked for more.
+//! `majordomo-lab stress --load`: the highest rate of the socket API, and its behaviour beyond that.
 //!
 //! Open loop: requests fall due at fixed times whether earlier ones are answered or not, and a latency counts from
 //! the time at which the request was due. Rates rise until p99 breaks the bound; the last good one is the knee. At
 //! three times the knee the server must answer or say clearly that it will not, stay up, and be well again within a
 //! second. Server and generator share the machine, so for this the server is held to a share of one core, where the
-//! system allows it, and has a knee that the generator can exceed; what it proved to send is told. Bounded in requests
+//! system allows it, and has a knee that the generator can exceed; the rate that it proved to send is printed. Bounded in requests
 //! under way and time; a Unix socket only.
 
 mod generator;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RECOVERY: Duration = Duration::from_secs(1);
 /// The generator must send this share of what was due, or the rate is not proved.
 const PROVED: f64 = 0.98;
-/// A rate is too high when it fails so often: once may be somebody else's doing.
+/// A rate is too high when it fails so often: another process may cause a single failure.
 const TRIES: u32 = 3;
 /// How many knees are too much.
 const TOO_MUCH: f64 = 3.0;
@@ -42,7 +42,7 @@ const LOWEST: f64 = 200.0;
 /// Rates end here on any machine.
 const HIGHEST: f64 = 100_000.0;
 
-/// What is asked for.
+/// The options of a load test.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The bound of p99.
@@ -51,7 +51,7 @@ pub(crate) struct Options {
     pub(crate) step: Duration,
 }
 
-/// Runs the load test; false when somebody interrupted it.
+/// Runs the load test; false when it was interrupted.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     ensure!(options.step >= Duration::from_millis(500), "a rate must last at least 500 ms");
     let dir = std::env::temp_dir().join(format!("majordomo-load-{}", std::process::id()));
@@ -68,7 +68,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         }
     });
     drop(runtime);
-    // A folder in the way of nobody when it cannot be removed.
+    // A folder that cannot be removed does no harm.
     let _ = std::fs::remove_dir_all(&dir);
     result
 }
@@ -100,7 +100,7 @@ async fn load(options: &Options, dir: &Path, held: Result<&Held, &String>) -> an
     };
     ensure!(server.try_wait()?.is_none(), "the server died of it");
     if let Ok(held) = held {
-        held.release().context("the server cannot be let go")?;
+        held.release().context("the bound of the server cannot be removed")?;
     }
 
     neighbour(&pool, options, knee).await?;
@@ -114,7 +114,7 @@ async fn load(options: &Options, dir: &Path, held: Result<&Held, &String>) -> an
     Ok(())
 }
 
-/// The highest rate that is served in time; each is half again as high as the one before.
+/// The highest rate that is served within the bound; each is half again as high as the one before.
 async fn knee(pool: &Arc<Pool>, options: &Options, lowest: f64) -> anyhow::Result<f64> {
     println!("{HEAD}");
     let (mut knee, mut rate) = (0.0, lowest);
@@ -163,7 +163,7 @@ async fn too_much(pool: &Arc<Pool>, options: &Options, knee: f64) -> anyhow::Res
     }
 }
 
-/// What is not served must be refused in words that mean "not now".
+/// Requests that are not served must be refused in words that mean "not now".
 fn verdict(over: &Outcome, knee: f64, is_held: bool) -> anyhow::Result<()> {
     let says_so = |code: &str| code.starts_with("503 ") || code == QUEUE_FULL;
     if let Some((code, n)) = over.codes.iter().find(|(code, _)| !says_so(code)) {
@@ -242,7 +242,7 @@ mod tests {
         verdict(&over, 1_000.0, true).unwrap();
         let error = |over: &Outcome, knee| verdict(over, knee, true).unwrap_err().to_string();
         assert!(error(&over, 1_100.0).contains("2.73 times"), "{}", error(&over, 1_100.0));
-        // Without a hold nobody promises that it can be proved.
+        // Without a hold the rate need not be proved.
         verdict(&over, 1_100.0, false).unwrap();
         over.broken = 1;
         assert!(error(&over, 1_000.0).contains("no answer"));

@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Let a program take memory fast beside a manager in a control group: does anybody die?
+    /// Let a program take memory fast beside a manager in a cgroup: does a process die?
     Hog(hog::Args),
     /// Score the intent predictor on labelled texts
     Intents(intents::Args),

@@ -1,9 +1,9 @@
-//! `majordomo-lab stress --simulated TIME --paired`: the same days with loading ahead and without it.
+//! `majordomo-lab stress --simulated TIME --paired`: the same days with preloading and without it.
 //!
 //! Compared are the waits of the same demands: of those that have one in both days. A demand that one day refuses at
 //! once and the other takes in would count on one side only, and a day that refuses more would look faster.
 //!
-//! Knows the bounds of what loading ahead may cost and the output; the days live in `majordomo-sim`.
+//! Knows the bounds of the cost of preloading, and the output; the days live in `majordomo-sim`.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -13,24 +13,22 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use majordomo_sim::stress::{self, Outcome, Script, Waits};
 
-/// The mean over the seeds of p99 with loading ahead over p99 without.
+/// The mean over the seeds of p99 with preloading over p99 without.
 const MOST_MEAN: f64 = 1.0;
 /// The same ratio for any one seed.
 const MOST_WORST: f64 = 1.1;
 
-/// What is compared.
+/// The days to compare.
 pub(crate) struct Options {
     /// The length of a day.
     pub(crate) day: Duration,
-    /// The first seed.
     pub(crate) first_seed: u64,
-    /// How many.
     pub(crate) n_seeds: u64,
     /// Components of the catalog.
     pub(crate) n_components: usize,
 }
 
-/// One day with loading ahead on or off.
+/// One day with preloading on or off.
 struct Day {
     /// Of all demands with a wait, whether they have one in the other day or not.
     p99_of_all_ms: f64,
@@ -66,7 +64,7 @@ struct Pair {
     n_demands: usize,
     on: Day,
     off: Day,
-    /// Of the day with loading ahead, without its demands.
+    /// Of the day with preloading, without its demands.
     for_speculation: Waits,
 }
 
@@ -80,7 +78,7 @@ impl Pair {
         Self { seed, n_demands, on, off, for_speculation }
     }
 
-    /// p99 with loading ahead over p99 without; nobody waiting in either is 1.
+    /// p99 with preloading over p99 without; 1 if no demand waits in either.
     fn ratio(&self) -> f64 {
         ratio(self.on.p99_ms, self.off.p99_ms)
     }
@@ -147,7 +145,7 @@ fn pair(options: &Options, seed: u64) -> anyhow::Result<Pair> {
         match &outcome.failure {
             None => Ok(outcome),
             Some(f) => Err(anyhow!(
-                "seed {seed} with loading ahead {} breaks an invariant: {} at {} in {}",
+                "seed {seed} with preloading {} breaks an invariant: {} at {} in {}",
                 if preloading { "on" } else { "off" },
                 f.broken,
                 f.at,
@@ -164,8 +162,8 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     let mean_ratio = mean_of(&Pair::ratio);
     let count = |of: &dyn Fn(&Pair) -> usize| pairs.iter().map(of).sum::<usize>();
     println!(
-        "{} paired seeds of {} s with {} components and faults: {} demands have a wait in both days; {} only with loading \
-         ahead on, {} only with it off",
+        "{} paired seeds of {} s with {} components and faults: {} demands have a wait in both days; {} only with \
+         preloading on, {} only with it off",
         pairs.len(),
         options.day.as_secs(),
         options.n_components,
@@ -175,11 +173,11 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     );
     let refused = |of: &dyn Fn(&Pair) -> u64| pairs.iter().map(of).sum::<u64>();
     println!(
-        "refused for another reason than their deadline: {} with loading ahead on, {} with it off",
+        "refused for another reason than their deadline: {} with preloading on, {} with it off",
         refused(&|p| p.on.n_refused),
         refused(&|p| p.off.n_refused),
     );
-    println!("{:<34} {:>12} {:>12} {:>7}", "wait of a demand, ms", "ahead: on", "off", "ratio");
+    println!("{:<34} {:>12} {:>12} {:>7}", "wait of a demand, ms", "preloading", "off", "ratio");
     let row = |name: &str, on: f64, off: f64| {
         println!("{name:<34} {on:>12.1} {off:>12.1} {:>7.3}", on / off.max(1e-9));
     };
@@ -204,7 +202,7 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
         |of: &dyn Fn(&Waits) -> u64| pairs.iter().map(|p| of(&p.for_speculation)).sum::<u64>();
     let n_beyond = sum(&|w| w.n_beyond_one_cancel);
     println!(
-        "waited for a load ahead to stop: {} demands, the longest {:.0} ms (longest cancel {:.0} ms); {n_beyond} \
+        "waited for a preload to stop: {} demands, the longest {:.0} ms (longest cancel {:.0} ms); {n_beyond} \
          waited longer than one cancel",
         sum(&|w| w.n_for_speculation),
         ms(most(&|w| w.longest_for_speculation).unwrap_or_default()),
@@ -220,7 +218,7 @@ fn report(options: &Options, pairs: &mut [Pair]) -> anyhow::Result<()> {
     }
     if mean_ratio > MOST_MEAN || n_above > 0 || n_beyond > 0 {
         bail!(
-            "loading ahead costs more than it may: mean ratio {mean_ratio:.4}, {n_above} seeds above {MOST_WORST}, {n_beyond} \
+            "preloading costs more than it may: mean ratio {mean_ratio:.4}, {n_above} seeds above {MOST_WORST}, {n_beyond} \
              demands beyond one cancel"
         );
     }

@@ -46,7 +46,7 @@ fn rules(leak: Leak) -> &'static [&'static str] {
         Leak::Bytes => &["heap in use does not grow", "resident memory does not grow"],
         Leak::Descriptors => &["descriptors does not grow", "descriptors are back"],
         Leak::Tasks => &["tasks does not grow", "tasks are back"],
-        // What is left behind must be cleared away, too.
+        // Processes that are left behind must be ended, too.
         Leak::Children => {
             &["children does not grow", "no children", "it ends in order", "invariants"]
         }
@@ -60,7 +60,7 @@ fn as_expected(failed: &[String], leaks: &[Leak]) -> bool {
     known && leaks.iter().all(|leak| failed.iter().any(|rule| breaks(rule, leak)))
 }
 
-/// What is planted, in a word.
+/// The planted leaks in a word.
 fn word(leaks: &[Leak]) -> String {
     if leaks.is_empty() { "clean".to_owned() } else { soak::words(leaks).replace(',', "+") }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Args {
     /// Data sets (TSV, may be gzipped): split, labels, text. Rows labelled `oos` are left out.
     #[arg(required = true)]
     data: Vec<PathBuf>,
-    /// Where the table goes
+    /// The file of the table
     #[arg(long)]
     out: PathBuf,
     /// Passes over the rows, at most

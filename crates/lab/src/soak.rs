@@ -2,7 +2,7 @@
 //!
 //! The driver (this process) starts the manager in a process of its own, which it can stop, starve and kill; that
 //! process has the clients and the faults of components in it, and checks the invariants on every record. Nights, in
-//! which nobody asks and everything is unloaded, show what stays behind; leaks are judged on them.
+//! which no client asks and everything is unloaded, show the memory that stays; leaks are judged on them.
 
 pub(crate) mod component;
 pub(crate) mod kills;
@@ -38,10 +38,10 @@ pub(crate) use plan::{Leak, Profile};
 use record::{Folder, Record};
 use verdict::Verdict;
 
-/// What a soak is asked for.
+/// The options of a soak.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// None: of a new run a day, of one that goes on what it was to take.
+    /// None: a day for a new run, the planned time for one that is resumed.
     pub(crate) total: Option<Duration>,
     pub(crate) profile: Profile,
     pub(crate) seed: u64,
@@ -62,7 +62,7 @@ pub(crate) fn word(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
 }
 
-/// The length of a soak that nobody named one for.
+/// The default length of a soak.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// How a soak ended.
@@ -70,12 +70,12 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) enum Ended {
     Passed,
     Failed,
-    /// Somebody wanted it to end, and nothing had failed until then.
+    /// Interrupted, and nothing had failed until then.
     Interrupted,
 }
 
 impl Ended {
-    /// What is asked too early is no failure of an interrupted run.
+    /// A check that needs more time is no failure of an interrupted run.
     fn of(verdict: &Verdict, interrupted: bool) -> Self {
         let failed = verdict.checks.iter().any(|c| !c.ok && c.name != verdict::ENOUGH);
         match (interrupted, failed) {
@@ -85,7 +85,6 @@ impl Ended {
         }
     }
 
-    /// In a word.
     fn word(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -111,10 +110,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
             let path = std::path::absolute(path)?;
             let folder = Folder(path);
             let mut record = folder.load()?;
-            // What was planned then is gone on with; more time is asked for by naming it.
+            // The planned time continues; a longer time replaces it.
             record.total_s = record.total_s.max(options.total.unwrap_or_default().as_secs_f64());
             if record.elapsed_s >= record.total_s {
-                bail!("that run is complete; give a longer --minutes or --hours to go on with it");
+                bail!("that run is complete; give a longer --minutes or --hours to continue it");
             }
             let rows = folder.rows()?;
             (folder, record, rows)
@@ -126,7 +125,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
         }
     };
     if !cfg!(target_os = "linux") {
-        eprintln!("note: without /proc descriptors, threads and memory are not measured here");
+        eprintln!("warning: without /proc descriptors, threads and memory are not measured here");
     }
     let total = Duration::from_secs_f64(record.total_s);
     let times = Times::of(total, options.sample);
@@ -144,7 +143,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
     print!("{}", report::write(&driver.folder, &run, &driver.rows)?);
     ran?;
     if driver.interrupted {
-        println!("it goes on with: cargo xtask stress --resume {}", driver.folder.0.display());
+        println!("continue with: cargo xtask stress --resume {}", driver.folder.0.display());
     }
     Ok(ended)
 }
@@ -174,7 +173,7 @@ mod tests {
             let check = |name: &str| Check {
                 name: name.to_owned(),
                 ok: !failed.contains(&name),
-                told: String::new(),
+                detail: String::new(),
             };
             let checks = vec![check(verdict::ENOUGH), check("invariants")];
             let passed = failed.is_empty();

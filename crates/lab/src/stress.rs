@@ -19,10 +19,10 @@ use crate::{load, paired};
 /// Arguments of `stress`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes:\n  0    all held\n  1    something did not, or an error\n  130  interrupted (Ctrl-C), and nothing had failed until then; the report so far is there"
+    after_help = "Exit codes:\n  0    every check passed\n  1    a check failed, or an error\n  130  interrupted (Ctrl-C) before any check failed; the report so far is written"
 )]
 pub(crate) struct Args {
-    /// Length of the soak in real time, hours; by default 24, of one that goes on what it was to take
+    /// Length of the soak in real time, hours (default: 24, or the planned time with --resume)
     #[arg(long, conflicts_with = "minutes")]
     hours: Option<f64>,
     /// Length of the soak in real time, minutes
@@ -31,10 +31,10 @@ pub(crate) struct Args {
     /// How the manager is used in the soak
     #[arg(long, value_enum, default_value_t = Profile::Mixed)]
     profile: Profile,
-    /// Goes on with the soak of a folder
+    /// Continues the soak of a folder
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
-    /// Where the soak's report, and what kills leave, goes; by default a new folder in target/stress
+    /// Folder of the soak's report and of the remains of kills (default: a new folder in target/stress)
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Time between samples of the soak; by default 1m, and 1s below 30 minutes
@@ -61,7 +61,7 @@ pub(crate) struct Args {
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
-    /// Plays each simulated seed with loading ahead and without it, and compares how long demands waited; a p99 is steady
+    /// Runs each simulated seed with preloading and without it, and compares the waits of demands; a p99 is steady
     /// from ten days a seed on (--simulated 240h), of a single day it is chance
     #[arg(long, requires = "simulated", conflicts_with = "trace")]
     paired: bool,
@@ -96,7 +96,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// What an interrupted run exits with, as shells have it: 128 and the number of SIGINT.
+/// The exit code of an interrupted run, as in shells: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
 
 /// Runs the command. 0: all held; an error, 1: something did not; 130: it was interrupted, and nothing had failed.
@@ -154,21 +154,21 @@ fn real(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// True as soon as somebody interrupts; from now on only the second time ends the program at once.
+/// True after the first interrupt; from now on only the second one ends the program at once.
 fn interrupted() -> anyhow::Result<impl Fn() -> bool> {
-    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (send, received) = std::sync::mpsc::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
-            // When it cannot be heard, nobody is told.
+            // Without the signal there is nothing to report.
             let Ok(mut interrupts) = signal(SignalKind::interrupt()) else { return };
             interrupts.recv().await;
-            let _ = tell.send(());
+            let _ = send.send(());
             interrupts.recv().await;
             std::process::exit(i32::from(INTERRUPTED));
         });
     });
-    Ok(move || told.try_recv().is_ok())
+    Ok(move || received.try_recv().is_ok())
 }
 
 fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
@@ -181,7 +181,7 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
     let mut failed = Vec::new();
     let mut took = Duration::ZERO;
     let shown = std::io::stderr().is_terminal();
-    // A panic of the engine is a finding of the simulator, told with its seed; the hook would tell it thousands of
+    // A panic of the engine is a finding of the simulator, reported with its seed; the hook would print it thousands of
     // times while the seed is reduced.
     std::panic::set_hook(Box::new(|_| {}));
     let (interrupted, mut n_run) = (interrupted()?, 0);
@@ -205,7 +205,7 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
             if shown {
                 eprint!("\r\x1b[K");
             }
-            print!("{}", told(args, day, seed, &script, &failure));
+            print!("{}", failing_seed(args, day, seed, &script, &failure));
             if failed.is_empty() && args.max_reduction_runs > 0 {
                 print!("{}", reduced(args, &script, &failure));
             }
@@ -240,10 +240,7 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the rate is told to people; nothing is decided by it"
-)]
+#[expect(clippy::disallowed_methods, reason = "the rate is printed; nothing is decided by it")]
 fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = run();
@@ -251,7 +248,13 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// A failing seed: how to replay it, and the shortest prefix that fails.
-fn told(args: &Args, day: Duration, seed: u64, script: &Script, failure: &Failure) -> String {
+fn failing_seed(
+    args: &Args,
+    day: Duration,
+    seed: u64,
+    script: &Script,
+    failure: &Failure,
+) -> String {
     let mut text = format!(
         "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}\n",
         failure.broken,

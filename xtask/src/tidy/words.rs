@@ -137,7 +137,6 @@ const NOT_YET: &[&str] = &[
     "crates/cli",
     "crates/engine",
     "crates/files",
-    "crates/lab",
     "crates/lifecycle",
     "crates/majordomo",
     "crates/predictor",

@@ -1,4 +1,4 @@
-//! What runs inside the group: the manager of one of three designs, an idle component, the hog.
+//! The processes inside the group: the manager of one of three designs, an idle component, the hog.
 //!
 //! Each waits for the word "go" first, so that nothing happens before it stands in the group.
 
@@ -24,7 +24,7 @@ const PAGE: usize = 4096;
 /// The hog grows by so much at a time.
 const STEP: usize = 1 << 20;
 
-/// What this process is in a run.
+/// The role of this process in a run.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Role {
     Product,
@@ -69,7 +69,7 @@ fn go() -> anyhow::Result<()> {
 
 fn say(word: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody listens any more when the run is over.
+    // The reader has ended when the run is over.
     let _ = writeln!(out, "{word}").and_then(|()| out.flush());
 }
 
@@ -168,7 +168,7 @@ async fn poll(manager: Manager, names: Vec<String>, own_cgroup: bool) {
         for (i, name) in names.iter().enumerate() {
             let low = i.is_multiple_of(2);
             if level >= PressureLevel::Critical || (level == PressureLevel::High && low) {
-                // What is down already stays down.
+                // A component that is down already stays down.
                 let _ = manager.operator().unload(name, false).await;
             }
         }

@@ -1,4 +1,4 @@
-//! One run, seen from outside the group: starts the processes, samples the group, tells what happened.
+//! One run, seen from outside the group: starts the processes, samples the group, reports the result.
 //!
 //! Invariant: when a run ends, well or badly, nothing of it is left: the manager ends with its standard input, its guard
 //! takes the components along, and the hog ends by itself.
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// A manager that does not come up or end by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What happened in one run.
+/// The result of one run.
 #[derive(Debug)]
 pub(crate) struct Run {
     /// Processes that the kernel killed in the group.
@@ -30,7 +30,7 @@ pub(crate) struct Run {
     pub(crate) to_first_unload: Option<Duration>,
     /// The least that was available.
     pub(crate) least_available: ByteSize,
-    /// Whether the hog got all it wanted.
+    /// Whether the hog got all its memory.
     hog_held: bool,
     n_unloads: usize,
 }

@@ -55,14 +55,14 @@ fn forms(rows: &[[&str; 4]]) -> anyhow::Result<[usize; 5]> {
     let matcher = KeywordMatcher::build(entries)?;
     let mut scratch = KeywordScratch::default();
     let mut out = [0; 5];
-    for [_, _, wanted, text] in rows.iter().filter(|r| r[1] == "command") {
+    for [_, _, expected, text] in rows.iter().filter(|r| r[1] == "command") {
         let found = matcher.find(text, &mut scratch);
         let is_found = |exact: bool| {
             found.hits().iter().any(|h| {
-                components[h.component.index()][2] == *wanted && (!exact || h.fit == Fit::Exact)
+                components[h.component.index()][2] == *expected && (!exact || h.fit == Fit::Exact)
             })
         };
-        if *wanted == "-" {
+        if *expected == "-" {
             out[3] += 1;
             out[4] += usize::from(!found.is_empty());
         } else {
@@ -91,9 +91,9 @@ fn negation() -> anyhow::Result<Vec<(&'static str, usize, usize, usize)>> {
     let mut out = Vec::new();
     for kind in ["negated", "positive"] {
         let (mut n, mut named, mut loaded) = (0, 0, 0);
-        for [_, _, wanted, text] in rows(NEGATION).filter(|r| r[0] == kind) {
+        for [_, _, expected, text] in rows(NEGATION).filter(|r| r[0] == kind) {
             let key =
-                lists.iter().position(|r| r[2] == wanted).context("a component of the list")?;
+                lists.iter().position(|r| r[2] == expected).context("a component of the list")?;
             let is_it = |key_of: ComponentKey| key_of.index() == key;
             let found = predictor.intents(text, &mut scratch);
             n += 1;

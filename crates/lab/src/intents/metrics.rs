@@ -1,11 +1,11 @@
-//! What predictions are worth: accuracy, F1, coverage and precision of confident answers, AUROC.
+//! The worth of predictions: accuracy, F1, coverage and precision of confident answers, AUROC.
 
 use serde_json::Value;
 
 /// Named figures in the order of the report.
 pub(crate) type Report = Vec<(String, Value)>;
 
-/// What was said about one row.
+/// The prediction for one row.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     /// Sorted labels that were meant.

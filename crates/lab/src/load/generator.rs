@@ -17,7 +17,7 @@ const UNDER_WAY: usize = 10_000;
 /// Descriptors that are left for other things.
 const SPARE: u64 = 200;
 
-/// What is asked of the server.
+/// The requests to the server.
 pub(super) fn request(name: &str) -> LeaseRequest {
     LeaseRequest {
         components: vec![name.to_owned()],
@@ -76,7 +76,7 @@ impl Pool {
             Ok(lease) => client.release(&lease.id).await,
             Err(error) => Err(error),
         };
-        // A connection that broke is not used again; one that was refused opens anew.
+        // A connection that broke is not used again; one that was refused is opened again.
         if answer.is_ok() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
         }
@@ -96,7 +96,7 @@ impl Pool {
             Sent { outcome: Outcome { due: n, ..Outcome::default() }, under_way: JoinSet::new() };
         for i in 0..n {
             let due = began + Duration::from_secs_f64(i as f64 / rate);
-            // The timer is good for a millisecond; what is due within it goes at once.
+            // The timer is good for a millisecond; a request that is due within it is sent at once.
             if due > Instant::now() + Duration::from_millis(1) {
                 sleep_until(due).await;
             }

@@ -1,7 +1,7 @@
 //! A server that gets only a share of one core, so that a generator on the same machine can prove three times its knee.
 //!
 //! A control group with a bound on processor time (cgroup v1 or v2). Where none can be made (no root, no delegation,
-//! macOS) the server is not held, and why is told.
+//! macOS) the server is not held, and the reason is printed.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use majordomo_memory::{CgroupVersion, Controller};
 use tokio::time::Instant;
 
-/// The bound is counted anew so often; short, or it would be the bound that latencies show.
+/// The period of the bound; short, or it would be the bound that latencies show.
 const PERIOD_US: u64 = 20_000;
 
 /// A server that was killed is gone within this.
@@ -31,7 +31,7 @@ impl Held {
         let at = |e: std::io::Error| format!("{}: {e}", dir.display());
         std::fs::create_dir(&dir).map_err(at)?;
         let made = Self { dir: dir.clone(), version };
-        // What cannot be bounded is of no use, and it had better be known before anything is started in it.
+        // A group that cannot be bounded is of no use, which must be known before a process is started in it.
         made.release().map_err(at)?;
         Ok(made)
     }
@@ -64,8 +64,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Busy until the server that was in it, and killed when the load test was broken off, is gone. What does not
-        // go stays, empty and harmless, until the machine boots.
+        // Busy until the server in it has ended, which is killed when the load test is interrupted. A group that
+        // cannot be removed stays, empty and harmless, until the machine boots.
         let until = Instant::now() + LEAVING;
         while std::fs::remove_dir(&self.dir).is_err() && Instant::now() < until {
             std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! What came of one rate: counts and latencies, and the line that tells them.
+//! The result of one rate: counts and latencies, and the line that shows them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::soak::Histogram;
 /// How a refusal is called that the system gave, since the queue of connections was full.
 pub(super) const QUEUE_FULL: &str = "queue full";
 
-/// What came of one rate.
+/// The result of one rate.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) due: u64,
@@ -26,12 +26,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// What was sent, a second.
+    /// Requests sent a second.
     pub(super) fn rate(&self) -> f64 {
         self.sent as f64 / self.seconds.max(1e-9)
     }
 
-    /// Whether all was sent, served and answered in time.
+    /// Whether all was sent, served and answered within the bound.
     pub(super) fn is_good(&self, bound: Duration) -> bool {
         self.served.quantile(0.99).is_some_and(|p| p <= bound)
             && self.broken == 0
@@ -63,7 +63,7 @@ impl Outcome {
 pub(super) const HEAD: &str = "   asked      sent   served    p50 ms    p99 ms  refused broken";
 
 impl Outcome {
-    /// Counts an answer; none = it did not come in time.
+    /// Counts an answer; none = it came after the limit.
     pub(super) fn take(&mut self, done: Option<Option<(Result<(), ClientError>, Duration)>>) {
         match done.flatten() {
             Some((Ok(()), took)) => self.served.record(took),
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_good_when_all_was_sent_served_and_in_time() {
+    fn rate_is_good_when_all_was_sent_served_and_within_the_bound() {
         let bound = Duration::from_millis(20);
         let good = || {
             let mut o = Outcome { due: 100, sent: 100, seconds: 1.0, ..Outcome::default() };

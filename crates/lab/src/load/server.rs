@@ -80,7 +80,7 @@ async fn served(args: &ServerArgs) -> anyhow::Result<()> {
     let options = ServeOptions { socket: Some(args.socket.clone()), ..ServeOptions::default() };
     let server = majordomo_server::serve(manager, options).await?;
     use std::io::Write as _;
-    writeln!(std::io::stdout(), "up").context("nobody listens")?;
+    writeln!(std::io::stdout(), "up").context("standard output has no reader")?;
     let ended =
         tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     ended.await??;

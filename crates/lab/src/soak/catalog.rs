@@ -6,13 +6,12 @@ use std::path::Path;
 
 use majordomo::ByteSize;
 
-/// Programs.
 pub(crate) const PROGRAMS: usize = 8;
 /// Values in the process under test.
 pub(crate) const BUILTINS: usize = 6;
 /// The builtin that is CORE.
 pub(crate) const CORE: &str = "core";
-/// The component that comes and goes with the configuration.
+/// The component that the configuration adds and removes.
 pub(crate) const EXTRA: &str = "extra";
 /// The program whose version changes.
 pub(crate) const VERSIONED: &str = "p7";
@@ -22,7 +21,7 @@ pub(crate) const LOAD_DEADLINE_MS: u64 = 2_500;
 
 /// Texts that are kept to learn from, few enough for a manager to have all of them soon after its start.
 pub(crate) const MAX_OUTCOMES: usize = 200;
-/// The text model is trained anew after so many.
+/// The text model is trained again after so many.
 pub(crate) const RETRAIN_EVERY: usize = 100;
 
 /// A builtin that is made on a thread that may block, and the one that is made without.
@@ -48,7 +47,7 @@ pub(crate) fn builtin_bytes(name: &str) -> ByteSize {
     ByteSize::mib(1 + place % 4)
 }
 
-/// What may differ between one configuration file and the next.
+/// The differences between one configuration file and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variant {
     /// Whether `core` is CORE.
@@ -57,7 +56,7 @@ pub(crate) struct Variant {
     pub(crate) extra: bool,
     /// The version of `p7`.
     pub(crate) version: u32,
-    /// Whether `b1` goes when it is idle.
+    /// Whether `b1` is unloaded when it is idle.
     pub(crate) idle: bool,
     /// After how long what is learned is written; none = after the default time.
     pub(crate) write_state_ms: Option<u64>,

@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(8);
 /// One in so many clients asks through the socket.
 const THROUGH_SOCKET: usize = 3;
 
-/// What the clients met since the last look, and in all.
+/// The figures of the clients since the last look, and in all.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) ready: Histogram,
@@ -36,17 +36,17 @@ pub(crate) struct Tally {
     pub(crate) counters: BTreeMap<Cow<'static, str>, u64>,
 }
 
-/// What all clients share.
+/// The state that all clients share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) manager: Manager,
     pub(crate) tally: Arc<Mutex<Tally>>,
-    /// Held for reading by whoever asks; the night takes it.
+    /// Held for reading by each client that asks; the night holds it for writing.
     pub(crate) gate: Arc<RwLock<()>>,
     pub(crate) shift: watch::Receiver<Shift>,
     /// Where the manager's socket is.
     pub(crate) socket: Address,
-    /// Where hung waiters, and answers that are none, are told.
+    /// The channel for hung waiters and for answers that are none.
     pub(crate) hung: tokio::sync::mpsc::UnboundedSender<String>,
 }
 
@@ -61,13 +61,13 @@ impl Shared {
     }
 }
 
-/// What is wanted, and how patiently.
+/// The components to ask for, and the patience.
 #[derive(Debug)]
 pub(crate) struct Wish {
     pub(crate) names: Vec<String>,
     pub(crate) deadline: Duration,
-    /// Goes away after so long without an answer.
-    pub(crate) leaves: Option<Duration>,
+    /// Cancels after so long without an answer.
+    pub(crate) cancels: Option<Duration>,
     /// Keeps what it gets for so long.
     pub(crate) holds: Option<Duration>,
     /// The words, when it is a command.
@@ -85,13 +85,13 @@ impl Wish {
             names = vec![EXTRA.to_owned()];
         }
         let deadline = rng.millis(200, 5_000);
-        let leaves = rng.chance(0.08).then(|| rng.millis(1, 60));
+        let cancels = rng.chance(0.08).then(|| rng.millis(1, 60));
         let holds = rng.chance(0.3).then(|| rng.millis(1, 60));
         let words = rng.chance(0.3).then(|| format!("please use {}", names.join(" and use ")));
-        Self { names, deadline, leaves, holds, words }
+        Self { names, deadline, cancels, holds, words }
     }
 
-    /// Waits for the answer as long as is wished; none when the wish was given up, or has no answer, which is told.
+    /// Waits for the answer as long as the wish says; none when it was cancelled, or has no answer, which is reported.
     pub(crate) async fn wait<A>(
         &self,
         shared: &Shared,
@@ -99,8 +99,8 @@ impl Wish {
     ) -> Option<A> {
         let asked = Instant::now();
         tokio::pin!(answer);
-        if let Some(leaves) = self.leaves {
-            let answered = timeout(leaves, &mut answer).await.ok();
+        if let Some(patience) = self.cancels {
+            let answered = timeout(patience, &mut answer).await.ok();
             if answered.is_none() {
                 shared.count("left");
             }
@@ -112,9 +112,9 @@ impl Wish {
             }
         }
         let (names, waited) = (&self.names, asked.elapsed());
-        let told = format!("invariant 6: a demand for {names:?} has no answer after {waited:?}");
-        // Nobody listens only when all ends.
-        let _ = shared.hung.send(told);
+        let report = format!("invariant 6: a demand for {names:?} has no answer after {waited:?}");
+        // The receiver has ended only when all ends.
+        let _ = shared.hung.send(report);
         None
     }
 }

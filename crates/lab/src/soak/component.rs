@@ -1,7 +1,7 @@
-//! `majordomo-lab component`: a program under management, which behaves or misbehaves as it is told.
+//! `majordomo-lab component`: a program under management, which behaves or misbehaves on request.
 //!
 //! A file beside it, taken away when it is read, names the next misbehaviour; so the same component can fail in
-//! every way. What needs signals or children is left to `/bin/sh`.
+//! every way. `/bin/sh` does everything that needs signals or children.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     });
     match fault {
         Some(Fault::LoadFails) => {
-            eprintln!("told to fail");
+            eprintln!("fails on request");
             return ExitCode::from(3);
         }
         Some(Fault::LoadPanics) => std::process::abort(),
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let mut memory = vec![0u8; args.mib << 20];
     memory.iter_mut().step_by(4096).for_each(|page| *page = 1);
     let _ = never.recv_timeout(Duration::from_millis(args.load_ms));
-    // Standard output is read by the manager; without a reader there is nobody to be ready for.
+    // Standard output is read by the manager; without a reader the component need not be ready.
     use std::io::Write as _;
     if writeln!(std::io::stdout(), "ready").is_err() {
         return ExitCode::FAILURE;

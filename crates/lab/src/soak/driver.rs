@@ -1,8 +1,8 @@
-//! The one that watches: starts the process under test, hits it, starts it again, and keeps what it says.
+//! The driver: starts the process under test, hits it, starts it again, and keeps what it says.
 //!
-//! What it does to the process it does as a bystander could: signals, a limit on file sizes in place of a full
+//! It acts on the process only from outside: signals, a limit on file sizes in place of a full
 //! disk, memory taken in its control group. Its own state is written after every sample, so that it may be ended at
-//! any moment and go on with `--resume`.
+//! any moment and continue with `--resume`.
 
 mod blows;
 mod endings;
@@ -45,13 +45,12 @@ pub(crate) struct Driver {
     pub(crate) plant: Vec<Leak>,
     /// Whether the process first brings everything that grows to a bound near it.
     pub(crate) warms_up: bool,
-    /// After how long the process writes what it learned, telling of each write; none = after the default time.
+    /// After how long the process writes learned data, with a report of each write; none = after the default time.
     pub(crate) write_state_ms: Option<u64>,
-    /// What is known to be on the disk, and lives on in the next process.
+    /// Data that is known to be on the disk, and is there in the next process.
     pub(crate) durable: Learned,
     /// Writes of the state that have begun and are not over.
     pub(crate) n_writing: u32,
-    /// Somebody wanted it to end.
     pub(crate) interrupted: bool,
     mark: String,
     sockets: SocketFolder,
@@ -61,7 +60,7 @@ pub(crate) struct Driver {
     group: Option<Group>,
     hog: Option<Child>,
     blows: Vec<(Instant, Blow)>,
-    /// What the process under test held when it had warmed up; none before.
+    /// The levels of the process under test after warming up; none before.
     warm: Option<Levels>,
     /// Since when the disk has had room again and nothing was written yet.
     unwritten: Option<Instant>,
@@ -146,7 +145,7 @@ impl Driver {
         self.record.violation(at, what);
     }
 
-    /// Runs until the time is over or somebody interrupts.
+    /// Runs until the time is over or an interrupt.
     pub(crate) async fn run(&mut self) -> anyhow::Result<()> {
         let hits = self.record.profile.hits_the_manager();
         if hits {
@@ -224,7 +223,7 @@ impl Driver {
     /// Starts the process under test.
     pub(crate) fn spawn(&self) -> anyhow::Result<Subject> {
         let program = std::env::current_exe().context("the own program cannot be found")?;
-        // What the file size limit sends is ignored, so that writes fail as on a full disk; a group is joined before
+        // The signal of the file size limit is ignored, so that writes fail as on a full disk; a group is joined before
         // anything is allocated.
         let script = "trap '' XFSZ; if [ -n \"$1\" ]; then echo $$ >\"$1\" || exit 1; fi; shift; exec \"$@\"";
         let members = self.group.as_ref().map(Group::members).unwrap_or_default();
@@ -284,7 +283,7 @@ impl Driver {
 
     /// Everything that was durable before is there.
     fn remembered(&mut self, learned: &Learned) {
-        // What it read is on the disk.
+        // Data that it read is on the disk.
         let durable = std::mem::replace(&mut self.durable, learned.clone());
         let lost: Vec<_> = durable
             .iter()
@@ -384,7 +383,7 @@ impl SocketFolder {
 
 impl Drop for SocketFolder {
     fn drop(&mut self) {
-        // In nobody's way when it stays.
+        // A folder that stays does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What of the learned is certainly on the disk, as the process under test can tell, and when it is being written.
+//! Learned data that is certainly on the disk, as seen by the process under test, and the times of writes.
 //!
 //! Invariant: a checkpoint claims no more than what was known before a write began that has succeeded since.
 
@@ -14,19 +14,18 @@ use super::catalog::{self, CORE};
 use super::sample::{COMMANDS, Known, Learned, Message, TEXT_MODEL, TEXTS};
 use super::subject::count;
 
-/// What is known to be durable, and what will be with the next write.
+/// Data that is known to be durable, and data that the next write makes durable.
 #[derive(Debug, Default)]
 pub(crate) struct Durability {
     durable: Learned,
-    /// What was known of components and commands when so many writes had been done and none was under way: the next
-    /// one has it all.
+    /// Data about components and commands after so many writes, with none under way: the next write contains it.
     figures: Option<(u64, Learned)>,
     /// The same of texts, which are written apart.
     texts: Option<(u64, Learned)>,
 }
 
 impl Durability {
-    /// What was read from the disk is on it.
+    /// Data that was read from the disk is on it.
     pub(crate) fn begin(&mut self, known: Learned) {
         self.durable = known;
     }
@@ -67,8 +66,8 @@ pub(crate) async fn known(manager: &Manager) -> Learned {
     known
 }
 
-/// Of CORE nothing: it is loaded, and learned of, before anybody can ask what was read from the disk. Nor of what comes
-/// and goes with the configuration.
+/// Without CORE, which is loaded and learned of before the data from the disk can be read, and without components that
+/// the configuration adds and removes.
 fn of_components(status: &Status) -> Learned {
     let compared = |name: &str| ![catalog::VERSIONED, catalog::EXTRA, CORE].contains(&name);
     let known = status.components.iter().filter(|c| compared(c.id.as_str()));
@@ -99,8 +98,8 @@ pub(crate) fn is_writing(status: &Status) -> bool {
     })
 }
 
-/// From now on this process tells when it begins to write its state, and when that is over.
-pub(crate) fn tell_writes() -> anyhow::Result<()> {
+/// From now on this process reports the begin and the end of each write of its state.
+pub(crate) fn report_writes() -> anyhow::Result<()> {
     tracing::subscriber::set_global_default(Writes::default())
         .context("this process has a log already")
 }

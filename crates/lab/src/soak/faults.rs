@@ -1,6 +1,6 @@
-//! Faults of components and of the configuration, done on purpose while everything else goes on.
+//! Faults of components and of the configuration, done on purpose while everything else continues.
 //!
-//! Each has what must be true afterwards; what is not, is a violation. Faults of the manager itself (SIGKILL, a stop
+//! Each has a condition that must hold afterwards, else it is a violation. Faults of the manager itself (SIGKILL, a stop
 //! for seconds, a full disk, memory pressure) are done from outside, by the driver.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::catalog::{self, BUILTINS, PROGRAMS, Variant};
 use super::sample::{STRAY, marked};
 
-/// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     LoadFails,
@@ -85,13 +84,13 @@ impl FromStr for Fault {
     }
 }
 
-/// What the builtins look at when they are made and measured, and the manager when it reads the wall clock.
+/// Read by the builtins when they are made and measured, and by the manager when it reads the wall clock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Armory {
     armed: Arc<Mutex<BTreeMap<String, Fault>>>,
     grown: Arc<Mutex<bool>>,
-    /// Seconds by which the clock is ahead of the system's.
-    ahead: Arc<Mutex<i64>>,
+    /// Seconds between this clock and the system's.
+    offset: Arc<Mutex<i64>>,
 }
 
 impl Armory {
@@ -108,22 +107,22 @@ impl Armory {
         *self.grown.lock().unwrap_or_else(PoisonError::into_inner) = grown;
     }
 
-    fn set_clock(&self, ahead: i64) {
-        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+    fn set_clock(&self, offset: i64) {
+        *self.offset.lock().unwrap_or_else(PoisonError::into_inner) = offset;
     }
 
     /// The wall clock of the process under test.
     pub(crate) fn wall_clock(&self) -> WallSeconds {
-        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        WallSeconds(clock_gettime(ClockId::Realtime).tv_sec.saturating_add(ahead))
+        let offset = *self.offset.lock().unwrap_or_else(PoisonError::into_inner);
+        WallSeconds(clock_gettime(ClockId::Realtime).tv_sec.saturating_add(offset))
     }
 
     /// Makes a builtin on a thread that may block.
     pub(crate) fn make(&self, ctx: &LoadContext) -> Result<Weight, LoadError> {
         let name = ctx.id().as_str();
         match self.take(name) {
-            Some(Fault::LoadFails) => return Err("told to fail".into()),
-            Some(Fault::LoadPanics) => panic!("told to panic"),
+            Some(Fault::LoadFails) => return Err("fails on request".into()),
+            Some(Fault::LoadPanics) => panic!("panics on request"),
             Some(Fault::LoadHangs) => hang(),
             _ => {}
         }
@@ -133,8 +132,8 @@ impl Armory {
     /// The same without blocking.
     pub(crate) async fn make_async(self, name: String) -> Result<Weight, LoadError> {
         match self.take(&name) {
-            Some(Fault::LoadFails) => return Err("told to fail".into()),
-            Some(Fault::LoadPanics) => panic!("told to panic"),
+            Some(Fault::LoadFails) => return Err("fails on request".into()),
+            Some(Fault::LoadPanics) => panic!("panics on request"),
             Some(Fault::LoadHangs) => sleep(HANG).await,
             _ => sleep(Duration::from_millis(2)).await,
         }
@@ -234,7 +233,7 @@ impl Injector {
         }
     }
 
-    /// Makes sure that the next load of a component misbehaves, as far as nobody else loads it first.
+    /// Makes sure that the next load of a component misbehaves, unless another client loads it first.
     async fn arm(&self, name: &str, fault: Fault) -> Result<(), String> {
         self.armory.arm(name, fault);
         if name.starts_with('p') {
@@ -271,8 +270,8 @@ impl Injector {
         let name = self.program_name();
         self.arm(&name, Fault::Crashes).await?;
         let Ok(lease) = self.lease(&name).await else { return Ok(()) };
-        // Somebody else may have taken the armed load, or it was called off; but who sees it gone sees the lease
-        // revoked, in the same step.
+        // Another client may have taken the armed load, or it was cancelled; but when the component has failed, the lease
+        // is revoked in the same step.
         let until = Instant::now() + Duration::from_secs(1);
         while !lease.revoked() && Instant::now() < until {
             let records = self.manager.operator().why(&name).map_err(|e| e.to_string())?;
@@ -289,7 +288,7 @@ impl Injector {
         Ok(())
     }
 
-    /// Whether it will not stop, or does nothing but print, it goes when it must.
+    /// A component that refuses to stop, or only prints, is unloaded all the same.
     async fn stop(&mut self, fault: Fault) -> Result<(), String> {
         let name = self.program_name();
         self.arm(&name, fault).await?;
@@ -324,30 +323,31 @@ impl Injector {
             if Instant::now() > until {
                 return Err(format!("{name} left {} processes outside its group", strays.len()));
             }
-            // Somebody may have loaded the armed one only now.
+            // Another client may have loaded the armed one only now.
             let _ =
                 timeout(Duration::from_secs(15), self.manager.operator().unload(&name, true)).await;
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Sets the clock by up to a day, either way; whatever it shows, who asks is answered, and the history of use does
+    /// Sets the clock by up to a day, either way; clients are answered all the same, and the times in the history of use do
     /// not go back.
     async fn jump(&mut self) -> Result<(), String> {
         let hours = self.rng.between(1, 24) as i64;
-        let ahead = if self.rng.chance(0.5) { hours } else { -hours };
-        self.armory.set_clock(ahead * 3_600);
+        let offset = if self.rng.chance(0.5) { hours } else { -hours };
+        self.armory.set_clock(offset * 3_600);
         // The manager looks at the clock once a second.
         sleep(Duration::from_millis(1_200)).await;
         let name = catalog::name(self.rng.below(PROGRAMS + BUILTINS));
         let mut outcome = self.manager.command(catalog::NOTHING).await;
-        let told = outcome.feedback(&[&name]);
-        told.map_err(|e| format!("{name} is not taken as used after a jump of the clock: {e}"))?;
+        let accepted = outcome.feedback(&[&name]);
+        accepted
+            .map_err(|e| format!("{name} is not taken as used after a jump of the clock: {e}"))?;
         if let Err(Refusal::Abandoned) = self.lease(&name).await {
             return Err(format!("{name}: no answer within 20 s after a jump of the clock"));
         }
         let history = self.manager.usage().export().await.map_err(|e| e.to_string())?;
-        goes_on(&history)
+        is_in_order(&history)
     }
 
     fn write(&self, text: &str) -> Result<(), String> {
@@ -399,7 +399,7 @@ impl Injector {
 }
 
 /// Whether the times of a history never go back.
-fn goes_on(history: &str) -> Result<(), String> {
+fn is_in_order(history: &str) -> Result<(), String> {
     let mut latest = 0;
     for line in history.lines() {
         let time = line.split('\t').nth(1).and_then(|t| t.parse::<i64>().ok());
@@ -416,20 +416,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_history_that_goes_back_is_found() {
-        assert_eq!(goes_on("me\t5\tp1\nme\t5\tb1\nme\t9\tp1\n"), Ok(()));
-        assert!(goes_on("me\t5\tp1\nme\t4\tb1\n").unwrap_err().contains("b1"));
-        assert!(goes_on("me\tnoon\tp1\n").is_err());
+    fn history_out_of_order_is_found() {
+        assert_eq!(is_in_order("me\t5\tp1\nme\t5\tb1\nme\t9\tp1\n"), Ok(()));
+        assert!(is_in_order("me\t5\tp1\nme\t4\tb1\n").unwrap_err().contains("b1"));
+        assert!(is_in_order("me\tnoon\tp1\n").is_err());
     }
 
     #[test]
     fn the_clock_can_be_set_either_way() {
         let armory = Armory::default();
         let now = armory.wall_clock().0;
-        for ahead in [7_200, -7_200, 0] {
-            armory.set_clock(ahead);
-            let shown = armory.wall_clock().0 - ahead;
-            assert!((now..now + 3_600).contains(&shown), "{ahead}: {shown} at {now}");
+        for offset in [7_200, -7_200, 0] {
+            armory.set_clock(offset);
+            let shown = armory.wall_clock().0 - offset;
+            assert!((now..now + 3_600).contains(&shown), "{offset}: {shown} at {now}");
         }
     }
 

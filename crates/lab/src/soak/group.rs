@@ -64,7 +64,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Busy while somebody is still in it; then the next run takes it away.
+        // Busy while a process is still in it; then the next run removes it.
         let _ = std::fs::remove_dir(&self.dir);
     }
 }

@@ -125,8 +125,8 @@ mod tests {
         values.sort_unstable();
         for q in [0.0, 0.5, 0.99, 0.999, 1.0] {
             let exact = values[((5_000.0 * q) as usize).saturating_sub(1)];
-            let told = histogram.quantile(q).unwrap().as_nanos() as u64;
-            assert!(told >= exact && told <= exact + exact / 32, "{q}: {told}, exactly {exact}");
+            let shown = histogram.quantile(q).unwrap().as_nanos() as u64;
+            assert!(shown >= exact && shown <= exact + exact / 32, "{q}: {shown}, exactly {exact}");
         }
         assert_eq!(Histogram::default().quantile(0.5), None);
     }

@@ -1,7 +1,7 @@
 //! `majordomo-lab stress --kills`: SIGKILL of the manager at many random moments, from its first millisecond on. After each
-//! nothing of it lives longer than two seconds, its state file opens, and what was durable before is there.
+//! nothing of it lives longer than two seconds, its state file opens, and the data that was durable before is there.
 //!
-//! The manager writes what it learned as often as a setting allows, and tells of each write: most kills come after a
+//! The manager writes learned data as often as a setting allows, and reports each write: most kills come after a
 //! checkpoint of their own process, and a third of them wait for a write and fall into it or just behind it.
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use super::plan::{Profile, Times};
 use super::record::{Folder, Record, new_folder};
 use super::sample::{Known, Learned, Message};
 
-/// What is asked for.
+/// The options of the kills.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// How many.
@@ -40,7 +40,7 @@ const LATEST_WRITE_MS: u64 = 12_000;
 /// How long a write took of which none was seen yet, microseconds.
 const WRITE_US: u64 = 2_000;
 
-/// What tokio's timer cannot tell apart, twice.
+/// Twice the resolution of tokio's timer.
 const TIMER: Duration = Duration::from_millis(2);
 
 /// When a manager is killed.
@@ -65,7 +65,7 @@ impl Moment {
     }
 }
 
-/// Runs the command; false when somebody interrupted it.
+/// Runs the command; false when it was interrupted.
 pub(crate) fn run(args: &Options) -> anyhow::Result<bool> {
     ensure!(args.times > 0 && args.jobs > 0, "--kills and --jobs must be at least 1");
     let out = new_folder(args.out.as_deref(), "kills")?;
@@ -101,14 +101,14 @@ pub(crate) fn run(args: &Options) -> anyhow::Result<bool> {
     if !to_its_end {
         println!("interrupted before {} kills were done", args.times);
     }
-    print!("{}", done.told());
+    print!("{}", done.lines());
     if !done.violations.is_empty() {
         bail!("{}", done.violations.join("\n"));
     }
     Ok(to_its_end)
 }
 
-/// What came of the kills.
+/// The result of the kills.
 #[derive(Debug, Default)]
 struct Done {
     kills: u64,
@@ -140,7 +140,7 @@ impl Done {
         self.violations.extend(other.violations);
     }
 
-    fn told(&self) -> String {
+    fn lines(&self) -> String {
         let ms = self.times.quantile(0.5).map_or(0.0, |t| t.as_secs_f64() * 1e3);
         format!(
             "{} kills of a manager; when it died there was\n{:>6} something durable to lose\n{:>6} something that this \
@@ -198,20 +198,20 @@ async fn kill_often(
             checkpoints: heard.checkpoints,
             writes: heard.writes,
             times: heard.times,
-            violations: told(&mut driver),
+            violations: violations(&mut driver),
         };
         all.lock().unwrap_or_else(PoisonError::into_inner).add(one);
     }
-    // Once more in peace: what the last one left is looked at, too.
+    // Once more in peace: the remains of the last one are checked, too.
     let subject = driver.start().await?;
     driver.kill(subject).await?;
-    let last = Done { violations: told(&mut driver), ..Done::default() };
+    let last = Done { violations: violations(&mut driver), ..Done::default() };
     all.lock().unwrap_or_else(PoisonError::into_inner).add(last);
     Ok(())
 }
 
-/// What was wrong since it was asked last.
-fn told(driver: &mut Driver) -> Vec<String> {
+/// Violations since the last call.
+fn violations(driver: &mut Driver) -> Vec<String> {
     std::mem::take(&mut driver.record.violations).into_iter().map(|v| v.1).collect()
 }
 
@@ -219,10 +219,10 @@ fn is_something(learned: &Learned) -> bool {
     learned.values().any(Known::is_something)
 }
 
-/// What one process said.
+/// The reports of one process.
 #[derive(Default)]
 struct Heard {
-    /// What it knew when it was up.
+    /// Learned data when it was up.
     began: Option<Learned>,
     checkpoints: u64,
     writes: u64,

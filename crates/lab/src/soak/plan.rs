@@ -1,4 +1,4 @@
-//! What a run is made of: its length, how it is used, and what is done to it.
+//! The plan of a run: its length, its use, and its faults.
 
 use std::time::Duration;
 
@@ -97,9 +97,9 @@ pub(crate) struct Times {
     pub(crate) sample: Duration,
     /// From one night to the next.
     pub(crate) day: Duration,
-    /// What a new manager does in this time is not judged.
+    /// The behaviour of a new manager in this time is not judged.
     pub(crate) warm_up: Duration,
-    /// Before: batches of use that are told beyond what fills the usage history.
+    /// Before: batches of reported use beyond those that fill the usage history.
     pub(crate) settle_batches: usize,
     /// Between kills of the manager.
     pub(crate) kill_every: Duration,

@@ -21,14 +21,14 @@ const PALETTE: [RGBColor; 6] = [
 ];
 const PRESSURE: RGBColor = RGBColor(255, 225, 180);
 const BLOW: RGBColor = RGBColor(190, 30, 30);
-/// Lines of more points are thinned: nobody sees them, and the files grow.
+/// Lines of more points are thinned: they are not visible, and the files grow.
 const MAX_POINTS: usize = 1_500;
 
-/// What a picture shows.
+/// The content of a picture.
 pub(crate) struct Picture {
     pub(crate) file: &'static str,
     pub(crate) title: &'static str,
-    /// What one unit of the axis is in the columns' unit.
+    /// One unit of the axis in the columns' unit.
     pub(crate) unit: f64,
     pub(crate) axis: &'static str,
     pub(crate) columns: &'static [(&'static str, &'static str)],

@@ -1,4 +1,4 @@
-//! The line that tells how far a run is.
+//! The line that shows the progress of a run.
 
 use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Progress {
         self.shown = Some(Instant::now());
         let line = line(record, last, left);
         let mut err = std::io::stderr().lock();
-        // Nobody need be there to see it.
+        // It may have no reader.
         let _ = if self.terminal {
             write!(err, "\r\x1b[K{line}").and_then(|()| err.flush())
         } else {
@@ -40,7 +40,7 @@ impl Progress {
     /// Says something that stays.
     pub(crate) fn say(&self, what: &str) {
         let clear = if self.terminal { "\r\x1b[K" } else { "" };
-        // Nobody need be there to see it.
+        // It may have no reader.
         let _ = writeln!(std::io::stderr(), "{clear}{what}");
     }
 

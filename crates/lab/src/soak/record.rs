@@ -1,4 +1,4 @@
-//! A run's memory: rows of samples, marks, totals; what is written as it goes, and read again by `--resume`.
+//! A run's memory: rows of samples, marks, totals; written during the run, and read again by `--resume`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use super::sample::{Levels, Sample};
 /// The pools whose bytes have a column.
 pub(crate) const POOLS: [&str; 5] = ["vision", "audio", "ml", "general", "gpu"];
 /// Violations kept in words; all are counted.
-const TOLD: usize = 200;
+const MAX_LISTED: usize = 200;
 
 /// The columns of `samples.csv`.
 pub(crate) const COLUMNS: [&str; 33] = [
@@ -124,7 +124,7 @@ impl Row {
     }
 }
 
-/// How one process of the manager ended when it was told to stop.
+/// How one process of the manager ended after a request to stop.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ending {
     /// After warming up; none when it was ended before.
@@ -138,7 +138,7 @@ pub(crate) struct Ending {
     pub(crate) orphans: usize,
 }
 
-/// What a run is and what came of it so far: `checkpoint.json`.
+/// A run and its results so far: `checkpoint.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) profile: Profile,
@@ -197,7 +197,7 @@ impl Record {
         let what = what.into();
         self.n_violations += 1;
         self.n_hung += u64::from(what.contains("has no answer"));
-        if self.violations.len() < TOLD {
+        if self.violations.len() < MAX_LISTED {
             self.violations.push((at_s, what));
         }
     }

@@ -1,4 +1,4 @@
-//! What a run leaves: `report.md` for people, `summary.json` for programs, the pictures beside them.
+//! The files of a run: `report.md` for people, `summary.json` for programs, the pictures beside them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) struct Run<'a> {
     pub(crate) record: &'a Record,
     pub(crate) verdict: &'a Verdict,
     pub(crate) ended: Ended,
-    /// What does it again.
+    /// The command that repeats the run.
     pub(crate) command: &'a str,
 }
 
@@ -79,7 +79,7 @@ fn summary(run: &Run<'_>) -> serde_json::Value {
         "counts": record.counts(),
         "latencies": latencies(record).map(|(name, h)| latency(name, h)),
         "verdict": verdict,
-        "told": record.violations,
+        "first_violations": record.violations,
     })
 }
 
@@ -114,12 +114,12 @@ fn markdown(run: &Run<'_>) -> String {
             "| {} | {} | {} |",
             c.name,
             if c.ok { "ok" } else { "**FAILED**" },
-            c.told
+            c.detail
         );
     }
     let _ = write!(
         text,
-        "\nGrowth is the Theil-Sen slope over the nights (nobody asks, everything but CORE is unloaded) after warming \
+        "\nGrowth is the Theil-Sen slope over the nights (no client asks, everything but CORE is unloaded) after warming \
          up, {:.2} h in all, with a moving-block bootstrap interval. A resource leaks when the \
          interval is above zero and the slope above the bound.\n\n## Latency\n\n\
          | | n | p50 | p99 | p999 | max |\n|---|---|---|---|---|---|\n",
@@ -173,7 +173,7 @@ fn terminal(folder: &Folder, run: &Run<'_>) -> String {
             "  {} {:<34} {}",
             if c.ok { "ok    " } else { "FAILED" },
             c.name,
-            c.told
+            c.detail
         );
     }
     for (name, h) in latencies(record).iter().filter(|l| l.1.count() > 0) {

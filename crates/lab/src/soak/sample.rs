@@ -1,4 +1,4 @@
-//! What is measured, and the lines that the process under test sends to the one that watches it.
+//! The measured figures, and the lines that the process under test sends to the one that watches it.
 //!
 //! The figures of the system come from `/proc` (Linux); elsewhere they stay 0, which the report says.
 
@@ -14,7 +14,7 @@ pub(crate) const MARK: &str = "MAJORDOMO_SOAK";
 /// The one that programs carry that left their component's process group.
 pub(crate) const STRAY: &str = "MAJORDOMO_SOAK_STRAY";
 
-/// What could leak. Bytes and counts.
+/// Resources that could leak: bytes and counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Levels {
     pub(crate) rss: u64,
@@ -39,7 +39,7 @@ impl Levels {
         }
     }
 
-    /// What can be told at once, without a walk through all processes and pages: heap, descriptors, threads, tasks.
+    /// Levels that are read at once, without a walk through all processes and pages: heap, descriptors, threads, tasks.
     pub(crate) fn glance() -> Self {
         let heap = majordomo_memory::allocator_usage();
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -77,13 +77,13 @@ fn field(text: &str, name: &str) -> u64 {
 
 /// The living processes whose environment sets `variable` to `value`; a zombie's is empty.
 pub(crate) fn marked(variable: &str, value: &str) -> Vec<i32> {
-    let wanted = format!("{variable}={value}");
+    let searched = format!("{variable}={value}");
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
     all.flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(|pid: i32| (pid, entry)))
         .filter(|(_, entry)| {
             std::fs::read(entry.path().join("environ"))
-                .is_ok_and(|words| words.split(|b| *b == 0).any(|w| w == wanted.as_bytes()))
+                .is_ok_and(|words| words.split(|b| *b == 0).any(|w| w == searched.as_bytes()))
         })
         .map(|(pid, _)| pid)
         .collect()
@@ -98,7 +98,7 @@ pub(crate) struct Sample {
     pub(crate) at_s: f64,
     /// Seconds since this process was ready.
     pub(crate) age_s: f64,
-    /// Everything was unloaded and nobody asked for anything.
+    /// Everything was unloaded and no client asked for anything.
     pub(crate) resting: bool,
     /// The level of memory pressure: 0 = LOW … 4 = EMERGENCY.
     pub(crate) pressure: u8,
@@ -129,10 +129,10 @@ pub(crate) const TEXTS: &str = "(texts)";
 /// The version of what is learned from texts, which rises with each.
 pub(crate) const TEXT_MODEL: &str = "(text model)";
 
-/// What is learned, by component; of [`COMMANDS`] and the like beside them.
+/// Learned data by component; of [`COMMANDS`] and the like beside them.
 pub(crate) type Learned = BTreeMap<String, Known>;
 
-/// What is learned of one thing.
+/// Learned data about one component or kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Known {
@@ -202,7 +202,7 @@ impl Message {
         use std::io::Write as _;
         let Ok(mut line) = serde_json::to_vec(self) else { return };
         line.push(b'\n');
-        // When nobody listens any more the end of standard input tells so.
+        // Without a reader, the end of standard input follows.
         let _ = std::io::stdout().lock().write_all(&line);
     }
 
@@ -248,11 +248,11 @@ mod tests {
     #[tokio::test]
     #[cfg(target_os = "linux")]
     async fn what_this_process_holds_is_seen() {
-        let before = Levels::measure("nobody");
+        let before = Levels::measure("none");
         let file = std::fs::File::open("/dev/null").unwrap();
         let task = tokio::spawn(std::future::pending::<()>());
         let bytes = vec![1u8; 9 << 20];
-        let after = Levels::measure("nobody");
+        let after = Levels::measure("none");
         // Other tests of the same process come and go.
         assert!(after.rss > 1 << 20 && after.pss > 1 << 20 && after.threads > 0, "{after:?}");
         assert!(after.descriptors >= 3 && before.descriptors >= 3);

@@ -1,7 +1,7 @@
-//! Those who ask from outside: each visit is a connection of its own to the socket API, with a few requests on it.
+//! Clients outside the process: each visit is a connection of its own to the socket API, with a few requests on it.
 //!
-//! Some leave in the middle of a wait, some go without giving back what they hold, some let its time pass. What the
-//! server answers is counted by its code; no answer, or one that cannot be read, is a violation.
+//! Some cancel in the middle of a wait, some disconnect without releasing their leases, some let these expire. The
+//! server's answers are counted by code; no answer, or one that cannot be read, is a violation.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::clients::{Shared, Wish};
 use super::plan::Shift;
 
-/// A lease that nobody gives back ends after this.
+/// A lease that is not released ends after this.
 const TTL: Duration = Duration::from_millis(300);
 
 /// How what was leased is given up.
@@ -97,7 +97,7 @@ fn failed(shared: &Shared, error: &ClientError) {
     match error {
         ClientError::Problem(problem) => shared.count(format!("socket: {}", problem.code)),
         other => {
-            // Nobody listens only when all ends.
+            // The receiver has ended only when all ends.
             let _ = shared.hung.send(format!("the socket API gives no answer: {other}"));
         }
     }

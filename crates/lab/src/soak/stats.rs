@@ -43,16 +43,16 @@ impl Slope {
     }
 }
 
-/// What is drawn for the interval.
+/// The resampled values of the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drawn {
     /// Points with their times: of pieces.
     Points,
-    /// What is off the line, at the times that were measured: of bytes.
+    /// Distances from the line, at the measured times: of bytes.
     Residuals,
 }
 
-/// The slope; none below three points of one epoch, or when no two differ in time.
+/// The slope; none below three points of one epoch, or when all have the same time.
 pub(crate) fn slope(points: &[Point], drawn: Drawn, seed: u64) -> Option<Slope> {
     let mut epochs: BTreeMap<u32, Vec<Point>> = BTreeMap::new();
     points.iter().for_each(|p| epochs.entry(p.epoch).or_default().push(*p));
@@ -273,8 +273,8 @@ mod tests {
 
     #[test]
     fn a_staircase_of_single_units_is_growth_once_there_are_enough_steps() {
-        // One descriptor a minute, seen every ten seconds: in three minutes most pairs are level, and what tells is the
-        // count at the end; in ten the slope tells too.
+        // One descriptor a minute, seen every ten seconds: in three minutes most pairs are level, and only the
+        // count at the end shows the leak; in ten the slope does, too.
         let found = |minutes: f64| {
             let n = (minutes * 6.0) as usize;
             slope(&series(n, minutes / 60.0, |t| (t * 60.0).floor()), Drawn::Points, 1)
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn many_points_are_reduced_and_still_tell() {
+    fn many_points_are_reduced_and_still_show_growth() {
         let mut noise = noise(9, 5.0);
         let s = slope(&series(5_000, 2.0, |t| t * 30.0 + noise()), Drawn::Residuals, 1).unwrap();
         assert!((s.per_hour - 30.0).abs() < 1.0 && s.n_points == 5_000, "{s:?}");

@@ -1,6 +1,6 @@
 //! `majordomo-lab soak-subject`: the process under test, with a manager, its clients and its faults in it.
 //!
-//! It is a child of the driver, which may stop, starve and kill it at any moment; what it sees goes out as lines
+//! It is a child of the driver, which may stop, starve and kill it at any moment; its reports are lines
 //! on standard output. Ends when standard input says `stop`, `stop now` or ends.
 
 mod rest;
@@ -61,13 +61,13 @@ pub(crate) struct Args {
     pub(crate) real_pressure: bool,
     #[arg(long, value_delimiter = ',')]
     pub(crate) plant: Vec<Leak>,
-    /// So much more use is told before anything is measured, for what grows slowly to its bound
+    /// So much more use is reported before anything is measured, for data that grows slowly to its bound
     #[arg(long)]
     pub(crate) settle_batches: usize,
     /// Nothing is measured: it works at once
     #[arg(long)]
     pub(crate) no_warm_up: bool,
-    /// Writes what is learned this often, and tells when each write begins and ends
+    /// Writes learned data this often, and reports the begin and end of each write
     #[arg(long, value_name = "MS")]
     pub(crate) write_state_ms: Option<u64>,
 }
@@ -83,7 +83,7 @@ impl Args {
 const ACTIVE: f64 = 0.85;
 /// Failures of components that are put into the log.
 const LOGGED: usize = 2_000;
-/// Everything must be down within this once nobody asks any more.
+/// Everything must be down within this once no client asks any more.
 const REST: Duration = Duration::from_secs(25);
 
 /// Runs the process under test.
@@ -108,7 +108,7 @@ struct Subject {
     following: Option<tokio::task::JoinHandle<()>>,
 }
 
-/// What is left of the limit at each level, when pressure is scripted.
+/// The available part of the limit at each level, when pressure is scripted.
 fn reading(level: usize) -> PressureReading {
     let share = [0.5, 0.22, 0.18, 0.13, 0.08];
     let available = GROUP_LIMIT.scaled(share[level.min(4)]);
@@ -145,14 +145,14 @@ async fn manager(args: &Args, armory: &Armory) -> anyhow::Result<(Manager, Scrip
 impl Subject {
     async fn start(args: &Args) -> anyhow::Result<()> {
         if args.write_state_ms.is_some() {
-            durability::tell_writes()?;
+            durability::report_writes()?;
         }
         let armory = Armory::default();
         let (manager, script) = manager(args, &armory).await?;
         let options = ServeOptions { socket: Some(args.socket.clone()), ..ServeOptions::default() };
         let server = majordomo_server::serve(manager.clone(), options).await?;
         let (set_shift, shift) = watch::channel(args.profile.shift(0.0));
-        let (hung, mut hung_told) = mpsc::unbounded_channel();
+        let (hung, mut hung_reports) = mpsc::unbounded_channel();
         let shared = Shared {
             manager: manager.clone(),
             tally: Arc::default(),
@@ -214,7 +214,7 @@ impl Subject {
         while !ends {
             tokio::select! {
                 order = orders.recv() => ends = obey(order.as_deref(), &script).is_some(),
-                Some(told) = hung_told.recv() => subject.violation(told),
+                Some(report) = hung_reports.recv() => subject.violation(report),
                 _ = samples.tick() => subject.sample(None).await,
                 _ = shifts.tick() => {
                     if let Some(learned) = subject.durability.look(&subject.shared.manager).await {
@@ -237,8 +237,8 @@ impl Subject {
         let _ = timeout(REST, async { while clients.join_next().await.is_some() {} }).await;
         let _ = timeout(REST, faults).await;
         subject.end(&injector).await;
-        while let Ok(told) = hung_told.try_recv() {
-            subject.violation(told);
+        while let Ok(report) = hung_reports.try_recv() {
+            subject.violation(report);
         }
         let stuck = server.shutdown(None).await;
         Message::Down { stuck: stuck.iter().map(ToString::to_string).collect() }.send();
@@ -262,7 +262,7 @@ impl Subject {
         let (manager, watch) = (self.shared.manager.clone(), Arc::clone(&self.watch));
         let (began, offset) = (self.began, self.args.offset_ms as f64 / 1e3);
         let mut follower = manager.events(Some(0));
-        let tell = move |watch: &Mutex<Watch>, followed: &Followed| {
+        let check = move |watch: &Mutex<Watch>, followed: &Followed| {
             let mut watch = lock(watch);
             let configured = match followed {
                 Followed::Record(r) => matches!(r.kind, EventKind::ConfigApplied { .. }),
@@ -279,7 +279,7 @@ impl Subject {
         let following = tokio::spawn(async move {
             let mut n_logged = 0;
             while let Some(followed) = follower.next().await {
-                tell(&watch, &followed);
+                check(&watch, &followed);
                 if let Followed::Record(EventRecord {
                     kind: EventKind::State { component, to, cause, .. },
                     ..
@@ -334,7 +334,7 @@ impl Subject {
         }
     }
 
-    /// Nobody asks; everything goes; what is left then is what this process keeps.
+    /// No client asks; everything is unloaded; the rest is memory that this process keeps.
     async fn night(&mut self) {
         let gate = Arc::clone(&self.shared.gate);
         let _closed = gate.write().await;
@@ -344,7 +344,7 @@ impl Subject {
         self.sample(rests.then_some(levels)).await;
     }
 
-    /// Everything goes, CORE too, and every bound must hold.
+    /// Everything is unloaded, CORE too, and every bound must hold.
     async fn end(&mut self, injector: &tokio::sync::Mutex<Injector>) {
         let gate = Arc::clone(&self.shared.gate);
         let Ok(_closed) = timeout(REST, gate.write()).await else {
@@ -356,7 +356,7 @@ impl Subject {
         self.configure(&mut injector, last).await;
         let (levels, _) = self.rest().await;
         let Ok(status) = self.shared.manager.status().await else { return };
-        // No night like the others: CORE and the clients are gone as well, which would hide growth.
+        // No night like the others: CORE and the clients have ended as well, which would hide growth.
         self.sample(None).await;
         let left = status.components.iter().filter(|c| c.state.is_alive());
         let not_unloaded = left.map(|c| format!("{} ({})", c.id, c.state)).collect();
@@ -365,7 +365,7 @@ impl Subject {
         Message::Ended { levels, booked: booked + pools, not_unloaded }.send();
     }
 
-    /// Tells the levels, which at rest were measured before.
+    /// Sends the levels, which at rest were measured before.
     async fn sample(&mut self, rest: Option<Levels>) {
         let Ok(status) = self.shared.manager.status().await else { return };
         if self.following.take_if(|f| f.is_finished()).is_some() {
@@ -409,7 +409,7 @@ impl Subject {
             counters,
         };
         let counts = lock(&self.watch).counts;
-        let told = [
+        let counted = [
             ("loads of programs", counts.loads_of_programs),
             ("loads of builtins", counts.loads_of_builtins),
             ("unloads", counts.unloads),
@@ -417,7 +417,7 @@ impl Subject {
             ("records", counts.records),
             ("records missed", counts.gaps),
         ];
-        sample.counters.extend(told.map(|(name, n)| (name.to_owned(), n)));
+        sample.counters.extend(counted.map(|(name, n)| (name.to_owned(), n)));
         Message::Sample { sample: Box::new(sample) }.send();
     }
 }
@@ -459,7 +459,7 @@ impl Stop {
     }
 }
 
-/// Does what the driver orders, or tells how it wants this process to end. Without a driver it ends at once.
+/// Carries out the driver's order, or returns how this process is to end. Without a driver it ends at once.
 fn obey(order: Option<&str>, script: &ScriptHandle) -> Option<Stop> {
     match order.map(|o| (o, o.strip_prefix("pressure "))) {
         Some((_, Some(level))) => {
@@ -473,17 +473,17 @@ fn obey(order: Option<&str>, script: &ScriptHandle) -> Option<Stop> {
 
 /// The driver's words.
 fn orders() -> mpsc::Receiver<String> {
-    let (tell, told) = mpsc::channel(4);
+    let (send, orders) = mpsc::channel(4);
     // Not a task: nothing can interrupt a read of standard input.
     std::thread::spawn(move || {
         for line in std::io::stdin().lines() {
             let Ok(line) = line else { return };
-            if tell.blocking_send(line).is_err() {
+            if send.blocking_send(line).is_err() {
                 return;
             }
         }
     });
-    told
+    orders
 }
 
 /// Memory that the process under test may use when its group is bounded.

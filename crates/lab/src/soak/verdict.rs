@@ -5,14 +5,14 @@ use serde::Serialize;
 use super::record::{Record, Row};
 use super::stats::{Drawn, Point, Slope, slope};
 
-/// A resource that may not grow. Of memory the heap in use is what tells: resident memory holds besides what the
+/// A resource that may not grow. For memory the heap in use counts: resident memory holds besides what the
 /// allocator keeps for later, which fills up over some ten minutes and then stays.
 struct Resource {
     column: &'static str,
     name: &'static str,
     /// Growth an hour that is tolerated …
     per_hour: f64,
-    /// … and growth over the measured time that cannot be told from noise: a short run has a wider bound an hour.
+    /// … and growth over the measured time that is within the noise: a short run has a wider bound an hour.
     in_all: f64,
 }
 
@@ -46,7 +46,7 @@ pub(crate) const ENOUGH: &str = "enough was seen";
 pub(crate) struct Check {
     pub(crate) name: String,
     pub(crate) ok: bool,
-    pub(crate) told: String,
+    pub(crate) detail: String,
 }
 
 /// How a resource grew.
@@ -70,7 +70,7 @@ pub(crate) struct Verdict {
     pub(crate) checks: Vec<Check>,
 }
 
-/// Told of what only a process that has warmed up shows.
+/// The detail of a check that only a process that has warmed up can pass.
 const NOT_WARM: &str = "not judged: it was ended before it had warmed up";
 
 /// The rows that are judged: nights of processes that have warmed up.
@@ -85,8 +85,8 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
     let growth: Vec<_> =
         RESOURCES.iter().map(|r| grown(r, &nights, measured_hours, record.seed)).collect();
     let mut checks = Vec::new();
-    let mut check = |name: &str, ok: bool, told: String| {
-        checks.push(Check { name: name.to_owned(), ok, told });
+    let mut check = |name: &str, ok: bool, detail: String| {
+        checks.push(Check { name: name.to_owned(), ok, detail });
     };
     check(
         ENOUGH,
@@ -99,7 +99,7 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
         ),
     );
     for g in &growth {
-        let told = match &g.slope {
+        let detail = match &g.slope {
             Some(s) => {
                 let (unit, name) = if g.bytes { (KIB, " KiB") } else { (1.0, "") };
                 let of = |v: f64| format!("{:+.1}", v / unit).replace("-0.0", "+0.0");
@@ -109,30 +109,30 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
             }
             None => "too few nights".to_owned(),
         };
-        check(&format!("{} does not grow", g.name), !g.leaks, told);
+        check(&format!("{} does not grow", g.name), !g.leaks, detail);
     }
     check("invariants", record.n_violations == 0, format!("{} violations", record.n_violations));
     check("every waiter is answered", record.n_hung == 0, format!("{} hung", record.n_hung));
     match record.endings.last() {
-        None => check("it ends in order", false, "it was never told to stop".to_owned()),
+        None => check("it ends in order", false, "it was never asked to stop".to_owned()),
         Some(e) => {
             let ok = e.in_order && e.stuck.is_empty() && e.orphans == 0;
-            let told = format!("{} stuck, {} left behind", e.stuck.len(), e.orphans);
-            check("it ends in order", ok, told);
-            let told = format!("{} bytes booked, alive: {:?}", e.booked, e.not_unloaded);
+            let detail = format!("{} stuck, {} left behind", e.stuck.len(), e.orphans);
+            check("it ends in order", ok, detail);
+            let detail = format!("{} bytes booked, alive: {:?}", e.booked, e.not_unloaded);
             check(
                 "everything unloaded, ledger 0",
                 e.booked == 0 && e.not_unloaded.is_empty(),
-                told,
+                detail,
             );
             check("no children", e.end.children == 0, format!("{} at the end", e.end.children));
             for (name, start, end) in [
                 ("descriptors are back", e.start.map(|l| l.descriptors), e.end.descriptors),
                 ("tasks are back", e.start.map(|l| l.tasks), e.end.tasks),
             ] {
-                let told = start.map(|n| format!("{n} after warming up, {end} at the end"));
-                let told = told.unwrap_or_else(|| NOT_WARM.to_owned());
-                check(name, start.is_none_or(|n| end <= n), told);
+                let detail = start.map(|n| format!("{n} after warming up, {end} at the end"));
+                let detail = detail.unwrap_or_else(|| NOT_WARM.to_owned());
+                check(name, start.is_none_or(|n| end <= n), detail);
             }
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     use majordomo_sim::Rng;
     use std::time::Duration;
 
-    /// Nights as a run makes them: steady but for `leak`, which is told the minute.
+    /// Nights as a run makes them: steady but for `leak`, which is called with the minute.
     fn rows(seed: u64, minutes: u32, leak: impl Fn(f64, &mut Levels)) -> Vec<Row> {
         let mut rng = Rng::new(&[seed]);
         (0..minutes * 6)
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn each_leak_is_found_and_called_by_its_name() {
         type Leak = fn(f64, &mut Levels);
-        // Single units need more steps before most pairs show them; until then the count at the end tells.
+        // Single units need more steps before most pairs show them; until then only the count at the end shows them.
         let leaks: [(&str, u32, Leak); 4] = [
             ("heap in use", 3, |min, l| l.heap_used += (min * 1024.0 * KIB) as u64),
             ("descriptors", 10, |min, l| l.descriptors += min as u64),

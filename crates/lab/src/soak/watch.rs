@@ -1,7 +1,7 @@
 //! The invariants, checked on the live stream of records.
 //!
 //! Rebuilds every component's state from what is recorded; knows nothing of the engine. A gap in the stream (the
-//! follower was too slow) makes all states unknown until they are told again; nothing is guessed.
+//! follower was too slow) makes all states unknown until they are recorded again; nothing is assumed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const ANSWERS: usize = 1_024;
 /// Loading, leaving and clearing end within their deadlines; this much later they hang.
 const MOVING: Duration = Duration::from_secs(30);
 
-/// What the checks need to know of a component.
+/// The facts about a component that the checks need.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     pub(crate) name: String,
@@ -70,8 +70,8 @@ pub(crate) struct Watch {
     answers: VecDeque<u64>,
     next_seq: Option<u64>,
     overdrawn: bool,
-    /// What was loaded ahead while the budget was overdrawn by all that was told, and when.
-    ahead: Option<(Moment, String)>,
+    /// A preload that started while the recorded budget was overdrawn, and when.
+    overdrawn_preload: Option<(Moment, String)>,
     pub(crate) counts: Counts,
 }
 
@@ -113,9 +113,8 @@ impl Watch {
             ));
         }
         self.next_seq = Some(record.seq + 1);
-        if let Some((_, name)) = self.ahead.take_if(|(at, _)| *at < record.at) {
-            broken
-                .push(format!("invariant 3: {name} is loaded ahead while the budget is overdrawn"));
+        if let Some((_, name)) = self.overdrawn_preload.take_if(|(at, _)| *at < record.at) {
+            broken.push(format!("invariant 3: {name} is preloaded while the budget is overdrawn"));
         }
         match &record.kind {
             EventKind::State { component, from, to, cause, op, .. } => {
@@ -131,13 +130,15 @@ impl Watch {
             }
             EventKind::Overdraft { total } => {
                 self.overdrawn = total.0 > 0;
-                // Told at the end of a step: what the same step had loaded ahead was within the budget.
-                if !self.overdrawn && self.ahead.as_ref().is_some_and(|a| a.0 == record.at) {
-                    self.ahead = None;
+                // Recorded at the end of a step: a preload of the same step was within the budget.
+                if !self.overdrawn
+                    && self.overdrawn_preload.as_ref().is_some_and(|a| a.0 == record.at)
+                {
+                    self.overdrawn_preload = None;
                 }
             }
             EventKind::Hint { component, outcome: HintOutcome::Started, .. } if self.overdrawn => {
-                self.ahead = Some((record.at, self.name(*component)));
+                self.overdrawn_preload = Some((record.at, self.name(*component)));
             }
             _ => {}
         }
@@ -156,13 +157,13 @@ impl Watch {
         let before = self.states.insert(key, (to, at)).map(|s| s.0);
         if before.is_some_and(|b| b != from) || !from.may_become(to) {
             broken.push(format!(
-                "invariant 9: {name} was {before:?} and goes from {from:?} to {to:?}: {cause}"
+                "invariant 9: {name} was {before:?} and changes from {from:?} to {to:?}: {cause}"
             ));
         }
         let entry = self.known.get(&key).cloned().unwrap_or_default();
-        let leaves = matches!(to, ComponentState::Draining | ComponentState::Unloading);
-        if entry.fixed && leaves && cause.class().is_eviction() {
-            broken.push(format!("invariant 5: {name} is CORE or pinned and goes: {cause}"));
+        let is_removed = matches!(to, ComponentState::Draining | ComponentState::Unloading);
+        if entry.fixed && is_removed && cause.class().is_eviction() {
+            broken.push(format!("invariant 5: {name} is CORE or pinned and is unloaded: {cause}"));
         }
         match to {
             ComponentState::Loading => {
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_invariant_is_told_by_its_number() {
+    fn each_broken_invariant_is_reported_with_its_number() {
         let mut w = watch(true);
         says(&see(&mut w, 0, state(A, S::Unloaded, S::Ready, 1)), "invariant 9");
         says(&see(&mut w, 5, state(A, S::Ready, S::Draining, 1)), "record 5");
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_counted_and_nothing_is_guessed_after_it() {
+    fn gap_is_counted_and_nothing_is_assumed_after_it() {
         let mut w = watch(true);
         assert!(see(&mut w, 0, state(A, S::Unloaded, S::Queued, 1)).is_empty());
         assert!(w.see(&Followed::Gap(7)).is_empty());

@@ -1,7 +1,7 @@
-//! The binary as somebody meets it who soaks: what it prints, how it exits, what it leaves.
+//! The binary as its user sees it: output, exit codes, files.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
-#[allow(dead_code, reason = "these tests have no tasks to let go on")]
+#[allow(dead_code, reason = "these tests have no tasks that must continue")]
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod stress;

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::eventually::eventually;
 
-/// What everything that is waited for takes at most, tenfold.
+/// Ten times the longest wait of a test.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(6);
 
 /// A folder of a test's own.

@@ -1,4 +1,4 @@
-//! What is done to the process under test from outside: it is killed, stopped for seconds, denied its disk, starved of
+//! Faults of the process under test from outside: it is killed, stopped for seconds, denied its disk, starved of
 //! memory. Knows when, not what must be true afterwards.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{Driver, Subject};
 /// Where files end on a full disk: orders and configuration still fit, the state file does not.
 const FULL: u64 = 8 << 10;
 
-/// What is done to the manager from outside.
+/// A fault of the manager from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Blow {
     Kill,
@@ -66,7 +66,7 @@ impl Driver {
             }
             Blow::StallEnds => {
                 rustix::process::kill_process(s.pid, Signal::CONT)?;
-                self.mark("goes on");
+                self.mark("continues");
                 let next = rare * (0.5 + self.rng.unit());
                 self.blows.push((soon(next), Blow::Stall));
             }

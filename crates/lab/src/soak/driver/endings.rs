@@ -1,4 +1,4 @@
-//! How a process under test ends, killed or told to stop, and what must be true then: nothing of it lives on.
+//! The end of a process under test, killed or stopped, after which none of its processes may run.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{Driver, Subject};
 
 /// After a SIGKILL of the manager nothing of it may live longer.
 const ORPHANS: Duration = Duration::from_secs(2);
-/// When it is told to stop it must be down within this.
+/// After a request to stop it must be down within this.
 const DOWN: Duration = Duration::from_secs(120);
 
 impl Driver {
@@ -56,7 +56,7 @@ impl Driver {
         n
     }
 
-    /// Tells it to end and hears its last words.
+    /// Stops it and reads its last lines.
     pub(super) async fn stop(
         &mut self,
         mut s: Subject,

@@ -1,4 +1,4 @@
-//! At rest: nobody asks, everything but CORE is unloaded, nothing moves. What is held then is kept.
+//! At rest: no client asks, everything but CORE is unloaded, nothing moves. Memory that is held then is kept.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Subject {
         }
     }
 
-    /// Unloads everything but CORE and waits until nothing moves. What is preloaded meanwhile goes, too. Whether it came to
+    /// Unloads everything but CORE and waits until nothing moves. Components that are preloaded meanwhile are unloaded, too. Returns whether it came to
     /// rest: a disk that takes long for a write of the state breaks no rule, but what the write holds is not kept.
     pub(super) async fn rest(&self) -> (Levels, bool) {
         let until = Instant::now() + REST;
@@ -59,7 +59,7 @@ impl Subject {
             if Instant::now() > until {
                 if !(writes && left.is_empty()) {
                     self.log_reasons(&left);
-                    self.violation(format!("nobody asks and after {REST:?} there are {left:?}"));
+                    self.violation(format!("no client asks and after {REST:?} there are {left:?}"));
                 }
                 return (settled(&self.args.mark).await, false);
             }
@@ -67,9 +67,9 @@ impl Subject {
         }
     }
 
-    /// Puts into the run's log why those who do not stay away came back.
+    /// Writes to the run's log why the components that did not stay unloaded were loaded.
     fn log_reasons(&self, left: &[String]) {
-        let names = left.iter().filter_map(|told| told.split(' ').next());
+        let names = left.iter().filter_map(|line| line.split(' ').next());
         for record in names.flat_map(|n| self.shared.manager.operator().why(n)).flatten() {
             // The log cannot be written while the disk is full.
             let _ = writeln!(std::io::stderr(), "{}: {:?}", record.at, record.kind);
@@ -101,7 +101,7 @@ impl Subject {
 /// The levels when they have stopped to fall: tasks, descriptors and threads of what has just ended go within moments. The
 /// least of each in these looks: what is held by turns, such as the thread that samples footprints, is not kept.
 async fn settled(mark: &str) -> Levels {
-    // What the allocator only keeps is none of what is held.
+    // Memory that only the allocator keeps does not count.
     let _ = tokio::task::spawn_blocking(majordomo_memory::trim_allocator).await;
     let counts = |l: &Levels| (l.descriptors, l.tasks, l.threads);
     let (until, mut last) = (Instant::now() + SETTLE, Levels::glance());

@@ -21,7 +21,7 @@ const TRIES: usize = 20;
 const TAUGHT: usize = 3_000;
 /// Visits by the socket before anything is judged: some of each kind.
 const VISITS: usize = 12;
-/// Commands that are told at a time, less than the manager lets wait; and how often at most.
+/// Commands that are reported at a time, less than the manager lets wait; and how often at most.
 const BATCH: usize = 512;
 const BATCHES: usize = 400;
 
@@ -34,7 +34,7 @@ impl Subject {
         orders: &mut mpsc::Receiver<String>,
         script: &ScriptHandle,
     ) -> bool {
-        // What is under way when it is dropped ends as for a client that leaves; the configuration is put in force
+        // Work under way ends as for a client that cancels; the configuration is applied
         // once more at the end.
         let mut warming = std::pin::pin!(self.warm_up(injector, rng));
         let mut ends = false;
@@ -107,15 +107,15 @@ impl Subject {
         self.violation(format!("{name} could not be made to panic in {TRIES} tries"));
     }
 
-    /// Tells of the use of components until the usage history holds as many commands as it keeps. By then the sequence
-    /// model, too, has met more contexts than it keeps; what it knows of each goes on growing for much longer, which only
-    /// long runs take the time for. Both are read again after a restart.
+    /// Reports the use of components until the usage history holds as many commands as it keeps. By then the sequence
+    /// model, too, has met more contexts than it keeps; its data about each grows for much longer, for which only
+    /// long runs have the time. Both are read again after a restart.
     async fn use_up(&self, rng: &mut Rng) {
         let manager = &self.shared.manager;
         let (mut kept, mut more) = (0, None);
         for _ in 0..BATCHES {
             let Ok(usage) = manager.usage().summary().await else { return };
-            // The oldest go in groups: until the first goes every batch adds.
+            // The oldest are removed in groups: until the first group is, every batch adds.
             if kept > 0 && usage.commands_kept <= kept {
                 let left: &mut usize = more.get_or_insert(self.args.settle_batches);
                 match left.checked_sub(1) {
@@ -133,8 +133,8 @@ impl Subject {
             }
         }
         if more.is_none() {
-            let told = BATCHES * BATCH;
-            self.violation(format!("the usage history is not full after {told} commands"));
+            let reported = BATCHES * BATCH;
+            self.violation(format!("the usage history is not full after {reported} commands"));
         }
     }
 
