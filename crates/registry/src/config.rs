@@ -33,6 +33,7 @@ use crate::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 
 /// A configuration without errors.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LoadedConfig {
     /// The settings of the manager.
     pub config: Config,

@@ -29,6 +29,9 @@ macro_rules! settings {
                         stringify!($max) $(, " ", stringify!($max_unit))?, ".")?
                     $(, " At most [`", stringify!($bound), "`](Self::", stringify!($bound), ").")?
                     $(, " Read at ", stringify!($start), ".")?
+                    , " Key: `",
+                    $crate::settings::first!($(stringify!($key),)? stringify!($field)),
+                    "` in `[", stringify!($table), "]`."
                 )]
                 pub $field: $Type,
             )+

@@ -52,9 +52,9 @@ pub trait WithoutRange: SettingType {
     fn domain() -> Domain;
 }
 
-/// A type that is one variant of [`SettingValue`].
-macro_rules! direct {
-    ($Type:ty, $Variant:ident) => {
+/// A type whose default is written as itself: the way into a [`SettingValue`], and back.
+macro_rules! setting_type {
+    ($Type:ty, |$own:ident| $to:expr, $value:pat => $from:expr) => {
         impl SettingType for $Type {
             type Written = Self;
 
@@ -63,19 +63,24 @@ macro_rules! direct {
             }
 
             fn to_value(&self) -> SettingValue {
-                SettingValue::$Variant(*self)
+                let $own = *self;
+                $to
             }
 
             fn from_value(value: &SettingValue) -> Option<Self> {
                 match value {
-                    SettingValue::$Variant(value) => Some(*value),
+                    $value => $from,
                     _ => None,
                 }
             }
         }
     };
-    ($Type:ty, $Variant:ident in range) => {
-        direct!($Type, $Variant);
+}
+
+/// A type with bounds that is one variant of [`SettingValue`] and of [`Domain`].
+macro_rules! ranged {
+    ($Type:ty, $Variant:ident) => {
+        setting_type!($Type, |v| SettingValue::$Variant(v), SettingValue::$Variant(v) => Some(*v));
 
         impl WithRange for $Type {
             type Bound = Self;
@@ -87,11 +92,11 @@ macro_rules! direct {
     };
 }
 
-direct!(bool, Bool);
-direct!(f64, Number in range);
-direct!(Duration, Duration in range);
-direct!(ByteSize, Size in range);
-direct!(BudgetSetting, Budget);
+ranged!(f64, Number);
+ranged!(Duration, Duration);
+ranged!(ByteSize, Size);
+setting_type!(bool, |v| SettingValue::Bool(v), SettingValue::Bool(v) => Some(*v));
+setting_type!(BudgetSetting, |v| SettingValue::Budget(v), SettingValue::Budget(v) => Some(*v));
 
 impl WithoutRange for bool {
     fn domain() -> Domain {
@@ -112,32 +117,23 @@ impl WithRange for BudgetSetting {
     }
 }
 
+/// The same number in 64 bits.
+fn wide<T: TryInto<u64>>(number: T) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
+
 macro_rules! count {
     ($Type:ty) => {
-        impl SettingType for $Type {
-            type Written = Self;
-
-            fn written(value: Self) -> Self {
-                value
-            }
-
-            fn to_value(&self) -> SettingValue {
-                SettingValue::Count(u64::try_from(*self).unwrap_or(u64::MAX))
-            }
-
-            fn from_value(value: &SettingValue) -> Option<Self> {
-                match value {
-                    SettingValue::Count(value) => Self::try_from(*value).ok(),
-                    _ => None,
-                }
-            }
-        }
+        setting_type!(
+            $Type,
+            |v| SettingValue::Count(wide(v)),
+            SettingValue::Count(v) => Self::try_from(*v).ok()
+        );
 
         impl WithRange for $Type {
             type Bound = Self;
 
             fn within(min: Self, max: Self) -> Domain {
-                let wide = |bound| u64::try_from(bound).unwrap_or(u64::MAX);
                 Domain::Count { min: wide(min), max: wide(max) }
             }
         }
@@ -177,24 +173,11 @@ impl WithoutRange for Confidence {
 
 macro_rules! word {
     ($Type:ty) => {
-        impl SettingType for $Type {
-            type Written = Self;
-
-            fn written(value: Self) -> Self {
-                value
-            }
-
-            fn to_value(&self) -> SettingValue {
-                SettingValue::Word(self.as_str())
-            }
-
-            fn from_value(value: &SettingValue) -> Option<Self> {
-                match value {
-                    SettingValue::Word(word) => word.parse().ok(),
-                    _ => None,
-                }
-            }
-        }
+        setting_type!(
+            $Type,
+            |v| SettingValue::Word(v.as_str()),
+            SettingValue::Word(word) => word.parse().ok()
+        );
 
         impl WithoutRange for $Type {
             fn domain() -> Domain {

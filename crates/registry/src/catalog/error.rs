@@ -37,6 +37,7 @@ impl fmt::Display for Relation {
 
 /// Why a place-holder for the address of another component has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EndpointProblem {
     /// No component has the name.
     Unknown {

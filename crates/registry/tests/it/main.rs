@@ -6,6 +6,7 @@ mod catalog;
 mod catalog_laws;
 mod code;
 mod config;
+mod config_components;
 mod config_files;
 mod config_fuzz;
 mod documents;

@@ -1,0 +1,196 @@
+//! The TOML reader on components: loaders, phrases, budgets and load times.
+
+use majordomo_registry::parse_toml;
+
+use crate::config::{check, problems, with};
+
+const GIB: u64 = 1 << 30;
+
+#[test]
+fn phrases_without_effect_are_warnings() {
+    let keywords = |list: &str| with(&format!("loader = \"builtin\"\nkeywords = [{list}]"));
+    check(
+        &keywords(r#""play", "\u200B\u2060", "...", "\u0640\u064E""#),
+        &[
+            r#"3:21 warning phrase-without-word "\u{200b}\u{2060}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+            r#"3:37 warning phrase-without-word "..." in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+            r#"3:44 warning phrase-without-word "ـ\u{64e}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+        ],
+    );
+    let loaded = parse_toml(&keywords(r#""play", "...""#), "c.toml", None).expect("only a warning");
+    assert_eq!(loaded.specs[0].keywords, ["play"]);
+    for (first, this) in [
+        ("Straße", "STRAẞE"),
+        ("❤", "❤\u{fe0f}"),
+        ("turn on", "Turn-ON!"),
+        ("موسيقى", "مُوسِيقَى"),
+        ("מוזיקה", "מוּזִיקָה"),
+    ] {
+        let want = format!(
+            "3:{} warning same-phrase {this:?} in keywords of component \"c\" is the same as {first:?} to the matcher, for which case, punctuation and invisible characters do not count | take one of them out",
+            17 + first.chars().count()
+        );
+        check(&keywords(&format!("\"{first}\", \"{this}\"")), &[want.as_str()]);
+    }
+    check(
+        &keywords(r#""灯", "开灯", "🎵""#),
+        &[
+            r#"3:13 warning single-han "灯" in keywords of component "c" is a single Han character, which matches inside every longer word that has it | write words of two or more characters"#,
+        ],
+    );
+    // Two components may share a phrase; the same word with and without an accent is two spellings.
+    check(
+        "[components.a]\nloader = \"builtin\"\nkeywords = [\"papa\", \"papá\"]\n[components.b]\nloader = \"builtin\"\nkeywords = [\"PAPA\"]",
+        &[],
+    );
+}
+
+#[test]
+fn components_beyond_a_budget_are_reported() {
+    let at = |limit: Option<u64>, text: &str, want: &[&str]| {
+        assert_eq!(problems(text, limit), want, "{text}");
+    };
+    let b = "loader = \"builtin\"\n";
+    let stated = format!(
+        "[manager]\nbudget = \"1GiB\"\n[components.x]\n{b}memory = \"600MiB\"\npriority = \"CORE\"\n[components.y]\n{b}memory = \"600MiB\"\npinned = true\ndependencies = [\"z\"]\n[components.z]\n{b}memory = \"2GiB\"\n"
+    );
+    at(
+        None,
+        &stated,
+        &[
+            "2:10 over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 1 GiB | raise the budget, or make some of them neither CORE nor pinned",
+            "14:10 over-budget component \"z\" needs 2 GiB, more than the total budget, which is 1 GiB | raise the budget, or correct the component's memory",
+        ],
+    );
+    let default = stated.replace("budget = \"1GiB\"", "");
+    at(None, &default, &[]);
+    at(
+        Some(5 * GIB),
+        &default,
+        &[
+            "12:13 warning over-budget CORE and pinned components and what they depend on need 3.2 GiB (z 2 GiB, x 600 MiB, y 600 MiB), more than the total budget, which is 3 GiB | raise the budget, or make some of them neither CORE nor pinned",
+        ],
+    );
+    at(
+        None,
+        &format!(
+            "[pools.ml]\nbudget = \"1GiB\"\n[pools.gpu]\nbudget = \"4GiB\"\naccounting = \"declared\"\n[manager]\nbudget = \"2GiB\"\n[components.a]\n{b}memory = \"1GiB\"\npool = \"ml\"\n[components.b]\n{b}memory = \"3GiB\"\npool = \"gpu\"\n[components.c]\n{b}memory = \"2GiB\"\npool = \"ml\"\n"
+        ),
+        &[
+            "10:10 warning over-budget component \"a\" needs 1 GiB, with the margin of 1.2 on first loads 1.2 GiB, more than the budget of pool \"ml\", which is 1 GiB | raise the budget, or correct the component's memory",
+            "18:10 over-budget component \"c\" needs 2 GiB, more than the budget of pool \"ml\", which is 1 GiB | raise the budget, or correct the component's memory",
+            "18:10 warning over-budget component \"c\" needs 2 GiB, with the margin of 1.2 on first loads 2.4 GiB, more than the total budget, which is 2 GiB | raise the budget, or correct the component's memory",
+        ],
+    );
+    at(
+        None,
+        &format!("[pools.gpu]\naccounting = \"declared\"\n[components.a]\n{b}"),
+        &[
+            "1:8 missing-key pool \"gpu\" has accounting = \"declared\" and no budget | without a budget nothing bounds it; state one",
+        ],
+    );
+}
+
+#[test]
+fn loader_follows_from_its_keys() {
+    check(
+        &with("memory = \"1MiB\""),
+        &[
+            "1:13 missing-key component \"c\" has no loader | write command = [\"program\", \"argument\"], or loader = \"builtin\"",
+        ],
+    );
+    check(
+        &with("loader = \"process\""),
+        &[
+            "1:13 missing-key component \"c\" has no command | write command = [\"program\", \"argument\"]",
+        ],
+    );
+    check(
+        &with("command = []"),
+        &["2:11 bad-value command names no program | the first item is the program"],
+    );
+    check(
+        &with("command = \"ls -l\""),
+        &[
+            "2:11 wrong-type command must be a list of texts, not text | write program and arguments one by one: [\"ls\", \"-l\"]",
+        ],
+    );
+    check(
+        &with("loader = \"python\""),
+        &[
+            "1:13 missing-key component \"c\" has no module for its Python function | write module = \"main\"",
+        ],
+    );
+    check(
+        &with("loader = \"builtin\"\ncommand = [\"x\"]\nmodule = \"m\""),
+        &[
+            "3:1 foreign-key command belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",
+            "4:1 foreign-key module belongs to loader = \"python\", not to \"builtin\" | remove it, or change the loader",
+        ],
+    );
+    check(
+        &with("command = [\"x\", \"{prot}\", \"{\", \"{elsewhere}\"]\nenv = { \"A=B\" = \"}\" }"),
+        &[
+            "2:17 bad-place-holder unknown place-holder \"prot\" | did you mean \"port\"?",
+            "2:27 bad-place-holder a brace '{' without its partner | {{ and }} stand for braces",
+            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; {{ and }} stand for braces",
+            "3:9 bad-name \"A=B\" is no name of an environment variable",
+            "3:17 bad-place-holder a brace '}' without its partner | {{ and }} stand for braces",
+        ],
+    );
+    check(
+        &with(
+            "command = [\"x\"]\nready = \"connect\"\nprobe = { http = \"health\", every = \"1s\" }",
+        ),
+        &[
+            "3:9 no-address ready asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+            "4:9 no-address probe asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+            "4:9 bad-value \"health\" is no path of a URL | it starts with / and has no blanks",
+            "4:9 out-of-range the probe's timeout, 2s, is longer than the time between probes, 1s",
+        ],
+    );
+    check(
+        &with("command = [\"x\"]\nready = { stdout = \"up\\nand ready\" }"),
+        &[
+            "3:20 bad-value the text of ready contains a line end, so no line contains it | state a part of one line",
+        ],
+    );
+    check(
+        &with("command = [\"x\"]\nready = {}\nprobe = { every = \"5s\" }"),
+        &[
+            "3:9 bad-value ready must say either stdout or http | such as { stdout = \"listening\" }",
+            "4:9 bad-value probe must say either http or connect | such as { http = \"/health\" } or { connect = true }",
+        ],
+    );
+    check(
+        &with("command = [\"x\", \"{port}\"]\nready = { htp = \"/\" }\nprobe = 3"),
+        &[
+            "3:11 unknown-key unknown key \"htp\" in ready | did you mean \"http\"?",
+            "4:9 wrong-type probe must be a table of keys, not an integer",
+        ],
+    );
+}
+
+#[test]
+fn load_longer_than_its_deadline_or_a_demands_is_a_warning() {
+    check(&with("loader = \"builtin\"\nload_time = \"30s\"\n"), &[]);
+    let keep = "load it at start (lazy_init = false) and keep it (pinned = true), or raise demand_deadline";
+    let waits = "longer than demand_deadline, which is 30s: the first demand waits that long, and is refused if its own deadline is shorter";
+    check(
+        &with("loader = \"builtin\"\nload_time = \"31s\"\n"),
+        &[&format!("3:13 warning load-time component \"c\" takes 31s to load, {waits} | {keep}")],
+    );
+    check(
+        &with("loader = \"builtin\"\nload_time = \"5s\"\nload_deadline = \"4s\"\n"),
+        &[
+            "3:13 warning load-time component \"c\" takes 5s to load, longer than its load_deadline of 4s: no load of it can end | raise its load_deadline, or correct its load_time",
+        ],
+    );
+    let chain = "[components.a]\nloader = \"builtin\"\nload_time = \"20s\"\n[components.b]\nloader = \"builtin\"\nload_time = \"15s\"\ndependencies = [\"a\"]\n";
+    check(
+        chain,
+        &[&format!(
+            "6:13 warning load-time component \"b\" takes 35s with its dependencies to load, {waits} | {keep}"
+        )],
+    );
+}
