@@ -1,4 +1,4 @@
-//! Who goes for whom: residency, priorities, conflicts, pins, overdraft, pressure.
+//! The choice of victims: residency, priorities, conflicts, pins, overdraft, pressure.
 
 use majordomo_core::{ByteSize, PressureLevel, Priority};
 use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
@@ -7,9 +7,9 @@ use majordomo_registry::ConflictPolicy;
 use crate::rig::{Rig, config, id, seconds, spec, with};
 
 #[test]
-fn what_is_ready_stays_for_two_seconds() {
+fn minimum_residency_protects_a_ready_component() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     rig.wait(seconds(0.5));
     let w = rig.demand(&["b"]);
     rig.wait(seconds(1.4));
@@ -21,8 +21,8 @@ fn what_is_ready_stays_for_two_seconds() {
 }
 
 #[test]
-fn priority_decides_between_victims_of_like_age() {
-    // Ages of the high and the low one when memory is needed, and who goes.
+fn priority_decides_between_victims_of_similar_age() {
+    // Ages of `high` and `low` when memory is needed, and the expected victim.
     let check = |high_age: f64, low_age: f64, want: &str| {
         let specs = vec![
             with(spec("high"), |s| s.priority = Priority::High),
@@ -32,8 +32,8 @@ fn priority_decides_between_victims_of_like_age() {
         let mut config = config();
         config.memory.policy = majordomo_core::PolicyKind::Lru;
         let mut rig = Rig::with_pools(specs, Vec::new(), 200, config);
-        rig.have("high");
-        rig.have("low");
+        rig.make_ready("high");
+        rig.make_ready("low");
         rig.wait(seconds(10.0));
         let (first, second) = if high_age > low_age { ("high", "low") } else { ("low", "high") };
         rig.used(first);
@@ -41,8 +41,8 @@ fn priority_decides_between_victims_of_like_age() {
         rig.used(second);
         rig.wait(seconds(high_age.min(low_age)));
         rig.demand(&["new"]);
-        let gone = if rig.state("high") == "unloading" { "high" } else { "low" };
-        assert_eq!(gone, want, "ages {high_age} and {low_age}");
+        let evicted = if rig.state("high") == "unloading" { "high" } else { "low" };
+        assert_eq!(evicted, want, "ages {high_age} and {low_age}");
     };
     // keep = 1 / age: ages of 4.1 to 7.9 seconds lie in one octave.
     check(7.9, 4.1, "low");
@@ -51,11 +51,11 @@ fn priority_decides_between_victims_of_like_age() {
 }
 
 #[test]
-fn core_pinned_leased_and_needed_ones_are_no_victims() {
+fn core_pinned_and_leased_components_are_not_evicted() {
     let check =
         |what: &str, change: &dyn Fn(&mut majordomo_registry::ComponentSpec), lease: bool| {
             let mut rig = Rig::new(vec![with(spec("a"), change), spec("b")], 100);
-            rig.have("a");
+            rig.make_ready("a");
             rig.wait(seconds(3.0));
             if lease {
                 assert!(rig.take("a"));
@@ -68,7 +68,7 @@ fn core_pinned_leased_and_needed_ones_are_no_victims() {
     check("pinned", &|s| s.pinned = true, false);
     check("leased", &|_| (), true);
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     rig.operator("a", OperatorAction::Pin);
     rig.wait(seconds(3.0));
     let w = rig.demand(&["b"]);
@@ -76,14 +76,14 @@ fn core_pinned_leased_and_needed_ones_are_no_victims() {
 }
 
 #[test]
-fn a_provider_goes_with_what_depends_on_it() {
+fn evicting_a_dependency_unloads_its_dependents_first() {
     let specs = vec![
         spec("base"),
         with(spec("top"), |s| s.dependencies = vec![id("base")]),
         with(spec("big"), |s| s.memory = ByteSize::mib(200)),
     ];
     let mut rig = Rig::new(specs, 200);
-    rig.have("top");
+    rig.make_ready("top");
     rig.wait(seconds(3.0));
     rig.demand(&["big"]);
     assert_eq!(rig.states(&["base", "top"]), ["draining", "unloading"], "dependents first");
@@ -94,7 +94,7 @@ fn a_provider_goes_with_what_depends_on_it() {
 }
 
 #[test]
-fn conflicts_are_replaced_or_refused() {
+fn conflict_policy_replaces_or_refuses() {
     let specs = |policy| {
         vec![
             with(spec("a"), |s| {
@@ -105,15 +105,15 @@ fn conflicts_are_replaced_or_refused() {
         ]
     };
     let mut rig = Rig::new(specs(ConflictPolicy::Replace), 1000);
-    rig.have("a");
+    rig.make_ready("a");
     let early = rig.demand(&["b"]);
-    assert_eq!(rig.state("a"), "ready", "just loaded");
+    assert_eq!(rig.state("a"), "ready", "its minimum residency is not over");
     rig.wait(seconds(2.1));
-    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"], "never both");
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"], "`b` is not loaded beside `a`");
     rig.unloaded("a");
     rig.settle();
     assert_eq!(rig.answered(early), "granted");
-    // Leased: the demand for the other one waits.
+    // A demand waits while the conflicting component is leased.
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
     assert_eq!((rig.answered(w), rig.state("b")), ("waits", "ready"));
@@ -124,22 +124,22 @@ fn conflicts_are_replaced_or_refused() {
     assert_eq!(rig.answered(both), "conflict_within");
 
     let mut rig = Rig::new(specs(ConflictPolicy::Refuse), 1000);
-    rig.have("b");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
     assert_eq!(rig.answered(w), "conflict");
 }
 
 #[test]
-fn two_that_conflict_are_not_both_admitted_while_a_third_leaves() {
-    // Both wait for the bytes of `old`; only one may have them.
+fn conflicting_components_are_not_both_admitted_while_a_victim_unloads() {
+    // Both demands wait for the bytes of `old`; only one is admitted.
     let specs = vec![
         with(spec("a"), |s| s.conflicts = vec![id("b")]),
         spec("b"),
         with(spec("old"), |s| s.memory = ByteSize::mib(200)),
     ];
     let mut rig = Rig::new(specs, 200);
-    rig.have("old");
+    rig.make_ready("old");
     rig.wait(seconds(3.0));
     let first = rig.demand(&["a"]);
     let second = rig.demand(&["b"]);
@@ -153,26 +153,26 @@ fn two_that_conflict_are_not_both_admitted_while_a_third_leaves() {
 }
 
 #[test]
-fn growth_is_overdraft_and_is_worked_off() {
+fn growth_beyond_the_budget_is_overdraft_until_it_is_reclaimed() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 200);
-    rig.have("a");
-    rig.have("b");
+    rig.make_ready("a");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     let own = vec![(id, ByteSize::mib(150))];
     rig.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
     assert_eq!(rig.engine.budget().overdraft(), ByteSize::mib(50));
-    assert!(rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })), "first it is trimmed");
+    assert!(rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })), "a trim comes first");
     rig.wait(seconds(5.0));
     rig.settle();
     assert_eq!(rig.engine.budget().overdraft(), ByteSize::ZERO);
-    // What was measured is what it needs next time.
+    // One component is left, with at most the 150 MiB that were measured.
     assert!(rig.engine.budget().booked() <= ByteSize::mib(150));
 }
 
 #[test]
-fn pressure_lets_go_by_priority_and_refuses_at_the_end() {
+fn pressure_evicts_by_priority_and_refuses_loads_in_an_emergency() {
     let specs = || {
         vec![
             with(spec("low"), |s| s.priority = Priority::Low),
@@ -185,7 +185,7 @@ fn pressure_lets_go_by_priority_and_refuses_at_the_end() {
     let check = |level: PressureLevel, want: [&str; 4]| {
         let mut rig = Rig::new(specs(), 1000);
         for name in names {
-            rig.have(name);
+            rig.make_ready(name);
         }
         rig.wait(seconds(3.0));
         rig.input(Input::Pressure(level));

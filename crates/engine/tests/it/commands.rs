@@ -1,4 +1,5 @@
-//! Commands from their beginning to their end: what is foreseen while they are at work, and what is learned of them.
+//! Commands from their beginning to their end: the forecast while they run, and the learning
+//! from them.
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ fn observe(rig: &mut Rig, command: Option<u64>, names: &[&str]) {
     rig.input(Input::Observed { command, used, text_scores: Vec::new() });
 }
 
-/// Components of 100 MiB; "b" follows "a", "c" "b", and "a" "c", as was learned before anything was loaded ahead.
-fn taught(names: &[&str], budget_mib: u64, change: impl Fn(&mut majordomo_core::Config)) -> Rig {
+/// Components of 100 MiB. The sequence "a", "b", "c", "a" is learned before the first preload.
+fn trained(names: &[&str], budget_mib: u64, change: impl Fn(&mut majordomo_core::Config)) -> Rig {
     let specs = names.iter().map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
     let mut config = config();
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
@@ -36,14 +37,14 @@ fn taught(names: &[&str], budget_mib: u64, change: impl Fn(&mut majordomo_core::
     rig
 }
 
-/// Loads ahead of what is likely next.
-fn started(rig: &Rig) -> u64 {
+/// Preloads of the delayed tier.
+fn n_started(rig: &Rig) -> u64 {
     rig.engine.preloader().tier_account(HintTier::Delayed).started
 }
 
 #[test]
-fn what_follows_a_command_is_loaded_while_it_is_at_work() {
-    let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+fn successor_of_a_command_is_preloaded_while_the_command_runs() {
+    let mut rig = trained(&["a", "b", "c"], 250, |_| ());
     begin(&mut rig, 0, &["a"]);
     rig.demand(&["a"]);
     rig.loaded("a");
@@ -65,20 +66,20 @@ fn what_follows_a_command_is_loaded_while_it_is_at_work() {
     }
     assert_eq!(rig.now.since(since), config().speculation.delay);
     assert_eq!(rig.states(&["a", "b", "c"]), ["ready", "loading", "unloaded"]);
-    // The evidence is that of the moment after the command.
+    // The evidence is that of the forecast for the time after the command.
     let because = because.expect("found above");
     assert!(because.iter().any(|o| o.probability > 0.3), "{because:?}");
 }
 
 #[test]
-fn victims_of_a_command_are_chosen_for_what_follows_it() {
-    let mut rig = taught(&["a", "b", "c"], 250, |config| {
+fn eviction_for_a_command_keeps_its_likely_successor() {
+    let mut rig = trained(&["a", "b", "c"], 250, |config| {
         config.speculation.enabled = false;
         config.memory.policy = majordomo_core::PolicyKind::Vrank;
     });
-    // "b" is the oldest here, and "c" what was used last.
+    // "b" was used least recently, and "c" most recently.
     for name in ["b", "c"] {
-        rig.have(name);
+        rig.make_ready(name);
     }
     rig.wait(config().memory.min_residency);
     begin(&mut rig, 0, &["a"]);
@@ -87,9 +88,9 @@ fn victims_of_a_command_are_chosen_for_what_follows_it() {
 }
 
 #[test]
-fn a_command_that_used_nothing_leaves_nothing_behind() {
+fn command_without_uses_does_not_change_the_forecast() {
     for silent in [false, true] {
-        let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+        let mut rig = trained(&["a", "b", "c"], 250, |_| ());
         let a = rig.key("a");
         let before = rig.engine.values().get(a);
         begin(&mut rig, 0, &["a"]);
@@ -100,15 +101,15 @@ fn a_command_that_used_nothing_leaves_nothing_behind() {
             observe(&mut rig, Some(0), &[]);
         }
         assert_eq!(rig.engine.values().get(a), before);
-        // Its successor is not waited for, but what follows the last command is.
+        // The forecast is that of the last command, not of this one.
         rig.wait(seconds(1.0));
         assert_eq!(rig.states(&["a", "b"]), ["loading", "unloaded"]);
     }
 }
 
 #[test]
-fn a_command_loads_ahead_what_one_command_may() {
-    let mut rig = taught(&["a", "b", "c"], 2000, |config| {
+fn preloads_of_one_command_are_limited() {
+    let mut rig = trained(&["a", "b", "c"], 2000, |config| {
         config.speculation.per_command = 1;
         config.speculation.floor = majordomo_core::Confidence::saturating(0.001);
     });
@@ -117,22 +118,22 @@ fn a_command_loads_ahead_what_one_command_may() {
         rig.wait(seconds(1.0));
         rig.settle();
     }
-    assert_eq!(started(&rig), 1);
+    assert_eq!(n_started(&rig), 1);
     observe(&mut rig, Some(0), &["a"]);
     for _ in 0..3 {
         rig.wait(seconds(1.0));
         rig.settle();
     }
-    assert_eq!(started(&rig), 1, "it began with that");
+    assert_eq!(n_started(&rig), 1, "the limit counts from the beginning of the command");
     observe(&mut rig, None, &["b"]);
     rig.wait(seconds(1.0));
-    assert!(started(&rig) == 2 || rig.state("c") == "ready");
+    assert!(n_started(&rig) == 2 || rig.state("c") == "ready");
 }
 
 #[test]
-fn commands_that_begin_all_the_time_do_not_put_hints_off() {
+fn frequent_commands_do_not_delay_hints() {
     let run = |every_ms: u64| {
-        let mut rig = taught(&["a", "b", "c"], 250, |_| ());
+        let mut rig = trained(&["a", "b", "c"], 250, |_| ());
         rig.demand(&["a"]);
         rig.loaded("a");
         for command in 0..100 {
@@ -145,8 +146,8 @@ fn commands_that_begin_all_the_time_do_not_put_hints_off() {
 }
 
 #[test]
-fn the_end_of_one_command_leaves_the_others_at_work() {
-    let mut rig = taught(&["a", "b", "c", "x"], 1000, |_| ());
+fn end_of_one_command_keeps_the_forecast_of_the_others() {
+    let mut rig = trained(&["a", "b", "c", "x"], 1000, |_| ());
     begin(&mut rig, 0, &["x"]);
     begin(&mut rig, 1, &["a"]);
     observe(&mut rig, Some(0), &["x"]);
@@ -157,8 +158,8 @@ fn the_end_of_one_command_leaves_the_others_at_work() {
 }
 
 #[test]
-fn a_long_command_is_learned_once() {
-    let mut rig = taught(&["a", "b", "c"], 600, |_| ());
+fn long_command_is_learned_once() {
+    let mut rig = trained(&["a", "b", "c"], 600, |_| ());
     let before = rig.engine.sequence().n_observed();
     begin(&mut rig, 0, &["a", "b"]);
     rig.demand(&["a", "b"]);
@@ -174,8 +175,8 @@ fn a_long_command_is_learned_once() {
 }
 
 #[test]
-fn what_is_forgotten_is_not_learned_again_from_a_late_sweep() {
-    let mut rig = taught(&["a", "b", "c"], 600, |_| ());
+fn forgotten_use_is_not_learned_again_from_a_late_usage_sweep() {
+    let mut rig = trained(&["a", "b", "c"], 600, |_| ());
     rig.demand(&["a"]);
     rig.loaded("a");
     let at = rig.now;
@@ -185,12 +186,12 @@ fn what_is_forgotten_is_not_learned_again_from_a_late_sweep() {
     assert_eq!(rig.engine.sequence().n_observed(), 0);
     rig.wait(seconds(0.9));
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     let usage = majordomo_engine::Usage { id, uses: 1, last_use: Some(at) };
     rig.input(Input::Usage(vec![usage]));
     rig.wait(seconds(3.0));
     assert_eq!(rig.engine.sequence().n_observed(), 0);
-    // What is used from then on is learned.
+    // Later uses are learned.
     rig.used("a");
     rig.wait(seconds(3.0));
     assert_eq!(rig.engine.sequence().n_observed(), 1);

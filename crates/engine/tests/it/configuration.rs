@@ -1,4 +1,4 @@
-//! New configurations under running components.
+//! Changes of the configuration while components run.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ fn pool(name: &str, budget_mib: u64) -> PoolSpec {
 }
 
 #[test]
-fn idle_restarts_leased_waits_and_managing_changes_in_place() {
+fn changed_component_restarts_when_idle_drains_when_leased_and_is_tuned_in_place() {
     let newer = |s: &mut ComponentSpec| s.version = "2".to_owned();
     let mut rig = Rig::new(vec![spec("idle"), spec("leased"), spec("tuned")], 1000);
     for name in ["idle", "leased", "tuned"] {
-        rig.have(name);
+        rig.make_ready(name);
     }
     assert!(rig.take("leased"));
     let tuned = with(spec("tuned"), |s| s.idle_timeout = Some(seconds(9.0)));
@@ -48,9 +48,9 @@ fn idle_restarts_leased_waits_and_managing_changes_in_place() {
 }
 
 #[test]
-fn a_removed_component_goes_and_is_refused() {
+fn demand_for_a_removed_component_is_refused() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     rig.wait(seconds(3.0));
     assert!(rig.take("a"));
     let waits = rig.demand(&["b"]);
@@ -69,7 +69,7 @@ fn a_removed_component_goes_and_is_refused() {
 }
 
 #[test]
-fn what_is_removed_is_not_loaded_for_those_who_counted_on_it() {
+fn removed_component_is_not_loaded_for_demands_that_share_its_load() {
     let specs = || {
         vec![
             spec("base"),
@@ -78,7 +78,7 @@ fn what_is_removed_is_not_loaded_for_those_who_counted_on_it() {
         ]
     };
     let mut rig = Rig::new(specs(), 300);
-    rig.have("old");
+    rig.make_ready("old");
     rig.wait(seconds(3.0));
     let (first, second) = (rig.demand(&["base"]), rig.demand(&["x"]));
     assert_eq!(rig.states(&["base", "old"]), ["queued", "unloading"]);
@@ -89,12 +89,12 @@ fn what_is_removed_is_not_loaded_for_those_who_counted_on_it() {
 }
 
 #[test]
-fn pools_are_known_by_name_whatever_their_order() {
+fn pools_are_matched_by_name_when_their_order_changes() {
     let red = |name| with(spec(name), |s: &mut ComponentSpec| s.pool = Arc::from("red"));
     let specs = || vec![red("a"), spec("b"), red("c")];
     let (one, two) = (pool("red", 150), pool("blue", 500));
     let mut rig = Rig::with_pools(specs(), vec![one.clone(), two.clone()], 1000, config());
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     rig.wait(seconds(3.0));
     configure(&mut rig, specs(), vec![two, one], 1000);
@@ -108,16 +108,16 @@ fn pools_are_known_by_name_whatever_their_order() {
 }
 
 #[test]
-fn a_second_change_leaves_what_drains_by_the_first_alone() {
+fn second_change_keeps_the_running_spec_of_a_draining_component() {
     let moved = |s: &mut ComponentSpec| s.pool = Arc::from("ml");
     let mut rig = Rig::new(vec![spec("a")], 1000);
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     configure(&mut rig, vec![with(spec("a"), moved)], vec![], 1000);
     let tuned = with(with(spec("a"), moved), |s| s.idle_timeout = Some(seconds(60.0)));
     configure(&mut rig, vec![tuned], vec![], 1000);
     let key = rig.key("a");
-    let running = rig.engine.scheduler().entry(key).spec().cloned().expect("it runs");
+    let running = rig.engine.scheduler().entry(key).spec().cloned().expect("the component runs");
     assert_eq!(&*running.pool, "general");
     rig.give_back("a");
     rig.settle();
@@ -125,10 +125,10 @@ fn a_second_change_leaves_what_drains_by_the_first_alone() {
 }
 
 #[test]
-fn new_bytes_and_new_conflicts_are_seen_by_what_was_admitted() {
+fn changed_memory_and_conflicts_apply_to_admitted_demands() {
     let old = || with(spec("old"), |s| s.memory = ByteSize::mib(300));
     let mut rig = Rig::new(vec![spec("a"), spec("b"), old()], 300);
-    rig.have("old");
+    rig.make_ready("old");
     rig.wait(seconds(3.0));
     let (a, b) = (rig.demand(&["a"]), rig.demand(&["b"]));
     let larger = with(spec("a"), |s| {
@@ -144,18 +144,18 @@ fn new_bytes_and_new_conflicts_are_seen_by_what_was_admitted() {
 }
 
 #[test]
-fn a_limit_of_leases_that_is_new_means_a_reload() {
+fn new_lease_limit_reloads_the_component() {
     let mut rig = Rig::new(vec![spec("a")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     configure(&mut rig, vec![with(spec("a"), |s| s.max_leases = Some(1))], vec![], 100);
     assert_eq!(rig.state("a"), "unloading");
 }
 
 #[test]
-fn a_smaller_budget_is_overdraft_until_enough_has_gone() {
+fn smaller_budget_is_overdraft_until_enough_is_evicted() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 200);
-    rig.have("a");
-    rig.have("b");
+    rig.make_ready("a");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     configure(&mut rig, vec![spec("a"), spec("b")], vec![], 100);
     assert_eq!(rig.engine.budget().overdraft(), ByteSize::mib(100));

@@ -1,4 +1,4 @@
-//! Demands: their order, what they share, and how they end.
+//! Demands: their order, the loads that they share, and how they end.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn demands_for_one_component_cost_one_load() {
 }
 
 #[test]
-fn dependencies_come_first_and_their_failure_is_told() {
+fn dependencies_load_first_and_their_failure_refuses_the_demand() {
     let specs = vec![spec("a"), with(spec("b"), |s| s.dependencies = vec![id("a")])];
     let mut rig = Rig::new(specs, 1000);
     let w = rig.demand(&["b"]);
@@ -36,7 +36,7 @@ fn dependencies_come_first_and_their_failure_is_told() {
 }
 
 #[test]
-fn a_demand_for_what_an_operator_unloads_is_not_refused_as_a_failed_load() {
+fn operator_unload_refuses_demands_as_unloaded_and_not_as_a_failed_load() {
     let specs = vec![spec("a"), with(spec("b"), |s| s.dependencies = vec![id("a")])];
     let mut rig = Rig::new(specs, 1000);
     let (own, through) = (rig.demand(&["a"]), rig.demand(&["b"]));
@@ -45,17 +45,18 @@ fn a_demand_for_what_an_operator_unloads_is_not_refused_as_a_failed_load() {
 }
 
 #[test]
-fn the_queue_goes_by_priority_then_arrival_and_waiting_raises() {
-    // One holds all memory; two wait; whose turn it is when it lets go.
+fn queue_is_ordered_by_aged_priority_and_then_by_arrival() {
+    // `c0` holds all memory and two demands wait; `want` names the load that starts after its
+    // release.
     let check = |first: Priority, second: Priority, between: f64, want: [bool; 2]| {
         let mut rig = Rig::new(many(3, 100), 100);
         rig.demand(&["c0"]);
         rig.loaded("c0");
         rig.wait(seconds(3.0));
         let deadline = Some(seconds(60.0));
-        rig.ask(&["c1"], Some(first), deadline);
+        rig.demand_with(&["c1"], Some(first), deadline);
         rig.wait(seconds(between));
-        rig.ask(&["c2"], Some(second), deadline);
+        rig.demand_with(&["c2"], Some(second), deadline);
         rig.give_back("c0");
         rig.unloaded("c0");
         assert_eq!(
@@ -67,23 +68,23 @@ fn the_queue_goes_by_priority_then_arrival_and_waiting_raises() {
     check(Priority::Low, Priority::Low, 0.1, [true, false]);
     check(Priority::Low, Priority::Medium, 0.1, [false, true]);
     check(Priority::Low, Priority::Medium, 1.9, [false, true]);
-    // Drained after two seconds, the memory belongs to the one it was drained for.
+    // `c0` drains after two seconds, and its memory belongs to the demand that caused the drain.
     check(Priority::Low, Priority::High, 5.1, [true, false]);
 }
 
 #[test]
-fn ageing_asks_for_no_call_twice() {
+fn ageing_requests_no_wakeup_twice() {
     let mut rig = Rig::new(many(2, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
-    rig.ask(&["c1"], Some(Priority::Low), Some(seconds(60.0)));
-    // `wait` fails when the engine wants to be called at one moment again and again.
+    rig.demand_with(&["c1"], Some(Priority::Low), Some(seconds(60.0)));
+    // `wait` fails when the engine requests the same wakeup repeatedly.
     rig.wait(seconds(59.0));
     assert_eq!(rig.state("c0"), "draining");
 }
 
 #[test]
-fn the_head_is_overtaken_eight_times_or_for_two_seconds() {
+fn queue_head_is_overtaken_at_most_eight_times_and_for_two_seconds() {
     let world = || {
         let mut specs = many(12, 1);
         specs.push(with(spec("big"), |s| s.memory = majordomo_core::ByteSize::mib(100)));
@@ -98,7 +99,7 @@ fn the_head_is_overtaken_eight_times_or_for_two_seconds() {
     let overtakes = |rig: &mut Rig, gap: f64| {
         let mut n = 0;
         for i in 0..12 {
-            let w = rig.ask(&[&format!("c{i}")], None, Some(seconds(1.0)));
+            let w = rig.demand_with(&[&format!("c{i}")], None, Some(seconds(1.0)));
             rig.settle();
             n += usize::from(rig.answered(w) == "granted");
             rig.wait(seconds(gap));
@@ -110,14 +111,14 @@ fn the_head_is_overtaken_eight_times_or_for_two_seconds() {
 }
 
 #[test]
-fn waiting_demands_for_the_same_component_go_together() {
+fn demands_that_wait_for_one_component_are_granted_by_one_load() {
     let mut rig = Rig::new(many(2, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
     rig.wait(seconds(3.0));
     let b1 = rig.demand(&["c1"]);
     let a = rig.demand(&["c0"]);
-    assert_eq!(rig.answered(a), "granted", "what is ready is granted whatever waits");
+    assert_eq!(rig.answered(a), "granted", "a ready component is granted whatever else waits");
     let b2 = rig.demand(&["c1"]);
     rig.give_back("c0");
     rig.give_back("c0");
@@ -127,15 +128,15 @@ fn waiting_demands_for_the_same_component_go_together() {
 }
 
 #[test]
-fn overlapping_leases_do_not_starve_the_head() {
+fn overlapping_leases_do_not_starve_the_queue_head() {
     let mut rig = Rig::new(many(2, 100), 100);
-    rig.have("c0");
+    rig.make_ready("c0");
     rig.wait(seconds(3.0));
     assert!(rig.take("c0"));
     let head = rig.demand(&["c1"]);
     let mut n_taken = 0;
     for _ in 0..30 {
-        // A new client comes before the last one leaves.
+        // A new client leases `c0` while another one holds it.
         let taken = rig.take("c0");
         n_taken += u32::from(taken);
         if taken {
@@ -151,7 +152,7 @@ fn overlapping_leases_do_not_starve_the_head() {
 }
 
 #[test]
-fn what_drains_for_nobody_stays() {
+fn drain_ends_when_its_demand_is_abandoned() {
     let mut rig = Rig::new(many(2, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
@@ -164,11 +165,11 @@ fn what_drains_for_nobody_stays() {
 }
 
 #[test]
-fn a_wait_ends_at_its_deadline() {
+fn demand_is_refused_at_its_deadline() {
     let mut rig = Rig::new(many(2, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
-    let w = rig.ask(&["c1"], None, Some(seconds(1.5)));
+    let w = rig.demand_with(&["c1"], None, Some(seconds(1.5)));
     rig.wait(Duration::from_micros(1_499_999));
     assert_eq!(rig.answered(w), "waits");
     rig.wait(Duration::from_micros(1));
@@ -176,11 +177,11 @@ fn a_wait_ends_at_its_deadline() {
 }
 
 #[test]
-fn after_a_suspend_deadlines_begin_anew() {
+fn deadlines_restart_after_a_suspend() {
     let mut rig = Rig::new(many(2, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
-    let w = rig.ask(&["c1"], None, Some(seconds(5.0)));
+    let w = rig.demand_with(&["c1"], None, Some(seconds(5.0)));
     rig.wait(seconds(4.0));
     rig.input(Input::Resumed { gap: seconds(3600.0) });
     rig.wait(seconds(4.0));
@@ -190,22 +191,23 @@ fn after_a_suspend_deadlines_begin_anew() {
 }
 
 #[test]
-fn who_leaves_ends_no_load_of_others() {
+fn abandon_does_not_cancel_a_load_that_others_wait_for() {
     let mut rig = Rig::new(many(1, 100), 100);
     let (first, second) = (rig.demand(&["c0"]), rig.demand(&["c0"]));
     rig.input(Input::Abandon { waiter: first });
     assert!(rig.is_loading("c0"));
     rig.input(Input::Abandon { waiter: second });
-    assert_eq!(rig.state("c0"), "unloading", "nobody is left");
+    assert_eq!(rig.state("c0"), "unloading", "no waiter is left");
 }
 
 #[test]
-fn who_leaves_after_his_answer_ends_no_load_that_others_took_over() {
-    // `first` clears memory for c1; `second` counts on that; `first` is refused and then says that he leaves.
+fn abandon_after_a_refusal_does_not_cancel_a_load_that_others_share() {
+    // `first` clears memory for `c1`, and `second` shares the load. `first` is refused and then
+    // abandoned.
     let mut rig = Rig::new(many(2, 100), 100);
-    rig.have("c0");
+    rig.make_ready("c0");
     rig.wait(seconds(3.0));
-    let first = rig.ask(&["c1"], None, Some(seconds(1.0)));
+    let first = rig.demand_with(&["c1"], None, Some(seconds(1.0)));
     let second = rig.demand(&["c1"]);
     assert_eq!(rig.states(&["c0", "c1"]), ["unloading", "queued"]);
     rig.wait(seconds(1.0));
@@ -216,13 +218,13 @@ fn who_leaves_after_his_answer_ends_no_load_that_others_took_over() {
 }
 
 #[test]
-fn no_load_begins_without_its_bytes_when_its_payer_plans_anew() {
-    // `second` counts on `first` to make room; what makes room gets stuck.
+fn load_does_not_start_without_its_bytes_when_a_victim_is_stuck() {
+    // `second` shares the load of `first`, whose victim gets stuck.
     let mut rig = Rig::new(many(2, 100), 100);
-    rig.have("c0");
+    rig.make_ready("c0");
     rig.wait(seconds(3.0));
     let (first, second) = (rig.demand(&["c1"]), rig.demand(&["c1"]));
-    // Five seconds of grace and two after the kill.
+    // The unload takes five seconds of grace and two after the kill.
     rig.wait(seconds(7.5));
     assert_eq!(rig.state("c0"), "stuck");
     assert!(!rig.is_loading("c1"));
@@ -232,7 +234,7 @@ fn no_load_begins_without_its_bytes_when_its_payer_plans_anew() {
 }
 
 #[test]
-fn a_limit_of_leases_is_kept_and_waited_for() {
+fn demand_waits_at_the_lease_limit() {
     let mut rig = Rig::new(vec![with(spec("a"), |s| s.max_leases = Some(2))], 100);
     let w: Vec<_> = (0..3).map(|_| rig.demand(&["a"])).collect();
     rig.loaded("a");
@@ -243,7 +245,7 @@ fn a_limit_of_leases_is_kept_and_waited_for() {
 }
 
 #[test]
-fn a_hint_gives_way_to_a_demand() {
+fn demand_cancels_a_preload_that_takes_its_memory() {
     let mut rig = Rig::new(many(2, 100), 100);
     let key = rig.key("c0");
     rig.hint(key);
@@ -255,7 +257,7 @@ fn a_hint_gives_way_to_a_demand() {
 }
 
 #[test]
-fn operators_wait_for_word() {
+fn operator_is_answered_when_the_action_is_done() {
     let mut rig = Rig::new(many(1, 100), 100);
     let load = rig.operator("c0", OperatorAction::Load);
     assert_eq!(rig.answered(load), "waits");
@@ -271,15 +273,15 @@ fn operators_wait_for_word() {
 }
 
 #[test]
-fn an_unload_is_answered_though_the_next_load_follows_at_once() {
+fn unload_is_answered_when_the_next_load_follows_at_once() {
     let mut rig = Rig::new(many(1, 100), 100);
     rig.demand(&["c0"]);
     rig.loaded("c0");
     rig.give_back("c0");
-    let gone = rig.operator("c0", OperatorAction::Unload { force: true });
+    let unload = rig.operator("c0", OperatorAction::Unload { force: true });
     let again = rig.demand(&["c0"]);
     rig.unloaded("c0");
-    assert_eq!(rig.answered(gone), "done");
+    assert_eq!(rig.answered(unload), "done");
     rig.loaded("c0");
     assert_eq!(rig.answered(again), "granted");
 }

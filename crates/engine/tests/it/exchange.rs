@@ -1,4 +1,5 @@
-//! Demands of parties that hold leases: exchanges, waits for oneself, and who is named when a component drains.
+//! Demands of lease holders: exchanges, demands that their own leases block, and the holders that a
+//! refusal names.
 
 use majordomo_core::{HolderKind, Refusal};
 use majordomo_engine::Effect;
@@ -19,7 +20,7 @@ fn leases(rig: &Rig, name: &str) -> u32 {
 }
 
 #[test]
-fn a_demand_that_only_its_own_partys_leases_block_is_refused_at_once() {
+fn demand_blocked_only_by_leases_of_its_caller_is_refused_at_once() {
     let mut rig = leased();
     rig.next_holds("a", false);
     let w = rig.demand(&["b"]);
@@ -28,7 +29,7 @@ fn a_demand_that_only_its_own_partys_leases_block_is_refused_at_once() {
 }
 
 #[test]
-fn a_demand_that_leases_of_others_block_too_waits_until_only_its_own_are_left() {
+fn demand_waits_for_leases_of_others_and_is_refused_when_only_its_own_remain() {
     let mut rig = leased();
     assert!(rig.take("a"));
     rig.next_holds("a", false);
@@ -39,7 +40,7 @@ fn a_demand_that_leases_of_others_block_too_waits_until_only_its_own_are_left() 
 }
 
 #[test]
-fn a_demand_that_its_own_lease_at_the_limit_blocks_is_refused_at_once() {
+fn demand_blocked_by_its_own_lease_at_the_lease_limit_is_refused_at_once() {
     let limited = crate::rig::with(spec("a"), |s| s.max_leases = Some(1));
     let mut rig = Rig::new(vec![limited], 150);
     rig.demand(&["a"]);
@@ -50,7 +51,7 @@ fn a_demand_that_its_own_lease_at_the_limit_blocks_is_refused_at_once() {
 }
 
 #[test]
-fn an_exchange_gives_its_leases_up_when_it_is_admitted() {
+fn exchange_releases_its_leases_on_admission() {
     let mut rig = leased();
     rig.next_holds("a", true);
     let w = rig.demand(&["b"]);
@@ -60,7 +61,7 @@ fn an_exchange_gives_its_leases_up_when_it_is_admitted() {
 }
 
 #[test]
-fn a_refused_exchange_keeps_its_leases() {
+fn refused_exchange_keeps_its_leases() {
     let large = crate::rig::with(spec("b"), |s| s.memory = majordomo_core::ByteSize::mib(200));
     let mut rig = Rig::new(vec![spec("a"), large], 150);
     rig.demand(&["a"]);
@@ -72,7 +73,7 @@ fn a_refused_exchange_keeps_its_leases() {
 }
 
 #[test]
-fn an_exchange_for_what_fits_beside_keeps_its_leases_until_it_is_granted() {
+fn exchange_that_fits_beside_its_leases_keeps_them_until_it_is_granted() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 1000);
     rig.demand(&["a"]);
     rig.loaded("a");
@@ -83,14 +84,14 @@ fn an_exchange_for_what_fits_beside_keeps_its_leases_until_it_is_granted() {
 }
 
 #[test]
-fn an_exchange_waits_for_leases_of_others_and_keeps_its_own_meanwhile() {
+fn exchange_keeps_its_leases_while_it_waits_for_leases_of_others() {
     let mut rig = leased();
     assert!(rig.take("a"));
     rig.next_holds("a", true);
     let w = rig.demand(&["b"]);
     rig.wait(seconds(1.0));
     assert_eq!((rig.answered(w), leases(&rig, "a")), ("waits", 2));
-    // From two seconds on `a` drains for it; its own lease does not keep it then.
+    // After two seconds `a` drains; the own lease of the exchange does not prevent that.
     rig.wait(seconds(2.0));
     assert_eq!((rig.state("a"), leases(&rig, "a")), ("draining", 2));
     rig.give_back("a");
@@ -100,7 +101,7 @@ fn an_exchange_waits_for_leases_of_others_and_keeps_its_own_meanwhile() {
 }
 
 #[test]
-fn an_exchange_at_the_limit_of_leases_takes_its_own_place() {
+fn exchange_at_the_lease_limit_replaces_its_own_lease() {
     let limited = crate::rig::with(spec("a"), |s| s.max_leases = Some(1));
     let mut rig = Rig::new(vec![limited, spec("b")], 1000);
     rig.demand(&["a"]);
@@ -112,9 +113,9 @@ fn an_exchange_at_the_limit_of_leases_takes_its_own_place() {
 }
 
 #[test]
-fn a_refusal_names_a_component_that_drains_under_leases() {
+fn refusal_names_a_leased_component_that_drains() {
     let mut rig = leased();
-    let w = rig.ask(&["b"], None, Some(seconds(5.0)));
+    let w = rig.demand_with(&["b"], None, Some(seconds(5.0)));
     rig.wait(seconds(5.0));
     assert_eq!(rig.answered(w), "deadline_exceeded");
     let kinds = rig.effects.iter().find_map(|e| match e {
@@ -127,7 +128,7 @@ fn a_refusal_names_a_component_that_drains_under_leases() {
 }
 
 #[test]
-fn a_lease_on_what_was_loaded_just_now_is_the_reason_and_not_that() {
+fn own_lease_is_the_reason_of_a_refusal_during_minimum_residency() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 150);
     rig.demand(&["a"]);
     rig.loaded("a");

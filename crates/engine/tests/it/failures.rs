@@ -1,4 +1,4 @@
-//! Loads and components that fail: back-off, quarantine, lost dependencies, stuck ones.
+//! Loads and components that fail: back-off, quarantine, failed dependencies, stuck components.
 
 use majordomo_engine::{Effect, Input, OperatorAction};
 use majordomo_registry::{ComponentSpec, ProbeRule, WhileLeased};
@@ -6,14 +6,14 @@ use majordomo_registry::{ComponentSpec, ProbeRule, WhileLeased};
 use crate::rig::{Rig, id, seconds, spec, with};
 
 #[test]
-fn back_off_doubles_and_the_fifth_failure_closes() {
+fn back_off_doubles_and_the_fifth_failure_quarantines() {
     let mut rig = Rig::new(vec![spec("a")], 100);
     for wait in [1.0, 2.0, 4.0, 8.0] {
         let w = rig.demand(&["a"]);
         rig.load_ends("a", Err("no"));
         assert_eq!(rig.answered(w), "load_failed");
         assert_eq!(rig.retry_at("a").since(rig.now), seconds(wait));
-        let early = rig.ask(&["a"], None, Some(seconds(wait)));
+        let early = rig.demand_with(&["a"], None, Some(seconds(wait)));
         assert_eq!(rig.answered(early), "backing_off");
         rig.wait(seconds(wait));
     }
@@ -25,11 +25,11 @@ fn back_off_doubles_and_the_fifth_failure_closes() {
     rig.wait(seconds(899.0));
     assert_eq!(rig.state("a"), "quarantined");
     rig.wait(seconds(1.0));
-    assert_eq!(rig.state("a"), "unloaded", "it opens by itself");
+    assert_eq!(rig.state("a"), "unloaded", "the quarantine ends by itself");
 }
 
 #[test]
-fn an_operator_loads_what_backs_off() {
+fn operator_load_ignores_the_back_off() {
     let mut rig = Rig::new(vec![spec("a")], 100);
     rig.demand(&["a"]);
     rig.load_ends("a", Err("no"));
@@ -39,7 +39,7 @@ fn an_operator_loads_what_backs_off() {
 }
 
 #[test]
-fn a_lost_dependency_closes_its_dependents_at_once() {
+fn failed_dependency_closes_its_dependents_at_once() {
     let specs = vec![
         spec("base"),
         with(spec("mid"), |s| s.dependencies = vec![id("base")]),
@@ -52,7 +52,7 @@ fn a_lost_dependency_closes_its_dependents_at_once() {
     assert_eq!(rig.states(&["base", "mid", "top"]), ["unloading", "draining", "draining"]);
     assert!(!rig.take("mid") && !rig.take("top"));
     let top = rig.key("top");
-    assert!(rig.cells.0[&top].revoked, "its holder is told");
+    assert!(rig.cells.0[&top].revoked, "its holder is notified");
     rig.give_back("top");
     rig.settle();
     assert_eq!(rig.states(&["base", "mid", "top"]), ["failed", "unloaded", "unloaded"]);
@@ -62,7 +62,7 @@ fn a_lost_dependency_closes_its_dependents_at_once() {
 fn loads_that_time_out_together_are_cancelled_once_each() {
     let specs = vec![spec("a"), spec("b")];
     let mut rig = Rig::new(specs, 1000);
-    let w = rig.ask(&["a", "b"], None, Some(seconds(300.0)));
+    let w = rig.demand_with(&["a", "b"], None, Some(seconds(300.0)));
     rig.wait(seconds(60.0));
     assert_eq!(rig.answered(w), "load_failed");
     assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"]);
@@ -71,11 +71,11 @@ fn loads_that_time_out_together_are_cancelled_once_each() {
 }
 
 #[test]
-fn three_failed_probes_close_it() {
+fn component_is_unloaded_after_three_failed_probes() {
     let mut rig = Rig::new(vec![spec("a")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     for want in ["ready", "ready", "unloading"] {
         rig.input(Input::Health { id, result: Err("timed out".to_owned()) });
         assert_eq!(rig.state("a"), want);
@@ -84,7 +84,7 @@ fn three_failed_probes_close_it() {
     assert_eq!(rig.state("a"), "failed");
 }
 
-/// A component with a probe every 10 s, as the configuration writes it.
+/// A component with a probe every 10 s, which fails at the second failed probe.
 fn probed(name: &str, while_leased: WhileLeased) -> ComponentSpec {
     with(spec(name), |s| {
         s.health_every = Some(seconds(10.0));
@@ -92,61 +92,61 @@ fn probed(name: &str, while_leased: WhileLeased) -> ComponentSpec {
     })
 }
 
-fn probes_asked(rig: &Rig) -> usize {
+fn n_probes(rig: &Rig) -> usize {
     rig.effects.iter().filter(|e| matches!(e, Effect::Probe { .. })).count()
 }
 
-fn answers_probe(rig: &mut Rig, name: &str, result: Result<(), &str>) {
+fn answer_probe(rig: &mut Rig, name: &str, result: Result<(), &str>) {
     let key = rig.key(name);
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     rig.input(Input::Health { id, result: result.map_err(str::to_owned) });
 }
 
-fn reported(rig: &Rig, name: &str) -> bool {
+fn is_reported(rig: &Rig, name: &str) -> bool {
     let status = rig.engine.status(rig.now);
     let found = status.components.iter().find(|c| c.id == id(name));
     found.is_some_and(|c| c.probe_failing.is_some())
 }
 
 #[test]
-fn a_leased_component_whose_probes_fail_is_reported_and_stays_up() {
+fn leased_component_whose_probes_fail_is_reported_and_stays_ready() {
     let mut rig = Rig::new(vec![probed("a", WhileLeased::Report)], 100);
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     for want in [false, true, true, true] {
-        answers_probe(&mut rig, "a", Err("no answer"));
-        assert_eq!((rig.state("a"), reported(&rig, "a")), ("ready", want));
+        answer_probe(&mut rig, "a", Err("no answer"));
+        assert_eq!((rig.state("a"), is_reported(&rig, "a")), ("ready", want));
     }
-    answers_probe(&mut rig, "a", Ok(()));
-    assert!(!reported(&rig, "a"));
+    answer_probe(&mut rig, "a", Ok(()));
+    assert!(!is_reported(&rig, "a"));
     rig.give_back("a");
-    assert_eq!(rig.state("a"), "ready", "it has answered since");
+    assert_eq!(rig.state("a"), "ready", "a later probe succeeded");
 }
 
 #[test]
-fn a_component_that_fails_its_probe_after_its_last_lease_is_taken_out_of_service() {
+fn component_that_fails_a_probe_after_its_last_lease_is_unloaded() {
     let mut rig = Rig::new(vec![probed("a", WhileLeased::Report)], 100);
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a") && rig.take("a"));
     for _ in 0..2 {
-        answers_probe(&mut rig, "a", Err("no answer"));
+        answer_probe(&mut rig, "a", Err("no answer"));
     }
-    // A probe is on its way when the last lease ends: it asked while the component was busy.
+    // The probe in flight when the last lease ends was sent while the component was busy.
     rig.wait(seconds(10.0));
     rig.give_back("a");
-    assert_eq!(probes_asked(&rig), 0, "one lease is still out");
+    assert_eq!(n_probes(&rig), 0, "one lease is left");
     rig.give_back("a");
-    assert_eq!(probes_asked(&rig), 1);
-    answers_probe(&mut rig, "a", Err("no answer"));
-    assert_eq!(rig.state("a"), "ready", "an older probe is no evidence");
-    answers_probe(&mut rig, "a", Err("no answer"));
+    assert_eq!(n_probes(&rig), 1);
+    answer_probe(&mut rig, "a", Err("no answer"));
+    assert_eq!(rig.state("a"), "ready", "a probe sent before the release is no evidence");
+    answer_probe(&mut rig, "a", Err("no answer"));
     assert_eq!(rig.state("a"), "unloading");
     rig.unloaded("a");
     assert_eq!(rig.state("a"), "failed");
 }
 
 #[test]
-fn a_lease_on_a_dependent_keeps_a_failing_dependency_up() {
+fn lease_on_a_dependent_keeps_a_failing_dependency_ready() {
     let specs = vec![
         probed("base", WhileLeased::Report),
         with(spec("top"), |s| s.dependencies = vec![id("base")]),
@@ -155,21 +155,21 @@ fn a_lease_on_a_dependent_keeps_a_failing_dependency_up() {
     rig.demand(&["top"]);
     rig.settle();
     for _ in 0..3 {
-        answers_probe(&mut rig, "base", Err("no answer"));
+        answer_probe(&mut rig, "base", Err("no answer"));
     }
     assert_eq!(rig.states(&["base", "top"]), ["ready", "ready"]);
     rig.give_back("top");
-    answers_probe(&mut rig, "base", Err("no answer"));
+    answer_probe(&mut rig, "base", Err("no answer"));
     assert_ne!(rig.state("base"), "ready");
 }
 
 #[test]
-fn restart_while_leased_takes_a_leased_component_out_of_service() {
+fn while_leased_restart_unloads_a_leased_component_whose_probes_fail() {
     let mut rig = Rig::new(vec![probed("a", WhileLeased::Restart)], 100);
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     for _ in 0..2 {
-        answers_probe(&mut rig, "a", Err("no answer"));
+        answer_probe(&mut rig, "a", Err("no answer"));
     }
     assert_eq!(rig.state("a"), "draining");
     rig.wait(seconds(5.0));
@@ -177,9 +177,9 @@ fn restart_while_leased_takes_a_leased_component_out_of_service() {
 }
 
 #[test]
-fn a_stuck_component_keeps_its_bytes_and_may_come_back() {
+fn stuck_component_keeps_its_bytes_until_it_has_stopped() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
-    rig.have("a");
+    rig.make_ready("a");
     rig.operator("a", OperatorAction::Unload { force: false });
     rig.wait(seconds(7.5));
     assert_eq!(rig.state("a"), "stuck");
@@ -192,7 +192,7 @@ fn a_stuck_component_keeps_its_bytes_and_may_come_back() {
 }
 
 #[test]
-fn a_dependent_loaded_ahead_does_not_come_up_while_its_provider_drains() {
+fn preload_is_cancelled_when_its_dependency_drains() {
     let specs = vec![
         spec("base"),
         with(spec("top"), |s| {
@@ -202,7 +202,7 @@ fn a_dependent_loaded_ahead_does_not_come_up_while_its_provider_drains() {
         with(spec("big"), |s| s.memory = majordomo_core::ByteSize::mib(200)),
     ];
     let mut rig = Rig::new(specs, 200);
-    rig.have("base");
+    rig.make_ready("base");
     let key = rig.key("top");
     rig.hint(key);
     assert!(rig.is_loading("top"));
@@ -210,5 +210,5 @@ fn a_dependent_loaded_ahead_does_not_come_up_while_its_provider_drains() {
     rig.demand(&["big"]);
     rig.wait(seconds(5.0));
     assert_eq!(rig.state("base"), "draining");
-    assert!(!rig.is_loading("top"), "its load was called off");
+    assert!(!rig.is_loading("top"), "its load is cancelled");
 }

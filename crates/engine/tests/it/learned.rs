@@ -1,4 +1,5 @@
-//! What is booked by measured figures: peaks of loads and of uses, what follows them, and loads beyond the budget.
+//! Bookings by measured figures: peaks of loads and of uses, their decline, and loads beyond the
+//! budget.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ fn sized(name: &str, mib: u64) -> ComponentSpec {
     with(spec(name), |s| s.memory = ByteSize::mib(mib))
 }
 
-/// Ends a load with its peak and what is held after it.
+/// Ends a load with its peak and the memory held after it, in MiB.
 fn loaded(rig: &mut Rig, name: &str, peak: u64, ready: u64) {
     let report =
         LoadReport { measured: Some(ByteSize::mib(ready)), peak: Some(ByteSize::mib(peak)) };
@@ -24,7 +25,7 @@ fn booked(rig: &Rig, name: &str) -> u64 {
     rig.engine.budget().booked_for(rig.key(name)).0 >> 20
 }
 
-/// Loads, uses and unloads it once, and checks what is booked meanwhile.
+/// Loads, uses and unloads a component once, with these measured figures in MiB.
 fn once(rig: &mut Rig, name: &str, (peak, ready, used): (u64, u64, u64)) {
     let w = rig.demand(&[name]);
     rig.settle_unloads();
@@ -44,7 +45,7 @@ fn learn(rig: &mut Rig, name: &str, learned: Learned) {
     rig.input(Input::Learned(vec![Persisted { key, learned, load_time: None }]));
 }
 
-/// The peak of its loads, what it holds, and the peak of its uses, in MiB.
+/// The peak of loads, the memory held when ready, and the peak of uses, in MiB.
 fn learned((load, ready, working): (u64, u64, u64)) -> Learned {
     let [load, ready, working] = [load, ready, working].map(ByteSize::mib);
     Learned::restored(Peaks::ended([load]), Some(ready), Peaks::ended([working]))
@@ -83,7 +84,7 @@ fn load_peak_is_booked_until_ready_and_the_settled_need_from_then_on() {
 fn component_whose_load_peak_exceeds_the_budget_is_loaded_again_alone_with_a_recorded_overdraft() {
     let mut rig = Rig::new(vec![sized("a", 12), sized("b", 40), sized("c", 40)], 100);
     once(&mut rig, "a", (133, 7, 8));
-    rig.have("b");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     rig.demand(&["c"]);
     let a = rig.demand(&["a"]);
@@ -106,11 +107,11 @@ fn component_whose_load_peak_exceeds_the_budget_is_loaded_again_alone_with_a_rec
 }
 
 #[test]
-fn load_beyond_the_budget_evicts_what_may_go_and_takes_only_the_rest_as_overdraft() {
+fn load_beyond_the_budget_evicts_first_and_takes_only_the_rest_as_overdraft() {
     let mut rig = Rig::new(vec![sized("a", 12), sized("b", 40), sized("c", 40)], 100);
     once(&mut rig, "a", (133, 7, 8));
-    rig.have("b");
-    rig.have("c");
+    rig.make_ready("b");
+    rig.make_ready("c");
     rig.wait(seconds(3.0));
     let key = rig.key("a");
     let plan = rig.engine.plan(&[key], rig.now, &rig.cells);
@@ -121,7 +122,7 @@ fn load_beyond_the_budget_evicts_what_may_go_and_takes_only_the_rest_as_overdraf
     rig.unloaded("b");
     rig.unloaded("c");
     assert_eq!((warnings(&rig), overdraft(&rig)), (vec![(133, 33)], [33, 33, 0]));
-    // The peak passes by itself: nothing is asked to trim for it.
+    // The peak passes by itself: no component is trimmed for it.
     rig.wait(seconds(5.0));
     assert!(!rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })));
 }
@@ -137,12 +138,12 @@ fn load_beyond_the_budget_needs_memory_that_the_machine_can_spare() {
         Effect::Refuse { refusal, .. } => Some(refusal.to_string()),
         _ => None,
     });
-    let text = text.expect("it is refused");
+    let text = text.expect("the demand is refused");
     for words in ["peak of its load: 133 MiB", "peak of its use: 8 MiB", "100 MiB to spare"] {
         assert!(text.contains(words), "{text}");
     }
-    // What goes for it counts as well.
-    rig.have("b");
+    // The memory of its victims counts as well.
+    rig.make_ready("b");
     rig.measure(&[("b", 40)]);
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
@@ -244,7 +245,7 @@ fn long_running_component_follows_its_use_downwards_by_the_hour() {
 fn working_peak_is_reserved_for_at_the_next_load_so_that_use_does_not_exceed_the_budget() {
     let mut rig = Rig::new(vec![sized("ocr", 110), sized("b", 300)], 720);
     once(&mut rig, "ocr", (110, 107, 553));
-    rig.have("b");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     let w = rig.demand(&["ocr"]);
     assert_eq!(rig.state("b"), "unloading", "553 and 300 MiB do not fit");
@@ -254,13 +255,13 @@ fn working_peak_is_reserved_for_at_the_next_load_so_that_use_does_not_exceed_the
     rig.measure(&[("ocr", 553)]);
     assert_eq!(overdraft(&rig), [0, 0, 0]);
     let status = rig.engine.status(rig.now);
-    let ocr = status.components.iter().find(|c| c.id.as_str() == "ocr").expect("it is there");
+    let ocr = status.components.iter().find(|c| c.id.as_str() == "ocr").expect("a configured name");
     let peaks = [ocr.load_peak, ocr.working_peak].map(|p| p.map(|b| b.0 >> 20));
     assert_eq!(peaks, [Some(110), Some(553)]);
 }
 
 #[test]
-fn working_peak_is_kept_within_what_is_free_and_not_taken_from_others() {
+fn working_peak_is_reserved_from_free_memory_and_not_taken_from_others() {
     let mut rig = Rig::new(vec![sized("a", 50), sized("b", 50)], 120);
     rig.demand(&["a"]);
     rig.settle();
@@ -277,7 +278,7 @@ fn working_peak_is_kept_within_what_is_free_and_not_taken_from_others() {
 fn component_whose_use_exceeds_the_budget_gets_all_of_it_and_is_not_refused() {
     let mut rig = Rig::new(vec![sized("a", 50), sized("b", 50)], 100);
     once(&mut rig, "a", (20, 20, 150));
-    rig.have("b");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     let w = rig.demand(&["a"]);
     rig.settle_unloads();
@@ -292,7 +293,7 @@ fn component_whose_use_exceeds_the_budget_gets_all_of_it_and_is_not_refused() {
 }
 
 #[test]
-fn component_whose_use_exceeds_the_budget_is_loaded_beside_what_cannot_be_evicted() {
+fn component_whose_use_exceeds_the_budget_is_loaded_beside_components_that_cannot_be_evicted() {
     let mut rig = Rig::new(vec![sized("a", 50), sized("b", 50)], 100);
     once(&mut rig, "a", (20, 20, 150));
     rig.demand(&["b"]);
@@ -339,7 +340,7 @@ fn reservation_that_covers_a_working_peak_in_part_shrinks_before_an_idle_compone
 }
 
 #[test]
-fn record_of_one_peak_does_not_refuse_what_it_refused_before() {
+fn learned_record_with_a_single_peak_no_longer_refuses_the_component() {
     let mut rig = Rig::new(vec![sized("a", 12)], 100);
     learn(&mut rig, "a", Learned::of_one_peak(ByteSize::mib(133)));
     let w = rig.demand(&["a"]);
@@ -382,7 +383,7 @@ fn grant_that_a_component_asked_for_does_not_shrink() {
     let mut rig = Rig::new(vec![sized("a", 10)], 100);
     rig.demand(&["a"]);
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it loads");
+    let id = rig.engine.incarnation(key).expect("the component loads");
     rig.input(Input::Grow { id, bytes: ByteSize::mib(14) });
     loaded(&mut rig, "a", 20, 20);
     rig.used("a");

@@ -1,19 +1,19 @@
-//! Tests of the engine from outside: rules by table, the whole against a naive model.
+//! Tests of the engine by its interface: rules by table, and a comparison with a naive model.
 
 mod admission;
-mod ahead;
 mod commands;
 mod configuration;
 mod demands;
 mod exchange;
 mod failures;
-mod guesses;
 mod learned;
 mod model;
 mod partial;
+mod preload;
 mod pressure;
 mod restarts;
 mod retries;
 mod rig;
 mod shutdown;
+mod speculation;
 mod waiting;

@@ -1,4 +1,4 @@
-//! The engine against a naive model, and its plans against what it then does.
+//! The engine against a naive model, and its plans against the admissions that follow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,9 +16,9 @@ const AGES: Duration = Duration::from_secs(100_000);
 #[derive(Clone, Debug)]
 enum Op {
     Demand(usize),
-    /// A load ends: its peak and what is held after it, in MiB.
+    /// A load ends: its peak and the memory held after it, in MiB.
     Finish(usize, u64, u64),
-    /// It is used for more than ten seconds and then measured, in MiB.
+    /// The component is used for more than ten seconds and then measured, in MiB.
     Use(usize, u64),
     Fail(usize),
     Unloaded(usize),
@@ -41,7 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// One component that nothing competes with.
+/// The state of a component without competitors.
 #[derive(Clone, Debug, PartialEq)]
 enum Naive {
     Unloaded,
@@ -49,9 +49,9 @@ enum Naive {
     Ready {
         leases: u32,
     },
-    /// Cancelled; these wait for it to be loaded anew.
+    /// Cancelled, with the waiters for the next load.
     Unloading(Vec<WaiterId>),
-    /// These wait for it to be tried again.
+    /// With the waiters for the next attempt.
     Failed {
         until: Moment,
         waiting: Vec<WaiterId>,
@@ -63,11 +63,11 @@ enum Naive {
 
 #[derive(Clone, Debug)]
 struct Model {
-    is: Naive,
+    state: Naive,
     failures: Vec<Moment>,
-    row: u32,
-    row_ends: Moment,
-    /// They waited for one attempt, and wait for the next.
+    n_consecutive: u32,
+    back_off_resets: Moment,
+    /// Waiters of a failed attempt that wait for the next one.
     patient: Vec<WaiterId>,
     /// Peaks of loads, in MiB.
     loads: Vec<u64>,
@@ -76,11 +76,11 @@ struct Model {
     in_use: bool,
     ready: Option<u64>,
     measured: u64,
-    /// What its load reserves.
+    /// Reserved by the load, in MiB.
     load: u64,
 }
 
-/// The larger of the last two, or the second largest of the last eight.
+/// The larger of the last two peaks, or the second largest of the last eight if that is larger.
 fn estimate(peaks: &[u64]) -> Option<u64> {
     let mut last: Vec<_> = peaks.iter().rev().take(8).copied().collect();
     let newest = last.iter().take(2).copied().max();
@@ -103,10 +103,10 @@ impl Expected {
 impl Model {
     fn new() -> Self {
         Self {
-            is: Naive::Unloaded,
+            state: Naive::Unloaded,
             failures: vec![],
-            row: 0,
-            row_ends: Moment::ZERO,
+            n_consecutive: 0,
+            back_off_resets: Moment::ZERO,
             patient: vec![],
             loads: vec![],
             uses: vec![],
@@ -122,12 +122,12 @@ impl Model {
     }
 
     fn loads(&mut self, waiting: Vec<WaiterId>) {
-        self.is = Naive::Loading(waiting);
+        self.state = Naive::Loading(waiting);
         self.load = estimate(&self.loads).unwrap_or(100).max(self.settled());
     }
 
     fn loaded(&mut self, leases: u32, peak: u64, ready: u64) {
-        self.is = Naive::Ready { leases };
+        self.state = Naive::Ready { leases };
         self.loads.push(peak.max(ready));
         (self.in_use, self.ready, self.measured) = (false, Some(ready), ready);
     }
@@ -141,7 +141,7 @@ impl Model {
     }
 
     fn booked(&self) -> u64 {
-        match self.is {
+        match self.state {
             Naive::Loading(_) | Naive::Unloading(_) => self.load,
             Naive::Ready { .. } => self.measured.max(self.settled()),
             _ => 0,
@@ -150,7 +150,7 @@ impl Model {
 
     fn demand(&mut self, w: WaiterId, now: Moment, expected: &mut Expected) {
         expected.set(w, "waits");
-        match &mut self.is {
+        match &mut self.state {
             Naive::Unloaded => self.loads(vec![w]),
             Naive::Failed { until, .. } if *until <= now => self.loads(vec![w]),
             Naive::Failed { waiting, .. } => {
@@ -167,28 +167,29 @@ impl Model {
     }
 
     fn fail(&mut self, now: Moment, expected: &mut Expected) {
-        let Naive::Loading(waiting) = &self.is else { return };
+        let Naive::Loading(waiting) = &self.state else { return };
         self.failures.push(now);
         self.failures.retain(|t| now.since(*t) <= Duration::from_secs(600));
         let closed = self.failures.len() >= 5;
         let stays = |w: &WaiterId| !closed && self.patient.contains(w);
         let (patient, others): (Vec<_>, Vec<_>) = waiting.iter().partition(|w| stays(w));
         others.into_iter().for_each(|w| expected.set(w, "load_failed"));
-        self.row = if closed || now > self.row_ends { 0 } else { self.row };
-        let wait = Duration::from_secs(2u64.pow(self.row.min(10)).min(300));
-        self.is = if closed {
+        self.n_consecutive =
+            if closed || now > self.back_off_resets { 0 } else { self.n_consecutive };
+        let wait = Duration::from_secs(2u64.pow(self.n_consecutive.min(10)).min(300));
+        self.state = if closed {
             self.failures.clear();
             Naive::Quarantined { until: now + Duration::from_secs(900) }
         } else {
-            self.row += 1;
-            self.row_ends = now + wait + Duration::from_secs(600);
+            self.n_consecutive += 1;
+            self.back_off_resets = now + wait + Duration::from_secs(600);
             Naive::Failed { until: now + wait, waiting: patient }
         };
     }
 
     fn time_passes(&mut self, now: Moment) {
-        match &self.is {
-            Naive::Quarantined { until } if *until <= now => self.is = Naive::Unloaded,
+        match &self.state {
+            Naive::Quarantined { until } if *until <= now => self.state = Naive::Unloaded,
             Naive::Failed { until, waiting } if *until <= now && !waiting.is_empty() => {
                 let waiting = waiting.clone();
                 self.loads(waiting);
@@ -199,17 +200,17 @@ impl Model {
 
     fn abandon(&mut self, w: WaiterId) {
         if let Naive::Loading(waiting) | Naive::Unloading(waiting) | Naive::Failed { waiting, .. } =
-            &mut self.is
+            &mut self.state
         {
             waiting.retain(|x| *x != w);
         }
-        if self.is == Naive::Loading(Vec::new()) {
-            self.is = Naive::Unloading(Vec::new());
+        if self.state == Naive::Loading(Vec::new()) {
+            self.state = Naive::Unloading(Vec::new());
         }
     }
 
     fn name(&self) -> &'static str {
-        match self.is {
+        match self.state {
             Naive::Unloaded => "unloaded",
             Naive::Loading(_) => "loading",
             Naive::Ready { .. } => "ready",
@@ -224,7 +225,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn components_alone_behave_as_the_naive_model(ops in prop::collection::vec(op(), 1..80)) {
+    fn independent_components_behave_as_the_naive_model(ops in prop::collection::vec(op(), 1..80)) {
         let specs = NAMES.iter().map(|n| with(spec(n), |s| {
             (s.load_deadline, s.stop_deadline) = (Some(AGES), Some(AGES));
             s.on_abandon = OnAbandon::Cancel;
@@ -237,30 +238,30 @@ proptest! {
         for op in ops {
             match op {
                 Op::Demand(i) => {
-                    let w = rig.ask(&[NAMES[i]], None, Some(AGES));
+                    let w = rig.demand_with(&[NAMES[i]], None, Some(AGES));
                     models[i].demand(w, rig.now, &mut expected);
                 }
-                Op::Finish(i, peak, ready) => if let Naive::Loading(waiting) = models[i].is.clone() {
+                Op::Finish(i, peak, ready) => if let Naive::Loading(waiting) = models[i].state.clone() {
                     let (peak_of, held) = (ByteSize::mib(peak), ByteSize::mib(ready));
                     rig.loaded_with(NAMES[i], LoadReport { measured: Some(held), peak: Some(peak_of) });
                     waiting.iter().for_each(|w| expected.set(*w, "granted"));
                     models[i].loaded(waiting.len() as u32, peak, ready);
                 },
-                Op::Use(i, mib) => if matches!(models[i].is, Naive::Ready { .. }) {
+                Op::Use(i, mib) => if matches!(models[i].state, Naive::Ready { .. }) {
                     rig.used(NAMES[i]);
                     rig.wait(Duration::from_secs(11));
                     rig.measure(&[(NAMES[i], mib)]);
                     models[i].used(mib);
                     models.iter_mut().for_each(|m| m.time_passes(rig.now));
                 },
-                Op::Fail(i) => if matches!(models[i].is, Naive::Loading(_)) {
+                Op::Fail(i) => if matches!(models[i].state, Naive::Loading(_)) {
                     rig.load_ends(NAMES[i], Err("no"));
                     models[i].fail(rig.now, &mut expected);
                 },
-                Op::Unloaded(i) => if let Naive::Unloading(waiting) = models[i].is.clone() {
+                Op::Unloaded(i) => if let Naive::Unloading(waiting) = models[i].state.clone() {
                     rig.unloaded(NAMES[i]);
                     if waiting.is_empty() {
-                        models[i].is = Naive::Unloaded;
+                        models[i].state = Naive::Unloaded;
                     } else {
                         models[i].loads(waiting);
                     }
@@ -273,7 +274,7 @@ proptest! {
                         expected.0.retain(|e| e.0 != w);
                     }
                 }
-                Op::GiveBack(i) => if let Naive::Ready { leases } = &mut models[i].is
+                Op::GiveBack(i) => if let Naive::Ready { leases } = &mut models[i].state
                     && *leases > 0 {
                     *leases -= 1;
                     rig.give_back(NAMES[i]);
@@ -290,7 +291,7 @@ proptest! {
             for (name, m) in NAMES.iter().zip(&models) {
                 prop_assert_eq!(rig.state(name), m.name(), "{}", name);
                 booked += ByteSize::mib(m.booked());
-                if let Naive::Ready { leases } = m.is {
+                if let Naive::Ready { leases } = m.state {
                     prop_assert_eq!(rig.cells.0[&rig.key(name)].leases, leases);
                 }
             }
@@ -299,7 +300,7 @@ proptest! {
     }
 }
 
-/// A small crowded world: dependencies, a conflict, a pinned one, and room for about half.
+/// Components with dependencies, a conflict and a pin; the budget holds about half of them.
 fn crowd() -> Vec<ComponentSpec> {
     let sized = |name, mib| with(spec(name), |s| s.memory = ByteSize::mib(mib));
     vec![
@@ -319,7 +320,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_plan_is_what_then_happens(
+    fn plan_matches_the_admission_that_follows(
         steps in prop::collection::vec((0usize..6, 0u64..4_000, any::<bool>(), any::<bool>()), 1..40)
     ) {
         let names: Vec<_> = crowd().iter().map(|s| s.id.to_string()).collect();
@@ -329,7 +330,7 @@ proptest! {
             if settle {
                 rig.settle();
             }
-            // A head of the queue may hold later ones up, which a plan does not foresee.
+            // The head of the queue may delay later demands, which a plan does not predict.
             let alone = rig.engine.scheduler().n_waiting() == 0;
             let name = names[i].as_str();
             let plan = rig.engine.plan(&[rig.key(name)], rig.now, &rig.cells);

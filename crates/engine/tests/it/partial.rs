@@ -1,4 +1,5 @@
-//! Commands whose components cannot all be had: the less confident are left out, with the reason.
+//! Commands whose components cannot all be leased: the less confident are left out, with the
+//! reason.
 
 use majordomo_core::ByteSize;
 use majordomo_engine::Input;
@@ -16,7 +17,7 @@ fn rig(budget_mib: u64) -> Rig {
 }
 
 #[test]
-fn of_components_that_are_too_large_together_the_less_confident_is_left_out() {
+fn less_confident_component_is_left_out_when_both_exceed_the_budget() {
     let mut rig = rig(150);
     for (first, second) in [("sure", "doubtful"), ("doubtful", "sure")] {
         let w = rig.command(&[first, second], None);
@@ -30,7 +31,7 @@ fn of_components_that_are_too_large_together_the_less_confident_is_left_out() {
 }
 
 #[test]
-fn a_set_asked_for_by_name_is_all_or_nothing() {
+fn demand_by_name_is_granted_completely_or_refused() {
     let mut rig = rig(150);
     let w = rig.demand(&["sure", "doubtful"]);
     assert_eq!(rig.answered(w), "too_large");
@@ -38,7 +39,7 @@ fn a_set_asked_for_by_name_is_all_or_nothing() {
 }
 
 #[test]
-fn of_components_in_conflict_the_less_confident_is_left_out() {
+fn less_confident_of_conflicting_components_is_left_out() {
     let conflicting = with(spec("doubtful"), |s| s.conflicts = vec![id("sure")]);
     let mut rig = Rig::new(vec![spec("sure"), conflicting, spec("other")], 1000);
     let w = rig.command(&["sure", "doubtful", "other"], None);
@@ -49,7 +50,7 @@ fn of_components_in_conflict_the_less_confident_is_left_out() {
 }
 
 #[test]
-fn what_leases_of_others_block_is_left_out_at_once() {
+fn component_blocked_by_leases_is_left_out_at_once() {
     let mut rig = rig(250);
     rig.demand(&["other"]);
     rig.loaded("other");
@@ -60,7 +61,7 @@ fn what_leases_of_others_block_is_left_out_at_once() {
 }
 
 #[test]
-fn a_command_of_which_nothing_can_be_had_holds_nothing_while_it_waits() {
+fn command_without_available_components_holds_nothing_while_it_waits() {
     let mut rig = rig(100);
     rig.demand(&["other"]);
     rig.loaded("other");
@@ -75,9 +76,9 @@ fn a_command_of_which_nothing_can_be_had_holds_nothing_while_it_waits() {
 }
 
 #[test]
-fn a_component_that_was_just_loaded_is_waited_for() {
+fn command_waits_for_the_minimum_residency_of_a_victim() {
     let mut rig = rig(200);
-    rig.have("other");
+    rig.make_ready("other");
     let w = rig.command(&["sure", "doubtful"], None);
     assert_eq!(rig.answered(w), "waits");
     assert_eq!(rig.state("sure"), "unloaded");
@@ -87,21 +88,21 @@ fn a_component_that_was_just_loaded_is_waited_for() {
 }
 
 #[test]
-fn a_component_whose_load_fails_is_left_out() {
+fn component_whose_load_fails_is_left_out() {
     let mut rig = rig(1000);
     let w = rig.command(&["sure", "doubtful"], None);
     rig.load_ends("sure", Err("no such file"));
     assert_eq!(rig.answered(w), "waits");
-    assert!(rig.is_loading("doubtful"), "the load of the other goes on");
+    assert!(rig.is_loading("doubtful"), "the other load continues");
     rig.loaded("doubtful");
     assert_eq!((rig.answered(w), rig.left_out(w)), ("granted", vec!["sure: load_failed".into()]));
-    // A back-off that takes long for the next command is no reason to refuse that either.
+    // The back-off lasts too long for the next command, which is granted without the component.
     let w = rig.command(&["sure", "doubtful"], Some(seconds(1.5)));
     assert_eq!((rig.answered(w), rig.left_out(w)), ("granted", vec!["sure: backing_off".into()]));
 }
 
 #[test]
-fn what_is_not_ready_at_the_deadline_is_left_out() {
+fn component_not_ready_at_the_deadline_is_left_out() {
     let mut rig = rig(1000);
     let w = rig.command(&["sure", "doubtful"], Some(seconds(5.0)));
     rig.loaded("doubtful");
@@ -113,7 +114,7 @@ fn what_is_not_ready_at_the_deadline_is_left_out() {
 }
 
 #[test]
-fn a_command_of_which_nothing_is_possible_is_refused_for_its_surest_component() {
+fn impossible_command_is_refused_with_the_reason_of_its_most_confident_component() {
     let mut rig = Rig::new(vec![sized("sure", 300), sized("doubtful", 400)], 200);
     let w = rig.command(&["sure", "doubtful"], None);
     assert_eq!(rig.answered(w), "too_large");
@@ -126,7 +127,7 @@ fn a_command_of_which_nothing_is_possible_is_refused_for_its_surest_component() 
 }
 
 #[test]
-fn the_plan_of_a_command_tells_what_would_be_left_out() {
+fn plan_of_a_command_lists_the_components_left_out() {
     let rig = rig(150);
     let order = [rig.key("doubtful"), rig.key("sure")];
     let plan = rig.engine.plan_partial(&order, rig.now, &rig.cells);

@@ -1,5 +1,5 @@
-//! What each level of pressure makes of each kind of component, overdraft by others, limits of components, and
-//! memory that ran out.
+//! Memory pressure: the actions of each level, overdraft by other programs, limits of components,
+//! and components that run out of memory.
 
 use majordomo_core::{
     ByteSize, Cause, EventKind, IncarnationId, Moment, OpId, PressureLevel, Priority, Refusal,
@@ -26,17 +26,17 @@ fn all_kinds() -> Rig {
         of("leased", Priority::Low),
         with(of("top", Priority::High), |s| s.dependencies = vec![id("base")]),
         of("base", Priority::Low),
-        of("ahead", Priority::High),
+        of("preloaded", Priority::High),
     ];
     let mut rig = Rig::new(specs, 2000);
     for name in ["core", "high", "medium", "low", "pinned", "top"] {
-        rig.have(name);
+        rig.make_ready(name);
     }
     rig.demand(&["leased"]);
     rig.settle();
-    rig.hint(rig.key("ahead"));
+    rig.hint(rig.key("preloaded"));
     rig.settle();
-    assert_eq!(rig.state("ahead"), "ready");
+    assert_eq!(rig.state("preloaded"), "ready");
     rig.wait(seconds(3.0));
     rig
 }
@@ -48,7 +48,7 @@ fn trims(rig: &Rig) -> usize {
 fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64) {
     let row = |&(name, mib): &(&str, u64)| {
         let key = rig.key(name);
-        let id = rig.engine.incarnation(key).expect("it is up");
+        let id = rig.engine.incarnation(key).expect("the component is up");
         (id, ByteSize::mib(mib))
     };
     let own = rows.iter().map(row).collect();
@@ -57,44 +57,46 @@ fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64)
 }
 
 #[test]
-fn each_level_and_what_goes_at_it() {
-    let check = |level: PressureLevel, n_trimmed: usize, gone: &[&str], refused: bool| {
+fn each_pressure_level_trims_and_evicts_its_kinds_of_components() {
+    let check = |level: PressureLevel, n_trimmed: usize, evicted_names: &[&str], refused: bool| {
         let mut rig = all_kinds();
         rig.input(Input::Pressure(level));
         assert_eq!(trims(&rig), n_trimmed, "{level}: trims");
         rig.settle();
-        for name in ["core", "high", "medium", "low", "pinned", "leased", "top", "base", "ahead"] {
-            let want = if gone.contains(&name) { "unloaded" } else { "ready" };
+        for name in
+            ["core", "high", "medium", "low", "pinned", "leased", "top", "base", "preloaded"]
+        {
+            let want = if evicted_names.contains(&name) { "unloaded" } else { "ready" };
             assert_eq!(rig.state(name), want, "{level}: {name}");
         }
-        // Nothing is loaded ahead while pressure lasts.
-        if gone.contains(&"ahead") {
-            rig.hint(rig.key("ahead"));
+        // No component is preloaded while pressure lasts.
+        if evicted_names.contains(&"preloaded") {
+            rig.hint(rig.key("preloaded"));
             rig.settle();
-            assert_eq!(rig.state("ahead"), "unloaded", "{level}: speculation");
-            let w = rig.demand(&["ahead"]);
+            assert_eq!(rig.state("preloaded"), "unloaded", "{level}: speculation");
+            let w = rig.demand(&["preloaded"]);
             rig.settle();
             let want = if refused { "pressure" } else { "granted" };
             assert_eq!(rig.answered(w), want, "{level}: a demand");
         }
     };
     check(Low, 0, &[], false);
-    check(Medium, 9, &["ahead"], false);
-    check(High, 9, &["ahead", "low"], false);
-    check(Critical, 9, &["ahead", "low", "medium"], false);
-    check(Emergency, 9, &["ahead", "low", "medium", "high", "top", "base"], true);
+    check(Medium, 9, &["preloaded"], false);
+    check(High, 9, &["preloaded", "low"], false);
+    check(Critical, 9, &["preloaded", "low", "medium"], false);
+    check(Emergency, 9, &["preloaded", "low", "medium", "high", "top", "base"], true);
 }
 
 #[test]
-fn levels_of_actions_are_settings() {
+fn pressure_levels_of_actions_are_configurable() {
     let mut settings = config();
     settings.memory.unload_low_at = Medium;
     settings.memory.trim_at = Emergency;
     settings.memory.unload_medium_at = Emergency;
     let mut rig =
         Rig::with_pools(vec![of("low", Priority::Low), spec("medium")], vec![], 500, settings);
-    rig.have("low");
-    rig.have("medium");
+    rig.make_ready("low");
+    rig.make_ready("medium");
     rig.wait(seconds(3.0));
     rig.input(Input::Pressure(Medium));
     rig.settle();
@@ -102,7 +104,7 @@ fn levels_of_actions_are_settings() {
 }
 
 #[test]
-fn a_lease_that_ends_frees_at_the_next_round_and_no_progress_backs_off() {
+fn pressure_rounds_back_off_without_progress_and_unload_after_a_release() {
     let mut rig = Rig::new(vec![of("low", Priority::Low)], 500);
     rig.demand(&["low"]);
     rig.settle();
@@ -125,9 +127,9 @@ fn a_lease_that_ends_frees_at_the_next_round_and_no_progress_backs_off() {
 }
 
 #[test]
-fn rising_acts_at_once_whatever_the_back_off() {
+fn rising_pressure_acts_at_once_during_a_back_off() {
     let mut rig = Rig::new(vec![of("medium", Priority::Medium)], 500);
-    rig.have("medium");
+    rig.make_ready("medium");
     rig.wait(seconds(3.0));
     rig.input(Input::Pressure(High));
     rig.wait(seconds(20.0));
@@ -140,8 +142,8 @@ fn rising_acts_at_once_whatever_the_back_off() {
 fn other_programs_and_unreturned_bytes_are_overdraft_by_kind() {
     let check = |external: u64, unreturned: u64, want: [u64; 4]| {
         let mut rig = Rig::new(vec![spec("a"), spec("b")], 200);
-        rig.have("a");
-        rig.have("b");
+        rig.make_ready("a");
+        rig.make_ready("b");
         measured(&mut rig, &[("a", 100), ("b", 130)], external, unreturned);
         let d = rig.engine.status(rig.now).memory.overdraft_by_kind;
         let got = [d.growth, d.external, d.unreturned, d.config].map(|b| b.0 >> 20);
@@ -153,9 +155,9 @@ fn other_programs_and_unreturned_bytes_are_overdraft_by_kind() {
     check(10, 5, [30, 10, 5, 0]);
 
     let mut rig = Rig::new(vec![spec("a"), spec("b"), spec("c")], 250);
-    rig.have("a");
+    rig.make_ready("a");
     rig.wait(seconds(1.0));
-    rig.have("b");
+    rig.make_ready("b");
     rig.wait(seconds(3.0));
     measured(&mut rig, &[], 100, 0);
     assert_eq!(trims(&rig), 2, "a trim first");
@@ -167,18 +169,18 @@ fn other_programs_and_unreturned_bytes_are_overdraft_by_kind() {
     let w = rig.demand(&["c"]);
     rig.settle();
     assert_eq!(rig.answered(w), "granted");
-    assert_eq!(rig.state("b"), "unloaded", "other programs' bytes are not there for c");
+    assert_eq!(rig.state("b"), "unloaded", "bytes of other programs are not available to c");
 }
 
 #[test]
-fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
+fn component_above_its_memory_limit_is_trimmed_and_then_follows_its_policy() {
     let check = |over_limit: OverLimit, priority: Priority, want: &str| {
         let specs = vec![with(of("a", priority), |s| {
             s.memory_limit = Some(ByteSize::mib(120));
             s.over_limit = over_limit;
         })];
         let mut rig = Rig::new(specs, 500);
-        rig.have("a");
+        rig.make_ready("a");
         measured(&mut rig, &[("a", 120)], 0, 0);
         assert_eq!(trims(&rig), 0, "at its limit is not above it");
         measured(&mut rig, &[("a", 121)], 0, 0);
@@ -188,7 +190,7 @@ fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
         measured(&mut rig, &[("a", 130)], 0, 0);
         rig.wait(seconds(4.9));
         measured(&mut rig, &[("a", 130)], 0, 0);
-        assert_eq!(rig.state("a"), "ready", "it has time to trim, counted anew");
+        assert_eq!(rig.state("a"), "ready", "its time to trim starts again");
         rig.wait(seconds(0.2));
         measured(&mut rig, &[("a", 130)], 0, 0);
         assert_eq!(rig.state("a"), "unloading");
@@ -208,7 +210,7 @@ fn above_its_own_limit_it_trims_then_goes_by_its_policy() {
     check(OverLimit::Unload, Priority::Core, "restart");
 }
 
-/// A program of 100 MiB with or without a way to trim.
+/// A program of 100 MiB that can trim if `trim` is given.
 fn program(name: &str, trim: Option<TrimSpec>) -> ComponentSpec {
     let mut spec = ComponentSpec::process(name, &["program"]).expect("a name of a test");
     let LoaderSpec::Process(process) = &mut spec.loader else { unreachable!("it is a process") };
@@ -216,12 +218,12 @@ fn program(name: &str, trim: Option<TrimSpec>) -> ComponentSpec {
     spec
 }
 
-fn recorded(rig: &Rig, wanted: impl Fn(&EventKind) -> bool) -> usize {
+fn recorded(rig: &Rig, is_counted: impl Fn(&EventKind) -> bool) -> usize {
     let records = rig.effects.iter().filter_map(|e| match e {
         Effect::Record(r) => Some(&r.kind),
         _ => None,
     });
-    records.filter(|kind| wanted(kind)).count()
+    records.filter(|kind| is_counted(kind)).count()
 }
 
 fn cannot_trim(kind: &EventKind) -> bool {
@@ -234,7 +236,7 @@ fn over_limit_policy_is_immediate_without_a_way_to_trim() {
         let case = format!("{trim:?}");
         let specs = vec![with(program("a", trim), |s| s.memory_limit = Some(ByteSize::mib(120)))];
         let mut rig = Rig::new(specs, 500);
-        rig.have("a");
+        rig.make_ready("a");
         measured(&mut rig, &[("a", 121)], 0, 0);
         assert_eq!(rig.state("a"), want, "{case}");
         assert_eq!(trims(&rig), usize::from(want == "ready"), "{case}");
@@ -249,9 +251,9 @@ fn over_limit_policy_is_immediate_without_a_way_to_trim() {
 fn over_limit_policy_is_immediate_after_a_failed_trim() {
     let specs = vec![with(spec("a"), |s| s.memory_limit = Some(ByteSize::mib(120)))];
     let mut rig = Rig::new(specs, 500);
-    rig.have("a");
+    rig.make_ready("a");
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     let failed = |kind: &EventKind| matches!(kind, EventKind::TrimFailed { .. });
     let refused = || Err("it answered 500".to_owned());
     // An answer of an earlier incarnation says nothing about this one.
@@ -260,7 +262,7 @@ fn over_limit_policy_is_immediate_after_a_failed_trim() {
     assert_eq!(recorded(&rig, failed), 0);
     measured(&mut rig, &[("a", 121)], 0, 0);
     measured(&mut rig, &[("a", 121)], 0, 0);
-    assert_eq!(rig.state("a"), "ready", "it was asked and has its grace");
+    assert_eq!(rig.state("a"), "ready", "the trim is requested and has its grace");
     rig.input(Input::Trimmed { id, result: Ok(()) });
     measured(&mut rig, &[("a", 121)], 0, 0);
     assert_eq!(rig.state("a"), "ready");
@@ -274,8 +276,8 @@ fn over_limit_policy_is_immediate_after_a_failed_trim() {
 fn operator_trim_of_a_program_without_a_way_is_refused_and_recorded() {
     let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
     let mut rig = Rig::new(vec![program("mute", None), program("able", usr1)], 500);
-    rig.have("mute");
-    rig.have("able");
+    rig.make_ready("mute");
+    rig.make_ready("able");
     let waiter = rig.operator("mute", OperatorAction::Trim);
     assert_eq!(rig.answered(waiter), "cannot_trim");
     assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (0, 1));
@@ -287,9 +289,9 @@ fn operator_trim_of_a_program_without_a_way_is_refused_and_recorded() {
 fn operator_trim_of_a_program_is_answered_by_the_result_of_the_request() {
     let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
     let mut rig = Rig::new(vec![program("a", usr1)], 500);
-    rig.have("a");
+    rig.make_ready("a");
     let (key, reached) = (rig.key("a"), Ok(()));
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     let first = rig.operator("a", OperatorAction::Trim);
     assert_eq!(rig.answered(first), "waits");
     rig.input(Input::Trimmed { id, result: reached });
@@ -309,8 +311,8 @@ fn operator_trim_of_a_program_is_answered_by_the_result_of_the_request() {
 fn pressure_trims_only_components_that_can_trim() {
     let usr1 = Some(TrimSpec::Signal(TrimSignal::Usr1));
     let mut rig = Rig::new(vec![program("mute", None), program("able", usr1)], 500);
-    rig.have("mute");
-    rig.have("able");
+    rig.make_ready("mute");
+    rig.make_ready("able");
     rig.input(Input::Pressure(PressureLevel::Medium));
     assert_eq!((trims(&rig), recorded(&rig, cannot_trim)), (1, 0));
 }
@@ -320,9 +322,9 @@ fn running_out_of_memory_raises_the_estimate() {
     let check = |limit: Option<u64>, budget: u64, peak: Option<u64>, want: u64| {
         let specs = vec![with(spec("a"), |s| s.memory_limit = limit.map(ByteSize::mib))];
         let mut rig = Rig::new(specs, budget);
-        rig.have("a");
+        rig.make_ready("a");
         let key = rig.key("a");
-        let id = rig.engine.incarnation(key).expect("it is up");
+        let id = rig.engine.incarnation(key).expect("the component is up");
         let out_of_memory = Some(OutOfMemory { peak: peak.map(ByteSize::mib) });
         rig.input(Input::Exited {
             id,
@@ -354,11 +356,11 @@ fn running_out_of_memory_raises_the_estimate() {
 }
 
 #[test]
-fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
+fn load_after_one_that_ran_out_of_memory_reserves_more() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
     let w = rig.demand(&["a"]);
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it loads");
+    let id = rig.engine.incarnation(key).expect("the component loads");
     let out_of_memory = Some(OutOfMemory { peak: Some(ByteSize::mib(400)) });
     let failure = LoadFailure { error: "\"prog\" ran out of memory".into(), out_of_memory };
     rig.forget_load("a");
@@ -372,12 +374,12 @@ fn a_load_that_ran_out_of_memory_reserves_more_next_time() {
 }
 
 #[test]
-fn what_was_measured_too_large_is_refused_with_the_figure() {
+fn component_measured_above_the_budget_is_refused_with_the_figure() {
     let pool = PoolSpec { name: "ml".into(), budget: Some(ByteSize::mib(150)), declared: false };
     let specs = vec![with(spec("a"), |s| s.pool = "ml".into()), spec("b")];
     let mut rig = Rig::with_pools(specs, vec![pool], 200, config());
     let check = |rig: &mut Rig, name: &str, words: &[&str]| {
-        rig.have(name);
+        rig.make_ready(name);
         measured(rig, &[(name, 300)], 0, 0);
         rig.wait(seconds(60.0));
         rig.settle();
@@ -402,21 +404,21 @@ fn what_was_measured_too_large_is_refused_with_the_figure() {
 }
 
 #[test]
-fn a_reservation_grows_only_into_free_bytes() {
+fn reservation_grows_only_into_free_bytes() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 250);
-    rig.have("a");
-    rig.have("b");
+    rig.make_ready("a");
+    rig.make_ready("b");
     let grow = |rig: &mut Rig, mib: u64| {
         let key = rig.key("a");
-        let id = rig.engine.incarnation(key).expect("it is up");
+        let id = rig.engine.incarnation(key).expect("the component is up");
         rig.input(Input::Grow { id, bytes: ByteSize::mib(mib) });
-        let told = rig.effects.iter().find_map(|e| match e {
+        let granted = rig.effects.iter().find_map(|e| match e {
             Effect::SetGrant { bytes, .. } => Some(bytes.0 >> 20),
             _ => None,
         });
-        told.expect("each request is answered")
+        granted.expect("each request is answered")
     };
-    assert_eq!(grow(&mut rig, 51), 100, "it does not fit, and b stays");
+    assert_eq!(grow(&mut rig, 51), 100, "the growth does not fit, and b is not evicted");
     assert_eq!(grow(&mut rig, 50), 150);
     assert_eq!(rig.engine.budget().free(), ByteSize::ZERO);
     assert_eq!(rig.state("b"), "ready");
@@ -424,30 +426,30 @@ fn a_reservation_grows_only_into_free_bytes() {
     assert_eq!(rig.now, Moment::ZERO);
 }
 
-/// Whether the unload of a component that began last is to keep what it knows.
+/// Whether the last unload of a component hibernates it.
 fn hibernates(rig: &Rig, name: &str) -> bool {
     let requested = rig.key(name);
     let found = rig.effects.iter().rev().find_map(|e| match e {
         Effect::StartUnload { id, hibernate, .. } if id.key == requested => Some(*hibernate),
         _ => None,
     });
-    found.expect("it is unloaded")
+    found.expect("the component unloads")
 }
 
 #[test]
-fn what_a_component_knows_is_kept_when_it_is_well_and_memory_is_not_desperately_short() {
-    let specs = ["evicted", "told", "broken", "pressed", "next"].map(spec);
+fn unload_hibernates_unless_the_component_failed_or_memory_is_too_short_for_loads() {
+    let specs = ["evicted", "unloaded", "failed", "pressed", "next"].map(spec);
     let mut rig = Rig::new(specs.to_vec(), 400);
-    for name in ["evicted", "told", "broken", "pressed"] {
-        rig.have(name);
+    for name in ["evicted", "unloaded", "failed", "pressed"] {
+        rig.make_ready(name);
         rig.wait(config().memory.min_residency);
     }
     rig.demand(&["next"]);
     assert!(hibernates(&rig, "evicted"));
-    rig.operator("told", OperatorAction::Unload { force: false });
-    assert!(hibernates(&rig, "told"));
-    rig.exits("broken");
-    assert!(!hibernates(&rig, "broken"));
+    rig.operator("unloaded", OperatorAction::Unload { force: false });
+    assert!(hibernates(&rig, "unloaded"));
+    rig.exits("failed");
+    assert!(!hibernates(&rig, "failed"));
     rig.input(Input::Pressure(config().memory.refuse_loads_at));
     assert!(!hibernates(&rig, "pressed"));
 }

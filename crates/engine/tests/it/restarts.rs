@@ -1,4 +1,5 @@
-//! Components that must run: how they are tried again, and what the failure of a dependency means for them.
+//! Components that must run: how they are restarted, and what the failure of a dependency means for
+//! them.
 
 use majordomo_core::{Cause, Config, Moment, Priority};
 use majordomo_engine::{Input, OperatorAction};
@@ -20,7 +21,7 @@ fn quick() -> Config {
     config
 }
 
-/// When the engine will try a component again by itself.
+/// When the engine will retry a component without a demand.
 fn next_attempt(rig: &Rig, name: &str) -> Option<Moment> {
     let status = rig.engine.status(rig.now);
     status.components.iter().find(|c| c.id.as_str() == name).and_then(|c| c.retry_at)
@@ -33,7 +34,7 @@ fn cause(rig: &Rig, name: &str) -> String {
 }
 
 #[test]
-fn core_and_always_are_tried_at_the_capped_back_off_and_never_quarantined() {
+fn core_and_always_components_are_retried_at_the_capped_back_off_and_never_quarantined() {
     for spec in [core("a"), always("a"), with(spec("a"), |s| s.pinned = true)] {
         let mut rig = Rig::with_pools(vec![spec], vec![], 1000, quick());
         rig.demand(&["a"]);
@@ -44,7 +45,7 @@ fn core_and_always_are_tried_at_the_capped_back_off_and_never_quarantined() {
             waits.push(rig.retry_at("a").since(rig.now).as_secs());
             assert_eq!(next_attempt(&rig, "a"), Some(rig.retry_at("a")));
             rig.wait(seconds(waits[waits.len() - 1] as f64));
-            assert!(rig.is_loading("a"), "it is tried again without being asked for");
+            assert!(rig.is_loading("a"), "the retry needs no demand");
         }
         assert_eq!(waits[..4], [1, 2, 4, 8]);
         assert!(waits[4..].iter().all(|w| *w == 8), "{waits:?}");
@@ -52,7 +53,7 @@ fn core_and_always_are_tried_at_the_capped_back_off_and_never_quarantined() {
 }
 
 #[test]
-fn what_core_depends_on_is_not_quarantined_either() {
+fn dependency_of_a_core_component_is_never_quarantined() {
     let app = with(core("app"), |s| s.dependencies = vec![id("db")]);
     let mut rig = Rig::with_pools(vec![spec("db"), app], vec![], 1000, quick());
     rig.input(Input::Start);
@@ -66,7 +67,7 @@ fn what_core_depends_on_is_not_quarantined_either() {
 }
 
 #[test]
-fn back_off_starts_anew_after_a_long_run_without_failures() {
+fn back_off_is_reset_after_a_long_run_without_failures() {
     let mut rig = Rig::with_pools(vec![core("a")], vec![], 1000, quick());
     rig.input(Input::Start);
     for wait in [1, 2, 4] {
@@ -77,7 +78,11 @@ fn back_off_starts_anew_after_a_long_run_without_failures() {
     rig.loaded("a");
     rig.exits("a");
     rig.unloaded("a");
-    assert_eq!(rig.retry_at("a").since(rig.now), seconds(8.0), "a short run ends no row");
+    assert_eq!(
+        rig.retry_at("a").since(rig.now),
+        seconds(8.0),
+        "a short run does not reset the back-off"
+    );
     rig.wait(seconds(8.0));
     rig.loaded("a");
     rig.wait(seconds(3600.0));
@@ -87,7 +92,7 @@ fn back_off_starts_anew_after_a_long_run_without_failures() {
 }
 
 #[test]
-fn the_status_says_whether_the_next_attempt_needs_a_demand() {
+fn status_reports_whether_the_next_attempt_needs_a_demand() {
     for (spec, on_demand) in [(spec("a"), true), (core("a"), false), (always("a"), false)] {
         let mut rig = Rig::with_pools(vec![spec], vec![], 1000, quick());
         rig.demand(&["a"]);
@@ -104,7 +109,7 @@ fn the_status_says_whether_the_next_attempt_needs_a_demand() {
 }
 
 #[test]
-fn never_is_not_quarantined_either_and_is_not_tried_by_itself() {
+fn component_with_restart_never_is_neither_quarantined_nor_retried() {
     let spec = with(spec("a"), |s| s.restart = RestartPolicy::Never);
     let mut rig = Rig::new(vec![spec], 1000);
     for _ in 0..6 {
@@ -131,7 +136,7 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
     rig.input(Input::Start);
     rig.settle();
     for name in ["bot", "page"] {
-        rig.have(name);
+        rig.make_ready(name);
     }
     rig.exits("db");
     rig.settle();
@@ -147,14 +152,14 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
             "{name} did not fail"
         );
         assert_eq!(next_attempt(&rig, name), Some(rig.retry_at("db")), "{name}");
-        let told = cause(&rig, name);
-        assert!(told.contains("which it depends on"), "{name}: {told}");
+        let cause = cause(&rig, name);
+        assert!(cause.contains("which it depends on"), "{name}: {cause}");
     }
     assert!(
         cause(&rig, "app").contains("db") && cause(&rig, "app").contains("was killed by SIGKILL")
     );
     assert_eq!(next_attempt(&rig, "page"), None);
-    // Each failure of the dependency moves its dependents with it.
+    // Each failure of the dependency postpones its dependents.
     for wait in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0] {
         assert_eq!(rig.retry_at("db").since(rig.now), seconds(wait));
         rig.wait(seconds(wait));
@@ -164,13 +169,13 @@ fn dependents_restart_when_the_dependency_is_ready_again() {
     }
     rig.wait(seconds(8.0));
     rig.loaded("db");
-    assert!(rig.is_loading("app"), "it waits for nothing but its dependency");
+    assert!(rig.is_loading("app"), "its dependency is ready");
     rig.loaded("app");
     assert!(rig.is_loading("bot"));
 }
 
 #[test]
-fn a_dependency_loaded_by_hand_brings_its_dependents_back_at_once() {
+fn operator_load_of_a_dependency_restarts_its_dependents_at_once() {
     let app = with(core("app"), |s| s.dependencies = vec![id("db")]);
     let db = with(spec("db"), |s| s.restart = RestartPolicy::Never);
     let mut rig = Rig::new(vec![db, app], 1000);
@@ -185,7 +190,7 @@ fn a_dependency_loaded_by_hand_brings_its_dependents_back_at_once() {
 }
 
 #[test]
-fn a_dependent_that_ends_with_its_dependency_did_not_fail() {
+fn exit_of_a_dependent_together_with_its_dependency_is_no_failure() {
     let app = with(core("app"), |s| s.dependencies = vec![id("db")]);
     for dependent_first in [true, false] {
         let mut rig = Rig::new(vec![spec("db"), app.clone()], 1000);
@@ -203,7 +208,7 @@ fn a_dependent_that_ends_with_its_dependency_did_not_fail() {
 }
 
 #[test]
-fn a_member_whose_dependency_could_not_be_loaded_says_so() {
+fn cause_of_an_unloaded_component_names_its_failed_dependency() {
     let top = with(spec("top"), |s| s.dependencies = vec![id("base")]);
     let mut rig = Rig::new(vec![spec("base"), top], 1000);
     rig.demand(&["top"]);
@@ -217,18 +222,18 @@ fn a_member_whose_dependency_could_not_be_loaded_says_so() {
 /// A component that is up and unused.
 fn up(spec: ComponentSpec) -> Rig {
     let mut rig = Rig::new(vec![spec], 1000);
-    rig.have("a");
+    rig.make_ready("a");
     rig.used("a");
     rig.wait(seconds(60.0));
     rig
 }
 
 #[test]
-fn an_end_by_itself_is_followed_as_the_restart_policy_says() {
+fn restart_policy_decides_what_follows_a_regular_exit() {
     use RestartPolicy as P;
     let plain = |policy| with(spec("a"), move |s| s.restart = policy);
     let pinned = |policy| with(plain(policy), |s| s.pinned = true);
-    for (spec, comes_back) in [
+    for (spec, restarts) in [
         (plain(P::OnDemand), false),
         (plain(P::OnFailure), false),
         (plain(P::Always), true),
@@ -237,27 +242,27 @@ fn an_end_by_itself_is_followed_as_the_restart_policy_says() {
         (pinned(P::OnFailure), true),
         (pinned(P::Never), false),
     ] {
-        let told = format!("{:?}, pinned: {}", spec.restart, spec.pinned);
+        let case = format!("{:?}, pinned: {}", spec.restart, spec.pinned);
         let mut rig = up(spec);
         rig.exits_with("a", Some(0));
         rig.unloaded("a");
-        assert_eq!(rig.state("a"), if comes_back { "loading" } else { "unloaded" }, "{told}");
+        assert_eq!(rig.state("a"), if restarts { "loading" } else { "unloaded" }, "{case}");
         let e = rig.engine.scheduler().entry(rig.key("a"));
-        assert_eq!((e.failures().n_total(), e.failures().n_recent()), (0, 0), "{told}");
-        if !comes_back {
-            assert_eq!(cause(&rig, "a"), "it ended by itself (exit code 0)", "{told}");
-            // It may be had at once.
+        assert_eq!((e.failures().n_total(), e.failures().n_recent()), (0, 0), "{case}");
+        if !restarts {
+            assert_eq!(cause(&rig, "a"), "it ended by itself (exit code 0)", "{case}");
+            // A demand may load it at once.
             let waiter = rig.demand(&["a"]);
             rig.settle();
-            assert_eq!(rig.answered(waiter), "granted", "{told}");
+            assert_eq!(rig.answered(waiter), "granted", "{case}");
         }
     }
 }
 
 #[test]
-fn a_failure_is_followed_as_the_restart_policy_says() {
+fn restart_policy_decides_what_follows_a_failure() {
     use RestartPolicy as P;
-    for (policy, comes_back) in
+    for (policy, restarts) in
         [(P::OnDemand, false), (P::OnFailure, true), (P::Always, true), (P::Never, false)]
     {
         for code in [None, Some(1)] {
@@ -266,13 +271,13 @@ fn a_failure_is_followed_as_the_restart_policy_says() {
             rig.unloaded("a");
             assert_eq!(rig.state("a"), "failed", "{policy:?}");
             rig.wait(seconds(60.0));
-            assert_eq!(rig.is_loading("a"), comes_back, "{policy:?}");
+            assert_eq!(rig.is_loading("a"), restarts, "{policy:?}");
         }
     }
 }
 
 #[test]
-fn exit_ok_says_which_codes_are_no_failure() {
+fn exit_ok_lists_the_exit_codes_that_are_no_failure() {
     for (exit_ok, code, state) in [
         (vec![0], 0, "unloaded"),
         (vec![0], 3, "failed"),
@@ -280,16 +285,16 @@ fn exit_ok_says_which_codes_are_no_failure() {
         (vec![3], 0, "failed"),
         (vec![], 0, "failed"),
     ] {
-        let told = format!("{code} with {exit_ok:?}");
+        let case = format!("{code} with {exit_ok:?}");
         let mut rig = up(with(spec("a"), move |s| s.exit_ok = exit_ok.clone()));
         rig.exits_with("a", Some(code));
         rig.unloaded("a");
-        assert_eq!(rig.state("a"), state, "{told}");
+        assert_eq!(rig.state("a"), state, "{case}");
     }
 }
 
 #[test]
-fn one_that_ends_soon_after_each_start_is_started_at_a_growing_distance() {
+fn component_that_exits_soon_after_each_start_restarts_with_growing_back_off() {
     let mut rig = Rig::with_pools(vec![always("a")], vec![], 1000, quick());
     rig.demand(&["a"]);
     rig.loaded("a");
@@ -298,13 +303,13 @@ fn one_that_ends_soon_after_each_start_is_started_at_a_growing_distance() {
     for wait in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0] {
         rig.exits_with("a", Some(0));
         rig.unloaded("a");
-        assert_eq!(rig.state("a"), "unloaded", "it is no failure");
+        assert_eq!(rig.state("a"), "unloaded", "a regular exit is no failure");
         assert_eq!(next_attempt(&rig, "a"), Some(rig.now + seconds(wait)));
         assert!(cause(&rig, "a").contains("must run in the foreground"));
         rig.wait(seconds(wait));
         rig.loaded("a");
     }
-    // After a run of its own it is there at once.
+    // After a longer run the restart is immediate.
     rig.wait(seconds(30.0));
     rig.exits_with("a", Some(0));
     rig.unloaded("a");
@@ -312,7 +317,7 @@ fn one_that_ends_soon_after_each_start_is_started_at_a_growing_distance() {
 }
 
 #[test]
-fn a_dependency_that_ends_at_once_does_not_spin_for_its_dependents() {
+fn dependency_that_exits_at_once_restarts_with_growing_back_off_for_its_dependents() {
     let app = with(core("app"), |s| s.dependencies = vec![id("db")]);
     let mut rig = Rig::with_pools(vec![spec("db"), app], vec![], 1000, quick());
     rig.input(Input::Start);
@@ -329,14 +334,14 @@ fn a_dependency_that_ends_at_once_does_not_spin_for_its_dependents() {
 }
 
 #[test]
-fn one_that_ends_by_itself_while_it_goes_has_gone_as_it_was_to() {
+fn exit_while_draining_completes_the_unload_and_is_no_failure() {
     let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
     rig.demand(&["a"]);
     rig.loaded("a");
     rig.wait(seconds(5.0));
     rig.demand(&["b"]);
     rig.wait(seconds(5.0));
-    assert_eq!(rig.state("a"), "draining", "the other waits for its memory");
+    assert_eq!(rig.state("a"), "draining", "the demand for `b` waits for its memory");
     rig.exits_with("a", Some(0));
     rig.unloaded("a");
     assert!(rig.is_loading("b"));

@@ -1,4 +1,5 @@
-//! An engine with plain cells and loaders that a test finishes by hand. Audits after every input.
+//! An engine with plain cells, whose loads and unloads a test finishes. The rig audits after every
+//! input.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,21 +19,22 @@ use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
 pub(crate) struct Cell {
     pub(crate) leases: u32,
     pub(crate) closed: bool,
-    wanted: bool,
+    notice_requested: bool,
     pub(crate) revoked: bool,
 }
 
-/// Cells, and the leases that a waiter's own party holds: those that it keeps, and those that it gives up for others.
+/// Cells, and the leases of the caller of one waiter.
 #[derive(Debug, Default)]
-pub(crate) struct PlainCells(pub(crate) BTreeMap<ComponentKey, Cell>, pub(crate) Party);
+pub(crate) struct PlainCells(pub(crate) BTreeMap<ComponentKey, Cell>, pub(crate) CallerLeases);
 
-/// The leases of the party whose waiter is named, by component.
+/// Leases that the caller of a waiter holds, and those of them that it gives up in an exchange, by
+/// component.
 #[derive(Debug, Default)]
-pub(crate) struct Party {
+pub(crate) struct CallerLeases {
     pub(crate) waiter: WaiterId,
     pub(crate) own: BTreeMap<ComponentKey, u32>,
     pub(crate) to_give_up: BTreeMap<ComponentKey, u32>,
-    /// Given up while a notice was wanted.
+    /// Given up while a notice of the release was requested.
     noticed: Vec<ComponentKey>,
 }
 
@@ -58,7 +60,7 @@ impl Cells for PlainCells {
         self.cell(key).closed = false;
     }
     fn want(&mut self, key: ComponentKey) {
-        self.cell(key).wanted = true;
+        self.cell(key).notice_requested = true;
     }
     fn revoke(&mut self, key: ComponentKey, _why: &Cause) {
         let cell = self.cell(key);
@@ -80,7 +82,7 @@ impl Cells for PlainCells {
         for (key, n) in std::mem::take(&mut self.1.to_give_up) {
             let cell = self.cell(key);
             cell.leases -= n;
-            if std::mem::take(&mut cell.wanted) {
+            if std::mem::take(&mut cell.notice_requested) {
                 self.1.noticed.push(key);
             }
         }
@@ -185,12 +187,12 @@ impl Rig {
                     self.stopping.insert(id.key, *id);
                 }
                 Effect::Grant { waiter, left_out, .. } => {
-                    let told = |l: &majordomo_core::LeftOut| {
+                    let reason = |l: &majordomo_core::LeftOut| {
                         let id = self.engine.catalog().id(l.component);
                         format!("{id}: {}", l.refusal.code())
                     };
-                    let told = left_out.iter().map(told).collect();
-                    self.left_out.insert(*waiter, told);
+                    let reasons = left_out.iter().map(reason).collect();
+                    self.left_out.insert(*waiter, reasons);
                     self.answer(*waiter, "granted");
                 }
                 Effect::Done { waiter } => self.answer(*waiter, "done"),
@@ -199,23 +201,24 @@ impl Rig {
             }
         }
         for key in std::mem::take(&mut self.cells.1.noticed) {
-            let id = self.engine.incarnation(key).expect("it is up");
+            let id = self.engine.incarnation(key).expect("the component is up");
             self.input(Input::Released { id });
         }
     }
 
-    /// The next waiter's party holds a lease on a component, and gives it up or not when its demand is admitted.
+    /// The caller of the next waiter holds a lease on a component. If `gives_up`, admission
+    /// releases the lease.
     pub(crate) fn next_holds(&mut self, name: &str, gives_up: bool) {
         let key = self.key(name);
-        let party = &mut self.cells.1;
-        party.waiter = WaiterId(self.next_waiter + 1);
-        *party.own.entry(key).or_default() += 1;
+        let caller = &mut self.cells.1;
+        caller.waiter = WaiterId(self.next_waiter + 1);
+        *caller.own.entry(key).or_default() += 1;
         if gives_up {
-            *party.to_give_up.entry(key).or_default() += 1;
+            *caller.to_give_up.entry(key).or_default() += 1;
         }
     }
 
-    /// A command's demand, which may be granted in part: the surest component first.
+    /// Demands the components of a command, the most confident first. The grant may be partial.
     pub(crate) fn command(&mut self, names: &[&str], deadline: Option<Duration>) -> WaiterId {
         let keys = names.iter().map(|n| self.key(n)).collect();
         let waiter = self.waiter();
@@ -223,7 +226,7 @@ impl Rig {
         waiter
     }
 
-    /// What was left out of a command, with the reasons.
+    /// The components left out of a command, each as `name: reason`.
     pub(crate) fn left_out(&self, waiter: WaiterId) -> Vec<String> {
         self.left_out.get(&waiter).cloned().unwrap_or_default()
     }
@@ -243,7 +246,7 @@ impl Rig {
         WaiterId(self.next_waiter)
     }
 
-    pub(crate) fn ask(
+    pub(crate) fn demand_with(
         &mut self,
         names: &[&str],
         priority: Option<Priority>,
@@ -256,10 +259,10 @@ impl Rig {
     }
 
     pub(crate) fn demand(&mut self, names: &[&str]) -> WaiterId {
-        self.ask(names, None, None)
+        self.demand_with(names, None, None)
     }
 
-    /// An application's hint, as sure and urgent as can be.
+    /// An application's hint of full confidence for the immediate tier.
     pub(crate) fn hint(&mut self, key: ComponentKey) {
         self.input(Input::Hint {
             key,
@@ -275,13 +278,13 @@ impl Rig {
         waiter
     }
 
-    /// Lets time pass, with every tick that the engine asks for.
+    /// Lets time pass, with a tick at each wakeup that the engine requests.
     pub(crate) fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         let mut at_once = 0;
         while let Some(at) = self.engine.next_wakeup().filter(|t| *t <= end) {
             at_once = if at > self.now { 0 } else { at_once + 1 };
-            assert!(at_once < 4, "the engine wants to be called at {at} again and again");
+            assert!(at_once < 4, "the engine requests the wakeup at {at} repeatedly");
             self.now = self.now.max(at);
             self.input(Input::Tick);
         }
@@ -302,18 +305,18 @@ impl Rig {
         self.input(Input::LoadFinished { id, result: Ok(report) });
     }
 
-    /// What components use is measured, in MiB.
+    /// Reports the measured memory of components, in MiB.
     pub(crate) fn measure(&mut self, rows: &[(&str, u64)]) {
         let row = |&(name, mib): &(&str, u64)| {
             let key = self.key(name);
-            let id = self.engine.incarnation(key).expect("it is up");
+            let id = self.engine.incarnation(key).expect("the component is up");
             (id, ByteSize::mib(mib))
         };
         let own = rows.iter().map(row).collect();
         self.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
     }
 
-    /// Everything on its way out is down.
+    /// Finishes all unloads.
     pub(crate) fn settle_unloads(&mut self) {
         while let Some((_, id)) = self.stopping.pop_first() {
             self.input(Input::UnloadFinished { id });
@@ -327,7 +330,7 @@ impl Rig {
         self.input(Input::LoadFinished { id, result });
     }
 
-    /// A load whose end the test tells itself.
+    /// Removes a load that the test finishes itself.
     pub(crate) fn forget_load(&mut self, name: &str) {
         self.loading.remove(&self.key(name));
     }
@@ -346,10 +349,10 @@ impl Rig {
         self.exits_with(name, None);
     }
 
-    /// The end of a program, by itself with this code, or by a signal.
+    /// The program exits with a code, or a signal kills it.
     pub(crate) fn exits_with(&mut self, name: &str, code: Option<i32>) {
         let key = self.key(name);
-        let id = self.engine.incarnation(key).expect("it is up");
+        let id = self.engine.incarnation(key).expect("the component is up");
         let how = code
             .map_or("was killed by SIGKILL".to_owned(), |code| format!("ended with code {code}"));
         self.input(Input::Exited { id, how, code, out_of_memory: None });
@@ -357,13 +360,13 @@ impl Rig {
 
     pub(crate) fn exits_out_of_memory(&mut self, name: &str) {
         let key = self.key(name);
-        let id = self.engine.incarnation(key).expect("it is up");
+        let id = self.engine.incarnation(key).expect("the component is up");
         let how = "was killed by SIGKILL".to_owned();
         let out_of_memory = Some(OutOfMemory::default());
         self.input(Input::Exited { id, how, code: None, out_of_memory });
     }
 
-    /// Everything on its way arrives, until nothing moves.
+    /// Finishes all loads and unloads until none is left.
     pub(crate) fn settle(&mut self) {
         loop {
             if let Some((_, id)) = self.stopping.pop_first() {
@@ -376,8 +379,8 @@ impl Rig {
         }
     }
 
-    /// Has a component ready and unleased, loaded at this moment.
-    pub(crate) fn have(&mut self, name: &str) {
+    /// Loads a component now and releases it: it is ready and unleased.
+    pub(crate) fn make_ready(&mut self, name: &str) {
         let waiter = self.demand(&[name]);
         self.settle();
         assert_eq!(self.answered(waiter), "granted", "{name}");
@@ -386,11 +389,11 @@ impl Rig {
 
     pub(crate) fn used(&mut self, name: &str) {
         let key = self.key(name);
-        let id = self.engine.incarnation(key).expect("it is up");
+        let id = self.engine.incarnation(key).expect("the component is up");
         self.input(Input::Usage(vec![Usage { id, uses: 1, last_use: Some(self.now) }]));
     }
 
-    /// A lease by the fast path.
+    /// Leases a component by the fast path; false if its cell is closed or absent.
     pub(crate) fn take(&mut self, name: &str) -> bool {
         let key = self.key(name);
         match self.cells.0.get_mut(&key) {
@@ -404,11 +407,11 @@ impl Rig {
 
     pub(crate) fn give_back(&mut self, name: &str) {
         let key = self.key(name);
-        // After an unload the holder of a revoked lease gives back what is no longer published.
+        // The cell of a revoked lease is not published any more after the unload.
         let Some(cell) = self.cells.0.get_mut(&key) else { return };
         cell.leases -= 1;
-        if std::mem::take(&mut cell.wanted) {
-            let id = self.engine.incarnation(key).expect("it is up");
+        if std::mem::take(&mut cell.notice_requested) {
+            let id = self.engine.incarnation(key).expect("the component is up");
             self.input(Input::Released { id });
         }
     }

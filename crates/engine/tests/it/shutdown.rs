@@ -1,4 +1,4 @@
-//! The end: who is waited for, how long, and what is left.
+//! Shutdown: its order, the time that leases and loads get, and stuck components.
 
 use majordomo_core::EventKind;
 use majordomo_engine::{Effect, Input};
@@ -10,10 +10,10 @@ fn done(rig: &Rig) -> bool {
 }
 
 #[test]
-fn it_ends_when_everything_is_down_dependents_first() {
+fn shutdown_unloads_dependents_first_and_ends_when_no_component_is_loaded() {
     let specs = vec![spec("base"), with(spec("top"), |s| s.dependencies = vec![id("base")])];
     let mut rig = Rig::new(specs, 1000);
-    rig.have("top");
+    rig.make_ready("top");
     rig.input(Input::Shutdown { deadline: seconds(10.0) });
     assert_eq!(rig.states(&["base", "top"]), ["draining", "unloading"]);
     let late = rig.demand(&["top"]);
@@ -26,15 +26,15 @@ fn it_ends_when_everything_is_down_dependents_first() {
 }
 
 #[test]
-fn leases_are_waited_for_up_to_half_and_the_stuck_are_listed() {
+fn shutdown_waits_half_its_deadline_for_leases_and_lists_stuck_components() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     rig.input(Input::Shutdown { deadline: seconds(10.0) });
     rig.wait(seconds(4.9));
     assert_eq!(rig.state("a"), "draining");
     rig.wait(seconds(0.2));
-    assert_eq!(rig.state("a"), "unloading", "revoked at half the time");
+    assert_eq!(rig.state("a"), "unloading", "the lease is revoked at half the deadline");
     rig.wait(seconds(3.95));
     let key = rig.key("a");
     let killed = |rig: &Rig| {
@@ -43,14 +43,17 @@ fn leases_are_waited_for_up_to_half_and_the_stuck_are_listed() {
             _ => false,
         })
     };
-    assert!(killed(&rig), "what has not stopped a second before the end is killed and named");
+    assert!(
+        killed(&rig),
+        "a component that runs a second before the deadline is killed and recorded"
+    );
     rig.wait(seconds(0.95));
     assert!(!killed(&rig));
     assert!(rig.effects.contains(&Effect::ShutdownDone { stuck: vec![key] }));
 }
 
 #[test]
-fn a_demanded_load_gets_a_fifth() {
+fn shutdown_waits_a_fifth_of_its_deadline_for_demanded_loads() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
     let w = rig.demand(&["a"]);
     rig.input(Input::Shutdown { deadline: seconds(10.0) });
@@ -61,10 +64,10 @@ fn a_demanded_load_gets_a_fifth() {
 }
 
 #[test]
-fn asked_twice_it_hastens_and_a_suspend_after_it_changes_nothing() {
+fn second_shutdown_request_revokes_leases_and_a_later_suspend_changes_nothing() {
     let mut rig = Rig::new(vec![spec("a")], 1000);
     rig.wait(seconds(20.0));
-    rig.have("a");
+    rig.make_ready("a");
     assert!(rig.take("a"));
     rig.input(Input::Shutdown { deadline: seconds(10.0) });
     rig.wait(seconds(0.5));
@@ -73,5 +76,5 @@ fn asked_twice_it_hastens_and_a_suspend_after_it_changes_nothing() {
     rig.wait(seconds(1.0));
     assert!(rig.engine.is_down());
     rig.input(Input::Resumed { gap: seconds(60.0) });
-    assert!(!done(&rig), "it has ended once");
+    assert!(!done(&rig), "the end is reported once");
 }

@@ -1,4 +1,5 @@
-//! How long demands wait for loads that take long, and what becomes of a load whose demands' deadlines passed.
+//! How long demands wait for slow loads, and which loads continue after the deadlines of their
+//! demands.
 
 use majordomo_core::{ByteSize, Refusal, WaiterId};
 use majordomo_engine::{Effect, Input, LoadReport, OperatorAction};
@@ -11,18 +12,18 @@ fn slow(name: &str) -> ComponentSpec {
     with(spec(name), |s| s.load_deadline = Some(seconds(600.0)))
 }
 
-/// What the last input refused a waiter with.
+/// The refusal of a waiter by the last input.
 fn refusal(rig: &Rig, waiter: WaiterId) -> Refusal {
     let of = |e: &Effect| match e {
         Effect::Refuse { waiter: w, refusal } if *w == waiter => Some(refusal.clone()),
         _ => None,
     };
-    rig.effects.iter().find_map(of).expect("it was refused by the last input")
+    rig.effects.iter().find_map(of).expect("the last input refuses the waiter")
 }
 
-/// Has one load of a component take so long that the engine learns it, and unloads it again.
+/// Loads a component once in `load_time` seconds, which the engine learns, and unloads it.
 fn learn(rig: &mut Rig, name: &str, load_time: f64) {
-    let waiter = rig.ask(&[name], None, Some(seconds(load_time * 2.0)));
+    let waiter = rig.demand_with(&[name], None, Some(seconds(load_time * 2.0)));
     rig.wait(seconds(load_time));
     rig.loaded(name);
     assert_eq!(rig.answered(waiter), "granted");
@@ -33,17 +34,17 @@ fn learn(rig: &mut Rig, name: &str, load_time: f64) {
 }
 
 #[test]
-fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
+fn load_continues_after_the_deadlines_of_its_demands() {
     for on_abandon in [OnAbandon::Auto, OnAbandon::Finish] {
         let mut rig = Rig::new(vec![with(slow("a"), |s| s.on_abandon = on_abandon)], 100);
         learn(&mut rig, "a", 90.0);
-        let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
+        let waiter = rig.demand_with(&["a"], None, Some(seconds(20.0)));
         rig.wait(seconds(20.0));
         assert_eq!(rig.answered(waiter), "deadline_exceeded");
         assert!(rig.is_loading("a"), "{on_abandon:?}: no waiter left");
-        // Who comes again finds it on its way, and in the end ready.
+        // A later demand joins the load.
         rig.wait(seconds(69.0));
-        let again = rig.ask(&["a"], None, Some(seconds(20.0)));
+        let again = rig.demand_with(&["a"], None, Some(seconds(20.0)));
         rig.wait(seconds(1.0));
         rig.loaded("a");
         assert_eq!(rig.answered(again), "granted", "{on_abandon:?}");
@@ -52,11 +53,11 @@ fn a_load_goes_on_when_the_deadlines_of_its_demands_pass() {
 }
 
 #[test]
-fn on_abandon_cancel_ends_a_load_at_a_deadline_of_the_callers_own_only() {
+fn on_abandon_cancel_ends_a_load_only_at_an_explicit_deadline() {
     for own in [None, Some(seconds(20.0))] {
         let spec = with(slow("a"), |s| s.on_abandon = OnAbandon::Cancel);
         let mut rig = Rig::new(vec![spec], 100);
-        let waiter = rig.ask(&["a"], None, own);
+        let waiter = rig.demand_with(&["a"], None, own);
         rig.wait(seconds(30.0));
         assert_eq!(rig.answered(waiter), "deadline_exceeded");
         assert_eq!(rig.is_loading("a"), own.is_none(), "{own:?}");
@@ -64,17 +65,17 @@ fn on_abandon_cancel_ends_a_load_at_a_deadline_of_the_callers_own_only() {
 }
 
 #[test]
-fn a_load_is_cancelled_when_its_last_caller_leaves_early() {
+fn load_is_cancelled_when_its_last_caller_abandons_it_before_the_deadline() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     learn(&mut rig, "a", 90.0);
-    let waiter = rig.ask(&["a"], None, Some(seconds(20.0)));
+    let waiter = rig.demand_with(&["a"], None, Some(seconds(20.0)));
     rig.wait(seconds(19.0));
     rig.input(Input::Abandon { waiter });
     assert!(!rig.is_loading("a"));
 }
 
 #[test]
-fn a_load_that_is_nobodys_ends_at_its_load_deadline() {
+fn load_without_waiters_ends_at_its_load_deadline() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     rig.demand(&["a"]);
     rig.wait(seconds(599.0));
@@ -85,7 +86,7 @@ fn a_load_that_is_nobodys_ends_at_its_load_deadline() {
 }
 
 #[test]
-fn a_load_that_is_nobodys_gives_its_memory_and_its_lane_to_a_demand() {
+fn load_without_waiters_yields_its_memory_and_lane_to_a_demand() {
     let mut config = crate::rig::config();
     config.loads.max_concurrent = 1;
     for memory in [100, 1] {
@@ -102,40 +103,44 @@ fn a_load_that_is_nobodys_gives_its_memory_and_its_lane_to_a_demand() {
 }
 
 #[test]
-fn the_refusal_says_when_the_load_will_be_done() {
+fn refusal_reports_when_the_load_will_be_ready() {
     let top = with(slow("top"), |s| {
         s.dependencies = vec![id("base")];
         s.load_time = seconds(5.0);
     });
     let mut rig = Rig::new(vec![slow("base"), top], 1000);
     learn(&mut rig, "base", 90.0);
-    let waiter = rig.ask(&["top"], None, Some(seconds(20.0)));
+    let waiter = rig.demand_with(&["top"], None, Some(seconds(20.0)));
     rig.wait(seconds(20.0));
-    let told = refusal(&rig, waiter);
-    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &told else {
-        panic!("{told}")
+    let refused = refusal(&rig, waiter);
+    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &refused else {
+        panic!("{refused}")
     };
     assert_eq!(load.component.as_str(), "base");
-    assert_eq!(load.ready_in, Some(seconds(75.0)), "the rest of the one, and all of the other");
+    assert_eq!(
+        load.ready_in,
+        Some(seconds(75.0)),
+        "the rest of the load of `base`, and the load of `top`"
+    );
     assert_eq!(load.given_up_in, seconds(580.0));
-    assert!(told.to_string().contains("base is still loading: ready in about"), "{told}");
+    assert!(refused.to_string().contains("base is still loading: ready in about"), "{refused}");
 }
 
 #[test]
-fn a_refusal_does_not_guess_how_long_an_unknown_load_takes() {
+fn refusal_reports_no_time_for_a_load_of_unknown_duration() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     let waiter = rig.demand(&["a"]);
     rig.wait(seconds(30.0));
-    let told = refusal(&rig, waiter);
-    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &told else {
-        panic!("{told}")
+    let refused = refusal(&rig, waiter);
+    let Refusal::DeadlineExceeded { still_loading: Some(load), .. } = &refused else {
+        panic!("{refused}")
     };
     assert_eq!((load.ready_in, load.given_up_in), (None, seconds(570.0)));
-    assert!(told.to_string().contains("load_deadline"), "{told}");
+    assert!(refused.to_string().contains("load_deadline"), "{refused}");
 }
 
 #[test]
-fn a_demand_without_a_deadline_waits_for_a_load_known_to_be_long() {
+fn demand_without_deadline_waits_for_a_load_known_to_be_slow() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     learn(&mut rig, "a", 90.0);
     let waiter = rig.demand(&["a"]);
@@ -146,7 +151,7 @@ fn a_demand_without_a_deadline_waits_for_a_load_known_to_be_long() {
 }
 
 #[test]
-fn the_wait_for_a_long_load_counts_the_chain_of_dependencies_and_what_is_done_already() {
+fn default_deadline_counts_the_remaining_load_time_of_the_dependency_chain() {
     let on = |name: &str, base: &str| {
         let base = id(base);
         with(slow(name), move |s| s.dependencies = vec![base.clone()])
@@ -160,25 +165,25 @@ fn the_wait_for_a_long_load_counts_the_chain_of_dependencies_and_what_is_done_al
     let mut rig = Rig::new(specs, 1000);
     let time = |rig: &Rig| rig.engine.default_deadline(&[rig.key("top")], rig.now);
     assert_eq!(time(&rig), seconds(180.0));
-    rig.ask(&["top"], None, Some(seconds(1000.0)));
+    rig.demand_with(&["top"], None, Some(seconds(1000.0)));
     rig.wait(seconds(20.0));
     assert_eq!(time(&rig), seconds(150.0));
     rig.loaded("base");
     rig.loaded("mid");
     assert_eq!(time(&rig), seconds(60.0));
     rig.loaded("top");
-    assert_eq!(time(&rig), seconds(30.0), "what is ready is not waited for");
+    assert_eq!(time(&rig), seconds(30.0), "a ready component adds no load time");
 }
 
 #[test]
-fn no_demand_waits_longer_than_the_loads_may_take() {
+fn default_deadline_does_not_exceed_the_load_deadline() {
     let specs = vec![with(spec("a"), |s| s.load_time = seconds(3600.0))];
     let rig = Rig::new(specs, 100);
     assert_eq!(rig.engine.default_deadline(&[rig.key("a")], rig.now), seconds(60.0));
 }
 
 #[test]
-fn a_load_by_hand_waits_as_long_as_the_load_may_take() {
+fn operator_load_waits_up_to_the_load_deadline() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     let waiter = rig.operator("a", OperatorAction::Load);
     rig.wait(seconds(500.0));
@@ -187,13 +192,13 @@ fn a_load_by_hand_waits_as_long_as_the_load_may_take() {
 }
 
 #[test]
-fn a_load_ahead_may_take_as_long_as_its_load_deadline() {
+fn preload_may_take_up_to_its_load_deadline() {
     let mut rig = Rig::new(vec![slow("a")], 100);
     rig.hint(rig.key("a"));
     rig.wait(seconds(500.0));
     assert!(rig.is_loading("a"));
     let key = rig.key("a");
-    let id = rig.engine.incarnation(key).expect("it loads");
+    let id = rig.engine.incarnation(key).expect("the component loads");
     rig.forget_load("a");
     rig.input(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
     assert_eq!(rig.state("a"), "ready");

@@ -1,4 +1,4 @@
-//! What was loaded ahead and nobody has had: it goes for whoever asks for something else, and nothing keeps it.
+//! Expendable preloads: a demand for another component evicts them, and nothing restarts them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,36 +19,34 @@ fn refusing(name: &str) -> ComponentSpec {
     })
 }
 
-/// `wanted` must not run beside `other`, on which `app` depends.
+/// `requested` must not run beside `other`, on which `app` depends.
 fn rig() -> Rig {
     let app = with(spec("app"), |s| s.dependencies = vec![id("other")]);
-    let specs = vec![refusing("wanted"), refusing("too"), spec("other"), app];
+    let specs = vec![refusing("requested"), refusing("too"), spec("other"), app];
     with_lanes(3, specs, 1000)
 }
 
-/// So many lanes, one of them for demands only.
+/// `n` load lanes, one of them for demands only.
 fn with_lanes(n: usize, specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
     let mut config = config();
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (n, 1);
     Rig::with_pools(specs, Vec::new(), budget_mib, config)
 }
 
-/// `other` is up, on a guess.
-fn guessed(specs: Vec<ComponentSpec>) -> Rig {
+/// `other` is ready by a preload.
+fn preloaded(specs: Vec<ComponentSpec>) -> Rig {
     let mut rig = Rig::new(specs, 1000);
     rig.hint(rig.key("other"));
     rig.settle();
     rig
 }
 
-/// `other` ends by itself.
-fn die(rig: &mut Rig) {
+fn exit_other(rig: &mut Rig) {
     rig.exits("other");
     rig.unloaded("other");
 }
 
-/// Somebody asks for it and leaves at once.
-fn ask_and_leave(rig: &mut Rig, name: &str) {
+fn demand_and_abandon(rig: &mut Rig, name: &str) {
     let waiter = rig.demand(&[name]);
     rig.input(Input::Abandon { waiter });
 }
@@ -57,7 +55,7 @@ fn sized(name: &str, mib: u64) -> ComponentSpec {
     with(spec(name), |s| s.memory = ByteSize::mib(mib))
 }
 
-/// The other components stay as they are configured.
+/// Changes the spec of one component and keeps the others.
 fn change(rig: &mut Rig, changed: &ComponentSpec) {
     let old = rig.engine.catalog();
     let specs = old
@@ -74,9 +72,10 @@ fn next_version(name: &str) -> ComponentSpec {
     with(spec(name), |s| s.version = "2".into())
 }
 
-/// What is in conflict with `other` is not refused for it, and is had in the end.
-fn assert_gives_way(mut rig: Rig, case: &str) {
-    let waits = rig.demand(&["wanted"]);
+/// A demand that conflicts with `other` is not refused: `other` is unloaded, and the demand is
+/// granted.
+fn assert_evicted_for_a_demand(mut rig: Rig, case: &str) {
+    let waits = rig.demand(&["requested"]);
     assert_eq!(rig.answered(waits), "waits", "{case}");
     rig.settle();
     assert_eq!(rig.answered(waits), "granted", "{case}");
@@ -84,127 +83,127 @@ fn assert_gives_way(mut rig: Rig, case: &str) {
 }
 
 #[test]
-fn a_demand_is_not_refused_for_a_guess() {
-    for ahead in ["other", "app"] {
+fn demand_is_not_refused_for_a_conflicting_preload() {
+    for hinted in ["other", "app"] {
         for is_up in [false, true] {
             let mut rig = rig();
-            rig.hint(rig.key(ahead));
+            rig.hint(rig.key(hinted));
             if is_up {
                 rig.settle();
             }
-            assert_gives_way(rig, &format!("{ahead}, up: {is_up}"));
+            assert_evicted_for_a_demand(rig, &format!("{hinted}, up: {is_up}"));
         }
     }
 }
 
 #[test]
-fn a_demand_is_not_refused_for_a_guess_that_leaves() {
-    for ahead in ["other", "app"] {
+fn demand_is_not_refused_for_a_conflicting_preload_that_unloads() {
+    for hinted in ["other", "app"] {
         let mut rig = rig();
-        rig.hint(rig.key(ahead));
+        rig.hint(rig.key(hinted));
         rig.settle();
         rig.operator("other", OperatorAction::Unload { force: false });
-        // Closed and without leases, it waits for what runs on it.
-        let leaves = if ahead == "app" { "draining" } else { "unloading" };
-        assert_eq!(rig.state("other"), leaves);
-        assert_gives_way(rig, ahead);
+        // Closed and without leases, `other` waits for its dependent.
+        let state = if hinted == "app" { "draining" } else { "unloading" };
+        assert_eq!(rig.state("other"), state);
+        assert_evicted_for_a_demand(rig, hinted);
     }
-    // A second demand for which it would have to go.
+    // A second demand conflicts with the same preload.
     let mut rig = rig();
     rig.hint(rig.key("app"));
     rig.settle();
-    let both = [rig.demand(&["wanted"]), rig.demand(&["too"])];
+    let both = [rig.demand(&["requested"]), rig.demand(&["too"])];
     assert_eq!(both.map(|w| rig.answered(w).to_owned()), ["waits", "waits"]);
     rig.settle();
     assert_eq!(both.map(|w| rig.answered(w).to_owned()), ["granted", "granted"]);
 }
 
 #[test]
-fn a_guess_that_a_demand_joined_and_left_is_a_guess_again() {
+fn preload_is_expendable_again_after_its_demand_is_abandoned() {
     for is_up in [false, true] {
         let mut rig = rig();
         rig.hint(rig.key("other"));
         if is_up {
             rig.settle();
         }
-        // The load of `app` is cancelled; `other`, begun for nobody, goes on.
-        ask_and_leave(&mut rig, "app");
-        assert_gives_way(rig, &format!("up: {is_up}"));
+        // The load of `app` is cancelled; the preload of `other` continues.
+        demand_and_abandon(&mut rig, "app");
+        assert_evicted_for_a_demand(rig, &format!("up: {is_up}"));
     }
-    let mut rig = with_lanes(2, ["left", "first", "second"].map(spec).to_vec(), 1000);
-    rig.hint(rig.key("left"));
-    ask_and_leave(&mut rig, "left");
+    let mut rig = with_lanes(2, ["abandoned", "first", "second"].map(spec).to_vec(), 1000);
+    rig.hint(rig.key("abandoned"));
+    demand_and_abandon(&mut rig, "abandoned");
     rig.demand(&["first"]);
     rig.demand(&["second"]);
-    assert!(rig.is_loading("second"), "its lane is for whoever waits");
+    assert!(rig.is_loading("second"), "its lane is for waiting demands");
 
-    let mut rig = with_lanes(2, vec![spec("left")], 1000);
-    rig.hint(rig.key("left"));
-    ask_and_leave(&mut rig, "left");
-    rig.loaded("left");
+    let mut rig = with_lanes(2, vec![spec("abandoned")], 1000);
+    rig.hint(rig.key("abandoned"));
+    demand_and_abandon(&mut rig, "abandoned");
+    rig.loaded("abandoned");
     rig.input(Input::Pressure(PressureLevel::Medium));
-    assert_eq!(rig.state("left"), "unloading", "it is the first victim");
+    assert_eq!(rig.state("abandoned"), "unloading", "an expendable component is the first victim");
 }
 
 #[test]
-fn what_was_had_is_no_guess() {
-    type Have = fn(&mut Rig);
-    let ways: [(&str, Have); 4] = [
+fn used_preload_is_not_expendable() {
+    type Use = fn(&mut Rig);
+    let ways: [(&str, Use); 4] = [
         ("a lease, not swept yet", |rig| assert!(rig.take("app"))),
         ("a swept lease", |rig| {
             assert!(rig.take("app"));
             rig.used("app");
             rig.give_back("app");
         }),
-        ("a grant", |rig| rig.have("app")),
-        ("a use that was told", |rig| {
+        ("a grant", |rig| rig.make_ready("app")),
+        ("a reported use", |rig| {
             let used = vec![rig.key("app")];
             rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
         }),
     ];
-    for (way, have) in ways {
+    for (way, use_component) in ways {
         let mut rig = rig();
         rig.hint(rig.key("app"));
         rig.settle();
-        have(&mut rig);
-        let refused = rig.demand(&["wanted"]);
+        use_component(&mut rig);
+        let refused = rig.demand(&["requested"]);
         assert_eq!(rig.answered(refused), "conflict", "{way}");
         assert_eq!(rig.states(&["other", "app"]), ["ready", "ready"], "{way}");
     }
 }
 
 #[test]
-fn a_use_that_nobody_told_of_is_of_its_own_incarnation() {
+fn late_report_of_a_use_does_not_count_for_the_next_incarnation() {
     let mut rig = rig();
-    rig.have("other");
+    rig.make_ready("other");
     rig.used("other");
-    die(&mut rig);
+    exit_other(&mut rig);
     rig.wait(seconds(1.1));
     rig.hint(rig.key("other"));
     assert!(rig.is_loading("other"));
-    // By now the use of the one that died is taken for a command.
+    // By now the use of the exited incarnation is recorded as a command.
     rig.wait(seconds(2.0));
     rig.loaded("other");
-    assert_gives_way(rig, "used before it died");
-    // Told of while the next one waits for its memory.
-    let specs = vec![refusing("wanted"), spec("other"), sized("old", 250)];
+    assert_evicted_for_a_demand(rig, "used before its exit");
+    // The use is reported while the next incarnation waits for its memory.
+    let specs = vec![refusing("requested"), spec("other"), sized("old", 250)];
     let mut rig = Rig::new(specs, 300);
-    rig.have("other");
+    rig.make_ready("other");
     rig.wait(seconds(3.0));
     rig.operator("other", OperatorAction::Unload { force: false });
     rig.unloaded("other");
-    rig.have("old");
+    rig.make_ready("old");
     rig.wait(config().memory.min_residency);
     rig.hint(rig.key("other"));
     assert_eq!(rig.state("other"), "queued");
     let used = vec![rig.key("other")];
     rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
     rig.settle();
-    assert_gives_way(rig, "told of late");
+    assert_evicted_for_a_demand(rig, "reported late");
 }
 
 #[test]
-fn what_could_not_be_let_go_again_is_not_loaded_on_a_guess() {
+fn component_that_could_not_be_evicted_is_not_preloaded() {
     let app = with(spec("app"), |s| s.dependencies = vec![id("base")]);
     let mut rig = Rig::new(vec![spec("base"), app, spec("free")], 1000);
     rig.operator("base", OperatorAction::Pin);
@@ -212,61 +211,62 @@ fn what_could_not_be_let_go_again_is_not_loaded_on_a_guess() {
         rig.hint(rig.key(name));
     }
     assert_eq!(rig.states(&["base", "app", "free"]), ["unloaded", "unloaded", "loading"]);
-    // What runs already is no part of the guess.
-    rig.have("base");
+    // A dependency that runs already is no part of the preload.
+    rig.make_ready("base");
     rig.hint(rig.key("app"));
     assert!(rig.is_loading("app"));
 }
 
 #[test]
-fn an_ended_guess_goes_on_for_those_who_count_on_it_and_no_others() {
+fn cancelled_preload_continues_only_for_components_that_a_demand_shares() {
     let small = |name: &str| with(spec(name), |s| s.memory = ByteSize::mib(50));
-    let wanted = with(small("wanted"), |s| s.conflicts = vec![id("app")]);
+    let requested = with(small("requested"), |s| s.conflicts = vec![id("app")]);
     let app = with(spec("app"), |s| s.dependencies = vec![id("base")]);
     let old = with(spec("old"), |s| s.memory = ByteSize::mib(200));
-    let specs = vec![wanted, app, spec("base"), small("x"), old];
+    let specs = vec![requested, app, spec("base"), small("x"), old];
     let mut rig = with_lanes(6, specs, 390);
-    rig.have("old");
+    rig.make_ready("old");
     rig.wait(config().memory.min_residency);
     rig.hint(rig.key("app"));
     let joined = rig.demand(&["base", "x"]);
-    let wanted = rig.demand(&["wanted"]);
-    // Two that conflict would both be alive if all of the guess went on: the rig audits after every input.
+    let requested = rig.demand(&["requested"]);
+    // Conflicting components would both run if the entire preload continued: the rig audits after
+    // every input.
     rig.settle();
-    assert_eq!([rig.answered(joined), rig.answered(wanted)], ["granted", "granted"]);
-    assert_eq!(rig.states(&["base", "app", "wanted"]), ["ready", "unloaded", "ready"]);
+    assert_eq!([rig.answered(joined), rig.answered(requested)], ["granted", "granted"]);
+    assert_eq!(rig.states(&["base", "app", "requested"]), ["ready", "unloaded", "ready"]);
 }
 
 #[test]
-fn nothing_brings_a_guess_back() {
+fn failed_preload_is_not_restarted() {
     let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
     for is_up in [false, true] {
-        let mut rig = Rig::new(vec![refusing("wanted"), always.clone()], 1000);
+        let mut rig = Rig::new(vec![refusing("requested"), always.clone()], 1000);
         rig.hint(rig.key("other"));
         if is_up {
             rig.settle();
-            die(&mut rig);
+            exit_other(&mut rig);
         } else {
             rig.load_ends("other", Err("no"));
         }
         rig.wait(seconds(60.0));
         assert_eq!(rig.state("other"), "failed", "up: {is_up}");
     }
-    // What somebody has had is brought back.
-    let mut rig = guessed(vec![always]);
-    rig.have("other");
-    die(&mut rig);
+    // A used component is restarted.
+    let mut rig = preloaded(vec![always]);
+    rig.make_ready("other");
+    exit_other(&mut rig);
     rig.wait(seconds(60.0));
     assert!(rig.is_loading("other"));
 }
 
 #[test]
-fn a_changed_guess_is_not_loaded_anew() {
-    let mut rig = guessed(vec![spec("other"), spec("x")]);
+fn changed_preload_is_not_reloaded() {
+    let mut rig = preloaded(vec![spec("other"), spec("x")]);
     change(&mut rig, &next_version("other"));
     rig.settle();
     assert_eq!(rig.state("other"), "unloaded");
-    // Somebody joined it, and leaves while it goes.
+    // A demand joins the preload and is abandoned while it unloads.
     rig.hint(rig.key("other"));
     rig.settle();
     let waiter = rig.demand(&["other", "x"]);
@@ -277,12 +277,12 @@ fn a_changed_guess_is_not_loaded_anew() {
 }
 
 #[test]
-fn what_is_pinned_is_brought_back_however_it_was_loaded() {
+fn pinned_preload_is_restarted() {
     for restart in [RestartPolicy::OnDemand, RestartPolicy::Always] {
         let other = with(spec("other"), |s| s.restart = restart);
-        let mut rig = guessed(vec![other]);
+        let mut rig = preloaded(vec![other]);
         rig.operator("other", OperatorAction::Pin);
-        die(&mut rig);
+        exit_other(&mut rig);
         rig.wait(seconds(50.0));
         assert!(rig.is_loading("other"), "{restart:?}");
         rig.loaded("other");
@@ -294,20 +294,20 @@ fn what_is_pinned_is_brought_back_however_it_was_loaded() {
 }
 
 #[test]
-fn what_is_leased_is_brought_back_though_its_lease_tells_of_no_last_use_yet() {
+fn leased_preload_without_a_recorded_last_use_is_restarted() {
     let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
-    let mut rig = guessed(vec![always]);
+    let mut rig = preloaded(vec![always]);
     assert!(rig.take("other"));
     let key = rig.key("other");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     rig.input(Input::Usage(vec![Usage { id, uses: 1, last_use: None }]));
-    die(&mut rig);
+    exit_other(&mut rig);
     rig.wait(seconds(60.0));
     assert!(rig.is_loading("other"));
 }
 
 #[test]
-fn the_end_of_a_back_off_brings_no_guess_back() {
+fn end_of_a_back_off_does_not_restart_a_preload() {
     let always = with(spec("other"), |s| s.restart = RestartPolicy::Always);
     let mut rig = Rig::new(vec![always.clone()], 1000);
     for _ in 0..8 {
@@ -318,9 +318,9 @@ fn the_end_of_a_back_off_brings_no_guess_back() {
         rig.wait(config().back_off.max);
         assert_eq!(rig.state("other"), "failed");
     }
-    // What was used is.
+    // A used component is restarted.
     let mut rig = Rig::new(vec![always], 1000);
-    rig.have("other");
+    rig.make_ready("other");
     rig.used("other");
     rig.exits("other");
     rig.settle();
@@ -329,31 +329,31 @@ fn the_end_of_a_back_off_brings_no_guess_back() {
 }
 
 #[test]
-fn a_demand_whose_turn_comes_as_a_load_becomes_nobodys_is_not_refused_for_it() {
+fn demand_is_not_refused_for_a_conflicting_load_that_was_abandoned() {
     let other = with(sized("other", 50), |s| s.on_abandon = OnAbandon::Finish);
-    let wanted = with(refusing("wanted"), |s| s.memory = ByteSize::mib(1));
+    let requested = with(refusing("requested"), |s| s.memory = ByteSize::mib(1));
     let others = [("x", 150), ("held", 100), ("head", 200)].map(|(name, mib)| sized(name, mib));
-    let specs = [wanted, other].into_iter().chain(others).collect();
+    let specs = [requested, other].into_iter().chain(others).collect();
     let mut rig = Rig::new(specs, 350);
-    rig.have("x");
+    rig.make_ready("x");
     rig.demand(&["held"]);
     rig.settle();
     rig.wait(seconds(3.0));
     let waiter = rig.demand(&["other", "x"]);
     rig.demand(&["head"]);
     rig.wait(seconds(3.0));
-    let waits = rig.demand(&["wanted"]);
+    let waits = rig.demand(&["requested"]);
     rig.input(Input::Abandon { waiter });
     assert_eq!(rig.answered(waits), "waits");
 }
 
 #[test]
-fn an_ended_guess_claims_no_more_than_those_who_count_on_it_need() {
+fn cancelled_preload_reserves_only_what_the_demands_that_share_it_need() {
     let app = with(sized("app", 200), |s| s.dependencies = vec![id("base")]);
     let others = [("base", 50), ("old", 20), ("held", 140), ("want", 100)];
     let specs = others.map(|(name, mib)| sized(name, mib)).into_iter().chain([app]).collect();
     let mut rig = with_lanes(6, specs, 400);
-    rig.have("old");
+    rig.make_ready("old");
     rig.demand(&["held"]);
     rig.settle();
     rig.wait(config().memory.min_residency);
@@ -364,27 +364,27 @@ fn an_ended_guess_claims_no_more_than_those_who_count_on_it_need() {
 }
 
 #[test]
-fn a_pinned_dependent_that_goes_is_in_nobodys_way() {
+fn pinned_dependent_that_unloads_does_not_block_a_demand() {
     for policy in [ConflictPolicy::Refuse, ConflictPolicy::Replace] {
-        let wanted = with(refusing("wanted"), |s| s.conflict_policy = policy);
+        let requested = with(refusing("requested"), |s| s.conflict_policy = policy);
         let app = with(spec("app"), |s| s.dependencies = vec![id("other")]);
-        let mut rig = guessed(vec![wanted, spec("other"), app]);
+        let mut rig = preloaded(vec![requested, spec("other"), app]);
         rig.operator("app", OperatorAction::Pin);
-        ask_and_leave(&mut rig, "app");
+        demand_and_abandon(&mut rig, "app");
         assert_eq!(rig.states(&["other", "app"]), ["ready", "unloading"]);
-        assert_gives_way(rig, &format!("{policy:?}"));
+        assert_evicted_for_a_demand(rig, &format!("{policy:?}"));
     }
 }
 
 #[test]
-fn a_guess_above_its_limit_is_not_restarted() {
+fn preload_above_its_memory_limit_is_not_restarted() {
     let limited = with(spec("other"), |s| {
         s.memory_limit = Some(ByteSize::mib(120));
         s.over_limit = OverLimit::Restart;
     });
-    let mut rig = guessed(vec![limited]);
+    let mut rig = preloaded(vec![limited]);
     let key = rig.key("other");
-    let id = rig.engine.incarnation(key).expect("it is up");
+    let id = rig.engine.incarnation(key).expect("the component is up");
     let measure = |rig: &mut Rig, after: Duration| {
         rig.wait(after);
         let own = vec![(id, ByteSize::mib(200))];
@@ -395,5 +395,5 @@ fn a_guess_above_its_limit_is_not_restarted() {
     measure(&mut rig, config().memory.over_limit_grace);
     rig.settle();
     rig.wait(seconds(60.0));
-    assert_eq!(rig.state("other"), "failed", "guesses back off");
+    assert_eq!(rig.state("other"), "failed", "a preload is not restarted");
 }
