@@ -37,7 +37,6 @@ pub struct Position {
 /// A problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "severity and message")]
-#[non_exhaustive]
 pub struct Problem {
     pub severity: Severity,
     /// A fixed word for the kind of problem, such as `unknown-key`.
