@@ -69,6 +69,9 @@ pub(crate) struct GramSource {
     pub(crate) text: String,
 }
 
+/// A feature beside the n-grams: the number of a topic of the prior, and the square root of its probability.
+pub(crate) type Topic = (u16, f32);
+
 impl HashedTexts {
     /// `bits` in 8..=16: the logarithm of the number of buckets.
     pub(crate) fn new(bits: u32) -> Self {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use majordomo_simd::Kernels;
 
 use crate::codec::{DecodeError, Reader, Writer};
-use crate::features::{FEATURE_VERSION, HashedText};
+use crate::features::{FEATURE_VERSION, HashedText, Topic};
 use crate::model::dense::{Dense, DenseForward};
 use crate::model::packed::PackedLayer;
 use crate::model::tfidf::{self, TfIdf};
@@ -41,9 +41,6 @@ struct Tables {
     first: PackedLayer,
     dense: Dense,
 }
-
-/// A topic's number and the square root of its probability.
-pub(crate) type Topic = (u16, f32);
 
 /// Buffers, kept between texts.
 #[derive(Clone, Debug, Default)]

@@ -15,6 +15,7 @@ mod renewal;
 mod reuse;
 mod state;
 
+pub use reuse::REUSE_HORIZON;
 pub use state::SequenceStateError;
 
 use majordomo_core::{ComponentKey, Confidence, Value, Values, WallSeconds};
@@ -23,9 +24,6 @@ use serde::{Deserialize, Serialize};
 use experts::{EXPERT_NAMES, Experts};
 use mixture::Mixture;
 use reuse::ReuseHead;
-
-/// "Soon" means within this many commands.
-pub const REUSE_HORIZON: u64 = 8;
 
 /// How fast the share of components never used before, and the size of commands, are learned.
 const DRIFT: f32 = 0.02;

@@ -4,19 +4,25 @@
 //! compare with. Product policies come from `majordomo-memory` and are run, never copied. Invariant: the
 //! same traces and settings give the same figures, digit for digit, on one machine type.
 
+mod budget;
+mod cold;
 mod control;
+mod engine;
 mod item;
+mod name;
 mod policy;
 mod progress;
 mod report;
 mod run;
 mod trace;
 mod vrank;
-mod whole;
 
+pub use budget::ReplayBudget;
+pub use cold::{replay_one, replay_trace};
 pub use item::ItemCost;
-pub use policy::{EnginePolicy, PolicyName, ReplayPolicy, TimerAction, UnknownPolicy, View};
+pub use name::{EnginePolicy, PolicyName, UnknownPolicy};
+pub use policy::{ReplayPolicy, TimerAction, View};
 pub use progress::Progress;
 pub use report::{Budget, BudgetError, Report, Tally};
-pub use run::{ReplayBudget, replay_one, replay_trace, replay_user};
+pub use run::replay_user;
 pub use trace::{MIN_EVENTS, Trace, TraceError, TraceEvent, UserTrace};

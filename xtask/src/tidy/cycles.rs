@@ -25,11 +25,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("lab", &[]),
     ("lifecycle", &[]),
     ("majordomo", &[]),
-    ("predictor", &["keywords", "keywords::candidates"]),
-    ("predictor", &["model::first_layer", "model::packed", "model::tfidf", "prior"]),
-    ("predictor", &["sequence", "sequence::reuse"]),
     ("registry", &[]),
-    ("sim", &[]),
     ("xtask", &["leak", "stages"]),
 ];
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use majordomo_simd::Kernels;
 
-use crate::features::HashedText;
+use crate::features::{HashedText, Topic};
 use crate::model::calibration::{Calibration, Evidence, HeldOutScores};
 use crate::model::dense::DenseForward;
 use crate::model::first_layer::Pooled;
@@ -16,7 +16,7 @@ use crate::model::tfidf::{TextVector, TfIdf};
 use crate::model::weighed::Weighed;
 use crate::model::{Mode, ModelAnswer, NONE, TrainingSet};
 use crate::params::{OnlineParams, TextParams};
-use crate::prior::{Prior, Topic, TopicScratch};
+use crate::prior::{Prior, TopicScratch};
 use crate::rng::Rng;
 
 /// Held-out rows that calibration looks at.

@@ -5,8 +5,7 @@
 //! otherwise the five times more numerous character n-grams drown the words. A bucket that no learned text
 //! had weighs nothing, since nothing was learned about it.
 
-use crate::features::HashedText;
-use crate::prior::Topic;
+use crate::features::{HashedText, Topic};
 
 /// Document frequencies by bucket and the weights that follow from them.
 #[derive(Clone, Debug, PartialEq)]

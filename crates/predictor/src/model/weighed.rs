@@ -3,9 +3,10 @@
 //! Owns the strength of the topics. Invariant: the squares of a row's weights sum to at most
 //! [`square`](Weighed::square), which bounds the learners' steps.
 
+use crate::features::Topic;
 use crate::model::TrainingSet;
 use crate::model::tfidf::{TextVector, TfIdf};
-use crate::prior::{Prior, Topic, TopicScratch};
+use crate::prior::{Prior, TopicScratch};
 
 /// Strength of the topics beside a text's n-grams at a hundred rows; n-grams need many rows, topics few.
 const TOPIC_SCALE: f32 = 1.2;

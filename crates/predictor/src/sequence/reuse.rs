@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::REUSE_HORIZON;
 use super::experts::{Experts, FREQUENCY_ROW, N_FREQUENCIES, Now, SLOT_ROW};
+
+/// A component is used again "soon" when it is used within this many commands.
+pub const REUSE_HORIZON: u64 = 8;
 
 const N_INPUTS: usize = 9 + N_FREQUENCIES;
 /// Weights before anything was seen.

@@ -9,60 +9,15 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentKey, Moment, Priority};
 use majordomo_memory::{Candidate, PolicyEvent};
 
-use super::item::ItemCost;
-use super::policy::{PolicyName, ReplayPolicy, TimerAction, View};
+use super::budget::ReplayBudget;
+use super::policy::{ReplayPolicy, Resident, TimerAction, View};
 use super::report::{Budget, Tally};
-use super::trace::{Trace, UserTrace};
-use super::whole::replay_whole;
+use super::trace::UserTrace;
 
 /// A preload cannot start sooner than this after its event.
 const PRELOAD_DELAY_US: u64 = 100_000;
 
-/// Bytes that stand for one slot.
-const SLOT: ByteSize = ByteSize::mib(1);
-
-/// The budget in the unit of the ledger.
-#[derive(Clone, Copy, Debug)]
-pub struct ReplayBudget {
-    /// All bytes.
-    pub total: ByteSize,
-    slots: bool,
-}
-
-impl ReplayBudget {
-    /// The ledger for a budget.
-    #[must_use]
-    pub fn new(budget: Budget) -> Self {
-        match budget {
-            Budget::Slots(k) => Self { total: ByteSize(SLOT.0 * u64::from(k)), slots: true },
-            Budget::Megabytes(m) => {
-                Self { total: ByteSize((m * 1e6).round() as u64), slots: false }
-            }
-        }
-    }
-
-    /// What an item takes.
-    #[must_use]
-    pub fn size_of(&self, cost: &ItemCost) -> ByteSize {
-        if self.slots { SLOT } else { ByteSize((cost.size_mb * 1e6).round() as u64) }
-    }
-
-    /// Bytes in the unit of the figures: megabytes, or slots.
-    pub(super) fn figure(&self, bytes: u64) -> f64 {
-        bytes as f64 / if self.slots { SLOT.0 as f64 } else { 1e6 }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Resident {
-    ready_us: u64,
-    last_use: Moment,
-    uses: u64,
-    /// Loaded ahead and not used yet.
-    unused_preload: bool,
-}
-
-pub(super) struct Replay<'a> {
+struct Replay<'a> {
     user: &'a UserTrace,
     budget: ReplayBudget,
     sizes: Vec<ByteSize>,
@@ -191,7 +146,15 @@ impl<'a> Replay<'a> {
     }
 
     fn view(&self, index: usize) -> View<'_> {
-        View { index, at_us: self.clock_us, current: self.current, replay: self }
+        View {
+            index,
+            at_us: self.clock_us,
+            current: self.current,
+            budget: self.budget.total,
+            resident: &self.resident,
+            sizes: &self.sizes,
+            costs: &self.user.costs,
+        }
     }
 
     /// Starts the preload `key` if it is absent, fits, and is worth its victims.
@@ -320,38 +283,6 @@ impl<'a> Replay<'a> {
     }
 }
 
-impl View<'_> {
-    /// Whether an item is resident, ready or loading.
-    #[must_use]
-    pub fn is_resident(&self, key: ComponentKey) -> bool {
-        self.replay.resident[key.index()].is_some()
-    }
-
-    /// The resident items, by key.
-    pub fn resident(&self) -> impl Iterator<Item = ComponentKey> {
-        let all = self.replay.resident.iter().enumerate();
-        all.filter(|(_, r)| r.is_some()).map(|(i, _)| ComponentKey::from_index(i))
-    }
-
-    /// The budget.
-    #[must_use]
-    pub fn budget(&self) -> ByteSize {
-        self.replay.budget.total
-    }
-
-    /// The size of an item.
-    #[must_use]
-    pub fn size(&self, key: ComponentKey) -> ByteSize {
-        self.replay.sizes[key.index()]
-    }
-
-    /// The load time of an item.
-    #[must_use]
-    pub fn load_time(&self, key: ComponentKey) -> Duration {
-        self.replay.load_time(key)
-    }
-}
-
 /// Replays one user with a policy that has seen nothing yet. `on_event` is called after every event.
 pub fn replay_user(
     user: &UserTrace,
@@ -360,29 +291,4 @@ pub fn replay_user(
     on_event: &mut dyn FnMut(),
 ) -> Tally {
     Replay::new(user, ReplayBudget::new(budget)).run(policy, on_event)
-}
-
-/// Replays one user, cold, with a policy by its name. `on_event` is called after every event.
-#[must_use]
-pub fn replay_one(
-    user: &UserTrace,
-    budget: Budget,
-    policy: PolicyName,
-    on_event: &mut dyn FnMut(),
-) -> Tally {
-    let bytes = ReplayBudget::new(budget);
-    match policy.through_engine() {
-        Some((kind, trims)) => replay_whole(user, bytes, kind, trims, on_event),
-        None => replay_user(user, budget, policy.build(user, bytes).as_mut(), on_event),
-    }
-}
-
-/// Replays all users of a trace, each cold; answers the counts by user. `on_event` is called after every event.
-pub fn replay_trace(
-    trace: &Trace,
-    budget: Budget,
-    policy: PolicyName,
-    on_event: &mut dyn FnMut(),
-) -> Vec<Tally> {
-    trace.users.iter().map(|user| replay_one(user, budget, policy, on_event)).collect()
 }

@@ -12,8 +12,8 @@ use majordomo_memory::{
 use majordomo_predictor::SequenceModel;
 use majordomo_preloader::{Hint, HintSource, IdleTrim, Preloader, Proposal, Tier};
 
+use super::budget::ReplayBudget;
 use super::policy::{ReplayPolicy, TimerAction, View};
-use super::run::ReplayBudget;
 
 pub(super) struct VRankReplay {
     model: SequenceModel,

@@ -3,39 +3,22 @@
 //! What one moment can show, `Engine::audit` checks; what the loaders' protocol says, the world checks as it
 //! carries effects out. Knows nothing of how inputs come about.
 
+mod broken;
 mod effects;
+mod memory;
+
+pub use broken::Broken;
+pub(crate) use broken::broken;
+use memory::Memory;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Moment, OpId, PressureLevel, WaiterId,
-};
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, PressureLevel, WaiterId};
 use majordomo_engine::{Effect, Engine, Input, OperatorAction};
 use majordomo_lifecycle::{Phase, Transaction, TxnId};
-use majordomo_memory::Shortage;
 
 use super::cells::SimCells;
-
-/// A broken invariant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broken {
-    /// Its number in the design.
-    pub invariant: u8,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invariant {}: {}", self.invariant, self.what)
-    }
-}
-
-pub(crate) fn broken<T>(invariant: u8, what: impl Into<String>) -> Result<T, Broken> {
-    Err(Broken { invariant, what: what.into() })
-}
 
 /// What a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,29 +39,6 @@ struct Open {
     partial: bool,
 }
 
-/// What is reserved for one component that counts in the total.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Reserved {
-    bytes: ByteSize,
-    /// Its incarnation.
-    op: Option<OpId>,
-}
-
-/// What is remembered from before an input.
-#[derive(Debug, Default)]
-struct Before {
-    /// All but the peaks of loads.
-    lasting: Shortage,
-    claimed: ByteSize,
-    reserved: Vec<Reserved>,
-    /// Active transactions that somebody waits for, and how often each was admitted.
-    active: Vec<(TxnId, u32)>,
-    /// The input may change what is booked without admitting anything.
-    measures: bool,
-    /// The input may change pools themselves.
-    configures: bool,
-}
-
 /// Follows one engine through its life.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
@@ -89,7 +49,9 @@ pub(crate) struct Checker {
     down_by: Option<Moment>,
     shutdown_lasts: Duration,
     is_down: bool,
-    before: Before,
+    memory: Memory,
+    /// Before the input: active transactions with a waiter, and how often each was admitted.
+    active: Vec<(TxnId, u32)>,
     due: Vec<(ComponentKey, u32)>,
 }
 
@@ -119,24 +81,15 @@ impl Checker {
     pub(crate) fn before(&mut self, engine: &Engine, input: &Input, now: Moment) {
         self.mirror.resize(engine.scheduler().entries().count(), ComponentState::Unloaded);
         self.note_waiters(engine, input, now);
-        let b = &mut self.before;
-        b.measures = matches!(
-            input,
-            Input::Footprints(_) | Input::LoadFinished { .. } | Input::Configure { .. }
-        );
-        b.configures = matches!(input, Input::Configure { .. });
-        b.lasting = engine.budget().excess();
-        b.claimed = engine.budget().claimed();
-        b.reserved.clear();
-        b.reserved.extend(reserved(engine));
+        self.memory.before(engine, input);
         for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
             // What it waited for is the back-off of a failure.
             if let Some(o) = t.origin.waiter().and_then(|w| self.open.get_mut(&w)) {
                 o.calm = false;
             }
         }
-        b.active.clear();
-        b.active.extend(
+        self.active.clear();
+        self.active.extend(
             engine
                 .scheduler()
                 .transactions()
@@ -241,8 +194,7 @@ impl Checker {
                 return broken(9, what);
             }
         }
-        self.bytes(engine)?;
-        Self::beyond_the_budget(engine)?;
+        self.memory.after(engine)?;
         self.nothing_due(engine, now)?;
         self.lanes(engine)
     }
@@ -272,79 +224,6 @@ impl Checker {
             }
         }
         Ok(())
-    }
-
-    /// Only measuring, other programs and the configuration make what is booked exceed the budget, and the peaks of
-    /// loads, which end with the loads.
-    fn bytes(&self, engine: &Engine) -> Result<(), Broken> {
-        let lasting = engine.budget().excess();
-        let (before, now) = (self.before.lasting.total, lasting.total);
-        let admitted = self.admitted(engine);
-        if now > before && admitted > ByteSize::ZERO && !self.before.configures {
-            return broken(
-                3,
-                format!(
-                    "the overdraft rises from {before} to {now} while {admitted} more are admitted"
-                ),
-            );
-        }
-        if self.before.measures {
-            return Ok(());
-        }
-        if now > before {
-            return broken(3, format!("the overdraft rises from {before} to {now}"));
-        }
-        for (pool, now) in lasting.pools {
-            let before = self.before.lasting.pools.iter().find(|p| p.0 == pool);
-            let before = before.map_or(ByteSize::ZERO, |p| p.1);
-            if now > before {
-                return broken(
-                    3,
-                    format!("the overdraft of pool {pool} rises from {before} to {now}"),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Bytes of the total that admissions added: reservations and claims. What is kept for an incarnation that was
-    /// there before follows what was measured of it.
-    fn admitted(&self, engine: &Engine) -> ByteSize {
-        let (mut before, mut now) = (self.before.claimed, engine.budget().claimed());
-        for (i, is) in reserved(engine).enumerate() {
-            let was = self.before.reserved.get(i).copied().unwrap_or_default();
-            if was.op.is_none() || was.op != is.op {
-                before += was.bytes;
-                now += is.bytes;
-            }
-        }
-        now - before
-    }
-
-    /// A load whose peak is more than the budget has runs alone, for a demand, and is the only such load.
-    fn beyond_the_budget(engine: &Engine) -> Result<(), Broken> {
-        let s = engine.scheduler();
-        let loads = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
-        let (mut n_loads, mut alone) = (0, None);
-        for (key, _) in loads {
-            n_loads += 1;
-            if engine.budget().overload_of(key) > ByteSize::ZERO {
-                alone = Some(key);
-            }
-        }
-        if let Some(key) = alone.filter(|_| n_loads > 1) {
-            return broken(3, format!("{key} loads beyond the budget beside another load"));
-        }
-        let past = s.entries().find(|(key, e)| {
-            let down = matches!(e.state(), ComponentState::Unloading | ComponentState::Stuck);
-            engine.budget().overload_of(*key) > ByteSize::ZERO
-                && !down
-                && e.state() != ComponentState::Loading
-        });
-        match past {
-            Some((key, e)) => broken(3, format!("{key} is {} beyond the budget", e.state())),
-            None => Ok(()),
-        }
     }
 
     /// Whatever had to be done by now is done.
@@ -462,12 +341,4 @@ impl Checker {
         }
         Ok(())
     }
-}
-
-fn reserved(engine: &Engine) -> impl Iterator<Item = Reserved> {
-    let b = engine.budget();
-    engine.scheduler().entries().map(move |(key, e)| {
-        let counts = b.pool_of(key).is_some_and(|p| !b.limit_of(p).declared);
-        Reserved { bytes: if counts { b.reserved_for(key) } else { ByteSize::ZERO }, op: e.op() }
-    })
 }

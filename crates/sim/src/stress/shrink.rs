@@ -3,8 +3,11 @@
 //! First the shortest failing prefix, then delta debugging (Zeller and Hildebrandt 2002, `ddmin`) over its
 //! actions. A reduced script counts as failing when it breaks the same invariant at the same kind of input.
 
-use super::{Action, Failure, Script, run};
 use majordomo_core::Moment;
+
+use super::day::run;
+use super::script::{Action, Script};
+use super::world::Failure;
 
 /// A reduced script and how it fails.
 #[derive(Clone, Debug)]

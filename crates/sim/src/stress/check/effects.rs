@@ -207,7 +207,7 @@ impl Checker {
         let wanted = engine.scheduler().transactions().find(|t| {
             t.is_active()
                 && !t.origin.is_speculative()
-                && self.before.active.contains(&(t.id, t.admissions))
+                && self.active.contains(&(t.id, t.admissions))
                 && t.closure.contains(&key)
         });
         match wanted {

@@ -16,8 +16,8 @@ use majordomo_core::{
 use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Usage};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, OnAbandon};
 
+use super::budget::ReplayBudget;
 use super::report::Tally;
-use super::run::ReplayBudget;
 use super::trace::UserTrace;
 
 /// Lanes enough that no demand waits for one; one is left to speculation.
@@ -52,7 +52,7 @@ impl Cells for Leases {
     }
 }
 
-struct Whole<'a> {
+struct EngineReplay<'a> {
     user: &'a UserTrace,
     budget: ReplayBudget,
     engine: Engine,
@@ -85,7 +85,7 @@ fn config(policy: PolicyKind, trims: bool) -> Config {
     config
 }
 
-impl<'a> Whole<'a> {
+impl<'a> EngineReplay<'a> {
     fn new(user: &'a UserTrace, budget: ReplayBudget, config: Config) -> Self {
         let specs: Vec<_> = user
             .costs
@@ -134,7 +134,7 @@ impl<'a> Whole<'a> {
         self.now = self.now.max(to);
     }
 
-    fn tell(&mut self, input: Input) {
+    fn feed(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for effect in self.engine.handle(input, self.now, &mut self.cells) {
@@ -195,14 +195,14 @@ impl<'a> Whole<'a> {
                 Some((at, id)) if at <= self.now => {
                     self.ends.pop_first();
                     let result = Ok(LoadReport::default());
-                    self.tell(Input::LoadFinished { id, result });
+                    self.feed(Input::LoadFinished { id, result });
                     if let Some(since) = self.served.remove(&id.key)
                         && let Some(usage) = self.usage(id.key, since)
                     {
-                        self.tell(usage);
+                        self.feed(usage);
                     }
                 }
-                _ => self.tell(Input::Tick),
+                _ => self.feed(Input::Tick),
             }
         }
         self.move_clock(to);
@@ -227,16 +227,16 @@ impl<'a> Whole<'a> {
         // Whoever still waits is served, says the protocol: the load goes on, and nobody holds it.
         while let Some((waiter, (key, since))) = self.waiting.pop_first() {
             self.served.insert(key, since);
-            self.tell(Input::Abandon { waiter });
+            self.feed(Input::Abandon { waiter });
         }
-        self.tell(Input::Observed { command: None, used: vec![x], text_scores: Vec::new() });
+        self.feed(Input::Observed { command: None, used: vec![x], text_scores: Vec::new() });
         let load_time = self.user.costs[self.items[x.index()]].load_time;
         match self.engine.state(x) {
             ComponentState::Ready => {
                 self.tally.hits += 1;
                 self.cells.0[x.index()].leases += 1;
                 if let Some(usage) = self.usage(x, self.now) {
-                    self.tell(usage);
+                    self.feed(usage);
                 }
                 return;
             }
@@ -250,7 +250,7 @@ impl<'a> Whole<'a> {
         self.next_waiter += 1;
         self.waiting.insert(waiter, (x, self.now));
         self.served.remove(&x);
-        self.tell(Input::Demand {
+        self.feed(Input::Demand {
             waiter,
             keys: vec![x],
             priority: None,
@@ -267,8 +267,8 @@ impl<'a> Whole<'a> {
 
     fn run(mut self, on_event: &mut dyn FnMut()) -> Tally {
         let start = WallSeconds((self.now.0 / 1_000_000) as i64);
-        self.tell(Input::WallClock(start));
-        self.tell(Input::Start);
+        self.feed(Input::WallClock(start));
+        self.feed(Input::Start);
         // Events of one second are told apart by some microseconds each, as in the other replay.
         let (mut second, mut nth) = (0, 0);
         for event in &self.user.events {
@@ -289,12 +289,12 @@ impl<'a> Whole<'a> {
 
 /// Replays one user through the whole engine.
 #[must_use]
-pub(super) fn replay_whole(
+pub(super) fn replay_engine(
     user: &UserTrace,
     budget: ReplayBudget,
     policy: PolicyKind,
     trims: bool,
     on_event: &mut dyn FnMut(),
 ) -> Tally {
-    Whole::new(user, budget, config(policy, trims)).run(on_event)
+    EngineReplay::new(user, budget, config(policy, trims)).run(on_event)
 }

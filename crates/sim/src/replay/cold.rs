@@ -1,0 +1,33 @@
+//! Replays by the name of a policy: each user with a policy, or an engine, that has seen nothing yet.
+
+use super::budget::ReplayBudget;
+use super::engine::replay_engine;
+use super::name::PolicyName;
+use super::report::{Budget, Tally};
+use super::run::replay_user;
+use super::trace::{Trace, UserTrace};
+
+/// Replays one user, cold, with a policy by its name. `on_event` is called after every event.
+#[must_use]
+pub fn replay_one(
+    user: &UserTrace,
+    budget: Budget,
+    policy: PolicyName,
+    on_event: &mut dyn FnMut(),
+) -> Tally {
+    let bytes = ReplayBudget::new(budget);
+    match policy.through_engine() {
+        Some((kind, trims)) => replay_engine(user, bytes, kind, trims, on_event),
+        None => replay_user(user, budget, policy.build(user, bytes).as_mut(), on_event),
+    }
+}
+
+/// Replays all users of a trace, each cold; answers the counts by user. `on_event` is called after every event.
+pub fn replay_trace(
+    trace: &Trace,
+    budget: Budget,
+    policy: PolicyName,
+    on_event: &mut dyn FnMut(),
+) -> Vec<Tally> {
+    trace.users.iter().map(|user| replay_one(user, budget, policy, on_event)).collect()
+}

@@ -1,0 +1,22 @@
+//! A broken invariant, with its number in docs/architecture.md.
+
+use std::fmt;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Its number in the design.
+    pub invariant: u8,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {}: {}", self.invariant, self.what)
+    }
+}
+
+pub(crate) fn broken<T>(invariant: u8, what: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken { invariant, what: what.into() })
+}
