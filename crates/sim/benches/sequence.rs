@@ -1,7 +1,7 @@
-//! Learning from one command and ranking all components, with 100 and 1000 of them, beside what LRU with
-//! a first-order Markov table pays for the same (a dense row of counts, its largest, and LRU's ranking).
+//! Learning from one command and ranking all components, with 100 and 1000 of them, compared with LRU and
+//! a first-order Markov table (a dense row of counts, its largest, and LRU's ranking).
 //! Also printed: p50 and p99 of single calls, since criterion reports means, and the same for everything that
-//! the whole engine computes for one command: learning, hints, victims, loads ahead.
+//! the engine computes for one command: learning, hints, victims, preloads.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -56,7 +56,7 @@ fn candidates(n: usize) -> Vec<Candidate> {
     (0..n).map(candidate).collect()
 }
 
-/// A model that has seen every component and some thousand commands.
+/// A model that has observed every component and some thousand commands.
 fn trained(n: usize) -> (SequenceModel, Usage) {
     let (mut model, mut usage) = (SequenceModel::new(), Usage::new(n));
     for i in 0..n {
@@ -105,7 +105,7 @@ fn quantiles(n: usize) {
     );
 }
 
-/// Cells that nobody holds a lease in.
+/// Cells without leases.
 struct Unused;
 
 impl Cells for Unused {
@@ -120,14 +120,14 @@ impl Cells for Unused {
     fn install(&mut self, _: IncarnationId, _: u32) {}
 }
 
-/// An engine with room for a third of its components, where loads and stops end at once.
-struct Whole {
+/// An engine with room for a third of its components, where loads and unloads end at once.
+struct Driver {
     engine: Engine,
     now: Moment,
     n_demands: u64,
 }
 
-impl Whole {
+impl Driver {
     fn new(n: usize) -> Self {
         let specs: Vec<_> = candidates(n)
             .iter()
@@ -143,18 +143,18 @@ impl Whole {
         let catalog = Catalog::build(specs, Vec::new(), None).expect("plain components");
         let mut config = Config::default();
         config.memory.min_residency = Duration::ZERO;
-        let mut whole = Self {
+        let mut driver = Self {
             engine: Engine::new(Arc::new(catalog), config, budget),
             now: Moment::ZERO,
             n_demands: 0,
         };
-        whole.tell(Input::Start);
-        whole
+        driver.handle(Input::Start);
+        driver
     }
 
-    /// One input and what follows from it; answers the time that the engine took.
+    /// Handles one input and the inputs that follow from it. Returns the time that the engine took.
     #[expect(clippy::disallowed_methods, reason = "a quantile of single calls needs a clock")]
-    fn tell(&mut self, input: Input) -> Duration {
+    fn handle(&mut self, input: Input) -> Duration {
         let (mut inputs, mut took) = (VecDeque::from([input]), Duration::ZERO);
         while let Some(input) = inputs.pop_front() {
             let start = Instant::now();
@@ -173,7 +173,7 @@ impl Whole {
         took
     }
 
-    /// A command: its beginning, its demand, its use, and what is loaded ahead when the delay is over.
+    /// A command: its beginning, its demand, its use, and the preloads after the delay.
     fn command(&mut self, key: ComponentKey, at: WallSeconds) -> Duration {
         self.now = self.now.max(Moment(at.0.unsigned_abs() * 1_000_000));
         self.n_demands += 1;
@@ -187,24 +187,24 @@ impl Whole {
         };
         let observed =
             Input::Observed { command: Some(command), used: vec![key], text_scores: Vec::new() };
-        let mut took = self.tell(Input::Begun { command, uses: vec![key] });
-        took += self.tell(demand) + self.tell(observed);
+        let mut took = self.handle(Input::Begun { command, uses: vec![key] });
+        took += self.handle(demand) + self.handle(observed);
         self.now += Duration::from_millis(100);
-        took + self.tell(Input::Tick)
+        took + self.handle(Input::Tick)
     }
 }
 
-/// Commands of a measurement; few where it is only to run, not to be timed.
+/// Commands of a measurement; few in a smoke test, which is not timed.
 fn n_samples() -> usize {
     if std::env::args().any(|a| a == "--test") { 300 } else { 10_000 }
 }
 
 fn quantiles_of_the_engine(n: usize) {
-    let (mut whole, mut usage) = (Whole::new(n), Usage::new(n));
+    let (mut driver, mut usage) = (Driver::new(n), Usage::new(n));
     let mut times: Vec<Duration> = (0..n_samples())
         .map(|_| {
             let (key, at) = usage.next();
-            whole.command(key, at)
+            driver.command(key, at)
         })
         .skip(n_samples() / 3)
         .collect();

@@ -1,7 +1,7 @@
-//! Trace replay: what preloading and eviction are worth, measured on recorded usage.
+//! Trace replay: the benefit of preloading and eviction, measured on recorded usage.
 //!
-//! Owns the trace format, the virtual clock with its fake loader, and the control policies that exist to
-//! compare with. Product policies come from `majordomo-memory` and are run, never copied. Invariant: the
+//! Owns the trace format, the virtual clock with its fake loader, and the control policies for
+//! comparison. Product policies come from `majordomo-memory` and are run, never copied. Invariant: the
 //! same traces and settings give the same figures, digit for digit, on one machine type.
 
 mod budget;

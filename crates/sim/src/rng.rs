@@ -1,11 +1,11 @@
 //! A small seeded generator: SplitMix64 (Steele, Lea, Flood 2014).
 //!
-//! Own, because scripts must stay the same for a seed whatever a library's next version draws. Not for
+//! Written here, because a seed must give the same script whatever the next version of a library draws. Not for
 //! statistics, not for secrets.
 
 use std::time::Duration;
 
-/// SplitMix64.
+/// A seeded generator; see the module.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
@@ -25,7 +25,7 @@ impl Rng {
         Self(state)
     }
 
-    /// 64 bits.
+    /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         spread(self.0)
@@ -41,7 +41,7 @@ impl Rng {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// True with probability `p`.
+    /// `true` with probability `p`.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }
@@ -51,12 +51,12 @@ impl Rng {
         low + self.below(usize::try_from(high - low + 1).unwrap_or(usize::MAX)) as u64
     }
 
-    /// One of `items`.
+    /// One of `items`, all equally likely.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
-    /// Milliseconds between `low` and `high`, as likely in each decade (log-uniform).
+    /// Between `low` and `high` milliseconds, equally likely in each decade (log-uniform).
     pub fn millis(&mut self, low: u64, high: u64) -> Duration {
         let (a, b) = ((low.max(1) as f64).ln(), (high.max(1) as f64).ln());
         Duration::from_micros(((a + (b - a) * self.unit()).exp() * 1e3) as u64)

@@ -1,7 +1,7 @@
-//! Simulated days: the production engine in a made-up world with faults, every invariant after every input.
+//! Simulated days: the production engine in a simulated world with faults, every invariant after every input.
 //!
-//! A seed draws a [`Script`] (what clients, operators, other programs and faults do, and when); [`run`] plays
-//! it against an engine behind a virtual clock; [`shrink`] reduces the script of a run that fails. The same
+//! A seed draws a [`Script`]: the actions of clients, operators, other programs and faults, with their times. [`run`]
+//! plays it against an engine behind a virtual clock; [`shrink`] reduces the script of a run that fails. The same
 //! seed gives the same records, byte for byte.
 
 mod blueprint;

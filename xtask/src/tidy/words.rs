@@ -142,7 +142,6 @@ const NOT_YET: &[&str] = &[
     "crates/predictor",
     "crates/preloader",
     "crates/runtime",
-    "crates/sim",
     "crates/simd",
     "crates/text",
     "docs",

@@ -1,4 +1,4 @@
-//! The budget of a replay in bytes: a slot is as good as a fixed number of them.
+//! The budget of a replay in bytes; a slot counts as a fixed number of bytes.
 
 use majordomo_core::ByteSize;
 
@@ -8,16 +8,16 @@ use super::report::Budget;
 /// Bytes that stand for one slot.
 const SLOT: ByteSize = ByteSize::mib(1);
 
-/// The budget in the unit of the ledger.
+/// A budget in bytes, and the unit of its figures.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplayBudget {
-    /// All bytes.
+    /// The budget in bytes.
     pub total: ByteSize,
     slots: bool,
 }
 
 impl ReplayBudget {
-    /// The ledger for a budget.
+    /// Converts a budget to bytes.
     #[must_use]
     pub fn new(budget: Budget) -> Self {
         match budget {
@@ -28,7 +28,7 @@ impl ReplayBudget {
         }
     }
 
-    /// What an item takes.
+    /// The bytes that an item takes.
     #[must_use]
     pub fn size_of(&self, cost: &ItemCost) -> ByteSize {
         if self.slots { SLOT } else { ByteSize((cost.size_mb * 1e6).round() as u64) }

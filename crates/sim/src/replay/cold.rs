@@ -22,7 +22,7 @@ pub fn replay_one(
     }
 }
 
-/// Replays all users of a trace, each cold; answers the counts by user. `on_event` is called after every event.
+/// Replays all users of a trace, each cold, and returns the counts by user. `on_event` is called after every event.
 pub fn replay_trace(
     trace: &Trace,
     budget: Budget,

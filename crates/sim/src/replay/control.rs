@@ -1,4 +1,4 @@
-//! Policies to compare with. None is a product policy.
+//! Control policies for comparison; none is a product policy.
 
 mod future;
 mod histogram;
@@ -14,7 +14,7 @@ pub(super) use lfu::Lfu;
 pub(super) use markov::LruMarkov;
 pub(super) use s3_fifo::S3Fifo;
 
-/// Grows a table by key so that `index` is in it.
+/// The entry of a table by key, which grows if necessary.
 fn slot<T: Default + Clone>(table: &mut Vec<T>, index: usize) -> &mut T {
     if table.len() <= index {
         table.resize(index + 1, T::default());

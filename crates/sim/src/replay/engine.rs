@@ -1,9 +1,9 @@
-//! The whole engine under replay: the same events, clock and costs, but everything decided by
+//! The full engine under replay: the same events, clock and costs, but every decision made by
 //! `majordomo_engine::Engine` as in production.
 //!
-//! A use is told as an observation, then demanded; loads end when their time is over, unloads at once. The
-//! item in use is leased until the next event. Invariant: time never goes back, and the engine is told
-//! nothing of the future.
+//! A use is observed, then demanded; a load ends after its load time, an unload at once. The
+//! item in use is leased until the next event. Invariant: time never decreases, and the engine receives
+//! no input from the future.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::budget::ReplayBudget;
 use super::report::Tally;
 use super::trace::UserTrace;
 
-/// Lanes enough that no demand waits for one; one is left to speculation.
+/// Enough lanes that no demand waits for one; preloads get one lane.
 const LANES: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,14 +61,14 @@ struct EngineReplay<'a> {
     keys: Vec<ComponentKey>,
     items: Vec<usize>,
     now: Moment,
-    /// Loads that run, by their end.
+    /// Running loads, by their end.
     ends: BTreeSet<(Moment, IncarnationId)>,
-    /// For what each waiter waits, and since when.
+    /// The item and the start of each wait.
     waiting: BTreeMap<WaiterId, (ComponentKey, Moment)>,
-    /// Loads whose waiters wait no longer, and since when they did.
+    /// Loads whose waiters have left, and the start of the wait.
     served: BTreeMap<ComponentKey, Moment>,
     next_waiter: u64,
-    /// The item of the last event, and the one that is leased: the same, unless it was larger than the budget.
+    /// The item of the last event, and the leased item: the same, unless it was larger than the budget.
     last: Option<ComponentKey>,
     leased: Option<ComponentKey>,
     tally: Tally,
@@ -77,7 +77,7 @@ struct EngineReplay<'a> {
 fn config(policy: PolicyKind, trims: bool) -> Config {
     let mut config = Config::default();
     config.memory.policy = policy;
-    // Sizes are exact, and waits do not shift later events: a second in memory is no right to stay.
+    // Sizes are exact, and waits do not shift later events, so neither margin nor residency applies.
     config.memory.estimate_margin = 1.0;
     config.memory.min_residency = Duration::ZERO;
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (LANES, LANES - 1);
@@ -164,7 +164,7 @@ impl<'a> EngineReplay<'a> {
                 inputs.extend(keys.into_iter().filter_map(|key| self.usage(key, since)));
             }
             Effect::Refuse { waiter, .. } => {
-                // Too large for the budget: served and dropped.
+                // An item too large for the budget counts as used and is not kept.
                 self.waiting.remove(&waiter);
             }
             _ => {}
@@ -181,7 +181,7 @@ impl<'a> EngineReplay<'a> {
         cell.leases = cell.leases.saturating_sub(1);
     }
 
-    /// Moves the clock to `to`: ends of loads and the engine's own times in their order.
+    /// Advances the clock to `to`, with ends of loads and the engine's wake-ups in their order.
     fn advance(&mut self, to: Moment) {
         loop {
             let end = self.ends.first().copied();
@@ -208,7 +208,7 @@ impl<'a> EngineReplay<'a> {
         self.move_clock(to);
     }
 
-    /// Counts where the last prediction ranked the item that comes, the last one left out.
+    /// Counts the rank of the used item in the last prediction, without the item used before.
     fn rank(&mut self, x: ComponentKey) {
         if let Some(last) = self.last.replace(x) {
             let likeliest = self.engine.sequence().likeliest(usize::MAX).into_iter();
@@ -224,7 +224,7 @@ impl<'a> EngineReplay<'a> {
         if let Some(leased) = self.leased.replace(x) {
             self.release(leased);
         }
-        // Whoever still waits is served, says the protocol: the load goes on, and nobody holds it.
+        // By the protocol, an item that is still loading counts as served: its load continues without a waiter.
         while let Some((waiter, (key, since))) = self.waiting.pop_first() {
             self.served.insert(key, since);
             self.feed(Input::Abandon { waiter });
@@ -269,7 +269,7 @@ impl<'a> EngineReplay<'a> {
         let start = WallSeconds((self.now.0 / 1_000_000) as i64);
         self.feed(Input::WallClock(start));
         self.feed(Input::Start);
-        // Events of one second are told apart by some microseconds each, as in the other replay.
+        // Events of one second differ by some microseconds, as in the other replay.
         let (mut second, mut nth) = (0, 0);
         for event in &self.user.events {
             (second, nth) =
@@ -287,7 +287,7 @@ impl<'a> EngineReplay<'a> {
     }
 }
 
-/// Replays one user through the whole engine.
+/// Replays one user through the full engine.
 #[must_use]
 pub(super) fn replay_engine(
     user: &UserTrace,

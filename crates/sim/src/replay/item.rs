@@ -1,4 +1,4 @@
-//! What an item of a trace weighs: size and load time drawn from its name, the same on every machine.
+//! Size and load time of a trace's items, drawn from their names, the same on every machine.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct ItemCost {
 }
 
 impl ItemCost {
-    /// The cost of an item of this name.
+    /// Draws size and load time from a name.
     #[must_use]
     pub fn of(name: &str) -> Self {
         let h = fnv1a(name.as_bytes());

@@ -40,11 +40,11 @@ pub enum PolicyName {
     VRankWait,
     /// V-rank with idle trimming and refill (product).
     VRankTrim,
-    /// The same three, decided by the whole engine (product).
+    /// The three V-rank policies, decided by the full engine (product).
     Engine(EnginePolicy),
 }
 
-/// How the whole engine is set up.
+/// The settings of the full engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EnginePolicy {
     /// V-rank with preloading, sparing misses.
@@ -80,7 +80,7 @@ impl PolicyName {
     /// The policies of these names in their order, each once; `all` names every one.
     ///
     /// # Errors
-    /// When a name is no policy's.
+    /// When no policy has a name.
     pub fn chosen(names: &[impl AsRef<str>]) -> Result<Vec<Self>, UnknownPolicy> {
         let mut chosen = Vec::new();
         for name in names {
@@ -97,8 +97,8 @@ impl PolicyName {
         Ok(chosen)
     }
 
-    /// The policy that decides inside the whole engine, and whether idle memory is trimmed; none for policies
-    /// that are run alone.
+    /// The policy that decides inside the full engine, and whether idle memory is trimmed; none for policies
+    /// that run alone.
     pub(super) fn through_engine(self) -> Option<(PolicyKind, bool)> {
         let Self::Engine(policy) = self else { return None };
         Some(match policy {
@@ -108,7 +108,7 @@ impl PolicyName {
         })
     }
 
-    /// A fresh policy for one user; what goes through the engine is here its policy alone.
+    /// A policy that has seen nothing, for one user; of an [engine policy](Self::Engine), its policy alone.
     #[must_use]
     pub fn build(self, user: &UserTrace, budget: ReplayBudget) -> Box<dyn ReplayPolicy> {
         match self {
@@ -159,7 +159,7 @@ impl fmt::Display for PolicyName {
     }
 }
 
-/// A name that is no policy's.
+/// A name that no policy has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no policy {0:?}; choose from all, {list}", list = names())]
 pub struct UnknownPolicy(String);

@@ -1,4 +1,4 @@
-//! What the replay asks of a policy, and the table of policies by name.
+//! The interface between a replay and a policy.
 
 use std::time::Duration;
 
@@ -33,39 +33,37 @@ pub struct View<'a> {
     pub(super) costs: &'a [ItemCost],
 }
 
+#[expect(missing_docs, reason = "the names of the other methods say it")]
 impl View<'_> {
-    /// Whether an item is resident, ready or loading.
+    /// Whether an item is in memory, ready or loading.
     #[must_use]
     pub fn is_resident(&self, key: ComponentKey) -> bool {
         self.resident[key.index()].is_some()
     }
 
-    /// The resident items, by key.
+    /// In the order of keys.
     pub fn resident(&self) -> impl Iterator<Item = ComponentKey> {
         let all = self.resident.iter().enumerate();
         all.filter(|(_, r)| r.is_some()).map(|(i, _)| ComponentKey::from_index(i))
     }
 
-    /// The budget.
     #[must_use]
     pub fn budget(&self) -> ByteSize {
         self.budget
     }
 
-    /// The size of an item.
     #[must_use]
     pub fn size(&self, key: ComponentKey) -> ByteSize {
         self.sizes[key.index()]
     }
 
-    /// The load time of an item.
     #[must_use]
     pub fn load_time(&self, key: ComponentKey) -> Duration {
         self.costs[key.index()].load_time
     }
 }
 
-/// What an idle timer does.
+/// The action of an idle timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimerAction {
     /// Unload an item.
@@ -74,16 +72,16 @@ pub enum TimerAction {
     Preload(ComponentKey),
 }
 
-/// A policy under replay. Only `rank` is needed; the rest has empty defaults.
+/// A policy under replay. `rank` and `on_event` are required; the other methods have empty defaults.
 pub trait ReplayPolicy {
     /// Scores candidates: the production trait's call.
     fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked>;
-    /// Learns of loads, uses and unloads: the production trait's call.
+    /// Records loads, uses and unloads: the production trait's call.
     fn on_event(&mut self, event: &PolicyEvent);
-    /// Learns that `x` is in use now, before victims are chosen.
+    /// Records that `x` is in use now, before victims are chosen.
     fn observe(&mut self, _x: ComponentKey, _at: Moment, _view: &View<'_>) {}
-    /// Where the last prediction ranked `x`, the item in use left out: `None` = it predicts nothing,
-    /// `Some(None)` = `x` was not ranked.
+    /// The rank of `x` in the last prediction, without the item in use: `None` when the policy predicts nothing,
+    /// `Some(None)` when `x` was not ranked.
     fn predicted_rank(&mut self, _x: ComponentKey) -> Option<Option<usize>> {
         None
     }
@@ -99,17 +97,17 @@ pub trait ReplayPolicy {
     fn admits(&mut self, _key: ComponentKey, _victims: &[ComponentKey], _view: &View<'_>) -> bool {
         true
     }
-    /// When it wants to be called next without an event.
+    /// The next moment at which [`fire`](Self::fire) is due without an event.
     fn next_timer(&self) -> Option<Moment> {
         None
     }
-    /// That moment has come; must move `next_timer` on.
+    /// Acts at that moment; `next_timer` must be later after that.
     fn fire(&mut self, _now: Moment, _view: &View<'_>) -> Vec<TimerAction> {
         Vec::new()
     }
 }
 
-/// An eviction policy alone, on demand.
+/// An eviction policy without preloads.
 #[derive(Debug)]
 pub(super) struct OnDemand<P>(pub(super) P);
 

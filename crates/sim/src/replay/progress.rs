@@ -1,6 +1,6 @@
-//! How far a replay is, as a line of text. Draws nothing itself: where the line goes is the caller's matter.
+//! The progress of a replay, as a line of text that the caller prints.
 //!
-//! Invariant: a line is given only when it differs from the last one, so that it may be asked for after every event.
+//! Invariant: a line is returned only when it differs from the last one, so it can be requested after every event.
 
 use super::trace::Trace;
 
@@ -16,20 +16,20 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing done of `n_runs` runs over all events of the traces.
+    /// The start of `n_runs` runs over all events of the traces.
     #[must_use]
     pub fn new(traces: &[Trace], n_runs: usize) -> Self {
         let all = traces.iter().map(Trace::n_events).sum::<usize>() * n_runs;
         Self { done: 0, all, shown: None }
     }
 
-    /// Events of all runs.
+    /// Number of events of all runs.
     #[must_use]
     pub fn n_events(&self) -> usize {
         self.all
     }
 
-    /// One event more, in the run called `what`: the bar to show, when it has changed.
+    /// Counts one event of the run called `what`. Returns the bar when it has changed.
     pub fn step(&mut self, what: &str) -> Option<String> {
         self.done += 1;
         let per_mille = self.done * 1000 / self.all.max(1);

@@ -15,7 +15,7 @@ pub enum Budget {
     Megabytes(f64),
 }
 
-/// A text that is no budget.
+/// A text that is not a budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BudgetError {
@@ -31,7 +31,7 @@ pub enum BudgetError {
 }
 
 impl Budget {
-    /// The budgets in their order, each once: asked for twice, it gives the same figures twice.
+    /// The budgets in their order, each once: a repeated budget would repeat its figures.
     #[must_use]
     pub fn distinct(budgets: &[Self]) -> Vec<Self> {
         let mut distinct = Vec::new();
@@ -81,34 +81,33 @@ impl fmt::Display for Budget {
     }
 }
 
-/// Counts of one replay. Sums over users add up.
+/// Counts of one replay; the counts of several users can be added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Tally {
-    /// Events.
     pub events: u64,
-    /// Users.
     pub users: u64,
     /// Events whose item was resident and ready.
     pub hits: u64,
-    /// Waiting, in microseconds.
+    /// Sum of waits, in microseconds.
     pub wait_us: u64,
     /// Preloads started.
     pub preloads: u64,
     /// Preloads evicted, or left at the end, before their first use.
     pub wasted: u64,
-    /// Megabytes (slots) loaded, on demand and ahead.
+    /// Megabytes (slots) loaded, on demand and by preloads.
     pub loaded: f64,
     /// Integral of the resident megabytes (slots) over wall time, in seconds.
     pub resident_seconds: f64,
     /// Wall time from the first to the last event, in seconds.
     pub seconds: f64,
-    /// Events before which the policy had ranked the possible next items.
+    /// Events before which the policy had ranked the items.
     pub ranked: u64,
-    /// Of these, next item ranked first.
+    /// Of these, events whose item was ranked first.
     pub top1: u64,
-    /// Among the first three.
+    /// Of these, events whose item was among the first three.
     pub top3: u64,
-    /// Among the first five.
+    /// Of these, events whose item was among the first five.
     pub top5: u64,
     /// Sum of reciprocal ranks.
     pub reciprocal: f64,
@@ -133,7 +132,7 @@ impl Tally {
         self.reciprocal += o.reciprocal;
     }
 
-    /// Counts a prediction by the rank it gave the item that came (0 = first), `None` = not ranked.
+    /// Counts a prediction by the rank of the item that was used: 0 is the first, `None` is not ranked.
     pub fn predicted(&mut self, rank: Option<usize>) {
         self.ranked += 1;
         if let Some(rank) = rank {
@@ -147,27 +146,23 @@ impl Tally {
 
 /// One row of figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Report {
-    /// The policy.
     pub policy: String,
     /// The budget, as [`Budget`] writes it.
     pub budget: String,
     /// The trace, or `mean`.
     pub trace: String,
-    /// The user, in rows for one user.
+    /// Only in rows for one user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Events.
     pub events: u64,
-    /// Users.
     pub users: u64,
     /// Share of hits, in percent.
     pub hit_pct: f64,
     /// Mean wait per event, in ms.
     pub wait_ms_mean: f64,
-    /// Preloads per event.
     pub preloads_per_event: f64,
-    /// Wasted preloads per event.
     pub wasted_per_event: f64,
     /// Share of preloads that were wasted.
     pub waste_share: f64,
@@ -175,18 +170,18 @@ pub struct Report {
     pub resident_mb_mean: f64,
     /// Megabytes (slots) loaded per event.
     pub loaded_mb_per_event: f64,
-    /// Share of events whose item was ranked first; none if the policy predicts nothing.
+    /// Share of events whose item was ranked first; `None` when the policy predicts nothing.
     pub hr1: Option<f64>,
-    /// Among the first three.
+    /// Share of events whose item was among the first three.
     pub hr3: Option<f64>,
-    /// Among the first five.
+    /// Share of events whose item was among the first five.
     pub hr5: Option<f64>,
     /// Mean reciprocal rank.
     pub mrr: Option<f64>,
 }
 
 impl Report {
-    /// The figures of one trace (or user).
+    /// Computes the figures of one trace or user.
     #[must_use]
     pub fn new(policy: &str, budget: Budget, trace: &str, user: Option<&str>, t: &Tally) -> Self {
         let per = |x: f64, n: f64| if n > 0.0 { x / n } else { 0.0 };

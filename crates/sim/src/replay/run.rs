@@ -1,8 +1,8 @@
-//! The virtual clock and the fake loader: one user's events against one policy, by the protocol.
+//! The virtual clock and the fake loader: one user's events against one policy, by the replay protocol.
 //!
-//! Knows nothing of how a policy decides. Invariants: resident items never exceed the budget; the item in
-//! use is never a victim; the policy has seen nothing later than the event at hand; how well it predicts is
-//! counted alike at every budget.
+//! Does not know how a policy decides. Invariants: resident items never exceed the budget; the item in
+//! use is never a victim; the policy has seen no event after the current one; the quality of its predictions
+//! does not depend on the budget.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::policy::{ReplayPolicy, Resident, TimerAction, View};
 use super::report::{Budget, Tally};
 use super::trace::UserTrace;
 
-/// A preload cannot start sooner than this after its event.
+/// The earliest start of a preload after its event.
 const PRELOAD_DELAY_US: u64 = 100_000;
 
 struct Replay<'a> {
@@ -24,7 +24,7 @@ struct Replay<'a> {
     resident: Vec<Option<Resident>>,
     used: u64,
     clock_us: u64,
-    /// When the loader of preloads is free.
+    /// The moment from which on the loader of preloads is free.
     loader_free_us: u64,
     in_flight: Option<ComponentKey>,
     queue: Vec<ComponentKey>,
@@ -81,8 +81,7 @@ impl<'a> Replay<'a> {
         .collect()
     }
 
-    /// The fewest victims in the policy's order that make room for `need`, with their scores; `None` when
-    /// even all do not.
+    /// The fewest victims in the policy's order that make room for `need`; `None` when all items together do not.
     fn victims(
         &self,
         policy: &mut dyn ReplayPolicy,
@@ -216,7 +215,7 @@ impl<'a> Replay<'a> {
 
     fn event(&mut self, policy: &mut dyn ReplayPolicy, index: usize, x: ComponentKey, at: Moment) {
         self.tally.events += 1;
-        // Whether the last item fitted is no matter of prediction: only the first event has no one before it.
+        // The first event has no prediction. Every other event counts, whether the item before it fitted or not.
         if index > 0
             && let Some(rank) = policy.predicted_rank(x)
         {
@@ -237,7 +236,7 @@ impl<'a> Replay<'a> {
                 } else {
                     let victims = self
                         .victims(policy, size, &[Some(x), None], at)
-                        .expect("an item within the budget fits once everything else went");
+                        .expect("an item within the budget fits once every other item is evicted");
                     for v in victims {
                         self.remove(policy, v, at, true);
                     }
@@ -254,7 +253,7 @@ impl<'a> Replay<'a> {
     }
 
     fn run(mut self, policy: &mut dyn ReplayPolicy, on_event: &mut dyn FnMut()) -> Tally {
-        // Events of one second are told apart in the policies' clock by some microseconds each.
+        // Events of one second differ by some microseconds in the policies' clock.
         let (mut second, mut nth) = (0, 0);
         let n = self.user.events.len();
         for (index, event) in self.user.events.iter().enumerate() {

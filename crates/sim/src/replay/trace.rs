@@ -1,10 +1,10 @@
 //! Usage traces: reading `user TAB unix_seconds TAB item [TAB command text]`, plain or gzip.
 //!
-//! There is no header line, and no fifth column: a command text that holds a tab cannot be told from one, so
-//! it is refused. A UTF-8 byte order mark at the start, as some editors write it, is passed over.
+//! There is no header line, and no fifth column: a tab in the command text would look like one, so
+//! it is refused. A UTF-8 byte order mark at the start, as some editors write it, is skipped.
 //!
-//! Invariant: a trace that was read has contiguous users, times that never go back within a user, no
-//! two equal items in a row, and at least [`MIN_EVENTS`] events a user. Anything else was an error that
+//! Invariant: a trace that was read has contiguous users, times that never decrease within a user, no
+//! two equal items in a row, and at least [`MIN_EVENTS`] events a user. Any other input is an error that
 //! names the line, or is counted in [`Trace::dropped_users`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +19,10 @@ use super::item::ItemCost;
 /// Users with fewer events, repeats merged, are left out.
 pub const MIN_EVENTS: usize = 30;
 
-/// A line longer than this is no trace.
+/// A longer line is refused, in bytes.
 const MAX_LINE: u64 = 1 << 16;
 
-/// What a line is.
+/// The format of a line, for errors.
 const COLUMNS: &str = "user, unix seconds, item and optionally the command, separated by tabs";
 
 /// Characters and columns of a bad line that are shown.
@@ -34,14 +34,14 @@ const SHOWN_COLUMNS: usize = 3;
 pub struct TraceEvent {
     /// Unix time in microseconds.
     pub at_us: u64,
-    /// The item, by the user's own numbering (first seen, first numbered).
+    /// The item's number for this user, in the order of first use.
     pub item: ComponentKey,
 }
 
 /// One user's history.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the name of the other field says it")]
 pub struct UserTrace {
-    /// The user's name.
     pub name: String,
     /// Names of the items by key.
     pub items: Vec<String>,
@@ -51,10 +51,10 @@ pub struct UserTrace {
     pub events: Vec<TraceEvent>,
 }
 
-/// A trace of some users.
+/// The histories of some users.
 #[derive(Clone, Debug)]
 pub struct Trace {
-    /// Its name: the file's, without `.tsv` and `.gz`.
+    /// The file's name without `.tsv` and `.gz`.
     pub name: String,
     /// The users, in the order of the file.
     pub users: Vec<UserTrace>,
@@ -65,32 +65,25 @@ pub struct Trace {
 /// Why a trace could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the names and messages of the other variants and fields say it")]
 pub enum TraceError {
-    /// The file cannot be read.
     #[error("trace {path:?} cannot be read")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line that is no event.
+    Io { path: PathBuf, source: io::Error },
+    /// A line that is not an event.
     #[error("trace {path:?}, line {line}: {what}")]
     Line {
-        /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// From 1.
         line: usize,
-        /// What is wrong with it and what to do.
+        /// The problem with the line, and the way out.
         what: String,
     },
-    /// No user is left.
+    /// No user has enough events.
     #[error(
         "trace {path:?} has no user with at least {MIN_EVENTS} events ({} read, repeated items merged); \
          a longer history is needed", count(*users, "user")
     )]
     NoUsers {
-        /// The file.
         path: PathBuf,
         /// Users read and left out.
         users: usize,
@@ -111,7 +104,7 @@ fn parse_seconds(text: &str) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)
 }
 
-/// A text in quotes, its end left out when it is long.
+/// A text in quotes, shortened when it is long.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}...", &text[..end]),
@@ -119,7 +112,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// What is wrong with a line of more columns than the format has; `more` are those after the fourth.
+/// The error for a line with more columns than the format has; `more` are the columns after the fourth.
 fn too_many(more: &[&str]) -> String {
     let shown: Vec<_> = more.iter().take(SHOWN_COLUMNS).map(|c| shortened(c)).collect();
     format!(
@@ -168,11 +161,11 @@ impl Builder {
 }
 
 impl Trace {
-    /// Reads a trace from a file, plain or gzip (told by its first bytes).
+    /// Reads a trace from a file, plain or gzip (recognised by its first bytes).
     ///
     /// # Errors
-    /// When the file cannot be read or unpacked, a line is no event (with its number), a user's times go
-    /// back, a user's lines are not together, or no user is left.
+    /// When the file cannot be read or unpacked, a line is not an event (with its number), a user's times
+    /// decrease, a user's lines are not contiguous, or no user has enough events.
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let io_error = |source| TraceError::Io { path: path.to_owned(), source };
         let mut reader = BufReader::new(File::open(path).map_err(io_error)?);
@@ -184,7 +177,7 @@ impl Trace {
         }
     }
 
-    /// Reads a trace; `path` gives it its name and stands in errors.
+    /// Reads a trace; `path` names it, also in errors.
     ///
     /// # Errors
     /// As [`Trace::open`].
@@ -234,7 +227,7 @@ impl Trace {
                     )));
                 }
             };
-            // An empty item is an item like others: shells record commands without a program.
+            // An empty item is allowed: shells record commands without a program.
             if user.is_empty() {
                 return Err(bad("the user is empty".into()));
             }
@@ -244,13 +237,15 @@ impl Trace {
             let at_us = parse_seconds(seconds).ok_or_else(|| {
                 let header = if line == 1 { ", and no header line" } else { "" };
                 let seconds = shortened(seconds);
-                bad(format!("{seconds} is no time; write unix seconds, such as 1564000000{header}"))
+                bad(format!(
+                    "{seconds} is not a time; write unix seconds, such as 1564000000{header}"
+                ))
             })?;
             match &mut current {
                 Some((b, last)) if b.user.name == user => {
                     if at_us < *last {
                         return Err(bad(format!(
-                            "the time of user {user:?} goes back to {seconds} from {}; sort by user and time",
+                            "the time of user {user:?} decreases to {seconds} from {}; sort by user and time",
                             *last / 1_000_000
                         )));
                     }
@@ -261,7 +256,7 @@ impl Trace {
                     finish(current.take());
                     if !names.insert(user.to_owned()) {
                         return Err(bad(format!(
-                            "user {user:?} comes again after another; sort by user and time"
+                            "the lines of user {user:?} are not contiguous; sort by user and time"
                         )));
                     }
                     let mut b = Builder::new(user);
@@ -277,7 +272,7 @@ impl Trace {
         Ok(Self { name: trace_name(path), users, dropped_users })
     }
 
-    /// Keeps every `stride`-th user, beginning with the first. 0 and 1 keep all.
+    /// Keeps every `stride`-th user, starting with the first. 0 and 1 keep all.
     pub fn keep_every(&mut self, stride: usize) {
         if stride > 1 {
             let mut position = 0;
@@ -288,7 +283,7 @@ impl Trace {
         }
     }
 
-    /// Events of all users.
+    /// Number of events of all users.
     #[must_use]
     pub fn n_events(&self) -> usize {
         self.users.iter().map(|u| u.events.len()).sum()

@@ -1,6 +1,6 @@
-//! V-rank under replay: the production model, preloader and policy wired as the engine wires them.
+//! V-rank under replay: the production model, preloader and policy, wired as the engine wires them.
 //!
-//! Decides nothing itself; what it adds is the order of calls.
+//! Decides nothing itself; adds the order of calls only.
 
 use majordomo_core::{
     ComponentKey, Confidence, IdleConfig, Moment, PressureLevel, SpeculationConfig, Values,
@@ -22,7 +22,7 @@ pub(super) struct VRankReplay {
     policy: VRank,
     trim: Option<IdleTrim>,
     current: Option<ComponentKey>,
-    /// What the preloader proposed after the last event.
+    /// The preloader's proposals after the last event.
     proposals: Vec<Proposal>,
 }
 
@@ -109,7 +109,7 @@ impl ReplayPolicy for VRankReplay {
             })
             .collect();
         if let Some(trim) = &self.trim {
-            // What was trimmed had its place by its worth: that it is used again soon is enough.
+            // A trimmed item was in memory for its value, so reuse soon is enough to load it again.
             let back = trim.trimmed().iter().filter(|key| absent(key));
             let reuse = |key: ComponentKey| self.values.get(key).reuse;
             hints.extend(back.map(|key| hint(*key, reuse(*key), HintSource::Refill)));
@@ -140,7 +140,7 @@ impl ReplayPolicy for VRankReplay {
         let loaded: Vec<_> =
             ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
         let in_use = view.current.map_or_else(Default::default, |key| view.size(key));
-        let gone = trim.plan(now, view.budget(), in_use, &loaded);
-        gone.into_iter().map(TimerAction::Unload).collect()
+        let trimmed = trim.plan(now, view.budget(), in_use, &loaded);
+        trimmed.into_iter().map(TimerAction::Unload).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Random configurations: catalogs with every feature, and random changes to them.
 //!
-//! Knows no engine. Invariant: a blueprint always builds, and its CORE and pinned components fit its budget.
+//! Knows no engine. Invariant: a blueprint always builds a catalog, and its CORE and pinned components fit its budget.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use majordomo_registry::{
 
 use crate::rng::Rng;
 
-/// Names that configurations may add later.
+/// Number of components that later configurations may add.
 pub(crate) const N_SPARE: usize = 3;
 
 /// A configuration that can be changed.
@@ -46,13 +46,13 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
             how: ReadySpec::Connect,
             every: Duration::from_secs(rng.between(5, 30)),
             timeout: Duration::from_secs(2),
-            // Not drawn: the other numbers of a seed stay as they were.
+            // Not drawn, so that the other draws of a seed stay the same.
             rule: ProbeRule { failures: 1 + i as u32 % 3, while_leased },
         });
         LoaderSpec::Process(ProcessSpec {
             command: vec![format!("program-{i}")],
             probe,
-            // No draw, so that a seed keeps its day.
+            // Not drawn, so that the other draws of a seed stay the same.
             trim: i.is_multiple_of(3).then_some(TrimSpec::Signal(TrimSignal::Usr1)),
             ..ProcessSpec::default()
         })
@@ -72,7 +72,7 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     s.over_limit = *rng.pick(&[OverLimit::Restart, OverLimit::Unload]);
     s.load_time = rng.millis(20, 3000);
     for _ in 0..rng.below(3) {
-        // Edges go to smaller numbers only, so there is no cycle; most components stay without.
+        // Edges point to smaller numbers only, so there is no cycle; most components have none.
         if i > 0 && rng.chance(0.45) {
             let d = name(rng.below(i));
             if !s.dependencies.contains(&d) {
@@ -150,14 +150,14 @@ impl Blueprint {
         made
     }
 
-    /// The catalog.
+    /// Builds the catalog; keys of `prev` stay valid.
     pub(crate) fn build(&self, prev: Option<&Catalog>) -> Catalog {
         Catalog::build(self.specs.clone(), self.pools.clone(), prev)
             .expect("a mended blueprint has no errors")
     }
 
-    /// Takes out what a catalog would refuse: names that are gone, conflicts inside closures, and CORE or pinned
-    /// components that do not fit.
+    /// Takes out everything that a catalog refuses: names of removed components, conflicts inside closures, and CORE or
+    /// pinned components that do not fit.
     fn mend(&mut self) {
         let names: Vec<_> = self.specs.iter().map(|s| s.id.clone()).collect();
         for s in &mut self.specs {
@@ -175,9 +175,9 @@ impl Blueprint {
         let mut together: Vec<Vec<ComponentKey>> =
             plain.keys().map(|k| plain.closure(&[k])).collect();
         together.push(plain.closure(&fixed));
-        for (s, wanted) in self.specs.iter_mut().zip(conflicts) {
+        for (s, drawn) in self.specs.iter_mut().zip(conflicts) {
             let own = plain.key(s.id.as_str());
-            s.conflicts = wanted
+            s.conflicts = drawn
                 .into_iter()
                 .filter(|c| {
                     let other = plain.key(c.as_str());
@@ -203,7 +203,7 @@ impl Blueprint {
         }
     }
 
-    /// Sets loading ahead, where somebody says what it is to be.
+    /// Switches preloading on or off; `None` keeps it.
     pub(crate) fn set_preloading(&mut self, preloading: Option<bool>) {
         if let Some(on) = preloading {
             self.config.speculation.enabled = on;
@@ -245,7 +245,7 @@ impl Blueprint {
                 }
             }
             6 => {
-                // The whole of one component's relations.
+                // All relations of one component.
                 if let Some(number) =
                     self.specs.get(i).and_then(|s| s.id.as_str()[1..].parse().ok())
                 {
@@ -256,7 +256,7 @@ impl Blueprint {
                 }
             }
             7..=9 => {
-                // Cut, or grown.
+                // The budget shrinks or grows.
                 let total: u64 = self.specs.iter().map(|s| s.memory.0).sum();
                 self.budget = ByteSize(total).scaled(0.15 + 0.6 * rng.unit());
             }

@@ -1,6 +1,6 @@
-//! Real lease cells, and clients who race with the engine's questions to them.
+//! Real lease cells, and clients that race with the engine's calls to them.
 //!
-//! Knows who holds which lease. Invariant: a cell's lease count is the number of leases listed on it.
+//! Knows the holder of each lease. Invariant: a cell's lease count is the number of leases listed on it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const MAX_RACES_A_SECOND: u32 = 20;
 pub(crate) struct Incarnation {
     pub(crate) id: IncarnationId,
     pub(crate) cell: LeaseCell,
-    /// Only the engine grants.
+    /// Leases are limited, so only the engine grants them.
     limited: bool,
     pub(crate) last_use: Option<Moment>,
     pub(crate) uses_swept: u64,
@@ -40,20 +40,20 @@ pub(crate) struct SimCells {
     pub(crate) leases: BTreeMap<u64, Held>,
     next_lease: u64,
     pub(crate) now: Moment,
-    /// How many of a thousand questions meet a racing client.
+    /// Of a thousand calls of the engine, those that meet a racing client.
     pub(crate) races: u16,
     seed: u64,
-    /// A second, and the races in it: clients do not come the faster the more the engine asks.
+    /// A second, and the races in it: bounded, so that more calls of the engine do not bring more clients.
     rate: (u64, u32),
     /// Leases that the engine gave during one input, by component.
     pub(crate) given: Vec<(ComponentKey, u32)>,
-    /// Releases to be told.
+    /// Releases to be reported to the engine.
     pub(crate) notices: Vec<IncarnationId>,
     /// Incarnations whose leases were revoked during one input.
     pub(crate) revoked: Vec<usize>,
     /// Leases that racing clients took during one input.
     pub(crate) raced: Vec<u64>,
-    /// What the engine did wrong with a cell.
+    /// The first wrong use of a cell by the engine.
     pub(crate) misuse: Option<String>,
 }
 
@@ -93,7 +93,7 @@ impl SimCells {
         self.slot(key).map(|i| &self.incarnations[i])
     }
 
-    /// The incarnation is no longer found by its name.
+    /// Hides the incarnation from new leases.
     pub(crate) fn clear(&mut self, key: ComponentKey) {
         if let Some(slot) = self.slots.get_mut(key.index()) {
             *slot = None;
@@ -108,24 +108,24 @@ impl SimCells {
             return None;
         }
         i.last_use = Some(self.now);
-        Some(self.note(at, stubborn))
+        Some(self.hold(at, stubborn))
     }
 
-    /// Notes the holder of a lease that is in the cell already.
+    /// Records the holder of a lease that the cell counts already.
     pub(crate) fn granted(&mut self, key: ComponentKey, stubborn: bool) -> Option<u64> {
         let at = self.slot(key)?;
         self.incarnations[at].last_use = Some(self.now);
-        Some(self.note(at, stubborn))
+        Some(self.hold(at, stubborn))
     }
 
-    fn note(&mut self, incarnation: usize, stubborn: bool) -> u64 {
+    fn hold(&mut self, incarnation: usize, stubborn: bool) -> u64 {
         let id = self.next_lease;
         self.next_lease += 1;
         self.leases.insert(id, Held { incarnation, stubborn });
         id
     }
 
-    /// Gives a lease back, if it was not given back before.
+    /// Releases a lease, unless it was released before.
     pub(crate) fn release(&mut self, lease: u64) {
         let Some(held) = self.leases.remove(&lease) else { return };
         let i = &mut self.incarnations[held.incarnation];
@@ -135,7 +135,7 @@ impl SimCells {
         }
     }
 
-    /// A client who comes, or leaves, just before the engine asks.
+    /// A client acquires or releases a lease just before the engine's call.
     fn race(&mut self, key: ComponentKey) {
         if self.races == 0 {
             return;

@@ -1,7 +1,7 @@
 //! The invariants that span inputs, checked from effects and records after every input.
 //!
-//! What one moment can show, `Engine::audit` checks; what the loaders' protocol says, the world checks as it
-//! carries effects out. Knows nothing of how inputs come about.
+//! `Engine::audit` checks every invariant that one moment can show; the world checks the loaders' protocol as it
+//! carries effects out. Knows nothing of the origin of inputs.
 
 mod broken;
 mod effects;
@@ -20,12 +20,12 @@ use majordomo_lifecycle::{Phase, Transaction, TxnId};
 
 use super::cells::SimCells;
 
-/// What a waiter waits for.
+/// The answer that a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Leases,
-    /// Nothing but word that it is done.
-    Word,
+    /// The report that an operator's command is done.
+    Completion,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ struct Open {
     lasts: Duration,
     deadline: Moment,
     calm: bool,
-    /// It may be granted in part.
+    /// The demand may be granted in part.
     partial: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Checker {
     mirror: Vec<ComponentState>,
     open: BTreeMap<WaiterId, Open>,
     next_seq: u64,
-    /// When a shutdown under way must have ended.
+    /// The deadline of a running shutdown.
     down_by: Option<Moment>,
     shutdown_lasts: Duration,
     is_down: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Whether somebody still waits for this answer.
+    /// Whether a waiter still waits for its answer.
     pub(crate) fn is_open(&self, waiter: WaiterId) -> bool {
         self.open.contains_key(&waiter)
     }
@@ -65,25 +65,25 @@ impl Checker {
         self.open.len()
     }
 
-    /// The components that a waiter asked for.
-    pub(crate) fn asked(&self, waiter: WaiterId) -> &[ComponentKey] {
+    /// Empty when the waiter does not wait.
+    pub(crate) fn requested(&self, waiter: WaiterId) -> &[ComponentKey] {
         self.open.get(&waiter).map_or(&[], |o| &o.keys)
     }
 
-    /// This waiter has nothing in its way.
+    /// Expects that this waiter is answered before its deadline, since nothing blocks it.
     pub(crate) fn expect_calm(&mut self, waiter: WaiterId) {
         if let Some(o) = self.open.get_mut(&waiter) {
             o.calm = true;
         }
     }
 
-    /// Notes what an input means, and the state that it meets.
+    /// Records the meaning of an input, and the state before it.
     pub(crate) fn before(&mut self, engine: &Engine, input: &Input, now: Moment) {
         self.mirror.resize(engine.scheduler().entries().count(), ComponentState::Unloaded);
-        self.note_waiters(engine, input, now);
+        self.record_waiters(engine, input, now);
         self.memory.before(engine, input);
         for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
-            // What it waited for is the back-off of a failure.
+            // The demand waits for the back-off after a failure.
             if let Some(o) = t.origin.waiter().and_then(|w| self.open.get_mut(&w)) {
                 o.calm = false;
             }
@@ -98,7 +98,7 @@ impl Checker {
         );
     }
 
-    fn note_waiters(&mut self, engine: &Engine, input: &Input, now: Moment) {
+    fn record_waiters(&mut self, engine: &Engine, input: &Input, now: Moment) {
         let d = &engine.config().deadlines;
         let loads = |keys: &[ComponentKey]| -> Duration {
             let known = |k: &ComponentKey| k.index() < engine.catalog().len();
@@ -115,7 +115,7 @@ impl Checker {
                 let mut keys = keys.clone();
                 keys.sort_unstable();
                 keys.dedup();
-                // Of what takes long to load it may be more than usual, but never more than the loads may take.
+                // The deadline is longer for slow loads, and at most as long as the loads may take.
                 let lasts = deadline.unwrap_or_else(|| d.demand.max(loads(&keys)));
                 open(*waiter, keys, Wait::Leases, lasts, *partial);
             }
@@ -124,7 +124,7 @@ impl Checker {
                     OperatorAction::Load => d.demand + loads(&[*key]),
                     _ => d.demand,
                 };
-                open(*waiter, vec![*key], Wait::Word, lasts, false);
+                open(*waiter, vec![*key], Wait::Completion, lasts, false);
             }
             Input::Abandon { waiter } => {
                 self.open.remove(waiter);
@@ -149,7 +149,7 @@ impl Checker {
         }
     }
 
-    /// Checks what an input brought about.
+    /// Checks the effects of an input, and the state after it.
     pub(crate) fn after(
         &mut self,
         engine: &Engine,
@@ -176,7 +176,7 @@ impl Checker {
                 )
             })
         {
-            return broken(7, format!("effects after the end: {effects:?}"));
+            return broken(7, format!("effects after the end of the shutdown: {effects:?}"));
         }
         self.mirror.resize(engine.scheduler().entries().count(), ComponentState::Unloaded);
         self.due.clear();
@@ -199,7 +199,7 @@ impl Checker {
         self.lanes(engine)
     }
 
-    /// Grants are the leases: as many in the cells as were told.
+    /// The cells hold exactly the leases that were granted.
     fn leases(&self, cells: &SimCells, engine: &Engine) -> Result<(), Broken> {
         for (key, n) in &self.due {
             let given: u32 = cells.given.iter().filter(|g| g.0 == *key).map(|g| g.1).sum();
@@ -214,7 +214,7 @@ impl Checker {
             if *n > 0 && !self.due.iter().any(|d| d.0 == *key) {
                 return broken(
                     1,
-                    format!("{n} leases on {key} are in its cell and were granted to nobody"),
+                    format!("{n} leases on {key} are in its cell, but were not granted"),
                 );
             }
             let max = engine.scheduler().entry(*key).spec().and_then(|s| s.max_leases);
@@ -226,7 +226,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Whatever had to be done by now is done.
+    /// Nothing that was due by now is left.
     fn nothing_due(&self, engine: &Engine, now: Moment) -> Result<(), Broken> {
         if let Some((waiter, o)) = self.open.iter().find(|(_, o)| o.deadline <= now) {
             return broken(
@@ -262,19 +262,19 @@ impl Checker {
         Ok(())
     }
 
-    /// A demand's load that could run does: on a free lane, or on one that speculation gives up.
+    /// A demand's load never waits for a lane that is free, or that a preload uses.
     fn lanes(&self, engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
         if self.is_down || engine.is_shutting_down() {
             return Ok(());
         }
         let queued = |k: ComponentKey| s.entry(k).state() == ComponentState::Queued;
-        // Beside a load beyond the budget no other runs, and it waits for those that a demand wants.
+        // A load beyond the budget runs alone, and waits for running loads that a demand needs.
         let running = || s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
-        let wanted = running().any(|(_, e)| !e.is_unrequested() || e.is_fixed());
+        let requested = running().any(|(_, e)| !e.is_unrequested() || e.is_fixed());
         let beyond = s.entries().any(|(_, e)| e.overload() > ByteSize::ZERO);
-        if alone || (beyond && wanted) {
+        if alone || (beyond && requested) {
             return Ok(());
         }
         let ready =
@@ -302,19 +302,19 @@ impl Checker {
         }
         let Some(key) = startable else { return Ok(()) };
         let loading = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
-        let (n, ahead) = loading.fold((0, 0), |(n, a), (_, e)| {
+        let (n, preloads) = loading.fold((0, 0), |(n, a), (_, e)| {
             (n + 1, a + usize::from(e.is_unrequested() && !e.is_fixed()))
         });
-        if n < engine.config().loads.max_concurrent.max(1) || ahead > 0 {
+        if n < engine.config().loads.max_concurrent.max(1) || preloads > 0 {
             return broken(
                 5,
-                format!("{key} could load: {n} loads run, {ahead} of them speculative"),
+                format!("{key} could load: {n} loads run, {preloads} of them speculative"),
             );
         }
         Ok(())
     }
 
-    /// With nothing in the way for a long time, nothing is on its way any more.
+    /// After a long calm, no component moves and no transaction waits.
     pub(crate) fn quiet(&self, engine: &Engine, now: Moment) -> Result<(), Broken> {
         const LONG: Duration = Duration::from_secs(65);
         for (key, e) in engine.scheduler().entries() {
@@ -328,13 +328,13 @@ impl Checker {
             if moving && now.since(e.since()) > LONG {
                 return broken(
                     6,
-                    format!("{key} is {} since {} and nothing is in its way", e.state(), e.since()),
+                    format!("{key} is {} since {} and nothing blocks it", e.state(), e.since()),
                 );
             }
         }
         let waits = |t: &&Transaction| now.since(t.since) > LONG && !t.is_dormant(now);
         if let Some(t) = engine.scheduler().transactions().find(waits) {
-            return broken(6, format!("nothing is in the way of {t:?}"));
+            return broken(6, format!("{t:?} waits and nothing blocks it"));
         }
         if engine.status(now).memory.pressure != Some(PressureLevel::Low) {
             return broken(3, "pressure stays");

@@ -1,6 +1,6 @@
-//! Which inputs met components in which states, against a declared table of what can happen.
+//! Which inputs met components in which states, compared with a declared table of possible pairs.
 //!
-//! An input that names components counts for their states; one that names none, for the states of all.
+//! An input that names components counts for their states, any other for the states of all components.
 
 use majordomo_core::{ComponentKey, ComponentState};
 use majordomo_engine::{Engine, Input, OperatorAction};
@@ -72,7 +72,7 @@ pub(crate) fn state_idx(state: ComponentState) -> usize {
     }
 }
 
-/// The column of an input in [`INPUTS`]; none for ticks, which meet every state all the time.
+/// The column of an input in [`INPUTS`]; none for ticks, which meet every state.
 pub(crate) fn input_idx(input: &Input) -> Option<usize> {
     Some(match input {
         Input::Start => 0,
@@ -116,24 +116,24 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
     })
 }
 
-/// Why a pair cannot happen; none when it can.
+/// The reason why a pair cannot happen; none for a possible pair.
 #[must_use]
 pub fn unreachable(state: &str, input: &str) -> Option<&'static str> {
     let only = |states: &[&str], why: &'static str| (!states.contains(&state)).then_some(why);
     match input {
         "start" | "learned" | "remembered" => {
-            only(&["unloaded"], "told to an engine that has loaded nothing yet")
+            only(&["unloaded"], "sent to an engine that has loaded nothing yet")
         }
         "load_succeeded" | "load_failed" => only(
             &["loading", "unloading", "stuck"],
-            "a load ends once: while it runs, or just as it is cancelled, perhaps by a shutdown whose time is up",
+            "a load ends once: while it runs, or just as it is cancelled, perhaps by a shutdown at its deadline",
         ),
         "unload_finished" => {
-            only(&["unloading", "stuck"], "a stop ends once, after it was asked for")
+            only(&["unloading", "stuck"], "an unload ends once, after it was requested")
         }
         "exited" => only(
             &["ready", "draining", "unloading", "stuck"],
-            "what is up ends by itself: while it is up, or just as it is stopped, perhaps by a shutdown whose time is up",
+            "an incarnation exits by itself while it is up, or just as it is stopped, perhaps by a shutdown at its deadline",
         ),
         _ => None,
     }
@@ -152,8 +152,8 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    /// Counts an input that is about to be handled. `concerned` are the components that it names; none = all.
-    pub(crate) fn note(
+    /// Counts an input that is about to be handled. `concerned` are the components that it names; none stands for all.
+    pub(crate) fn record(
         &mut self,
         engine: &Engine,
         input: &Input,
@@ -204,7 +204,7 @@ impl Coverage {
             .collect()
     }
 
-    /// Pairs that were declared impossible and happened all the same.
+    /// Pairs that are declared impossible and happened.
     #[must_use]
     pub fn surprising(&self) -> Vec<(&'static str, &'static str)> {
         self.pairs()

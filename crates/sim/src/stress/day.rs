@@ -5,22 +5,22 @@ use super::script::Script;
 use super::waits::Waits;
 use super::world::{Counts, Failure, World};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Outcome {
-    /// What the engine was told, and answered.
+    /// Inputs and answers of the engine.
     pub counts: Counts,
-    /// Which states met which inputs.
+    /// Inputs by the states they met.
     pub coverage: Coverage,
-    /// How long demands waited.
     pub waits: Waits,
-    /// The first broken invariant; none = the day was clean.
+    /// The first broken invariant; none after a clean day.
     pub failure: Option<Failure>,
-    /// Inputs, effects and records as text, where it was asked for.
+    /// Inputs, effects and records as text, if requested.
     pub trace: Option<String>,
 }
 
-/// Plays a script. With `trace`, writes down everything that was told and answered.
+/// Plays a script. With `trace`, also writes every input and effect as text.
 #[must_use]
 pub fn run(script: &Script, trace: bool) -> Outcome {
     let mut world = World::new(script, trace);

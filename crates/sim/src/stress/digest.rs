@@ -1,4 +1,4 @@
-//! A number that stands for all effects of a run: two runs that decide the same have the same.
+//! A hash of all effects of a run: two runs with the same decisions have the same digest.
 
 use std::fmt::{self, Write};
 
@@ -17,7 +17,7 @@ impl Default for Digest {
 
 impl Digest {
     /// Adds an effect and its time.
-    pub(super) fn note(&mut self, at: Moment, effect: &Effect) {
+    pub(super) fn record(&mut self, at: Moment, effect: &Effect) {
         // Writing to it cannot fail.
         let _ = write!(self, "{} {effect:?}", at.0);
     }

@@ -1,8 +1,8 @@
-//! What the outside world does to a simulated manager: drawn from a seed before the run starts.
+//! The actions of the outside world on a simulated manager, drawn from a seed before the run starts.
 //!
-//! A script does not depend on what the engine answers, so any part of it can be left out and the rest run
-//! again: that is what makes a failing seed reducible. Components are named by number, since keys change
-//! when a process starts anew.
+//! A script does not depend on the engine's answers, so any part of it can be left out and the rest run
+//! again, which makes a failing seed reducible. Components are named by number, since keys change
+//! when a process restarts.
 
 use std::time::Duration;
 
@@ -11,186 +11,155 @@ use majordomo_core::{HintSource, HintTier, Moment, PressureLevel, Priority};
 use super::blueprint::N_SPARE;
 use crate::rng::Rng;
 
-/// How the next load of a component goes.
+/// A fault in the next load of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the name of the other variant says it")]
 pub enum LoadFault {
     /// Takes ten times as long.
     Slow,
-    /// The loader answers with an error.
+    /// The loader returns an error.
     Fails,
-    /// The loader panics.
     Panics,
-    /// It never ends by itself.
+    /// The load never ends by itself.
     Hangs,
-    /// It comes up and dies at once.
+    /// The component becomes ready and exits at once.
     DiesAtOnce,
 }
 
-/// How the next stop of a component goes.
+/// A fault in the next unload of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopFault {
-    /// Ignores requests; ends when killed.
+    /// Ignores the request to stop; ends when killed.
     Refuses,
-    /// Ends neither when asked nor when killed, until much later.
+    /// Ends neither on request nor when killed, until much later.
     Stuck,
 }
 
-/// What an operator does.
+/// A command of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Verb {
-    /// Load.
     Load,
-    /// Unload.
     Unload,
-    /// Unload with force.
     UnloadForce,
-    /// Pin.
     Pin,
-    /// Unpin.
     Unpin,
-    /// Trim.
     Trim,
 }
 
-/// One thing that happens from outside.
+/// One action from outside.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub enum Action {
-    /// A client wants components.
+    /// A client requests components.
     Demand {
-        /// Which.
         components: Vec<usize>,
-        /// With this priority.
         priority: Option<Priority>,
-        /// Within this time.
         deadline: Option<Duration>,
-        /// And holds the leases for this long.
+        /// The client releases its leases after this long.
         hold: Duration,
-        /// It leaves after this long if it has no answer.
+        /// The client abandons an unanswered demand after this long.
         patience: Option<Duration>,
-        /// It keeps its leases although they are revoked.
+        /// The client keeps its leases although they are revoked.
         stubborn: bool,
-        /// It asks the engine even if a lease could be had without.
+        /// The client asks the engine even where a lease could be acquired without it.
         direct: bool,
-        /// Nothing is in its way: it must be granted or refused with a reason, not time out.
+        /// Nothing blocks the demand: it must be granted or refused with a reason, not reach its deadline.
         calm: bool,
     },
-    /// Clients who hold leases on a component in turn, each taking its own before the last gives his back.
+    /// Clients that hold leases on a component in turn, each acquiring its own before the previous one is released.
     Overlap {
-        /// The component.
         component: usize,
-        /// A new one comes so often.
+        /// Interval between two clients.
         every: Duration,
-        /// How many come.
         n_clients: u32,
     },
-    /// A hint.
     Hint {
-        /// The component.
         component: usize,
-        /// How likely its use is, in percent.
+        /// Probability of its use, in percent.
         percent: u8,
-        /// How urgent it is.
         tier: HintTier,
-        /// Who gives it.
         source: HintSource,
     },
-    /// A command's use is reported.
+    /// The use of a command is reported.
     Observed {
-        /// What it used.
+        /// The components used.
         components: Vec<usize>,
-        /// What its text says is next, and how surely, in percent.
+        /// The component that the text predicts next, and its probability in percent.
         next: Option<(usize, u8)>,
     },
     /// The wall clock is set to this many seconds.
     WallClock(i64),
-    /// The processor is busy, or no longer.
+    /// Whether the processor is busy from now on.
     Busy(bool),
-    /// The machine runs on battery, or no longer.
+    /// Whether the machine runs on battery from now on.
     Battery(bool),
-    /// What was learned of use is forgotten.
+    /// The learned sequence of uses is forgotten.
     Forget,
     /// The pressure level changes.
     Pressure(PressureLevel),
     /// A component uses this many percent of its usual memory from now on.
-    Grow {
-        /// The component.
-        component: usize,
-        /// Percent.
-        percent: u32,
-    },
-    /// A component asks for a reservation that is larger by this many percent of its usual memory.
-    More {
-        /// The component.
-        component: usize,
-        /// Percent.
-        percent: u32,
-    },
-    /// Memory is measured; other programs take this share of the budget, in percent.
+    Grow { component: usize, percent: u32 },
+    /// A component requests a reservation that is larger by this many percent of its usual memory.
+    More { component: usize, percent: u32 },
+    /// Memory is measured, in percent of the budget.
     Measure {
-        /// Of other programs.
+        /// Memory of other programs.
         external: u8,
-        /// Freed and not given back.
+        /// Memory freed and not returned to the system.
         unreturned: u8,
     },
-    /// An operator's wish.
+    /// An operator's command.
     Operator {
-        /// The component.
         component: usize,
-        /// The wish.
         verb: Verb,
-        /// He leaves after this long if he has no answer.
+        /// The operator abandons an unanswered command after this long.
         patience: Option<Duration>,
     },
-    /// A component's next load goes wrong.
+    /// A component's next load has a fault.
     LoadFault(usize, LoadFault),
-    /// A component's next stop goes wrong.
+    /// A component's next unload has a fault.
     StopFault(usize, StopFault),
-    /// A component ends by itself, if it is up.
+    /// A component exits by itself, if it is up.
     Crash(usize),
     /// A component's next probes fail.
-    Sick {
-        /// The component.
-        component: usize,
-        /// How many.
-        n_probes: u8,
-    },
+    Sick { component: usize, n_probes: u8 },
     /// The configuration changes, as drawn from this number.
     Configure(u64),
     /// The machine sleeps.
     Suspend(Duration),
-    /// The process gets no time: everything due is late.
+    /// The process gets no processor time: everything due is late.
     Stall(Duration),
-    /// Clients race with the engine's questions to the cells, so many times in a thousand.
+    /// So many in a thousand of the engine's calls to cells race with clients.
     Races(u16),
-    /// Shutdown, perhaps asked for twice; then a new process starts.
+    /// The manager shuts down; then a new process starts.
     Shutdown {
-        /// Within this time.
         deadline: Duration,
-        /// Asked for again after this.
+        /// A second shutdown is requested after this long.
         again: Option<Duration>,
     },
-    /// Faults end: pressure falls, others give memory back, leases are given back, nothing hangs any more.
+    /// Faults end: pressure falls, other programs return memory, clients release their leases, nothing hangs.
     Calm,
-    /// Enough time has passed since [`Action::Calm`]: nothing may be waiting.
+    /// Enough time has passed since [`Action::Calm`]: no demand may be waiting.
     Quiet,
 }
 
-/// A seed's whole day.
+/// The script of a seed's day.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the name of the other field says it")]
 pub struct Script {
-    /// The seed, which also draws what happens in reaction to the engine (how long loads take).
+    /// The seed, which also draws the world's reactions to the engine, such as the duration of a load.
     pub seed: u64,
-    /// Components of the catalog.
+    /// Number of components of the catalog.
     pub n_components: usize,
-    /// What happens when, in order of time.
+    /// In order of time.
     pub actions: Vec<(Moment, Action)>,
-    /// When the day ends.
     pub end: Moment,
-    /// Loading ahead is on or off all day, whatever the configurations say.
+    /// Preloading is on or off all day, whatever the configurations say.
     pub preloading: Option<bool>,
 }
 
-/// How one episode is: how often what happens in it.
+/// The rates of actions and faults in one episode.
 struct Mood {
     rate: f64,
     faults: f64,
@@ -199,7 +168,7 @@ struct Mood {
     configure: f64,
     growth: f64,
     hints: f64,
-    /// How often the next command is the one that usually follows.
+    /// Share of commands that are the usual successor of the command before.
     habit: f64,
     width: usize,
 }
@@ -222,7 +191,7 @@ impl Mood {
 }
 
 impl Script {
-    /// Draws a day.
+    /// Draws the script of a day.
     #[must_use]
     pub fn seeded(seed: u64, n_components: usize, simulated: Duration) -> Self {
         let mut rng = Rng::new(&[seed, 1]);
@@ -233,7 +202,7 @@ impl Script {
             now = episode(&mut rng, n_components, now, &mut actions);
         }
         actions.retain(|(at, _)| *at < end);
-        // What follows a demand may come after the next one.
+        // The report that follows a demand may come after the next demand.
         actions.sort_by_key(|(at, _)| *at);
         Self { seed, n_components, actions, end, preloading: None }
     }
@@ -257,7 +226,7 @@ impl Script {
 fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Action)>) -> Moment {
     let mood = Mood::seeded(rng);
     let end = begin + Duration::from_secs(rng.between(10, 90));
-    // A few components are popular for the time being, so that demands meet.
+    // A few components are popular in this episode, so that demands compete.
     let favourites: Vec<usize> = (0..rng.between(3, 8)).map(|_| rng.below(n)).collect();
     if rng.chance(0.4) {
         actions.push((begin, Action::Races(rng.between(1, 60) as u16)));
@@ -268,7 +237,7 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         let gap = -(1.0 - rng.unit()).ln() / mood.rate;
         now += Duration::from_micros((gap * 1e6) as u64 + 1);
         if rng.chance(mood.habit) {
-            // The same commands in the same order, told of as `handle` does.
+            // The same commands in the same order, reported as `Manager::command` does.
             let component = favourites[n_habitual % favourites.len()];
             n_habitual += 1;
             actions.push((now, demand(rng, n, &mood, &[component])));
@@ -282,7 +251,7 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         let action = draw(rng, n, &mood, &favourites);
         actions.push((now, action));
         if rng.chance(0.15) {
-            // Several at one moment.
+            // Several actions at the same moment.
             for _ in 0..rng.between(1, 6) {
                 actions.push((now, draw(rng, n, &mood, &favourites)));
             }
@@ -295,7 +264,7 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         let deadline = if rng.chance(0.3) { rng.millis(5, 100) } else { rng.millis(200, 12_000) };
         let again = rng.chance(0.3).then(|| rng.millis(1, 3_000));
         if rng.chance(0.3) {
-            // In the middle of loads, and with no time for the process just then.
+            // In the middle of loads, while the process gets no time.
             let c = *rng.pick(&favourites);
             let fault = *rng.pick(&[LoadFault::Fails, LoadFault::DiesAtOnce, LoadFault::Slow]);
             actions.push((now, Action::LoadFault(c, fault)));
@@ -307,7 +276,7 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
         } else {
             actions.push((now, Action::Shutdown { deadline, again }));
         }
-        // Clients do not know yet.
+        // Clients do not know of the shutdown yet.
         for _ in 0..rng.below(4) {
             now += rng.millis(1, 2_000);
             actions.push((now, draw(rng, n, &mood, &favourites)));
@@ -328,8 +297,8 @@ fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Ac
     now + rng.millis(1_000, 200_000)
 }
 
-/// A component that dies again and again, as soon as its back-off lets it be loaded, until it is quarantined. The
-/// machine sleeps now and then, after which everything is probed.
+/// A component that crashes again and again, as soon as its back-off lets it be loaded, until it is quarantined. The
+/// machine sleeps now and then, after which every component is probed.
 fn breakdown(
     rng: &mut Rng,
     component: usize,
@@ -401,14 +370,14 @@ fn demand(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action 
 
 fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
     let mut left = rng.unit();
-    let mut falls = |p: f64| {
+    let mut hits = |p: f64| {
         left -= p;
         left < 0.0
     };
-    if falls(mood.faults) {
+    if hits(mood.faults) {
         return fault(rng, n, favourites);
     }
-    if falls(mood.operators) {
+    if hits(mood.operators) {
         let verb = *rng.pick(&[
             Verb::Load,
             Verb::Load,
@@ -423,35 +392,35 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
         let patience = rng.chance(0.2).then(|| rng.millis(1, 5_000));
         return Action::Operator { component: component(rng, n, favourites), verb, patience };
     }
-    if falls(mood.pressure) {
+    if hits(mood.pressure) {
         return Action::Pressure(*rng.pick(PressureLevel::ALL));
     }
-    if falls(mood.configure) {
+    if hits(mood.configure) {
         return Action::Configure(rng.bits());
     }
-    if falls(mood.growth) {
+    if hits(mood.growth) {
         let percent = rng.between(30, 300) as u32;
         return Action::Grow { component: component(rng, n, favourites), percent };
     }
-    if falls(0.02 + mood.growth / 4.0) {
+    if hits(0.02 + mood.growth / 4.0) {
         let percent = rng.between(1, 80) as u32;
         return Action::More { component: component(rng, n, favourites), percent };
     }
-    if falls(0.03 + mood.growth) {
+    if hits(0.03 + mood.growth) {
         let mut share = |p: f64| if rng.chance(p) { rng.below(60) as u8 } else { 0 };
         return Action::Measure { external: share(0.2), unreturned: share(0.1) };
     }
-    if falls(mood.hints) {
+    if hits(mood.hints) {
         let percent = rng.below(101) as u8;
         let tier = *rng.pick(&HintTier::ALL);
         let source = *rng.pick(&[HintSource::Application, HintSource::Trigger]);
         return Action::Hint { component: component(rng, n, favourites), percent, tier, source };
     }
-    if falls(0.02) {
+    if hits(0.02) {
         let next = rng.chance(0.5).then(|| (component(rng, n, favourites), rng.below(101) as u8));
         return Action::Observed { components: vec![component(rng, n, favourites)], next };
     }
-    if falls(0.01) {
+    if hits(0.01) {
         return match rng.below(6) {
             0 => Action::WallClock(rng.below(2_000_000_000) as i64),
             1 => Action::Forget,
@@ -459,7 +428,7 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
             _ => Action::Battery(rng.chance(0.5)),
         };
     }
-    if falls(0.02) {
+    if hits(0.02) {
         return Action::Overlap {
             component: component(rng, n, favourites),
             every: rng.millis(20, 1_500),
@@ -470,7 +439,7 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
 }
 
 fn fault(rng: &mut Rng, n: usize, favourites: &[usize]) -> Action {
-    // Faults like company: what failed once fails again.
+    // Faults cluster: a component that failed once fails again.
     let c = if rng.chance(0.4) { favourites[0] } else { component(rng, n, favourites) };
     match rng.below(14) {
         0 | 1 => Action::LoadFault(c, LoadFault::Slow),

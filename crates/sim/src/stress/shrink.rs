@@ -1,4 +1,4 @@
-//! From a failing day to the few actions that make it fail.
+//! Reduces a failing day to the few actions that make it fail.
 //!
 //! First the shortest failing prefix, then delta debugging (Zeller and Hildebrandt 2002, `ddmin`) over its
 //! actions. A reduced script counts as failing when it breaks the same invariant at the same kind of input.
@@ -9,21 +9,21 @@ use super::day::run;
 use super::script::{Action, Script};
 use super::world::Failure;
 
-/// A reduced script and how it fails.
+/// A reduced script and its failure.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the name of the other field says it")]
 pub struct Shrunk {
-    /// The script; running it gives `failure`.
+    /// Running it gives `failure`.
     pub script: Script,
-    /// How it fails.
     pub failure: Failure,
-    /// Runs it took.
+    /// Runs that the reduction took.
     pub n_runs: usize,
 }
 
 impl Shrunk {
-    /// Most failures have their cause shortly before them: tries the last actions only, ever more of them, with
-    /// what lasts longest (configurations, restarts, operators' pins) and up to half of all.
-    fn forget_the_past(&mut self, wanted: &(u8, String), max_runs: usize) {
+    /// Most failures have their cause shortly before them: tries the last actions only, up to half of all, together
+    /// with all actions of lasting effect (configurations, restarts, operators' pins).
+    fn keep_the_last(&mut self, same: &(u8, String), max_runs: usize) {
         let mut n_last = 16;
         while n_last * 2 <= self.script.actions.len() && self.n_runs < max_runs {
             let from = self.script.actions.len() - n_last;
@@ -36,7 +36,7 @@ impl Shrunk {
             });
             let candidate = self.script.with(lasting.chain(last).cloned().collect());
             self.n_runs += 1;
-            if let Some(f) = run(&candidate, false).failure.filter(|f| kind(f) == *wanted) {
+            if let Some(f) = run(&candidate, false).failure.filter(|f| kind(f) == *same) {
                 self.script = candidate.until(f.at);
                 self.failure = f;
                 return;
@@ -46,7 +46,7 @@ impl Shrunk {
     }
 }
 
-/// What stays the same while actions are left out: digits are left out, since times and ids change.
+/// The part of a failure that stays the same while actions are left out. Without digits, since times and ids change.
 fn kind(failure: &Failure) -> (u8, String) {
     let what = failure.broken.what.chars().filter(|c| c.is_alphabetic()).take(24).collect();
     (failure.broken.invariant, what)
@@ -57,8 +57,8 @@ fn kind(failure: &Failure) -> (u8, String) {
 pub fn shrink(script: &Script, failure: &Failure, max_runs: usize) -> Shrunk {
     let prefix = script.until(failure.at);
     let mut best = Shrunk { script: prefix, failure: failure.clone(), n_runs: 0 };
-    let wanted = kind(failure);
-    best.forget_the_past(&wanted, max_runs);
+    let same = kind(failure);
+    best.keep_the_last(&same, max_runs);
     let mut chunks = 2;
     while best.script.actions.len() > 1 && best.n_runs < max_runs {
         let n = best.script.actions.len();
@@ -73,7 +73,7 @@ pub fn shrink(script: &Script, failure: &Failure, max_runs: usize) -> Shrunk {
             let candidate = best.script.with(rest);
             best.n_runs += 1;
             match run(&candidate, false).failure {
-                Some(f) if kind(&f) == wanted => {
+                Some(f) if kind(&f) == same => {
                     best.script = candidate.until(f.at);
                     best.failure = f;
                     reduced = true;

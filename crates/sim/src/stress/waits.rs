@@ -1,9 +1,10 @@
-//! How long demands wait in a simulated day, and how much of it for loads ahead that are in their way.
+//! The waits of demands in a simulated day, and the share of preloads in them.
 //!
-//! A demand *waits for speculation* while a load ahead that was cancelled stands between it and its memory. One that
-//! still runs is never in its way: admission takes it as free to go, and lanes change hands at once, which the
-//! checker sees to. Nor is the end of what it wants itself, sent away for somebody else before it asked. Time in which
-//! the process stood still is no wait. Knows only what the engine shows after each input.
+//! A demand *waits for speculation* while it needs the memory of a cancelled preload that is not down yet. A running
+//! preload never makes a demand wait: admission counts its memory as free, and its lane passes to the demand at once,
+//! which the checker verifies. The unload of a component that the demand itself needs, evicted before the demand came,
+//! does not count either. Time in which the process stood still is no wait. Reads the public state of the engine after
+//! each input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,38 +13,38 @@ use majordomo_core::{Cause, ComponentKey, ComponentState, IncarnationId, Moment,
 use majordomo_engine::{Effect, Engine, Input};
 use majordomo_lifecycle::{Entry, Origin, Phase};
 
-/// Which of a script's demands one is: the same in every run of the script, whatever the engine answers.
+/// Identifies a demand of a script: the same in every run of the script, whatever the engine answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DemandId {
-    /// The number of its action in the script.
+    /// The position of its action in the script.
     pub(crate) action: usize,
-    /// Which of the action's demands.
+    /// The position among the action's demands.
     pub(crate) nth: u32,
 }
 
 /// The waits of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Waits {
-    /// Of every demand that was granted, and of every one that gave up at its deadline. What is refused at once, or
-    /// left before it was answered, has no wait that says anything.
+    /// Of every demand that was granted or reached its deadline. A demand that was refused at once or abandoned has no
+    /// meaningful wait.
     pub demands: BTreeMap<DemandId, Duration>,
-    /// The longest that one demand waited for speculation.
+    /// The longest wait of one demand for speculation.
     pub longest_for_speculation: Duration,
-    /// How long the longest cancel took among those that a demand waited for.
+    /// The longest cancel that a demand waited for.
     pub longest_cancel: Duration,
-    /// Demands that waited for speculation at all.
+    /// Demands that waited for speculation.
     pub n_for_speculation: u64,
-    /// Of these, demands that waited for longer than the longest cancel among theirs: for one after another.
+    /// Of these, demands that waited longer than their longest cancel: for one cancel after another.
     pub n_beyond_one_cancel: u64,
 }
 
 impl Waits {
-    /// Leaves only the demands that have a wait in another run of the same script as well.
+    /// Keeps only the demands that also have a wait in another run of the same script.
     pub fn retain_common(&mut self, other: &Self) {
         self.demands.retain(|id, _| other.demands.contains_key(id));
     }
 
-    /// A quantile of the demands' waits, from 0 to 1; none without demands.
+    /// A quantile of the demands' waits, `q` in 0..=1; none without demands.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<Duration> {
         let mut sorted: Vec<_> = self.demands.values().copied().collect();
@@ -61,10 +62,10 @@ impl Waits {
     }
 }
 
-/// How long the process has run: its time without what it stood still.
+/// Running time of the process, without the time it stood still.
 type Ran = Duration;
 
-/// What one demand has waited for so far.
+/// The wait of one demand for speculation so far.
 #[derive(Debug, Default)]
 struct ForSpeculation {
     since: Option<Ran>,
@@ -76,29 +77,29 @@ struct ForSpeculation {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     pub(crate) waits: Waits,
-    /// What each waiter asked, and when.
+    /// Each waiter's demand and its start.
     asked: BTreeMap<WaiterId, (DemandId, Ran)>,
-    /// How long the process stood still so far, which no decision makes longer or shorter.
+    /// Time that the process stood still so far, which depends on no decision.
     stalled: Duration,
     waiting: BTreeMap<WaiterId, ForSpeculation>,
-    /// Who leaves with the input at hand.
-    leaves: Option<WaiterId>,
-    /// Loads ahead that run, before the input at hand.
-    ahead: Vec<IncarnationId>,
-    /// Loads ahead that were cancelled and are not down.
+    /// The waiter that the current input abandons.
+    abandons: Option<WaiterId>,
+    /// Preloads that ran before the current input.
+    preloads: Vec<IncarnationId>,
+    /// Cancelled preloads that are not down yet.
     cancelled: BTreeMap<ComponentKey, (OpId, Ran)>,
-    /// How long cancels that are over took.
+    /// Durations of the cancels that are over.
     took: BTreeMap<OpId, Duration>,
 }
 
 impl Watch {
-    /// A new process: nobody waits. What was measured stays.
-    pub(crate) fn begin_anew(&mut self) {
+    /// Starts a new process without waiters; keeps the measured waits.
+    pub(crate) fn restart(&mut self) {
         let waits = std::mem::take(&mut self.waits);
         *self = Self { waits, ..Self::default() };
     }
 
-    /// The process gets no time for so long.
+    /// The process stands still for this long.
     pub(crate) fn stalls(&mut self, time: Duration) {
         self.stalled += time;
     }
@@ -107,7 +108,7 @@ impl Watch {
         now.since(Moment::ZERO).saturating_sub(self.stalled)
     }
 
-    /// A demand was had without waiting.
+    /// A demand got its leases without waiting.
     pub(crate) fn at_once(&mut self, demand: DemandId) {
         self.waits.demands.insert(demand, Duration::ZERO);
     }
@@ -116,7 +117,7 @@ impl Watch {
         self.asked.insert(waiter, (demand, self.ran(now)));
     }
 
-    /// A demand is answered; one that was turned away at once, or left, has no wait that says anything.
+    /// A demand is answered; its wait `counts` unless it was refused at once or abandoned.
     pub(crate) fn answered(&mut self, waiter: WaiterId, counts: bool, now: Moment) {
         let Some((demand, asked)) = self.asked.remove(&waiter) else { return };
         if counts {
@@ -126,18 +127,18 @@ impl Watch {
     }
 
     pub(crate) fn before(&mut self, engine: &Engine, input: &Input) {
-        self.leaves = match input {
+        self.abandons = match input {
             Input::Abandon { waiter } => Some(*waiter),
             _ => None,
         };
-        self.ahead.clear();
-        // What a demand began and left behind is no guess, though nobody waits for it either.
-        let guessed = |e: &Entry| e.is_unrequested() && e.cause() == Some(&Cause::Speculation);
-        self.ahead.extend(
+        self.preloads.clear();
+        // A load that an abandoned demand began is not speculative, though it has no waiter.
+        let is_preload = |e: &Entry| e.is_unrequested() && e.cause() == Some(&Cause::Speculation);
+        self.preloads.extend(
             engine
                 .scheduler()
                 .entries()
-                .filter(|(_, e)| guessed(e) && e.state() == ComponentState::Loading)
+                .filter(|(_, e)| is_preload(e) && e.state() == ComponentState::Loading)
                 .filter_map(|(key, _)| engine.incarnation(key)),
         );
     }
@@ -146,7 +147,7 @@ impl Watch {
         let ran = self.ran(now);
         for effect in effects {
             if let Effect::CancelLoad { id, .. } = effect
-                && self.ahead.contains(id)
+                && self.preloads.contains(id)
             {
                 self.cancelled.insert(id.key, (id.op, ran));
             }
@@ -185,7 +186,7 @@ impl Watch {
             w.since.get_or_insert(ran);
             w.cancels.extend(cancels);
         }
-        if let Some(waiter) = self.leaves.take() {
+        if let Some(waiter) = self.abandons.take() {
             self.answered(waiter, false, now);
         }
     }

@@ -1,13 +1,13 @@
 //! The world around one engine: a virtual clock, loaders, clients, operators, and the lanes between.
 //!
-//! Carries effects out, lets time pass, and feeds back what comes of it. Decides nothing that the script or
-//! the seed has not decided; knows no invariant but the loaders' protocol.
+//! Carries effects out, advances the clock, and feeds the results back. Every decision comes from the script or
+//! the seed; the only invariant known here is the loaders' protocol.
 
 mod clients;
 mod effects;
 mod events;
+mod lines;
 mod loaders;
-mod told;
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,6 @@ use majordomo_engine::{Engine, Input};
 use majordomo_memory::Learned;
 use majordomo_registry::Catalog;
 
-use self::told::{answered, told};
 use super::blueprint::{Blueprint, N_SPARE};
 use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
@@ -29,32 +28,32 @@ use super::script::{LoadFault, Script, StopFault};
 use super::waits::Watch;
 use crate::rng::Rng;
 
-/// A message from a loader or a cell reaches the engine after this.
+/// The delay of a message from a loader or a cell to the engine.
 const LANE: Duration = Duration::from_millis(3);
 
-/// A reaction is drawn alike for so many microseconds.
+/// The world reacts the same way for this many microseconds.
 const SAME_DRAWS: u64 = 60_000_000;
 
-/// So many ticks may follow each other at one moment.
+/// Ticks that may follow each other at one moment.
 const MAX_TICKS_AT_ONCE: u32 = 3;
 
-/// More inputs in one second come of loads that chase each other.
+/// More inputs in one second mean that loads evict each other without end.
 const MAX_INPUTS_A_SECOND: u64 = 3_000;
 
-/// So long after the end of all faults nothing is on its way any more.
+/// Time after the end of all faults within which every reaction arrives.
 const CALM: Duration = Duration::from_secs(120);
 
-/// What will happen by itself.
+/// A reaction of the world that is due at some moment.
 #[derive(Debug)]
 enum Event {
     Deliver(Input),
     LoadEnd { id: IncarnationId, error: Option<&'static str> },
     StopEnd { id: IncarnationId },
-    Dies { id: IncarnationId },
+    Exit { id: IncarnationId },
     ProbeEnd { id: IncarnationId },
     Release { lease: u64 },
-    Leave { waiter: WaiterId },
-    NextOfChain { action: usize, component: usize, every: Duration, left: u32 },
+    Abandon { waiter: WaiterId },
+    NextClient { action: usize, component: usize, every: Duration, left: u32 },
     Sweep,
     Boot,
 }
@@ -81,25 +80,25 @@ impl PartialOrd for Due {
 }
 
 impl Ord for Due {
-    /// The earliest is the greatest, as a heap wants it.
+    /// The earliest is the greatest, so that the heap pops it first.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (other.at, other.seq).cmp(&(self.at, self.seq))
     }
 }
 
-/// How far an incarnation is, seen from the machine.
+/// The real progress of an incarnation, which the engine may not know yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Loading {
         hangs: bool,
     },
-    /// It came up; the engine may not know yet.
+    /// The load succeeded.
     Up {
-        told: bool,
+        reported: bool,
     },
-    /// Its load failed; the engine does not know yet.
+    /// The load failed, which is not reported yet.
     Failed,
-    Dead,
+    Exited,
     Stopping {
         stuck: bool,
     },
@@ -109,9 +108,9 @@ enum Stage {
 struct Running {
     op: OpId,
     stage: Stage,
-    /// In use; it holds less before that.
+    /// Memory once it is used; less before that.
     memory: ByteSize,
-    /// While it loads.
+    /// Memory while it loads.
     load_peak: ByteSize,
 }
 
@@ -119,50 +118,50 @@ struct Running {
 struct Client {
     hold: Duration,
     stubborn: bool,
-    gone: bool,
+    abandoned: bool,
 }
 
-/// What is arranged for a component by number, whatever process runs.
+/// The faults and facts of a component by number, across processes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fate {
     load: Option<LoadFault>,
     stop: Option<StopFault>,
     sick: u8,
-    /// Percent of its usual memory; 0 = usual.
+    /// Percent of its usual memory; 0 stands for the usual memory.
     grown: u32,
     learned: Option<(Learned, Option<Duration>)>,
 }
 
-/// How often what was told to the engine.
+/// The inputs and answers of an engine, counted.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Inputs by name, ticks apart.
+    /// Inputs by name, without ticks.
     pub by_name: BTreeMap<&'static str, u64>,
-    /// Ticks.
+    /// Inputs that only say that time has passed.
     pub n_ticks: u64,
-    /// Loads whose peak was more than the budget had.
+    /// Loads whose peak exceeded the budget.
     pub n_beyond_budget: u64,
-    /// Grants, refusals by code.
+    /// Grants, and refusals by code.
     pub answers: BTreeMap<&'static str, u64>,
-    /// Of everything that the engine wanted done.
+    /// The digest of all effects.
     pub digest: Digest,
 }
 
 impl Counts {
-    /// Inputs without ticks.
+    /// Number of inputs without ticks.
     #[must_use]
     pub fn n_inputs(&self) -> u64 {
         self.by_name.values().sum()
     }
 
-    /// Demands and wishes refused for another reason than that their time was over.
+    /// Demands and operators' commands refused for another reason than their deadline.
     #[must_use]
     pub fn n_refused_early(&self) -> u64 {
         let other = ["granted", "done", "deadline_exceeded"];
         self.answers.iter().filter(|(code, _)| !other.contains(code)).map(|(_, n)| n).sum()
     }
 
-    /// Adds another run's.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (name, n) in &other.by_name {
             *self.by_name.entry(name).or_default() += n;
@@ -176,14 +175,13 @@ impl Counts {
     }
 }
 
-/// Where a run broke.
+/// The end of a run that broke an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Failure {
-    /// When.
     pub at: Moment,
-    /// At which input, by name.
+    /// The name of the input that was handled.
     pub input: &'static str,
-    /// What.
     pub broken: Broken,
 }
 
@@ -213,9 +211,9 @@ pub(crate) struct World<'a> {
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
     pub(crate) watch: Watch,
-    /// The command in words that began last.
+    /// The latest command from text.
     command: Option<CommandId>,
-    /// Everything told and answered, as text.
+    /// Every input and effect as text, if requested.
     pub(crate) trace: Option<String>,
 }
 
@@ -280,7 +278,7 @@ impl<'a> World<'a> {
             }
             if due == Some(next) {
                 if let Some(d) = self.heap.pop() {
-                    self.happen(d.event)?;
+                    self.react(d.event)?;
                 }
             } else if action == Some(next) {
                 let (_, action) = &self.script.actions[self.next_action];
@@ -289,10 +287,7 @@ impl<'a> World<'a> {
             } else {
                 ticks_at_once += 1;
                 if ticks_at_once > MAX_TICKS_AT_ONCE {
-                    return broken(
-                        7,
-                        format!("the engine wants to be called at {next} again and again"),
-                    );
+                    return broken(7, format!("the engine's next wake-up stays at {next}"));
                 }
                 self.input(Input::Tick)?;
             }
@@ -309,9 +304,9 @@ impl<'a> World<'a> {
         self.after(LANE, Event::Deliver(input));
     }
 
-    /// Draws for one reaction of the world. They depend on when it comes and not on how many came before, so that an
-    /// engine that decides otherwise once does not live in another world from then on; where two engines are
-    /// compared, they do not even depend on when.
+    /// Draws for one reaction of the world. They depend on its time and not on the number of reactions before it, so
+    /// that one other decision of the engine does not change all later reactions. Where two engines are compared, they
+    /// do not depend on the time either.
     fn rng(&self, purpose: u64, number: u64) -> Rng {
         let period = if self.script.preloading.is_some() { 0 } else { self.now.0 / SAME_DRAWS };
         Rng::new(&[self.script.seed, 4, purpose, number, period])
@@ -321,7 +316,7 @@ impl<'a> World<'a> {
         self.rng(purpose, self.numbers[key.index()] as u64)
     }
 
-    /// Finds names and keys of the current catalog.
+    /// Maps numbers to keys of the current catalog, and back.
     fn number(&mut self) {
         let n = self.catalog.len();
         self.numbers = (0..n)
@@ -337,7 +332,7 @@ impl<'a> World<'a> {
         self.running.resize(n, None);
     }
 
-    /// The key of a component; one that no catalog has for a name that was never configured.
+    /// The key of a component; a key that no catalog has for a component that was never configured.
     fn key(&self, number: usize) -> ComponentKey {
         self.keys[number].unwrap_or(ComponentKey(1_000_000))
     }
@@ -346,13 +341,13 @@ impl<'a> World<'a> {
         &mut self.fates[self.numbers[key.index()]]
     }
 
-    /// Tells the engine something, checks what it makes of it, and carries its effects out.
+    /// Passes an input to the engine, checks the effects, and carries them out.
     fn input(&mut self, input: Input) -> Result<(), Broken> {
         self.last_input = input.name();
         let second = self.now.0 / 1_000_000;
         self.rate = (second, if self.rate.0 == second { self.rate.1 + 1 } else { 1 });
         if self.rate.1 > MAX_INPUTS_A_SECOND {
-            return broken(4, "components come and go without end");
+            return broken(4, "components are loaded and unloaded without end");
         }
         if matches!(input, Input::Tick) {
             self.counts.n_ticks += 1;
@@ -365,7 +360,7 @@ impl<'a> World<'a> {
         self.cells.now = self.now;
         self.cells.given.clear();
         if let Some(trace) = &mut self.trace {
-            trace.push_str(&format!("{} > {}\n", self.now, told(&input)));
+            trace.push_str(&format!("{} > {}\n", self.now, lines::of_input(&input)));
         }
         let (engine, cells, now) = (&mut self.engine, &mut self.cells, self.now);
         let effects = match catch_unwind(AssertUnwindSafe(|| engine.handle(input, now, cells))) {
@@ -375,16 +370,16 @@ impl<'a> World<'a> {
                     .downcast_ref::<String>()
                     .map(String::as_str)
                     .or_else(|| panic.downcast_ref::<&str>().copied());
-                return broken(0, format!("panic: {}", text.unwrap_or("without words")));
+                return broken(0, format!("panic: {}", text.unwrap_or("without a message")));
             }
         };
         if let Some(trace) = &mut self.trace {
             for e in &effects {
-                trace.push_str(&format!("{} < {}\n", self.now, answered(e)));
+                trace.push_str(&format!("{} < {}\n", self.now, lines::of_effect(e)));
             }
         }
         for effect in &effects {
-            self.counts.digest.note(self.now, effect);
+            self.counts.digest.record(self.now, effect);
         }
         self.checker.after(&self.engine, &effects, &self.cells, self.now)?;
         self.watch.after(&self.engine, &effects, self.now);
@@ -399,7 +394,7 @@ impl<'a> World<'a> {
         let one;
         let keys: Option<&[ComponentKey]> = match input {
             Input::Demand { keys, .. } => Some(keys),
-            Input::Abandon { waiter } => Some(self.checker.asked(*waiter)),
+            Input::Abandon { waiter } => Some(self.checker.requested(*waiter)),
             Input::LoadFinished { id, .. }
             | Input::UnloadFinished { id }
             | Input::Exited { id, .. }
@@ -417,6 +412,6 @@ impl<'a> World<'a> {
             Input::Observed { used, .. } => Some(used),
             _ => None,
         };
-        self.coverage.note(&self.engine, input, keys);
+        self.coverage.record(&self.engine, input, keys);
     }
 }

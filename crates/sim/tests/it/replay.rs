@@ -1,4 +1,4 @@
-//! Trace replay: the reader's answers to bad input, and figures that can be counted by hand.
+//! Trace replay: errors of the reader, and figures that can be counted by hand.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn read(text: &[u8]) -> Result<Trace, String> {
     Trace::read(Path::new("made.tsv"), text).map_err(|e| e.to_string())
 }
 
-/// Uses without order: item 0 in half of the events, the rest by chance.
+/// Uses in random order: item 0 in half of the events, the others equally likely.
 fn zipf_like(n_events: usize) -> Vec<u32> {
     let mut seed = 11u64;
     let mut random = || {
@@ -38,22 +38,22 @@ fn round_robin(n_items: u32, n_events: u32) -> Vec<u32> {
 }
 
 #[test]
-fn bad_lines_are_errors_with_their_number() {
+fn bad_lines_are_errors_with_their_line_number() {
     let check = |text: &[u8], want: &[&str]| {
         let error = read(text).unwrap_err();
         for part in want {
-            assert!(error.contains(part), "{error:?} does not say {part:?}");
+            assert!(error.contains(part), "{error:?} does not contain {part:?}");
         }
     };
     check(b"", &["made.tsv", "no user"]);
     check(b"u\t1\ta\nu\t2\tb\n", &["no user", "30"]);
-    check(b"u\t5\ta\nu\t4\tb\n", &["line 2", "goes back", "sort"]);
+    check(b"u\t5\ta\nu\t4\tb\n", &["line 2", "decreases", "sort"]);
     check(b"u\t5\ta\nv\t4\tb\nu\t6\tc\n", &["line 3", "\"u\"", "sort"]);
     check(b"u\t5\n", &["line 1", "2 column"]);
     check(b"u\t5\ta\n\n", &["line 2", "0 column"]);
-    check(b"user\tunix_seconds\titem\n", &["line 1", "unix_seconds", "no time"]);
+    check(b"user\tunix_seconds\titem\n", &["line 1", "unix_seconds", "not a time"]);
     check(b"u\t-5\ta\n", &["line 1", "-5"]);
-    check(b"u\t99999999999999999999\ta\n", &["line 1", "no time"]);
+    check(b"u\t99999999999999999999\ta\n", &["line 1", "not a time"]);
     check(b"\t5\ta\n", &["line 1", "user is empty"]);
     check(b"u\t5\t\xff\xfe\n", &["line 1", "UTF-8"]);
     check(b"u\t5\ta\0b\n", &["line 1", "zero byte"]);
@@ -61,11 +61,11 @@ fn bad_lines_are_errors_with_their_number() {
 }
 
 #[test]
-fn columns_that_are_not_of_the_format_are_refused() {
+fn lines_of_too_many_columns_are_refused() {
     let check = |text: &str, want: &[&str]| {
         let error = read(text.as_bytes()).unwrap_err();
         for part in want {
-            assert!(error.contains(part), "{error:?} does not say {part:?}");
+            assert!(error.contains(part), "{error:?} does not contain {part:?}");
         }
     };
     let events: String = (0..40).map(|i| format!("u\t{i}\tx{}\n", i % 3)).collect();
@@ -73,30 +73,30 @@ fn columns_that_are_not_of_the_format_are_refused() {
     check(&after("u\t90\ta\tdo it\t17"), &["made.tsv", "line 41", "5 columns", "\"17\"", "item"]);
     check(&after("u\t90\ta\tdo\tit\tnow"), &["line 41", "6 columns", "\"it\", \"now\""]);
     check(&after("u\t90\ta\tdo it\t"), &["line 41", "5 columns", "\"\""]);
-    // What is found is shown, not printed whole.
+    // A long column is shortened in the error.
     let error = read(after(&format!("u\t90\ta\tb\t{}", "y".repeat(5_000))).as_bytes());
     assert!(error.unwrap_err().to_string().len() < 400);
     let header = "user\tunix_seconds\titem\tcommand\tdevice\n";
     check(&format!("{header}{events}"), &["line 1", "5 columns", "\"device\""]);
     let header = "user\tunix_seconds\titem\n";
     check(&format!("{header}{events}"), &["line 1", "\"unix_seconds\"", "no header"]);
-    // Four are the format, the fourth empty or not.
+    // Four columns are the format; the fourth may be empty.
     assert_eq!(read(after("u\t90\ta\t").as_bytes()).unwrap().n_events(), 41);
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_first_user() {
+fn byte_order_mark_is_not_part_of_the_first_user() {
     let events: String = (0..40).map(|i| format!("u\t{i}\tx{}\n", i % 3)).collect();
     let trace = read(format!("\u{feff}{events}").as_bytes()).unwrap();
     assert_eq!(trace.users.len(), 1);
     assert_eq!((trace.users[0].name.as_str(), trace.n_events()), ("u", 40));
-    // Anywhere else it is a letter of a name, and another user.
+    // Anywhere else the mark is a character of a name.
     let twice = format!("{events}\u{feff}u\t90\ta\n");
     assert_eq!(read(twice.as_bytes()).unwrap().dropped_users, 1);
 }
 
 #[test]
-fn a_user_with_too_few_events_is_left_out_and_counted() {
+fn user_with_too_few_events_is_left_out_and_counted() {
     let mut text = String::from("once\t7\ta\n");
     for i in 0..40 {
         text.push_str(&format!("often\t{}\tx{}\n", 100 + i, i % 3));
@@ -109,18 +109,18 @@ fn a_user_with_too_few_events_is_left_out_and_counted() {
 }
 
 #[test]
-fn gzip_is_told_by_its_bytes_and_a_cut_file_is_an_error() {
+fn gzip_is_recognised_by_content_and_a_truncated_file_is_an_error() {
     let text: String = (0..50).map(|i| format!("u\t{i}\tx{}\tdo {i}\n", i % 4)).collect();
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gz.write_all(text.as_bytes()).unwrap();
     let bytes = gz.finish().unwrap();
     let path =
         |name: &str| std::env::temp_dir().join(format!("majordomo-{}-{name}", std::process::id()));
-    let (whole, cut) = (path("whole.tsv.gz"), path("cut.tsv.gz"));
-    std::fs::write(&whole, &bytes).unwrap();
+    let (complete, cut) = (path("complete.tsv.gz"), path("cut.tsv.gz"));
+    std::fs::write(&complete, &bytes).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-    let (read, error) = (Trace::open(&whole), Trace::open(&cut));
-    std::fs::remove_file(&whole).unwrap();
+    let (read, error) = (Trace::open(&complete), Trace::open(&cut));
+    std::fs::remove_file(&complete).unwrap();
     std::fs::remove_file(&cut).unwrap();
     assert_eq!(read.unwrap().n_events(), 50);
     let error = error.unwrap_err().to_string();
@@ -130,7 +130,7 @@ fn gzip_is_told_by_its_bytes_and_a_cut_file_is_an_error() {
 }
 
 #[test]
-fn budgets_and_names_are_checked() {
+fn budgets_and_policy_names_are_checked() {
     for bad in [
         "4", "lots", "0GiB", "17TiB", "slots:0", "slots:-1", "slots:x", "mb:0", "mb:nan", "mb:-3",
         "gb:3", "",
@@ -151,7 +151,7 @@ fn budgets_and_names_are_checked() {
 }
 
 #[test]
-fn what_is_asked_for_twice_is_replayed_once() {
+fn repeated_budgets_and_policies_are_replayed_once() {
     let budgets = ["mb:1500", "slots:4", "mb:1500.0", "slots:1500", "slots:4"];
     let budgets = Budget::distinct(&budgets.map(|b| b.parse().unwrap()));
     assert_eq!(
@@ -166,7 +166,7 @@ fn what_is_asked_for_twice_is_replayed_once() {
 }
 
 #[test]
-fn the_progress_moves_within_a_long_trace() {
+fn progress_advances_within_a_long_trace() {
     let trace = trace_of(&round_robin(5, 2000), 60);
     let mut progress = Progress::new(std::slice::from_ref(&trace), 2);
     assert_eq!(progress.n_events(), 4000);
@@ -181,48 +181,48 @@ fn the_progress_moves_within_a_long_trace() {
     assert_eq!(first.len(), 501);
     assert_eq!(first[0], format!("[{}] 0.0 % lru", ".".repeat(30)));
     assert_eq!(first[500], format!("[{}{}] 50.0 % lru", "#".repeat(15), ".".repeat(15)));
-    // The name changes at once.
+    // A new name is shown at once.
     let second = lines(&mut progress, PolicyName::Lfu);
     assert!(second[0].ends_with(" 50.0 % lfu"), "{}", second[0]);
     assert_eq!(second.last().unwrap(), &format!("[{}] 100.0 % lfu", "#".repeat(30)));
 }
 
 #[test]
-fn every_event_is_told_while_it_is_replayed() {
+fn every_event_is_reported_while_it_is_replayed() {
     let mut trace = trace_of(&zipf_like(100), 60);
     let second = trace.users[0].clone();
     trace.users.push(second);
     for policy in PolicyName::ALL {
-        let mut told = 0;
-        replay_trace(&trace, Budget::Slots(4), policy, &mut || told += 1);
-        assert_eq!(told, trace.n_events(), "{policy}");
+        let mut n_events = 0;
+        replay_trace(&trace, Budget::Slots(4), policy, &mut || n_events += 1);
+        assert_eq!(n_events, trace.n_events(), "{policy}");
     }
 }
 
 #[test]
-fn known_figures_on_a_round() {
-    // Five items in turn in four slots: LRU never hits, Belady (demand only) keeps three of four.
+fn cyclic_trace_gives_known_figures() {
+    // Five items in a cycle with four slots: LRU never hits, Belady (demand only) keeps three of four.
     let trace = trace_of(&round_robin(5, 500), 60);
     assert_eq!(tally(&trace, "slots:4", PolicyName::Lru).hits, 0);
     let belady = tally(&trace, "slots:4", PolicyName::Belady).hits;
     assert!((370..=375).contains(&belady), "{belady}");
-    // The successor is certain after one round: all but the first round and its closing step hit.
+    // The successor is certain after one cycle: every event after the first cycle and its closing step is a hit.
     let markov = tally(&trace, "slots:4", PolicyName::LruMarkov);
     assert_eq!((markov.hits, markov.wasted), (494, 0));
     // The first event cannot be preloaded.
     assert_eq!(tally(&trace, "slots:4", PolicyName::Clairvoyant).hits, 499);
-    // Enough room: only first uses miss.
+    // With room for all items only first uses miss.
     for policy in [PolicyName::Lru, PolicyName::Lfu, PolicyName::S3Fifo, PolicyName::Gdsf] {
         assert_eq!(tally(&trace, "slots:5", policy).hits, 495, "{policy}");
     }
-    // A timeout longer than the round keeps all, a shorter one none.
+    // A timeout longer than the cycle keeps all items, a shorter one none.
     assert_eq!(tally(&trace, "slots:9", PolicyName::KeepAlive(10)).hits, 495);
     let trace = trace_of(&round_robin(5, 500), 200);
     assert_eq!(tally(&trace, "slots:9", PolicyName::KeepAlive(10)).hits, 0);
 }
 
 #[test]
-fn an_item_larger_than_the_budget_is_served_and_dropped() {
+fn item_larger_than_the_budget_is_used_and_not_kept() {
     let trace = trace_of(&round_robin(2, 100), 60);
     let t = tally(&trace, "mb:1", PolicyName::Lru);
     assert_eq!((t.hits, t.resident_seconds), (0, 0.0));
@@ -231,7 +231,7 @@ fn an_item_larger_than_the_budget_is_served_and_dropped() {
 }
 
 #[test]
-fn predictions_are_judged_alike_at_every_budget() {
+fn quality_of_predictions_does_not_depend_on_the_budget() {
     use majordomo_sim::replay::EnginePolicy;
     let trace = trace_of(&zipf_like(600), 60);
     let sizes: Vec<_> = trace.users[0].costs.iter().map(|c| c.size_mb).collect();
@@ -257,8 +257,8 @@ fn predictions_are_judged_alike_at_every_budget() {
 }
 
 #[test]
-fn an_item_still_loading_is_no_hit_and_waits_the_rest() {
-    // All in one second: each item comes back before its load has ended.
+fn item_that_is_still_loading_is_not_a_hit_and_waits_for_the_rest() {
+    // All events in one second: each item is used again before its load has ended.
     let trace = trace_of(&round_robin(2, 40), 0);
     let t = tally(&trace, "slots:2", PolicyName::Lru);
     let load_us: u128 =
@@ -269,7 +269,7 @@ fn an_item_still_loading_is_no_hit_and_waits_the_rest() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// No policy beats what knowing the future allows on demand, and every run repeats exactly.
+    /// No demand policy has more hits than one that knows the future, and every run repeats exactly.
     #[test]
     fn belady_bounds_demand_policies(
         items in prop::collection::vec(0u32..12, 60..200),
@@ -306,20 +306,20 @@ fn means_are_unweighted() {
 }
 
 #[test]
-fn vrank_learns_a_round_and_hardly_wastes() {
+fn vrank_learns_a_cycle_and_wastes_few_preloads() {
     let trace = trace_of(&round_robin(5, 500), 60);
     let t = tally(&trace, "slots:4", PolicyName::VRank);
     assert!(t.hits > 460, "{t:?}");
     assert!(t.wasted < 10, "{t:?}");
     assert!(t.top1 > 440 && t.ranked == 499, "{t:?}");
-    // With room for all it does nothing but keep.
+    // With room for all items nothing is preloaded.
     let t = tally(&trace, "slots:5", PolicyName::VRank);
     assert_eq!((t.hits, t.preloads), (495, 0));
 }
 
 #[test]
-fn idle_trimming_gives_memory_back_and_refills() {
-    // Five items in turn for ten minutes, then a night, twenty times.
+fn idle_trimming_releases_memory_and_loads_again() {
+    // Five items in a cycle for ten minutes, then a night, twenty times.
     let text: String = (0..20u64 * 10)
         .map(|i| format!("u\t{}\ti{}\n", i / 10 * 40_000 + i % 10 * 60, i % 5))
         .collect();
@@ -331,7 +331,7 @@ fn idle_trimming_gives_memory_back_and_refills() {
 }
 
 #[test]
-fn the_wait_mode_trades_hits_for_waiting() {
+fn wait_mode_trades_hits_for_shorter_waits() {
     let trace = trace_of(&zipf_like(2000), 60);
     let run = |policy| tally(&trace, "slots:4", policy);
     let (hits, wait) = (run(PolicyName::VRank), run(PolicyName::VRankWait));
@@ -339,22 +339,26 @@ fn the_wait_mode_trades_hits_for_waiting() {
     assert!(wait.wait_us < run(PolicyName::Lru).wait_us);
 }
 
-/// The protocol's check of itself: what the policy does alone, and what the whole engine does with it.
+/// Compares the policy alone with the full engine that uses it.
 #[test]
-fn the_whole_engine_agrees_with_its_policy() {
+fn full_engine_agrees_with_its_policy() {
     use majordomo_sim::replay::EnginePolicy;
     let items: Vec<u32> =
         round_robin(6, 600).into_iter().zip(zipf_like(600)).flat_map(|(a, b)| [a, b + 3]).collect();
     let trace = trace_of(&items, 10);
     for budget in ["slots:4", "slots:6"] {
         let alone = tally(&trace, budget, PolicyName::VRank);
-        let whole = tally(&trace, budget, PolicyName::Engine(EnginePolicy::VRank));
-        assert_eq!((whole.events, whole.top1), (alone.events, alone.top1), "the same predictions");
+        let engine = tally(&trace, budget, PolicyName::Engine(EnginePolicy::VRank));
+        assert_eq!(
+            (engine.events, engine.top1),
+            (alone.events, alone.top1),
+            "the same predictions"
+        );
         let percent = |t: &Tally| 100.0 * t.hits as f64 / t.events as f64;
-        let (alone, whole) = (percent(&alone), percent(&whole));
+        let (alone, engine) = (percent(&alone), percent(&engine));
         assert!(
-            (alone - whole).abs() <= 2.0,
-            "{budget}: {alone} alone, {whole} through the engine"
+            (alone - engine).abs() <= 2.0,
+            "{budget}: {alone} alone, {engine} through the engine"
         );
     }
 }

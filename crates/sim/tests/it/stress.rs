@@ -10,21 +10,21 @@ fn script(seed: u64, hours: u64) -> Script {
 }
 
 #[test]
-fn two_runs_of_a_seed_give_the_same_records_byte_for_byte() {
+fn runs_of_a_seed_give_the_same_records_byte_for_byte() {
     let records = || {
         let script = script(11, 1);
-        (script.actions.clone(), run(&script, true).trace.expect("it was asked for"))
+        (script.actions.clone(), run(&script, true).trace.expect("a trace was requested"))
     };
     let (first, second) = (records(), records());
     assert_eq!(first.0, second.0);
-    assert!(first.1.lines().count() > 1_000, "much happens");
+    assert!(first.1.lines().count() > 1_000, "the day has many inputs");
     assert!(first.1 == second.1, "the traces differ");
     let other = run(&script(12, 1), true).trace;
     assert_ne!(Some(first.1), other, "another seed is another day");
 }
 
 #[test]
-fn some_hours_of_some_seeds_are_clean() {
+fn seeds_break_no_invariant() {
     let mut n_beyond_budget = 0;
     for seed in 1..=6 {
         let outcome = run(&script(seed, 2), false);
@@ -36,24 +36,24 @@ fn some_hours_of_some_seeds_are_clean() {
 }
 
 #[test]
-fn no_demand_waits_for_more_than_one_cancel_of_a_load_ahead() {
+fn demand_waits_for_at_most_one_cancel_of_a_preload() {
     let mut n_waited = 0;
     for seed in 1..=6 {
         let script = Script { preloading: Some(true), ..script(seed, 2) };
         let outcome = run(&script, false);
         assert_eq!(outcome.failure, None, "seed {seed}");
         let waits = outcome.waits;
-        assert!(waits.demands.len() > 1_000, "seed {seed}: much is asked for");
+        assert!(waits.demands.len() > 1_000, "seed {seed}: the day has many demands");
         assert!(waits.quantile(0.5) <= waits.quantile(0.99), "seed {seed}");
         assert!(waits.longest_for_speculation <= waits.longest_cancel, "seed {seed}");
         assert_eq!(waits.n_beyond_one_cancel, 0, "seed {seed}");
         n_waited += waits.n_for_speculation;
     }
-    assert!(n_waited > 0, "loads ahead are cancelled for demands");
+    assert!(n_waited > 0, "preloads are cancelled for demands");
 }
 
 #[test]
-fn time_in_which_the_process_stands_still_is_no_wait() {
+fn stall_of_the_process_does_not_count_as_wait() {
     let stall = Duration::from_secs(30);
     let (hints, demands) =
         (Moment::ZERO + stall, Moment::ZERO + stall + Duration::from_millis(150));
@@ -78,7 +78,7 @@ fn time_in_which_the_process_stands_still_is_no_wait() {
         };
         script.actions = (0..20).map(|c| (hints, hint(c))).collect();
         script.actions.extend((0..20).rev().map(|c| (demands, demand(c))));
-        // Every cancel and every load takes it all.
+        // The stall covers every cancel and every load.
         script.actions.push((demands, Action::Stall(stall)));
         let outcome = run(&script, false);
         assert_eq!(outcome.failure, None, "seed {seed}");
@@ -88,11 +88,11 @@ fn time_in_which_the_process_stands_still_is_no_wait() {
         assert_eq!(waits.n_beyond_one_cancel, 0, "seed {seed}");
         n_waited += waits.n_for_speculation;
     }
-    assert!(n_waited > 0, "loads ahead are cancelled for demands");
+    assert!(n_waited > 0, "preloads are cancelled for demands");
 }
 
 #[test]
-fn two_days_of_a_script_are_compared_by_the_demands_that_have_a_wait_in_both() {
+fn runs_are_compared_by_demands_with_a_wait_in_both() {
     let day = |preloading| {
         let script = Script { preloading: Some(preloading), ..script(3, 3) };
         run(&script, false).waits
@@ -104,16 +104,16 @@ fn two_days_of_a_script_are_compared_by_the_demands_that_have_a_wait_in_both() {
     assert!(common.demands.keys().eq(same.demands.keys()));
     assert!(common.demands.iter().all(|(id, wait)| on.demands.get(id) == Some(wait)));
     let n_all = on.demands.len().min(off.demands.len());
-    assert!(common.demands.len() < n_all, "some are refused in one of them only");
-    assert!(common.demands.len() > n_all * 9 / 10, "most are the same");
-    // The same day has no demand that another run of it lacks.
+    assert!(common.demands.len() < n_all, "some demands have a wait in one run only");
+    assert!(common.demands.len() > n_all * 9 / 10, "most demands have a wait in both");
+    // Two runs of the same day have the same demands.
     common = on.clone();
     common.retain_common(&day(true));
     assert_eq!(common.demands, on.demands);
 }
 
 #[test]
-fn a_catalog_may_be_small_or_large() {
+fn catalogs_of_any_size_run() {
     for n in [4, 60] {
         let script = Script::seeded(3, n, Duration::from_secs(3_600));
         assert_eq!(run(&script, false).failure, None, "{n} components");
@@ -121,7 +121,7 @@ fn a_catalog_may_be_small_or_large() {
 }
 
 #[test]
-fn a_script_runs_in_part() {
+fn parts_of_a_script_run() {
     let script = script(2, 2);
     let half = script.until(script.actions[script.actions.len() / 2].0);
     assert_eq!(run(&half, false).failure, None);
@@ -130,14 +130,14 @@ fn a_script_runs_in_part() {
 }
 
 #[test]
-fn a_failing_script_is_reduced_to_what_makes_it_fail() {
-    // Demands that must not time out, and yet have no time to load anything.
+fn failing_script_is_reduced_to_a_few_actions() {
+    // Demands that must not time out, but have no time to load anything.
     let mut script = script(5, 1);
     let at = script.actions.last().expect("a day has actions").0 + Duration::from_secs(200);
     script.actions.push((at, Action::Calm));
     let at = at + Duration::from_secs(125);
     script.actions.extend((0..20).map(|component| {
-        let ask = Action::Demand {
+        let demand = Action::Demand {
             components: vec![component],
             priority: None,
             deadline: Some(Duration::from_millis(1)),
@@ -147,7 +147,7 @@ fn a_failing_script_is_reduced_to_what_makes_it_fail() {
             direct: true,
             calm: true,
         };
-        (at, ask)
+        (at, demand)
     }));
     script.end = at + Duration::from_secs(60);
     let failure = run(&script, false).failure.expect("it fails by design");
@@ -159,7 +159,7 @@ fn a_failing_script_is_reduced_to_what_makes_it_fail() {
 }
 
 #[test]
-fn the_table_of_pairs_gives_a_reason_for_each_that_cannot_be() {
+fn every_impossible_pair_has_a_reason() {
     let pairs = STATES.iter().flat_map(|s| INPUTS.iter().map(move |i| (*s, *i)));
     let reasons: Vec<_> = pairs.filter_map(|(s, i)| unreachable(s, i)).collect();
     assert!(!reasons.is_empty() && reasons.iter().all(|r| r.len() > 20));

@@ -1,4 +1,4 @@
-//! Policies that know the future: Belady's farthest next use, and a preloader that reads ahead.
+//! Policies that know the future: Belady's farthest next use, and a preloader of the next items.
 
 use majordomo_core::{ComponentKey, Moment};
 use majordomo_memory::{Candidate, PolicyEvent, Ranked};
@@ -6,10 +6,10 @@ use majordomo_memory::{Candidate, PolicyEvent, Ranked};
 use super::super::policy::{ReplayPolicy, View};
 use super::super::trace::UserTrace;
 
-/// Preloads the clairvoyant lists after an event.
+/// Number of preloads that the clairvoyant lists after an event.
 const LOOKAHEAD: usize = 6;
 
-/// Positions at which each item is used, and where we are.
+/// The positions of each item's uses, and the current position.
 #[derive(Debug)]
 struct Future {
     events: Vec<ComponentKey>,
@@ -27,7 +27,7 @@ impl Future {
         Self { events, uses, position: 0 }
     }
 
-    /// Position of the next use after the event at hand; past the end when there is none.
+    /// Position of the next use after the current event; past the end when there is none.
     fn next_use(&self, key: ComponentKey) -> usize {
         let uses = &self.uses[key.index()];
         let i = uses.partition_point(|u| *u <= self.position);
@@ -40,7 +40,7 @@ impl Future {
     }
 }
 
-/// Belady (1966), on demand; with sizes still farthest first.
+/// Belady (1966), on demand; evicts the farthest next use first, whatever the sizes.
 #[derive(Debug)]
 pub(in super::super) struct Belady(Future);
 
@@ -60,7 +60,7 @@ impl ReplayPolicy for Belady {
     }
 }
 
-/// Lists the next distinct items, and takes the farthest as victims if they are farther.
+/// Preloads the next distinct items, and evicts items whose next use is farther.
 #[derive(Debug)]
 pub(in super::super) struct Clairvoyant(Future);
 

@@ -1,9 +1,9 @@
 //! Hybrid-histogram keep-alive (Shahrad et al., "Serverless in the Wild", ATC 2020) over LRU.
 //!
-//! Per item a histogram of idle times in minutes, up to four hours. When it says something, the item goes
-//! at once and comes back just before its usual idle time has passed, and stays until the longest usual
-//! one; otherwise it is kept for the whole range. The forecast for items whose idle times lie beyond the
-//! range is left out, as in most re-implementations: such items keep the whole range.
+//! Per item a histogram of idle times in minutes, up to four hours. When the histogram is significant, the item is
+//! unloaded at once, loaded again just before its usual idle time has passed, and kept until the longest usual
+//! one; otherwise it is kept for the full range. The forecast for items whose idle times lie beyond the
+//! range is left out, as in most re-implementations: such items are kept for the full range.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ const RANGE_MINUTES: usize = 240;
 const MINUTE: Duration = Duration::from_secs(60);
 const HEAD: f64 = 0.05;
 const TAIL: f64 = 0.99;
-/// Kept before the head and after the tail.
+/// Share of the time that is added before the head and after the tail.
 const MARGIN: f64 = 0.10;
-/// Bins must differ at least this much (coefficient of variation) for the histogram to say something.
+/// The coefficient of variation of the bins from which on a histogram is significant.
 const MIN_CV: f64 = 2.0;
 
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl Idle {
         RANGE_MINUTES
     }
 
-    /// (how long to stay away, how long to stay then).
+    /// (time unloaded after a use, time loaded after that).
     fn windows(&self) -> (Duration, Duration) {
         let range = MINUTE * RANGE_MINUTES as u32;
         if self.in_range == 0 || self.beyond > self.in_range || self.variation() < MIN_CV {

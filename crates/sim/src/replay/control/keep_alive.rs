@@ -1,4 +1,4 @@
-//! LRU with a fixed idle timeout: what most servers of models do. The item in use outlives its timeout
+//! LRU with a fixed idle timeout, as most model servers have. The item in use is kept beyond its timeout
 //! until another is used.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::slot;
 #[derive(Debug)]
 pub(in super::super) struct KeepAlive {
     timeout: Duration,
-    /// When each loaded item's timeout ends.
+    /// The end of each loaded item's timeout.
     ends: Vec<Option<Moment>>,
     in_use: Option<ComponentKey>,
 }

@@ -1,4 +1,4 @@
-//! Least frequently used by lifetime counts; of equal counts the older use goes.
+//! Least frequently used by lifetime counts; of equal counts the older use is evicted.
 
 use majordomo_core::{Moment, Values};
 use majordomo_memory::{Candidate, EvictionPolicy, PolicyEvent, Ranked};

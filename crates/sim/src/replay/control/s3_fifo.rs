@@ -1,6 +1,6 @@
 //! S3-FIFO (Yang et al., SOSP 2023): a small queue for newcomers, a main queue, and a ghost of names.
 //!
-//! Invariant: an item stands in exactly one of the queues while it is loaded, in the ghost never.
+//! Invariant: a loaded item is in exactly one of the queues and not in the ghost.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use majordomo_memory::{Candidate, EvictionPolicy, PolicyEvent, Ranked};
 
 use super::slot;
 
-/// Newcomers get a tenth.
+/// The small queue gets one part in so many of the budget.
 const SMALL_SHARE: u64 = 10;
 /// The counter of uses saturates here.
 const MAX_FREQUENCY: u8 = 3;
@@ -40,7 +40,7 @@ impl S3Fifo {
         }
     }
 
-    /// The next victim, removed from its queue; a newcomer's name goes to the ghost.
+    /// Removes the next victim from its queue; a newcomer's name is put into the ghost.
     fn evict(&mut self) -> Option<ComponentKey> {
         loop {
             let from_small = !self.small.is_empty()
@@ -104,8 +104,7 @@ impl EvictionPolicy for S3Fifo {
                     if *frequency == u8::MAX { 0 } else { (*frequency + 1).min(MAX_FREQUENCY) };
             }
             PolicyEvent::Unloaded { key, evicted, .. } => {
-                // Repeats for real the walk that `rank` made on a copy; other victims first would be a
-                // deviation from the order, and are then only forgotten.
+                // Repeats the walk that `rank` made on a copy. A victim out of that order is only removed.
                 let walked = evicted && self.evict() == Some(key);
                 if !walked {
                     self.forget(key);

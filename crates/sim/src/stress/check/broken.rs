@@ -5,9 +5,9 @@ use std::fmt;
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Its number in the design.
+    /// The number of the invariant; 0 for a panic.
     pub invariant: u8,
-    /// What is wrong.
+    /// A description of the violation.
     pub what: String,
 }
 

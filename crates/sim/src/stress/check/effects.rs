@@ -1,6 +1,6 @@
-//! What an engine answers, checked effect by effect: grants, refusals, loads and the records of them.
+//! The effects of an input, checked one by one: grants, refusals, loads and their records.
 //!
-//! Knows what the checker noted before the input, and the cells as clients see them.
+//! Knows the checker's record of the state before the input, and the cells as clients see them.
 
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, HintOutcome, Moment, Refusal,
@@ -23,7 +23,7 @@ impl Checker {
                 if r.seq != self.next_seq || r.at != now {
                     return broken(
                         9,
-                        format!("record {} at {} comes as {}", r.seq, r.at, self.next_seq),
+                        format!("record {} at {} stands at place {}", r.seq, r.at, self.next_seq),
                     );
                 }
                 self.next_seq += 1;
@@ -31,7 +31,7 @@ impl Checker {
             }
             Effect::Grant { waiter, keys, left_out } => {
                 let Some(open) = self.open.remove(waiter) else {
-                    return broken(6, format!("waiter {waiter} is granted and does not wait"));
+                    return broken(6, format!("waiter {waiter} is granted, but does not wait"));
                 };
                 let mut all: Vec<_> = left_out.iter().map(|l| l.component).collect();
                 all.extend(keys);
@@ -40,7 +40,10 @@ impl Checker {
                 if open.wait != Wait::Leases || open.keys != all || !whole {
                     return broken(
                         6,
-                        format!("waiter {waiter} asked for {:?}, gets {keys:?}", open.keys),
+                        format!(
+                            "waiter {waiter} requested {:?} and is granted {keys:?}",
+                            open.keys
+                        ),
                     );
                 }
                 let closure = engine.catalog().closure(keys);
@@ -62,23 +65,23 @@ impl Checker {
                 Ok(())
             }
             Effect::Done { waiter } => match self.open.remove(waiter) {
-                Some(Open { wait: Wait::Word, .. }) => Ok(()),
+                Some(Open { wait: Wait::Completion, .. }) => Ok(()),
                 _ => broken(
                     6,
-                    format!("waiter {waiter} is told it is done and does not wait for word"),
+                    format!("waiter {waiter} is done, but does not wait for a completion"),
                 ),
             },
             Effect::Refuse { waiter, refusal } => match self.open.remove(waiter) {
                 Some(o) if o.calm && matches!(refusal, Refusal::DeadlineExceeded { .. }) => broken(
                     6,
                     format!(
-                        "waiter {waiter} for {:?} times out with nothing in its way: {refusal}",
+                        "waiter {waiter} for {:?} times out and nothing blocks it: {refusal}",
                         o.keys
                     ),
                 ),
-                Some(_) => Self::refused_for_a_guess(refusal, engine, cells),
+                Some(_) => Self::refused_for_a_preload(refusal, engine, cells),
                 None => {
-                    broken(6, format!("waiter {waiter} is refused and does not wait: {refusal}"))
+                    broken(6, format!("waiter {waiter} is refused, but does not wait: {refusal}"))
                 }
             },
             Effect::StartLoad { id, .. } => {
@@ -115,12 +118,17 @@ impl Checker {
                     if listed != (*s == ComponentState::Stuck) || !(down || listed) {
                         return broken(
                             7,
-                            format!("at the end component {i} is {s}, listed: {listed}"),
+                            format!(
+                                "after the shutdown component {i} is {s}, listed as stuck: {listed}"
+                            ),
                         );
                     }
                 }
                 if !self.open.is_empty() {
-                    return broken(6, format!("at the end {:?} still wait", self.open.keys()));
+                    return broken(
+                        6,
+                        format!("after the shutdown {:?} still wait", self.open.keys()),
+                    );
                 }
                 Ok(())
             }
@@ -140,12 +148,13 @@ impl Checker {
                 if known != *from || !from.may_become(*to) {
                     return broken(
                         9,
-                        format!("{key} was {known:?} and goes from {from:?} to {to:?}: {cause}"),
+                        format!("{key} was {known:?} and changes from {from:?} to {to:?}: {cause}"),
                     );
                 }
-                let leaves = matches!(to, ComponentState::Draining | ComponentState::Unloading)
-                    && matches!(from, ComponentState::Ready | ComponentState::Loading);
-                if leaves && cause.class().is_eviction() {
+                let is_unloaded =
+                    matches!(to, ComponentState::Draining | ComponentState::Unloading)
+                        && matches!(from, ComponentState::Ready | ComponentState::Loading);
+                if is_unloaded && cause.class().is_eviction() {
                     self.eviction(*key, cause, engine)?;
                 }
                 if *to == ComponentState::Unloading && cause.class().is_eviction() {
@@ -170,15 +179,15 @@ impl Checker {
     }
 
     fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
-        // A demand may have taken it over since.
+        // A demand may have taken the load over since.
         if engine.scheduler().entry(key).is_unrequested() && engine.budget().is_overdrawn() {
-            return broken(3, format!("{key} is loaded ahead while the budget is overdrawn"));
+            return broken(3, format!("{key} is preloaded while the budget is overdrawn"));
         }
         Ok(())
     }
 
-    /// What was loaded ahead, and nobody has had, is in nobody's way.
-    fn refused_for_a_guess(
+    /// A preloaded component without leases never makes a demand be refused.
+    fn refused_for_a_preload(
         refusal: &Refusal,
         engine: &Engine,
         cells: &SimCells,
@@ -195,23 +204,23 @@ impl Checker {
             there && e.is_unrequested() && !e.is_fixed() && leases == 0
         };
         if engine.scheduler().live_group(key).iter().all(unused) {
-            return broken(5, format!("a demand is refused for a guess: {refusal}"));
+            return broken(5, format!("a demand is refused for a preload: {refusal}"));
         }
         Ok(())
     }
 
     fn eviction(&self, key: ComponentKey, cause: &Cause, engine: &Engine) -> Result<(), Broken> {
         if engine.scheduler().entry(key).is_fixed() {
-            return broken(5, format!("{key} is CORE or pinned and goes: {cause}"));
+            return broken(5, format!("{key} is CORE or pinned, but is evicted: {cause}"));
         }
-        let wanted = engine.scheduler().transactions().find(|t| {
+        let needed_by = engine.scheduler().transactions().find(|t| {
             t.is_active()
                 && !t.origin.is_speculative()
                 && self.active.contains(&(t.id, t.admissions))
                 && t.closure.contains(&key)
         });
-        match wanted {
-            Some(t) => broken(5, format!("{key} goes ({cause}) while {:?} needs it", t.id)),
+        match needed_by {
+            Some(t) => broken(5, format!("{key} is evicted ({cause}), but {:?} needs it", t.id)),
             None => Ok(()),
         }
     }

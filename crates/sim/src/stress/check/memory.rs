@@ -6,15 +6,15 @@ use majordomo_memory::Shortage;
 
 use super::broken::{Broken, broken};
 
-/// What is reserved for one component that counts in the total.
+/// The reservation of one component in the total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reserved {
     bytes: ByteSize,
-    /// Its incarnation.
+    /// The incarnation that it is for.
     op: Option<OpId>,
 }
 
-/// The memory that the engine had given away before an input.
+/// The engine's budget before an input.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The overdraft without the peaks of loads.
@@ -45,8 +45,7 @@ impl Memory {
         Self::peaks(engine)
     }
 
-    /// Only measuring, other programs and the configuration make what is booked exceed the budget, and the peaks of
-    /// loads, which end with the loads.
+    /// Without the peaks of loads, the overdraft rises only by measuring, by other programs and by the configuration.
     fn lasting(&self, engine: &Engine) -> Result<(), Broken> {
         let lasting = engine.budget().excess();
         let (before, now) = (self.lasting.total, lasting.total);
@@ -78,8 +77,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Bytes of the total that admissions added: reservations and claims. What is kept for an incarnation that was
-    /// there before follows what was measured of it.
+    /// Bytes of the total that admissions added: reservations and claims. The reservation of an incarnation that
+    /// existed before the input follows its measurement, and does not count.
     fn admitted(&self, engine: &Engine) -> ByteSize {
         let (mut before, mut now) = (self.claimed, engine.budget().claimed());
         for (i, is) in reserved(engine).enumerate() {
@@ -92,7 +91,7 @@ impl Memory {
         now - before
     }
 
-    /// A load whose peak is more than the budget has runs alone, for a demand, and is the only such load.
+    /// A load whose peak exceeds the budget runs alone, and is within the budget when it has ended.
     fn peaks(engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
         let loads = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);

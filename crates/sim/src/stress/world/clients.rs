@@ -1,7 +1,6 @@
-//! What comes from outside: clients, operators, configurations, faults, and the calm after them.
+//! Actions from outside: clients, operators, configurations, faults, and the calm after them.
 //!
-//! Turns the script's actions into inputs, or into what the loaders will meet. Knows nothing of what the engine
-//! makes of them.
+//! Turns the script's actions into inputs, or into faults of later loads and unloads. Does not see the engine's effects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +26,13 @@ impl World<'_> {
         self.next_waiter += 1;
         self.clients.insert(waiter, client);
         if let Some(patience) = patience {
-            self.after(patience, Event::Leave { waiter });
+            self.after(patience, Event::Abandon { waiter });
         }
         waiter
     }
 
     #[allow(clippy::too_many_arguments, reason = "they are the fields of one action")]
-    pub(super) fn ask(
+    pub(super) fn demand(
         &mut self,
         demand: DemandId,
         components: &[usize],
@@ -46,7 +45,7 @@ impl World<'_> {
         calm: bool,
     ) -> Result<(), Broken> {
         let keys: Vec<_> = components.iter().map(|c| self.key(*c)).collect();
-        // Half of the components are asked for by commands in words, the others by programs.
+        // Components of even numbers are requested by commands from text, the others by programs.
         if components.first().is_some_and(|c| c % 2 == 0) {
             if let Some(command) = self.command {
                 self.input(Input::Ended { command })?;
@@ -77,9 +76,9 @@ impl World<'_> {
             }
             self.flush_cells();
         }
-        let waiter = self.waiter(Client { hold, stubborn, gone: false }, patience);
+        let waiter = self.waiter(Client { hold, stubborn, abandoned: false }, patience);
         self.watch.asks(waiter, demand, self.now);
-        // As it was before the input.
+        // Before the input, which may end the calm.
         let is_calm = calm && self.is_calm();
         let partial = is_partial(waiter);
         self.input(Input::Demand { waiter, keys, priority, deadline, partial })?;
@@ -105,12 +104,12 @@ impl World<'_> {
                 calm,
             } => {
                 let demand = DemandId { action: self.next_action, nth: 0 };
-                self.ask(
+                self.demand(
                     demand, components, *priority, *deadline, *hold, *patience, *stubborn, *direct,
                     *calm,
                 )
             }
-            Action::Overlap { component, every, n_clients } => self.happen(Event::NextOfChain {
+            Action::Overlap { component, every, n_clients } => self.react(Event::NextClient {
                 action: self.next_action,
                 component: *component,
                 every: *every,
@@ -137,7 +136,7 @@ impl World<'_> {
                 self.fates[*component].grown = *percent;
                 Ok(())
             }
-            Action::More { component, percent } => self.ask_for_more(*component, *percent),
+            Action::More { component, percent } => self.grow_reservation(*component, *percent),
             Action::Measure { external, unreturned } => self.measure(*external, *unreturned),
             Action::Operator { component, verb, patience } => {
                 let action = match verb {
@@ -148,7 +147,7 @@ impl World<'_> {
                     Verb::Unpin => OperatorAction::Unpin,
                     Verb::Trim => OperatorAction::Trim,
                 };
-                let client = Client { hold: Duration::ZERO, stubborn: false, gone: false };
+                let client = Client { hold: Duration::ZERO, stubborn: false, abandoned: false };
                 let waiter = self.waiter(client, *patience);
                 self.input(Input::Operator { waiter, key: self.key(*component), action })
             }
@@ -161,7 +160,7 @@ impl World<'_> {
                 Ok(())
             }
             Action::Crash(c) => {
-                self.die(self.key(*c), None);
+                self.exit(self.key(*c), None);
                 Ok(())
             }
             Action::Sick { component, n_probes } => {
@@ -197,13 +196,13 @@ impl World<'_> {
                 self.input(Input::Shutdown { deadline: *deadline })
             }
             Action::Calm => self.calm(),
-            // A stalled process may have seen the calm late.
+            // A stalled process may have reached the calm late.
             Action::Quiet if !self.is_calm() => Ok(()),
             Action::Quiet => {
                 if self.checker.n_open() > 0 {
                     return broken(
                         6,
-                        format!("{} wait with nothing in their way", self.checker.n_open()),
+                        format!("{} demands wait and nothing blocks them", self.checker.n_open()),
                     );
                 }
                 if self.engine.is_shutting_down() {
@@ -231,7 +230,7 @@ impl World<'_> {
         self.used();
         self.flush_cells();
         let waiting: Vec<_> =
-            self.heap.drain().filter(|d| !matches!(d.event, Event::NextOfChain { .. })).collect();
+            self.heap.drain().filter(|d| !matches!(d.event, Event::NextClient { .. })).collect();
         self.heap.extend(waiting);
         for key in (0..self.running.len()).map(ComponentKey::from_index) {
             let Some(r) = self.running[key.index()] else { continue };
@@ -244,7 +243,7 @@ impl World<'_> {
                 _ => {}
             }
         }
-        // Whoever is granted from now on holds nothing for long.
+        // Later grants are released soon.
         for client in self.clients.values_mut() {
             client.hold = Duration::from_millis(1);
         }
@@ -253,7 +252,8 @@ impl World<'_> {
     }
 }
 
-/// Every third demand is a command's, which may be granted in part. Not drawn: the numbers of a seed stay as they were.
+/// Every third demand may be granted in part, as a command's may. Not drawn, so that the other draws of a seed stay the
+/// same.
 fn is_partial(waiter: WaiterId) -> bool {
     waiter.0.is_multiple_of(3)
 }

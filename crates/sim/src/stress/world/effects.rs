@@ -1,4 +1,4 @@
-//! What the engine wants done, done in the made-up world; and what came of its dealings with the cells.
+//! Effects of the engine, carried out in the simulated world, and the results of its calls to cells.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Event, Running, Stage, World};
 use crate::stress::check::{Broken, broken};
 
 impl World<'_> {
-    /// What came of the engine's, and others', dealings with the cells.
+    /// Turns everything that happened to cells into reactions: releases after revocation, ends of races, notices.
     pub(super) fn flush_cells(&mut self) {
         for at in std::mem::take(&mut self.cells.revoked) {
             let leases: Vec<u64> = self
@@ -52,9 +52,9 @@ impl World<'_> {
                         && matches!(
                             r.stage,
                             Stage::Loading { .. }
-                                | Stage::Up { told: false }
+                                | Stage::Up { reported: false }
                                 | Stage::Failed
-                                | Stage::Dead
+                                | Stage::Exited
                         )
                 });
                 if !fits {
@@ -67,7 +67,7 @@ impl World<'_> {
             }
             Effect::StartUnload { id, grace, .. } => {
                 let fits = self.running[id.key.index()].is_some_and(|r| {
-                    r.op == id.op && matches!(r.stage, Stage::Up { told: true } | Stage::Dead)
+                    r.op == id.op && matches!(r.stage, Stage::Up { reported: true } | Stage::Exited)
                 });
                 if !fits {
                     return broken(4, format!("{} is stopped and is not up", id.key));
@@ -86,7 +86,7 @@ impl World<'_> {
                         self.after(Duration::from_millis(20), Event::StopEnd { id });
                     }
                 }
-                // Its end is on its way to the engine.
+                // The report of its end has not reached the engine yet.
                 None => {}
                 _ => return broken(4, format!("{} is killed and is not on its way out", id.key)),
             },
@@ -97,7 +97,7 @@ impl World<'_> {
             Effect::Trim { id } => {
                 let mut rng = self.rng_of(14, id.key);
                 let result = if rng.chance(0.8) { Ok(()) } else { Err("timed out".to_owned()) };
-                // An answer may be so long on its way that the component has failed many times since.
+                // An answer may arrive so late that the component has failed many times since.
                 let longest = if rng.chance(0.2) { 1_800_000 } else { 10_000 };
                 let wait = rng.millis(1, longest);
                 self.after(wait, Event::Deliver(Input::Trimmed { id, result }));
@@ -110,9 +110,9 @@ impl World<'_> {
                 };
                 for key in keys {
                     let Some(lease) = self.cells.granted(key, client.stubborn) else {
-                        return broken(1, format!("{key} is granted and was never published"));
+                        return broken(1, format!("{key} is granted, but was never published"));
                     };
-                    if client.gone {
+                    if client.abandoned {
                         self.cells.release(lease);
                     } else {
                         self.after(client.hold, Event::Release { lease });

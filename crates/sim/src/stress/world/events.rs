@@ -1,4 +1,4 @@
-//! What happens by itself when its time has come: ends of loads and stops, leases given back, sweeps, new processes.
+//! Reactions of the world when they are due: ends of loads and unloads, released leases, sweeps, new processes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::stress::check::{Broken, Checker, broken};
 use crate::stress::waits::DemandId;
 
 impl World<'_> {
-    pub(super) fn happen(&mut self, event: Event) -> Result<(), Broken> {
+    pub(super) fn react(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Deliver(input) => {
                 match &input {
@@ -23,8 +23,10 @@ impl World<'_> {
                             {
                                 *slot = None;
                             }
-                            Some(r) if r.op == id.op && r.stage == (Stage::Up { told: false }) => {
-                                r.stage = Stage::Up { told: true };
+                            Some(r)
+                                if r.op == id.op && r.stage == (Stage::Up { reported: false }) =>
+                            {
+                                r.stage = Stage::Up { reported: true };
                             }
                             _ => {}
                         }
@@ -39,7 +41,8 @@ impl World<'_> {
                 if r.op != id.op || !matches!(r.stage, Stage::Loading { .. }) {
                     return Ok(());
                 }
-                r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { told: false } };
+                r.stage =
+                    if error.is_some() { Stage::Failed } else { Stage::Up { reported: false } };
                 let (memory, peak) = (r.memory, r.load_peak);
                 let mut rng = self.rng_of(10, id.key);
                 let ready = self.memory(id.key, memory).scaled(0.4 + 0.6 * rng.unit());
@@ -64,8 +67,8 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Event::Dies { id } => {
-                self.die(id.key, Some(id.op));
+            Event::Exit { id } => {
+                self.exit(id.key, Some(id.op));
                 Ok(())
             }
             Event::ProbeEnd { id } => self.probe_end(id),
@@ -76,19 +79,19 @@ impl World<'_> {
                 self.flush_cells();
                 Ok(())
             }
-            Event::Leave { waiter } => {
+            Event::Abandon { waiter } => {
                 if let Some(client) = self.clients.get_mut(&waiter) {
-                    client.gone = true;
+                    client.abandoned = true;
                     self.deliver(Input::Abandon { waiter });
                 }
                 Ok(())
             }
-            Event::NextOfChain { action, component, every, left } => {
+            Event::NextClient { action, component, every, left } => {
                 if left > 0 {
-                    let next = Event::NextOfChain { action, component, every, left: left - 1 };
+                    let next = Event::NextClient { action, component, every, left: left - 1 };
                     self.after(every, next);
                     let demand = DemandId { action, nth: left };
-                    self.ask(
+                    self.demand(
                         demand,
                         &[component],
                         None,
@@ -124,10 +127,10 @@ impl World<'_> {
         if rows.is_empty() { Ok(()) } else { self.input(Input::Usage(rows)) }
     }
 
-    /// A new process after a shutdown: keys, waiters and cells begin anew; what was learned is known.
+    /// Starts a new process after a shutdown: new keys, waiters and cells, with the persisted state.
     fn boot(&mut self) -> Result<(), Broken> {
         self.process += 1;
-        let model = self.remembered();
+        let model = self.sequence_state();
         self.heap.clear();
         self.clients.clear();
         self.running.clear();
@@ -136,7 +139,7 @@ impl World<'_> {
         self.cells = SimCells::new(self.script.seed);
         self.cells.races = races;
         self.checker = Checker::default();
-        self.watch.begin_anew();
+        self.watch.restart();
         self.catalog = Arc::new(self.blueprint.build(None));
         self.number();
         let b = &self.blueprint;
@@ -162,8 +165,8 @@ impl World<'_> {
         self.input(Input::Start)
     }
 
-    /// What the sequence model of a process that ends leaves behind.
-    fn remembered(&self) -> Vec<u8> {
+    /// The persisted sequence model of the process that ends.
+    fn sequence_state(&self) -> Vec<u8> {
         let catalog = self.engine.catalog();
         self.engine.sequence().encode(|key| Some(catalog.id(key).clone()))
     }

@@ -1,6 +1,6 @@
-//! Loaders of the simulated machine: loads, stops, deaths, probes and measurements.
+//! Loaders of the simulated machine: loads, unloads, exits, probes and measurements.
 //!
-//! Knows the script's faults, nothing of clients. Invariant: of one component one incarnation runs at a time.
+//! Knows the script's faults and no client. Invariant: one incarnation of a component runs at a time.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ impl World<'_> {
     pub(super) fn start_load(&mut self, id: IncarnationId) -> Result<(), Broken> {
         let key = id.key;
         if let Some(r) = &self.running[key.index()] {
-            return broken(4, format!("{key} is loaded while {r:?}"));
+            return broken(4, format!("{key} is loaded while {r:?} runs"));
         }
         let Some(spec) = self.catalog.spec(key).cloned() else {
-            return broken(4, format!("{key} is loaded and is not configured"));
+            return broken(4, format!("{key} is loaded, but is not configured"));
         };
         let number = self.numbers[key.index()];
         let fate = &mut self.fates[number];
@@ -46,7 +46,7 @@ impl World<'_> {
             Some(LoadFault::Hangs) => {}
             Some(LoadFault::DiesAtOnce) => {
                 self.after(took, Event::LoadEnd { id, error: None });
-                self.after(took, Event::Dies { id });
+                self.after(took, Event::Exit { id });
             }
         }
         Ok(())
@@ -56,13 +56,13 @@ impl World<'_> {
         let number = self.numbers[id.key.index()];
         let mut rng = self.rng_of(9, id.key);
         let Some(r) = &mut self.running[id.key.index()] else { return };
-        let gone = matches!(r.stage, Stage::Failed | Stage::Dead);
-        let fault = if gone { None } else { self.fates[number].stop.take() };
+        let has_ended = matches!(r.stage, Stage::Failed | Stage::Exited);
+        let fault = if has_ended { None } else { self.fates[number].stop.take() };
         r.stage = Stage::Stopping { stuck: fault == Some(StopFault::Stuck) };
         self.cells.clear(id.key);
         let killed = grace + rng.millis(1, 900);
         let wait = match fault {
-            None if gone => Duration::from_millis(1),
+            None if has_ended => Duration::from_millis(1),
             None => rng.millis(1, 400).min(killed),
             Some(StopFault::Refuses) => killed,
             Some(StopFault::Stuck) => rng.millis(8_000, 400_000),
@@ -70,7 +70,7 @@ impl World<'_> {
         self.after(wait, Event::StopEnd { id });
     }
 
-    /// How many times its usual memory a component takes while it loads: some far more than the budget has.
+    /// The peak of a component's load, as a multiple of its usual memory; for some components far above the budget.
     fn transient(&self, number: usize) -> f64 {
         let mut rng = Rng::new(&[self.script.seed, 15, number as u64]);
         if rng.chance(0.2) { 2.0 + 10.0 * rng.unit() } else { 1.0 }
@@ -83,7 +83,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn die(&mut self, key: ComponentKey, only: Option<OpId>) {
+    pub(super) fn exit(&mut self, key: ComponentKey, only: Option<OpId>) {
         let Some(Some(r)) = self.running.get_mut(key.index()) else { return };
         if only.is_some_and(|op| op != r.op) {
             return;
@@ -91,21 +91,21 @@ impl World<'_> {
         let id = IncarnationId { key, op: r.op };
         match r.stage {
             Stage::Up { .. } => {
-                // Told or not, what was said of its load comes before what is said of its end.
-                let told = r.stage == Stage::Up { told: true };
+                // The report of the load precedes the report of the exit.
+                let reported = r.stage == Stage::Up { reported: true };
                 let usual = r.memory;
-                if told {
-                    r.stage = Stage::Dead;
+                if reported {
+                    r.stage = Stage::Exited;
                     let rng = &mut self.rng_of(12, key);
                     let out_of_memory = self.killed_for_memory(rng, key, usual);
-                    // Some end by themselves, with one code or another.
+                    // Some processes exit by themselves, with various codes.
                     let code = rng.chance(0.4).then(|| rng.between(0, 2) as i32);
                     let how = code.map_or("was killed by SIGKILL".to_owned(), |c| {
                         format!("ended with code {c}")
                     });
                     self.deliver(Input::Exited { id, how, code, out_of_memory });
                 } else {
-                    self.after(LANE, Event::Dies { id });
+                    self.after(LANE, Event::Exit { id });
                 }
             }
             Stage::Loading { .. } => {
@@ -115,7 +115,7 @@ impl World<'_> {
         }
     }
 
-    /// Some of those who die were killed for their memory, and of some of these it is known how much it was.
+    /// Draws whether an exited process was killed for its memory, and whether its peak is known.
     pub(super) fn killed_for_memory(
         &self,
         rng: &mut Rng,
@@ -126,10 +126,10 @@ impl World<'_> {
         rng.chance(0.3).then_some(OutOfMemory { peak })
     }
 
-    /// A component asks for a larger reservation, whatever state it is in.
-    pub(super) fn ask_for_more(&mut self, number: usize, percent: u32) -> Result<(), Broken> {
+    /// A component requests a larger reservation, in any state.
+    pub(super) fn grow_reservation(&mut self, number: usize, percent: u32) -> Result<(), Broken> {
         let key = self.key(number);
-        // What asks may have been unloaded since; then it asks for an incarnation that is gone.
+        // The request may come from an incarnation that has been unloaded since.
         let Some(running) = self.running.get(key.index()).copied() else { return Ok(()) };
         let (op, usual) = running.map_or((OpId(u64::MAX), ByteSize::mib(10)), |r| (r.op, r.memory));
         let id = IncarnationId { key, op };
@@ -139,7 +139,7 @@ impl World<'_> {
 
     pub(super) fn probe_end(&mut self, id: IncarnationId) -> Result<(), Broken> {
         let Some(r) = self.running[id.key.index()].filter(|r| r.op == id.op) else {
-            // It has gone since; the answer is on its way all the same.
+            // The incarnation has ended since; its answer still arrives.
             self.deliver(Input::Health { id, result: Err("no answer".to_owned()) });
             return Ok(());
         };
@@ -148,7 +148,7 @@ impl World<'_> {
         fate.sick = fate.sick.saturating_sub(1);
         let well = !sick && matches!(r.stage, Stage::Up { .. });
         let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
-        // An answer may be long on its way.
+        // An answer may arrive late.
         let wait = self.rng_of(11, id.key).millis(1, 2_000);
         self.after(wait, Event::Deliver(Input::Health { id, result }));
         Ok(())
@@ -160,7 +160,7 @@ impl World<'_> {
             .iter()
             .enumerate()
             .filter_map(|(i, r)| Some((ComponentKey::from_index(i), (*r)?)))
-            .filter(|(_, r)| matches!(r.stage, Stage::Up { told: true }))
+            .filter(|(_, r)| matches!(r.stage, Stage::Up { reported: true }))
             .map(|(key, r)| {
                 let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
                 let usual = if used { r.memory } else { r.memory.scaled(0.6) };

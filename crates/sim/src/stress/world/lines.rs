@@ -3,8 +3,8 @@
 use majordomo_core::EventKind;
 use majordomo_engine::{Effect, Input};
 
-/// An input as text, without whole catalogs.
-pub(super) fn told(input: &Input) -> String {
+/// An input as text; of a catalog, the names only.
+pub(super) fn of_input(input: &Input) -> String {
     match input {
         Input::Configure { catalog, budget, .. } => {
             let specs: Vec<_> = catalog.keys().map(|k| catalog.id(k).as_str()).collect();
@@ -14,8 +14,8 @@ pub(super) fn told(input: &Input) -> String {
     }
 }
 
-/// An effect as text: records of states and answers short, since there are many.
-pub(super) fn answered(effect: &Effect) -> String {
+/// An effect as text; the frequent records of states and answers are shortened.
+pub(super) fn of_effect(effect: &Effect) -> String {
     let Effect::Record(r) = effect else { return format!("{effect:?}") };
     match &r.kind {
         EventKind::State { component, from, to, cause, op, booked } => {
