@@ -142,7 +142,7 @@ impl TextSnapshot {
         model.probabilities.clear();
         if let Some(trained) = self.answering() {
             let KeywordScratch { words, negation, .. } = keywords;
-            let of_rest = !negation.is_empty() && negation.leaves_content(words);
+            let of_rest = !negation.is_empty() && negation.has_other_content(words);
             if of_rest {
                 affirmed.copy_if(words, |i| !negation.has(i));
                 texts.reset(self.bits);

@@ -1,4 +1,4 @@
-//! What preloading brought: hits, late ones with the time saved, and waste in counts and byte-seconds.
+//! The results of preloads: hits, late preloads with the time saved, and waste in counts and byte-seconds.
 //!
 //! Invariant: started = hits + late + wasted + failed + open, in every account.
 
@@ -12,21 +12,21 @@ use super::hint::{HintSource, Proposal, Tier};
 /// Counts of one component or tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PreloadAccount {
-    /// Loads begun ahead.
+    /// Preloads started.
     pub started: u64,
-    /// Used after they were ready.
+    /// Preloads that were used after they were ready.
     pub hits: u64,
-    /// Needed while they were still loading.
+    /// Preloads that were demanded while they were still loading.
     pub late: u64,
-    /// Time by which the late ones were ahead of a load on demand.
+    /// Time that late preloads saved, compared with a load on demand.
     pub saved: Duration,
-    /// Gone before their first use, or unused for longer than a preload may wait for it.
+    /// Preloads that left memory before their first use, or were unused for longer than the expiry.
     pub wasted: u64,
-    /// Bytes times seconds that the wasted ones held.
+    /// Memory of wasted preloads, in bytes times seconds.
     pub wasted_byte_seconds: f64,
-    /// Failed to load.
+    /// Preloads that failed to load.
     pub failed: u64,
-    /// Loading, or loaded and not used yet.
+    /// Preloads that load, or are loaded and not used yet.
     pub open: u64,
 }
 
@@ -37,11 +37,11 @@ struct Open {
     size: ByteSize,
     started: Moment,
     ready: Option<Moment>,
-    /// When somebody asked for it first.
-    needed: Option<Moment>,
+    /// The first demand.
+    demanded: Option<Moment>,
 }
 
-/// The books.
+/// The accounts of all components and tiers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     open: BTreeMap<ComponentKey, Open>,
@@ -73,7 +73,7 @@ impl Accounts {
         if self.is_open(key) {
             return;
         }
-        let open = Open { tier, source, size, started: now, ready: None, needed: None };
+        let open = Open { tier, source, size, started: now, ready: None, demanded: None };
         self.open.insert(key, open);
         self.both(key, tier, |a| {
             a.started += 1;
@@ -108,25 +108,25 @@ impl Accounts {
         Some(end)
     }
 
-    pub(super) fn needed(&mut self, key: ComponentKey, now: Moment) {
+    pub(super) fn demanded(&mut self, key: ComponentKey, now: Moment) {
         if let Some(open) = self.open.get_mut(&key) {
-            open.needed.get_or_insert(now);
+            open.demanded.get_or_insert(now);
         }
     }
 
-    pub(super) fn not_needed(&mut self, key: ComponentKey) {
+    pub(super) fn withdrawn(&mut self, key: ComponentKey) {
         if let Some(open) = self.open.get_mut(&key) {
-            open.needed = None;
+            open.demanded = None;
         }
     }
 
-    /// Judged by the moment at which it was first asked for.
+    /// A hit or late, by the moment of the first demand.
     pub(super) fn used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         self.end(key, |open| {
-            let needed = open.needed.unwrap_or(now);
+            let demanded = open.demanded.unwrap_or(now);
             match open.ready {
-                Some(ready) if ready <= needed => PreloadEnd::Hit,
-                _ => PreloadEnd::Late { saved_us: needed.0.saturating_sub(open.started.0) },
+                Some(ready) if ready <= demanded => PreloadEnd::Hit,
+                _ => PreloadEnd::Late { saved_us: demanded.0.saturating_sub(open.started.0) },
             }
         })
     }
@@ -135,8 +135,8 @@ impl Accounts {
         self.end(key, |_| PreloadEnd::Failed)
     }
 
-    /// The end of an open preload that went unused, and who hinted at it.
-    pub(super) fn gone(
+    /// Ends an open preload as unused; returns the source of its hint too.
+    pub(super) fn unloaded(
         &mut self,
         key: ComponentKey,
         now: Moment,
@@ -148,14 +148,15 @@ impl Accounts {
         end.map(|end| (end, source))
     }
 
-    /// Those that were ready for longer than `after` and nobody asked for.
+    /// Preloads that have been ready for longer than `after` without a demand.
     pub(super) fn expired(&self, now: Moment, after: Duration) -> Vec<ComponentKey> {
-        let is_over =
-            |o: &Open| o.needed.is_none() && o.ready.is_some_and(|ready| now.since(ready) > after);
+        let is_over = |o: &Open| {
+            o.demanded.is_none() && o.ready.is_some_and(|ready| now.since(ready) > after)
+        };
         self.open.iter().filter(|(_, o)| is_over(o)).map(|(key, _)| *key).collect()
     }
 
-    /// Forgets components of which nothing is open; the tiers' sums stay.
+    /// Forgets components without an open preload; the tiers' sums stay.
     pub(super) fn forget(&mut self) {
         self.by_component.retain(|_, account| account.open > 0);
     }

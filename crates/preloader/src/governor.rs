@@ -1,24 +1,24 @@
 //! The governor: moves the floor of confidence so that waste stays within its budget.
 //!
-//! Two integral controllers on the logarithm of the floor, one over counts and one over bytes held in
-//! vain; the higher floor rules. Every observation lowers the floor a little and every wasted preload
-//! raises it, so that in balance the rate of waste is the budget. Invariant: the floor stays within its
+//! Two integral controllers on the logarithm of the floor, one over the count and one over the memory of wasted
+//! preloads; the higher floor applies. Every observation lowers the floor a little and every wasted preload
+//! raises it, so that the rate of waste settles at the budget. Invariant: the floor stays within its
 //! range.
 
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, Confidence, Moment, SpeculationConfig};
 
-/// How much preloads may waste, and the bounds of the floor.
+/// The waste that preloads may cause, and the bounds of the floor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WasteBudget {
     /// Wasted preloads for each observation, in `0.0..=1.0`.
     pub per_observation: f64,
-    /// Bytes that wasted preloads may hold, averaged over time; without a value there is no bound.
+    /// Bytes that wasted preloads may hold, averaged over time; unbounded without a value.
     pub mean_bytes: Option<ByteSize>,
-    /// The floor before a preload was wasted, and the lowest.
+    /// The lowest floor, and the first.
     pub lowest_floor: Confidence,
-    /// The highest floor.
+    /// The floor that no waste exceeds.
     pub highest_floor: Confidence,
 }
 
@@ -41,14 +41,14 @@ impl Default for WasteBudget {
     }
 }
 
-/// The governor raises the floor no higher, unless the setting is higher itself.
+/// The highest floor, unless the setting is higher.
 const HIGHEST_FLOOR: f32 = 0.8;
-/// How far one wasted preload moves the logarithm of the floor: by a tenth.
+/// Step of the floor's logarithm for one wasted preload: about a tenth.
 const STEP: f64 = 0.1;
-/// Time over which bytes held in vain are averaged.
+/// Time over which the memory of wasted preloads is averaged.
 const SPAN: Duration = Duration::from_secs(600);
 
-/// Moves the floor. Time and waste come in, the floor goes out.
+/// The floor, moved by observations and by waste.
 #[derive(Clone, Debug)]
 pub struct Governor {
     budget: WasteBudget,
@@ -62,13 +62,13 @@ pub struct Governor {
 }
 
 impl Governor {
-    /// A governor at its first floor.
+    /// A governor at its lowest floor.
     #[must_use]
     pub fn new(budget: WasteBudget) -> Self {
         Self::with_top(budget, log(budget.highest_floor))
     }
 
-    /// A governor that may raise its floor above certainty: for hints whose source says itself how sure it is.
+    /// A governor that may raise its floor above certainty: for hints whose source states its own confidence.
     #[must_use]
     pub fn for_claims(budget: WasteBudget) -> Self {
         Self::with_top(budget, STEP)
@@ -93,7 +93,7 @@ impl Governor {
         self.by_bytes = self.by_bytes.clamp(low, high);
     }
 
-    /// The floor now: hints below it are not loaded.
+    /// Hints below this confidence are not loaded.
     #[must_use]
     pub fn floor(&self) -> Confidence {
         Confidence::saturating(self.by_count.max(self.by_bytes).exp() as f32)
@@ -105,7 +105,7 @@ impl Governor {
         self.by_count.max(self.by_bytes) <= 0.0 && confidence >= self.floor()
     }
 
-    /// A command was observed: the floor sinks by what the budget allows.
+    /// Records the observation of a command: the floor sinks by the waste that the budget allows.
     pub fn observed(&mut self, now: Moment) {
         self.by_count -= STEP * self.budget.per_observation;
         if let Some(last) = self.last.replace(now) {
@@ -115,7 +115,7 @@ impl Governor {
         self.keep_in_range();
     }
 
-    /// A preload was wasted after holding this many byte-seconds: the floor rises.
+    /// Records a preload that was wasted after holding this many byte-seconds: the floor rises.
     pub fn wasted(&mut self, byte_seconds: f64) {
         self.by_count += STEP;
         if let Some(mean) = self.budget.mean_bytes {
@@ -134,7 +134,7 @@ fn log(confidence: Confidence) -> f64 {
 mod tests {
     use super::*;
 
-    /// A world in which a preload at floor f is wasted with rate 0.3 · (1 − f): the balance is the budget.
+    /// Preloads at floor f are wasted at a rate of 0.3 · (1 − f).
     #[test]
     fn waste_settles_at_the_budget() {
         let budget = WasteBudget { per_observation: 0.1, ..WasteBudget::default() };
@@ -155,12 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn claims_of_certainty_stay_within_the_budget_too() {
+    fn waste_of_a_source_that_states_certainty_settles_at_the_budget() {
         let mut governor = Governor::for_claims(WasteBudget::default());
         let mut wasted = 0;
         for i in 0..10_000 {
             governor.observed(Moment(i));
-            // Somebody who is always certain and never right.
+            // A source that is always certain and never right.
             if governor.admits(Confidence::ONE) {
                 wasted += 1;
                 governor.wasted(0.0);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_held_in_vain_raise_the_floor_and_time_lowers_it() {
+    fn memory_of_wasted_preloads_raises_the_floor_and_time_lowers_it() {
         let budget = WasteBudget {
             per_observation: 1.0,
             mean_bytes: Some(ByteSize::mib(10)),

@@ -1,4 +1,4 @@
-//! The words of the preloader: hints, answers, proposals. Tiers and sources are the vocabulary's.
+//! Hints, answers and proposals. Tiers and sources are defined in `majordomo-core`.
 
 use majordomo_core::{ComponentKey, Confidence};
 
@@ -6,41 +6,39 @@ pub use majordomo_core::{HintSource, HintTier as Tier};
 
 /// A component that may be needed soon.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Hint {
-    /// The component.
     pub key: ComponentKey,
-    /// Probability that it is used before it would go again.
+    /// Probability that the component is used before it would be evicted.
     pub confidence: Confidence,
-    /// When it may be loaded.
+    /// The urgency of the load.
     pub tier: Tier,
-    /// Who says so.
     pub source: HintSource,
 }
 
-/// What became of a hint that was handed in.
+/// Whether a hint waits, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HintAnswer {
-    /// It waits.
+    /// The hint waits.
     Queued,
-    /// The component waited already; the higher confidence and the more urgent tier stay.
+    /// A hint for the component waited already; the higher confidence and the more urgent tier are kept.
     Merged,
-    /// Its confidence is below the floor.
+    /// The confidence is below the floor.
     BelowFloor,
-    /// Its tier was full of likelier ones.
+    /// The tier was full of likelier hints.
     Full,
-    /// It is being loaded ahead, or was and has not been used yet.
+    /// The component is being preloaded, or is preloaded and not used yet.
     Present,
 }
 
-/// A load that is worth a try now.
+/// A preload that is worth starting now.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names of the other fields say it")]
 pub struct Proposal {
-    /// The component.
     pub key: ComponentKey,
-    /// Probability that it is used before it would go again.
+    /// Probability that the component is used before it would be evicted.
     pub confidence: Confidence,
-    /// The tier it comes from.
+    /// The tier of its hint.
     pub tier: Tier,
-    /// Who hinted at it.
     pub source: HintSource,
 }

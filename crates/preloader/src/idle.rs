@@ -1,7 +1,7 @@
-//! Idle trimming and refill: what goes when nothing is used for a while, and what comes back after.
+//! Idle trimming and refill: what to unload when nothing was used for a while, and what to load again after that.
 //!
-//! Knows worths and sizes that it is given; unloads and loads nothing itself. Invariant: what is in use
-//! is never planned to go.
+//! Plans by the values and sizes that the caller passes; unloads and loads nothing itself. Invariant: a component
+//! in use is never trimmed.
 
 use majordomo_core::{ByteSize, ComponentKey, IdleConfig, Moment};
 
@@ -14,30 +14,30 @@ pub struct IdleTrim {
 }
 
 impl IdleTrim {
-    /// One that has seen nothing. Whether it is asked for a plan, `trim` says, is up to the caller.
+    /// Starts without a use. The caller decides, by the setting `trim`, whether to request plans.
     #[must_use]
     pub fn new(config: IdleConfig) -> Self {
         Self { config, last_use: None, trimmed: Vec::new() }
     }
 
-    /// Takes other settings; what was trimmed stays remembered.
+    /// Replaces the settings; the record of trimmed components stays.
     pub fn set_config(&mut self, config: IdleConfig) {
         self.config = config;
     }
 
-    /// Something was used.
+    /// Records a use of any component.
     pub fn on_used(&mut self, now: Moment) {
         self.last_use = self.last_use.max(Some(now));
     }
 
-    /// When it wants to be asked for a plan; none after it was, until the next use.
+    /// The moment of the next plan; none between a plan and the next use.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Moment> {
         self.last_use.map(|last| last + self.config.after)
     }
 
-    /// What goes now: all of `loaded` (key, size, keep per byte; without what is in use) but the most
-    /// valuable per byte that fit in the share of `budget` that `in_use` leaves. Empty before its time.
+    /// The components to unload: all of `loaded` (key, size, keep per byte; without components in use) but the most
+    /// valuable per byte that fit in the share of `budget` beside `in_use`. Empty before the moment of the plan.
     pub fn plan(
         &mut self,
         now: Moment,
@@ -52,32 +52,32 @@ impl IdleTrim {
         let mut order: Vec<_> = loaded.iter().collect();
         order.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
         let mut room = budget.scaled(self.config.keep_share).saturating_sub(in_use);
-        let mut gone = Vec::new();
+        let mut unloaded = Vec::new();
         for (key, size, _) in order {
             if *size <= room {
                 room = room - *size;
             } else {
-                gone.push(*key);
+                unloaded.push(*key);
             }
         }
-        // What an earlier idle time took and nothing brought back since is still wanted back.
-        self.trimmed.retain(|k| !gone.contains(k) && loaded.iter().all(|l| l.0 != *k));
-        self.trimmed.extend(&gone);
-        gone
+        // Components of an earlier plan that were not loaded again are still to be refilled.
+        self.trimmed.retain(|k| !unloaded.contains(k) && loaded.iter().all(|l| l.0 != *k));
+        self.trimmed.extend(&unloaded);
+        unloaded
     }
 
-    /// What was trimmed and is wanted back.
+    /// The components that were trimmed and are to be loaded again.
     #[must_use]
     pub fn trimmed(&self) -> &[ComponentKey] {
         &self.trimmed
     }
 
-    /// Only these may come back.
+    /// Drops the trimmed components of which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(ComponentKey) -> bool) {
         self.trimmed.retain(|k| keep(*k));
     }
 
-    /// It is loaded again, or no longer wanted.
+    /// Records that a component is loaded again, or need not be.
     pub fn on_back(&mut self, key: ComponentKey) {
         self.trimmed.retain(|k| *k != key);
     }

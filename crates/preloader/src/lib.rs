@@ -1,12 +1,14 @@
-//! What to load before it is asked for: hints in, proposals out, and an account of what it brought.
+//! Decides what to preload: hints in, proposals out, and accounts of the results.
 //!
-//! A pure core: time is an argument, nothing is loaded here, and nothing is known of dependencies,
-//! conflicts or victims; whoever asks for the [next proposal](Preloader::next) decides whether it is
-//! done, and tells what became of it. A new observation replaces the hints of the one before; duplicates
+//! A pure core: time is an argument, nothing is loaded here, and dependencies, conflicts and victims are
+//! unknown; the caller requests the [next proposal](Preloader::next), decides whether to load it, and
+//! reports the result. A new observation replaces the hints of the one before; duplicates
 //! merge; a [`Governor`] moves the floor of confidence so that waste stays within a budget.
 //!
 //! ```
-//! use majordomo_core::{ComponentKey, Confidence, Moment, PressureLevel, SpeculationConfig};
+//! use majordomo_core::{
+//!     ByteSize, ComponentKey, Confidence, Moment, PressureLevel, SpeculationConfig,
+//! };
 //! use majordomo_preloader::{Hint, HintSource, Preloader, Tier};
 //! use std::time::Duration;
 //!
@@ -22,6 +24,12 @@
 //! let now = Moment::ZERO + Duration::from_millis(100);
 //! let first = preloader.next(now, true, PressureLevel::Low).unwrap();
 //! assert_eq!(first.key, ComponentKey(2));
+//!
+//! // The caller loads it; the use after that makes it a hit.
+//! preloader.on_started(&first, ByteSize::mib(200), now);
+//! preloader.on_loaded(first.key, now + Duration::from_secs(2));
+//! preloader.on_used(first.key, now + Duration::from_secs(5));
+//! assert_eq!(preloader.account(first.key).hits, 1);
 //! # Ok::<(), majordomo_preloader::PreloaderError>(())
 //! ```
 #![forbid(unsafe_code)]

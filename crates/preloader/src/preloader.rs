@@ -1,7 +1,7 @@
-//! The core: which hints wait, which is proposed next, and what came of those that were loaded.
+//! The core: which hints wait, which one is proposed next, and the results of the preloads.
 //!
-//! Invariants: a component waits at most once for what is foretold and once for what is stated; no tier holds more than its bound; nothing below the floor
-//! is proposed; nothing is proposed from MEDIUM pressure on.
+//! Invariants: of a component at most one predicted and one stated hint wait; no tier holds more hints than its bound;
+//! no hint below the floor is proposed, and none from MEDIUM pressure on.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use super::account::{Accounts, PreloadAccount};
 use super::governor::{Governor, WasteBudget};
 use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 
-/// Settings that are not allowed, all of them.
+/// All settings outside their ranges.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct PreloaderError(pub Vec<SettingProblem>);
 
-/// The settings, unless one is not allowed.
+/// The settings, if all are within their ranges.
 fn checked(config: &SpeculationConfig) -> Result<SpeculationConfig, PreloaderError> {
     let problems = config.problems();
     if problems.is_empty() { Ok(config.clone()) } else { Err(PreloaderError(problems)) }
@@ -32,12 +32,12 @@ struct Waiting {
     since: Moment,
     due: Moment,
     number: u64,
-    /// A trigger of a command whose own use has been observed since.
+    /// A trigger whose command's own use has been observed since.
     old: bool,
 }
 
-/// Whether a source states itself how likely a use is, so that no model answers for it. What is stated and what is
-/// foretold of a component wait apart: each is replaced, and paid for, as its kind is.
+/// Whether a hint is *stated* by an application or a trigger, with its own confidence, or *predicted* by a model. Both
+/// kinds wait separately for a component, are replaced by their own rules, and have their own governor.
 type Stated = bool;
 
 /// Hints in, proposals out.
@@ -46,13 +46,13 @@ pub struct Preloader {
     config: SpeculationConfig,
     waiting: BTreeMap<(ComponentKey, Stated), Waiting>,
     n_hints: u64,
-    /// The hint that was proposed last.
+    /// The latest proposal.
     proposed: Option<Waiting>,
-    /// By tier, what was foretold and proposed since the command at hand began.
+    /// By tier, the predicted hints proposed since the current command began.
     n_proposed: [usize; 3],
-    /// Of what the models foretell.
-    foretold: Governor,
-    /// Of what applications and triggers state.
+    /// For predicted hints.
+    predicted: Governor,
+    /// For stated hints.
     stated: Governor,
     accounts: Accounts,
     merged: u64,
@@ -64,7 +64,7 @@ pub struct Preloader {
 }
 
 impl Preloader {
-    /// A preloader without hints. `enabled` is for the caller: without it nothing may be asked for.
+    /// A preloader without hints. The setting `enabled` is for the caller, who requests no proposals without it.
     ///
     /// # Errors
     /// When settings are outside their ranges.
@@ -76,7 +76,7 @@ impl Preloader {
             n_hints: 0,
             proposed: None,
             n_proposed: [0; 3],
-            foretold: Governor::new(waste),
+            predicted: Governor::new(waste),
             stated: Governor::for_claims(waste),
             accounts: Accounts::default(),
             merged: 0,
@@ -88,7 +88,7 @@ impl Preloader {
         })
     }
 
-    /// Takes other settings; hints that wait and the accounts stay.
+    /// Replaces the settings; waiting hints and accounts stay.
     ///
     /// # Errors
     /// When settings are outside their ranges; nothing is changed then.
@@ -96,69 +96,70 @@ impl Preloader {
         let config = checked(config)?;
         let waste = WasteBudget::from(&config);
         if waste != WasteBudget::from(&self.config) {
-            self.foretold = Governor::new(waste);
+            self.predicted = Governor::new(waste);
             self.stated = Governor::for_claims(waste);
         }
         self.config = config;
         Ok(())
     }
 
-    /// Drops the hints that wait for components of which `keep` is false.
+    /// Drops the waiting hints for components of which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(ComponentKey) -> bool) {
         self.waiting.retain(|(key, _), _| keep(*key));
     }
 
-    /// Forgets the hints that wait, and by components what loading ahead brought.
+    /// Forgets the waiting hints, and the accounts of components.
     pub fn forget(&mut self) {
         self.waiting.clear();
         self.accounts.forget();
     }
 
-    /// The floor of confidence now, for what the models foretell.
+    /// The current floor of confidence for predicted hints.
     #[must_use]
     pub fn floor(&self) -> Confidence {
-        self.foretold.floor()
+        self.predicted.floor()
     }
 
-    /// The floor of confidence now, for hints of a source. Each kind of source pays for its own waste: who claims
-    /// to be certain and is wrong does not silence the models, nor goes on for ever.
+    /// The current floor of confidence for hints of a source. Each kind of source has its own waste budget: a source
+    /// that claims certainty and is wrong does not block the models, and is blocked itself in the end.
     #[must_use]
     pub fn floor_of(&self, source: HintSource) -> Confidence {
         self.governor(source).floor()
     }
 
     fn governor(&self, source: HintSource) -> &Governor {
-        if is_stated(source) { &self.stated } else { &self.foretold }
+        if is_stated(source) { &self.stated } else { &self.predicted }
     }
 
     fn governor_mut(&mut self, source: HintSource) -> &mut Governor {
-        if is_stated(source) { &mut self.stated } else { &mut self.foretold }
+        if is_stated(source) { &mut self.stated } else { &mut self.predicted }
     }
 
-    /// A command was observed: its predictions replace those of the one before. Hints of the application
-    /// stay.
+    /// Records the observation of a command: its predictions replace those of the command before. Hints of the
+    /// application stay.
     pub fn observe(&mut self, predicted: &[Hint], now: Moment) {
         self.observed(now, false);
         self.predict(predicted, now, now);
     }
 
-    /// A command began: what was foretold before it is out of date. Triggers and hints of the application stay.
+    /// Records the beginning of a command, which replaces earlier predictions. Triggers and hints of the application
+    /// stay.
     pub fn begun(&mut self) {
         self.n_proposed = [0; 3];
         self.replace(|w| is_stated(w.hint.source));
     }
 
-    /// A command was observed; what follows from it is told later, by [`predict`](Self::predict).
-    /// `was_at_work`: its beginning was told, and what was loaded since counts as its own.
+    /// Records the observation of a command whose predictions follow later, by [`predict`](Self::predict).
+    /// `was_at_work`: its beginning was recorded by [`begun`](Self::begun), and proposals since then count as its own.
     pub fn observed(&mut self, now: Moment, was_at_work: bool) {
         if !was_at_work {
             self.n_proposed = [0; 3];
         }
-        self.foretold.observed(now);
+        self.predicted.observed(now);
         self.stated.observed(now);
         self.replace(|w| match w.hint.source {
             HintSource::Application => true,
-            // What a command triggers comes after its own use, which is what is observed first.
+            // A command's trigger is for the command after it, so it outlives the observation of its own use.
             HintSource::Trigger => !std::mem::replace(&mut w.old, true),
             _ => false,
         });
@@ -170,7 +171,7 @@ impl Preloader {
         self.replaced += (before - self.waiting.len()) as u64;
     }
 
-    /// What follows from a command observed at `since`: the likeliest are taken. Their delay counts from then.
+    /// Queues the likeliest predictions for a command observed at `since`, from which their delay counts.
     pub fn predict(&mut self, predicted: &[Hint], since: Moment, now: Moment) {
         let mut likeliest: Vec<&Hint> = predicted.iter().filter(|h| self.admits(h)).collect();
         likeliest.sort_by(|a, b| b.confidence.cmp(&a.confidence).then(a.key.cmp(&b.key)));
@@ -179,25 +180,25 @@ impl Preloader {
             if taken >= self.config.per_command {
                 break;
             }
-            taken += usize::from(self.take(*hint, since, now) == HintAnswer::Queued);
+            taken += usize::from(self.queue(*hint, since, now) == HintAnswer::Queued);
         }
     }
 
-    /// Takes one hint.
+    /// Queues one hint, if its confidence reaches the floor.
     pub fn hint(&mut self, hint: Hint, now: Moment) -> HintAnswer {
         if !self.admits(&hint) {
             self.below_floor += 1;
             return HintAnswer::BelowFloor;
         }
-        self.take(hint, now, now)
+        self.queue(hint, now, now)
     }
 
     fn admits(&self, hint: &Hint) -> bool {
         self.governor(hint.source).admits(hint.confidence)
     }
 
-    /// Takes a hint above the floor, given at `since`.
-    fn take(&mut self, hint: Hint, since: Moment, now: Moment) -> HintAnswer {
+    /// Queues a hint above the floor, given at `since`.
+    fn queue(&mut self, hint: Hint, since: Moment, now: Moment) -> HintAnswer {
         if self.accounts.is_open(hint.key) {
             return HintAnswer::Present;
         }
@@ -229,7 +230,7 @@ impl Preloader {
         HintAnswer::Merged
     }
 
-    /// Whether a hint has a place in its tier; the least likely one makes room for a likelier one.
+    /// Whether a hint has a place in its tier; in a full tier a likelier hint replaces the least likely one.
     fn has_place(&mut self, hint: &Hint) -> bool {
         let in_tier = self.waiting.values().filter(|w| w.hint.tier == hint.tier);
         if in_tier.clone().count() < self.config.queue {
@@ -246,8 +247,8 @@ impl Preloader {
         }
     }
 
-    /// The most urgent, then likeliest hint that is due; it waits no longer. `idle` = nothing loads,
-    /// nobody waits, the processor is not saturated: only then background hints come.
+    /// Takes the most urgent, then likeliest hint that is due. Background hints are due only when the caller is `idle`:
+    /// nothing loads, no demand waits, and the processor is not saturated.
     pub fn next(&mut self, now: Moment, idle: bool, pressure: PressureLevel) -> Option<Proposal> {
         let before = self.waiting.len();
         self.waiting.retain(|_, w| now.since(w.since) <= self.config.patience);
@@ -266,19 +267,19 @@ impl Preloader {
             let Hint { key, confidence, tier, source } = next.hint;
             self.waiting.remove(&(key, is_stated(source)));
             if self.admits(&next.hint) {
-                // What else waits for it has nothing to add.
+                // The other kind of hint for the component has nothing to add.
                 self.waiting.remove(&(key, !is_stated(source)));
                 self.n_proposed[tier as usize] += usize::from(!is_stated(source));
                 self.proposed = Some(next);
                 return Some(Proposal { key, confidence, tier, source });
             }
-            // The floor rose while it waited.
+            // The floor rose while the hint waited.
             self.below_floor += 1;
         }
     }
 
-    /// The proposal made last cannot be loaded before `due`: it waits again until then, unless a newer hint for it
-    /// waits. False when its patience ends sooner; it is dropped then.
+    /// Puts the latest proposal back, which cannot be loaded before `due`; a newer waiting hint for the component
+    /// replaces it. Returns `false`, and drops it, when its patience ends before that.
     pub fn put_back(&mut self, proposal: &Proposal, due: Moment) -> bool {
         let Some(waited) = self.proposed.take_if(|w| w.hint.key == proposal.key) else {
             return false;
@@ -294,93 +295,93 @@ impl Preloader {
         true
     }
 
-    /// When the next delayed hint becomes due, if that is after `now`.
+    /// The moment when the next hint becomes due, if it is after `now`.
     #[must_use]
     pub fn next_wakeup(&self, now: Moment) -> Option<Moment> {
         self.waiting.values().map(|w| w.due).filter(|due| *due > now).min()
     }
 
-    /// The load of a proposal began.
+    /// Records the start of a proposal's load.
     pub fn on_started(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
         self.accounts.start(proposal, size, now);
     }
 
-    /// A load that was begun ahead is ready.
+    /// Records that a preload is ready.
     pub fn on_loaded(&mut self, key: ComponentKey, now: Moment) {
         self.accounts.ready(key, now);
     }
 
-    /// A load that was begun ahead failed. The end of its account, if it had an open one.
+    /// Records that a preload failed. Returns its result, if the preload was open.
     pub fn on_failed(&mut self, key: ComponentKey) -> Option<PreloadEnd> {
         self.accounts.failed(key)
     }
 
-    /// Somebody asks for the component: a waiting hint is done with, since the demand loads it. What is being
-    /// loaded ahead is late, once it is used.
+    /// Records a demand for the component: drops its waiting hints, since the demand loads it. A preload that is still
+    /// loading is late once it is used.
     pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
         for stated in [false, true] {
             self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
         }
-        self.accounts.needed(key, now);
+        self.accounts.demanded(key, now);
     }
 
-    /// Who asked for the component left without it, and nobody else asks: it is as though nobody had.
+    /// Withdraws the demand for the component, whose last waiter has left without it.
     pub fn on_withdrawn(&mut self, key: ComponentKey) {
-        self.accounts.not_needed(key);
+        self.accounts.withdrawn(key);
     }
 
-    /// The component was used. The end of its account, if it had an open one: a hit if it was ready when it was
-    /// first asked for, else late.
+    /// Records a use of the component. Returns the result of its open preload: a hit if it was ready at the first
+    /// demand, else late.
     pub fn on_used(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
         self.accounts.used(key, now)
     }
 
-    /// The component left memory, or its load was called off.
+    /// Records that the component left memory, or that its load was cancelled.
     pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
-        let (end, source) = self.accounts.gone(key, now)?;
+        let (end, source) = self.accounts.unloaded(key, now)?;
         if let PreloadEnd::Wasted { byte_seconds } = end {
             self.governor_mut(source).wasted(byte_seconds);
         }
         Some(end)
     }
 
-    /// Ends the accounts of what has been ready for longer than [`SpeculationConfig::expiry`] without being asked
-    /// for: wasted.
+    /// Ends the preloads that have been ready for longer than [`SpeculationConfig::expiry`] without a demand, as
+    /// wasted.
     pub fn expire(&mut self, now: Moment) -> Vec<(ComponentKey, PreloadEnd)> {
         let keys = self.accounts.expired(now, self.config.expiry);
         keys.into_iter().filter_map(|key| Some((key, self.on_evicted(key, now)?))).collect()
     }
 
-    /// Every component that was loaded ahead, with what that brought.
+    /// Every component that was preloaded, with its account.
     pub fn accounts(&self) -> impl Iterator<Item = (ComponentKey, PreloadAccount)> {
         self.accounts.components()
     }
 
-    /// What was foretold and proposed in a tier since the command at hand began.
+    /// Number of predicted hints of a tier that were proposed since the current command began.
     #[must_use]
     pub fn n_proposed(&self, tier: Tier) -> usize {
         self.n_proposed[tier as usize]
     }
 
-    /// Hints that wait.
+    /// Number of waiting hints.
     #[must_use]
     pub fn n_waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// What preloading a component brought.
+    /// The results of a component's preloads.
     #[must_use]
     pub fn account(&self, key: ComponentKey) -> PreloadAccount {
         self.accounts.component(key)
     }
 
-    /// What a tier brought.
+    /// The results of a tier's preloads.
     #[must_use]
     pub fn tier_account(&self, tier: Tier) -> PreloadAccount {
         self.accounts.tier(tier)
     }
 
-    /// Hints that wait in a tier.
+    /// Number of waiting hints of a tier.
     #[must_use]
     pub fn n_waiting_in(&self, tier: Tier) -> usize {
         self.waiting.values().filter(|w| w.hint.tier == tier).count()
@@ -431,7 +432,7 @@ fn is_stated(source: HintSource) -> Stated {
     precedence(source) > 0
 }
 
-/// Whose word counts when hints merge.
+/// Of merged hints, the source of higher precedence is kept.
 fn precedence(source: HintSource) -> u8 {
     match source {
         HintSource::Application => 2,

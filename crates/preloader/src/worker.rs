@@ -1,10 +1,10 @@
 //! The core behind three flume lanes and one thread, for programs that use the preloader alone.
 //!
-//! The caller gives a clock and a load function; the worker calls the function for one proposal at a
-//! time. Lanes are bounded; a hint that does not fit is counted, never waited for. What is told of uses, leavings,
-//! observations and pressure is merged in the [inbox], never lost and never waited for either, so that
-//! the load function may tell it, too. Everything carries the time at which it was told: a use during a load is late
-//! by what was left of the load, though the worker hears of it only afterwards.
+//! The caller passes a clock and a load function; the worker calls the function for one proposal at a
+//! time. Lanes are bounded; a hint that does not fit is counted and dropped without waiting. Reports of uses, unloads,
+//! observations and pressure are merged in the [inbox], without loss and without waiting, so the load function may
+//! report, too. Every report carries its time: a use during a load is late by the rest of the load, although the
+//! worker reads the report only after that.
 //! Invariant: after [`PreloadWorker::stop`] the load function is not called again.
 
 mod inbox;
@@ -29,18 +29,18 @@ pub struct WorkerConfig {
     pub preloader: SpeculationConfig,
 }
 
-/// What a load function answers.
+/// The answer of a load function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadOutcome {
-    /// Loaded, and how large it is. A use told since the function was called counts as late, not as a hit.
+    /// Loaded, with its size. A use reported since the call counts as late, not as a hit.
     Loaded(ByteSize),
-    /// Not done: there already, no room, or not wanted.
+    /// Not loaded: loaded already, no memory, or not needed.
     Declined,
-    /// Tried and failed.
+    /// The load failed.
     Failed,
 }
 
-/// What the worker's thread and those who tell it something share.
+/// The state shared by the worker's thread and its callers.
 struct Shared {
     clock: Box<dyn Fn() -> Moment + Send + Sync>,
     inbox: Mutex<Inbox>,
@@ -52,7 +52,7 @@ impl Shared {
         (self.clock)()
     }
 
-    /// The inbox and the time. The time is read inside, so that the order of what is told is the order of time.
+    /// The inbox and the time, read under the lock, so that reports are in the order of time.
     fn inbox(&self) -> (MutexGuard<'_, Inbox>, Moment) {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         (inbox, self.now())
@@ -65,16 +65,16 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A hint and when it was handed in.
+/// A hint and the moment when it was queued.
 type Hinted = (Moment, Hint);
-/// One of each tier.
+/// One for each tier.
 type Lanes<T> = [T; 3];
 
 /// A running worker. Dropping it stops it.
 #[derive(Debug)]
 pub struct PreloadWorker {
     lanes: Option<Lanes<Sender<Hinted>>>,
-    /// Says that there is something in the inbox; one token says it.
+    /// Wakes the thread: the inbox has reports. Holds one token.
     bell: Option<Sender<()>>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Preloader>>,
@@ -88,16 +88,16 @@ struct Loop<L> {
     bell: Receiver<()>,
     load: L,
     pressure: PressureLevel,
-    /// Hints that came while it waited.
+    /// Hints that arrived while the thread waited.
     hints: Vec<Hinted>,
 }
 
 impl<L: FnMut(&Proposal) -> LoadOutcome> Loop<L> {
     fn run(mut self) -> Preloader {
         loop {
-            // Asked before anything is taken in, so that nothing told before the end is lost.
+            // Read before the reports, so that no report before the end is lost.
             let ended = self.bell.is_disconnected();
-            let now = self.take_in();
+            let now = self.read_reports();
             if ended {
                 return self.core;
             }
@@ -107,30 +107,30 @@ impl<L: FnMut(&Proposal) -> LoadOutcome> Loop<L> {
         }
     }
 
-    /// Takes in what was told until now; that time.
-    fn take_in(&mut self) -> Moment {
-        // Before the inbox is emptied: who tells something later rings again.
+    /// Passes all reports and hints to the core. Returns the time of reading.
+    fn read_reports(&mut self) -> Moment {
+        // Before the inbox is emptied, so that a later report wakes the thread again.
         while self.bell.try_recv().is_ok() {}
-        let (told, now) = {
+        let (reports, now) = {
             let (mut inbox, now) = self.shared.inbox();
             (std::mem::take(&mut *inbox), now)
         };
-        // After it: a hint that was handed in before a use was told is not taken in after it.
+        // After the inbox, so that a hint queued before a reported use is not passed on after it.
         self.hints.extend(self.lanes.iter().flat_map(Receiver::try_iter));
-        // One that came since then counts as come by now, else it would not be due.
+        // A hint that arrived since counts as queued now, else it would not be due.
         let hints = self.hints.drain(..).map(|(at, hint)| (at.min(now), hint));
-        if let Some(level) = told.into_core(hints, &mut self.core) {
+        if let Some(level) = reports.into_core(hints, &mut self.core) {
             self.pressure = level;
         }
         now
     }
 
-    /// Loads what is due, one at a time; true if there was something.
+    /// Loads the next proposal that is due. Returns whether there was one.
     fn step(&mut self, started: Moment) -> bool {
         let Some(proposal) = self.core.next(started, true, self.pressure) else { return false };
         match (self.load)(&proposal) {
             LoadOutcome::Loaded(size) => {
-                // Its size is known only now. What was told meanwhile waits in the inbox with its time.
+                // The size is known only now. Reports since the call wait in the inbox with their times.
                 self.core.on_started(&proposal, size, started);
                 self.core.on_loaded(proposal.key, self.shared.now());
             }
@@ -143,25 +143,25 @@ impl<L: FnMut(&Proposal) -> LoadOutcome> Loop<L> {
         true
     }
 
-    /// Waits until something comes or a hint that waited at `looked` is due.
-    fn wait(&mut self, looked: Moment) {
-        let due = self.core.next_wakeup(looked);
+    /// Waits for a report, for a hint, or until a hint that waited at `read` is due.
+    fn wait(&mut self, read: Moment) {
+        let due = self.core.next_wakeup(read);
         let sleep: Option<Duration> = due.map(|due| due.since(self.shared.now()));
         let mut selector = Selector::new().recv(&self.bell, |_| None);
         for lane in &self.lanes {
             selector = selector.recv(lane, Result::ok);
         }
-        let came = match sleep {
+        let hint = match sleep {
             Some(at_most) => selector.wait_timeout(at_most).ok().flatten(),
             None => selector.wait(),
         };
-        self.hints.extend(came);
+        self.hints.extend(hint);
     }
 }
 
 impl PreloadWorker {
-    /// Starts the thread. `clock` must never go back nor call the worker, and is read by whoever tells something; `load` is
-    /// called on the worker's thread and may take its time.
+    /// Starts the thread. `clock` must never decrease nor call the worker, and is read on the threads of all callers;
+    /// `load` is called on the worker's thread and may block.
     ///
     /// # Errors
     /// When settings are outside their ranges.
@@ -198,58 +198,58 @@ impl PreloadWorker {
         Ok(Self { lanes: Some(senders), bell: Some(ring), shared, thread: Some(thread) })
     }
 
-    /// Hands a hint in; false when its lane is full, which is counted.
+    /// Queues a hint. Returns `false`, and counts the hint, when its lane is full.
     pub fn hint(&self, hint: Hint) -> bool {
         let Some(lanes) = &self.lanes else { return false };
         match lanes[hint.tier as usize].try_send((self.shared.now(), hint)) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                // A count for people: nothing is ordered by it.
+                // A statistic: it orders no other memory.
                 self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
                 false
             }
         }
     }
 
-    /// Hints that found their lane full.
+    /// Number of hints that were dropped because their lane was full.
     #[must_use]
     pub fn n_overflowed(&self) -> u64 {
         self.shared.overflowed.load(Ordering::Relaxed)
     }
 
-    fn tell(&self, what: impl FnOnce(&mut Inbox, Moment)) {
+    fn report(&self, what: impl FnOnce(&mut Inbox, Moment)) {
         {
             let (mut inbox, now) = self.shared.inbox();
             what(&mut inbox, now);
         }
         if let Some(bell) = &self.bell {
-            // Full: it rings already. Disconnected: the load function has panicked, and `stop` tells.
+            // Full: the thread is woken already. Disconnected: the load function panicked, which `stop` reports.
             let _ = bell.try_send(());
         }
     }
 
-    /// A command was observed: replaces earlier predictions. Never waits, as all that is told.
+    /// Reports the observation of a command, which replaces earlier predictions. Never waits, as all reports.
     pub fn observe(&self, predicted: Vec<Hint>) {
-        self.tell(|inbox, now| inbox.observed(predicted, now));
+        self.report(|inbox, now| inbox.observed(predicted, now));
     }
 
-    /// A component is used from now on; late if it is still being loaded.
+    /// Reports the use of a component; its preload is late if it is still loading.
     pub fn used(&self, key: ComponentKey) {
-        self.tell(|inbox, now| inbox.used(key, now));
+        self.report(|inbox, now| inbox.used(key, now));
     }
 
-    /// A component left memory.
+    /// Reports that a component left memory.
     pub fn evicted(&self, key: ComponentKey) {
-        self.tell(|inbox, now| inbox.evicted(key, now));
+        self.report(|inbox, now| inbox.evicted(key, now));
     }
 
-    /// Memory pressure changed.
+    /// Reports the level of memory pressure.
     pub fn pressure(&self, level: PressureLevel) {
-        self.tell(|inbox, _| inbox.pressure(level));
+        self.report(|inbox, _| inbox.pressure(level));
     }
 
-    /// Stops after the load at hand, takes in what was told before, and gives the core with its accounts
-    /// back; `None` when the load function panicked, or is who calls this.
+    /// Stops after the current load, reads the remaining reports, and returns the core with its accounts;
+    /// `None` when the load function panicked, or is the caller.
     pub fn stop(mut self) -> Option<Preloader> {
         self.end()
     }

@@ -1,13 +1,13 @@
-//! Words that carry particles: what is left of a word without what its language attaches to it.
+//! Words with particles: the stems of a word without the particles that its language attaches to it.
 //!
 //! Owns the particles of Korean, the proclitics and pronouns of Arabic, the proclitics of Hebrew, the
 //! elided articles of Romance languages and the English possessive. Each gives *stems*, candidates that
-//! count only where a keyword is spelled so; no dictionary stands behind them. Rules depend on the script
+//! count only where a keyword has the same spelling; there is no dictionary. Rules depend on the script
 //! of the word alone.
 
 use crate::script::{is_arabic, is_hangul, is_hebrew};
 
-/// What must stand before a Korean particle.
+/// The syllable that must precede a Korean particle.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum After {
     /// A syllable that ends in a consonant.
@@ -17,7 +17,7 @@ enum After {
     Any,
 }
 
-/// Korean particles and the endings of requests: what they stand after, and whether a keyword of one
+/// Korean particles and the endings of requests: the syllable before them, and whether a keyword of one
 /// syllable may carry them (with others it would be another word: `나이` is not `나` + `이`).
 const KOREAN: &[(&str, After, bool)] = {
     use After::{Any, Consonant, Vowel};
@@ -63,7 +63,7 @@ const KOREAN: &[(&str, After, bool)] = {
     ]
 };
 
-/// How a noun of at least two syllables goes on as a verb ("to do ..."): `재생해줘`.
+/// The syllables that make a verb ("to do ...") of a noun of at least two syllables: `재생해줘`.
 const KOREAN_VERBS: [char; 4] = ['해', '하', '할', '합'];
 
 /// Arabic proclitics with the article; a keyword of two letters may carry them.
@@ -75,13 +75,13 @@ const ARABIC_SUFFIXES: [&str; 9] = ["هاي", "ها", "هم", "كم", "نا", "�
 
 const HEBREW_PREFIXES: [char; 7] = ['ו', 'ה', 'ב', 'כ', 'ל', 'מ', 'ש'];
 
-/// What is elided before an apostrophe: French, Italian, Catalan.
+/// The words that are elided before an apostrophe: French, Italian, Catalan.
 const ELIDED: &[&str] = &[
     "l", "d", "j", "m", "t", "s", "n", "c", "qu", "jusqu", "lorsqu", "puisqu", "quelqu", "un",
     "dell", "all", "nell", "sull", "dall", "coll", "quell", "bell", "gl", "anch", "tutt",
 ];
 
-/// Gives every stem of a loose word, without the word itself; the same stem may come twice.
+/// Calls `each` with every stem of a loose word, without the word itself; a stem may occur twice.
 pub fn stems(word: &[u8], mut each: impl FnMut(&[u8])) {
     if word.is_ascii() {
         return latin(word, &mut each);
@@ -95,7 +95,7 @@ pub fn stems(word: &[u8], mut each: impl FnMut(&[u8])) {
     }
 }
 
-/// A keyword without the Arabic article, which texts may leave out. None where it has none.
+/// A keyword without its Arabic article, which texts may omit; `None` without an article.
 #[must_use]
 pub fn without_article(word: &[u8]) -> Option<&[u8]> {
     let stem = std::str::from_utf8(word).ok()?.strip_prefix("ال")?;
@@ -119,7 +119,7 @@ fn korean(word: &str, depth: usize, each: &mut impl FnMut(&[u8])) {
     for (particle, after, even_short) in KOREAN {
         let Some(stem) = word.strip_suffix(particle) else { continue };
         let Some(last) = stem.chars().next_back() else { continue };
-        // Syllables stand in blocks of 28 by their final consonant, the first without one; ㄹ is the ninth.
+        // Syllables are in blocks of 28 by their final consonant, the first without one; ㄹ is the ninth.
         let ending = (last as u32 - '가' as u32) % 28;
         let fits = match after {
             After::Consonant => ending != 0,
@@ -177,7 +177,7 @@ fn hebrew(word: &str, each: &mut impl FnMut(&[u8])) {
                 each(&word.as_bytes()[at..]);
             }
         }
-        // "And" is only ever the first.
+        // "And" is always the first proclitic.
         if !HEBREW_PREFIXES.contains(&c) || (taken > 0 && c == 'ו') {
             return;
         }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn arabic_and_hebrew_proclitics_are_left_out() {
+    fn arabic_and_hebrew_proclitics_are_removed() {
         check("الموسيقي", &["موسيقي"], &[]);
         check("للموسيقي", &["موسيقي"], &[]);
         check("والاضواء", &["اضواء"], &[]);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn elided_articles_and_possessives_are_left_out() {
+    fn elided_articles_and_possessives_are_removed() {
         check("l'agenda", &["agenda"], &[]);
         check("dell'allarme", &["allarme"], &[]);
         check("weather's", &["weather"], &[]);

@@ -1,14 +1,14 @@
-//! Folding of characters: what two spellings of the same word have in common.
+//! Folding of characters, so that the spellings of a word become the same text.
 //!
 //! Owns case folding and the set of characters that are ignored. Invariant: a character, its upper case
 //! and its lower case fold to the same text.
 
-/// Whether a character never tells two words apart, so that it is removed before words are looked for.
+/// Whether a character never distinguishes two words, so that it is removed before a text is split.
 ///
 /// Default-ignorable code points (Unicode's derived property: soft hyphen, joiners, directional marks,
 /// variation selectors, tags, byte order mark), Arabic vowel marks and tatweel, Hebrew points and
-/// cantillation. Joiners can tell words apart in Persian and in Indic scripts; people leave them out, so
-/// they count for nothing here.
+/// cantillation. Joiners can distinguish words in Persian and in Indic scripts; users omit them, so they are
+/// ignored here.
 #[inline]
 pub(crate) fn is_ignored(c: char) -> bool {
     // Nothing below the soft hyphen is ignored, nor is any common script between the bounds.
@@ -35,12 +35,12 @@ fn is_vowel_mark(c: char) -> bool {
         | '\u{8ca}'..='\u{8e1}' | '\u{8e3}'..='\u{8ff}')
 }
 
-/// Appends the folded form of a character: full case folding, one apostrophe for all of them, no white
-/// space, nothing that is ignored.
+/// Appends the folded form of a character: full case folding, one form of apostrophe, no white space and no ignored
+/// character.
 ///
 /// Lower, upper, lower: the standard library's case tables give Unicode's full case folding this way
 /// (`ẞ`, `ß` and `SS` become `ss`, a final sigma becomes `σ`). Of the Turkish letters `İ` and `ı` become
-/// `i`: a user who types without them is understood, and no pair of commands differs by the dot alone.
+/// `i`: users may type without them, and no pair of commands differs by the dot alone.
 #[inline]
 pub(crate) fn fold_char(c: char, out: &mut Vec<u8>) {
     for lower in c.to_lowercase() {
@@ -62,9 +62,9 @@ fn push(c: char, out: &mut Vec<u8>) {
         // Typographic apostrophes, and the Hebrew marks written like quotes.
         '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2bc}' | '\u{5f3}' => out.push(b'\''),
         '\u{5f4}' => out.push(b'"'),
-        // The dot that is left of `İ`.
+        // The dot of a folded `İ`.
         '\u{307}' if out.last() == Some(&b'i') => {}
-        // Left over where a compatibility form came apart, or with nothing to compose with.
+        // A part of a decomposed compatibility form, or without a letter to compose with.
         '\u{653}'..='\u{655}' => {}
         c if is_ignored(c) || c.is_whitespace() => {}
         c => {

@@ -1,19 +1,23 @@
-//! Which words of a text are negated: "do not play music" names music and asks for none.
+//! Which words of a text are negated: "do not play music" names music and requests none.
 //!
-//! Owns clauses, the reading of the cues in [`cues`] and their scope: the clause, what follows in it, or what
-//! stands before in it. No grammar stands behind it: negation by inflection (Turkish, Czech) is not seen.
+//! Splits a text into [clauses] and marks the scope of each [cue](cues) in them: the clause, the rest of it, or the
+//! part before the cue. There is no grammar: negation by inflection (Turkish, Czech) is not recognised.
 //! Invariant: a text without a word that may negate costs one look at each word.
 
 use std::mem::take;
 
 use crate::Words;
 
-use self::cues::{Cues, Reading, Row};
+use self::clauses::{Clauses, Edge};
+use self::cues::Cues;
+use self::tokens::{Token, emptied, text_of};
 
+mod clauses;
 mod cues;
 mod korean;
+mod tokens;
 
-/// The negated words of a text; kept between texts.
+/// The negated words of a text; kept between texts so that reading does not allocate.
 #[derive(Clone, Debug, Default)]
 pub struct Negation {
     /// By word; empty where nothing is negated.
@@ -21,7 +25,7 @@ pub struct Negation {
     room: Room,
 }
 
-/// Memory kept between texts, so that reading one allocates nothing once it has grown.
+/// Memory kept between texts.
 #[derive(Clone, Debug, Default)]
 struct Room {
     /// Empty between texts.
@@ -32,8 +36,8 @@ struct Room {
 }
 
 impl Negation {
-    /// Reads a text that was split into `words`. Cues for which `belongs` is true, such as words of a phrase
-    /// that is looked for, do not negate.
+    /// Reads a text that was split into `words`. A cue for which `belongs` is true is part of a keyword, and does not
+    /// negate.
     pub fn read(&mut self, text: &str, words: &Words, belongs: impl Fn(usize) -> bool) {
         self.negated.clear();
         if !(0..words.len()).any(|i| may_negate(words.folded(i)) && !belongs(i)) {
@@ -55,7 +59,7 @@ impl Negation {
         *edges = clauses.edges;
     }
 
-    /// Whether a word is negated.
+    /// Whether a word stands in the scope of a negation.
     #[must_use]
     pub fn has(&self, word_idx: usize) -> bool {
         self.negated.get(word_idx).copied().unwrap_or(false)
@@ -67,24 +71,20 @@ impl Negation {
         self.negated.is_empty()
     }
 
-    /// Forgets what was read.
+    /// Removes every negation.
     pub fn clear(&mut self) {
         self.negated.clear();
     }
 
-    /// Whether the text asks for something beside what is negated: any word that is more than a filler.
+    /// Whether the text requests something beside the negated words: any word that is not a filler.
     #[must_use]
-    pub fn leaves_content(&self, words: &Words) -> bool {
+    pub fn has_other_content(&self, words: &Words) -> bool {
         let Cues { fillers, but, and, .. } = Cues::get();
         (0..words.len()).any(|i| {
             let word = text_of(words, i);
             !self.has(i) && ![fillers, but, and].iter().any(|list| list.contains(&word))
         })
     }
-}
-
-fn text_of(words: &Words, i: usize) -> &str {
-    std::str::from_utf8(words.folded(i)).unwrap_or_default()
 }
 
 fn may_negate(word: &[u8]) -> bool {
@@ -94,310 +94,9 @@ fn may_negate(word: &[u8]) -> bool {
     !word.is_ascii() && std::str::from_utf8(word).is_ok_and(korean::may_negate)
 }
 
-/// A word as the rows have it: a contraction may be two words of the text, and one word two tokens.
-#[derive(Clone, Copy, Debug)]
-struct Token<'a> {
-    text: &'a str,
-    first: usize,
-    last: usize,
-    belongs: bool,
-}
-
-/// What stands before a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edge {
-    /// The token before, in the same clause.
-    Inside,
-    /// A comma.
-    Comma,
-    /// Another end of a clause.
-    End,
-}
-
-/// No tokens, with the memory of those before.
-fn emptied<'b>(mut tokens: Vec<Token<'_>>) -> Vec<Token<'b>> {
-    tokens.clear();
-    // Collects in place: only the lifetime changes.
-    tokens.into_iter().map(|token| Token { text: "", ..token }).collect()
-}
-
-#[derive(Debug)]
-struct Clauses<'a> {
-    cues: &'static Cues,
-    tokens: Vec<Token<'a>>,
-    /// By token.
-    edges: Vec<Edge>,
-}
-
-impl<'a> Clauses<'a> {
-    /// In memory that was used before: tokens, of which there are none yet, and edges.
-    fn new(
-        text: &str,
-        words: &'a Words,
-        belongs: &impl Fn(usize) -> bool,
-        (mut tokens, mut edges): (Vec<Token<'a>>, Vec<Edge>),
-    ) -> Self {
-        push_tokens(words, belongs, &mut tokens);
-        edges.clear();
-        edges.resize(tokens.len(), Edge::End);
-        let mut out = Self { cues: Cues::get(), tokens, edges };
-        for at in 1..out.tokens.len() {
-            let (before, this) = (out.tokens[at - 1], out.tokens[at]);
-            let from = words.source(before.last).1 as usize;
-            let to = words.source(this.first).0 as usize;
-            let gap = text.get(from..to).unwrap_or_default();
-            out.edges[at] = if gap.contains(is_end) || gap.contains(" - ") {
-                Edge::End
-            } else if gap.contains([',', '،', '，', '、']) && !out.cues.that.contains(&this.text)
-            {
-                Edge::Comma
-            } else if (out.cues.but.contains(&this.text) && !out.cues.joins(before.text, this.text))
-                || (out.cues.and.contains(&this.text) && out.begins_clause(at + 1))
-                || out.is_verb_with_and(this.text)
-            {
-                Edge::End
-            } else {
-                Edge::Inside
-            };
-        }
-        out
-    }
-
-    fn is_verb(&self, at: usize) -> bool {
-        let Some(token) = self.tokens.get(at) else { return false };
-        self.cues.english_verbs.contains(&token.text) || self.cues.other_verbs.contains(&token.text)
-    }
-
-    /// Whether a word is a verb of command that has "and" written on it, as in Arabic and Hebrew.
-    fn is_verb_with_and(&self, word: &str) -> bool {
-        let verb = word.strip_prefix(['و', 'ו']);
-        verb.is_some_and(|verb| self.cues.other_verbs.contains(&verb))
-    }
-
-    /// Whether a clause of its own begins at a token behind "and".
-    fn begins_clause(&self, at: usize) -> bool {
-        let negates = |(row, _): (&Row, usize)| {
-            row.reading == Reading::Clause || row.reading == Reading::Rest
-        };
-        at < self.tokens.len()
-            && (self.is_verb(at) || self.row_at(at, at, self.tokens.len()).is_some_and(negates))
-    }
-
-    /// The row that fits best at a token of the clause `start..end`, and how many tokens it takes.
-    fn row_at(&self, at: usize, start: usize, end: usize) -> Option<(&'static Row, usize)> {
-        let rows = &Cues::get().rows;
-        let first = self.tokens[at];
-        if first.belongs {
-            return None;
-        }
-        let from = rows.partition_point(|row| row.tokens[0] < first.text);
-        let mut best: Option<(&Row, usize)> = None;
-        for row in rows[from..].iter().take_while(|row| row.tokens[0] == first.text) {
-            let n = row.tokens.len();
-            let fits = at + n <= end
-                && (!row.at_start || at == start)
-                && (!row.at_end || at + n == end)
-                && row
-                    .tokens
-                    .iter()
-                    .zip(&self.tokens[at..at + n])
-                    .all(|(want, has)| is_like(want, has.text));
-            let rank = (n, row.reading == Reading::Affirms);
-            let is_better = |(other, _): (&Row, usize)| {
-                rank > (other.tokens.len(), other.reading == Reading::Affirms)
-            };
-            if fits && best.is_none_or(is_better) {
-                best = Some((row, row.n_taken));
-            }
-        }
-        best
-    }
-
-    fn mark(&self, negated: &mut [bool]) {
-        let mut start = 0;
-        while start < self.tokens.len() {
-            let end = self.next_edge(start);
-            self.mark_clause(start, end, negated);
-            // "Don't play music, podcasts or news": a list goes on behind its commas.
-            if negated[end - 1] && self.edges.get(end) == Some(&Edge::Comma) {
-                let list_end = self.list_end(end);
-                negated[end..list_end].fill(true);
-                start = list_end;
-                continue;
-            }
-            start = end;
-        }
-    }
-
-    /// Where the clause ends that begins at `start`.
-    fn next_edge(&self, start: usize) -> usize {
-        let inside = self.edges[start + 1..].iter().take_while(|e| **e == Edge::Inside).count();
-        start + 1 + inside
-    }
-
-    /// Where a list ends that goes on at `from` behind a comma; `from` if it is no list.
-    fn list_end(&self, from: usize) -> usize {
-        let mut at = from;
-        while at < self.tokens.len() && (at == from || self.edges[at] == Edge::Comma) {
-            let end = self.next_edge(at);
-            if (at..end).any(|i| self.is_verb(i)) {
-                return from;
-            }
-            if (at..end).any(|i| self.cues.or.contains(&self.tokens[i].text)) {
-                return end;
-            }
-            at = end;
-        }
-        from
-    }
-
-    fn mark_clause(&self, mut start: usize, end: usize, negated: &mut [bool]) {
-        let clause = start;
-        let mut at = start;
-        while at < end {
-            let word = |i: usize| (i < end).then(|| self.tokens[i].text);
-            let found = self.row_at(at, clause, end).map(|(row, n)| (row.reading, n));
-            let Some((reading, n)) = found.or_else(|| korean::read(word, at)) else {
-                at += 1;
-                continue;
-            };
-            let after = at + n;
-            match reading {
-                Reading::Clause => {
-                    let commands =
-                        (start..at).any(|i| self.cues.english_verbs.contains(&self.tokens[i].text));
-                    let from = if commands { at } else { start };
-                    // A cue by itself, as in "no, thanks", negates nothing here.
-                    if after < end || from < at {
-                        negated[from..end].fill(true);
-                    }
-                }
-                Reading::Rest if after < end => {
-                    let until = self.end_of_rest(at, after, end);
-                    negated[at..until].fill(true);
-                }
-                Reading::Before => {
-                    negated[start..after].fill(true);
-                    start = after;
-                }
-                Reading::AffirmsClause => {
-                    negated[clause..end].fill(false);
-                    return;
-                }
-                Reading::Rest | Reading::Affirms => {}
-            }
-            at = after;
-        }
-    }
-}
-
-impl Clauses<'_> {
-    /// Where the rest of a clause ends that is negated: "instead of music play the news" goes on with a command.
-    fn end_of_rest(&self, at: usize, after: usize, end: usize) -> usize {
-        let turns = ["instead", "rather", "without", "never"].contains(&self.tokens[at].text);
-        (after + 1..end).find(|i| turns && self.is_verb(*i)).unwrap_or(end)
-    }
-}
-
-/// Whether a character between two words ends a clause.
-fn is_end(c: char) -> bool {
-    matches!(
-        c,
-        ';' | ':'
-            | '.'
-            | '!'
-            | '?'
-            | '…'
-            | '—'
-            | '–'
-            | '\n'
-            | '('
-            | ')'
-            | '"'
-            | '“'
-            | '”'
-            | '«'
-            | '»'
-            | '。'
-            | '！'
-            | '？'
-            | '；'
-            | '：'
-            | '؛'
-            | '؟'
-            | '।'
-            | '¿'
-            | '¡'
-    )
-}
-
-fn is_like(want: &str, has: &str) -> bool {
-    want == has || want == "*" || want.strip_suffix('*').is_some_and(|start| has.starts_with(start))
-}
-
-/// English verbs that join with "not", and how they are written then.
-const CONTRACTIONS: &[(&str, &str)] = &[
-    ("do", "don't"),
-    ("does", "doesn't"),
-    ("did", "didn't"),
-    ("should", "shouldn't"),
-    ("must", "mustn't"),
-    ("need", "needn't"),
-    ("is", "isn't"),
-    ("are", "aren't"),
-    ("was", "wasn't"),
-    ("were", "weren't"),
-    ("have", "haven't"),
-    ("has", "hasn't"),
-    ("had", "hadn't"),
-    ("can", "can't"),
-    ("could", "couldn't"),
-    ("will", "won't"),
-    ("would", "wouldn't"),
-];
-
-/// Spellings of one word.
-const SPELLINGS: &[(&str, &str)] =
-    &[("cannot", "can't"), ("nao", "não"), ("im", "i'm"), ("ive", "i've")];
-
-fn push_tokens<'a>(words: &'a Words, belongs: &impl Fn(usize) -> bool, out: &mut Vec<Token<'a>>) {
-    let mut i = 0;
-    while i < words.len() {
-        let text = text_of(words, i);
-        let next = if i + 1 < words.len() { text_of(words, i + 1) } else { "" };
-        let mut push = |text, last| out.push(Token { text, first: i, last, belongs: belongs(i) });
-        let joined = CONTRACTIONS.iter().find(|(verb, short)| {
-            let apart = short.strip_suffix("'t").unwrap_or_default();
-            (*verb == text && ["not", "n't"].contains(&next)) || (apart == text && next == "t")
-        });
-        if let Some((_, short)) = joined {
-            push(short, i + 1);
-            i += 2;
-            continue;
-        }
-        // `dont`; no other word is written like one of them but `wont`, which is not used.
-        let without = |short: &str| {
-            short.len() == text.len() + 1
-                && short.ends_with("'t")
-                && text.ends_with('t')
-                && short[..short.len() - 2] == text[..text.len() - 1]
-        };
-        if let Some((_, short)) = CONTRACTIONS.iter().find(|(_, short)| without(short)) {
-            push(short, i);
-        } else if let Some((_, usual)) = SPELLINGS.iter().find(|(other, _)| *other == text) {
-            push(usual, i);
-        } else if let Some(rest) = text.strip_prefix("n'").filter(|rest| !rest.is_empty()) {
-            push("ne", i);
-            push(rest, i);
-        } else {
-            push(text, i);
-        }
-        i += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::cues::Reading;
     use super::*;
 
     /// The negated words of a text.
@@ -412,12 +111,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, want: &str) {
-        assert_eq!(negated(text), want, "{text}");
+    fn check(text: &str, expected: &str) {
+        assert_eq!(negated(text), expected, "{text}");
     }
 
     #[test]
-    fn the_scope_is_the_clause_or_a_part_of_it() {
+    fn scope_of_a_cue_is_the_clause_or_a_part_of_it() {
         check("do not play music", "do not play music");
         check("Please don\u{2019}t play music, turn on the lights", "please don't play music");
         check("don't play music and turn on the lights", "don't play music");
@@ -468,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_negated_is_not() {
+    fn phrases_that_only_look_negated_are_not() {
         for text in [
             "don't forget to play music",
             "why don't you play music",
@@ -517,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn cues_of_a_phrase_that_is_looked_for_do_not_negate() {
+    fn cue_inside_a_keyword_does_not_negate() {
         let mut words = Words::default();
         let text = "turn on do not disturb";
         words.split(text);
@@ -527,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn every_negating_row_has_a_word_that_is_looked_for_first() {
+    fn every_negating_cue_has_a_word_of_the_first_look() {
         for row in &Cues::get().rows {
             let negates = matches!(row.reading, Reading::Clause | Reading::Rest | Reading::Before);
             let known = |token: &&str| may_negate(token.as_bytes());
@@ -536,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_written_as_texts_are_folded() {
+    fn cues_are_spelled_as_texts_are_folded() {
         for row in &Cues::get().rows {
             for token in
                 row.tokens.iter().map(|t| t.trim_end_matches('*')).filter(|t| !t.is_empty())

@@ -1,4 +1,4 @@
-//! Splits a text into folded words: the one reading of a text that keywords and features share.
+//! Splits a text into folded words, for keywords and features alike.
 //!
 //! Characters that are ignored are removed first, so that they neither break a word nor belong to one.
 //! Words follow the default word boundaries of Unicode (UAX #29), so `o'clock` is one word; separators
@@ -11,7 +11,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::fold::{fold_char, is_ignored};
 
-/// A word of a text: where its folded form and where its source stand.
+/// The positions of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word {
     /// Byte range in [`Words::folded`].
@@ -27,17 +27,17 @@ pub struct Words {
     words: Vec<Word>,
     /// The text without ignored characters; used only where it has some.
     kept: String,
-    /// (where in `kept` characters were removed, bytes removed up to there)
+    /// (position in `kept` where characters were removed, bytes removed up to there)
     removed: Vec<(u32, u32)>,
 }
 
-/// What a byte of folded ASCII text is to the word boundary rules.
+/// The class of an ASCII byte in the word boundary rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Class {
     /// White space, control characters, punctuation.
     Separator,
-    /// A word by itself.
+    /// Each symbol is a word.
     Symbol,
     /// `.` and `'`: inside a word between two letters or two digits.
     MidNumLet,
@@ -45,7 +45,7 @@ enum Class {
     MidLetter,
     /// `,` and `;`: inside a word between two digits.
     MidNum,
-    /// `_`.
+    /// `_`, which joins letters and digits.
     Extend,
     Digit,
     Letter,
@@ -75,8 +75,8 @@ static CLASSES: [Class; 256] = {
     table
 };
 
-/// Whether a character that is no letter or digit counts as a word: a symbol, as opposed to punctuation,
-/// white space, marks and unassigned code points.
+/// Whether a character is a word by itself: a symbol, as opposed to letters, digits, punctuation, white space, marks
+/// and unassigned code points.
 fn is_symbol(c: char) -> bool {
     if c.is_ascii() {
         return class_of(c as u8) == Class::Symbol;
@@ -118,13 +118,13 @@ impl Words {
         }
     }
 
-    /// How many words there are.
+    /// Number of words.
     #[must_use]
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// Whether there is no word.
+    /// Whether the text has no word.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
@@ -143,7 +143,7 @@ impl Words {
         self.words[word_idx].source
     }
 
-    /// Replaces the content by those words of another text for which `keep` is true.
+    /// Replaces the content by the words of another text for which `keep` is true.
     pub fn copy_if(&mut self, other: &Self, keep: impl Fn(usize) -> bool) {
         self.folded.clear();
         self.words.clear();
@@ -155,7 +155,7 @@ impl Words {
         }
     }
 
-    /// Splits what is left without ignored characters, and maps the words back to the whole text.
+    /// Splits the text without ignored characters, and maps the words back to the original text.
     fn split_without_ignored(&mut self, text: &str) {
         let mut kept = std::mem::take(&mut self.kept);
         kept.clear();
@@ -178,7 +178,7 @@ impl Words {
         }
         self.kept = kept;
         let removed = &self.removed;
-        // Before the first character of a word, and not behind its last.
+        // Removed characters before the first character of a word count, those after its last do not.
         let before = |n: usize| if n == 0 { 0 } else { removed[n - 1].1 };
         for word in &mut self.words {
             let (start, end) = word.source;
@@ -252,7 +252,7 @@ impl Words {
                 self.fold(segment.nfkc());
             }
             if self.folded.len() as u32 == folded_start {
-                continue; // A compatibility form of white space alone.
+                continue; // Only compatibility forms of white space.
             }
             self.words.push(Word {
                 folded: (folded_start, self.folded.len() as u32),
@@ -294,9 +294,9 @@ mod tests {
 
     #[test]
     fn texts_are_split_and_folded() {
-        let check = |text: &str, want: &[&str]| {
+        let check = |text: &str, expected: &[&str]| {
             let got: Vec<String> = words_of(text, Words::split).into_iter().map(|w| w.0).collect();
-            assert_eq!(got, want, "{text:?}");
+            assert_eq!(got, expected, "{text:?}");
         };
         check("", &[]);
         check(" \t\r\n\0", &[]);
@@ -317,11 +317,11 @@ mod tests {
 
     #[test]
     fn ignored_characters_neither_break_a_word_nor_belong_to_it() {
-        let check = |text: &str, want: &[(&str, &str)]| {
+        let check = |text: &str, expected: &[(&str, &str)]| {
             let got = words_of(text, Words::split);
             let got: Vec<(&str, &str)> =
                 got.iter().map(|w| (w.0.as_str(), &text[w.1 as usize..w.2 as usize])).collect();
-            assert_eq!(got, want, "{text:?}");
+            assert_eq!(got, expected, "{text:?}");
         };
         check(
             "\u{feff}play\u{200e} mu\u{ad}sic\u{fe0f}",
@@ -339,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fast_path_agrees_with_the_general_one(text in "[a-cA-C0-2_.':,;+\\- \\x00-\\x7f]{0,24}") {
+        fn fast_path_agrees_with_the_general_one(text in "[a-cA-C0-2_.':,;+\\- \\x00-\\x7f]{0,24}") {
             prop_assert_eq!(words_of(&text, Words::split_ascii), words_of(&text, Words::split_unicode));
         }
 

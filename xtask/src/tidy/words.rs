@@ -140,10 +140,8 @@ const NOT_YET: &[&str] = &[
     "crates/lifecycle",
     "crates/majordomo",
     "crates/predictor",
-    "crates/preloader",
     "crates/runtime",
     "crates/simd",
-    "crates/text",
     "docs",
 ];
 

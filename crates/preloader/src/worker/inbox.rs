@@ -1,8 +1,8 @@
-//! What the caller tells a worker while it may be loading: taken at once, merged, and in order of time.
+//! Reports to a worker that may be loading: taken at once, merged, and in order of time.
 //!
-//! Nothing here waits and nothing is lost, so that whoever tells, the load function included, goes on. Bounded by
-//! construction: of each component its first and last use and its first leaving are kept, of observations the last
-//! and a count of those it replaced. That is all the core would make of them, since it begins no load meanwhile.
+//! No report waits and none is lost, so every caller, the load function included, continues at once. Bounded by
+//! construction: of each component the first and last use and the first unload are kept, of observations the latest
+//! and the number it replaced. The core would make no more of them, since it starts no load meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use majordomo_core::{ComponentKey, Moment, PressureLevel};
 use super::super::hint::Hint;
 use super::super::preloader::Preloader;
 
-/// When something was told; the number keeps the order of what was told in one moment. Hints have number 0.
+/// The moment of a report; the number keeps the order of reports at one moment. Hints have number 0.
 type Stamp = (Moment, u64);
 
-/// What was told and not taken in yet.
+/// The reports that the worker has not read yet.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    n_told: u64,
+    n_reports: u64,
     used: BTreeMap<ComponentKey, (Stamp, Stamp)>,
     evicted: BTreeMap<ComponentKey, Stamp>,
     observed: Option<(Stamp, Vec<Hint>)>,
-    /// Observations before that one.
+    /// Number of observations before that one.
     replaced: u64,
     pressure: Option<PressureLevel>,
 }
 
-/// One thing to take in.
-enum Told {
+/// A merged report, or a hint.
+enum Report {
     Hint(Hint),
     Observed(Vec<Hint>),
     Used(ComponentKey),
@@ -36,8 +36,8 @@ enum Told {
 
 impl Inbox {
     fn stamp(&mut self, at: Moment) -> Stamp {
-        self.n_told += 1;
-        (at, self.n_told)
+        self.n_reports += 1;
+        (at, self.n_reports)
     }
 
     pub(super) fn used(&mut self, key: ComponentKey, at: Moment) {
@@ -59,38 +59,38 @@ impl Inbox {
         self.pressure = Some(level);
     }
 
-    /// Takes everything in, with the hints from the lanes, in order of time; the pressure, if it changed.
+    /// Passes all reports, and the hints from the lanes, to the core in order of time. Returns a changed pressure.
     pub(super) fn into_core(
         self,
         hints: impl Iterator<Item = (Moment, Hint)>,
         core: &mut Preloader,
     ) -> Option<PressureLevel> {
-        let mut told: Vec<(Stamp, Told)> =
-            hints.map(|(at, hint)| ((at, 0), Told::Hint(hint))).collect();
-        told.extend(self.observed.map(|(at, predicted)| (at, Told::Observed(predicted))));
+        let mut reports: Vec<(Stamp, Report)> =
+            hints.map(|(at, hint)| ((at, 0), Report::Hint(hint))).collect();
+        reports.extend(self.observed.map(|(at, predicted)| (at, Report::Observed(predicted))));
         for (key, (first, last)) in self.used {
-            told.push((first, Told::Used(key)));
+            reports.push((first, Report::Used(key)));
             if last != first {
-                told.push((last, Told::Used(key)));
+                reports.push((last, Report::Used(key)));
             }
         }
-        told.extend(self.evicted.into_iter().map(|(key, at)| (at, Told::Evicted(key))));
-        told.sort_by_key(|(stamp, _)| *stamp);
-        for ((at, _), told) in told {
-            match told {
-                Told::Hint(hint) => {
+        reports.extend(self.evicted.into_iter().map(|(key, at)| (at, Report::Evicted(key))));
+        reports.sort_by_key(|(stamp, _)| *stamp);
+        for ((at, _), report) in reports {
+            match report {
+                Report::Hint(hint) => {
                     core.hint(hint, at);
                 }
-                Told::Observed(predicted) => {
-                    // Each counts, as an observation; their predictions are old.
+                Report::Observed(predicted) => {
+                    // Replaced observations count too, without their outdated predictions.
                     (0..self.replaced).for_each(|_| core.observed(at, false));
                     core.observe(&predicted, at);
                 }
-                Told::Used(key) => {
+                Report::Used(key) => {
                     core.on_demand(key, at);
                     core.on_used(key, at);
                 }
-                Told::Evicted(key) => {
+                Report::Evicted(key) => {
                     core.on_evicted(key, at);
                 }
             }

@@ -34,7 +34,7 @@ fn keys(preloader: &mut Preloader, now: Moment, idle: bool) -> Vec<u32> {
 }
 
 #[test]
-fn tiers_come_in_their_order_and_time() {
+fn hints_are_proposed_by_tier_and_due_time() {
     let mut p = preloader();
     p.hint(hint(1, 0.9, Tier::Background, HintSource::Application), at(0));
     p.hint(hint(2, 0.3, Tier::Delayed, HintSource::Application), at(0));
@@ -49,20 +49,20 @@ fn tiers_come_in_their_order_and_time() {
 }
 
 #[test]
-fn an_observation_replaces_predictions_and_spares_the_application() {
+fn observation_replaces_predictions_and_keeps_hints_of_the_application() {
     let mut p = preloader();
     p.observe(&[sequence(1, 0.5), sequence(2, 0.4)], at(0));
     p.hint(hint(9, 0.5, Tier::Delayed, HintSource::Application), at(0));
     p.observe(&[sequence(3, 0.5)], at(50));
     assert_eq!(keys(&mut p, at(100), false), [9]);
     assert_eq!(keys(&mut p, at(150), false), [3]);
-    // At most three of an observation, the likeliest.
+    // At most three predictions of an observation, the likeliest.
     p.observe(&(0..8).map(|k| sequence(k, 0.2 + 0.1 * k as f32)).collect::<Vec<_>>(), at(200));
     assert_eq!(keys(&mut p, at(300), false), [7, 6, 5]);
 }
 
 #[test]
-fn a_trigger_outlives_the_use_of_its_own_command() {
+fn trigger_outlives_the_observation_of_its_own_command() {
     let mut p = preloader();
     p.hint(hint(1, 0.9, Tier::Delayed, HintSource::Trigger), at(0));
     p.observe(&[sequence(2, 0.5)], at(50));
@@ -72,27 +72,27 @@ fn a_trigger_outlives_the_use_of_its_own_command() {
 }
 
 #[test]
-fn duplicates_merge_and_may_rise() {
+fn duplicates_merge_and_may_become_more_urgent() {
     let mut p = preloader();
     assert_eq!(p.hint(hint(1, 0.3, Tier::Background, HintSource::Text), at(0)), HintAnswer::Queued);
     assert_eq!(p.hint(hint(1, 0.6, Tier::Delayed, HintSource::Text), at(0)), HintAnswer::Merged);
-    // Less urgent does not lower it.
+    // A less urgent hint changes nothing.
     assert_eq!(
         p.hint(hint(1, 0.1, Tier::Background, HintSource::Text), at(0)),
         HintAnswer::BelowFloor
     );
     assert_eq!(p.hint(hint(1, 0.2, Tier::Background, HintSource::Text), at(0)), HintAnswer::Merged);
     assert_eq!(p.n_waiting(), 1);
-    // It was due at once in the background tier, so it need not wait out the delay it rose to.
+    // The hint was due at once in the background tier, so the delay of the new tier does not apply.
     let proposal = p.next(at(0), false, LOW).unwrap();
     assert_eq!((proposal.tier, proposal.confidence), (Tier::Delayed, Confidence::saturating(0.6)));
-    // Loading it, a new hint has nothing to add.
+    // During the load a new hint has nothing to add.
     p.on_started(&proposal, ByteSize::mib(1), at(0));
     assert_eq!(p.hint(sequence(1, 0.9), at(10)), HintAnswer::Present);
 }
 
 #[test]
-fn a_full_tier_keeps_the_likelier() {
+fn full_tier_keeps_the_likelier_hints() {
     let config = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
     let mut p = Preloader::new(&config).unwrap();
     let app = |key, c| hint(key, c, Tier::Immediate, HintSource::Application);
@@ -111,7 +111,7 @@ fn a_full_tier_keeps_the_likelier() {
 }
 
 #[test]
-fn pressure_stops_speculation_and_old_hints_go() {
+fn pressure_stops_proposals_and_old_hints_expire() {
     let mut p = preloader();
     p.hint(hint(1, 0.9, Tier::Immediate, HintSource::Application), at(0));
     assert!(p.next(at(0), true, PressureLevel::Medium).is_none());
@@ -122,7 +122,7 @@ fn pressure_stops_speculation_and_old_hints_go() {
 }
 
 #[test]
-fn a_demand_takes_a_hint_over() {
+fn demand_drops_the_hints_of_its_component() {
     let mut p = preloader();
     p.observe(&[sequence(1, 0.5)], at(0));
     p.on_demand(ComponentKey(1), at(10));
@@ -130,7 +130,7 @@ fn a_demand_takes_a_hint_over() {
     assert_eq!(p.account(ComponentKey(1)).started, 0);
 }
 
-/// One preload of 2 MiB, started at 0; the end is told by `end`.
+/// One preload of 2 MiB, started at 0 and ended by `end`.
 fn account(end: impl Fn(&mut Preloader)) -> (Preloader, majordomo_preloader::PreloadAccount) {
     let mut p = preloader();
     let proposal = Proposal {
@@ -148,7 +148,7 @@ fn account(end: impl Fn(&mut Preloader)) -> (Preloader, majordomo_preloader::Pre
 }
 
 #[test]
-fn accounts_tell_hit_late_waste_and_failure() {
+fn accounts_distinguish_hit_late_wasted_and_failed() {
     let key = ComponentKey(1);
     let (_, a) = account(|p| {
         p.on_loaded(key, at(500));
@@ -157,21 +157,21 @@ fn accounts_tell_hit_late_waste_and_failure() {
         p.on_evicted(key, at(900));
     });
     assert_eq!((a.started, a.hits, a.late, a.wasted, a.open), (1, 1, 0, 0, 0));
-    // Late by the moment at which it was asked for, once it is used.
-    let asked = |p: &mut Preloader| {
+    // Late by the moment of the demand, once the component is used.
+    let demanded = |p: &mut Preloader| {
         p.on_demand(key, at(300));
         p.on_loaded(key, at(500));
     };
     let (_, a) = account(|p| {
-        asked(p);
+        demanded(p);
         p.on_used(key, at(500));
     });
     assert_eq!((a.hits, a.late, a.saved), (0, 1, Duration::from_millis(300)));
     let (_, a) = account(|p| {
-        asked(p);
+        demanded(p);
         p.on_evicted(key, at(900));
     });
-    assert_eq!((a.hits, a.late, a.wasted), (0, 0, 1), "asked for in vain");
+    assert_eq!((a.hits, a.late, a.wasted), (0, 0, 1), "demanded and not used");
     let (p, a) = account(|p| {
         p.on_loaded(key, at(500));
         p.on_evicted(key, at(4000));
@@ -186,7 +186,7 @@ fn accounts_tell_hit_late_waste_and_failure() {
 }
 
 #[test]
-fn what_nobody_asks_for_in_time_is_wasted() {
+fn preload_without_a_demand_before_its_expiry_is_wasted() {
     let key = ComponentKey(1);
     let day = SpeculationConfig::default().expiry;
     let (mut p, a) = account(|p| {
@@ -198,7 +198,7 @@ fn what_nobody_asks_for_in_time_is_wasted() {
     assert!(matches!(ended[..], [(k, PreloadEnd::Wasted { .. })] if k == key), "{ended:?}");
     assert_eq!((p.account(key).open, p.account(key).wasted), (0, 1));
     assert_eq!(p.expire(at(2) + day), []);
-    // Somebody waits for it with others of a set: it is not given up.
+    // A demand for a set waits with it, so it does not expire.
     let (mut p, _) = account(|p| {
         p.on_loaded(key, at(0));
         p.on_demand(key, at(10));
@@ -207,7 +207,7 @@ fn what_nobody_asks_for_in_time_is_wasted() {
 }
 
 #[test]
-fn each_kind_of_source_pays_for_its_own_waste() {
+fn each_kind_of_source_has_its_own_waste_budget() {
     let mut p = preloader();
     let certain = |k| hint(k, 1.0, Tier::Immediate, HintSource::Application);
     let mut k = 0;
@@ -220,26 +220,26 @@ fn each_kind_of_source_pays_for_its_own_waste() {
         assert!(k < 100, "certainty does not escape the budget");
     }
     assert_eq!(p.hint(certain(k), at(20)), HintAnswer::BelowFloor);
-    assert_eq!(p.floor(), preloader().floor(), "the models are not held to it");
+    assert_eq!(p.floor(), preloader().floor(), "the floor of the models does not rise");
     p.observe(&[sequence(200, 0.2)], at(20));
     assert_eq!(keys(&mut p, at(200), false), [200]);
     for i in 0..20 {
         p.observe(&[], at(300 + i));
     }
-    assert_eq!(p.hint(certain(k), at(400)), HintAnswer::Queued, "in time it is heard again");
+    assert_eq!(p.hint(certain(k), at(400)), HintAnswer::Queued, "the floor sinks again with time");
 }
 
 #[test]
-fn the_source_whose_word_counts_more_stays_when_hints_merge() {
+fn merged_hint_keeps_the_source_of_higher_precedence() {
     let trigger = hint(1, 0.5, Tier::Delayed, HintSource::Trigger);
     let app = hint(1, 0.5, Tier::Delayed, HintSource::Application);
     let mut p = preloader();
-    // A trigger that meets a prediction outlives the use of its own command like any other.
+    // A trigger merged with a prediction outlives the observation of its own command, too.
     p.observe(&[sequence(1, 0.5)], at(0));
     assert_eq!(p.hint(trigger, at(10)), HintAnswer::Merged);
     p.observe(&[], at(20));
     assert_eq!(p.n_waiting(), 1);
-    // Said anew, it is as good as new.
+    // Given again, it counts as new.
     assert_eq!(p.hint(trigger, at(30)), HintAnswer::Merged);
     p.observe(&[], at(40));
     assert_eq!(p.n_waiting(), 1);
@@ -251,15 +251,15 @@ fn the_source_whose_word_counts_more_stays_when_hints_merge() {
 }
 
 #[test]
-fn what_a_model_foretold_goes_with_its_observation() {
+fn prediction_is_dropped_with_its_observation() {
     let mut p = preloader();
     p.hint(hint(1, 0.15, Tier::Background, HintSource::Application), at(0));
     p.observe(&[sequence(1, 0.9)], at(10));
     let mut likelier = p.clone();
     let proposal = likelier.next(at(500), true, LOW).unwrap();
     assert_eq!((proposal.source, proposal.tier), (HintSource::Sequence, Tier::Delayed));
-    assert_eq!(likelier.n_waiting(), 0, "once is enough");
-    // Another command: the model says nothing of 1 any more.
+    assert_eq!(likelier.n_waiting(), 0, "both hints are done");
+    // After another command there is no prediction of 1.
     p.observe(&[], at(20));
     let proposal = p.next(at(500), true, LOW).unwrap();
     let stated = (HintSource::Application, Tier::Background, Confidence::saturating(0.15));
@@ -267,21 +267,25 @@ fn what_a_model_foretold_goes_with_its_observation() {
 }
 
 #[test]
-fn a_tier_keeps_its_bound_when_hints_rise() {
+fn tier_keeps_its_bound_when_hints_become_more_urgent() {
     let mut p =
         Preloader::new(&SpeculationConfig { queue: 1, ..SpeculationConfig::default() }).unwrap();
     let app = |key, c, tier| hint(key, c, tier, HintSource::Application);
     p.hint(app(1, 0.5, Tier::Immediate), at(0));
     p.hint(app(2, 0.3, Tier::Background), at(0));
     assert_eq!(p.hint(app(2, 0.4, Tier::Immediate), at(0)), HintAnswer::Merged);
-    assert_eq!(Tier::ALL.map(|t| p.n_waiting_in(t)), [1, 0, 1], "no place for it there");
+    assert_eq!(Tier::ALL.map(|t| p.n_waiting_in(t)), [1, 0, 1], "the tier has no place for it");
     assert_eq!(p.hint(app(2, 0.6, Tier::Immediate), at(0)), HintAnswer::Merged);
-    assert_eq!(Tier::ALL.map(|t| p.n_waiting_in(t)), [1, 0, 0], "the likelier one takes it");
+    assert_eq!(
+        Tier::ALL.map(|t| p.n_waiting_in(t)),
+        [1, 0, 0],
+        "the likelier hint takes the place"
+    );
     assert_eq!(keys(&mut p, at(0), true), [2]);
 }
 
 #[test]
-fn a_proposal_put_back_keeps_its_age() {
+fn proposal_that_is_put_back_keeps_its_age() {
     let mut p = preloader();
     p.hint(hint(1, 0.5, Tier::Immediate, HintSource::Trigger), at(0));
     p.observe(&[], at(10));
@@ -290,10 +294,10 @@ fn a_proposal_put_back_keeps_its_age() {
     assert!(p.next(at(29_999), true, LOW).is_none());
     assert_eq!(p.next_wakeup(at(20)), Some(at(30_000)));
     let proposal = p.next(at(30_000), false, LOW).unwrap();
-    // Its minute would be over by then.
+    // Its patience would end before that.
     assert!(!p.put_back(&proposal, at(61_000)));
     assert_eq!(p.n_waiting(), 0);
-    // What was put back is as old as it was: the second observation replaces it.
+    // The hint that was put back keeps its age, so the second observation replaces it.
     p.hint(hint(2, 0.5, Tier::Immediate, HintSource::Trigger), at(0));
     p.observe(&[], at(10));
     let proposal = p.next(at(20), false, LOW).unwrap();
@@ -310,16 +314,16 @@ fn settings_outside_their_ranges_are_refused() {
         expiry: Duration::ZERO,
         ..SpeculationConfig::default()
     };
-    let want = "speculation.queue is 0; it must lie within 1 and 4096; \
+    let expected = "speculation.queue is 0; it must lie within 1 and 4096; \
         speculation.expiry is 0s; it must lie within 1ms and 30days; \
         speculation.waste is NaN; it must lie within 0 and 1";
-    assert_eq!(Preloader::new(&config).unwrap_err().to_string(), want);
+    assert_eq!(Preloader::new(&config).unwrap_err().to_string(), expected);
     let mut preloader = preloader();
-    assert_eq!(preloader.set_config(&config).unwrap_err().to_string(), want);
+    assert_eq!(preloader.set_config(&config).unwrap_err().to_string(), expected);
 }
 
 #[test]
-fn idleness_trims_all_but_the_most_valuable() {
+fn idle_trimming_keeps_the_most_valuable_per_byte() {
     let mut idle = IdleTrim::new(IdleConfig {
         after: Duration::from_secs(60),
         keep_share: 0.5,
@@ -332,25 +336,25 @@ fn idleness_trims_all_but_the_most_valuable() {
     let loaded = |k: u32, mib, keep| (ComponentKey(k), ByteSize::mib(mib), keep);
     let loaded = [loaded(0, 20, 0.1), loaded(1, 30, 0.5), loaded(2, 10, 0.2), loaded(3, 5, 0.05)];
     let plan = |idle: &mut IdleTrim, now| {
-        let gone = idle.plan(now, ByteSize::mib(100), ByteSize::mib(5), &loaded);
-        gone.into_iter().map(|k| k.0).collect::<Vec<_>>()
+        let unloaded = idle.plan(now, ByteSize::mib(100), ByteSize::mib(5), &loaded);
+        unloaded.into_iter().map(|k| k.0).collect::<Vec<_>>()
     };
-    assert_eq!(plan(&mut idle, at(60_999)), [0u32; 0], "not yet");
-    // 45 MiB are left: 1 and 2 fit, then 0 does not, but 3 does.
+    assert_eq!(plan(&mut idle, at(60_999)), [0u32; 0], "before the moment of the plan");
+    // 45 MiB are free: 1 and 2 fit, then 0 does not, but 3 does.
     assert_eq!(plan(&mut idle, wakeup), [0]);
-    assert_eq!(idle.next_wakeup(), None, "once until the next use");
+    assert_eq!(idle.next_wakeup(), None, "one plan until the next use");
     assert_eq!(idle.trimmed(), [ComponentKey(0)]);
-    // A second idle time takes more; the first one's is still wanted back.
+    // A second plan trims more; the first component is still to be refilled.
     idle.on_used(at(100_000));
-    let gone = idle.plan(at(160_000), ByteSize::mib(20), ByteSize::ZERO, &loaded[1..3]);
-    assert_eq!(gone, [ComponentKey(1)]);
+    let unloaded = idle.plan(at(160_000), ByteSize::mib(20), ByteSize::ZERO, &loaded[1..3]);
+    assert_eq!(unloaded, [ComponentKey(1)]);
     assert_eq!(idle.trimmed(), [ComponentKey(0), ComponentKey(1)]);
     idle.on_back(ComponentKey(0));
     idle.retain(|k| k != ComponentKey(1));
     assert_eq!(idle.trimmed(), []);
 }
 
-/// What a caller may do with a preloader.
+/// A call of the preloader.
 #[derive(Clone, Debug)]
 enum Step {
     Observe(Vec<(u32, f32)>),
@@ -383,9 +387,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Every preload that was started is a hit, late, wasted, failed or open; queues keep their bounds;
-    /// nothing below the floor is proposed, and no component twice while it waits or is open.
+    /// no hint below the floor is proposed, and no component twice while it waits or is open.
     #[test]
-    fn the_books_balance(steps in prop::collection::vec(step(), 1..80)) {
+    fn accounts_balance(steps in prop::collection::vec(step(), 1..80)) {
         let config = SpeculationConfig { queue: 2, ..SpeculationConfig::default() };
         let mut p = Preloader::new(&config).unwrap();
         let (mut now, mut n_started) = (0u64, 0);

@@ -1,4 +1,4 @@
-//! The worker: lanes, one load at a time, and the accounts it leaves.
+//! The worker: lanes, one load at a time, and the accounts after it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -41,7 +41,7 @@ fn hints_become_loads_and_accounts() {
     assert_eq!(core.account(ComponentKey(3)).started, 0);
 }
 
-/// A worker whose loads of 1 MiB begin and end when the test says so, on a clock that the test sets.
+/// A worker whose loads of 1 MiB the test begins and ends, on a clock that the test sets.
 struct Stepped {
     worker: PreloadWorker,
     clock: Arc<AtomicU64>,
@@ -56,7 +56,7 @@ impl Stepped {
         let (go, gate) = flume::unbounded();
         let load = move |p: &majordomo_preloader::Proposal| {
             entered.send(p.key.0).expect("the test listens");
-            gate.recv().expect("the test says when");
+            gate.recv().expect("the test ends the load");
             LoadOutcome::Loaded(ByteSize::mib(1))
         };
         let read = Arc::clone(&clock);
@@ -82,7 +82,7 @@ impl Stepped {
 }
 
 #[test]
-fn what_is_needed_while_it_loads_is_late_by_what_was_left() {
+fn use_during_its_own_load_is_late_by_the_rest_of_the_load() {
     let s = Stepped::start();
     s.at(1_000);
     s.begin(1);
@@ -97,7 +97,7 @@ fn what_is_needed_while_it_loads_is_late_by_what_was_left() {
 }
 
 #[test]
-fn what_is_needed_while_another_loads_is_a_hit() {
+fn use_during_another_load_is_a_hit() {
     let s = Stepped::start();
     s.at(1_000);
     s.begin(1);
@@ -107,7 +107,7 @@ fn what_is_needed_while_another_loads_is_a_hit() {
     s.at(3_000);
     s.worker.used(ComponentKey(1));
     s.worker.evicted(ComponentKey(1));
-    // Evicted first is wasted, for as long as it was there.
+    // A preload that is evicted before its use is wasted.
     s.worker.evicted(ComponentKey(2));
     s.worker.used(ComponentKey(2));
     s.at(9_000);
@@ -119,7 +119,7 @@ fn what_is_needed_while_another_loads_is_a_hit() {
 }
 
 #[test]
-fn what_was_used_since_it_was_hinted_at_is_not_loaded() {
+fn component_used_since_its_hint_is_not_loaded() {
     let s = Stepped::start();
     s.at(1_000);
     s.begin(1);
@@ -129,7 +129,7 @@ fn what_was_used_since_it_was_hinted_at_is_not_loaded() {
     }
     s.worker.used(ComponentKey(2));
     s.at(4_000);
-    // Used first, then hinted at for the time after.
+    // A hint after the use is for the next use.
     s.worker.used(ComponentKey(4));
     s.at(5_000);
     assert!(s.worker.hint(hint(4, 0.4)));
@@ -145,7 +145,7 @@ fn what_was_used_since_it_was_hinted_at_is_not_loaded() {
 const MANY: u32 = 10_000;
 
 #[test]
-fn the_load_function_may_tell_as_much_as_it_likes() {
+fn load_function_may_send_any_number_of_reports() {
     let (loaded, loads) = flume::unbounded();
     let own: Arc<OnceLock<Weak<PreloadWorker>>> = Arc::default();
     let cell = Arc::clone(&own);
@@ -168,18 +168,18 @@ fn the_load_function_may_tell_as_much_as_it_likes() {
     worker.hint(hint(1, 0.5));
     assert_eq!(loads.recv().unwrap(), 1);
     worker.hint(hint(2, 0.5));
-    // What was observed last is loaded, what was used is a hit.
+    // The latest observation is loaded, and the used component is a hit.
     assert_eq!([loads.recv().unwrap(), loads.recv().unwrap()], [2, 3]);
     let core = Arc::into_inner(worker).expect("the load is over").stop().unwrap();
     assert_eq!(core.account(ComponentKey(1)).hits, 1);
 }
 
 #[test]
-fn a_worker_that_its_own_load_function_drops_ends() {
-    let (give, taken) = flume::bounded::<PreloadWorker>(1);
+fn worker_dropped_by_its_own_load_function_ends() {
+    let (give, given) = flume::bounded::<PreloadWorker>(1);
     let (dropped, ended) = flume::bounded::<()>(1);
     let load = move |_: &majordomo_preloader::Proposal| {
-        drop(taken.recv().expect("the test gives it"));
+        drop(given.recv().expect("the test gives it"));
         dropped.send(()).expect("the test listens");
         LoadOutcome::Declined
     };
@@ -187,12 +187,12 @@ fn a_worker_that_its_own_load_function_drops_ends() {
     worker.hint(hint(1, 0.5));
     give.send(worker).unwrap();
     assert_eq!(ended.recv(), Ok(()));
-    // The function is gone, and the thread with it.
+    // The function is dropped when the thread ends.
     assert_eq!(ended.recv(), Err(flume::RecvError::Disconnected));
 }
 
 #[test]
-fn a_full_lane_is_counted_and_a_stopped_worker_loads_nothing() {
+fn hints_over_a_full_lane_are_counted_and_a_stopped_worker_loads_nothing() {
     let (gate, opened) = flume::bounded::<()>(0);
     let (entered, inside) = flume::unbounded();
     let load = move |_: &majordomo_preloader::Proposal| {
@@ -205,18 +205,18 @@ fn a_full_lane_is_counted_and_a_stopped_worker_loads_nothing() {
     let worker = PreloadWorker::start(&WorkerConfig { preloader }, || Moment(1), load).unwrap();
     worker.hint(hint(0, 0.5));
     inside.recv().unwrap();
-    // The thread is inside the load function: the lane takes two.
+    // The thread is inside the load function, so the lane takes two hints.
     let taken = (1..=5).filter(|k| worker.hint(hint(*k, 0.5))).count();
     assert_eq!((taken, worker.n_overflowed()), (2, 3));
     worker.pressure(PressureLevel::High);
     drop(gate);
     let core = worker.stop().unwrap();
-    assert_eq!(core.n_waiting(), 2, "hints that came before the stop were taken in, not loaded");
+    assert_eq!(core.n_waiting(), 2, "hints before the stop are queued, not loaded");
     assert!(inside.try_recv().is_err());
 }
 
 #[test]
-fn bad_settings_start_nothing() {
+fn settings_out_of_range_start_no_worker() {
     let preloader = SpeculationConfig { queue: 0, ..SpeculationConfig::default() };
     let worker =
         PreloadWorker::start(&WorkerConfig { preloader }, || Moment(0), |_| LoadOutcome::Declined);

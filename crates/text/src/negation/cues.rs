@@ -1,32 +1,32 @@
-//! The cues of negation, read once from `data/negation.txt`, which says how they are written.
+//! The cues of negation, read once from `data/negation.txt`, which describes their format.
 
 use std::sync::OnceLock;
 
 static SOURCE: &str = include_str!("../../data/negation.txt");
 
-/// What a cue means.
+/// The meaning of a cue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// The clause is negated; in English only what follows, where a verb of command stands before.
+    /// The clause is negated; in English only the rest of it, where a verb of command precedes the cue.
     Clause,
-    /// What follows in the clause is negated.
+    /// The rest of the clause is negated.
     Rest,
-    /// What stands before in the clause is negated, and the clause ends here.
+    /// The part of the clause before the cue is negated, and the clause ends here.
     Before,
     /// No negation.
     Affirms,
-    /// No negation in the whole clause: a question why not.
+    /// No negation in the clause: a question why not.
     AffirmsClause,
 }
 
-/// A cue.
+/// A cue with its conditions.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) reading: Reading,
     pub(super) at_start: bool,
     pub(super) at_end: bool,
     pub(super) tokens: Vec<&'static str>,
-    /// How many of them are taken; the others only must follow.
+    /// The number of tokens that belong to the cue; the others must follow it.
     pub(super) n_taken: usize,
 }
 
@@ -54,14 +54,14 @@ fn bit_of(word: &[u8]) -> usize {
     (usize::from(first) * 31 + usize::from(last) * 133 + word.len() * 17) % N_BITS
 }
 
-/// All cues and lists.
+/// All cues, and the lists of words that clauses and cues refer to.
 #[derive(Debug)]
 pub(super) struct Cues {
     /// Sorted by their first word.
     pub(super) rows: Vec<Row>,
     /// Sorted.
     negators: Vec<&'static str>,
-    /// Bit [`bit_of`] of every negator: most words are none, and are told by one look.
+    /// Bit [`bit_of`] of every negator, which rejects most other words by one look.
     filter: [u64; N_BITS / 64],
     pub(super) but: Vec<&'static str>,
     pub(super) and: Vec<&'static str>,
@@ -113,7 +113,7 @@ impl Cues {
             && self.negators.binary_search_by(|w| w.as_bytes().cmp(word)).is_ok()
     }
 
-    /// Whether two words stand beside each other in a cue.
+    /// Whether two words are neighbours in a cue.
     pub(super) fn joins(&self, a: &str, b: &str) -> bool {
         self.rows.iter().any(|row| row.tokens.windows(2).any(|pair| pair == [a, b]))
     }

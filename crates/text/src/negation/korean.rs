@@ -1,10 +1,10 @@
-//! Negation in Korean, whose particles are written on the words.
+//! Negation in Korean, where particles are attached to the words.
 
 use super::cues::Reading;
 use crate::script::is_hangul;
 
-/// Verbs whose negation asks for something: forget, stop, miss.
-const ASKING: [&str; 5] = ["잊지", "까먹지", "멈추지", "그치지", "놓치지"];
+/// Verbs whose negation is a request: forget, stop, miss.
+const REQUESTING: [&str; 5] = ["잊지", "까먹지", "멈추지", "그치지", "놓치지"];
 
 /// Whether a word may be part of a Korean negation.
 pub(super) fn may_negate(word: &str) -> bool {
@@ -15,29 +15,29 @@ pub(super) fn may_negate(word: &str) -> bool {
                 .any(|part| word.contains(part)))
 }
 
-/// What the words from `at` on mean, and how many of them that takes.
+/// The meaning of the words from `at` on, and the number of words that it takes.
 pub(super) fn read<'a>(
     word: impl Fn(usize) -> Option<&'a str>,
     at: usize,
 ) -> Option<(Reading, usize)> {
     let this = word(at).filter(|w| w.chars().next().is_some_and(is_hangul))?;
     let next = word(at + 1).unwrap_or_default();
-    let asks = ASKING.iter().any(|verb| this.starts_with(verb));
+    let requests = REQUESTING.iter().any(|verb| this.starts_with(verb));
     let is_verb = this.ends_with('지');
     if this.contains("말고") || (is_verb && next.starts_with("말고")) {
         let taken = if this.contains("말고") { 1 } else { 2 };
-        return Some((if asks { Reading::Affirms } else { Reading::Before }, taken));
+        return Some((if requests { Reading::Affirms } else { Reading::Before }, taken));
     }
     if is_verb && (next.starts_with('마') || next.starts_with('말')) {
-        return Some((if asks { Reading::Affirms } else { Reading::Clause }, 2));
+        return Some((if requests { Reading::Affirms } else { Reading::Clause }, 2));
     }
     if this.contains("지마") || this.contains("지말") {
-        return Some((if asks { Reading::Affirms } else { Reading::Clause }, 1));
+        return Some((if requests { Reading::Affirms } else { Reading::Clause }, 1));
     }
     if this.ends_with("없이") {
         return Some((Reading::Before, 1));
     }
-    // "Wouldn't you like to hear music?" asks for it.
+    // "Wouldn't you like to hear music?" is a request.
     let is_question = ["않니", "않냐", "않을", "않으세"].iter().any(|form| next.starts_with(form));
     if this == "싶지" && next.starts_with('않') && !is_question {
         return Some((Reading::Clause, 2));
