@@ -1,4 +1,4 @@
-//! Keyword search in texts of about 50 characters with 100 and 10 000 keywords, beside the automata of
+//! Keyword search in texts of about 50 characters with 100 and 10 000 keywords, compared with the automata of
 //! the crate `aho-corasick` on the same words (folded beforehand, boundaries not checked: a lower bound).
 
 use std::hint::black_box;

@@ -1,49 +1,34 @@
-//! How learned state becomes bytes: little-endian, with magic, format version and checksum.
+//! Learned state as bytes: little-endian, with magic, format version and checksum.
 //!
-//! Invariant: a [`Reader`] gives numbers of a size that can be learned and never reads past the end, so what it read can be
-//! used without further checks of that kind.
+//! Invariant: a [`Reader`] returns numbers within the range of learned ones and never reads past the end, so they need no
+//! further checks of that kind.
 
 use majordomo_simd::hash_bytes;
 
-/// Why bytes are no state.
+/// Why bytes cannot be read as a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum DecodeError {
     /// Another kind of file.
     #[error("these bytes are not a {want} (they do not start with its mark)")]
-    Foreign {
-        /// What was expected.
-        want: &'static str,
-    },
+    Foreign { want: &'static str },
     /// Written by another version of the format.
     #[error(
         "the state has format version {found}, this build reads {want}; start fresh or use the other build"
     )]
-    Format {
-        /// The version found.
-        found: u32,
-        /// The version that this build reads.
-        want: u32,
-    },
+    Format { found: u32, want: u32 },
     /// Learned with another version of the features.
     #[error(
         "the state was learned with features of version {found}, this build has {want}; start fresh"
     )]
-    FeatureVersion {
-        /// The version found.
-        found: u32,
-        /// The version of this build.
-        want: u32,
-    },
-    /// Cut off, altered, or with numbers that cannot be.
+    FeatureVersion { found: u32, want: u32 },
+    /// Truncated, altered, or with numbers out of range.
     #[error("the state is damaged: {what}; start fresh")]
-    Damaged {
-        /// What is wrong.
-        what: &'static str,
-    },
+    Damaged { what: &'static str },
 }
 
-/// No weight that was learned comes near it, and no sum of products of three such numbers is infinite.
+/// Far above any learned weight, and small enough that no sum of products of three such numbers is infinite.
 const LARGEST: f32 = 1e6;
 
 const CUT: DecodeError = DecodeError::Damaged { what: "it ends too early" };
@@ -114,7 +99,7 @@ impl<'a> Reader<'a> {
         Ok(Self::of_formats(bytes, magic, format..=format, seed)?.0)
     }
 
-    /// The same for bytes of several formats; gives the format as well.
+    /// As [`new`](Self::new), for several formats; returns the format of the bytes too.
     pub(crate) fn of_formats(
         bytes: &'a [u8],
         magic: &[u8; 4],
@@ -165,11 +150,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn f32(&mut self) -> Result<f32, DecodeError> {
         let x = f32::from_le_bytes(self.array()?);
-        // NaN is not below anything.
+        // The comparison is false for NaN.
         if x.abs() <= LARGEST {
             Ok(x)
         } else {
-            Err(DecodeError::Damaged { what: "it holds a number that cannot have been learned" })
+            Err(DecodeError::Damaged { what: "it holds a number out of range" })
         }
     }
 
@@ -183,15 +168,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
         let n = self.u32()? as usize;
         std::str::from_utf8(self.take(n)?)
-            .map_err(|_| DecodeError::Damaged { what: "a text in it is not UTF-8" })
+            .map_err(|_| DecodeError::Damaged { what: "it holds a text that is not UTF-8" })
     }
 
-    /// Checks that nothing is left.
+    /// Checks that every byte was read.
     pub(crate) fn end(self) -> Result<(), DecodeError> {
         if self.at == self.bytes.len() {
             Ok(())
         } else {
-            Err(DecodeError::Damaged { what: "it goes on after its end" })
+            Err(DecodeError::Damaged { what: "it has bytes after its end" })
         }
     }
 }

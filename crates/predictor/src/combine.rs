@@ -1,13 +1,13 @@
-//! What a text says of the next use of a component, merged with what the sequence of uses says.
+//! Merges the predictions of a component's next use from a text and from the sequence of uses.
 //!
-//! Knows neither model; takes their probabilities as given.
+//! Knows neither model, only their probabilities.
 
 use majordomo_core::{Confidence, Value};
 
-/// The prospects of a component of which a text says that the next command needs it with probability `text`.
+/// Merges the values of a component with the probability `text` that the next command needs it.
 ///
-/// The two are taken for independent reasons to need it (noisy-or, Pearl 1988): the merged probability is at
-/// least the larger of them, and a text that says nothing (0) changes nothing. What is needed next is used
+/// Both are independent reasons to need the component (noisy-or, Pearl 1988): the merged probability is at
+/// least the larger one, and a `text` of 0 changes nothing. A component that is needed next is used
 /// soon, so the probability of reuse is at least as high.
 ///
 /// ```

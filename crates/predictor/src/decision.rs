@@ -47,11 +47,11 @@ impl fmt::Display for Decision {
 /// Confidences that an answer must reach to be acted upon.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
-    /// What the keywords of a component must reach that too few outcomes have used. Default 0.5.
+    /// For the keywords of a component that too few outcomes have used. Default 0.5.
     pub keyword: Confidence,
-    /// What the confirmed outcomes of a text must reach. Also shifts the thresholds that a model learns from
-    /// outcomes (one of least expected cost where components exclude each other, else one a component): their odds
-    /// are multiplied by the odds of this value. Default 0.5, which leaves the learned thresholds unchanged.
+    /// For the confirmed outcomes of a text. Also shifts the thresholds that a model learns from outcomes (one of least
+    /// expected cost where components exclude each other, else one a component): their odds are multiplied by the odds
+    /// of this value. Default 0.5, which leaves the learned thresholds unchanged.
     pub min_confidence: Confidence,
     /// Where components exclude each other, the likeliest must be this much likelier than the next.
     /// Default 0: any lead is enough.
@@ -143,7 +143,7 @@ impl Thresholds {
         answer.chosen.clear();
         answer.candidates.clear();
         let claimed = self.choose_by_keywords(found, answer);
-        // A component that is named in negated clauses only is a candidate that nothing speaks for.
+        // A component that is named in negated clauses only is a candidate without support.
         let mut is_none = found.standalone().all(|hits| hits.is_negated());
         if let Some(model) = &found.model {
             is_none &= self.choose_by_model(found, model, claimed, answer);

@@ -1,13 +1,13 @@
 //! From folded words to hashed n-grams: the input of every model.
 //!
 //! Word uni- and bigrams and character 2- to 5-grams inside words (with marks at both ends) are hashed
-//! into a power of two of buckets. Does not know weights or labels. Invariant: a text gives the same
-//! buckets for ever within one [`FEATURE_VERSION`], whatever the platform, build or process.
+//! into a power of two of buckets. Does not know weights or labels. Invariant: a text always has the same
+//! buckets within one [`FEATURE_VERSION`], whatever the platform, build or process.
 
 use majordomo_simd::hash_bytes;
 use majordomo_text::Words;
 
-/// Changes whenever a text would give other buckets: the hash, the folding or the set of n-grams.
+/// Changes whenever a text gets other buckets: with the hash, the folding or the set of n-grams.
 /// Version 2 folds more (ignored characters, vowel marks, full case folding).
 pub const FEATURE_VERSION: u32 = 2;
 
@@ -15,7 +15,7 @@ pub const FEATURE_VERSION: u32 = 2;
 const SEED_WORD: u64 = 0x01;
 const SEED_PAIR: u64 = 0x02;
 const SEED_CHARS: u64 = 0x03;
-/// Stands for the word before the first and after the last.
+/// The hash of the missing word before the first and after the last.
 const EDGE: u64 = 0x04;
 
 /// Words read of one text; the rest is ignored (a long command has fifty).
@@ -25,7 +25,7 @@ const MAX_WORD_CHARS: usize = 48;
 /// The longest character n-gram.
 const MAX_GRAM: usize = 5;
 
-/// How many n-grams of each kind a word has; its word n-grams come first.
+/// The number of n-grams of each kind of a word; its word n-grams come first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WordGrams {
     pub(crate) n_words: u16,
@@ -62,13 +62,6 @@ pub(crate) struct HashedText<'a> {
     pub(crate) words: &'a [WordGrams],
 }
 
-/// The text of an n-gram, for explanations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GramSource {
-    /// Words joined by a space, or characters; `<` and `>` stand for the ends of the text or word.
-    pub(crate) text: String,
-}
-
 /// A feature beside the n-grams: the number of a topic of the prior, and the square root of its probability.
 pub(crate) type Topic = (u16, f32);
 
@@ -79,7 +72,7 @@ impl HashedTexts {
         Self { bits, buckets: Vec::new(), words: Vec::new(), ends: Vec::new(), marked: Vec::new() }
     }
 
-    /// Empties it and sets the number of buckets.
+    /// Removes all texts and sets the number of buckets.
     pub(crate) fn reset(&mut self, bits: u32) {
         self.bits = bits;
         self.clear();
@@ -130,24 +123,23 @@ impl HashedTexts {
     }
 }
 
-/// The source of every n-gram, in the order in which [`HashedTexts::push`] gives the buckets.
-pub(crate) fn gram_sources(words: &Words) -> Vec<GramSource> {
+/// The text of every n-gram, for explanations, in the order of the buckets of [`HashedTexts::push`]: words joined by a
+/// space, or characters; `<` and `>` stand for the ends of the text or word.
+pub(crate) fn gram_sources(words: &Words) -> Vec<String> {
     let n_words = words.len().min(MAX_WORDS);
     let text = |i: usize| String::from_utf8_lossy(words.folded(i)).into_owned();
     let mut out = Vec::new();
     let mut marked = Vec::new();
-    let of_words = |text: String| GramSource { text };
     for word_idx in 0..n_words {
-        out.push(of_words(text(word_idx)));
+        out.push(text(word_idx));
         let before = if word_idx == 0 { "<".to_owned() } else { text(word_idx - 1) };
-        out.push(of_words(format!("{before} {}", text(word_idx))));
+        out.push(format!("{before} {}", text(word_idx)));
         if word_idx + 1 == n_words {
-            out.push(of_words(format!("{} >", text(word_idx))));
+            out.push(format!("{} >", text(word_idx)));
         }
         mark(words.folded(word_idx), &mut marked);
         each_gram(&marked, |start, end| {
-            let text = String::from_utf8_lossy(&marked[start..end]).into_owned();
-            out.push(GramSource { text });
+            out.push(String::from_utf8_lossy(&marked[start..end]).into_owned());
         });
     }
     out
@@ -201,7 +193,7 @@ fn is_char_start(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn hashed(text: &str) -> (Vec<u16>, Vec<(u16, u16)>, Vec<GramSource>) {
+    fn hashed(text: &str) -> (Vec<u16>, Vec<(u16, u16)>, Vec<String>) {
         let mut words = Words::default();
         words.split(text);
         let mut texts = HashedTexts::new(14);
@@ -216,9 +208,8 @@ mod tests {
     fn buckets_never_change() {
         let (buckets, counts, sources) = hashed("Play ñu!");
         assert_eq!(counts, [(2, 14), (3, 6)]);
-        let texts: Vec<&str> = sources.iter().map(|s| s.text.as_str()).collect();
         assert_eq!(
-            texts,
+            sources,
             [
                 "play", "< play", "<p", "<pl", "<pla", "<play", "pl", "pla", "play", "play>", "la",
                 "lay", "lay>", "ay", "ay>", "y>", "ñu", "play ñu", "ñu >", "<ñ", "<ñu", "<ñu>",

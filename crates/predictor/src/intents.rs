@@ -1,4 +1,4 @@
-//! What a text needs: the predictor's answer, from an immutable snapshot that many readers share.
+//! The predictor's answer to a text, from an immutable snapshot that many readers share.
 //!
 //! Owns the reading of a text: keywords, the model's answer, negation and confirmed phrases.
 //! [`decision`](crate::decision) decides by them. Does not learn. Invariant: the same snapshot and text give the same

@@ -1,18 +1,16 @@
-//! The settings of the text model: defaults, ranges, and the check that stands before training.
+//! The settings of the text model: defaults, ranges, and their check before training.
 //!
 //! Defaults were chosen on the valid rows of public data sets; docs/adr/0011-text-predictor.md has the
 //! reasons. Invariant: a [`TextValidParams`] holds values that cannot make training fail or diverge.
 
-/// Why settings are refused.
+/// A setting out of its range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the message says what the fields are")]
 #[error("{name} is {value}, which is out of its range {range}")]
 pub struct ParamError {
-    /// The setting.
     pub name: &'static str,
-    /// What it was set to.
     pub value: f64,
-    /// What it may be.
     pub range: &'static str,
 }
 
@@ -31,22 +29,22 @@ pub struct LinearParams {
 /// Settings of the multi-layer perceptron.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpParams {
-    /// Hidden units that read the whole text. Together with the windowed ones 8..=1024 and a multiple of
+    /// Hidden units that read the full text. Together with the windowed ones 8..=1024 and a multiple of
     /// 8; default 32.
     pub n_whole: usize,
     /// (hidden units, words): units that read every window of so many words and keep the strongest
     /// answer. Default 32 of 5 words and 32 of 3.
     pub windows: [(usize, usize); 2],
-    /// Networks that share the units, trained apart and joined. Range 1..=8, and each kind of units a multiple
+    /// Networks that share the units, trained separately and joined. Range 1..=8, and each kind of units a multiple
     /// of it; default 2.
     pub n_networks: usize,
     /// Step of Adagrad. Range (0, 1], default 0.03.
     pub learning_rate: f32,
-    /// Start of Adagrad's accumulators. Range (0, 1], default 1e-5.
+    /// Initial value of Adagrad's accumulators. Range (0, 1], default 1e-5.
     pub epsilon: f32,
     /// Hidden units silenced in training. Range [0, 0.9], default 0.4.
     pub dropout: f32,
-    /// Standard deviation of the first layer's start. Range [0, 1], default 0.02.
+    /// Standard deviation of the first layer's initial weights. Range [0, 1], default 0.02.
     pub start_sd: f32,
     /// Passes over the rows, at most; up to five times as many where rows are few. Range 1..=1000,
     /// default 40.
@@ -61,28 +59,28 @@ pub struct MlpParams {
 pub struct OnlineParams {
     /// Cost of an error of the linear part against the size of the step. Range (0, 1000], default 1.
     pub c: f32,
-    /// Share of a step of the linear part that its bias takes, which every other text feels too. Range [0, 1],
+    /// Share of a step of the linear part that its bias takes, which affects every other text. Range [0, 1],
     /// default 0.1.
     pub bias_share: f32,
     /// Step of the dense layers. Range [0, 1], default 0.02.
     pub dense_rate: f32,
 }
 
-/// Settings of the rehearsal that finds passes, calibration and thresholds on rows of its own.
+/// Settings of the rehearsal that finds passes, calibration and thresholds on held-out rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldParams {
-    /// Rows below which there is no rehearsal: the usual number of passes, and the calibration's start.
+    /// Rows below which there is no rehearsal, but the usual number of passes and the initial calibration.
     /// Range 2.., default 16.
     pub min_rows: usize,
     /// Rows below which every row is scored by a model without it. Default 2000.
     pub few_rows: usize,
-    /// Parts of few rows, each held out in turn. Range 2..=20, default 4.
+    /// Parts of few rows, each of which is held out once. Range 2..=20, default 4.
     pub n_few: usize,
     /// Parts of many rows, of which one is held out. Range 2..=20, default 8.
     pub n_many: usize,
 }
 
-/// Settings of the whole text model; check them to train.
+/// Settings of the text model; check them to train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextParams {
     /// Logarithm of the number of buckets. Range 8..=16, default 14.
@@ -93,7 +91,7 @@ pub struct TextParams {
     pub mlp: MlpParams,
     /// Steps between retrains.
     pub online: OnlineParams,
-    /// Rows held out.
+    /// Held-out rows.
     pub folds: FoldParams,
     /// Share of examples with several labels above which labels are judged one by one instead of against
     /// each other. Range [0, 1], default 0.05.
@@ -131,7 +129,7 @@ impl Default for TextParams {
 pub struct TextValidParams(TextParams);
 
 impl TextValidParams {
-    /// For a guard that checks later, or of what is in range by construction.
+    /// For a guard that checks later, or for values in range by construction.
     pub(crate) fn unchecked(params: TextParams) -> Self {
         Self(params)
     }

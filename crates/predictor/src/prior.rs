@@ -1,6 +1,6 @@
-//! The prior: what a new user starts with, learned from public command text.
+//! The prior: the start of a new user's model, learned from public command text.
 //!
-//! A frozen perceptron that tells which of the public intents (*topics*) a text is like. Its answers are
+//! A frozen perceptron that compares a text with public intents (*topics*). Its answers are
 //! features beside the text's own n-grams: the square roots of the topics' probabilities, whose inner
 //! product is the Bhattacharyya coefficient of two texts' topics (as in probability product kernels, Jebara
 //! et al., 2004). Made by `majordomo-lab pretrain`, shipped in the crate; used only with features of the
@@ -21,7 +21,7 @@ const FORMAT: u32 = 2;
 const CHECKSUM_SEED: u64 = 0x7072_696f_7200_0001;
 /// One text of the prior counts as this share of one of the user's, in document frequencies.
 const TEXT_SHARE: f32 = 0.1;
-/// Factor on the scores of topics: a text that is only like a topic should have others too.
+/// Factor on the scores of topics, below 1 so that a text has more than one topic.
 const SHARPNESS: f32 = 0.7;
 /// Topics less likely than this are left out.
 const MIN_TOPIC: f32 = 1e-3;
@@ -65,7 +65,7 @@ impl Prior {
     /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// # Errors
-    /// When the bytes are no prior, are damaged, or belong to another version of the features.
+    /// When the bytes are of another kind, are damaged, or belong to another version of the features.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes, MAGIC, FORMAT, CHECKSUM_SEED)?;
         let id = majordomo_simd::hash_bytes(bytes, CHECKSUM_SEED);
@@ -77,7 +77,7 @@ impl Prior {
         let n_topics = r.u32()? as usize;
         if !n_buckets.is_power_of_two() || !(256..=1 << 16).contains(&n_buckets) || n_topics > 4096
         {
-            return Err(DecodeError::Damaged { what: "the sizes of the prior are absurd" });
+            return Err(DecodeError::Damaged { what: "the sizes of the prior are out of range" });
         }
         let n_texts = r.u32()?;
         let df: Vec<u16> = r
@@ -123,10 +123,10 @@ impl Prior {
         let idf = df.iter().map(|&df| tfidf::weight(n_texts, df.into())).collect();
         let tables = Tables { id: 0, n_texts, df, idf, first, dense };
         let bytes = Self(Arc::new(tables)).encode();
-        Self::decode(&bytes).expect("what was written can be read")
+        Self::decode(&bytes).expect("an encoded prior can be decoded")
     }
 
-    /// Tells priors apart.
+    /// Different for different priors.
     pub(crate) fn id(&self) -> u64 {
         self.0.id
     }
@@ -139,8 +139,8 @@ impl Prior {
         self.0.dense.n_outputs()
     }
 
-    /// Appends the topics of a text to `out`; the squares of what they got sum to 1 at most. A text of
-    /// which the prior knows nothing has none.
+    /// Appends the topics of a text to `out`; the squares of their values sum to 1 at most. A text without a
+    /// known n-gram has no topic.
     pub(crate) fn topics(
         &self,
         text: HashedText<'_>,
@@ -189,7 +189,7 @@ impl Prior {
         out.extend(likely.map(|(topic, p)| (topic as u16, p.sqrt())));
     }
 
-    /// Document frequencies to start from.
+    /// The document frequencies that a model starts from.
     pub(crate) fn tfidf(&self) -> TfIdf {
         let share = |n: f32| (n * TEXT_SHARE).ceil() as u32;
         let df = self.0.df.iter().map(|&n| share(n.into())).collect();
@@ -205,7 +205,7 @@ mod tests {
     use crate::features::HashedTexts;
 
     #[test]
-    fn the_shipped_prior_is_sound_and_small() {
+    fn shipped_prior_is_sound_and_small() {
         let prior = Prior::shipped();
         assert!(SHIPPED.len() <= 2 << 20);
         assert_eq!(prior.n_buckets(), 1 << 14);

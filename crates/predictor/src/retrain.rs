@@ -70,7 +70,7 @@ pub struct CandidateReport {
 pub enum Verdict {
     /// The candidate answers from now on, as this version.
     Accepted {
-        /// The new version.
+        /// As [`TextSnapshot::version`](crate::TextSnapshot::version).
         version: u64,
     },
     /// The candidate did worse than the answers given so far; the current model stays.
@@ -80,7 +80,7 @@ pub enum Verdict {
 }
 
 impl Candidate {
-    /// The quality of the candidate on held-out examples.
+    /// How it compares with the answers so far.
     #[must_use]
     pub fn report(&self) -> &CandidateReport {
         &self.report

@@ -1,6 +1,6 @@
 //! The random numbers of training: xoshiro256++, seeded by SplitMix64 (Blackman and Vigna).
 //!
-//! Its own few lines, so that a seed gives the same model for ever and on every platform.
+//! Written here, so that a seed gives the same model in every version and on every platform.
 
 /// A deterministic generator. The same seed gives the same sequence.
 #[derive(Clone, Debug)]
@@ -42,12 +42,12 @@ impl Rng {
         (self.next_u64() >> 40) as f32 / (1u32 << 24) as f32
     }
 
-    /// About normal with mean 0 and variance 1 (sum of twelve uniforms: no libm, so no platform shows).
+    /// Approximately normal with mean 0 and variance 1: a sum of twelve uniforms, the same without a platform's libm.
     pub(crate) fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }
 
-    /// Puts `items` into a random order (Fisher and Yates).
+    /// Shuffles `items` (Fisher and Yates).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

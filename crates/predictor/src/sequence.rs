@@ -1,7 +1,7 @@
-//! The sequence model: from what was used so far to what is used next, and what is used again soon.
+//! The sequence model: predicts from past uses which components are used next, and which again soon.
 //!
 //! Owns the learned state of one user: experts (each a probability for every component), their mixture,
-//! and the head that says whether a component is used again within [`REUSE_HORIZON`] commands. Does not know
+//! and the head for the probability of reuse within [`REUSE_HORIZON`] commands. Does not know
 //! texts, what is loaded, or a clock: the time of a command is an argument. Learns online, in
 //! O(components) per command, from what was *used*. Invariants: probabilities are in `0..=1`; memory is
 //! bounded by the number of components; the same observations give the same numbers.
@@ -25,47 +25,47 @@ use experts::{EXPERT_NAMES, Experts};
 use mixture::Mixture;
 use reuse::ReuseHead;
 
-/// How fast the share of components never used before, and the size of commands, are learned.
+/// Learning rate of the share of first uses and of the size of commands.
 const DRIFT: f32 = 0.02;
 
-/// What one expert says of a component, for `why`.
+/// The opinion of one expert on a component, for `why`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the name of the other field says it")]
 pub struct ExpertOpinion {
-    /// The expert.
     pub expert: &'static str,
-    /// Its own probability that the component is next.
+    /// The expert's own probability that the component is next.
     pub probability: f32,
-    /// Its weight in the mixture; may be negative.
+    /// The expert's weight in the mixture; may be negative.
     pub weight: f32,
 }
 
 /// The online model of one user's use of components.
 ///
-/// Inside, components have local numbers in the order of their first use, so that learned state survives
-/// other keys in another process.
+/// Inside, components have local numbers in the order of their first use, so that learned state does not depend
+/// on the keys of a process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SequenceModel {
-    /// Key of each local number; none once its component is unknown to this process.
+    /// Key of each local number; none for a component that is unknown to this process.
     #[serde(skip)]
     keys: Vec<Option<ComponentKey>>,
     /// Local number of each key.
     #[serde(skip)]
     locals: Vec<Option<u32>>,
-    /// Components that were removed and have not been used since.
+    /// Components that were removed from the catalog and not used since.
     #[serde(skip)]
     retired: Vec<bool>,
     experts: Experts,
     mixture: Mixture,
     reuse: ReuseHead,
-    /// Share of uses that were first uses, of late.
+    /// Recent share of uses that were first uses.
     novelty: Novelty,
-    /// Components per command, of late.
+    /// Recent number of components per command.
     set_size: SetSize,
     #[serde(skip)]
     scratch: Scratch,
 }
 
-/// What a forecast rests on, for [`SequenceModel::opinions_of`].
+/// The tables of a forecast, for [`SequenceModel::opinions_of`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Forecast {
     scratch: Scratch,
@@ -89,7 +89,7 @@ impl Default for SetSize {
     }
 }
 
-/// What the last prediction left, by local number.
+/// The tables of the latest prediction, by local number.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Scratch {
     /// Log-probabilities, one row an expert.
@@ -102,22 +102,22 @@ struct Scratch {
 }
 
 impl SequenceModel {
-    /// A model that has seen nothing.
+    /// A model without observations.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Commands observed.
+    /// Number of commands observed.
     #[must_use]
     pub fn n_observed(&self) -> u64 {
         self.experts.steps()
     }
 
-    /// Learns that a command used these components at a time, and predicts anew.
+    /// Learns that a command used these components at a time, and updates the prediction.
     ///
-    /// Repeats in `used` count once; an empty command teaches nothing. A time before the last one counts
-    /// as no time passed. Runs in O(components used so far).
+    /// Repeats in `used` count once; an empty command changes nothing. A time before the last one counts
+    /// as the same time. Runs in O(components used so far).
     pub fn observe(&mut self, used: &[ComponentKey], at: WallSeconds) {
         if used.is_empty() {
             return;
@@ -140,7 +140,7 @@ impl SequenceModel {
         self.predict();
     }
 
-    /// The local number of a key, new when it was never used.
+    /// The local number of a key; a new one at the first use.
     fn local(&mut self, key: ComponentKey) -> u32 {
         if self.locals.len() <= key.index() {
             self.locals.resize(key.index() + 1, None);
@@ -154,7 +154,7 @@ impl SequenceModel {
         local
     }
 
-    /// Computes the tables that [`refresh`](Self::refresh) gives out.
+    /// Computes the tables that [`refresh`](Self::refresh) returns.
     fn predict(&mut self) {
         let n = self.keys.len();
         let s = &mut self.scratch;
@@ -164,10 +164,10 @@ impl SequenceModel {
         self.finish_tables();
     }
 
-    /// From the mixture to the tables that are given out.
+    /// Computes the returned tables from the mixture.
     fn finish_tables(&mut self) {
         let s = &mut self.scratch;
-        // A first use cannot be foretold; a command that uses m components has m chances.
+        // A first use cannot be predicted; a command that uses m components has m chances.
         let scale = (1.0 - self.novelty.0) * self.set_size.0;
         s.next.clear();
         s.next.extend(s.mixed.iter().map(|p| (p * scale).min(1.0)));
@@ -178,9 +178,9 @@ impl SequenceModel {
         }
     }
 
-    /// Writes what [`refresh`](Self::refresh) would write after a command had used these components at a time, and
-    /// learns nothing: for a command that has begun. Components never used before are left out; when no other is
-    /// left, what is known now is written. Runs in O(components used so far).
+    /// Writes the values that [`refresh`](Self::refresh) would write after a command had used these components at a
+    /// time, and learns nothing: for a command that has begun. Components without an earlier use are left out; without
+    /// any other component, the current values are written. Runs in O(components used so far).
     pub fn forecast(
         &mut self,
         used: &[ComponentKey],
@@ -201,7 +201,7 @@ impl SequenceModel {
         experts.imagine(&locals, at, |then| {
             let now = then.predict(n, &mut s.features);
             mixture.predict(&s.features, retired, &mut s.mixed);
-            reuse.foretell(&now, then, &s.features, &s.mixed, &mut s.reuse);
+            reuse.forecast(&now, then, &s.features, &s.mixed, &mut s.reuse);
         });
         self.finish_tables();
         self.refresh(values);
@@ -213,7 +213,7 @@ impl SequenceModel {
         values.refresh(self.locals.iter().map(|local| self.value_of(*local)));
     }
 
-    /// The prospects of one component; zeros when it was never used or is retired.
+    /// The values of one component; zeros when it was never used or is retired.
     #[must_use]
     pub fn value(&self, key: ComponentKey) -> Value {
         self.value_of(self.locals.get(key.index()).copied().flatten())
@@ -240,13 +240,13 @@ impl SequenceModel {
         all
     }
 
-    /// What each expert said of a component after the last command, the most influential first.
+    /// The opinion of each expert on a component after the last command, the most influential first.
     #[must_use]
     pub fn opinions(&self, key: ComponentKey) -> Vec<ExpertOpinion> {
         self.opinions_in(&self.scratch, key)
     }
 
-    /// What each expert said of a component in a forecast of this model, the most influential first.
+    /// The opinion of each expert on a component in a forecast of this model, the most influential first.
     #[must_use]
     pub fn opinions_of(&self, forecast: &Forecast, key: ComponentKey) -> Vec<ExpertOpinion> {
         self.opinions_in(&forecast.scratch, key)
@@ -270,7 +270,7 @@ impl SequenceModel {
         all.into_iter().map(|(_, opinion)| opinion).collect()
     }
 
-    /// A component left the catalog: it is neither predicted nor forgotten until it is used again.
+    /// Retires a component that was removed from the catalog: it is neither predicted nor forgotten until its next use.
     pub fn retire(&mut self, key: ComponentKey) {
         if let Some(local) = self.locals.get(key.index()).copied().flatten() {
             self.retired[local as usize] = true;

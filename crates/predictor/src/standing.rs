@@ -1,20 +1,20 @@
-//! What the outcomes of one text stand for, and how much one more outcome may change.
+//! The components that a text stands for by its outcomes, and the effect of one more outcome.
 //!
-//! Owns the weight of an outcome: the steps that it takes at once, the rows that its text is in a retrain, and
-//! how sure a decision from the text alone is. Like a saturating counter (Smith, 1981): what was confirmed often
-//! gives way to a run of contrary outcomes, and to nothing less. Contrary outcomes that disagree with each other
+//! Owns the weight of an outcome: its online steps, the rows of its text in a retrain, and
+//! the certainty of a decision from the text alone. Like a saturating counter (Smith, 1981): only a run of contrary
+//! outcomes overturns outcomes that have confirmed each other. Contrary outcomes that disagree with each other
 //! have a majority (Boyer and Moore, 1981), which the text stands for once they outweigh. Invariant: neither the
 //! contrary weight nor the challenger's lead exceeds the confirming weight.
 
 use majordomo_simd::hash_bytes;
 
-/// Confirmations that count. One contrary outcome more overturns the text: a new habit is learned within ten.
+/// Confirmations that count. One more contrary outcome overturns the text, so a new habit is learned within ten.
 const MAX_CONFIRMED: u8 = 5;
-/// Outcomes for the same components from which on a text is confirmed.
+/// Number of outcomes for the same components from which on a text is confirmed.
 const MIN_CONFIRMED: u8 = 2;
-/// Weight of an outcome of the client whose phrase it is.
+/// Weight of an outcome of the client that alone has confirmed the text.
 const OWN: u16 = 10;
-/// Weight of a contrary outcome of one client where others have confirmed the phrase: nine of them overturn it.
+/// Weight of a contrary outcome of one client where others have confirmed the text: nine of them overturn it.
 const FOREIGN: u16 = 6;
 const ORIGIN_SEED: u64 = 0x6f72_6967_696e;
 
@@ -24,39 +24,39 @@ pub(crate) struct Origin(u32);
 
 impl Origin {
     pub(crate) fn new(name: Option<&str>) -> Self {
-        // The name itself is nothing to be kept.
+        // A hash, since the name itself must not be stored.
         Self(name.map_or(0, |name| hash_bytes(name.as_bytes(), ORIGIN_SEED) as u32 | 1))
     }
 
-    /// The client of such a number in a state.
+    /// The client with this number in a state.
     pub(crate) fn of_number(number: u32) -> Self {
         Self(number)
     }
 
-    /// The number that stands for the client in a state.
+    /// The client's number in a state.
     pub(crate) fn number(self) -> u32 {
         self.0
     }
 }
 
-/// What became of an outcome.
+/// The effect of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
     /// The text was not known.
     First,
-    /// It used what it stood for already.
+    /// The outcome used the components that the text stood for.
     Confirms,
-    /// Too little yet to change what the text stands for: nothing is learned from it by itself.
+    /// Contrary, but too little to change the components of the text: nothing is learned from it by itself.
     Withheld,
-    /// The text stands now for what most of the contrary outcomes say, this one and those withheld.
+    /// The text now stands for the components of most contrary outcomes, this one and the withheld ones.
     Overturns {
-        /// Outcomes by which these lead, at least one.
+        /// Their lead in outcomes, at least one.
         n: u8,
     },
 }
 
 impl Weight {
-    /// Steps that the model takes towards the outcome at once.
+    /// Online steps of the model towards the outcome.
     pub(crate) fn n_steps(self) -> usize {
         match self {
             Self::First | Self::Confirms => 1,
@@ -71,7 +71,7 @@ impl Weight {
 pub(crate) struct Challenger {
     /// Sorted; empty when no component was used.
     pub(crate) labels: Vec<u32>,
-    /// Weight of the outcomes for it less that of the contrary outcomes that said something else.
+    /// Weight of the outcomes for the challenger less that of other contrary outcomes.
     pub(crate) lead: u16,
     /// As [`Standing::origin`].
     pub(crate) origin: Option<Origin>,
@@ -98,13 +98,13 @@ impl Challenger {
 pub(crate) struct Standing {
     /// Sorted; empty when no component was used.
     pub(crate) labels: Vec<u32>,
-    /// Outcomes that said so, at most [`MAX_CONFIRMED`].
+    /// Confirming outcomes, at most [`MAX_CONFIRMED`].
     pub(crate) n_confirmed: u8,
-    /// Weight of the outcomes since that said something else.
+    /// Weight of the contrary outcomes since.
     pub(crate) contrary: u16,
-    /// The client that all of the confirming outcomes came from; none = several.
+    /// The client of all confirming outcomes; none for several clients.
     pub(crate) origin: Option<Origin>,
-    /// What it stands for when the contrary outcomes outweigh; none while there are none.
+    /// The components of most contrary outcomes; none without contrary outcomes.
     pub(crate) challenger: Option<Challenger>,
 }
 
@@ -113,7 +113,7 @@ impl Standing {
         Self { labels, n_confirmed: 1, contrary: 0, origin: Some(origin), challenger: None }
     }
 
-    /// As it was written; `None` when no outcomes can have led to it.
+    /// A standing read from a state; `None` when no outcomes can have led to it.
     pub(crate) fn restored(self) -> Option<Self> {
         let bound = u16::from(self.n_confirmed) * OWN;
         let is_sound = (1..=MAX_CONFIRMED).contains(&self.n_confirmed)
@@ -142,7 +142,7 @@ impl Standing {
         let weight = if is_own { OWN } else { FOREIGN };
         self.contrary += weight;
         let challenger = Challenger::weigh(self.challenger.take(), labels, weight, origin);
-        // What was never confirmed gives way to as much, not only to more.
+        // An unconfirmed text is overturned by equal weight, a confirmed one by more weight.
         let slack = u16::from(self.n_confirmed < MIN_CONFIRMED);
         if self.contrary + slack <= u16::from(self.n_confirmed) * OWN {
             self.challenger = Some(challenger);
@@ -162,9 +162,9 @@ impl Standing {
             labels.iter_mut().filter(|l| **l > label).for_each(|l| *l -= 1);
         };
         without(&mut self.labels);
-        // That the outcomes which used nothing else used nothing would be a lie.
-        let is_gone = |c: &Challenger| c.labels == [label];
-        self.challenger = self.challenger.take().filter(|c| !is_gone(c)).map(|mut c| {
+        // Without the label, outcomes that used nothing else would state that nothing was used, which is false.
+        let uses_it_alone = |c: &Challenger| c.labels == [label];
+        self.challenger = self.challenger.take().filter(|c| !uses_it_alone(c)).map(|mut c| {
             without(&mut c.labels);
             c
         });
@@ -173,7 +173,7 @@ impl Standing {
         }
     }
 
-    /// Rows that the text is in a retrain: what is said often counts more, but not as often as it is said.
+    /// Rows of the text in a retrain: a frequent text counts more, but less than in proportion.
     pub(crate) fn n_rows(&self) -> usize {
         match self.n_confirmed {
             0..MIN_CONFIRMED => 1,
@@ -182,8 +182,8 @@ impl Standing {
         }
     }
 
-    /// How sure it is that the text needs what it stands for, whatever a model says (the rule of succession):
-    /// at least one half. `None` while the text was not confirmed.
+    /// Probability that the text needs its components, whatever a model says (the rule of succession):
+    /// at least one half. `None` for a text that is not confirmed.
     pub(crate) fn certainty(&self) -> Option<f32> {
         let confirmed = f32::from(u16::from(self.n_confirmed) * OWN + OWN);
         let all = confirmed + f32::from(self.contrary + OWN);
@@ -195,7 +195,7 @@ impl Standing {
 mod tests {
     use super::*;
 
-    /// Contrary outcomes that overturn what `n` outcomes of `of` confirmed, when they come from `by`.
+    /// Number of contrary outcomes of client `by` that overturn `n` confirming outcomes of clients `of`.
     fn n_to_overturn(n: usize, of: &[Option<&str>], by: Option<&str>) -> usize {
         let mut standing = Standing::new(vec![0], Origin::new(of[0]));
         for i in 1..n {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn client_overturns_what_others_confirmed_later_and_within_ten_outcomes() {
+    fn client_overturns_outcomes_of_others_later_than_its_own_and_within_ten() {
         let (own, others) = (Some("kitchen"), [Some("kitchen"), Some("hall")]);
         assert_eq!(n_to_overturn(120, &[own], own), 6);
         assert_eq!(n_to_overturn(120, &[own], Some("hall")), 9);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn confirmations_in_between_take_contrary_outcomes_back() {
+    fn confirmation_cancels_a_contrary_outcome() {
         let mut standing = Standing::new(vec![0], Origin::default());
         for _ in 0..5 {
             standing.weigh(vec![0], Origin::default());
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn overturned_text_is_won_back_by_fewer_outcomes() {
+    fn overturned_text_is_restored_by_fewer_outcomes() {
         let mut standing = Standing::new(vec![0], Origin::default());
         for _ in 0..120 {
             standing.weigh(vec![0], Origin::default());
@@ -254,6 +254,7 @@ mod tests {
             Some(Weight::Overturns { n: 3 })
         );
     }
+
     /// The components that the text stands for after `n` outcomes for component 0 and then these.
     fn after(n: usize, contrary: &[u32]) -> (u32, Weight) {
         let mut standing = Standing::new(vec![0], Origin::default());
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn contrary_outcomes_that_disagree_put_their_majority_in_the_place() {
+    fn text_stands_for_the_majority_of_contrary_outcomes_that_disagree() {
         assert_eq!(after(20, &[1, 1, 1, 1, 1, 2]), (1, Weight::Overturns { n: 4 }));
         assert_eq!(after(20, &[2, 1, 1, 3, 1, 1]), (1, Weight::Overturns { n: 2 }));
         assert_eq!(after(20, &[1, 2, 1, 2, 1, 2]), (2, Weight::Overturns { n: 1 }));
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn label_that_is_removed_leaves_no_challenger_of_its_own() {
+    fn removed_label_is_no_challenger() {
         let mut standing = Standing::new(vec![0], Origin::default());
         (0..5).for_each(|_| _ = standing.weigh(vec![0], Origin::default()));
         (0..5).for_each(|_| _ = standing.weigh(vec![1], Origin::default()));

@@ -1,7 +1,7 @@
 //! One module per instruction set, each with the same functions, named `op_dtype`.
 //!
-//! Owns the way from a [`Backend`](crate::Backend) to its code. The functions rely on lengths that
-//! [`Kernels`](crate::Kernels) has checked for their result, never for memory safety.
+//! Owns the dispatch from a [`Backend`](crate::Backend) to its code. The result of a function depends on lengths that
+//! [`Kernels`](crate::Kernels) has checked; memory safety never does.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -18,7 +18,7 @@ mod vector;
 
 /// Calls a kernel of the given back end, which must be one that this CPU can run.
 ///
-/// Those of other architectures never get here; the compiler wants an arm for them all the same.
+/// Back ends of other architectures never occur here; the match needs an arm for them.
 #[cfg(target_arch = "x86_64")]
 macro_rules! dispatch {
     ($backend:expr, $kernel:ident($($argument:expr),*)) => {
@@ -38,7 +38,7 @@ macro_rules! dispatch {
 
 /// Calls a kernel of the given back end, which must be one that this CPU can run.
 ///
-/// Those of other architectures never get here; the compiler wants an arm for them all the same.
+/// Back ends of other architectures never occur here; the match needs an arm for them.
 #[cfg(target_arch = "aarch64")]
 macro_rules! dispatch {
     ($backend:expr, $kernel:ident($($argument:expr),*)) => {
@@ -53,7 +53,7 @@ macro_rules! dispatch {
     };
 }
 
-/// Calls a kernel of the given back end: the portable one, for there is no other here.
+/// Calls a kernel of the portable back end, the only one of this architecture.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 macro_rules! dispatch {
     ($backend:expr, $kernel:ident($($argument:expr),*)) => {{

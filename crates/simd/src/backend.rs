@@ -1,7 +1,7 @@
-//! Which instruction sets there are, which this CPU has, and which one is in use.
+//! The instruction sets, which of them this CPU supports, and the one in use.
 //!
-//! Owns the only atomic of the crate: the back end in use, asked of the CPU once. Invariant: it
-//! never holds a back end that this CPU lacks, so whoever reads it may call that back end.
+//! Owns the only atomic of the crate: the back end in use, detected once. Invariant: it
+//! never holds a back end that this CPU does not support, so a back end read from it may be called.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -35,7 +35,7 @@ impl Backend {
         }
     }
 
-    /// Whether this CPU can run it. Without the feature `std`: whether the compiler was told so.
+    /// Whether this CPU supports the back end. Without the feature `std`: whether the compiler enables its instructions.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -92,12 +92,12 @@ fn has_avx512() -> bool {
         ))
 }
 
-/// A back end was asked for that this CPU (or this build) does not have.
+/// The requested back end is not supported by this CPU or build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the name of the other field says it")]
 pub struct UnsupportedBackend {
-    /// What was asked for.
     pub requested: Backend,
-    /// What would have been used instead: the best there is.
+    /// The best supported back end.
     pub best: Backend,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for UnsupportedBackend {
 
 impl core::error::Error for UnsupportedBackend {}
 
-/// The back end in use as [`Backend::code`]; 0 until it is first asked for.
+/// The back end in use as [`Backend::code`]; 0 before the first use.
 ///
 /// Relaxed is enough: the byte guards no other memory, and two threads that both find 0 store the
 /// same answer.
@@ -135,7 +135,7 @@ pub fn active() -> Backend {
 #[cold]
 fn detect() -> Backend {
     let best = best();
-    // A concurrent `force` must win over what is merely detected.
+    // A concurrent `force` takes precedence over detection.
     match IN_USE.compare_exchange(0, best.code(), Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => best,
         Err(_) => active(),

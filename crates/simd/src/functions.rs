@@ -1,6 +1,6 @@
 //! The kernels as free functions, on the back end in use ([`active`](crate::active)).
 //!
-//! Owns nothing but the choice; what a kernel does is said at its method of [`Kernels`].
+//! Owns the choice only; each kernel is documented at its method of [`Kernels`].
 
 use crate::Kernels;
 
@@ -18,7 +18,7 @@ pub fn l2_norm(x: &[f32]) -> f32 {
     Kernels::active().l2_norm(x)
 }
 
-/// Scales `x` to norm 1 and returns the norm it had: see [`Kernels::normalize`].
+/// Scales `x` to norm 1 and returns its former norm: see [`Kernels::normalize`].
 #[inline]
 pub fn normalize(x: &mut [f32]) -> f32 {
     Kernels::active().normalize(x)

@@ -1,9 +1,9 @@
-//! Hashes of short strings: the same value on every platform, in every build, for ever.
+//! Hashes of short strings: the same value on every platform, in every build and version.
 //!
-//! Learned state holds these hashes, so a change of any value is a change of format; the golden
-//! tests of this crate stand guard. None of them resists an attacker who chooses the input.
+//! Learned state holds these hashes, so a change of any value is a change of format, which the golden
+//! tests of this crate detect. None of the hashes resists an attacker who chooses the input.
 
-/// The first bits of the fraction of π (the same as in Blowfish), made odd: nothing up the sleeve.
+/// The first bits of the fraction of π (as in Blowfish), made odd: constants without hidden structure.
 const K: [u64; 3] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1];
 
 /// Bernstein's djb2: `h = 33 h + byte` from 5381, wrapping at 32 bits.
@@ -50,19 +50,19 @@ pub fn hash_window(buffer: &[u8], start: usize, len: usize, seed: u64) -> u64 {
     }
 }
 
-/// Up to 8 bytes as a little-endian word, zero in the bytes that are not there.
+/// Up to 8 bytes as a little-endian word, with zeros in the missing bytes.
 #[inline]
 fn load_short(bytes: &[u8]) -> u64 {
     let n = bytes.len();
     if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        // The two overlap by 8 - n bytes, which agree.
+        // Both overlap by 8 - n bytes, which are equal.
         return u64::from(u32::from_le_bytes(*low))
             | u64::from(u32::from_le_bytes(*high)) << (8 * (n - 4));
     }
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
-/// The length goes in with the seed, so that "a" and "a\0" differ. Folding twice is needed: after a
+/// The length is mixed in with the seed, so that "a" and "a\0" differ. Folding twice is needed: after a
 /// single product with a constant some output bits follow some input bits almost always.
 #[inline]
 fn hash_word(word: u64, len: usize, seed: u64) -> u64 {

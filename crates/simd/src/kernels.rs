@@ -1,10 +1,10 @@
 //! The kernels on one back end: checks of lengths, then the code for its instruction set.
 //!
-//! Owns what every kernel promises (shapes, special values, error). Does not know how a back end
-//! does it. Invariant: a `Kernels` only exists for a back end that this CPU can run.
+//! Owns the contract of every kernel (shapes, special values, error). Does not know the code of a back
+//! end. Invariant: a `Kernels` only exists for a back end that this CPU supports.
 //!
 //! Error limits are in units of ε = 2^-24 (half an ULP of 1) and hold on every back end; the tests
-//! of this crate hold each of them against an f64 oracle.
+//! of this crate check each of them against an f64 oracle.
 
 use crate::arch;
 use crate::backend::{self, Backend, UnsupportedBackend};
@@ -13,8 +13,8 @@ use crate::root::{sqrt_f32, sqrt_f64};
 /// Sums of squares below this may have lost digits to underflow (2^-80, a norm of about 1e-12).
 const SMALLEST_SAFE_SUM: f32 = f32::from_bits((127 - 80) << 23);
 
-/// Slices shorter than this go through the portable loop on any back end where the kernel is elementwise: it
-/// is inlined, and a call and a mask would cost more than the arithmetic.
+/// Elementwise kernels process shorter slices by the portable loop on every back end: it is inlined, while a call
+/// and a mask would cost more than the arithmetic.
 const SHORT: usize = 32;
 
 /// The kernels of one back end.
@@ -24,7 +24,7 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    /// The back end in use; what the free functions of this crate run on.
+    /// The back end in use, on which the free functions of this crate run.
     #[inline]
     #[must_use]
     pub fn active() -> Self {
@@ -34,13 +34,13 @@ impl Kernels {
     /// A chosen back end, whichever is in use.
     ///
     /// # Errors
-    /// [`UnsupportedBackend`] if this CPU cannot run it.
+    /// [`UnsupportedBackend`] if this CPU does not support it.
     pub fn with(backend: Backend) -> Result<Self, UnsupportedBackend> {
         backend::check(backend)?;
         Ok(Self { backend })
     }
 
-    /// Which back end this is.
+    /// The back end that the kernels run on.
     #[inline]
     #[must_use]
     pub fn backend(self) -> Backend {
@@ -64,8 +64,8 @@ impl Kernels {
     /// Euclidean norm `√Σ x[i]²` (BLAS `nrm2`).
     ///
     /// 0 for an empty slice, NaN if an element is NaN, infinite if one is infinite and none is NaN.
-    /// Very large and very small elements neither overflow nor vanish on the way: such sums are
-    /// taken again in f64. Relative error at most `(n / 32 + 8) ε`.
+    /// Very large and very small elements neither overflow nor underflow in between: such sums are
+    /// computed again in f64. Relative error at most `(n / 32 + 8) ε`.
     #[inline]
     #[must_use]
     pub fn l2_norm(self, x: &[f32]) -> f32 {
@@ -73,10 +73,10 @@ impl Kernels {
         if is_safe_sum(sum) { sqrt_f32(sum) } else { exact_norm(x) as f32 }
     }
 
-    /// Scales `x` to norm 1, in place, and returns the norm it had.
+    /// Scales `x` to norm 1, in place, and returns its former norm.
     ///
-    /// A vector whose norm is 0, infinite or NaN has no direction and is left as it is; the returned
-    /// norm says so. Any other is normalised, however large or small its elements. Error of each
+    /// A vector whose norm is 0, infinite or NaN has no direction and is left unchanged; the returned
+    /// norm shows it. Any other is normalised, however large or small its elements. Error of each
     /// element at most `(n / 32 + 11) ε`, relative.
     #[inline]
     pub fn normalize(self, x: &mut [f32]) -> f32 {
@@ -183,8 +183,7 @@ impl Kernels {
     /// [`gather_accumulate`](Self::gather_accumulate) on a table of 8-bit integers, a quarter of the
     /// memory.
     ///
-    /// The scale that turns a row's integers into numbers is the caller's to multiply into the
-    /// weights, be it one for the table or one for each row.
+    /// The caller multiplies the scale of the integers, one for the table or one for each row, into the weights.
     ///
     /// # Panics
     /// As `gather_accumulate`.
@@ -249,7 +248,7 @@ fn length_mismatch(kernel: &str, left: &str, n_left: usize, right: &str, n_right
     )
 }
 
-/// Whether there is anything to do.
+/// Checks the shapes; returns whether there is anything to add.
 #[inline]
 #[track_caller]
 fn check_gather(

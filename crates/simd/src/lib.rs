@@ -2,19 +2,19 @@
 //!
 //! Every kernel exists once per [`Backend`]: hand-written for AVX-512, AVX2 with FMA and NEON, and
 //! as plain Rust. The free functions ([`dot`], [`softmax`], ...) run on the back end in use, which
-//! is the best the CPU has unless [`force`] said otherwise; [`Kernels`] runs them on a chosen one.
-//! Knows nothing of texts or models; depends on nothing but `core` (and `std` to ask the CPU).
+//! is the best that the CPU supports unless [`force`] has set another one; [`Kernels`] runs them on a chosen one.
+//! Knows nothing of texts or models; depends on `core` only (and on `std` to detect the CPU's features).
 //!
 //! # Lengths
 //! Slices that must match in length are checked once, at the entry. A mismatch is a programming
 //! error, as in [`slice::copy_from_slice`], and panics with both lengths in the message. Nothing is
-//! written before all checks have passed. Data never panics: NaN, infinities and empty slices have
-//! a stated result for every kernel.
+//! written before all checks have passed. No data causes a panic: NaN, infinities and empty slices have
+//! a documented result for every kernel.
 //!
 //! # Reproducibility
 //! The back ends add in different orders, and all but [`Backend::Portable`] fuse multiplication and
 //! addition, so their last bits differ. `Kernels::with(Backend::Portable)` gives the same bits on
-//! every platform. The hashes are the same everywhere and for ever.
+//! every platform. The hashes are the same on every platform and in every version.
 //!
 //! ```
 //! use majordomo_simd::{Backend, Kernels, dot};
@@ -22,6 +22,12 @@
 //! let (query, row) = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]);
 //! assert_eq!(dot(&query, &row), 32.0);
 //! assert_eq!(Kernels::with(Backend::Portable)?.dot(&query, &row), 32.0);
+//!
+//! // A dense layer, then probabilities.
+//! let (weights, mut scores) = ([0.5, 0.0, 0.0, 0.0, 0.0, 1.0], [0.0; 2]);
+//! majordomo_simd::matvec(&weights, &query, &mut scores);
+//! majordomo_simd::softmax(&mut scores);
+//! assert!(scores[1] > 0.9 && (scores[0] + scores[1] - 1.0).abs() < 1e-6);
 //! # Ok::<(), majordomo_simd::UnsupportedBackend>(())
 //! ```
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -24,9 +24,9 @@ pub struct Explanation {
     pub confirmed: Option<Confidence>,
     /// The component's keywords in the text.
     pub keywords: Vec<KeywordHit>,
-    /// What keywords added to its score.
+    /// The part of the score that its keywords added.
     pub keyword_score: f32,
-    /// The n-grams that spoke for it most, and what each added to its score through the linear part.
+    /// The n-grams with the largest positive parts of the score, and these parts, through the linear model.
     /// Characters show the ends of words as `<` and `>`.
     pub n_grams: Vec<(String, f32)>,
     /// Version of the model.
@@ -70,7 +70,7 @@ impl TextSnapshot {
         out
     }
 
-    /// Adds what keywords and n-grams added to the model's score.
+    /// Fills in the parts of the model's score from keywords and n-grams.
     fn explain_score(
         &self,
         component: ComponentKey,
@@ -94,9 +94,9 @@ impl TextSnapshot {
             .zip(vector.buckets.iter().zip(&vector.weights))
         {
             let added = factor * weight * trained.linear.weight(bucket as usize, output);
-            match grams.iter_mut().find(|g| g.0 == source.text) {
+            match grams.iter_mut().find(|g| g.0 == source) {
                 Some(gram) => gram.1 = gram.1.max(added),
-                None => grams.push((source.text, added)),
+                None => grams.push((source, added)),
             }
         }
         grams.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

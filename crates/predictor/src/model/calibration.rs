@@ -1,4 +1,4 @@
-//! From the scores of the parts and the keywords to calibrated probabilities and decisions.
+//! From the scores of the parts and the keywords to calibrated probabilities, and the learned thresholds.
 //!
 //! The fused score of an output is `linear · margin + mlp · score + bias + keyword evidence`, all factors
 //! but the biases at least 0, learned on held-out rows by their log-loss (Platt scaling over several
@@ -18,15 +18,16 @@ const BIAS: usize = 3;
 const KEYWORD: usize = 4;
 const N_FACTORS: usize = 7;
 
-/// How sure a keyword must make one: shared by nobody, by up to three, by more.
+/// Confidences above which keyword evidence gains an increment: any keyword, one of at most three components, one of a
+/// single component.
 const EVIDENCE_STEPS: [f32; 3] = [0.0, 0.3, 0.9];
 
-/// What a wrong load costs, in questions to the user: the command is given again, as after a question, and
-/// something was loaded for nothing.
+/// The cost of a wrong load, in questions to the user: the command is given again, as after a question, and
+/// the load was wasted.
 const COST_OF_WRONG: f32 = 1.4;
-/// Threshold of the likeliest label before any row was held out: more likely than not.
+/// Threshold of the likeliest label before any row was held out.
 const CAUTIOUS: f32 = 0.5;
-/// Rows that a probability's own word weighs as much as.
+/// The weight of the prior "as often right as the probability says", in rows.
 const N_CAUTIOUS: f64 = 20.0;
 
 /// Keyword evidence: (output, confidence of its strongest keyword).
@@ -60,17 +61,17 @@ impl HeldOutScores {
 }
 
 impl Calibration {
-    /// What is believed before any held-out row.
+    /// The calibration before any held-out row.
     pub(crate) fn start(mode: Mode, n_labels: usize) -> Self {
         let threshold = match mode {
             Mode::Exclusive => CAUTIOUS,
             Mode::Independent => 0.3,
         };
-        // The parts' factors as held-out rows give them, from some seventy rows to a thousand.
+        // The factors of the parts as learned from seventy to a thousand held-out rows.
         Self { factors: [3.0, 0.5, 0.0, 0.0, 0.5, 1.0, 1.5], thresholds: vec![threshold; n_labels] }
     }
 
-    /// What keyword evidence of a confidence in (0, 1] adds to a score.
+    /// The score for keyword evidence of a confidence in (0, 1].
     pub(crate) fn keyword_score(&self, confidence: f32) -> f32 {
         let steps = EVIDENCE_STEPS.iter().zip(&self.factors[KEYWORD..]);
         steps.filter(|(step, _)| confidence > **step).map(|(_, factor)| factor).sum()
@@ -80,7 +81,7 @@ impl Calibration {
         self.factors[LINEAR]
     }
 
-    /// Writes the fused scores into `out`.
+    /// Writes the fused scores of all outputs into `out`.
     pub(crate) fn fuse(&self, linear: &[f32], mlp: &[f32], evidence: &[Evidence], out: &mut [f32]) {
         let f = &self.factors;
         for ((out, l), m) in out.iter_mut().zip(linear).zip(mlp) {
@@ -108,7 +109,7 @@ impl Calibration {
         mode.activate(kernels, out);
     }
 
-    /// Learns factors, then thresholds.
+    /// Learns the factors, then the thresholds.
     pub(crate) fn fit(mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) -> Self {
         let mut out = Self::start(mode, set.n_outputs() - 1);
         if held_out.rows.is_empty() {
@@ -123,7 +124,7 @@ impl Calibration {
     }
 
     /// Rprop (Riedmiller and Braun, 1993) on the log-loss, pulled to the start with the weight of four
-    /// rows: few rows cannot carry the factors away.
+    /// rows, so that few rows do not move the factors far.
     fn fit_factors(&mut self, mode: Mode, set: &TrainingSet, held_out: &HeldOutScores) {
         let kernels = Kernels::active();
         let n = set.n_outputs();
@@ -211,7 +212,7 @@ impl Calibration {
         }
         let grid = || (4..=36).map(|i| i as f32 * 0.025);
         let best = |counts: &dyn Fn(f32) -> (usize, usize, usize)| {
-            // Ties go to the threshold nearest to the middle of the best run: take the mean of all best.
+            // Of equally good thresholds the mean.
             let scores: Vec<(f32, f64)> = grid().map(|t| (t, f1(counts(t)))).collect();
             let top = scores.iter().map(|s| s.1).fold(0.0, f64::max);
             let among: Vec<f32> =
@@ -235,7 +236,7 @@ impl Calibration {
 /// The threshold of least cost for likeliest labels with (probability, whether they were meant).
 ///
 /// Learns how often a likeliest label is right by the log-odds of its probability (Platt, 1999), by Newton's
-/// method, drawn to "as often as it says" with the weight of [`N_CAUTIOUS`] rows.
+/// method, drawn to "as often as the probability says" with the weight of [`N_CAUTIOUS`] rows.
 fn least_cost(judged: &[(f32, bool)]) -> f32 {
     let log_odds = |p: f32| {
         let p = f64::from(p.clamp(1e-4, 1.0 - 1e-4));
@@ -293,13 +294,13 @@ mod tests {
             let t = least_cost(&judged);
             assert!(t > low && t <= high, "{t} is not in {low}..={high}");
         };
-        // As often right as it says: two of seven are enough.
+        // As often right as the probability says: two of seven are enough.
         check(
             &[(0.33, true, 100), (0.33, false, 200), (0.8, true, 400), (0.8, false, 100)],
             0.25,
             0.31,
         );
-        // Right more often than it says, less often, and without evidence.
+        // Right more often than the probability says, less often, and without rows.
         check(&[(0.3, true, 200), (0.3, false, 100), (0.9, true, 400)], 0.19, 0.25);
         check(&[(0.5, true, 80), (0.5, false, 320), (0.9, true, 400)], 0.5, 0.65);
         check(&[], 0.28, 0.29);

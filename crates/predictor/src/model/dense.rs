@@ -1,7 +1,7 @@
 //! The dense layers behind the first one: ReLU and one output a label.
 //!
-//! They stand apart behind [`DenseForward`], so that another back end can take their place: everything
-//! before them is sparse and irregular, everything in them is a small fixed graph.
+//! They are separate behind [`DenseForward`], so that another back end can replace them: the layers
+//! before them are sparse and irregular, while they are a small fixed graph.
 
 use majordomo_simd::Kernels;
 
@@ -9,10 +9,10 @@ use crate::rng::Rng;
 
 /// Computes output scores from the pooled hidden units of a text.
 pub trait DenseForward: Send + Sync {
-    /// Hidden units that go in.
+    /// Number of hidden units.
     fn n_hidden(&self) -> usize;
 
-    /// Scores that come out: one for "no component" and one a label.
+    /// Number of scores: one for "no component" and one a label.
     fn n_outputs(&self) -> usize;
 
     /// Adds the bias to `units` (of length `n_hidden`), clips them at 0 in place, and writes the scores
@@ -80,7 +80,7 @@ impl Dense {
         }
     }
 
-    /// The same layers for `n_outputs` outputs, output `i` taken from `from(i)` or silent.
+    /// The same layers for `n_outputs` outputs: output `i` from `from(i)`, or a new one.
     pub(crate) fn remap(&self, n_outputs: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
         let n = self.hidden_bias.len();
         let mut out = Self {
@@ -98,5 +98,5 @@ impl Dense {
     }
 }
 
-/// Score of a label without examples: unlikely, and quick to overcome.
+/// Score of a label without examples: unlikely, and quickly outweighed.
 const NEW_LABEL_BIAS: f32 = -2.0;

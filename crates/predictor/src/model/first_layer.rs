@@ -1,16 +1,16 @@
 //! The first layer: hashed n-grams to hidden units, pooled over words.
 //!
-//! Units that read the whole text sum the rows of all its n-grams. A windowed unit does so for every run
+//! Units that read the full text sum the rows of all its n-grams. A windowed unit does so for every run
 //! of a few words and keeps the strongest answer, as a convolution with max-pooling does (Collobert et
-//! al., 2011); a command inside a longer sentence then looks as it does alone. Either sum is divided by
-//! the norm of what went into it, so that length does not show. The rows are read once for both.
+//! al., 2011); a command inside a longer sentence then has the same answer as alone. Each sum is divided by
+//! the norm of its weights, so that it does not depend on length. The rows are read once for both.
 
 use majordomo_simd::Kernels;
 
 use crate::model::tfidf::TextVector;
 use crate::rng::Rng;
 
-/// (units, words); 0 words stands for the whole text.
+/// (units, words); 0 words stands for the full text.
 pub(crate) type Pool = (usize, usize);
 
 /// Rows by bucket.
@@ -22,7 +22,7 @@ pub(crate) struct FirstLayer {
     pub(crate) weights: Vec<f32>,
 }
 
-/// What the forward pass leaves for the dense layers and for the backward pass.
+/// The result of the forward pass, for the dense layers and for the backward pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pooled {
     /// Sums over the first words: `(n_words + 1) × n_hidden`.

@@ -17,12 +17,11 @@ use crate::rng::Rng;
 /// Outputs are padded to a multiple of this, so that a row is whole vectors.
 const LANES: usize = 8;
 
-/// Rows up to which an error costs [`COST_OF_FEW`] times as much more.
+/// Up to this number of rows an error costs 1 + [`COST_OF_FEW`] times as much.
 const FEW_ROWS: f32 = 100.0;
 const COST_OF_FEW: f32 = 2.0;
 
-/// Cost of an error against the size of the weights: few rows are seldom wrong, and each has n-grams that no other
-/// has.
+/// Cost of an error against the size of the weights: few rows are seldom wrong, and each has n-grams of its own.
 fn cost(c: f32, n_rows: usize) -> f32 {
     c * (1.0 + COST_OF_FEW * (FEW_ROWS / n_rows.max(1) as f32).min(1.0))
 }
@@ -56,7 +55,7 @@ impl Linear {
         kernels.gather_accumulate(&self.weights, &text.row_buckets, &text.row_weights, out);
     }
 
-    /// What one bucket of weight 1 adds to an output.
+    /// The score that one bucket of weight 1 adds to an output.
     pub(crate) fn weight(&self, bucket: usize, output: usize) -> f32 {
         self.weights[bucket * self.stride + output]
     }
@@ -69,7 +68,7 @@ impl Linear {
         }
     }
 
-    /// One step towards a new example; `is_on(output)` tells its targets.
+    /// One step towards a new example, whose targets are the outputs with `is_on(output)`.
     pub(crate) fn learn(
         &mut self,
         kernels: Kernels,
@@ -89,7 +88,7 @@ impl Linear {
         self.add(kernels, text, params.bias_share, margins);
     }
 
-    /// Fits from scratch to the rows that `rows` lists; stops early when cancelled.
+    /// Fits from scratch to `rows`; stops early when cancelled.
     pub(crate) fn fit(
         texts: &Weighed<'_>,
         rows: &[u32],
@@ -144,13 +143,13 @@ impl Linear {
         model
     }
 
-    /// The same weights for `n_outputs` outputs, output `i` taken from `from(i)` or zero.
+    /// The same weights for `n_outputs` outputs: output `i` from `from(i)`, or zero.
     pub(crate) fn remap(&self, n_outputs: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
         let n_features = self.weights.len() / self.stride.max(1);
         let mut out = Self::new(n_features, n_outputs);
         for output in 0..n_outputs {
             let Some(source) = from(output) else {
-                // A label that was never seen is off: the margin of a class without examples.
+                // A label without examples is off: the margin of a class without examples.
                 out.bias[output] = -1.0;
                 continue;
             };

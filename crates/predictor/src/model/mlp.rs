@@ -2,7 +2,7 @@
 //!
 //! Trained example by example with Adagrad (Duchi et al., 2011) from near-zero first rows with nearly
 //! empty accumulators, dropout on the hidden units (Srivastava et al., 2014) and early stopping on the
-//! held-out log-loss; the passes' best state is kept.
+//! held-out log-loss; the best state of all passes is kept.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,15 +24,15 @@ pub(crate) struct Mlp {
     pub(crate) dense: Dense,
 }
 
-/// Passes where nothing tells how many are right.
+/// Number of passes without held-out rows to stop by.
 const BLIND_EPOCHS: usize = 15;
 
-/// When a training ends.
+/// The end of a training.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop<'a> {
-    /// When the loss of these rows, at least one, falls no more; their best state is kept.
+    /// When the loss of these rows, at least one, no longer falls; the best state is kept.
     HeldOut(&'a [u32]),
-    /// After so many passes, by network; where it names none, after the usual number.
+    /// After this number of passes, by network; after [`BLIND_EPOCHS`] where it has none.
     After(&'a [usize]),
 }
 
@@ -49,8 +49,8 @@ impl Mlp {
         self.dense.forward(&mut pooled.units, out);
     }
 
-    /// Fits from scratch. Several networks are trained apart, each with its share of the units, and joined
-    /// into one whose scores are the mean of theirs. Gives the passes by network as well; stops when cancelled.
+    /// Fits from scratch. Several networks are trained separately, each with its share of the units, and joined
+    /// into one whose scores are the mean of theirs. Returns the passes by network too; stops when cancelled.
     pub(crate) fn fit(
         texts: &Weighed<'_>,
         rows: &[u32],
@@ -79,7 +79,7 @@ impl Mlp {
             passes.push(made);
         }
         let (mut first, dense) = joined(networks, pools);
-        // Rows without an example still hold the random start: they would only be noise.
+        // Rows without an example still hold the random start, which is noise.
         for bucket in 0..texts.set.n_buckets() {
             if !texts.tfidf.knows(bucket) {
                 first.row_mut(bucket).fill(0.0);
@@ -98,7 +98,7 @@ fn joined(mut networks: Vec<(FirstLayer, Dense)>, pools: [Pool; 3]) -> (FirstLay
     }
     let share = 1.0 / networks.len() as f32;
     let join = |rows: &mut dyn Iterator<Item = &[f32]>, into: &mut Vec<f32>, scale: f32| {
-        // Units stand pool by pool, in a pool network by network.
+        // Units are ordered by pool, then by network.
         let rows: Vec<&[f32]> = rows.collect();
         let mut at = 0;
         for (units, _) in pools {
@@ -129,7 +129,7 @@ fn joined(mut networks: Vec<(FirstLayer, Dense)>, pools: [Pool; 3]) -> (FirstLay
     (FirstLayer { n_hidden, pools, weights }, dense)
 }
 
-/// When the training of one network ends.
+/// The end of the training of one network.
 #[derive(Clone, Copy)]
 enum Until<'a> {
     Held(&'a [u32]),
@@ -183,7 +183,7 @@ impl Trainer {
         }
     }
 
-    /// Trains. Gives the layers and the passes that made them.
+    /// Trains, and returns the layers and the passes that made them.
     fn fit(
         mut self,
         texts: &Weighed<'_>,
@@ -212,7 +212,7 @@ impl Trainer {
                 return (self.first, self.dense, n);
             }
         };
-        // A pass over few rows is few steps.
+        // A pass over few rows has few steps.
         let few = 1000 / rows.len().max(1);
         let patience = params.patience + few.min(7);
         let n_epochs = params.max_epochs * (1 + few.min(4));

@@ -1,17 +1,17 @@
-//! A first layer in 8 bits, one scale a row: what states and retired models hold.
+//! A first layer in 8 bits with one scale a row, for states and retired models.
 //!
-//! A quarter of the memory, and what it loses is far below what a retrain changes. Invariant: a decoded
+//! Takes a quarter of the memory; its error is far below the changes of a retrain. Invariant: a decoded
 //! layer holds finite numbers only and as many as its sizes say.
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::model::first_layer::{FirstLayer, Pool};
 
-/// The rows, and the units they belong to.
+/// The packed rows and the shape of the layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PackedLayer {
     pub(crate) n_hidden: usize,
     pub(crate) pools: [Pool; 3],
-    /// By row: what 1 stands for.
+    /// By row: the value of 1.
     pub(crate) scales: Vec<f32>,
     /// `n_rows × n_hidden`, row-major.
     pub(crate) rows: Vec<i8>,
@@ -53,7 +53,9 @@ impl PackedLayer {
         }
         let n_hidden = pools.iter().map(|p| p.0).fold(0, usize::saturating_add);
         if n_hidden == 0 || n_hidden > 1024 || pools.iter().any(|p| p.1 > 64) {
-            return Err(DecodeError::Damaged { what: "the sizes of its first layer are absurd" });
+            return Err(DecodeError::Damaged {
+                what: "the sizes of its first layer are out of range",
+            });
         }
         let scales = r.f32s(n_rows)?;
         let rows = r.take(n_rows * n_hidden)?.iter().map(|q| *q as i8).collect();
@@ -71,7 +73,7 @@ mod tests {
     use crate::rng::Rng;
 
     #[test]
-    fn what_is_packed_comes_back_to_half_a_step() {
+    fn packing_loses_at_most_half_a_step() {
         let mut first = FirstLayer::new(256, [(8, 0), (8, 5), (8, 3)], 0.5, &mut Rng::new(1));
         first.row_mut(3).fill(0.0);
         let packed = PackedLayer::pack(&first);

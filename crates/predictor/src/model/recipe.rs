@@ -1,6 +1,6 @@
-//! The recipe: how labelled texts become a model. The laboratory and the product train by this alone.
+//! The recipe from labelled texts to a model, the only one of the laboratory and the product.
 //!
-//! A *rehearsal* trains on a part of the rows and scores the rows it did not see: from that follow the
+//! A *rehearsal* trains on a part of the rows and scores the other rows, which gives the
 //! number of passes, the calibration and the thresholds. Then every part is fitted again to all rows,
 //! for that number of passes. No row is learned by an online step. Where rows are few, the rehearsal is a
 //! cross-fit (every row is scored by a model that was fitted without it), else one part is held out.
@@ -20,13 +20,13 @@ use crate::prior::Prior;
 /// Which rows tune a model that is fitted to others.
 #[derive(Clone, Copy)]
 pub(crate) enum HeldOut<'a> {
-    /// These, which the model is never fitted to.
+    /// These rows, which the model is never fitted to.
     Apart(&'a [u32]),
-    /// Folds of the rows themselves, by a hash of each row: the same ones at every training.
+    /// Folds of the rows themselves, by a hash of each row: the same folds in every training.
     Folds(&'a dyn Fn(u32) -> u64),
 }
 
-/// The fold of a row with such a hash; not by its lowest bits, which tables of hashes use.
+/// The fold of a row by its hash, without the lowest bits, which hash tables use.
 fn fold(hash: u64, n_folds: usize) -> usize {
     ((hash >> 7) % n_folds as u64) as usize
 }
@@ -37,7 +37,7 @@ pub(crate) struct Recipe<'a> {
     pub(crate) evidence: &'a dyn Fn(u32) -> Vec<Evidence>,
     pub(crate) params: &'a TextParams,
     pub(crate) prior: Option<&'a Prior>,
-    /// Looked at before every example.
+    /// Checked before every example.
     pub(crate) cancel: &'a AtomicBool,
 }
 
@@ -47,8 +47,8 @@ pub(crate) struct Rehearsal {
     pub(crate) mode: Mode,
     /// Passes over the rows, by network.
     passes: Vec<usize>,
-    /// Scores of rows by models that were fitted without them. Rows with a label that such a model had no
-    /// example of are left out: no model can be judged by them.
+    /// Scores of rows by models that were fitted without them. Rows with a label without an example in such a
+    /// model are left out, since no model can be judged by them.
     pub(crate) scores: HeldOutScores,
     pub(crate) calibration: Calibration,
 }
@@ -108,7 +108,7 @@ impl Recipe<'_> {
         Some(Rehearsal { mode, passes: mean(&passes), scores, calibration })
     }
 
-    /// Fits every part to all `rows`, as the rehearsal showed. `None` when cancelled.
+    /// Fits every part to all `rows` with the results of the rehearsal. `None` when cancelled.
     pub(crate) fn complete(&self, rows: &[u32], rehearsal: Rehearsal) -> Option<TextModel> {
         let Rehearsal { mode, passes, calibration, .. } = rehearsal;
         let (model, _) = self.fit_parts(rows, &Stop::After(&passes), mode)?;
@@ -133,7 +133,7 @@ fn stop_by(held_out: &[u32]) -> Stop<'_> {
     if held_out.is_empty() { Stop::After(&[]) } else { Stop::HeldOut(held_out) }
 }
 
-/// The held-out rows all of whose labels some of `rows` have.
+/// The held-out rows whose labels all have an example in `rows`.
 fn known(set: &TrainingSet, rows: &[u32], held_out: &[u32]) -> Vec<u32> {
     let mut has_example = vec![false; set.n_outputs()];
     for &row in rows {
@@ -161,7 +161,7 @@ mod tests {
     use crate::model::text_model::ModelScratch;
     use crate::params::FoldParams;
 
-    /// Every third row a label of its own, of `n` texts that differ.
+    /// `n` different texts of three labels in turn.
     fn set(n: usize, extra: Option<(&str, u32)>) -> (TrainingSet, Vec<u64>) {
         let what = ["play the radio", "wake me at noon", "will it rain today"];
         let mut set = TrainingSet::new(14, 4);
@@ -170,7 +170,7 @@ mod tests {
             .collect();
         if let Some((text, label)) = extra {
             set.push(text, [label]);
-            // Held out by whatever number of folds there are.
+            // Held out with any number of folds.
             hashes.push(0);
         }
         (set, hashes)
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn few_rows_are_all_scored_by_models_without_them_and_many_in_part() {
+    fn rehearsal_scores_all_of_few_rows_and_a_part_of_many() {
         check(60, None, 1000, |_, rows, rehearsal| {
             let mut scored = rehearsal.scores.rows.clone();
             scored.sort_unstable();
@@ -215,12 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn held_out_row_of_a_new_label_does_not_end_training() {
+    fn held_out_row_of_a_label_without_example_does_not_stop_training() {
         let usual = check(90, None, 0, |_, _, rehearsal| rehearsal.passes);
         check(90, Some(("qwertz uiop", 3)), 0, |recipe, rows, rehearsal| {
             assert!(!rehearsal.scores.rows.contains(&90));
             assert_eq!(rehearsal.passes, usual);
-            // Held out from the rehearsal, learned all the same.
+            // Not in the rehearsal, but learned.
             let model = recipe.complete(rows, rehearsal).expect("not cancelled");
             let mut scratch = ModelScratch::default();
             model.predict(recipe.set.texts.get(90), &[], &mut scratch);

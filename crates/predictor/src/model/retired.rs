@@ -6,7 +6,7 @@ use crate::model::mlp::Mlp;
 use crate::model::packed::PackedLayer;
 use crate::model::text_model::TextModel;
 
-/// A model whose first layer is packed into 8 bits.
+/// The first layer takes 8 bits a weight.
 #[derive(Clone, Debug)]
 pub(crate) struct Retired {
     /// Its first layer is empty.

@@ -1,4 +1,4 @@
-//! One version of the learned model: everything between a text's words and its probabilities.
+//! One version of the learned model: from a text's words to its probabilities.
 //!
 //! Invariant: its parts agree on buckets, hidden units and outputs, and all its numbers are finite.
 
@@ -19,10 +19,10 @@ use crate::params::{OnlineParams, TextParams};
 use crate::prior::{Prior, TopicScratch};
 use crate::rng::Rng;
 
-/// Held-out rows that calibration looks at.
+/// Number of held-out rows that calibration uses.
 const MAX_CALIBRATION_ROWS: usize = 4000;
 
-/// Buffers of a query, kept between queries so that they do not allocate.
+/// Buffers of a query, kept between queries so that a query does not allocate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ModelScratch {
     pub(crate) text: TextVector,
@@ -35,25 +35,25 @@ pub(crate) struct ModelScratch {
     pub(crate) probabilities: Vec<f32>,
 }
 
-/// The model.
+/// All learned parts, with the prior that they were trained with.
 #[derive(Clone, Debug)]
 pub(crate) struct TextModel {
     pub(crate) mode: Mode,
-    /// Whose topics are among the features.
+    /// The prior whose topics are among the features.
     pub(crate) prior: Option<Prior>,
-    /// How strong they are.
+    /// The strength of the topics.
     pub(crate) topic_scale: f32,
     pub(crate) tfidf: TfIdf,
     pub(crate) linear: Linear,
     pub(crate) mlp: Mlp,
     pub(crate) calibration: Calibration,
-    /// Passes of the perceptron's training, for reports.
+    /// Passes in the training of the perceptron, for reports.
     pub(crate) n_epochs: usize,
 }
 
 impl TextModel {
-    /// Fits every trained part to `rows` of `set`; the calibration is where it starts. Gives the passes by
-    /// network as well; `None` when cancelled.
+    /// Fits every trained part to `rows` of `set`, with the initial calibration. Returns the passes by
+    /// network too; `None` when cancelled.
     pub(crate) fn fit_parts(
         set: &TrainingSet,
         rows: &[u32],
@@ -174,7 +174,7 @@ impl TextModel {
         self.linear.learn(kernels, vector, params, is_on, linear);
     }
 
-    /// The same model for other labels: label `i` is the old label `from(i)`, or new.
+    /// The same model for other labels: label `i` is the old label `from(i)`, or a new one.
     pub(crate) fn remap(&self, n_labels: usize, from: impl Fn(usize) -> Option<usize>) -> Self {
         let output = |o: usize| if o == NONE { Some(NONE) } else { from(o - 1).map(|l| l + 1) };
         let start = Calibration::start(self.mode, n_labels);

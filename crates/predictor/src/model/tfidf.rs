@@ -1,8 +1,8 @@
 //! TF-IDF with document frequencies that are learned online.
 //!
-//! Owns in how many texts each bucket occurred. Weight = (1 + ln count) · (ln((1 + n) / (1 + df)) + 1), the
-//! smooth form that scikit-learn uses. Word and character n-grams are normalised apart and weigh the same:
-//! otherwise the five times more numerous character n-grams drown the words. A bucket that no learned text
+//! Owns the number of texts with each bucket. Weight = (1 + ln count) · (ln((1 + n) / (1 + df)) + 1), the
+//! smooth form that scikit-learn uses. Word and character n-grams are normalised separately and weigh the same:
+//! otherwise the five times more numerous character n-grams would outweigh the words. A bucket that no learned text
 //! had weighs nothing, since nothing was learned about it.
 
 use crate::features::{HashedText, Topic};
@@ -11,13 +11,13 @@ use crate::features::{HashedText, Topic};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TfIdf {
     n_texts: u32,
-    /// Background included.
+    /// Includes the background.
     df: Vec<u32>,
-    /// 0 where no text was learned that has the bucket.
+    /// 0 for a bucket that no learned text had.
     idf: Vec<f32>,
 }
 
-/// A text as the models read it; kept between texts so that weighing does not allocate.
+/// A text in the form that the models read; kept between texts so that weighing does not allocate.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TextVector {
     /// Every n-gram, word by word: bucket, weight.
@@ -25,7 +25,7 @@ pub(crate) struct TextVector {
     pub(crate) weights: Vec<f32>,
     /// End in `buckets` by word.
     pub(crate) word_ends: Vec<u32>,
-    /// Every different n-gram with the logarithm of its count; the squares of the weights sum to 1. Behind
+    /// Every different n-gram with the logarithm of its count; the squares of the weights sum to 1. After
     /// them the topics, if the model has a prior.
     pub(crate) row_buckets: Vec<u32>,
     pub(crate) row_weights: Vec<f32>,
@@ -37,7 +37,7 @@ impl TfIdf {
         Self { n_texts: 0, df: vec![0; n_buckets], idf: vec![0.0; n_buckets] }
     }
 
-    /// Starts from the counts of other texts. They make a bucket common, not known.
+    /// Starts from the counts of other texts, which make a bucket common, but not known.
     pub(crate) fn with_background(n_texts: u32, df: Vec<u32>) -> Self {
         Self { n_texts, idf: vec![0.0; df.len()], df }
     }
@@ -60,8 +60,8 @@ impl TfIdf {
         self.idf[bucket] > 0.0
     }
 
-    /// Counts one more text. The weights of its own buckets follow at once, the others at the next
-    /// [`refresh`](Self::refresh) (they change by 1/n).
+    /// Counts one more text. The weights of its own buckets are updated at once, the others, which change by 1/n, at the
+    /// next [`refresh`](Self::refresh).
     pub(crate) fn observe(&mut self, text: HashedText<'_>) {
         self.n_texts = self.n_texts.saturating_add(1);
         let mut buckets = text.buckets.to_vec();
@@ -80,7 +80,7 @@ impl TfIdf {
         }
     }
 
-    /// Weighs a text.
+    /// Writes the weighed text into `out`.
     pub(crate) fn vector(&self, text: HashedText<'_>, out: &mut TextVector) {
         let TextVector { buckets, weights, word_ends, row_buckets, row_weights, counts } = out;
         counts.resize(self.df.len(), 0);
@@ -135,7 +135,7 @@ impl TfIdf {
 }
 
 impl TextVector {
-    /// Adds the topics of the text, times `scale`, as rows behind those of the buckets.
+    /// Adds the topics of the text, times `scale`, as rows after those of the buckets.
     pub(crate) fn add_topics(&mut self, n_buckets: usize, topics: &[Topic], scale: f32) {
         for &(topic, value) in topics {
             self.row_buckets.push(n_buckets as u32 + u32::from(topic));
@@ -155,7 +155,7 @@ pub(crate) fn weight(n_texts: u32, df: u32) -> f32 {
     if df == 0 {
         return 0.0;
     }
-    // Counts that contradict each other (a damaged state) must not give a negative weight.
+    // Contradictory counts, as in a damaged state, must not give a negative weight.
     ((1.0 + n_texts as f32) / (1.0 + df as f32)).ln().max(0.0) + 1.0
 }
 

@@ -33,7 +33,7 @@ impl TrainingSet {
         }
     }
 
-    /// Takes hashed texts and the labels of each.
+    /// Builds a set from hashed texts and their labels.
     #[cfg(feature = "linfa")]
     pub(crate) fn from_hashed(
         texts: HashedTexts,
@@ -48,7 +48,7 @@ impl TrainingSet {
         out
     }
 
-    /// Adds an example; `labels` are numbers below `n_labels`, each at most once. Gives the hash of its text.
+    /// Adds an example; `labels` are numbers below `n_labels`, each at most once. Returns the hash of its text.
     pub(crate) fn push(&mut self, text: &str, labels: impl IntoIterator<Item = u32>) -> u64 {
         self.words.split(text);
         self.texts.push(&self.words);
@@ -79,13 +79,13 @@ impl TrainingSet {
         self.n_outputs
     }
 
-    /// The outputs that are on, never none.
+    /// The outputs that are on, at least one.
     pub(crate) fn outputs(&self, row: usize) -> &[u32] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.outputs[start as usize..self.ends[row] as usize]
     }
 
-    /// What an output that is on should be.
+    /// The target of an output that is on.
     pub(crate) fn target(&self, mode: Mode, row: usize) -> f32 {
         match mode {
             Mode::Exclusive => 1.0 / self.outputs(row).len() as f32,

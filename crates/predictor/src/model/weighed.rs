@@ -1,4 +1,4 @@
-//! A training set as the learners read it: weighed, with the topics of the prior.
+//! A training set in the form that the learners read: weighed, with the topics of the prior.
 //!
 //! Owns the strength of the topics. Invariant: the squares of a row's weights sum to at most
 //! [`square`](Weighed::square), which bounds the learners' steps.
@@ -10,10 +10,10 @@ use crate::prior::{Prior, TopicScratch};
 
 /// Strength of the topics beside a text's n-grams at a hundred rows; n-grams need many rows, topics few.
 const TOPIC_SCALE: f32 = 1.2;
-/// How fast that falls with the number of rows.
+/// The exponent by which the strength falls with the number of rows.
 const TOPIC_DECAY: f32 = 0.3;
 
-/// Texts of a set with the weights that a model gives them.
+/// Texts of a set with the weights of a model.
 #[derive(Debug)]
 pub(crate) struct Weighed<'a> {
     pub(crate) set: &'a TrainingSet,
@@ -21,7 +21,7 @@ pub(crate) struct Weighed<'a> {
     /// Strength of the topics; 0 without a prior.
     pub(crate) topic_scale: f32,
     n_topics: usize,
-    /// By row of `set`, so that they are found once and not once a pass.
+    /// By row of `set`, computed once and not in every pass.
     topics: Vec<Topic>,
     ends: Vec<u32>,
 }
@@ -63,7 +63,7 @@ impl<'a> Weighed<'a> {
         1.0 + self.topic_scale * self.topic_scale
     }
 
-    /// Weighs a row.
+    /// Writes the weighed row into `out`.
     pub(crate) fn vector(&self, row: usize, out: &mut TextVector) {
         self.tfidf.vector(self.set.texts.get(row), out);
         if let Some(&end) = self.ends.get(row) {

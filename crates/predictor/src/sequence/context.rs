@@ -1,23 +1,23 @@
-//! Context experts: what followed the same context before.
+//! Context experts: the components that followed the same context before.
 //!
 //! A context is a hash of some of the last commands, the pause or the time of day. Its followers are
 //! counted, older visits counting less, and interpolated with a shorter context by absolute discounting
-//! (Ney, Essen and Kneser 1994), which plays the part of PPM's escape without leaving any component at 0.
+//! (Ney, Essen and Kneser 1994), which has the role of PPM's escape and leaves no component at 0.
 //! Bounded: at most [`MAX_NODES`] contexts a table and [`MAX_FOLLOWERS`] followers a context.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Contexts a table keeps; long unvisited ones go.
+/// Contexts a table keeps; the longest unvisited ones are dropped.
 const MAX_NODES: usize = 4096;
-/// Contexts looked at to find one that goes.
+/// Contexts compared to find one to drop.
 const SAMPLE: usize = 8;
-/// Followers a context keeps; the rarest go.
+/// Followers a context keeps; the rarest ones are dropped.
 const MAX_FOLLOWERS: usize = 48;
-/// Taken off each follower's count.
+/// Subtracted from each follower's count.
 const DISCOUNT: f32 = 0.5;
-/// Weight of the shorter context besides what the discount frees.
+/// Weight of the shorter context beside the share that the discount frees.
 const PRIOR: f32 = 0.3;
 /// Followers whose count decayed below this are dropped.
 const GONE: f32 = 0.02;
@@ -39,8 +39,8 @@ pub(super) struct ContextTable {
     cursor: u64,
 }
 
-/// Drops one context of a table over its bound: of [`SAMPLE`] neighbours in hash order, a place that moves
-/// round the table, the longest unvisited (sampled LRU; constant time, unlike a sweep).
+/// Drops one context of a table over its bound: of [`SAMPLE`] neighbours in hash order, from a position that moves
+/// through the table, the longest unvisited one (sampled LRU; constant time, unlike a sweep).
 fn prune<V>(nodes: &mut BTreeMap<u64, V>, cursor: &mut u64, visited: impl Fn(&V) -> u64) {
     if nodes.len() <= MAX_NODES {
         return;
@@ -57,7 +57,7 @@ fn prune<V>(nodes: &mut BTreeMap<u64, V>, cursor: &mut u64, visited: impl Fn(&V)
 }
 
 impl ContextTable {
-    /// Counts what followed a context; `stays` is the share of its earlier counts that remains.
+    /// Counts the followers of a context; `stays` is the share of its earlier counts that remains.
     pub(super) fn learn(&mut self, key: u64, used: &[u32], stays: f32, step: u64) {
         let node = self.nodes.entry(key).or_default();
         node.visited = step;
@@ -82,7 +82,7 @@ impl ContextTable {
         prune(&mut self.nodes, &mut self.cursor, |node| node.visited);
     }
 
-    /// Writes P(component | context), with `back_off` for what the context does not tell.
+    /// Writes P(component | context), interpolated with `back_off`.
     pub(super) fn predict(&self, key: u64, back_off: &[f32], p: &mut [f32]) {
         let Some(node) = self.nodes.get(&key) else {
             p.copy_from_slice(back_off);
@@ -109,7 +109,7 @@ impl ContextTable {
     }
 }
 
-/// What followed each command the last two times.
+/// The last two followers of each command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Followed {
     nodes: BTreeMap<u64, ([u64; 2], u64)>,

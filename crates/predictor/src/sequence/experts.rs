@@ -1,4 +1,4 @@
-//! The experts together: which there are, what they share, and their row order in the features.
+//! All experts, their shared state, and their order of rows in the features.
 //!
 //! Every expert gives each known component a probability of being in the next command. Invariant:
 //! `predict` writes one row of natural logarithms for each name in [`EXPERT_NAMES`], in that order.
@@ -45,7 +45,7 @@ pub(super) const EXPERT_NAMES: [&str; 27] = [
     "in use now",
 ];
 
-/// Row of the frequency that contexts without followers fall back to.
+/// Row of the frequency that contexts without followers back off to.
 const BASE_ROW: usize = 4;
 /// First row of the frequencies, used by the reuse head too.
 pub(super) const FREQUENCY_ROW: usize = 2;
@@ -60,7 +60,7 @@ const FLOOR: f32 = 1e-5;
 
 const HALF_LIVES_COMMANDS: [f32; 4] = [8.0, 32.0, 128.0, 512.0];
 const HALF_LIVES_SECONDS: [f32; 3] = [600.0, 4.0 * 3600.0, 3.0 * 86_400.0];
-/// Per context: how much of its counts stays at each visit, and the row it falls back to.
+/// Per context: the share of its counts that stays at each visit, and the row it backs off to.
 const CONTEXTS: [(f32, usize); 15] = [
     (1.0, BASE_ROW),
     (0.8, BASE_ROW),
@@ -88,7 +88,7 @@ pub(super) struct Now {
     pub(super) at: i64,
 }
 
-/// All experts and what they share.
+/// All experts and their shared state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Experts {
     steps: u64,
@@ -107,10 +107,10 @@ pub(super) struct Experts {
     by_commands: [Frequency; 4],
     by_seconds: [Frequency; 3],
     contexts: Vec<ContextTable>,
-    /// After which contexts the last prediction was made.
+    /// The contexts of the last prediction.
     #[serde(skip)]
     active: [u64; CONTEXTS.len()],
-    /// What followed the same last command the last two times, as contexts.
+    /// The followers of each command, as contexts.
     followed: super::context::Followed,
     renewal_commands: Renewal,
     renewal_seconds: Renewal,
@@ -155,12 +155,12 @@ impl Experts {
         now.at.saturating_sub(self.last_at[local]).max(0) as f32
     }
 
-    /// Its uses in all.
+    /// Its total number of uses.
     pub(super) fn uses(&self, local: usize) -> u32 {
         self.uses[local]
     }
 
-    /// How many others were used since its last use.
+    /// Number of other components used since its last use.
     pub(super) fn depth(&self, local: usize) -> usize {
         self.recency.depth(local)
     }
@@ -178,7 +178,7 @@ impl Experts {
         self.advance(used, at, n);
     }
 
-    /// Everything that a command changes but what follows what: the counts of use, and where in the sequence one is.
+    /// Records a command in everything but the followers of contexts: counts of use, and the position in the sequence.
     fn advance(&mut self, used: &[u32], at: WallSeconds, n: usize) {
         self.last_step.resize(n, 0);
         self.last_at.resize(n, 0);
@@ -211,7 +211,7 @@ impl Experts {
         self.current.extend_from_slice(used);
     }
 
-    /// Calls `look` with the experts as they were after such a command; they learn nothing of it. The large tables
+    /// Calls `look` with the experts as they would be after a command, without learning from it. The large tables
     /// are lent, not copied: O(components).
     pub(super) fn imagine<R>(
         &mut self,
@@ -295,7 +295,7 @@ impl Experts {
         now
     }
 
-    /// Whether tables agree in length and numbers are numbers: for state that was read.
+    /// Whether a state that was read has tables of equal lengths and finite numbers.
     pub(super) fn is_sound(&self, n: usize) -> bool {
         let lengths = [self.last_step.len(), self.last_at.len(), self.uses.len()];
         lengths == [n; 3]
@@ -310,7 +310,7 @@ impl Experts {
     }
 }
 
-/// A command as contexts know it.
+/// A command as a part of contexts.
 fn hash_of(used: &[u32]) -> u64 {
     used.iter().fold(mix(0, 1), |h, local| mix(h, u64::from(*local)))
 }

@@ -1,10 +1,10 @@
-//! How often each component was used, older uses counting less: an exponentially decayed count.
+//! The frequency of each component: an exponentially decayed count of its uses.
 
 use serde::{Deserialize, Serialize};
 
 /// Weight of the uniform prior, in uses.
 const PRIOR: f32 = 0.5;
-/// Counts below this are none: keeps long-decayed numbers out of the subnormal range.
+/// Counts below this become 0, which keeps long-decayed numbers out of the subnormal range.
 const GONE: f32 = 1e-12;
 
 /// Decayed counts by component.
@@ -15,7 +15,7 @@ pub(super) struct Frequency {
 }
 
 impl Frequency {
-    /// Lets all counts decay to the share `stays`, then counts the uses.
+    /// Decays all counts to the share `stays`, then counts the uses.
     pub(super) fn learn(&mut self, used: &[u32], n: usize, stays: f32) {
         self.counts.resize(n, 0.0);
         let mut sum = 0.0;

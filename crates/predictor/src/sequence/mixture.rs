@@ -2,19 +2,19 @@
 //!
 //! P(c) ∝ exp Σ w_k · log p_k(c): the conditional logit model (McFadden 1974) over experts' logarithms,
 //! trained by AdaGrad (Duchi, Hazan and Singer 2011) on the log loss of what was used. Learned weights start
-//! from a prior that prefers long contexts and renewal, and from a high accumulated gradient, since too fast
-//! a mixture follows noise (measured: ADR 0014).
+//! from a prior that prefers long contexts and renewal, and from a high accumulated gradient, since a
+//! mixture that learns too fast follows noise (measured: ADR 0014).
 
 use serde::{Deserialize, Serialize};
 
 use super::experts::N_EXPERTS;
 
-/// Weights before anything was seen, in the experts' order. Rounded to a twentieth.
+/// Weights before any observation, in the experts' order. Rounded to a twentieth.
 const PRIOR: [f32; N_EXPERTS] = [
     0.10, 0.10, // recency
     0.05, 0.0, -0.05, -0.05, // frequency by commands
     0.0, -0.05, -0.05, // frequency by time
-    0.0, 0.05, 0.05, 0.05, 0.05, 0.10, // orders 1, 1 of late, 2, 3, 4, 6
+    0.0, 0.05, 0.05, 0.05, 0.05, 0.10, // orders 1, 1 recently, 2, 3, 4, 6
     0.10, 0.05, 0.05, 0.05, // skip, pause, time of day with and without
     0.05, 0.0, 0.0, 0.0, 0.05, // unordered, sparse, pause alone, followers
     0.15, 0.15, // renewal

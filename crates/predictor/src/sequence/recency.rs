@@ -1,12 +1,12 @@
-//! The stack-depth expert: how many others were used since, and how often such a depth was asked for.
+//! The stack-depth expert: the number of other components used since, and how often such a depth was used again.
 //!
 //! Reuse by LRU stack depth is the classical model of Mattson et al. (1970). A second table learns the
-//! depths apart by how deep the last command reached, which tells hopping between two components from
-//! wandering through many.
+//! depths separately by the depth of the last command, which distinguishes switching between two components from
+//! moving through many.
 
 use serde::{Deserialize, Serialize};
 
-/// Deeper counts as this deep.
+/// The greatest depth that is counted; deeper ones count as this depth.
 const DEPTHS: usize = 128;
 /// Classes of the last command's depth.
 const CLASSES: usize = 6;
@@ -18,7 +18,7 @@ const STAYS_IN_CLASS: f32 = 0.99;
 const PRIOR: f32 = 3.0;
 /// Weight of the table over all classes in the table of a class.
 const PRIOR_IN_CLASS: f32 = 8.0;
-/// Counts below this are none.
+/// Counts below this become 0.
 const GONE: f32 = 1e-12;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! The renewal expert: a component's own usual distance between uses, by commands or by time.
 //!
-//! Each component's use is taken as a renewal process: its hazard is counted in buckets of its age that
+//! Models each component's use as a renewal process: its hazard is counted in buckets of its age that
 //! double in width, and drawn towards the hazard of all components where its own counts are few.
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub(super) struct Renewal {
     /// By component, `BUCKETS` each.
     own: Vec<Hazard>,
     all: Vec<Hazard>,
-    /// In which bucket each component was when the last prediction was made.
+    /// The bucket of each component at the last prediction.
     #[serde(skip)]
     bucket: Vec<u8>,
 }

@@ -1,7 +1,7 @@
 //! The reuse head: P(used again within the horizon), an online logistic regression.
 //!
-//! Learns from every component at once, when the horizon of a prediction has passed and it is known what
-//! was used within it. AdaGrad, from a prior.
+//! Learns from all components at once, when the horizon of a prediction has passed and its uses are
+//! known. AdaGrad, from a prior.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use super::experts::{Experts, FREQUENCY_ROW, N_FREQUENCIES, Now, SLOT_ROW};
 pub const REUSE_HORIZON: u64 = 8;
 
 const N_INPUTS: usize = 9 + N_FREQUENCIES;
-/// Weights before anything was seen.
+/// Weights before any observation.
 const PRIOR: [f32; N_INPUTS] = [
     1.2, -0.3, 1.0, -0.2, -0.05, // bias, log and logit P(next), age in commands and seconds
     0.15, 0.15, 0.2, 0.35, 0.15, 0.0, 0.25, // frequencies
@@ -39,7 +39,7 @@ pub(super) struct ReuseHead {
     squares: Inputs,
     #[serde(skip)]
     pending: VecDeque<Pending>,
-    /// One spent prediction, kept for its memory.
+    /// A past prediction, kept for its memory.
     #[serde(skip)]
     spare: Pending,
 }
@@ -61,7 +61,7 @@ fn probability(weights: &Inputs, inputs: &Inputs) -> f32 {
 }
 
 impl ReuseHead {
-    /// Marks what was used in the predictions that wait, and learns from those that wait no longer.
+    /// Marks the used components in the pending predictions, and learns from those whose horizon has passed.
     pub(super) fn learn(&mut self, used: &[u32], step: u64) {
         for pending in &mut self.pending {
             for local in used {
@@ -104,15 +104,15 @@ impl ReuseHead {
         pending.inputs.extend(inputs(now, experts, features, mixed));
         out.clear();
         out.extend(pending.inputs.iter().map(|x| probability(&self.weights, x)));
-        // A prediction made anew for the same moment replaces the one before.
+        // Another prediction for the same moment replaces the one before.
         if self.pending.back().is_some_and(|p| p.step == now.step) {
             self.pending.pop_back();
         }
         self.pending.push_back(pending);
     }
 
-    /// Writes the probabilities, to learn nothing from them.
-    pub(super) fn foretell(
+    /// Writes the probabilities of a forecast, from which nothing is learned.
+    pub(super) fn forecast(
         &self,
         now: &Now,
         experts: &Experts,
@@ -130,7 +130,7 @@ impl ReuseHead {
     }
 }
 
-/// What the regression is made of, by component. Scaled so that all inputs vary by about one.
+/// The inputs of the regression, by component, scaled so that all vary by about one.
 fn inputs<'a>(
     now: &'a Now,
     experts: &'a Experts,

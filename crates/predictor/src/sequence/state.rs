@@ -1,7 +1,7 @@
-//! How the learned model becomes bytes: mark, version, checksum, names of the components, state.
+//! The learned model as bytes: mark, version, checksum, names of the components, state.
 //!
-//! Names and not keys are stored, since keys differ between processes. Reading never panics and gives
-//! either a model whose tables agree with each other or an error.
+//! Stores names instead of keys, since keys differ between processes. Reading never panics and returns
+//! either a model with consistent tables or an error.
 
 use majordomo_core::{ComponentId, ComponentKey};
 
@@ -11,34 +11,27 @@ const MARK: &[u8; 4] = b"MJSQ";
 const VERSION: u32 = 1;
 const HEADER: usize = 12;
 
-/// Why bytes are no learned sequence model.
+/// Why bytes cannot be read as a sequence model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum SequenceStateError {
     /// Another kind of data.
-    #[error("these bytes are no learned sequence model (they do not start with its mark)")]
+    #[error("these bytes are not a learned sequence model (they do not start with its mark)")]
     Foreign,
     /// Written by another version of the format.
     #[error(
         "the learned sequence model has format {found}, this build reads {want}; start fresh or use the other build"
     )]
-    Format {
-        /// The version found.
-        found: u32,
-        /// The version that this build reads.
-        want: u32,
-    },
-    /// Cut off or altered.
+    Format { found: u32, want: u32 },
+    /// Truncated or altered.
     #[error("the learned sequence model is damaged: {what}; start fresh")]
-    Damaged {
-        /// What is wrong.
-        what: &'static str,
-    },
+    Damaged { what: &'static str },
 }
 
 impl SequenceModel {
-    /// The learned state as bytes. `name` gives the name of a key; components without one are written as
-    /// unknown and count as gone when read.
+    /// The learned state as bytes. `name` returns the name of a key; components without a name are written as
+    /// unknown, and retired when read.
     #[must_use]
     pub fn encode(&self, name: impl Fn(ComponentKey) -> Option<ComponentId>) -> Vec<u8> {
         let names: Vec<String> = self
@@ -55,8 +48,8 @@ impl SequenceModel {
         bytes
     }
 
-    /// Reads what [`encode`](Self::encode) wrote. `key` gives the key of a name in this process; components
-    /// that have none are kept as gone, and never predicted.
+    /// Reads the bytes of [`encode`](Self::encode). `key` returns the key of a name in this process; components
+    /// without a key are kept as retired, and never predicted.
     ///
     /// # Errors
     /// When the bytes are of another kind or version, or damaged.
@@ -83,7 +76,7 @@ impl SequenceModel {
         let ((names, mut model), rest) = postcard::take_from_bytes::<(Vec<String>, Self)>(body)
             .map_err(|_| damaged("it cannot be read"))?;
         if !rest.is_empty() {
-            return Err(damaged("it goes on after its end"));
+            return Err(damaged("it has bytes after its end"));
         }
         let shares = [model.novelty.0, model.set_size.0];
         if !model.experts.is_sound(names.len())
@@ -91,7 +84,7 @@ impl SequenceModel {
             || !model.reuse.is_sound()
             || !shares.iter().all(|x| x.is_finite() && *x >= 0.0)
         {
-            return Err(damaged("its tables do not agree"));
+            return Err(damaged("its tables are not consistent"));
         }
         for (local, name) in names.iter().enumerate() {
             let key = key(name).filter(|_| !name.is_empty());

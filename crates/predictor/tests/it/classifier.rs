@@ -1,4 +1,4 @@
-//! The text model over numbered labels: what it learns, and what bad data does.
+//! The text model over numbered labels: learning, unusual texts, and refused training data.
 
 use std::sync::atomic::AtomicBool;
 
@@ -30,16 +30,16 @@ fn fit(n_labels: usize, rows: &[Example<'_>]) -> Result<TextClassifier, TrainErr
 }
 
 #[test]
-fn it_learns_and_generalises_and_repeats() {
+fn classifier_generalises_and_repeats_exactly() {
     let labels = TEXTS.map(|(_, l)| [l]);
     let model = fit(3, &examples(&labels)).expect("sound rows");
     let again = fit(3, &examples(&labels)).expect("sound rows");
     assert!(model.is_exclusive());
     let mut scratch = model.scratch();
-    for (text, want) in [("play a song", 0), ("an alarm at nine", 1), ("weather in rome", 2)] {
-        let mut said = Vec::new();
-        model.predict(text, &mut scratch, &mut said);
-        assert_eq!(said, [want], "{text}");
+    for (text, expected) in [("play a song", 0), ("an alarm at nine", 1), ("weather in rome", 2)] {
+        let mut labels_of_text = Vec::new();
+        model.predict(text, &mut scratch, &mut labels_of_text);
+        assert_eq!(labels_of_text, [expected], "{text}");
         let (none, p) = model.predict_proba(text, &mut scratch);
         assert!((none + p.iter().sum::<f32>() - 1.0).abs() < 1e-4);
         let first = p.to_vec();
@@ -48,14 +48,14 @@ fn it_learns_and_generalises_and_repeats() {
 }
 
 #[test]
-fn the_prior_helps_and_switches_off() {
+fn classifier_works_with_and_without_a_prior() {
     let labels = TEXTS.map(|(_, l)| [l]);
     let rows = examples(&labels);
     let with = TextValidParams::default()
         .fit_texts(3, &rows, &[], Some(&Prior::shipped()), &AtomicBool::new(false))
         .expect("sound rows");
     let mut scratch = with.scratch();
-    // No n-gram of these words was in the rows.
+    // The rows have no n-gram of these words.
     let (_, p) = with.predict_proba("thunderstorms expected", &mut scratch);
     assert!(p.iter().all(|p| p.is_finite()));
     let without = fit(3, &rows).expect("sound rows");
@@ -64,7 +64,7 @@ fn the_prior_helps_and_switches_off() {
 }
 
 #[test]
-fn several_labels_at_once_are_judged_one_by_one() {
+fn texts_with_several_labels_make_labels_independent() {
     let texts: Vec<(String, Vec<u32>)> = TEXTS
         .iter()
         .flat_map(|(a, la)| {
@@ -83,13 +83,13 @@ fn several_labels_at_once_are_judged_one_by_one() {
         .fit_texts(3, train, held_out, None, &AtomicBool::new(false))
         .expect("sound rows");
     assert!(!model.is_exclusive());
-    let mut said = Vec::new();
-    model.predict("play music and set an alarm", &mut model.scratch(), &mut said);
-    assert_eq!(said, [0, 1]);
+    let mut labels_of_text = Vec::new();
+    model.predict("play music and set an alarm", &mut model.scratch(), &mut labels_of_text);
+    assert_eq!(labels_of_text, [0, 1]);
 }
 
 #[test]
-fn strange_texts_give_probabilities() {
+fn unusual_texts_give_probabilities() {
     let labels = TEXTS.map(|(_, l)| [l]);
     let model = fit(3, &examples(&labels)).expect("sound rows");
     let mut scratch = model.scratch();
@@ -114,7 +114,7 @@ fn strange_texts_give_probabilities() {
 }
 
 #[test]
-fn degenerate_labels_are_no_fault() {
+fn degenerate_labels_are_accepted() {
     let texts = ["play", "stop", "go", "play"];
     let check = |n_labels: usize, labels: [&[u32]; 4]| {
         let rows: Vec<Example<'_>> =
@@ -134,8 +134,8 @@ fn degenerate_labels_are_no_fault() {
 
 #[test]
 fn bad_training_data_is_refused() {
-    let check = |n_labels: usize, rows: &[Example<'_>], want: TrainError| {
-        assert_eq!(fit(n_labels, rows).expect_err("refused"), want);
+    let check = |n_labels: usize, rows: &[Example<'_>], expected: TrainError| {
+        assert_eq!(fit(n_labels, rows).expect_err("refused"), expected);
     };
     check(1, &[], TrainError::NoExample);
     let unknown = TrainError::UnknownLabel { row: 0, label: 3, n_labels: 2 };

@@ -1,4 +1,4 @@
-//! The weight of one outcome: false outcomes do not overturn a habit, and a new habit is learned all the same.
+//! The weight of one outcome: a few false outcomes do not overturn a habit, and a new habit is still learned.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -62,7 +62,7 @@ fn teach() -> TextPredictor {
     out
 }
 
-/// A predictor for which so many outcomes confirmed the phrase.
+/// A predictor after `n` outcomes that confirm the phrase.
 fn confirmed(n: usize) -> TextPredictor {
     let mut out = taught();
     for _ in 0..n {
@@ -87,7 +87,7 @@ fn check(predictor: &TextPredictor, text: &str, component: u32, when: &str) {
 }
 
 #[test]
-fn confirmed_phrase_withstands_a_handful_of_contrary_outcomes() {
+fn confirmed_phrase_withstands_five_contrary_outcomes() {
     for n_confirmed in [3, 8, 120] {
         let mut predictor = confirmed(n_confirmed);
         for n_false in 1..=n_confirmed.min(5) {
@@ -100,7 +100,7 @@ fn confirmed_phrase_withstands_a_handful_of_contrary_outcomes() {
 }
 
 #[test]
-fn habit_that_changes_is_learned_within_ten_outcomes() {
+fn changed_habit_is_learned_within_ten_outcomes() {
     for n_confirmed in [1, 2, 120] {
         let mut predictor = confirmed(n_confirmed);
         for _ in 0..10 {
@@ -113,7 +113,7 @@ fn habit_that_changes_is_learned_within_ten_outcomes() {
 }
 
 #[test]
-fn single_outcome_gives_way_to_its_correction() {
+fn single_outcome_is_overturned_by_its_correction() {
     let mut predictor = taught();
     learn(&mut predictor, PHRASE, MUSIC);
     for _ in 0..2 {
@@ -122,9 +122,9 @@ fn single_outcome_gives_way_to_its_correction() {
     check(&predictor, PHRASE, CLOCK, "after a correction");
 }
 
-/// A component's own keyword speaks for what was used before, not for what is used now.
+/// The keyword supports the component that was used before, not the one that is used now.
 #[test]
-fn habit_that_changes_outweighs_a_keyword_of_the_former_component() {
+fn changed_habit_outweighs_a_keyword_of_the_former_component() {
     let mut predictor = taught();
     for _ in 0..20 {
         learn(&mut predictor, "the lamp scene", LIGHTS);
@@ -136,7 +136,7 @@ fn habit_that_changes_outweighs_a_keyword_of_the_former_component() {
 }
 
 #[test]
-fn false_outcomes_of_a_few_phrases_leave_the_decisions_of_their_family() {
+fn false_outcomes_of_a_few_phrases_keep_the_decisions_of_similar_phrases() {
     let rooms = ["kitchen", "bedroom", "hall", "garden", "office", "attic", "cellar", "garage"];
     let times = ["at dawn", "at noon", "tonight", "later", "on sunday", "after work", "soon"];
     let phrase =
@@ -151,13 +151,13 @@ fn false_outcomes_of_a_few_phrases_leave_the_decisions_of_their_family() {
             (from..from + 40).filter(|&i| needs(predictor, &phrase(i % 56), LIGHTS)).count()
         };
         let before = right(&predictor, 0);
-        assert!(before >= 39, "{before} of 40 are right to begin with");
+        assert!(before >= 39, "{before} of 40 are right before the false outcomes");
         for i in 40..55 {
             learn(&mut predictor, &phrase(i), CLOCK);
             let n = right(&predictor, 0);
             assert!(
                 n >= 35,
-                "confirmed {n_confirmed} times: {n} of 40 after {} false ones",
+                "confirmed {n_confirmed} times: {n} of 40 after {} false outcomes",
                 i - 39
             );
         }

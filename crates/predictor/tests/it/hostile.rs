@@ -1,4 +1,4 @@
-//! Random operations, random texts and damaged states: an error or a sound answer, never a panic or NaN.
+//! Random operations, random texts and damaged states give an error or a sound answer, never a panic or NaN.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -24,7 +24,7 @@ fn set_catalog(predictor: &mut TextPredictor) {
     predictor.set_catalog(keys.zip(&ids), keywords);
 }
 
-/// Every number is a probability, and the decision fits what is chosen.
+/// Every number is a probability, and the decision agrees with the chosen components.
 #[track_caller]
 fn check_answer(predictor: &TextPredictor, text: &str) {
     let mut scratch = IntentScratch::default();
@@ -58,7 +58,7 @@ fn state() -> &'static [u8] {
     })
 }
 
-/// What changed bytes would be if their checksum had been made for them.
+/// Replaces the checksum of changed bytes by a valid one.
 fn sealed(mut bytes: Vec<u8>, seed: u64) -> Vec<u8> {
     let end = bytes.len() - 8;
     let sum = hash_bytes(&bytes[..end], seed);
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn any_life_gives_sound_answers(steps in steps(), asked in "\\PC{0,40}") {
+    fn any_sequence_of_operations_gives_sound_answers(steps in steps(), text in "\\PC{0,40}") {
         let mut predictor = TextPredictor::new(PredictorConfig::default());
         set_catalog(&mut predictor);
         let ids = ids();
@@ -129,16 +129,16 @@ proptest! {
             }
             check_answer(&predictor, "play a song");
         }
-        check_answer(&predictor, &asked);
+        check_answer(&predictor, &text);
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Behind a checksum that fits, as a faulty writer would leave it.
+    /// With a valid checksum, as a faulty writer would leave it.
     #[test]
-    fn a_changed_state_is_refused_or_sound(
+    fn changed_state_is_refused_or_sound(
         changes in proptest::collection::vec((0usize..4 << 20, any::<u8>()), 1..40),
         near in proptest::collection::vec((0usize..4096, any::<u8>()), 0..3),
     ) {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_prior_is_refused_or_sound(
+    fn changed_prior_is_refused_or_sound(
         changes in proptest::collection::vec((0usize..2 << 20, any::<u8>()), 1..40),
     ) {
         let bytes = sealed(changed(&Prior::shipped().encode(), &changes, 0), 0x7072_696f_7200_0001);
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_is_no_state(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(TextPredictor::decode(PredictorConfig::default(), &bytes).is_err());
         prop_assert!(Prior::decode(&bytes).is_err());
     }

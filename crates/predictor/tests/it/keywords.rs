@@ -17,10 +17,10 @@ fn search(entries: &[(u32, &str)], text: &str) -> Vec<(u32, String, f32)> {
 }
 
 #[track_caller]
-fn check(entries: &[(u32, &str)], text: &str, want: &[(u32, &str, f32)]) {
+fn check(entries: &[(u32, &str)], text: &str, expected: &[(u32, &str, f32)]) {
     let got = search(entries, text);
     let got: Vec<_> = got.iter().map(|(c, t, p)| (*c, t.as_str(), *p)).collect();
-    assert_eq!(got, want, "{text:?}");
+    assert_eq!(got, expected, "{text:?}");
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn keywords_match_whole_words_only() {
 }
 
 #[test]
-fn characters_that_tell_no_words_apart_count_for_nothing() {
+fn ignored_characters_do_not_affect_matches() {
     check(&[(0, "music")], "play music\u{200e}", &[(0, "music", 1.0)]);
     check(&[(0, "music")], "\u{feff}play mu\u{200b}sic now", &[(0, "mu\u{200b}sic", 1.0)]);
     check(&[(0, "mu\u{ad}sic")], "\u{2066}music\u{2069}", &[(0, "music", 1.0)]);
@@ -59,10 +59,10 @@ fn another_spelling_fits_less_well_than_the_exact_word() {
     check(&two, "llama a papá", &[(0, "papá", 1.0)]);
     check(&two, "una papa", &[(1, "papa", 1.0)]);
     check(&two, "PAPÁ y papa", &[(0, "PAPÁ", 1.0), (1, "papa", 1.0)]);
-    // Neither is written so: both are meant alike.
+    // Neither keyword has this spelling, so both match equally well.
     check(&two, "papà", &[(0, "papà", 0.5), (1, "papà", 0.5)]);
     check(&[(0, "papá"), (0, "papà")], "papa", &[(0, "papa", 0.9)]);
-    // A shared keyword counts for no less than it did.
+    // A shared keyword keeps its lower confidence.
     check(&[(0, "luz"), (1, "luz")], "LUZ", &[(0, "LUZ", 0.5), (1, "LUZ", 0.5)]);
     check(&[(0, "canción nueva")], "una cancion nueva", &[(0, "cancion nueva", 0.9)]);
     check(&[(0, "мой")], "мои", &[]);
@@ -117,12 +117,12 @@ fn keywords_find_commands_in_eight_languages() {
         let matcher = KeywordMatcher::build(entries).expect("words");
         let mut scratch = KeywordScratch::default();
         let mut wrong = Vec::new();
-        for [_, _, wanted, text] in own().filter(|r| r[1] == "command") {
+        for [_, _, component, text] in own().filter(|r| r[1] == "command") {
             let found = matcher.find(text, &mut scratch);
             let found: Vec<&str> =
                 found.components().map(|c| components[c.component.index()].0).collect();
-            let want: Vec<&str> = if *wanted == "-" { vec![] } else { vec![wanted] };
-            if found != want {
+            let expected: Vec<&str> = if *component == "-" { vec![] } else { vec![component] };
+            if found != expected {
                 wrong.push((text, found));
             }
         }
@@ -140,13 +140,13 @@ fn phrases_are_longest_and_ignore_spacing() {
 }
 
 #[test]
-fn a_failed_longer_phrase_hides_nothing() {
+fn failed_longer_phrase_hides_no_shorter_keyword() {
     check(&[(0, "a b c"), (1, "b")], "a b d", &[(1, "b", 1.0)]);
     check(&[(0, "a b c"), (1, "a"), (2, "b c d")], "a b c d", &[(0, "a b c", 1.0)]);
 }
 
 #[test]
-fn shared_keywords_count_for_less() {
+fn shared_keywords_have_lower_confidence() {
     let entries = [(7, "play"), (2, "play"), (2, "PLAY"), (2, "song")];
     check(&entries, "play a song", &[(2, "play", 0.5), (2, "song", 1.0), (7, "play", 0.5)]);
     let matcher = KeywordMatcher::build(entries.map(|(c, p)| (ComponentKey(c), p))).expect("valid");
@@ -161,7 +161,7 @@ fn shared_keywords_count_for_less() {
 }
 
 #[test]
-fn nothing_to_find_is_no_fault() {
+fn texts_without_keywords_have_no_hits() {
     check(&[], "play", &[]);
     check(&[(0, "play")], "", &[]);
     check(&[(0, "play")], "\0\u{7}\u{202e}", &[]);
@@ -170,7 +170,7 @@ fn nothing_to_find_is_no_fault() {
 }
 
 #[test]
-fn a_keyword_without_a_word_is_refused() {
+fn keyword_without_a_word_is_refused() {
     for phrase in ["", "  ", "...", "\u{feff}"] {
         let error = KeywordMatcher::build([(ComponentKey(3), phrase)]).expect_err("no word");
         assert_eq!(
@@ -214,11 +214,11 @@ proptest! {
             .build(unique.iter().map(|p| wrap(p)))
             .expect("small");
         let haystack = wrap(&text);
-        let mut want: Vec<(u32, usize)> = oracle
+        let mut expected: Vec<(u32, usize)> = oracle
             .find_iter(&haystack)
             .map(|m| (m.pattern().as_u32(), m.start() / 3))
             .collect();
-        want.sort_unstable();
+        expected.sort_unstable();
         let plain: Vec<String> = unique.iter().map(|p| spell(p, " ")).collect();
         let matcher = KeywordMatcher::build(
             plain.iter().enumerate().map(|(i, p)| (ComponentKey(i as u32), p.as_str())),
@@ -230,6 +230,6 @@ proptest! {
             .iter()
             .map(|h| (h.component.0, h.start as usize / 2))
             .collect();
-        prop_assert_eq!(got, want);
+        prop_assert_eq!(got, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The predictor from outside: one module a feature.
+//! Integration tests of the predictor: one module a feature.
 
 mod classifier;
 mod habits;

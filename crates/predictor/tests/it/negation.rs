@@ -19,7 +19,7 @@ fn predictor(names: &[&str], keywords: &[(u32, &str)]) -> TextPredictor {
     out
 }
 
-/// The components that a text needs, and the decision.
+/// The decision, and the components that a text needs.
 fn needed(predictor: &TextPredictor, text: &str) -> (Decision, Vec<u32>) {
     let mut scratch = IntentScratch::default();
     let found = predictor.intents(text, &mut scratch);
@@ -44,8 +44,7 @@ fn taught() -> TextPredictor {
     out
 }
 
-/// At most 2 of 100 commands may be lost to a negation that is none; `majordomo-lab intents --languages` prints
-/// the figures.
+/// At most 2 of 100 commands may be lost to a false negation; `majordomo-lab intents --languages` prints the figures.
 #[test]
 fn negated_commands_need_nothing_and_similar_ones_do() {
     let rows: Vec<Vec<&str>> = include_str!("../data/negation.tsv")
@@ -74,23 +73,23 @@ fn negated_commands_need_nothing_and_similar_ones_do() {
 }
 
 #[test]
-fn a_keyword_in_a_negated_clause_is_evidence_against_its_component() {
+fn keyword_in_a_negated_clause_is_evidence_against_its_component() {
     let predictor = predictor(&NAMES, &[(0, "music"), (1, "alarm"), (2, "do not disturb")]);
     let mut scratch = IntentScratch::default();
     let found = predictor.intents("do not play music", &mut scratch);
     assert_eq!((found.decision, found.components.len()), (Decision::None, 0));
-    assert_eq!(found.candidates.len(), 1, "it is shown");
+    assert_eq!(found.candidates.len(), 1, "a candidate below its threshold");
     assert!(found.candidates[0].confidence < found.candidates[0].threshold);
     assert!(found.keywords.hits()[0].is_negated);
-    // Named twice, once without a negation: needed.
+    // A component that is also named without a negation is needed.
     assert_eq!(needed(&predictor, "don't stop there, play music").1, [0]);
     assert_eq!(needed(&predictor, "no music, set an alarm").1, [1]);
-    // A negation inside a keyword is part of it.
+    // A negation inside a keyword is part of the keyword.
     assert_eq!(needed(&predictor, "turn on do not disturb").1, [2]);
 }
 
 #[test]
-fn negation_speaks_against_what_was_learned_too() {
+fn negation_also_applies_to_learned_components() {
     let predictor = taught();
     for (text, component) in
         [("play some jazz", 0), ("wake me at six", 1), ("is it cold outside", 2)]
@@ -109,7 +108,7 @@ fn outcomes_of_negated_texts_teach_what_negation_means() {
     let mut predictor = taught();
     let nights = ["on monday", "on tuesday", "on friday", "this week", "tomorrow", "on sunday"];
     for night in nights {
-        // Who says so has the alarm taken away, for which the clock is needed.
+        // The user wants the alarm removed, for which the clock is needed.
         predictor.learn(&format!("do not wake me {night}"), &[ComponentKey(1)]).expect("known");
     }
     let candidate = predictor.retrain_job().run(&AtomicBool::new(false)).expect("outcomes");

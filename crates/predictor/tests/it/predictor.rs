@@ -1,4 +1,4 @@
-//! The predictor as its owner uses it: outcomes in, answers out, retrains, state, forgetting.
+//! The predictor in the hands of its owner: outcomes, answers, retrains, state, forgetting.
 
 use std::sync::atomic::AtomicBool;
 
@@ -33,7 +33,7 @@ fn catalog(predictor: &mut TextPredictor, keys: [u32; 3]) {
     predictor.set_catalog(keys.iter().map(|&k| key(k)).zip(&ids), keywords);
 }
 
-/// `n` outcomes: every third one a component.
+/// `n` outcomes of three components in turn.
 fn teach(predictor: &mut TextPredictor, n: usize, keys: [u32; 3]) {
     let verbs = ["please", "now", "quickly", "again", "for me", "today", "once more"];
     let what = [
@@ -54,11 +54,11 @@ fn retrain(predictor: &mut TextPredictor) -> Verdict {
 }
 
 #[track_caller]
-fn check(predictor: &TextPredictor, text: &str, decision: Decision, want: &[u32]) {
+fn check(predictor: &TextPredictor, text: &str, decision: Decision, expected: &[u32]) {
     let mut scratch = IntentScratch::default();
     let intents = predictor.intents(text, &mut scratch);
     let got: Vec<u32> = intents.components.iter().map(|i| i.component.0).collect();
-    assert_eq!((intents.decision, got.as_slice()), (decision, want), "{text:?}: {intents:?}");
+    assert_eq!((intents.decision, got.as_slice()), (decision, expected), "{text:?}: {intents:?}");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn keywords_answer_before_anything_is_learned() {
 }
 
 #[test]
-fn outcomes_teach_at_once_and_by_retrain() {
+fn outcomes_are_learned_online_and_by_retrain() {
     let mut predictor = predictor();
     teach(&mut predictor, 9, [0, 1, 2]);
     assert!(!predictor.retrain_due());
@@ -91,7 +91,7 @@ fn outcomes_teach_at_once_and_by_retrain() {
 }
 
 #[test]
-fn readers_keep_their_snapshot() {
+fn snapshot_is_immutable() {
     let mut predictor = predictor();
     teach(&mut predictor, 84, [0, 1, 2]);
     retrain(&mut predictor);
@@ -105,7 +105,7 @@ fn readers_keep_their_snapshot() {
 }
 
 #[test]
-fn a_component_can_come_and_go_and_change_its_key() {
+fn components_may_be_added_removed_and_change_their_keys() {
     let mut predictor = predictor();
     teach(&mut predictor, 84, [0, 1, 2]);
     retrain(&mut predictor);
@@ -149,7 +149,7 @@ fn explanations_name_keywords_and_n_grams() {
 }
 
 #[test]
-fn what_is_not_an_outcome_is_refused() {
+fn outcomes_without_a_word_or_of_unknown_components_are_refused() {
     let mut predictor = predictor();
     assert_eq!(predictor.learn("play", &[key(9)]), Err(LearnError::UnknownComponent(key(9))));
     assert_eq!(predictor.learn("  ", &[key(0)]), Err(LearnError::NoWord));
@@ -159,7 +159,7 @@ fn what_is_not_an_outcome_is_refused() {
 }
 
 #[test]
-fn contradictions_and_long_texts_do_no_harm() {
+fn contradictory_and_long_outcomes_are_accepted() {
     let mut predictor = predictor();
     teach(&mut predictor, 84, [0, 1, 2]);
     retrain(&mut predictor);
@@ -188,7 +188,7 @@ fn forgetting_reaches_buffer_model_and_running_jobs() {
     assert_eq!(predictor.install(stale), Verdict::Stale);
     assert!(predictor.retrain_due());
     assert!(matches!(retrain(&mut predictor), Verdict::Accepted { .. }));
-    assert!(!predictor.roll_back(), "the model that knew it must be gone");
+    assert!(!predictor.roll_back(), "the model that knew the text must be dropped");
     let bytes = predictor.encode();
     assert!(!bytes.windows(6).any(|w| w == b"secret"));
     predictor.forget_everything();
@@ -197,7 +197,7 @@ fn forgetting_reaches_buffer_model_and_running_jobs() {
 }
 
 #[test]
-fn a_cancelled_job_leaves_nothing_and_a_roll_back_restores() {
+fn cancelled_job_changes_nothing_and_roll_back_restores_the_model_before() {
     let mut predictor = predictor();
     teach(&mut predictor, 84, [0, 1, 2]);
     retrain(&mut predictor);
@@ -211,7 +211,7 @@ fn a_cancelled_job_leaves_nothing_and_a_roll_back_restores() {
 }
 
 #[test]
-fn state_survives_and_damage_is_refused() {
+fn state_is_restored_and_a_damaged_state_is_refused() {
     let mut predictor = predictor();
     teach(&mut predictor, 84, [0, 1, 2]);
     retrain(&mut predictor);
@@ -247,7 +247,7 @@ fn memory_stays_within_its_bounds() {
 }
 
 #[test]
-fn a_text_that_names_several_needs_them_all() {
+fn text_that_names_several_components_needs_all_of_them() {
     let mut predictor = predictor();
     check(&predictor, "a song and an alarm", Decision::Confident, &[0, 1]);
     teach(&mut predictor, 84, [0, 1, 2]);
@@ -257,25 +257,25 @@ fn a_text_that_names_several_needs_them_all() {
 }
 
 #[test]
-fn a_keyword_of_something_new_is_not_overruled() {
+fn model_does_not_overrule_a_keyword_of_a_new_component() {
     let mut predictor = predictor();
     for i in 0..60 {
         predictor.learn(&format!("play number {i}"), &[key(0)]).expect("known");
         predictor.learn(&format!("wake me at {i}"), &[key(1)]).expect("known");
     }
     retrain(&mut predictor);
-    // Nothing was learned of the third, then little.
+    // The third component has no outcome, then one.
     check(&predictor, "the forecast", Decision::Confident, &[2]);
     predictor.learn("will it rain", &[key(2)]).expect("known");
     check(&predictor, "the forecast", Decision::Confident, &[2]);
-    // A text that was never met is no reason to load anything.
+    // An unknown text has candidates of any confidence up to 1.
     let mut scratch = IntentScratch::default();
     let intents = predictor.intents("xylophone zebra", &mut scratch);
     assert!(intents.candidates.iter().all(|i| i.confidence.get() <= 1.0));
 }
 
 #[test]
-fn who_knows_one_component_only_does_not_take_everything_for_it() {
+fn model_of_a_single_component_does_not_answer() {
     let mut predictor = predictor();
     for i in 0..40 {
         predictor.learn(&format!("play number {i}"), &[key(0)]).expect("known");
@@ -305,7 +305,7 @@ fn retrained_predictor_is_the_classifier_fitted_to_the_same_rows() {
         TextPredictor::new(PredictorConfig { prior: None, ..PredictorConfig::default() });
     let ids = NAMES.map(id);
     predictor.set_catalog((0..3).map(key).zip(&ids), KeywordMatcher::default());
-    // Labels are numbered as they come.
+    // Labels are numbered in the order of first use.
     let mut order: Vec<u32> = Vec::new();
     for (text, label) in &rows {
         if !order.contains(label) {
@@ -327,8 +327,9 @@ fn retrained_predictor_is_the_classifier_fitted_to_the_same_rows() {
     for text in ["play the radio 3", "wake me", "will it rain on sunday", "play at noon"] {
         let (_, p) = classifier.predict_proba(text, &mut texts);
         for (label, &component) in order.iter().enumerate() {
-            let said = predictor.explain(text, key(component), &mut scratch).confidence.get();
-            assert!((said - p[label]).abs() < 1e-6, "{text}: {said} instead of {p:?}");
+            let p_component =
+                predictor.explain(text, key(component), &mut scratch).confidence.get();
+            assert!((p_component - p[label]).abs() < 1e-6, "{text}: {p_component} and {p:?}");
         }
     }
 }
@@ -353,11 +354,11 @@ fn explanation_reports_confidence_and_threshold_of_the_answer() {
         let answer = predictor.intents(text, &mut scratch);
         let candidates = answer.candidates.to_vec();
         assert!(!candidates.is_empty(), "{text}");
-        for said in candidates {
-            let why = predictor.explain(text, said.component, &mut scratch);
+        for intent in candidates {
+            let why = predictor.explain(text, intent.component, &mut scratch);
             assert_eq!(
                 (why.confidence, why.threshold),
-                (said.confidence, said.threshold),
+                (intent.confidence, intent.threshold),
                 "{text}"
             );
         }

@@ -1,4 +1,4 @@
-//! The sequence model: what it learns, that it stays calibrated, and that its state survives.
+//! The sequence model: learning, calibration, and state.
 
 use majordomo_core::{ComponentId, ComponentKey, Values, WallSeconds};
 use majordomo_predictor::{REUSE_HORIZON, SequenceModel, SequenceStateError};
@@ -31,7 +31,7 @@ fn random(state: &mut u64) -> f64 {
 }
 
 #[test]
-fn a_round_is_learned_within_some_rounds() {
+fn cycle_is_learned_within_ten_cycles() {
     let mut model = SequenceModel::new();
     observe_all(&mut model, (0..60).map(|i| i % 6));
     // The last was 5.
@@ -39,13 +39,13 @@ fn a_round_is_learned_within_some_rounds() {
     assert_eq!(next, key(0));
     assert!(p.get() > 0.5, "{p}");
     assert!(model.value(key(5)).next.get() < 0.1);
-    // All six come back within eight commands.
+    // All six are used again within eight commands.
     assert!((0..6).all(|k| model.value(key(k)).reuse.get() > 0.5));
 }
 
 #[test]
-fn longer_contexts_tell_what_the_last_command_cannot() {
-    // After 1 comes 2 or 3, by what stood before it.
+fn longer_contexts_predict_what_the_last_command_alone_does_not() {
+    // 2 or 3 follows 1, depending on the command before it.
     let mut model = SequenceModel::new();
     let period = [0, 1, 2, 4, 1, 3];
     observe_all(&mut model, (0..180).map(|i| period[i % 6]).chain([0, 1]));
@@ -53,7 +53,7 @@ fn longer_contexts_tell_what_the_last_command_cannot() {
 }
 
 #[test]
-fn it_follows_a_change_of_habit() {
+fn change_of_habit_is_learned() {
     let mut model = SequenceModel::new();
     let before = (0..200).map(|i| if i % 2 == 0 { 0 } else { 1 });
     let after = (0..60).map(|i| if i % 2 == 0 { 0 } else { 2 });
@@ -62,7 +62,7 @@ fn it_follows_a_change_of_habit() {
 }
 
 #[test]
-fn a_command_may_use_a_set() {
+fn command_may_use_several_components() {
     let mut model = SequenceModel::new();
     for i in 0..80 {
         let used: &[ComponentKey] =
@@ -78,13 +78,13 @@ fn a_command_may_use_a_set() {
     model.observe(&[key(0), key(1)], WallSeconds(START + 6000));
     again.observe(&[key(1), key(0), key(1)], WallSeconds(START + 6000));
     assert_eq!(model, again);
-    // An empty command teaches nothing.
+    // An empty command changes nothing.
     again.observe(&[], WallSeconds(START + 9000));
     assert_eq!(model, again);
 }
 
 #[test]
-fn the_time_of_day_counts() {
+fn time_of_day_is_learned() {
     let mut model = SequenceModel::new();
     let day = 86_400;
     for d in 0..30 {
@@ -94,14 +94,14 @@ fn the_time_of_day_counts() {
             model.observe(&[key(item)], WallSeconds(at));
         }
     }
-    // After the filler of noon comes the evening's.
+    // After the first command of the morning comes its filler.
     model.observe(&[key(0)], WallSeconds(START - START.rem_euclid(day) + 30 * day + 8 * 3600));
     assert_eq!(model.likeliest(1)[0].0, key(9));
     assert!(model.opinions(key(9)).iter().any(|o| o.expert.contains("time of day")));
 }
 
-/// A first-order chain of five components with known probabilities: what is said to happen with
-/// probability p happens in a share p of the cases.
+/// A first-order chain of five components with known probabilities: events predicted with
+/// probability p occur in a share p of the cases.
 #[test]
 fn probabilities_are_calibrated() {
     let mut model = SequenceModel::new();
@@ -148,32 +148,33 @@ fn probabilities_are_calibrated() {
 }
 
 #[test]
-fn a_forecast_tells_what_an_observation_would_and_learns_nothing() {
+fn forecast_gives_the_values_after_an_observation_and_learns_nothing() {
     let mut model = SequenceModel::new();
     let period = [0, 1, 2, 4, 1, 3];
     observe_all(&mut model, (0..240).map(|i| period[i % 6]));
     let before = model.clone();
-    // After 3, at the end of a round, comes 0; a forecast can be of anything.
+    // After 3, at the end of a cycle, comes 0; any command can be forecast.
     for used in [vec![0], vec![2], vec![1, 4]] {
         let used: Vec<_> = used.into_iter().map(key).collect();
         let at = WallSeconds(START + 30 * 240);
-        let (mut told, mut seen) = (Values::new(), Values::new());
-        model.forecast(&used, at, &mut told);
+        let (mut forecast, mut observed) = (Values::new(), Values::new());
+        model.forecast(&used, at, &mut forecast);
         assert!(model == before, "nothing is learned");
         let mut after = before.clone();
         after.observe(&used, at);
-        after.refresh(&mut seen);
+        after.refresh(&mut observed);
         for k in 0..5 {
-            let (told, seen) = (told.get(key(k)), seen.get(key(k)));
+            let (forecast, observed) = (forecast.get(key(k)), observed.get(key(k)));
             let close = |a: f32, b: f32| (a - b).abs() < 0.1;
-            assert!(close(told.next.get(), seen.next.get()), "{used:?} {k}: {told:?} {seen:?}");
-            assert!(close(told.reuse.get(), seen.reuse.get()), "{used:?} {k}: {told:?} {seen:?}");
+            let what = format!("{used:?} {k}: {forecast:?} {observed:?}");
+            assert!(close(forecast.next.get(), observed.next.get()), "{what}");
+            assert!(close(forecast.reuse.get(), observed.reuse.get()), "{what}");
         }
     }
     let mut values = Values::new();
     model.forecast(&[key(0)], WallSeconds(START + 30 * 240), &mut values);
     assert!(values.get(key(1)).next.get() > 0.8, "{:?}", values.get(key(1)));
-    // Of what was never used nothing follows.
+    // A component without an earlier use changes nothing.
     let mut now = Values::new();
     model.refresh(&mut now);
     model.forecast(&[key(77)], WallSeconds(START), &mut values);
@@ -184,7 +185,7 @@ fn a_forecast_tells_what_an_observation_would_and_learns_nothing() {
 }
 
 #[test]
-fn a_retired_component_is_not_predicted_until_it_is_used_again() {
+fn retired_component_is_not_predicted_until_its_next_use() {
     let mut model = SequenceModel::new();
     observe_all(&mut model, (0..60).map(|i| i % 3));
     model.retire(key(0));
@@ -195,12 +196,12 @@ fn a_retired_component_is_not_predicted_until_it_is_used_again() {
     model.observe(&[key(1)], WallSeconds(START + 3630));
     model.observe(&[key(2)], WallSeconds(START + 3660));
     assert_eq!(model.likeliest(1)[0].0, key(0), "nothing was forgotten");
-    // One that was never used is no news.
+    // Retiring a component that was never used changes nothing.
     model.retire(key(77));
 }
 
 #[test]
-fn the_state_survives_and_follows_the_names() {
+fn state_is_restored_by_names() {
     let mut model = SequenceModel::new();
     observe_all(&mut model, (0..90).map(|i| i % 4));
     let bytes = model.encode(name);
@@ -210,10 +211,10 @@ fn the_state_survives_and_follows_the_names() {
         assert_eq!(same.value(key(k)), model.value(key(k)));
     }
     assert_eq!(same.encode(name), bytes, "written, read and written again");
-    // In another process the names have other keys, and one is gone.
+    // In another process the names have other keys, and one name is unknown.
     let moved = |n: &str| unname(n).filter(|k| k.0 != 1).map(|k| key(k.0 + 10));
     let other = SequenceModel::decode(&bytes, moved).unwrap();
-    assert_eq!(other.likeliest(1)[0].0, key(12), "the last was 1 of 0..4, which is gone");
+    assert_eq!(other.likeliest(1)[0].0, key(12), "the last component was 1, which is unknown");
     assert!(other.likeliest(9).iter().all(|(k, _)| k.0 >= 10 && k.0 != 11));
     let fresh = SequenceModel::decode(&SequenceModel::new().encode(name), unname).unwrap();
     assert_eq!(fresh, SequenceModel::new());
@@ -262,7 +263,7 @@ fn memory_is_bounded() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever is observed, probabilities are probabilities, and the same history gives the same table.
+    /// Any history gives probabilities, and the same history gives the same table.
     #[test]
     fn tables_hold_probabilities(
         steps in prop::collection::vec((prop::collection::vec(0u32..40, 0..4), -100i64..100_000), 1..120),
@@ -290,7 +291,7 @@ proptest! {
         prop_assert!(read.is_ok(), "{:?}", read.err());
     }
 
-    /// No bytes make it panic.
+    /// No bytes cause a panic.
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let mut body = b"MJSQ\x01\0\0\0".to_vec();

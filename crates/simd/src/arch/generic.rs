@@ -1,8 +1,8 @@
 //! The kernels, written once for all instruction sets that have a [`Vector`].
 //!
 //! Owns loops, the number of independent accumulators (a parameter, since latency × throughput is
-//! the CPU's) and tails. Knows no intrinsic. Everything is inlined into a `#[target_feature]` entry
-//! of an instruction set's module; nothing here is called otherwise.
+//! the CPU's) and tails. Knows no intrinsic. Every function is inlined into a `#[target_feature]` entry
+//! of an instruction set's module, and called from there only.
 //!
 //! Accumulators are indexed by constants of unrolled loops throughout: by iterator, or by an index
 //! known at run time only, they would have to live in memory.
@@ -59,7 +59,7 @@ pub(super) fn sum_squares<S: Vector, const N: usize>(s: S, x: &[f32]) -> f32 {
     s.sum(sum_registers(s, sums))
 }
 
-/// In pairs, register by register: one horizontal sum is left.
+/// Adds registers in pairs, so that one horizontal sum is left.
 #[inline(always)]
 fn sum_registers<S: Vector, const N: usize>(s: S, mut x: [S::Reg; N]) -> S::Reg {
     const { assert!(N.is_power_of_two()) }
@@ -73,8 +73,8 @@ fn sum_registers<S: Vector, const N: usize>(s: S, mut x: [S::Reg; N]) -> S::Reg 
     x[0]
 }
 
-/// Blocks that the cheap elementwise kernels take at a time: loads and stores then come in pairs where
-/// the CPU has such, and the loop's own instructions weigh less.
+/// Blocks that the cheap elementwise kernels process at a time: loads and stores can then be paired where
+/// the CPU supports that, and the loop's own instructions cost less.
 const UNROLL: usize = 4;
 
 /// `x[i] = op(x[i])`.
@@ -186,9 +186,9 @@ pub(super) fn matvec<S: Vector, const N: usize>(s: S, matrix: &[f32], x: &[f32],
             *out = dot4::<S, false>(s, rows, rows, x);
         }
     } else {
-        let mut ahead = matrix.chunks_exact(4 * x.len()).skip(1);
+        let mut following = matrix.chunks_exact(4 * x.len()).skip(1);
         for (rows, out) in groups.by_ref().zip(out_groups) {
-            *out = dot4::<S, true>(s, rows, ahead.next().unwrap_or(rows), x);
+            *out = dot4::<S, true>(s, rows, following.next().unwrap_or(rows), x);
         }
     }
     for (row, out) in groups.remainder().chunks_exact(x.len()).zip(out_left) {
@@ -196,23 +196,28 @@ pub(super) fn matvec<S: Vector, const N: usize>(s: S, matrix: &[f32], x: &[f32],
     }
 }
 
-/// The products of `x` with four rows that follow each other. With `PREFETCH` it asks for the four rows `ahead`
-/// meanwhile: the CPU's own prefetching starts anew with every row, too late for short ones.
+/// The products of `x` with four consecutive rows. With `PREFETCH` it prefetches the `following` four rows
+/// meanwhile: the CPU's own prefetching restarts with every row, too late for short rows.
 #[inline(always)]
-fn dot4<S: Vector, const PREFETCH: bool>(s: S, rows: &[f32], ahead: &[f32], x: &[f32]) -> [f32; 4] {
+fn dot4<S: Vector, const PREFETCH: bool>(
+    s: S,
+    rows: &[f32],
+    following: &[f32],
+    x: &[f32],
+) -> [f32; 4] {
     let (x_blocks, x_rest) = S::blocks(x);
     let n_blocks = x_blocks.len();
     let row = |i: usize| S::blocks(&rows[i * x.len()..][..x.len()]);
     let rows = [row(0), row(1), row(2), row(3)];
     // Cut to a length that the compiler can see is the same: no checks inside the loop.
     let blocks = rows.map(|(blocks, _)| &blocks[..n_blocks]);
-    let ahead = &S::blocks(ahead).0[..4 * n_blocks];
+    let following = &S::blocks(following).0[..4 * n_blocks];
     let mut sums = [s.splat(0.0); 4];
     for j in 0..n_blocks {
         let x = s.load(&x_blocks[j]);
         for i in 0..4 {
             if PREFETCH {
-                s.prefetch(&ahead[4 * j + i]);
+                s.prefetch(&following[4 * j + i]);
             }
             sums[i] = s.mul_add(s.load(&blocks[i][j]), x, sums[i]);
         }
@@ -226,7 +231,7 @@ fn dot4<S: Vector, const PREFETCH: bool>(s: S, rows: &[f32], ahead: &[f32], x: &
     s.sum4(sums)
 }
 
-/// Whole blocks, and the elements behind them.
+/// Full blocks, and the elements after them.
 type Split<T, B> = fn(&[T]) -> (&[B], &[T]);
 
 /// A table of rows, the type of whose elements comes with the functions that read it.

@@ -1,23 +1,23 @@
-//! What a kernel needs of an instruction set: a dozen operations on one vector of f32.
+//! The interface between kernels and an instruction set: a dozen operations on one vector of f32.
 //!
 //! Owns the contract between the kernels (`generic`) and the instruction sets. A value of a type
 //! that implements [`Vector`] is a token: it can only be made inside a function compiled for that
-//! instruction set, so whoever holds one may run its instructions. That keeps the kernels free of
+//! instruction set, so its owner may run these instructions. That keeps the kernels free of
 //! `unsafe`. The pattern (operations inlined into a `#[target_feature]` entry) is that of memchr.
 
 /// The operations of one instruction set. All are inlined into the kernel that uses them.
 pub(super) trait Vector: Copy {
     /// A vector register of f32.
     type Reg: Copy;
-    /// As many f32 as a register holds.
+    /// `LANES` f32.
     type Block;
-    /// As many i8 as a register holds f32.
+    /// `LANES` i8.
     type BlockI8;
 
     /// Floats in a register.
     const LANES: usize;
 
-    /// Whole blocks, and the fewer than `LANES` elements behind them.
+    /// Full blocks, and the fewer than `LANES` elements after them.
     fn blocks(x: &[f32]) -> (&[Self::Block], &[f32]);
     /// [`blocks`](Self::blocks) to write to.
     fn blocks_mut(x: &mut [f32]) -> (&mut [Self::Block], &mut [f32]);
@@ -26,30 +26,26 @@ pub(super) trait Vector: Copy {
 
     /// All lanes the same.
     fn splat(self, x: f32) -> Self::Reg;
-    /// Asks for the cache line at `block` ahead of need; a back end that gains nothing does nothing.
+    /// Prefetches the cache line at `block`; does nothing where that gains nothing.
     fn prefetch(self, block: &Self::Block);
-    /// A whole block.
+    /// Loads a full block.
     fn load(self, block: &Self::Block) -> Self::Reg;
-    /// Fewer than `LANES` elements, 0 in the lanes behind them; reads nothing beyond.
+    /// Loads fewer than `LANES` elements, with 0 in the other lanes; reads nothing beyond.
     fn load_partial(self, rest: &[f32]) -> Self::Reg;
-    /// Fewer than `LANES` elements, `fill` in the lanes behind them; reads nothing beyond.
+    /// Loads fewer than `LANES` elements, with `fill` in the other lanes; reads nothing beyond.
     fn load_partial_or(self, rest: &[f32], fill: f32) -> Self::Reg;
-    /// Integers as floats.
+    /// Loads integers as floats.
     fn load_i8(self, block: &Self::BlockI8) -> Self::Reg;
-    /// Fewer than `LANES` integers, 0 in the lanes behind them; reads nothing beyond.
+    /// Loads fewer than `LANES` integers, with 0 in the other lanes; reads nothing beyond.
     fn load_i8_partial(self, rest: &[i8]) -> Self::Reg;
-    /// A whole block.
+    /// Writes a full block.
     fn store(self, block: &mut Self::Block, x: Self::Reg);
-    /// The first `rest.len() < LANES` lanes; writes nothing beyond.
+    /// Writes the first `rest.len() < LANES` lanes, and nothing beyond.
     fn store_partial(self, rest: &mut [f32], x: Self::Reg);
 
-    /// `a + b`.
     fn add(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
-    /// `a - b`.
     fn sub(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
-    /// `a * b`.
     fn mul(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
-    /// `a / b`.
     fn div(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
     /// `a * b + c`, rounded once.
     fn mul_add(self, a: Self::Reg, b: Self::Reg, c: Self::Reg) -> Self::Reg;
@@ -59,7 +55,7 @@ pub(super) trait Vector: Copy {
     fn max(self, a: Self::Reg, b: Self::Reg) -> Self::Reg;
     /// 0 where `x < 0`, else `x`, NaN and -0 included.
     fn relu(self, x: Self::Reg) -> Self::Reg;
-    /// `-|x|`.
+    /// `-|x|`: sets the sign bit.
     fn neg_abs(self, x: Self::Reg) -> Self::Reg;
     /// `negative` in the lanes where `test` has its sign bit set, else `otherwise`.
     fn select_by_sign(

@@ -1,4 +1,4 @@
-//! Choosing a back end: what is available, what is in use, and what an impossible wish gets.
+//! The choice of a back end: available ones, the one in use, and the error for an unsupported one.
 
 use majordomo_simd::{Backend, Kernels, active, available, dot, force};
 
@@ -6,9 +6,9 @@ use crate::support::Numbers;
 
 /// The only test that touches the process-wide choice: one test, so that no other can interfere.
 #[test]
-fn the_choice_of_the_process() {
+fn best_back_end_is_in_use_until_another_is_forced() {
     let best = available().last().unwrap();
-    assert_eq!(active(), best, "the best back end is in use until somebody forces another");
+    assert_eq!(active(), best, "the best back end is in use until another is forced");
     assert_eq!(Kernels::active().backend(), best);
 
     let mut numbers = Numbers(1);

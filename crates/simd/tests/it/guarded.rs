@@ -9,15 +9,15 @@ use std::ptr;
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
-/// What the bytes around a slice are filled with.
+/// The value of the bytes around a slice.
 const FILLING: u8 = 0xa5;
 
-/// Where in the buffer a slice lies.
+/// The place of a slice in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     /// Its last byte is the last before the upper guard page.
     End,
-    /// It starts this many elements behind the lower guard page.
+    /// It starts this many elements after the lower guard page.
     Start(usize),
 }
 
@@ -40,8 +40,8 @@ impl Guarded {
         let page = rustix::param::page_size();
         let n_pages = (n_bytes + 64).div_ceil(page);
         let n_map = (n_pages + 2) * page;
-        // SAFETY: a new private mapping at an address of the kernel's choice touches no memory of
-        // ours; the two protected pages lie within it.
+        // SAFETY: a new private mapping at an address of the kernel's choice touches no other memory
+        // of the process; both protected pages lie within it.
         let map = unsafe {
             let map = mmap_anonymous(
                 ptr::null_mut(),
@@ -58,7 +58,7 @@ impl Guarded {
         Self { map: map.cast(), page, n_pages, used: (0, 0) }
     }
 
-    /// Copies `data` to a place in the buffer and gives it out as a slice.
+    /// Copies `data` to a place in the buffer and returns it as a slice.
     pub(crate) fn place<T: Copy>(&mut self, data: &[T], place: Place) -> &mut [T] {
         let n_buffer = self.n_pages * self.page;
         let n_bytes = size_of_val(data);
@@ -68,7 +68,7 @@ impl Guarded {
         };
         assert!(from + n_bytes <= n_buffer, "the buffer is too small for the test");
         self.used = (from, n_bytes);
-        // SAFETY: the buffer is mapped and ours alone, `from + n_bytes` lies within it, and the
+        // SAFETY: the buffer is mapped and used by `self` only, `from + n_bytes` lies within it, and the
         // start of the slice is a multiple of the element's size from a page boundary.
         unsafe {
             let buffer = self.map.add(self.page);
@@ -79,22 +79,22 @@ impl Guarded {
         }
     }
 
-    /// Whether nothing around the slice was written to since it was placed.
+    /// Whether no byte around the slice was written to since it was placed.
     pub(crate) fn is_intact(&self) -> bool {
         let (from, n_bytes) = self.used;
-        // SAFETY: the whole buffer is mapped and was filled by `place`.
+        // SAFETY: the buffer is mapped and was filled by `place`.
         let buffer = unsafe {
             std::slice::from_raw_parts(self.map.add(self.page), self.n_pages * self.page)
         };
         let filling = vec![FILLING; buffer.len()];
-        let behind = from + n_bytes;
-        buffer[..from] == filling[..from] && buffer[behind..] == filling[behind..]
+        let end = from + n_bytes;
+        buffer[..from] == filling[..from] && buffer[end..] == filling[end..]
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no slice of it outlives `self`.
+        // SAFETY: the mapping belongs to `self`, and no slice of it outlives `self`.
         let unmapped = unsafe { munmap(self.map.cast::<c_void>(), (self.n_pages + 2) * self.page) };
         debug_assert!(unmapped.is_ok());
     }

@@ -26,16 +26,16 @@ fn golden_values() {
 }
 
 #[test]
-fn djb2_is_the_published_one() {
+fn fast_hash_is_djb2_as_published() {
     assert_eq!(fast_hash(b""), 5381);
     assert_eq!(fast_hash(b"a"), 177_670);
     assert_eq!(fast_hash(b"hello world"), 894_552_257);
-    // The structural collision that the documentation warns of.
+    // The structural collision in the documentation.
     assert_eq!(fast_hash(b"b0"), fast_hash(b"aQ"));
 }
 
 #[test]
-fn a_window_hashes_like_its_bytes() {
+fn window_has_the_hash_of_its_bytes() {
     for start in 0..=TEXT.len() {
         for len in 0..=TEXT.len() - start {
             let bytes = &TEXT[start..start + len];
@@ -46,12 +46,12 @@ fn a_window_hashes_like_its_bytes() {
 
 #[test]
 #[should_panic(expected = "out of range")]
-fn a_window_outside_the_buffer_panics() {
+fn window_outside_the_buffer_panics() {
     let _ = hash_window(TEXT, TEXT.len() - 2, 3, 0);
 }
 
 #[test]
-fn length_and_seed_count() {
+fn length_and_seed_change_the_hash() {
     let zeros = [0; 40];
     let hashes: BTreeSet<u64> = (0..=40)
         .flat_map(|len| (0..16).map(move |seed| (len, seed)))

@@ -8,7 +8,7 @@ use crate::support::{EPSILON, Numbers, SUBNORMAL_ULP, all_kernels, assert_close,
 
 const LENGTHS: std::ops::RangeInclusive<usize> = 0..=257;
 
-/// A few lengths that together meet every kind of tail, for kernels with two dimensions.
+/// Lengths with every kind of tail, for kernels with two dimensions.
 const WIDTHS: [usize; 14] = [0, 1, 3, 4, 7, 8, 15, 16, 17, 33, 64, 100, 129, 257];
 
 /// Runs `check` for every back end, length and placement.
@@ -51,19 +51,19 @@ fn l2_norm_and_normalize() {
     let [mut memory] = buffers(2000);
     for_all(|kernels, n, place| {
         let what = (kernels.backend(), n, place);
-        // Every third time far outside the range in which the squares are f32.
+        // Every third vector is far outside the range in which the squares are f32.
         let scale = [1.0, 1e30, 1e-30][n % 3];
         let x: Vec<f32> = numbers.vector(n).iter().map(|x| x * scale).collect();
-        let wanted = oracle_dot(&x, &x).0.sqrt();
+        let expected = oracle_dot(&x, &x).0.sqrt();
         let slice = memory.place(&x, place);
         let found = kernels.l2_norm(slice);
-        assert_close(found, wanted, (n as f64 / 32.0 + 8.0) * EPSILON * wanted, &what);
+        assert_close(found, expected, (n as f64 / 32.0 + 8.0) * EPSILON * expected, &what);
         let returned = kernels.normalize(slice);
         assert_eq!(found.to_bits(), returned.to_bits(), "{what:?}");
         for (&found, &x) in slice.iter().zip(&x) {
-            let wanted = f64::from(x) / wanted;
-            let limit = (n as f64 / 32.0 + 11.0) * EPSILON * wanted.abs() + SUBNORMAL_ULP;
-            assert_close(found, wanted, limit, &what);
+            let expected = f64::from(x) / expected;
+            let limit = (n as f64 / 32.0 + 11.0) * EPSILON * expected.abs() + SUBNORMAL_ULP;
+            assert_close(found, expected, limit, &what);
         }
         assert!(memory.is_intact(), "{what:?}");
     });
@@ -79,8 +79,8 @@ fn mul_assign() {
         let [left, right] = &mut memory;
         let slice = left.place(&x, place);
         kernels.mul_assign(slice, right.place(&factors, place));
-        let wanted: Vec<f32> = x.iter().zip(&factors).map(|(x, factor)| x * factor).collect();
-        assert_eq!(slice, wanted, "{what:?}");
+        let expected: Vec<f32> = x.iter().zip(&factors).map(|(x, factor)| x * factor).collect();
+        assert_eq!(slice, expected, "{what:?}");
         assert_intact(&memory, &what);
     });
 }
@@ -97,9 +97,9 @@ fn axpy() {
         kernels.axpy(alpha, left.place(&x, place), slice);
         for ((&found, &x), &y) in slice.iter().zip(&x).zip(&y) {
             let product = f64::from(alpha) * f64::from(x);
-            let wanted = product + f64::from(y);
-            let limit = EPSILON * (product.abs() + wanted.abs() * 1.001);
-            assert_close(found, wanted, limit, &what);
+            let expected = product + f64::from(y);
+            let limit = EPSILON * (product.abs() + expected.abs() * 1.001);
+            assert_close(found, expected, limit, &what);
         }
         assert_intact(&memory, &what);
     });
@@ -118,9 +118,9 @@ fn fma() {
         kernels.fma(left, right, c_memory.place(&c, place), out);
         for i in 0..n {
             let product = f64::from(a[i]) * f64::from(b[i]);
-            let wanted = product + f64::from(c[i]);
-            let limit = EPSILON * (product.abs() + wanted.abs() * 1.001);
-            assert_close(out[i], wanted, limit, &what);
+            let expected = product + f64::from(c[i]);
+            let limit = EPSILON * (product.abs() + expected.abs() * 1.001);
+            assert_close(out[i], expected, limit, &what);
         }
         assert_intact(&memory, &what);
     });
@@ -167,10 +167,10 @@ fn gather_accumulate() {
             let start = numbers.vector(width);
 
             // (sum, limit) by column
-            let mut wanted: Vec<(f64, f64)> = start.iter().map(|&x| (x.into(), 0.0)).collect();
+            let mut expected: Vec<(f64, f64)> = start.iter().map(|&x| (x.into(), 0.0)).collect();
             for (&index, &weight) in indices.iter().zip(&weights) {
                 let row = &table[index as usize * width..][..width];
-                for ((sum, limit), &x) in wanted.iter_mut().zip(row) {
+                for ((sum, limit), &x) in expected.iter_mut().zip(row) {
                     let product = f64::from(weight) * f64::from(x);
                     *sum += product;
                     *limit += EPSILON * (product.abs() + sum.abs() * 1.001);
@@ -184,7 +184,7 @@ fn gather_accumulate() {
                 weight_memory.place(&weights, place),
                 out,
             );
-            for (&found, &(sum, limit)) in out.iter().zip(&wanted) {
+            for (&found, &(sum, limit)) in out.iter().zip(&expected) {
                 assert_close(found, sum, limit, &what);
             }
             assert_intact(&memory, &what);
@@ -206,8 +206,8 @@ fn gather_accumulate_i8() {
             let weights = numbers.vector(indices.len());
             let start = numbers.vector(width);
 
-            let mut wanted = start.clone();
-            kernels.gather_accumulate(&as_floats, &indices, &weights, &mut wanted);
+            let mut expected = start.clone();
+            kernels.gather_accumulate(&as_floats, &indices, &weights, &mut expected);
             let [table_memory, index_memory, weight_memory, out] = &mut memory;
             let out = out.place(&start, place);
             kernels.gather_accumulate_i8(
@@ -216,7 +216,7 @@ fn gather_accumulate_i8() {
                 weight_memory.place(&weights, place),
                 out,
             );
-            assert_eq!(out, wanted, "{what:?}");
+            assert_eq!(out, expected, "{what:?}");
             assert_intact(&memory, &what);
         }
     }
@@ -237,9 +237,9 @@ fn softmax() {
         let exponents = x.iter().map(|&x| f64::from(x) - f64::from(max));
         let sum: f64 = exponents.clone().map(f64::exp).sum();
         for (&found, exponent) in slice.iter().zip(exponents) {
-            let wanted = exponent.exp() / sum;
+            let expected = exponent.exp() / sum;
             let relative = (n as f64 / 4.0 + 16.0 + exponent.abs()) * EPSILON;
-            assert_close(found, wanted, relative * wanted + SUBNORMAL_ULP, &what);
+            assert_close(found, expected, relative * expected + SUBNORMAL_ULP, &what);
         }
         assert!(memory.is_intact(), "{what:?}");
     });
@@ -253,8 +253,8 @@ fn relu() {
         let x = numbers.vector(n);
         let slice = memory.place(&x, place);
         kernels.relu(slice);
-        let wanted: Vec<f32> = x.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
-        assert_eq!(slice, wanted, "{:?}", (kernels.backend(), n, place));
+        let expected: Vec<f32> = x.iter().map(|&x| if x < 0.0 { 0.0 } else { x }).collect();
+        assert_eq!(slice, expected, "{:?}", (kernels.backend(), n, place));
         assert!(memory.is_intact(), "{:?}", (kernels.backend(), n, place));
     });
 }
@@ -269,8 +269,8 @@ fn sigmoid() {
         let slice = memory.place(&x, place);
         kernels.sigmoid(slice);
         for (&found, &x) in slice.iter().zip(&x) {
-            let wanted = 1.0 / (1.0 + (-f64::from(x)).exp());
-            assert_close(found, wanted, 8.0 * EPSILON * wanted, &(what, x));
+            let expected = 1.0 / (1.0 + (-f64::from(x)).exp());
+            assert_close(found, expected, 8.0 * EPSILON * expected, &(what, x));
         }
         assert!(memory.is_intact(), "{what:?}");
     });
@@ -286,9 +286,9 @@ fn sigmoid_and_softmax_over_all_exponents() {
             let mut found = x.clone();
             kernels.sigmoid(&mut found);
             for (&found, &x) in found.iter().zip(&x) {
-                let wanted = 1.0 / (1.0 + (-f64::from(x)).exp());
-                let limit = 8.0 * EPSILON * wanted + SUBNORMAL_ULP;
-                assert_close(found, wanted, limit, &(kernels.backend(), x));
+                let expected = 1.0 / (1.0 + (-f64::from(x)).exp());
+                let limit = 8.0 * EPSILON * expected + SUBNORMAL_ULP;
+                assert_close(found, expected, limit, &(kernels.backend(), x));
             }
         }
         // A softmax of (0, x) is the exponential itself, divided by 1 + exp(x).

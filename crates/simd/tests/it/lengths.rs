@@ -1,4 +1,4 @@
-//! Mismatched lengths and indices out of range: a panic that names both numbers, nothing written.
+//! Mismatched lengths and indices out of range panic with both numbers, before anything is written.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,14 +7,14 @@ use majordomo_simd::Kernels;
 use crate::support::all_kernels;
 
 #[track_caller]
-fn assert_panics(kernels: Kernels, wanted: &str, call: impl FnOnce(Kernels)) {
+fn assert_panics(kernels: Kernels, expected: &str, call: impl FnOnce(Kernels)) {
     let panic = catch_unwind(AssertUnwindSafe(|| call(kernels))).expect_err("it did not panic");
-    let message = panic.downcast_ref::<String>().expect("the panic has a text");
-    assert!(message.contains(wanted), "{message}");
+    let message = panic.downcast_ref::<String>().expect("the panic has a message");
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]
-fn mismatches_are_named() {
+fn mismatches_panic_with_both_numbers() {
     for kernels in all_kernels() {
         let mut out = [1.0, 2.0];
         let out = &mut out;

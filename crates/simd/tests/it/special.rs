@@ -1,5 +1,5 @@
-//! Empty slices, NaN, infinities, zeros, subnormals and overflow: what the documentation says of
-//! them holds on every back end, wherever in the slice they stand.
+//! Empty slices, NaN, infinities, zeros, subnormals and overflow give the documented results on every
+//! back end and at every position of the slice.
 
 use majordomo_simd::{Backend, Kernels, hash_bytes};
 
@@ -11,10 +11,10 @@ const TINY: f32 = f32::from_bits(1);
 
 /// Equal, or both NaN; zeros must have the same sign.
 #[track_caller]
-fn assert_same(found: &[f32], wanted: &[f32], what: &dyn std::fmt::Debug) {
+fn assert_same(found: &[f32], expected: &[f32], what: &dyn std::fmt::Debug) {
     let same = |a: &f32, b: &f32| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
-    let all = found.len() == wanted.len() && found.iter().zip(wanted).all(|(a, b)| same(a, b));
-    assert!(all, "{what:?}: {found:?}, not {wanted:?}");
+    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| same(a, b));
+    assert!(all, "{what:?}: {found:?}, not {expected:?}");
 }
 
 /// Applies an in-place kernel to `x` at every position of a vector otherwise made of `filler`.
@@ -54,17 +54,17 @@ fn empty_slices() {
 }
 
 #[test]
-fn one_special_element_decides_a_sum() {
-    for (x, wanted) in [(NAN, NAN), (INF, INF), (-INF, -INF)] {
+fn special_element_determines_a_sum() {
+    for (x, expected) in [(NAN, NAN), (INF, INF), (-INF, -INF)] {
         everywhere(1.0, x, |kernels, position, vector| {
             let ones = vec![1.0; vector.len()];
             let what = (kernels.backend(), position, vector.len(), x);
-            assert_same(&[kernels.dot(&vector, &ones)], &[wanted], &what);
-            assert_same(&[kernels.dot(&ones, &vector)], &[wanted], &what);
+            assert_same(&[kernels.dot(&vector, &ones)], &[expected], &what);
+            assert_same(&[kernels.dot(&ones, &vector)], &[expected], &what);
             let mut out = [0.0];
             kernels.matvec(&vector, &ones, &mut out);
-            assert_same(&out, &[wanted], &what);
-            assert_same(&[kernels.l2_norm(&vector)], &[wanted.abs()], &what);
+            assert_same(&out, &[expected], &what);
+            assert_same(&[kernels.l2_norm(&vector)], &[expected.abs()], &what);
             // Infinity times zero.
             let zeros = vec![0.0; vector.len()];
             assert_same(&[kernels.dot(&vector, &zeros)], &[NAN], &what);
@@ -80,7 +80,7 @@ fn one_special_element_decides_a_sum() {
 }
 
 #[test]
-fn a_vector_without_direction_stays_as_it_is() {
+fn vector_without_direction_is_unchanged() {
     for x in [0.0, -0.0, INF, -INF, NAN] {
         everywhere(0.0, x, |kernels, position, mut vector| {
             let what = (kernels.backend(), position, vector.len(), x);
@@ -93,7 +93,7 @@ fn a_vector_without_direction_stays_as_it_is() {
 }
 
 #[test]
-fn norms_neither_overflow_nor_vanish() {
+fn norms_neither_overflow_nor_underflow() {
     for x in [TINY, 1e-42, 1e-25, 2e-13, 1e19, 3e38, f32::MAX, -1e-40] {
         everywhere(0.0, x, |kernels, position, mut vector| {
             let what = (kernels.backend(), position, vector.len(), x);
@@ -104,7 +104,7 @@ fn norms_neither_overflow_nor_vanish() {
         });
     }
     for kernels in all_kernels() {
-        // A norm beyond f32: infinite as a number, and yet the direction is found.
+        // A norm beyond f32 is infinite, but the direction is found.
         let mut vector = [f32::MAX; 4];
         assert_same(&[kernels.normalize(&mut vector)], &[INF], &kernels);
         assert_same(&vector, &[0.5; 4], &kernels);
@@ -132,13 +132,13 @@ fn softmax_special_values() {
             assert!((sum - 1.0).abs() < 1e-5, "{what:?}: {vector:?}");
         }
     });
-    // One score far above the others takes all; equal scores share.
+    // A score far above the others has probability 1; equal scores share.
     everywhere(-1e30, 3e30, |kernels, position, mut vector| {
         kernels.softmax(&mut vector);
         let what = (kernels.backend(), position, vector.len());
-        let mut wanted = vec![0.0; vector.len()];
-        wanted[position] = 1.0;
-        assert_same(&vector, &wanted, &what);
+        let mut expected = vec![0.0; vector.len()];
+        expected[position] = 1.0;
+        assert_same(&vector, &expected, &what);
     });
 }
 
@@ -160,15 +160,15 @@ fn elementwise_special_values() {
             let what = (kernels.backend(), position, vector.len(), x);
             let mut found = vector.clone();
             kernels.relu(&mut found);
-            let mut wanted = vec![0.0; vector.len()];
-            wanted[position] = relu;
-            assert_same(&found, &wanted, &what);
+            let mut expected = vec![0.0; vector.len()];
+            expected[position] = relu;
+            assert_same(&found, &expected, &what);
 
             let mut found = vector.clone();
             kernels.sigmoid(&mut found);
-            let mut wanted = vec![0.5; vector.len()];
-            wanted[position] = sigmoid;
-            assert_same(&found, &wanted, &what);
+            let mut expected = vec![0.5; vector.len()];
+            expected[position] = sigmoid;
+            assert_same(&found, &expected, &what);
         });
     }
 }
@@ -186,37 +186,36 @@ fn products_keep_ieee_special_values() {
             let what = (kernels.backend(), position, vector.len(), x, y);
             let factors = vec![y; vector.len()];
             let zeros = vec![0.0; vector.len()];
-            let mut wanted = factors.clone();
-            wanted[position] = product;
+            let mut expected = factors.clone();
+            expected[position] = product;
 
             let mut found = vector.clone();
             kernels.mul_assign(&mut found, &factors);
-            assert_same(&found, &wanted, &what);
+            assert_same(&found, &expected, &what);
             let mut found = zeros.clone();
             kernels.axpy(y, &vector, &mut found);
-            assert_same(&found, &wanted, &what);
+            assert_same(&found, &expected, &what);
             let mut found = vec![NAN; vector.len()];
             kernels.fma(&vector, &factors, &zeros, &mut found);
-            assert_same(&found, &wanted, &what);
+            assert_same(&found, &expected, &what);
         });
     }
 }
 
-/// Subnormal inputs are not flushed to zero.
 #[test]
-fn subnormals_count() {
+fn subnormals_are_not_flushed_to_zero() {
     for kernels in all_kernels() {
         for n in 1..=70 {
             let x = vec![TINY; n];
             let big = vec![1e30; n];
-            let wanted = n as f64 * SUBNORMAL_ULP * 1e30;
+            let expected = n as f64 * SUBNORMAL_ULP * 1e30;
             let found = f64::from(kernels.dot(&x, &big));
-            assert!((found - wanted).abs() < 1e-5 * wanted, "{kernels:?} {n}: {found}");
+            assert!((found - expected).abs() < 1e-5 * expected, "{kernels:?} {n}: {found}");
         }
     }
 }
 
-/// The portable back end gives these bits everywhere: states and records compare across machines.
+/// The portable back end gives these bits on every platform, so states and records compare across machines.
 #[test]
 fn portable_bits_are_the_same_on_every_platform() {
     let kernels = Kernels::with(Backend::Portable).unwrap();

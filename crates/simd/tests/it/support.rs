@@ -1,11 +1,11 @@
-//! What all tests share: the back ends under test, seeded data, closeness.
+//! Shared by all tests: the back ends under test, seeded data, closeness.
 
 use majordomo_simd::{Kernels, available};
 
 /// Half an ULP of 1: the largest relative error of one rounding.
 pub(crate) const EPSILON: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// The smallest positive f32: what rounding to a subnormal can cost.
+/// The smallest positive f32: the largest error of rounding to a subnormal.
 pub(crate) const SUBNORMAL_ULP: f64 = 1.401_298_464_324_817e-45;
 
 /// Every back end of this CPU. On x86-64 and aarch64 there is more than the portable one.
@@ -23,7 +23,7 @@ impl Numbers {
         (self.0 >> 32) as u32
     }
 
-    /// Between -1 and 1, both signs alike.
+    /// Between -1 and 1.
     pub(crate) fn next_f32(&mut self) -> f32 {
         self.next_u32() as f32 / (1u32 << 31) as f32 - 1.0
     }
@@ -33,17 +33,17 @@ impl Numbers {
     }
 }
 
-/// Asserts `|found - wanted| <= limit`, and that special values are met exactly.
+/// Asserts `|found - expected| <= limit`, and that special values are equal.
 #[track_caller]
-pub(crate) fn assert_close(found: f32, wanted: f64, limit: f64, what: &dyn std::fmt::Debug) {
-    let rounded = wanted as f32;
+pub(crate) fn assert_close(found: f32, expected: f64, limit: f64, what: &dyn std::fmt::Debug) {
+    let rounded = expected as f32;
     if rounded.is_nan() || rounded.is_infinite() {
         let same = found == rounded || (found.is_nan() && rounded.is_nan());
-        assert!(same, "{what:?}: {found}, not {wanted}");
+        assert!(same, "{what:?}: {found}, not {expected}");
         return;
     }
-    let error = (f64::from(found) - wanted).abs();
-    assert!(error <= limit, "{what:?}: {found}, not {wanted}: off by {error:e}, limit {limit:e}");
+    let error = (f64::from(found) - expected).abs();
+    assert!(error <= limit, "{what:?}: {found}, not {expected}: off by {error:e}, limit {limit:e}");
 }
 
 /// `Σ a·b` and `Σ |a·b|` in f64, where the product of two f32 is exact.
