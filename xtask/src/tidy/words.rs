@@ -139,9 +139,7 @@ const NOT_YET: &[&str] = &[
     "crates/files",
     "crates/lifecycle",
     "crates/majordomo",
-    "crates/predictor",
     "crates/runtime",
-    "crates/simd",
     "docs",
 ];
 
