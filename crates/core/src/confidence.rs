@@ -14,7 +14,7 @@ pub struct ConfidenceError(pub f32);
 
 impl fmt::Display for ConfidenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no probability; it must lie between 0 and 1", self.0)
+        write!(f, "{} is not a probability; it must lie between 0 and 1", self.0)
     }
 }
 

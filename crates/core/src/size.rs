@@ -30,7 +30,7 @@ impl fmt::Display for ByteSizeError {
         match self {
             Self::Malformed(t) => write!(
                 f,
-                "{} is no size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\"",
+                "{} is not a size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\"",
                 quoted(t)
             ),
             Self::Negative(t) => write!(f, "size {} is negative", quoted(t)),

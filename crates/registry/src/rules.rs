@@ -109,7 +109,7 @@ pub(crate) fn unknown_pool(name: &str, pools: &[PoolSpec]) -> Option<(String, St
 
 fn command_rules<'s>(breaches: &mut Breaches<'s>, command: &'s [String], more: &[&str]) {
     if command.first().is_none_or(|program| program.trim().is_empty()) {
-        let message = "command names no program".to_owned();
+        let message = "command has no program".to_owned();
         let help = Some("the first item is the program");
         breaches.add(Place::Key("command"), "bad-value", message, help);
     }
@@ -176,14 +176,14 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
             && (!path.starts_with('/')
                 || path.contains(|c: char| c.is_whitespace() || c.is_control()))
         {
-            let message = format!("{} is no path of a URL", quoted(&shorten(path)));
-            let help = Some("it starts with / and has no blanks");
+            let message = format!("{} is not a path of a URL", quoted(&shorten(path)));
+            let help = Some("it starts with / and has no whitespace");
             breaches.add(Place::Key(key), "bad-value", message, help);
         }
     }
     let Some(probe) = probe else { return };
     if request(&probe.how).is_none() {
-        let message = "probe must say either http or connect".to_owned();
+        let message = "probe needs either http or connect".to_owned();
         breaches.add(Place::Key("probe"), "bad-value", message, Some(PROBE_EXAMPLE));
     }
     if probe.timeout > probe.every {
@@ -200,7 +200,8 @@ pub(crate) const PROBE_EXAMPLE: &str = "such as { http = \"/health\" } or { conn
 
 fn check_variable<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, name: &str) {
     if name.is_empty() || name.contains(['=', '\0']) {
-        let message = format!("{} is no name of an environment variable", quoted(&shorten(name)));
+        let message =
+            format!("{} is not a name of an environment variable", quoted(&shorten(name)));
         breaches.add(place, "bad-name", message, None);
     }
 }
@@ -224,12 +225,12 @@ fn check_text<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, text: &str, mor
                 let same = known().find(|k| k.eq_ignore_ascii_case(name));
                 let near = same.map(|k| format!("did you mean \"{k}\"?"));
                 let help = near.or_else(|| suggest(name, known())).unwrap_or_else(|| {
-                    format!("there are {}; {{{{ and }}}} stand for braces", all())
+                    format!("there are {}; write {{{{ and }}}} for braces", all())
                 });
                 (format!("unknown place-holder {}", quoted(&shorten(name))), help)
             }
             Err(brace @ TemplateError::Brace(_)) => {
-                (brace.to_string(), "{{ and }} stand for braces".to_owned())
+                (brace.to_string(), "write {{ and }} for braces".to_owned())
             }
         };
         breaches.add(place, "bad-place-holder", message, Some(&help));

@@ -31,7 +31,7 @@ pub enum BudgetSettingError {
 impl fmt::Display for BudgetSettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Share(text) => write!(f, "{} is no share", quoted(&start_of(text))),
+            Self::Share(text) => write!(f, "{} is not a share", quoted(&start_of(text))),
             Self::Size(error) => error.fmt(f),
         }
     }
@@ -122,10 +122,12 @@ mod tests {
         check("60%", Ok(BudgetSetting::Share(0.6)));
         check(" 12.5 % ", Ok(BudgetSetting::Share(0.125)));
         check("4GiB", Ok(BudgetSetting::Bytes(ByteSize::gib(4))));
-        check("most%", Err("\"most\" is no share"));
+        check("most%", Err("\"most\" is not a share"));
         check(
             "lots",
-            Err("\"lots\" is no size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\""),
+            Err(
+                "\"lots\" is not a size; write a number and a unit, such as \"300MiB\" or \"1.5GiB\"",
+            ),
         );
     }
 

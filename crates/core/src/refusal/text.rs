@@ -116,7 +116,7 @@ impl fmt::Display for Refusal {
                 "acquire was called inside the load of {loading}; declare a dependency and use LoadContext::dependency"
             ),
             Self::WrongType { component, requested } => {
-                write!(f, "{component} is loaded, but is no {requested}")
+                write!(f, "{component} is loaded, but is not a {requested}")
             }
             Self::InUse { component, holders } => {
                 write!(f, "{component} stays loaded: ")?;

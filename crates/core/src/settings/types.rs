@@ -10,7 +10,7 @@ use crate::{
 
 /// A type that a setting may have.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no type of a setting",
+    message = "`{Self}` is not a type of a setting",
     label = "implement `SettingType` for it, with `WithRange` or `WithoutRange`, in `core/src/settings/types.rs`"
 )]
 pub trait SettingType: Sized {

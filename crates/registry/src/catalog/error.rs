@@ -161,7 +161,7 @@ impl CatalogError {
                         "{holder} may not be known: \"{component}\" does not depend on \"{dependency}\""
                     ),
                     EndpointProblem::NoProcess => {
-                        format!("{holder} does not exist: \"{dependency}\" is no process")
+                        format!("{holder} does not exist: \"{dependency}\" is not a process")
                     }
                     EndpointProblem::NoSuchPart => format!(
                         "{holder} does not exist: \"{dependency}\" has {}",

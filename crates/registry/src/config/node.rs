@@ -93,7 +93,7 @@ pub(crate) fn parse_toml<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
             let message = format!("key {} is given twice in one table", quoted(key));
             report.error("duplicate", &span, message, Some("keep one of them".to_owned()));
         } else {
-            let message = format!("this is no TOML: {}", error.message());
+            let message = format!("this is not valid TOML: {}", error.message());
             report.error("syntax", &span, message, None);
         }
     }
@@ -154,7 +154,8 @@ pub(crate) fn parse_json<'s>(report: &mut Report<'s>) -> Option<Node<'s>> {
         Ok(result) => result.value.map(from_json),
         Err(error) => {
             let range = error.range();
-            let message = format!("this is no JSON: {}", lower_first(&error.kind().to_string()));
+            let message =
+                format!("this is not valid JSON: {}", lower_first(&error.kind().to_string()));
             report.error("syntax", &(range.start..range.end), message, None);
             None
         }

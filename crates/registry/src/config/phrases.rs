@@ -30,14 +30,14 @@ pub(crate) fn without_word(
     phrase: &str,
 ) -> Option<(Severity, &'static str, String, &'static str)> {
     if phrase.trim().is_empty() {
-        let message = format!("a phrase in {key} is empty and would match nothing");
-        Some((Severity::Error, "empty-phrase", message, "take it out"))
+        let message = format!("a phrase in {key} is empty and matches nothing");
+        Some((Severity::Error, "empty-phrase", message, "remove it"))
     } else if !has_word(phrase) {
         let message = format!(
             "{:?} in {key} has no letter, digit or symbol, so it matches nothing",
             shorten(phrase)
         );
-        let help = "write a word, or take it out";
+        let help = "write a word, or remove it";
         Some((Severity::Warning, "phrase-without-word", message, help))
     } else {
         None
@@ -98,7 +98,7 @@ fn list(
                 "{shown:?} in {key} of component \"{name}\" is the same as {:?} to the matcher, for which case, punctuation and invisible characters do not count",
                 shorten(first)
             );
-            warn("same-phrase", message, "take one of them out");
+            warn("same-phrase", message, "remove one of them");
         } else {
             seen.insert(folded, phrase);
         }

@@ -176,9 +176,7 @@ fn rules_of_a_process_are_checked_in_code() {
     };
     check(
         ProcessSpec::default(),
-        &[
-            "bad-value components.c.command: command names no program | the first item is the program",
-        ],
+        &["bad-value components.c.command: command has no program | the first item is the program"],
     );
     check(
         program(&["x", "{prot}"]),
@@ -196,9 +194,9 @@ fn rules_of_a_process_are_checked_in_code() {
         },
         &[
             "out-of-range components.c.port is 0; it must lie within 1 and 65535",
-            "bad-name components.c.env.A=B: \"A=B\" is no name of an environment variable",
-            "bad-place-holder components.c.env.A=B: a brace '}' without its partner | {{ and }} stand for braces",
-            "bad-name components.c.env_allow[0]: \"\" is no name of an environment variable",
+            "bad-name components.c.env.A=B: \"A=B\" is not a name of an environment variable",
+            "bad-place-holder components.c.env.A=B: a brace '}' without its partner | write {{ and }} for braces",
+            "bad-name components.c.env_allow[0]: \"\" is not a name of an environment variable",
             "empty-path components.c.cwd: cwd is empty | name it, or leave the key out",
         ],
     );
@@ -219,8 +217,8 @@ fn rules_of_a_process_are_checked_in_code() {
             "out-of-range components.c.probe.failures is 0; it must lie within 1 and 1000",
             "bad-value components.c.ready.stdout: the text of ready contains a line end, so no line contains it | state a part of one line",
             "no-address components.c.trim: trim asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
-            "bad-value components.c.trim: \"drop\" is no path of a URL | it starts with / and has no blanks",
-            "bad-value components.c.probe: probe must say either http or connect | such as { http = \"/health\" } or { connect = true }",
+            "bad-value components.c.trim: \"drop\" is not a path of a URL | it starts with / and has no whitespace",
+            "bad-value components.c.probe: probe needs either http or connect | such as { http = \"/health\" } or { connect = true }",
             "out-of-range components.c.probe: the probe's timeout, 2s, is longer than the time between probes, 1s",
         ],
     );
@@ -248,8 +246,8 @@ fn all_problems_of_settings_pools_and_components_are_reported_at_once() {
             "bad-name pools.My Pool: a name cannot start with 'M'; it starts with a-z or 0-9",
             "missing-key pools.My Pool: pool \"My Pool\" has accounting = \"declared\" and no budget | without a budget nothing bounds it; state one",
             "unknown-pool components.a.pool: there is no pool \"gpi\" | did you mean \"gpu\"?",
-            "empty-phrase components.a.keywords[1]: a phrase in keywords is empty and would match nothing | take it out",
-            "phrase-without-word components.a.keywords[2]: \"...\" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out",
+            "empty-phrase components.a.keywords[1]: a phrase in keywords is empty and matches nothing | remove it",
+            "phrase-without-word components.a.keywords[2]: \"...\" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or remove it",
             "bad-value components.b.module: module is empty | name it",
             "foreign-key components.b.health_every: health_every belongs to loader = \"builtin\", not to \"python\" | remove it, or change the loader",
             "bad-value components.f.factory: factory is empty | name the factory",

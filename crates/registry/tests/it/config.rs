@@ -133,7 +133,10 @@ fn every_key_is_read() {
 
 #[test]
 fn syntax_error_is_reported_alone() {
-    check("[components.a\nx = ", &["1:14 syntax this is no TOML: unclosed table, expected `]`"]);
+    check(
+        "[components.a\nx = ",
+        &["1:14 syntax this is not valid TOML: unclosed table, expected `]`"],
+    );
     check("  \n", &["empty the file is empty | declare a component: [components.NAME]"]);
     check(
         "[components.a]\nloader = \"builtin\"\nloader = \"process\"\n[components.a]\nx = 1\n",
@@ -180,12 +183,12 @@ fn unknown_keys_and_wrong_types_are_reported_with_a_solution() {
     );
     check(
         &with("loader = \"bultin\""),
-        &["2:10 bad-value \"bultin\" is no value of loader | did you mean \"builtin\"?"],
+        &["2:10 bad-value \"bultin\" is not a value of loader | did you mean \"builtin\"?"],
     );
     check(
         &with("loader = \"builtin\"\npriority = \"high\"\nload_time = 1979-05-27"),
         &[
-            "3:12 bad-value \"high\" is no value of priority | did you mean \"HIGH\"?",
+            "3:12 bad-value \"high\" is not a value of priority | did you mean \"HIGH\"?",
             "4:13 wrong-type load_time must be a duration such as \"80ms\", \"5s\" or \"2min\", not a date or time",
         ],
     );
@@ -210,7 +213,7 @@ fn values_outside_their_range_are_refused() {
         ),
         &[
             "3:10 out-of-range memory is 300 B; it must lie within 4 KiB and 16 TiB | write the unit: \"300MiB\"",
-            "4:13 bad-value load_time: \"soon\" is no duration: expected number at 0 | write whole numbers with units, such as \"80ms\" or \"1min 30s\"",
+            "4:13 bad-value load_time: \"soon\" is not a duration: expected number at 0 | write whole numbers with units, such as \"80ms\" or \"1min 30s\"",
             "5:17 out-of-range stop_deadline must lie within 1ms and 30days",
         ],
     );
@@ -242,9 +245,9 @@ fn invalid_and_unknown_names_are_refused() {
     check(
         "[components.\"My App\"]\nloader = \"builtin\"\n[components.b]\nloader = \"builtin\"\ndependencies = [\"-\"]\n[pools.\"\"]",
         &[
-            "1:13 bad-name \"My App\" is no name: a name cannot start with 'M'; it starts with a-z or 0-9 | call it \"my_app\"",
-            "5:17 bad-name \"-\" is no name: a name cannot start with '-'; it starts with a-z or 0-9",
-            "6:8 bad-name \"\" is no name: the name is empty",
+            "1:13 bad-name \"My App\" is not a valid name: a name cannot start with 'M'; it starts with a-z or 0-9 | call it \"my_app\"",
+            "5:17 bad-name \"-\" is not a valid name: a name cannot start with '-'; it starts with a-z or 0-9",
+            "6:8 bad-name \"\" is not a valid name: the name is empty",
         ],
     );
     check(
@@ -254,7 +257,7 @@ fn invalid_and_unknown_names_are_refused() {
         &[
             "3:26 unknown-component component \"c\" names \"voise\" in dependencies, which does not exist | did you mean \"voice\"?",
             "4:10 unknown-component component \"c\" names \"x\" in after, which does not exist | declare it, or remove the name",
-            "5:18 empty-phrase a phrase in keywords is empty and would match nothing | take it out",
+            "5:18 empty-phrase a phrase in keywords is empty and matches nothing | remove it",
         ],
     );
     check(
@@ -302,7 +305,7 @@ fn cycles_and_impossible_conflicts_are_refused() {
 fn problem_has_place_message_and_solution() {
     let text = "[manager]\npolicy = \"lfu\"\n[components.c]\nloader = \"builtin\"\n";
     let problems = parse_toml(text, "a/c.toml", None).unwrap_err();
-    let want = "a/c.toml:2:10: error[bad-value]: \"lfu\" is no value of policy\n  help: did you mean \"lru\"?\n1 error";
+    let want = "a/c.toml:2:10: error[bad-value]: \"lfu\" is not a value of policy\n  help: did you mean \"lru\"?\n1 error";
     assert_eq!(problems.to_string(), want);
     let value = problems.as_slice()[0].value.as_deref();
     assert_eq!(value, Some("\"lfu\""));

@@ -12,9 +12,9 @@ fn phrases_without_effect_are_warnings() {
     check(
         &keywords(r#""play", "\u200B\u2060", "...", "\u0640\u064E""#),
         &[
-            r#"3:21 warning phrase-without-word "\u{200b}\u{2060}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
-            r#"3:37 warning phrase-without-word "..." in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
-            r#"3:44 warning phrase-without-word "ـ\u{64e}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or take it out"#,
+            r#"3:21 warning phrase-without-word "\u{200b}\u{2060}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or remove it"#,
+            r#"3:37 warning phrase-without-word "..." in keywords has no letter, digit or symbol, so it matches nothing | write a word, or remove it"#,
+            r#"3:44 warning phrase-without-word "ـ\u{64e}" in keywords has no letter, digit or symbol, so it matches nothing | write a word, or remove it"#,
         ],
     );
     let loaded = parse_toml(&keywords(r#""play", "...""#), "c.toml", None).expect("only a warning");
@@ -27,7 +27,7 @@ fn phrases_without_effect_are_warnings() {
         ("מוזיקה", "מוּזִיקָה"),
     ] {
         let want = format!(
-            "3:{} warning same-phrase {this:?} in keywords of component \"c\" is the same as {first:?} to the matcher, for which case, punctuation and invisible characters do not count | take one of them out",
+            "3:{} warning same-phrase {this:?} in keywords of component \"c\" is the same as {first:?} to the matcher, for which case, punctuation and invisible characters do not count | remove one of them",
             17 + first.chars().count()
         );
         check(&keywords(&format!("\"{first}\", \"{this}\"")), &[want.as_str()]);
@@ -107,7 +107,7 @@ fn loader_follows_from_its_keys() {
     );
     check(
         &with("command = []"),
-        &["2:11 bad-value command names no program | the first item is the program"],
+        &["2:11 bad-value command has no program | the first item is the program"],
     );
     check(
         &with("command = \"ls -l\""),
@@ -132,10 +132,10 @@ fn loader_follows_from_its_keys() {
         &with("command = [\"x\", \"{prot}\", \"{\", \"{elsewhere}\"]\nenv = { \"A=B\" = \"}\" }"),
         &[
             "2:17 bad-place-holder unknown place-holder \"prot\" | did you mean \"port\"?",
-            "2:27 bad-place-holder a brace '{' without its partner | {{ and }} stand for braces",
-            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; {{ and }} stand for braces",
-            "3:9 bad-name \"A=B\" is no name of an environment variable",
-            "3:17 bad-place-holder a brace '}' without its partner | {{ and }} stand for braces",
+            "2:27 bad-place-holder a brace '{' without its partner | write {{ and }} for braces",
+            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
+            "3:9 bad-name \"A=B\" is not a name of an environment variable",
+            "3:17 bad-place-holder a brace '}' without its partner | write {{ and }} for braces",
         ],
     );
     check(
@@ -145,7 +145,7 @@ fn loader_follows_from_its_keys() {
         &[
             "3:9 no-address ready asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
             "4:9 no-address probe asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
-            "4:9 bad-value \"health\" is no path of a URL | it starts with / and has no blanks",
+            "4:9 bad-value \"health\" is not a path of a URL | it starts with / and has no whitespace",
             "4:9 out-of-range the probe's timeout, 2s, is longer than the time between probes, 1s",
         ],
     );
@@ -158,8 +158,8 @@ fn loader_follows_from_its_keys() {
     check(
         &with("command = [\"x\"]\nready = {}\nprobe = { every = \"5s\" }"),
         &[
-            "3:9 bad-value ready must say either stdout or http | such as { stdout = \"listening\" }",
-            "4:9 bad-value probe must say either http or connect | such as { http = \"/health\" } or { connect = true }",
+            "3:9 bad-value ready needs either stdout or http | such as { stdout = \"listening\" }",
+            "4:9 bad-value probe needs either http or connect | such as { http = \"/health\" } or { connect = true }",
         ],
     );
     check(

@@ -195,8 +195,11 @@ fn problems_of_the_predecessors_file_have_places() {
         let lines: Vec<_> = problems.as_slice().iter().map(ToString::to_string).collect();
         assert_eq!(lines, want, "{text}");
     };
-    check("{\"a\": {", &["c.json:1:7: error[syntax]: this is no JSON: unterminated object"]);
-    check("{} // x", &["c.json:1:4: error[syntax]: this is no JSON: comments are not allowed"]);
+    check("{\"a\": {", &["c.json:1:7: error[syntax]: this is not valid JSON: unterminated object"]);
+    check(
+        "{} // x",
+        &["c.json:1:4: error[syntax]: this is not valid JSON: comments are not allowed"],
+    );
     check(
         "[1]",
         &[
@@ -207,7 +210,7 @@ fn problems_of_the_predecessors_file_have_places() {
         r#"{"a": {"priority": "high", "estimated_memory_mb": -50, "dependencies": "voice", "priority": "LOW"},
 "a": {"priority": "LOW"}, "b": {"estimated_memory_mb": "100", "intent_keyword": null}, "c": 3}"#,
         &[
-            "c.json:1:20: error[bad-value]: \"high\" is no value of priority\n  help: did you mean \"HIGH\"?",
+            "c.json:1:20: error[bad-value]: \"high\" is not a value of priority\n  help: did you mean \"HIGH\"?",
             "c.json:1:51: error[out-of-range]: estimated_memory_mb must lie within 0.004 and 16777216",
             "c.json:1:72: error[wrong-type]: dependencies must be a list of component names, not text\n  help: put it in brackets: [\"voice\"]",
             "c.json:1:81: error[duplicate]: key \"priority\" is given twice in component \"a\"\n  help: keep one of them",

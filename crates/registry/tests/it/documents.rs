@@ -154,10 +154,10 @@ fn reader_and_schema_agree_on_every_key() {
                                 && !p.contains("back_off_max, which")
                         })
                         .filter(|p| {
-                            !p.contains("names no program")
-                                && !p.contains("must say either http or")
+                            !p.contains("has no program")
+                                && !p.contains("needs either http or connect")
                         })
-                        .filter(|p| !p.contains("is no path of a URL"))
+                        .filter(|p| !p.contains("is not a path of a URL"))
                         // A schema has the form of a duration, not its range.
                         .filter(|p| !p.contains("must lie within 1s and 1h"))
                         .filter(|p| !p.contains("environment variable"))

@@ -23,28 +23,30 @@ fn trim_is_declared_by_http_or_signal() {
     };
     wrong(
         "{ signal = \"KILL\" }",
-        &["3:19 bad-value \"KILL\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+        &["3:19 bad-value \"KILL\" is not a value of signal | use one of HUP, USR1, USR2, WINCH"],
     );
     wrong(
         "{ signal = \"SIGUSR1\" }",
-        &["3:19 bad-value \"SIGUSR1\" is no value of signal | use one of HUP, USR1, USR2, WINCH"],
+        &[
+            "3:19 bad-value \"SIGUSR1\" is not a value of signal | use one of HUP, USR1, USR2, WINCH",
+        ],
     );
     wrong(
         "{ signal = \"usr1\" }",
-        &["3:19 bad-value \"usr1\" is no value of signal | did you mean \"USR1\"?"],
+        &["3:19 bad-value \"usr1\" is not a value of signal | did you mean \"USR1\"?"],
     );
     wrong(
         "{ http = \"trim\" }",
         &[
             "3:8 no-address trim asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
-            "3:8 bad-value \"trim\" is no path of a URL | it starts with / and has no blanks",
+            "3:8 bad-value \"trim\" is not a path of a URL | it starts with / and has no whitespace",
         ],
     );
     for neither_or_both in ["{}", "{ http = \"/t\", signal = \"HUP\" }"] {
         wrong(
             neither_or_both,
             &[
-                "3:8 bad-value trim must say one way: http or signal | such as { http = \"/trim\" } or { signal = \"USR1\" }",
+                "3:8 bad-value trim needs either http or signal | such as { http = \"/trim\" } or { signal = \"USR1\" }",
             ],
         );
     }
@@ -63,11 +65,11 @@ fn wrong_kind_of_value_is_reported_with_the_right_one() {
     };
     wrong(
         "ready = \"http\"",
-        "3:9 bad-value \"http\" alone is no value of ready | write ready = { http = \"/health\" }",
+        "3:9 bad-value \"http\" alone is not a value of ready | write ready = { http = \"/health\" }",
     );
     wrong(
         "ready = \"stdout\"",
-        "3:9 bad-value \"stdout\" alone is no value of ready | write ready = { stdout = \"listening\" }",
+        "3:9 bad-value \"stdout\" alone is not a value of ready | write ready = { stdout = \"listening\" }",
     );
     wrong(
         "probe = \"/up\"",
@@ -135,7 +137,7 @@ fn place_holders_of_dependencies_are_checked() {
     );
     wrong(
         "{rust.url}",
-        "3:17 bad-place-holder {rust.url} does not exist: \"rust\" is no process | only a component with a command has an address",
+        "3:17 bad-place-holder {rust.url} does not exist: \"rust\" is not a process | only a component with a command has an address",
     );
     wrong(
         "{db.socket}",
@@ -151,7 +153,7 @@ fn place_holders_of_dependencies_are_checked() {
     );
     wrong(
         "{db.host}",
-        "3:17 bad-place-holder unknown place-holder \"db.host\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; {{ and }} stand for braces",
+        "3:17 bad-place-holder unknown place-holder \"db.host\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
     );
 }
 

@@ -107,7 +107,7 @@ pub(super) fn word(
     };
     let found = words.iter().position(|w| *w == given);
     if found.is_none() {
-        let message = format!("{} is no value of {name}", quoted(&shorten(given)));
+        let message = format!("{} is not a value of {name}", quoted(&shorten(given)));
         let same = words.iter().find(|w| w.eq_ignore_ascii_case(given)).copied();
         let suggestion = same
             .map(|w| format!("did you mean \"{w}\"?"))
@@ -177,7 +177,7 @@ fn budget(
             None
         }
         Err(BudgetSettingError::Share(percent)) => {
-            let message = format!("{name}: {} is no share", quoted(&shorten(&percent)));
+            let message = format!("{name}: {} is not a share", quoted(&shorten(&percent)));
             let suggestion = Some("write a share such as \"60%\"".to_owned());
             report.error("bad-value", &node.span, message, suggestion);
             None
@@ -222,7 +222,7 @@ pub(super) fn duration(
             None
         }
         Err(error) => {
-            let message = format!("{name}: {} is no duration: {error}", quoted(&shorten(given)));
+            let message = format!("{name}: {} is not a duration: {error}", quoted(&shorten(given)));
             let suggestion =
                 Some("write whole numbers with units, such as \"80ms\" or \"1min 30s\"".to_owned());
             report.error("bad-value", &node.span, message, suggestion);

@@ -91,7 +91,7 @@ pub(crate) fn component_id(
                 .collect();
             let fixed = ComponentId::new(fixed.trim_start_matches(['_', '-'])).ok();
             let suggestion = fixed.map(|id| format!("call it \"{id}\""));
-            let message = format!("{} is no name: {error}", quoted(&shorten(name)));
+            let message = format!("{} is not a valid name: {error}", quoted(&shorten(name)));
             report.error("bad-name", span, message, suggestion);
             None
         }
@@ -106,7 +106,7 @@ pub(super) fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opt
         _ => None,
     };
     if let Some((way, example)) = way {
-        let message = format!("\"{way}\" alone is no value of {name}");
+        let message = format!("\"{way}\" alone is not a value of {name}");
         let suggestion = Some(format!("write {name} = {{ {way} = \"{example}\" }}"));
         report.error("bad-value", &node.span, message, suggestion);
         return None;
@@ -114,7 +114,7 @@ pub(super) fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opt
     if let Value::Text(text) = &node.value
         && text.starts_with('/')
     {
-        let message = format!("{} is no value of {name}", quoted(&shorten(text)));
+        let message = format!("{} is not a value of {name}", quoted(&shorten(text)));
         let suggestion = as_http(report, name, node);
         report.error("bad-value", &node.span, message, suggestion);
         return None;
@@ -134,7 +134,7 @@ pub(super) fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opt
         // Something in it was reported already.
         _ if report.problems.len() > before => None,
         _ => {
-            let message = format!("{name} must say either stdout or http");
+            let message = format!("{name} needs either stdout or http");
             let suggestion = Some("such as { stdout = \"listening\" }".to_owned());
             report.error("bad-value", &node.span, message, suggestion);
             None

@@ -32,7 +32,7 @@ pub(super) fn finish(
         let sound = node.get("probe").is_some_and(|m| matches!(m.node.value, Value::Table(_)));
         process.probe = draft.finish();
         if process.probe.is_none() && sound {
-            let message = "probe must say either http or connect".to_owned();
+            let message = "probe needs either http or connect".to_owned();
             report.error("bad-value", span, message, Some(PROBE_EXAMPLE.to_owned()));
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn finish(
         let span = node.get("trim").map_or(&member.key_span, |m| &m.node.span);
         process.trim = draft.finish();
         if process.trim.is_none() {
-            let message = "trim must say one way: http or signal".to_owned();
+            let message = "trim needs either http or signal".to_owned();
             let help = Some("such as { http = \"/trim\" } or { signal = \"USR1\" }".to_owned());
             report.error("bad-value", span, message, help);
         }
