@@ -9,6 +9,7 @@ const README: &str = "README.md";
 const CHANGELOG: &str = "CHANGELOG.md";
 const ARCHITECTURE: &str = "docs/architecture.md";
 const MAX_ARCHITECTURE_LINES: usize = 300;
+const INDEX: &str = "docs/README.md";
 const DECISIONS: &str = "docs/adr/";
 
 /// Between these lines of the README stands the table of crates.
@@ -65,6 +66,18 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
     }
     if let Some(text) = project.file(ARCHITECTURE) {
         check_paths(project, text, findings);
+    }
+    check_index(project, findings);
+}
+
+/// Every page beside the index has a link in it.
+fn check_index(project: &Project, findings: &mut Findings) {
+    let index = project.file(INDEX).unwrap_or_default();
+    for path in project.files.keys().filter(|path| path.as_str() != INDEX) {
+        let name = path.strip_prefix("docs/").filter(|name| !name.contains('/'));
+        if let Some(name) = name.filter(|name| !index.contains(&format!("]({name})"))) {
+            findings.error(INDEX, 0, format!("has no link to `{name}`"));
+        }
     }
 }
 
@@ -203,6 +216,7 @@ mod tests {
                 (README, README_GOOD),
                 (CHANGELOG, "# Changelog\n## [Unreleased]\n"),
                 (ARCHITECTURE, "# Architecture\n"),
+                (INDEX, "[map](architecture.md)\n"),
                 ("docs/adr/0001-a.md", DECISION),
             ],
             &[],
@@ -228,6 +242,7 @@ mod tests {
                 ),
                 (CHANGELOG, "# Changelog\n## [Unreleased]\n"),
                 (ARCHITECTURE, map),
+                (INDEX, "[map](architecture.md)\n"),
                 ("docs/adr/0001-a.md", DECISION),
                 ("docs/demo.md", text),
             ],
@@ -236,6 +251,7 @@ mod tests {
                 "docs/demo.md:3: the link to `../../up.md` leads nowhere",
                 "docs/architecture.md:1: `docs/gone.rs` does not exist",
                 "docs/architecture.md:2: `core/lost.rs` does not exist",
+                "docs/README.md: has no link to `demo.md`",
             ],
         );
     }
@@ -251,6 +267,7 @@ mod tests {
                 ("crates/core/Cargo.toml", "[package]\nname = \"majordomo-core\"\n"),
                 (README, swapped),
                 (ARCHITECTURE, long.as_str()),
+                (INDEX, "[map](architecture.md)\n"),
                 ("docs/adr/0001-a.md", DECISION),
                 ("docs/adr/0001-b.md", partial.as_str()),
                 ("docs/adr/0002-c.md", DECISION),

@@ -133,13 +133,8 @@ const DATA: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Paths that are still to be worded. A path that is clean is removed from here.
-const NOT_YET: &[&str] = &[
-    "crates/engine",
-    "crates/files",
-    "crates/lifecycle",
-    "crates/majordomo",
-    "crates/runtime",
-];
+const NOT_YET: &[&str] =
+    &["crates/engine", "crates/files", "crates/lifecycle", "crates/majordomo", "crates/runtime"];
 
 /// Names that were replaced stand here as code.
 const CHANGELOG: &str = "CHANGELOG.md";
