@@ -17,26 +17,8 @@ macro_rules! settings {
             )+
         }
     ) => {
-        $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-        pub struct $Section {
-            $(
-                $(#[doc = $doc])+
-                #[doc = concat!(
-                    "\n\nDefault: ", stringify!($default), $(" ", stringify!($unit),)? "."
-                    $(, " Range: ", stringify!($min), $(" ", stringify!($min_unit),)? " to ",
-                        stringify!($max) $(, " ", stringify!($max_unit))?, ".")?
-                    $(, " At most [`", stringify!($bound), "`](Self::", stringify!($bound), ").")?
-                    $(, " Read at ", stringify!($start), ".")?
-                    , " Key: `",
-                    $crate::settings::first!($(stringify!($key),)? stringify!($field)),
-                    "` in `[", stringify!($table), "]`."
-                )]
-                pub $field: $Type,
-            )+
-        }
-
+        // The typed uses of an entry come before its uses as text: the compiler shows the entry at the first use of a token,
+        // and this file at the others.
         impl Default for $Section {
             fn default() -> Self {
                 Self { $($field: $crate::settings::written!($Type, $default $($unit)?),)+ }
@@ -56,12 +38,17 @@ macro_rules! settings {
                             table: stringify!($table),
                             key: $crate::settings::first!($(stringify!($key),)? stringify!($field)),
                             doc: &[$($doc),+],
-                            domain: $crate::settings::allowed!(
-                                $Type $(, $min $($min_unit)? ..= $max $($max_unit)?)?
-                            ),
+                            domain: $crate::settings::allowed!($Type $(,
+                                $crate::settings::written!($Type, $min $($min_unit)?),
+                                $crate::settings::written!($Type, $max $($max_unit)?)
+                            )?),
                             is_optional: <$Type as $crate::SettingType>::OPTIONAL,
                             unit: $crate::settings::plain_unit!($($unit)?),
-                            at_most: $crate::settings::first!($(Some(stringify!($bound)),)? None),
+                            // The closure makes an unknown field an error.
+                            at_most: $crate::settings::first!(
+                                $({ let _ = |s: &$Section| { let _ = &s.$bound; }; Some(stringify!($bound)) },)?
+                                None
+                            ),
                             is_read_at_start: $crate::settings::first!(
                                 $({ let _ = stringify!($start); true },)? false
                             ),
@@ -69,6 +56,26 @@ macro_rules! settings {
                     )+]);
                 &SETTINGS
             }
+        }
+
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        pub struct $Section {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!(
+                    "\n\nDefault: ", stringify!($default), $(" ", stringify!($unit),)? "."
+                    $(, " Range: ", stringify!($min), $(" ", stringify!($min_unit),)? " to ",
+                        stringify!($max) $(, " ", stringify!($max_unit))?, ".")?
+                    $(, " At most [`", stringify!($bound), "`](Self::", stringify!($bound), ").")?
+                    $(, " Read at ", stringify!($start), ".")?
+                    , " Key: `",
+                    $crate::settings::first!($(stringify!($key),)? stringify!($field)),
+                    "` in `[", stringify!($table), "]`."
+                )]
+                pub $field: $Type,
+            )+
         }
 
         impl $crate::Section for $Section {
@@ -191,12 +198,11 @@ macro_rules! written {
 
 /// The allowed values: within a range, or whatever the type allows.
 macro_rules! allowed {
-    ($Type:ty) => { <$Type as $crate::settings::WithoutRange>::domain() };
-    ($Type:ty, $min:tt $($min_unit:ident)? ..= $max:tt $($max_unit:ident)?) => {
-        <$Type as $crate::settings::WithRange>::within(
-            $crate::settings::written!($Type, $min $($min_unit)?),
-            $crate::settings::written!($Type, $max $($max_unit)?),
-        )
+    ($Type:ty) => {
+        <$Type as $crate::settings::WithoutRange>::domain()
+    };
+    ($Type:ty, $min:expr, $max:expr) => {
+        <$Type as $crate::settings::WithRange>::within($min, $max)
     };
 }
 
