@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::user::user;
 
-/// What is wrong with a file, a folder or a link.
+/// A fault of a file, a folder or a link.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Fault {
@@ -15,10 +15,10 @@ pub enum Fault {
     Io(io::Error),
     /// It is of another kind, such as a named pipe in the place of a file.
     Kind {
-        /// What it is.
+        /// The kind that was found.
         found: &'static str,
-        /// What it must be.
-        wanted: &'static str,
+        /// The kind that it must be.
+        expected: &'static str,
     },
     /// It is a symbolic link, where none is followed.
     Link,
@@ -33,16 +33,16 @@ pub enum Fault {
     WritableByAll {
         /// Its permission bits.
         mode: u32,
-        /// Its owner.
+        /// The user who owns it.
         owner: u32,
     },
     /// A group of other users may write to it.
     WritableByGroup {
         /// Its permission bits.
         mode: u32,
-        /// The group.
+        /// The number of that group.
         group: u32,
-        /// Its owner.
+        /// The user who owns it.
         owner: u32,
     },
     /// Others may read a secret.
@@ -61,7 +61,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
-            Self::Kind { found, wanted } => write!(f, "this is {found}, not {wanted}"),
+            Self::Kind { found, expected } => write!(f, "this is {found}, not {expected}"),
             Self::Link => f.write_str("this is a symbolic link, which is not followed here"),
             Self::Owner { owner, user } => {
                 write!(f, "it belongs to user {owner}, not to user {user} who runs this")
@@ -78,7 +78,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a fault is a fault of.
+/// The subject of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The path that was asked for.
@@ -109,7 +109,7 @@ impl FileError {
         Self::new(path, path, Subject::Asked, fault)
     }
 
-    /// What is wrong.
+    /// The fault itself.
     #[must_use]
     pub fn fault(&self) -> &Fault {
         &self.fault
@@ -156,7 +156,7 @@ impl FileError {
         }
     }
 
-    /// What to do about it; none where only the system's error tells.
+    /// The way out; none where only the system's error explains the failure.
     #[must_use]
     pub fn way_out(&self) -> Option<String> {
         let at = shell_word(&self.at);

@@ -125,7 +125,7 @@ impl Folder {
     ///
     /// # Errors
     /// A [`FileError`].
-    pub fn write_anew(&self, name: impl AsRef<OsStr>) -> Result<File, FileError> {
+    pub fn write_fresh(&self, name: impl AsRef<OsStr>) -> Result<File, FileError> {
         let name = name.as_ref();
         self.remove(name)?;
         self.open_named(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Trust::Own)
@@ -168,7 +168,7 @@ impl Folder {
     /// Whether a name in it is that of an open file.
     ///
     /// # Errors
-    /// A [`FileError`] when the system does not tell.
+    /// A [`FileError`] when the system cannot compare them.
     pub fn names(&self, name: impl AsRef<OsStr>, file: &File) -> Result<bool, FileError> {
         let name = name.as_ref();
         let fail = |error: rustix::io::Errno| self.failed(name, Fault::Io(error.into()));
@@ -192,24 +192,26 @@ impl Folder {
         if name.as_bytes().contains(&b'/') {
             return Err(Fault::Io(io::Error::other("a name with a slash lies in another folder")));
         }
-        // Nobody waits for the other end of a pipe, and no terminal becomes that of this process.
+        // The open does not wait for the other end of a pipe, and no terminal becomes that of this process.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR);
         let file = File::from(opened.map_err(|error| self.why_not(name, error))?);
         let found = file.metadata().map_err(Fault::Io)?;
         if !found.is_file() {
-            return Err(Fault::Kind { found: kind(found.file_type()), wanted: "a file" });
+            return Err(Fault::Kind { found: kind(found.file_type()), expected: "a file" });
         }
         Seen::from(&found).check_file(trust, self.is_shared, user())?;
         Ok(file)
     }
 
-    /// What stands in the way when a file does not open.
+    /// The reason why a file does not open.
     fn why_not(&self, name: &OsStr, error: rustix::io::Errno) -> Fault {
         let found = std::fs::symlink_metadata(self.path.join(name)).ok();
         match found.map(|found| found.file_type()) {
             Some(found) if found.is_symlink() => Fault::Link,
-            Some(found) if !found.is_file() => Fault::Kind { found: kind(found), wanted: "a file" },
+            Some(found) if !found.is_file() => {
+                Fault::Kind { found: kind(found), expected: "a file" }
+            }
             _ => Fault::Io(error.into()),
         }
     }

@@ -16,7 +16,7 @@ use crate::user::user;
 /// As many links as Linux follows on one path.
 const MAX_LINKS: u32 = 40;
 
-/// What is made of a missing folder.
+/// The treatment of a missing folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// An error.
@@ -48,7 +48,7 @@ impl Place {
     }
 }
 
-/// What a name is; a link is not followed. No link is left before the name, so `..` is the folder above.
+/// The metadata of a name; a link is not followed. No link is left before the name, so `..` is the folder above.
 fn look(path: &Path) -> io::Result<Metadata> {
     std::fs::symlink_metadata(path)
 }
@@ -75,7 +75,7 @@ pub(crate) fn folder(path: &Path, missing: Missing) -> Result<Checked, FileError
                     Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
                         return Err(walk.failed(&next, e));
                     }
-                    // Its owner tells whether it is the one that was made here.
+                    // Its owner shows whether it is the one that was made here.
                     _ => walk.pending.push(name),
                 }
             }
@@ -96,10 +96,10 @@ pub(crate) fn file(path: &Path) -> Result<Place, FileError> {
     });
     match found {
         Ok(found) if !found.is_file() => {
-            let fault = Fault::Kind { found: kind(found.file_type()), wanted: "a file" };
+            let fault = Fault::Kind { found: kind(found.file_type()), expected: "a file" };
             Err(FileError::new(path, &target, place.subject(), fault))
         }
-        // What else is wrong with it is said when it is opened.
+        // Other faults are found when it is opened.
         _ => Ok(place),
     }
 }
@@ -116,7 +116,7 @@ pub(crate) fn place(path: &Path) -> Result<Place, FileError> {
             _ => return Ok(Place { folder: walk.at, name, is_linked: walk.n_links > 0 }),
         }
     }
-    Err(walk.fault(&walk.at.path, Fault::Kind { found: "a directory", wanted: "a file" }))
+    Err(walk.fault(&walk.at.path, Fault::Kind { found: "a directory", expected: "a file" }))
 }
 
 impl<'p> Walk<'p> {
@@ -150,7 +150,7 @@ impl<'p> Walk<'p> {
             false => path,
         };
         if !found.is_dir() {
-            let fault = Fault::Kind { found: kind(found.file_type()), wanted: "a directory" };
+            let fault = Fault::Kind { found: kind(found.file_type()), expected: "a directory" };
             return Err(self.fault(&path, fault));
         }
         let checked = Seen::from(found).check_folder(Owners::UserOrRoot, self.user);

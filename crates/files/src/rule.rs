@@ -1,4 +1,4 @@
-//! Who may own and write what is trusted.
+//! The rules about owners and permissions of trusted files and folders.
 
 use std::fs::{FileType, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -8,16 +8,16 @@ use crate::user::user;
 
 const STICKY: u32 = 0o1000;
 
-/// Who may own a folder.
+/// The users that may own a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owners {
     /// The user alone: for folders whose whole content is this program's.
     User,
-    /// The user or root.
+    /// The user, or root: for folders that also have files of the system.
     UserOrRoot,
 }
 
-/// What a file is trusted with.
+/// The purpose that a file is trusted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// To say what is done: the user's or root's, writable by no other user. Links to it are followed.
@@ -33,7 +33,7 @@ pub(crate) fn is_same(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Whether what a user says is trusted: the user who runs this, or root.
+/// Whether a user is trusted: the user who runs this, or root.
 #[must_use]
 pub fn is_trusted_user(id: u32) -> bool {
     Owners::UserOrRoot.include(id, user())
@@ -45,7 +45,7 @@ impl Owners {
     }
 }
 
-/// What the system says of a file or folder.
+/// The owner and the permissions of a file or folder, as the system reports them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     pub(crate) owner: u32,

@@ -49,7 +49,7 @@ fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), Stri
     match Folder::open(dir, Owners::User).and_then(|folder| folder.read(FILE, Trust::Own)) {
         Ok(mut state) => {
             let copied = Folder::open(&here, Owners::User)
-                .and_then(|folder| folder.write_anew(FILE))
+                .and_then(|folder| folder.write_fresh(FILE))
                 .map_err(io::Error::from)
                 .and_then(|mut copy| io::copy(&mut state, &mut copy));
             copied.map_err(|e| e.to_string())?;

@@ -11,6 +11,29 @@
 //! Knows bytes and keys, but neither components nor waiters. The ledger, the policies, the classifier, the
 //! debouncer and the cold store are plain values without clock or I/O; functions that do I/O are documented as such.
 //! Each part has its own error type, since their callers have nothing in common.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use majordomo_core::{ByteSize, ComponentKey, Moment, PressureLevel, PressureProfile};
+//! use majordomo_memory::{Budget, PressureClassifier, PressureReading};
+//!
+//! // A budget of 4 GiB without pools of its own; reservations count in full.
+//! let mut budget = Budget::new(ByteSize::gib(4), []);
+//! let (vision, speech) = (ComponentKey(0), ComponentKey(1));
+//! budget.reserve(vision, 0, ByteSize::gib(3))?;
+//! assert!(budget.reserve(speech, 0, ByteSize::gib(2)).is_err());
+//!
+//! // A larger footprint is booked although it exceeds the budget: the excess is the overdraft.
+//! budget.measure(vision, ByteSize::gib(5));
+//! assert_eq!(budget.overdraft(), ByteSize::gib(1));
+//!
+//! // 100 MiB of 8 GiB available: the level rises at once, and falls step by step.
+//! let mut classifier = PressureClassifier::new(PressureProfile::Share, Duration::from_secs(10));
+//! let reading = PressureReading::scripted(ByteSize::mib(100), ByteSize::gib(8));
+//! assert_eq!(classifier.observe(&reading, Moment::ZERO), PressureLevel::Emergency);
+//! # Ok::<(), majordomo_memory::BudgetError>(())
+//! ```
 
 #[cfg(feature = "arena")]
 mod arena;

@@ -1,7 +1,7 @@
-//! The children that this process started itself, told from those that it has adopted.
+//! The children that this process started itself, as opposed to those that it has adopted.
 //!
-//! One list for all managers of the process. Invariant: a child is listed before anybody can take it for an adopted
-//! one, and until its owner has reaped it; so its number means that child for as long as the owner uses it.
+//! One list for all managers of the process. Invariant: a child is listed before it could pass for an adopted one, and
+//! until its owner has reaped it; so its number means that child for as long as the owner uses it.
 
 use std::collections::BTreeSet;
 use std::io;

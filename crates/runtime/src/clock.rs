@@ -59,7 +59,7 @@ impl Clock {
     }
 }
 
-/// Finds suspends: asked now and then, it tells each gap once.
+/// Finds suspends: polled now and then, it returns each gap once.
 #[derive(Debug)]
 pub struct SuspendDetector {
     seen: Duration,
@@ -99,7 +99,7 @@ pub fn wall_now() -> WallSeconds {
     }
 }
 
-/// What a manager reads the wall clock with: the system's, or one that the caller sets. Cloning gives the same clock.
+/// The wall clock of a manager: the system's, or one that the caller sets. Cloning gives the same clock.
 #[derive(Clone)]
 pub struct WallClock(Arc<dyn Fn() -> WallSeconds + Send + Sync>);
 
@@ -110,7 +110,7 @@ impl WallClock {
         Self(Arc::new(read))
     }
 
-    /// What it shows.
+    /// The time that it shows.
     #[must_use]
     pub fn now(&self) -> WallSeconds {
         (self.0)()
@@ -130,7 +130,7 @@ impl std::fmt::Debug for WallClock {
     }
 }
 
-/// A clock that goes on while the machine is suspended.
+/// The time of a clock that continues while the machine is suspended.
 fn with_suspend() -> Duration {
     Duration::try_from(clock_gettime(BOOT_TIME)).unwrap_or(Duration::ZERO)
 }
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn suspends_are_told_once() {
+    fn each_suspend_is_returned_once() {
         let mut d = SuspendDetector { seen: Duration::from_secs(100) };
         let check = |d: &mut SuspendDetector, total: u64, want: Option<u64>| {
             assert_eq!(d.advance(Duration::from_secs(total)), want.map(Duration::from_secs));
         };
         check(&mut d, 100, None);
         check(&mut d, 105, None);
-        // Short naps add up: what was not told is not forgotten.
+        // Short suspends add up: a gap that was not returned is not forgotten.
         check(&mut d, 106, Some(6));
         check(&mut d, 106, None);
         check(&mut d, 90, None);

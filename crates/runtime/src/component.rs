@@ -1,4 +1,4 @@
-//! What a loaded component is in this process: a value of any type, with optional hooks.
+//! A loaded component in this process: a value of any type, with optional hooks.
 
 use std::fmt;
 use std::ops::Deref;
@@ -22,9 +22,9 @@ pub trait Component: Send + Sync + 'static {
     /// Gives back what it can spare (caches, buffers). Runs on a blocking thread.
     fn trim(&self) {}
 
-    /// What it wants to find again at its next load ([`LoadContext::snapshot`](crate::LoadContext::snapshot)) when
-    /// it is unloaded for want of memory or of use: state that is dear to compute and smaller than itself. Kept in
-    /// memory only, within a budget of its own. Called on a blocking thread, before the drop, while nobody uses it.
+    /// State to restore at the next load ([`LoadContext::snapshot`](crate::LoadContext::snapshot)) when the component is
+    /// unloaded for want of memory or of use: expensive to compute and smaller than the component. Kept in memory only,
+    /// within a budget of its own. Called on a blocking thread, before the drop, while there is no lease.
     fn hibernate(&self) -> Option<Vec<u8>> {
         None
     }
@@ -48,28 +48,28 @@ struct Hooks {
     health: fn(&Value) -> Result<(), String>,
 }
 
-/// Tells, when it is dropped, that the value before it was dropped.
-pub(crate) struct Gone(pub(crate) Option<Box<dyn FnOnce() + Send + Sync>>);
+/// Notifies the shell when it is dropped, which is after the value before it.
+pub(crate) struct DropNotice(pub(crate) Option<Box<dyn FnOnce() + Send + Sync>>);
 
-impl Drop for Gone {
+impl Drop for DropNotice {
     fn drop(&mut self) {
-        if let Some(tell) = self.0.take() {
-            tell();
+        if let Some(notify) = self.0.take() {
+            notify();
         }
     }
 }
 
 /// A loaded component.
 pub struct Instance {
-    // Dropped in this order: the value, then the word that it is gone.
+    // Dropped in this order: the value, then the notice that it was dropped.
     value: Value,
     hooks: Option<Hooks>,
     process: Option<Arc<RunningProcess>>,
-    /// What it may map.
+    /// The bytes that it may map.
     pub(crate) grant: Option<PoolGrant>,
     /// Made by an async factory, which promised never to block: its `Drop` may run on a task.
     pub(crate) never_blocks: bool,
-    pub(crate) gone: Gone,
+    pub(crate) gone: DropNotice,
 }
 
 impl Instance {
@@ -82,7 +82,7 @@ impl Instance {
             process: None,
             grant: None,
             never_blocks: false,
-            gone: Gone(None),
+            gone: DropNotice(None),
         }
     }
 
@@ -105,7 +105,7 @@ impl Instance {
             process: None,
             grant: None,
             never_blocks: false,
-            gone: Gone(None),
+            gone: DropNotice(None),
         }
     }
 
@@ -117,7 +117,7 @@ impl Instance {
             process: Some(process),
             grant: None,
             never_blocks: false,
-            gone: Gone(None),
+            gone: DropNotice(None),
         }
     }
 
@@ -142,10 +142,10 @@ impl Instance {
 
     /// Its memory: by its own account, and what it mapped.
     pub(crate) fn footprint(&self) -> Option<ByteSize> {
-        let told = self.hooks.and_then(|h| (h.footprint)(&self.value));
-        match (told, self.mapped(PoolGrant::used)) {
+        let reported = self.hooks.and_then(|h| (h.footprint)(&self.value));
+        match (reported, self.mapped(PoolGrant::used)) {
             (None, ByteSize::ZERO) => None,
-            (told, mapped) => Some(told.unwrap_or_default() + mapped),
+            (reported, mapped) => Some(reported.unwrap_or_default() + mapped),
         }
     }
 
@@ -193,7 +193,7 @@ impl Resident {
         drop(self.revoked_because.set(why.clone()));
     }
 
-    /// Notes that nothing of it runs any more.
+    /// Records that nothing of the component runs any more.
     pub(crate) fn ended(&self) {
         // Relaxed: holders look at it from time to time, nothing is published with it.
         self.has_ended.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The record of what happened: a ring of all, a short history of each component, and followers.
+//! The event log: a ring of all records, a short history of each component, and followers.
 //!
 //! Invariant: a record is kept once, whichever histories have it, and its lists are bounded.
 
@@ -13,7 +13,7 @@ const RING: usize = 4096;
 /// Records kept of each component.
 const HISTORY: usize = 32;
 
-/// What a follower gets.
+/// An item of a follower.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Followed {
     /// The next record.
@@ -40,7 +40,7 @@ impl Rings {
 }
 
 fn locked(rings: &Mutex<Rings>) -> MutexGuard<'_, Rings> {
-    // A panic elsewhere leaves whole records behind.
+    // Every change leaves the records consistent, so a panic elsewhere does no harm.
     rings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -118,7 +118,7 @@ impl EventLog {
 /// Reads records as they come.
 #[derive(Debug)]
 pub struct Follower {
-    // Not the log itself: its end is told by the end of `written`.
+    // Not the log itself: the end of `written` signals its end.
     rings: Arc<Mutex<Rings>>,
     written: watch::Receiver<u64>,
     next: u64,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_follower_is_told_its_gap() {
+    fn slow_follower_gets_the_size_of_its_gap() {
         let log = EventLog::default();
         let mut follower = log.follow(None);
         assert_eq!(follower.try_next(), None);

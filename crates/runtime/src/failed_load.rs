@@ -7,7 +7,7 @@ use majordomo_engine::LoadFailure;
 
 use crate::loader::{LoadError, in_words};
 
-/// A failed load.
+/// A load that ended without an instance.
 #[derive(Debug)]
 pub(crate) struct FailedLoad {
     /// For the engine.

@@ -1,6 +1,6 @@
 //! How much memory components that are processes use.
 //!
-//! A figure that leaves this file is *exact*: pages that members share count once (see [`Figure`]). Resident sizes
+//! A returned figure is *exact*: pages that members share count once (see [`Figure`]). Resident sizes
 //! count them for each member, so they are only ever a hint that an exact look is due. Knows nothing of budgets.
 //! Everything here reads files or runs a tool, so it belongs on a blocking thread.
 

@@ -1,11 +1,11 @@
 //! The guard: one process per manager that outlives it for a moment and kills what it left behind.
 //!
 //! The guard has its own process group (the hidden form its own session), ignores HUP, INT, TERM, PIPE, and
-//! reads a pipe from the manager: groups come and go. When the pipe ends, however the manager died, it
+//! reads a pipe from the manager: process groups that start and end. When the pipe ends, however the manager died, it
 //! sends SIGKILL to every group left, removes the manager's temporary folder unless the manager is going to, and ends. A child starts as a trampoline that waits for a word on
-//! its standard input; the manager sends it only after the guard has acknowledged the child's group, so
-//! that a SIGKILL of the manager in between leaves either a trampoline that reads end of file and ends,
-//! or a group that the guard knows.
+//! its standard input; the manager sends it only after the guard has acknowledged the child's process group, so that
+//! after a SIGKILL of the manager in between there is either a trampoline that reads end of file and ends, or a process
+//! group that the guard knows.
 //!
 //! Knows nothing of components. Invariant: a group is killed only if its leader's start time is the one
 //! that was announced, or its leader is gone (its number cannot have been given away then while it had
@@ -42,7 +42,7 @@ const IS_GUARD: &str = "MAJORDOMO_IS_GUARD";
 /// The guard answers within this or counts as broken.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the guard and the trampolines are made of.
+/// The program that the guard and the trampolines run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GuardForm {
@@ -59,7 +59,7 @@ impl GuardForm {
     /// This very program, which must call [`hidden_main`] first thing.
     ///
     /// # Errors
-    /// When the system does not tell its path.
+    /// When the system does not report its path.
     pub fn this_program() -> io::Result<Self> {
         // Through /proc the running file is meant even after an upgrade has replaced it on disk.
         let program = if cfg!(target_os = "linux") {
@@ -120,7 +120,7 @@ pub(crate) struct Trampoline {
 /// How the guard is set up.
 #[derive(Clone, Debug)]
 pub struct GuardConfig {
-    /// Its form.
+    /// The program to run as guard.
     pub form: GuardForm,
     /// Where the list of groups is kept for the case that guard and manager die together; none = not
     /// kept. One manager at a time may use a file: hold the state directory's lock first.
@@ -136,7 +136,7 @@ pub enum GuardError {
     /// It did not start.
     #[error("the guard process {} could not be started: {source}", quoted_path(program))]
     Spawn {
-        /// The program.
+        /// The program that was to be the guard.
         program: PathBuf,
         /// Why.
         source: io::Error,
@@ -149,9 +149,9 @@ pub enum GuardError {
         quoted(HELLO)
     )]
     NoGuard {
-        /// The program.
+        /// The program that was to be the guard.
         program: PathBuf,
-        /// What it said.
+        /// The first line that it wrote.
         answer: String,
     },
     /// This process was started as a guard, and is one by its arguments only.
@@ -162,7 +162,7 @@ pub enum GuardError {
     /// It says nothing, or is gone and cannot be started again.
     #[error("the guard process does not answer: {why}")]
     Broken {
-        /// What happened.
+        /// The failure, in words.
         why: String,
     },
     /// The list of groups cannot be written or read.
@@ -185,7 +185,7 @@ pub enum GuardError {
     InUse {
         /// The file.
         path: PathBuf,
-        /// Its pid.
+        /// The process id of that manager.
         pid: i32,
     },
 }
@@ -202,7 +202,7 @@ impl GuardError {
     }
 }
 
-/// What to do about a list that cannot be used; an untrusted file says so itself.
+/// The way out for a list that cannot be used; the error of an untrusted file names its own.
 fn way_out(error: &io::Error) -> &'static str {
     match error.get_ref() {
         _ if is_full_disk(error) => "; free some space",

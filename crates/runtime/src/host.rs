@@ -69,23 +69,23 @@ impl AcquireOptions {
     }
 }
 
-/// What a demand asks for besides its components.
+/// The terms of a demand besides its components.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
     /// How it should be treated.
     pub options: AcquireOptions,
-    /// It may be granted in part: its components are in the order of confidence, and what does not fit is left out.
+    /// It may be granted in part: its components are in the order of confidence, and those that do not fit are left out.
     pub partial: bool,
     /// Leases that are given up when it is admitted, and not if it is refused.
     pub old: Option<Arc<OldLeases>>,
 }
 
-/// What a demand was granted.
+/// The grant of a demand.
 #[derive(Debug, Default)]
 pub struct Acquired {
     /// The leases, in the order of the components asked for.
     pub leases: Vec<AnyLease>,
-    /// What was left out of a demand that may be granted in part, and why.
+    /// The components that were left out of a demand that may be granted in part, and why.
     pub left_out: Vec<(ComponentId, Refusal)>,
     /// The components asked for that were ready when it came.
     pub ready: Vec<ComponentKey>,
@@ -121,7 +121,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// A wait that tells the engine when it is dropped before its answer.
+/// A wait that abandons its demand when it is dropped before its answer.
 struct Wait<'a> {
     lanes: &'a Lanes,
     waiter: WaiterId,
@@ -139,7 +139,7 @@ impl Wait<'_> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        // The receiver goes first: whoever takes the demand after the word of its end sees it closed.
+        // The receiver is dropped first: the shell then finds it closed when it takes the demand after its abandonment.
         if self.answer.take().is_some() {
             self.lanes.control().send(Control::Abandon(self.waiter));
         }
@@ -153,11 +153,11 @@ impl Host {
     /// When the system gives no thread for the coarse clock.
     pub fn start(parts: ShellParts) -> std::io::Result<Self> {
         let shutdown_deadline = parts.config.deadlines.shutdown;
-        let (tell, told) = oneshot::channel();
-        let lanes = Shell::start(parts, tell)?;
+        let (finish, ended_with) = oneshot::channel();
+        let lanes = Shell::start(parts, finish)?;
         let (set, finished) = watch::channel(None);
         tokio::spawn(async move {
-            let stuck = told.await.unwrap_or_default();
+            let stuck = ended_with.await.unwrap_or_default();
             set.send_replace(Some(Arc::from(stuck)));
         });
         let keep_running = KeepRunning { lanes: Arc::clone(&lanes), shutdown_deadline };
@@ -249,16 +249,16 @@ impl Host {
         if let Some(loading) = loading_here() {
             return Err(Refusal::ReentrantAcquire { loading });
         }
-        let mut wanted: Vec<ComponentKey> = Vec::with_capacity(keys.len());
+        let mut requested: Vec<ComponentKey> = Vec::with_capacity(keys.len());
         for key in keys {
-            if !wanted.contains(key) {
-                wanted.push(*key);
+            if !requested.contains(key) {
+                requested.push(*key);
             }
         }
         // All ready: no round through the engine. Else the leases taken are dropped again.
-        let leases: Vec<_> = wanted.iter().filter_map(|k| self.try_acquire(*k)).collect();
+        let leases: Vec<_> = requested.iter().filter_map(|k| self.try_acquire(*k)).collect();
         let ready = leases.iter().map(AnyLease::key).collect();
-        if leases.len() == wanted.len() {
+        if leases.len() == requested.len() {
             return Ok(Acquired { leases, left_out: Vec::new(), ready });
         }
         drop(leases);
@@ -267,7 +267,7 @@ impl Host {
         let (reply, answer) = oneshot::channel();
         let demand = Demand {
             waiter,
-            keys: wanted.clone(),
+            keys: requested.clone(),
             priority: ask.options.priority,
             deadline: ask.options.deadline,
             partial: ask.partial,
@@ -282,7 +282,7 @@ impl Host {
         }
         let granted = Wait { lanes, waiter, answer: Some(answer) }.answer().await?;
         let mut leases: Vec<_> = granted.leases.into_iter().map(|raw| AnyLease { raw }).collect();
-        leases.sort_by_key(|l| wanted.iter().position(|k| *k == l.key()));
+        leases.sort_by_key(|l| requested.iter().position(|k| *k == l.key()));
         let catalog = self.catalog();
         let named = |l: LeftOut| (catalog.id(l.component).clone(), l.refusal);
         let left_out = granted.left_out.into_iter().map(named).collect();
@@ -317,7 +317,7 @@ impl Host {
         Wait { lanes, waiter, answer: Some(answer) }.answer().await.map(drop)
     }
 
-    /// Tells that a component is likely to be needed; false when the lane is full.
+    /// Hints that a component is likely to be needed; false when the lane is full.
     #[must_use]
     pub fn hint(
         &self,
@@ -329,20 +329,21 @@ impl Host {
         self.lanes().hint(tier, key, confidence, source)
     }
 
-    /// Tells what a command is about to use, before it asks for that: what goes for it, and what is loaded ahead while it
-    /// is at work, is chosen with that in mind. [`observed`](Self::observed) or [`ended`](Self::ended) tells its end.
+    /// Reports the components that a command is about to use, before it asks for them: evictions for it, and preloads while
+    /// it is at work, take them into account. [`observed`](Self::observed) or [`ended`](Self::ended) reports its end.
     /// When thousands of such messages wait already, this one is dropped.
     pub fn begun(&self, uses: Vec<ComponentKey>) -> CommandId {
         self.lanes().begun(uses)
     }
 
-    /// Tells that a command ended of which nothing is to be learned: it was refused, or used nothing.
+    /// Reports the end of a command that teaches nothing: it was refused, or used no component.
     pub fn ended(&self, command: CommandId) {
         self.lanes().ended(command);
     }
 
-    /// Tells what a command really used, and what its text says of the command after it; `command` as it
-    /// [`begun`](Self::begun), if that was told. When thousands of such messages wait already, this one is dropped.
+    /// Reports the components that a command really used, and the scores that its text gives for the next command; `command`
+    /// is the id from [`begun`](Self::begun), if that was called. When thousands of such messages wait already, this one
+    /// is dropped.
     pub fn observed(
         &self,
         command: Option<CommandId>,
@@ -352,14 +353,14 @@ impl Host {
         self.lanes().observed(command, used, text_scores);
     }
 
-    /// A picture of the whole; while nothing happens the same one for 50 ms. None when the shell has ended.
+    /// The status of the manager; while no input comes, the same one for 50 ms. None when the shell has ended.
     pub async fn status(&self) -> Option<Arc<Status>> {
         let (reply, answer) = oneshot::channel();
         self.lanes().control().send(Control::Status(reply));
         answer.await.ok()
     }
 
-    /// What is known of use. None when the shell has ended.
+    /// A summary of the usage history. None when the shell has ended.
     pub async fn usage_summary(&self) -> Option<UsageSummary> {
         let (reply, answer) = oneshot::channel();
         self.lanes().control().send(Control::UsageSummary(reply));
@@ -381,7 +382,7 @@ impl Host {
         answer.await.ok()
     }
 
-    /// What a demand would meet with now.
+    /// The plan for a demand, as it would be made now.
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`] when the shell has ended.
@@ -389,7 +390,7 @@ impl Host {
         self.plan_for(keys, false).await
     }
 
-    /// What a command's demand would meet with now, which may be granted in part: `order` is that of confidence.
+    /// The plan for a command's demand, which may be granted in part: `order` is that of confidence.
     ///
     /// # Errors
     /// [`Refusal::ShuttingDown`] when the shell has ended.

@@ -5,21 +5,60 @@
 //! - [`process`]: programs as components: start, readiness, health, stop, exit.
 //! - [`guard`]: the process that keeps children from outliving the manager.
 //! - [`logs`]: bounded, numbered logs.
-//! - [`footprint`]: memory of process groups.
+//! - [`footprint`]: memory of components that are processes.
 //! - [`state`]: what survives a restart.
 //! - [`clock`]: the one place that reads clocks.
-//! - [`complaint`]: when a failure that repeats is told.
+//! - [`log_throttle`]: rate limit for the log of a repeated failure.
 //!
 //! Unix only: Linux and macOS.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::Arc;
+//!
+//! use majordomo_core::{ByteSize, Config};
+//! use majordomo_registry::{Catalog, ComponentSpec};
+//! use majordomo_runtime::clock::WallClock;
+//! use majordomo_runtime::{AcquireOptions, Factory, Host, Instance, ShellParts};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let catalog = Catalog::build(vec![ComponentSpec::builtin("greeter")?], Vec::new(), None)?;
+//! let factory = Factory::blocking(|_context| Ok(Instance::plain("hello".to_owned())));
+//! let parts = ShellParts {
+//!     catalog: Arc::new(catalog),
+//!     config: Config::default(),
+//!     budget: ByteSize::mib(64),
+//!     factories: BTreeMap::from([("greeter".to_owned(), factory)]),
+//!     processes: None,
+//!     base_dir: "/".into(),
+//!     store: None,
+//!     pressure: None,
+//!     wall_clock: WallClock::default(),
+//!     start: true,
+//!     sections: Vec::new(),
+//! };
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(async {
+//!     let host = Host::start(parts)?;
+//!     let greeter = host.key("greeter")?;
+//!     // Loads the component if it is not ready.
+//!     let leases = host.acquire_all(&[greeter], AcquireOptions::default()).await?;
+//!     assert_eq!(leases[0].get::<String>().map(String::as_str), Some("hello"));
+//!     drop(leases);
+//!     assert!(host.shutdown(None).await.is_empty(), "every component stopped");
+//!     Ok(())
+//! })
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
 pub mod clock;
-pub mod complaint;
 pub mod footprint;
 pub mod guard;
+pub mod log_throttle;
 pub mod logs;
 pub mod process;
 pub mod state;
@@ -56,7 +95,7 @@ pub use host::{AcquireOptions, Acquired, Ask, Host};
 pub use lease::{AnyLease, Dependency, Lease};
 pub use loader::{Factory, LoadContext, LoadError};
 pub use memory::ComponentMemory;
-pub use proctable::{Group, StartTime};
+pub use proctable::{ProcessGroup, StartTime};
 pub use shell::{ShellParts, StatusSection};
 pub use tags::{Party, Tagged};
 pub use usage::{UsageSummary, usage_trace};

@@ -1,4 +1,4 @@
-//! How components come into memory: factories for builtins, and what a load is told.
+//! Factories of builtin components, and the context of a load.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub(crate) fn loading_here() -> Option<ComponentId> {
 /// Any error, as loaders return it.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a builtin's factory is told.
+/// The context that a builtin's factory gets.
 #[derive(Clone)]
 pub struct LoadContext {
     pub(crate) spec: Arc<ComponentSpec>,
@@ -70,10 +70,10 @@ impl LoadContext {
         self.deadline
     }
 
-    /// Nobody wants the result any more: return early, with any error.
+    /// Whether the load was cancelled: return early, with any error.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        // Relaxed: a hint; whoever misses it is only slower.
+        // Relaxed: a hint; a factory that misses it is only slower.
         self.cancelled.load(Ordering::Relaxed)
     }
 
@@ -97,9 +97,9 @@ impl LoadContext {
         self.memory.arena()
     }
 
-    /// What the component kept at its last unload ([`Component::hibernate`](crate::Component::hibernate)), if its
-    /// loader and version are the same and it was not dropped since. One that does not come back as it was is
-    /// told as a warning, and none.
+    /// The state that the component kept at its last unload ([`Component::hibernate`](crate::Component::hibernate)), if
+    /// its loader and version are the same and it was not dropped since. For a corrupt one a warning is logged, and there
+    /// is none.
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         let (snapshot, counts) = self.snapshot.as_ref()?;
@@ -181,7 +181,7 @@ pub(crate) fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_in_words(panic: &(dyn Any + Send)) -> String {
     let said = panic
         .downcast_ref::<&str>()

@@ -1,8 +1,8 @@
 //! Bounded logs of components: the last lines of what a program wrote, numbered.
 //!
 //! Owns a ring bounded by lines and by bytes. Knows nothing of where lines come from. Invariants: line numbers
-//! only grow; a reader that asks for lines which were pushed out is told how many it missed; pushing never waits for
-//! a reader.
+//! only grow; a reader that asks for lines which were pushed out gets the number of missed lines; pushing never waits
+//! for a reader.
 //!
 //! A line that a terminal would overwrite is replaced, and its number stays unused: text without a line end by the
 //! same line when that has grown, and updates of a progress bar (text that ends in `\r` alone) by newer ones, of
@@ -262,7 +262,7 @@ impl LogBuffer {
         LogChunk { missed: start - from, lines, next }
     }
 
-    /// A reader that goes on from number `from`.
+    /// A reader that continues at number `from`.
     #[must_use]
     pub fn follow(self: &Arc<Self>, from: u64) -> LogFollower {
         LogFollower { newest: self.newest.subscribe(), log: Arc::clone(self), from }

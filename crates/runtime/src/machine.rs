@@ -1,7 +1,7 @@
-//! What the machine is doing besides: whether its processor has time to spare, and whether it runs on battery.
+//! The load of the machine: whether its processor has time to spare, and whether it runs on battery.
 //!
-//! Linux tells both in small files that are read without waiting; elsewhere the processor counts as calm and
-//! the battery as absent. Decides nothing.
+//! Linux has both in small files that are read without waiting; elsewhere the processor counts as calm and the battery as
+//! absent. Decides nothing.
 
 use std::path::Path;
 

@@ -62,7 +62,7 @@ impl ComponentMemory {
         self.grant.used()
     }
 
-    /// Asks for so many bytes more than now. Granted only if the budget and the pool have them free; nobody is
+    /// Asks for so many bytes more than now. Granted only if the budget and the pool have them free; no component is
     /// unloaded for it. Returns the limit from then on, which is the old one if they were not granted.
     pub async fn grow(&self, bytes: ByteSize) -> ByteSize {
         let answer = self.ask(bytes);

@@ -23,7 +23,7 @@ use crate::notices::Notices;
 use crate::tags::Party;
 use crate::usage::UsageSummary;
 
-/// What a waiter is answered: leases in the order of the keys, or why not. Operators get no leases.
+/// The answer to a waiter: leases in the order of the keys, or why not. Operators get no leases.
 pub(crate) type Reply = Result<Granted, Refusal>;
 
 /// Leases of a granted demand.
@@ -36,7 +36,7 @@ pub(crate) struct Granted {
 /// A caller that waits for an answer.
 pub(crate) struct Waiting {
     pub(crate) reply: oneshot::Sender<Reply>,
-    /// Who that is, where it is known.
+    /// The party that waits, where it is known.
     pub(crate) party: Option<Party>,
     /// The leases that it gives up when its demand is admitted.
     pub(crate) old: Option<Arc<OldLeases>>,
@@ -83,11 +83,11 @@ pub(crate) enum Control {
     },
     Abandon(WaiterId),
     Status(oneshot::Sender<Arc<Status>>),
-    /// What is known of use.
+    /// Asks for a summary of the usage history.
     UsageSummary(oneshot::Sender<UsageSummary>),
     /// The usage history as a trace.
     UsageExport(oneshot::Sender<String>),
-    /// What is known of use is to be forgotten.
+    /// Asks to forget the usage history.
     UsageForget(oneshot::Sender<()>),
     Plan {
         keys: Vec<ComponentKey>,
@@ -120,7 +120,7 @@ pub(crate) enum Control {
         bytes: ByteSize,
         reply: flume::Sender<ByteSize>,
     },
-    /// What a component that was unloaded wants to find again.
+    /// The snapshot of a component that was unloaded.
     Hibernated {
         key: ComponentKey,
         snapshot: Snapshot,
@@ -143,14 +143,14 @@ impl ControlSender {
     pub(crate) fn send(&self, control: Control) {
         let _ = self.tx.send(control);
         self.notices.wake();
-        // The shell may have ended between: whoever comes last empties the lane, which answers its waiters.
+        // The shell may have ended between: the last sender empties the lane, which answers its waiters.
         if self.closed.load(Ordering::SeqCst) {
             drop(self.rx.drain());
         }
     }
 }
 
-/// What a trim brought.
+/// The result of a trim of the allocator.
 #[derive(Debug)]
 pub(crate) struct Trimmed {
     pub(crate) outcome: TrimOutcome,

@@ -1,7 +1,7 @@
-//! Feels memory pressure on one owned thread: waits for the kernel, reads, classifies, and tells the engine.
+//! Measures memory pressure on one owned thread: waits for the kernel, reads, classifies, and reports levels.
 //!
-//! Decides nothing; what was felt lately stands in the status. Invariant: a level that holds was told to the
-//! engine; a source or a means of waking that fails is noted once, with the time.
+//! Decides nothing; the last readings are in the status. Invariant: the level that holds was reported to the engine; the
+//! failure of a source or of a means of waking is recorded once, with the time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,12 +19,12 @@ use majordomo_memory::{
 
 use crate::clock::Clock;
 
-/// Notes that are kept.
+/// Records that are kept.
 const N_NOTES: usize = 64;
 /// A source that fails is read again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What was felt lately; clones share it. Dropping the last but the thread's own ends the thread.
+/// The last readings; clones share them. Dropping the last but the thread's own ends the thread.
 #[derive(Debug)]
 pub(crate) struct Felt {
     shared: Arc<Shared>,
@@ -54,12 +54,12 @@ impl Shared {
 }
 
 impl Felt {
-    /// Starts the thread. `tell` gets each change of the level; false ends the thread.
+    /// Starts the thread. `report` is called with each change of the level; false ends the thread.
     pub(crate) fn start(
         source: Box<dyn PressureSource>,
         config: &MemoryConfig,
         clock: Clock,
-        tell: impl Fn(PressureLevel) -> bool + Send + 'static,
+        report: impl Fn(PressureLevel) -> bool + Send + 'static,
     ) -> std::io::Result<Self> {
         let state = State {
             view: PressureStatus { source: source.name().to_owned(), ..PressureStatus::default() },
@@ -74,13 +74,13 @@ impl Felt {
             source,
             watcher: None,
             clock,
-            told: PressureLevel::Low,
+            reported: PressureLevel::Low,
             failing: false,
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
             .name("majordomo-pressure".to_owned())
-            .spawn(move || feeler.run(&tell))?;
+            .spawn(move || feeler.run(&report))?;
         Ok(Self { shared, thread: Some(thread.thread().clone()) })
     }
 
@@ -92,19 +92,19 @@ impl Felt {
         self.wake();
     }
 
-    /// What is felt now.
+    /// The readings of now, for the status.
     pub(crate) fn status(&self) -> PressureStatus {
         let state = self.shared.lock();
         PressureStatus { history: state.notes.iter().cloned().collect(), ..state.view.clone() }
     }
 
-    /// What can still be had before the tightest bound; none while no source answers.
+    /// Bytes available before the tightest bound; none while no source answers.
     pub(crate) fn available(&self) -> Option<ByteSize> {
         let state = self.shared.lock();
         (state.view.readings > 0 && !state.view.failing).then_some(state.view.available)
     }
 
-    /// What can be had before the level at which loads are refused; none while no source answers.
+    /// Bytes available before the level at which loads are refused; none while no source answers.
     pub(crate) fn spare(&self, refused_at: PressureLevel) -> Option<ByteSize> {
         let available = self.available()?;
         let state = self.shared.lock();
@@ -136,25 +136,25 @@ impl Drop for Felt {
 struct Feeler {
     source: Box<dyn PressureSource>,
     classifier: PressureClassifier,
-    /// What it waits with, and what that was armed for.
+    /// The watcher, and the configuration that it was armed for.
     watcher: Option<(WatchConfig, PressureWatcher)>,
     clock: Clock,
-    told: PressureLevel,
+    reported: PressureLevel,
     failing: bool,
     shared: Arc<Shared>,
 }
 
 impl Feeler {
-    fn run(mut self, tell: &dyn Fn(PressureLevel) -> bool) {
+    fn run(mut self, report: &dyn Fn(PressureLevel) -> bool) {
         let mut hints = Hints::default();
         while !self.shared.stop.load(Ordering::Relaxed) {
             let timeout = match self.source.read() {
                 Ok(reading) => {
                     let reading = reading.with_hints(std::mem::take(&mut hints));
                     let level = self.take(reading);
-                    if level != self.told {
-                        self.told = level;
-                        if !tell(level) {
+                    if level != self.reported {
+                        self.reported = level;
+                        if !report(level) {
                             return;
                         }
                     }
@@ -167,13 +167,13 @@ impl Feeler {
             };
             for report in self.source.take_reports() {
                 tracing::warn!("{report}");
-                self.note(report.to_string());
+                self.record(report.to_string());
             }
             hints = self.wait(timeout);
         }
     }
 
-    /// How long nothing can happen that the kernel would not tell.
+    /// The time within which every change is signalled by the kernel.
     fn timeout(&self, reading: &PressureReading) -> Duration {
         let soon = self.classifier.sample_within(reading);
         let now = self.clock.now();
@@ -199,10 +199,10 @@ impl Feeler {
         view.readings += 1;
         drop(state);
         if level != before {
-            self.note(String::new());
+            self.record(String::new());
         }
         if std::mem::take(&mut self.failing) {
-            self.note("readings work again".to_owned());
+            self.record("readings work again".to_owned());
         }
         self.arm(thresholds);
         level
@@ -210,14 +210,14 @@ impl Feeler {
 
     /// Arms the kernel's wake-ups for the group and the thresholds that hold now.
     fn arm(&mut self, thresholds: [ByteSize; 4]) {
-        let wanted = self.source.watch(thresholds);
-        if wanted.as_ref() == self.watcher.as_ref().map(|w| &w.0) {
+        let config = self.source.watch(thresholds);
+        if config.as_ref() == self.watcher.as_ref().map(|w| &w.0) {
             return;
         }
         self.watcher = None;
         let mut means = Vec::new();
         let mut waker = None;
-        if let Some(config) = wanted {
+        if let Some(config) = config {
             match PressureWatcher::new(&config) {
                 Ok(watcher) => {
                     means.extend(watcher.means().iter().map(ToString::to_string));
@@ -239,17 +239,17 @@ impl Feeler {
         }
         tracing::warn!(error, "memory pressure cannot be read");
         self.shared.lock().view.failing = true;
-        self.note(error.to_owned());
+        self.record(error.to_owned());
     }
 
-    fn note(&self, note: String) {
+    fn record(&self, record: String) {
         let mut state = self.shared.lock();
         let available = state.view.available;
         if state.notes.len() == N_NOTES {
             state.notes.pop_front();
         }
         let (at, level) = (self.clock.now(), self.classifier.level());
-        state.notes.push_back(PressureRecord { at, level, available, event: note });
+        state.notes.push_back(PressureRecord { at, level, available, event: record });
     }
 
     /// Waits for the kernel, a waker or the time-out, and returns the kernel's signals.
@@ -262,7 +262,7 @@ impl Feeler {
         let reports = watcher.take_reports();
         for report in reports {
             tracing::warn!("{report}");
-            self.note(report.to_string());
+            self.record(report.to_string());
         }
         woken.hints()
     }

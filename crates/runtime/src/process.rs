@@ -43,9 +43,9 @@ pub use strays::Subreaper;
 pub enum Exit {
     /// By itself, with this code.
     Code(i32),
-    /// By this signal.
+    /// Killed by the signal with this number.
     Signal(i32),
-    /// Somebody else collected its exit status.
+    /// Other code of this process collected its exit status.
     Unknown,
 }
 
@@ -91,10 +91,10 @@ fn signal_name(number: i32) -> Option<&'static str> {
     NAMES.iter().find(|(n, _)| *n == number).map(|(_, name)| *name)
 }
 
-/// What one load needs to know.
+/// The context of one load.
 #[derive(Clone, Debug)]
 pub struct StartContext {
-    /// The component.
+    /// The component that the program is started for.
     pub component: ComponentId,
     /// This load; makes the socket's name unique.
     pub op: OpId,
@@ -108,6 +108,6 @@ pub struct StartContext {
     pub dependencies: BTreeMap<ComponentId, Endpoint>,
     /// It must be ready within this.
     pub deadline: Duration,
-    /// Where its output goes.
+    /// The log of its output.
     pub logs: Arc<LogBuffer>,
 }

@@ -23,7 +23,7 @@ use linux as system;
 use ps as system;
 
 pub(crate) use entry::Entry;
-pub use entry::{Group, StartTime, TAG_VARIABLE};
+pub use entry::{ProcessGroup, StartTime, TAG_VARIABLE};
 pub(crate) use members::{Members, ProcessTable};
 pub(crate) use signal::signal_process;
 pub(crate) use system::{boot_id, children, entry, handles, scan, start_time, tagged};

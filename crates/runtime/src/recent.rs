@@ -1,4 +1,4 @@
-//! What this thread leased lately, so that the next lease of it asks nothing shared but its own cell.
+//! The components that this thread leased lately, so that the next lease touches nothing shared but its own cell.
 //!
 //! A known incarnation is enough to ask: a gate that takes leases belongs to the incarnation in its slot
 //! (an invariant of the crate `lease`), and a name keeps its key for the life of a shell (one of the catalog). So nothing

@@ -82,7 +82,7 @@ pub struct ShellParts {
     pub store: Option<Arc<dyn StateStore>>,
     /// Where pressure is felt; none = never.
     pub pressure: Option<Box<dyn PressureSource>>,
-    /// What time of day use is learned and noted at.
+    /// The wall clock by which the time of day of each use is learned and recorded.
     pub wall_clock: WallClock,
     /// Whether CORE components, and those that are not lazy, are loaded at once.
     pub start: bool,
@@ -125,9 +125,9 @@ impl Drop for CloseOnDrop {
 /// A load or unload that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// Tells a builtin's load to stop.
+    /// Set when a builtin's load is to stop.
     pub cancelled: Arc<AtomicBool>,
-    /// Tells a process' load to stop within the time sent; a later, shorter time hastens.
+    /// Stops a process' load within the time sent; a later, shorter time hastens it.
     pub cancel: Option<watch::Sender<Option<Duration>>>,
     /// Ends an async builtin's load.
     pub abort: Option<tokio::task::AbortHandle>,
@@ -135,7 +135,7 @@ pub(crate) struct Running {
 }
 
 impl Drop for Running {
-    /// The load has ended, or the shell has: then nobody takes what a factory makes.
+    /// The load has ended, or the shell has: then an instance that a factory makes has no receiver.
     fn drop(&mut self) {
         // Relaxed: a hint to the loader.
         self.cancelled.store(true, Ordering::Relaxed);
@@ -172,7 +172,7 @@ pub(crate) struct Shell {
     pub sampler: Arc<Mutex<Sampler>>,
     pub heap: heap::Heap,
     pub taken: Taken,
-    /// The level of pressure as last told to the engine.
+    /// The level of pressure as last reported to the engine.
     pub pressed: PressureLevel,
     pub felt: Option<Felt>,
     pub status: Option<(Moment, Arc<majordomo_core::Status>)>,
@@ -247,7 +247,7 @@ impl Shell {
     }
 
     async fn run(mut self, start: bool) {
-        // Whatever ends this task, nobody who waits waits for ever.
+        // Whatever ends this task, no waiter waits for ever.
         let _close = CloseOnDrop(Arc::clone(&self.lanes));
         if start {
             self.feed(Input::Start);
@@ -288,12 +288,12 @@ impl Shell {
         self.finish().await;
     }
 
-    /// Takes what waits in the lanes, control first, but no more at a time than leaves other duties their
-    /// turn. True when there was anything.
+    /// Takes messages from the lanes, control first, but only as many at a time as leave other duties a turn. True when
+    /// there was one.
     fn drain(&mut self) -> bool {
         for taken in 0..BATCH {
-            // What was used since the last sweep counts before anybody is chosen to go. Before anything is taken: the
-            // sweep itself may call off a load whose end is taken next.
+            // Uses since the last sweep count before victims are chosen. Before a message is taken: the sweep itself may
+            // cancel a load whose end is taken next.
             self.sweep();
             if let Some(id) = self.notices.pop() {
                 self.feed(Input::Released { id });
@@ -350,7 +350,7 @@ impl Shell {
         if let Some(key) = cells.installed {
             self.seen.insert(key, Seen::default());
         }
-        // A load that the engine did not want any more: what it made is dropped off this task.
+        // The instance of a load that the engine had cancelled is dropped off this task.
         if let Some(instance) = leftover {
             component_thread::run(move || guarded(move || drop(instance)));
         }

@@ -1,4 +1,4 @@
-//! What survives a restart: one `redb` file in the state directory, behind `core::StateStore`.
+//! State that survives a restart: one `redb` file in the state directory, behind `core::StateStore`.
 //!
 //! Owns the directory's lock, the file, its version and the checksums of its values. Knows nothing of
 //! what the bytes mean, but for [`measured`]. Blocking; belongs on a blocking thread.
@@ -37,7 +37,7 @@ pub struct RedbStore {
 impl RedbStore {
     /// Opens or creates the state in a directory, which is created when it is not there.
     ///
-    /// A file that is corrupt, foreign or of another format is renamed and told in the second part.
+    /// A file that is corrupt, foreign or of another format is renamed and returned in the second part.
     ///
     /// # Errors
     /// [`StateError`]: in use, wrong owner, writable by others, or not usable.
@@ -80,7 +80,7 @@ impl RedbStore {
             *home = Some(Arc::new(taken));
         }
         drop(home);
-        self.write_anew(DOING)
+        self.rewrite(DOING)
     }
 
     fn home(&self, doing: &str) -> Result<Arc<Home>, StoreError> {
@@ -205,15 +205,15 @@ impl StateStore for RedbStore {
     }
 
     fn scrub(&self) -> Result<(), StoreError> {
-        let _span = tracing::debug_span!("state_write_anew").entered();
+        let _span = tracing::debug_span!("state_rewrite").entered();
         self.restore()?;
-        self.write_anew("written anew")
+        self.rewrite("rewritten")
     }
 }
 
 impl RedbStore {
     /// Writes all values to a new file, which takes the place of the old one.
-    fn write_anew(&self, doing: &str) -> Result<(), StoreError> {
+    fn rewrite(&self, doing: &str) -> Result<(), StoreError> {
         let home = self.home(doing)?;
         // Freed pages of the file keep their bytes; a new file has none.
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What holders of leases call themselves, so that those who have to wait for them are told.
+//! Tags of holders of leases, which refusals of other callers name.
 //!
 //! Owns a table beside the leases, which know nothing of it: tagging costs the fast path nothing. Invariant: a tag
 //! is in the table as long as its [`Tagged`] lives.
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use majordomo_core::{ComponentId, EventKind, EventRecord, Holder, HolderKind, LeftOut, Refusal};
 
-/// Tags of one component that a refusal tells.
-const TOLD: usize = 4;
+/// Tags of one component that a refusal names.
+const MAX_SHOWN: usize = 4;
 
-/// Who holds leases or waits for them, as far as that is known. Two are the same party when they share a connection,
-/// or a tag that no other living process uses for itself.
+/// A holder of leases or a waiter, as far as it is known. Two are the same party when they share a connection, or a tag
+/// that no other living process uses for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
-    /// What it calls itself; none = it did not say.
+    /// Its name for itself; none = it stated no name.
     pub tag: Option<Arc<str>>,
     /// Its process, where that is known.
     pub pid: Option<u32>,
@@ -42,7 +42,7 @@ fn lives(pid: u32) -> bool {
 /// A tag as it is shown, and its owner.
 #[derive(Debug)]
 struct Tag {
-    told: Arc<str>,
+    shown: Arc<str>,
     party: Party,
 }
 
@@ -52,7 +52,7 @@ struct Table {
     by_component: BTreeMap<ComponentId, BTreeMap<u64, Arc<Tag>>>,
 }
 
-/// The table.
+/// All tags, by component.
 #[derive(Debug, Default)]
 pub(crate) struct Tags(Mutex<Table>);
 
@@ -62,14 +62,14 @@ fn locked(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 }
 
 impl Tags {
-    /// Names those who lease these components, until the answer is dropped.
+    /// Names the holder of leases on these components, until the answer is dropped.
     pub(crate) fn add(
         self: &Arc<Self>,
         components: Vec<ComponentId>,
         tag: &str,
         party: Party,
     ) -> Tagged {
-        let tag = Arc::new(Tag { told: Arc::from(tag), party });
+        let tag = Arc::new(Tag { shown: Arc::from(tag), party });
         let mut table = locked(&self.0);
         let number = table.next;
         table.next += 1;
@@ -88,7 +88,7 @@ impl Tags {
     }
 
     /// Fills in who holds: the first few, oldest first.
-    pub(crate) fn tell(&self, holders: &mut [Holder]) {
+    pub(crate) fn fill_in(&self, holders: &mut [Holder]) {
         if holders.is_empty() {
             return;
         }
@@ -97,27 +97,27 @@ impl Tags {
             if let HolderKind::Leased { .. } | HolderKind::Draining = holder.kind
                 && let Some(tags) = table.by_component.get(&holder.component)
             {
-                holder.tags = tags.values().take(TOLD).map(|t| Arc::clone(&t.told)).collect();
+                holder.tags = tags.values().take(MAX_SHOWN).map(|t| Arc::clone(&t.shown)).collect();
             }
         }
     }
 
-    pub(crate) fn tell_refusal(&self, refusal: &mut Refusal) {
+    pub(crate) fn fill_in_refusal(&self, refusal: &mut Refusal) {
         if let Some(holders) = refusal.holders_mut() {
-            self.tell(holders);
+            self.fill_in(holders);
         }
     }
 
-    pub(crate) fn tell_record(&self, record: &mut EventRecord) {
+    pub(crate) fn fill_in_record(&self, record: &mut EventRecord) {
         match &mut record.kind {
-            EventKind::Refused { refusal, .. } => self.tell_refusal(refusal),
-            EventKind::Granted { left_out, .. } => self.tell_left_out(left_out),
+            EventKind::Refused { refusal, .. } => self.fill_in_refusal(refusal),
+            EventKind::Granted { left_out, .. } => self.fill_in_left_out(left_out),
             _ => {}
         }
     }
 
-    pub(crate) fn tell_left_out(&self, left_out: &mut [LeftOut]) {
-        left_out.iter_mut().for_each(|l| self.tell_refusal(&mut l.refusal));
+    pub(crate) fn fill_in_left_out(&self, left_out: &mut [LeftOut]) {
+        left_out.iter_mut().for_each(|l| self.fill_in_refusal(&mut l.refusal));
     }
 }
 
@@ -175,24 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_told_while_they_live() {
+    fn refusal_names_the_tags_that_are_held() {
         let tags = Arc::new(Tags::default());
         let ears = vec![ComponentId::new("ears").unwrap()];
         let first = tags.add(ears.clone(), "editor", Party::default());
         let second = tags.add(ears, "indexer", Party::default());
-        let told = |kind| {
+        let shown = |kind| {
             let mut holders = [holder("ears", kind), holder("eyes", kind)];
-            tags.tell(&mut holders);
+            tags.fill_in(&mut holders);
             holders.map(|h| h.to_string())
         };
         let leased = HolderKind::Leased { leases: 2 };
         assert_eq!(
-            told(leased),
+            shown(leased),
             ["ears (1 MiB, 2 leases: editor, indexer)", "eyes (1 MiB, 2 leases)"]
         );
-        assert_eq!(told(HolderKind::Pinned)[0], "ears (1 MiB, pinned)");
+        assert_eq!(shown(HolderKind::Pinned)[0], "ears (1 MiB, pinned)");
         drop(first);
-        assert_eq!(told(leased)[0], "ears (1 MiB, 2 leases: indexer)");
+        assert_eq!(shown(leased)[0], "ears (1 MiB, 2 leases: indexer)");
         drop(second);
         assert!(locked(&tags.0).by_component.is_empty());
     }

@@ -16,7 +16,7 @@ const CHUNK: usize = 256;
 /// Chunks that are kept: the last 16384 commands.
 const MAX_CHUNKS: usize = 64;
 
-/// What is known of use.
+/// A summary of the usage history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UsageSummary {
     /// Commands that the sequence model learned from.
@@ -27,7 +27,7 @@ pub struct UsageSummary {
     pub oldest: Option<WallSeconds>,
     /// When the latest was.
     pub latest: Option<WallSeconds>,
-    /// What is likeliest to be used next, at most ten, likeliest first.
+    /// The components that are likeliest to be used next, at most ten, likeliest first.
     pub likeliest: Vec<(ComponentId, Confidence)>,
 }
 
@@ -106,7 +106,7 @@ impl UsageLog {
     }
 
     /// A write failed: everything is to be written again.
-    pub(crate) fn write_anew(&mut self) {
+    pub(crate) fn write_all_again(&mut self) {
         self.cleared = true;
         self.changed = self.chunks.keys().copied().collect();
     }
@@ -115,7 +115,7 @@ impl UsageLog {
         self.changed.is_empty() && self.dropped.is_empty() && !self.cleared
     }
 
-    /// What is to be written; counts as written then.
+    /// Takes the changes to write; they count as written then.
     pub(crate) fn take_changes(&mut self) -> Vec<StoreOp> {
         let namespace = || NAMESPACE.to_owned();
         let mut ops = Vec::new();

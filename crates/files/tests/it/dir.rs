@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A user who is neither root nor, as a rule, anybody.
+/// A user who is neither root nor, as a rule, every user.
 pub(crate) const STRANGER: u32 = 54_321;
 
 /// A private folder by a path without links, removed in the end.

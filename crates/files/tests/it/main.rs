@@ -1,4 +1,4 @@
-//! What is opened and what is refused, with files and folders on disk.
+//! Opened and refused files and folders on disk.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod dir;
@@ -184,13 +184,13 @@ fn an_open_folder_stays_the_one_that_was_checked() {
     dir.file("folder/name", 0o600);
     let folder = Folder::open(&dir.path("folder"), Owners::User).unwrap();
     let file = folder.read("name", Trust::Own).unwrap();
-    // What a swap between the check and the use would do.
+    // A swap between the check and the use would do this.
     fs::rename(dir.path("folder"), dir.path("checked")).unwrap();
     dir.folder("folder", 0o777);
     fs::write(dir.path("folder/name"), "planted").unwrap();
     assert_eq!(text(file), "folder/name");
     assert_eq!(text(folder.read("name", Trust::Own).unwrap()), "folder/name");
-    folder.write_anew("new").unwrap().write_all(b"new").unwrap();
+    folder.write_fresh("new").unwrap().write_all(b"new").unwrap();
     folder.rename("new", "name").unwrap();
     assert_eq!(fs::read_to_string(dir.path("checked/name")).unwrap(), "new");
     assert_eq!(fs::read_to_string(dir.path("folder/name")).unwrap(), "planted");
@@ -220,7 +220,7 @@ fn names_in_a_folder_are_not_followed() {
         assert!(matches!(folder.write(name).unwrap_err().fault(), Fault::Link));
         assert!(matches!(folder.read(name, Trust::Input).unwrap_err().fault(), Fault::Link));
     }
-    folder.write_anew("dangling").unwrap();
+    folder.write_fresh("dangling").unwrap();
     assert!(!dir.path("made").exists());
     assert!(folder.read("../precious", Trust::Input).is_err());
 }

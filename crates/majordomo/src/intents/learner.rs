@@ -15,7 +15,7 @@ use flume::RecvTimeoutError;
 use majordomo_core::{ComponentId, ComponentKey, Moment};
 use majordomo_predictor::{Candidate, IntentScratch, LearnError, TrainError, Verdict};
 use majordomo_runtime::clock::Clock;
-use majordomo_runtime::complaint::Complaint;
+use majordomo_runtime::log_throttle::LogThrottle;
 use tokio::sync::{oneshot, watch};
 
 use super::brain::{Brain, Matchers};
@@ -87,7 +87,7 @@ pub(super) struct Learner {
     /// Since when something is not written.
     dirty: Option<Moment>,
     /// Why writes fail, until one succeeds.
-    failing: Complaint,
+    failing: LogThrottle,
     scratch: IntentScratch,
 }
 
@@ -113,7 +113,7 @@ impl Learner {
             n_retrainings: 0,
             pace: Pace::default(),
             dirty: None,
-            failing: Complaint::default(),
+            failing: LogThrottle::default(),
             scratch: IntentScratch::default(),
         };
         out.publish();
@@ -371,10 +371,10 @@ impl Learner {
                 let now = self.clock.now();
                 self.dirty = Some(now);
                 let why = error.to_string();
-                if let Some(untold) = self.failing.failed(&why, now) {
+                if let Some(suppressed) = self.failing.failed(&why, now) {
                     tracing::warn!(
                         why,
-                        untold,
+                        suppressed,
                         "what was learned from texts cannot be written; it is kept and tried again"
                     );
                 }

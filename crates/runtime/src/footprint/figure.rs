@@ -27,7 +27,7 @@ impl fmt::Display for Figure {
     }
 }
 
-/// What a component uses.
+/// The memory that a component uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// Bytes, each page of memory counted once.
@@ -40,7 +40,7 @@ pub struct Footprint {
     pub members: u32,
 }
 
-/// What a load took.
+/// The memory that a load took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadFootprint {
     /// Exact bytes now.

@@ -91,9 +91,9 @@ pub(crate) fn of_known(members: &Members) -> Option<Footprint> {
     Some(measure(members, members.find_known())?.0)
 }
 
-/// What a component uses now that its load has ended, and the most it used: the peak of its cgroup where it has one,
-/// else the largest of `sampled`, of now, and of what any one member had at most (each page of one process counts once,
-/// so that is never too large; a sum over several would be). Blocks.
+/// The memory of a component now that its load has ended, and its peak: that of its cgroup where it has one, else the
+/// largest of `sampled`, of now, and of the peaks of single members (each page of one process counts once, so that is
+/// never too large; a sum over several would be). Blocks.
 pub(crate) fn after_load(members: &Members, sampled: Option<ByteSize>) -> Option<LoadFootprint> {
     let (footprint, found) = measure(members, members.find())?;
     let Footprint { exact, resident, .. } = footprint;
@@ -101,7 +101,7 @@ pub(crate) fn after_load(members: &Members, sampled: Option<ByteSize>) -> Option
     let peak = of_cgroup.or_else(|| {
         let peak = |e: &Entry| process_peak(u32::try_from(e.pid).ok()?);
         let highest = found.iter().filter_map(peak).max()?;
-        // What a single process shares, it shares with others than its own.
+        // Pages that a single process shares are shared with processes of other components.
         let of_others = if footprint.members == 1 { resident - exact } else { ByteSize::ZERO };
         Some(highest - of_others)
     });

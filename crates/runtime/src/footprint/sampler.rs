@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::process::RunningProcess;
 use crate::proctable::{Entry, Members, StartTime};
 
-/// One look of a [`Sampler`] in so many goes through the whole process table.
+/// One look of a [`Sampler`] in so many reads the whole process table.
 const WHOLE_EVERY: u32 = 10;
 /// An exact figure is renewed after this even if no quick look asks for it: processes of other components can end
 /// with which a component shared pages.
@@ -40,7 +40,7 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// What components use, in the order of `processes`; none for one that has no living member. All of them were
+    /// The memory of components, in the order of `processes`; none for one that has no living member. All of them were
     /// started by one loader. A member that no known one has started may be missing for nine looks. Blocks.
     #[must_use]
     pub fn look(&mut self, processes: &[&RunningProcess]) -> Vec<Option<Footprint>> {
@@ -138,7 +138,7 @@ impl Last {
     }
 }
 
-/// What a component uses now; none when it has no living member. Blocks.
+/// The memory of a component now; none when it has no living member. Blocks.
 #[must_use]
 pub fn exact(process: &RunningProcess) -> Option<Footprint> {
     let members = process.members();

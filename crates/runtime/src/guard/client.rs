@@ -1,7 +1,8 @@
-//! The manager's end of the guard: one task that owns the guard process and tells it of groups.
+//! The manager's end of the guard: one task that owns the guard process and announces process groups to it.
 //!
-//! Invariant: `add` returns success only after a living guard has acknowledged the group. The pid file has it too, unless
-//! that cannot be written any more, which is logged. A guard that dies is replaced, and the new one is told everything, before anything else.
+//! Invariant: `add` returns success only after a living guard has acknowledged the process group. The pid file has it
+//! too, unless that cannot be written any more, which is logged. A guard that dies is replaced, and all process groups
+//! are announced to the new one before anything else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,13 +24,13 @@ use super::pidfile::IfGone;
 use super::protocol::{HELLO, LEAVE};
 use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, Trampoline, pidfile};
 use crate::children;
-use crate::proctable::{self, Group};
+use crate::proctable::{self, ProcessGroup};
 
 /// A guard that has to end is given this long before it is killed.
 const END_DEADLINE: Duration = Duration::from_secs(2);
 
 enum Message {
-    Add(Group, oneshot::Sender<Result<(), GuardError>>),
+    Add(ProcessGroup, oneshot::Sender<Result<(), GuardError>>),
     Remove(i32),
     Close(oneshot::Sender<()>),
 }
@@ -42,7 +43,7 @@ pub struct Guard {
     tx: mpsc::UnboundedSender<Message>,
     form: GuardForm,
     session: Arc<str>,
-    swept: Arc<[Group]>,
+    swept: Arc<[ProcessGroup]>,
 }
 
 impl Guard {
@@ -63,13 +64,16 @@ impl Guard {
             Ok((proctable::start_time(own), proctable::boot_id().unwrap_or_default(), swept))
         })
         .await?;
-        for group in &swept {
-            tracing::warn!(group = group.pgid, "killed a process group that a former manager left");
+        for process_group in &swept {
+            tracing::warn!(
+                process_group = process_group.pgid,
+                "killed a process group that a former manager left"
+            );
         }
         let start = start.ok_or_else(|| GuardError::Broken {
-            why: "the system does not tell when this process started".into(),
+            why: "the system does not report when this process started".into(),
         })?;
-        // One process may have several managers; what one leaves must not take the others' along.
+        // One process may have several managers; the end of one must not kill processes of another.
         static MANAGERS: AtomicU32 = AtomicU32::new(0);
         let n = MANAGERS.fetch_add(1, Ordering::Relaxed);
         let session: Arc<str> = format!("{own}-{start}-{n}").into();
@@ -78,13 +82,13 @@ impl Guard {
             contents: pidfile::Contents {
                 boot,
                 session: session.to_string(),
-                manager: Group { pgid: own, start },
+                manager: ProcessGroup { pgid: own, start },
                 guard: None,
-                groups: Vec::new(),
+                process_groups: Vec::new(),
             },
             pid_file: config.pid_file,
             temporary: config.temporary,
-            groups: BTreeMap::new(),
+            process_groups: BTreeMap::new(),
             link: None,
             behind: false,
         };
@@ -97,7 +101,7 @@ impl Guard {
 
     /// The groups of a former manager that were killed at start.
     #[must_use]
-    pub fn swept(&self) -> &[Group] {
+    pub fn swept(&self) -> &[ProcessGroup] {
         &self.swept
     }
 
@@ -113,11 +117,14 @@ impl Guard {
 
     /// Announces a group; when this returns success its members cannot outlive the manager. Dropping
     /// the future takes the group off the list again.
-    pub(crate) async fn announce(&self, group: Group) -> Result<Announced, GuardError> {
+    pub(crate) async fn announce(
+        &self,
+        process_group: ProcessGroup,
+    ) -> Result<Announced, GuardError> {
         let gone = || GuardError::Broken { why: "it was closed".into() };
-        let announced = Announced { guard: Some(self.clone()), pgid: group.pgid };
+        let announced = Announced { guard: Some(self.clone()), pgid: process_group.pgid };
         let (tx, rx) = oneshot::channel();
-        self.tx.send(Message::Add(group, tx)).map_err(|_| gone())?;
+        self.tx.send(Message::Add(process_group, tx)).map_err(|_| gone())?;
         rx.await.map_err(|_| gone())??;
         Ok(announced)
     }
@@ -174,7 +181,7 @@ struct Link {
     from: Lines<BufReader<pipe::Receiver>>,
 }
 
-/// A child that is reaped even when nobody waits for it, as when the runtime ends before the program.
+/// A child that is reaped even without a waiter, as when the runtime ends before the program.
 struct Reaped(Option<Child>);
 
 impl Reaped {
@@ -233,10 +240,10 @@ impl Link {
         written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn add(&mut self, group: &Group) -> io::Result<()> {
-        self.say(&format!("add {} {}\n", group.pgid, group.start)).await?;
+    async fn add(&mut self, process_group: &ProcessGroup) -> io::Result<()> {
+        self.say(&format!("add {} {}\n", process_group.pgid, process_group.start)).await?;
         let answer = self.line().await?;
-        if answer == format!("ok {}", group.pgid) {
+        if answer == format!("ok {}", process_group.pgid) {
             return Ok(());
         }
         Err(io::Error::other(format!("unexpected answer {}", quoted(&answer))))
@@ -262,7 +269,7 @@ struct Actor {
     pid_file: Option<PathBuf>,
     temporary: Option<PathBuf>,
     contents: pidfile::Contents,
-    groups: BTreeMap<i32, Group>,
+    process_groups: BTreeMap<i32, ProcessGroup>,
     link: Option<Link>,
     /// The list on disk is old, because it cannot be written.
     behind: bool,
@@ -275,8 +282,8 @@ impl Actor {
                 message = rx.recv() => match message {
                     None => break None,
                     Some(Message::Close(done)) => break Some(done),
-                    Some(Message::Add(group, done)) => {
-                        let answer = self.add(group).await;
+                    Some(Message::Add(process_group, done)) => {
+                        let answer = self.add(process_group).await;
                         // The load was cancelled; its owner removes the group again.
                         let _ = done.send(answer);
                     }
@@ -304,13 +311,13 @@ impl Actor {
         }
     }
 
-    async fn add(&mut self, group: Group) -> Result<(), GuardError> {
-        let pgid = group.pgid;
-        self.groups.insert(pgid, group.clone());
-        let told = async {
+    async fn add(&mut self, process_group: ProcessGroup) -> Result<(), GuardError> {
+        let pgid = process_group.pgid;
+        self.process_groups.insert(pgid, process_group.clone());
+        let announced_all = async {
             self.save(IfGone::Make).await?;
             if let Some(link) = self.link.as_mut() {
-                match link.add(&group).await {
+                match link.add(&process_group).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
                         tracing::warn!(%error, "the guard process does not answer; starting another one");
@@ -318,18 +325,18 @@ impl Actor {
                 }
                 self.drop_link().await;
             }
-            // Tells the new one of all groups, this one among them.
+            // Announces all process groups to the new one, this one among them.
             self.connect().await
         };
-        let answer = told.await;
+        let answer = announced_all.await;
         if answer.is_err() {
-            self.groups.remove(&pgid);
+            self.process_groups.remove(&pgid);
         }
         answer
     }
 
     async fn remove(&mut self, pgid: i32) {
-        if self.groups.remove(&pgid).is_none() {
+        if self.process_groups.remove(&pgid).is_none() {
             return;
         }
         if let Err(error) = self.save(IfGone::Skip).await {
@@ -348,7 +355,7 @@ impl Actor {
 
     async fn save(&mut self, if_gone: IfGone) -> Result<(), GuardError> {
         let Some(path) = self.pid_file.clone() else { return Ok(()) };
-        self.contents.groups = self.groups.values().cloned().collect();
+        self.contents.process_groups = self.process_groups.values().cloned().collect();
         let contents = self.contents.clone();
         match blocking(move || pidfile::write(&path, &contents, if_gone)).await {
             // The guard process knows the groups all the same; the list is for the case that it is killed as well. A list
@@ -379,23 +386,23 @@ impl Actor {
 
     async fn connect(&mut self) -> Result<(), GuardError> {
         let mut link = spawn(&self.form, self.temporary.as_deref()).await?;
-        let told = self.tell_all(&mut link).await;
+        let announced_all = self.announce_all(&mut link).await;
         self.link = Some(link);
-        if let Err(e) = told {
+        if let Err(e) = announced_all {
             self.drop_link().await;
             return Err(GuardError::Broken { why: e.to_string() });
         }
         Ok(())
     }
 
-    async fn tell_all(&mut self, link: &mut Link) -> io::Result<()> {
+    async fn announce_all(&mut self, link: &mut Link) -> io::Result<()> {
         link.say(&format!("session {}\n", self.contents.session)).await?;
-        for group in self.groups.values() {
-            link.add(group).await?;
+        for process_group in self.process_groups.values() {
+            link.add(process_group).await?;
         }
         let pid = link.child.id();
         let start = tokio::task::spawn_blocking(move || proctable::start_time(pid)).await;
-        self.contents.guard = start.ok().flatten().map(|start| Group { pgid: pid, start });
+        self.contents.guard = start.ok().flatten().map(|start| ProcessGroup { pgid: pid, start });
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use majordomo_core::quoted_path;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::protocol::{GO, HELLO, LEAVE};
-use crate::proctable::{self, Group, StartTime, TAG_VARIABLE};
+use crate::proctable::{self, ProcessGroup, StartTime, TAG_VARIABLE};
 
 /// The first argument that makes a binary the guard.
 pub const GUARD_ARG: &str = "__guard";
@@ -73,7 +73,7 @@ fn exec_main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     // The process that started the manager may have left it open files, sockets and pipes; the program gets none.
     close_fds::set_fds_cloexec(FIRST_STRAY, &[]);
     let error = command.exec();
-    // On a full disk the exit code alone tells.
+    // On a full disk only the exit code is left.
     let program = quoted_path(Path::new(&program));
     let _ = writeln!(std::io::stderr(), "majordomo: {program} could not be run: {error}");
     let missing = error.kind() == std::io::ErrorKind::NotFound;
@@ -98,7 +98,7 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
     // It fails for a group leader, which has what matters already: a group of its own.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
-    // A registered handler takes the place of the deadly default; nobody reads what it tells.
+    // A registered handler takes the place of the deadly default; its signals are not read.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -117,7 +117,7 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
     let mut book = Book { temporary, ..Book::default() };
     let mut out = std::io::stdout().lock();
     let mut say = |text: &str| writeln!(out, "{text}").and_then(|()| out.flush());
-    // When the manager is gone the answer goes nowhere; the end of input follows.
+    // When the manager has ended there is no reader; the end of input follows.
     let _ = say(HELLO);
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
@@ -127,7 +127,7 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
     }
     book.kill_all();
     if let Some(dir) = &book.temporary {
-        // Nobody is left to hear of an error.
+        // There is no process left to report an error to.
         let _ = std::fs::remove_dir_all(dir);
     }
     ExitCode::SUCCESS
@@ -136,9 +136,9 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
 /// The guard's list.
 #[derive(Default)]
 struct Book {
-    groups: BTreeMap<i32, Group>,
+    process_groups: BTreeMap<i32, ProcessGroup>,
     session: Option<String>,
-    /// The folder that the manager leaves behind when it dies.
+    /// The temporary folder of a manager that died.
     temporary: Option<PathBuf>,
 }
 
@@ -150,11 +150,11 @@ impl Book {
             ("add", pgid, Some(start)) => {
                 let pgid = pgid.parse().ok().filter(|id| *id > 1)?;
                 let start = StartTime::new(start)?;
-                self.groups.insert(pgid, Group { pgid, start });
+                self.process_groups.insert(pgid, ProcessGroup { pgid, start });
                 Some(format!("ok {pgid}"))
             }
             ("del", pgid, None) => {
-                self.groups.remove(&pgid.parse().ok()?);
+                self.process_groups.remove(&pgid.parse().ok()?);
                 None
             }
             _ if line == LEAVE.trim_end() => {
@@ -170,8 +170,8 @@ impl Book {
     }
 
     fn kill_all(&self) {
-        for group in self.groups.values().filter(|g| g.is_ours()) {
-            group.kill();
+        for process_group in self.process_groups.values().filter(|g| g.is_ours()) {
+            process_group.kill();
         }
         if let Some(session) = &self.session {
             kill_tagged(&format!("{session}/"));
@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn the_book_takes_what_it_can_read() {
         let mut book = Book::default();
-        let mut check = |line: &str, answer: Option<&str>, groups: usize| {
+        let mut check = |line: &str, answer: Option<&str>, process_groups: usize| {
             assert_eq!(book.take(line).as_deref(), answer, "{line}");
-            assert_eq!(book.groups.len(), groups, "{line}");
+            assert_eq!(book.process_groups.len(), process_groups, "{line}");
         };
         check("add 77 123", Some("ok 77"), 1);
         check("add 78 Mon_Nov_23", Some("ok 78"), 2);

@@ -12,18 +12,18 @@ use majordomo_files::{Folder, Owners, Trust};
 use rustix::process::Signal;
 
 use super::{GuardError, hidden};
-use crate::proctable::{self, Group, StartTime};
+use crate::proctable::{self, ProcessGroup, StartTime};
 
 const HEADER: &str = "majordomo-groups 1";
 
-/// What the file holds.
+/// The contents of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) boot: String,
     pub(super) session: String,
-    pub(super) manager: Group,
-    pub(super) guard: Option<Group>,
-    pub(super) groups: Vec<Group>,
+    pub(super) manager: ProcessGroup,
+    pub(super) guard: Option<ProcessGroup>,
+    pub(super) process_groups: Vec<ProcessGroup>,
 }
 
 impl Contents {
@@ -31,7 +31,7 @@ impl Contents {
         let mut out = format!("{HEADER}\nboot {}\nsession {}\n", self.boot, self.session);
         let named = [("manager", Some(&self.manager)), ("guard", self.guard.as_ref())];
         let lines = named.iter().filter_map(|(name, g)| g.map(|g| (*name, g)));
-        for (name, g) in lines.chain(self.groups.iter().map(|g| ("group", g))) {
+        for (name, g) in lines.chain(self.process_groups.iter().map(|g| ("group", g))) {
             out.push_str(&format!("{name} {} {}\n", g.pgid, g.start));
         }
         out
@@ -44,20 +44,20 @@ impl Contents {
         }
         let boot = lines.next()?.strip_prefix("boot ")?.to_owned();
         let session = lines.next()?.strip_prefix("session ")?.to_owned();
-        let (mut manager, mut guard, mut groups) = (None, None, Vec::new());
+        let (mut manager, mut guard, mut process_groups) = (None, None, Vec::new());
         for line in lines {
             let mut words = line.split(' ');
             let name = words.next()?;
             let pgid = words.next()?.parse().ok().filter(|id| *id > 1)?;
-            let group = Group { pgid, start: StartTime::new(words.next()?)? };
+            let process_group = ProcessGroup { pgid, start: StartTime::new(words.next()?)? };
             match name {
-                "manager" => manager = Some(group),
-                "guard" => guard = Some(group),
-                "group" => groups.push(group),
+                "manager" => manager = Some(process_group),
+                "guard" => guard = Some(process_group),
+                "group" => process_groups.push(process_group),
                 _ => return None,
             }
         }
-        Some(Self { boot, session, manager: manager?, guard, groups })
+        Some(Self { boot, session, manager: manager?, guard, process_groups })
     }
 }
 
@@ -65,7 +65,7 @@ fn failed(path: &Path, source: io::Error) -> GuardError {
     GuardError::PidFile { path: path.to_owned(), source }
 }
 
-/// What to do when the folder of the file was removed, as cleaners of temporary folders do.
+/// The reaction to a removed folder, as cleaners of temporary folders remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IfGone {
     /// It must be there.
@@ -96,12 +96,12 @@ pub(super) fn write(path: &Path, contents: &Contents, if_gone: IfGone) -> Result
     let new = path.with_extension("new");
     let (_, new) = place(&new);
     let written = folder
-        .write_anew(new)
+        .write_fresh(new)
         .map_err(io::Error::from)
         .and_then(|mut file| file.write_all(contents.encode().as_bytes()))
         .and_then(|()| Ok(folder.rename(new, name)?));
     written.map_err(|e| {
-        // Nobody needs a part of it.
+        // An incomplete file is of no use.
         let _ = folder.remove(new);
         failed(path, e)
     })
@@ -117,8 +117,8 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Kills what a former manager left and gives the groups that were killed.
-pub(super) fn sweep(path: &Path) -> Result<Vec<Group>, GuardError> {
+/// Kills the process groups that a former manager left, and returns them.
+pub(super) fn sweep(path: &Path) -> Result<Vec<ProcessGroup>, GuardError> {
     let (dir, name) = place(path);
     let opened = Folder::open(dir, Owners::User)
         .and_then(|folder| folder.read(name, Trust::Own).map(|file| (folder, file)));
@@ -138,15 +138,15 @@ pub(super) fn sweep(path: &Path) -> Result<Vec<Group>, GuardError> {
     if proctable::boot_id().as_deref() != Some(&old.boot) {
         return Ok(Vec::new());
     }
-    let lives = |g: &Group| proctable::start_time(g.pgid).as_ref() == Some(&g.start);
+    let lives = |g: &ProcessGroup| proctable::start_time(g.pgid).as_ref() == Some(&g.start);
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     if lives(&old.manager) && old.manager.pgid != own && !is_zombie(old.manager.pgid) {
         return Err(GuardError::InUse { path: path.to_owned(), pid: old.manager.pgid });
     }
     // The former guard may be at its work just now; two kills do no harm.
-    let killed: Vec<Group> = old.groups.into_iter().filter(lives).collect();
-    for group in &killed {
-        group.kill();
+    let killed: Vec<ProcessGroup> = old.process_groups.into_iter().filter(lives).collect();
+    for process_group in &killed {
+        process_group.kill();
     }
     if let Some(guard) = old.guard.filter(lives) {
         // Its pipe has ended, so it is on its way out, unless it hangs.
@@ -166,16 +166,17 @@ mod tests {
 
     #[test]
     fn the_file_reads_back_and_rubbish_does_not() {
-        let group = |pgid, start| Group { pgid, start: StartTime::new(start).unwrap() };
+        let process_group =
+            |pgid, start| ProcessGroup { pgid, start: StartTime::new(start).unwrap() };
         let contents = Contents {
             boot: "b-1".into(),
             session: "7-9".into(),
-            manager: group(7, "9"),
-            guard: Some(group(8, "10")),
-            groups: vec![group(11, "12"), group(13, "Mon_Nov")],
+            manager: process_group(7, "9"),
+            guard: Some(process_group(8, "10")),
+            process_groups: vec![process_group(11, "12"), process_group(13, "Mon_Nov")],
         };
         assert_eq!(Contents::decode(&contents.encode()), Some(contents.clone()));
-        let without = Contents { guard: None, groups: Vec::new(), ..contents };
+        let without = Contents { guard: None, process_groups: Vec::new(), ..contents };
         assert_eq!(Contents::decode(&without.encode()), Some(without));
         let head = "majordomo-groups 1\nboot b\nsession s\n";
         for bad in [

@@ -165,7 +165,7 @@ fn incomplete(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// What is emitted: the text with its cut bytes, or `=`; and a sign for its end.
+    /// The emitted pieces: the text with its cut bytes, or `=`; and a sign for its end.
     fn cut(feeds: &[&[u8]], finish: bool) -> Vec<String> {
         let mut cutter = LineCutter::new(8);
         let mut got = Vec::new();

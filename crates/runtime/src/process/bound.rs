@@ -9,11 +9,11 @@ use majordomo_memory::{LimitChoice, LimitError, OomWatch, ProcessLimit, choose_l
 
 use super::StartContext;
 
-/// What bounds processes here, found out when it is first needed: finding out may make a control group.
+/// The mechanism that bounds processes here, found when it is first needed: the search may make a cgroup.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Limits(Arc<OnceLock<LimitChoice>>);
 
-/// One program's bound. Dropping it removes its control group.
+/// One program's bound. Dropping it removes its cgroup.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) limit: Option<ProcessLimit>,
@@ -31,7 +31,7 @@ impl Limits {
         })
     }
 
-    /// What it is, in words.
+    /// The mechanism, in words.
     pub(super) fn describe(&self) -> String {
         let unknown = "not looked for: no component with a memory_limit was started".to_owned();
         self.0.get().map_or(unknown, ToString::to_string)
@@ -43,7 +43,7 @@ impl Limits {
         let Some(limit) = ctx.memory_limit else {
             return Ok(Bound { limit: None, oom: OomWatch::new(root, None, None) });
         };
-        // Other managers may make groups below the same one.
+        // Other managers may make cgroups below the same one.
         let name = format!("{}-{}-{}", ctx.component, std::process::id(), ctx.op);
         let limit = self.choice().limit(&name, limit)?;
         let oom = limit.watch_oom(root);

@@ -1,4 +1,5 @@
-//! What can go wrong with a program, in the words of the person who wrote its configuration.
+//! Errors of programs, in the words of the person who wrote the configuration.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
 use std::fmt;
 use std::io;
@@ -29,7 +30,7 @@ impl fmt::Display for Tail {
     }
 }
 
-/// The way out for a program that did not get ready, as far as the manager can tell.
+/// The way out for a program that did not get ready, as far as the manager knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advice {
     /// The text of its readiness, where that was seen on standard error.
@@ -64,39 +65,27 @@ pub enum ProcessError {
     #[error(
         "{component}: the command is empty; give it a program, such as command = [\"redis-server\"]"
     )]
-    EmptyCommand {
-        /// The component.
-        component: ComponentId,
-    },
+    EmptyCommand { component: ComponentId },
     /// A place-holder that does not exist, or a brace alone.
     #[error(
         "{component}: {} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, {{NAME.port}}, {{NAME.socket}} and {{NAME.url}} of dependencies, and {{{{ and }}}} stand for braces",
         quoted(text)
     )]
     Template {
-        /// The component.
         component: ComponentId,
-        /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The mistake in the text.
         problem: String,
     },
     /// Its memory cannot be bounded.
     #[error("{component}: {source}; remove its memory_limit to run it without a bound")]
-    Limit {
-        /// The component.
-        component: ComponentId,
-        /// Why.
-        source: LimitError,
-    },
+    Limit { component: ComponentId, source: LimitError },
     /// It ran out of memory before it was ready.
     #[error("{component}: {} ran {evidence}{tail}", quoted(program))]
     OutOfMemory {
-        /// The component.
         component: ComponentId,
-        /// The program.
         program: String,
-        /// What tells so.
+        /// The evidence for it.
         evidence: OomEvidence,
         /// Its last output.
         tail: Tail,
@@ -108,7 +97,6 @@ pub enum ProcessError {
         way_to_program(program)
     )]
     NotFound {
-        /// The component.
         component: ComponentId,
         /// The program as configured.
         program: String,
@@ -118,7 +106,6 @@ pub enum ProcessError {
     /// It is there and is no program that may be run.
     #[error("{component}: {} cannot be run: {why}", quoted_path(path))]
     NotExecutable {
-        /// The component.
         component: ComponentId,
         /// The file.
         path: PathBuf,
@@ -128,11 +115,9 @@ pub enum ProcessError {
     /// The working directory is none.
     #[error("{component}: the working directory {} cannot be used: {source}", quoted_path(dir))]
     WorkingDir {
-        /// The component.
         component: ComponentId,
         /// The directory.
         dir: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// The component's own directory for state or its socket cannot be made.
@@ -141,11 +126,9 @@ pub enum ProcessError {
         quoted_path(dir)
     )]
     StateDir {
-        /// The component.
         component: ComponentId,
         /// The directory.
         dir: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// A Unix socket's path is bounded by the system.
@@ -154,9 +137,7 @@ pub enum ProcessError {
         quoted_path(path)
     )]
     SocketPath {
-        /// The component.
         component: ComponentId,
-        /// The path.
         path: PathBuf,
         /// Its length.
         len: usize,
@@ -168,7 +149,6 @@ pub enum ProcessError {
         "{component}: its {what} connects to it, but its command has neither {{port}} nor {{socket}}; add one, or state its port"
     )]
     NoEndpoint {
-        /// The component.
         component: ComponentId,
         /// `readiness`, `probe` or `trim`.
         what: &'static str,
@@ -176,9 +156,8 @@ pub enum ProcessError {
     /// A probe that asks nothing: `started` or `stdout`.
     #[error("{component}: its health probe waits for {how}; a probe connects or asks by HTTP")]
     ProbeKind {
-        /// The component.
         component: ComponentId,
-        /// What was configured.
+        /// The configured probe, in words.
         how: String,
     },
     /// Its fixed port is in use.
@@ -187,95 +166,66 @@ pub enum ProcessError {
         said = tail.as_ref().map_or_else(String::new, ToString::to_string)
     )]
     PortTaken {
-        /// The component.
         component: ComponentId,
-        /// The port.
         port: u16,
-        /// What it wrote last, when it was started.
+        /// Its last output, when it was started.
         tail: Option<Tail>,
     },
     /// The path of its fixed socket is in use.
     #[error("{component}: its socket {} cannot be made: {why}", quoted_path(path))]
     SocketTaken {
-        /// The component.
         component: ComponentId,
-        /// The path.
         path: PathBuf,
         /// Why, and what to do.
         why: &'static str,
     },
     /// No free port.
     #[error("{component}: no free port on 127.0.0.1: {source}")]
-    Port {
-        /// The component.
-        component: ComponentId,
-        /// Why.
-        source: io::Error,
-    },
+    Port { component: ComponentId, source: io::Error },
     /// The guard process that keeps children from outliving the manager does not work.
     #[error("{component}: not started, because {source}")]
-    Guard {
-        /// The component.
-        component: ComponentId,
-        /// Why.
-        source: GuardError,
-    },
+    Guard { component: ComponentId, source: GuardError },
     /// The system did not start it.
     #[error("{component}: {} could not be started: {source}", quoted(program))]
-    Spawn {
-        /// The component.
-        component: ComponentId,
-        /// The program.
-        program: String,
-        /// Why.
-        source: io::Error,
-    },
+    Spawn { component: ComponentId, program: String, source: io::Error },
     /// It ended before it was ready.
     #[error("{component}: {} {exit} before it was ready{tail}{advice}", quoted(program))]
     ExitedEarly {
-        /// The component.
         component: ComponentId,
-        /// The program.
         program: String,
         /// How.
         exit: Exit,
-        /// What it wrote last.
+        /// Its last output.
         tail: Tail,
         /// The way out.
         advice: Box<Advice>,
     },
-    /// It did not get ready in time; it has been killed.
+    /// It was not ready before its deadline and was killed.
     #[error(
         "{component}: {} was not ready within {deadline:?} ({waited_for}) and was killed{tail}{advice}; raise load_deadline or correct its readiness",
         quoted(program)
     )]
     NeverReady {
-        /// The component.
         component: ComponentId,
-        /// The program.
         program: String,
         /// How long it was waited for.
         deadline: Duration,
-        /// What was waited for.
+        /// The condition of its readiness, in words.
         waited_for: String,
-        /// What it wrote last.
+        /// Its last output.
         tail: Tail,
         /// The way out.
         advice: Box<Advice>,
     },
-    /// It was told to stop, here or elsewhere, while it was loading.
+    /// It was stopped, here or elsewhere, while it was loading.
     #[error("{component}: stopped while it was loading")]
-    Cancelled {
-        /// The component.
-        component: ComponentId,
-    },
+    Cancelled { component: ComponentId },
     /// Members of it live on after SIGKILL (a hung device or file system).
     #[error(
         "{component}: processes {} of process group {pgid} outlive SIGKILL; they wait for a device or a file system",
         pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     Survivors {
-        /// The component.
         component: ComponentId,
         /// The group.
         pgid: i32,
@@ -285,24 +235,17 @@ pub enum ProcessError {
     /// It could not be asked to give back memory, or refused.
     #[error("{component}: {how} failed: {why}")]
     Trim {
-        /// The component.
         component: ComponentId,
         /// The declared way.
         how: String,
-        /// Why.
         why: String,
     },
     /// A health probe failed.
     #[error("{component}: the health probe failed: {why}")]
-    Probe {
-        /// The component.
-        component: ComponentId,
-        /// Why.
-        why: String,
-    },
+    Probe { component: ComponentId, why: String },
 }
 
-/// What to do about a program that is not there.
+/// The way out for a missing program.
 fn way_to_program(program: &str) -> String {
     let words: Vec<_> = program.split_whitespace().map(|w| quoted(w).to_string()).collect();
     if program.starts_with('~') || program.contains('$') {
@@ -314,7 +257,7 @@ fn way_to_program(program: &str) -> String {
     }
 }
 
-/// What to do about a working directory that is not there.
+/// The way out for a missing working directory.
 fn way_to_dir(dir: &Path) -> &'static str {
     let is_pattern = |part: &str| part.starts_with('~') || part.contains('$');
     if dir.components().any(|c| is_pattern(&c.as_os_str().to_string_lossy())) {

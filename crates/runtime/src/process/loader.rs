@@ -85,7 +85,7 @@ impl ProcessLoader {
         self.limits.describe()
     }
 
-    /// The guard.
+    /// The guard that watches the children of this loader.
     #[must_use]
     pub fn guard(&self) -> &Guard {
         &self.guard
@@ -134,12 +134,13 @@ impl ProcessLoader {
         let (prepared, leader, bound) = self.spawn(ctx).await?;
         let program = prepared.argv[0].to_string_lossy().into_owned();
         let endpoint = prepared.endpoint;
-        let (group, command_line) = (leader.group.clone(), leader.trampoline.clone());
+        let (process_group, command_line) =
+            (leader.process_group.clone(), leader.trampoline.clone());
         let component = || ctx.component.clone();
         // Were the guard asked to kill a process group that is still to be made, it would find none. A trampoline that
         // takes until the deadline is not ready then.
         let _ = timeout_at(until, leader.until_it_leads()).await;
-        let announced = self.guard.announce(group.clone()).await;
+        let announced = self.guard.announce(process_group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
         let started = self.supervise(ctx, leader, bound, announced, &endpoint);
@@ -160,7 +161,7 @@ impl ProcessLoader {
                     ready::until_good(how, &endpoint).await
                 }
                 _ => {
-                    while !spawn::has_become_the_program(group.pgid, &command_line) {
+                    while !spawn::has_become_the_program(process_group.pgid, &command_line) {
                         sleep(Duration::from_millis(1)).await;
                     }
                     sleep(self.config.settle).await;
@@ -197,7 +198,7 @@ impl ProcessLoader {
                     }
                     // It was ready before it ended, whichever was seen first here.
                     (false, _) if heard.saw_ready_text(&ctx.spec.ready) => {
-                        ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
+                        ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
                         Ok(process)
                     }
                     _ => {
@@ -220,7 +221,7 @@ impl ProcessLoader {
             never = sample_again_and_again(&process) => match never {},
             host = ready => {
                 process.endpoint.host = host;
-                ctx.logs.push(LogStream::Manager, &format!("ready, process {}", group.pgid));
+                ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
                 Ok(process)
             }
             () = tokio::time::sleep_until(until) => {
@@ -286,7 +287,8 @@ impl ProcessLoader {
         let (phase, phase_seen) = watch::channel(Phase::Running);
         let mut stdin = leader.take_stdin();
         let cgroup = bound.limit.as_ref().and_then(|limit| limit.cgroup().cloned());
-        let members = Arc::new(self.table.follow(leader.group.clone(), &leader.mark, cgroup));
+        let members =
+            Arc::new(self.table.follow(leader.process_group.clone(), &leader.mark, cgroup));
         let process = RunningProcess {
             component: ctx.component.clone(),
             endpoint: endpoint.clone(),
@@ -330,7 +332,7 @@ impl ProcessLoader {
     }
 }
 
-/// The next time span ordered. Never ends once nobody can order any more.
+/// The next time span ordered. Never ends once there is no sender of orders.
 async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Duration {
     let order = cancel.wait_for(Option::is_some).await.ok().and_then(|order| *order);
     match order {
@@ -366,7 +368,7 @@ impl Heard {
         matches!(how, ReadySpec::Stdout(_)) && self.stdout.try_recv() == Ok(())
     }
 
-    /// What the owner of the configuration can do about a program that did not get ready.
+    /// Advice for the owner of the configuration about a program that did not get ready.
     fn advice(&mut self, how: &ReadySpec, exit: Option<Exit>) -> Box<Advice> {
         let on_stderr = match how {
             ReadySpec::Stdout(text) if self.stderr.try_recv() == Ok(()) => Some(text.clone()),
@@ -398,7 +400,7 @@ impl From<ProcessError> for Failure {
     }
 }
 
-/// Whether a program ended because its port was taken: it says so, or somebody has it now.
+/// Whether a program ended because its port was taken: its output says so, or another program listens there now.
 fn is_port_trouble(tail: &Tail, port: u16) -> bool {
     let says_so = |line: &String| {
         let line = line.to_ascii_lowercase();

@@ -1,10 +1,10 @@
-//! What the owner of a process orders, and how far the process is on its way to its end.
+//! Orders of the owner of a process, and the phases of the process on the way to its end.
 
 use tokio::time::Instant;
 
 use super::Exit;
 
-/// What the owner wants. Only ever gets sterner.
+/// The order of the owner. An order is only ever replaced by a sterner one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Run,

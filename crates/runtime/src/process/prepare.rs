@@ -30,7 +30,7 @@ const FREE_PORT_TRIES: usize = 8;
 /// `sun_path` without its final zero.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// What is started.
+/// The program to start, with its environment and endpoint.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The program's absolute path, then its arguments.
@@ -75,7 +75,7 @@ pub(super) fn prepare(
     let cwd = working_dir(&ctx.component, spec, &ctx.base_dir)?;
     let mut env = BTreeMap::new();
     let always = ENV_ALWAYS.map(|name| (name, environment_variable(name)));
-    // What the configuration names may mean something when it is empty.
+    // A variable that the configuration names may have a meaning when it is empty.
     let allowed = spec.env_allow.iter().map(|name| (name.as_str(), std::env::var_os(name)));
     for (name, value) in always.into_iter().chain(allowed) {
         if let Some(value) = value {
@@ -103,7 +103,7 @@ pub(super) fn prepare(
     Ok(Prepared { argv, env, mark, cwd, endpoint })
 }
 
-/// What a specification must say for its program to be started at all.
+/// Checks that a specification has all that is needed to start its program.
 fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError> {
     let component = || component.clone();
     for text in spec.texts() {

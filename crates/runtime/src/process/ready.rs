@@ -14,7 +14,7 @@ use super::http::{self, Method};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// One attempt may take this long; a program that accepts and never answers is asked anew then.
+/// One attempt may take this long; a program that accepts and never answers is asked again then.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// Whether the means asks the program over its endpoint.
@@ -22,7 +22,7 @@ pub(super) fn needs_endpoint(how: &ReadySpec) -> bool {
     matches!(how, ReadySpec::Connect | ReadySpec::Http(_))
 }
 
-/// What is waited for, in words.
+/// The condition of readiness, in words.
 pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
     let place = match endpoint {
         Endpoint { port: Some(port), .. } => format!("127.0.0.1:{port} or [::1]:{port}"),

@@ -1,4 +1,4 @@
-//! Finds the file that a command's first word means, so that a missing program is told before anything
+//! Finds the file that a command's first word means, so that a missing program is reported before anything
 //! starts.
 
 use std::fs;

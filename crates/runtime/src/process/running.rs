@@ -14,7 +14,7 @@ use super::phase::{Order, Phase};
 use super::{Endpoint, Exit, ProcessError, ready};
 use crate::footprint::{LoadFootprint, after_load, of_known};
 use crate::logs::LogBuffer;
-use crate::proctable::{Group, Members};
+use crate::proctable::{Members, ProcessGroup};
 
 /// A started program and everything it started. Dropping it kills all of that.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ pub struct RunningProcess {
     pub(super) memory: Arc<Memory>,
 }
 
-/// What is known of its memory, beside the footprint of the moment.
+/// The process's peak, and the evidence of an OOM kill.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The highest exact footprint measured: a statistic.
     peak: AtomicU64,
-    /// Why its end is taken for an OOM kill; set before the end is told.
+    /// Why its end is taken for an OOM kill; set before the end is reported.
     pub(super) evidence: OnceLock<OomEvidence>,
 }
 
@@ -55,8 +55,8 @@ impl RunningProcess {
 
     /// The process group of its leader.
     #[must_use]
-    pub fn group(&self) -> &Group {
-        self.members.group()
+    pub fn process_group(&self) -> &ProcessGroup {
+        self.members.process_group()
     }
 
     /// All its processes.
@@ -71,7 +71,7 @@ impl RunningProcess {
         let measure = move || after_load(&members, sampled);
         // It fails only when the runtime shuts down.
         let load = tokio::task::spawn_blocking(measure).await.ok().flatten()?;
-        self.note_footprint(load.exact);
+        self.record_footprint(load.exact);
         Some(load)
     }
 
@@ -80,7 +80,7 @@ impl RunningProcess {
         let members = Arc::clone(&self.members);
         let sample = tokio::task::spawn_blocking(move || of_known(&members));
         if let Ok(Some(footprint)) = sample.await {
-            self.note_footprint(footprint.exact);
+            self.record_footprint(footprint.exact);
         }
     }
 
@@ -98,11 +98,11 @@ impl RunningProcess {
     }
 
     /// Records an exact footprint.
-    pub(crate) fn note_footprint(&self, bytes: ByteSize) {
+    pub(crate) fn record_footprint(&self, bytes: ByteSize) {
         self.memory.peak.fetch_max(bytes.bytes(), Ordering::Relaxed);
     }
 
-    /// Its log.
+    /// The log of its output.
     #[must_use]
     pub fn logs(&self) -> &Arc<LogBuffer> {
         &self.logs
@@ -134,7 +134,7 @@ impl RunningProcess {
         match self.wait_for(|p| matches!(p, Phase::Down(..))).await {
             Phase::Down(_, pids) if !pids.is_empty() => Err(ProcessError::Survivors {
                 component: self.component.clone(),
-                pgid: self.group().pgid,
+                pgid: self.process_group().pgid,
                 pids,
             }),
             Phase::Down(exit, _) | Phase::Exited(exit) => Ok(exit),

@@ -12,23 +12,23 @@ use super::Exit;
 use super::prepare::Prepared;
 use crate::children;
 use crate::guard::Trampoline;
-use crate::proctable::{self, Group};
+use crate::proctable::{self, ProcessGroup};
 
 /// A leader that has not been reaped, so that its number, and its group's, stands for it alone.
 /// Dropping kills the group and reaps the leader.
 #[derive(Debug)]
 pub(super) struct Leader {
     pub(super) child: Child,
-    pub(super) group: Group,
-    /// What all its descendants inherit.
+    pub(super) process_group: ProcessGroup,
+    /// The mark that all its descendants inherit.
     pub(super) mark: String,
-    /// The trampoline's command lines, to tell it from the program.
+    /// The trampoline's command lines, to distinguish it from the program.
     pub(super) trampoline: CommandLines,
     reaped: bool,
 }
 
-/// What stands in the process table for a trampoline: its words, and what is left of them when it opens its session
-/// by another program.
+/// The command lines of a trampoline in the process table: its words, and the rest of them when it opens its session by
+/// another program.
 #[derive(Clone, Debug)]
 pub(super) struct CommandLines([Vec<u8>; 2]);
 
@@ -54,7 +54,7 @@ pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<
         let _ = child.kill();
         let _ = child.wait();
         children::forget(pgid);
-        return Err(io::Error::other("the system does not tell when it started"));
+        return Err(io::Error::other("the system does not report when it started"));
     };
     let line = |words: &[OsString]| {
         let words = words.iter().chain(&prepared.argv);
@@ -62,7 +62,7 @@ pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<
     };
     Ok(Leader {
         child,
-        group: Group { pgid, start },
+        process_group: ProcessGroup { pgid, start },
         mark: prepared.mark.clone(),
         trampoline: CommandLines([line(&trampoline.argv), line(&trampoline.argv[1..])]),
         reaped: false,
@@ -72,8 +72,8 @@ pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<
 impl Leader {
     /// Waits until it leads its process group, so that signals to that reach it, or has ended. Cancel safe.
     pub(super) async fn until_it_leads(&self) {
-        let Some(pid) = Pid::from_raw(self.group.pgid) else { return };
-        while rustix::process::getpgid(Some(pid)).is_ok_and(|group| group != pid)
+        let Some(pid) = Pid::from_raw(self.process_group.pgid) else { return };
+        while rustix::process::getpgid(Some(pid)).is_ok_and(|process_group| process_group != pid)
             && self.ended().is_none()
         {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -82,7 +82,7 @@ impl Leader {
 
     /// How the leader ended, when it has; it stays a zombie, so its number stays taken.
     pub(super) fn ended(&self) -> Option<Exit> {
-        let pid = Pid::from_raw(self.group.pgid)?;
+        let pid = Pid::from_raw(self.process_group.pgid)?;
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match rustix::process::waitid(WaitId::Pid(pid), options) {
             Ok(None) | Err(rustix::io::Errno::INTR) => None,
@@ -91,7 +91,7 @@ impl Leader {
                 (None, Some(signal)) => Exit::Signal(signal),
                 (None, None) => Exit::Unknown,
             }),
-            // Somebody else in this program reaped it.
+            // Other code in this program reaped it.
             Err(_) => Some(Exit::Unknown),
         }
     }
@@ -100,19 +100,19 @@ impl Leader {
         self.child.stdin.take()
     }
 
-    /// Kills what is left of the group, then lets go of the leader, which has ended. From here on the
-    /// group's number may mean another group as soon as it has no members.
+    /// Kills the rest of the process group, then reaps the leader, which has ended. From here on the number of the process
+    /// group may mean another one as soon as it has no members.
     pub(super) fn reap(&mut self) {
         if self.reaped {
             return;
         }
-        self.group.kill();
+        self.process_group.kill();
         // It may not have made its process group yet.
         let _ = self.child.kill();
         // Returns at once, or as soon as SIGKILL has done its work.
         let _ = self.child.wait();
         self.reaped = true;
-        children::forget(self.group.pgid);
+        children::forget(self.process_group.pgid);
     }
 }
 

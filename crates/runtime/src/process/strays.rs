@@ -1,7 +1,7 @@
 //! Processes that have lost their parent (Linux only).
 //!
-//! Such a process is given to the nearest ancestor that is a *subreaper*. That setting belongs to the whole
-//! process, so only a binary may opt in, and by that it promises that every child of its process is started by a
+//! Such a process is given to the nearest ancestor that is a *subreaper*. That setting belongs to the process as such,
+//! so only a binary may opt in, and by that it promises that every child of its process is started by a
 //! [`super::ProcessLoader`] or the guard. An adopted process is found at once (it is a child of ours), and has to be
 //! reaped when it ends.
 

@@ -79,13 +79,13 @@ impl Supervisor {
         if let Some(socket) = &self.socket {
             prepare::remove_socket(socket);
         }
-        // Its cgroup is empty by now: it is removed before anybody learns that the component is down.
+        // Its cgroup is empty by now: it is removed before the component is reported down.
         self.bound.limit = None;
         self.phase.send_replace(Phase::Down(exit, survivors));
     }
 
     fn order(&mut self) -> Order {
-        // The owner is gone: nobody can stop it any more.
+        // Without an owner there is no one left to stop it.
         if self.orders.has_changed().is_err() {
             Order::Kill
         } else {
@@ -120,7 +120,7 @@ impl Supervisor {
                 _ = self.orders.changed(), if done != Order::Kill => {}
                 () = sleep_until(until) => {
                     if matches!(done, Order::Stop(kill_at) if kill_at <= Instant::now()) {
-                        self.logs.push(LogStream::Manager, "did not stop in time; killing it");
+                        self.logs.push(LogStream::Manager, "did not stop before its deadline; killing it");
                         self.carry_out(Order::Kill);
                         done = Order::Kill;
                     }
@@ -136,24 +136,24 @@ impl Supervisor {
             Order::Kill => {
                 self.killed = true;
                 // The members outside of the process group follow when the leader has ended.
-                self.members.signal_group(ProcessSignal::KILL);
+                self.members.signal_process_group(ProcessSignal::KILL);
             }
         }
     }
 
     /// TERM to every member: to the process group in one step, which no fork escapes, then to the others.
     fn ask_to_stop(&self) {
-        // A stopped process only sees TERM when it goes on.
+        // A stopped process only receives TERM when it continues.
         let signals = [ProcessSignal::TERM, ProcessSignal::CONT];
         for signal in signals {
-            self.members.signal_group(signal);
+            self.members.signal_process_group(signal);
         }
         let members = Arc::clone(&self.members);
         // Not waited for: the leader may end meanwhile, and another order may come.
         tokio::task::spawn_blocking(move || {
             let found = members.find();
             for signal in signals {
-                members.signal_outside_group(&found, signal);
+                members.signal_outside_process_group(&found, signal);
             }
         });
     }
@@ -171,7 +171,7 @@ impl Supervisor {
         };
         let by_others = signal == Some(ProcessSignal::KILL.as_raw()) && !self.killed;
         if !by_others && self.bound.limit.is_none() {
-            // Only its own group's counter could tell otherwise, and it has none.
+            // Only the counter of a cgroup of its own could prove the opposite, and it has none.
             return;
         }
         let (watch, killed, peak) = (self.bound.oom.clone(), self.killed, self.memory.peak());
@@ -209,15 +209,15 @@ impl Supervisor {
         let mut pause = Duration::from_millis(1);
         let mut outside = BTreeSet::new();
         let left = loop {
-            self.members.signal_group(ProcessSignal::KILL);
+            self.members.signal_process_group(ProcessSignal::KILL);
             // Each round may find what those started that the last one killed.
             let left = self.find_members().await;
             if left.is_empty() || Instant::now() >= deadline {
                 break left;
             }
-            self.members.signal_outside_group(&left, ProcessSignal::KILL);
-            let group = self.members.group().pgid;
-            outside.extend(left.iter().filter(|e| e.pgid != group).map(|e| e.pid));
+            self.members.signal_outside_process_group(&left, ProcessSignal::KILL);
+            let process_group = self.members.process_group().pgid;
+            outside.extend(left.iter().filter(|e| e.pgid != process_group).map(|e| e.pid));
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(20));
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use majordomo_core::{ComponentId, Endpoint};
 use majordomo_registry::template::{self, EndpointPart, Piece, PlaceHolder};
 
-/// What the place-holders stand for in one incarnation.
+/// The values of the place-holders in one incarnation.
 #[derive(Clone, Debug)]
 pub(super) struct Values<'v> {
     pub(super) own: &'v Endpoint,
@@ -35,14 +35,12 @@ fn value(holder: PlaceHolder<'_>, values: &Values<'_>) -> Option<String> {
         PlaceHolder::Port => part(values.own, EndpointPart::Port),
         PlaceHolder::Socket => part(values.own, EndpointPart::Socket),
         PlaceHolder::StateDir => values.state_dir.as_ref().map(|dir| dir.display().to_string()),
-        PlaceHolder::Dependency { name, part: wanted } => {
-            part(values.dependencies.get(name)?, wanted)
-        }
+        PlaceHolder::Dependency { name, part: kind } => part(values.dependencies.get(name)?, kind),
     }
 }
 
-fn part(endpoint: &Endpoint, wanted: EndpointPart) -> Option<String> {
-    match wanted {
+fn part(endpoint: &Endpoint, kind: EndpointPart) -> Option<String> {
+    match kind {
         EndpointPart::Port => endpoint.port.map(|port| port.to_string()),
         EndpointPart::Socket => endpoint.socket.as_ref().map(|path| path.display().to_string()),
         EndpointPart::Url => endpoint.url(),
@@ -92,6 +90,6 @@ mod tests {
         check("{port", Err("a brace '{' without its partner"));
         check("a}b", Err("a brace '}' without its partner"));
         assert!(fill("{db.socket}", &values).is_err());
-        assert!(fill("{nobody.url}", &values).is_err());
+        assert!(fill("{unknown.url}", &values).is_err());
     }
 }

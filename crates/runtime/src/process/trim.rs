@@ -1,7 +1,7 @@
 //! Asks a program to give back memory, in the way that its configuration declares.
 //!
-//! Invariant: a signal goes only to a process that handles it, where the system tells: by default most signals
-//! end a process.
+//! Invariant: a signal is sent only to a process that handles it, where the system reports that: by default most
+//! signals end a process.
 
 use std::time::Duration;
 
@@ -58,10 +58,10 @@ impl RunningProcess {
         if let Some(exit) = self.exited() {
             return Err(format!("it {exit}"));
         }
-        if proctable::handles(self.group().pgid, number.as_raw()) == Some(false) {
+        if proctable::handles(self.process_group().pgid, number.as_raw()) == Some(false) {
             return Err("the program does not handle it; nothing was sent".to_owned());
         }
-        let pid = Pid::from_raw(self.group().pgid).ok_or("it has no process number")?;
+        let pid = Pid::from_raw(self.process_group().pgid).ok_or("it has no process number")?;
         rustix::process::kill_process(pid, number).map_err(|e| e.to_string())
     }
 }

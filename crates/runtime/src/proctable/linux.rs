@@ -89,7 +89,7 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{pid}/environ")).ok().filter(|env| !env.is_empty())
 }
 
-/// The value of a variable in the environment that a process was started with. The outer none: it cannot be told now.
+/// The value of a variable in the environment that a process was started with. The outer none: it cannot be read now.
 pub(crate) fn variable(pid: i32, name: &str) -> Option<Option<String>> {
     let env = environment(pid)?;
     let value = env.split(|b| *b == 0).find_map(|var| {

@@ -2,8 +2,8 @@
 //!
 //! A living process is a member of the component whose process group or cgroup it is in; else of the one that it was
 //! a member of before; else of its parent's; else of the one whose mark its environment carries. So a process that
-//! leaves its group, opens a session, loses its parent or clears its environment stays a member, unless it does all
-//! of that before anybody has looked once.
+//! leaves its process group, opens a session, loses its parent or clears its environment stays a member, unless it
+//! does all of that before the first look.
 //!
 //! Cost: a whole look reads one line for every process of the machine, and the environment of each process once. A
 //! quick look reads that line for the members known and for their new children.
@@ -14,23 +14,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use majordomo_memory::MemoryCgroup;
 use rustix::process::Signal;
 
-use super::entry::{Entry, Group, StartTime, TAG_VARIABLE};
-use super::signal::{signal_group, signal_process};
+use super::entry::{Entry, ProcessGroup, StartTime, TAG_VARIABLE};
+use super::signal::{signal_process, signal_process_group};
 use super::system;
 
 /// The members of one incarnation. Dropping it ends following them.
 #[derive(Debug)]
 pub(crate) struct Members {
     table: Arc<ProcessTable>,
-    group: Group,
+    process_group: ProcessGroup,
     mark: Arc<str>,
     cgroup: Option<MemoryCgroup>,
 }
 
 impl Members {
     /// The leader's process group.
-    pub(crate) fn group(&self) -> &Group {
-        &self.group
+    pub(crate) fn process_group(&self) -> &ProcessGroup {
+        &self.process_group
     }
 
     /// The value of [`TAG_VARIABLE`] that all of them inherit.
@@ -59,16 +59,17 @@ impl Members {
     }
 
     /// Signals those of `found` that are outside of the process group. Returns how many got the signal.
-    pub(crate) fn signal_outside_group(&self, found: &[Entry], signal: Signal) -> usize {
-        let outside = found.iter().filter(|e| e.pgid != self.group.pgid);
+    pub(crate) fn signal_outside_process_group(&self, found: &[Entry], signal: Signal) -> usize {
+        let outside = found.iter().filter(|e| e.pgid != self.process_group.pgid);
         outside.filter(|e| e.signal(signal)).count()
     }
 
     /// Signals the process group, whose leader has not been reaped.
-    pub(crate) fn signal_group(&self, signal: Signal) {
-        let Group { pgid, start } = &self.group;
+    pub(crate) fn signal_process_group(&self, signal: Signal) {
+        let ProcessGroup { pgid, start } = &self.process_group;
         // A leader that could not make its process group so far is alone.
-        if !signal_group(*pgid, signal) && system::start_time(*pgid).as_ref() == Some(start) {
+        if !signal_process_group(*pgid, signal) && system::start_time(*pgid).as_ref() == Some(start)
+        {
             signal_process(*pgid, signal);
         }
     }
@@ -76,8 +77,8 @@ impl Members {
     /// Ends following them: the process group's number may mean another one from now on.
     pub(crate) fn unfollow(&self) {
         let mut seen = self.table.seen();
-        if seen.followed.get(&self.group.pgid).is_some_and(|f| f.mark == self.mark) {
-            seen.followed.remove(&self.group.pgid);
+        if seen.followed.get(&self.process_group.pgid).is_some_and(|f| f.mark == self.mark) {
+            seen.followed.remove(&self.process_group.pgid);
         }
     }
 }
@@ -146,18 +147,18 @@ impl ProcessTable {
     /// Begins to follow a component's processes.
     pub(crate) fn follow(
         self: &Arc<Self>,
-        group: Group,
+        process_group: ProcessGroup,
         mark: &str,
         cgroup: Option<MemoryCgroup>,
     ) -> Members {
         let mark: Arc<str> = mark.into();
         let followed = Followed {
-            start: group.start.clone(),
+            start: process_group.start.clone(),
             mark: Arc::clone(&mark),
             cgroup: cgroup.clone(),
         };
-        self.seen().followed.insert(group.pgid, followed);
-        Members { table: Arc::clone(self), group, mark, cgroup }
+        self.seen().followed.insert(process_group.pgid, followed);
+        Members { table: Arc::clone(self), process_group, mark, cgroup }
     }
 
     /// Looks at every process of the machine. Blocks.
@@ -198,7 +199,7 @@ impl ProcessTable {
             }
             let leader = entries.get(&entry.pgid);
             let by_itself = seen
-                .by_group(entry, leader)
+                .by_process_group(entry, leader)
                 .or_else(|| in_cgroup.get(&entry.pid).cloned())
                 .or_else(|| seen.remembered(entry));
             undecided.push(entry);
@@ -298,7 +299,7 @@ impl ProcessTable {
 
 impl Seen {
     /// By the process group, unless its number means another, younger one by now.
-    fn by_group(&self, entry: &Entry, leader: Option<&Entry>) -> Option<Arc<str>> {
+    fn by_process_group(&self, entry: &Entry, leader: Option<&Entry>) -> Option<Arc<str>> {
         let followed = self.followed.get(&entry.pgid)?;
         let is_ours = leader.is_none_or(|leader| leader.start == followed.start);
         is_ours.then(|| Arc::clone(&followed.mark))

@@ -45,7 +45,7 @@ pub(crate) fn start_time(pid: i32) -> Option<StartTime> {
     entry(pid).map(|e| e.start)
 }
 
-/// Whether a process has a handler for a signal: not told here.
+/// Whether a process has a handler for a signal: not reported by this system.
 pub(crate) fn handles(_pid: i32, _signal: i32) -> Option<bool> {
     None
 }
@@ -60,7 +60,7 @@ pub(crate) fn variable(_pid: i32, _name: &str) -> Option<Option<String>> {
     Some(None)
 }
 
-/// Children that leave their group are found by their parents only.
+/// Children that leave their process group are found by their parents only.
 pub(crate) fn tagged(_variable: &str, _prefix: &str) -> Vec<i32> {
     Vec::new()
 }

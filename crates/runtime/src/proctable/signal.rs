@@ -2,13 +2,13 @@
 
 use rustix::process::{Pid, Signal};
 
-use super::entry::{Entry, Group};
+use super::entry::{Entry, ProcessGroup};
 use super::system::start_time;
 
-impl Group {
+impl ProcessGroup {
     /// SIGKILL for every member. A group that is gone is no error.
     pub(crate) fn kill(&self) {
-        signal_group(self.pgid, Signal::KILL);
+        signal_process_group(self.pgid, Signal::KILL);
     }
 
     /// Whether the number still means this group: its leader is not another, younger process. A group
@@ -18,9 +18,9 @@ impl Group {
     }
 }
 
-/// Signals a group; false when there is none. Never the own group and never "everything": ids below 2
+/// Signals a process group; false when there is none. Never the own one and never "everything": ids below 2
 /// are refused.
-pub(crate) fn signal_group(pgid: i32, signal: Signal) -> bool {
+pub(crate) fn signal_process_group(pgid: i32, signal: Signal) -> bool {
     match Pid::from_raw(pgid) {
         Some(pid) if pgid > 1 => rustix::process::kill_process_group(pid, signal).is_ok(),
         _ => false,

@@ -19,18 +19,18 @@ impl Shell {
         for effect in &mut effects {
             match effect {
                 Effect::Refuse { refusal, .. } => {
-                    self.lanes.tags.tell_refusal(refusal);
+                    self.lanes.tags.fill_in_refusal(refusal);
                     self.load_errors.attach(refusal);
                 }
                 Effect::Grant { left_out, .. } => {
-                    self.lanes.tags.tell_left_out(left_out);
+                    self.lanes.tags.fill_in_left_out(left_out);
                     left_out.iter_mut().for_each(|l| self.load_errors.attach(&mut l.refusal));
                 }
-                Effect::Record(record) => self.lanes.tags.tell_record(record),
+                Effect::Record(record) => self.lanes.tags.fill_in_record(record),
                 _ => {}
             }
         }
-        // Whoever is answered must find in the record what was decided, and the names of it.
+        // A caller that gets an answer must find the decision in the event log, and the names in it.
         if effects.iter().any(|e| matches!(e, Effect::Publish)) {
             self.publish();
         }
@@ -79,7 +79,7 @@ impl Shell {
                     }
                 }
                 Effect::Persist(learned) => self.learned.learn(&learned, self.engine.catalog()),
-                Effect::PersistUse { used } => self.note_use(&used),
+                Effect::PersistUse { used } => self.record_use(&used),
                 Effect::PersistSequence => self.learned.learned_of_use(),
                 Effect::Record(record) => match &record.kind {
                     EventKind::ShutdownKills { components } => {
@@ -118,7 +118,7 @@ impl Shell {
     fn trim_component(&mut self, id: IncarnationId, incarnation: Arc<Incarnation>) {
         let Some(process) = incarnation.instance().running().cloned() else {
             component_thread::run(move || guarded(|| incarnation.instance().trim()));
-            // What it drops goes back to the system only by a trim of the allocator.
+            // Memory that it frees is returned to the system only by a trim of the allocator.
             return self.freed_in_process(TrimConfig::default().least);
         };
         drop(incarnation);

@@ -18,7 +18,7 @@ impl Shell {
             Control::Down { id } => {
                 self.running.remove(&id.op);
                 self.leaving.remove(&id.op);
-                self.note_down(id);
+                self.component_down(id);
                 self.feed(Input::UnloadFinished { id });
             }
             Control::Engine(input) => {
@@ -29,7 +29,7 @@ impl Shell {
             }
             Control::Grow { id, bytes, reply } => {
                 self.feed(Input::Grow { id, bytes });
-                // Whoever asked may have gone.
+                // The component may not wait for the answer any more.
                 let _ = reply.send(self.heap.limit(id.op));
             }
             Control::Hibernated { key, snapshot } => {
@@ -62,10 +62,10 @@ impl Shell {
                     true => self.engine.plan_partial(&keys, now, &peek),
                     false => self.engine.plan(&keys, now, &peek),
                 };
-                self.lanes.tags.tell(&mut plan.holders);
-                self.lanes.tags.tell_left_out(&mut plan.left_out);
+                self.lanes.tags.fill_in(&mut plan.holders);
+                self.lanes.tags.fill_in_left_out(&mut plan.left_out);
                 if let Some(refusal) = &mut plan.refusal {
-                    self.lanes.tags.tell_refusal(refusal);
+                    self.lanes.tags.fill_in_refusal(refusal);
                 }
                 let _ = reply.send(plan);
             }

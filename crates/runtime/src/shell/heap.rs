@@ -1,5 +1,5 @@
-//! What this process holds for no component: freed heap memory, shared buffers of components that are gone, and
-//! snapshots. Gives the first back, bounds the last, and counts all three.
+//! Memory that this process holds for no component: freed heap memory, shared buffers of unloaded components, and
+//! snapshots. Counts all three, and bounds the last.
 //!
 //! Nothing here runs on the shell's task but bookkeeping. Invariant: at most one trim of the allocator runs.
 
@@ -22,7 +22,7 @@ pub(crate) struct Heap {
     pub(super) unreturned: ByteSize,
     /// Grants of builtins that are loading or up, by incarnation.
     grants: BTreeMap<OpId, PoolGrant>,
-    /// Grants of builtins that are gone, as long as somebody reads what they shared.
+    /// Grants of unloaded builtins, as long as their shared buffers have readers.
     leftovers: Vec<PoolGrant>,
     cold: ColdStore,
     cold_status: ColdStatus,
@@ -66,13 +66,13 @@ impl Heap {
         self.grants.get(&op).map_or(ByteSize::ZERO, PoolGrant::limit)
     }
 
-    /// An incarnation is gone. What it shared stays counted.
+    /// Removes an incarnation. Its shared buffers stay counted.
     pub(super) fn gone(&mut self, op: OpId) {
         let shares = |g: &PoolGrant| g.used() > ByteSize::ZERO;
         self.leftovers.extend(self.grants.remove(&op).filter(shares));
     }
 
-    /// What components map now, and what is left of those that are gone.
+    /// Bytes that components map now, and those of unloaded ones among them.
     pub(super) fn mapped(&mut self) -> (ByteSize, ByteSize) {
         self.leftovers.retain(|g| g.used() > ByteSize::ZERO);
         let used = |g: &PoolGrant| g.used();
@@ -81,7 +81,7 @@ impl Heap {
     }
 
     /// Bytes that this process holds for no component.
-    pub(super) fn held_for_nobody(&mut self) -> ByteSize {
+    pub(super) fn held_for_no_component(&mut self) -> ByteSize {
         let (_, left) = self.mapped();
         self.unreturned + left + self.cold.used()
     }

@@ -15,7 +15,7 @@ pub(super) fn footprint_of(instance: &Instance) -> Option<ByteSize> {
     std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten()
 }
 
-/// Runs a component's code; its panic is logged and goes no further.
+/// Runs a component's code; its panic is logged and not propagated.
 pub(super) fn guarded(f: impl FnOnce()) {
     if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(f)) {
         tracing::error!(panic = loader::panic_in_words(&*panic), "a component's hook failed");

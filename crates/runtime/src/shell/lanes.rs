@@ -21,15 +21,15 @@ use crate::tags::Tags;
 const MAX_OBSERVED: usize = 4096;
 
 /// A hint in its lane.
-type Told = (ComponentKey, Confidence, HintSource);
+type HintMessage = (ComponentKey, Confidence, HintSource);
 
 /// The ways into the shell, and what callers share with it.
 pub(crate) struct Lanes {
     control: ControlSender,
     demands: flume::Sender<Demand>,
     demands_rx: flume::Receiver<Demand>,
-    hints: [flume::Sender<Told>; 3],
-    hints_rx: [flume::Receiver<Told>; 3],
+    hints: [flume::Sender<HintMessage>; 3],
+    hints_rx: [flume::Receiver<HintMessage>; 3],
     hints_dropped: AtomicU64,
     next_waiter: AtomicU64,
     next_command: AtomicU64,
@@ -37,9 +37,9 @@ pub(crate) struct Lanes {
     pub(crate) notices: Arc<Notices>,
     /// Names and slots.
     pub published: ArcSwap<Published>,
-    /// What happened.
+    /// Followed by callers, written by the shell.
     pub events: Arc<EventLog>,
-    /// What holders call themselves.
+    /// The tags of holders.
     pub(crate) tags: Arc<Tags>,
     pub(crate) clock: Clock,
     pub(crate) tick: Arc<Tick>,
@@ -119,7 +119,7 @@ impl Lanes {
         self.notices.woken().await;
     }
 
-    /// Tells what a command is about to use.
+    /// Reports the components that a command is about to use.
     pub(crate) fn begun(&self, uses: Vec<ComponentKey>) -> CommandId {
         // A number apart from all others: nothing is ordered by it.
         let command = CommandId(self.next_command.fetch_add(1, Ordering::Relaxed));
@@ -127,12 +127,12 @@ impl Lanes {
         command
     }
 
-    /// Tells that a command ended that teaches nothing.
+    /// Reports the end of a command that teaches nothing.
     pub(crate) fn ended(&self, command: CommandId) {
         self.habit(Input::Ended { command });
     }
 
-    /// Tells what a command used.
+    /// Reports the components that a command used.
     pub(crate) fn observed(
         &self,
         command: Option<CommandId>,
@@ -149,7 +149,7 @@ impl Lanes {
         }
     }
 
-    /// A number for somebody who waits.
+    /// The number of a new waiter.
     pub(crate) fn new_waiter(&self) -> WaiterId {
         WaiterId(self.next_waiter.fetch_add(1, Ordering::Relaxed))
     }
@@ -175,8 +175,8 @@ impl Lanes {
         }
     }
 
-    /// The shell has ended: nobody who waits, or comes later, waits for ever. Dropping a message drops the
-    /// sender of its answer. Sequentially consistent with the checks after sending: either the sender sees the
+    /// Closes the lanes, so that no waiter waits for ever, now or later. Dropping a message drops the sender of its
+    /// answer. Sequentially consistent with the checks after sending: either the sender sees the
     /// mark, or its message is seen here.
     pub(super) fn close(&self) {
         self.control.closed.store(true, Ordering::SeqCst);

@@ -9,7 +9,7 @@ use majordomo_engine::{Persisted, SequenceModel};
 use majordomo_registry::Catalog;
 
 use crate::clock::Clock;
-use crate::complaint::Complaint;
+use crate::log_throttle::LogThrottle;
 use crate::state::host_hash;
 use crate::state::measured::{self, Measured, MeasuredKey};
 use crate::usage::UsageLog;
@@ -22,7 +22,7 @@ fn measured_key(catalog: &Catalog, key: ComponentKey, host: u64) -> MeasuredKey 
     MeasuredKey { component, config: catalog.config_hash(key), host }
 }
 
-/// What waits to be written, and where to.
+/// Learned figures that wait to be written, and the store behind them.
 pub(crate) struct LearnedStore {
     /// This machine: figures of another one do not count.
     host: u64,
@@ -37,12 +37,12 @@ pub(crate) struct LearnedStore {
     pub(super) since: Option<Moment>,
     pub(super) writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
     /// Why writes fail, until one succeeds.
-    failing: Complaint,
+    failing: LogThrottle,
     /// Writes that succeeded.
     writes: u64,
 }
 
-/// What a failed write leaves to be written again.
+/// The changes of a failed write, to be written again.
 pub(super) struct Unwritten {
     pub(super) learned: BTreeMap<MeasuredKey, Measured>,
     pub(super) sequence: bool,
@@ -91,7 +91,7 @@ impl LearnedStore {
             usage,
             since: None,
             writing: None,
-            failing: Complaint::default(),
+            failing: LogThrottle::default(),
             writes: 0,
         };
         (new, learned)
@@ -153,7 +153,7 @@ impl LearnedStore {
         self.writes
     }
 
-    /// Takes note of how a write ended. What could not be written is dirty again, unless newer figures are known.
+    /// Records the end of a write. Figures that could not be written are dirty again, unless newer ones are known.
     fn written(
         &mut self,
         ended: Result<Result<(), Unwritten>, tokio::task::JoinError>,
@@ -174,16 +174,16 @@ impl LearnedStore {
                 self.sequence_dirty |= unwritten.sequence;
                 self.scrub |= unwritten.scrub;
                 if unwritten.usage {
-                    self.usage.write_anew();
+                    self.usage.write_all_again();
                 }
                 unwritten.why
             }
             Err(lost) => lost.to_string(),
         };
-        if let Some(untold) = self.failing.failed(&why, now) {
+        if let Some(suppressed) = self.failing.failed(&why, now) {
             tracing::warn!(
                 why,
-                untold,
+                suppressed,
                 "learned figures cannot be written; they are kept and tried again"
             );
         }
@@ -198,8 +198,8 @@ impl LearnedStore {
 }
 
 impl LearnedStore {
-    /// What is wrong with where things are kept.
-    pub(super) fn note(&self) -> Option<String> {
+    /// The problem of the state store, if it has one.
+    pub(super) fn problem(&self) -> Option<String> {
         self.store.as_ref()?.warning()
     }
 }
@@ -269,7 +269,7 @@ mod tests {
         memory.learn(&learned(0, 1), &catalog);
         memory.learn(&learned(1, 1), &catalog);
         let taken = std::mem::take(&mut memory.dirty);
-        // Newer figures of one of them come in while the write goes on.
+        // Newer figures of one of them come in during the write.
         memory.learn(&learned(1, 2), &catalog);
         memory.written(
             Ok(Err(Unwritten {

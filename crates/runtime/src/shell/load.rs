@@ -71,14 +71,14 @@ impl Shell {
                         });
                     }
                     Factory::Async(f) => {
-                        let told = Told(Some(finished));
+                        let report = ReportOnce(Some(finished));
                         let task = tokio::spawn(async move {
                             let made = loader::run_async(&*f, ctx).await;
                             let made = made.map(|mut instance| {
                                 instance.never_blocks = true;
                                 with_footprint(instance, grant)
                             });
-                            told.tell(made.map_err(Into::into));
+                            report.report(made.map_err(Into::into));
                         });
                         running.abort = Some(task.abort_handle());
                     }
@@ -130,7 +130,7 @@ impl Shell {
                 }
                 Err(error) => {
                     let words = loader::in_words(&error);
-                    // Who reads it is told the component's name besides.
+                    // Readers get the component's name besides.
                     let words = words.strip_prefix(&name).map(str::to_owned).unwrap_or(words);
                     let out_of_memory = error.out_of_memory();
                     let failure = LoadFailure { error: words, out_of_memory };
@@ -193,7 +193,7 @@ impl Shell {
                 let component = self.engine.catalog().id(id.key);
                 self.load_errors.ended(component, error);
                 tracing::warn!(%component, error = %failure.error, "load failed");
-                self.note_down(id);
+                self.component_down(id);
                 self.feed(Input::LoadFinished { id, result: Err(failure) });
             }
         }
@@ -212,7 +212,7 @@ impl Shell {
         }
     }
 
-    /// What a builtin may map at first: its reservation, unless that is in memory that is not RAM.
+    /// The bytes that a builtin may map at first: its reservation, unless that is in memory that is not RAM.
     fn grant_for(&self, key: ComponentKey) -> ByteSize {
         let budget = self.engine.budget();
         let declared = budget.pool_of(key).is_some_and(|pool| budget.limit_of(pool).declared);
@@ -220,21 +220,21 @@ impl Shell {
     }
 }
 
-/// Tells once how a load ended: at the latest when its task is dropped because it was cancelled.
-struct Told<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)>(Option<F>);
+/// Reports the end of a load once: at the latest when its task is dropped because it was cancelled.
+struct ReportOnce<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)>(Option<F>);
 
-impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Told<F> {
-    fn tell(mut self, result: Result<(Instance, LoadReport), FailedLoad>) {
-        if let Some(tell) = self.0.take() {
-            tell(result);
+impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> ReportOnce<F> {
+    fn report(mut self, result: Result<(Instance, LoadReport), FailedLoad>) {
+        if let Some(report) = self.0.take() {
+            report(result);
         }
     }
 }
 
-impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Drop for Told<F> {
+impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Drop for ReportOnce<F> {
     fn drop(&mut self) {
-        if let Some(tell) = self.0.take() {
-            tell(Err("its load was cancelled".to_owned().into()));
+        if let Some(report) = self.0.take() {
+            report(Err("its load was cancelled".to_owned().into()));
         }
     }
 }
@@ -243,7 +243,7 @@ fn with_footprint(mut instance: Instance, grant: PoolGrant) -> (Instance, LoadRe
     let peak = grant.peak();
     instance.grant = Some(grant);
     let measured = footprint_of(&instance);
-    // What it mapped for the load alone counts for the next one.
+    // Bytes mapped only during the load count for the next load.
     let peak = measured.map(|m| m - instance.mapped(PoolGrant::used) + peak);
     (instance, LoadReport { measured, peak })
 }

@@ -8,11 +8,11 @@ use crate::machine;
 
 /// The battery is looked at in one sweep of so many.
 const BATTERY_EVERY: u64 = 30;
-/// What the machine can spare is reported in steps of this part of the budget.
+/// Spare memory of the machine is reported in steps of this part of the budget.
 const SPARE_STEPS: u64 = 128;
 
 impl Shell {
-    /// Tells the engine what changed around it: the wall clock, the processor, the battery.
+    /// Reports changes of the surroundings to the engine: the wall clock, the processor, the battery.
     pub(super) fn look_around(&mut self) {
         let (now, wall) = (self.clock.now(), self.wall_clock.now());
         let s = &mut self.surroundings;

@@ -14,15 +14,15 @@ use crate::footprint::{self, Figure};
 use crate::message::{Control, MeasuredProcesses};
 use crate::process::RunningProcess;
 
-/// A status is made anew at most this often.
+/// A new status is made at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
 /// One measurement in so many measures the bytes that this process holds for no component as well.
 const METER_EVERY: u64 = 30;
-/// What other programs take is told in steps of the budget's so-manieth part.
+/// Memory that other programs take is reported in steps of this part of the budget.
 const EXTERNAL_STEPS: u64 = 128;
 
 impl Shell {
-    /// Tells the engine what was used since the last sweep.
+    /// Reports uses since the last sweep to the engine.
     pub(super) fn sweep(&mut self) {
         let mut rows = Vec::new();
         for (&key, seen) in &mut self.seen {
@@ -78,13 +78,13 @@ impl Shell {
         let meter = if is_due { self.meter() } else { None };
         let (control, sampler) = (self.lanes.control(), Arc::clone(&self.sampler));
         tokio::task::spawn_blocking(move || {
-            let wanted: Vec<&RunningProcess> = processes.iter().map(|p| &*p.1).collect();
-            // One measurement at a time: nobody waits for the lock, and one that panicked left it usable.
+            let sampled_processes: Vec<&RunningProcess> = processes.iter().map(|p| &*p.1).collect();
+            // One measurement at a time: the lock is free, and one that panicked left the sampler usable.
             let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
-            let sampled = sampler.look(&wanted);
+            let sampled = sampler.look(&sampled_processes);
             let rows = processes.into_iter().zip(sampled).filter_map(|((id, process), f)| {
                 let f = f?;
-                process.note_footprint(f.exact);
+                process.record_footprint(f.exact);
                 Some((id, f))
             });
             control.send(Control::MeasuredProcesses(MeasuredProcesses {
@@ -111,8 +111,8 @@ impl Shell {
         self.footprints(own);
     }
 
-    /// What other programs take of the budget: what is missing when all that can still be had and all that this
-    /// manager uses is added up. Loads and stops under way count as what is booked for them.
+    /// Bytes of the budget that other programs take: the rest after the available bytes and those that this manager uses.
+    /// Loads and stops under way count with the bytes booked for them.
     fn external(&self) -> ByteSize {
         let Some(available) = self.felt.as_ref().and_then(crate::pressure::Felt::available) else {
             return ByteSize::ZERO;
@@ -134,15 +134,16 @@ impl Shell {
         ByteSize(missing.0 / step * step)
     }
 
-    /// Tells the engine what was measured of components, with what others and nobody take.
+    /// Reports measured footprints to the engine, with the bytes taken by other programs and by no component.
     pub(super) fn footprints(&mut self, own: Vec<(IncarnationId, ByteSize)>) {
-        let (external, unreturned) = (self.taken.external, self.heap.held_for_nobody());
+        let (external, unreturned) = (self.taken.external, self.heap.held_for_no_component());
         self.feed(Input::Footprints(Footprints { own, external, unreturned }));
     }
 
     /// The same without components, when it changed.
-    pub(super) fn tell_taken(&mut self) {
-        if self.engine.budget().taken() != (self.taken.external, self.heap.held_for_nobody()) {
+    pub(super) fn report_taken(&mut self) {
+        if self.engine.budget().taken() != (self.taken.external, self.heap.held_for_no_component())
+        {
             self.footprints(Vec::new());
         }
     }
@@ -163,7 +164,7 @@ impl Shell {
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
             c.leases = i.gate().leases();
             c.endpoint = i.instance().endpoint().cloned();
-            c.pid = i.instance().running().map(|process| process.group().pgid);
+            c.pid = i.instance().running().map(|process| process.process_group().pgid);
             let known = self.taken.footprints.get(&i.key()).filter(|f| f.0 == i.id().op);
             c.shared = known.map_or_else(
                 || i.instance().mapped(PoolGrant::shared),
@@ -193,8 +194,10 @@ impl Shell {
             let text = StatusValue::Text(estimated.join(", "));
             runtime.push(("footprints_not_readable".to_owned(), text));
         }
-        let note = self.learned.note();
-        runtime.extend(note.map(|note| ("state_problem".to_owned(), StatusValue::Text(note))));
+        let problem = self.learned.problem();
+        runtime.extend(
+            problem.map(|problem| ("state_problem".to_owned(), StatusValue::Text(problem))),
+        );
         status.sections.insert("runtime".to_owned(), runtime);
         status.sections.extend(self.sections.iter().map(|section| section()));
         let status = Arc::new(status);

@@ -16,8 +16,8 @@ use crate::usage::UsageSummary;
 const N_LIKELIEST: usize = 10;
 
 impl Shell {
-    /// Writes what was learned, if it is time or `now` is set; one write at a time. What a failed one left is
-    /// written again after the usual pause.
+    /// Writes the learned figures, if it is time or `now` is set; one write at a time. The changes of a failed one are written
+    /// again after the usual pause.
     pub(super) async fn remember(&mut self, now: bool) {
         if self.learned.writing.as_ref().is_some_and(|w| now || w.is_finished()) {
             self.learned.settle(&self.clock).await;
@@ -37,7 +37,7 @@ impl Shell {
         let catalog = Arc::clone(self.engine.catalog());
         let learned = std::mem::take(&mut self.learned.dirty);
         let usage = self.learned.usage.take_changes();
-        let had_usage = !usage.is_empty();
+        let has_usage = !usage.is_empty();
         let scrub = std::mem::take(&mut self.learned.scrub);
         let sequence = std::mem::take(&mut self.learned.sequence_dirty)
             .then(|| Arc::clone(self.engine.sequence()));
@@ -54,13 +54,13 @@ impl Shell {
             let written = store.apply(&batch);
             written.and_then(|()| if scrub { store.scrub() } else { Ok(()) }).map_err(|error| {
                 let sequence = sequence.is_some();
-                Unwritten { learned, sequence, usage: had_usage, scrub, why: error.to_string() }
+                Unwritten { learned, sequence, usage: has_usage, scrub, why: error.to_string() }
             })
         }));
     }
 
-    /// Notes in the history what a command used.
-    pub(super) fn note_use(&mut self, used: &[ComponentKey]) {
+    /// Records the components that a command used in the history.
+    pub(super) fn record_use(&mut self, used: &[ComponentKey]) {
         if self.learned.store.is_some() {
             let catalog = self.engine.catalog();
             let names = used.iter().map(|k| catalog.id(*k).as_str().to_owned()).collect();
@@ -68,7 +68,7 @@ impl Shell {
         }
     }
 
-    /// What is known of use.
+    /// A summary of the usage history and of the sequence model.
     pub(super) fn usage_summary(&self) -> UsageSummary {
         let (model, catalog) = (self.engine.sequence(), self.engine.catalog());
         let likeliest = model.likeliest(N_LIKELIEST).into_iter();
@@ -96,10 +96,10 @@ impl Shell {
             processes.guard().close().await;
         }
         self.lanes.close();
-        // The state file is free for another manager when the end is told.
+        // The state file is free for another manager when the end is reported.
         self.learned.store = None;
-        if let Some(tell) = self.on_finished.take() {
-            let _ = tell.send(std::mem::take(&mut self.stuck));
+        if let Some(finish) = self.on_finished.take() {
+            let _ = finish.send(std::mem::take(&mut self.stuck));
         }
     }
 }

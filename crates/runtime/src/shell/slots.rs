@@ -9,7 +9,7 @@ use majordomo_engine::{Cells, CloseAnswer, PeekCells};
 use majordomo_lease::{Gate, ReleaseSink, Tick};
 use majordomo_registry::Catalog;
 
-use crate::component::{Gone, Instance, Resident};
+use crate::component::{DropNotice, Instance, Resident};
 use crate::lease::{Incarnation, RawLease, Slot};
 use crate::logs::LogBuffer;
 use crate::message::{Control, ControlSender, Waiting};
@@ -19,7 +19,7 @@ use crate::tags::Tags;
 /// Names and slots, as callers see them; replaced as a whole.
 #[derive(Debug)]
 pub(crate) struct Published {
-    /// The catalog.
+    /// The catalog in force.
     pub catalog: Arc<Catalog>,
     names: HashMap<ComponentId, ComponentKey, FnvBuildHasher>,
     pub(crate) slots: Vec<Arc<Slot>>,
@@ -32,7 +32,7 @@ impl Published {
         slots: Vec<Arc<Slot>>,
         logs: Vec<Arc<LogBuffer>>,
     ) -> Self {
-        // Names of removed components too: who asks for one is told so, and what is still leased is found.
+        // Names of removed components too: a demand for one is refused as such, and a lease on one is still found.
         let names = (0..catalog.len())
             .map(ComponentKey::from_index)
             .map(|k| (catalog.id(k).clone(), k))
@@ -40,7 +40,7 @@ impl Published {
         Self { catalog, names, slots, logs }
     }
 
-    /// The key of a name.
+    /// The key of a component's name, also of a removed one.
     #[must_use]
     pub(crate) fn key(&self, name: &str) -> Option<ComponentKey> {
         self.names.get(name).copied()
@@ -58,7 +58,7 @@ pub(super) type CountedLeases = BTreeMap<ComponentKey, Vec<RawLease>>;
 pub(super) struct ShellCells<'a> {
     pub slots: &'a [Arc<Slot>],
     pub engine_catalog: Arc<Catalog>,
-    /// What the load that has just finished made.
+    /// The instance of the load that has just finished.
     pub made: Option<Instance>,
     /// Leases that the engine has put into the cells, until the waiters are answered.
     pub granted: CountedLeases,
@@ -132,7 +132,7 @@ impl Cells for ShellCells<'_> {
         };
         if instance.running().is_none() {
             let control = self.control.clone();
-            instance.gone = Gone(Some(Box::new(move || control.send(Control::Down { id }))));
+            instance.gone = DropNotice(Some(Box::new(move || control.send(Control::Down { id }))));
         }
         let limited = self.engine_catalog.spec(id.key).is_some_and(|s| s.max_leases.is_some());
         let (tick, sink) =

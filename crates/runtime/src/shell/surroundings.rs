@@ -4,7 +4,7 @@ use majordomo_core::{ByteSize, Moment, WallSeconds};
 
 use crate::machine::Machine;
 
-/// What the engine was last told of the world around.
+/// The surroundings as last reported to the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
     pub(super) machine: Machine,
@@ -12,6 +12,6 @@ pub(crate) struct Surroundings {
     pub(super) busy: bool,
     pub(super) on_battery: bool,
     pub(super) looks: u64,
-    /// What the machine can spare, as the engine was last told.
+    /// The memory that the machine can spare, as last reported to the engine.
     pub(super) spare: Option<ByteSize>,
 }

@@ -6,7 +6,7 @@ use majordomo_core::{ByteSize, ComponentKey, OpId};
 
 use crate::footprint::{self, Footprint};
 
-/// What is taken of memory, as of the last measurement.
+/// The memory taken by this manager and by other programs.
 #[derive(Debug)]
 pub(crate) struct Taken {
     /// Processes, each page of memory counted once.

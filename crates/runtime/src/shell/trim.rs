@@ -11,8 +11,7 @@ use crate::message::{Control, Trimmed};
 const NOISE: ByteSize = ByteSize::mib(1);
 
 impl Shell {
-    /// A builtin is gone, or gave something back: the allocator is trimmed soon, and very soon when memory is
-    /// short.
+    /// Schedules a trim of the allocator after a builtin was unloaded or trimmed; an early one when memory is short.
     pub(super) fn freed_in_process(&mut self, bytes: ByteSize) {
         self.heap.debounce.unloaded(bytes, self.clock.now());
         let short = self.engine.budget().is_overdrawn()
@@ -23,8 +22,8 @@ impl Shell {
         }
     }
 
-    /// A component is down: what it had in this process can be given back.
-    pub(super) fn note_down(&mut self, id: IncarnationId) {
+    /// Records that a component is down: its memory in this process can be returned.
+    pub(super) fn component_down(&mut self, id: IncarnationId) {
         self.heap.gone(id.op);
         let scheduler = self.engine.scheduler();
         let ours = scheduler.is_current(id)
@@ -60,7 +59,7 @@ impl Shell {
         self.heap.status.trims += 1;
         self.heap.status.last_took = Some(trimmed.took);
         self.set_unreturned(trimmed.unreturned);
-        self.tell_taken();
+        self.report_taken();
     }
 
     /// Less than the noise is none.

@@ -13,7 +13,7 @@ use crate::component_thread;
 use crate::message::Control;
 use crate::process::RunningProcess;
 
-/// Groups that outlived SIGKILL are looked at this often.
+/// Components that outlived SIGKILL are looked at this often.
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 
 impl Shell {
@@ -27,12 +27,12 @@ impl Shell {
                 let control = self.lanes.control();
                 tokio::spawn(async move {
                     until_down(&process, grace).await;
-                    // Those who still hold a lease are told.
+                    // Holders of leases see that it has ended.
                     incarnation.instance().ended();
                     control.send(Control::Down { id });
                 });
             }
-            // Its `Gone` tells when the last holder has dropped it.
+            // Its `DropNotice` is sent when the last holder has dropped it.
             None if hibernate && incarnation.gate().leases() == 0 => {
                 let tag = self.engine.catalog().config_hash(id.key);
                 let control = self.lanes.control();

@@ -22,7 +22,7 @@ pub enum StateError {
     InUse {
         /// The directory.
         dir: PathBuf,
-        /// Who has it, when that is known.
+        /// The process that has it, when that is known.
         pid: Option<u32>,
     },
     /// It is not this user's alone to change, or is something else than a file or directory.
@@ -36,7 +36,7 @@ pub enum StateError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What was being done: `created`, `written`, `read`, `set aside`.
+        /// The failed operation: `created`, `written`, `read`, `set aside`.
         what: &'static str,
         /// Why.
         source: io::Error,
@@ -61,7 +61,7 @@ pub struct SetAside {
     pub from: PathBuf,
     /// Where it is now.
     pub to: PathBuf,
-    /// What is wrong with it.
+    /// The reason, in words.
     pub why: String,
 }
 

@@ -4,7 +4,7 @@ use redb::TableDefinition;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "state.redb";
-/// The file that takes the place of the state when it is written anew.
+/// The file that takes the place of the state when that is rewritten.
 pub(super) const FRESH: &str = "state.redb.new";
 /// The lock's name; it holds the owner's process id.
 pub const LOCK: &str = "lock";

@@ -17,10 +17,10 @@ const ONE_PEAK: u8 = 1;
 /// Stands for a figure that is not known.
 const UNKNOWN: u64 = u64::MAX;
 
-/// What figures belong to.
+/// The component, configuration and machine that figures belong to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MeasuredKey {
-    /// The component.
+    /// The component that was measured.
     pub component: ComponentId,
     /// A hash of its loader and version: another configuration has other figures.
     pub config: u64,
@@ -28,10 +28,10 @@ pub struct MeasuredKey {
     pub host: u64,
 }
 
-/// What was measured.
+/// Measured figures of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// What was learned of its memory.
+    /// The learned figures of its memory.
     pub learned: Learned,
     /// The learned load time, in whole microseconds; none = never loaded.
     pub load_time: Option<Duration>,
@@ -91,7 +91,7 @@ impl Measured {
     }
 }
 
-/// The change that stores figures; goes into a batch.
+/// The change that stores figures, for a batch.
 #[must_use]
 pub fn put(key: &MeasuredKey, measured: &Measured) -> StoreOp {
     StoreOp::Put { namespace: NAMESPACE.into(), key: key.encode(), value: measured.encode() }

@@ -123,7 +123,7 @@ pub(super) enum Unusable {
     File(FileError),
     /// The system refuses; the file itself may be good.
     Io(io::Error),
-    /// What is in it.
+    /// The contents of the file are wrong.
     Content(String),
 }
 
@@ -203,7 +203,7 @@ fn create_tables(db: &Database) -> Result<(), redb::Error> {
 
 fn unusable(e: DatabaseError) -> Unusable {
     match e {
-        // Somebody uses it without our lock: the file is good.
+        // Another program uses it without the lock: the file is good.
         DatabaseError::DatabaseAlreadyOpen => Unusable::Io(io::ErrorKind::ResourceBusy.into()),
         other => unusable_error(other.into()),
     }

@@ -88,8 +88,8 @@ struct Forking {
 impl Forking {
     async fn start(dir: Dir, forks: &str, child: &str, ready: &str) -> Self {
         let loader = loader(&dir, GuardForm::Shell).await;
-        let go = dir.path("go").display().to_string();
-        let spec = spec(&["forks", forks, &go, child], ReadySpec::Stdout(ready.into()));
+        let start_file = dir.path("go").display().to_string();
+        let spec = spec(&["forks", forks, &start_file, child], ReadySpec::Stdout(ready.into()));
         let process = loader.start(context(spec)).await.unwrap();
         Self { dir, process, _loader: loader }
     }

@@ -16,7 +16,7 @@ use crate::support::{
     DEADLINE, Dir, add, add_async, context, hidden, lives, loader, read_pid, runtime, spec,
 };
 
-/// What the product promises after a SIGKILL.
+/// The promise of the product after a SIGKILL.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn tests(tests: &mut Vec<Trial>) {
@@ -33,8 +33,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add(tests, "guard::list_of_another_boot_or_process", list_of_another_boot_or_process);
     add(
         tests,
-        "guard::an_untrusted_list_of_groups_is_refused",
-        an_untrusted_list_of_groups_is_refused,
+        "guard::untrusted_list_of_process_groups_is_refused",
+        untrusted_list_of_process_groups_is_refused,
     );
     add_async(tests, "guard::programs_that_are_no_guard", programs_that_are_no_guard);
     add_async(
@@ -149,7 +149,7 @@ fn killed_at_any_moment(form: &str) {
     }
 }
 
-/// The guard has an announcement to answer and nobody to answer to.
+/// The guard has an announcement to answer and no manager to answer to.
 fn killed_while_it_waits(form: &str) {
     let mut manager = Manager::start("busy-manager", &[form]);
     eventually(DEADLINE, "its groups", || manager.listed("group ").len() >= 3);
@@ -209,14 +209,14 @@ fn both_killed_and_swept(name: &str) {
     signal("KILL", manager.listed("guard ")[0]);
     let config = config();
     manager.kill();
-    assert!(manager.left().len() >= 4, "nobody was left to kill them");
+    assert!(manager.left().len() >= 4, "no process was left to kill them");
     let guard = runtime.block_on(Guard::start(config)).unwrap();
     assert_eq!(guard.swept().len(), 2);
     manager.all_gone();
 }
 
-/// What the list names is killed, so only this user's own is believed, and nothing is written through a link.
-fn an_untrusted_list_of_groups_is_refused() {
+/// The listed process groups are killed, so only this user's own list is believed, and no list is written through a link.
+fn untrusted_list_of_process_groups_is_refused() {
     let dir = Dir::new();
     let runtime = runtime();
     let start = || {
@@ -275,7 +275,7 @@ fn runtime_ends(name: &str) {
         std::mem::forget(loader);
         process.unwrap()
     });
-    let pid = process.group().pgid;
+    let pid = process.process_group().pgid;
     std::mem::forget(process);
     assert!(lives(pid));
     let guard = guard();
@@ -303,17 +303,20 @@ fn list_of_another_boot_or_process() {
     manager.wait_for("ready");
     let good = fs::read_to_string(manager.dir.path("groups")).unwrap();
     let own = manager.child.id().to_string();
-    let group = manager.listed("group ")[0];
+    let process_group = manager.listed("group ")[0];
     let start_of = |text: &str, name: &str| {
         let line = text.lines().find(|l| l.starts_with(name)).unwrap();
         line.split(' ').nth(2).unwrap().to_owned()
     };
-    // As if the manager had died: its entry means nobody.
+    // As if the manager had died: its entry means no process.
     let dead = good.replace(&format!("manager {own} "), &format!("manager {own} 9"));
     let other_boot = dead.replacen("boot ", "boot x", 1);
     let start = start_of(&good, "group ");
     let other_process = dead
-        .replace(&format!("group {group} {start}"), &format!("group {group} 9{start}"))
+        .replace(
+            &format!("group {process_group} {start}"),
+            &format!("group {process_group} 9{start}"),
+        )
         .lines()
         .filter(|l| !l.starts_with("guard "))
         .map(|l| if l.starts_with("session ") { "session none" } else { l })
@@ -330,7 +333,7 @@ fn list_of_another_boot_or_process() {
             temporary: None,
         }));
         assert_eq!(guard.unwrap().swept(), []);
-        assert!(lives(group));
+        assert!(lives(process_group));
     }
     assert!(manager.dir.path("list-2.unreadable").exists());
     manager.kill();
@@ -410,6 +413,6 @@ fn strays(how: &str) {
         let other = read_pid(&manager.dir.path("other"));
         assert!(lives(other), "another component's stray stays");
         manager.kill();
-        eventually(GONE_WITHIN, "that goes with its own", || !lives(other));
+        eventually(GONE_WITHIN, "that ends with its own", || !lives(other));
     }
 }

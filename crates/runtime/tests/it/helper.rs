@@ -143,7 +143,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             let _listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
             forever()
         }
-        // As fast as it can, one endless line and many short ones in turn; tells in a file how far it is.
+        // As fast as it can, one endless line and many short ones in turn; writes its progress to a file.
         ["flood", progress] => {
             let mut out = std::io::stdout().lock();
             let line = [b'x'; 100_000];
@@ -170,8 +170,8 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
             println!("up");
             forever()
         }
-        // Has 20 MiB or more; forks while there is the file `go`. What a fork does: it waits until the file is gone,
-        // writes to all that it shares and waits, or ends at once (and the next one is started).
+        // Has 20 MiB or more; forks while there is the file `go`. A fork waits until the file is removed, writes to
+        // all pages that it shares and waits, or ends at once (and the next one is started).
         ["forks", n, go, child] => {
             // A shell, since this language has no safe way to fork.
             let script = r#"x=$(head -c 20000000 /dev/zero | tr '\0' x); echo up
@@ -211,7 +211,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
     }
 }
 
-#[expect(clippy::zombie_processes, reason = "a process that loses its parent is what is wanted")]
+#[expect(clippy::zombie_processes, reason = "the test needs a process that loses its parent")]
 fn leave(words: &[&str]) -> ExitCode {
     own(words).spawn().unwrap();
     ExitCode::SUCCESS

@@ -67,7 +67,7 @@ async fn is_killed(form: GuardForm, how: &str, is_stopped: bool) {
     if is_stopped {
         process.stop(Duration::from_millis(100)).await.unwrap();
     } else {
-        signal("KILL", process.group().pgid);
+        signal("KILL", process.process_group().pgid);
         process.wait_down().await.unwrap();
     }
     assert!(!lives(child), "down means all members");

@@ -26,7 +26,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         )*};
     }
     both_forms! {
-        starts_and_stops has_a_session_of_its_own exits_at_once cannot_be_executed never_ready ignores_term leaves_children
+        starts_and_stops has_a_session_of_its_own exits_at_once cannot_be_executed never_ready ignores_term has_children
         crashes_and_leaves_children cancelled_while_loading killed_while_running
         environment_and_empty_input held_input
     }
@@ -143,7 +143,7 @@ async fn starts_and_stops(form: GuardForm) {
     let loader = loader(&dir, form).await;
     let ctx = context(spec(&["say", "I am up"], ReadySpec::Stdout("am up".into())));
     let process = loader.start(ctx.clone()).await.unwrap();
-    let pid = process.group().pgid;
+    let pid = process.process_group().pgid;
     assert!(lives(pid));
     assert_eq!(process.exited(), None);
     process.probe().await.unwrap();
@@ -162,7 +162,7 @@ async fn has_a_session_of_its_own(form: GuardForm) {
     let loader = loader(&dir, form).await;
     let up = || ReadySpec::Stdout("up".into());
     let process = loader.start(context(spec(&["say", "up"], up()))).await.unwrap();
-    let leader = rustix::process::Pid::from_raw(process.group().pgid).unwrap();
+    let leader = rustix::process::Pid::from_raw(process.process_group().pgid).unwrap();
     assert_eq!(rustix::process::getpgid(Some(leader)), Ok(leader));
     // The shell form needs a program for that, which macOS has not.
     if cfg!(target_os = "linux") {
@@ -180,7 +180,7 @@ async fn stray_descriptors_are_closed() {
     let loader = loader(&dir, hidden()).await;
     let up = ReadySpec::Stdout("up".into());
     let process = loader.start(context(spec(&["say", "up"], up))).await.unwrap();
-    let open = std::fs::read_dir(format!("/proc/{}/fd", process.group().pgid)).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.process_group().pgid)).unwrap();
     let mut names: Vec<_> = open.map(|fd| fd.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["0", "1", "2"]);
@@ -244,7 +244,7 @@ async fn ignores_term(form: GuardForm) {
     let process = loader.start(ctx.clone()).await.unwrap();
     assert_eq!(process.stop(Duration::from_millis(100)).await.unwrap(), Exit::Signal(9));
     assert!(!lives(read_pid(&pid_file)));
-    assert!(log_text(&ctx.logs).iter().any(|l| l.contains("did not stop in time")));
+    assert!(log_text(&ctx.logs).iter().any(|l| l.contains("did not stop before its deadline")));
 }
 
 async fn a_later_stop_hastens() {
@@ -261,8 +261,8 @@ async fn a_later_stop_hastens() {
     assert!([a.unwrap(), b.unwrap(), c.unwrap()].iter().all(|e| *e == Exit::Signal(9)));
 }
 
-/// The leader leaves on TERM; a child of it ignores TERM and has to be killed.
-async fn leaves_children(form: GuardForm) {
+/// The leader ends on TERM; a child of it ignores TERM and has to be killed.
+async fn has_children(form: GuardForm) {
     let dir = Dir::new();
     let loader = loader(&dir, form).await;
     let child_pid = dir.path("child");
@@ -283,7 +283,7 @@ async fn crashes_and_leaves_children(form: GuardForm) {
     let process =
         loader.start(context(spec(&words, ReadySpec::Stdout("up".into())))).await.unwrap();
     let child = read_pid(&child_pid);
-    let kill = ["-s", "ABRT", &process.group().pgid.to_string()].map(str::to_owned);
+    let kill = ["-s", "ABRT", &process.process_group().pgid.to_string()].map(str::to_owned);
     assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
     assert_eq!(process.wait_exit().await, Exit::Signal(6));
     assert_eq!(process.wait_down().await.unwrap(), Exit::Signal(6));
@@ -305,7 +305,7 @@ async fn cancelled_while_loading(form: GuardForm) {
     let pid = read_pid(&pid_file);
     until(|| !lives(pid)).await;
 
-    // Dropped after any number of steps, nothing stays and the loader goes on working.
+    // Dropped after any number of steps, no process stays and the loader keeps working.
     for steps in 0..40 {
         let mut left = steps;
         let ctx = context(spec(&["say", "loading"], ReadySpec::Stdout("never".into())));
@@ -341,14 +341,14 @@ async fn killed_while_running(form: GuardForm) {
     let loader = loader(&dir, form).await;
     let process =
         loader.start(context(spec(&["say", "up"], ReadySpec::Stdout("up".into())))).await.unwrap();
-    let pid = process.group().pgid;
+    let pid = process.process_group().pgid;
     process.kill();
     assert_eq!(process.wait_down().await.unwrap(), Exit::Signal(9));
     assert!(!lives(pid));
     // Dropping does the same.
     let process =
         loader.start(context(spec(&["say", "up"], ReadySpec::Stdout("up".into())))).await.unwrap();
-    let pid = process.group().pgid;
+    let pid = process.process_group().pgid;
     drop(process);
     until(|| !lives(pid)).await;
 }
@@ -498,7 +498,7 @@ async fn many_at_once() {
             let ctx = context(spec(&["say", "up"], ReadySpec::Stdout("up".into())));
             let process = loader.start(ctx).await.unwrap();
             process.stop(DEADLINE).await.unwrap();
-            process.group().pgid
+            process.process_group().pgid
         }));
     }
     for task in tasks {

@@ -26,8 +26,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     );
     add_async(
         tests,
-        "readiness::exit_with_code_0_is_told_to_stay_in_the_foreground",
-        exit_with_code_0_is_told_to_stay_in_the_foreground,
+        "readiness::exit_with_code_0_is_advised_to_stay_in_the_foreground",
+        exit_with_code_0_is_advised_to_stay_in_the_foreground,
     );
     add_async(
         tests,
@@ -69,7 +69,7 @@ async fn ready_on_a_socket() {
     let socket = process.endpoint().socket.clone().unwrap();
     assert!(socket.exists());
     process.stop(DEADLINE).await.unwrap();
-    assert!(!socket.exists(), "a socket goes with its incarnation");
+    assert!(!socket.exists(), "a socket is removed with its incarnation");
 
     let deep = Dir::new();
     let mut long = deep.0.clone();
@@ -103,7 +103,7 @@ async fn started_means_executed() {
     let loader = loader(&dir, GuardForm::Shell).await;
     let process = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap();
     let out = std::process::Command::new("ps")
-        .args(["-o", "args=", "-p", &process.group().pgid.to_string()])
+        .args(["-o", "args=", "-p", &process.process_group().pgid.to_string()])
         .output()
         .unwrap();
     let args = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -153,7 +153,7 @@ async fn text_on_stderr_is_named_in_the_failure() {
     assert!(!error.contains("was seen") && !error.contains("foreground"), "{error}");
 }
 
-async fn exit_with_code_0_is_told_to_stay_in_the_foreground() {
+async fn exit_with_code_0_is_advised_to_stay_in_the_foreground() {
     let dir = Dir::new();
     let loader = loader(&dir, GuardForm::Shell).await;
     let mut started = script("exit 0", "");

@@ -28,7 +28,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     );
     add(tests, "state::what_another_user_owns_is_refused", what_another_user_owns_is_refused);
     add(tests, "state::one_program_at_a_time", one_program_at_a_time);
-    add(tests, "state::goes_on_after_a_full_disk", goes_on_after_a_full_disk);
+    add(tests, "state::continues_after_a_full_disk", continues_after_a_full_disk);
     add(tests, "state::a_scrub_leaves_no_trace", a_scrub_leaves_no_trace);
     add(
         tests,
@@ -213,8 +213,8 @@ fn unusable_files_are_set_aside() {
         let before = fs::read(dir.path(FILE)).unwrap();
         for round in 1..=2 {
             let (store, set_aside) = RedbStore::open(&dir.0).unwrap();
-            let told = set_aside.expect("it is told").to_string();
-            assert!(told.contains(why) && told.contains("was renamed to"), "{told}");
+            let text = set_aside.expect("the file is set aside").to_string();
+            assert!(text.contains(why) && text.contains("was renamed to"), "{text}");
             store.apply(&[put("a", "b", b"c")]).unwrap();
             drop(store);
             let (_, nothing) = RedbStore::open(&dir.0).unwrap();
@@ -384,7 +384,7 @@ fn one_program_at_a_time() {
 }
 
 /// A limit on file sizes stands for a full disk: writes fail in the middle.
-fn goes_on_after_a_full_disk() {
+fn continues_after_a_full_disk() {
     let dir = Dir::new();
     let script = r#"trap '' XFSZ; ulimit -f 4096; exec "$@""#;
     let exe = std::env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! What the tests share: directories, loaders, the one way to wait, and looks at `/proc` or `ps`.
+//! Shared by the tests: directories, loaders, the one way to wait, and looks at `/proc` or `ps`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::helper;
 /// Long enough for a busy machine; nothing waits that long when all is well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Adds a test.
+/// Adds a test to the list, by name.
 pub(crate) fn add(tests: &mut Vec<Trial>, name: &str, test: impl FnOnce() + Send + 'static) {
     tests.push(Trial::test(name, move || {
         test();
@@ -46,7 +46,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed with the test.
 pub(crate) struct Dir(pub(crate) PathBuf);
 
 impl Dir {
@@ -127,7 +127,7 @@ pub(crate) fn read_pid(path: &Path) -> i32 {
     pid.unwrap()
 }
 
-/// The texts of a log.
+/// The texts of all lines of a log.
 pub(crate) fn log_text(log: &LogBuffer) -> Vec<String> {
     log.tail(usize::MAX).iter().map(|l| l.text.to_string()).collect()
 }

@@ -36,7 +36,7 @@ impl Shell {
                 Some(before) => before.await.unwrap_or(Ok(())),
                 None => Ok(()),
             };
-            // What it could not write is tried again, but not what is forgotten.
+            // Figures that it could not write are tried again, but not the forgotten ones.
             if let Err(unwritten) = &mut written {
                 unwritten.learned.retain(|key, _| !ids.contains(&key.component));
             }
