@@ -1,4 +1,4 @@
-//! What a query costs the allocator: nothing, once its buffers have grown.
+//! Allocations of a query: none after its buffers have grown.
 
 use majordomo::{ComponentSpec, Decision, Manager, Prediction};
 
@@ -6,7 +6,7 @@ use crate::counting::allocations;
 use crate::eventually::until;
 use crate::support::{config, mib, run};
 
-/// What commands are about, a component each.
+/// Topics of commands, a component each.
 const TOPICS: [&str; 12] = [
     "alarm",
     "calendar",
@@ -23,7 +23,7 @@ const TOPICS: [&str; 12] = [
 ];
 
 #[test]
-fn no_query_allocates() {
+fn queries_do_not_allocate() {
     run(async {
         let mut settings = config();
         settings.intents.evidence = false;
@@ -78,7 +78,7 @@ fn no_query_allocates() {
             assert_eq!(ask(), confident);
         }
         assert_eq!(allocations() - before, 0);
-        // That is not because nothing is counted.
+        // The counter does count an allocation.
         drop(std::hint::black_box(texts[0].clone()));
         assert_eq!(allocations() - before, 1);
     });

@@ -1,10 +1,11 @@
-//! Runs one test again in a process of its own, where no other test's memory counts.
+//! Runs one test again in a separate process, without the memory of other tests.
 
 use std::process::Command;
 
 const MARK: &str = "MAJORDOMO_TEST_ALONE";
 
-/// True in the process of its own. Elsewhere: starts it, checks that it passed, and gives false.
+/// Returns true in the separate process. Otherwise runs the test there, checks that it passes, and
+/// returns false.
 #[track_caller]
 pub(crate) fn alone(test: &str) -> bool {
     if std::env::var_os(MARK).is_some() {

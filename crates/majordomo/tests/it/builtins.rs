@@ -16,13 +16,13 @@ fn builtin(name: &str) -> ComponentSpec {
     spec
 }
 
-/// Waits until the other end is dropped: a test that fails lets go of it.
+/// Waits until the sender is dropped, as it is when the test fails.
 fn hang(until: &Mutex<Receiver<()>>) {
     let _ = until.lock().unwrap().recv();
 }
 
 #[test]
-fn a_panic_in_a_load_is_a_failed_load() {
+fn panic_in_a_load_is_a_failed_load() {
     run(async {
         let world = World::new();
         let manager = world
@@ -89,7 +89,7 @@ fn load_error_is_the_source_of_the_refusal() {
 }
 
 #[test]
-fn panics_in_hooks_and_drop_do_no_harm() {
+fn panics_in_hooks_and_drop_are_contained() {
     struct Touchy(Arc<AtomicUsize>);
     impl Component for Touchy {
         fn footprint(&self) -> Option<ByteSize> {
@@ -125,7 +125,7 @@ fn panics_in_hooks_and_drop_do_no_harm() {
         drop(lease(&manager, "touchy").await.unwrap());
         drop(lease(&manager, "plain").await.unwrap());
         manager.operator().trim("touchy").await.unwrap();
-        // Measuring goes on for both.
+        // Both components are still measured.
         until(|| looks.iter().all(|n| n.load(Ordering::Relaxed) >= 3)).await;
         assert!(status(&manager, "plain").await.measured.unwrap() > mib(20));
         manager.operator().unload("touchy", false).await.unwrap();
@@ -134,11 +134,11 @@ fn panics_in_hooks_and_drop_do_no_harm() {
 }
 
 #[test]
-fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
+fn hanging_load_is_stuck_and_its_bytes_stay_booked() {
     run(async {
         let world = World::new();
-        let (let_go, until_then) = channel::<()>();
-        let until_then = Mutex::new(until_then);
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
         let seen_cancel = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&seen_cancel);
         let mut spec = builtin("a");
@@ -149,7 +149,7 @@ fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
             .factory(
                 "a",
                 Factory::new(move |ctx| {
-                    hang(&until_then);
+                    hang(&released);
                     seen.store(ctx.is_cancelled(), Ordering::Relaxed);
                     Ok(1u8)
                 }),
@@ -166,8 +166,8 @@ fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
         let refusal = lease(&manager, "a").await.unwrap_err();
         assert!(matches!(refusal, Refusal::Stuck { .. }), "{refusal}");
         says(&refusal.to_string(), &["a is stuck", "restart the program"]);
-        // When it comes back after all it is dropped, and its bytes are free.
-        drop(let_go);
+        // When the load returns, its value is dropped and its bytes are free.
+        drop(release);
         until(|| state(&manager, "a") != "stuck").await;
         assert!(seen_cancel.load(Ordering::Relaxed));
         assert_eq!(manager.status().await.unwrap().memory.booked.0, 0);
@@ -175,7 +175,7 @@ fn a_load_that_hangs_is_stuck_and_its_bytes_stay_booked() {
 }
 
 #[test]
-fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
+fn hanging_drop_is_stuck_and_shutdown_lists_it_at_its_deadline() {
     struct Slow(Mutex<Receiver<()>>);
     impl Drop for Slow {
         fn drop(&mut self) {
@@ -184,8 +184,8 @@ fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
     }
     run(async {
         let world = World::new();
-        let (let_go, until_then) = channel::<()>();
-        let once = Mutex::new(Some(until_then));
+        let (release, released) = channel::<()>();
+        let once = Mutex::new(Some(released));
         let mut spec = builtin("a");
         spec.stop_deadline = Some(ms(100));
         let manager = world
@@ -206,12 +206,12 @@ fn a_drop_that_hangs_is_stuck_and_shutdown_names_it_in_time() {
         let stuck = manager.shutdown(Some(ms(300))).await;
         assert_eq!(stuck.iter().map(majordomo::ComponentId::as_str).collect::<Vec<_>>(), ["a"]);
         assert_eq!(state(&manager, "b"), "unloaded");
-        drop(let_go);
+        drop(release);
     });
 }
 
 #[test]
-fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
+fn demand_inside_a_load_is_refused_by_every_interface() {
     run(async {
         let world = World::new();
         let cell: Arc<OnceLock<Manager>> = Arc::default();
@@ -257,18 +257,18 @@ fn a_demand_inside_a_load_is_refused_whichever_way_it_is_made() {
             let way_out = "declare a dependency and use LoadContext::dependency";
             says(&refusal.to_string(), &[&format!("inside the load of {name}"), way_out]);
         }
-        // What a load depends on it gets from its context instead.
+        // A load gets its dependencies from its context instead.
         drop(lease(&manager, "other").await.unwrap());
         assert_eq!(*manager.acquire::<u8>("depends").await.unwrap(), 8);
         let refusal = manager.acquire::<String>("depends").await.unwrap_err();
         assert_eq!(refusal.code(), "wrong_type");
-        // The factories hold the manager: end it by hand.
+        // The factories hold the manager, so the test shuts it down.
         manager.shutdown(None).await;
     });
 }
 
 #[test]
-fn a_builtin_that_says_it_is_ill_is_taken_out_of_service() {
+fn builtin_that_reports_failing_health_is_unloaded() {
     struct Ill(Arc<AtomicBool>);
     impl Component for Ill {
         fn health(&self) -> Result<(), String> {
@@ -284,10 +284,10 @@ fn a_builtin_that_says_it_is_ill_is_taken_out_of_service() {
         let ill = Arc::new(AtomicBool::new(false));
         let mut spec = builtin("a");
         spec.health_every = Some(ms(5));
-        let told = Arc::clone(&ill);
+        let reported = Arc::clone(&ill);
         let manager = world
             .builder(vec![spec])
-            .factory("a", Factory::component(move |_| Ok(Ill(Arc::clone(&told)))))
+            .factory("a", Factory::component(move |_| Ok(Ill(Arc::clone(&reported)))))
             .start()
             .await
             .unwrap();

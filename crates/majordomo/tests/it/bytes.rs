@@ -1,6 +1,7 @@
-//! Bytes that come back, and bytes that are bounded, through the whole manager: arenas, heap, snapshots, limits.
+//! Returned and limited memory with a running manager: arenas, heap, snapshots, limits.
 //!
-//! Resident memory of a process is one figure for all its threads, so each measurement runs in a process of its own.
+//! Resident memory of a process is one figure for all its threads, so each measurement runs in a
+//! separate process.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,18 +25,18 @@ fn resident() -> u64 {
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-/// Of what the component took, this share came back.
-fn share_back(before: u64, loaded: u64, after: u64) -> f64 {
+/// The returned share of the memory that the component took.
+fn share_returned(before: u64, loaded: u64, after: u64) -> f64 {
     (loaded.saturating_sub(after)) as f64 / (loaded - before) as f64
 }
 
 const N_SMALL: usize = 1_000_000;
 
 #[test]
-fn a_million_small_allocations_come_back_after_the_trim() {
+fn million_small_allocations_are_returned_by_the_trim() {
     struct Small(#[expect(dead_code, reason = "only its memory matters")] Vec<Box<[u8]>>);
     if !cfg!(target_env = "gnu")
-        || !alone("bytes::a_million_small_allocations_come_back_after_the_trim")
+        || !alone("bytes::million_small_allocations_are_returned_by_the_trim")
     {
         return;
     }
@@ -62,7 +63,7 @@ fn a_million_small_allocations_come_back_after_the_trim() {
             tokio::task::yield_now().await;
         }
         let after = resident();
-        let back = share_back(before, loaded, after);
+        let back = share_returned(before, loaded, after);
         eprintln!(
             "heap: {} -> {} -> {} MiB, {:.1} % back",
             before >> 20,
@@ -76,15 +77,15 @@ fn a_million_small_allocations_come_back_after_the_trim() {
     });
 }
 
-/// Keeps everything in its own arena and buffers.
+/// Keeps all its memory in an arena and buffers.
 struct Weights {
     arena: Mutex<Arena>,
     buffers: Vec<MappedBuf>,
 }
 
 #[test]
-fn an_arena_comes_back_whole() {
-    if !alone("bytes::an_arena_comes_back_whole") {
+fn memory_of_an_arena_is_returned() {
+    if !alone("bytes::memory_of_an_arena_is_returned") {
         return;
     }
     run(async {
@@ -116,11 +117,11 @@ fn an_arena_comes_back_whole() {
         let loaded = resident();
         assert!(loaded - before > 295 << 20, "{} MiB", (loaded - before) >> 20);
         drop(weights);
-        let told = status_when(&manager, "weights", |s| s.measured.is_some()).await.measured;
-        assert!(told.is_some_and(|m| m >= mib(300) && m <= mib(320)), "{told:?}");
+        let measured = status_when(&manager, "weights", |s| s.measured.is_some()).await.measured;
+        assert!(measured.is_some_and(|m| m >= mib(300) && m <= mib(320)), "{measured:?}");
         manager.operator().unload("weights", false).await.unwrap();
         let after = resident();
-        let back = share_back(before, loaded, after);
+        let back = share_returned(before, loaded, after);
         eprintln!(
             "arena: {} -> {} -> {} MiB, {:.1} % back",
             before >> 20,
@@ -133,7 +134,7 @@ fn an_arena_comes_back_whole() {
 }
 
 #[test]
-fn a_process_comes_back_to_the_last_byte() {
+fn memory_of_a_process_is_returned_by_its_unload() {
     run(async {
         let world = World::new();
         // 300 MB in the shell's own memory.
@@ -149,14 +150,14 @@ fn a_process_comes_back_to_the_last_byte() {
         manager.operator().unload("hungry", false).await.unwrap();
         assert!(world.processes().is_empty(), "no process, no memory");
         assert_eq!(manager.status().await.unwrap().memory.booked, ByteSize::ZERO);
-        // What was measured is what is reserved next time.
+        // The next load reserves the measured peak.
         let plan = manager.plan_for(&["hungry"]).await.unwrap();
         assert_eq!(Some(plan.loads[0].bytes), up.load_peak.max(up.working_peak));
     });
 }
 
 #[test]
-fn a_grant_bounds_grows_and_outlives_the_component_with_its_readers() {
+fn grant_is_a_limit_that_grows_and_is_booked_while_readers_remain() {
     struct Shares(SharedSlice);
     run(async {
         let world = World::new();
@@ -187,7 +188,7 @@ fn a_grant_bounds_grows_and_outlives_the_component_with_its_readers() {
         assert_eq!((s.booked, s.measured), (mib(24), Some(mib(20))));
         manager.operator().unload("shares", false).await.unwrap();
         assert_eq!(slice.iter().map(|b| u64::from(*b)).sum::<u64>(), 3 * (20 << 20));
-        // The reader keeps its bytes on the books; when it is gone so are they.
+        // The bytes of the reader stay booked until it is dropped.
         let held = || async { manager.status().await.unwrap().memory.unreturned };
         while held().await < mib(20) {
             tokio::task::yield_now().await;
@@ -200,7 +201,7 @@ fn a_grant_bounds_grows_and_outlives_the_component_with_its_readers() {
 }
 
 #[test]
-fn a_mapped_file_is_shown_as_shared_and_costs_nothing() {
+fn mapped_file_is_reported_as_shared_and_not_booked() {
     struct Model(#[expect(dead_code, reason = "only its memory matters")] SharedSlice);
     run(async {
         let world = World::new();
@@ -220,7 +221,7 @@ fn a_mapped_file_is_shown_as_shared_and_costs_nothing() {
 }
 
 #[test]
-fn a_snapshot_is_handed_to_the_next_load() {
+fn snapshot_is_passed_to_the_next_load() {
     struct Learner {
         state: Vec<u8>,
     }
@@ -256,7 +257,7 @@ fn a_snapshot_is_handed_to_the_next_load() {
 }
 
 #[test]
-fn the_cold_store_keeps_to_its_budget() {
+fn cold_store_keeps_to_its_budget() {
     struct Big(Vec<u8>);
     impl Component for Big {
         fn hibernate(&self) -> Option<Vec<u8>> {
@@ -272,7 +273,7 @@ fn the_cold_store_keeps_to_its_budget() {
             builder = builder.factory(
                 name,
                 Factory::component(|ctx| {
-                    // Nothing that packs well.
+                    // Bytes that do not compress.
                     let mut x = ctx.op().0 + 1;
                     let mut next = || {
                         x ^= x << 13;
@@ -298,7 +299,7 @@ fn the_cold_store_keeps_to_its_budget() {
 }
 
 #[test]
-fn above_its_limit_a_builtin_trims_or_is_restarted() {
+fn builtin_above_its_memory_limit_trims_or_is_restarted() {
     struct Leaky {
         mib: AtomicUsize,
         trims: bool,
@@ -336,7 +337,7 @@ fn above_its_limit_a_builtin_trims_or_is_restarted() {
         let cause =
             changes(&manager, "leaks").into_iter().find(|c| matches!(c.1, Cause::OverLimit { .. }));
         says(&cause.unwrap().1.to_string(), &["20 MiB", "limit of 15 MiB"]);
-        // It comes back by itself.
+        // The component is restarted.
         let again = status_when(&manager, "leaks", |s| s.loads == 2).await;
         assert_eq!(again.limit, Some(mib(15)));
         assert_eq!(state(&manager, "heeds"), "ready");
@@ -345,11 +346,11 @@ fn above_its_limit_a_builtin_trims_or_is_restarted() {
 }
 
 #[test]
-fn a_process_is_bounded_and_an_oom_kill_is_told_and_raises_the_estimate() {
+fn oom_kill_of_a_limited_process_is_reported_and_raises_the_estimate() {
     run(async {
         let world = World::new();
         let file = world.path("more");
-        // As soon as the file is there it takes more than it may.
+        // The program exceeds its limit as soon as the file exists.
         let script = "echo up; while [ ! -e more ]; do sleep 0.01; done; x=$(head -c 90000000 /dev/zero | tr '\\0' x); echo $x; sleep 1000";
         let mut spec = world.program("hungry", script);
         spec.memory_limit = Some(mib(48));
@@ -376,9 +377,9 @@ fn a_process_is_bounded_and_an_oom_kill_is_told_and_raises_the_estimate() {
     });
 }
 
-/// A process of another manager's making must not be needed: this one alone is enough to be refused.
+/// The program exceeds its limit before it is ready.
 #[test]
-fn a_limit_that_lets_nothing_start_is_a_failed_load_in_words() {
+fn memory_limit_below_the_need_of_a_start_is_a_failed_load() {
     run(async {
         let world = World::new();
         let mut spec = world

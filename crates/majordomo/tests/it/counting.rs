@@ -1,6 +1,6 @@
-//! The system's allocator, counting: bytes that live and their peak in the process, allocations of each thread.
+//! A counting allocator: live bytes and their peak in the process, allocations of each thread.
 //!
-//! Counts only; the system does the work. Used by a test and by a bench.
+//! Each call is forwarded to the allocator of the system. A test and a bench use it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -23,12 +23,12 @@ pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-/// Bytes of the process that live.
+/// Live bytes of the process.
 pub(crate) fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
 
-/// The most bytes that lived at once since the last call.
+/// The peak of live bytes since the last call.
 pub(crate) fn take_peak() -> usize {
     PEAK.swap(live(), Ordering::Relaxed)
 }
@@ -45,7 +45,7 @@ fn shrunk(by: usize) {
     LIVE.fetch_sub(by, Ordering::Relaxed);
 }
 
-// SAFETY: every call is handed on as it came; counting neither allocates nor unwinds.
+// SAFETY: every call is forwarded unchanged; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grown(layout.size());

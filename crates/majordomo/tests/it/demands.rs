@@ -1,4 +1,4 @@
-//! Demands that share loads, order and conflicts, and what a command's outcome tells.
+//! Demands that share loads, order and conflicts, and the report of a command's outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ use crate::support::{
     status_when,
 };
 
-/// Tells in `log` when it comes and when it goes.
-fn told(world: &World, name: &str, needs: &[&str]) -> ComponentSpec {
+/// A program that appends its start and its end to `log`.
+fn logged(world: &World, name: &str, needs: &[&str]) -> ComponentSpec {
     let script = format!(
         "echo +{name} >>log; trap 'echo -{name} >>log; exit 0' TERM; echo up; \
          while :; do sleep 0.05; done"
@@ -25,7 +25,7 @@ fn told(world: &World, name: &str, needs: &[&str]) -> ComponentSpec {
     spec
 }
 
-/// Loads when the file `go` is there.
+/// Becomes ready when the file `go` exists.
 const WAITS: &str =
     "echo $$ >>pids; while [ ! -e go ]; do sleep 0.02; done; echo up; exec sleep 1000";
 
@@ -34,14 +34,14 @@ fn position(log: &str, word: &str) -> usize {
 }
 
 #[test]
-fn dependencies_come_first_and_go_last() {
+fn dependencies_load_first_and_unload_last() {
     run(async {
         let world = World::new();
         let specs = vec![
-            told(&world, "top", &["left", "right"]),
-            told(&world, "left", &["base"]),
-            told(&world, "right", &["base"]),
-            told(&world, "base", &[]),
+            logged(&world, "top", &["left", "right"]),
+            logged(&world, "left", &["base"]),
+            logged(&world, "right", &["base"]),
+            logged(&world, "base", &[]),
         ];
         let manager = world.manager(specs).await;
         drop(lease(&manager, "top").await.unwrap());
@@ -54,7 +54,7 @@ fn dependencies_come_first_and_go_last() {
             assert!(at("-top") < at(&format!("-{side}")), "{log}");
             assert!(at(&format!("-{side}")) < at("-base"), "{log}");
         }
-        // In use, it stays, with the reason.
+        // A component in use is not unloaded, and the refusal says why.
         let held = lease(&manager, "top").await.unwrap();
         let refusal = manager.operator().unload("base", false).await.unwrap_err();
         assert_eq!(refusal.code(), "in_use");
@@ -64,7 +64,7 @@ fn dependencies_come_first_and_go_last() {
 }
 
 #[test]
-fn a_dependency_that_fails_is_named_and_its_dependents_stay_out() {
+fn failed_dependency_is_named_and_its_dependents_are_not_loaded() {
     run(async {
         let world = World::new();
         let mut top = world.program("top", UP);
@@ -77,19 +77,19 @@ fn a_dependency_that_fails_is_named_and_its_dependents_stay_out() {
 }
 
 #[test]
-fn conflicts_replace_or_refuse() {
+fn conflict_policy_replaces_or_refuses() {
     run(async {
         let world = World::new();
-        let mut b = told(&world, "b", &[]);
+        let mut b = logged(&world, "b", &[]);
         b.conflicts = vec!["a".parse().unwrap()];
-        let mut d = told(&world, "d", &[]);
+        let mut d = logged(&world, "d", &[]);
         d.conflicts = vec!["c".parse().unwrap()];
         d.conflict_policy = ConflictPolicy::Refuse;
-        let specs = vec![told(&world, "a", &[]), b, told(&world, "c", &[]), d];
+        let specs = vec![logged(&world, "a", &[]), b, logged(&world, "c", &[]), d];
         let manager = world.manager(specs).await;
         drop(lease(&manager, "a").await.unwrap());
         drop(lease(&manager, "b").await.unwrap());
-        // The other way round as well: conflicts are symmetric.
+        // Conflicts are symmetric.
         drop(lease(&manager, "a").await.unwrap());
         assert_eq!(world.read("log"), "+a\n-a\n+b\n-b\n+a\n");
         drop(lease(&manager, "c").await.unwrap());
@@ -106,7 +106,7 @@ fn conflicts_replace_or_refuse() {
 }
 
 #[test]
-fn a_conflict_waits_for_the_leases_of_the_other() {
+fn demand_waits_for_the_leases_of_a_conflicting_component() {
     run(async {
         let world = World::new();
         let mut b = world.program("b", UP);
@@ -124,7 +124,7 @@ fn a_conflict_waits_for_the_leases_of_the_other() {
 }
 
 #[test]
-fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
+fn demands_share_one_load_and_an_abandoned_demand_does_not_cancel_it() {
     run(async {
         let world = World::new();
         let manager = world.manager(vec![world.program("a", WAITS)]).await;
@@ -135,7 +135,7 @@ fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
         let first = demand();
         until(|| state(&manager, "a") == "loading").await;
         let others: Vec<_> = (0..20).map(|_| demand()).collect();
-        // Demands are heard in order: when the last one has run out of time, the others wait.
+        // Demands are handled in order: when the last one is over its deadline, the others wait.
         let last = {
             let manager = manager.clone();
             tokio::spawn(async move { lease_within(&manager, "a", Some(ms(50))).await })
@@ -155,9 +155,9 @@ fn many_demands_share_one_load_and_a_wait_that_leaves_does_not_end_it() {
 }
 
 #[test]
-fn a_load_that_ends_just_as_nobody_waits_for_it_any_more_is_taken_down() {
-    // The manager gets its turn when this thread waits: then the load has ended, its demand is over time, and a use is to
-    // be counted, all at once.
+fn load_that_ends_as_its_last_demand_times_out_is_unloaded() {
+    // The manager runs only when this thread waits. Then the load has ended, its demand is over its
+    // deadline, and a use is to be counted, all at once.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let world = World::new();
@@ -197,7 +197,7 @@ fn a_load_that_ends_just_as_nobody_waits_for_it_any_more_is_taken_down() {
 }
 
 #[test]
-fn a_load_that_nobody_waits_for_any_more_is_called_off() {
+fn load_without_waiters_is_cancelled() {
     run(async {
         let world = World::new();
         let mut spec = world.program("a", WAITS);
@@ -212,7 +212,7 @@ fn a_load_that_nobody_waits_for_any_more_is_called_off() {
 }
 
 #[test]
-fn an_outcome_tells_needs_hits_and_what_was_used() {
+fn outcome_reports_needs_hits_and_uses() {
     run(async {
         let world = World::new();
         let spec = |name: &str, keywords: &[&str]| {
@@ -237,12 +237,12 @@ fn an_outcome_tells_needs_hits_and_what_was_used() {
         let outcome = manager.command("play").await;
         assert!(outcome.was_hit());
         assert_eq!(outcome.ready_at_once()[0].as_str(), "music");
-        // Three share a word: too little to load anything.
+        // Three components share a word, which is too little to load one.
         let unsure = manager.command("the news").await;
         assert!(unsure.needed().is_empty() && unsure.leases().is_empty());
         assert_eq!(unsure.candidates().len(), 3);
         assert_eq!(state(&manager, "tv"), "unloaded");
-        // Only what was used is learned from; feedback has the last word.
+        // Only uses are learned; feedback overrides them.
         assert!(used(&manager).is_empty());
         drop(outcome);
         let outcome = manager.command("play").await;
@@ -257,7 +257,8 @@ fn an_outcome_tells_needs_hits_and_what_was_used() {
         let mut outcome = manager.command("play").await;
         let refusal = outcome.feedback(&["vidoe"]).unwrap_err();
         says(&refusal.to_string(), &["did you mean \"video\"?"]);
-        // It is as it was: it keeps its leases, and can be reported; twice is no second use.
+        // The outcome is unchanged: it keeps its leases, and feedback still works. A second
+        // feedback is no second use.
         assert!(outcome.lease("music").is_some());
         outcome.feedback(&["video"]).unwrap();
         outcome.feedback(&["music"]).unwrap();
@@ -269,7 +270,7 @@ fn an_outcome_tells_needs_hits_and_what_was_used() {
     });
 }
 
-/// What commands were told to have used.
+/// The reported uses of commands.
 fn used(manager: &Manager) -> Vec<Vec<String>> {
     let mut follower = manager.events(Some(0));
     let mut all = Vec::new();
@@ -282,7 +283,7 @@ fn used(manager: &Manager) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_cached_handle_follows_its_component_through_reloads() {
+fn cached_handle_follows_its_component_through_reloads() {
     struct Counted;
     run(async {
         let world = World::new();
@@ -315,7 +316,7 @@ fn failing_its_probes(world: &World, rule: ProbeRule) -> ComponentSpec {
 }
 
 #[test]
-fn a_failed_probe_takes_a_component_out_of_service() {
+fn failed_probes_unload_a_component() {
     run(async {
         let world = World::new();
         let spec = failing_its_probes(&world, ProbeRule::default());
@@ -333,7 +334,7 @@ fn a_failed_probe_takes_a_component_out_of_service() {
 }
 
 #[test]
-fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
+fn leased_program_that_fails_its_probes_runs_until_its_last_release() {
     run(async {
         let world = World::new();
         let spec = failing_its_probes(&world, ProbeRule { failures: 2, ..ProbeRule::default() });
@@ -350,7 +351,7 @@ fn a_leased_program_that_fails_its_probes_stays_up_until_its_last_lease_ends() {
 }
 
 #[test]
-fn a_lease_tells_why_its_component_has_ended() {
+fn lease_reports_why_its_component_has_ended() {
     run(async {
         let world = World::new();
         let manager = world.manager(vec![world.program("a", UP)]).await;
@@ -367,10 +368,10 @@ fn a_lease_tells_why_its_component_has_ended() {
 }
 
 #[test]
-fn a_lease_on_a_component_that_is_stopped_tells_that_and_then_its_end() {
+fn lease_reports_the_stop_of_its_component_and_then_its_end() {
     run(async {
         let world = World::new();
-        // Ends only when it is let.
+        // Ends only when the file `go` exists.
         let script = "trap 'while [ ! -e go ]; do sleep 0.05; done; exit 0' TERM; echo up; \
                       while :; do sleep 0.05; done";
         let manager = world.manager(vec![world.program("a", script)]).await;

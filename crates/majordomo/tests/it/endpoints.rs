@@ -1,4 +1,4 @@
-//! Where programs are reached: by callers, and by the programs that depend on them.
+//! Addresses of programs, for callers and for the programs that depend on them.
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -19,7 +19,7 @@ async fn port(manager: &Manager, name: &str) -> u16 {
 }
 
 #[test]
-fn dependents_are_given_the_addresses_of_their_dependencies() {
+fn dependents_get_the_addresses_of_their_dependencies() {
     run(async {
         let world = World::new();
         let db = world.command("vector-db", &["/bin/sh", "-c", UP, "{port}", "{socket}"]);
@@ -42,7 +42,7 @@ fn dependents_are_given_the_addresses_of_their_dependencies() {
             let want = format!("{port} {} {url} <{url}> {url}\n", socket.display());
             assert_eq!(world.read("seen"), want);
             assert!(world.processes().contains(&db.pid.unwrap()));
-            // A dependency that is started again has another address, and so have its dependents.
+            // A restarted dependency has a new address, which its dependents get.
             manager.operator().unload("vector-db", true).await.unwrap();
             assert_eq!(status(&manager, "vector-db").await.pid, None);
         }
@@ -50,7 +50,7 @@ fn dependents_are_given_the_addresses_of_their_dependencies() {
 }
 
 #[test]
-fn a_variable_that_env_states_is_not_replaced() {
+fn address_variable_set_in_env_is_not_replaced() {
     run(async {
         let world = World::new();
         let db = world.command("db", &["/bin/sh", "-c", UP, "{port}"]);
@@ -65,7 +65,7 @@ fn a_variable_that_env_states_is_not_replaced() {
 }
 
 #[test]
-fn a_fixed_port_is_the_endpoint_and_fills_the_place_holder() {
+fn fixed_port_is_the_endpoint_and_fills_the_placeholder() {
     run(async {
         let world = World::new();
         let fixed = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
@@ -80,7 +80,7 @@ fn a_fixed_port_is_the_endpoint_and_fills_the_place_holder() {
 }
 
 #[test]
-fn a_taken_fixed_address_is_named() {
+fn taken_fixed_address_is_named_in_the_refusal() {
     run(async {
         let world = World::new();
         let rival = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -107,7 +107,7 @@ fn a_taken_fixed_address_is_named() {
 }
 
 #[test]
-fn a_socket_that_nobody_listens_on_is_replaced() {
+fn socket_without_a_listener_is_replaced() {
     run(async {
         let world = World::new();
         drop(UnixListener::bind(world.path("stale.sock")).unwrap());

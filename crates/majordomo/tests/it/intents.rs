@@ -1,4 +1,4 @@
-//! Learning which components texts need: what teaches, what does not, what survives, what is forgotten.
+//! Learning which components texts need: learned and ignored outcomes, persistence, forgetting.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::support::{World, config, mib, run, says, state};
 
 struct Part(&'static str);
 
-/// Builtins `music`, `clock` and `weather`, each with one keyword. Retrains do not rest.
+/// Builtins `music`, `clock` and `weather`, each with one keyword. Retrains follow each other
+/// without a pause.
 fn builder() -> Builder {
     builder_with(Duration::ZERO)
 }
@@ -42,7 +43,7 @@ async fn manager_in(dir: &Path) -> Manager {
     builder().state_dir(dir).start().await.unwrap()
 }
 
-/// Texts without a keyword, by what they need.
+/// Texts without a keyword, by the component that they need.
 const TEXTS: [(&str, [&str; 4]); 3] = [
     ("music", ["play some jazz", "start the playlist", "louder please", "put on the radio"]),
     ("clock", ["wake me at six", "set a timer", "what time is it", "remind me at noon"]),
@@ -59,7 +60,7 @@ async fn teach(manager: &Manager, n: usize) {
     }
 }
 
-/// What was learned, as soon as it is as it should be.
+/// The learned figures once `ok` holds.
 async fn learned_when(manager: &Manager, ok: impl Fn(&Learned) -> bool) -> Learned {
     let now = std::cell::RefCell::new(manager.intents().learned().await.unwrap());
     let looks = async {
@@ -79,7 +80,7 @@ fn names(outcome: &Outcome) -> Vec<&str> {
     outcome.needed().iter().map(|n| n.id.as_str()).collect()
 }
 
-/// What a manager decides, loading nothing.
+/// The decision of a manager, without a load.
 fn decided(manager: &Manager, text: &str) -> (Decision, Vec<String>) {
     let mut prediction = Prediction::default();
     manager.intents().predict(text, &mut prediction);
@@ -101,10 +102,10 @@ async fn row(manager: &Manager, name: &str) -> StatusValue {
 }
 
 #[test]
-fn a_phrase_is_learned_from_corrections() {
+fn phrase_is_learned_from_corrections() {
     run(async {
         let manager = manager().await;
-        // Nothing speaks for a component: nothing is loaded, and the user says what was meant.
+        // No evidence names a component: nothing is loaded, and the user corrects the outcome.
         let mut outcome = manager.command("play some jazz").await;
         assert_eq!((outcome.decision(), outcome.leases().len()), (Decision::None, 0));
         outcome.feedback(&["music"]).unwrap();
@@ -122,14 +123,14 @@ fn a_phrase_is_learned_from_corrections() {
         assert!(need.n_grams.iter().any(|g| g.text.contains("jazz") && g.weight > 0.0), "{need:?}");
         assert!(need.evidence.is_empty() && outcome.model_version() > 0);
         assert_eq!(outcome.component::<Part>("music").unwrap().0, "music");
-        // Keywords still speak, for themselves and together with what was learned.
+        // Keywords still count, alone and together with the learned model.
         let outcome = manager.command("a song").await;
         assert_eq!(outcome.needed()[0].evidence[0].keyword, "song");
     });
 }
 
 #[test]
-fn a_negated_command_loads_nothing_and_says_why() {
+fn negated_command_loads_nothing_and_reports_why() {
     run(async {
         let manager = manager().await;
         let outcome = manager.command("do not play that song").await;
@@ -148,18 +149,18 @@ fn a_negated_command_loads_nothing_and_says_why() {
 }
 
 #[test]
-fn only_what_was_used_teaches() {
+fn only_uses_and_feedback_are_learned() {
     run(async {
         let manager = manager().await;
         // Leased and not used.
         drop(manager.command("a song in the kitchen").await);
-        // Everything marked as used: that is what was decided, and not what anybody told.
+        // Marked as used as a whole: this repeats the decision and is no feedback.
         let outcome = manager.command("an alarm in the kitchen").await;
         outcome.mark_used();
         drop(outcome);
-        // Taken away to be used some time.
+        // Leases taken out of the outcome for a later use.
         drop(manager.command("another song").await.into_leases());
-        // Nothing decided, nothing told.
+        // No decision and no feedback.
         drop(manager.command("in the kitchen").await);
         assert_eq!(manager.intents().learned().await.unwrap().outcomes, 0);
         // One of two was used.
@@ -171,7 +172,7 @@ fn only_what_was_used_teaches() {
         assert_eq!(outcomes.len(), 1);
         assert_eq!(outcomes[0].0, "a song and the forecast");
         assert_eq!(outcomes[0].1[0].as_str(), "weather");
-        // Feedback has the last word, over use and over marks; that nothing was needed is an answer.
+        // Feedback overrides uses and marks. Empty feedback says that no component was needed.
         let mut outcome = manager.command("the song I hate").await;
         assert!(outcome.component::<Part>("music").is_some());
         outcome.mark_used();
@@ -184,12 +185,12 @@ fn only_what_was_used_teaches() {
 }
 
 #[test]
-fn its_own_answers_teach_it_nothing() {
+fn own_decisions_are_not_learned() {
     run(async {
         let manager = manager().await;
         teach(&manager, 36).await;
         learned_when(&manager, |l| l.retrains > 0).await;
-        // What was taught during a retrain may begin another one.
+        // Outcomes taught during a retrain may start another one.
         while row(&manager, "retraining").await == StatusValue::Bool(true) {
             manager.intents().learned().await.unwrap();
         }
@@ -206,10 +207,10 @@ fn its_own_answers_teach_it_nothing() {
 }
 
 #[test]
-fn a_guess_loads_nothing() {
+fn unsure_decision_loads_nothing() {
     run(async {
         let mut settings = config();
-        // Certainty: no threshold that was learned is left.
+        // No learned threshold lies above a minimum confidence of 1.
         settings.intents.min_confidence = majordomo::Confidence::saturating(1.0);
         let manager = builder().config(settings).start().await.unwrap();
         teach(&manager, 36).await;
@@ -222,14 +223,14 @@ fn a_guess_loads_nothing() {
         let first = &outcome.candidates()[0];
         assert!(first.confidence < first.threshold && !first.n_grams.is_empty(), "{first:?}");
         assert_eq!(state(&manager, "music"), "unloaded");
-        // The user says what was meant; that is learned as any other outcome.
+        // A correction by the user is learned as any other outcome.
         outcome.feedback(&["music", "clock"]).unwrap();
         assert_eq!(manager.intents().learned().await.unwrap().outcomes, 37);
     });
 }
 
 #[test]
-fn what_was_learned_survives_a_restart() {
+fn learned_model_survives_a_restart() {
     run(async {
         let world = World::new();
         let dir = world.path("state");
@@ -250,7 +251,7 @@ fn what_was_learned_survives_a_restart() {
         assert_eq!((after.outcomes, after.without), (72, 0));
         assert!(after.version >= before.version && after.has_model);
         manager.shutdown(None).await;
-        // The same without a manager.
+        // The state is also readable without a manager.
         let mut offline = OfflineIntents::open(Some(&dir), &config()).unwrap();
         assert_eq!(offline.learned().outcomes, 72);
         let answer = offline.explain("will it rain soon");
@@ -259,7 +260,7 @@ fn what_was_learned_survives_a_restart() {
 }
 
 #[test]
-fn a_reload_keeps_what_was_learned_about_the_others() {
+fn reload_keeps_the_learned_model_of_other_components() {
     run(async {
         let world = World::new();
         let section = |name: &str| format!("[components.{name}]\nloader = \"builtin\"\n");
@@ -281,7 +282,7 @@ fn a_reload_keeps_what_was_learned_about_the_others() {
         needs(&manager, "play some jazz", &["music"]);
         needs(&manager, "will it rain", &["weather"]);
         needs(&manager, "a film", &["video"]);
-        // What is gone is not answered with, and not learned about by its name.
+        // A removed component is not predicted, and nothing is learned for its name.
         let (_, found) = decided(&manager, "wake me at six");
         assert!(!found.contains(&"clock".to_owned()), "{found:?}");
         let error = manager.intents().teach("wake me", &["clock"]).await.unwrap_err();
@@ -290,12 +291,12 @@ fn a_reload_keeps_what_was_learned_about_the_others() {
             manager.intents().teach(&format!("dim the lamp {i}"), &["lights"]).await.unwrap();
         }
         needs(&manager, "dim the lamp 9", &["lights"]);
-        // It comes back, and everything is as it was.
+        // The model knows a component that is added again.
         world.write("c.toml", &all);
         manager.operator().reload().await.unwrap();
         needs(&manager, "wake me at six", &["clock"]);
         needs(&manager, "play some jazz", &["music"]);
-        // Switched off, keywords alone answer and nothing is learned.
+        // With learning disabled, only keywords count and nothing is learned.
         world.write("c.toml", &format!("[intents]\nenabled = false\n{all}"));
         manager.operator().reload().await.unwrap();
         needs(&manager, "play some jazz", &[]);
@@ -315,7 +316,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn what_is_forgotten_is_nowhere() {
+fn forgotten_text_is_removed_from_disk_and_model() {
     run(async {
         let world = World::new();
         let dir = world.path("state");
@@ -328,12 +329,12 @@ fn what_is_forgotten_is_nowhere() {
         assert!(contains(&bytes_of(&dir), "zebediah"));
         let manager = manager_in(&dir).await;
         let retrains = manager.intents().learned().await.unwrap().retrains;
-        assert!(!manager.intents().forget("call somebody else").await.unwrap());
+        assert!(!manager.intents().forget("call another person").await.unwrap());
         assert!(manager.intents().forget("Call  ZEBEDIAH, quickly!").await.unwrap());
         assert!(!manager.intents().forget("call zebediah quickly").await.unwrap());
         assert!(!contains(&bytes_of(&dir), "zebediah"));
         assert!(contains(&bytes_of(&dir), "jazz"));
-        // The model that knew it is replaced by one that never saw it.
+        // The model is replaced by one that was trained without the text.
         learned_when(&manager, |l| l.retrains > retrains).await;
         assert!(
             !manager.intents().outcomes().await.unwrap().iter().any(|o| o.0.contains("zebediah"))
@@ -349,7 +350,7 @@ fn what_is_forgotten_is_nowhere() {
 }
 
 #[test]
-fn a_state_that_cannot_be_used_is_set_aside() {
+fn unusable_state_is_set_aside() {
     run(async {
         let world = World::new();
         let dir = world.path("state");
@@ -365,7 +366,7 @@ fn a_state_that_cannot_be_used_is_set_aside() {
             let (store, _) = RedbStore::open(&dir).unwrap();
             store.get("intents", "state").unwrap().unwrap()
         };
-        // Another version of the hash stands after mark and format; the checksum is that of the rest.
+        // The version of the hash follows mark and format; the checksum covers the rest.
         let mut other_version = good.clone();
         other_version[8] ^= 1;
         let mut damaged = good.clone();
@@ -393,7 +394,7 @@ fn a_state_that_cannot_be_used_is_set_aside() {
 }
 
 #[test]
-fn odd_texts_and_odd_outcomes() {
+fn unusual_texts_and_outcomes_are_handled() {
     run(async {
         let manager = manager().await;
         let long = "song ".repeat(200_000);
@@ -427,7 +428,7 @@ fn odd_texts_and_odd_outcomes() {
         assert!(matches!(error, IntentError::NoWord), "{error}");
         let error = manager.intents().teach("a word", &["musik"]).await.unwrap_err();
         says(&error.to_string(), &["did you mean \"music\"?"]);
-        // One component only, always the same; then contradictions.
+        // Outcomes with one component only, and then contradictory outcomes.
         for i in 0..40 {
             manager.intents().teach(&format!("number {i}"), &["music"]).await.unwrap();
         }
@@ -446,7 +447,7 @@ fn odd_texts_and_odd_outcomes() {
 }
 
 #[test]
-fn a_retrain_is_broken_off_at_the_end() {
+fn shutdown_cancels_a_retrain() {
     run(async {
         let world = World::new();
         let dir = world.path("state");
@@ -459,7 +460,7 @@ fn a_retrain_is_broken_off_at_the_end() {
                 .await
                 .unwrap();
         }
-        // Some retrain is always under way while this many outcomes come in.
+        // A retrain always runs while this many outcomes arrive.
         let running = row(&manager, "retraining").await;
         manager.shutdown(None).await;
         assert_eq!(running, StatusValue::Bool(true));
@@ -471,7 +472,7 @@ fn a_retrain_is_broken_off_at_the_end() {
 }
 
 #[test]
-fn retrains_rest_after_each_other_unless_forgetting_requires_one() {
+fn retrains_pause_between_each_other_unless_forgetting_requires_one() {
     run(async {
         let manager = builder_with(Duration::from_secs(3600)).start().await.unwrap();
         teach(&manager, 12).await;
@@ -487,10 +488,10 @@ fn retrains_rest_after_each_other_unless_forgetting_requires_one() {
 }
 
 #[test]
-fn many_threads_ask_while_one_learns() {
+fn many_threads_query_while_one_learns() {
     run(async {
         let manager = Arc::new(manager().await);
-        let asking: Vec<_> = (0..8)
+        let queries: Vec<_> = (0..8)
             .map(|_| {
                 let manager = Arc::clone(&manager);
                 std::thread::spawn(move || {
@@ -528,8 +529,8 @@ fn many_threads_ask_while_one_learns() {
                 .unwrap();
         }
         handling.await.unwrap();
-        for asked in asking {
-            asked.join().unwrap();
+        for query in queries {
+            query.join().unwrap();
         }
         let learned = learned_when(&manager, |l| l.retrains > 1).await;
         assert_eq!(learned.outcomes, 600);
@@ -540,7 +541,7 @@ fn many_threads_ask_while_one_learns() {
 }
 
 #[test]
-fn the_status_tells_how_it_goes() {
+fn status_reports_queries_outcomes_and_model() {
     run(async {
         let manager = manager().await;
         drop(manager.command("a song").await);
@@ -569,7 +570,7 @@ fn the_status_tells_how_it_goes() {
         let StatusValue::Time(p50) = all["query_p50"] else { panic!("{all:?}") };
         assert!(!p50.is_zero());
         says(&all["state"].to_string(), &["forgotten at the end"]);
-        // Nothing that a user said.
+        // The status contains no text of a user.
         assert!(!format!("{:?}", manager.status().await.unwrap()).contains("song"));
         let outcome = manager.command("a song about my secret").await;
         assert!(!format!("{outcome:?}").contains("secret"), "{outcome:?}");

@@ -1,4 +1,5 @@
-//! Peaks of loads and of uses through the whole manager: real processes, builtins that report their memory, restarts.
+//! Peaks of loads and of uses with a running manager: real processes, builtins that report their
+//! memory, restarts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use crate::support::{World, lease, mib, run, status, status_when};
 const SPIKE: &str =
     "x=$(head -c 40000000 /dev/zero | tr '\\0' x); x=; echo up; while :; do sleep 1; done";
 
-/// Loads beyond the budget so far, with their overload.
+/// The bytes beyond the budget of each load that exceeded it.
 fn beyond(manager: &Manager, name: &str) -> Vec<ByteSize> {
     let records = manager.operator().why(name).unwrap().into_iter();
     records
@@ -23,7 +24,7 @@ fn beyond(manager: &Manager, name: &str) -> Vec<ByteSize> {
 }
 
 #[test]
-fn program_whose_start_up_alone_exceeds_the_budget_is_loaded_again_and_after_a_restart() {
+fn program_whose_load_peak_exceeds_the_budget_is_loaded_again_and_after_a_restart() {
     if !cfg!(target_os = "linux") {
         eprintln!("skipped: no high-water mark of a process on this system");
         return;
@@ -65,7 +66,7 @@ impl Component for Reports {
 }
 
 #[test]
-fn memory_taken_only_in_use_is_reserved_for_at_the_next_load() {
+fn working_peak_is_reserved_at_the_next_load() {
     run(async {
         let world = World::new();
         let size = Arc::new(AtomicU64::new(10));

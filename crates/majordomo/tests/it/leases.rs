@@ -1,4 +1,4 @@
-//! Leases through the whole manager: one load for all who wait, and no way to reach what is no longer there.
+//! Leases of a running manager: one load for all waiters, and no access to an unloaded component.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use majordomo::{ByteSize, ComponentSpec, Factory, Manager, Refusal};
 use tokio::sync::Semaphore;
 
-/// Which load made it.
-struct Made(u32);
+/// A value with the number of its load.
+struct Loaded(u32);
 
-/// A manager with one async builtin `name` whose loads are counted and wait for a permit of `gate`.
+/// A manager with one async builtin `name` whose loads are counted and each wait for a permit of
+/// `gate`.
 async fn manager(name: &str, loads: &Arc<AtomicU32>, gate: &Arc<Semaphore>) -> Manager {
     let mut spec = ComponentSpec::builtin(name).expect("the name is good");
     spec.memory = ByteSize::mib(1);
@@ -18,7 +19,7 @@ async fn manager(name: &str, loads: &Arc<AtomicU32>, gate: &Arc<Semaphore>) -> M
         let (loads, gate) = (Arc::clone(&loads), Arc::clone(&gate));
         async move {
             gate.acquire().await?.forget();
-            Ok(Made(loads.fetch_add(1, Ordering::Relaxed) + 1))
+            Ok(Loaded(loads.fetch_add(1, Ordering::Relaxed) + 1))
         }
     };
     Manager::builder()
@@ -35,21 +36,21 @@ fn open() -> Arc<Semaphore> {
 }
 
 #[tokio::test]
-async fn a_thousand_demands_cost_one_load() {
+async fn thousand_demands_share_one_load() {
     let (loads, gate) = (Arc::default(), Arc::new(Semaphore::new(0)));
     let manager = manager("model", &loads, &gate).await;
-    let asked = Arc::new(AtomicU32::new(0));
+    let n_demanded = Arc::new(AtomicU32::new(0));
     let callers: Vec<_> = (0..1_000)
         .map(|_| {
-            let (manager, asked) = (manager.clone(), Arc::clone(&asked));
+            let (manager, n_demanded) = (manager.clone(), Arc::clone(&n_demanded));
             tokio::spawn(async move {
-                asked.fetch_add(1, Ordering::Relaxed);
-                manager.acquire::<Made>("model").await.map(|lease| lease.0)
+                n_demanded.fetch_add(1, Ordering::Relaxed);
+                manager.acquire::<Loaded>("model").await.map(|lease| lease.0)
             })
         })
         .collect();
-    // On this one thread a task that has counted itself has also put its demand in.
-    while asked.load(Ordering::Relaxed) < 1_000 {
+    // On this single thread a task that has counted itself has also sent its demand.
+    while n_demanded.load(Ordering::Relaxed) < 1_000 {
         tokio::task::yield_now().await;
     }
     gate.add_permits(1_000);
@@ -64,14 +65,14 @@ async fn a_thousand_demands_cost_one_load() {
 async fn handles_and_names_follow_a_reload() {
     let loads = Arc::default();
     let manager = manager("model", &loads, &open()).await;
-    let handle = manager.handle_of::<Made>("model").expect("it exists");
-    assert!(handle.try_acquire().is_none() && manager.try_acquire::<Made>("model").is_none());
+    let handle = manager.handle_of::<Loaded>("model").expect("it exists");
+    assert!(handle.try_acquire().is_none() && manager.try_acquire::<Loaded>("model").is_none());
     for n in 1..=3 {
         assert_eq!(handle.acquire().await.expect("it loads").0, n);
-        // The second by each way is the cached one.
+        // The second access by each interface uses the cache.
         for _ in 0..2 {
             assert_eq!(handle.try_acquire().expect("it is ready").0, n);
-            assert_eq!(manager.try_acquire::<Made>("model").expect("it is ready").0, n);
+            assert_eq!(manager.try_acquire::<Loaded>("model").expect("it is ready").0, n);
         }
         let lease = handle.try_acquire().expect("it is ready");
         assert!(matches!(
@@ -79,15 +80,18 @@ async fn handles_and_names_follow_a_reload() {
             Err(Refusal::InUse { .. })
         ));
         drop(lease);
-        manager.operator().unload("model", false).await.expect("nobody uses it");
-        assert!(handle.try_acquire().is_none(), "a handle reached what was unloaded");
-        assert!(manager.try_acquire::<Made>("model").is_none(), "so did a name");
+        manager.operator().unload("model", false).await.expect("no lease is left");
+        assert!(handle.try_acquire().is_none(), "a handle reached an unloaded component");
+        assert!(
+            manager.try_acquire::<Loaded>("model").is_none(),
+            "a name reached an unloaded component"
+        );
     }
     manager.shutdown(None).await;
 }
 
 #[tokio::test]
-async fn another_type_is_refused_every_way() {
+async fn wrong_type_is_refused_by_every_interface() {
     let manager = manager("model", &Arc::default(), &open()).await;
     manager.operator().load("model").await.expect("it loads");
     assert!(manager.try_acquire::<String>("model").is_none());
@@ -100,9 +104,9 @@ async fn another_type_is_refused_every_way() {
     manager.shutdown(None).await;
 }
 
-/// What a thread remembers of one manager means nothing to another, though keys and names are the same.
+/// The cache of a thread separates managers, though keys and names are the same.
 #[tokio::test]
-async fn managers_on_one_thread_do_not_mix() {
+async fn cached_leases_of_two_managers_on_one_thread_are_separate() {
     let counts = [Arc::new(AtomicU32::new(10)), Arc::new(AtomicU32::new(20))];
     let first = manager("model", &counts[0], &open()).await;
     let second = manager("model", &counts[1], &open()).await;
@@ -111,16 +115,16 @@ async fn managers_on_one_thread_do_not_mix() {
     }
     for _ in 0..3 {
         for (m, n) in [(&first, 11), (&second, 21)] {
-            assert_eq!(m.try_acquire::<Made>("model").expect("it is ready").0, n);
+            assert_eq!(m.try_acquire::<Loaded>("model").expect("it is ready").0, n);
         }
     }
     first.shutdown(None).await;
-    assert!(first.try_acquire::<Made>("model").is_none());
-    assert_eq!(second.try_acquire::<Made>("model").expect("it is ready").0, 21);
+    assert!(first.try_acquire::<Loaded>("model").is_none());
+    assert_eq!(second.try_acquire::<Loaded>("model").expect("it is ready").0, 21);
     second.shutdown(None).await;
 }
 
-/// A manager with builtins of 40 MiB each in a budget of 64, known by their names.
+/// A manager with builtins of 40 MiB each in a budget of 64 MiB, whose keywords are their names.
 async fn two_that_do_not_fit_together() -> Manager {
     let mut config = majordomo::Config::default();
     config.memory.min_residency = std::time::Duration::ZERO;
@@ -130,13 +134,13 @@ async fn two_that_do_not_fit_together() -> Manager {
         let mut spec = ComponentSpec::builtin(name).expect("the name is good");
         spec.memory = ByteSize::mib(40);
         spec.keywords = vec![name.to_owned()];
-        builder = builder.builtin(spec, |_| Ok(Made(1)));
+        builder = builder.builtin(spec, |_| Ok(Loaded(1)));
     }
     builder.start().await.expect("the catalog is good")
 }
 
 #[tokio::test]
-async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
+async fn exchange_reuses_the_memory_of_the_leases_that_it_releases() {
     let manager = two_that_do_not_fit_together().await;
     let options = majordomo::AcquireOptions::default();
     let mut leases = manager.acquire_all(&["ears"], options.clone()).await.unwrap();
@@ -145,11 +149,11 @@ async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
         leases.iter().map(|l| l.id().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(names(&leases), ["eyes"]);
-    // Together they are too large: what it has stays.
+    // Both together are too large: the exchange is refused and keeps its leases.
     let refusal =
         manager.exchange(&mut leases, &["ears", "eyes"], options.clone()).await.unwrap_err();
     assert_eq!((refusal.code(), names(&leases)), ("too_large", vec!["eyes".to_owned()]));
-    // Of a command likewise.
+    // An outcome exchanges its leases in the same way.
     drop(leases);
     let mut outcome = manager.command("ears").await;
     outcome.exchange(&["eyes"], options.clone()).await.unwrap();
@@ -157,17 +161,17 @@ async fn an_exchange_has_the_place_of_the_leases_that_it_gives_up() {
 }
 
 #[tokio::test]
-async fn what_a_command_left_out_is_not_learned_as_unused() {
+async fn component_left_out_of_a_command_is_not_learned_as_unused() {
     let manager = two_that_do_not_fit_together().await;
     let outcomes = async || manager.intents().learned().await.unwrap().outcomes;
     let mut outcome = manager.command("ears and eyes").await;
     assert!(outcome.refusal().is_none());
     let left = outcome.left_out()[0].id.to_string();
     assert_eq!((outcome.left_out().len(), outcome.leases().len()), (1, 1));
-    let had = outcome.leases()[0].id().to_string();
-    outcome.feedback(&[&had]).unwrap();
+    let leased = outcome.leases()[0].id().to_string();
+    outcome.feedback(&[&leased]).unwrap();
     assert_eq!(outcomes().await, 0, "{left} could not be used");
     let mut outcome = manager.command("ears and eyes").await;
-    outcome.feedback(&[&had, &left]).unwrap();
+    outcome.feedback(&[&leased, &left]).unwrap();
     assert_eq!(outcomes().await, 1);
 }

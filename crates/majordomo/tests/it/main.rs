@@ -1,4 +1,4 @@
-//! The facade with real processes and builtins: faults, bad input, budgets, reloads and the end.
+//! The facade with real processes and builtins: faults, bad input, budgets, reloads and shutdown.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod allocations;

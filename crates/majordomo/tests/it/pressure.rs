@@ -1,4 +1,4 @@
-//! Pressure through the whole manager, by a scripted source: what is felt, told, done, and counted.
+//! Pressure with a running manager and a scripted source: levels, status, actions, and counters.
 
 use majordomo::{ByteSize, MemoryStatus, PressureLevel, PressureStatus};
 use majordomo_memory::{PressureReading, ScriptHandle, ScriptedSource};
@@ -15,7 +15,7 @@ fn script(available: u64, limit: u64) -> (Box<ScriptedSource>, ScriptHandle) {
     (Box::new(source), handle)
 }
 
-/// The memory part of the status as soon as it is as it should be.
+/// The memory part of the status once `ok` holds.
 async fn when(manager: &majordomo::Manager, ok: impl Fn(&MemoryStatus) -> bool) -> MemoryStatus {
     let looks = async {
         loop {
@@ -34,7 +34,7 @@ fn felt(m: &MemoryStatus) -> &PressureStatus {
 }
 
 #[test]
-fn levels_act_at_once_and_stand_in_the_status_with_their_history() {
+fn pressure_levels_act_at_once_and_are_reported_with_their_history() {
     run(async {
         let world = World::new();
         let (source, script) = script(7000, 8192);
@@ -53,17 +53,22 @@ fn levels_act_at_once_and_stand_in_the_status_with_their_history() {
         let refusal = lease(&manager, "idle").await.unwrap_err();
         says(&refusal.to_string(), &["memory pressure is EMERGENCY"]);
 
-        script.fail("has no words");
+        script.fail("is not readable");
         let m = when(&manager, |m| felt(m).failing).await;
-        assert_eq!(m.pressure, Some(PressureLevel::Emergency), "no news is no relief");
+        assert_eq!(
+            m.pressure,
+            Some(PressureLevel::Emergency),
+            "a failing source does not lower the level"
+        );
         script.set(reading(7000, 8192));
         let m = when(&manager, |m| m.pressure == Some(PressureLevel::Low)).await;
-        let notes: Vec<_> = felt(&m).history.iter().map(|n| (n.level, n.event.as_str())).collect();
-        assert_eq!(notes[0], (PressureLevel::Emergency, ""), "{notes:?}");
-        assert!(notes.iter().any(|n| n.1.contains("has no words")), "{notes:?}");
-        assert!(notes.iter().any(|n| n.1.contains("work again")), "{notes:?}");
-        // It falls a level at a time.
-        let levels: Vec<_> = notes.iter().filter(|n| n.1.is_empty()).map(|n| n.0).collect();
+        let history: Vec<_> =
+            felt(&m).history.iter().map(|n| (n.level, n.event.as_str())).collect();
+        assert_eq!(history[0], (PressureLevel::Emergency, ""), "{history:?}");
+        assert!(history.iter().any(|n| n.1.contains("is not readable")), "{history:?}");
+        assert!(history.iter().any(|n| n.1.contains("work again")), "{history:?}");
+        // The level falls by one at a time.
+        let levels: Vec<_> = history.iter().filter(|n| n.1.is_empty()).map(|n| n.0).collect();
         use PressureLevel::{Critical, Emergency, High, Low, Medium};
         assert_eq!(levels, [Emergency, Critical, High, Medium, Low]);
         assert_eq!(felt(&m).thresholds, [1024, 512, 256, 128].map(ByteSize::mib));
@@ -73,9 +78,9 @@ fn levels_act_at_once_and_stand_in_the_status_with_their_history() {
 }
 
 #[test]
-fn what_other_programs_take_is_not_there_for_components() {
-    // Growth of this process counts as its own: other tests would add to it.
-    if !alone("pressure::what_other_programs_take_is_not_there_for_components") {
+fn memory_of_other_programs_is_not_available_to_components() {
+    // The growth of this process is counted as its own memory, to which other tests would add.
+    if !alone("pressure::memory_of_other_programs_is_not_available_to_components") {
         return;
     }
     run(async {
@@ -87,13 +92,13 @@ fn what_other_programs_take_is_not_there_for_components() {
         let manager = builder.start().await.unwrap();
         let m = when(&manager, |m| m.external > ByteSize::ZERO).await;
         assert!(m.external > mib(100) && m.external <= mib(150), "{}", m.external);
-        assert_eq!(m.overdraft, ByteSize::ZERO, "nothing is promised yet");
+        assert_eq!(m.overdraft, ByteSize::ZERO, "nothing is booked yet");
         let refusal = lease_within(&manager, "large", Some(ms(200))).await.unwrap_err();
         assert_eq!(refusal.code(), "deadline_exceeded", "{refusal}");
         script.set(reading(399, 400));
         when(&manager, |m| m.external == ByteSize::ZERO).await;
         drop(lease(&manager, "large").await.unwrap());
-        // Now 240 MiB are promised, of which the program uses next to nothing.
+        // Now 240 MiB are booked, of which the program uses very little.
         script.set(reading(150, 400));
         let m = when(&manager, |m| m.overdraft > ByteSize::ZERO).await;
         assert_eq!(m.overdraft_by_kind.external, m.overdraft);

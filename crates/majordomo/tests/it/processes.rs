@@ -1,4 +1,4 @@
-//! Looks at the table of processes: who carries a mark in the environment, and signals to them.
+//! The table of processes: processes with a mark in their environment, and signals to them.
 
 use std::process::{Command, Stdio};
 
@@ -7,10 +7,10 @@ pub(crate) const MARK: &str = "MAJORDOMO_TEST_MARK";
 
 /// The processes, zombies left out, whose environment sets `variable` to `value`.
 pub(crate) fn marked(variable: &str, value: &str) -> Vec<i32> {
-    let wanted = format!("{variable}={value}");
+    let setting = format!("{variable}={value}");
     environments()
         .into_iter()
-        .filter(|(_, words)| words.contains(&wanted))
+        .filter(|(_, words)| words.contains(&setting))
         .map(|(pid, _)| pid)
         .collect()
 }
@@ -21,7 +21,7 @@ fn environments() -> Vec<(i32, Vec<String>)> {
     let own = std::fs::read_dir("/proc").unwrap().flatten();
     own.filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        // A zombie's is empty; a process that has just gone has none.
+        // The environment of a zombie is empty; a process that has just ended has none.
         let bytes = std::fs::read(entry.path().join("environ")).ok()?;
         let words = bytes.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned());
         Some((pid, words.collect()))
@@ -43,7 +43,7 @@ fn environments() -> Vec<(i32, Vec<String>)> {
         .collect()
 }
 
-/// The processes that run this file. Only Linux tells; elsewhere none are found.
+/// The processes that run this file. On systems other than Linux none are found.
 pub(crate) fn running(program: &std::path::Path) -> Vec<i32> {
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
     all.flatten()
@@ -52,7 +52,7 @@ pub(crate) fn running(program: &std::path::Path) -> Vec<i32> {
         .collect()
 }
 
-/// Sends a signal by its name; false when there is no such process.
+/// Sends a signal by its name; false if the process does not exist.
 pub(crate) fn signal(pid: i32, name: &str) -> bool {
     let words = ["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()];
     let status = Command::new("/bin/sh").args(words).stderr(Stdio::null()).status();

@@ -1,4 +1,5 @@
-//! Programs that misbehave: each ends in a clear error or a working component, never in a hang or an orphan.
+//! Programs that misbehave: each ends in a clear error or a working component, never in a hang or
+//! an orphan.
 
 use majordomo::{
     ComponentState, LoaderSpec, Manager, Priority, Refusal, RestartPolicy, TrimSignal, TrimSpec,
@@ -10,7 +11,7 @@ use crate::support::{
     DEADLINE, STUBBORN, UP, World, changes, config, lease, ms, path, run, says, state, status,
 };
 
-/// What is said when the component cannot be loaded.
+/// The refusal of a component that cannot be loaded.
 async fn failure(manager: &Manager, name: &str) -> String {
     match lease(manager, name).await {
         Err(refusal @ Refusal::LoadFailed { .. }) => refusal.to_string(),
@@ -19,7 +20,7 @@ async fn failure(manager: &Manager, name: &str) -> String {
 }
 
 #[test]
-fn a_missing_executable_is_named_with_component_and_way_out() {
+fn missing_executable_is_named_with_component_and_remedy() {
     run(async {
         let world = World::new();
         let specs = vec![
@@ -37,7 +38,8 @@ fn a_missing_executable_is_named_with_component_and_way_out() {
         says(&text, &["ears", "\"no-such-program-anywhere\"", "install it or correct the command"]);
         says(&failure(&manager, "eyes").await, &["eyes", "eyes\"", "correct the command"]);
         says(&failure(&manager, "nose").await, &["nose\" cannot be run", "chmod"]);
-        // Asked again at once, it says when it may be tried, and nothing is started.
+        // A second demand at once is refused with the time of the next attempt, and no program is
+        // started.
         let again = lease(&manager, "ears").await.unwrap_err();
         assert!(matches!(again, Refusal::BackingOff { .. }), "{again}");
         says(&again.to_string(), &["ears", "may be tried again in"]);
@@ -47,7 +49,7 @@ fn a_missing_executable_is_named_with_component_and_way_out() {
 }
 
 #[test]
-fn one_that_exits_at_once_is_told_with_code_and_last_words() {
+fn program_that_exits_at_once_is_reported_with_code_and_last_output() {
     run(async {
         let world = World::new();
         let script = "echo no model file >&2; exit 3";
@@ -59,7 +61,7 @@ fn one_that_exits_at_once_is_told_with_code_and_last_words() {
 }
 
 #[test]
-fn one_that_never_gets_ready_is_killed_at_its_load_deadline() {
+fn program_that_never_becomes_ready_is_killed_at_its_load_deadline() {
     run(async {
         let world = World::new();
         let mut spec = world.program("a", "trap '' TERM; echo starting; while :; do sleep 1; done");
@@ -76,7 +78,7 @@ fn one_that_never_gets_ready_is_killed_at_its_load_deadline() {
 }
 
 #[test]
-fn a_flood_on_stdout_is_bounded_and_hinders_nobody() {
+fn flood_on_stdout_is_bounded_and_delays_no_other_component() {
     run(async {
         let world = World::new();
         let flood = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
@@ -108,7 +110,7 @@ fn a_flood_on_stdout_is_bounded_and_hinders_nobody() {
 }
 
 #[test]
-fn one_that_ignores_term_is_killed_at_its_stop_deadline() {
+fn program_that_ignores_term_is_killed_at_its_stop_deadline() {
     run(async {
         let world = World::new();
         let mut spec = world.program("a", STUBBORN);
@@ -124,7 +126,7 @@ fn one_that_ignores_term_is_killed_at_its_stop_deadline() {
 }
 
 #[test]
-fn an_unload_ends_when_every_child_of_the_program_is_gone() {
+fn unload_ends_when_every_child_of_the_program_has_ended() {
     run(async {
         let world = World::new();
         let script = "sleep 1000 & (trap '' TERM; echo up; while :; do sleep 1; done) & wait";
@@ -139,7 +141,7 @@ fn an_unload_ends_when_every_child_of_the_program_is_gone() {
 }
 
 #[test]
-fn a_leader_that_leaves_children_behind_has_ended() {
+fn exit_of_the_leader_ends_the_component_and_its_children() {
     run(async {
         let world = World::new();
         let script = "sleep 1000 & echo up; while [ ! -e leave ]; do sleep 0.05; done";
@@ -153,7 +155,7 @@ fn a_leader_that_leaves_children_behind_has_ended() {
 }
 
 #[test]
-fn one_that_is_killed_while_loading_fails_its_waiters_at_once() {
+fn program_killed_while_loading_fails_its_waiters_at_once() {
     run(async {
         let world = World::new();
         let script = "echo $$ >pid; sleep 1000";
@@ -170,7 +172,7 @@ fn one_that_is_killed_while_loading_fails_its_waiters_at_once() {
 }
 
 #[test]
-fn one_that_is_killed_while_leased_revokes_and_loads_again_on_demand() {
+fn program_killed_while_leased_revokes_leases_and_reloads_on_demand() {
     run(async {
         let world = World::new();
         let mut spec = world.program("a", "echo $$ >pid; echo up; exec sleep 1000");
@@ -183,18 +185,18 @@ fn one_that_is_killed_while_leased_revokes_and_loads_again_on_demand() {
         let leases = (lease(&manager, "a").await.unwrap(), lease(&manager, "top").await.unwrap());
         assert!(signal(world.read("pid").trim().parse().unwrap(), "KILL"));
         until(|| leases.0.revoked() && leases.1.revoked()).await;
-        // What depended on it goes when its lease ends.
+        // The dependent is unloaded when its lease ends.
         drop(leases);
         until(|| state(&manager, "a") == "failed" && state(&manager, "top") == "unloaded").await;
         says(&status(&manager, "a").await.cause, &["was killed by SIGKILL"]);
-        // The back-off ends long before the demand's deadline: it waits for it.
+        // The demand waits for the back-off, which ends long before its deadline.
         drop(lease(&manager, "top").await.unwrap());
         assert_eq!(status(&manager, "a").await.loads, 2);
     });
 }
 
 #[test]
-fn what_must_run_comes_back_with_the_dependency_that_it_went_down_with() {
+fn core_component_restarts_with_its_failed_dependency() {
     run(async {
         let world = World::new();
         let base = world.program("base", "echo $$ >pid; echo up; exec sleep 1000");
@@ -214,7 +216,7 @@ fn what_must_run_comes_back_with_the_dependency_that_it_went_down_with() {
 }
 
 #[test]
-fn restart_policies_are_followed_after_a_crash() {
+fn restart_policy_decides_after_a_crash() {
     run(async {
         let world = World::new();
         let script = |name: &str| format!("echo $$ >{name}; echo up; exec sleep 1000");
@@ -233,14 +235,14 @@ fn restart_policies_are_followed_after_a_crash() {
         until(|| matches!(state(&manager, "never"), "quarantined" | "failed")).await;
         let refused = lease(&manager, "never").await.unwrap_err();
         says(&refused.to_string(), &["never"]);
-        // An operator may.
+        // An operator may load it.
         manager.operator().load("never").await.unwrap();
         assert_eq!(state(&manager, "never"), "ready");
     });
 }
 
 #[test]
-fn one_that_ends_by_itself_after_use_did_not_fail() {
+fn regular_exit_after_use_is_no_failure() {
     run(async {
         let world = World::new();
         let script =
@@ -276,7 +278,7 @@ fn one_that_ends_by_itself_after_use_did_not_fail() {
 }
 
 #[test]
-fn many_failures_close_a_component_until_an_operator_loads_it() {
+fn repeated_failures_quarantine_a_component_until_an_operator_loads_it() {
     run(async {
         let world = World::new();
         let script = "[ -e good ] || exit 1; echo up; exec sleep 1000";
@@ -304,7 +306,7 @@ fn many_failures_close_a_component_until_an_operator_loads_it() {
 }
 
 #[test]
-fn components_of_a_kind_that_is_not_built_in_say_so() {
+fn loader_that_is_not_compiled_in_is_named_in_the_refusal() {
     run(async {
         let world = World::new();
         world.write("c.json", r#"{"vision": {"priority": "LOW", "intent_keywords": ["see"]}}"#);
@@ -317,7 +319,7 @@ fn components_of_a_kind_that_is_not_built_in_say_so() {
 }
 
 #[test]
-fn trim_of_a_program_is_refused_when_the_request_does_not_reach_it() {
+fn trim_is_refused_when_the_request_does_not_reach_the_program() {
     run(async {
         let world = World::new();
         let handles = "trap 'echo trimmed' USR1; echo up; while :; do sleep 0.05; done";
@@ -333,7 +335,7 @@ fn trim_of_a_program_is_refused_when_the_request_does_not_reach_it() {
             drop(lease(&manager, name).await.unwrap());
         }
         manager.operator().trim("able").await.unwrap();
-        // Only Linux tells which signals a program handles; elsewhere the signal is sent.
+        // Only Linux reports which signals a program handles; on other systems the signal is sent.
         if cfg!(target_os = "linux") {
             let refusal = manager.operator().trim("deaf").await.unwrap_err();
             assert_eq!(refusal.code(), "trim_failed");

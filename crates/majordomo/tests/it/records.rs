@@ -1,4 +1,4 @@
-//! What the manager tells of itself: events without holes, gaps for the slow, `why` with causes.
+//! Records of the manager: events without gaps, counted gaps for slow followers, `why` with causes.
 
 use majordomo::{Cause, ComponentSpec, EventKind, Factory, Followed};
 
@@ -6,7 +6,7 @@ use crate::eventually::until;
 use crate::support::{DEADLINE, UP, World, changes, lease, mib, run, says, state};
 
 #[test]
-fn events_come_in_order_and_without_holes() {
+fn events_are_in_order_and_without_gaps() {
     run(async {
         let world = World::new();
         let manager = world.manager(vec![world.program("a", UP)]).await;
@@ -25,7 +25,7 @@ fn events_come_in_order_and_without_holes() {
             }
         }
         assert_eq!(states, ["queued", "loading", "ready", "unloading", "unloaded"]);
-        // Who begins now sees nothing of that; who waits when the manager ends is let go.
+        // A new follower gets no earlier events; its wait ends with the manager.
         let mut late = manager.events(None);
         assert_eq!(late.try_next(), None);
         manager.shutdown(None).await;
@@ -38,7 +38,7 @@ fn events_come_in_order_and_without_holes() {
 }
 
 #[test]
-fn a_slow_follower_is_told_how_much_it_missed() {
+fn slow_follower_gets_the_number_of_missed_events() {
     run(async {
         let world = World::new();
         let spec = ComponentSpec::builtin("a").unwrap();
@@ -92,7 +92,7 @@ fn why_names_the_cause_of_every_change() {
 }
 
 #[test]
-fn pins_and_operators_have_their_say() {
+fn pin_blocks_eviction_and_forced_unload_revokes_leases() {
     run(async {
         let world = World::new();
         let specs = ["a", "b"].map(|n| world.program(n, UP)).into();

@@ -1,4 +1,4 @@
-//! Reloading the configuration under running components.
+//! Reloads of the configuration while components run.
 
 use majordomo::{Cause, ComponentId, Manager, ReloadError};
 
@@ -18,7 +18,7 @@ async fn manager_of(world: &World, text: &str) -> Manager {
 }
 
 #[test]
-fn added_changed_and_removed_components() {
+fn reload_adds_changes_and_removes_components() {
     run(async {
         let world = World::new();
         let section = |name: &str, more: &str| world.section(name, UP, more);
@@ -45,7 +45,8 @@ fn added_changed_and_removed_components() {
         assert_eq!(names(&reloaded.added), ["added"]);
         assert_eq!(names(&reloaded.removed), ["removed"]);
         assert_eq!(names(&reloaded.changed), ["changed", "words"]);
-        // Idle and changed: restarted. Only managed differently: stays. Gone: unloaded.
+        // A changed idle component restarts, one with new keywords only stays, and a removed one is
+        // unloaded.
         until(|| state(&manager, "removed") == "unloaded").await;
         until(|| path_has(&manager, "changed", 2)).await;
         assert_eq!((state(&manager, "same"), state(&manager, "words")), ("ready", "ready"));
@@ -59,13 +60,13 @@ fn added_changed_and_removed_components() {
     });
 }
 
-/// Whether a component became ready so many times.
+/// Whether a component became ready `times` times.
 fn path_has(manager: &Manager, name: &str, times: usize) -> bool {
     crate::support::path(manager, name).iter().filter(|s| **s == "ready").count() == times
 }
 
 #[test]
-fn a_leased_component_is_stale_until_its_last_release() {
+fn changed_leased_component_is_stale_until_its_last_release() {
     run(async {
         let world = World::new();
         let text = |a: &str, b: &str| {
@@ -81,8 +82,8 @@ fn a_leased_component_is_stale_until_its_last_release() {
         manager.operator().reload().await.unwrap();
         until(|| state(&manager, "a") == "draining" && state(&manager, "b") == "draining").await;
         assert!(status(&manager, "a").await.stale);
-        assert!(!first.revoked(), "nobody is hurried by a new configuration");
-        // Newcomers wait for the new one.
+        assert!(!first.revoked(), "a new configuration revokes no lease");
+        // New demands wait for the new incarnation.
         let refusal = lease_within(&manager, "a", Some(ms(50))).await.unwrap_err();
         assert_eq!(refusal.code(), "deadline_exceeded");
         drop(first);
@@ -98,7 +99,7 @@ fn a_leased_component_is_stale_until_its_last_release() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing() {
+fn invalid_file_changes_nothing() {
     run(async {
         let world = World::new();
         let good = format!("{FAST}{}", world.section("a", UP, "keywords = [\"hello\"]"));
@@ -125,7 +126,7 @@ fn a_bad_file_changes_nothing() {
 }
 
 #[test]
-fn a_manager_built_in_code_has_nothing_to_read_again() {
+fn reload_of_a_manager_without_a_file_is_refused() {
     run(async {
         let world = World::new();
         let manager = world.manager(vec![]).await;
@@ -134,7 +135,7 @@ fn a_manager_built_in_code_has_nothing_to_read_again() {
 }
 
 #[test]
-fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
+fn smaller_budget_evicts_idle_components_and_waits_for_leased_ones() {
     run(async {
         let world = World::new();
         let components = ["a", "b", "c"].map(|n| world.section(n, UP, "")).concat();
@@ -142,7 +143,7 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         let held = lease(&manager, "a").await.unwrap();
         drop(lease(&manager, "b").await.unwrap());
         drop(lease(&manager, "c").await.unwrap());
-        // Room for one and a half.
+        // The budget holds one and a half components.
         world.write("c.toml", &format!("{}{components}", FAST.replace("1000MiB", "18MiB")));
         manager.operator().reload().await.unwrap();
         until(|| state(&manager, "b") == "unloaded" && state(&manager, "c") == "unloaded").await;
@@ -150,7 +151,8 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
         assert!(!held.revoked());
         let memory = manager.status().await.unwrap().memory.clone();
         assert_eq!((memory.booked, memory.overdraft), (mib(10), mib(0)));
-        // Below what two in use have booked: an overdraft that is shown and ends with a lease.
+        // A budget below the bookings of two leased components is an overdraft until one is
+        // released.
         world.write("c.toml", &format!("{FAST}{components}"));
         manager.operator().reload().await.unwrap();
         let other = lease(&manager, "c").await.unwrap();
@@ -170,7 +172,7 @@ fn a_budget_cut_below_what_is_in_use_takes_the_idle_and_waits_for_the_leased() {
 }
 
 #[test]
-fn a_core_component_that_is_added_loads_at_once() {
+fn added_core_component_loads_at_once() {
     run(async {
         let world = World::new();
         let manager = manager_of(&world, FAST).await;

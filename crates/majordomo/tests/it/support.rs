@@ -1,4 +1,5 @@
-//! What the tests share: a world of their own, components that are small shell programs, and looks at states.
+//! Shared by the tests: a directory per test, components that are small shell programs, and views
+//! of states.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -14,16 +15,16 @@ use majordomo::{
 use crate::eventually::{eventually, until};
 use crate::processes::{MARK, marked};
 
-/// Long enough for a busy machine; nothing waits that long when all is well.
+/// Long enough for a busy machine; no passing test waits that long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A component's program: says that it is up and lives until it is told to stop.
+/// A component's program: prints `up` and runs until it is stopped.
 pub(crate) const UP: &str = "echo up; exec sleep 1000";
 
-/// Says that it is up and does not heed TERM.
+/// Prints `up` and ignores TERM.
 pub(crate) const STUBBORN: &str = "trap '' TERM; echo up; while :; do sleep 1; done";
 
-/// Runs a test on a runtime of its own; one that hangs fails.
+/// Runs a test on its own runtime; a test that hangs fails.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
@@ -40,7 +41,8 @@ pub(crate) const fn mib(n: u64) -> ByteSize {
     ByteSize::mib(n)
 }
 
-/// A directory and a mark for the processes of one test. When it goes, no process with the mark may live.
+/// A directory and a mark for the processes of one test. No process with the mark may live when it
+/// is dropped.
 pub(crate) struct World {
     dir: PathBuf,
     mark: String,
@@ -68,7 +70,7 @@ impl World {
         path
     }
 
-    /// The text of a file that programs of the test write; empty when there is none yet.
+    /// The text of a file that programs of the test write; empty while the file is absent.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
@@ -78,7 +80,8 @@ impl World {
         marked(MARK, &self.mark)
     }
 
-    /// A component of 10 MiB that runs a shell script, with the test's directory as its own.
+    /// A component of 10 MiB that runs a shell script, with the test's directory as its working
+    /// directory.
     pub(crate) fn program(&self, name: &str, script: &str) -> ComponentSpec {
         self.command(name, &["/bin/sh", "-c", script])
     }
@@ -96,7 +99,8 @@ impl World {
         spec
     }
 
-    /// The same as a section of a configuration file, with further lines.
+    /// The component of [`World::program`] as a section of a configuration file, with the lines
+    /// `more`.
     pub(crate) fn section(&self, name: &str, script: &str, more: &str) -> String {
         format!(
             "[components.{name}]\nmemory = \"10MiB\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\ncwd = \".\"\n\
@@ -105,7 +109,7 @@ impl World {
         )
     }
 
-    /// A manager of components, with short deadlines where a test waits for them to pass.
+    /// A manager of components with the settings of [`config`].
     pub(crate) async fn manager(&self, specs: Vec<ComponentSpec>) -> Manager {
         self.builder(specs).start().await.unwrap()
     }
@@ -130,7 +134,7 @@ impl Drop for World {
     }
 }
 
-/// The defaults, but a component may go as soon as it is ready, and may be tried again soon after a failure.
+/// The defaults without a minimum residency, and with short deadlines of demands and loads.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.memory.min_residency = Duration::ZERO;
@@ -143,7 +147,7 @@ pub(crate) async fn lease(manager: &Manager, name: &str) -> Result<AnyLease, Ref
     lease_within(manager, name, None).await
 }
 
-/// A lease, waited for at most so long.
+/// A lease, demanded with a deadline.
 pub(crate) async fn lease_within(
     manager: &Manager,
     name: &str,
@@ -163,23 +167,23 @@ pub(crate) fn changes(manager: &Manager, name: &str) -> Vec<(ComponentState, Cau
     manager.operator().why(name).unwrap().into_iter().filter_map(change).collect()
 }
 
-/// The names of the states it went through.
+/// The names of all states that a component reached.
 pub(crate) fn path(manager: &Manager, name: &str) -> Vec<&'static str> {
     changes(manager, name).into_iter().map(|c| c.0.name()).collect()
 }
 
-/// The name of its state now.
+/// The name of the current state of a component.
 pub(crate) fn state(manager: &Manager, name: &str) -> &'static str {
     path(manager, name).last().copied().unwrap_or("unloaded")
 }
 
-/// The status of one component, newly made.
+/// The current status of one component.
 pub(crate) async fn status(manager: &Manager, name: &str) -> ComponentStatus {
     let all = manager.status().await.unwrap();
     all.components.iter().find(|c| c.id.as_str() == name).unwrap().clone()
 }
 
-/// The status of one component as soon as it is as it should be: one that is told may be 50 ms old.
+/// The status of one component once `ok` holds; a returned status may be 50 ms old.
 pub(crate) async fn status_when(
     manager: &Manager,
     name: &str,
@@ -199,7 +203,7 @@ pub(crate) async fn status_when(
     now.into_inner()
 }
 
-/// Every part must be in the text.
+/// Asserts that the text contains every part.
 #[track_caller]
 pub(crate) fn says(text: &str, parts: &[&str]) {
     for part in parts {

@@ -1,4 +1,4 @@
-//! What is learned of use: it survives a restart, is exported as a trace, and is forgotten on request.
+//! The learned use survives a restart, is exported as a trace, and is forgotten on request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -28,7 +28,7 @@ struct Plain;
 impl majordomo::Component for Plain {}
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_history_go_back() {
+fn clock_set_back_keeps_the_history_in_order() {
     run(async {
         let world = World::new();
         let clock = Arc::new(AtomicI64::new(0));
@@ -43,7 +43,7 @@ fn a_clock_that_is_set_back_makes_no_history_go_back() {
         for (text, at) in jumps {
             clock.store(at, Ordering::Relaxed);
             manager.command(text).await.mark_used();
-            // What was noted last bears the time that was shown.
+            // The latest record has the time of the clock.
             assert_eq!(manager.usage().summary().await.unwrap().latest, Some(WallSeconds(at)));
         }
         let trace = manager.usage().export().await.unwrap();
@@ -54,7 +54,7 @@ fn a_clock_that_is_set_back_makes_no_history_go_back() {
 }
 
 #[test]
-fn use_is_remembered_exported_and_forgotten() {
+fn use_is_learned_exported_and_forgotten() {
     run(async {
         let world = World::new();
         let manager = start(&world).await;
@@ -62,15 +62,15 @@ fn use_is_remembered_exported_and_forgotten() {
             let outcome = manager.command(text).await;
             outcome.mark_used();
         }
-        // Asked by the lane that the observations took before.
-        let told = manager.usage().summary().await.unwrap();
-        assert_eq!((told.commands_learned, told.commands_kept), (5, 5));
-        assert_eq!(told.likeliest.len(), 2);
+        // The summary follows the observations in the same queue.
+        let summary = manager.usage().summary().await.unwrap();
+        assert_eq!((summary.commands_learned, summary.commands_kept), (5, 5));
+        assert_eq!(summary.likeliest.len(), 2);
         manager.shutdown(None).await;
 
         let manager = start(&world).await;
         let again = manager.usage().summary().await.unwrap();
-        assert_eq!(again, told);
+        assert_eq!(again, summary);
         let trace = manager.usage().export().await.unwrap();
         let rows: Vec<Vec<&str>> = trace.lines().map(|l| l.split('\t').collect()).collect();
         assert_eq!(rows.len(), 6, "{trace}");
