@@ -1,4 +1,4 @@
-//! The only way in which these tests wait for time.
+//! The only helpers of these tests that wait for time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) fn eventually(deadline: Duration, what: &str, mut check: impl FnMut()
     }
 }
 
-/// As `eventually`, but lets the runtime's own tasks go on.
+/// The asynchronous [`eventually`]: tasks of the runtime continue meanwhile.
 pub(crate) async fn until(mut check: impl FnMut() -> bool) {
     let rounds = tokio::time::timeout(DEADLINE * 10, async {
         let mut looks = tokio::time::interval(Duration::from_millis(2));

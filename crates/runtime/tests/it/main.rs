@@ -1,7 +1,7 @@
 //! Tests with real processes: this binary is test runner, guard, trampoline, manager and component.
 //!
-//! Started with `__guard` or `__exec` it is what the product's binary is then; with `__helper NAME` a
-//! component or a manager that a test drives; else it runs the tests.
+//! With `__guard` or `__exec` the binary does the same as that of the product. With `__helper NAME`
+//! it is a component or a manager that a test drives. Otherwise it runs the tests.
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Managers in processes of their own, to be killed by tests.
+//! Managers in separate processes, which tests kill.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
     };
     runtime().block_on(async {
         match (kind, rest) {
-            // Components with children, all of which ignore TERM or have one that does.
+            // Components that each have a child which ignores TERM.
             ("manager", [name, n]) => {
                 let loader = start(form(name), None).await;
                 let mut kept = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                 write("ready");
                 std::future::pending().await
             }
-            // Starts without end, several at a time.
+            // Starts components in an endless loop, three at a time.
             ("busy-manager", [name]) => {
                 let loader = start(form(name), None).await;
                 let mut kept = Vec::new();
@@ -59,7 +59,7 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                     }
                 }
             }
-            // Its guard never answers, so its child never gets the word.
+            // The guard never answers, so the trampoline never executes the program.
             ("manager-without-answer", []) => {
                 let program = dir.join("guard");
                 let exe = std::env::current_exe().unwrap();
@@ -96,7 +96,7 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                 }
                 std::future::pending().await
             }
-            // A component that forgets many grandchildren, which end at once.
+            // A component with many orphaned grandchildren, which end at once.
             ("adopting-manager", [n]) => {
                 let loader = start(form("hidden"), Some(Subreaper::enable().unwrap())).await;
                 let script = r#"i=0; while [ $i -lt "$2" ]; do sh -c '(exit 0) & (exit 0) &'; i=$((i + 1)); done
