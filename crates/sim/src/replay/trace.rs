@@ -123,6 +123,44 @@ fn too_many(more: &[&str]) -> String {
     )
 }
 
+/// The columns of a line.
+struct Line<'a> {
+    user: &'a str,
+    seconds: &'a str,
+    at_us: u64,
+    item: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line; the error says what is wrong with it.
+    fn parse(bytes: &'a [u8], line: usize) -> Result<Self, String> {
+        let text = decode_line(bytes, line)
+            .map_err(|error| format!("{}; {}", error.what(), error.way_out()))?;
+        let columns: Vec<&str> = text.split('\t').collect();
+        let (user, seconds, item) = match *columns.as_slice() {
+            [user, seconds, item] | [user, seconds, item, _] => (user, seconds, item),
+            [_, _, _, _, ref more @ ..] => return Err(too_many(more)),
+            _ => {
+                let n = if text.is_empty() { 0 } else { columns.len() };
+                return Err(format!("{} instead of {COLUMNS}", count(n, "column")));
+            }
+        };
+        // An empty item is allowed: shells record commands without a program.
+        if user.is_empty() {
+            return Err("the user is empty".into());
+        }
+        if text.bytes().any(|b| b == 0) {
+            return Err("contains a zero byte; a trace is text".into());
+        }
+        let at_us = parse_seconds(seconds).ok_or_else(|| {
+            let header = if line == 1 { ", and no header line" } else { "" };
+            let seconds = shortened(seconds);
+            format!("{seconds} is not a time; write unix seconds, such as 1564000000{header}")
+        })?;
+        Ok(Self { user, seconds, at_us, item })
+    }
+}
+
 /// The history of one user while it is read.
 struct Builder {
     user: UserTrace,
@@ -214,33 +252,7 @@ impl Trace {
                     "longer than {MAX_LINE} bytes; a trace is tab-separated text"
                 )));
             }
-            let text = decode_line(&buffer, line)
-                .map_err(|error| bad(format!("{}; {}", error.what(), error.way_out())))?;
-            let columns: Vec<&str> = text.split('\t').collect();
-            let (user, seconds, item) = match *columns.as_slice() {
-                [user, seconds, item] | [user, seconds, item, _] => (user, seconds, item),
-                [_, _, _, _, ref more @ ..] => return Err(bad(too_many(more))),
-                _ => {
-                    return Err(bad(format!(
-                        "{} instead of {COLUMNS}",
-                        count(if text.is_empty() { 0 } else { columns.len() }, "column")
-                    )));
-                }
-            };
-            // An empty item is allowed: shells record commands without a program.
-            if user.is_empty() {
-                return Err(bad("the user is empty".into()));
-            }
-            if text.bytes().any(|b| b == 0) {
-                return Err(bad("contains a zero byte; a trace is text".into()));
-            }
-            let at_us = parse_seconds(seconds).ok_or_else(|| {
-                let header = if line == 1 { ", and no header line" } else { "" };
-                let seconds = shortened(seconds);
-                bad(format!(
-                    "{seconds} is not a time; write unix seconds, such as 1564000000{header}"
-                ))
-            })?;
+            let Line { user, seconds, at_us, item } = Line::parse(&buffer, line).map_err(bad)?;
             match &mut current {
                 Some((b, last)) if b.user.name == user => {
                     if at_us < *last {

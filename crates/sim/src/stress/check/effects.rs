@@ -3,7 +3,7 @@
 //! Knows the checker's record of the state before the input, and the cells as clients see them.
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, HintOutcome, Moment, Refusal,
+    Cause, ComponentKey, ComponentState, EventKind, HintOutcome, LeftOut, Moment, Refusal, WaiterId,
 };
 use majordomo_engine::{Effect, Engine};
 
@@ -29,41 +29,7 @@ impl Checker {
                 self.next_seq += 1;
                 self.record(&r.kind, engine, cells)
             }
-            Effect::Grant { waiter, keys, left_out } => {
-                let Some(open) = self.open.remove(waiter) else {
-                    return broken(6, format!("waiter {waiter} is granted, but does not wait"));
-                };
-                let mut all: Vec<_> = left_out.iter().map(|l| l.component).collect();
-                all.extend(keys);
-                all.sort_unstable();
-                let whole = left_out.is_empty() || (open.partial && !keys.is_empty());
-                if open.wait != Wait::Leases || open.keys != all || !whole {
-                    return broken(
-                        6,
-                        format!(
-                            "waiter {waiter} requested {:?} and is granted {keys:?}",
-                            open.keys
-                        ),
-                    );
-                }
-                let closure = engine.catalog().closure(keys);
-                if let Some(k) =
-                    closure.iter().find(|k| self.mirror[k.index()] != ComponentState::Ready)
-                {
-                    let what = format!(
-                        "waiter {waiter} is granted {keys:?}, {k} is {}",
-                        self.mirror[k.index()]
-                    );
-                    return broken(1, what);
-                }
-                for key in keys {
-                    match self.due.iter_mut().find(|d| d.0 == *key) {
-                        Some(d) => d.1 += 1,
-                        None => self.due.push((*key, 1)),
-                    }
-                }
-                Ok(())
-            }
+            Effect::Grant { waiter, keys, left_out } => self.grant(*waiter, keys, left_out, engine),
             Effect::Done { waiter } => match self.open.remove(waiter) {
                 Some(Open { wait: Wait::Completion, .. }) => Ok(()),
                 _ => broken(
@@ -84,56 +50,80 @@ impl Checker {
                     broken(6, format!("waiter {waiter} is refused, but does not wait: {refusal}"))
                 }
             },
-            Effect::StartLoad { id, .. } => {
-                let key = &id.key;
-                let e = engine.scheduler().entry(*key);
-                if e.is_unrequested() && engine.budget().overload_of(*key).0 > 0 {
-                    return broken(
-                        3,
-                        format!("{key} is loaded beyond the budget without a demand"),
-                    );
-                }
-                match e
-                    .dependencies()
-                    .iter()
-                    .find(|d| self.mirror[d.index()] != ComponentState::Ready)
-                {
-                    Some(d) => {
-                        broken(1, format!("{key} loads while {d} is {}", self.mirror[d.index()]))
-                    }
-                    None => Ok(()),
-                }
-            }
-            Effect::ShutdownDone { stuck } => {
-                self.is_down = true;
-                self.down_by = None;
-                for (i, s) in self.mirror.iter().enumerate() {
-                    let listed = stuck.contains(&ComponentKey::from_index(i));
-                    let down = matches!(
-                        s,
-                        ComponentState::Unloaded
-                            | ComponentState::Failed { .. }
-                            | ComponentState::Quarantined { .. }
-                    );
-                    if listed != (*s == ComponentState::Stuck) || !(down || listed) {
-                        return broken(
-                            7,
-                            format!(
-                                "after the shutdown component {i} is {s}, listed as stuck: {listed}"
-                            ),
-                        );
-                    }
-                }
-                if !self.open.is_empty() {
-                    return broken(
-                        6,
-                        format!("after the shutdown {:?} still wait", self.open.keys()),
-                    );
-                }
-                Ok(())
-            }
+            Effect::StartLoad { id, .. } => self.start_load(id.key, engine),
+            Effect::ShutdownDone { stuck } => self.shutdown_done(stuck),
             _ => Ok(()),
         }
+    }
+
+    fn grant(
+        &mut self,
+        waiter: WaiterId,
+        keys: &[ComponentKey],
+        left_out: &[LeftOut],
+        engine: &Engine,
+    ) -> Result<(), Broken> {
+        let Some(open) = self.open.remove(&waiter) else {
+            return broken(6, format!("waiter {waiter} is granted, but does not wait"));
+        };
+        let mut all: Vec<_> = left_out.iter().map(|l| l.component).collect();
+        all.extend(keys);
+        all.sort_unstable();
+        let whole = left_out.is_empty() || (open.partial && !keys.is_empty());
+        if open.wait != Wait::Leases || open.keys != all || !whole {
+            return broken(
+                6,
+                format!("waiter {waiter} requested {:?} and is granted {keys:?}", open.keys),
+            );
+        }
+        let closure = engine.catalog().closure(keys);
+        if let Some(k) = closure.iter().find(|k| self.mirror[k.index()] != ComponentState::Ready) {
+            let what =
+                format!("waiter {waiter} is granted {keys:?}, {k} is {}", self.mirror[k.index()]);
+            return broken(1, what);
+        }
+        for key in keys {
+            match self.due.iter_mut().find(|d| d.0 == *key) {
+                Some(d) => d.1 += 1,
+                None => self.due.push((*key, 1)),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_load(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
+        let e = engine.scheduler().entry(key);
+        if e.is_unrequested() && engine.budget().overload_of(key).0 > 0 {
+            return broken(3, format!("{key} is loaded beyond the budget without a demand"));
+        }
+        match e.dependencies().iter().find(|d| self.mirror[d.index()] != ComponentState::Ready) {
+            Some(d) => broken(1, format!("{key} loads while {d} is {}", self.mirror[d.index()])),
+            None => Ok(()),
+        }
+    }
+
+    fn shutdown_done(&mut self, stuck: &[ComponentKey]) -> Result<(), Broken> {
+        self.is_down = true;
+        self.down_by = None;
+        for (i, s) in self.mirror.iter().enumerate() {
+            let listed = stuck.contains(&ComponentKey::from_index(i));
+            let down = matches!(
+                s,
+                ComponentState::Unloaded
+                    | ComponentState::Failed { .. }
+                    | ComponentState::Quarantined { .. }
+            );
+            if listed != (*s == ComponentState::Stuck) || !(down || listed) {
+                return broken(
+                    7,
+                    format!("after the shutdown component {i} is {s}, listed as stuck: {listed}"),
+                );
+            }
+        }
+        if !self.open.is_empty() {
+            return broken(6, format!("after the shutdown {:?} still wait", self.open.keys()));
+        }
+        Ok(())
     }
 
     fn record(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{EventKind, Refusal};
+use majordomo_core::{ComponentKey, EventKind, IncarnationId, Refusal, WaiterId};
 use majordomo_engine::{Effect, Input, Persisted};
 
 use super::{Event, Running, Stage, World};
@@ -46,40 +46,8 @@ impl World<'_> {
     pub(super) fn carry_out(&mut self, effect: Effect) -> Result<(), Broken> {
         match effect {
             Effect::StartLoad { id, .. } => self.start_load(id)?,
-            Effect::CancelLoad { id, grace } => {
-                let fits = self.running[id.key.index()].is_some_and(|r| {
-                    r.op == id.op
-                        && matches!(
-                            r.stage,
-                            Stage::Loading { .. }
-                                | Stage::Up { reported: false }
-                                | Stage::Failed
-                                | Stage::Exited
-                        )
-                });
-                if !fits {
-                    return broken(
-                        4,
-                        format!("a load of {} is cancelled that does not run", id.key),
-                    );
-                }
-                self.stop(id, grace);
-            }
-            Effect::StartUnload { id, grace, .. } => {
-                let fits = self.running[id.key.index()].is_some_and(|r| {
-                    r.op == id.op && matches!(r.stage, Stage::Up { reported: true } | Stage::Exited)
-                });
-                if !fits {
-                    return broken(4, format!("{} is stopped and is not up", id.key));
-                }
-                let Some(i) = self.cells.current(id.key) else {
-                    return broken(1, format!("{} is stopped and was never published", id.key));
-                };
-                if !i.cell.is_closed() || (i.cell.leases() > 0 && !i.cell.is_revoked()) {
-                    return broken(1, format!("{} is stopped with its cell {:?}", id.key, i.cell));
-                }
-                self.stop(id, grace);
-            }
+            Effect::CancelLoad { id, grace } => self.cancel_load(id, grace)?,
+            Effect::StartUnload { id, grace, .. } => self.start_unload(id, grace)?,
             Effect::Kill { id } => match &self.running[id.key.index()] {
                 Some(Running { op: o, stage: Stage::Stopping { stuck }, .. }) if *o == id.op => {
                     if !stuck {
@@ -88,7 +56,7 @@ impl World<'_> {
                 }
                 // The report of its end has not reached the engine yet.
                 None => {}
-                _ => return broken(4, format!("{} is killed and is not on its way out", id.key)),
+                _ => return broken(4, format!("{} is killed, but is not being stopped", id.key)),
             },
             Effect::Probe { id } => {
                 let wait = self.rng_of(7, id.key).millis(1, 800);
@@ -102,24 +70,7 @@ impl World<'_> {
                 let wait = rng.millis(1, longest);
                 self.after(wait, Event::Deliver(Input::Trimmed { id, result }));
             }
-            Effect::Grant { waiter, keys, .. } => {
-                *self.counts.answers.entry("granted").or_default() += 1;
-                self.watch.answered(waiter, true, self.now);
-                let Some(client) = self.clients.remove(&waiter) else {
-                    return broken(6, format!("waiter {waiter} is no client"));
-                };
-                for key in keys {
-                    let Some(lease) = self.cells.granted(key, client.stubborn) else {
-                        return broken(1, format!("{key} is granted, but was never published"));
-                    };
-                    if client.abandoned {
-                        self.cells.release(lease);
-                    } else {
-                        self.after(client.hold, Event::Release { lease });
-                    }
-                }
-                self.used();
-            }
+            Effect::Grant { waiter, keys, .. } => self.grant(waiter, keys)?,
             Effect::Refuse { waiter, refusal } => {
                 *self.counts.answers.entry(refusal.code()).or_default() += 1;
                 let gave_up = matches!(refusal, Refusal::DeadlineExceeded { .. });
@@ -140,6 +91,61 @@ impl World<'_> {
             Effect::ShutdownDone { .. } => self.after(Duration::from_secs(1), Event::Boot),
             _ => {}
         }
+        Ok(())
+    }
+
+    fn cancel_load(&mut self, id: IncarnationId, grace: Duration) -> Result<(), Broken> {
+        let fits = self.running[id.key.index()].is_some_and(|r| {
+            r.op == id.op
+                && matches!(
+                    r.stage,
+                    Stage::Loading { .. }
+                        | Stage::Up { reported: false }
+                        | Stage::Failed
+                        | Stage::Exited
+                )
+        });
+        if !fits {
+            return broken(4, format!("a load of {} is cancelled, but does not run", id.key));
+        }
+        self.stop(id, grace);
+        Ok(())
+    }
+
+    fn start_unload(&mut self, id: IncarnationId, grace: Duration) -> Result<(), Broken> {
+        let fits = self.running[id.key.index()].is_some_and(|r| {
+            r.op == id.op && matches!(r.stage, Stage::Up { reported: true } | Stage::Exited)
+        });
+        if !fits {
+            return broken(4, format!("{} is stopped, but is not up", id.key));
+        }
+        let Some(i) = self.cells.current(id.key) else {
+            return broken(1, format!("{} is stopped, but was never published", id.key));
+        };
+        if !i.cell.is_closed() || (i.cell.leases() > 0 && !i.cell.is_revoked()) {
+            return broken(1, format!("{} is stopped with its cell {:?}", id.key, i.cell));
+        }
+        self.stop(id, grace);
+        Ok(())
+    }
+
+    fn grant(&mut self, waiter: WaiterId, keys: Vec<ComponentKey>) -> Result<(), Broken> {
+        *self.counts.answers.entry("granted").or_default() += 1;
+        self.watch.answered(waiter, true, self.now);
+        let Some(client) = self.clients.remove(&waiter) else {
+            return broken(6, format!("waiter {waiter} is not a client"));
+        };
+        for key in keys {
+            let Some(lease) = self.cells.granted(key, client.stubborn) else {
+                return broken(1, format!("{key} is granted, but was never published"));
+            };
+            if client.abandoned {
+                self.cells.release(lease);
+            } else {
+                self.after(client.hold, Event::Release { lease });
+            }
+        }
+        self.used();
         Ok(())
     }
 }

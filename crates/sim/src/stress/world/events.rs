@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::ComponentKey;
+use majordomo_core::{ComponentKey, IncarnationId};
 use majordomo_engine::{Engine, Input, LoadFailure, LoadReport, Persisted, SequenceModel, Usage};
 
 use super::{Event, Running, Stage, World};
@@ -14,48 +14,13 @@ impl World<'_> {
     pub(super) fn react(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Deliver(input) => {
-                match &input {
-                    Input::LoadFinished { id, result } => {
-                        let slot = &mut self.running[id.key.index()];
-                        match slot {
-                            Some(r)
-                                if r.op == id.op && r.stage == Stage::Failed && result.is_err() =>
-                            {
-                                *slot = None;
-                            }
-                            Some(r)
-                                if r.op == id.op && r.stage == (Stage::Up { reported: false }) =>
-                            {
-                                r.stage = Stage::Up { reported: true };
-                            }
-                            _ => {}
-                        }
-                    }
-                    Input::Released { .. } | Input::Exited { .. } => {}
-                    _ => {}
+                if let Input::LoadFinished { id, result } = &input {
+                    self.report_load(*id, result.is_ok());
                 }
                 self.input(input)
             }
             Event::LoadEnd { id, error } => {
-                let Some(r) = &mut self.running[id.key.index()] else { return Ok(()) };
-                if r.op != id.op || !matches!(r.stage, Stage::Loading { .. }) {
-                    return Ok(());
-                }
-                r.stage =
-                    if error.is_some() { Stage::Failed } else { Stage::Up { reported: false } };
-                let (memory, peak) = (r.memory, r.load_peak);
-                let mut rng = self.rng_of(10, id.key);
-                let ready = self.memory(id.key, memory).scaled(0.4 + 0.6 * rng.unit());
-                let measured = rng.chance(0.6).then_some(ready);
-                let result = match error {
-                    Some(error) => {
-                        let rng = &mut self.rng_of(13, id.key);
-                        let out_of_memory = self.killed_for_memory(rng, id.key, memory);
-                        Err(LoadFailure { error: error.to_owned(), out_of_memory })
-                    }
-                    None => Ok(LoadReport { measured, peak: measured.map(|m| m.max(peak)) }),
-                };
-                self.deliver(Input::LoadFinished { id, result });
+                self.load_end(id, error);
                 Ok(())
             }
             Event::StopEnd { id } => {
@@ -108,6 +73,39 @@ impl World<'_> {
             Event::Sweep => self.sweep(),
             Event::Boot => self.boot(),
         }
+    }
+
+    /// Records that the engine learns the result of a load.
+    fn report_load(&mut self, id: IncarnationId, is_ok: bool) {
+        let slot = &mut self.running[id.key.index()];
+        match slot {
+            Some(r) if r.op == id.op && r.stage == Stage::Failed && !is_ok => *slot = None,
+            Some(r) if r.op == id.op && r.stage == (Stage::Up { reported: false }) => {
+                r.stage = Stage::Up { reported: true };
+            }
+            _ => {}
+        }
+    }
+
+    fn load_end(&mut self, id: IncarnationId, error: Option<&'static str>) {
+        let Some(r) = &mut self.running[id.key.index()] else { return };
+        if r.op != id.op || !matches!(r.stage, Stage::Loading { .. }) {
+            return;
+        }
+        r.stage = if error.is_some() { Stage::Failed } else { Stage::Up { reported: false } };
+        let (memory, peak) = (r.memory, r.load_peak);
+        let mut rng = self.rng_of(10, id.key);
+        let ready = self.memory(id.key, memory).scaled(0.4 + 0.6 * rng.unit());
+        let measured = rng.chance(0.6).then_some(ready);
+        let result = match error {
+            Some(error) => {
+                let rng = &mut self.rng_of(13, id.key);
+                let out_of_memory = self.killed_for_memory(rng, id.key, memory);
+                Err(LoadFailure { error: error.to_owned(), out_of_memory })
+            }
+            None => Ok(LoadReport { measured, peak: measured.map(|m| m.max(peak)) }),
+        };
+        self.deliver(Input::LoadFinished { id, result });
     }
 
     fn sweep(&mut self) -> Result<(), Broken> {
