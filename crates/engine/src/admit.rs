@@ -1,22 +1,37 @@
-//! Admission: whether a set can be had now, what would be reserved, and who would have to go.
+//! Admission: whether a set can be loaded now, what would be reserved, and which components would be evicted.
 //!
-//! [`Engine::admit`] is pure: `handle` and `plan` share it. What it does not know — who holds leases — it
-//! is told in `leased`.
+//! [`Admission`] reads the scheduler, the policy and the values, and changes none of them: `handle` and `plan` share it,
+//! and so do the relief of memory and the trim of idle memory, which evict by the same rules. It does not know which
+//! components are leased: its callers pass that in, as far as their cells have answered.
 
+mod conflicts;
 mod fit;
+mod needs;
+mod ranking;
 mod room;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, Confidence, FailureCause, Holder, HolderKind,
-    Moment, Refusal,
+    ByteSize, ComponentKey, ComponentState, Confidence, Config, FailureCause, Holder, HolderKind,
+    Moment, Refusal, Values,
 };
-use majordomo_lifecycle::{Entry, Origin, Removal, Then, TxnId, Verdict};
-use majordomo_registry::ConflictPolicy;
+use majordomo_lifecycle::{Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict};
+use majordomo_memory::EvictionPolicy;
+use majordomo_registry::Catalog;
 
 use self::fit::Fit;
-use crate::Engine;
+
+/// The state that admission reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Admission<'a> {
+    scheduler: &'a Scheduler,
+    policy: &'a dyn EvictionPolicy,
+    values: &'a Values,
+    /// Memory that the machine can spare, as last reported.
+    spare: Option<ByteSize>,
+}
 
 /// A set to be admitted.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +41,23 @@ pub(crate) struct Ask<'a> {
     pub closure: &'a [ComponentKey],
     /// Until when it may wait for a component that failed to be tried again; none = not at all.
     pub deadline: Option<Moment>,
-    /// What the source of a hint says of the component's next use, over what is known of it.
+    /// The confidence of a hint in the component's next use, over the forecast.
     pub stated: Option<Confidence>,
     /// Components whose leases it gives up: they need not stay for having been loaded just now.
     pub gives_up: &'a [ComponentKey],
 }
 
-impl Ask<'_> {
+impl<'a> Ask<'a> {
+    /// A set that gives up no lease and states no confidence.
+    pub(crate) fn new(
+        id: Option<TxnId>,
+        origin: Origin,
+        closure: &'a [ComponentKey],
+        deadline: Option<Moment>,
+    ) -> Self {
+        Self { id, origin, closure, deadline, stated: None, gives_up: &[] }
+    }
+
     fn by_operator(&self) -> bool {
         matches!(self.origin, Origin::Demand { lease: false, .. })
     }
@@ -44,9 +69,11 @@ struct Bar {
     until: Option<Moment>,
 }
 
-/// What admission has gathered so far.
+/// The part of a verdict that admission has gathered so far.
 #[derive(Default)]
 struct Draft {
+    /// Members are not ready.
+    incomplete: bool,
     reserve: Vec<(ComponentKey, usize, ByteSize)>,
     victims: Vec<ComponentKey>,
     replaced: Vec<ComponentKey>,
@@ -75,8 +102,31 @@ impl Draft {
     }
 }
 
-impl Engine {
-    /// What can be done for a set now.
+impl<'a> Admission<'a> {
+    pub(crate) fn new(
+        scheduler: &'a Scheduler,
+        policy: &'a dyn EvictionPolicy,
+        values: &'a Values,
+        spare: Option<ByteSize>,
+    ) -> Self {
+        Self { scheduler, policy, values, spare }
+    }
+
+    fn catalog(&self) -> &Arc<Catalog> {
+        self.scheduler.catalog()
+    }
+
+    fn config(&self) -> &Config {
+        self.scheduler.config()
+    }
+
+    fn state(&self, key: ComponentKey) -> ComponentState {
+        self.scheduler.entry(key).state()
+    }
+}
+
+impl Admission<'_> {
+    /// The verdict on a set now.
     pub(crate) fn admit(
         &self,
         ask: Ask<'_>,
@@ -90,40 +140,13 @@ impl Engine {
         if let Some(later) = self.next_attempts(ask, now) {
             return later;
         }
-        let mut draft = Draft::default();
-        let mut missing = false;
-        for &key in ask.closure {
-            let e = self.scheduler.entry(key);
-            match e.state() {
-                ComponentState::Ready if !e.is_open() => {
-                    draft.block(self.holder(key, HolderKind::Unloading), None);
-                }
-                ComponentState::Ready => {}
-                ComponentState::Queued | ComponentState::Loading => missing = true,
-                ComponentState::Draining => {
-                    missing = true;
-                    draft.block(self.holder(key, leaving_kind(e)), None);
-                }
-                // Another transaction brings it: it is not paid for twice.
-                _ if self.scheduler.is_expected(key, ask.id) => missing = true,
-                ComponentState::Unloading => {
-                    missing = true;
-                    draft.awaits.push(key);
-                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
-                }
-                _ => {
-                    missing = true;
-                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
-                }
-            }
-        }
-        if !missing && draft.holders.is_empty() {
+        let mut draft = self.missing_members(ask);
+        if !draft.incomplete && draft.holders.is_empty() {
             return Verdict::Ready;
         }
-        if !draft.reserve.is_empty()
-            && self.scheduler.pressure() >= self.config().memory.refuse_loads_at
-        {
-            return Verdict::Refuse(Refusal::Pressure { level: self.scheduler.pressure() });
+        let pressure = self.scheduler.pressure();
+        if !draft.reserve.is_empty() && pressure >= self.config().memory.refuse_loads_at {
+            return Verdict::Refuse(Refusal::Pressure { level: pressure });
         }
         if !draft.reserve.is_empty()
             && let Some(key) = self.beyond_under_way(ask)
@@ -140,21 +163,45 @@ impl Engine {
             self.find_room(ask, leased, now, &mut draft);
         }
         if !draft.holders.is_empty() || draft.declined {
-            return Verdict::Blocked {
-                holders: draft.holders,
-                until: draft.until,
-                short: draft.short,
-            };
+            let Draft { holders, until, short, .. } = draft;
+            return Verdict::Blocked { holders, until, short };
         }
         if let Err(refusal) = self.machine_bears(ask, &draft, now) {
             return Verdict::Refuse(refusal);
         }
         let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
-        let down = |k: &ComponentKey| self.scheduler.entry(*k).state() != ComponentState::Queued;
+        let down = |k: &ComponentKey| self.state(*k) != ComponentState::Queued;
         awaits.extend(victims.iter().copied().filter(down));
         awaits.sort_unstable();
         awaits.dedup();
-        Verdict::Start { reserve, victims, replaced, awaits, overloads }
+        Verdict::Start(Admitted { reserve, victims, replaced, awaits, overloads })
+    }
+
+    /// Reserves for the members that are neither ready nor loaded by another transaction.
+    fn missing_members(&self, ask: Ask<'_>) -> Draft {
+        let mut draft = Draft::default();
+        for &key in ask.closure {
+            let e = self.scheduler.entry(key);
+            match e.state() {
+                ComponentState::Ready if !e.is_open() => {
+                    draft.block(self.holder(key, HolderKind::Unloading), None);
+                    continue;
+                }
+                ComponentState::Ready => continue,
+                ComponentState::Queued | ComponentState::Loading => {}
+                ComponentState::Draining => draft.block(self.holder(key, leaving_kind(e)), None),
+                // Another transaction loads it: its bytes are reserved once.
+                _ if self.scheduler.is_expected(key, ask.id) => {}
+                state => {
+                    if state == ComponentState::Unloading {
+                        draft.awaits.push(key);
+                    }
+                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
+                }
+            }
+            draft.incomplete = true;
+        }
+        draft
     }
 
     /// Why a key names no component: it was removed from the configuration, or never was in it.
@@ -169,7 +216,7 @@ impl Engine {
         })
     }
 
-    /// What makes a set impossible whoever goes.
+    /// Refuses a set that is impossible whatever is evicted.
     fn possible(&self, ask: Ask<'_>, now: Moment) -> Result<Fit, Refusal> {
         for &key in ask.closure {
             if let Some(refusal) = self.no_component(key) {
@@ -227,12 +274,12 @@ impl Engine {
 
     /// CORE or pinned, itself or through a live dependent.
     fn fixed_by(&self, key: ComponentKey) -> Option<HolderKind> {
-        self.scheduler.live_group(key).into_iter().find_map(|k| {
+        self.scheduler.live_closure(key).into_iter().find_map(|k| {
             let e = self.scheduler.entry(k);
-            // What goes for good keeps nobody out.
-            let goes = e.state() == ComponentState::Unloading
+            // A component that is not to be loaded again is in no set's way.
+            let ends = e.state() == ComponentState::Unloading
                 && e.removal().is_some_and(|r| *r.then() == Then::Unloaded);
-            if !e.is_fixed() || goes {
+            if !e.is_fixed() || ends {
                 return None;
             }
             let pinned = e.is_pinned_now();
@@ -248,126 +295,14 @@ impl Engine {
             tags: Vec::new(),
         }
     }
-
-    /// Everything alive that conflicts with what is to be loaded goes too, or is in the way.
-    fn clear_conflicts(
-        &self,
-        ask: Ask<'_>,
-        leased: &BTreeMap<ComponentKey, u32>,
-        now: Moment,
-        draft: &mut Draft,
-    ) -> Result<(), Refusal> {
-        let incoming: Vec<_> = draft.reserve.iter().map(|r| r.0).collect();
-        for key in incoming {
-            for conflict in self.catalog().conflicts(key) {
-                let other = conflict.with;
-                let e = self.scheduler.entry(other);
-                let expected = self.scheduler.is_expected(other, ask.id);
-                if !(e.state().is_alive() || e.state() == ComponentState::Queued || expected) {
-                    continue;
-                }
-                let refuse = |refuses: bool| Refusal::Conflict {
-                    component: self.catalog().id(key).clone(),
-                    with: self.catalog().id(other).clone(),
-                    refuses,
-                };
-                let stays = conflict.policy == ConflictPolicy::Refuse
-                    && !self.is_unused_guess(other, leased);
-                if stays || ask.origin.is_speculative() {
-                    return Err(refuse(true));
-                }
-                if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
-                    return Err(refuse(false));
-                }
-                if expected && e.state() != ComponentState::Queued {
-                    // On its way out, or down, and to be loaded again for somebody else.
-                    draft.block(self.holder(other, HolderKind::InTransaction), None);
-                    continue;
-                }
-                if e.state() == ComponentState::Unloading {
-                    draft.awaits.push(other);
-                    continue;
-                }
-                for member in self.scheduler.live_group(other) {
-                    match self.bar(member, ask, leased, now) {
-                        _ if self.scheduler.entry(member).state() == ComponentState::Unloading => {
-                            draft.awaits.push(member);
-                        }
-                        Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
-                        None if draft.victims.contains(&member) => {}
-                        None => {
-                            draft.victims.push(member);
-                            draft.replaced.push(member);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a component, and whatever runs on it, is loaded ahead and used by nobody: it goes for whoever asks
-    /// for something else.
-    fn is_unused_guess(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
-        use ComponentState as S;
-        self.scheduler.live_group(key).into_iter().all(|k| {
-            let e = self.scheduler.entry(k);
-            let may_go = match e.state() {
-                S::Queued | S::Loading | S::Ready | S::Unloading => true,
-                S::Draining => e.removal().is_some_and(Removal::is_drained),
-                _ => false,
-            };
-            // What depends on it and goes already is not in its way.
-            let goes = k != key && e.state() == S::Unloading;
-            goes || (e.is_unrequested() && may_go && !e.is_fixed() && !leased.contains_key(&k))
-        })
-    }
-
-    /// Why this one component cannot go for that set.
-    fn bar(
-        &self,
-        key: ComponentKey,
-        ask: Ask<'_>,
-        leased: &BTreeMap<ComponentKey, u32>,
-        now: Moment,
-    ) -> Option<Bar> {
-        let e = self.scheduler.entry(key);
-        let bar = |kind| Some(Bar { kind, until: None });
-        if e.is_fixed() {
-            let pinned = e.is_pinned_now();
-            return bar(if pinned { HolderKind::Pinned } else { HolderKind::Core });
-        }
-        if e.is_required() || ask.closure.contains(&key) {
-            return bar(HolderKind::InTransaction);
-        }
-        if let Some(&leases) = leased.get(&key) {
-            return bar(HolderKind::Leased { leases });
-        }
-        match e.state() {
-            // Its cell is closed until it has answered a probe; nothing opens it before.
-            ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
-            ComponentState::Ready => {
-                let stays = e.ready_at() + self.config().memory.min_residency;
-                // What nobody asked for has no right to stay.
-                (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
-                    .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
-            }
-            ComponentState::Queued | ComponentState::Loading => None,
-            ComponentState::Stuck => bar(HolderKind::Stuck),
-            _ => bar(leaving_kind(e)),
-        }
-    }
-
-    /// The cause that victims of a transaction are given.
-    pub(crate) fn eviction_cause(origin: Origin) -> Cause {
-        match origin.waiter() {
-            Some(waiter) => Cause::EvictedForDemand { waiter },
-            None => Cause::EvictedForLoad,
-        }
-    }
 }
 
-/// How a component on its way out is in the way: whether leases keep it.
+/// Whether a component has memory, or is about to: it is loaded, loading, or next to load.
+pub(crate) fn is_present(state: ComponentState) -> bool {
+    matches!(state, ComponentState::Ready | ComponentState::Loading | ComponentState::Queued)
+}
+
+/// How a component that is being removed is in the way: whether leases keep it.
 pub(crate) fn leaving_kind(e: &Entry) -> HolderKind {
     let is_leased = e.removal().is_some_and(Removal::awaits_leases);
     match e.state() {

@@ -154,7 +154,7 @@ impl Engine {
             let should_book = (self.scheduler.budget().reserved_for(key) + e.overload()).0 == 0
                 && e.state() == ComponentState::Queued
                 && !reserved_by(Phase::Clearing)
-                && self.needs(key).load.0 > 0;
+                && self.scheduler.needs(key).load.0 > 0;
             if should_book {
                 return broken(
                     3,

@@ -63,7 +63,8 @@ impl Engine {
         if config.memory.policy != self.config().memory.policy {
             self.policy = product_policy(config.memory.policy);
         }
-        self.foresight.configure(&config);
+        self.hints.configure(&config.speculation);
+        self.idleness.configure(&config.idle);
         self.lanes_shrunk |= config.loads.lanes() < self.config().loads.lanes();
         let changes: Vec<(ComponentKey, Change)> = (0..catalog.len())
             .map(ComponentKey::from_index)
@@ -95,14 +96,14 @@ impl Engine {
                 Change::Reload => self.outdated(key, &Then::Reload, step),
             }
         }
-        self.foresight.preloader.retain(|k| catalog.spec(k).is_some());
-        self.foresight.trim.retain(|k| catalog.spec(k).is_some());
+        self.hints.preloader_mut().retain(|k| catalog.spec(k).is_some());
+        self.idleness.retain(|k| catalog.spec(k).is_some());
         for &(key, what) in &changes {
             if what == Change::Removed {
-                Arc::make_mut(&mut self.foresight.model).retire(key);
+                self.forecaster.retire(key);
             }
         }
-        self.tell_capacity();
+        self.update_capacity();
         step.push(majordomo_lifecycle::Effect::Publish);
     }
 
@@ -138,7 +139,7 @@ impl Engine {
             }
             ComponentState::Ready | ComponentState::Draining => {
                 self.scheduler.mark_outdated(key);
-                self.send_group_away(key, &Cause::ConfigChanged, then, None, step);
+                self.remove_with_dependents(key, &Cause::ConfigChanged, then, None, step);
             }
             ComponentState::Unloading if *then == Then::Unloaded => {
                 self.scheduler.end_removal_as(key, Then::Unloaded);

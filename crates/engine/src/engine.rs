@@ -1,41 +1,153 @@
 //! The engine: its parts, and the way of an input through them.
 //!
-//! An input first changes what it is about (a state, a lease, a limit); then `pump` moves everything on
-//! that can move: components on their way out, clearing transactions, grants, the queue, relief of
-//! pressure and overdraft, load lanes, and last of all speculation.
+//! An input first changes its subject (a state, a lease, a limit); then `pump` moves everything on that can move:
+//! removals, clearing transactions, grants, the queue, relief of pressure and overdraft, load lanes, and last of all
+//! preloads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
     ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment,
-    Refusal, WaiterId,
+    WaiterId,
 };
 use majordomo_lifecycle::{
-    Cells, DropReason, Effect, Origin, Persisted, Removal, Scheduler, Step, Transition, TxnId,
+    Cells, Effect, LoadFailure, LoadReport, Persisted, Scheduler, Step, Transition, TxnId,
 };
 use majordomo_memory::{Budget, EvictionPolicy, PolicyEvent, product_policy};
 use majordomo_preloader::Hint;
 use majordomo_registry::Catalog;
 
-use crate::foresight::Foresight;
+use crate::Input;
+use crate::admit::Admission;
+use crate::attribution::Attribution;
+use crate::forecast::Forecaster;
 use crate::health::Exit;
+use crate::hints::Hints;
+use crate::idle::Idleness;
 use crate::operate::OperatorWaiter;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
-use crate::speculate::Contention;
-use crate::{Input, Usage};
+use crate::timers::TimerTable;
 
 /// What the shell is to do, in order.
 pub type Effects = Vec<Effect>;
 
-/// The pure composition of scheduler, ledger, policy and speculation.
+/// A deterministic state machine that decides which components are in memory.
+///
+/// The engine does no I/O, reads no clock and starts no thread. Its owner, the *shell*, drives it:
+///
+/// 1. It calls [`handle`](Self::handle) with every [`Input`], one at a time, with the time and the lease cells. Time
+///    never goes back. Inputs may come in any order and late: an input about an incarnation that has ended since is
+///    ignored.
+/// 2. It carries out the returned [`Effect`]s in their order, each before the next call. An effect may start work that
+///    takes time; its result comes back as an input.
+/// 3. It calls `handle` with [`Input::Tick`] at [`next_wakeup`](Self::next_wakeup) at the latest, if no other input comes
+///    before. The moment changes with every call.
+///
+/// These effects oblige the shell to feed back an input, exactly once each:
+///
+/// | effect | input |
+/// |---|---|
+/// | [`StartLoad`](Effect::StartLoad) | [`LoadFinished`](Input::LoadFinished); after a `CancelLoad`, `UnloadFinished` instead |
+/// | [`CancelLoad`](Effect::CancelLoad), [`StartUnload`](Effect::StartUnload) | [`UnloadFinished`](Input::UnloadFinished), also after a [`Kill`](Effect::Kill) |
+/// | [`Probe`](Effect::Probe) | [`Health`](Input::Health) |
+/// | [`Trim`](Effect::Trim) | [`Trimmed`](Input::Trimmed) |
+/// | [`Cells::want`] | [`Released`](Input::Released) at the next release |
+///
+/// An incarnation that ends by itself is reported as [`Exited`](Input::Exited), a waiter that gives up as
+/// [`Abandon`](Input::Abandon). [`Footprints`](Input::Footprints), [`Pressure`](Input::Pressure) and
+/// [`Usage`](Input::Usage) are reported as they are measured; without them the engine works by what is declared.
+///
+/// The engine decides by its inputs, their times, and the answers of [`Cells::try_close`]; equal ones give equal effects,
+/// byte for byte. Every waiter of a [`Demand`](Input::Demand) or an [`Operator`](Input::Operator) request is answered
+/// once, with [`Grant`](Effect::Grant), [`Done`](Effect::Done) or [`Refuse`](Effect::Refuse), unless it is abandoned.
+/// After [`ShutdownDone`](Effect::ShutdownDone) no effect comes any more.
+///
+/// # Example
+///
+/// One demand is granted. The cell is two plain fields here; a program with threads uses those of `majordomo-lease`.
+///
+/// ```
+/// use std::collections::VecDeque;
+/// use std::sync::Arc;
+///
+/// use majordomo_core::{ByteSize, Cause, ComponentId, ComponentKey, Config, IncarnationId, Moment, WaiterId};
+/// use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport};
+/// use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
+///
+/// /// The lease count of the one component, and whether its cell is closed.
+/// #[derive(Default)]
+/// struct OneCell {
+///     leases: u32,
+///     closed: bool,
+/// }
+///
+/// impl Cells for OneCell {
+///     fn try_close(&mut self, _: ComponentKey) -> CloseAnswer {
+///         if self.leases > 0 {
+///             return CloseAnswer::Leased(self.leases);
+///         }
+///         self.closed = true;
+///         CloseAnswer::Closed
+///     }
+///     fn close(&mut self, _: ComponentKey) {
+///         self.closed = true;
+///     }
+///     fn reopen(&mut self, _: ComponentKey) {
+///         self.closed = false;
+///     }
+///     fn want(&mut self, _: ComponentKey) {}
+///     fn revoke(&mut self, _: ComponentKey, _: &Cause) {
+///         self.closed = true;
+///     }
+///     fn lease_n(&mut self, _: ComponentKey, n: u32) {
+///         self.leases += n;
+///     }
+///     fn install(&mut self, _: IncarnationId, n: u32) {
+///         *self = Self { leases: n, closed: false };
+///     }
+/// }
+///
+/// let id = ComponentId::new("ocr")?;
+/// let spec = ComponentSpec::new(id, LoaderSpec::Builtin { factory: "ocr".to_owned() });
+/// let catalog = Arc::new(Catalog::build(vec![spec], vec![], None).expect("one valid component"));
+/// let key = catalog.key("ocr").expect("it is in the catalog");
+/// let mut engine = Engine::new(catalog, Config::default(), ByteSize::mib(1000));
+/// let mut cells = OneCell::default();
+///
+/// let waiter = WaiterId(1);
+/// let demand = Input::Demand { waiter, keys: vec![key], priority: None, deadline: None, partial: false };
+/// let mut inputs = VecDeque::from([demand]);
+/// let mut now = Moment::ZERO;
+/// let mut granted = false;
+/// while let Some(input) = inputs.pop_front() {
+///     for effect in engine.handle(input, now, &mut cells) {
+///         match effect {
+///             // A shell starts the loader here, and feeds its result back when it ends.
+///             Effect::StartLoad { id, .. } => {
+///                 inputs.push_back(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
+///             }
+///             // The lease is in the cell already.
+///             Effect::Grant { keys, .. } => granted = keys == [key],
+///             _ => {}
+///         }
+///     }
+///     // A shell sleeps until the next input, or until then.
+///     now = engine.next_wakeup().filter(|_| inputs.is_empty()).unwrap_or(now);
+/// }
+/// assert!(granted && cells.leases == 1);
+/// # Ok::<(), majordomo_core::NameError>(())
+/// ```
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) scheduler: Scheduler,
     pub(crate) policy: Box<dyn EvictionPolicy>,
-    pub(crate) foresight: Foresight,
-    /// What the machine can spare, as last reported.
+    pub(crate) attribution: Attribution,
+    pub(crate) forecaster: Forecaster,
+    pub(crate) hints: Hints,
+    pub(crate) idleness: Idleness,
+    /// Memory that the machine can spare, as last reported.
     pub(crate) spare: Option<ByteSize>,
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
     pub(crate) operator_waiters: Vec<OperatorWaiter>,
@@ -44,14 +156,12 @@ pub struct Engine {
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
     pub(crate) look_again: Option<Moment>,
-    /// Demands found no room beside what is leased.
-    pub(crate) contention: Option<Contention>,
     /// A configuration with fewer load lanes has come while more loads ran.
     pub(crate) lanes_shrunk: bool,
     /// The time of the last input.
     pub(crate) now: Moment,
-    /// When it wants to be called next, as of the last input.
-    pub(crate) wake: Option<Moment>,
+    /// As of the last input.
+    pub(crate) timers: TimerTable,
     /// The last input brought no end to what can move.
     pub(crate) unsettled: bool,
     seq: u64,
@@ -63,7 +173,10 @@ impl Engine {
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
         let mut new = Self {
             policy: product_policy(config.memory.policy),
-            foresight: Foresight::new(&config),
+            attribution: Attribution::default(),
+            forecaster: Forecaster::default(),
+            hints: Hints::new(&config.speculation),
+            idleness: Idleness::new(&config.idle),
             scheduler: Scheduler::new(catalog, config, budget),
             spare: None,
             waiters: BTreeMap::new(),
@@ -72,19 +185,18 @@ impl Engine {
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
-            contention: None,
             lanes_shrunk: false,
             now: Moment::ZERO,
-            wake: None,
+            timers: TimerTable::default(),
             unsettled: false,
             seq: 0,
         };
-        new.tell_capacity();
+        new.update_capacity();
         new
     }
 
-    /// Tells the policy the bytes that components which may go have to themselves.
-    pub(crate) fn tell_capacity(&mut self) {
+    /// Passes on to the policy the bytes that evictable components have to themselves.
+    pub(crate) fn update_capacity(&mut self) {
         let catalog = self.catalog();
         let fixed: Vec<_> = catalog
             .keys()
@@ -94,14 +206,15 @@ impl Engine {
                     .is_some_and(|s| s.pinned || s.priority == majordomo_core::Priority::Core)
             })
             .collect();
-        let taken: ByteSize = catalog.closure(&fixed).iter().map(|k| self.needs(*k).settled).sum();
+        let taken: ByteSize =
+            catalog.closure(&fixed).iter().map(|k| self.scheduler.needs(*k).settled).sum();
         self.policy.set_capacity(self.scheduler.budget().total().saturating_sub(taken));
     }
 
     /// Replaces the eviction policy; before the first input only, since policies learn from events.
     pub fn set_policy(&mut self, policy: Box<dyn EvictionPolicy>) {
         self.policy = policy;
-        self.tell_capacity();
+        self.update_capacity();
     }
 
     /// The catalog in force.
@@ -140,21 +253,30 @@ impl Engine {
         &self.scheduler
     }
 
-    /// Takes one input at a time `now`, which never goes back, and says what to do.
+    /// Admission on the state as it is.
+    pub(crate) fn admission(&self) -> Admission<'_> {
+        Admission::new(&self.scheduler, &*self.policy, self.forecaster.values(), self.spare)
+    }
+
+    /// Takes one input at a time `now`, which never goes back, and returns the effects to carry out.
     pub fn handle(&mut self, input: Input, now: Moment, cells: &mut dyn Cells) -> Effects {
         let mut step = Step::new(now, cells, self.seq);
         self.take(input, &mut step);
-        self.timers(&mut step);
+        self.run_timers(&mut step);
         self.pump(&mut step);
         self.follow(&mut step);
         let (effects, seq) = step.end();
         self.seq = seq;
         self.now = now;
-        self.wake = self.find_wakeup();
+        // After the shutdown time brings about nothing by itself.
+        self.timers = if self.is_down() { TimerTable::default() } else { self.arm_timers() };
         effects
     }
 
     fn take(&mut self, input: Input, step: &mut Step<'_>) {
+        if may_unblock(&input) {
+            self.scheduler.touch();
+        }
         match input {
             Input::Start => self.start(step),
             Input::Demand { waiter, keys, priority, deadline, partial } => {
@@ -169,39 +291,14 @@ impl Engine {
             Input::Observed { command, used, text_scores } => {
                 self.observed(command, used, text_scores, step.now, step);
             }
-            Input::WallClock(wall) => self.foresight.set_wall(step.now, wall),
-            Input::Calm(calm) => {
-                self.foresight.calm = calm;
-                self.scheduler.touch();
-            }
-            Input::Battery(on) => {
-                self.foresight.on_battery = on;
-                self.scheduler.touch();
-            }
-            Input::Remembered(model) => self.remembered(*model),
-            Input::Forget => {
-                self.foresight.forget(step.now);
-                step.push(Effect::PersistSequence);
-            }
-            Input::LoadFinished { id, result } => {
-                if !self.scheduler.is_loading(id) {
-                    return;
-                }
-                match result {
-                    Ok(report) => {
-                        self.scheduler.load_succeeded(id.key, report, step);
-                        self.publish(id, step);
-                    }
-                    Err(failure) => {
-                        let refusal = self.load_failure(id.key, failure.error.clone());
-                        let cause = self.end_of_load(id.key, failure, step);
-                        self.scheduler.load_failed(id.key, cause, step);
-                        self.refuse_dependents(id.key, &refusal, step);
-                    }
-                }
-            }
+            Input::WallClock(wall) => self.forecaster.set_wall(step.now, wall),
+            Input::Calm(calm) => self.idleness.set_calm(calm),
+            Input::Battery(on) => self.idleness.set_on_battery(on),
+            Input::Remembered(model) => self.restore_sequence(*model),
+            Input::Forget => self.forget_sequence(step),
+            Input::LoadFinished { id, result } => self.load_finished(id, result, step),
             Input::UnloadFinished { id } => {
-                let failed = self.failure_on_the_way_out(id.key);
+                let failed = self.failure_of_removal(id.key);
                 if self.scheduler.unload_finished(id, step)
                     && let Some(refusal) = failed
                 {
@@ -221,10 +318,7 @@ impl Engine {
                 }
                 self.scheduler.set_taken(f.external, f.unreturned);
             }
-            Input::Spare(bytes) => {
-                self.spare = Some(bytes);
-                self.scheduler.touch();
-            }
+            Input::Spare(bytes) => self.spare = Some(bytes),
             Input::Usage(rows) => self.used(&rows, step),
             Input::Released { id } => {
                 self.scheduler.released(id, step.cells);
@@ -243,6 +337,29 @@ impl Engine {
         }
     }
 
+    fn load_finished(
+        &mut self,
+        id: IncarnationId,
+        result: Result<LoadReport, LoadFailure>,
+        step: &mut Step<'_>,
+    ) {
+        if !self.scheduler.is_loading(id) {
+            return;
+        }
+        match result {
+            Ok(report) => {
+                self.scheduler.load_succeeded(id.key, report, step);
+                self.publish(id, step);
+            }
+            Err(failure) => {
+                let refusal = self.load_failure(id.key, failure.error.clone());
+                let cause = self.end_of_load(id.key, failure, step);
+                self.scheduler.load_failed(id.key, cause, step);
+                self.refuse_dependents(id.key, &refusal, step);
+            }
+        }
+    }
+
     fn pump(&mut self, step: &mut Step<'_>) {
         if !self.scheduler.take_changed() {
             self.finish_shutdown(step);
@@ -258,7 +375,7 @@ impl Engine {
             self.restart_due(step);
             // Before a demand that waits may load it again.
             self.finish_operator_waiters(step);
-            self.let_stay(step);
+            self.cancel_needless_removals(step);
             self.scheduler.progress_removals(step);
             self.scheduler.clear_all(step);
             self.grant_all(step);
@@ -266,10 +383,10 @@ impl Engine {
             self.scheduler.cancel_loose(step);
             self.relieve(step);
             self.scheduler.start_loads(step);
-            // What is gone is accounted for before it may be loaded ahead again.
+            // An unload is accounted for before the component may be preloaded again.
             self.follow(step);
-            self.speculate(step);
-            self.note_overdraft(step);
+            self.preload(step);
+            self.record_overdraft(step);
             self.finish_operator_waiters(step);
             if !self.scheduler.take_changed() {
                 self.unsettled = false;
@@ -279,7 +396,7 @@ impl Engine {
         self.finish_shutdown(step);
     }
 
-    /// Policy and foresight learn from what was decided since they last did, in order.
+    /// Policy, hints and idleness follow the transitions since they last did, in order.
     fn follow(&mut self, step: &mut Step<'_>) {
         let now = step.now;
         for Transition { key, from, to, cause } in step.take_transitions() {
@@ -289,59 +406,25 @@ impl Engine {
                         key,
                         at: now,
                         size: self.scheduler.budget().booked_for(key),
-                        load_time: self.load_time(key),
+                        load_time: self.scheduler.load_time(key),
                         speculative: self.scheduler.entry(key).is_unrequested(),
                     };
                     self.policy.on_event(&event);
-                    self.foresight.preloader.on_loaded(key, now);
-                    self.foresight.trim.on_back(key);
+                    self.hints.preloader_mut().on_loaded(key, now);
+                    self.idleness.loaded(key);
                 }
                 ComponentState::Unloading => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
-                    self.preload_gone(key, cause.class().is_failure(), step);
+                    self.end_preload_as_unloaded(key, cause.class().is_failure(), step);
                 }
                 ComponentState::Unloaded if from == ComponentState::Queued => {
-                    self.preload_gone(key, false, step);
+                    self.end_preload_as_unloaded(key, false, step);
                 }
                 ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {
-                    self.preload_gone(key, true, step);
+                    self.end_preload_as_unloaded(key, true, step);
                 }
                 _ => {}
-            }
-        }
-    }
-
-    pub(crate) fn load_time(&self, key: ComponentKey) -> std::time::Duration {
-        let declared =
-            || self.catalog().spec(key).map_or(std::time::Duration::ZERO, |s| s.load_time);
-        self.scheduler.entry(key).figures().load_time().unwrap_or_else(declared)
-    }
-
-    fn used(&mut self, rows: &[Usage], step: &mut Step<'_>) {
-        for u in rows {
-            if !self.scheduler.is_current(u.id) {
-                continue;
-            }
-            let key = u.id.key;
-            let size = self.scheduler.budget().booked_for(key);
-            let load_time = self.load_time(key);
-            self.scheduler.entry_mut(key).used(u.uses, u.last_use);
-            // A lease that is still held tells of no last use yet; what it needs is in use with it.
-            if u.uses > 0 || u.last_use.is_some() {
-                for key in self.catalog().closure(&[key]) {
-                    self.scheduler.entry_mut(key).figures_mut().used(step.now);
-                    self.had(key, step);
-                }
-            }
-            if let Some(at) = u.last_use {
-                let fixed = self.scheduler.entry(key).is_fixed();
-                let event = PolicyEvent::Used { key, at, uses: u.uses.max(1), size, load_time };
-                // What never goes is no policy's business.
-                if !fixed {
-                    self.policy.on_event(&event);
-                }
-                self.swept(key, at);
             }
         }
     }
@@ -355,89 +438,16 @@ impl Engine {
         }
     }
 
-    fn note_overdraft(&mut self, step: &mut Step<'_>) {
+    fn record_overdraft(&mut self, step: &mut Step<'_>) {
         let total = self.scheduler.budget().overdraft();
         if total != self.overdraft {
             self.overdraft = total;
             step.record(EventKind::Overdraft { total });
         }
     }
+}
 
-    /// What waiters of a failed load are told.
-    pub(crate) fn load_failure(&self, key: ComponentKey, cause: String) -> Refusal {
-        Refusal::LoadFailed { component: self.catalog().id(key).clone(), cause: cause.into() }
-    }
-
-    /// Refuses every transaction that counted on a component that failed. Those who waited out a back-off for it wait
-    /// for the next attempt as well, if that comes in time.
-    pub(crate) fn refuse_dependents(
-        &mut self,
-        key: ComponentKey,
-        refusal: &Refusal,
-        step: &mut Step<'_>,
-    ) {
-        let ids: Vec<_> = self
-            .scheduler
-            .transactions()
-            .filter(|t| t.is_active() && t.closure.contains(&key))
-            .map(|t| t.id)
-            .collect();
-        for id in ids {
-            if self.awaits_next_attempt(id, key) {
-                self.scheduler.requeue_after(id, refusal, step);
-            } else if !self.leave_out_failed(id, key, refusal, step) {
-                self.end(id, &DropReason::Refused(refusal.clone()), step);
-            }
-        }
-    }
-
-    fn awaits_next_attempt(&self, id: TxnId, failed: ComponentKey) -> bool {
-        let txn = self.scheduler.transaction(id).filter(|t| t.waits_for_retry.is_some());
-        txn.is_some_and(|t| match self.state(failed) {
-            ComponentState::Failed { retry_at } => retry_at < t.deadline,
-            // It is still on its way out, and backs off from then on.
-            _ => self.failure_on_the_way_out(failed).is_some(),
-        })
-    }
-
-    /// Ends a transaction; what must run whatever happens (CORE, pinned, restarts) is tried again later.
-    pub(crate) fn end(&mut self, id: TxnId, reason: &DropReason, step: &mut Step<'_>) {
-        if let DropReason::Refused(refusal) = reason {
-            self.note_too_large(refusal, step.now);
-        }
-        let Some(txn) = self.scheduler.transaction(id) else { return };
-        let retry = matches!(reason, DropReason::Refused(_))
-            && matches!(txn.origin, Origin::Startup | Origin::Restart)
-            && self.ending.is_none();
-        let wanted = txn.wanted.clone();
-        let in_vain = txn.origin.waiter().is_some() && *reason != DropReason::Granted;
-        // Answered: what its owner may still send does not reach a load that others took over.
-        if let Some(waiter) = txn.origin.waiter() {
-            self.waiters.remove(&waiter);
-        }
-        self.scheduler.drop_txn(id, reason, step);
-        if in_vain {
-            self.preload_not_wanted(&wanted);
-        }
-        if retry {
-            let soon =
-                step.now + self.config().back_off.max.min(std::time::Duration::from_secs(30));
-            for key in wanted {
-                let may_be_tried = self.scheduler.restart_time(key);
-                let at = if may_be_tried > step.now { may_be_tried } else { soon };
-                self.scheduler.restart_later(key, at);
-            }
-        }
-    }
-
-    /// The failure that waiters of a cancelled load are told when it is down.
-    fn failure_on_the_way_out(&self, key: ComponentKey) -> Option<Refusal> {
-        let e = self.scheduler.entry(key);
-        match e.removal().map(Removal::then) {
-            Some(majordomo_lifecycle::Then::Failed(cause)) => {
-                Some(self.load_failure(key, cause.to_string()))
-            }
-            _ => None,
-        }
-    }
+/// Whether an input can let a waiting transaction or a preload go on although it changes no state.
+fn may_unblock(input: &Input) -> bool {
+    matches!(input, Input::Calm(_) | Input::Battery(_) | Input::Spare(_) | Input::Resumed { .. })
 }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, Moment};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment};
 use majordomo_lifecycle::{
-    Cells, CloseAnswer, DropReason, Origin, Phase, Removal, Step, Then, TxnId,
+    Admitted, Cells, CloseAnswer, DropReason, Origin, Phase, Removal, Step, Then, TxnId,
 };
 
 use crate::Engine;
@@ -41,37 +41,34 @@ impl Engine {
         leased
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Evicts the victims of an admitted transaction. What is being removed already frees its bytes for it, unless they
+    /// are another demand's.
     pub(crate) fn evict(
         &mut self,
         id: TxnId,
         origin: Origin,
-        victims: &[ComponentKey],
-        replaced: &[ComponentKey],
-        awaits: &[ComponentKey],
+        admitted: &Admitted,
         step: &mut Step<'_>,
     ) {
+        let Admitted { victims, replaced, awaits, .. } = admitted;
         let needed_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
-        self.note_victims(victims, needed_by.unwrap_or_default(), step);
+        self.record_victims(victims, needed_by.unwrap_or_default(), step);
         for &key in victims {
-            let cause = if replaced.contains(&key) {
-                Cause::Replaced
-            } else {
-                Self::eviction_cause(origin)
-            };
-            self.dismiss(key, cause, Some(id), step);
+            let cause =
+                if replaced.contains(&key) { Cause::Replaced } else { origin.eviction_cause() };
+            self.evict_one(key, cause, Some(id), step);
         }
         for key in awaits {
             let promised = self.scheduler.entry(*key).removal().and_then(Removal::freed_for);
-            let keeps = promised.is_some_and(|other| !self.is_guess(other));
+            let keeps = promised.is_some_and(|other| !self.admission().is_preload(other));
             if !keeps {
                 self.scheduler.free_for(*key, Some(id));
             }
         }
     }
 
-    /// Lets a victim go: a ready one, whose cell is closed without leases, or a speculative load.
-    pub(crate) fn dismiss(
+    /// Evicts one component: a ready one, whose cell is closed without leases, or a speculative load.
+    pub(crate) fn evict_one(
         &mut self,
         key: ComponentKey,
         cause: Cause,
@@ -102,6 +99,32 @@ impl Engine {
         }
     }
 
+    /// Records why each victim was chosen.
+    pub(crate) fn record_victims(
+        &self,
+        victims: &[ComponentKey],
+        needed_by: ComponentKey,
+        step: &mut Step<'_>,
+    ) {
+        if victims.is_empty() {
+            return;
+        }
+        let admission = self.admission();
+        let candidates = admission.candidates(victims, step.now);
+        let values = admission.values_of(&candidates);
+        for r in admission.rank(&candidates, step.now) {
+            let value = values.get(r.key);
+            step.record(EventKind::Victim {
+                component: r.key,
+                policy: self.policy.name(),
+                keep: r.keep,
+                next: value.next,
+                reuse: value.reuse,
+                needed_by,
+            });
+        }
+    }
+
     /// Leases out on a published component, whose cell is left open or closed as it was.
     pub(crate) fn leases_out(&self, key: ComponentKey, cells: &mut dyn Cells) -> u32 {
         match cells.try_close(key) {
@@ -116,7 +139,7 @@ impl Engine {
     }
 
     /// Asks for a notice when leases in the way end; what the head waits for too long is drained.
-    pub(crate) fn want(
+    pub(crate) fn await_leases(
         &mut self,
         id: TxnId,
         leased: &[ComponentKey],
@@ -137,17 +160,17 @@ impl Engine {
             }
             let since = self.scheduler.entry_mut(key).awaited_by(id, step.now);
             if step.now.since(since) >= patience {
-                self.drain_for(id, key, step);
+                self.drain(id, key, step);
             }
         }
     }
 
     /// Closes a leased component, and what depends on it, to newcomers, so that overlapping leases cannot
     /// starve the head of the queue. It stays if the head goes away first.
-    fn drain_for(&mut self, id: TxnId, key: ComponentKey, step: &mut Step<'_>) {
+    fn drain(&mut self, id: TxnId, key: ComponentKey, step: &mut Step<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
-        let cause = Self::eviction_cause(txn.origin);
-        for member in self.scheduler.live_group(key) {
+        let cause = txn.origin.eviction_cause();
+        for member in self.scheduler.live_closure(key) {
             match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.
@@ -167,7 +190,7 @@ impl Engine {
     }
 
     /// Opens again what was closed for a head of the queue that no longer waits for it.
-    pub(crate) fn let_stay(&mut self, step: &mut Step<'_>) {
+    pub(crate) fn cancel_needless_removals(&mut self, step: &mut Step<'_>) {
         if self.scheduler.n_removals() == 0 || self.ending.is_some() {
             return;
         }
@@ -191,7 +214,7 @@ impl Engine {
 
     /// Closes a ready component and everything that depends on it and lets them go when their leases have
     /// ended, or are revoked at `force_at`.
-    pub(crate) fn send_group_away(
+    pub(crate) fn remove_with_dependents(
         &mut self,
         key: ComponentKey,
         cause: &Cause,
@@ -200,7 +223,7 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let lost = self.scheduler.dependency_lost(key, cause);
-        for member in self.scheduler.live_group(key) {
+        for member in self.scheduler.live_closure(key) {
             let own = member == key;
             match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {

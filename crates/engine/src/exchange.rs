@@ -34,24 +34,23 @@ impl Engine {
         leased.retain(|key, leases| *leases > step.cells.leases_to_give_up(waiter, *key));
         let ask = Ask { gives_up: &gives_up, ..ask };
         loop {
-            let Verdict::Start { reserve, victims, replaced, awaits, overloads } =
-                self.admit(ask, &leased, step.now)
-            else {
+            let Verdict::Start(admitted) = self.admission().admit(ask, &leased, step.now) else {
                 return false;
             };
-            let others = self.close_but_for(waiter, &victims, step.cells);
+            let victims = &admitted.victims;
+            let others = self.close_but_for(waiter, victims, step.cells);
             if !others.is_empty() {
                 leased.extend(others);
                 continue;
             }
             step.cells.give_up(waiter);
             // Closed before: no newcomer came meanwhile. The holder may have taken its leases back.
-            if !self.close_all(&victims, step.cells).is_empty() {
-                self.reopen_ready(&victims, step.cells);
+            if !self.close_all(victims, step.cells).is_empty() {
+                self.reopen_ready(victims, step.cells);
                 return false;
             }
-            self.evict(id, ask.origin, &victims, &replaced, &awaits, step);
-            self.scheduler.activate(id, reserve, awaits, overloads, step);
+            self.evict(id, ask.origin, &admitted, step);
+            self.scheduler.activate(id, admitted, step);
             return true;
         }
     }

@@ -114,7 +114,7 @@ impl Engine {
         let force_at = step.now + self.scheduler.grace(key, step.now);
         let refusal = self.load_failure(key, cause.to_string());
         let then = Then::Failed(cause.clone());
-        self.send_group_away(key, &cause, &then, Some(force_at), step);
+        self.remove_with_dependents(key, &cause, &then, Some(force_at), step);
         self.refuse_dependents(key, &refusal, step);
     }
 
@@ -160,7 +160,7 @@ impl Engine {
         let published = |k: &ComponentKey| {
             matches!(self.state(*k), ComponentState::Ready | ComponentState::Draining)
         };
-        self.scheduler.live_group(key).into_iter().filter(published).collect()
+        self.scheduler.live_closure(key).into_iter().filter(published).collect()
     }
 
     /// Closes a component and what depends on it to newcomers if nothing of it is leased.
@@ -180,6 +180,19 @@ impl Engine {
             }
         }
         true
+    }
+
+    pub(crate) fn probe_due(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
+        for key in self.scheduler.keys_where(|e| {
+            e.state() == ComponentState::Ready && e.probes().next().is_some_and(|t| t <= now)
+        }) {
+            let every = self.scheduler.probe_period(key);
+            let e = self.scheduler.entry_mut(key);
+            let next = every.map(|p| now + p.max(Duration::from_millis(1)));
+            e.probes_mut().schedule(next);
+            self.ask_probe(key, step);
+        }
     }
 
     /// Has a component probed now.

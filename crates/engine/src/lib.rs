@@ -6,24 +6,31 @@
 #![forbid(unsafe_code)]
 
 mod admit;
+mod answers;
+mod attribution;
 mod audit;
 mod configure;
 mod engine;
 mod evict;
 mod exchange;
-mod foresight;
+mod forecast;
 mod grant;
 mod health;
+mod hints;
+mod idle;
 mod input;
 mod measured;
 mod operate;
 mod partial;
 mod plan;
+mod preload;
+mod queue;
 mod relieve;
 mod shutdown;
-mod speculate;
+mod start;
 mod status;
 mod timers;
+mod usage;
 mod waiting;
 
 pub use audit::Violation;

@@ -1,23 +1,17 @@
 //! What was measured of components: growth, their own limits, estimates after running out of memory, and
 //! reservations that grow.
 
-use std::time::Duration;
-
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, MeasuredNeed, Moment,
-    Refusal,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Refusal,
 };
 use majordomo_lifecycle::{Effect, LoadFailure, Persisted, Step, Then};
-use majordomo_memory::{Learned, Needs};
+use majordomo_memory::Learned;
 use majordomo_registry::OverLimit;
 
 use crate::Engine;
 
 /// After running out of memory a component gets so much more than it had.
 const RAISE: f64 = 1.25;
-/// A measured figure that refuses its component is not relied on for longer than this.
-const TRY_AGAIN: Duration = Duration::from_secs(900);
-
 /// Whether figures changed so much that they are worth a write.
 fn is_news(before: &Learned, now: &Learned) -> bool {
     let rises = |old: Option<ByteSize>, new: Option<ByteSize>| match (old, new) {
@@ -95,7 +89,7 @@ impl Engine {
         // A failure of its own making: what comes up too large each time backs off.
         let fails = must_run || spec.over_limit == OverLimit::Restart;
         let then = if fails { Then::Failed(cause.clone()) } else { Then::Unloaded };
-        self.send_group_away(key, &cause, &then, Some(force_at), step);
+        self.remove_with_dependents(key, &cause, &then, Some(force_at), step);
         if fails && !is_expendable {
             self.scheduler.owe_restart(key);
         }
@@ -168,65 +162,8 @@ impl Engine {
         step.push(Effect::SetGrant { id, bytes });
     }
 
-    /// What a component needs by its configuration and by what was learned of it.
-    pub(crate) fn needs(&self, key: ComponentKey) -> Needs {
-        self.scheduler.needs(key)
-    }
-
-    /// What a component holds even when it is not in use. A measured figure that has refused it for a while no longer
-    /// counts, so that it is loaded and measured once more.
-    pub(crate) fn held(&self, key: ComponentKey, now: Moment) -> ByteSize {
-        let held = self.needs(key).held;
-        let since = self.scheduler.entry(key).figures().too_large_since();
-        if since.is_some_and(|t| now.since(t) >= TRY_AGAIN) {
-            held.min(self.estimate(key))
-        } else {
-            held
-        }
-    }
-
-    /// What its configuration says that it needs, with the margin.
-    pub(crate) fn estimate(&self, key: ComponentKey) -> ByteSize {
-        let margin = self.config().memory.estimate_margin.max(1.0);
-        self.catalog().spec(key).map_or(ByteSize::ZERO, |s| s.memory.scaled(margin))
-    }
-
-    /// The largest need in a closure that was measured above what is declared; of one pool, or of all that
-    /// count in the total.
-    pub(crate) fn measured_need(
-        &self,
-        closure: &[ComponentKey],
-        pool: Option<usize>,
-        now: Moment,
-    ) -> Option<MeasuredNeed> {
-        let counts = |key: &ComponentKey| match pool {
-            Some(pool) => self.scheduler.pool(*key) == pool,
-            None => !self.scheduler.budget().limit_of(self.scheduler.pool(*key)).declared,
-        };
-        closure
-            .iter()
-            .filter(|k| counts(k))
-            .filter_map(|k| {
-                let declared = self.catalog().spec(*k)?.memory;
-                let e = self.scheduler.entry(*k);
-                let peak = e.figures().learned().peak().filter(|p| *p > declared)?;
-                let refused_for =
-                    e.figures().too_large_since().map_or(Duration::ZERO, |t| now.since(t));
-                Some(MeasuredNeed {
-                    component: self.catalog().id(*k).clone(),
-                    peak,
-                    load_peak: e.figures().learned().load_peak(),
-                    working_peak: e.figures().learned().working_peak(),
-                    declared,
-                    spare: None,
-                    retry_in: Some(TRY_AGAIN.saturating_sub(refused_for)),
-                })
-            })
-            .max_by_key(|m| m.peak)
-    }
-
     /// From the first refusal on, the time runs after which a measured figure no longer refuses.
-    pub(crate) fn note_too_large(&mut self, refusal: &Refusal, now: Moment) {
+    pub(crate) fn record_too_large(&mut self, refusal: &Refusal, now: Moment) {
         let Refusal::TooLarge { measured: Some(m), .. } = refusal else { return };
         if let Some(key) = self.catalog().key(m.component.as_str()) {
             self.scheduler.entry_mut(key).figures_mut().refused_as_too_large(now);

@@ -37,7 +37,7 @@ impl Engine {
         action: OperatorAction,
         step: &mut Step<'_>,
     ) {
-        if let Some(refusal) = self.no_component(key) {
+        if let Some(refusal) = self.admission().no_component(key) {
             step.push(Effect::Refuse { waiter, refusal });
             return;
         }
@@ -48,8 +48,7 @@ impl Engine {
             }
             OperatorAction::Pin | OperatorAction::Unpin => {
                 let pinned = action == OperatorAction::Pin;
-                self.scheduler.entry_mut(key).set_operator_pin(pinned);
-                self.scheduler.touch();
+                self.scheduler.pin(key, pinned);
                 step.push(Effect::Done { waiter });
             }
             OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, step),
@@ -84,8 +83,8 @@ impl Engine {
         force: bool,
         step: &mut Step<'_>,
     ) {
-        self.foresight.preloader.retain(|k| k != key);
-        let group = self.scheduler.live_group(key);
+        self.hints.preloader_mut().retain(|k| k != key);
+        let group = self.scheduler.live_closure(key);
         if !force && let Some(refusal) = self.in_the_way(key, &group, step.cells) {
             step.push(Effect::Refuse { waiter, refusal });
             return;
@@ -112,7 +111,7 @@ impl Engine {
             }
         }
         let force_at = force.then_some(step.now);
-        self.send_group_away(key, &Cause::Operator, &Then::Unloaded, force_at, step);
+        self.remove_with_dependents(key, &Cause::Operator, &Then::Unloaded, force_at, step);
         self.await_operation(waiter, key, Awaited::Unload, step.now);
     }
 
@@ -193,7 +192,7 @@ impl Engine {
                 },
                 _ => None,
             };
-            holders.extend(kind.map(|kind| self.holder(member, kind)));
+            holders.extend(kind.map(|kind| self.admission().holder(member, kind)));
         }
         if holders.is_empty() {
             return None;
@@ -238,7 +237,7 @@ impl Engine {
         }
         (w.deadline <= now).then(|| {
             let holders = match w.awaits {
-                Awaited::Unload => vec![self.holder(w.key, leaving_kind(e))],
+                Awaited::Unload => vec![self.admission().holder(w.key, leaving_kind(e))],
                 Awaited::Trim(_) => Vec::new(),
             };
             let (waited, missing) = (now.since(w.since), vec![component()]);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{ComponentKey, Holder, HolderKind, LeftOut, Moment, Refusal};
-use majordomo_lifecycle::{Cells, DropReason, Origin, Step, TxnId, Verdict};
+use majordomo_lifecycle::{Admitted, Cells, DropReason, Origin, Step, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -39,7 +39,7 @@ impl Engine {
         let mut ends_soon = false;
         for component in order {
             match self.try_set((id, origin, patient_until), &kept, component, step) {
-                Verdict::Ready | Verdict::Start { .. } => kept.push(component),
+                Verdict::Ready | Verdict::Start(_) => kept.push(component),
                 Verdict::Refuse(refusal) => left.push(LeftOut { component, refusal }),
                 // A back-off that ends within its patience counts as passing, too.
                 Verdict::Later { mut holders, .. } | Verdict::Blocked { mut holders, .. } => {
@@ -81,18 +81,11 @@ impl Engine {
     ) -> Verdict {
         let wanted: Vec<_> = kept.iter().copied().chain([more]).collect();
         let closure = self.catalog().closure(&wanted);
-        let ask = Ask {
-            id: Some(id),
-            origin,
-            closure: &closure,
-            deadline: Some(deadline),
-            stated: None,
-            gives_up: &[],
-        };
+        let ask = Ask::new(Some(id), origin, &closure, Some(deadline));
         let mut leased = BTreeMap::new();
         loop {
-            let verdict = self.admit(ask, &leased, step.now);
-            let Verdict::Start { victims, .. } = &verdict else { return verdict };
+            let verdict = self.admission().admit(ask, &leased, step.now);
+            let Verdict::Start(Admitted { victims, .. }) = &verdict else { return verdict };
             let before = leased.len();
             for &key in victims {
                 if self.state(key) == majordomo_core::ComponentState::Ready {
@@ -153,7 +146,7 @@ impl Engine {
         });
         let left = left.collect();
         self.leave_out(id, left, step);
-        let is_leased = self.lease_or_wish(id, step.cells);
+        let is_leased = self.lease_or_await(id, step.cells);
         if is_leased {
             self.granted(id, step);
         }
@@ -173,15 +166,8 @@ impl Engine {
         });
         let own = first.and_then(|(first, origin)| {
             let closure = self.catalog().closure(&[first]);
-            let ask = Ask {
-                id: Some(id),
-                origin,
-                closure: &closure,
-                deadline: None,
-                stated: None,
-                gives_up: &[],
-            };
-            match self.admit(ask, &BTreeMap::new(), step.now) {
+            let ask = Ask::new(Some(id), origin, &closure, None);
+            match self.admission().admit(ask, &BTreeMap::new(), step.now) {
                 Verdict::Refuse(own) => Some(own),
                 _ => None,
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Origin, PeekCells, Verdict};
+use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -88,7 +88,7 @@ impl Engine {
     /// What a demand for `keys` would meet with at `now`. Shares its admission with [`Engine::handle`].
     #[must_use]
     pub fn plan(&self, keys: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
-        if let Some(refusal) = keys.iter().find_map(|k| self.no_component(*k)) {
+        if let Some(refusal) = keys.iter().find_map(|k| self.admission().no_component(*k)) {
             return Plan { refusal: Some(refusal), ..Plan::default() };
         }
         let closure = self.catalog().closure(keys);
@@ -105,10 +105,9 @@ impl Engine {
             .collect();
         let origin = Origin::Demand { waiter: WaiterId(u64::MAX), lease: true };
         let deadline = Some(now + self.default_deadline(keys, now));
-        let ask =
-            Ask { id: None, origin, closure: &closure, deadline, stated: None, gives_up: &[] };
+        let ask = Ask::new(None, origin, &closure, deadline);
         let mut beyond = Vec::new();
-        let verdict = self.admit(ask, &leased, now);
+        let verdict = self.admission().admit(ask, &leased, now);
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
         match verdict {
@@ -119,7 +118,7 @@ impl Engine {
                 plan.wait = until.since(now);
             }
             Verdict::Ready => {}
-            Verdict::Start { victims, replaced, overloads, .. } => {
+            Verdict::Start(Admitted { victims, replaced, overloads, .. }) => {
                 beyond = overloads;
                 plan.evictions = victims
                     .into_iter()
@@ -152,7 +151,7 @@ impl Engine {
             waves.insert(key, wave);
             let under_way =
                 matches!(self.state(key), ComponentState::Loading | ComponentState::Queued);
-            let needs = self.needs(key);
+            let needs = self.scheduler.needs(key);
             let bytes =
                 if under_way { self.scheduler.budget().booked_for(key) } else { needs.load };
             let beyond = beyond.iter().find(|b| b.0 == key).map_or(ByteSize::ZERO, |b| b.1);
@@ -161,7 +160,7 @@ impl Engine {
                 bytes,
                 settled: needs.settled.min(bytes),
                 beyond,
-                load_time: self.load_time(key),
+                load_time: self.scheduler.load_time(key),
                 wave,
                 under_way,
             });

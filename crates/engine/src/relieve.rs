@@ -71,7 +71,7 @@ impl Engine {
             self.relief.trimmed = true;
             progress += self.trim_all(step);
         }
-        progress += self.drop_speculation(step);
+        progress += self.evict_preloads(step);
         progress += self.unload_for_pressure(step);
         // Trimming gets one round to show before components go, unless it cannot help.
         if overdrawn && (progress == 0 || self.scheduler.pressure() >= PressureLevel::Critical) {
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// What was loaded ahead and not asked for goes first.
-    fn drop_speculation(&mut self, step: &mut Step<'_>) -> usize {
+    fn evict_preloads(&mut self, step: &mut Step<'_>) -> usize {
         let keys = self.scheduler.keys_where(|e| {
             e.is_unrequested()
                 && matches!(
@@ -134,7 +134,7 @@ impl Engine {
                 )
         });
         let cause = self.relief_cause();
-        keys.into_iter().filter(|k| self.let_idle_go(*k, &cause, step)).count()
+        keys.into_iter().filter(|k| self.evict_if_idle(*k, &cause, step)).count()
     }
 
     fn relief_cause(&self) -> Cause {
@@ -163,16 +163,16 @@ impl Engine {
             e.state() == ComponentState::Ready && (at_once || now.since(e.ready_at()) >= residency)
         });
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
-        let tiers = self.scheduler.wanted_tiers(now);
+        let tiers = self.scheduler.requested_tiers(now);
         let goes = |engine: &Self, key: &ComponentKey| {
-            let group = engine.scheduler.live_group(*key);
+            let group = engine.scheduler.live_closure(*key);
             engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
         keys.into_iter()
             .filter(|k| self.scheduler.entry(*k).state() == ComponentState::Ready && goes(self, k))
             .collect::<Vec<_>>()
             .into_iter()
-            .filter(|k| self.let_idle_go(*k, &cause, step))
+            .filter(|k| self.evict_if_idle(*k, &cause, step))
             .count()
     }
 
@@ -188,24 +188,22 @@ impl Engine {
             );
         }
         let ready = self.scheduler.keys_where(|e| e.state() == ComponentState::Ready);
-        let tiers = self.scheduler.wanted_tiers(step.now);
-        let groups: Vec<_> = ready.iter().map(|k| self.scheduler.live_group(*k)).collect();
-        let candidates: Vec<_> =
-            ready.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
+        let admission = self.admission();
+        let order = admission.eviction_order(&admission.candidates(&ready, step.now), step.now);
         let mut progress = 0;
-        for i in self.order_to_go(&candidates, &groups, step.now) {
+        for key in order.into_iter().map(|i| ready[i]) {
             if excess.is_none() {
                 break;
             }
-            let key = candidates[i].key;
             let pool = self.scheduler.pool(key);
             let declared = self.scheduler.budget().limit_of(pool).declared;
-            let group = self.scheduler.live_group(key);
+            let group = self.scheduler.live_closure(key);
             let booked: Vec<_> = group
                 .iter()
                 .map(|k| (self.scheduler.pool(*k), self.scheduler.budget().booked_for(*k)))
                 .collect();
-            if excess.helped_by(pool, declared) && self.let_idle_go(key, &Cause::Overdraft, step) {
+            if excess.helped_by(pool, declared) && self.evict_if_idle(key, &Cause::Overdraft, step)
+            {
                 progress += 1;
                 for (pool, bytes) in booked {
                     excess.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
@@ -216,7 +214,7 @@ impl Engine {
     }
 
     /// Lets a component and everything that depends on it go, if all of them may and none is leased.
-    pub(crate) fn let_idle_go(
+    pub(crate) fn evict_if_idle(
         &mut self,
         key: ComponentKey,
         cause: &Cause,
@@ -225,7 +223,7 @@ impl Engine {
         let there = |s| {
             matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
         };
-        let mut group = self.scheduler.live_group(key);
+        let mut group = self.scheduler.live_closure(key);
         // What depends on it and goes already is not in its way: it follows.
         group
             .retain(|k| *k == key || self.scheduler.entry(*k).state() != ComponentState::Unloading);
@@ -242,7 +240,7 @@ impl Engine {
         }
         for member in group {
             let cause = if member == key { cause.clone() } else { Cause::DependentFirst };
-            self.dismiss(member, cause, None, step);
+            self.evict_one(member, cause, None, step);
         }
         true
     }

@@ -95,7 +95,7 @@ impl Engine {
         let ending = Ending::new(step.now, deadline);
         self.scheduler.set_last_call(Some(ending.kill_at));
         self.ending = Some(ending);
-        self.foresight.preloader.retain(|_| false);
+        self.hints.preloader_mut().retain(|_| false);
         let ids: Vec<_> = self
             .scheduler
             .transactions()
@@ -133,10 +133,16 @@ impl Engine {
         };
         for key in self.scheduler.keys_where(idle) {
             // A provider of something that still loads waits for it.
-            let group = self.scheduler.live_group(key);
+            let group = self.scheduler.live_closure(key);
             if group.iter().all(|k| !self.scheduler.entry(*k).is_required()) {
                 let until = ending.leases_until;
-                self.send_group_away(key, &Cause::Shutdown, &Then::Unloaded, Some(until), step);
+                self.remove_with_dependents(
+                    key,
+                    &Cause::Shutdown,
+                    &Then::Unloaded,
+                    Some(until),
+                    step,
+                );
             }
         }
         self.scheduler.progress_removals(step);

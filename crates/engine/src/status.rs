@@ -37,8 +37,8 @@ impl Engine {
                 measured: self.scheduler.budget().measured_for(key),
                 load_peak: e.figures().learned().load_peak(),
                 working_peak: e.figures().learned().working_peak(),
-                load_need: self.needs(key).load,
-                settled_need: self.needs(key).settled,
+                load_need: self.scheduler.needs(key).load,
+                settled_need: self.scheduler.needs(key).settled,
                 shared: ByteSize::ZERO,
                 estimate: spec.map(|s| s.memory).unwrap_or_default(),
                 limit: spec.and_then(|s| s.memory_limit),
@@ -64,19 +64,19 @@ impl Engine {
             ),
         ];
         status.sections.insert("engine".to_owned(), engine);
-        self.foresight_sections(now, &mut status);
+        self.forecast_sections(now, &mut status);
         status
     }
 
     /// What is loaded ahead, what was learned, and how eviction compares with LRU.
-    fn foresight_sections(&self, now: Moment, status: &mut Status) {
+    fn forecast_sections(&self, now: Moment, status: &mut Status) {
         let name = |k| self.catalog().id(k).as_str();
-        let mut preloader = self.foresight.preloader.section();
-        if let Some(c) = self.contention(now) {
+        let mut preloader = self.hints.preloader().section();
+        if let Some(c) = self.hints.contention(now) {
             let rest = StatusValue::Time(c.until.since(now));
             preloader.push(("only beside what queued demands need, for".to_owned(), rest));
         }
-        for (key, a) in self.foresight.preloader.accounts() {
+        for (key, a) in self.hints.preloader().accounts() {
             let mut line =
                 |what: &str, value| preloader.push((format!("{}: {what}", name(key)), value));
             line("started", StatusValue::Count(a.started));
@@ -86,13 +86,13 @@ impl Engine {
             let mib_seconds = a.wasted_byte_seconds / f64::from(1u32 << 20);
             line("wasted MiB-seconds", StatusValue::Number(mib_seconds));
         }
-        let model = &self.foresight.model;
+        let model = self.forecaster.model();
         let mut sequence =
             vec![("commands learned from".to_owned(), StatusValue::Count(model.n_observed()))];
         for (key, p) in model.likeliest(5) {
             sequence.push((format!("next: {}", name(key)), StatusValue::Number(p.get().into())));
         }
-        let trimmed = self.foresight.trim.trimmed().len() as u64;
+        let trimmed = self.idleness.trimmed().len() as u64;
         sequence.push(("trimmed while idle".to_owned(), StatusValue::Count(trimmed)));
         for (part, lines) in
             [("preloader", preloader), ("sequence", sequence), ("policy", self.policy.section())]

@@ -1,85 +1,230 @@
-//! What time alone brings about, and when the engine wants to be called next.
+//! What time alone brings about: one table of timers, and the handlers of those that are due.
+//!
+//! The table is filled in one place, from the state of the parts, at the end of every input: no part sets or stops a
+//! timer, so that none is ever left behind by a change of state. [`Engine::next_wakeup`] is its earliest moment.
 
-use std::time::Duration;
-
-use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, Priority, Refusal};
-use majordomo_lifecycle::{CloseAnswer, DropReason, Origin, Request, Step};
+use majordomo_core::{Cause, ComponentState, Moment, Refusal};
+use majordomo_lifecycle::{DropReason, Origin, Step};
 
 use crate::Engine;
+
+/// The timers, in the order in which those that are due together are handled. Those after [`Timer::Probe`] are settled by
+/// a look at the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The deadline of a transaction.
+    Answer,
+    /// The deadline of a load.
+    Load,
+    /// The deadline of an unload.
+    Unload,
+    /// The next phase of the shutdown.
+    Shutdown,
+    /// The end of a quarantine.
+    Quarantine,
+    /// A restart.
+    Restart,
+    /// The idle timeout of a component.
+    Idle,
+    /// Idle memory is given back.
+    Trim,
+    /// Uses that no command has reported become one.
+    Uses,
+    /// Preloads expire: they are looked at with every input.
+    Expiry,
+    /// The hints that follow from a command are made.
+    Hints,
+    /// A health probe.
+    Probe,
+    /// Leases of a draining component are revoked.
+    Revoke,
+    /// Cells changed while they were looked at, or a holder's time ends.
+    LookAgain,
+    /// The next round of relief from pressure or overdraft.
+    Relief,
+    /// A delayed hint.
+    Proposal,
+    /// The deadline of an operator's request.
+    Operator,
+    /// Something that blocks a waiting transaction ends by itself.
+    Retry,
+    /// A waiting transaction may not be overtaken any more.
+    Overtaking,
+    /// The tier of a waiting transaction rises.
+    Ageing,
+    /// The head of the queue has waited long enough for leases.
+    Patience,
+}
+
+impl Timer {
+    const ALL: [Self; 21] = [
+        Self::Answer,
+        Self::Load,
+        Self::Unload,
+        Self::Shutdown,
+        Self::Quarantine,
+        Self::Restart,
+        Self::Idle,
+        Self::Trim,
+        Self::Uses,
+        Self::Expiry,
+        Self::Hints,
+        Self::Probe,
+        Self::Revoke,
+        Self::LookAgain,
+        Self::Relief,
+        Self::Proposal,
+        Self::Operator,
+        Self::Retry,
+        Self::Overtaking,
+        Self::Ageing,
+        Self::Patience,
+    ];
+}
+
+/// The next moment of each timer.
+#[derive(Clone, Debug)]
+pub(crate) struct TimerTable([Moment; Timer::ALL.len()]);
+
+impl Default for TimerTable {
+    fn default() -> Self {
+        Self([Moment::NEVER; Timer::ALL.len()])
+    }
+}
+
+impl TimerTable {
+    /// Arms a timer, unless it is armed for an earlier moment.
+    fn arm(&mut self, timer: Timer, at: impl Into<Option<Moment>>) {
+        if let Some(at) = at.into() {
+            let slot = &mut self.0[timer as usize];
+            *slot = (*slot).min(at);
+        }
+    }
+
+    fn is_due(&self, timer: Timer, now: Moment) -> bool {
+        self.0[timer as usize] <= now
+    }
+
+    /// The earliest moment.
+    pub(crate) fn next(&self) -> Option<Moment> {
+        self.0.iter().min().copied().filter(|t| *t != Moment::NEVER)
+    }
+}
 
 impl Engine {
     /// When `handle` must be called at the latest, with a tick if nothing else happens.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Moment> {
-        self.wake
+        self.timers.next()
     }
 
-    pub(crate) fn find_wakeup(&self) -> Option<Moment> {
-        if self.is_down() {
-            return None;
+    /// The timers of the state as it is.
+    pub(crate) fn arm_timers(&self) -> TimerTable {
+        let mut timers = TimerTable::default();
+        timers.arm(Timer::LookAgain, self.look_again);
+        timers.arm(Timer::Relief, self.relief.next());
+        timers.arm(Timer::Uses, self.attribution.next());
+        timers.arm(Timer::Hints, self.hints.expected_at(self.config().speculation.delay));
+        timers.arm(Timer::Operator, self.operator_waiters.iter().map(|w| w.deadline).min());
+        if self.may_preload() {
+            timers.arm(Timer::Proposal, self.hints.preloader().next_wakeup(self.now));
         }
+        if self.may_trim_idle() {
+            timers.arm(Timer::Trim, self.idleness.next());
+        }
+        timers.arm(Timer::Shutdown, self.ending.as_ref().map(crate::shutdown::Ending::next));
+        self.arm_transaction_timers(&mut timers);
+        self.arm_component_timers(&mut timers);
+        timers
+    }
+
+    /// What only a look at the queue settles is due once: at the first input that has reached it.
+    fn once(&self, at: Option<Moment>) -> Option<Moment> {
+        at.filter(|t| *t > self.now)
+    }
+
+    fn arm_transaction_timers(&self, timers: &mut TimerTable) {
         let queue = &self.config().queue;
-        let mut next = Moment::NEVER;
-        let mut at = |t: Option<Moment>| next = next.min(t.unwrap_or(Moment::NEVER));
-        at(self.look_again);
-        at(self.relief.next());
-        at(self.next_foreseen());
-        at(self.ending.as_ref().map(crate::shutdown::Ending::next));
-        at(self.operator_waiters.iter().map(|w| w.deadline).min());
-        // What only a look at the queue settles is due once: at the first call that has reached it.
-        let once = |t: Option<Moment>| t.filter(|t| *t > self.now);
-        let waits = self.scheduler.transactions().any(|t| !t.is_active());
-        for t in self.scheduler.transactions().filter(|t| t.origin != Origin::Adopted) {
-            at(Some(t.deadline));
-        }
-        for t in self.scheduler.transactions().filter(|t| !t.is_active()) {
-            at(once(t.retry_at));
-            // The moment from which nobody overtakes it; ageing can only matter among several.
-            at(once(
-                t.blocked_since
-                    .filter(|_| t.overtaken < queue.max_overtakes)
-                    .map(|s| s + queue.overtake_for),
-            ));
-            at(once(t.next_ageing(self.now, queue)));
-        }
-        for (_, e) in self.scheduler.entries() {
-            // A shutdown restarts nothing and waits for no idle time.
-            at(e.restart().due().filter(|_| self.ending.is_none() && e.may_restart()));
-            at(e.load_deadline());
-            at(e.unload_deadline());
-            at(e.revokes_at());
-            if e.state() == ComponentState::Ready {
-                at(e.probes().next());
-                at(once(e.awaited_since().filter(|_| waits).map(|s| s + queue.drain_after)));
-                at(e.idle_end().filter(|_| self.ending.is_none()));
+        for t in self.scheduler.transactions() {
+            if t.origin != Origin::Adopted {
+                timers.arm(Timer::Answer, t.deadline);
             }
-            if let ComponentState::Quarantined { until } = e.state() {
-                at(Some(until));
+            if !t.is_active() {
+                timers.arm(Timer::Retry, self.once(t.retry_at));
+                let blocked = t.blocked_since.filter(|_| t.overtaken < queue.max_overtakes);
+                timers.arm(Timer::Overtaking, self.once(blocked.map(|s| s + queue.overtake_for)));
+                timers.arm(Timer::Ageing, self.once(t.next_ageing(self.now, queue)));
             }
         }
-        (next != Moment::NEVER).then_some(next)
     }
 
-    pub(crate) fn timers(&mut self, step: &mut Step<'_>) {
-        let now = step.now;
-        self.expire_transactions(step);
-        self.expire_loads(step);
-        self.scheduler.expire_unloads(step);
-        self.advance_shutdown(step);
-        self.scheduler.end_quarantines(step);
-        if self.ending.is_none() {
-            self.restart_due(step);
-            self.unload_idle(step);
-            self.trim_idle(step);
+    fn arm_component_timers(&self, timers: &mut TimerTable) {
+        let queue = &self.config().queue;
+        let runs_on = self.ending.is_none();
+        let waits = self.scheduler.transactions().any(|t| !t.is_active());
+        for (_, e) in self.scheduler.entries() {
+            timers.arm(Timer::Load, e.load_deadline());
+            timers.arm(Timer::Unload, e.unload_deadline());
+            timers.arm(Timer::Revoke, e.revokes_at());
+            // A shutdown restarts nothing and waits for no idle time.
+            if runs_on && e.may_restart() {
+                timers.arm(Timer::Restart, e.restart().due());
+            }
+            match e.state() {
+                ComponentState::Ready => {
+                    timers.arm(Timer::Probe, e.probes().next());
+                    if waits {
+                        let patience = e.awaited_since().map(|s| s + queue.drain_after);
+                        timers.arm(Timer::Patience, self.once(patience));
+                    }
+                    if runs_on {
+                        timers.arm(Timer::Idle, e.idle_end());
+                    }
+                }
+                ComponentState::Quarantined { until } => timers.arm(Timer::Quarantine, until),
+                _ => {}
+            }
         }
-        self.tell_untold(step);
-        self.expire_preloads(step);
-        self.foresee(now);
-        self.probe_due(step);
-        if self.wake.is_some_and(|t| t <= now) {
-            // Something is due that only a look at the queue can settle.
+    }
+
+    /// Handles the timers that are due, each with what the ones before it brought about.
+    pub(crate) fn run_timers(&mut self, step: &mut Step<'_>) {
+        // A timer was due for what only a look at the queue settles.
+        let is_awaited = self.timers.next().is_some_and(|t| t <= step.now);
+        let mut timers = self.arm_timers();
+        for timer in Timer::ALL {
+            // A shutdown moves on, and preloads expire, with every input.
+            let always = matches!(timer, Timer::Shutdown | Timer::Expiry);
+            if (always || timers.is_due(timer, step.now)) && self.fire(timer, step) {
+                timers = self.arm_timers();
+            }
+        }
+        if is_awaited {
             self.scheduler.touch();
         }
+    }
+
+    /// Handles a timer; returns whether that may have armed others.
+    fn fire(&mut self, timer: Timer, step: &mut Step<'_>) -> bool {
+        match timer {
+            Timer::Answer => self.expire_transactions(step),
+            Timer::Load => self.expire_loads(step),
+            Timer::Unload => self.scheduler.expire_unloads(step),
+            Timer::Shutdown if self.ending.is_some() => self.advance_shutdown(step),
+            Timer::Quarantine => self.scheduler.end_quarantines(step),
+            Timer::Restart => self.restart_due(step),
+            Timer::Idle => self.unload_idle(step),
+            Timer::Trim => self.trim_idle(step),
+            Timer::Uses => self.attribute_open_uses(step),
+            Timer::Expiry => {
+                self.expire_preloads(step);
+                return false;
+            }
+            Timer::Hints => self.make_hints(step.now),
+            Timer::Probe => self.probe_due(step),
+            _ => return false,
+        }
+        true
     }
 
     fn expire_transactions(&mut self, step: &mut Step<'_>) {
@@ -95,20 +240,13 @@ impl Engine {
                 continue;
             }
             let Some(txn) = self.scheduler.transaction(id) else { continue };
-            let missing = txn
-                .closure
-                .iter()
-                .filter(|k| self.scheduler.entry(**k).state() != ComponentState::Ready)
-                .chain(
-                    txn.wanted
-                        .iter()
-                        .filter(|k| self.scheduler.entry(**k).state() == ComponentState::Ready),
-                )
-                .map(|k| self.catalog().id(*k).clone())
-                .collect();
+            let is_ready =
+                |k: &&majordomo_core::ComponentKey| self.state(**k) == ComponentState::Ready;
+            let missing = txn.closure.iter().filter(|k| !is_ready(k));
+            let missing = missing.chain(txn.wanted.iter().filter(is_ready));
             let refusal = Refusal::DeadlineExceeded {
                 waited: now.since(txn.since),
-                missing,
+                missing: missing.map(|k| self.catalog().id(*k).clone()).collect(),
                 holders: txn.holders.clone(),
                 still_loading: self.still_loading(&txn.closure, now),
             };
@@ -119,7 +257,7 @@ impl Engine {
     fn expire_loads(&mut self, step: &mut Step<'_>) {
         let now = step.now;
         for key in self.scheduler.keys_where(|e| e.load_deadline().is_some_and(|t| t <= now)) {
-            // Refusing those who waited for one may have cancelled the other.
+            // The refusal of one load's waiters may have cancelled the other.
             if self.state(key) != ComponentState::Loading {
                 continue;
             }
@@ -128,117 +266,28 @@ impl Engine {
             self.refuse_dependents(key, &refusal, step);
         }
     }
+}
 
-    pub(crate) fn restart_due(&mut self, step: &mut Step<'_>) {
-        if self.ending.is_some() {
-            return;
-        }
-        for key in self.scheduler.take_due_restarts(step.now) {
-            self.submit_alone(key, Origin::Restart, step.now);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_timer_has_its_own_slot() {
+        for (i, timer) in Timer::ALL.into_iter().enumerate() {
+            assert_eq!(timer as usize, i, "{timer:?}");
         }
     }
 
-    /// Enters a component into the queue that no demand asked for, with its own priority.
-    pub(crate) fn submit_alone(&mut self, key: ComponentKey, origin: Origin, now: Moment) {
-        let Some(spec) = self.catalog().spec(key) else { return };
-        let (priority, deadline) = (spec.priority, now + self.patience(key));
-        self.scheduler.submit(Request::whole(origin, vec![key], priority, deadline), now);
-    }
-
-    /// How long a load that nobody waits for may take in all: every load of its closure one after the other,
-    /// and a demand's time in the queue.
-    pub(crate) fn patience(&self, key: majordomo_core::ComponentKey) -> Duration {
-        let closure = self.catalog().closure(&[key]);
-        let loads: Duration = closure.iter().map(|k| self.scheduler.load_deadline(*k)).sum();
-        self.config().deadlines.demand + loads
-    }
-
-    fn unload_idle(&mut self, step: &mut Step<'_>) {
-        let now = step.now;
-        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Ready) {
-            if self.scheduler.entry(key).idle_end().is_none_or(|t| t > now) {
-                continue;
-            }
-            match step.cells.try_close(key) {
-                CloseAnswer::Closed => self.dismiss(key, Cause::Idle, None, step),
-                // In use all the while: its idle time begins when a sweep has seen the use.
-                CloseAnswer::Leased(_) => {
-                    self.scheduler.entry_mut(key).restart_idle_timeout(now);
-                }
-            }
-        }
-    }
-
-    /// Nothing was used for long: all but the most valuable goes, and is hinted at again with the next use.
-    fn trim_idle(&mut self, step: &mut Step<'_>) {
-        let due = self.foresight.trim.next_wakeup().is_some_and(|t| t <= step.now);
-        if !due || !self.may_trim_idle() {
-            return;
-        }
-        let tiers = self.scheduler.wanted_tiers(step.now);
-        // Nobody opens the cell of one that is to be probed first.
-        let may_go =
-            |e: &majordomo_lifecycle::Entry| e.is_open() && !e.is_fixed() && !e.is_required();
-        let mut keys = self.scheduler.keys_where(may_go);
-        let leased: Vec<_> =
-            keys.iter().copied().filter(|k| self.leases_out(*k, step.cells) > 0).collect();
-        // What is leased holds its providers, too.
-        keys.retain(|k| !self.scheduler.live_group(*k).iter().any(|m| leased.contains(m)));
-        let groups: Vec<_> = keys.iter().map(|k| self.scheduler.live_group(*k)).collect();
-        let mut candidates: Vec<_> =
-            keys.iter().zip(&groups).map(|(k, g)| self.candidate(*k, g, &tiers)).collect();
-        let values = self.values_of_groups(&candidates, &groups);
-        for c in &mut candidates {
-            c.size = self.scheduler.budget().booked_for(c.key);
-        }
-        let ranked = self.policy.rank(&candidates, &values, step.now);
-        let loaded: Vec<_> =
-            ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
-        // All else that has memory and keeps it.
-        let stays = |state: ComponentState| state.is_alive() && state != ComponentState::Unloading;
-        let in_use = self
-            .scheduler
-            .entries()
-            .filter(|(k, e)| stays(e.state()) && !keys.contains(k))
-            .map(|(k, _)| self.scheduler.budget().booked_for(k))
-            .sum();
-        let gone =
-            self.foresight.trim.plan(step.now, self.scheduler.budget().total(), in_use, &loaded);
-        for &key in &gone {
-            // A provider stays with the dependents that stay.
-            if self.scheduler.live_group(key).iter().all(|k| gone.contains(k)) {
-                self.let_idle_go(key, &Cause::Idle, step);
-            }
-        }
-        self.scheduler.touch();
-    }
-
-    fn probe_due(&mut self, step: &mut Step<'_>) {
-        let now = step.now;
-        for key in self.scheduler.keys_where(|e| {
-            e.state() == ComponentState::Ready && e.probes().next().is_some_and(|t| t <= now)
-        }) {
-            let every = self.scheduler.probe_period(key);
-            let e = self.scheduler.entry_mut(key);
-            let next = every.map(|p| now + p.max(Duration::from_millis(1)));
-            e.probes_mut().schedule(next);
-            self.ask_probe(key, step);
-        }
-    }
-
-    /// CORE components, then those that are not lazy; each in a transaction of its own, so that one that
-    /// fails does not hold up the others.
-    pub(crate) fn start(&mut self, step: &mut Step<'_>) {
-        let mut eager: Vec<_> = self
-            .catalog()
-            .keys()
-            .filter_map(|k| self.catalog().spec(k).map(|s| (k, s.priority, s.lazy_init)))
-            .filter(|(_, priority, lazy)| *priority == Priority::Core || !lazy)
-            .map(|(k, priority, _)| (priority, self.catalog().rank(k), k))
-            .collect();
-        eager.sort_unstable();
-        for (_, _, key) in eager {
-            self.submit_alone(key, Origin::Startup, step.now);
-        }
+    #[test]
+    fn earliest_moment_of_a_timer_counts() {
+        let mut timers = TimerTable::default();
+        assert_eq!(timers.next(), None);
+        timers.arm(Timer::Load, Moment(7));
+        timers.arm(Timer::Load, Moment(9));
+        timers.arm(Timer::Idle, None);
+        assert_eq!(timers.next(), Some(Moment(7)));
+        assert!(timers.is_due(Timer::Load, Moment(7)) && !timers.is_due(Timer::Load, Moment(6)));
+        assert!(!timers.is_due(Timer::Idle, Moment(u64::MAX - 1)));
     }
 }

@@ -307,7 +307,7 @@ impl Entry {
 /// Facts that the engine records; none of them changes a state.
 impl Entry {
     /// An operator pins or unpins it, over the configuration.
-    pub fn set_operator_pin(&mut self, pinned: bool) {
+    pub(crate) fn set_operator_pin(&mut self, pinned: bool) {
         self.operator_pin = Some(pinned);
     }
 

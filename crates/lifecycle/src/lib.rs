@@ -7,6 +7,7 @@
 mod cells;
 mod effect;
 mod entry;
+mod report;
 mod scheduler;
 mod transaction;
 
@@ -15,5 +16,6 @@ pub use majordomo_lease::CloseAnswer;
 pub use cells::{Cells, PeekCells};
 pub use effect::{Effect, Persisted, Step, Transition};
 pub use entry::{Entry, Failures, Figures, Probes, Recovery, Removal, Restart, Then};
-pub use scheduler::{DropReason, LoadFailure, LoadReport, OutOfMemory, Scheduler, Verdict};
+pub use report::{LoadFailure, LoadReport, OutOfMemory};
+pub use scheduler::{Admitted, DropReason, Scheduler, Verdict};
 pub use transaction::{Origin, Phase, Request, Transaction, TxnId};

@@ -1,15 +1,18 @@
 //! The pure scheduler: states of all components, the queue of transactions, load lanes.
 //!
-//! It moves components through their states and keeps transactions true; it is *told* what to admit and
-//! whom to let go (victims, conflicts and speculation are the engine's). Time comes with each call.
+//! It moves components through their states and keeps transactions consistent. The engine decides what is admitted and
+//! evicted (victims, conflicts and preloads are its concern). Time comes with each call.
 //!
 //! Invariants: an active transaction pins its closure; a component has an account in the budget exactly
 //! while it is reserved or alive; at most one incarnation of a component is alive.
 
+mod clearing;
 mod ledger;
 mod loading;
 mod queue;
+mod releasing;
 mod removing;
+mod replanning;
 mod restarting;
 mod table;
 
@@ -24,73 +27,46 @@ use majordomo_memory::{Budget, PoolLimit};
 use majordomo_registry::Catalog;
 
 use self::table::TxnTable;
-use crate::{Effect, Entry, Origin, Step, Transaction, Transition, TxnId};
+use crate::{Entry, Step, Transaction, Transition, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
 pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
 
-/// What a loader tells of a finished load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// The memory in use right after it, where it is known.
-    pub measured: Option<ByteSize>,
-    /// The highest memory in use while it ran, where that is known.
-    pub peak: Option<ByteSize>,
+/// The plan of an admitted transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admitted {
+    /// Component, pool and bytes to reserve.
+    pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    /// Components that are evicted for it, in rank order, each with everything live that depends on it: ready ones are
+    /// closed and unloaded, speculative loads cancelled.
+    pub victims: Vec<ComponentKey>,
+    /// Victims that conflict with it.
+    pub replaced: Vec<ComponentKey>,
+    /// Components that are being removed already and whose end is awaited.
+    pub awaits: Vec<ComponentKey>,
+    /// Bytes that a member's load takes beyond what is reserved for it; such a load runs alone.
+    pub overloads: Vec<(ComponentKey, ByteSize)>,
 }
 
-/// A component ran out of memory: the kernel killed it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutOfMemory {
-    /// The highest memory that it used, where that is known.
-    pub peak: Option<ByteSize>,
-}
-
-/// What a loader tells of a failed load.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadFailure {
-    /// Why, in its words.
-    pub error: String,
-    /// It ran out of memory.
-    pub out_of_memory: Option<OutOfMemory>,
-}
-
-impl<T: Into<String>> From<T> for LoadFailure {
-    fn from(error: T) -> Self {
-        Self { error: error.into(), out_of_memory: None }
-    }
-}
-
-/// What the engine decided about a transaction that waits.
+/// The engine's decision about a transaction that waits.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Everything is ready: grant.
     Ready,
     /// Reserve and load.
-    Start {
-        /// Component, pool and bytes to reserve.
-        reserve: Vec<(ComponentKey, usize, ByteSize)>,
-        /// Components that go for it, in rank order, each with everything live that depends on it: ready
-        /// ones are closed and unloaded, speculative loads cancelled.
-        victims: Vec<ComponentKey>,
-        /// Of these, the ones that go because they conflict.
-        replaced: Vec<ComponentKey>,
-        /// Components on their way out already whose end is awaited.
-        awaits: Vec<ComponentKey>,
-        /// Bytes that a member's load takes beyond what is reserved for it; such a load runs alone.
-        overloads: Vec<(ComponentKey, ByteSize)>,
-    },
+    Start(Admitted),
     /// Not now.
     Blocked {
-        /// Who is in the way.
+        /// Components in the way.
         holders: Vec<majordomo_core::Holder>,
         /// When that ends by itself, if it does.
         until: Option<Moment>,
-        /// RAM is missing; not only a pool apart from it, nor is it that something conflicts or is on its way out.
+        /// RAM is missing; a pool apart from it, a conflict or a removal does not count.
         short: bool,
     },
-    /// Components of the closure failed, and are tried again in time: until then it waits and holds up no other transaction.
+    /// Members failed and are tried again later: until then it waits and holds up no other transaction.
     Later {
-        /// These components.
+        /// These members.
         holders: Vec<majordomo_core::Holder>,
         /// When the last of them may be tried.
         until: Moment,
@@ -102,13 +78,13 @@ pub enum Verdict {
 /// Why a transaction is dropped.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DropReason {
-    /// Its waiter got what it asked for.
+    /// Its waiter has its leases.
     Granted,
-    /// Its waiter is told why not.
+    /// Its waiter is refused.
     Refused(Refusal),
-    /// Its waiter left.
+    /// Its waiter gave up.
     Abandoned,
-    /// Speculation that is no longer wanted.
+    /// A preload whose memory is needed, or that is not expected to be used any more.
     Cancelled,
 }
 
@@ -273,6 +249,12 @@ impl Scheduler {
         self.n_removals
     }
 
+    /// An operator pins or unpins a component, over the configuration.
+    pub fn pin(&mut self, key: ComponentKey, pinned: bool) {
+        self.entry_mut(key).set_operator_pin(pinned);
+        self.touch();
+    }
+
     /// From this moment on nothing is given time to stop politely (shutdown).
     pub fn set_last_call(&mut self, at: Option<Moment>) {
         self.last_call = at;
@@ -295,39 +277,6 @@ impl Scheduler {
     #[must_use]
     pub fn is_expendable(&self, key: ComponentKey) -> bool {
         self.entries[key.index()].is_unrequested() && !self.is_never_evicted(key)
-    }
-
-    /// Answers the waiter of a transaction that is gone.
-    pub(crate) fn answer(txn: &Transaction, reason: &DropReason, step: &mut Step<'_>) {
-        let Origin::Demand { waiter, lease } = txn.origin else { return };
-        match reason {
-            DropReason::Granted => {
-                let waited_us =
-                    u64::try_from(step.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
-                if lease {
-                    let (keys, left_out) = (txn.wanted.clone(), txn.left_out.clone());
-                    step.push(Effect::Grant { waiter, keys, left_out });
-                } else {
-                    step.push(Effect::Done { waiter });
-                }
-                step.record(EventKind::Granted {
-                    waiter,
-                    components: txn.wanted.clone(),
-                    waited_us,
-                    left_out: txn.left_out.clone(),
-                });
-            }
-            DropReason::Refused(refusal) => {
-                step.push(Effect::Refuse { waiter, refusal: refusal.clone() });
-                step.record(EventKind::Refused {
-                    waiter,
-                    components: txn.wanted.clone(),
-                    refusal: refusal.clone(),
-                });
-            }
-            DropReason::Abandoned => step.record(EventKind::Abandoned { waiter }),
-            DropReason::Cancelled => {}
-        }
     }
 }
 

@@ -58,6 +58,15 @@ impl Origin {
         }
     }
 
+    /// Why victims are evicted for it.
+    #[must_use]
+    pub fn eviction_cause(self) -> Cause {
+        match self.waiter() {
+            Some(waiter) => Cause::EvictedForDemand { waiter },
+            None => Cause::EvictedForLoad,
+        }
+    }
+
     /// Whether nobody asked for it.
     #[must_use]
     pub fn is_speculative(self) -> bool {

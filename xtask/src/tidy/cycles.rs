@@ -23,7 +23,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("cli", &["print", "print::out"]),
     ("engine", &[]),
     ("lab", &[]),
-    ("lifecycle", &[]),
     ("majordomo", &[]),
     ("registry", &[]),
     ("xtask", &["leak", "stages"]),

@@ -11,8 +11,7 @@ use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, HolderKind,
 use majordomo_lifecycle::{Phase, TxnId};
 use majordomo_memory::{Need, Shortage};
 
-use super::{Ask, Draft};
-use crate::Engine;
+use super::{Admission, Ask, Draft};
 
 /// How a set fits.
 pub(super) enum Fit {
@@ -37,7 +36,7 @@ struct Member {
     unmeasured: ByteSize,
 }
 
-impl Engine {
+impl Admission<'_> {
     /// Whether the closure fits into the budget less what can never go.
     pub(super) fn fits_at_all(&self, ask: Ask<'_>, now: Moment) -> Result<Fit, Refusal> {
         let members: Vec<_> = ask.closure.iter().map(|k| self.member(*k, now)).collect();

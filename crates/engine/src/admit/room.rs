@@ -3,21 +3,17 @@
 //! Pure, as all of admission. Invariant: bytes that are on their way to another transaction count only as far as
 //! that one does not need them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Priority,
-    Value, Values,
-};
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, HolderKind, Moment};
 use majordomo_lifecycle::TxnId;
-use majordomo_memory::{Candidate, Need, Shortage, newcomer, victim_order};
+use majordomo_memory::{Need, Shortage};
 
-use super::{Ask, Draft, leaving_kind};
-use crate::Engine;
+use super::ranking::Evictable;
+use super::{Admission, Ask, Draft, leaving_kind};
 
-impl Engine {
+impl Admission<'_> {
     /// Victims until the reservations fit, in the policy's order.
     pub(super) fn find_room(
         &self,
@@ -47,7 +43,7 @@ impl Engine {
                 return;
             }
         }
-        let (order, mut barred) = self.ranked_groups(ask, leased, now, draft);
+        let Evictable { order, mut barred } = self.evictable(ask, leased, now, draft);
         let mut chosen: Vec<Vec<ComponentKey>> = Vec::new();
         for group in order {
             if short.is_none() {
@@ -131,11 +127,12 @@ impl Engine {
     /// Another transaction for which something is on its way out. What a guess waits for is a demand's to take.
     fn promised_to(&self, key: ComponentKey, ask: Ask<'_>) -> Option<TxnId> {
         let other = self.scheduler.entry(key).removal()?.freed_for()?;
-        let taken = ask.id == Some(other) || (!ask.origin.is_speculative() && self.is_guess(other));
+        let taken =
+            ask.id == Some(other) || (!ask.origin.is_speculative() && self.is_preload(other));
         (!taken).then_some(other)
     }
 
-    pub(crate) fn is_guess(&self, id: TxnId) -> bool {
+    pub(crate) fn is_preload(&self, id: TxnId) -> bool {
         self.scheduler.transaction(id).is_some_and(|t| t.origin.is_speculative())
     }
 
@@ -188,138 +185,6 @@ impl Engine {
             let bytes = self.left_over(key, ask, &mut owed);
             short.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
         }
-    }
-
-    /// Groups that may go, worst first, and those that may not with the reason.
-    #[allow(clippy::type_complexity)]
-    fn ranked_groups(
-        &self,
-        ask: Ask<'_>,
-        leased: &BTreeMap<ComponentKey, u32>,
-        now: Moment,
-        draft: &Draft,
-    ) -> (Vec<Vec<ComponentKey>>, Vec<(Holder, Option<Moment>)>) {
-        let mut groups = Vec::new();
-        let mut candidates = Vec::new();
-        let mut barred = Vec::new();
-        let tiers = self.scheduler.wanted_tiers(now);
-        for (key, e) in self.scheduler.entries() {
-            let there = matches!(
-                e.state(),
-                ComponentState::Ready | ComponentState::Loading | ComponentState::Queued
-            );
-            if !there
-                || draft.victims.contains(&key)
-                || self.scheduler.budget().booked_for(key).0 == 0
-            {
-                continue;
-            }
-            let group = self.scheduler.live_group(key);
-            let found = group.iter().find_map(|k| {
-                if draft.victims.contains(k) {
-                    return None;
-                }
-                self.bar(*k, ask, leased, now).map(|b| (*k, b))
-            });
-            if let Some((who, bar)) = found {
-                if who == key {
-                    barred.push((self.holder(who, bar.kind), bar.until));
-                }
-                continue;
-            }
-            candidates.push(self.candidate(key, &group, &tiers));
-            groups.push(group);
-        }
-        if ask.origin.is_speculative() {
-            self.spare_what_matters_more(ask, &mut candidates, &mut groups);
-        }
-        let order = self.order_to_go(&candidates, &groups, now);
-        (order.into_iter().map(|i| std::mem::take(&mut groups[i])).collect(), barred)
-    }
-
-    pub(crate) fn candidate(
-        &self,
-        key: ComponentKey,
-        group: &[ComponentKey],
-        tiers: &[Priority],
-    ) -> Candidate {
-        let e = self.scheduler.entry(key);
-        let touched = group.iter().map(|k| self.scheduler.entry(*k).last_touched()).max();
-        Candidate {
-            key,
-            priority: self.scheduler.effective_priority(key, group, tiers),
-            size: group.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
-            load_time: self.load_time(key),
-            last_use: touched.unwrap_or_default(),
-            uses: e.n_uses(),
-            speculative: self.goes_first(group),
-        }
-    }
-
-    /// A load that nobody waits for and that still runs goes before all others, so that no demand waits behind
-    /// it; what was loaded ahead and not used yet, only where the policy does not judge it by its worth.
-    fn goes_first(&self, group: &[ComponentKey]) -> bool {
-        let unasked = |k: &ComponentKey| self.scheduler.entry(*k).is_unrequested();
-        let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
-        group.iter().all(unasked) && (!self.policy.judges_unused() || group.iter().any(runs))
-    }
-
-    /// Speculation takes the place of nothing that has a higher priority.
-    fn spare_what_matters_more(
-        &self,
-        ask: Ask<'_>,
-        candidates: &mut Vec<Candidate>,
-        groups: &mut Vec<Vec<ComponentKey>>,
-    ) {
-        let target = ask.closure.last().copied().unwrap_or_default();
-        let priority = self.catalog().spec(target).map_or(Priority::Low, |s| s.priority);
-        let mut kept =
-            candidates.iter().map(|c| c.priority >= priority).collect::<Vec<_>>().into_iter();
-        groups.retain(|_| kept.next().unwrap_or(false));
-        candidates.retain(|c| c.priority >= priority);
-    }
-
-    /// Whether loading a set ahead is worth losing these.
-    fn is_worth(&self, ask: Ask<'_>, victims: &[ComponentKey], reserve: ByteSize) -> bool {
-        let key = ask.closure.last().copied().unwrap_or_default();
-        let load_time = ask.closure.iter().map(|k| self.load_time(*k)).sum();
-        let one = |k: &ComponentKey| {
-            newcomer(*k, self.scheduler.budget().booked_for(*k), self.load_time(*k))
-        };
-        let victims: Vec<_> = victims.iter().map(one).collect();
-        let values = &self.foresight.values;
-        self.policy.pays(&newcomer(key, reserve, load_time), ask.stated, &victims, values)
-    }
-
-    /// The values, but that a component's covers everything alive that would go with it.
-    pub(crate) fn values_of_groups(
-        &self,
-        candidates: &[Candidate],
-        groups: &[Vec<ComponentKey>],
-    ) -> Cow<'_, Values> {
-        let values = &self.foresight.values;
-        if groups.iter().all(|g| g.len() <= 1) {
-            return Cow::Borrowed(values);
-        }
-        let sum = |group: &[ComponentKey], part: fn(Value) -> Confidence| {
-            Confidence::saturating(group.iter().map(|k| part(values.get(*k)).get()).sum())
-        };
-        let of_groups =
-            candidates.iter().zip(groups).filter(|(_, g)| g.len() > 1).map(|(c, g)| {
-                (c.key, Value { next: sum(g, |v| v.next), reuse: sum(g, |v| v.reuse) })
-            });
-        Cow::Owned(values.with(of_groups))
-    }
-
-    /// Positions in the order in which they go.
-    pub(crate) fn order_to_go(
-        &self,
-        candidates: &[Candidate],
-        groups: &[Vec<ComponentKey>],
-        now: Moment,
-    ) -> Vec<usize> {
-        let values = self.values_of_groups(candidates, groups);
-        victim_order(candidates, &self.policy.rank(candidates, &values, now))
     }
 
     /// Leaves out groups that later, larger ones made unnecessary, the most valuable first.

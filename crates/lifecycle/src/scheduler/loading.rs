@@ -7,8 +7,8 @@ use majordomo_core::{
 };
 use majordomo_registry::OnAbandon;
 
-use super::{LoadReport, Scheduler};
-use crate::{Effect, Persisted, Phase, Removal, Step, Then, TxnId};
+use super::Scheduler;
+use crate::{Effect, LoadReport, Persisted, Phase, Removal, Step, Then, TxnId};
 
 impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
@@ -187,13 +187,16 @@ impl Scheduler {
         let e = self.entry(key);
         match self.catalog.spec(key).map(|s| s.on_abandon) {
             Some(OnAbandon::Finish) => true,
-            Some(OnAbandon::Auto) => {
-                let declared = self.catalog.spec(key).map(|s| s.load_time);
-                let expected = e.figures().load_time().or(declared).unwrap_or_default();
-                now.since(e.load_started()) * 2 > expected
-            }
+            Some(OnAbandon::Auto) => now.since(e.load_started()) * 2 > self.load_time(key),
             _ => false,
         }
+    }
+
+    /// How long a load of this component is expected to take: as learned, or else as declared.
+    #[must_use]
+    pub fn load_time(&self, key: ComponentKey) -> Duration {
+        let declared = || self.catalog.spec(key).map_or(Duration::ZERO, |s| s.load_time);
+        self.entry(key).figures().load_time().unwrap_or_else(declared)
     }
 
     /// How long a load of this component may take.
@@ -224,7 +227,7 @@ impl Scheduler {
 
     /// By component: the highest tier of the transactions that want it; LOW when none does.
     #[must_use]
-    pub fn wanted_tiers(&self, now: Moment) -> Vec<Priority> {
+    pub fn requested_tiers(&self, now: Moment) -> Vec<Priority> {
         let mut tiers = vec![Priority::Low; self.entries.len()];
         for t in self.txns.values().filter(|t| !t.origin.is_speculative()) {
             let tier = t.tier(now, &self.config.queue);
@@ -236,7 +239,7 @@ impl Scheduler {
     }
 
     /// The highest priority of a component, its live dependents (`group`) and the transactions that want it
-    /// (`tiers`, of [`Self::wanted_tiers`]).
+    /// (`tiers`, of [`Self::requested_tiers`]).
     #[must_use]
     pub fn effective_priority(
         &self,
@@ -253,7 +256,7 @@ impl Scheduler {
 
     /// A component with everything live that depends on it, dependents first.
     #[must_use]
-    pub fn live_group(&self, key: ComponentKey) -> Vec<ComponentKey> {
+    pub fn live_closure(&self, key: ComponentKey) -> Vec<ComponentKey> {
         let mut found = vec![key];
         let mut next = 0;
         while next < found.len() {

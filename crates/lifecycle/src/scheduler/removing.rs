@@ -135,7 +135,7 @@ impl Scheduler {
         self.entry_mut(key).replace_removal(removal);
         self.start_unload_within(key, Duration::ZERO, cause.clone(), step);
         let lost = self.dependency_lost(key, &cause);
-        for dependent in self.live_group(key) {
+        for dependent in self.live_closure(key) {
             if dependent != key {
                 self.lose_dependency(dependent, &lost, step);
             }

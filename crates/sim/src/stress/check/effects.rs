@@ -193,7 +193,7 @@ impl Checker {
             let leases = cells.current(*k).map_or(0, |i| i.cell.leases());
             there && e.is_unrequested() && !e.is_fixed() && leases == 0
         };
-        if engine.scheduler().live_group(key).iter().all(unused) {
+        if engine.scheduler().live_closure(key).iter().all(unused) {
             return broken(5, format!("a demand is refused for a preload: {refusal}"));
         }
         Ok(())

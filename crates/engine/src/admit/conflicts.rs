@@ -1,0 +1,120 @@
+//! What keeps a component from being evicted, and what becomes of components that conflict with a set.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Refusal};
+use majordomo_lifecycle::Removal;
+use majordomo_registry::ConflictPolicy;
+
+use super::{Admission, Ask, Bar, Draft, leaving_kind};
+
+impl Admission<'_> {
+    /// Everything alive that conflicts with what is to be loaded goes too, or is in the way.
+    pub(super) fn clear_conflicts(
+        &self,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+        draft: &mut Draft,
+    ) -> Result<(), Refusal> {
+        let incoming: Vec<_> = draft.reserve.iter().map(|r| r.0).collect();
+        for key in incoming {
+            for conflict in self.catalog().conflicts(key) {
+                let other = conflict.with;
+                let e = self.scheduler.entry(other);
+                let expected = self.scheduler.is_expected(other, ask.id);
+                if !(e.state().is_alive() || e.state() == ComponentState::Queued || expected) {
+                    continue;
+                }
+                let refuse = |refuses: bool| Refusal::Conflict {
+                    component: self.catalog().id(key).clone(),
+                    with: self.catalog().id(other).clone(),
+                    refuses,
+                };
+                let stays = conflict.policy == ConflictPolicy::Refuse
+                    && !self.is_unused_guess(other, leased);
+                if stays || ask.origin.is_speculative() {
+                    return Err(refuse(true));
+                }
+                if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
+                    return Err(refuse(false));
+                }
+                if expected && e.state() != ComponentState::Queued {
+                    // On its way out, or down, and to be loaded again for somebody else.
+                    draft.block(self.holder(other, HolderKind::InTransaction), None);
+                    continue;
+                }
+                if e.state() == ComponentState::Unloading {
+                    draft.awaits.push(other);
+                    continue;
+                }
+                for member in self.scheduler.live_closure(other) {
+                    match self.bar(member, ask, leased, now) {
+                        _ if self.scheduler.entry(member).state() == ComponentState::Unloading => {
+                            draft.awaits.push(member);
+                        }
+                        Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
+                        None if draft.victims.contains(&member) => {}
+                        None => {
+                            draft.victims.push(member);
+                            draft.replaced.push(member);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a component, and whatever runs on it, is loaded ahead and used by nobody: it goes for whoever asks
+    /// for something else.
+    fn is_unused_guess(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
+        use ComponentState as S;
+        self.scheduler.live_closure(key).into_iter().all(|k| {
+            let e = self.scheduler.entry(k);
+            let may_go = match e.state() {
+                S::Queued | S::Loading | S::Ready | S::Unloading => true,
+                S::Draining => e.removal().is_some_and(Removal::is_drained),
+                _ => false,
+            };
+            // What depends on it and goes already is not in its way.
+            let goes = k != key && e.state() == S::Unloading;
+            goes || (e.is_unrequested() && may_go && !e.is_fixed() && !leased.contains_key(&k))
+        })
+    }
+
+    /// Why this one component cannot go for that set.
+    pub(super) fn bar(
+        &self,
+        key: ComponentKey,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+    ) -> Option<Bar> {
+        let e = self.scheduler.entry(key);
+        let bar = |kind| Some(Bar { kind, until: None });
+        if e.is_fixed() {
+            let pinned = e.is_pinned_now();
+            return bar(if pinned { HolderKind::Pinned } else { HolderKind::Core });
+        }
+        if e.is_required() || ask.closure.contains(&key) {
+            return bar(HolderKind::InTransaction);
+        }
+        if let Some(&leases) = leased.get(&key) {
+            return bar(HolderKind::Leased { leases });
+        }
+        match e.state() {
+            // Its cell is closed until it has answered a probe; nothing opens it before.
+            ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
+            ComponentState::Ready => {
+                let stays = e.ready_at() + self.config().memory.min_residency;
+                // What nobody asked for has no right to stay.
+                (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
+                    .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
+            }
+            ComponentState::Queued | ComponentState::Loading => None,
+            ComponentState::Stuck => bar(HolderKind::Stuck),
+            _ => bar(leaving_kind(e)),
+        }
+    }
+}

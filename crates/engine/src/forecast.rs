@@ -1,0 +1,105 @@
+//! The forecast: the sequence model, and the values of components that follow from it.
+//!
+//! Values look past the latest command at work, or follow the last one observed. Knows nothing of loads and victims.
+//! Invariant: the model learns from what was used alone.
+
+use std::sync::Arc;
+
+use majordomo_core::{ComponentKey, Confidence, Moment, Opinion, Values, WallSeconds};
+use majordomo_predictor::{Forecast, SequenceModel, combine};
+
+/// Experts named in the record of a preload.
+const N_OPINIONS: usize = 3;
+
+/// The model, and what it expects now.
+#[derive(Debug, Default)]
+pub(crate) struct Forecaster {
+    /// Shared with the writer of the learned store; changed in place while that has no reference.
+    model: Arc<SequenceModel>,
+    values: Values,
+    /// The state of the model after the command at work, while values look past one.
+    forecast: Option<Forecast>,
+    /// Scores by the text of the last command for the components that the next one needs.
+    text: Vec<(ComponentKey, Confidence)>,
+    /// A moment and the wall clock then.
+    wall: Option<(Moment, WallSeconds)>,
+}
+
+impl Forecaster {
+    pub(crate) fn model(&self) -> &Arc<SequenceModel> {
+        &self.model
+    }
+
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Whether the text of the last command scores a component.
+    pub(crate) fn is_scored_by_text(&self, key: ComponentKey) -> bool {
+        self.text.iter().any(|(k, _)| *k == key)
+    }
+
+    /// The experts whose opinions count most for a component.
+    pub(crate) fn opinions(&self, key: ComponentKey) -> Vec<Opinion> {
+        let all = match &self.forecast {
+            Some(forecast) => self.model.opinions_of(forecast, key),
+            None => self.model.opinions(key),
+        };
+        all.into_iter()
+            .take(N_OPINIONS)
+            .map(|o| Opinion { expert: o.expert, probability: o.probability })
+            .collect()
+    }
+
+    pub(crate) fn set_wall(&mut self, now: Moment, wall: WallSeconds) {
+        self.wall = Some((now, wall));
+    }
+
+    /// The wall clock at a moment; before the first report of it, the engine's own time.
+    fn wall(&self, now: Moment) -> WallSeconds {
+        let (at, wall) = self.wall.unwrap_or_default();
+        let passed = i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX);
+        WallSeconds(wall.0.saturating_add(passed))
+    }
+
+    pub(crate) fn set_text(&mut self, text: Vec<(ComponentKey, Confidence)>) {
+        self.text = text;
+    }
+
+    /// Learns from the uses of a command, ascending.
+    pub(crate) fn learn(&mut self, used: &[ComponentKey], at: Moment) {
+        let wall = self.wall(at);
+        Arc::make_mut(&mut self.model).observe(used, wall);
+    }
+
+    /// Makes the values again: of what follows the command at work, or the last one that was observed.
+    pub(crate) fn refresh(&mut self, under_way: Option<&[ComponentKey]>, now: Moment) {
+        let at = self.wall(now);
+        self.forecast = under_way
+            .map(|uses| Arc::make_mut(&mut self.model).forecast(uses, at, &mut self.values));
+        if self.forecast.is_none() {
+            self.model.refresh(&mut self.values);
+        }
+        let said = self.text.iter().map(|(k, score)| (*k, combine(self.values.get(*k), *score)));
+        if !self.text.is_empty() {
+            self.values = self.values.with(said);
+        }
+    }
+
+    /// Takes over the model of an earlier process.
+    pub(crate) fn restore(&mut self, model: SequenceModel) {
+        self.model = Arc::new(model);
+    }
+
+    /// A component was removed from the configuration.
+    pub(crate) fn retire(&mut self, key: ComponentKey) {
+        Arc::make_mut(&mut self.model).retire(key);
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.model = Arc::default();
+        self.forecast = None;
+        self.text.clear();
+        self.values.refresh([]);
+    }
+}

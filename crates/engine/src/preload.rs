@@ -1,0 +1,270 @@
+//! Preloads: proposals become speculative transactions when no demand could use the lane or the bytes.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
+    HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
+};
+use majordomo_lifecycle::{Admitted, Origin, Phase, Request, Step, Verdict};
+use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
+
+use crate::Engine;
+use crate::admit::{Ask, is_present};
+
+/// The result of a proposal.
+enum Attempt {
+    Ended(HintOutcome),
+    /// Its victims may stay until then: they were loaded just now, or demands queue for memory.
+    Later(Moment),
+}
+
+impl Engine {
+    /// Takes a hint from outside.
+    pub(crate) fn hint(&mut self, hint: Hint, step: &mut Step<'_>) {
+        let Hint { key, confidence, tier, source } = hint;
+        let refused = if self.catalog().spec(key).is_none() {
+            Some(HintOutcome::Unavailable)
+        } else if !self.may_preload() {
+            Some(HintOutcome::Forbidden)
+        } else if is_present(self.state(key)) {
+            Some(HintOutcome::Present)
+        } else {
+            match self.hints.preloader_mut().hint(hint, step.now) {
+                HintAnswer::Queued | HintAnswer::Merged => None,
+                HintAnswer::BelowFloor => Some(HintOutcome::BelowFloor),
+                HintAnswer::Full => Some(HintOutcome::Dropped),
+                HintAnswer::Present => Some(HintOutcome::Present),
+            }
+        };
+        match refused {
+            Some(outcome) => {
+                let proposal = Proposal { key, confidence, tier, source };
+                self.record_hint(&proposal, outcome, Vec::new(), step);
+            }
+            None => self.scheduler.touch(),
+        }
+    }
+
+    /// Records the outcome of a hint, if that is news.
+    fn record_hint(
+        &mut self,
+        hint: &Proposal,
+        outcome: HintOutcome,
+        because: Vec<Opinion>,
+        step: &mut Step<'_>,
+    ) {
+        let Proposal { key: component, confidence, tier, source } = *hint;
+        if self.hints.is_news(component, outcome, step.now) {
+            step.record(EventKind::Hint { component, confidence, tier, source, outcome, because });
+        }
+    }
+
+    /// Starts proposals, the most urgent and likeliest first, while a lane is free and no demand waits for memory or a
+    /// lane.
+    pub(crate) fn preload(&mut self, step: &mut Step<'_>) {
+        if self.hints.preloader().n_waiting() == 0 || !self.may_preload() {
+            return;
+        }
+        while self.has_preload_lane(step.now) {
+            let (idle, pressure) = (self.is_idle(step.now), self.scheduler.pressure());
+            let next = self.hints.preloader_mut().next(step.now, idle, pressure);
+            let Some(p) = next else { return };
+            let by_model = matches!(p.source, HintSource::Sequence | HintSource::Refill);
+            let opinions = if by_model { self.forecaster.opinions(p.key) } else { Vec::new() };
+            let outcome = match self.try_preload(&p, step) {
+                Attempt::Ended(outcome) => outcome,
+                Attempt::Later(due) if self.hints.preloader_mut().put_back(&p, due) => continue,
+                Attempt::Later(_) => HintOutcome::NoRoom,
+            };
+            let because = if outcome == HintOutcome::Started { opinions } else { Vec::new() };
+            self.record_hint(&p, outcome, because, step);
+        }
+    }
+
+    /// Whether anything may be preloaded now.
+    pub(crate) fn may_preload(&self) -> bool {
+        self.config().speculation.enabled
+            && self.scheduler.pressure() == PressureLevel::Low
+            && !self.scheduler.budget().is_overdrawn()
+            && self.ending.is_none()
+    }
+
+    /// A demand for this closure found no room beside leased components.
+    pub(crate) fn record_contention(&mut self, closure: &[ComponentKey], now: Moment) {
+        let absent = closure.iter().filter(|k| !is_present(self.state(**k)));
+        let ram =
+            absent.filter(|k| !self.scheduler.budget().limit_of(self.catalog().pool(**k)).declared);
+        let need: ByteSize = ram.map(|k| self.scheduler.needs(*k).load).sum();
+        let until = now + self.config().deadlines.demand;
+        self.hints.contend(need, until, now);
+    }
+
+    /// Until when a preload of this size must wait because demands may need its memory.
+    fn yields_until(
+        &self,
+        bytes: ByteSize,
+        victims: &[ComponentKey],
+        now: Moment,
+    ) -> Option<Moment> {
+        let contention = self.hints.contention(now)?;
+        let left = self.scheduler.budget().free().saturating_sub(bytes);
+        (!victims.is_empty() || left < contention.need).then_some(contention.until)
+    }
+
+    /// Whether a preload may run beside the loads under way: every demand has its memory and its lanes.
+    fn has_preload_lane(&self, now: Moment) -> bool {
+        let loads = &self.config().loads;
+        let loading = |e: &majordomo_lifecycle::Entry| e.state() == ComponentState::Loading;
+        let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
+        let mut n_preloads = 0;
+        for t in self.scheduler.transactions().filter(|t| !t.is_dormant(now)) {
+            if t.origin.is_speculative() {
+                n_preloads += 1;
+            } else if t.phase != Phase::Loading
+                || t.closure.iter().any(|k| self.state(*k) == ComponentState::Queued)
+            {
+                return false;
+            }
+        }
+        n_preloads < loads.preload_lanes() && n_loading < loads.lanes()
+    }
+
+    /// No load in flight, no demand waiting, the processor calm.
+    fn is_idle(&self, now: Moment) -> bool {
+        self.idleness.is_calm()
+            && self.scheduler.transactions().all(|t| t.is_dormant(now))
+            && self.scheduler.entries().all(|(_, e)| e.state() != ComponentState::Loading)
+    }
+
+    fn try_preload(&mut self, p: &Proposal, step: &mut Step<'_>) -> Attempt {
+        let closure = self.catalog().closure(&[p.key]);
+        let origin = Origin::Speculation { confidence: p.confidence };
+        let ask = Ask { stated: stated(p), ..Ask::new(None, origin, &closure, None) };
+        let mut leased = BTreeMap::new();
+        let admitted = loop {
+            let admitted = match self.admit_preload(p, ask, &leased, step.now) {
+                Ok(admitted) => admitted,
+                Err(ended) => return ended,
+            };
+            let in_use = self.close_all(&admitted.victims, step.cells);
+            if in_use.is_empty() {
+                break admitted;
+            }
+            // Plan again without them; each round learns of one more at least.
+            leased.extend(in_use);
+        };
+        let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
+        let deadline = step.now + self.patience(p.key);
+        let bytes = admitted.reserve.iter().map(|r| r.2).sum();
+        let request = Request::whole(origin, vec![p.key], priority, deadline);
+        let id = self.scheduler.submit(request, step.now);
+        self.record_victims(&admitted.victims, p.key, step);
+        for &key in &admitted.victims {
+            self.evict_one(key, origin.eviction_cause(), Some(id), step);
+        }
+        self.hints.preloader_mut().on_started(p, bytes, step.now);
+        self.scheduler.activate(id, admitted, step);
+        Attempt::Ended(HintOutcome::Started)
+    }
+
+    /// The admission of a preload, with leases as far as they are known.
+    fn admit_preload(
+        &self,
+        p: &Proposal,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+    ) -> Result<Admitted, Attempt> {
+        let ended = |outcome| Err(Attempt::Ended(outcome));
+        let admitted = match self.admission().admit(ask, leased, now) {
+            Verdict::Start(admitted) => admitted,
+            Verdict::Ready => return ended(HintOutcome::Present),
+            Verdict::Refuse(Refusal::Conflict { .. }) => return ended(HintOutcome::Conflict),
+            Verdict::Blocked { holders, until, .. } => {
+                let stays = |h: &Holder| h.kind == HolderKind::JustLoaded;
+                return match until {
+                    Some(t) if holders.iter().any(stays) => Err(Attempt::Later(t)),
+                    _ => ended(HintOutcome::NoRoom),
+                };
+            }
+            Verdict::Refuse(Refusal::TooLarge { .. }) => return ended(HintOutcome::NoRoom),
+            Verdict::Refuse(_) | Verdict::Later { .. } => {
+                return ended(HintOutcome::Unavailable);
+            }
+        };
+        // A preload must be expendable: a demand for another component may need its place.
+        if admitted.reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {
+            return ended(HintOutcome::Unavailable);
+        }
+        // A component that is still unloading is not reloaded speculatively; a preload that runs because the manager is
+        // idle evicts nothing.
+        let unloads = admitted.reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
+        if unloads || (p.tier == Tier::Background && !admitted.victims.is_empty()) {
+            return ended(HintOutcome::NoRoom);
+        }
+        let budget = self.scheduler.budget();
+        let ram = admitted.reserve.iter().filter(|r| !budget.limit_of(r.1).declared);
+        match self.yields_until(ram.map(|r| r.2).sum(), &admitted.victims, now) {
+            Some(until) => Err(Attempt::Later(until)),
+            None => Ok(admitted),
+        }
+    }
+
+    /// A component that was preloaded is used.
+    pub(crate) fn end_preload_as_used(&mut self, key: ComponentKey, step: &mut Step<'_>) {
+        let end = self.hints.preloader_mut().on_used(key, step.now);
+        record_end(key, end, step);
+    }
+
+    /// A demand asks for a set: hints for its members have been answered by that.
+    pub(crate) fn drop_demanded_hints(&mut self, keys: &[ComponentKey], now: Moment) {
+        for key in self.catalog().closure(keys) {
+            self.hints.preloader_mut().on_demand(key, now);
+        }
+    }
+
+    /// A demand for a set ended without it: members that no other demand needs were preloaded without a use.
+    pub(crate) fn withdraw_demanded(&mut self, keys: &[ComponentKey]) {
+        for key in self.catalog().closure(keys) {
+            let requested = self
+                .scheduler
+                .transactions()
+                .any(|t| t.origin.waiter().is_some() && t.closure.contains(&key));
+            if !requested {
+                self.hints.preloader_mut().on_withdrawn(key);
+            }
+        }
+    }
+
+    /// Ends preloads that are so old that their use is no longer expected.
+    pub(crate) fn expire_preloads(&mut self, step: &mut Step<'_>) {
+        for (key, end) in self.hints.preloader_mut().expire(step.now) {
+            record_end(key, Some(end), step);
+        }
+    }
+
+    /// A component was unloaded, or its load did not begin.
+    pub(crate) fn end_preload_as_unloaded(
+        &mut self,
+        key: ComponentKey,
+        failed: bool,
+        step: &mut Step<'_>,
+    ) {
+        let preloader = self.hints.preloader_mut();
+        let end =
+            if failed { preloader.on_failed(key) } else { preloader.on_evicted(key, step.now) };
+        record_end(key, end, step);
+    }
+}
+
+fn record_end(key: ComponentKey, end: Option<PreloadEnd>, step: &mut Step<'_>) {
+    if let Some(result) = end {
+        step.record(EventKind::Preload { component: key, result });
+    }
+}
+
+/// The confidence in a component's next use that a source other than the model states.
+fn stated(p: &Proposal) -> Option<Confidence> {
+    matches!(p.source, HintSource::Application | HintSource::Trigger).then_some(p.confidence)
+}

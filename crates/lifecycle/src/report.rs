@@ -1,0 +1,34 @@
+//! Results of loaders, as the shell reports them.
+
+use majordomo_core::ByteSize;
+
+/// A load that succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// The memory in use right after it, where it is known.
+    pub measured: Option<ByteSize>,
+    /// The highest memory in use while it ran, where that is known.
+    pub peak: Option<ByteSize>,
+}
+
+/// A component ran out of memory: the kernel killed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutOfMemory {
+    /// The highest memory that it used, where that is known.
+    pub peak: Option<ByteSize>,
+}
+
+/// A load that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadFailure {
+    /// Why, in its words.
+    pub error: String,
+    /// It ran out of memory.
+    pub out_of_memory: Option<OutOfMemory>,
+}
+
+impl<T: Into<String>> From<T> for LoadFailure {
+    fn from(error: T) -> Self {
+        Self { error: error.into(), out_of_memory: None }
+    }
+}
