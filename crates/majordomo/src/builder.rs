@@ -144,7 +144,7 @@ impl Builder {
         self
     }
 
-    /// Where learned figures, sockets and components' own folders live; created when missing. Without one
+    /// The folder for learned figures, sockets and components' own folders; created when missing. Without one
     /// nothing is remembered, and a temporary folder is used for the rest.
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
@@ -160,29 +160,30 @@ impl Builder {
         self
     }
 
-    /// What the guard process is; by default a few lines of `/bin/sh`.
+    /// The form of the guard process; by default a few lines of `/bin/sh`. The guard runs when there are programs or a
+    /// configuration at the start, and always when this is called.
     #[must_use]
     pub fn guard(mut self, form: GuardForm) -> Self {
         self.guard = Some(form);
         self
     }
 
-    /// Adopts and reaps the processes of components that lose their parent, on Linux, by making this process the one
-    /// that orphans come back to: they are found at once then. Only for programs that start no children of their own.
+    /// Adopts and reaps the processes of components that lose their parent, on Linux: this process becomes the parent of
+    /// orphans, so that they are found at once. Only for programs that start no children of their own.
     #[must_use]
     pub fn adopt_strays(mut self) -> Self {
         self.adopt_strays = true;
         self
     }
 
-    /// Where memory pressure is felt; none = nowhere. By default this machine.
+    /// The source of memory pressure; none = no source. By default this machine.
     #[must_use]
     pub fn pressure(mut self, source: Option<Box<dyn PressureSource>>) -> Self {
         self.pressure = Some(source);
         self
     }
 
-    /// What time of day use is learned and noted at; by default the system's clock. `read` is called about once a second
+    /// The clock for the time of day of uses; by default the system's. `read` is called about once a second
     /// and for each command that used something; it must not block, and may show an earlier time than before, as a
     /// clock that was set does. Log lines and [`Manager::wall_at`] go by the system's clock in any case.
     #[must_use]
@@ -191,7 +192,7 @@ impl Builder {
         self
     }
 
-    /// Loads nothing at start, not even CORE, and starts no guard: for asking what would happen.
+    /// Loads nothing at start, not even CORE, and starts no guard: for plans. Needs no factories.
     #[must_use]
     pub fn dormant(mut self) -> Self {
         self.dormant = true;
@@ -200,7 +201,7 @@ impl Builder {
 }
 
 /// The memory that this process may use at all: the machine's, or its group's if that is smaller. None when the
-/// system does not tell.
+/// system does not report it.
 #[must_use]
 pub fn memory_limit() -> Option<ByteSize> {
     effective_limit(&mut platform_source()).ok()

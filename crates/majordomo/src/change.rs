@@ -1,7 +1,6 @@
-//! What a new configuration changes, and what that does to what runs.
+//! The changes of a new configuration, and their effects on running components.
 //!
-//! Foretells what the engine does with it (`docs/adr/0001-pure-engine.md`) from the states of the moment; decides
-//! nothing.
+//! Predicts the engine's reaction (`docs/adr/0001-pure-engine.md`) from the current states; decides nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,66 +11,66 @@ use majordomo_core::{
 use majordomo_engine::needs_reload;
 use majordomo_registry::{Catalog, ComponentSpec, Problem};
 
-/// What a reload changed, or would change.
+/// The changes that a reload made, or would make.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reloaded {
-    /// New components.
+    /// Components that only the new configuration has.
     pub added: Vec<ComponentId>,
-    /// Components that are gone.
+    /// Components that the configuration no longer has.
     pub removed: Vec<ComponentId>,
     /// Components that are configured differently.
     pub changed: Vec<ComponentId>,
-    /// All three with what becomes of them, by name.
+    /// All three with their effects, by name.
     pub components: Vec<Change>,
-    /// The settings before.
+    /// The settings in force before.
     pub before: Arc<Config>,
-    /// The settings after.
+    /// The settings in force after it.
     pub after: Arc<Config>,
-    /// What is doubtful in the file.
+    /// Warnings about the file.
     pub warnings: Vec<Problem>,
 }
 
-/// A component that is configured differently, is new, or is gone.
+/// A component that is configured differently, is new, or is removed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Its name.
+    /// The name, which is the same in both configurations.
     pub component: ComponentId,
-    /// How it was configured; none = it is new.
+    /// Its specification before; none = it is new.
     pub before: Option<Arc<ComponentSpec>>,
-    /// How it is configured; none = it is gone.
+    /// Its specification after; none = it is removed.
     pub after: Option<Arc<ComponentSpec>>,
-    /// What becomes of it.
+    /// The consequence for the component as it is now.
     pub effect: ChangeEffect,
 }
 
-/// What becomes of a component whose configuration changes.
+/// The effect of a changed configuration on a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeEffect {
-    /// It is loaded now: a new one that is CORE, or not lazy.
+    /// The component is new and is loaded now: it is CORE, or not lazy.
     Loads,
-    /// It is not loaded; the next load goes by the new configuration.
+    /// It is not loaded; the next load uses the new configuration.
     NextLoad,
-    /// It goes on as it is; the change is about how it is managed.
+    /// It continues to run; the change is about how it is managed.
     InPlace,
     /// It is idle: unloaded now and loaded again.
     Restarts,
-    /// It is in use: loaded again when these leases are given back.
+    /// It is in use: loaded again when its leases have ended.
     WhenReleased {
-        /// The leases.
+        /// The number of leases now.
         leases: u32,
     },
-    /// Somebody waits for its load, which ends; then it is loaded again.
+    /// A demand waits for its load, which finishes; then it is loaded again.
     AfterLoad,
-    /// Nobody waits for its load, which is called off.
+    /// No demand waits for its load, which is cancelled.
     LoadCancelled,
-    /// It is gone, and was not loaded.
+    /// It is removed, and was not loaded.
     Gone,
-    /// It is gone: unloaded now.
+    /// It is removed, or was preloaded: unloaded now.
     Unloads,
-    /// It is gone: unloaded when these leases are given back.
+    /// It is removed: unloaded when its leases have ended.
     UnloadsWhenReleased {
-        /// The leases.
+        /// The number of leases now.
         leases: u32,
     },
 }
@@ -89,8 +88,8 @@ impl fmt::Display for ChangeEffect {
             Self::WhenReleased { leases: n } => {
                 write!(f, "is in use: loaded again when its {} given back", leases(*n))
             }
-            Self::AfterLoad => f.write_str("is loading for somebody: loaded again after that"),
-            Self::LoadCancelled => f.write_str("its load is called off"),
+            Self::AfterLoad => f.write_str("is loading for a demand: loaded again after that"),
+            Self::LoadCancelled => f.write_str("its load is cancelled"),
             Self::Gone => f.write_str("was not loaded"),
             Self::Unloads => f.write_str("is unloaded now"),
             Self::UnloadsWhenReleased { leases: n } => {
@@ -162,7 +161,7 @@ fn effect(
         ComponentState::Loading if now.speculative => ChangeEffect::LoadCancelled,
         ComponentState::Loading => ChangeEffect::AfterLoad,
         _ if now.leases > 0 => ChangeEffect::WhenReleased { leases: now.leases },
-        // Nobody misses what was loaded ahead.
+        // A preloaded component that was never used is expendable.
         _ if now.speculative && !now.pinned && after.priority != Priority::Core => {
             ChangeEffect::Unloads
         }
@@ -185,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_that_is_read_at_start_is_told_and_no_other_one() {
+    fn changed_settings_that_are_read_at_start_need_a_restart() {
         let changed = |text: &str| {
             let after = majordomo_registry::parse_toml(text, "c.toml", None).unwrap().config;
             Reloaded { after: Arc::new(after), ..Reloaded::default() }.needs_restart()

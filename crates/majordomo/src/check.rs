@@ -1,4 +1,4 @@
-//! What a configuration file alone cannot say: whether this build has the loaders and this machine the programs.
+//! The checks that a configuration file alone does not allow: loaders of this build, and programs of this machine.
 
 use std::path::Path;
 
@@ -23,18 +23,18 @@ pub fn check_config(
     check_config_in(path, None, machine_limit)
 }
 
-/// The same, where relative paths count from `folder` instead of the file's own.
+/// [`check_config`] with relative paths that start from `folder` instead of the file's own.
 pub(crate) fn check_config_in(
     path: &Path,
     folder: Option<&Path>,
     machine_limit: Option<ByteSize>,
 ) -> Result<LoadedConfig, Problems> {
-    // Without a working directory nothing relative can be found, which the look-up says of each program.
+    // Without a working directory no relative path is found, which the look-up reports for each program.
     let folder = folder.map(Path::to_path_buf).or_else(|| base_dir(path).ok()).unwrap_or_default();
     read_config_with(path, machine_limit, &|spec, legacy| look(spec, legacy, &folder))
 }
 
-/// The same for a text.
+/// [`check_config`] for a text.
 pub(crate) fn check_text(
     text: &str,
     folder: Option<&Path>,
@@ -46,7 +46,7 @@ pub(crate) fn check_text(
     parse_toml_with(text, "the configuration text", machine_limit, &look)
 }
 
-fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<Finding> {
+pub(crate) fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<Finding> {
     match &spec.loader {
         LoaderSpec::Builtin { .. } => None,
         LoaderSpec::Process(process) => {

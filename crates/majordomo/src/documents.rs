@@ -2,3 +2,6 @@
 
 #[doc = include_str!("../../../CHANGELOG.md")]
 struct Changelog;
+
+#[doc = include_str!("../../../docs/embedding.md")]
+struct Embedding;

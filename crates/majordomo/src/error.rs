@@ -1,11 +1,11 @@
-//! Why a manager could not be made or changed.
+//! Errors of starting a manager and of changing its configuration.
 
 use std::path::PathBuf;
 
 use majordomo_core::quoted_path;
 use majordomo_registry::Problems;
 
-/// Why there is no manager.
+/// The error of a manager that could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -13,26 +13,26 @@ pub enum BuildError {
     /// added in code. All of them are listed.
     #[error("{0}")]
     Config(#[from] Problems),
-    /// The machine does not tell how much memory it has.
+    /// The machine does not report how much memory it has.
     #[error("the memory of this machine cannot be read ({0}); state a budget in bytes")]
     Memory(String),
     /// The state directory or file cannot be used.
     #[error("the state directory {} cannot be used: {why}", quoted_path(path))]
     State {
-        /// The directory.
+        /// The directory as it was named.
         path: PathBuf,
-        /// Why.
+        /// The reason, in words.
         why: String,
     },
-    /// The guard process, without which no process is started, does not run.
+    /// The guard process does not run, without which no program is started.
     #[error("the guard process cannot be started: {0}")]
     Guard(#[from] majordomo_runtime::guard::GuardError),
-    /// The system gives no thread, or there is no tokio runtime.
+    /// The system provides no thread, or there is no tokio runtime.
     #[error("the manager cannot be started: {0}")]
     Start(#[from] std::io::Error),
 }
 
-/// Why a new configuration was not taken. Nothing is changed then.
+/// The error of a configuration that was not applied. Nothing is changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
@@ -45,10 +45,10 @@ pub enum ReloadError {
     /// No component has that name, or it was removed before.
     #[error(transparent)]
     Refused(#[from] majordomo_core::Refusal),
-    /// The component is not one of the code.
+    /// The configuration declares the component, not the code.
     #[error("component {component} is declared in the configuration; remove it there, and reload")]
     DeclaredInFile {
-        /// The component.
+        /// The component to remove.
         component: majordomo_core::ComponentId,
     },
     /// The manager is shutting down.
@@ -56,7 +56,7 @@ pub enum ReloadError {
     ShuttingDown,
 }
 
-/// Why what is remembered cannot be told or forgotten.
+/// The error of a learned store that cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {

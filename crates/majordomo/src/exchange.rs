@@ -1,11 +1,11 @@
-//! Leases exchanged for others in place.
+//! Exchange of leases in place.
 
 use std::sync::Arc;
 
 use majordomo_core::{ComponentKey, Refusal};
 use majordomo_runtime::{AcquireOptions, AnyLease, Ask, Host, OldLeases};
 
-/// Puts back what was not given up, however the exchange ends.
+/// Puts back the leases that were not given up, however the exchange ends.
 struct PutBack<'a> {
     old: Arc<OldLeases>,
     to: &'a mut Vec<AnyLease>,
@@ -17,7 +17,7 @@ impl Drop for PutBack<'_> {
     }
 }
 
-/// Exchanges leases for others; after an error `leases` has what was not given up.
+/// Exchanges leases; after an error `leases` has those that were not given up.
 pub(crate) async fn exchange(
     host: &Host,
     leases: &mut Vec<AnyLease>,
@@ -28,7 +28,7 @@ pub(crate) async fn exchange(
     let put_back = PutBack { old: Arc::clone(&old), to: leases };
     let ask = Ask { options, old: Some(old), ..Ask::default() };
     let new = host.acquire(keys, ask).await?.leases;
-    // What fitted beside the new ones is given back now.
+    // Old leases that fitted beside the new ones are returned now.
     drop(put_back.old.take_back());
     put_back.to.extend(new);
     Ok(())

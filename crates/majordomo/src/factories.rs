@@ -32,13 +32,11 @@ fn factory_name(spec: &ComponentSpec) -> Option<&str> {
 }
 
 impl Factories {
-    /// Adds the factory of a component.
     pub(crate) fn add_for(&mut self, spec: &ComponentSpec, factory: Factory) {
         let name = factory_name(spec).map(str::to_owned);
         self.0.push(Registration { name, component: Some(spec.id.clone()), factory });
     }
 
-    /// Adds a factory by its name.
     pub(crate) fn add_named(&mut self, name: &str, factory: Factory) {
         self.0.push(Registration { name: Some(name.to_owned()), component: None, factory });
     }

@@ -1,7 +1,8 @@
 //! Majordomo keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
 //!
-//! A command's text goes in; [`Manager::command`] decides which components it needs, has them ready with
-//! their dependencies, hands out leases, and lets idle ones go when others need their memory.
+//! [`Manager::command`] reads a command's text, decides which components it needs, loads them with their
+//! dependencies and hands out leases; idle components are unloaded when others need their memory. See
+//! `docs/embedding.md` for ownership, drop order, runtimes and tests.
 //!
 //! ```
 //! use majordomo::{ByteSize, ComponentSpec, Manager};

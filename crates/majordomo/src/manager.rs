@@ -29,13 +29,17 @@ pub use intents::Intents;
 pub use operator::Operator;
 pub use usage::Usage;
 
-/// What a manager is configured by.
+/// The sources of a manager's configuration.
 #[derive(Debug)]
 pub(crate) struct Origin {
     /// Read again at each reload.
     pub source: Option<Source>,
     /// The folder that relative paths start from, where that is not the file's own.
     pub folder: Option<PathBuf>,
+    /// The folder that relative paths start from.
+    pub base_dir: PathBuf,
+    /// Whether programs can be started: with a guard process, or not at all.
+    pub runs_programs: bool,
     pub budget: Option<BudgetSetting>,
     pub limit: ByteSize,
     /// As the source was read last.

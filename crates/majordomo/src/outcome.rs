@@ -1,4 +1,4 @@
-//! What became of one command.
+//! The outcome of one command.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,24 +9,23 @@ use majordomo_runtime::{AcquireOptions, AnyLease, Host};
 use crate::exchange::exchange;
 use crate::intents::{Decision, IntentsAnswer, Need, Spoken, Teacher};
 
-/// A component that a command needs and does not have, so that the others could be had.
+/// A component that a command needs and was left out so that the others fit.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "a name and a reason")]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LeftOut {
-    /// The component.
     pub id: ComponentId,
-    /// Why.
     pub refusal: Refusal,
 }
 
-/// What became of one command: what it needs, the leases on that, or why there are none.
+/// The outcome of one command: the components that it needs, the leases on them, or the refusal.
 ///
 /// Dropping it returns the leases and reports which components were really used, unless [`Self::feedback`] reported
 /// that before. The components used are learned; components that were leased and not used teach nothing.
 #[derive(Debug)]
 pub struct Outcome {
     pub(crate) host: Host,
-    /// The way to have it learned, if it is to be.
+    /// The learner, if the outcome is to be learned.
     pub(crate) teacher: Option<(Teacher, Spoken)>,
     pub(crate) answer: IntentsAnswer,
     pub(crate) ready_at_once: Vec<ComponentId>,
@@ -34,16 +33,16 @@ pub struct Outcome {
     pub(crate) left_out: Vec<LeftOut>,
     pub(crate) waited: Duration,
     pub(crate) refusal: Option<Refusal>,
-    /// What its text says of the command after it.
+    /// Components that its text makes likely for the next command.
     pub(crate) follows: Vec<(ComponentKey, Confidence)>,
     pub(crate) command: CommandId,
     pub(crate) reported: bool,
-    /// Everything was marked as used, whatever it was, and no holder confirmed it.
+    /// All leases were marked as used, and no holder confirmed it.
     pub(crate) assumed: AtomicBool,
 }
 
 impl Outcome {
-    /// What the text was taken for.
+    /// Whether the text needs components.
     #[must_use]
     pub fn decision(&self) -> Decision {
         self.answer.decision
@@ -61,7 +60,7 @@ impl Outcome {
         &self.answer.needed
     }
 
-    /// Other components that are not unlikely, most confident first: below the threshold, so not loaded on a guess.
+    /// Other components that are not unlikely, most confident first: below the threshold, so not loaded.
     #[must_use]
     pub fn candidates(&self) -> &[Need] {
         &self.answer.candidates
@@ -79,13 +78,13 @@ impl Outcome {
         &self.ready_at_once
     }
 
-    /// How long it took to have everything.
+    /// The time until all leases were granted.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Why there are no leases.
+    /// The reason for which there are no leases.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_ref()
@@ -97,8 +96,7 @@ impl Outcome {
         &self.leases
     }
 
-    /// The needed components that it does not have, so that the others could be had; nothing is learned from their not
-    /// being used.
+    /// The needed components that were left out so that the others fit; nothing is learned from their not being used.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
@@ -130,23 +128,23 @@ impl Outcome {
         Ok(())
     }
 
-    /// Puts other leases in the place of those it has, which are handed out.
+    /// Replaces the leases, and returns the former ones.
     pub fn replace_leases(&mut self, leases: Vec<AnyLease>) -> Vec<AnyLease> {
         std::mem::replace(&mut self.leases, leases)
     }
 
-    /// Whether `used` says of every component that it was used or could have been: what was left out could not.
-    pub(crate) fn tells_of_all(&self, used: &[ComponentKey]) -> bool {
+    /// Whether every needed component is in `used` or could have been: one that was left out could not.
+    fn covers_all(&self, used: &[ComponentKey]) -> bool {
         let could =
             |l: &LeftOut| self.answer.needed.iter().any(|n| n.id == l.id && used.contains(&n.key));
         self.left_out.iter().all(could)
     }
 
-    /// Reports what was used, which is learned.
+    /// Reports the used components, which are learned.
     pub(crate) fn report(&mut self, used: Vec<ComponentKey>) {
-        if let Some((teacher, text)) = self.teacher.as_ref().filter(|_| self.tells_of_all(&used)) {
-            // One too many is counted in the status.
-            teacher.tell(Spoken(text.0.clone()), used.clone());
+        if let Some((teacher, text)) = self.teacher.as_ref().filter(|_| self.covers_all(&used)) {
+            // A full queue is counted in the status.
+            teacher.report(Spoken(text.0.clone()), used.clone());
         }
         if !std::mem::replace(&mut self.reported, true) {
             self.host.observed(Some(self.command), used, std::mem::take(&mut self.follows));
@@ -165,7 +163,7 @@ impl Outcome {
         self.lease(name)?.get()
     }
 
-    /// Counts every leased component as used. That repeats what was decided, so it teaches nothing about texts.
+    /// Counts every leased component as used. That repeats the decision, so it teaches nothing about texts.
     pub fn mark_used(&self) {
         self.assumed.store(true, Ordering::Relaxed);
         self.leases.iter().for_each(AnyLease::mark_used);
@@ -179,7 +177,7 @@ impl Outcome {
         self.leases.iter().for_each(AnyLease::mark_used);
     }
 
-    /// Takes the leases out, to keep them longer than this value. What becomes of them is not learned from.
+    /// Takes the leases out, to keep them longer than this value. Their later use is not learned.
     #[must_use]
     pub fn into_leases(mut self) -> Vec<AnyLease> {
         std::mem::take(&mut self.leases)

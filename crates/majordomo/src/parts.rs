@@ -4,16 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use majordomo_core::{BudgetSetting, ByteSize, Config, Priority};
-use majordomo_registry::{Catalog, ComponentSpec, LoadedConfig, PoolSpec, Problem, Problems};
+use majordomo_core::{BudgetSetting, ByteSize, Config};
+use majordomo_registry::{
+    Catalog, ComponentSpec, LoadedConfig, PoolSpec, Problem, Problems, Severity,
+};
 use majordomo_runtime::budget_bytes;
 
-use crate::check::{check_config_in, check_text};
+use crate::check::{check_config_in, check_text, look};
 use crate::component_ref::ComponentRef;
 use crate::factories::Factories;
 use crate::factory::Factory;
 use crate::intents::Matchers;
-use crate::problems::{in_code, of_catalog};
+use crate::problems::{in_code, of_catalog, of_finding};
 
 /// The place that a configuration is read from.
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ impl Source {
     }
 }
 
-/// What was added in code.
+/// Components, pools, settings and factories that were added in code.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Code {
     pub specs: Vec<Arc<ComponentSpec>>,
@@ -58,6 +60,30 @@ impl Code {
         self.specs.push(Arc::new(spec));
         component
     }
+
+    /// Problems that only this build and this machine show: loaders that the build lacks, programs that do not exist.
+    pub(crate) async fn problems(&self, folder: PathBuf) -> std::io::Result<Vec<Problem>> {
+        let specs = self.specs.clone();
+        // On a thread of its own: a file system that hangs must not block the caller's other tasks.
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = specs.iter().filter_map(|spec| Some((spec, look(spec, false, &folder)?)));
+            found.map(|(spec, finding)| of_finding(spec, finding)).collect()
+        });
+        looked.await.map_err(std::io::Error::other)
+    }
+
+    /// Programs, where the manager cannot run any.
+    pub(crate) fn programs_without_guard(&self) -> Vec<Problem> {
+        let programs = self.specs.iter().filter(|spec| spec.program().is_some());
+        let problem = |spec: &Arc<ComponentSpec>| {
+            let message = format!(
+                "components.{}: the manager was started without programs, so it has no guard process for this one",
+                spec.id
+            );
+            in_code("no-guard", message, "start the guard with the manager: Builder::guard")
+        };
+        programs.map(problem).collect()
+    }
 }
 
 /// Components, pools and settings of a manager.
@@ -66,6 +92,8 @@ pub(crate) struct Parts {
     pub specs: Vec<Arc<ComponentSpec>>,
     pub pools: Vec<PoolSpec>,
     pub config: Config,
+    /// Whether some of them come from a file or text, which has reported its own warnings.
+    pub is_read: bool,
 }
 
 /// Parts that fit together.
@@ -91,59 +119,41 @@ impl Parts {
         parts
     }
 
-    /// Adds every problem of the parts together to `problems`; the catalog and the rest when there is none at all.
+    /// Checks the parts together by the rules of a configuration file. `problems` are those found before; all of them
+    /// are in the error. The warnings are logged where no file or text had its own.
     pub(crate) fn check(
         &self,
         limit: ByteSize,
         prev: Option<&Catalog>,
         mut problems: Vec<Problem>,
     ) -> Result<Checked, Problems> {
-        let catalog = Catalog::build_shared(self.specs.clone(), self.pools.clone(), prev);
-        let catalog = catalog.map_err(|errors| problems.extend(errors.iter().map(of_catalog)));
-        let budget = budget_bytes(self.config.memory.budget, limit);
-        let Ok(catalog) = catalog.map(Arc::new) else { return Err(Problems::new(problems)) };
-        problems.extend(self.over_budget(&catalog, budget));
-        match Matchers::new(Arc::clone(&catalog)) {
-            Ok(matchers) if problems.is_empty() => Ok(Checked { catalog, matchers, budget }),
-            Ok(_) => Err(Problems::new(problems)),
-            Err(problem) => {
-                problems.push(problem);
-                Err(Problems::new(problems))
-            }
+        let Self { specs, pools, config, is_read } = self;
+        let (specs, pools) = (specs.clone(), pools.clone());
+        match LoadedConfig::from_code(config.clone(), specs.clone(), pools.clone(), Some(limit)) {
+            Ok(loaded) if *is_read => drop(loaded),
+            Ok(loaded) => problems.extend(loaded.warnings),
+            Err(found) => problems.extend(found),
         }
-    }
-
-    /// CORE and pinned components that need more than a stated budget.
-    fn over_budget(&self, catalog: &Catalog, budget: ByteSize) -> Option<Problem> {
-        let fixed: Vec<_> = catalog
-            .keys()
-            .filter(|k| catalog.spec(*k).is_some_and(|s| s.pinned || s.priority == Priority::Core))
-            .collect();
-        let need = catalog
-            .closure(&fixed)
-            .into_iter()
-            .filter(|k| !catalog.pools()[catalog.pool(*k)].declared)
-            .filter_map(|k| catalog.spec(k))
-            .map(|s| s.memory)
-            .sum::<ByteSize>();
-        if need <= budget {
-            return None;
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        if problems.iter().any(is_error) {
+            return Err(Problems::new(problems));
         }
-        if let BudgetSetting::Share(_) = self.config.memory.budget {
-            tracing::warn!(%need, %budget, "CORE and pinned components need more than the default budget");
-            return None;
+        for warning in &problems {
+            tracing::warn!("{warning:#}");
         }
-        Some(in_code(
-            "over-budget",
-            format!("CORE and pinned components need {need}, the budget is {budget}"),
-            "raise the budget, or pin fewer components",
-        ))
+        let catalog = Catalog::build_shared(specs, pools, prev);
+        let of_catalog = |errors: Vec<_>| Problems::new(errors.iter().map(of_catalog).collect());
+        let catalog = Arc::new(catalog.map_err(of_catalog)?);
+        let matchers = Matchers::new(Arc::clone(&catalog));
+        let matchers = matchers.map_err(|problem| Problems::new(vec![problem]))?;
+        Ok(Checked { catalog, matchers, budget: budget_bytes(config.memory.budget, limit) })
     }
 }
 
 impl From<&LoadedConfig> for Parts {
     fn from(loaded: &LoadedConfig) -> Self {
         let LoadedConfig { specs, pools, config, .. } = loaded;
-        Self { specs: specs.clone(), pools: pools.clone(), config: config.clone() }
+        let (specs, pools, config) = (specs.clone(), pools.clone(), config.clone());
+        Self { specs, pools, config, is_read: true }
     }
 }

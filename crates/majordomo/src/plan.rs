@@ -1,4 +1,4 @@
-//! What a demand would meet with, by name.
+//! The plan of a demand, by name.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::outcome::LeftOut;
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Load {
-    /// The component.
+    /// The component's name.
     pub component: ComponentId,
     /// The bytes that would be booked while it loads.
     pub bytes: ByteSize,
     /// The bytes that would be booked once it is ready.
     pub settled: ByteSize,
-    /// How much of `bytes` is more than the budget has: then its load runs alone.
+    /// The part of `bytes` that exceeds the budget: then its load runs alone.
     pub beyond: ByteSize,
     /// Its learned or declared load time.
     pub load_time: Duration,
@@ -28,29 +28,29 @@ pub struct Load {
     pub under_way: bool,
 }
 
-/// A component that would go.
+/// A component that would be evicted.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Eviction {
-    /// The component.
+    /// The component's name.
     pub component: ComponentId,
     /// The bytes that it would free.
     pub bytes: ByteSize,
-    /// It goes because it conflicts, not for its bytes.
+    /// It is evicted because of a conflict, not for its bytes.
     pub conflict: bool,
 }
 
-/// What a demand would meet with now: admission itself, run on the state as it is.
+/// The plan of a demand: admission itself, run on the current state without effect.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Plan {
-    /// What the text was taken for; none for plans by name.
+    /// Whether the text needs components; none for plans by name.
     pub decision: Decision,
     /// Version of the model that decided.
     pub model_version: u64,
-    /// What the text needs, with evidence; empty for plans by name.
+    /// The components that the text needs, with evidence; empty for plans by name.
     pub needed: Vec<Need>,
-    /// What else is not unlikely, below the threshold.
+    /// Other components that are not unlikely, below the threshold.
     pub candidates: Vec<Need>,
     /// Components that are ready.
     pub ready: Vec<ComponentId>,
@@ -58,11 +58,11 @@ pub struct Plan {
     pub loads: Vec<Load>,
     /// Evictions, in their order.
     pub evictions: Vec<Eviction>,
-    /// Who is in the way; then it would wait for them.
+    /// The holders that the demand would wait for.
     pub holders: Vec<Holder>,
-    /// Why it would be refused.
+    /// The reason for which it would be refused.
     pub refusal: Option<Refusal>,
-    /// What would be left out of a command, so that the rest can be had.
+    /// The components that would be left out of a command so that the others fit.
     pub left_out: Vec<LeftOut>,
     /// How long the loads would take.
     pub wait: Duration,

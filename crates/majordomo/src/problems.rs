@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_registry::{CatalogError, Problem, Severity};
+use majordomo_registry::{CatalogError, ComponentSpec, Finding, Problem, Severity};
 
 /// An error whose place is the program itself.
 pub(crate) fn in_code(
@@ -13,7 +13,7 @@ pub(crate) fn in_code(
     Problem {
         severity: Severity::Error,
         code,
-        file: Arc::from("in code"),
+        file: Arc::from("builder"),
         at: None,
         value: None,
         message,
@@ -21,7 +21,13 @@ pub(crate) fn in_code(
     }
 }
 
-/// An error of a catalog.
 pub(crate) fn of_catalog(error: &CatalogError) -> Problem {
     in_code(error.code(), error.what(), error.way_out())
+}
+
+/// A finding about a component that was added in code.
+pub(crate) fn of_finding(spec: &ComponentSpec, finding: Finding) -> Problem {
+    let Finding { severity, code, message, suggestion } = finding;
+    let message = format!("components.{}: {message}", spec.id);
+    Problem { severity, ..in_code(code, message, suggestion) }
 }

@@ -25,6 +25,7 @@ impl Builder {
         tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
+        let base_dir = self.folder()?;
         let (read, mut problems) = match self.read(limit.as_ref().ok().copied()).await? {
             Some(Ok(loaded)) => (Some(loaded), Vec::new()),
             Some(Err(problems)) => (None, problems.into_iter().collect()),
@@ -43,6 +44,7 @@ impl Builder {
             (BudgetSetting::Bytes(bytes), Err(_)) => bytes,
             (_, limit) => limit.map_err(|e| BuildError::Memory(e.to_string()))?,
         };
+        problems.extend(self.code.problems(base_dir.clone()).await?);
         problems.extend(self.code.factories.problems());
         let unused = self.code.factories.unused(&parts.specs);
         match self.source {
@@ -66,7 +68,8 @@ impl Builder {
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
-        let processes = if !self.dormant && (runs_processes || self.source.is_some()) {
+        let needs_guard = runs_processes || self.source.is_some() || self.guard.is_some();
+        let processes = if !self.dormant && needs_guard {
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
             let temporary = state.temporary.then(|| state.path.clone());
@@ -88,25 +91,16 @@ impl Builder {
             None
         };
         let folder = self.base_dir.clone();
-        let base_dir = match (self.base_dir, &self.source) {
-            (Some(dir), _) => dir,
-            (None, Some(Source::File(file))) => base_dir_of(file)?,
-            (None, _) => PathBuf::new(),
-        };
-        let base_dir = std::path::absolute(if base_dir.as_os_str().is_empty() {
-            std::env::current_dir()?
-        } else {
-            base_dir
-        })?;
         let config = parts.config.clone();
         let pressure = self.pressure.unwrap_or_else(|| Some(Box::new(machine)));
+        let runs_programs = self.dormant || processes.is_some();
         let host = Host::start(ShellParts {
             catalog,
             config: parts.config,
             budget,
             factories: self.code.factories.by_name(),
             processes,
-            base_dir,
+            base_dir: base_dir.clone(),
             store,
             pressure,
             wall_clock: self.wall_clock,
@@ -116,12 +110,27 @@ impl Builder {
         let origin = Origin {
             source: self.source,
             folder,
+            base_dir,
+            runs_programs,
             budget: self.budget,
             limit,
             read,
             code: self.code,
         };
         Ok(Manager::new(host, intents, config, origin, state))
+    }
+
+    /// The folder that relative paths start from, absolute.
+    fn folder(&self) -> std::io::Result<PathBuf> {
+        let folder = match (&self.base_dir, &self.source) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(Source::File(file))) => base_dir_of(file)?,
+            (None, _) => PathBuf::new(),
+        };
+        match folder.as_os_str().is_empty() {
+            true => std::env::current_dir(),
+            false => std::path::absolute(folder),
+        }
     }
 
     /// Reads the configuration file or text, if there is one, on a thread of its own: a file system that hangs must

@@ -1,5 +1,5 @@
-//! What is remembered over restarts, to look at and to forget: of a manager that runs, or of a state directory that
-//! nobody uses.
+//! The learned store, which survives restarts: reading and forgetting, for a running manager or a state directory that
+//! no process uses.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,42 +9,42 @@ use majordomo_runtime::state::{FILE, RedbStore, measured};
 
 use crate::error::BuildError;
 
-/// Everything that is remembered.
+/// Everything in the learned store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remembered {
-    /// What was measured of components.
+    /// Measured figures of components.
     pub figures: Vec<Figures>,
-    /// Everything, as it is stored.
+    /// All values, as they are stored.
     pub values: Vec<StoredValue>,
-    /// What is wrong with where it is kept; none when all is well.
+    /// A problem of the store; none when it works.
     pub problem: Option<String>,
 }
 
-/// What was measured of a component with one configuration on one machine.
+/// Measured figures of a component with one configuration on one machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
-    /// The component.
+    /// The component's name.
     pub component: ComponentId,
     /// A hash of its loader and version.
     pub config: u64,
     /// A hash of the machine's id.
     pub host: u64,
-    /// What its next load is expected to need at its peak; none = never measured.
+    /// The expected peak of its next load; none = never measured.
     pub load_peak: Option<ByteSize>,
-    /// What its use is expected to need at its peak; none = never measured in use.
+    /// The expected peak of its use; none = never measured in use.
     pub working_peak: Option<ByteSize>,
     /// How long it takes to load.
     pub load_time: Option<Duration>,
 }
 
-/// A stored value.
+/// A value in the learned store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredValue {
-    /// Whose it is: `measured`, `intents` and so on.
+    /// The owner of the value: `measured`, `intents` and so on.
     pub namespace: String,
-    /// Its key.
+    /// The key, unique in its namespace.
     pub key: String,
-    /// Its bytes.
+    /// The bytes, in the owner's format.
     pub value: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Remembered, StoreError> {
     Ok(out)
 }
 
-/// A state directory that no manager uses. Held until it is dropped: no manager starts with it meanwhile.
+/// A state directory that no manager uses. It is locked until this value is dropped.
 #[derive(Debug)]
 pub struct StoredState {
     store: RedbStore,

@@ -1,6 +1,6 @@
-//! A state directory that cannot be written: what is in it is used, what is learned is not kept.
+//! A state directory that cannot be written: its state is used, and nothing new is kept.
 //!
-//! Works on a copy in a temporary folder, so that everything else is as always.
+//! Works on a copy in a temporary folder.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ pub(crate) fn is_read_only(error: &io::Error) -> bool {
         || is_full_disk(error)
 }
 
-/// The copy, and what is wrong with the original.
+/// The copy, and the problem of the original.
 #[derive(Debug)]
 struct Unkept {
     store: RedbStore,
-    note: String,
+    problem: String,
 }
 
 /// Copies the state of a directory that cannot be written to a temporary one, which is given too.
@@ -35,16 +35,16 @@ pub(crate) fn open(
     } else {
         ""
     };
-    let note =
+    let problem =
         format!("{} cannot be written ({error}); nothing new is kept{way_out}", dir.display());
-    copied(dir, &note).map_err(|why| {
+    copied(dir, &problem).map_err(|why| {
         format!(
             "it cannot be written ({error}), and the folder for temporary files cannot stand in for it ({why}); free some space, or choose another state directory"
         )
     })
 }
 
-fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
+fn copied(dir: &Path, problem: &str) -> Result<(PathBuf, Arc<dyn StateStore>), String> {
     let here = temporary_dir().map_err(|e| e.to_string())?;
     match Folder::open(dir, Owners::User).and_then(|folder| folder.read(FILE, Trust::Own)) {
         Ok(mut state) => {
@@ -54,7 +54,7 @@ fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), Stri
                 .and_then(|mut copy| io::copy(&mut state, &mut copy));
             copied.map_err(|e| e.to_string())?;
         }
-        // Nothing was ever learned.
+        // The directory has no state yet.
         Err(e) if e.is_missing() => {}
         Err(e) => tracing::warn!("what is in the state directory cannot be read either: {e}"),
     }
@@ -62,8 +62,8 @@ fn copied(dir: &Path, note: &str) -> Result<(PathBuf, Arc<dyn StateStore>), Stri
     if let Some(set_aside) = set_aside {
         tracing::warn!("{set_aside}");
     }
-    tracing::warn!("the state directory {note}");
-    Ok((here, Arc::new(Unkept { store, note: note.to_owned() })))
+    tracing::warn!("the state directory {problem}");
+    Ok((here, Arc::new(Unkept { store, problem: problem.to_owned() })))
 }
 
 impl StateStore for Unkept {
@@ -79,9 +79,9 @@ impl StateStore for Unkept {
         self.store.apply(batch)
     }
 
-    /// What is to be forgotten stands in the original, too.
+    /// The original holds the forgotten values, too.
     fn scrub(&self) -> Result<(), StoreError> {
-        let what = format!("{}, so nothing in it can be forgotten", self.note);
+        let what = format!("{}, so nothing in it can be forgotten", self.problem);
         Err(StoreError { what, source: None })
     }
 
@@ -90,6 +90,6 @@ impl StateStore for Unkept {
     }
 
     fn warning(&self) -> Option<String> {
-        Some(self.note.clone())
+        Some(self.problem.clone())
     }
 }

@@ -1,5 +1,7 @@
 //! The specification of one component, from a configuration file or a builder.
 
+mod setters;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -316,6 +318,7 @@ pub struct PoolSpec {
 #[derive(Clone, Debug, PartialEq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[expect(missing_docs, reason = "the component's name and loader")]
+#[non_exhaustive]
 pub struct ComponentSpec {
     pub id: ComponentId,
     /// For people.
@@ -406,9 +409,15 @@ impl ComponentSpec {
     /// # Errors
     /// When the name is not valid.
     pub fn process(name: &str, command: &[&str]) -> Result<Self, majordomo_core::NameError> {
-        let command = command.iter().map(|word| (*word).to_owned()).collect();
-        let process = ProcessSpec { command, ..ProcessSpec::default() };
-        Ok(Self::new(ComponentId::new(name)?, LoaderSpec::Process(process)))
+        Self::of_program(name, ProcessSpec::new(command.iter().copied()))
+    }
+
+    /// [`Self::process`] with more than a command.
+    ///
+    /// # Errors
+    /// When the name is not valid.
+    pub fn of_program(name: &str, program: ProcessSpec) -> Result<Self, majordomo_core::NameError> {
+        Ok(Self::new(ComponentId::new(name)?, LoaderSpec::Process(program)))
     }
 
     /// A specification with the documented defaults.

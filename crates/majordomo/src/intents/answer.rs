@@ -3,7 +3,7 @@
 use majordomo_core::{ComponentId, ComponentKey, Confidence};
 use majordomo_predictor::{Decision, Fit};
 
-/// A keyword that speaks for a component, or against it where its clause is negated.
+/// A keyword that is evidence for a component, or against it where its clause is negated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Evidence {
@@ -13,16 +13,16 @@ pub struct Evidence {
     pub shared_by: u32,
     /// How well the text's words fit the keyword's.
     pub fit: Fit,
-    /// Whether its clause is negated, as in "do not play music": then it speaks against the component.
+    /// Whether its clause is negated, as in "do not play music": then it is evidence against the component.
     pub negated: bool,
 }
 
-/// A part of the text that speaks for a component, as was learned: a word, two words, or letters inside a word,
+/// A part of the text that is learned evidence for a component: a word, two words, or letters inside a word,
 /// with `<` and `>` for the ends of words.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct NGram {
-    /// The part.
+    /// Its letters, folded as the model reads them.
     pub text: String,
     /// Its contribution to the component's score.
     pub weight: f32,
@@ -33,7 +33,7 @@ pub struct NGram {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Need {
-    /// The component.
+    /// The component's name.
     pub id: ComponentId,
     /// Its key in the catalog.
     pub key: ComponentKey,
@@ -43,7 +43,7 @@ pub struct Need {
     pub threshold: Confidence,
     /// The keywords found in the text.
     pub evidence: Vec<Evidence>,
-    /// Other parts of the text that speak for it, strongest first; empty where evidence is switched off.
+    /// Other parts of the text that are evidence for it, strongest first; empty where evidence is switched off.
     pub n_grams: Vec<NGram>,
     /// Probability that the text needs it by the earlier outcomes of this very text; none while they have not
     /// confirmed each other, and where evidence is switched off.

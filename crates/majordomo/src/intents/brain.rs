@@ -1,4 +1,4 @@
-//! What is learned, with the components it is about and the place where it is kept.
+//! The learned predictor with its components and its store.
 //!
 //! Owns the predictor and its reading and writing. One owner at a time: the learner's thread, or a program
 //! that works on a state directory without a manager. Knows no thread.
@@ -54,12 +54,12 @@ pub(crate) struct Brain {
     catalog: Arc<Catalog>,
     triggers: Arc<KeywordMatcher>,
     store: Option<Arc<dyn StateStore>>,
-    /// The snapshot last shown without its model, and what it was made from.
+    /// The last snapshot that was published without its model, and the snapshot that it was made from.
     plain: Option<(Arc<TextSnapshot>, Arc<TextSnapshot>)>,
 }
 
 impl Brain {
-    /// Reads what was learned before. A state that cannot be used is kept beside, with a warning.
+    /// Reads the learned state. A state that cannot be used is set aside, with a warning.
     pub(crate) fn open(
         matchers: Matchers,
         settings: Settings,
@@ -70,7 +70,7 @@ impl Brain {
         out
     }
 
-    /// The same without components yet.
+    /// [`Self::open`] without components yet.
     pub(crate) fn remembering(settings: Settings, store: Option<Arc<dyn StateStore>>) -> Self {
         let predictor = match &store {
             Some(store) => saved::read(&**store, &|| settings.predictor()),
@@ -97,7 +97,7 @@ impl Brain {
         &self.catalog
     }
 
-    /// What queries read from now on.
+    /// The snapshot that queries read from now on.
     pub(crate) fn view(&mut self, learner: LearnerFigures) -> View {
         let full = self.predictor.snapshot();
         let text = if self.settings.intents.enabled {
@@ -121,7 +121,6 @@ impl Brain {
         }
     }
 
-    /// What was learned, in numbers.
     pub(crate) fn learned(&self) -> Learned {
         let p = &self.predictor;
         let mut components: Vec<(ComponentId, usize)> =

@@ -8,7 +8,7 @@ use majordomo_predictor::Decision;
 
 use super::view::View;
 
-/// Parts of an octave that latencies are told apart by.
+/// Buckets of latency per octave.
 const STEPS: u32 = 8;
 /// Octaves of nanoseconds: up to some four seconds.
 const OCTAVES: u32 = 32;
@@ -71,11 +71,11 @@ impl Figures {
     /// The time that a share of the queries did not exceed, to an eighth of an octave.
     fn percentile(&self, share: f64) -> Duration {
         let counts: Vec<u64> = self.latency.iter().map(|n| n.load(Ordering::Relaxed)).collect();
-        let wanted = (counts.iter().sum::<u64>() as f64 * share).ceil() as u64;
+        let rank = (counts.iter().sum::<u64>() as f64 * share).ceil() as u64;
         let mut seen = 0;
         let at = counts.iter().position(|n| {
             seen += n;
-            seen >= wanted && seen > 0
+            seen >= rank && seen > 0
         });
         at.map_or(Duration::ZERO, upper)
     }
@@ -132,10 +132,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_are_told_to_an_eighth() {
+    fn percentiles_are_exact_to_an_eighth_of_an_octave() {
         let check = |ns: u64| {
-            let told = upper(bucket(Duration::from_nanos(ns))).as_nanos() as u64;
-            assert!(told >= ns && told <= ns + ns / 8 + 1, "{ns} is told as {told}");
+            let shown = upper(bucket(Duration::from_nanos(ns))).as_nanos() as u64;
+            assert!(shown >= ns && shown <= ns + ns / 8 + 1, "{ns} is shown as {shown}");
         };
         for ns in (8..100_000).chain([1 << 20, (1 << 31) + 5, u64::from(u32::MAX)]) {
             check(ns);

@@ -1,8 +1,8 @@
 //! The one thread that learns: outcomes in, views out, retrains beside it, the state on disk.
 //!
 //! Owns the brain. Queries never wait for it: they read the view that it published last. Invariants: one
-//! retrain at a time, on a thread of its own that ends before this one does; whoever gets an answer to a
-//! message finds it in the view.
+//! retrain at a time, on a thread of its own that ends before this one does; the reply to a message is sent
+//! after its effect is in the view.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const RECENT: usize = 100;
 
 pub(super) type Outcomes = Vec<(String, Vec<ComponentId>)>;
 
-/// What the learner is told or asked.
+/// Messages to the learner.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A text and what it really used.
@@ -48,12 +48,17 @@ pub(crate) enum Message {
         reply: Option<oneshot::Sender<Result<(), LearnError>>>,
     },
     /// Other components or settings.
-    Configure { configured: Box<(Matchers, Settings)>, reply: oneshot::Sender<()> },
+    Configure {
+        configured: Box<(Matchers, Settings)>,
+        reply: oneshot::Sender<()>,
+    },
     /// Forget a text, or everything.
-    Forget { text: Option<Spoken>, reply: oneshot::Sender<Result<bool, IntentError>> },
+    Forget {
+        text: Option<Spoken>,
+        reply: oneshot::Sender<Result<bool, IntentError>>,
+    },
     /// Back to the model before.
     RollBack(oneshot::Sender<bool>),
-    /// What was learned, in numbers.
     Learned(oneshot::Sender<Learned>),
     /// The outcomes that are kept.
     Outcomes(oneshot::Sender<Outcomes>),
@@ -120,7 +125,7 @@ impl Learner {
         (out, view)
     }
 
-    /// Starts the thread; `ending` is told when it is over and the state is given up.
+    /// Starts the thread; `ending` is set when it has ended and the state is closed.
     pub(super) fn start(self, ending: watch::Sender<bool>) -> std::io::Result<()> {
         std::thread::Builder::new().name("majordomo-learn".into()).spawn(move || {
             self.run();
@@ -162,7 +167,7 @@ impl Learner {
         }
     }
 
-    /// A reply whose receiver is gone is nobody's.
+    /// A reply without a receiver is dropped.
     fn take(&mut self, message: Message) {
         match message {
             Message::Learn { client, text, used, reply } => {
@@ -293,7 +298,7 @@ impl Learner {
         let (to, cancelled) = (self.to.clone(), Arc::clone(&cancel));
         let spawned = std::thread::Builder::new().name("majordomo-train".into()).spawn(move || {
             let result = job.run(&cancelled);
-            // Nobody there any more: the manager has ended.
+            // No receiver: the manager has ended.
             drop(to.send(Message::Trained(number, Box::new(result))));
         });
         match spawned {
@@ -307,7 +312,7 @@ impl Learner {
     }
 
     fn trained(&mut self, number: u64, result: Result<Candidate, TrainError>) {
-        // What was broken off may still send what it had made.
+        // A cancelled retrain may still send its result.
         let Some(running) = self.retraining.take_if(|r| r.number == number) else { return };
         drop(running.thread.join());
         let pause = self.brain.settings.intents.retrain_pause;

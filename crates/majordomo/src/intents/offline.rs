@@ -1,4 +1,4 @@
-//! What was learned, without a running manager: for programs that teach or ask on a state directory.
+//! The learned predictor without a running manager: for programs that teach or query a state directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::view::LearnerFigures;
 use crate::error::BuildError;
 use crate::problems::{in_code, of_catalog};
 
-/// What was learned, opened from a state directory or empty. Nothing is written before [`Self::save`].
+/// The learned predictor, opened from a state directory or empty. Nothing is written before [`Self::save`].
 pub struct OfflineIntents {
     brain: Brain,
     scratch: IntentScratch,
@@ -32,8 +32,8 @@ impl std::fmt::Debug for OfflineIntents {
 }
 
 impl OfflineIntents {
-    /// Opens what was learned in a state directory, which no other process may be using; without one, nothing
-    /// is known and nothing is kept. Blocking.
+    /// Opens the predictor of a state directory, which no other process may be using; without one it is empty and
+    /// cannot be saved. Blocking.
     ///
     /// # Errors
     /// [`BuildError::State`] when the directory cannot be used.
@@ -52,8 +52,8 @@ impl OfflineIntents {
         Self::on(store, config)
     }
 
-    /// The same to ask only: nothing in the directory is changed, and no permission to write there is needed. What is
-    /// learned cannot be saved.
+    /// [`Self::open`] for queries only: nothing in the directory is changed, and no permission to write there is needed.
+    /// New outcomes cannot be saved.
     ///
     /// # Errors
     /// [`BuildError::State`] when the directory cannot be read.
@@ -76,7 +76,7 @@ impl OfflineIntents {
         Ok(out)
     }
 
-    /// The components are those that something was learned about.
+    /// Sets the components to those that outcomes name.
     fn know_learned(&mut self) -> Result<(), BuildError> {
         let ids = self.brain.predictor.labels().iter();
         let specs = ids
@@ -87,7 +87,7 @@ impl OfflineIntents {
         self.set_catalog(catalog.map_err(|e| Problems::new(vec![of_catalog(&e)]))?)
     }
 
-    /// The components are those of a configuration, with their keywords.
+    /// Sets the components to those of a configuration, with their keywords.
     ///
     /// # Errors
     /// [`BuildError::Config`].
@@ -105,7 +105,7 @@ impl OfflineIntents {
         view.needs(cut(text), &self.scratch, &prediction).answer
     }
 
-    /// Learns what a text used (nothing is an outcome too), at once and for the next [`Self::train`].
+    /// Learns which components a text used (none is an outcome too), at once and for the next [`Self::train`].
     ///
     /// # Errors
     /// [`IntentError::NoWord`].
@@ -137,12 +137,12 @@ impl OfflineIntents {
         self.brain.predictor.forget(cut(text))
     }
 
-    /// Forgets everything.
+    /// Forgets all outcomes, and the model that was trained on them.
     pub fn forget_everything(&mut self) {
         self.brain.predictor.forget_everything();
     }
 
-    /// What was learned, in numbers.
+    /// Figures of the outcomes and of the model.
     #[must_use]
     pub fn learned(&self) -> Learned {
         self.brain.learned()
@@ -153,7 +153,7 @@ impl OfflineIntents {
         self.brain.predictor.outcomes()
     }
 
-    /// The components that are known.
+    /// The names of all components.
     #[must_use]
     pub fn components(&self) -> Vec<ComponentId> {
         let catalog = self.brain.catalog();
@@ -168,7 +168,7 @@ impl OfflineIntents {
         self.brain.save().map_err(|e| IntentError::Store(e.to_string()))
     }
 
-    /// The same, and what was forgotten or replaced is nowhere in the file any more.
+    /// [`Self::save`], with everything that was forgotten or replaced erased from the file.
     ///
     /// # Errors
     /// As [`Self::save`].

@@ -1,4 +1,4 @@
-//! What was learned from texts, in the state store: one value in a namespace of its own.
+//! The learned predictor in the state store: one value in a namespace of its own.
 //!
 //! The predictor's bytes carry format, feature version and checksum. Invariant: bytes that cannot be used are
 //! moved to another key, and overwritten only by the next that cannot.
@@ -18,7 +18,7 @@ fn delete(key: &str) -> StoreOp {
     StoreOp::Delete { namespace: NAMESPACE.to_owned(), key: key.to_owned() }
 }
 
-/// What was learned before, or a predictor that has learned nothing.
+/// The stored predictor, or an empty one.
 pub(super) fn read(store: &dyn StateStore, config: &dyn Fn() -> PredictorConfig) -> TextPredictor {
     let bytes = match store.get(NAMESPACE, STATE) {
         Ok(Some(bytes)) => bytes,
@@ -44,13 +44,12 @@ pub(super) fn read(store: &dyn StateStore, config: &dyn Fn() -> PredictorConfig)
     }
 }
 
-/// Writes what was learned.
 pub(super) fn write(store: &dyn StateStore, predictor: &TextPredictor) -> Result<(), StoreError> {
     store.apply(&[put(STATE, predictor.encode())])
 }
 
-/// The same, and nothing that was written before is left in the store: not what was set aside, which may hold
-/// any text, and not in pages that are free.
+/// Writes the predictor and erases everything written before: the value that was set aside, which may hold any text,
+/// and free pages.
 pub(super) fn write_without_trace(
     store: &dyn StateStore,
     predictor: &TextPredictor,

@@ -22,18 +22,18 @@ use super::settings::Settings;
 use super::spoken::{Spoken, cut};
 use super::view::View;
 
-/// A way to tell what was used, for outcomes that live longer than the call that made them.
+/// Reports used components to the learner, for outcomes that live longer than the call that made them.
 #[derive(Clone, Debug)]
 pub(crate) struct Teacher {
     to: flume::Sender<Message>,
     figures: Arc<Figures>,
-    /// The name of the client that the outcomes come from; none = it did not say.
+    /// The name of the client that the outcomes come from; none = not known.
     client: Option<Arc<str>>,
 }
 
 impl Teacher {
-    /// Has an outcome learned some time; false when too many wait already.
-    pub(crate) fn tell(&self, text: Spoken, used: Vec<ComponentKey>) -> bool {
+    /// Queues an outcome to be learned; false when the queue is full.
+    pub(crate) fn report(&self, text: Spoken, used: Vec<ComponentKey>) -> bool {
         self.send(text, used, None)
     }
 
@@ -79,7 +79,7 @@ impl IntentService {
         Ok(Self { view, figures, clock, to, ended })
     }
 
-    /// What the shell puts into the status.
+    /// Rows about texts for the status, which the shell reads.
     pub(crate) fn section(&self) -> impl Fn() -> (String, Vec<(String, StatusValue)>) + use<> {
         let (view, figures) = (Arc::clone(&self.view), Arc::clone(&self.figures));
         move || ("intents".to_owned(), figures.rows(&view.load()))
@@ -93,7 +93,7 @@ impl IntentService {
         self.figures.answered(into.decision, self.clock.elapsed().saturating_sub(since));
     }
 
-    /// What a text needs, by name and with evidence.
+    /// The components that a text needs, by name and with evidence.
     pub(crate) fn needs(&self, text: &str) -> Needs {
         let since = self.clock.elapsed();
         let view = self.view.load();
@@ -107,7 +107,7 @@ impl IntentService {
         })
     }
 
-    /// The way to have outcomes of a client learned, if they are to be.
+    /// A teacher for the outcomes of a client, if outcomes are learned.
     pub(crate) fn teacher(&self, client: Option<Arc<str>>) -> Option<Teacher> {
         let learns = self.view.load().settings.learns();
         let teacher =
@@ -115,7 +115,7 @@ impl IntentService {
         learns.then(teacher)
     }
 
-    /// Has an outcome learned and waits for it: every query after that knows it.
+    /// Learns an outcome and waits for that: every query after it sees the outcome.
     pub(crate) async fn teach(
         &self,
         text: &str,
@@ -142,7 +142,7 @@ impl IntentService {
         answer.await.ok()
     }
 
-    /// Takes over other components and settings; every query after that knows them.
+    /// Replaces components and settings; every query after it sees them.
     pub(crate) async fn configure(&self, matchers: Matchers, settings: Settings) -> Option<()> {
         let configured = Box::new((matchers, settings));
         self.ask(|reply| Message::Configure { configured, reply }).await
@@ -155,18 +155,17 @@ impl IntentService {
         answer.ok_or(IntentError::ShuttingDown)?
     }
 
-    /// Forgets everything.
     pub(crate) async fn forget_everything(&self) -> Result<(), IntentError> {
         let answer = self.ask(|reply| Message::Forget { text: None, reply }).await;
         answer.ok_or(IntentError::ShuttingDown)?.map(drop)
     }
 
-    /// Goes back to the model before the last retrain. False when there is none.
+    /// Restores the model before the last retrain. False when there is none.
     pub(crate) async fn roll_back(&self) -> Result<bool, IntentError> {
         self.ask(Message::RollBack).await.ok_or(IntentError::ShuttingDown)
     }
 
-    /// What was learned. Outcomes told before are in it.
+    /// Figures of the learned state, with all outcomes reported before.
     pub(crate) async fn learned(&self) -> Result<Learned, IntentError> {
         self.ask(Message::Learned).await.ok_or(IntentError::ShuttingDown)
     }
@@ -176,16 +175,16 @@ impl IntentService {
         self.ask(Message::Outcomes).await.ok_or(IntentError::ShuttingDown)
     }
 
-    /// Breaks a retrain off, writes the state and ends. Returns at once; [`Self::ended`] waits.
+    /// Cancels a retrain, writes the state and ends. Returns at once; [`Self::ended`] waits.
     pub(crate) fn stop(&self) {
         // No receiver: it has ended already.
         drop(self.to.send(Message::Stop));
     }
 
-    /// Waits until the learner has ended and given up the state.
+    /// Waits until the learner has ended and closed the state.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut ended = self.ended.clone();
-        // A sender that is gone has ended, too.
+        // A closed channel is an ended learner, too.
         async move { drop(ended.wait_for(|ended| *ended).await) }
     }
 }

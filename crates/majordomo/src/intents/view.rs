@@ -1,4 +1,4 @@
-//! What queries read: components, keywords, model and settings of one moment, immutable.
+//! The snapshot that queries read: components, keywords, model and settings of one moment, immutable.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::settings::Settings;
 /// Candidates that are shown.
 const MAX_CANDIDATES: usize = 8;
 
-/// What the learner knows of itself, published with each view.
+/// Figures of the learner, published with each view.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LearnerFigures {
     /// Outcomes learned in this process.
     pub learned: u64,
-    /// Of those, how many whose components were exactly those that were decided on before.
+    /// The outcomes among them whose components were exactly the predicted ones.
     pub right: u64,
     /// The same of the last hundred at most.
     pub recent: (u64, u64),

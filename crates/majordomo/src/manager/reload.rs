@@ -39,9 +39,14 @@ impl Manager {
         apply: bool,
     ) -> Result<Reloaded, ReloadError> {
         let parts = Parts::new(read.as_ref(), &code, origin.budget);
-        let missing = code.factories.missing(&parts.specs);
+        let mut problems = code.factories.problems();
+        problems.extend(code.factories.missing(&parts.specs));
+        if !origin.runs_programs {
+            problems.extend(code.programs_without_guard());
+        }
+        problems.extend(code.problems(origin.base_dir.clone()).await.map_err(BuildError::from)?);
         let old = self.host().catalog();
-        let checked = parts.check(origin.limit, Some(&old), missing).map_err(BuildError::from)?;
+        let checked = parts.check(origin.limit, Some(&old), problems).map_err(BuildError::from)?;
         let Checked { catalog, matchers, budget } = checked;
         let settings = Settings::from(&parts.config);
         let status = self.status().await.map_err(|_| ReloadError::ShuttingDown)?;

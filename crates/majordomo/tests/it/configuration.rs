@@ -183,9 +183,9 @@ fn components_that_do_not_fit_together_are_refused_in_code_as_well() {
         refused(vec![spec("a", &["b"]), spec("b", &["a"])], &["a", "b", "cycle"]).await;
         refused(vec![spec("a", &["bee"]), spec("be", &[])], &["bee", "\"be\""]).await;
         refused(vec![spec("a", &[]), spec("a", &[])], &["a"]).await;
-        let core = |name| ComponentSpec { priority: Priority::Core, ..spec(name, &[]) };
+        let core = |name| spec(name, &[]).priority(Priority::Core);
         refused(vec![core("a"), core("b")], &["20 MiB", "15 MiB", "raise the budget"]).await;
-        let mute = ComponentSpec { keywords: vec!["?!".to_owned()], ..spec("mute", &[]) };
+        let mute = spec("mute", &[]).keywords(["?!"]);
         refused(vec![mute], &["keyword", "?!"]).await;
     });
 }

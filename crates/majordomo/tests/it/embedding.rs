@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use majordomo::{
-    AcquireOptions, BuildError, ComponentSpec, Factory, Manager, Refusal, ReloadError,
+    AcquireOptions, BuildError, ComponentSpec, Factory, GuardForm, LoaderSpec, Manager, Refusal,
+    ReloadError,
 };
 
 use crate::eventually::until;
-use crate::support::{DEADLINE, World, mib, ms, run, says, state};
+use crate::support::{DEADLINE, UP, World, config, lease, mib, ms, run, says, state};
 
 #[derive(Debug, PartialEq)]
 struct Model(u32);
@@ -178,9 +180,53 @@ fn components_are_added_and_removed_while_the_manager_runs() {
         // The name is free again, for another type.
         let again = manager.add(builtin("model"), |_| Ok(String::from("other"))).await.unwrap();
         assert_eq!(manager.acquire(&again).await.unwrap().as_str(), "other");
-        let program = world.program("program", "echo up; exec sleep 1000");
-        let refused = manager.add_component(program).await;
-        assert!(refused.is_ok(), "{refused:?}");
+        // It was started without programs, and therefore without a guard process.
+        let error = manager.add_component(world.program("program", UP)).await.unwrap_err();
+        says(&error.to_string(), &["no guard process", "Builder::guard"]);
+    });
+}
+
+#[test]
+fn programs_are_added_and_removed_where_the_guard_runs() {
+    run(async {
+        let world = World::new();
+        let builder = world.builder(vec![]).guard(GuardForm::Shell);
+        let manager = builder.start().await.unwrap();
+        manager.add_component(world.program("program", UP)).await.unwrap();
+        drop(lease(&manager, "program").await.unwrap());
+        assert_eq!(world.processes().len(), 1);
+        manager.remove("program").await.unwrap();
+        until(|| world.processes().is_empty()).await;
+    });
+}
+
+#[test]
+fn settings_and_components_of_the_code_are_checked_as_those_of_a_file() {
+    run(async {
+        let world = World::new();
+        let mut config = config();
+        config.memory.estimate_margin = f64::NAN;
+        config.deadlines.demand = Duration::ZERO;
+        let mut wrong = builtin("wrong").max_leases(0);
+        wrong.keywords = vec!["?!".to_owned()];
+        let mut large = builtin("large").memory(mib(2000));
+        large.conflicts = vec!["absent".parse().unwrap()];
+        let builder = world.builder(vec![]).config(config);
+        let builder = builder.builtin(wrong, |_| Ok(1u8)).builtin(large, |_| Ok(2u8));
+        let error = builder.start().await.unwrap_err();
+        let text = error.to_string();
+        says(&text, &["memory.estimate_margin", "NaN", "deadlines.demand"]);
+        says(&text, &["components.wrong.max_leases is 0", "components.wrong.keywords[0]"]);
+        says(&text, &["\"absent\""]);
+        let python = LoaderSpec::Python { module: "m".to_owned(), function: "f".to_owned() };
+        let python = ComponentSpec::new("python".parse().unwrap(), python);
+        let error = world.builder(vec![python]).start().await.unwrap_err();
+        says(&error.to_string(), &["no-loader", "components.python"]);
+        // The same for a component that is added later.
+        let manager = world.builder(vec![]).start().await.unwrap();
+        let error = manager.add(builtin("late").max_leases(0), |_| Ok(1u8)).await.unwrap_err();
+        says(&error.to_string(), &["components.late.max_leases is 0"]);
+        assert!(manager.components().is_empty());
     });
 }
 

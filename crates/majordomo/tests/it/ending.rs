@@ -1,6 +1,6 @@
 //! The end: shutdown by hand and by dropping, what it refuses, and what it leaves behind.
 
-use majordomo::{ByteSize, ComponentSpec, Priority, StdinMode};
+use majordomo::{ByteSize, Priority, StdinMode};
 
 use crate::eventually::{eventually, until};
 use crate::support::{
@@ -143,7 +143,7 @@ fn what_was_learned_survives_a_restart() {
         assert_eq!(plan.loads[0].bytes, ByteSize::mib(10), "as declared, without the margin");
         manager.shutdown(None).await;
         // Of another configuration they say nothing.
-        let other = world.builder(vec![ComponentSpec { version: "2".to_owned(), ..spec() }]);
+        let other = world.builder(vec![spec().version("2")]);
         let manager = other.state_dir(world.path("state")).start().await.unwrap();
         assert_eq!(manager.plan_for(&["a"]).await.unwrap().loads[0].bytes, ByteSize::mib(12));
         manager.shutdown(None).await;
@@ -174,10 +174,7 @@ fn a_corrupt_state_file_is_set_aside_and_the_manager_starts() {
 fn a_core_component_that_fails_leaves_the_rest_in_service() {
     run(async {
         let world = World::new();
-        let core = |name, script: &str| ComponentSpec {
-            priority: Priority::Core,
-            ..world.program(name, script)
-        };
+        let core = |name, script: &str| world.program(name, script).priority(Priority::Core);
         let specs = vec![core("bad", "exit 1"), core("good", UP), world.program("a", UP)];
         let manager = world.manager(specs).await;
         until(|| state(&manager, "good") == "ready" && state(&manager, "bad") == "failed").await;

@@ -58,13 +58,15 @@ fn what_can_never_fit_is_refused_at_once_with_the_numbers() {
     run(async {
         let world = World::new();
         let mut big = world.program("big", UP);
-        big.memory = mib(100);
+        big.dependencies = vec!["part".parse().unwrap()];
+        let part = world.program("part", UP).memory(mib(15));
         let mut core = world.program("core", UP);
         core.pinned = true;
         let small = world.program("small", UP);
-        let manager = world.builder(vec![big, core, small]).budget(mib(20)).start().await.unwrap();
+        let manager =
+            world.builder(vec![big, part, core, small]).budget(mib(20)).start().await.unwrap();
         let refusal = lease(&manager, "big").await.unwrap_err();
-        says(&refusal.to_string(), &["120 MiB are needed", "20 MiB can be had"]);
+        says(&refusal.to_string(), &["30 MiB are needed", "20 MiB can be had"]);
         drop(lease(&manager, "core").await.unwrap());
         let refusal = lease(&manager, "small").await.unwrap_err();
         assert_eq!(refusal.code(), "too_large");
