@@ -25,7 +25,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("what_living_threads_freed_comes_back", ALLOCATOR),
     ("reuse_costs_no_page_faults", "counts page faults, and the sanitizer has its own"),
     (
-        "a_runtime_that_ends_first_leaves_nothing_running",
+        "guard_kills_programs_when_the_runtime_is_dropped_first",
         "forgets a manager on purpose, to see that its guard does the rest",
     ),
 ];

@@ -1,4 +1,4 @@
-//! What it costs to decide what a text needs, through the whole manager: time, allocations, memory.
+//! The cost of predicting the components of a text, through the whole manager: time, allocations, memory.
 //!
 //! Twelve components, texts of fifty characters, evidence off. Memory is what the allocator gave, all of the
 //! manager's included. `cargo bench` measures; run otherwise (or with `--test`) it runs once with little.
@@ -60,7 +60,7 @@ fn main() {
     runtime.expect("the system gives what a runtime needs").block_on(bench(&scale));
 }
 
-/// What comes next of a fixed row of numbers (SplitMix64).
+/// The next of a fixed sequence of numbers (SplitMix64).
 fn next(state: &mut u64) -> usize {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -144,7 +144,7 @@ async fn bench(scale: &Scale) {
         mib(live() - before),
         learned.bytes
     );
-    // What is forgotten must go out of the model at once: a full retrain.
+    // Forgetting retrains the model in full.
     take_peak();
     manager.intents().forget(&known[0]).await.expect("it can be forgotten");
     retrained(&manager, n_retrains).await;

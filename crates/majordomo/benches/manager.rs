@@ -1,4 +1,4 @@
-//! What a lease and a load cost through the whole manager, beside a control in the same run.
+//! The cost of a lease and of a load through the whole manager, beside a control in the same run.
 //!
 //! Leases against one `Arc` clone and drop; a load and unload from a foreign thread against the same two round
 //! trips through a bare task (flume in, oneshot back). Rounds of all cases take turns, and a ratio is the median
@@ -38,7 +38,7 @@ const NAMES: [&str; 12] = [
 const FIRST: &str = NAMES[5];
 const SECOND: &str = NAMES[6];
 
-/// What a component offers: something to dereference to.
+/// A component whose value is read through the lease.
 struct Noop(u64);
 
 struct Scale {
@@ -259,7 +259,7 @@ fn threads(scale: &Scale) {
 
 async fn cycle(manager: &Manager) {
     manager.operator().load(FIRST).await.expect("it loads");
-    manager.operator().unload(FIRST, false).await.expect("nobody uses it");
+    manager.operator().unload(FIRST, false).await.expect("it is not leased");
 }
 
 /// Microseconds of each cycle from a task of the runtime.

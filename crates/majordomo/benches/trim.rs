@@ -1,4 +1,4 @@
-//! What a lease of a ready component costs while the allocator is trimmed, beside the same in quiet times of the same
+//! The cost of a lease of a ready component while the allocator is trimmed, beside the same in quiet times of the same
 //! run: a million small allocations are freed by an unload, and the trim that follows holds the allocator's locks.
 //!
 //! `cargo bench` measures; run otherwise (or with `--test`) it runs once with little.
@@ -72,7 +72,7 @@ fn one_round(
     let done = Arc::new(AtomicBool::new(false));
     let (theirs, watched) = (Arc::clone(&done), manager.clone());
     let ended = runtime.spawn(async move {
-        watched.operator().unload("small", false).await.expect("it goes");
+        watched.operator().unload("small", false).await.expect("it unloads");
         loop {
             let trims = watched.status().await.expect("it runs").memory.trims;
             // An allocator that cannot be trimmed says so at once; that is a trim too.

@@ -13,6 +13,7 @@ use majordomo_registry::{Catalog, ComponentSpec, Problem};
 
 /// The changes that a reload made, or would make.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Reloaded {
     /// Components that only the new configuration has.
     pub added: Vec<ComponentId>,
@@ -32,6 +33,7 @@ pub struct Reloaded {
 
 /// A component that is configured differently, is new, or is removed.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Change {
     /// The name, which is the same in both configurations.
     pub component: ComponentId,

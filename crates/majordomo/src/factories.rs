@@ -7,8 +7,6 @@ use majordomo_core::{ComponentId, quoted};
 use majordomo_registry::{ComponentSpec, LoaderSpec, Problem};
 use majordomo_runtime::Factory;
 
-use crate::problems::in_code;
-
 /// A factory, as it was registered.
 #[derive(Clone, Debug)]
 struct Registration {
@@ -56,14 +54,14 @@ impl Factories {
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut seen = BTreeSet::new();
         let of = |registration: &Registration| match (&registration.name, &registration.component) {
-            (None, Some(component)) => Some(in_code(
+            (None, Some(component)) => Some(Problem::in_code(
                 "no-builtin",
                 format!(
                     "a factory is registered for component \"{component}\", which is no builtin"
                 ),
                 "make its specification with ComponentSpec::builtin, or add it without a factory",
             )),
-            (Some(name), _) if !seen.insert(name.clone()) => Some(in_code(
+            (Some(name), _) if !seen.insert(name.clone()) => Some(Problem::in_code(
                 "duplicate-factory",
                 format!("two factories are registered as {}", quoted(name)),
                 "keep one of them",
@@ -79,7 +77,7 @@ impl Factories {
         let names: BTreeSet<&str> = self.0.iter().filter_map(|r| r.name.as_deref()).collect();
         let of = |name: &&str| {
             let message = format!("no component is a builtin of the factory {}", quoted(name));
-            in_code("no-builtin", message, "add the component, or remove the factory")
+            Problem::in_code("no-builtin", message, "add the component, or remove the factory")
         };
         names.difference(&used).map(of).collect()
     }
@@ -100,7 +98,7 @@ impl Factories {
                     spec.id,
                     quoted(name)
                 );
-                in_code(
+                Problem::in_code(
                     "no-factory",
                     message,
                     "register one with the builder, or start the component as a program: command = [\"program\"]",

@@ -172,7 +172,8 @@ impl Manager {
         self.host().clock().now()
     }
 
-    /// The name of a key in events; none for a key of another manager.
+    /// The name of a key in this manager's events and predictions; none for a key that it has not given out. A key is a
+    /// number: one that another manager gave out may be a different component's here.
     #[must_use]
     pub fn name_of(&self, key: ComponentKey) -> Option<ComponentId> {
         let catalog = self.host().catalog();

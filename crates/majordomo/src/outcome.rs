@@ -13,6 +13,7 @@ use crate::intents::{Decision, IntentsAnswer, Need, Spoken, Teacher};
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "a name and a reason")]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LeftOut {
     pub id: ComponentId,
     pub refusal: Refusal,

@@ -15,7 +15,7 @@ use crate::component_ref::ComponentRef;
 use crate::factories::Factories;
 use crate::factory::Factory;
 use crate::intents::Matchers;
-use crate::problems::{in_code, of_catalog, of_finding};
+use crate::problems::{of_catalog, of_finding};
 
 /// The place that a configuration is read from.
 #[derive(Clone, Debug)]
@@ -80,7 +80,11 @@ impl Code {
                 "components.{}: the manager was started without programs, so it has no guard process for this one",
                 spec.id
             );
-            in_code("no-guard", message, "start the guard with the manager: Builder::guard")
+            Problem::in_code(
+                "no-guard",
+                message,
+                "start the guard with the manager: Builder::guard",
+            )
         };
         programs.map(problem).collect()
     }

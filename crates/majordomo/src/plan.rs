@@ -11,6 +11,7 @@ use crate::outcome::LeftOut;
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Load {
     /// The component's name.
     pub component: ComponentId,
@@ -31,6 +32,7 @@ pub struct Load {
 /// A component that would be evicted.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Eviction {
     /// The component's name.
     pub component: ComponentId,
@@ -43,6 +45,7 @@ pub struct Eviction {
 /// The plan of a demand: admission itself, run on the current state without effect.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Plan {
     /// Whether the text needs components; none for plans by name.
     pub decision: Decision,

@@ -11,6 +11,7 @@ use crate::error::BuildError;
 
 /// Everything in the learned store.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Remembered {
     /// Measured figures of components.
     pub figures: Vec<Figures>,
@@ -22,6 +23,7 @@ pub struct Remembered {
 
 /// Measured figures of a component with one configuration on one machine.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Figures {
     /// The component's name.
     pub component: ComponentId,
@@ -39,6 +41,7 @@ pub struct Figures {
 
 /// A value in the learned store.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StoredValue {
     /// The owner of the value: `measured`, `intents` and so on.
     pub namespace: String,

@@ -52,6 +52,25 @@ pub struct Problem {
     pub suggestion: Option<String>,
 }
 
+/// The name in the place of a file's, for a configuration that was built in code.
+pub(crate) const BUILDER: &str = "builder";
+
+impl Problem {
+    /// An error in a configuration that was built in code; `severity` may be lowered.
+    #[must_use]
+    pub fn in_code(code: &'static str, message: String, suggestion: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            file: Arc::from(BUILDER),
+            at: None,
+            value: None,
+            message,
+            suggestion: Some(suggestion.into()),
+        }
+    }
+}
+
 /// `file:line:column: error[code]: message`, and the solution on a line of its own, or with `{:#}` on the same line.
 /// Quotations of the file are escaped.
 impl fmt::Display for Problem {

@@ -1,4 +1,4 @@
-//! What the benches share: the clock, and whether they are to measure.
+//! Shared by the benches: the clock, and whether a run measures.
 
 use std::time::Instant;
 

@@ -6,6 +6,7 @@ use majordomo_predictor::{Decision, Fit};
 /// A keyword that is evidence for a component, or against it where its clause is negated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Evidence {
     /// The keyword or phrase as the text spells it.
     pub keyword: String,
@@ -21,6 +22,7 @@ pub struct Evidence {
 /// with `<` and `>` for the ends of words.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct NGram {
     /// Its letters, folded as the model reads them.
     pub text: String,
@@ -68,6 +70,7 @@ pub struct IntentsAnswer {
 
 /// A component by key, with the confidence that a text needs it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Scored {
     /// The component; [`Manager::name_of`](crate::Manager::name_of) returns its name.
     pub key: ComponentKey,
@@ -79,6 +82,7 @@ pub struct Scored {
 
 /// An answer without names and evidence; its buffers are reused from query to query.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Prediction {
     /// Whether a command with this text would load components.
     pub decision: Decision,

@@ -13,7 +13,6 @@ use super::learned::Learned;
 use super::saved;
 use super::settings::Settings;
 use super::view::{LearnerFigures, View};
-use crate::problems::in_code;
 
 /// The components and their words.
 #[derive(Debug)]
@@ -36,9 +35,11 @@ impl Matchers {
                     let id = catalog.id(component);
                     let message =
                         format!("keyword {} of component {id} has no word in it", quoted(&phrase));
-                    in_code("no-word", message, "remove it or write a word")
+                    Problem::in_code("no-word", message, "remove it or write a word")
                 }
-                other => in_code("no-word", other.to_string(), "remove it or write a word"),
+                other => {
+                    Problem::in_code("no-word", other.to_string(), "remove it or write a word")
+                }
             })
         };
         let keywords = build(|s| &s.keywords)?;

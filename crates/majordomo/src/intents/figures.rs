@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn queue_of_outcomes_is_bounded() {
         let figures = Figures::default();
         assert!(figures.enqueue(2) && figures.enqueue(2) && !figures.enqueue(2));
         figures.dequeue();

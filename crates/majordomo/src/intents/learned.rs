@@ -6,6 +6,7 @@ use majordomo_predictor::CandidateReport;
 /// Figures of the texts that were learned.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct Learned {
     /// Outcomes that are kept to learn from.
     pub outcomes: usize,
@@ -28,6 +29,7 @@ pub struct Learned {
 /// The result of a training.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub struct LearnReport {
     /// Outcomes that the model was trained on.
     pub trained: usize,

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use majordomo_core::{ComponentId, Config, NameError, StateStore};
 use majordomo_predictor::{IntentScratch, Verdict};
-use majordomo_registry::{Catalog, ComponentSpec, Problems};
+use majordomo_registry::{Catalog, ComponentSpec, Problem, Problems};
 use majordomo_runtime::state::RedbStore;
 
 use super::answer::{IntentsAnswer, Prediction};
@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::spoken::cut;
 use super::view::LearnerFigures;
 use crate::error::BuildError;
-use crate::problems::{in_code, of_catalog};
+use crate::problems::of_catalog;
 
 /// The learned predictor, opened from a state directory or empty. Nothing is written before [`Self::save`].
 pub struct OfflineIntents {
@@ -79,10 +79,10 @@ impl OfflineIntents {
     /// Sets the components to those that outcomes name.
     fn know_learned(&mut self) -> Result<(), BuildError> {
         let ids = self.brain.predictor.labels().iter();
-        let specs = ids
-            .map(|id| ComponentSpec::builtin(id.as_str()))
-            .collect::<Result<_, _>>()
-            .map_err(|e: NameError| Problems::new(vec![in_code("bad-name", e.to_string(), "")]))?;
+        let specs =
+            ids.map(|id| ComponentSpec::builtin(id.as_str())).collect::<Result<_, _>>().map_err(
+                |e: NameError| Problems::new(vec![Problem::in_code("bad-name", e.to_string(), "")]),
+            )?;
         let catalog = Catalog::build(specs, Vec::new(), None);
         self.set_catalog(catalog.map_err(|e| Problems::new(vec![of_catalog(&e)]))?)
     }

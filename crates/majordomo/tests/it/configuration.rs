@@ -41,7 +41,7 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
-fn every_component_that_does_not_fit_is_named() {
+fn catalog_errors_of_every_component_are_listed() {
     run(async {
         let spec = |name: &str, dependency: &str| {
             let mut spec = ComponentSpec::builtin(name).unwrap();
@@ -68,13 +68,13 @@ fn no_runtime_is_an_error() {
     }
 }
 
-/// What a program meets with that is its own guard process and does not know it.
+/// A program that is its own guard process and does not call `hidden_main`.
 #[test]
-fn a_guard_process_starts_no_manager() {
+fn guard_process_starts_no_manager() {
     const MARK: &str = "MAJORDOMO_IS_GUARD";
     if std::env::var_os(MARK).is_none() {
         let out = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "configuration::a_guard_process_starts_no_manager"])
+            .args(["--exact", "configuration::guard_process_starts_no_manager"])
             .env(MARK, "1")
             .output()
             .unwrap();
@@ -136,7 +136,7 @@ fn files_that_say_nothing_sensible() {
 }
 
 #[test]
-fn a_file_without_components_makes_a_manager_that_needs_nothing() {
+fn file_without_components_starts_a_manager() {
     run(async {
         let world = World::new();
         world.write("empty.toml", "[manager]\nbudget = \"1GiB\"\n");
@@ -149,7 +149,7 @@ fn a_file_without_components_makes_a_manager_that_needs_nothing() {
 }
 
 #[test]
-fn an_unknown_component_is_answered_with_the_nearest_name() {
+fn unknown_component_is_refused_with_the_nearest_name() {
     run(async {
         let world = World::new();
         let specs = ["vision", "voice"].map(|n| world.program(n, "exit 0"));
@@ -191,7 +191,7 @@ fn components_that_do_not_fit_together_are_refused_in_code_as_well() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_used_is_named() {
+fn unusable_state_directory_is_an_error_that_names_it() {
     run(async {
         let world = World::new();
         let refused = async |name: &str, parts: &[&str]| {

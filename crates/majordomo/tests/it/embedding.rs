@@ -160,7 +160,7 @@ fn components_are_added_and_removed_while_the_manager_runs() {
             .unwrap();
         let held = manager.acquire(&model).await.unwrap();
         assert_eq!(held.0, 2);
-        // What does not fit changes nothing.
+        // A refused change changes nothing.
         let error = manager.add(spec, |_| Ok(Model(9))).await.unwrap_err();
         says(&error.to_string(), &["duplicate"]);
         let error = manager.remove("base").await.unwrap_err();

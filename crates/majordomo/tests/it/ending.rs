@@ -51,7 +51,7 @@ fn shutdown_revokes_leases_and_kills_what_does_not_stop() {
 }
 
 #[test]
-fn a_second_shutdown_hastens_the_first() {
+fn second_shutdown_shortens_the_first() {
     run(async {
         let world = World::new();
         let mut stubborn = world.program("stubborn", STUBBORN);
@@ -87,7 +87,7 @@ fn waiting_demands_and_loads_end_with_the_manager() {
 }
 
 #[test]
-fn the_last_manager_dropped_takes_everything_down() {
+fn dropping_the_last_manager_shuts_everything_down() {
     run(async {
         let world = World::new();
         let mut stubborn = world.program("stubborn", STUBBORN);
@@ -111,7 +111,7 @@ fn the_last_manager_dropped_takes_everything_down() {
 }
 
 #[test]
-fn a_runtime_that_ends_first_leaves_nothing_running() {
+fn guard_kills_programs_when_the_runtime_is_dropped_first() {
     let world = World::new();
     run(async {
         let manager = world.manager(vec![world.program("a", STUBBORN)]).await;
@@ -123,7 +123,7 @@ fn a_runtime_that_ends_first_leaves_nothing_running() {
 }
 
 #[test]
-fn what_was_learned_survives_a_restart() {
+fn measured_figures_survive_a_restart() {
     run(async {
         let world = World::new();
         let spec = || world.program("a", UP);
@@ -151,7 +151,7 @@ fn what_was_learned_survives_a_restart() {
 }
 
 #[test]
-fn a_corrupt_state_file_is_set_aside_and_the_manager_starts() {
+fn corrupt_state_file_is_set_aside_and_the_manager_starts() {
     run(async {
         let world = World::new();
         let start = || world.builder(vec![world.program("a", UP)]).state_dir(world.path("state"));
@@ -171,7 +171,7 @@ fn a_corrupt_state_file_is_set_aside_and_the_manager_starts() {
 }
 
 #[test]
-fn a_core_component_that_fails_leaves_the_rest_in_service() {
+fn failed_core_component_leaves_the_others_in_service() {
     run(async {
         let world = World::new();
         let core = |name, script: &str| world.program(name, script).priority(Priority::Core);

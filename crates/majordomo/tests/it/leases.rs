@@ -62,7 +62,7 @@ async fn thousand_demands_share_one_load() {
 }
 
 #[tokio::test]
-async fn handles_and_names_follow_a_reload() {
+async fn handles_and_names_lease_the_current_incarnation() {
     let loads = Arc::default();
     let manager = manager("model", &loads, &open()).await;
     let handle = manager.handle_of::<Loaded>("model").expect("it exists");

@@ -1,4 +1,4 @@
-//! The budget with real processes and builtins: who goes, who stays, who waits, and what a plan says of it.
+//! The budget with real processes and builtins: evictions, waits, and plans.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ async fn manager_of(world: &World, names: &[&str], budget: u64) -> Manager {
 }
 
 #[test]
-fn the_least_recently_used_goes_and_never_a_leased_one() {
+fn least_recently_used_component_is_evicted_and_leased_ones_are_not() {
     run(async {
         let world = World::new();
         let manager = manager_of(&world, &["a", "b", "c", "d"], 25).await;
@@ -32,7 +32,7 @@ fn the_least_recently_used_goes_and_never_a_leased_one() {
         let gone = changes(&manager, "a").into_iter().rev().nth(1).unwrap().1;
         assert!(matches!(gone, Cause::EvictedForDemand { .. }), "{gone}");
         let also_held = lease(&manager, "c").await.unwrap();
-        // Everything is in use: the demand waits, and is told for whom.
+        // All components are leased: the demand waits, and the refusal names the holders.
         let refusal = lease_within(&manager, "d", Some(ms(100))).await.unwrap_err();
         let Refusal::DeadlineExceeded { holders, missing, .. } = &refusal else {
             panic!("{refusal}");
@@ -54,7 +54,7 @@ fn the_least_recently_used_goes_and_never_a_leased_one() {
 }
 
 #[test]
-fn what_can_never_fit_is_refused_at_once_with_the_numbers() {
+fn demand_that_can_never_fit_is_refused_at_once_with_its_numbers() {
     run(async {
         let world = World::new();
         let mut big = world.program("big", UP);
@@ -78,7 +78,7 @@ fn what_can_never_fit_is_refused_at_once_with_the_numbers() {
 }
 
 #[test]
-fn a_plan_is_what_the_demand_then_does() {
+fn plan_predicts_the_loads_and_evictions_of_the_demand() {
     run(async {
         let world = World::new();
         let mut top = world.program("top", UP);
@@ -152,7 +152,7 @@ fn growth_over_the_budget_is_shown_and_idle_ones_go() {
         assert_eq!((memory.booked, memory.overdraft), (mib(40), mib(10)));
         assert_eq!(memory.overdraft_by_kind.growth, mib(10));
         assert!(!held.revoked());
-        // While more is used than there is, nothing is loaded ahead.
+        // In overdraft nothing is preloaded.
         assert!(manager.hint("idle", Confidence::ONE, HintTier::Immediate).unwrap());
         until(|| hint_outcomes(&manager, "idle") == [HintOutcome::Forbidden]).await;
         drop(held);
@@ -185,7 +185,7 @@ fn hints_load_into_spare_memory_only() {
         assert_eq!(hint_outcomes(&manager, "b"), [HintOutcome::Started]);
         assert!(hint("c", 0.05));
         until(|| hint_outcomes(&manager, "c") == [HintOutcome::BelowFloor]).await;
-        // Its use makes it one like others; while all are in use there is no room for guesses.
+        // Once used it is no longer speculative; while all are leased nothing is preloaded.
         lease(&manager, "b").await.unwrap().mark_used();
         assert_eq!(status_when(&manager, "b", |s| !s.speculative).await.loads, 1);
         let held = [lease(&manager, "a").await.unwrap(), lease(&manager, "b").await.unwrap()];
@@ -197,7 +197,7 @@ fn hints_load_into_spare_memory_only() {
 }
 
 #[test]
-fn a_trigger_in_a_command_loads_ahead() {
+fn trigger_in_a_command_preloads_its_component() {
     run(async {
         let world = World::new();
         let mut later = world.program("later", UP);
@@ -213,7 +213,7 @@ fn a_trigger_in_a_command_loads_ahead() {
 }
 
 #[test]
-fn an_idle_component_goes_after_its_timeout_and_a_leased_one_stays() {
+fn idle_component_is_unloaded_after_its_timeout_and_a_leased_one_is_not() {
     run(async {
         let world = World::new();
         let idle = |name| {

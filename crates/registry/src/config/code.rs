@@ -15,11 +15,8 @@ use super::phrases;
 use super::sections::{Declared, Draft};
 use super::source::{Report, Source, whole_file};
 use super::{LoadedConfig, check};
-use crate::problem::{Problem, Problems, Severity, sort};
+use crate::problem::{BUILDER, Problem, Problems, Severity, sort};
 use crate::{ComponentSpec, LoaderSpec, PoolSpec, rules};
-
-/// The name in the place of a file's.
-const NAME: &str = "builder";
 
 impl LoadedConfig {
     /// Checks settings, pools and components that were made in code as [`read_config`](crate::read_config) checks those of
@@ -43,7 +40,7 @@ impl LoadedConfig {
         for spec in &specs {
             check_component(&mut found, spec, &pools);
         }
-        let source = Source::new(NAME, String::new());
+        let source = Source::new(BUILDER, String::new());
         let nowhere = Node { span: 0..0, value: Value::Table(Vec::new()) };
         let is_budget_stated = config.memory.budget != Config::default().memory.budget;
         let declared = specs.iter().map(|spec| Declared {
@@ -81,7 +78,7 @@ impl Found {
         suggestion: Option<String>,
         value: Option<String>,
     ) {
-        self.0.push(Problem { value, ..whole_file(NAME, code, message, suggestion) });
+        self.0.push(Problem { value, ..whole_file(BUILDER, code, message, suggestion) });
     }
 
     fn out_of_range(&mut self, path: &str, OutOfRange { key, value, domain }: &OutOfRange) {
