@@ -27,7 +27,7 @@
 //! let parts = ShellParts {
 //!     catalog: Arc::new(catalog),
 //!     config: Config::default(),
-//!     budget: ByteSize::mib(64),
+//!     budget: ByteSize::mib(256),
 //!     factories: BTreeMap::from([("greeter".to_owned(), factory)]),
 //!     processes: None,
 //!     base_dir: "/".into(),
