@@ -1,4 +1,4 @@
-//! `majordomo-lab hog`: does a process die when a program in the same control group takes memory fast?
+//! `majordomo-lab hog`: does a process die when a program in the same cgroup takes memory fast?
 //!
 //! A group with a limit holds a manager, idle components that it loaded, and a hog that grows at a set rate, holds,
 //! and ends by itself. Beside the product two controls run: the predecessor's design as it was (the machine's available
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     );
     let choice = choose_limits(std::path::Path::new("/"));
     let LimitChoice::Cgroup(group) = &choice else {
-        bail!("a control group with a limit is needed, and none can be made here: {choice}");
+        bail!("a cgroup with a limit is needed, and none can be made here: {choice}");
     };
     println!(
         "{} below {}: limit {} MiB, {} MiB of idle components, a hog of {} MiB/s up to {} MiB",

@@ -2,7 +2,7 @@
 
 use majordomo_core::{BudgetSetting, ByteSize};
 
-/// The budget in bytes that a setting means on a machine (or in a group) with `limit` bytes.
+/// The budget in bytes that a setting means on a machine (or in a cgroup) with `limit` bytes.
 #[must_use]
 pub fn budget_bytes(setting: BudgetSetting, limit: ByteSize) -> ByteSize {
     match setting {

@@ -2,12 +2,12 @@
 //!
 //! The guard has its own process group (the hidden form its own session), ignores HUP, INT, TERM, PIPE, and
 //! reads a pipe from the manager: process groups that start and end. When the pipe ends, however the manager died, it
-//! sends SIGKILL to every group left, removes the manager's temporary folder unless the manager is going to, and ends. A child starts as a trampoline that waits for a word on
+//! sends SIGKILL to every process group left, removes the manager's temporary folder unless the manager is going to, and ends. A child starts as a trampoline that waits for a word on
 //! its standard input; the manager sends it only after the guard has acknowledged the child's process group, so that
 //! after a SIGKILL of the manager in between there is either a trampoline that reads end of file and ends, or a process
 //! group that the guard knows.
 //!
-//! Knows nothing of components. Invariant: a group is killed only if its leader's start time is the one
+//! Knows nothing of components. Invariant: a process group is killed only if its leader's start time is the one
 //! that was announced, or its leader is gone (its number cannot have been given away then while it had
 //! members).
 
@@ -122,7 +122,7 @@ pub(crate) struct Trampoline {
 pub struct GuardConfig {
     /// The program to run as guard.
     pub form: GuardForm,
-    /// Where the list of groups is kept for the case that guard and manager die together; none = not
+    /// Where the list of process groups is kept for the case that guard and manager die together; none = not
     /// kept. One manager at a time may use a file: hold the state directory's lock first.
     pub pid_file: Option<PathBuf>,
     /// An absolute path of a folder that the guard removes when the manager dies before it has closed the guard.
@@ -165,7 +165,7 @@ pub enum GuardError {
         /// The failure, in words.
         why: String,
     },
-    /// The list of groups cannot be written or read.
+    /// The list of process groups cannot be written or read.
     #[error(
         "the list of process groups {} cannot be used: {source}{}",
         quoted_path(path),
@@ -191,12 +191,12 @@ pub enum GuardError {
 }
 
 impl GuardError {
-    /// Whether the list of groups could not be written for want of space.
+    /// Whether the list of process groups could not be written for want of space.
     fn is_full_disk(&self) -> bool {
         matches!(self, Self::PidFile { source, .. } if is_full_disk(source))
     }
 
-    /// Whether the list of groups is what fails, and not the guard process.
+    /// Whether the list of process groups fails, and not the guard process.
     fn is_of_list(&self) -> bool {
         matches!(self, Self::PidFile { .. })
     }

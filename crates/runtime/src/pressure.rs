@@ -208,7 +208,7 @@ impl Feeler {
         level
     }
 
-    /// Arms the kernel's wake-ups for the group and the thresholds that hold now.
+    /// Arms the kernel's wake-ups for the cgroup and the thresholds that hold now.
     fn arm(&mut self, thresholds: [ByteSize; 4]) {
         let config = self.source.watch(thresholds);
         if config.as_ref() == self.watcher.as_ref().map(|w| &w.0) {

@@ -1,8 +1,8 @@
 //! Programs as components: started without a shell, watched, probed and stopped with all they started.
 //!
 //! Owns the way of a process from configuration to "down". Knows nothing of states, budgets or leases.
-//! Invariants: a program runs only after the guard has its group; dropping a load or a
-//! [`RunningProcess`] kills the group; a group is signalled only while its number cannot have been given
+//! Invariants: a program runs only after the guard has its process group; dropping a load or a
+//! [`RunningProcess`] kills it; a process group is signalled only while its number cannot have been given
 //! to another one (its leader is reaped last); everything that waits has a deadline.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A server that gets only a share of one core, so that a generator on the same machine can prove three times its knee.
 //!
-//! A control group with a bound on processor time (cgroup v1 or v2). Where none can be made (no root, no delegation,
+//! A cgroup with a bound on processor time (cgroup v1 or v2). Where none can be made (no root, no delegation,
 //! macOS) the server is not held, and the reason is printed.
 
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ pub(crate) struct ServerArgs {
     socket: PathBuf,
 }
 
-/// Starts the server in a control group, if there is one, and waits until it is up.
+/// Starts the server in a cgroup, if there is one, and waits until it is up.
 pub(super) async fn start(dir: &Path, socket: &Path, held: Option<&Held>) -> anyhow::Result<Child> {
     // A group is joined before anything is done.
     let script = "if [ -n \"$1\" ]; then echo $$ >\"$1\" || exit 1; fi; shift; exec \"$@\"";

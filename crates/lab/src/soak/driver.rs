@@ -1,7 +1,7 @@
 //! The driver: starts the process under test, hits it, starts it again, and keeps what it says.
 //!
 //! It acts on the process only from outside: signals, a limit on file sizes in place of a full
-//! disk, memory taken in its control group. Its own state is written after every sample, so that it may be ended at
+//! disk, memory taken in its cgroup. Its own state is written after every sample, so that it may be ended at
 //! any moment and continue with `--resume`.
 
 mod blows;
@@ -152,7 +152,7 @@ impl Driver {
             match Group::create(&format!("majordomo-{}", self.mark)) {
                 Ok(group) => {
                     self.group = Some(group);
-                    self.record.pressure = "real: a control group of the run's own".to_owned();
+                    self.record.pressure = "real: a cgroup of the run's own".to_owned();
                 }
                 Err(why) => {
                     self.record.pressure = format!("scripted, since there is no group: {why}");

@@ -1,4 +1,4 @@
-//! Real memory pressure: a control group of the run's own with a limit, and something big in it.
+//! Real memory pressure: a cgroup of the run's own with a limit, and something big in it.
 //!
 //! Where groups cannot be made (no root, no delegation, macOS) pressure is scripted, which the report says.
 

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     pub(crate) sample_ms: u64,
     #[arg(long)]
     pub(crate) day_ms: u64,
-    /// Pressure is that of the machine and of the own group, not what standard input orders
+    /// Pressure is that of the machine and of the own cgroup, not what standard input orders
     #[arg(long)]
     pub(crate) real_pressure: bool,
     #[arg(long, value_delimiter = ',')]

@@ -358,7 +358,7 @@ fn oom_kill_of_a_limited_process_is_reported_and_raises_the_estimate() {
         drop(lease(&manager, "hungry").await.unwrap());
         let limits = manager.status().await.unwrap().memory.process_limits.clone();
         if !limits.starts_with("cgroup") {
-            eprintln!("skipped: no control group can be made here ({limits})");
+            eprintln!("skipped: no cgroup can be made here ({limits})");
             let required = std::env::var_os("MAJORDOMO_REQUIRE_PRESSURE").is_some_and(|v| v == "1");
             assert!(!required, "MAJORDOMO_REQUIRE_PRESSURE=1, but {limits}");
             return;

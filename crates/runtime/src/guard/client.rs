@@ -99,7 +99,7 @@ impl Guard {
         Ok(Self { tx, form: config.form, session, swept: swept.into() })
     }
 
-    /// The groups of a former manager that were killed at start.
+    /// The process groups of a former manager that were killed at start.
     #[must_use]
     pub fn swept(&self) -> &[ProcessGroup] {
         &self.swept
@@ -115,8 +115,8 @@ impl Guard {
         self.form.trampoline(stdin)
     }
 
-    /// Announces a group; when this returns success its members cannot outlive the manager. Dropping
-    /// the future takes the group off the list again.
+    /// Announces a process group; when this returns success its members cannot outlive the manager. Dropping
+    /// the future takes it off the list again.
     pub(crate) async fn announce(
         &self,
         process_group: ProcessGroup,
@@ -129,7 +129,7 @@ impl Guard {
         Ok(announced)
     }
 
-    /// Ends the guard (it kills every group still listed) and waits for that, at most two seconds.
+    /// Ends the guard (it kills every process group still listed) and waits for that, at most two seconds.
     /// Removes the pid file. Later `add`s fail.
     pub async fn close(&self) {
         let (tx, rx) = oneshot::channel();
@@ -139,7 +139,7 @@ impl Guard {
     }
 }
 
-/// A group on the guard's list; dropping it takes it off.
+/// A process group on the guard's list; dropping it takes it off.
 #[derive(Debug)]
 pub(crate) struct Announced {
     guard: Option<Guard>,
@@ -147,7 +147,7 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
-    /// Takes the group off the list: it has no members any more.
+    /// Takes the process group off the list: it has no members any more.
     pub(crate) fn withdraw(&mut self) {
         if let Some(guard) = self.guard.take() {
             // Without a guard task there is no list.
@@ -284,7 +284,7 @@ impl Actor {
                     Some(Message::Close(done)) => break Some(done),
                     Some(Message::Add(process_group, done)) => {
                         let answer = self.add(process_group).await;
-                        // The load was cancelled; its owner removes the group again.
+                        // The load was cancelled; its owner removes the process group again.
                         let _ = done.send(answer);
                     }
                     Some(Message::Remove(pgid)) => self.remove(pgid).await,
@@ -340,7 +340,7 @@ impl Actor {
             return;
         }
         if let Err(error) = self.save(IfGone::Skip).await {
-            // A group too many in the file is harmless: its start time will not match.
+            // A surplus process group in the file is harmless: its start time will not match.
             tracing::warn!(%error, "a process group that ended stays in the list");
         }
         if let Some(link) = self.link.as_mut()
@@ -358,7 +358,7 @@ impl Actor {
         self.contents.process_groups = self.process_groups.values().cloned().collect();
         let contents = self.contents.clone();
         match blocking(move || pidfile::write(&path, &contents, if_gone)).await {
-            // The guard process knows the groups all the same; the list is for the case that it is killed as well. A list
+            // The guard process knows the process groups all the same; the list is for the case that it is killed as well. A list
             // that cannot be used is refused at the start, and no reason to fail a load later.
             Err(error)
                 if error.is_full_disk() || (error.is_of_list() && if_gone != IfGone::Fail) =>
@@ -426,7 +426,7 @@ async fn spawn(form: &GuardForm, temporary: Option<&Path>) -> Result<Link, Guard
     }
     command.env(super::IS_GUARD, "1");
     if *form == GuardForm::Shell {
-        // The hidden form makes its own session, which a group leader may not.
+        // The hidden form makes its own session, which the leader of a process group may not.
         command.process_group(0);
     }
     let mut child = tokio::task::spawn_blocking(move || children::spawn(&mut command))

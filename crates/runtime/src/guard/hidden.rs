@@ -95,7 +95,7 @@ fn read_word() -> bool {
 }
 
 fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
-    // It fails for a group leader, which has what matters already: a group of its own.
+    // It fails for the leader of a process group, which has what matters already: a process group of its own.
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     // A registered handler takes the place of the deadly default; its signals are not read.
@@ -179,7 +179,7 @@ impl Book {
     }
 }
 
-/// Kills every process whose tag starts with `prefix`: children that left their group. Again and again
+/// Kills every process whose tag starts with `prefix`: children that left their process group. Again and again
 /// while there are new ones, a bounded number of times.
 pub(super) fn kill_tagged(prefix: &str) -> usize {
     let mut killed = 0;

@@ -1,4 +1,4 @@
-//! The list of groups on disk, for the case that guard and manager die together.
+//! The list of process groups on disk, for the case that guard and manager die together.
 //!
 //! Written whole (a new file renamed over the old one) at every change. Read once, at start: what it
 //! names and still lives is killed. Invariant: nothing is killed unless machine boot and start time are
@@ -72,7 +72,7 @@ pub(super) enum IfGone {
     Fail,
     /// Make it again.
     Make,
-    /// Write nothing: no group came to the list, and the manager itself may have removed the folder at its end.
+    /// Write nothing: no process group was added to the list, and the manager itself may have removed the folder at its end.
     Skip,
 }
 

@@ -227,7 +227,7 @@ pub enum ProcessError {
     )]
     Survivors {
         component: ComponentId,
-        /// The group.
+        /// The number of the process group.
         pgid: i32,
         /// Its living members.
         pids: Vec<i32>,

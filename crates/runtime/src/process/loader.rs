@@ -92,7 +92,7 @@ impl ProcessLoader {
     }
 
     /// Starts a program and waits until it is ready, at most the context's deadline. On error everything
-    /// it started is down. Dropping the future kills its group. A program with `{port}` that ends
+    /// it started is down. Dropping the future kills its process group. A program with `{port}` that ends
     /// because its port is taken is started once more.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use crate::children;
 use crate::guard::Trampoline;
 use crate::proctable::{self, ProcessGroup};
 
-/// A leader that has not been reaped, so that its number, and its group's, stands for it alone.
-/// Dropping kills the group and reaps the leader.
+/// A leader that has not been reaped, so that its number, and that of its process group, means it alone.
+/// Dropping kills the process group and reaps the leader.
 #[derive(Debug)]
 pub(super) struct Leader {
     pub(super) child: Child,

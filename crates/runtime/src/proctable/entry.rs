@@ -30,7 +30,7 @@ impl fmt::Display for StartTime {
 /// A process group: its leader's id and when that started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProcessGroup {
-    /// The group's id, which is its leader's process id; at least 2.
+    /// The id of the process group, which is its leader's process id; at least 2.
     pub pgid: i32,
     /// When the leader started.
     pub start: StartTime,

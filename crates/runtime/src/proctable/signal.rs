@@ -6,12 +6,12 @@ use super::entry::{Entry, ProcessGroup};
 use super::system::start_time;
 
 impl ProcessGroup {
-    /// SIGKILL for every member. A group that is gone is no error.
+    /// SIGKILL for every member. A process group that has ended is no error.
     pub(crate) fn kill(&self) {
         signal_process_group(self.pgid, Signal::KILL);
     }
 
-    /// Whether the number still means this group: its leader is not another, younger process. A group
+    /// Whether the number still means this process group: its leader is not another, younger process. A process group
     /// whose leader is gone keeps its number reserved as long as it has members.
     pub(crate) fn is_ours(&self) -> bool {
         start_time(self.pgid).is_none_or(|now| now == self.start)
