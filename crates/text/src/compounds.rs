@@ -1,9 +1,9 @@
-//! Compounds of Germanic languages: `Wohnzimmerlampe` has `Lampe` in it.
+//! Compounds of Germanic languages: `Wohnzimmerlampe` contains `Lampe`.
 //!
-//! Owns when a text may have compounds at all, and which parts of a word count. Without a dictionary a
-//! part is taken for a word only where the text reads like a language that joins words, the part is long,
-//! and so is the rest: `Beispiel` has no `Spiel` in it. English, which has `highlight` and `lightning`,
-//! is left alone.
+//! Owns the rule for texts that may have compounds, and for the parts of a word that count. Without a dictionary a
+//! part counts as a word only where the text reads like a language that joins words, and both the part and the rest
+//! are long: `Beispiel` does not contain `Spiel`. English words such as `highlight` and `lightning` have no
+//! parts.
 
 use crate::Words;
 
@@ -133,7 +133,7 @@ const JOINING: &[&str] = &[
     "über",
 ];
 
-/// Words of English commands, which speak against; sorted.
+/// Words of English commands, which are evidence against; sorted.
 const APART: &[&str] = &[
     "and", "are", "can", "for", "i", "is", "it", "me", "my", "of", "off", "on", "play", "please",
     "set", "show", "the", "this", "to", "turn", "what", "with", "you",
@@ -163,7 +163,7 @@ pub fn may_be_compound(word: &[u8]) -> bool {
     word.len() >= LEAST_PART + LEAST_REST && word.iter().all(u8::is_ascii_lowercase)
 }
 
-/// Gives every part of a loose word that may be a word of its own: the first part, and the last with or
+/// Calls `each` with every part of a loose word that may be a word: the first part, and the last part with or
 /// without an ending.
 pub fn parts(word: &[u8], mut each: impl FnMut(&[u8])) {
     if !may_be_compound(word) {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lists_are_sorted() {
+    fn lists_are_sorted() {
         assert!(JOINING.is_sorted() && APART.is_sorted());
     }
 

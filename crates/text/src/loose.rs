@@ -1,9 +1,9 @@
-//! The looser forms of a folded word: how it is typed by people who leave out what their keyboard hides.
+//! The looser forms of a folded word: its spellings by users who omit characters that are hard to type.
 //!
-//! Owns what counts as the same letter for a weaker match: accents of Latin and Greek letters, the spelled
+//! Owns the letters that are equal for a weaker match: accents of Latin and Greek letters, the spelled
 //! out umlauts, the forms of alef, ya and ta marbuta, nuktas, skin tones, digits of other scripts, and
-//! traditional beside simplified Chinese characters. Letters that make other words in practice (Cyrillic
-//! `й`, kana with voicing marks) stay. Invariant: a loose form is its own loose form.
+//! traditional and simplified Chinese characters. Letters that distinguish words in practice (Cyrillic
+//! `й`, kana with voicing marks) are kept. Invariant: a loose form is its own loose form.
 
 use unicode_normalization::char::decompose_canonical;
 
@@ -13,13 +13,13 @@ use crate::script::is_han_char;
 static SIMPLIFIED: &[u8] = include_bytes!("../data/simplified.txt");
 const PAIR: usize = 6;
 
-/// Writes the loose form of a folded word into `out`. False when the word is its own loose form.
+/// Writes the loose form of a folded word into `out`. Returns `false` when the word is its own loose form.
 pub fn loosen(word: &[u8], out: &mut Vec<u8>) -> bool {
     rewrite(word, out, |_, _| false)
 }
 
-/// As [`loosen`], with umlauts and their kin spelled in two letters: `ue` for `ü`. False when the word has
-/// none of them.
+/// As [`loosen`], with umlauts and similar letters spelled in two letters: `ue` for `ü`. Returns `false` when the word
+/// has none of them.
 pub fn spell_out(word: &[u8], out: &mut Vec<u8>) -> bool {
     let mut has_any = false;
     rewrite(word, out, |c, out| {
@@ -61,7 +61,7 @@ fn loosen_char(c: char, out: &mut Vec<u8>) {
     let mut utf8 = [0; 4];
     let mut push = |c: char| out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
     match c {
-        // Accents that stand for themselves, a nukta, an enclosing keycap, skin tones.
+        // Combining accents, a nukta, an enclosing keycap, skin tones.
         '\u{300}'..='\u{36f}' | '\u{93c}' | '\u{20e3}' | '\u{1f3fb}'..='\u{1f3ff}' => {}
         '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{3ff}' | '\u{1e00}'..='\u{1fff}' => {
             decompose_canonical(c, |part| match part {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loose_form_is_its_own_loose_form() {
+    fn loose_form_is_its_own_loose_form() {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
         for c in '\u{80}'..=char::MAX {
             loosen(&folded(&format!("x{c}")), &mut once);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_simplified_characters_is_sorted_pairs() {
+    fn table_of_simplified_characters_is_sorted_pairs() {
         let text = std::str::from_utf8(SIMPLIFIED).expect("UTF-8");
         let chars: Vec<char> = text.chars().collect();
         assert!(text.len() == 3 * chars.len() && chars.len().is_multiple_of(2));

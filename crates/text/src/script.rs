@@ -1,9 +1,9 @@
-//! Which script a word is written in, as far as a rule depends on it.
+//! The scripts that rules depend on.
 
 /// Whether a folded word is one Han character.
 #[must_use]
 pub fn is_han(word: &[u8]) -> bool {
-    // All of them take three or four bytes.
+    // Every Han character takes three or four bytes.
     if !(3..=4).contains(&word.len()) {
         return false;
     }

@@ -1,6 +1,6 @@
 //! AVX2 with FMA: 8 floats a register.
 //!
-//! Owns the intrinsics; loops and tails are `generic`'s. Tails are loaded by mask, but stored in
+//! Owns the intrinsics; loops and tails are in `generic`. Tails are loaded by mask, but stored in
 //! pieces of 4, 2 and 1, since masked stores are microcode on many CPUs. Invariant: an [`Avx2`] is
 //! only made where the CPU has these features.
 #![allow(unsafe_code)]
@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 use super::vector::Vector;
 use super::{entries, generic};
 
-/// The token.
+/// The token of AVX2 and FMA; see [`Vector`].
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -166,7 +166,7 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     fn relu(self, x: __m256) -> __m256 {
-        // The second operand wins where one is NaN or both are zero.
+        // Returns the second operand where one is NaN or both are zero.
         unsafe { _mm256_max_ps(_mm256_setzero_ps(), x) }
     }
 

@@ -1,6 +1,6 @@
 //! AVX-512 F, BW, DQ and VL: 16 floats a register, tails by mask.
 //!
-//! Owns the intrinsics; loops and tails are `generic`'s. Invariant: an [`Avx512`] is only made
+//! Owns the intrinsics; loops and tails are in `generic`. Invariant: an [`Avx512`] is only made
 //! where the CPU has these features.
 #![allow(unsafe_code)]
 
@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 use super::vector::Vector;
 use super::{entries, generic};
 
-/// The token.
+/// The token of AVX-512; see [`Vector`].
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -143,7 +143,7 @@ impl Vector for Avx512 {
 
     #[inline(always)]
     fn relu(self, x: __m512) -> __m512 {
-        // The second operand wins where one is NaN or both are zero.
+        // Returns the second operand where one is NaN or both are zero.
         unsafe { _mm512_max_ps(_mm512_setzero_ps(), x) }
     }
 

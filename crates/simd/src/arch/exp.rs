@@ -4,7 +4,7 @@
 //! "Software Manual for the Elementary Functions" (1980): ln 2 is split in two so that `n · LN2_HIGH`
 //! is exact. The polynomial for `exp(r)` is that of Moshier's Cephes library (`expf`).
 
-/// Below it the result rounds to 0, so it is as good as -∞ and keeps `n` in range.
+/// Smaller arguments are replaced by this one: the result rounds to 0, and `n` stays in range.
 pub(super) const LOWEST: f32 = -104.0;
 /// ln 2 in 9 bits.
 pub(super) const LN2_HIGH: f32 = 355.0 / 512.0;

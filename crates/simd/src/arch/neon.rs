@@ -1,6 +1,6 @@
 //! NEON (Advanced SIMD): 4 floats a register.
 //!
-//! Owns the intrinsics; loops and tails are `generic`'s. Neighbouring loads become `ldp`. Invariant:
+//! Owns the intrinsics; loops and tails are in `generic`. Neighbouring loads become `ldp`. Invariant:
 //! a [`Neon`] is only made where the CPU has NEON.
 #![allow(unsafe_code)]
 
@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 use super::vector::Vector;
 use super::{entries, generic};
 
-/// The token.
+/// The token of NEON; see [`Vector`].
 #[derive(Clone, Copy)]
 pub(crate) struct Neon(());
 

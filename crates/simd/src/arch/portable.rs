@@ -2,7 +2,7 @@
 //! same bits on every platform.
 //!
 //! Sums run in [`LANES`] independent partial sums, which the compiler turns into vectors of
-//! whatever width the target has by default. Nothing here fuses a multiplication with an addition:
+//! the target's default width. No function fuses a multiplication with an addition:
 //! `mul_add` becomes a call into the C library where the target has no such instruction.
 
 use super::exp;
@@ -29,8 +29,8 @@ pub(crate) fn sum_squares_f32(x: &[f32]) -> f32 {
 
 /// Adds neighbours in pairs, so that the error grows with the logarithm of the number of lanes.
 ///
-/// Inlined, its last steps would make the compiler keep the lanes of the loops before in pairs, too, which
-/// is half a register each.
+/// Not inlined: otherwise the compiler keeps the lanes of the preceding loops in pairs, too, of half a register
+/// each.
 #[inline(never)]
 fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
@@ -128,7 +128,7 @@ pub(crate) fn softmax_f32(x: &mut [f32]) {
     scale_f32(1.0 / sum, x);
 }
 
-/// The largest element, NaN left out; -∞ if there is none.
+/// The largest element except NaN; -∞ without any.
 fn max_f32(x: &[f32]) -> f32 {
     let (blocks, rest) = x.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -142,14 +142,14 @@ fn max_f32(x: &[f32]) -> f32 {
 
 pub(crate) fn sigmoid_f32(x: &mut [f32]) {
     for x in x {
-        // exp(-|x|) cannot overflow, and keeps its digits where the result is tiny.
+        // exp(-|x|) cannot overflow, and is precise where the result is tiny.
         let e = exp_nonpositive(-x.abs());
         let s = 1.0 / (1.0 + e);
         *x = if *x >= 0.0 { s } else { e * s };
     }
 }
 
-/// 1.5 · 2^23: adding it rounds to an integer, which then stands in the low bits.
+/// 1.5 · 2^23: adding it rounds to an integer, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// `exp(x)` for `x <= 0` or NaN; see [`exp`] for the method.
@@ -170,7 +170,7 @@ fn exp_nonpositive(x: f32) -> f32 {
     p * power_of_two(half) * power_of_two(n - half)
 }
 
-/// 2^n for n in -126..=127 (anything for other n: only NaN comes with them).
+/// 2^n for n in -126..=127 (any value for other n, which occur with NaN only).
 #[inline]
 fn power_of_two(n: i32) -> f32 {
     f32::from_bits((n.wrapping_add(127) as u32) << 23)
