@@ -19,7 +19,7 @@
 //! assert!(outcome.counts.n_inputs() > 0);
 //! ```
 //!
-//! A [replay](replay) measures policies on recorded usage:
+//! A [`replay`] measures policies on recorded usage:
 //!
 //! ```
 //! use std::path::Path;
