@@ -1,6 +1,6 @@
 //! `cargo xtask tidy`: the rules of the house, checked by machine.
 //!
-//! Owns the list of rules and how findings are told. Each rule reads a [`Project`] and nothing else, so each is
+//! Owns the list of rules and how findings are printed. Each rule reads a [`Project`] and nothing else, so each is
 //! tested on a tree that breaks it. `--bless` rewrites what is derived and changes nothing else.
 
 mod clippy;
@@ -36,7 +36,7 @@ const RULES: &[Rule] = &[
     documents::check,
 ];
 
-/// Checks every rule, prints what is found, and tells whether the tree is tidy.
+/// Checks every rule, prints the findings, and returns whether there is none that is an error.
 pub(crate) fn run(project: &Project) -> bool {
     let mut findings = Findings::default();
     for rule in RULES {

@@ -1,4 +1,6 @@
-//! Demands: from their arrival through the queue to their leases.
+//! Grants: the leases of transactions whose components are ready, and waits at a limit of leases.
+//!
+//! Demands arrive and are admitted in `queue`.
 
 use majordomo_core::{Cause, ComponentKey, IncarnationId, Moment};
 use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Step, Then, TxnId};
@@ -6,8 +8,7 @@ use majordomo_lifecycle::{Cells, DropReason, Origin, Phase, Step, Then, TxnId};
 use crate::Engine;
 use crate::evict::RECHECK;
 
-/// A set at its limit of leases is tried again so often after notices were asked for: what was released before
-/// that is not told.
+/// A set at its limit of leases is tried this often: a release before the request for a notice is not reported.
 const LEASE_TRIES: u32 = 2;
 
 /// The component that has just become ready, whose cell is not published yet.
@@ -17,7 +18,7 @@ struct Fresh {
 }
 
 impl Engine {
-    /// Publishes a component that has just become ready, with the leases of everybody who waited for it.
+    /// Publishes a component that has just become ready, with the leases of all its waiters.
     pub(crate) fn publish(&mut self, id: IncarnationId, step: &mut Step<'_>) {
         let key = id.key;
         let mut fresh = Fresh { key, leases: 0 };
@@ -33,7 +34,7 @@ impl Engine {
         for txn in granted {
             self.granted(txn, step);
         }
-        // At shutdown it goes in the same step as well, unless a demanded load still needs it.
+        // At shutdown it is unloaded in the same step as well, unless a demanded load still needs it.
         if self.scheduler.entry(key).restart().is_outdated() {
             let then =
                 if self.scheduler.is_expendable(key) { Then::Unloaded } else { Then::Reload };
@@ -112,7 +113,7 @@ impl Engine {
         for key in txn.closure.clone() {
             match origin {
                 Origin::Demand { lease: true, .. } => self.record_use(key, step),
-                // Nobody has it by that.
+                // It leases nothing, so no use is recorded.
                 Origin::Speculation { .. } | Origin::Adopted => {}
                 _ => self.scheduler.entry_mut(key).requested(),
             }
@@ -157,7 +158,7 @@ impl Engine {
         false
     }
 
-    /// Who of a set has as many leases out as it may.
+    /// The components of a set that have reached their limit of leases.
     fn at_their_limit(
         &self,
         wanted: &[ComponentKey],

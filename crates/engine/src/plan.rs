@@ -30,18 +30,18 @@ pub struct PlannedLoad {
     pub under_way: bool,
 }
 
-/// A component that would go.
+/// A component that would be evicted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlannedEviction {
     /// The component.
     pub key: ComponentKey,
     /// The bytes that it would free.
     pub bytes: ByteSize,
-    /// It goes because it conflicts, not for its bytes.
+    /// It is evicted because it conflicts, not for its bytes.
     pub conflict: bool,
 }
 
-/// What a demand would meet with now.
+/// The loads, evictions and obstacles of a demand, were it made now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Components of the set and their dependencies that are ready.
@@ -50,11 +50,11 @@ pub struct Plan {
     pub loads: Vec<PlannedLoad>,
     /// Evictions, in their order.
     pub evictions: Vec<PlannedEviction>,
-    /// Who is in the way; then it would wait.
+    /// The components that block it: the demand would wait for them.
     pub holders: Vec<Holder>,
     /// Why it would be refused.
     pub refusal: Option<Refusal>,
-    /// What would be left out of a command, so that the rest can be had.
+    /// The components that would be left out of a command so that the others fit.
     pub left_out: Vec<LeftOut>,
     /// How long the loads would take, waves one after the other, each on as many lanes as `max_concurrent` says.
     pub wait: Duration,

@@ -1,4 +1,4 @@
-//! Pressure and overdraft: trim, then let idle components go, and back off when nothing more can go.
+//! Pressure and overdraft: trim, then unload idle components, and back off when nothing more can be unloaded.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl Engine {
         }
         progress += self.evict_preloads(step);
         progress += self.unload_for_pressure(step);
-        // Trimming gets one round to show before components go, unless it cannot help.
+        // Trimming gets one round to take effect before components are unloaded, unless it cannot help.
         if overdrawn && (progress == 0 || self.scheduler.pressure() >= PressureLevel::Critical) {
             progress += self.unload_for_overdraft(step);
         }
@@ -124,7 +124,7 @@ impl Engine {
         }
     }
 
-    /// What was loaded ahead and not asked for goes first.
+    /// Unloads the preloads that no demand has asked for; they come before all other components.
     fn evict_preloads(&mut self, step: &mut Step<'_>) -> usize {
         let keys = self.scheduler.keys_where(|e| {
             e.is_unrequested()
@@ -176,7 +176,7 @@ impl Engine {
             .count()
     }
 
-    /// Victims in the policy's order until what leaves covers the excess.
+    /// Unloads victims in the policy's order until their bytes cover the excess.
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
         for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading) {
@@ -213,7 +213,7 @@ impl Engine {
         progress
     }
 
-    /// Lets a component and everything that depends on it go, if all of them may and none is leased.
+    /// Evicts a component with its dependents, if all of them may be evicted and none is leased. Returns whether it did.
     pub(crate) fn evict_if_idle(
         &mut self,
         key: ComponentKey,
@@ -224,12 +224,12 @@ impl Engine {
             matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
         };
         let mut group = self.scheduler.live_closure(key);
-        // What depends on it and goes already is not in its way: it follows.
+        // A dependent that is unloading already does not keep the component loaded.
         group
             .retain(|k| *k == key || self.scheduler.entry(*k).state() != ComponentState::Unloading);
         let free = group.iter().all(|k| {
             let e = self.scheduler.entry(*k);
-            // A load under way is let go only if nobody asked for it.
+            // A running load is cancelled only if no demand asked for it.
             there(e.state())
                 && !e.is_fixed()
                 && !e.is_required()

@@ -68,7 +68,7 @@ impl Engine {
         status
     }
 
-    /// What is loaded ahead, what was learned, and how eviction compares with LRU.
+    /// Adds preloads, learned figures, and how eviction compares with LRU.
     fn forecast_sections(&self, now: Moment, status: &mut Status) {
         let name = |k| self.catalog().id(k).as_str();
         let mut preloader = self.hints.preloader().section();

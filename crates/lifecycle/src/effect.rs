@@ -1,4 +1,4 @@
-//! What the engine wants done, and where it writes that down.
+//! Effects: instructions of the engine to the shell, and the step in which they are collected.
 
 use std::time::Duration;
 
@@ -80,12 +80,12 @@ pub enum Effect {
         /// Components that were left out so that the others could be had.
         left_out: Vec<LeftOut>,
     },
-    /// Tell a waiter without leases (an operator) that it is done.
+    /// Notify a waiter without leases (an operator) that its action is done.
     Done {
         /// The waiter.
         waiter: WaiterId,
     },
-    /// Tell a waiter that it does not get what it asked for.
+    /// Refuse a waiter its demand.
     Refuse {
         /// The waiter.
         waiter: WaiterId,
@@ -98,7 +98,7 @@ pub enum Effect {
     Record(EventRecord),
     /// Store something learned, soon.
     Persist(Persisted),
-    /// Note in the history of use what a command used: one component or more.
+    /// Record in the history of use the components that a command used, at least one.
     PersistUse {
         /// These, sorted.
         used: Vec<ComponentKey>,
@@ -147,7 +147,7 @@ impl<'a> Step<'a> {
         self.effects.push(effect);
     }
 
-    /// Notes a transition.
+    /// Adds a transition.
     pub(crate) fn moved(&mut self, transition: Transition) {
         self.transitions.push(transition);
     }

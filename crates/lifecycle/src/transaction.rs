@@ -1,4 +1,4 @@
-//! A set of components that somebody wants ready, from its arrival to its answer.
+//! A transaction: a set of components to make ready for a demand, a hint or a restart, from its arrival to its answer.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use majordomo_memory::Need;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TxnId(pub u64);
 
-/// Who wants it.
+/// The reason for a transaction, and its waiter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -77,7 +77,7 @@ impl Origin {
 /// A set to be entered into the queue.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Who wants it.
+    /// The reason for it.
     pub origin: Origin,
     /// The components asked for; in the order of confidence if the set may be granted in part.
     pub wanted: Vec<ComponentKey>,
@@ -120,7 +120,7 @@ pub enum Phase {
 pub struct Transaction {
     /// Its number.
     pub id: TxnId,
-    /// Who wants it.
+    /// The reason for it.
     pub origin: Origin,
     /// Why its members are loaded.
     pub cause: Cause,

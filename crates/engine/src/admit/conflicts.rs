@@ -1,4 +1,5 @@
-//! What keeps a component from being evicted, and what becomes of components that conflict with a set.
+//! Reasons that keep a component from being evicted, and the effect of conflicts on admission: refusal, eviction or a
+//! wait.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,11 @@ use majordomo_registry::ConflictPolicy;
 use super::{Admission, Ask, Bar, Draft, leaving_kind};
 
 impl Admission<'_> {
-    /// Everything alive that conflicts with what is to be loaded goes too, or is in the way.
+    /// Adds the components that conflict with the set to the draft: as victims where they may be
+    /// evicted, else as holders that block it, or to await their unload.
+    ///
+    /// Refuses a preload, a set whose conflict has the policy to refuse, and a set that conflicts
+    /// with a component that is CORE, pinned or stuck.
     pub(super) fn clear_conflicts(
         &self,
         ask: Ask<'_>,
@@ -40,7 +45,7 @@ impl Admission<'_> {
                     return Err(refuse(false));
                 }
                 if expected && e.state() != ComponentState::Queued {
-                    // On its way out, or down, and to be loaded again for somebody else.
+                    // It is unloading or down, and another transaction is going to load it again.
                     draft.block(self.holder(other, HolderKind::InTransaction), None);
                     continue;
                 }
@@ -66,8 +71,8 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// Whether a component, and whatever runs on it, is loaded ahead and used by nobody: it goes for whoever asks
-    /// for something else.
+    /// Whether a component and its live dependents are preloads without a use: a demand for a
+    /// conflicting component evicts them.
     fn is_unused_guess(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
         use ComponentState as S;
         self.scheduler.live_closure(key).into_iter().all(|k| {
@@ -77,13 +82,13 @@ impl Admission<'_> {
                 S::Draining => e.removal().is_some_and(Removal::is_drained),
                 _ => false,
             };
-            // What depends on it and goes already is not in its way.
+            // A dependent that is unloading already keeps nothing loaded.
             let goes = k != key && e.state() == S::Unloading;
             goes || (e.is_unrequested() && may_go && !e.is_fixed() && !leased.contains_key(&k))
         })
     }
 
-    /// Why this one component cannot go for that set.
+    /// The reason why this one component cannot be evicted for that set.
     pub(super) fn bar(
         &self,
         key: ComponentKey,
@@ -108,7 +113,7 @@ impl Admission<'_> {
             ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
             ComponentState::Ready => {
                 let stays = e.ready_at() + self.config().memory.min_residency;
-                // What nobody asked for has no right to stay.
+                // The minimum residency does not protect a preload without a use.
                 (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }

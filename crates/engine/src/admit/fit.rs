@@ -1,9 +1,10 @@
 //! Whether a set fits into the budget at all, whatever is evicted, and how.
 //!
-//! What a component *holds* must fit; the peak of its load or of its use, learned by measuring, need not: a set of
-//! which only a peak is too large is loaded *beyond the budget*. Its loads then run alone, one at a time, after
-//! everything that can go has gone, on memory that the machine has to spare, and what they take beyond the budget is
-//! recorded as an overdraft. So a transient peak never refuses for ever what was loaded once.
+//! The bytes that a component *holds* must fit; the measured peak of its load or of its use need
+//! not: a set of which only a peak is too large is loaded *beyond the budget*. Its loads then run
+//! alone, one at a time, after every evictable component has been evicted, on memory that the
+//! machine can spare, and the bytes beyond the budget are recorded as an overdraft. So a component
+//! that was loaded once is never refused for ever because of a transient peak.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub(super) enum Fit {
     Beyond(Room),
 }
 
-/// What is left when everything has gone that can go.
+/// The budget that is left once every evictable component has been evicted.
 pub(super) struct Room {
     total: ByteSize,
     fixed: Need,
@@ -32,12 +33,12 @@ struct Member {
     pool: usize,
     peak: ByteSize,
     held: ByteSize,
-    /// The same, had nothing been measured.
+    /// The bytes it would hold had nothing been measured.
     unmeasured: ByteSize,
 }
 
 impl Admission<'_> {
-    /// Whether the closure fits into the budget less what can never go.
+    /// Whether the closure fits into the budget less the components that can never be evicted.
     pub(super) fn fits_at_all(&self, ask: Ask<'_>, now: Moment) -> Result<Fit, Refusal> {
         let members: Vec<_> = ask.closure.iter().map(|k| self.member(*k, now)).collect();
         let room = self.room_beside_fixed(ask);
@@ -175,7 +176,7 @@ impl Admission<'_> {
         self.set_overloads(draft, now);
     }
 
-    /// What cannot go now need not: reserves less, down to what the members hold.
+    /// Reserves less instead of waiting for components that cannot be evicted now, down to what the members hold.
     pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
         for (key, pool, bytes) in &mut draft.reserve {
             let declared = self.scheduler.budget().limit_of(*pool).declared;

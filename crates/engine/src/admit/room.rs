@@ -1,4 +1,4 @@
-//! Room for a set: what comes free anyway, who would have to go for the rest, and whether that is worth it.
+//! Room for a set: bytes that come free anyway, victims for the rest, and whether the set is worth its victims.
 //!
 //! Pure, as all of admission. Invariant: bytes that are on their way to another transaction count only as far as
 //! that one does not need them.
@@ -31,7 +31,7 @@ impl Admission<'_> {
         if short.is_none() {
             return;
         }
-        // Bytes that come free anyway and belong to nobody.
+        // Bytes that come free anyway and are promised to no transaction.
         for (key, e) in self.scheduler.entries() {
             let free =
                 e.state() == ComponentState::Unloading && self.promised_to(key, ask).is_none();
@@ -64,7 +64,7 @@ impl Admission<'_> {
         if !short.is_none() && draft.beyond {
             self.reserve_less(draft, &mut short, now);
             if short.is_none() {
-                // All that may go goes: what it takes beyond the budget is the less.
+                // Every candidate is evicted: so the load exceeds the budget by less.
                 draft.victims.extend(chosen.into_iter().flatten());
                 return;
             }
@@ -83,7 +83,8 @@ impl Admission<'_> {
         draft.short = short.total.0 > 0;
         barred.sort_by_key(|(h, _)| std::cmp::Reverse(h.booked));
         if barred.is_empty() {
-            // Nobody holds it: other programs, claims of others, or bytes not given back.
+            // No component holds the bytes: other programs do, other transactions claim them, or
+            // they were not given back.
             draft.until = Some(now + Duration::from_secs(1));
             draft.holders.extend(self.in_flight(ask));
         }
@@ -102,8 +103,9 @@ impl Admission<'_> {
         }
     }
 
-    /// Bytes of what is on its way out that whoever it was sent away for does not need. `owed` is what each of
-    /// those still needs: of the total, and of each pool apart from it.
+    /// Bytes of a component that is being removed, less those that the transaction it is removed
+    /// for needs. `owed`: the bytes that each such transaction still needs, of the total and of each
+    /// pool apart from it.
     fn left_over(
         &self,
         key: ComponentKey,
@@ -124,7 +126,7 @@ impl Admission<'_> {
         booked - given
     }
 
-    /// Another transaction for which something is on its way out. What a guess waits for is a demand's to take.
+    /// Another transaction for which a component is being removed. A demand may take the bytes that a preload waits for.
     fn promised_to(&self, key: ComponentKey, ask: Ask<'_>) -> Option<TxnId> {
         let other = self.scheduler.entry(key).removal()?.freed_for()?;
         let taken =
@@ -136,7 +138,7 @@ impl Admission<'_> {
         self.scheduler.transaction(id).is_some_and(|t| t.origin.is_speculative())
     }
 
-    /// Loads and departures of others whose bytes are spoken for.
+    /// Components that are loading or being removed for other transactions.
     fn in_flight(&self, ask: Ask<'_>) -> Vec<Holder> {
         self.scheduler
             .entries()
@@ -174,7 +176,7 @@ impl Admission<'_> {
         );
     }
 
-    /// By what is going to go, and what is on its way out.
+    /// Subtracts the bytes of the victims, and those of the components that are being removed already.
     fn relieve_by_draft(&self, ask: Ask<'_>, draft: &Draft, short: &mut Shortage) {
         for &key in &draft.victims {
             self.relieve_by(key, short);

@@ -149,7 +149,7 @@ impl Scheduler {
         // From here on its load peak is no longer booked, but what its use is expected to need.
         self.reserve_settled(key);
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, step);
-        // What went down with it comes back with it, not at a time of its own.
+        // Dependents that wait for a restart are restarted now, not at moments of their own.
         self.move_restarts(key, step.now);
         // What was loaded by an older configuration teaches nothing of the new one.
         if !outdated {
@@ -157,7 +157,7 @@ impl Scheduler {
         }
     }
 
-    /// A load ended badly; nothing of it is left.
+    /// A load failed; nothing of it is left in memory.
     pub fn load_failed(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
         self.entry_mut(key).load_ended();
         self.forget_dependencies(key);
@@ -206,7 +206,7 @@ impl Scheduler {
         own.unwrap_or(self.config.deadlines.load)
     }
 
-    /// How long an unload may take politely.
+    /// How long a component may take to stop before it is killed.
     #[must_use]
     pub fn grace(&self, key: ComponentKey, now: Moment) -> Duration {
         let spec = self.entry(key).spec().or_else(|| self.catalog.spec(key));

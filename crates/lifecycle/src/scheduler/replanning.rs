@@ -7,7 +7,7 @@ use super::releasing::Release;
 use crate::{Phase, Step, Transaction, TxnId};
 
 impl Scheduler {
-    /// After a new configuration: every transaction that it touches is planned anew. `changed` are the components
+    /// After a new configuration: every transaction that it affects is planned again. `changed` are the components
     /// whose specifications are others now. Returns the transactions that want a component that is gone, with that
     /// component.
     pub fn replan_all(
@@ -89,8 +89,8 @@ impl Scheduler {
         self.replan_counting_on(&unpaid, step);
     }
 
-    /// Whoever counted on a transaction that is gone to pay for its members plans anew as well, or they would be
-    /// loaded without bytes.
+    /// Plans again the transactions that relied on a removed one to reserve shared members: these
+    /// would be loaded without a reservation.
     pub(super) fn replan_counting_on(&mut self, unpaid: &[ComponentKey], step: &mut Step<'_>) {
         for &key in unpaid {
             if self.entry(key).state() != ComponentState::Queued || self.is_expected(key, None) {

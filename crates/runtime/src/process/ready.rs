@@ -1,5 +1,6 @@
-//! Asks a program whether it is there: by connection or by HTTP. The same means serve readiness and
-//! health probes.
+//! Asks a program by connection or by HTTP whether it is ready; health probes ask in the same way.
+//!
+//! A line on standard output, and the start alone, are judged in `loader`.
 
 use std::path::Path;
 use std::time::Duration;

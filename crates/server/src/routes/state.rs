@@ -1,4 +1,4 @@
-//! The learned store: to look at, and to forget.
+//! Routes that show and erase what the manager has learned.
 
 use std::sync::Arc;
 

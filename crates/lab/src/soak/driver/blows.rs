@@ -47,7 +47,7 @@ impl Driver {
         self.blows.extend([(stall, Blow::Stall), (disk, Blow::Disk), (press, Blow::Press)]);
     }
 
-    /// Does it; true when the process is dead.
+    /// Causes a fault; returns whether it killed the process.
     pub(super) async fn strike(&mut self, blow: Blow, s: &mut Subject) -> anyhow::Result<bool> {
         let soon = |s: f64| Instant::now() + Duration::from_secs_f64(s);
         let total = Duration::from_secs_f64(self.record.total_s);
@@ -121,7 +121,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Whatever was done to it ends.
+    /// Ends a stop and a limit on files.
     pub(super) fn release(&self, s: &Subject) {
         // It may be dead; then there is nothing to release.
         let _ = rustix::process::kill_process(s.pid, Signal::CONT);
