@@ -57,7 +57,7 @@ impl Engine {
         let retry = matches!(reason, DropReason::Refused(_))
             && matches!(txn.origin, Origin::Startup | Origin::Restart)
             && self.ending.is_none();
-        let wanted = txn.wanted.clone();
+        let requested = txn.requested.clone();
         let unanswered = txn.origin.waiter().is_some() && *reason != DropReason::Granted;
         // Answered: what its owner may still send does not reach a load that others took over.
         if let Some(waiter) = txn.origin.waiter() {
@@ -65,11 +65,11 @@ impl Engine {
         }
         self.scheduler.drop_txn(id, reason, step);
         if unanswered {
-            self.withdraw_demanded(&wanted);
+            self.withdraw_demanded(&requested);
         }
         if retry {
             let soon = step.now + self.config().back_off.max.min(RETRY_REFUSED);
-            for key in wanted {
+            for key in requested {
                 let may_be_tried = self.scheduler.restart_time(key);
                 let at = if may_be_tried > step.now { may_be_tried } else { soon };
                 self.scheduler.restart_later(key, at);

@@ -51,7 +51,7 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let Admitted { victims, replaced, awaits, .. } = admitted;
-        let needed_by = self.scheduler.transaction(id).and_then(|t| t.wanted.first().copied());
+        let needed_by = self.scheduler.transaction(id).and_then(|t| t.requested.first().copied());
         self.record_victims(victims, needed_by.unwrap_or_default(), step);
         for &key in victims {
             let cause =

@@ -72,10 +72,10 @@ impl Engine {
         if !matches!(txn.origin, Origin::Demand { lease: true, .. }) {
             return true;
         }
-        let wanted = txn.wanted.clone();
+        let requested = txn.requested.clone();
         let waiter = txn.origin.waiter();
         let mut gives_up = false;
-        for &key in &wanted {
+        for &key in &requested {
             let Some(max) = self.lease_limit(key) else { continue };
             let out_now = match &fresh {
                 Some(f) if f.key == key => f.leases,
@@ -93,7 +93,7 @@ impl Engine {
         if let Some(waiter) = waiter.filter(|_| gives_up) {
             cells.give_up(waiter);
         }
-        for key in wanted {
+        for key in requested {
             match &mut fresh {
                 Some(f) if f.key == key => f.leases += 1,
                 _ => cells.lease_n(key, 1),
@@ -132,7 +132,7 @@ impl Engine {
             self.scheduler.requeue(id, step);
             let Some(txn) = self.scheduler.transaction(id) else { continue };
             let txn_origin = txn.origin;
-            let holders = self.at_their_limit(&txn.wanted.clone(), step.cells);
+            let holders = self.at_their_limit(&txn.requested.clone(), step.cells);
             if let Some(own) = self.waits_for_itself(txn_origin, &holders, step.cells) {
                 let refusal = self.own_leases_refusal(id, own);
                 self.end(id, &DropReason::Refused(refusal), step);
@@ -151,8 +151,9 @@ impl Engine {
         if self.lease_all(id, None, cells) {
             return true;
         }
-        let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone()).unwrap_or_default();
-        for key in wanted.into_iter().filter(|k| self.lease_limit(*k).is_some()) {
+        let requested =
+            self.scheduler.transaction(id).map(|t| t.requested.clone()).unwrap_or_default();
+        for key in requested.into_iter().filter(|k| self.lease_limit(*k).is_some()) {
             cells.want(key);
         }
         false
@@ -161,10 +162,10 @@ impl Engine {
     /// The components of a set that have reached their limit of leases.
     fn at_their_limit(
         &self,
-        wanted: &[ComponentKey],
+        requested: &[ComponentKey],
         cells: &mut dyn Cells,
     ) -> Vec<majordomo_core::Holder> {
-        let limited = wanted.iter().filter_map(|k| Some((*k, self.lease_limit(*k)?)));
+        let limited = requested.iter().filter_map(|k| Some((*k, self.lease_limit(*k)?)));
         limited
             .filter_map(|(key, max)| {
                 let leases = self.leases_out(key, cells);

@@ -79,8 +79,8 @@ impl Engine {
         more: ComponentKey,
         step: &mut Step<'_>,
     ) -> Verdict {
-        let wanted: Vec<_> = kept.iter().copied().chain([more]).collect();
-        let closure = self.catalog().closure(&wanted);
+        let requested: Vec<_> = kept.iter().copied().chain([more]).collect();
+        let closure = self.catalog().closure(&requested);
         let ask = Ask::new(Some(id), origin, &closure, Some(deadline));
         let mut leased = BTreeMap::new();
         loop {
@@ -218,8 +218,9 @@ impl Engine {
 
     /// The refusal of a demand that would wait for its own party's leases.
     pub(crate) fn own_leases_refusal(&self, id: TxnId, own: Vec<Holder>) -> Refusal {
-        let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone()).unwrap_or_default();
-        let missing = wanted.into_iter().map(|k| self.catalog().id(k).clone()).collect();
+        let requested =
+            self.scheduler.transaction(id).map(|t| t.requested.clone()).unwrap_or_default();
+        let missing = requested.into_iter().map(|k| self.catalog().id(k).clone()).collect();
         Refusal::OwnLeases { missing, holders: own }
     }
 }

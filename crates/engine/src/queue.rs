@@ -51,7 +51,8 @@ impl Engine {
         let own = deadline;
         let deadline = step.now + own.unwrap_or_else(|| self.default_deadline(&keys, step.now));
         let own_deadline = own.is_some();
-        let request = Request { origin, wanted: keys, partial, priority, deadline, own_deadline };
+        let request =
+            Request { origin, requested: keys, partial, priority, deadline, own_deadline };
         let id = self.scheduler.submit(request, step.now);
         self.waiters.insert(waiter, id);
         let refusal = if self.ending.is_some() {
@@ -66,8 +67,8 @@ impl Engine {
         match refusal {
             Some(refusal) => self.end(id, &DropReason::Refused(refusal), step),
             None => {
-                let wanted = self.scheduler.transaction(id).map(|t| t.wanted.clone());
-                self.drop_demanded_hints(&wanted.unwrap_or_default(), step.now);
+                let requested = self.scheduler.transaction(id).map(|t| t.requested.clone());
+                self.drop_demanded_hints(&requested.unwrap_or_default(), step.now);
             }
         }
     }

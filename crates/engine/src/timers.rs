@@ -243,7 +243,7 @@ impl Engine {
             let is_ready =
                 |k: &&majordomo_core::ComponentKey| self.state(**k) == ComponentState::Ready;
             let missing = txn.closure.iter().filter(|k| !is_ready(k));
-            let missing = missing.chain(txn.wanted.iter().filter(is_ready));
+            let missing = missing.chain(txn.requested.iter().filter(is_ready));
             let refusal = Refusal::DeadlineExceeded {
                 waited: now.since(txn.since),
                 missing: missing.map(|k| self.catalog().id(*k).clone()).collect(),

@@ -1,4 +1,4 @@
-//! What the engine may do to lease cells, and the one thing it may ask them.
+//! The operations of the engine on lease cells, and the one question that it may ask them.
 
 use majordomo_core::{Cause, ComponentKey, IncarnationId, WaiterId};
 
@@ -15,7 +15,7 @@ pub trait Cells {
     fn reopen(&mut self, key: ComponentKey);
     /// Asks for a notice at the next release.
     fn want(&mut self, key: ComponentKey);
-    /// Tells holders that the instance goes, and why, and closes.
+    /// Notifies holders that the instance is unloaded, with the cause, and closes the cell.
     fn revoke(&mut self, key: ComponentKey, why: &Cause);
     /// Adds leases for waiters that are granted now.
     fn lease_n(&mut self, key: ComponentKey, n: u32);

@@ -1,4 +1,4 @@
-//! Effects: instructions of the engine to the shell, and the step in which they are collected.
+//! Effects of the engine, and the step that collects them.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::Cells;
 
 /// Something learned that should survive a restart.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "a key needs no comment")]
 pub struct Persisted {
-    /// The component.
     pub key: ComponentKey,
-    /// What was learned of its memory.
+    /// Its learned memory figures.
     pub learned: Learned,
     /// Its learned load time.
     pub load_time: Option<Duration>,
 }
 
-/// One thing for the shell to do. The order matters.
+/// One action of the shell. The order matters.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "an incarnation's id, a key and a waiter need no comment")]
 pub enum Effect {
     /// Run the loader. Exactly one `LoadFinished` or, after a `CancelLoad`, one `UnloadFinished` follows.
     StartLoad {
-        /// The incarnation.
         id: IncarnationId,
         /// When the engine will give up on it.
         deadline: Duration,
@@ -35,70 +35,49 @@ pub enum Effect {
     /// Stop a running load and take down what it made. `UnloadFinished` follows, even if the load had just
     /// finished.
     CancelLoad {
-        /// The incarnation.
         id: IncarnationId,
         /// Ask politely for this long, then by force.
         grace: Duration,
     },
     /// Take an instance down. `UnloadFinished` follows.
     StartUnload {
-        /// The incarnation.
         id: IncarnationId,
         /// Ask politely for this long, then by force.
         grace: Duration,
-        /// What it knows is worth keeping in the cold store.
+        /// Its state is kept in the cold store.
         hibernate: bool,
     },
     /// End an unload or cancellation by force now.
-    Kill {
-        /// The incarnation.
-        id: IncarnationId,
-    },
+    Kill { id: IncarnationId },
     /// Ask a component to give back what it can spare.
-    Trim {
-        /// The incarnation.
-        id: IncarnationId,
-    },
+    Trim { id: IncarnationId },
     /// An incarnation may use so many bytes from now on; answers one request to grow, granted or not.
     SetGrant {
-        /// The incarnation.
         id: IncarnationId,
         /// Its grant now.
         bytes: ByteSize,
     },
     /// Ask a component whether it still works; a health report follows.
-    Probe {
-        /// The incarnation.
-        id: IncarnationId,
-    },
+    Probe { id: IncarnationId },
     /// Hand a waiter its leases, which are in the cells already.
     Grant {
-        /// The waiter.
         waiter: WaiterId,
         /// The components leased, each once.
         keys: Vec<ComponentKey>,
         /// Components that were left out so that the others could be had.
         left_out: Vec<LeftOut>,
     },
-    /// Notify a waiter without leases (an operator) that its action is done.
-    Done {
-        /// The waiter.
-        waiter: WaiterId,
-    },
-    /// Refuse a waiter its demand.
-    Refuse {
-        /// The waiter.
-        waiter: WaiterId,
-        /// Why.
-        refusal: Refusal,
-    },
+    /// Answer a waiter without leases (an operator): its request is done.
+    Done { waiter: WaiterId },
+    /// Answer a waiter: it gets no leases, for this reason.
+    Refuse { waiter: WaiterId, refusal: Refusal },
     /// Publish the names and slots of the current catalog.
     Publish,
     /// Keep a record.
     Record(EventRecord),
     /// Store something learned, soon.
     Persist(Persisted),
-    /// Record in the history of use the components that a command used, at least one.
+    /// Add the components that a command used, one or more, to the history of use.
     PersistUse {
         /// These, sorted.
         used: Vec<ComponentKey>,
@@ -114,22 +93,21 @@ pub enum Effect {
 
 /// A component moved to another state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the key and the cause need no comment")]
 pub struct Transition {
-    /// The component.
     pub key: ComponentKey,
     /// Its state before.
     pub from: ComponentState,
     /// Its state now.
     pub to: ComponentState,
-    /// Why.
     pub cause: Cause,
 }
 
 /// The handling of one input: its time, the cells, and where effects and records are collected.
+#[expect(missing_docs, reason = "the cells need no comment")]
 pub struct Step<'a> {
     /// The time of the input.
     pub now: Moment,
-    /// The cells.
     pub cells: &'a mut dyn Cells,
     effects: Vec<Effect>,
     transitions: Vec<Transition>,
@@ -164,7 +142,7 @@ impl<'a> Step<'a> {
         self.seq += 1;
     }
 
-    /// What was added, and the number of the next record.
+    /// The effects, and the number of the next record.
     #[must_use]
     pub fn end(self) -> (Vec<Effect>, u64) {
         (self.effects, self.seq)

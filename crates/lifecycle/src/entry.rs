@@ -65,7 +65,7 @@ pub struct Entry {
 
 /// Facts.
 impl Entry {
-    /// Its state.
+    /// The state as of the last input.
     #[must_use]
     pub fn state(&self) -> ComponentState {
         self.state
@@ -119,7 +119,7 @@ impl Entry {
         self.n_required > 0
     }
 
-    /// Whether this incarnation was preloaded, or goes on although its waiters left, and was not requested since.
+    /// Whether this incarnation was preloaded, or continues to load without its waiters, and was not requested since.
     #[must_use]
     pub fn is_speculative(&self) -> bool {
         self.speculative
@@ -167,7 +167,7 @@ impl Entry {
         self.ready_at
     }
 
-    /// Its last use.
+    /// The last use that a sweep has seen; none = not used in this process.
     #[must_use]
     pub fn last_use(&self) -> Option<Moment> {
         self.last_use
@@ -203,7 +203,7 @@ impl Entry {
         &self.probes
     }
 
-    /// What was measured of it.
+    /// Its measurements.
     #[must_use]
     pub fn figures(&self) -> &Figures {
         &self.figures
@@ -251,7 +251,7 @@ impl Entry {
     /// Whether it is loaded, or being loaded, for no demand: any demand may have its place.
     #[must_use]
     pub fn is_unrequested(&self) -> bool {
-        // Whether a load that lost its last transaction goes on is settled at the end of the input.
+        // Whether a load continues that lost its last transaction is settled at the end of the input.
         !self.is_required() && (self.speculative || self.state == ComponentState::Loading)
     }
 
@@ -355,7 +355,7 @@ impl Entry {
                 let in_use_for = self.in_use_for(now);
                 self.figures.measured_up(bytes, in_use_for, now);
             }
-            // What is left while it stops says nothing of its needs.
+            // The rest of its memory while it stops says nothing of its needs.
             _ => return false,
         }
         true
@@ -372,7 +372,7 @@ impl Entry {
         &mut self.probes
     }
 
-    /// What was measured of it, to record more.
+    /// Its measurements, to record more.
     pub fn figures_mut(&mut self) -> &mut Figures {
         &mut self.figures
     }
@@ -426,7 +426,7 @@ impl Entry {
         self.figures.loaded(took, report, self.restart.is_outdated(), now);
     }
 
-    /// Leaves Ready.
+    /// The removal of a ready component begins.
     pub(crate) fn begin_removal(&mut self, removal: Removal) {
         self.removal = Some(removal);
         self.probes.stop();

@@ -152,13 +152,13 @@ impl Scheduler {
         self.changed = true;
     }
 
-    /// What is booked, and what may be.
+    /// Booked bytes, and the limits.
     #[must_use]
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Replaces catalog, settings and the budget's limits. What that means for loaded components is the engine's to say.
+    /// Replaces catalog, settings and the budget's limits. The engine decides what becomes of loaded components.
     pub fn configure(&mut self, catalog: Arc<Catalog>, config: Config, total: ByteSize) {
         self.budget.set_limits(total, pool_limits(&catalog));
         self.entries.resize(catalog.len().max(self.entries.len()), Entry::default());
@@ -167,7 +167,7 @@ impl Scheduler {
         self.changed = true;
     }
 
-    /// What is known of a component.
+    /// One component, by its key in the catalog.
     #[must_use]
     pub fn entry(&self, key: ComponentKey) -> &Entry {
         &self.entries[key.index()]
@@ -217,7 +217,7 @@ impl Scheduler {
         std::mem::take(&mut self.changed)
     }
 
-    /// Notes that waiting transactions should be looked at again.
+    /// Has waiting transactions looked at again.
     pub fn touch(&mut self) {
         self.changed = true;
     }
@@ -265,7 +265,7 @@ impl Scheduler {
         OpId(self.next_op - 1)
     }
 
-    /// Whether a component, once loaded, is kept whoever wants its memory: it is CORE or pinned as configured now.
+    /// Whether a component, once loaded, is kept for whatever demand: it is CORE or pinned as configured now.
     #[must_use]
     pub fn is_never_evicted(&self, key: ComponentKey) -> bool {
         let spec = self.catalog.spec(key);

@@ -1,4 +1,4 @@
-//! A transaction: a set of components to make ready for a demand, a hint or a restart, from its arrival to its answer.
+//! A set of components that is to be ready, from its arrival to its answer.
 
 use std::collections::BTreeSet;
 
@@ -12,15 +12,15 @@ use majordomo_memory::Need;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TxnId(pub u64);
 
-/// The reason for a transaction, and its waiter.
+/// The origin of a set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// A waiter, who is answered.
+    /// A request of a caller or an operator, who waits.
     Demand {
-        /// The waiter.
+        /// The party that is answered.
         waiter: WaiterId,
-        /// It wants leases; an operator only wants to know.
+        /// The waiter is granted leases; an operator is only notified.
         lease: bool,
     },
     /// CORE, or `lazy_init = false`, at start.
@@ -67,7 +67,7 @@ impl Origin {
         }
     }
 
-    /// Whether nobody asked for it.
+    /// Whether it is a preload.
     #[must_use]
     pub fn is_speculative(self) -> bool {
         matches!(self, Self::Speculation { .. })
@@ -77,10 +77,10 @@ impl Origin {
 /// A set to be entered into the queue.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The reason for it.
+    /// Demand, start, restart or hint.
     pub origin: Origin,
     /// The components asked for; in the order of confidence if the set may be granted in part.
-    pub wanted: Vec<ComponentKey>,
+    pub requested: Vec<ComponentKey>,
     /// The set may be granted in part.
     pub partial: bool,
     /// Its priority on arrival.
@@ -96,11 +96,11 @@ impl Request {
     #[must_use]
     pub fn whole(
         origin: Origin,
-        wanted: Vec<ComponentKey>,
+        requested: Vec<ComponentKey>,
         priority: Priority,
         deadline: Moment,
     ) -> Self {
-        Self { origin, wanted, partial: false, priority, deadline, own_deadline: false }
+        Self { origin, requested, partial: false, priority, deadline, own_deadline: false }
     }
 }
 
@@ -115,20 +115,20 @@ pub enum Phase {
     Loading,
 }
 
-/// One set that somebody wants ready.
+/// One set that is to be ready.
 #[derive(Clone, Debug)]
 pub struct Transaction {
     /// Its number.
     pub id: TxnId,
-    /// The reason for it.
+    /// Demand, start, restart or hint.
     pub origin: Origin,
     /// Why its members are loaded.
     pub cause: Cause,
     /// The components asked for, ascending, each once.
-    pub wanted: Vec<ComponentKey>,
+    pub requested: Vec<ComponentKey>,
     /// The same in the order of confidence, where the demand may be granted in part; else empty.
     pub order: Vec<ComponentKey>,
-    /// What was left out of a demand that may be granted in part.
+    /// Components left out of a demand that may be granted in part.
     pub left_out: Vec<LeftOut>,
     /// These with all hard dependencies, dependencies first.
     pub closure: Vec<ComponentKey>,
@@ -142,23 +142,23 @@ pub struct Transaction {
     pub own_deadline: bool,
     /// How far it is.
     pub phase: Phase,
-    /// How often it was admitted; more than once when it had to be planned anew.
+    /// How often it was admitted; more than once when it had to be planned again.
     pub admissions: u32,
     /// How often later ones were admitted before it.
     pub overtaken: u32,
     /// Since when it could have been admitted but for what is in its way.
     pub blocked_since: Option<Moment>,
-    /// Who was in its way at the last try.
+    /// The holders in its way at the last try.
     pub holders: Vec<Holder>,
     /// When something that blocks it ends by itself (a minimum residency).
     pub retry_at: Option<Moment>,
-    /// A component of its closure had failed: until this moment it waits for the next attempt. It stays set, since who
-    /// waited for one attempt waits for the next as well.
+    /// A component of its closure had failed: until this moment it waits for the next attempt. It stays set: a
+    /// transaction that waited for one attempt waits for the next as well.
     pub waits_for_retry: Option<Moment>,
-    /// What it reserves: component, pool, bytes.
+    /// The bytes to reserve: component, pool, bytes.
     pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
-    /// Bytes that loads of members take beyond what it reserves for them. With any it goes alone: nothing else is
-    /// admitted until these loads have ended.
+    /// Bytes that loads of members take beyond what it reserves for them. With any it is admitted alone:
+    /// nothing else is until these loads have ended.
     pub overloads: Vec<(ComponentKey, ByteSize)>,
     /// Components that must be down before it can reserve.
     pub awaits: Vec<ComponentKey>,
@@ -167,17 +167,17 @@ pub struct Transaction {
 impl Transaction {
     /// Its closure is still to be found.
     pub(crate) fn new(id: TxnId, request: Request, now: Moment) -> Self {
-        let Request { origin, mut wanted, partial, priority, deadline, own_deadline } = request;
-        let mut order = if partial { wanted.clone() } else { Vec::new() };
+        let Request { origin, mut requested, partial, priority, deadline, own_deadline } = request;
+        let mut order = if partial { requested.clone() } else { Vec::new() };
         let mut seen = BTreeSet::new();
         order.retain(|k| seen.insert(*k));
-        wanted.sort_unstable();
-        wanted.dedup();
+        requested.sort_unstable();
+        requested.dedup();
         Self {
             id,
             origin,
             cause: origin.cause(),
-            wanted,
+            requested,
             order,
             left_out: Vec::new(),
             closure: Vec::new(),
@@ -242,7 +242,7 @@ impl Transaction {
         Some(Moment(self.since.0.saturating_add(period.saturating_mul(n_passed + 1))))
     }
 
-    /// What it reserves, by pool.
+    /// The bytes that it reserves, by pool.
     #[must_use]
     pub fn need(&self) -> Need {
         let mut need = Need::new();

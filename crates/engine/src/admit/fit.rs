@@ -149,9 +149,9 @@ impl Admission<'_> {
                 left = left - m.held;
             }
         }
-        let mut give = |pool: usize, wanted: ByteSize| {
+        let mut give = |pool: usize, requested: ByteSize| {
             let limit = self.scheduler.budget().limit_of(pool);
-            let mut more = wanted;
+            let mut more = requested;
             if let Some(budget) = limit.budget {
                 more = more.min(budget - taken.of(pool));
             }

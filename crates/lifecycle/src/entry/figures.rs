@@ -1,4 +1,4 @@
-//! What was measured of one component: memory and load time, over incarnations, and the state of its own limit.
+//! Measurements of one component: memory and load time, over incarnations, and the state of its own limit.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ pub struct Probes {
     asked_unleased: bool,
 }
 
-/// What a successful probe changed.
+/// The change that a successful probe brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// The component was failing.
@@ -123,7 +123,7 @@ impl Probes {
         }
     }
 
-    /// The component leaves Ready: it is not probed any more.
+    /// The component is not ready any more, and not probed.
     pub(crate) fn stop(&mut self) {
         self.next = None;
         self.failing = None;

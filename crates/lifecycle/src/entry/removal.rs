@@ -4,10 +4,10 @@ use majordomo_core::{Cause, Moment};
 
 use crate::{CloseAnswer, TxnId};
 
-/// What a component becomes when it is down.
+/// The state that a removal ends in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Unloaded.
+    /// Down until a demand or a restart.
     Unloaded,
     /// Unloaded, with a restart that is due at once.
     Reload,
@@ -89,7 +89,7 @@ impl Removal {
         &self.cause
     }
 
-    /// What the component becomes when it is down.
+    /// The state that the removal ends in.
     #[must_use]
     pub fn then(&self) -> &Then {
         &self.then

@@ -1,7 +1,7 @@
 //! Whether and when a component is loaded again without a demand: the whole intent in one value.
 //!
-//! A restart is *due* at a moment and begins then if the component is down. It is *owed* while the component leaves
-//! for a failure that its policy alone would not follow up: the end of the back-off, or of the quarantine, makes an
+//! A restart is *due* at a moment and begins then if the component is down. It is *owed* while the component is
+//! removed for a failure that its policy alone would not follow up: the end of the back-off, or of the quarantine, makes an
 //! owed restart due. An incarnation is *outdated* when a newer configuration replaces it. A component *rests* after an
 //! incarnation that ended by itself too soon: until then it is loaded for demands only.
 //!
@@ -20,8 +20,8 @@
 //! | a transaction for it is refused, and it must run | later, unless due already | | | |
 //! | a dependency of it fails, or is ready | moved to that moment, if due | | | |
 //!
-//! An empty cell leaves that part as it is. In particular an owed restart outlives whatever cancels the due one: the
-//! failure that it follows is still to be recorded. Who must run is a rule of [`crate::Scheduler`].
+//! An empty cell means that the part stays as it is. In particular an owed restart outlives whatever cancels the due one: the
+//! failure that it follows is still to be recorded. The rule for components that must run is one of [`crate::Scheduler`].
 
 use majordomo_core::Moment;
 

@@ -6,14 +6,14 @@ use majordomo_memory::Need;
 use super::{Admitted, DropReason, Scheduler};
 use crate::{Origin, Phase, Step, Transaction, TxnId};
 
-/// What became of a transaction that was clearing memory.
+/// The result of an attempt to reserve for a transaction that clears memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cleared {
     /// Something it awaits is still on its way out.
     NotYet,
     /// Its bytes are reserved.
     Reserved,
-    /// It has to be planned anew.
+    /// It has to be planned again.
     Replan,
 }
 
@@ -55,7 +55,7 @@ impl Scheduler {
         self.clear(id, step);
     }
 
-    /// Bytes that what leaves for this transaction still holds.
+    /// Bytes that removals for this transaction are still to free.
     pub(super) fn coming_free(&self, txn: &Transaction) -> Need {
         let mut coming = Need::new();
         for &key in &txn.awaits {
@@ -74,8 +74,8 @@ impl Scheduler {
         let Some(txn) = self.txns.get(id).filter(|t| t.phase == Phase::Clearing) else {
             return Cleared::NotYet;
         };
-        // What its victims are still to free comes by itself: until then that much more is not its own, however
-        // much is free.
+        // The bytes that its victims are still to free come by themselves: until then that much more is not its own,
+        // however much is free.
         let due = self.budget.beyond(&txn.need(), &self.coming_free(txn));
         let complete = self.budget.claim(id.0, &due);
         let stuck = txn.awaits.iter().any(|k| self.entry(*k).state() == ComponentState::Stuck);
@@ -113,11 +113,11 @@ impl Scheduler {
         Cleared::Reserved
     }
 
-    /// Moves every clearing transaction on; those that must be planned anew go back to the queue.
+    /// Moves every clearing transaction on; those that must be planned again return to the queue.
     pub fn clear_all(&mut self, step: &mut Step<'_>) {
         let clearing = self.txns.values().filter(|t| t.phase == Phase::Clearing);
         let mut ids: Vec<_> = clearing.map(|t| (t.origin.is_speculative(), t.id)).collect();
-        // What a demand's victims freed is its own before a guess looks.
+        // The bytes that a demand's victims freed are its own before a preload looks.
         ids.sort_unstable();
         for (_, id) in ids {
             if self.clear(id, step) == Cleared::Replan {

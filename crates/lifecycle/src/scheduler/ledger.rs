@@ -1,4 +1,4 @@
-//! What is booked in the budget for each component. No other part changes the budget but load transactions do.
+//! The bookings of each component. Besides, only load transactions change the budget.
 
 use majordomo_core::{ByteSize, ComponentKey};
 use majordomo_memory::Needs;

@@ -87,20 +87,20 @@ impl Scheduler {
         if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
         }
-        // CORE and pinned components are no victims, whoever began their load.
-        let ahead: Vec<_> = loading
+        // CORE and pinned components are no victims, whatever began their load.
+        let preloads: Vec<_> = loading
             .iter()
             .copied()
             .filter(|k| self.entry(*k).is_unrequested() && !self.entry(*k).is_fixed())
             .collect();
         let is_free = loading.len() < self.config.loads.lanes();
         if speculative {
-            return is_free && ahead.len() < self.config.loads.preload_lanes();
+            return is_free && preloads.len() < self.config.loads.preload_lanes();
         }
         if is_free {
             return true;
         }
-        let Some(&victim) = ahead.first() else { return false };
+        let Some(&victim) = preloads.first() else { return false };
         self.cancel_load(victim, Cause::EvictedForLoad, step);
         true
     }
@@ -149,9 +149,9 @@ impl Scheduler {
         // From here on its load peak is no longer booked, but what its use is expected to need.
         self.reserve_settled(key);
         self.set_state(key, ComponentState::Ready, Cause::LoadFinished, step);
-        // Dependents that wait for a restart are restarted now, not at moments of their own.
+        // Dependents that were removed with it restart with it, not at a time of their own.
         self.move_restarts(key, step.now);
-        // What was loaded by an older configuration teaches nothing of the new one.
+        // An incarnation of an older configuration teaches nothing of the new one.
         if !outdated {
             step.push(Effect::Persist(learned));
         }
@@ -181,7 +181,7 @@ impl Scheduler {
         step.push(Effect::CancelLoad { id, grace });
     }
 
-    /// Whether an abandoned load goes on: by its policy, by default when more than half of the learned load
+    /// Whether an abandoned load continues: by its policy, by default when more than half of the learned load
     /// time (the declared one before the first load) has passed.
     pub(crate) fn finishes_alone(&self, key: ComponentKey, now: Moment) -> bool {
         let e = self.entry(key);

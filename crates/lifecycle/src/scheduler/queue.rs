@@ -20,7 +20,7 @@ impl Scheduler {
         order.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// Waiting transactions that somebody waits for.
+    /// Waiting transactions that have a waiter.
     #[must_use]
     pub fn n_waiting(&self) -> usize {
         self.txns.values().filter(|t| !t.is_active() && t.origin.waiter().is_some()).count()
@@ -31,7 +31,7 @@ impl Scheduler {
         let id = TxnId(self.next_txn);
         self.next_txn += 1;
         let mut txn = Transaction::new(id, request, now);
-        txn.closure = self.catalog.closure(&txn.wanted);
+        txn.closure = self.catalog.closure(&txn.requested);
         self.txns.push(txn);
         self.touch();
         id
@@ -75,16 +75,16 @@ impl Scheduler {
     pub fn leave_out(&mut self, id: TxnId, left_out: Vec<LeftOut>) {
         let Some(t) = self.txns.get_mut(id) else { return };
         let stays = |k: &ComponentKey| left_out.iter().all(|l| l.component != *k);
-        t.wanted.retain(stays);
+        t.requested.retain(stays);
         t.order.retain(stays);
-        t.closure = self.catalog.closure(&t.wanted);
+        t.closure = self.catalog.closure(&t.requested);
         t.left_out.extend(left_out);
         t.holders.clear();
         t.retry_at = None;
         self.touch();
     }
 
-    /// After a suspend: what every transaction and operation may take begins anew.
+    /// After a suspend: the deadlines of every transaction and operation begin again.
     pub fn restart_deadlines(&mut self, now: Moment) {
         for t in self.txns.values_mut() {
             t.deadline = now + t.deadline.since(t.since);

@@ -11,7 +11,7 @@ use crate::{Effect, Origin, Phase, Step, Transaction, TxnId};
 /// Why a transaction gives up its members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Release<'a> {
-    /// It goes back to the queue.
+    /// It returns to the queue.
     Replanned,
     /// A component failed that it waited for.
     Failed { component: &'a ComponentId, cause: &'a str },
@@ -35,8 +35,8 @@ impl<'a> Release<'a> {
 }
 
 impl Scheduler {
-    /// Ends a transaction and answers its waiter. Members that nobody else needs go back, or are cancelled;
-    /// members that others count on go on.
+    /// Ends a transaction and answers its waiter. Members that no other transaction needs are released, or cancelled;
+    /// members that others count on are loaded.
     pub fn drop_txn(&mut self, id: TxnId, reason: &DropReason, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get(id) else { return };
         Self::answer(txn, reason, step);
@@ -59,8 +59,8 @@ impl Scheduler {
         self.replan_counting_on(&unpaid, step);
     }
 
-    /// Has a transaction that clears memory go on for those who count on it. Of a guess only their members are kept;
-    /// the rest goes back.
+    /// Has a transaction that clears memory continue for the transactions that count on it. Of a preload only their
+    /// members are kept; the others are released.
     fn adopt(&mut self, id: TxnId, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get_mut(id) else { return };
         if !std::mem::replace(&mut txn.origin, Origin::Adopted).is_speculative() {
@@ -70,7 +70,7 @@ impl Scheduler {
             .into_iter()
             .partition(|k| self.entries[k.index()].is_required());
         txn.reserve.retain(|r| kept.contains(&r.0));
-        txn.wanted.clone_from(&kept);
+        txn.requested.clone_from(&kept);
         txn.closure.clone_from(&kept);
         for key in kept {
             self.entries[key.index()].require();
@@ -117,7 +117,7 @@ impl Scheduler {
         }
     }
 
-    /// A member that lost a transaction: goes back or is cancelled when no other wants it.
+    /// A member that lost a transaction is released or cancelled when no other needs it.
     fn orphaned(&mut self, key: ComponentKey, why: Release<'_>, step: &mut Step<'_>) {
         if self.is_needed(key) {
             return;
@@ -129,7 +129,7 @@ impl Scheduler {
                 let cause = self.cause_of_release(key, why);
                 self.set_state(key, ComponentState::Unloaded, cause, step);
             }
-            // It may be wanted again before this input is done: a transaction that goes back to the queue is often
+            // Another transaction may need it before this input is done: one that returns to the queue is often
             // admitted at once.
             ComponentState::Loading => {
                 // A deadline of the caller's own counts as its leaving where a load is never to go on alone.
@@ -187,7 +187,7 @@ impl Scheduler {
         }
     }
 
-    /// Whether an active transaction wants a member that is not ready yet.
+    /// Whether an active transaction needs a member that is not ready yet.
     fn is_needed(&self, key: ComponentKey) -> bool {
         self.entry(key).is_required()
             || self.txns.values().any(|t| {
@@ -203,14 +203,14 @@ impl Scheduler {
                 let waited_us =
                     u64::try_from(step.now.since(txn.since).as_micros()).unwrap_or(u64::MAX);
                 if lease {
-                    let (keys, left_out) = (txn.wanted.clone(), txn.left_out.clone());
+                    let (keys, left_out) = (txn.requested.clone(), txn.left_out.clone());
                     step.push(Effect::Grant { waiter, keys, left_out });
                 } else {
                     step.push(Effect::Done { waiter });
                 }
                 step.record(EventKind::Granted {
                     waiter,
-                    components: txn.wanted.clone(),
+                    components: txn.requested.clone(),
                     waited_us,
                     left_out: txn.left_out.clone(),
                 });
@@ -219,7 +219,7 @@ impl Scheduler {
                 step.push(Effect::Refuse { waiter, refusal: refusal.clone() });
                 step.record(EventKind::Refused {
                     waiter,
-                    components: txn.wanted.clone(),
+                    components: txn.requested.clone(),
                     refusal: refusal.clone(),
                 });
             }

@@ -7,7 +7,7 @@ use super::releasing::Release;
 use crate::{Phase, Step, Transaction, TxnId};
 
 impl Scheduler {
-    /// After a new configuration: every transaction that it affects is planned again. `changed` are the components
+    /// After a new configuration: every transaction that it touches is planned again. `changed` are the components
     /// whose specifications are others now. Returns the transactions that want a component that is gone, with that
     /// component.
     pub fn replan_all(
@@ -19,8 +19,8 @@ impl Scheduler {
         let ids: Vec<_> = self.txns.values().map(|t| t.id).collect();
         for id in ids {
             let Some(txn) = self.txns.get(id) else { continue };
-            let closure = self.catalog.closure(&txn.wanted);
-            let removed = txn.wanted.iter().copied().find(|k| self.catalog.spec(*k).is_none());
+            let closure = self.catalog.closure(&txn.requested);
+            let removed = txn.requested.iter().copied().find(|k| self.catalog.spec(*k).is_none());
             if let Some(key) = removed {
                 // It holds nothing any more, or what is gone would be loaded for those who count on it.
                 self.requeue(id, step);
@@ -89,8 +89,8 @@ impl Scheduler {
         self.replan_counting_on(&unpaid, step);
     }
 
-    /// Plans again the transactions that relied on a removed one to reserve shared members: these
-    /// would be loaded without a reservation.
+    /// Transactions that counted on one that has ended, which was to reserve for shared members, are planned again as
+    /// well, or these members would be loaded without bytes.
     pub(super) fn replan_counting_on(&mut self, unpaid: &[ComponentKey], step: &mut Step<'_>) {
         for &key in unpaid {
             if self.entry(key).state() != ComponentState::Queued || self.is_expected(key, None) {

@@ -151,7 +151,7 @@ impl Scheduler {
         self.move_restarts(key, next);
     }
 
-    /// Opens a failed or quarantined component: by an operator, a changed configuration, or in time.
+    /// Opens a failed or quarantined component: by an operator, by a changed configuration, or when its time is over.
     pub fn forgive(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
         let e = self.entry_mut(key);
         if matches!(e.state(), ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
