@@ -16,6 +16,7 @@ mod exchange;
 mod forecast;
 mod grant;
 mod health;
+mod held;
 mod hints;
 mod idle;
 mod input;

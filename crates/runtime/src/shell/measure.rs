@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentState, IncarnationId, Moment, Status, StatusValue};
+use majordomo_core::{ByteSize, IncarnationId, Moment, Status, StatusValue};
 use majordomo_engine::{Footprints, Input, Usage};
 use majordomo_memory::PoolGrant;
 
@@ -118,15 +118,7 @@ impl Shell {
             return ByteSize::ZERO;
         };
         let budget = self.engine.budget();
-        let moving: ByteSize = self
-            .engine
-            .scheduler()
-            .entries()
-            .filter(|(_, e)| {
-                matches!(e.state(), ComponentState::Loading | ComponentState::Unloading)
-            })
-            .map(|(key, _)| budget.booked_for(key))
-            .sum();
+        let moving = self.engine.booked_in_transition();
         let ours = self.taken.processes + (self.taken.own - self.taken.own_at_start) + moving;
         let missing = budget.total() - (available + ours);
         // In steps: programs come and go by a few pages all the time.

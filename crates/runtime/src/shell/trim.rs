@@ -2,7 +2,6 @@
 
 use majordomo_core::{ByteSize, IncarnationId, PressureLevel};
 use majordomo_memory::{UnreturnedMeter, trim_allocator};
-use majordomo_registry::LoaderSpec;
 
 use super::Shell;
 use crate::message::{Control, Trimmed};
@@ -14,9 +13,8 @@ impl Shell {
     /// Schedules a trim of the allocator after a builtin was unloaded or trimmed; an early one when memory is short.
     pub(super) fn freed_in_process(&mut self, bytes: ByteSize) {
         self.heap.debounce.unloaded(bytes, self.clock.now());
-        let short = self.engine.budget().is_overdrawn()
-            || self.engine.scheduler().n_waiting() > 0
-            || self.pressed >= self.engine.config().memory.trim_at;
+        let short =
+            self.engine.is_short_of_memory() || self.pressed >= self.engine.config().memory.trim_at;
         if short {
             self.heap.debounce.hurry();
         }
@@ -25,14 +23,8 @@ impl Shell {
     /// Records that a component is down: its memory in this process can be returned.
     pub(super) fn component_down(&mut self, id: IncarnationId) {
         self.heap.gone(id.op);
-        let scheduler = self.engine.scheduler();
-        let ours = scheduler.is_current(id)
-            && scheduler
-                .entry(id.key)
-                .spec()
-                .is_some_and(|s| matches!(s.loader, LoaderSpec::Builtin { .. }));
-        if ours {
-            self.freed_in_process(self.engine.budget().booked_for(id.key));
+        if let Some(bytes) = self.engine.booked_in_process(id) {
+            self.freed_in_process(bytes);
         }
     }
 
