@@ -50,7 +50,7 @@ pub(crate) fn run(project: &Project) -> bool {
     n_errors == 0
 }
 
-/// Prints what the word list finds under a path, clean or still to be worded, and returns whether there is nothing.
+/// Prints the findings of the word list under a path, and returns whether there are none.
 pub(crate) fn run_words(project: &Project, path: &str) -> bool {
     let mut findings = Findings::default();
     words::check_under(project, path, &mut findings);

@@ -17,7 +17,7 @@ impl Engine {
     }
 
     /// Refuses every transaction that counted on a component that failed. Those who waited out a back-off for it wait
-    /// for the next attempt as well, if that comes in time.
+    /// for the next attempt as well, if that comes before their deadline.
     pub(crate) fn refuse_dependents(
         &mut self,
         key: ComponentKey,
@@ -77,7 +77,7 @@ impl Engine {
         }
     }
 
-    /// The failure that waiters of a cancelled load are told when it is down.
+    /// The failure that answers the waiters of a cancelled load when the component is down.
     pub(crate) fn failure_of_removal(&self, key: ComponentKey) -> Option<Refusal> {
         let e = self.scheduler.entry(key);
         match e.removal().map(Removal::then) {

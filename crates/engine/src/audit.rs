@@ -1,7 +1,7 @@
 //! The invariants of the engine, checked from scratch: for tests and the simulator, after every input.
 //!
-//! What spans several inputs (each waiter is answered once, no admission overdraws the budget) the
-//! simulator checks from effects and records.
+//! Rules that span several inputs (each waiter is answered once, no admission overdraws the budget) are
+//! checked by the simulator from effects and records.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::Engine;
 pub struct Violation {
     /// Its number in `docs/architecture.md`.
     pub invariant: u8,
-    /// What is wrong.
+    /// In words.
     pub what: String,
 }
 
@@ -74,7 +74,7 @@ impl Engine {
                     return broken(
                         1,
                         format!(
-                            "{} is not noted as a dependent of {}",
+                            "{} is not recorded as a dependent of {}",
                             self.name(key),
                             self.name(*d)
                         ),
@@ -102,7 +102,7 @@ impl Engine {
                 let other = self.scheduler.entry(c.with);
                 let same = |k: ComponentKey| {
                     let e = self.scheduler.entry(k);
-                    // What runs by an older specification is judged by that one's conflicts.
+                    // A component that runs by an older specification is judged by that one's conflicts.
                     e.spec()
                         .zip(self.catalog().spec(k))
                         .is_some_and(|(a, b)| a.conflicts == b.conflicts)

@@ -11,12 +11,12 @@ use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec};
 
 use crate::Engine;
 
-/// What became of one component's specification.
+/// The change of one component's specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Added,
     Removed,
-    /// What is loaded is no longer what is configured.
+    /// The loaded component differs from the configured one.
     Reload,
     /// Only how it is managed.
     InPlace,
@@ -115,14 +115,14 @@ impl Engine {
         }
     }
 
-    /// What runs by an old specification ends: at once when idle, at its last release when leased, after its
-    /// load when somebody waits for that.
+    /// Ends a component that runs by an old specification: at once when idle, at its last release when leased, after
+    /// its load when a caller waits for that.
     fn outdated(&mut self, key: ComponentKey, then: &Then, step: &mut Step<'_>) {
         self.scheduler.forgive(key, Cause::ConfigChanged, step);
-        // Whoever waits for it plans anew, and needs no reload to be promised.
-        let nobody_had =
+        // Its waiters are planned again, and need no reload to be promised.
+        let is_unused =
             self.scheduler.entry(key).is_speculative() && !self.scheduler.is_never_evicted(key);
-        let then = if nobody_had { &Then::Unloaded } else { then };
+        let then = if is_unused { &Then::Unloaded } else { then };
         self.scheduler.cancel_restart(key);
         // Measured figures belong to the configuration that they were measured by.
         self.scheduler.entry_mut(key).figures_mut().forget();

@@ -30,7 +30,7 @@ use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::timers::TimerTable;
 
-/// What the shell is to do, in order.
+/// Work for the shell, in order.
 pub type Effects = Vec<Effect>;
 
 /// A deterministic state machine that decides which components are in memory.
@@ -38,7 +38,7 @@ pub type Effects = Vec<Effect>;
 /// The engine does no I/O, reads no clock and starts no thread. Its owner, the *shell*, drives it:
 ///
 /// 1. It calls [`handle`](Self::handle) with every [`Input`], one at a time, with the time and the lease cells. Time
-///    never goes back. Inputs may come in any order and late: an input about an incarnation that has ended since is
+///    never decreases. Inputs may come in any order and late: an input about an incarnation that has ended since is
 ///    ignored.
 /// 2. It carries out the returned [`Effect`]s in their order, each before the next call. An effect may start work that
 ///    takes time; its result comes back as an input.
@@ -235,7 +235,7 @@ impl Engine {
         self.scheduler.budget()
     }
 
-    /// The state of a component.
+    /// The state of a component; [`ComponentState::Unloaded`] for a key that is not in the catalog.
     #[must_use]
     pub fn state(&self, key: ComponentKey) -> ComponentState {
         self.scheduler.entry(key).state()
@@ -258,7 +258,7 @@ impl Engine {
         Admission::new(&self.scheduler, &*self.policy, self.forecaster.values(), self.spare)
     }
 
-    /// Takes one input at a time `now`, which never goes back, and returns the effects to carry out.
+    /// Takes one input at a time `now`, which never decreases, and returns the effects to carry out.
     pub fn handle(&mut self, input: Input, now: Moment, cells: &mut dyn Cells) -> Effects {
         let mut step = Step::new(now, cells, self.seq);
         self.take(input, &mut step);

@@ -41,8 +41,8 @@ impl Engine {
         leased
     }
 
-    /// Evicts the victims of an admitted transaction. What is being removed already frees its bytes for it, unless they
-    /// are another demand's.
+    /// Evicts the victims of an admitted transaction. Components that are being removed free their bytes for it,
+    /// unless those are another demand's.
     pub(crate) fn evict(
         &mut self,
         id: TxnId,
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// Closes a leased component, and what depends on it, to newcomers, so that overlapping leases cannot
-    /// starve the head of the queue. It stays if the head goes away first.
+    /// starve the head of the queue. It stays loaded if the head is abandoned first.
     fn drain(&mut self, id: TxnId, key: ComponentKey, step: &mut Step<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let cause = txn.origin.eviction_cause();

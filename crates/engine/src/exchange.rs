@@ -83,8 +83,8 @@ impl Engine {
         }
     }
 
-    /// Gives up what a waiter exchanges when nothing but that keeps what drains for its demand: the end of the
-    /// leases is noticed as any other's.
+    /// Gives up the leases that a waiter exchanges when only they keep the components that its demand drains: their end
+    /// is noticed as any other's.
     pub(crate) fn give_up_for_drained(
         &mut self,
         id: TxnId,
@@ -93,16 +93,16 @@ impl Engine {
         cells: &mut dyn Cells,
     ) {
         let Some(waiter) = waiter else { return };
-        let drains_for_it = |h: &Holder| {
+        let is_drained_for_demand = |h: &Holder| {
             let Some(key) = self.catalog().key(h.component.as_str()) else { return false };
-            let leave = self.scheduler.entry(key).removal();
+            let removal = self.scheduler.entry(key).removal();
             h.kind == HolderKind::Draining
-                && leave.is_some_and(|l| l.freed_for() == Some(id))
+                && removal.is_some_and(|r| r.freed_for() == Some(id))
                 && matches!(cells.try_close(key), CloseAnswer::Leased(n)
                     if n <= cells.leases_to_give_up(waiter, key))
         };
         let mut waited_for = holders.iter().filter(|h| !h.kind.never_ends()).peekable();
-        if waited_for.peek().is_some() && waited_for.all(drains_for_it) {
+        if waited_for.peek().is_some() && waited_for.all(is_drained_for_demand) {
             cells.give_up(waiter);
         }
     }

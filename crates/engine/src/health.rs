@@ -202,7 +202,7 @@ impl Engine {
         step.push(Effect::Probe { id });
     }
 
-    /// Deadlines start anew, what runs is probed before it is granted, and idle ages grow by the gap.
+    /// Deadlines start again, running components are probed before they are granted, and idle ages grow by the gap.
     pub(crate) fn resumed(&mut self, gap: Duration, step: &mut Step<'_>) {
         let now = step.now;
         step.record(EventKind::Resumed {

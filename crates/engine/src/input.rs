@@ -1,4 +1,4 @@
-//! Everything that the engine can be told.
+//! Every input of the engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
 use majordomo_predictor::SequenceModel;
 use majordomo_registry::Catalog;
 
-/// What was measured.
+/// Measured memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprints {
     /// Components: which incarnation, and its bytes.
@@ -19,14 +19,14 @@ pub struct Footprints {
     /// Bytes of the budget that other programs take.
     pub external: ByteSize,
     /// Bytes that this process holds for no component: freed and kept by the allocator, snapshots, and shared
-    /// buffers of components that are gone.
+    /// buffers of components that were unloaded.
     pub unreturned: ByteSize,
 }
 
 /// The uses of one incarnation since the last sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// The incarnation.
+    #[expect(missing_docs, reason = "the type says it")]
     pub id: IncarnationId,
     /// How often it was leased since the last sweep.
     pub uses: u64,
@@ -34,13 +34,13 @@ pub struct Usage {
     pub last_use: Option<Moment>,
 }
 
-/// What an operator may ask for.
+/// Requests of operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperatorAction {
     /// Load it; a failed or quarantined one at once.
     Load,
-    /// Let it go, with everything that depends on it.
+    /// Unload it, with everything that depends on it.
     Unload {
         /// Even if it is CORE, pinned or leased: leases are revoked.
         force: bool,
@@ -53,17 +53,18 @@ pub enum OperatorAction {
     Trim,
 }
 
-/// One thing that happened.
+/// One event, or one request.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "a field whose type says all has no comment")]
 #[non_exhaustive]
 pub enum Input {
     /// Load CORE components, then those that are not lazy.
     Start,
-    /// Somebody wants a set of components.
+    /// A caller requests a set of components.
     Demand {
-        /// Who; unique in the life of the process.
+        /// Unique in the life of the process.
         waiter: WaiterId,
-        /// The set.
+        /// Without repeats.
         keys: Vec<ComponentKey>,
         /// Its priority; none = the highest of the set.
         priority: Option<Priority>,
@@ -72,45 +73,41 @@ pub enum Input {
         /// It may be granted in part: `keys` are in the order of confidence, and what does not fit is left out.
         partial: bool,
     },
-    /// A waiter left.
-    Abandon {
-        /// Who.
-        waiter: WaiterId,
-    },
+    /// A waiter gave up.
+    Abandon { waiter: WaiterId },
     /// A component is likely to be needed.
     Hint {
-        /// The component.
         key: ComponentKey,
-        /// How likely.
+        /// The probability of its use.
         confidence: Confidence,
-        /// How urgent.
+        /// The urgency.
         tier: HintTier,
-        /// Who says so.
+        /// The origin of the hint.
         source: HintSource,
     },
-    /// A command begins: what it needs is known before its demand comes, and what follows it can be foretold while it
+    /// A command begins: its needs are known before its demand comes, and the next command can be predicted while it
     /// is still at work.
     Begun {
-        /// Which; its end tells it again.
+        /// Repeated by its end.
         command: CommandId,
-        /// What it is about to use.
+        /// The components that it is about to use.
         uses: Vec<ComponentKey>,
     },
     /// A command ends that used nothing, or of which nothing is to be learned.
     Ended {
-        /// Which.
+        /// As in its `Begun`.
         command: CommandId,
     },
-    /// What a command really used.
+    /// The components that a command really used.
     Observed {
-        /// Which, if its beginning was told; it ends.
+        /// As in its `Begun`, if there was one; the command ends.
         command: Option<CommandId>,
-        /// The components.
+        /// Without repeats.
         used: Vec<ComponentKey>,
-        /// What its text says of the components that the command after it needs.
+        /// The probability, by its text, that the next command needs a component.
         text_scores: Vec<(ComponentKey, Confidence)>,
     },
-    /// The wall clock now: for habits by time of day. Told at start and when it was set; between, it moves on
+    /// The wall clock now: for habits by time of day. Reported at the start and when it was set; in between it advances
     /// with the engine's time.
     WallClock(WallSeconds),
     /// Whether the processor has time to spare.
@@ -119,66 +116,55 @@ pub enum Input {
     Battery(bool),
     /// The sequence model of an earlier process.
     Remembered(Box<SequenceModel>),
-    /// What the sequence model learned is to be forgotten.
+    /// The sequence model is to forget everything.
     Forget,
     /// A load ended.
     LoadFinished {
-        /// The incarnation.
         id: IncarnationId,
-        /// How. After an error nothing of the load is left.
+        /// After an error nothing of the load is left.
         result: Result<LoadReport, LoadFailure>,
     },
     /// An unload or a cancelled load ended: nothing is left.
-    UnloadFinished {
-        /// The incarnation.
-        id: IncarnationId,
-    },
+    UnloadFinished { id: IncarnationId },
     /// A component that was up ended by itself.
     Exited {
-        /// The incarnation.
         id: IncarnationId,
-        /// How.
+        /// In words.
         how: String,
-        /// Its exit code, if it has one: a signal leaves none.
+        /// Its exit code; none after a signal.
         code: Option<i32>,
         /// It ran out of memory.
         out_of_memory: Option<OutOfMemory>,
     },
     /// A component asks for a larger reservation. `SetGrant` answers.
     Grow {
-        /// The incarnation.
         id: IncarnationId,
         /// How much more.
         bytes: ByteSize,
     },
     /// A health probe ended.
     Health {
-        /// The incarnation.
         id: IncarnationId,
-        /// How.
+        /// In words, why it failed.
         result: Result<(), String>,
     },
     /// A component was asked to trim, or could not be.
     Trimmed {
-        /// The incarnation.
         id: IncarnationId,
-        /// How.
+        /// In words, why it failed.
         result: Result<(), String>,
     },
     /// The pressure level now.
     Pressure(PressureLevel),
     /// Memory was measured.
     Footprints(Footprints),
-    /// What the machine (or the group around this process) can spare before it is short: for the peak of a load that
-    /// is larger than the budget. Until it is reported, the pressure level alone speaks for the machine.
+    /// The memory that the machine (or the cgroup around this process) can spare before it is short: for the peak of a load
+    /// that is larger than the budget. Until it is reported, the pressure level alone says whether memory is short.
     Spare(ByteSize),
     /// Leases were counted.
     Usage(Vec<Usage>),
-    /// A lease ended that somebody waited for.
-    Released {
-        /// The incarnation.
-        id: IncarnationId,
-    },
+    /// A lease ended for which a notice was requested.
+    Released { id: IncarnationId },
     /// Another configuration.
     Configure {
         /// The catalog, made from the one before.
@@ -188,25 +174,23 @@ pub enum Input {
         /// The total budget.
         budget: ByteSize,
     },
-    /// What earlier processes learned.
+    /// Learned figures of earlier processes.
     Learned(Vec<Persisted>),
     /// The machine slept.
     Resumed {
         /// For how long.
         gap: Duration,
     },
-    /// An operator's wish.
+    /// A request of an operator.
     Operator {
-        /// Who is told when it is done.
+        /// Answered when it is done.
         waiter: WaiterId,
-        /// The component.
         key: ComponentKey,
-        /// The wish.
         action: OperatorAction,
     },
     /// Time passed.
     Tick,
-    /// End. A second one hastens.
+    /// End. A second request shortens the deadlines.
     Shutdown {
         /// Within this time.
         deadline: Duration,

@@ -1,4 +1,4 @@
-//! What was measured of components: growth, their own limits, estimates after running out of memory, and
+//! Measured figures of components: growth, their own limits, estimates after running out of memory, and
 //! reservations that grow.
 
 use majordomo_core::{
@@ -95,7 +95,7 @@ impl Engine {
         }
     }
 
-    /// What a failed load means for the component.
+    /// The cause and the next state that a failed load gives the component.
     pub(crate) fn end_of_load(
         &mut self,
         key: ComponentKey,
@@ -145,7 +145,7 @@ impl Engine {
         }
     }
 
-    /// Adds to a reservation what fits at once; nobody goes for it.
+    /// Adds to a reservation the bytes that fit at once; no component is evicted for them.
     pub(crate) fn grow(&mut self, id: IncarnationId, bytes: ByteSize, step: &mut Step<'_>) {
         let key = id.key;
         let is_current = self.scheduler.is_current(id);
@@ -154,7 +154,7 @@ impl Engine {
             && self.scheduler.pressure() < self.config().memory.refuse_loads_at
             && !self.scheduler.budget().is_overdrawn();
         if grows {
-            // A refusal leaves the reservation as it is, which the answer tells.
+            // A refusal leaves the reservation as it is, and the answer states that.
             let _ = self.scheduler.grow_reservation(key, bytes);
         }
         let bytes =

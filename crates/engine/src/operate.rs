@@ -89,7 +89,7 @@ impl Engine {
             step.push(Effect::Refuse { waiter, refusal });
             return;
         }
-        // Whoever waits for it, or for something that depends on it, waits in vain.
+        // Waiters for it, or for a component that depends on it, would never be granted.
         let ids: Vec<_> = self
             .scheduler
             .transactions()

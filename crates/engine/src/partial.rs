@@ -1,8 +1,8 @@
-//! Commands whose components cannot all be had: what is left out, so that the others are.
+//! Commands whose components do not all fit: which are left out, so that the others are granted.
 //!
 //! A partial demand names its components in the order of confidence. Pure, as all of admission: which subset is
 //! feasible is found by trial plans, and nothing is held before the subset is settled. Invariants: the most confident
-//! component that can be had is in the subset; what is left out carries the reason; a subset is never empty.
+//! component that can be granted is in the subset; every component left out carries the reason; a subset is never empty.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use majordomo_lifecycle::{Admitted, Cells, DropReason, Origin, Step, TxnId, Verd
 use crate::Engine;
 use crate::admit::Ask;
 
-/// What is to be done with a demand that cannot be met as a whole.
+/// The treatment of a demand that cannot be met as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reduction {
-    /// It is not partial, or no part of it can be had: it waits or is refused as a whole.
+    /// It is not partial, or no part of it can be granted: it waits or is refused as a whole.
     Whole,
-    /// What is in the way of the rest ends by itself: it waits until then at the latest.
+    /// The obstacle to the rest ends by itself: the demand waits until then at the latest.
     Wait(Moment),
-    /// It was cut down to what can be had.
+    /// It was cut down to the components that can be granted.
     Cut,
 }
 
 impl Engine {
-    /// Cuts a partial demand down to what can be had now, or at least to what is not refused.
+    /// Cuts a partial demand down to the components that can be granted now, or at least to those that are not refused.
     pub(crate) fn reduce(&mut self, id: TxnId, step: &mut Step<'_>) -> Reduction {
         let Some(txn) = self.scheduler.transaction(id).filter(|t| t.order.len() > 1) else {
             return Reduction::Whole;
         };
         let (order, origin) = (txn.order.clone(), txn.origin);
-        // What is short-lived is waited for, but no longer than an overtaken demand waits, and never so long that
+        // A short-lived obstacle is waited for, but no longer than an overtaken demand waits, and never so long that
         // no time to load is left.
         let patience = self.config().queue.overtake_for.min(txn.deadline.since(txn.since) / 2);
         let patient_until = txn.since + patience;
@@ -63,7 +63,8 @@ impl Engine {
                 return Reduction::Wait(patient_until);
             }
             (false, _) => left,
-            // Nothing can be had now: what never fits beside a more confident one goes, the rest waits together.
+            // Nothing can be granted now: components that never fit beside a more confident one are left out, the rest
+            // waits together.
             (true, false) if !impossible.is_empty() => impossible,
             (true, _) => return Reduction::Whole,
         };
@@ -71,7 +72,7 @@ impl Engine {
         Reduction::Cut
     }
 
-    /// What a demand for `kept` and one more component would meet with, leases as they are.
+    /// The verdict on a demand for `kept` and one more component, leases as they are.
     fn try_set(
         &self,
         (id, origin, deadline): (TxnId, Origin, Moment),
@@ -99,10 +100,10 @@ impl Engine {
         }
     }
 
-    /// Takes components out of a partial demand, which goes back into the queue with the rest.
+    /// Takes components out of a partial demand, which returns to the queue with the rest.
     fn leave_out(&mut self, id: TxnId, left: Vec<LeftOut>, step: &mut Step<'_>) {
         if let Some(first) = left.first() {
-            // A load that outlives the deadline of its demands goes on.
+            // A load that outlives the deadline of its demands continues.
             self.scheduler.requeue_after(id, &first.refusal, step);
         }
         self.scheduler.leave_out(id, left);
@@ -175,7 +176,7 @@ impl Engine {
         self.end(id, &DropReason::Refused(own.unwrap_or(refusal)), step);
     }
 
-    /// What was loaded just now and is leased already is in the way for its leases.
+    /// Names the leases of holders that were loaded just now and are leased already.
     pub(crate) fn name_leased(&self, holders: &mut [Holder], cells: &mut dyn Cells) {
         for holder in holders.iter_mut().filter(|h| h.kind == HolderKind::JustLoaded) {
             let Some(key) = self.catalog().key(holder.component.as_str()) else { continue };

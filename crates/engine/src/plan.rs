@@ -1,4 +1,4 @@
-//! What would happen: admission itself, run on the state as it is, changing nothing.
+//! Plans: admission itself, run on the state as it is, changing nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::admit::Ask;
 /// A component that would be loaded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlannedLoad {
-    /// The component.
+    #[expect(missing_docs, reason = "the type says it")]
     pub key: ComponentKey,
     /// The bytes that would be booked while it loads.
     pub bytes: ByteSize,
@@ -33,7 +33,7 @@ pub struct PlannedLoad {
 /// A component that would be evicted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlannedEviction {
-    /// The component.
+    #[expect(missing_docs, reason = "the type says it")]
     pub key: ComponentKey,
     /// The bytes that it would free.
     pub bytes: ByteSize,
@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 impl Engine {
-    /// What a command's demand would meet with at `now`, which may be granted in part: `order` is that of confidence.
+    /// The plan of a command's demand at `now`, which may be granted in part: `order` is that of confidence.
     #[must_use]
     pub fn plan_partial(&self, order: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
         let mut kept = Vec::new();
@@ -85,7 +85,7 @@ impl Engine {
         Plan { left_out, ..self.plan(&kept, now, cells) }
     }
 
-    /// What a demand for `keys` would meet with at `now`. Shares its admission with [`Engine::handle`].
+    /// The plan of a demand for `keys` at `now`. Shares its admission with [`Engine::handle`].
     #[must_use]
     pub fn plan(&self, keys: &[ComponentKey], now: Moment, cells: &dyn PeekCells) -> Plan {
         if let Some(refusal) = keys.iter().find_map(|k| self.admission().no_component(*k)) {

@@ -23,7 +23,7 @@ enum Attempt {
     Settled,
 }
 
-/// What is in a transaction's way.
+/// The obstacles of a transaction.
 struct Block {
     holders: Vec<Holder>,
     until: Option<Moment>,

@@ -164,12 +164,14 @@ impl Engine {
         });
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.requested_tiers(now);
-        let goes = |engine: &Self, key: &ComponentKey| {
+        let is_below_kept = |engine: &Self, key: &ComponentKey| {
             let group = engine.scheduler.live_closure(*key);
             engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
         keys.into_iter()
-            .filter(|k| self.scheduler.entry(*k).state() == ComponentState::Ready && goes(self, k))
+            .filter(|k| {
+                self.scheduler.entry(*k).state() == ComponentState::Ready && is_below_kept(self, k)
+            })
             .collect::<Vec<_>>()
             .into_iter()
             .filter(|k| self.evict_if_idle(*k, &cause, step))

@@ -1,4 +1,4 @@
-//! The end: refuse, wait a little for what is wanted, revoke, stop in waves, kill, report.
+//! The shutdown: refuse, wait a little for demanded loads and leases, revoke, stop in waves, kill, report.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use majordomo_lifecycle::{DropReason, Effect, Phase, Step, Then};
 
 use crate::Engine;
 
-/// What is left of the deadline, at most, when everything still alive is killed.
+/// The rest of the deadline, at most, when everything still alive is killed.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A shutdown under way.
@@ -18,7 +18,7 @@ pub(crate) struct Ending {
     loads_until: Moment,
     /// Leases may be held until here.
     leases_until: Moment,
-    /// From here on nobody is asked politely.
+    /// From here on components are killed without another request to stop.
     kill_at: Moment,
     end: Moment,
     loads_ended: bool,
@@ -62,7 +62,7 @@ impl Ending {
         }
     }
 
-    /// After a suspend the whole deadline begins anew.
+    /// Starts the whole deadline again after a suspend.
     pub(crate) fn restart(&mut self, now: Moment) {
         let (loads_ended, killed, done) = (self.loads_ended, self.killed, self.done);
         *self = Self { loads_ended, killed, done, ..Self::new(now, self.deadline) };

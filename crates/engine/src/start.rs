@@ -40,7 +40,7 @@ impl Engine {
         self.scheduler.submit(Request::whole(origin, vec![key], priority, deadline), now);
     }
 
-    /// How long a load that nobody waits for may take in all: every load of its closure one after the other,
+    /// How long a load without a waiter may take in all: every load of its closure one after the other,
     /// and a demand's time in the queue.
     pub(crate) fn patience(&self, key: majordomo_core::ComponentKey) -> Duration {
         let closure = self.catalog().closure(&[key]);

@@ -1,4 +1,4 @@
-//! What time alone brings about: one table of timers, and the handlers of those that are due.
+//! Changes that time alone causes: one table of timers, and the handlers of those that are due.
 //!
 //! The table is filled in one place, from the state of the parts, at the end of every input: no part sets or stops a
 //! timer, so that none is ever left behind by a change of state. [`Engine::next_wakeup`] is its earliest moment.
@@ -22,7 +22,7 @@ pub(crate) enum Timer {
     Shutdown,
     /// The end of a quarantine.
     Quarantine,
-    /// A restart.
+    /// The end of a component's back-off or rest.
     Restart,
     /// The idle timeout of a component.
     Idle,
@@ -138,7 +138,7 @@ impl Engine {
         timers
     }
 
-    /// What only a look at the queue settles is due once: at the first input that has reached it.
+    /// A timer that only a look at the queue settles is due once: at the first input that has reached it.
     fn once(&self, at: Option<Moment>) -> Option<Moment> {
         at.filter(|t| *t > self.now)
     }

@@ -46,7 +46,7 @@ impl Engine {
         ready_in.into_values().max()
     }
 
-    /// The load of a closure that goes on for the next demand although no demand waits for it any more.
+    /// The load of a closure that continues for the next demand although no demand waits for it any more.
     pub(crate) fn still_loading(
         &self,
         closure: &[ComponentKey],

@@ -37,7 +37,7 @@ impl Admission<'_> {
                     refuses,
                 };
                 let stays = conflict.policy == ConflictPolicy::Refuse
-                    && !self.is_unused_guess(other, leased);
+                    && !self.is_unused_preload(other, leased);
                 if stays || ask.origin.is_speculative() {
                     return Err(refuse(true));
                 }
@@ -73,18 +73,19 @@ impl Admission<'_> {
 
     /// Whether a component and its live dependents are preloads without a use: a demand for a
     /// conflicting component evicts them.
-    fn is_unused_guess(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
+    fn is_unused_preload(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
         use ComponentState as S;
         self.scheduler.live_closure(key).into_iter().all(|k| {
             let e = self.scheduler.entry(k);
-            let may_go = match e.state() {
+            let is_evictable = match e.state() {
                 S::Queued | S::Loading | S::Ready | S::Unloading => true,
                 S::Draining => e.removal().is_some_and(Removal::is_drained),
                 _ => false,
             };
             // A dependent that is unloading already keeps nothing loaded.
-            let goes = k != key && e.state() == S::Unloading;
-            goes || (e.is_unrequested() && may_go && !e.is_fixed() && !leased.contains_key(&k))
+            let unloads = k != key && e.state() == S::Unloading;
+            unloads
+                || (e.is_unrequested() && is_evictable && !e.is_fixed() && !leased.contains_key(&k))
         })
     }
 

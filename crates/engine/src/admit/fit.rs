@@ -189,13 +189,13 @@ impl Admission<'_> {
         self.set_overloads(draft, now);
     }
 
-    /// What the load of a component takes at its peak, at least what it holds.
+    /// The bytes of a component's load at its peak, at least those that it holds.
     fn starting(&self, key: ComponentKey, now: Moment) -> ByteSize {
         let needs = self.needs(key);
         needs.starting.max(self.held(key, now)).min(needs.load)
     }
 
-    /// What loads take beyond their reservations. A use that needs more than is reserved is no overdraft before it is
+    /// Records the bytes that loads take beyond their reservations. A use that needs more than is reserved is no overdraft before it is
     /// measured.
     fn set_overloads(&self, draft: &mut Draft, now: Moment) {
         let beyond = |r: &(ComponentKey, usize, ByteSize)| (r.0, self.starting(r.0, now) - r.2);
@@ -236,7 +236,7 @@ impl Admission<'_> {
         Err(Refusal::TooLarge { need: peak, available, pool: None, holders: Vec::new(), measured })
     }
 
-    /// A component whose load goes beyond the budget, now or next, for another transaction: nothing is admitted
+    /// A component whose load exceeds the budget, now or next, for another transaction: nothing is admitted
     /// beside it.
     pub(super) fn beyond_under_way(&self, ask: Ask<'_>) -> Option<ComponentKey> {
         let next = |id: &TxnId| Some(*id) != ask.id;

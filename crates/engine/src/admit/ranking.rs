@@ -40,7 +40,7 @@ impl Candidates {
     }
 }
 
-/// What admission found of the components that are up or on their way.
+/// The components that are up or loading, sorted into those that can be evicted and those that stay.
 pub(super) struct Evictable {
     /// Live closures, the first to be evicted first.
     pub order: Vec<Vec<ComponentKey>>,

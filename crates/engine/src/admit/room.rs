@@ -91,7 +91,7 @@ impl Admission<'_> {
         for (holder, until) in barred {
             draft.block(holder, until);
         }
-        // A component that drains for a demand is no candidate any more, but its leases are still in the way.
+        // A draining component is no candidate any more, but its leases are still in the way.
         for (key, e) in self.scheduler.entries() {
             let kind = leaving_kind(e);
             if kind == HolderKind::Draining && self.helps(key, &short) {
@@ -99,7 +99,7 @@ impl Admission<'_> {
             }
         }
         if draft.holders.is_empty() {
-            draft.holders.push(self.nobody(ask));
+            draft.holders.push(self.stand_in(ask));
         }
     }
 
@@ -156,7 +156,7 @@ impl Admission<'_> {
     }
 
     /// The component itself as a stand-in when the budget is taken by no component at all.
-    fn nobody(&self, ask: Ask<'_>) -> Holder {
+    fn stand_in(&self, ask: Ask<'_>) -> Holder {
         let key = ask.closure.last().copied().unwrap_or_default();
         self.holder(key, HolderKind::InTransaction)
     }
