@@ -408,7 +408,6 @@ fn stem(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::testing;
-    use super::*;
 
     /// The messages for one file.
     fn check(path: &str, text: &str, expected: &[&str]) {
