@@ -66,9 +66,12 @@ pub struct LeaseCell {
 
 impl LeaseCell {
     /// An open cell with `leases` out already.
+    ///
+    /// # Panics
+    /// When they are 2^24 or more.
     #[must_use]
     pub fn new(leases: u32) -> Self {
-        Self { word: AtomicU64::new(leased(0, u64::from(leases))) }
+        Self { word: AtomicU64::new(granted(0, leases)) }
     }
 
     /// Takes a lease; fails without writing when the cell is closed, retired, revoked or full (2^23 leases).
@@ -93,6 +96,9 @@ impl LeaseCell {
     }
 
     /// Adds leases whether or not the cell is closed: the engine's grant.
+    ///
+    /// # Panics
+    /// When 2^24 leases or more would be out; the cell is unchanged then.
     pub fn lease_n(&self, n: u32) {
         let _ = self.grant(n);
     }
@@ -103,7 +109,7 @@ impl LeaseCell {
         let mut word = self.word.load(Ordering::Relaxed);
         while let Err(now) = self.word.compare_exchange_weak(
             word,
-            leased(word, u64::from(n)),
+            granted(word, n),
             Ordering::Release,
             Ordering::Relaxed,
         ) {
@@ -206,6 +212,12 @@ impl LeaseCell {
         self.word.fetch_or(REVOKED | CLOSED, Ordering::Release);
     }
 
+    /// Whether the incarnation was taken out of its slot.
+    pub(crate) fn is_retired(&self) -> bool {
+        // Relaxed: asked by an owner, after whom no other party changes it.
+        self.word.load(Ordering::Relaxed) & RETIRED != 0
+    }
+
     /// Leases out now.
     #[must_use]
     pub fn leases(&self) -> u32 {
@@ -241,8 +253,15 @@ fn count(word: u64) -> u32 {
 /// The word with `n` more leases and uses; the use count wraps.
 #[inline]
 fn leased(word: u64, n: u64) -> u64 {
-    debug_assert!((word & LEASES) + n * LEASE <= LEASES, "more leases than waiters can be");
     word.wrapping_add(n * (USE + LEASE))
+}
+
+/// [`leased`] for a grant, which FULL does not stop. A count that left its field would change the flags, and leases would
+/// outlive their instance.
+fn granted(word: u64, n: u32) -> u64 {
+    let n = u64::from(n);
+    assert!((word & LEASES) + n <= LEASES, "at most {LEASES} leases of one incarnation");
+    leased(word, n)
 }
 
 #[cfg(all(test, not(majordomo_loom)))]
@@ -314,5 +333,14 @@ mod tests {
         c.lease_n(1024);
         assert_eq!((c.leases(), c.uses()), (FULL as u32 + 1024, 1024));
         assert!(!c.try_acquire() && !c.is_closed());
+    }
+
+    #[test]
+    fn grant_that_would_leave_its_field_changes_nothing() {
+        let c = LeaseCell::new(LEASES as u32);
+        for n in [1, LEASES as u32 + 1, u32::MAX] {
+            assert!(std::panic::catch_unwind(|| c.lease_n(n)).is_err(), "{n}");
+        }
+        assert_eq!((c.leases(), c.uses(), c.is_closed()), (LEASES as u32, LEASES, false));
     }
 }

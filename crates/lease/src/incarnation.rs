@@ -72,6 +72,7 @@ pub(crate) struct Published<I>(Arc<Incarnation<I>>);
 impl<I> Published<I> {
     /// Takes the share of the leases. The caller retires the incarnation once, when it takes it out of its slot.
     pub(crate) fn new(incarnation: Incarnation<I>) -> Self {
+        assert!(!incarnation.gate.cell.is_retired(), "an incarnation is installed once");
         let incarnation = Arc::new(incarnation);
         std::mem::forget(Arc::clone(&incarnation));
         Self(incarnation)
@@ -237,7 +238,7 @@ impl<I> Lease<I> {
         self,
         part: impl for<'a> FnOnce(&'a I) -> Option<&'a T>,
     ) -> Result<MappedLease<I, T>, Self> {
-        // Rule 5: for every lifetime `'a`, the part is borrowed from the instance or is static.
+        // Rule 5: for every lifetime `'a`, the part is borrowed from the instance or lives as long as an `I` can.
         match part(&self.incarnation().instance).map(NonNull::from) {
             Some(part) => Ok(MappedLease { lease: self, part }),
             None => Err(self),
@@ -350,12 +351,13 @@ fn release_watched<I>(target: *const Incarnation<I>) {
         Arc::from_raw(target)
     };
     let released = incarnation.gate.cell.release_watched();
-    if released.is_awaited {
-        incarnation.gate.notify();
-    }
+    // Before the notice, so that a receiver that panics keeps no instance alive.
     if released.is_end {
         // SAFETY: rule 2: this release saw the end, so the share that was forgotten is dropped here and nowhere else.
         drop(unsafe { Arc::from_raw(target) });
+    }
+    if released.is_awaited {
+        incarnation.gate.notify();
     }
 }
 

@@ -37,6 +37,9 @@ impl<I> Slot<I> {
     }
 
     /// Leases that the engine grants, whether or not the gate is closed; none when no incarnation is installed.
+    ///
+    /// # Panics
+    /// When 2^24 leases of the incarnation or more would be out.
     pub fn grant(&self, n: u32) -> Vec<Lease<I>> {
         self.current().map(|current| Published::from_slot(current).grant(n)).unwrap_or_default()
     }
@@ -48,6 +51,9 @@ impl<I> Slot<I> {
     }
 
     /// Publishes an incarnation, and returns `n` leases that the engine grants on it and the incarnation before, closed.
+    ///
+    /// # Panics
+    /// When `n` is 2^24 or more, or when the incarnation was installed before: one that was taken out stays closed.
     pub fn install(
         &self,
         incarnation: Incarnation<I>,

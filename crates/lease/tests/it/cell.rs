@@ -1,6 +1,7 @@
 //! Cell, slot and leases against a model that does everything the naive way, one step at a time.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 
 use majordomo_core::{ComponentKey, IncarnationId, OpId};
@@ -210,7 +211,7 @@ proptest! {
                     let op = OpId(known.len() as u64);
                     let id = IncarnationId { key: ComponentKey(7), op };
                     let (tick, sink) = (Arc::clone(&tick), Arc::clone(&sink));
-                                        let instance = Arc::new(op.0);
+                    let instance = Arc::new(op.0);
                     weaks.push(Arc::downgrade(&instance));
                     let gate = Gate::new(id, false, tick, sink);
                     let (granted, old) = slot.install(Incarnation::new(gate, instance), n);
@@ -284,6 +285,35 @@ fn instance_is_dropped_by_its_last_holder_when_the_slot_is_gone() {
     assert_eq!((alive.strong_count(), way.acquire().is_none()), (1, true));
     drop(leases);
     assert_eq!((alive.strong_count(), way.acquire().is_none()), (0, true));
+}
+
+#[test]
+fn incarnation_is_installed_once() {
+    let slot = Slot::default();
+    let gate =
+        Gate::new(IncarnationId::default(), false, Arc::default(), Arc::new(Sink::default()));
+    slot.install(Incarnation::new(gate, ()), 0);
+    let retired = Arc::into_inner(slot.clear().unwrap()).expect("nothing else keeps it");
+    assert!(catch_unwind(AssertUnwindSafe(|| slot.install(retired, 1))).is_err());
+    assert!(slot.current().is_none());
+}
+
+#[test]
+fn receiver_of_notices_that_panics_keeps_no_instance_alive() {
+    struct Panics;
+    impl ReleaseSink for Panics {
+        fn notify(&self, _: IncarnationId) {
+            panic!("the receiver is broken");
+        }
+    }
+    let (slot, instance) = (Slot::default(), Arc::new(()));
+    let alive = Arc::downgrade(&instance);
+    let gate = Gate::new(IncarnationId::default(), false, Arc::default(), Arc::new(Panics));
+    let (leases, _) = slot.install(Incarnation::new(gate, instance), 1);
+    slot.current().unwrap().gate().request_notice();
+    drop(slot.clear());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(leases))).is_err());
+    assert_eq!(alive.strong_count(), 0);
 }
 
 #[test]
