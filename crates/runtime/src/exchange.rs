@@ -49,8 +49,4 @@ impl OldLeases {
         let n = self.locked().iter().filter(|l| l.key() == key).count();
         u32::try_from(n).unwrap_or(u32::MAX)
     }
-
-    pub(crate) fn give_up(&self) {
-        drop(self.take_back());
-    }
 }

@@ -52,7 +52,7 @@ use crate::message::Waiting;
 use crate::notices::Notices;
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
-use hooks::guarded;
+use hooks::{end_wait, guarded};
 use learned_store::LearnedStore;
 use load_errors::LoadErrors;
 use slots::{CountedLeases, Published, ShellCells};
@@ -302,6 +302,7 @@ impl Shell {
             } else if let Some(demand) = self.lanes.next_demand() {
                 if demand.waiting.reply.is_closed() {
                     // Its owner has left already; the word of that came by the faster lane.
+                    drop(end_wait(demand.waiting));
                     continue;
                 }
                 self.waiters.insert(demand.waiter, demand.waiting);

@@ -1,10 +1,15 @@
 //! Leases of a running manager: one load for all waiters, and no access to an unloaded component.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use majordomo::{ByteSize, ComponentSpec, Factory, Manager, Refusal};
+use majordomo::{AcquireOptions, ByteSize, ComponentSpec, Factory, Manager, OldLeases, Refusal};
 use tokio::sync::Semaphore;
+
+use crate::eventually::until;
+use crate::support::run;
 
 /// A value with the number of its load.
 struct Loaded(u32);
@@ -158,6 +163,88 @@ async fn exchange_reuses_the_memory_of_the_leases_that_it_releases() {
     let mut outcome = manager.command("ears").await;
     outcome.exchange(&["eyes"], options.clone()).await.unwrap();
     assert_eq!(names(outcome.leases()), ["eyes"]);
+}
+
+/// Holds the thread that drops it until the test sends, and reports that it was dropped.
+struct SlowDrop(Mutex<Receiver<()>>, Arc<AtomicBool>);
+
+impl Drop for SlowDrop {
+    fn drop(&mut self) {
+        let held = self.0.get_mut().expect("no other thread has it");
+        held.recv().expect("the test ends it");
+        self.1.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A manager with `slow`, whose instance is dropped slowly, and with `ears` and `eyes`, which do not fit together.
+async fn slow_beside_two(slow: SlowDrop) -> Manager {
+    let mut config = majordomo::Config::default();
+    config.memory.min_residency = Duration::ZERO;
+    config.memory.estimate_margin = 1.0;
+    let mut builder = Manager::builder().config(config).budget(ByteSize::mib(64)).pressure(None);
+    for name in ["ears", "eyes"] {
+        let mut spec = ComponentSpec::builtin(name).expect("the name is good");
+        spec.memory = ByteSize::mib(40);
+        builder = builder.builtin(spec, |_| Ok(Loaded(1)));
+    }
+    let mut spec = ComponentSpec::builtin("slow").expect("the name is good");
+    spec.memory = ByteSize::mib(1);
+    let slow = Mutex::new(Some(slow));
+    let make = move |_| Ok(slow.lock().unwrap().take().ok_or("it is loaded once")?);
+    builder.builtin(spec, make).start().await.expect("the catalog is good")
+}
+
+/// Leases on `slow`, whose removal is forced, and on `ears`.
+async fn leases_with_a_forced_one(manager: &Manager) -> Vec<majordomo::AnyLease> {
+    let leases = manager.acquire_all(&["slow", "ears"], AcquireOptions::default()).await.unwrap();
+    let operator = manager.clone();
+    tokio::spawn(async move { operator.operator().unload("slow", true).await });
+    until(|| leases[0].revoked()).await;
+    leases
+}
+
+#[test]
+fn exchange_drops_no_instance_on_the_managers_task() {
+    run(async {
+        let (end, ended) = mpsc::channel();
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let manager = slow_beside_two(SlowDrop(Mutex::new(ended), Arc::clone(&is_dropped))).await;
+        let mut leases = leases_with_a_forced_one(&manager).await;
+        // Answered while the instance is still being dropped.
+        manager.exchange(&mut leases, &["eyes"], AcquireOptions::default()).await.unwrap();
+        assert_eq!(leases.len(), 1);
+        assert!(!is_dropped.load(Ordering::Relaxed));
+        end.send(()).unwrap();
+        until(|| is_dropped.load(Ordering::Relaxed)).await;
+    });
+}
+
+#[test]
+fn caller_that_leaves_an_exchange_drops_no_instance_on_the_managers_task() {
+    run(async {
+        let (end, ended) = mpsc::channel();
+        let is_dropped = Arc::new(AtomicBool::new(false));
+        let manager = slow_beside_two(SlowDrop(Mutex::new(ended), Arc::clone(&is_dropped))).await;
+        let mut leases = leases_with_a_forced_one(&manager).await;
+        // Keeps the exchange waiting.
+        let ears = leases.pop();
+        let old = Arc::new(OldLeases::new(leases));
+        let caller = manager.clone();
+        let exchange = tokio::spawn(async move {
+            caller.exchange_shared(old, &["eyes"], AcquireOptions::default()).await
+        });
+        while manager.status().await.unwrap().waiting == 0 {
+            tokio::task::yield_now().await;
+        }
+        exchange.abort();
+        assert!(exchange.await.is_err());
+        // Answered while the instance is still being dropped.
+        drop(ears);
+        manager.acquire_all(&["eyes"], AcquireOptions::default()).await.unwrap();
+        assert!(!is_dropped.load(Ordering::Relaxed));
+        end.send(()).unwrap();
+        until(|| is_dropped.load(Ordering::Relaxed)).await;
+    });
 }
 
 #[tokio::test]

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use majordomo_core::{EventKind, IncarnationId};
+use majordomo_core::{EventKind, IncarnationId, WaiterId};
 use majordomo_engine::{Effect, Input};
 use majordomo_memory::TrimConfig;
 use tokio::sync::oneshot;
 
 use super::Shell;
-use super::hooks::guarded;
+use super::hooks::{end_wait, guarded};
 use super::slots::CountedLeases;
 use crate::component_thread;
 use crate::lease::Incarnation;
-use crate::message::{Control, Granted, Waiting};
+use crate::message::{Control, Granted, Reply};
 
 impl Shell {
     pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>, mut granted: CountedLeases) {
@@ -62,21 +62,13 @@ impl Shell {
                 Effect::Probe { id } => self.probe(id),
                 Effect::Grant { waiter, keys, left_out } => {
                     let leases = keys.iter().filter_map(|k| granted.get_mut(k)?.pop()).collect();
-                    // A waiter that has left drops its leases right here.
-                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
-                        let _ = reply.send(Ok(Granted { leases, left_out }));
-                    }
+                    // Where the waiter has left, its leases are dropped right here.
+                    self.answer(waiter, Ok(Granted { leases, left_out }));
                 }
-                Effect::Done { waiter } => {
-                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
-                        let _ = reply.send(Ok(Granted::default()));
-                    }
-                }
+                Effect::Done { waiter } => self.answer(waiter, Ok(Granted::default())),
                 Effect::Refuse { waiter, refusal } => {
                     tracing::debug!(%refusal, "refused");
-                    if let Some(Waiting { reply, .. }) = self.waiters.remove(&waiter) {
-                        let _ = reply.send(Err(refusal));
-                    }
+                    self.answer(waiter, Err(refusal));
                 }
                 Effect::Persist(learned) => self.learned.learn(&learned, self.engine.catalog()),
                 Effect::PersistUse { used } => self.record_use(&used),
@@ -112,6 +104,12 @@ impl Shell {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn answer(&mut self, waiter: WaiterId, answer: Reply) {
+        if let Some(waiting) = self.waiters.remove(&waiter) {
+            let _ = end_wait(waiting).send(answer);
         }
     }
 

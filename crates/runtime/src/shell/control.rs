@@ -7,6 +7,7 @@ use majordomo_core::{ByteSize, Config};
 use majordomo_engine::Input;
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 
+use super::hooks::end_wait;
 use super::{Shell, slots};
 use crate::loader::Factory;
 use crate::message::{Control, Waiting};
@@ -43,7 +44,8 @@ impl Shell {
                 self.feed(Input::Operator { waiter, key, action });
             }
             Control::Abandon(waiter) => {
-                if self.waiters.remove(&waiter).is_some() {
+                if let Some(waiting) = self.waiters.remove(&waiter) {
+                    drop(end_wait(waiting));
                     self.feed(Input::Abandon { waiter });
                 }
             }

@@ -9,8 +9,9 @@ use majordomo_engine::{Cells, CloseAnswer, PeekCells};
 use majordomo_lease::{Gate, ReleaseSink, Tick};
 use majordomo_registry::Catalog;
 
+use super::hooks::drop_leases_elsewhere;
 use crate::component::{DropNotice, Instance, Resident};
-use crate::lease::{Incarnation, RawLease, Slot};
+use crate::lease::{AnyLease, Incarnation, RawLease, Slot};
 use crate::logs::LogBuffer;
 use crate::message::{Control, ControlSender, Waiting};
 use crate::notices::Notices;
@@ -120,9 +121,15 @@ impl Cells for ShellCells<'_> {
     }
 
     fn give_up(&mut self, waiter: WaiterId) {
-        if let Some(old) = self.waiters.get(&waiter).and_then(|w| w.old.as_ref()) {
-            old.give_up();
-        }
+        let Some(old) = self.waiters.get(&waiter).and_then(|w| w.old.as_ref()) else { return };
+        // Only leases on published incarnations count for the engine, which looks at their cells at once.
+        let is_published = |l: &AnyLease| {
+            let id = l.raw.incarnation().id();
+            self.with(id.key, Incarnation::id) == Some(id)
+        };
+        let (published, rest): (Vec<_>, _) = old.take_back().into_iter().partition(is_published);
+        drop(published);
+        drop_leases_elsewhere(rest);
     }
 
     fn install(&mut self, id: IncarnationId, n: u32) {
