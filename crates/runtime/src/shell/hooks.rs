@@ -36,7 +36,7 @@ pub(super) fn drop_leases_elsewhere(leases: Vec<AnyLease>) {
     }
 }
 
-/// Ends a wait. Leases that it was to give up are its caller's, or nobody's if the caller has left.
+/// Ends a wait. Its caller takes back the leases that it was to give up; if the caller has left, they are dropped.
 pub(super) fn end_wait(waiting: Waiting) -> oneshot::Sender<Reply> {
     if let Some(old) = waiting.old.and_then(Arc::into_inner) {
         drop_leases_elsewhere(old.take_back());
