@@ -11,7 +11,7 @@ use majordomo_registry::Problems;
 pub enum BuildError {
     /// The configuration has problems: those of its file or text, and those of components, settings and factories
     /// added in code. All of them are listed.
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] Problems),
     /// The machine does not report how much memory it has.
     #[error("the memory of this machine cannot be read ({0}); state a budget in bytes")]
@@ -27,7 +27,7 @@ pub enum BuildError {
     /// The guard process does not run, without which no program is started.
     #[error("the guard process cannot be started: {0}")]
     Guard(#[from] majordomo_runtime::guard::GuardError),
-    /// The system provides no thread, or there is no tokio runtime.
+    /// The system provides no thread, or there is no tokio runtime with what a manager needs.
     #[error("the manager cannot be started: {0}")]
     Start(#[from] std::io::Error),
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use majordomo_core::{BudgetSetting, ByteSize};
 use majordomo_memory::{effective_limit, platform_source};
-use majordomo_registry::{LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of};
+use majordomo_registry::{
+    LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of, value_problems,
+};
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
-use majordomo_runtime::{Host, ShellParts};
+use majordomo_runtime::{Host, ShellParts, check_drivers};
 
 use crate::builder::Builder;
 use crate::error::BuildError;
@@ -22,7 +24,7 @@ impl Builder {
     /// # Errors
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
-        tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
+        check_drivers(false)?;
         let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
         let base_dir = self.folder()?;
@@ -33,6 +35,7 @@ impl Builder {
         };
         if !problems.is_empty() {
             problems.extend(self.code.factories.problems());
+            problems.extend(value_problems(&self.code.specs, &self.code.pools));
             return Err(Problems::new(problems).into());
         }
         for warning in read.iter().flat_map(|loaded| &loaded.warnings) {
@@ -70,6 +73,7 @@ impl Builder {
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
         let needs_guard = runs_processes || self.source.is_some() || self.guard.is_some();
         let processes = if !self.dormant && needs_guard {
+            check_drivers(true)?;
             let form = self.guard.unwrap_or(GuardForm::Shell);
             let pid_file = Some(state.path.join("guard.pids"));
             let temporary = state.temporary.then(|| state.path.clone());

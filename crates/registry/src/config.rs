@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, Config, Setting};
 
+pub use self::code::value_problems;
 pub(crate) use self::fill::suggest;
 pub use self::reference::reference;
 pub use self::schema::{legacy_schema, schema};

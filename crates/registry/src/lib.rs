@@ -46,7 +46,7 @@ pub use catalog::LoadGraph;
 pub use catalog::{Catalog, CatalogError, Conflict, EndpointProblem, LoadPlan, Relation};
 pub use config::{
     Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
-    parse_toml_with, read_config, read_config_with, reference, schema,
+    parse_toml_with, read_config, read_config_with, reference, schema, value_problems,
 };
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};

@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore,
+    ByteSize, Cause, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore,
     StatusValue, WaiterId,
 };
 use majordomo_engine::{Engine, Input};
@@ -113,12 +113,14 @@ pub(crate) struct Seen {
     pub last_use: u64,
 }
 
-/// Closes the lanes when the shell's task ends, by a panic too.
+/// Closes the lanes when the shell's task ends, also by a panic or with its runtime, and revokes the leases that are
+/// left: no request and no lease reaches a component that is not managed any more.
 struct CloseOnDrop(Arc<Lanes>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
+        self.0.published.load().revoke_all(&Cause::Shutdown);
     }
 }
 
@@ -242,13 +244,13 @@ impl Shell {
         if let Some(model) = shell.learned.sequence(shell.engine.catalog()) {
             shell.feed(Input::Remembered(Box::new(model)));
         }
-        tokio::spawn(shell.run(parts.start));
+        let close = CloseOnDrop(Arc::clone(&lanes));
+        tokio::spawn(shell.run(parts.start, close));
         Ok(lanes)
     }
 
-    async fn run(mut self, start: bool) {
-        // Whatever ends this task, no waiter waits for ever.
-        let _close = CloseOnDrop(Arc::clone(&self.lanes));
+    /// `_close` ends all waits when the task ends, also before it ran.
+    async fn run(mut self, start: bool, _close: CloseOnDrop) {
         if start {
             self.feed(Input::Start);
         }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo::{
-    AcquireOptions, BuildError, ComponentSpec, Factory, GuardForm, LoaderSpec, Manager, Refusal,
-    ReloadError,
+    AcquireOptions, BuildError, Cause, ComponentSpec, Factory, GuardForm, LoaderSpec, Manager,
+    Refusal, ReloadError,
 };
 
 use crate::eventually::until;
@@ -302,4 +302,65 @@ fn dropping_the_runtime_during_a_load_cancels_it_without_waiting() {
     assert!(saw.recv_timeout(DEADLINE * 10).unwrap(), "the factory was not cancelled");
     dropping.join().unwrap();
     drop(manager);
+}
+
+#[test]
+fn dropping_the_runtime_revokes_leases_and_refuses_requests() {
+    let world = World::new();
+    let builder = || Manager::builder().budget(mib(64)).pressure(None);
+    for has_run in [true, false] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut builder = builder().state_dir(world.path(&format!("state-{has_run}")));
+        let model = builder.add(builtin("model"), |_| Ok(Model(7)));
+        let manager = runtime.block_on(builder.start()).unwrap();
+        let handle = manager.handle_of(&model).unwrap();
+        let lease = has_run.then(|| runtime.block_on(handle.acquire()).unwrap());
+        drop(runtime);
+        assert!(handle.try_acquire().is_none() && manager.try_acquire(&model).is_none());
+        if let Some(lease) = lease {
+            assert!(lease.revoked());
+            assert_eq!(lease.revocation().unwrap().cause, Cause::Shutdown);
+            assert_eq!(lease.0, 7, "the value stays valid");
+        }
+        run(async {
+            let refused = handle.acquire().await.unwrap_err();
+            assert!(matches!(refused, Refusal::ShuttingDown), "{refused:?}");
+        });
+    }
+}
+
+#[test]
+fn start_on_a_runtime_without_timers_or_io_is_an_error() {
+    let world = World::new();
+    let started = |mut runtime: tokio::runtime::Builder, specs| {
+        let started = runtime.build().unwrap().block_on(world.builder(specs).start());
+        let error = started.unwrap_err();
+        assert!(matches!(error, BuildError::Start(_)), "{error:?}");
+        error.to_string()
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time();
+    let error = started(runtime, vec![world.program("program", UP)]);
+    says(&error, &["no I/O", "enable_all"]);
+    let error = started(tokio::runtime::Builder::new_current_thread(), vec![]);
+    says(&error, &["no timers", "enable_all"]);
+}
+
+#[test]
+fn problems_of_code_are_listed_beside_those_of_the_text() {
+    run(async {
+        let text = "[manager]\nbudgett = 1\n[components.a]\ncommand = [\"true\"]\n";
+        let spec = builtin("coded").max_leases(0).dependencies(["a"]).unwrap();
+        let error = Manager::builder()
+            .config_str(text)
+            .pressure(None)
+            .component(spec)
+            .start()
+            .await
+            .unwrap_err();
+        // Whether "a" exists cannot be known from a text that is wrong.
+        assert_eq!(codes(&error), ["unknown-key", "out-of-range"]);
+        says(&error.to_string(), &["budgett", "components.coded.max_leases is 0"]);
+        assert!(std::error::Error::source(&error).is_none(), "the text would be printed twice");
+    });
 }

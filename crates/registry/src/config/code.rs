@@ -25,23 +25,23 @@ impl LoadedConfig {
     /// # Errors
     /// Every problem, with the path of the value, the value and the rule.
     pub fn from_code(
-        config: Config,
+        mut config: Config,
         specs: Vec<Arc<ComponentSpec>>,
         pools: Vec<PoolSpec>,
         machine_limit: Option<ByteSize>,
     ) -> Result<Self, Problems> {
         let mut found = Found(Vec::new());
-        for problem in config.problems() {
+        let found_in_settings = config.problems();
+        for problem in &found_in_settings {
             found.error("out-of-range", problem.to_string(), None, Some(problem.value.to_string()));
         }
-        for pool in &pools {
-            check_pool(&mut found, pool);
-        }
-        for spec in &specs {
-            check_component(&mut found, spec, &pools);
-        }
+        check_values(&mut found, &specs, &pools, Some(&pools));
         let source = Source::new(BUILDER, String::new());
         let nowhere = Node { span: 0..0, value: Value::Table(Vec::new()) };
+        // A value out of range is reported once, and is no base of further problems.
+        for problem in found_in_settings {
+            config.set(problem.setting, &Config::default().get(problem.setting));
+        }
         let is_budget_stated = config.memory.budget != Config::default().memory.budget;
         let declared = specs.iter().map(|spec| Declared {
             spec: Arc::clone(spec),
@@ -65,6 +65,26 @@ impl LoadedConfig {
         let Draft { config, pools, .. } = draft;
         Ok(Self { config, specs, pools, sources: Vec::new(), warnings: problems })
     }
+}
+
+/// The problems of components and pools that were made in code, each looked at by itself: also where the rest of the
+/// configuration cannot be read.
+#[must_use]
+pub fn value_problems(specs: &[Arc<ComponentSpec>], pools: &[PoolSpec]) -> Vec<Problem> {
+    let mut found = Found(Vec::new());
+    check_values(&mut found, specs, pools, None);
+    found.0
+}
+
+/// Checks components and pools each by itself; the names of pools where all pools are known.
+fn check_values(
+    found: &mut Found,
+    specs: &[Arc<ComponentSpec>],
+    pools: &[PoolSpec],
+    all_pools: Option<&[PoolSpec]>,
+) {
+    pools.iter().for_each(|pool| check_pool(found, pool));
+    specs.iter().for_each(|spec| check_component(found, spec, all_pools));
 }
 
 /// Collects problems.
@@ -101,7 +121,7 @@ fn check_pool(found: &mut Found, pool: &PoolSpec) {
     }
 }
 
-fn check_component(found: &mut Found, spec: &ComponentSpec, pools: &[PoolSpec]) {
+fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[PoolSpec]>) {
     let path = format!("components.{}", spec.id);
     for value in out_of_range(COMPONENT, spec) {
         found.out_of_range(&path, &value);
@@ -115,7 +135,7 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: &[PoolSpec]) 
         let message = format!("{path}.{}: {}", breach.place, breach.message);
         found.error(breach.code, message, breach.help, None);
     }
-    if let Some((message, help)) = rules::unknown_pool(&spec.pool, pools) {
+    if let Some((message, help)) = pools.and_then(|pools| rules::unknown_pool(&spec.pool, pools)) {
         found.error("unknown-pool", format!("{path}.pool: {message}"), Some(help), None);
     }
     if spec.health_every.is_some() && !matches!(spec.loader, LoaderSpec::Builtin { .. }) {

@@ -275,3 +275,17 @@ fn budget_stated_in_code_bounds_components_and_phrases_are_compared() {
     assert!(problems[0].starts_with("single-han \"灯\" in keywords of component \"a\""));
     assert!(problems[1].starts_with("same-phrase \"Play\" in keywords of component \"a\""));
 }
+
+#[test]
+fn setting_out_of_range_is_no_base_of_further_problems() {
+    let spec = builtin("voice").memory(ByteSize::mib(4));
+    let mut config = Config::default();
+    config.memory.estimate_margin = f64::INFINITY;
+    config.memory.budget = BudgetSetting::Bytes(ByteSize::ZERO);
+    config.deadlines.load = Duration::ZERO;
+    let limit = Some(ByteSize::mib(64));
+    let found = LoadedConfig::from_code(config, vec![Arc::new(spec)], vec![], limit);
+    let found = found.unwrap_err();
+    let codes: Vec<_> = found.as_slice().iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["out-of-range"; 3], "{found}");
+}

@@ -50,6 +50,18 @@ impl Published {
     pub(crate) fn slot(&self, key: ComponentKey) -> Option<&Arc<Slot>> {
         self.slots.get(key.index())
     }
+
+    /// Revokes the leases on every component, and allows no others.
+    pub(super) fn revoke_all(&self, why: &Cause) {
+        self.slots.iter().filter_map(|slot| slot.current()).for_each(|i| revoke(&i, why));
+    }
+}
+
+/// Revokes the leases on an incarnation, and allows no others.
+fn revoke(incarnation: &Incarnation, why: &Cause) {
+    // The reason first: a holder who sees that the lease is revoked finds it.
+    incarnation.instance().revoked_because(why);
+    incarnation.gate().revoke();
 }
 
 /// Leases that are counted in their cells and not yet handed to their waiters.
@@ -97,11 +109,7 @@ impl Cells for ShellCells<'_> {
     }
 
     fn revoke(&mut self, key: ComponentKey, why: &Cause) {
-        self.with(key, |i| {
-            // The reason first: a holder who sees that the lease is revoked finds it.
-            i.instance().revoked_because(why);
-            i.gate().revoke();
-        });
+        self.with(key, |i| revoke(i, why));
     }
 
     fn lease_n(&mut self, key: ComponentKey, n: u32) {
