@@ -401,3 +401,43 @@ fn release_that_reports_against_the_end_of_the_leases() {
         assert_eq!((sink.n_notices(), n_dropped.load(Relaxed)), (1, 1));
     });
 }
+
+/// A receiver that its gate alone keeps: no notice may reach it after its drop.
+struct OwnedSink {
+    n_notices: Arc<AtomicU64>,
+    n_dropped: Arc<AtomicU64>,
+}
+
+impl ReleaseSink for OwnedSink {
+    fn notify(&self, _: IncarnationId) {
+        assert_eq!(self.n_dropped.load(Relaxed), 0);
+        self.n_notices.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for OwnedSink {
+    fn drop(&mut self) {
+        self.n_dropped.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn release_that_reports_keeps_its_gate() {
+    loom::model(|| {
+        let (n_notices, n_dropped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let sink =
+            OwnedSink { n_notices: Arc::clone(&n_notices), n_dropped: Arc::clone(&n_dropped) };
+        let (id, tick) = (IncarnationId::default(), Arc::new(Tick::new(1)));
+        let slot = Slot::default();
+        let made = Incarnation::new(Gate::new(id, false, tick, Arc::new(sink)), ());
+        let (leases, _) = slot.install(made, 2);
+        slot.current().unwrap().gate().request_notice();
+        drop(slot);
+        let holders: Vec<_> =
+            leases.into_iter().map(|lease| thread::spawn(move || drop(lease))).collect();
+        for holder in holders {
+            holder.join().unwrap();
+        }
+        assert_eq!((n_notices.load(Relaxed), n_dropped.load(Relaxed)), (1, 1));
+    });
+}
