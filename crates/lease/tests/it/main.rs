@@ -5,3 +5,5 @@
 mod cell;
 #[cfg(majordomo_loom)]
 mod loom_models;
+#[cfg(not(majordomo_loom))]
+mod threads;
