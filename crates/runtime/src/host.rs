@@ -10,7 +10,7 @@ use majordomo_core::{
     CommandId, ComponentId, ComponentKey, Confidence, Config, HintSource, HintTier, LeftOut,
     Priority, Refusal, Status, WaiterId,
 };
-use majordomo_engine::{Input, OperatorAction, Plan};
+use majordomo_engine::{OperatorAction, Plan};
 use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::{oneshot, watch};
 
@@ -96,21 +96,16 @@ pub struct Acquired {
 pub struct Host {
     lanes: Arc<Lanes>,
     finished: watch::Receiver<Option<Arc<[ComponentId]>>>,
-    shutdown_deadline: Duration,
     /// None for a clone that does not keep the shell running.
     keep_running: Option<Arc<KeepRunning>>,
 }
 
 /// Begins a shutdown when it is dropped.
-struct KeepRunning {
-    lanes: Arc<Lanes>,
-    shutdown_deadline: Duration,
-}
+struct KeepRunning(Arc<Lanes>);
 
 impl Drop for KeepRunning {
     fn drop(&mut self) {
-        let deadline = self.shutdown_deadline;
-        self.lanes.control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
+        self.0.control().send(Control::Shutdown(None));
     }
 }
 
@@ -152,7 +147,6 @@ impl Host {
     /// # Errors
     /// When the system gives no thread for the coarse clock.
     pub fn start(parts: ShellParts) -> std::io::Result<Self> {
-        let shutdown_deadline = parts.config.deadlines.shutdown;
         let (finish, ended_with) = oneshot::channel();
         let lanes = Shell::start(parts, finish)?;
         let (set, finished) = watch::channel(None);
@@ -160,9 +154,8 @@ impl Host {
             let stuck = ended_with.await.unwrap_or_default();
             set.send_replace(Some(Arc::from(stuck)));
         });
-        let keep_running = KeepRunning { lanes: Arc::clone(&lanes), shutdown_deadline };
-        let keep_running = Some(Arc::new(keep_running));
-        Ok(Self { lanes, finished, shutdown_deadline, keep_running })
+        let keep_running = Some(Arc::new(KeepRunning(Arc::clone(&lanes))));
+        Ok(Self { lanes, finished, keep_running })
     }
 
     fn lanes(&self) -> &Lanes {
@@ -452,8 +445,7 @@ impl Host {
     /// Stops everything within `deadline` (none = the configured one) and waits for it; a second call hastens.
     /// Returns the components that could not be stopped.
     pub async fn shutdown(&self, deadline: Option<Duration>) -> Arc<[ComponentId]> {
-        let deadline = deadline.unwrap_or(self.shutdown_deadline);
-        self.lanes().control().send(Control::Engine(Box::new(Input::Shutdown { deadline })));
+        self.lanes().control().send(Control::Shutdown(deadline));
         self.finished().await
     }
 

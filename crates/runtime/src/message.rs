@@ -75,6 +75,8 @@ pub(crate) enum Control {
         id: IncarnationId,
     },
     Engine(Box<Input>),
+    /// Begins the shutdown within this time; none = the setting in force.
+    Shutdown(Option<Duration>),
     Operator {
         waiter: WaiterId,
         key: ComponentKey,

@@ -185,3 +185,19 @@ fn added_core_component_loads_at_once() {
         says(&refusal.to_string(), &["core", "CORE"]);
     });
 }
+
+#[test]
+fn dropping_the_last_manager_uses_the_shutdown_deadline_in_force() {
+    run(async {
+        let world = World::new();
+        let text = |deadline: &str| {
+            format!("{FAST}shutdown_deadline = \"{deadline}\"\n{}", world.section("a", UP, ""))
+        };
+        let manager = manager_of(&world, &text("30days")).await;
+        let held = lease(&manager, "a").await.unwrap();
+        world.write("c.toml", &text("200ms"));
+        manager.operator().reload().await.unwrap();
+        drop(manager);
+        until(|| held.revoked() && world.processes().is_empty()).await;
+    });
+}

@@ -28,6 +28,10 @@ impl Shell {
                 }
                 self.feed(*input);
             }
+            Control::Shutdown(deadline) => {
+                let in_force = self.engine.config().deadlines.shutdown;
+                self.feed(Input::Shutdown { deadline: deadline.unwrap_or(in_force) });
+            }
             Control::Grow { id, bytes, reply } => {
                 self.feed(Input::Grow { id, bytes });
                 // The component may not wait for the answer any more.
