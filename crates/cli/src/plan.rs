@@ -76,7 +76,7 @@ pub(crate) async fn run(
         print_plan(&wire::Plan { decision, ..wire::Plan::from(&plan) });
     }
     manager.shutdown(None).await;
-    Ok(if plan.refusal.is_some() { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    Ok(if plan.refusal.is_some() { Exit::Refused.into() } else { ExitCode::SUCCESS })
 }
 
 /// Parts of a text that are shown as evidence.

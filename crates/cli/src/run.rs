@@ -6,6 +6,7 @@ use std::time::Duration;
 use majordomo::{Decision, GuardForm, Manager, Outcome};
 use majordomo_server::wire::Need;
 
+use crate::exit::Exit;
 use crate::lines::InputLines;
 use crate::plan::{doubtful, evidence, start};
 use crate::print::{self, Style, styled, time};
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     Ok(match (stuck.is_empty(), refused) {
         (false, _) => ExitCode::FAILURE,
         _ if !were_readable => ExitCode::FAILURE,
-        (_, true) => ExitCode::from(3),
+        (_, true) => Exit::Refused.into(),
         _ => ExitCode::SUCCESS,
     })
 }
