@@ -7,6 +7,7 @@
 //!
 //! | event | due | owed | outdated | rests |
 //! |---|---|---|---|---|
+//! | a due restart is begun while its closure may not be tried | at the closure's next attempt | | | |
 //! | a load starts | no | | no | no |
 //! | a load succeeds | no | no | | |
 //! | a demand for it is admitted; an operator unloads it; a failure is forgiven; shutdown | no | | | |
