@@ -9,7 +9,7 @@ use crate::hints::Hints;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WakeCause {
-    /// Another thread asked by a [`PressureWaker`].
+    /// Another thread asked by a [`PressureWaker`](crate::PressureWaker).
     Woken,
     /// The system's own level changed (macOS); the next reading has it.
     System,
