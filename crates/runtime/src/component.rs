@@ -153,6 +153,11 @@ impl Instance {
         self.grant.as_ref().map_or(ByteSize::ZERO, which)
     }
 
+    /// Whether it may have a state to keep; a value without hooks has none.
+    pub(crate) fn may_hibernate(&self) -> bool {
+        self.hooks.is_some()
+    }
+
     pub(crate) fn hibernate(&self) -> Option<Vec<u8>> {
         self.hooks.and_then(|h| (h.hibernate)(&self.value))
     }

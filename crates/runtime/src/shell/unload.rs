@@ -33,7 +33,10 @@ impl Shell {
                 });
             }
             // Its `DropNotice` is sent when the last holder has dropped it.
-            None if hibernate && incarnation.gate().leases() == 0 => {
+            None if hibernate
+                && incarnation.gate().leases() == 0
+                && incarnation.instance().may_hibernate() =>
+            {
                 let tag = self.engine.catalog().config_hash(id.key);
                 let control = self.lanes.control();
                 component_thread::run(move || {
