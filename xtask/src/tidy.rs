@@ -81,7 +81,7 @@ mod testing {
 
     use super::*;
 
-    /// What one rule says about a tree, one line for each finding.
+    /// The findings of one rule in a tree, one line for each.
     pub(super) fn found(rule: Rule, files: &[(&str, &str)]) -> Vec<String> {
         let mut findings = Findings::default();
         rule(&project(files), &mut findings);
@@ -96,7 +96,7 @@ mod testing {
         Project::from_files(std::path::PathBuf::new(), files).unwrap()
     }
 
-    /// Fails unless the rule finds exactly what is expected, each finding told by a part of its line.
+    /// Fails unless the rule finds exactly what is expected, each finding given by a part of its line.
     pub(super) fn check(rule: Rule, files: &[(&str, &str)], expected: &[&str]) {
         let found = found(rule, files);
         assert_eq!(found.len(), expected.len(), "{found:#?}");

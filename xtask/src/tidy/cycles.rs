@@ -171,7 +171,7 @@ impl Modules {
             self.target(&path, depth + 1)
         });
         match import {
-            // What comes from another crate is nobody's.
+            // An item of another crate belongs to no module of this one.
             Some(import) if followed.is_none() => {
                 self.absolute(module, &import.path).is_some().then_some(module)
             }

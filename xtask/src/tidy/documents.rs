@@ -16,10 +16,10 @@ const DECISIONS: &str = "docs/adr/";
 const CRATES_BEGIN: &str = "<!-- crates: begin (written by `cargo xtask tidy --bless`) -->\n";
 const CRATES_END: &str = "<!-- crates: end -->";
 
-/// What a newcomer types, in this order.
+/// The first commands of a newcomer, in this order.
 const FIRST_COMMANDS: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
 
-/// What a decision record says.
+/// The sections of a decision record.
 const SECTIONS: &[&str] =
     &["## Context", "## Decision", "## Consequences", "## What would change our mind"];
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// What a rule found.
+/// A fault that a rule found, or a note.
 #[derive(Debug)]
 pub(crate) struct Finding {
     path: String,
     /// From 1; 0 means the file as a whole.
     line: usize,
     message: String,
-    /// Told, but no reason to fail.
+    /// Printed, but no reason to fail.
     is_note: bool,
 }
 

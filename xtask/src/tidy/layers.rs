@@ -6,7 +6,7 @@
 use super::Findings;
 use crate::project::Project;
 
-/// What the house knows of one crate.
+/// The place of one crate among the layers.
 pub(super) struct Crate {
     /// Its folder under `crates`.
     pub(super) name: &'static str,
