@@ -3,6 +3,8 @@
 //! [`Engine::handle`] takes an [`Input`] and the time and returns [`Effects`]; it reads no clock, does no
 //! I/O and asks nothing but lease cells. The runtime's shell, the simulator and the replay drive this
 //! same type.
+//!
+//! The documentation of [`Engine`] states its contract with the caller and has a driving loop that compiles.
 #![forbid(unsafe_code)]
 
 mod admit;

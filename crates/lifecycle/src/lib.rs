@@ -2,6 +2,8 @@
 //!
 //! The pure [`Scheduler`] owns every state change. Leases are the only thing that bypasses it; it closes and opens their
 //! gates by the trait [`Cells`]. Knows nothing of predictions, of instances, or of tokio.
+//!
+//! The crate `majordomo-engine` drives the scheduler; the documentation of its type `Engine` has the loop as an example.
 #![forbid(unsafe_code)]
 
 mod cells;
