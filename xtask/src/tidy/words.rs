@@ -4,6 +4,10 @@
 //! as parts of identifiers (`load_ahead`, `LoadAhead`). A phrase may span lines and never spans sentences.
 //! A use that is right is listed with its phrase ([`Word::except`]) or with its file ([`DATA`]).
 
+mod comments;
+mod parts;
+
+use self::parts::parts;
 use super::Findings;
 use crate::project::Project;
 
@@ -128,7 +132,7 @@ const NO_NOUN: &[&str] = &[
 
 /// Texts that are data, or in which one of the words is a term: path prefix, the words (none: all), and the reason.
 const DATA: &[(&str, &[&str], &str)] = &[
-    ("xtask/src/tidy/words.rs", &[], "the word list"),
+    ("xtask/src/tidy/words", &[], "the word list and its rules"),
     ("xtask/src/tidy", &["note"], "a level of findings"),
 ];
 
@@ -177,10 +181,10 @@ fn check_file(path: &str, text: &str, findings: &mut Findings) {
         }
     }
     if is_rust || is_prose {
-        check_openings(path, text, is_rust, findings);
+        comments::check_openings(path, text, is_rust, findings);
     }
     if is_rust {
-        check_repetitions(path, text, findings);
+        comments::check_repetitions(path, text, findings);
     }
 }
 
@@ -245,29 +249,6 @@ fn push_run(tokens: &mut Vec<Token>, run: &str, line: usize, begins_clause: &mut
     }
 }
 
-/// The words of an identifier, in lower case.
-fn parts(identifier: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut part = String::new();
-    let mut was_lower = false;
-    for char in identifier.chars() {
-        if char == '_' || (char.is_uppercase() && was_lower) {
-            if !part.is_empty() {
-                parts.push(std::mem::take(&mut part));
-            }
-            was_lower = false;
-        }
-        if char != '_' {
-            was_lower = char.is_lowercase() || char.is_numeric();
-            part.extend(char.to_lowercase());
-        }
-    }
-    if !part.is_empty() {
-        parts.push(part);
-    }
-    parts
-}
-
 fn find_phrase(path: &str, tokens: &[Token], word: &Word, avoid: &str, findings: &mut Findings) {
     let phrase: Vec<&str> = avoid.split(' ').collect();
     for at in 0..tokens.len() {
@@ -305,104 +286,6 @@ fn is_within(tokens: &[Token], at: usize, avoid: &str, longer: &str) -> bool {
         .and_then(|start| longer.get(..start))
         .map_or(0, |before| before.split_whitespace().count());
     at.checked_sub(n_before).is_some_and(|start| stands_at(tokens, start, &longer_parts))
-}
-
-/// A sentence has a subject: none begins with "What", "Who" or "Whoever" in the sense of "that which".
-fn check_openings(path: &str, text: &str, is_rust: bool, findings: &mut Findings) {
-    const OPENINGS: &[&str] = &["What", "Who", "Whoever"];
-    let lines: Vec<&str> = text.lines().collect();
-    for (line_idx, line) in lines.iter().enumerate() {
-        let Some(prose) = prose_of(line, is_rust) else { continue };
-        let continues = line_idx
-            .checked_sub(1)
-            .and_then(|before| prose_of(lines.get(before)?, is_rust))
-            .is_some_and(|before| !ends_sentence(before));
-        for (position, opening) in OPENINGS.iter().flat_map(|opening| {
-            prose.match_indices(opening).map(move |(position, _)| (position, *opening))
-        }) {
-            let before = prose.get(..position).unwrap_or("").trim_end();
-            let after = prose.get(position + opening.len()..).unwrap_or("");
-            let begins = if before.is_empty() { !continues } else { ends_sentence(before) };
-            if begins && after.starts_with(' ') && !is_question(after, lines.get(line_idx + 1..)) {
-                let message =
-                    format!("a sentence that begins with `{opening}` has no subject: name it");
-                findings.error(path, line_idx + 1, message);
-            }
-        }
-    }
-}
-
-/// The text of a comment, or of a line of prose that is no heading; none if there is none.
-fn prose_of(line: &str, is_rust: bool) -> Option<&str> {
-    let line = line.trim_start();
-    let prose = if is_rust {
-        line.strip_prefix("///")
-            .or_else(|| line.strip_prefix("//!"))
-            .or_else(|| line.strip_prefix("//"))?
-    } else {
-        if line.starts_with('#') {
-            return None;
-        }
-        line
-    };
-    let prose = prose.trim_start_matches([' ', '-', '*', '|']).trim_end();
-    (!prose.is_empty()).then_some(prose)
-}
-
-fn ends_sentence(text: &str) -> bool {
-    text.trim_end_matches(['*', '`', ')', '"']).ends_with(['.', '?', '!', ':', '|'])
-}
-
-/// Whether the first mark that ends the sentence is a question mark.
-fn is_question(rest: &str, following: Option<&[&str]>) -> bool {
-    let following = following.unwrap_or(&[]).iter().take(3).copied();
-    std::iter::once(rest)
-        .chain(following)
-        .find_map(|line| line.chars().find(|char| matches!(char, '.' | '?' | '!')))
-        == Some('?')
-}
-
-/// A documentation comment says more than the name under it.
-fn check_repetitions(path: &str, text: &str, findings: &mut Findings) {
-    const FILLERS: &[&str] = &[
-        "a", "an", "and", "by", "for", "in", "is", "its", "new", "of", "on", "or", "s", "that",
-        "the", "this", "to",
-    ];
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    for (line_idx, line) in lines.iter().enumerate() {
-        let Some(comment) = line.strip_prefix("/// ") else { continue };
-        let is_alone = !line_idx
-            .checked_sub(1)
-            .and_then(|before| lines.get(before))
-            .is_some_and(|before| before.starts_with("///"));
-        let item = lines
-            .get(line_idx + 1..)
-            .unwrap_or(&[])
-            .iter()
-            .find(|line| !line.starts_with("#["))
-            .filter(|line| !line.starts_with("//"));
-        let Some(item) = item.filter(|_| is_alone) else { continue };
-        let names: Vec<String> = item
-            .split(|char: char| !char.is_alphanumeric() && char != '_')
-            .flat_map(parts)
-            .map(|part| stem(&part))
-            .collect();
-        let says_more = comment
-            .split(|char: char| !char.is_alphanumeric() && char != '_')
-            .flat_map(parts)
-            .filter(|part| !FILLERS.contains(&part.as_str()))
-            .map(|part| stem(&part))
-            .any(|part| !names.contains(&part));
-        if !says_more {
-            let message =
-                "the comment repeats the name: say more (unit, range, reason) or delete it";
-            findings.error(path, line_idx + 1, message);
-        }
-    }
-}
-
-fn stem(word: &str) -> String {
-    word.strip_suffix('s').unwrap_or(word).to_owned()
 }
 
 #[cfg(test)]
