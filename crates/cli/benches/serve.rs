@@ -39,8 +39,7 @@ impl Served {
         let dir = std::env::temp_dir().join(format!("mj-bench-{}-{name}", std::process::id()));
         drop(std::fs::remove_dir_all(&dir));
         std::fs::create_dir_all(&dir).expect("a folder");
-        let mut config =
-            format!("[manager]\nbudget = \"{}MiB\"\nmin_residency = \"0s\"\n", fit * 12);
+        let mut config = format!("[manager]\nbudget = \"{}MiB\"\n", fit * 12);
         for i in 0..n {
             config += &format!(
                 "[components.c{i}]\nmemory = \"10MiB\"\nready = {{ stdout = \"up\" }}\nkeywords = [\"word{i}\"]\n\

@@ -58,8 +58,9 @@ settings! {
         budget: BudgetSetting = 60 percent, range 0.1 percent ..= 100 percent;
         /// A component's declared memory is multiplied by this until it has been measured.
         estimate_margin: f64 = 1.2, range 1.0 ..= 4.0;
-        /// A component that became ready is not evicted within this time.
-        min_residency: Duration = 2 s, range 0 s ..= 30 days;
+        /// A component that became ready for a demand is not evicted within this time. With 0 a demand waits for no idle
+        /// component, unless demands of several clients load components in each other's place.
+        min_residency: Duration = 0 s, range 0 s ..= 30 days;
         /// The order of eviction: by predicted use (`vrank`), by predicted use times load time (`vrank-wait`), least
         /// recently used first (`lru`), or greedy-dual-size-frequency (`gdsf`).
         policy: PolicyKind = Vrank;

@@ -22,6 +22,7 @@ use majordomo_memory::EvictionPolicy;
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
+use crate::thrash::Thrash;
 
 /// The state that admission reads.
 #[derive(Clone, Copy)]
@@ -29,6 +30,7 @@ pub(crate) struct Admission<'a> {
     scheduler: &'a Scheduler,
     policy: &'a dyn EvictionPolicy,
     values: &'a Values,
+    thrash: &'a Thrash,
     /// Memory that the machine can spare, as last reported.
     spare: Option<ByteSize>,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Ask<'a> {
     pub deadline: Option<Moment>,
     /// The confidence of a hint in the component's next use, over the forecast.
     pub stated: Option<Confidence>,
-    /// Components whose leases it gives up: they need not stay for having been loaded just now.
+    /// Components whose leases it gives up: none of them stays for having been loaded just now.
     pub gives_up: &'a [ComponentKey],
 }
 
@@ -107,9 +109,10 @@ impl<'a> Admission<'a> {
         scheduler: &'a Scheduler,
         policy: &'a dyn EvictionPolicy,
         values: &'a Values,
+        thrash: &'a Thrash,
         spare: Option<ByteSize>,
     ) -> Self {
-        Self { scheduler, policy, values, spare }
+        Self { scheduler, policy, values, thrash, spare }
     }
 
     fn catalog(&self) -> &Arc<Catalog> {

@@ -65,6 +65,7 @@ impl Engine {
         }
         self.scheduler.drop_txn(id, reason, step);
         if unanswered {
+            self.thrash.withdrawn(id);
             self.withdraw_demanded(&requested);
         }
         if retry {

@@ -28,6 +28,7 @@ use crate::idle::Idleness;
 use crate::operate::OperatorWaiter;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
+use crate::thrash::Thrash;
 use crate::timers::TimerTable;
 
 /// Work for the shell, in order.
@@ -152,6 +153,7 @@ pub struct Engine {
     pub(crate) waiters: BTreeMap<WaiterId, TxnId>,
     pub(crate) operator_waiters: Vec<OperatorWaiter>,
     pub(crate) relief: Relief,
+    pub(crate) thrash: Thrash,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
@@ -182,6 +184,7 @@ impl Engine {
             waiters: BTreeMap::new(),
             operator_waiters: Vec::new(),
             relief: Relief::default(),
+            thrash: Thrash::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
@@ -255,7 +258,13 @@ impl Engine {
 
     /// Admission on the state as it is.
     pub(crate) fn admission(&self) -> Admission<'_> {
-        Admission::new(&self.scheduler, &*self.policy, self.forecaster.values(), self.spare)
+        Admission::new(
+            &self.scheduler,
+            &*self.policy,
+            self.forecaster.values(),
+            &self.thrash,
+            self.spare,
+        )
     }
 
     /// Takes one input at a time `now`, which never decreases, and returns the effects to carry out.
@@ -411,12 +420,15 @@ impl Engine {
                     };
                     self.policy.on_event(&event);
                     self.hints.preloader_mut().on_loaded(key, now);
+                    let is_demanded = !self.scheduler.entry(key).is_unrequested();
+                    self.thrash.ready(key, is_demanded, now + self.scheduler.load_time(key));
                     self.idleness.loaded(key);
                 }
                 ComponentState::Unloading => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
                     self.end_preload_as_unloaded(key, cause.class().is_failure(), step);
+                    self.thrash.ended(key);
                 }
                 ComponentState::Unloaded if from == ComponentState::Queued => {
                     self.end_preload_as_unloaded(key, false, step);

@@ -53,6 +53,7 @@ impl Engine {
         let Admitted { victims, replaced, awaits, .. } = admitted;
         let needed_by = self.scheduler.transaction(id).and_then(|t| t.requested.first().copied());
         self.record_victims(victims, needed_by.unwrap_or_default(), step);
+        self.record_displaced(victims, id, origin);
         for &key in victims {
             let cause =
                 if replaced.contains(&key) { Cause::Replaced } else { origin.eviction_cause() };
@@ -169,8 +170,10 @@ impl Engine {
     /// starve the head of the queue. It stays loaded if the head is abandoned first.
     fn drain(&mut self, id: TxnId, key: ComponentKey, step: &mut Step<'_>) {
         let Some(txn) = self.scheduler.transaction(id) else { return };
-        let cause = txn.origin.eviction_cause();
-        for member in self.scheduler.live_closure(key) {
+        let (origin, cause) = (txn.origin, txn.origin.eviction_cause());
+        let closure = self.scheduler.live_closure(key);
+        self.record_displaced(&closure, id, origin);
+        for member in closure {
             match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.

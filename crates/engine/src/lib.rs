@@ -32,6 +32,7 @@ mod relieve;
 mod shutdown;
 mod start;
 mod status;
+mod thrash;
 mod timers;
 mod usage;
 mod waiting;

@@ -67,8 +67,10 @@ impl Engine {
         match refusal {
             Some(refusal) => self.end(id, &DropReason::Refused(refusal), step),
             None => {
-                let requested = self.scheduler.transaction(id).map(|t| t.requested.clone());
-                self.drop_demanded_hints(&requested.unwrap_or_default(), step.now);
+                let Some(txn) = self.scheduler.transaction(id) else { return };
+                let (requested, closure) = (txn.requested.clone(), txn.closure.clone());
+                self.record_demand_for_thrash(id, &closure);
+                self.drop_demanded_hints(&requested, step.now);
             }
         }
     }

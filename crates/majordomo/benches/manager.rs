@@ -81,7 +81,6 @@ fn specs() -> Vec<ComponentSpec> {
 
 fn config() -> Config {
     let mut config = Config::default();
-    config.memory.min_residency = Duration::ZERO;
     config
 }
 

@@ -142,7 +142,6 @@ impl Driver {
         let budget = ByteSize(specs.iter().map(|s| s.memory.0).sum::<u64>() / 3);
         let catalog = Catalog::build(specs, Vec::new(), None).expect("plain components");
         let mut config = Config::default();
-        config.memory.min_residency = Duration::ZERO;
         let mut driver = Self {
             engine: Engine::new(Arc::new(catalog), config, budget),
             now: Moment::ZERO,

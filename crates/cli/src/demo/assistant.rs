@@ -137,8 +137,6 @@ pub(super) fn components(program: &Path) -> anyhow::Result<(Vec<ComponentSpec>, 
         specs.push(spec);
     }
     let mut config = Config::default();
-    // A demo day lasts about a second: what stays for 2 s elsewhere stays for 20 ms here.
-    config.memory.min_residency = Duration::from_millis(20);
     config.speculation.delay = Duration::from_millis(1);
     Ok((specs, config))
 }

@@ -13,7 +13,7 @@ use crate::support::{DEADLINE, Running, UP, World};
 /// Two in a budget for both, and one whose load takes until a file is there.
 fn config(world: &World) -> String {
     format!(
-        "[manager]\nbudget = \"40MiB\"\nmin_residency = \"0s\"\n{}{}{}",
+        "[manager]\nbudget = \"40MiB\"\n{}{}{}",
         world.section("music", UP, "keywords = [\"play\"]"),
         world.section("mail", UP, "keywords = [\"inbox\"]"),
         world.section(

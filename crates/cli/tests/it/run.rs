@@ -7,7 +7,7 @@ use crate::support::{DEADLINE, UP, World};
 
 fn config(world: &World) -> String {
     format!(
-        "[manager]\nbudget = \"26MiB\"\nmin_residency = \"0s\"\n{}{}{}",
+        "[manager]\nbudget = \"26MiB\"\n{}{}{}",
         world.section("music", UP, "keywords = [\"play\", \"song\"]"),
         world.section("mail", UP, "keywords = [\"inbox\"]"),
         world.section("maps", UP, "keywords = [\"route\"]"),

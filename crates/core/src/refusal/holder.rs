@@ -19,7 +19,7 @@ pub enum HolderKind {
     },
     /// A demand's load needs it.
     InTransaction,
-    /// It has been ready for less than the minimum residency.
+    /// It has been ready for less than the minimum residency, or thrashes and has been ready for less than its load takes.
     JustLoaded,
     Stuck,
     /// It refuses new leases and waits for its last leases to end.

@@ -2,6 +2,7 @@
 //! wait.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Refusal};
 use majordomo_lifecycle::Removal;
@@ -89,6 +90,20 @@ impl Admission<'_> {
         })
     }
 
+    /// The end of the configured minimum residency.
+    fn residency_end(&self, key: ComponentKey) -> Moment {
+        self.scheduler.entry(key).ready_at() + self.config().memory.min_residency
+    }
+
+    /// Until when a component that thrashes is held, unless the set could not be loaded before its deadline then.
+    fn hold_end(&self, key: ComponentKey, ask: Ask<'_>) -> Moment {
+        let Some(held) = self.thrash.held_until(key) else { return Moment::ZERO };
+        let missing = ask.closure.iter().filter(|k| self.state(**k) != ComponentState::Ready);
+        let loads: Duration = missing.map(|k| self.scheduler.load_time(*k)).sum();
+        let is_before_deadline = ask.deadline.is_none_or(|deadline| held + loads <= deadline);
+        if is_before_deadline { held } else { Moment::ZERO }
+    }
+
     /// The reason why this one component cannot be evicted for that set.
     pub(super) fn bar(
         &self,
@@ -113,8 +128,8 @@ impl Admission<'_> {
             // Its cell is closed until it has answered a probe; nothing opens it before.
             ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
             ComponentState::Ready => {
-                let stays = e.ready_at() + self.config().memory.min_residency;
-                // The minimum residency does not protect a preload without a use.
+                // Neither protects a preload without a use.
+                let stays = self.residency_end(key).max(self.hold_end(key, ask));
                 (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }

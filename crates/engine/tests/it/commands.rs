@@ -81,7 +81,6 @@ fn eviction_for_a_command_keeps_its_likely_successor() {
     for name in ["b", "c"] {
         rig.make_ready(name);
     }
-    rig.wait(config().memory.min_residency);
     begin(&mut rig, 0, &["a"]);
     rig.demand(&["a"]);
     assert_eq!(rig.states(&["b", "c"]), ["ready", "unloading"]);

@@ -16,4 +16,5 @@ mod retries;
 mod rig;
 mod shutdown;
 mod speculation;
+mod thrash;
 mod waiting;

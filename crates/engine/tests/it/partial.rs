@@ -5,7 +5,7 @@ use majordomo_core::ByteSize;
 use majordomo_engine::Input;
 use majordomo_registry::ComponentSpec;
 
-use crate::rig::{Rig, id, seconds, spec, with};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 fn sized(name: &str, mib: u64) -> ComponentSpec {
     with(spec(name), |s| s.memory = ByteSize::mib(mib))
@@ -77,7 +77,10 @@ fn command_without_available_components_holds_nothing_while_it_waits() {
 
 #[test]
 fn command_waits_for_the_minimum_residency_of_a_victim() {
-    let mut rig = rig(200);
+    let mut config = config();
+    config.memory.min_residency = seconds(2.0);
+    let specs = ["sure", "doubtful", "other"].map(|name| sized(name, 100));
+    let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 200, config);
     rig.make_ready("other");
     let w = rig.command(&["sure", "doubtful"], None);
     assert_eq!(rig.answered(w), "waits");

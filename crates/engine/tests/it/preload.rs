@@ -68,7 +68,6 @@ fn preloads_leave_memory_to_queued_demands() {
     let mut rig = rig(&sizes, 600);
     rig.make_ready("spare");
     hold(&mut rig, &["held"]);
-    rig.wait(config().memory.min_residency);
     queue_until_deadline(&mut rig, &["requested"], seconds(5.0));
     let held_back = |rig: &Rig| {
         let status = rig.engine.status(rig.now);
@@ -113,7 +112,6 @@ fn demand_blocked_by_a_conflict_does_not_queue_for_memory() {
     let mut rig = Rig::new(specs, 200);
     hold(&mut rig, &["held"]);
     rig.make_ready("spare");
-    rig.wait(config().memory.min_residency);
     queue_until_deadline(&mut rig, &["other"], seconds(1.0));
     rig.hint(rig.key("speculative"));
     assert_eq!(rig.state("spare"), "unloading");
@@ -197,7 +195,6 @@ fn demand_that_is_not_granted_does_not_count_for_a_preload() {
     rig.hint(rig.key("expired"));
     rig.loaded("expired");
     hold(&mut rig, &["held"]);
-    rig.wait(config().memory.min_residency);
     queue_until_deadline(&mut rig, &["expired", "x"], seconds(1.0));
     rig.wait(config().speculation.expiry + seconds(10.0));
     rig.input(Input::Tick);
@@ -263,7 +260,6 @@ fn demands_queued_for_one_memory_do_not_hold_back_preloads_in_another() {
     let mut rig = rig_of(&sizes, 100);
     rig.make_ready("spare");
     hold(&mut rig, &["held"]);
-    rig.wait(config().memory.min_residency);
     queue_until_deadline(&mut rig, &["requested"], seconds(5.0));
     rig.hint(rig.key("speculative"));
     assert_eq!(rig.state("spare"), "unloading");
@@ -281,7 +277,6 @@ fn preload_does_not_take_memory_that_is_freed_for_a_demand() {
     let mut rig = Rig::with_pools(specs, Vec::new(), 200, config.clone());
     rig.make_ready("z");
     rig.make_ready("y");
-    rig.wait(config.memory.min_residency);
     rig.operator("z", OperatorAction::Unload { force: false });
     rig.hint(rig.key("speculative"));
     rig.demand(&["requested"]);
@@ -299,7 +294,6 @@ fn younger_demand_does_not_take_pool_memory_of_an_admitted_demand() {
     let specs = sizes.map(|(name, pool, mib)| pooled(name, pool, mib)).to_vec();
     let mut rig = Rig::with_pools(specs, pool("p", Some(100), false), 300, config());
     rig.make_ready("x");
-    rig.wait(config().memory.min_residency);
     let older = rig.demand(&["a", "b"]);
     assert_eq!(rig.states(&["x", "a", "b"]), ["unloading", "queued", "queued"]);
     rig.demand(&["c"]);
@@ -329,13 +323,16 @@ fn leased_component_counts_towards_the_share_kept_while_idle() {
 
 #[test]
 fn preload_waits_for_the_minimum_residency_of_its_victim() {
-    let mut rig = rig(&[("fresh", 400), ("speculative", 300)], 600);
+    let mut config = config();
+    config.memory.min_residency = seconds(2.0);
+    let specs = vec![pooled("fresh", "general", 400), pooled("speculative", "general", 300)];
+    let mut rig = Rig::with_pools(specs, Vec::new(), 600, config);
     rig.demand(&["fresh"]);
     rig.loaded("fresh");
     rig.give_back("fresh");
     rig.hint(rig.key("speculative"));
     assert_eq!(rig.states(&["fresh", "speculative"]), ["ready", "unloaded"]);
-    rig.wait(config().memory.min_residency);
+    rig.wait(seconds(2.0));
     assert_eq!(rig.state("fresh"), "unloading");
 }
 
@@ -345,7 +342,6 @@ fn demand_does_not_wait_for_the_victims_of_a_preload() {
     rig.demand(&["slow"]);
     rig.loaded("slow");
     rig.give_back("slow");
-    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("speculative"));
     assert_eq!(rig.states(&["slow", "speculative"]), ["unloading", "queued"]);
     // 50 MiB are free, and the preload has reserved them.
@@ -371,7 +367,6 @@ fn check_demand_keeps_freed_memory(pool_of_slow: &str) {
         rig.give_back(name);
         rig.wait(seconds(1.0));
     }
-    rig.wait(config().memory.min_residency);
     rig.demand(&["older"]);
     rig.demand(&["younger"]);
     assert_eq!(rig.states(&["slow", "quick"]), ["unloading", "unloading"]);

@@ -15,7 +15,7 @@ fn of(name: &str, priority: Priority) -> ComponentSpec {
     with(spec(name), |s| s.priority = priority)
 }
 
-/// One component of each kind, past their minimum residency.
+/// One component of each kind.
 fn all_kinds() -> Rig {
     let specs = vec![
         of("core", Priority::Core),
@@ -442,7 +442,6 @@ fn unload_hibernates_unless_the_component_failed_or_memory_is_too_short_for_load
     let mut rig = Rig::new(specs.to_vec(), 400);
     for name in ["evicted", "unloaded", "failed", "pressed"] {
         rig.make_ready(name);
-        rig.wait(config().memory.min_residency);
     }
     rig.demand(&["next"]);
     assert!(hibernates(&rig, "evicted"));

@@ -193,7 +193,6 @@ fn late_report_of_a_use_does_not_count_for_the_next_incarnation() {
     rig.operator("other", OperatorAction::Unload { force: false });
     rig.unloaded("other");
     rig.make_ready("old");
-    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("other"));
     assert_eq!(rig.state("other"), "queued");
     let used = vec![rig.key("other")];
@@ -226,7 +225,6 @@ fn cancelled_preload_continues_only_for_components_that_a_demand_shares() {
     let specs = vec![requested, app, spec("base"), small("x"), old];
     let mut rig = with_lanes(6, specs, 390);
     rig.make_ready("old");
-    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("app"));
     let joined = rig.demand(&["base", "x"]);
     let requested = rig.demand(&["requested"]);
@@ -356,7 +354,6 @@ fn cancelled_preload_reserves_only_what_the_demands_that_share_it_need() {
     rig.make_ready("old");
     rig.demand(&["held"]);
     rig.settle();
-    rig.wait(config().memory.min_residency);
     rig.hint(rig.key("app"));
     rig.demand(&["base"]);
     rig.demand(&["want"]);

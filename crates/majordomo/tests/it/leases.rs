@@ -132,7 +132,6 @@ async fn cached_leases_of_two_managers_on_one_thread_are_separate() {
 /// A manager with builtins of 40 MiB each in a budget of 64 MiB, whose keywords are their names.
 async fn two_that_do_not_fit_together() -> Manager {
     let mut config = majordomo::Config::default();
-    config.memory.min_residency = std::time::Duration::ZERO;
     config.memory.estimate_margin = 1.0;
     let mut builder = Manager::builder().config(config).budget(ByteSize::mib(64)).pressure(None);
     for name in ["ears", "eyes"] {
@@ -179,7 +178,6 @@ impl Drop for SlowDrop {
 /// A manager with `slow`, whose instance is dropped slowly, and with `ears` and `eyes`, which do not fit together.
 async fn slow_beside_two(slow: SlowDrop) -> Manager {
     let mut config = majordomo::Config::default();
-    config.memory.min_residency = Duration::ZERO;
     config.memory.estimate_margin = 1.0;
     let mut builder = Manager::builder().config(config).budget(ByteSize::mib(64)).pressure(None);
     for name in ["ears", "eyes"] {

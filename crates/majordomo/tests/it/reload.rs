@@ -5,8 +5,7 @@ use majordomo::{Cause, ComponentId, Manager, ReloadError};
 use crate::eventually::until;
 use crate::support::{UP, World, changes, lease, lease_within, mib, ms, run, says, state, status};
 
-const FAST: &str =
-    "[manager]\nbudget = \"1000MiB\"\nmin_residency = \"0s\"\nrelief_back_off = \"1ms\"\n";
+const FAST: &str = "[manager]\nbudget = \"1000MiB\"\nrelief_back_off = \"1ms\"\n";
 
 fn names(ids: &[ComponentId]) -> Vec<&str> {
     ids.iter().map(ComponentId::as_str).collect()

@@ -134,10 +134,9 @@ impl Drop for World {
     }
 }
 
-/// The defaults without a minimum residency, and with short deadlines of demands and loads.
+/// The defaults with short deadlines of demands and loads.
 pub(crate) fn config() -> Config {
     let mut config = Config::default();
-    config.memory.min_residency = Duration::ZERO;
     config.deadlines.demand = DEADLINE * 4;
     config.deadlines.load = DEADLINE * 4;
     config

@@ -41,7 +41,6 @@ pub(crate) struct Served {
 /// `alarm` (CORE), `music`, `mail`, `slow` with 10 MiB each, and `big` with 40, in a budget of 64.
 pub(crate) fn components(server: ServerConfig, gate: &Gate) -> majordomo::Builder {
     let mut config = Config { server, ..Config::default() };
-    config.memory.min_residency = Duration::ZERO;
     config.memory.estimate_margin = 1.0;
     let mut builder = Manager::builder().config(config).budget(ByteSize::mib(64)).pressure(None);
     for (name, mib, priority) in [

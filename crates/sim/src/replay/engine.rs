@@ -77,9 +77,8 @@ struct EngineReplay<'a> {
 fn config(policy: PolicyKind, trims: bool) -> Config {
     let mut config = Config::default();
     config.memory.policy = policy;
-    // Sizes are exact, and waits do not shift later events, so neither margin nor residency applies.
+    // Sizes are exact.
     config.memory.estimate_margin = 1.0;
-    config.memory.min_residency = Duration::ZERO;
     (config.loads.max_concurrent, config.loads.kept_for_demands) = (LANES, LANES - 1);
     config.idle.trim = if trims { IdleTrimWhen::Always } else { IdleTrimWhen::Never };
     config

@@ -143,7 +143,7 @@ impl Blueprint {
         config.loads.kept_for_demands = rng.below(2);
         config.queue.capacity = if rng.chance(0.2) { 12 } else { 256 };
         if rng.chance(0.2) {
-            config.memory.min_residency = Duration::ZERO;
+            config.memory.min_residency = Duration::from_secs(2);
         }
         let mut made = Self { specs, pools, budget, config };
         made.mend();

@@ -1,0 +1,259 @@
+//! Demands for components that do not fit together: one caller that alternates waits for loads alone; of several, each
+//! load serves several demands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{Moment, WaiterId};
+use majordomo_engine::{Effect, Input};
+use majordomo_registry::ComponentSpec;
+
+use crate::rig::{Rig, config, seconds, spec, with};
+
+/// A caller that demands its components in turn, uses each, and pauses before the next demand.
+#[derive(Debug)]
+struct Caller {
+    components: Vec<&'static str>,
+    usage: Duration,
+    pause: Duration,
+    phase: Phase,
+    /// The moment of the next action; of a waiting caller the moment of its demand.
+    at: Moment,
+    waits: Vec<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Pauses,
+    Waits(WaiterId),
+    Uses,
+}
+
+fn caller(components: &[&'static str], usage: f64, pause: f64) -> Caller {
+    Caller {
+        components: components.to_vec(),
+        usage: seconds(usage),
+        pause: seconds(pause),
+        phase: Phase::Pauses,
+        at: Moment::ZERO,
+        waits: Vec::new(),
+    }
+}
+
+/// Callers at one engine, whose loads take their declared time.
+struct Day {
+    rig: Rig,
+    callers: Vec<Caller>,
+    ends: BTreeMap<&'static str, Moment>,
+    loads: usize,
+}
+
+impl Day {
+    fn new(specs: Vec<ComponentSpec>, budget_mib: u64, callers: Vec<Caller>) -> Self {
+        Self { rig: Rig::new(specs, budget_mib), callers, ends: BTreeMap::new(), loads: 0 }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.rig.now + time;
+        while self.rig.now < end {
+            self.act();
+            self.rig.settle_unloads();
+            self.watch_loads();
+            self.answer_callers();
+            let acts = self.callers.iter().filter(|c| !matches!(c.phase, Phase::Waits(_)));
+            let next = acts.map(|c| c.at).chain(self.ends.values().copied());
+            let next = next.chain(self.rig.engine.next_wakeup()).chain([end]).min();
+            let next = next.expect("the end is one").max(self.rig.now);
+            self.rig.now = next;
+            let ended: Vec<_> = self.ends.iter().filter(|e| *e.1 <= next).map(|e| *e.0).collect();
+            for name in ended {
+                self.ends.remove(name);
+                self.rig.loaded(name);
+            }
+            self.rig.input(Input::Tick);
+            self.answer_callers();
+        }
+    }
+
+    /// Callers whose moment has come demand or release.
+    fn act(&mut self) {
+        for caller in &mut self.callers {
+            if caller.at > self.rig.now {
+                continue;
+            }
+            let name = caller.components[caller.waits.len() % caller.components.len()];
+            match caller.phase {
+                Phase::Pauses => {
+                    caller.phase = Phase::Waits(self.rig.demand(&[name]));
+                    caller.at = self.rig.now;
+                }
+                Phase::Uses => {
+                    let last = caller.waits.len() - 1;
+                    self.rig.give_back(caller.components[last % caller.components.len()]);
+                    caller.phase = Phase::Pauses;
+                    caller.at = self.rig.now + caller.pause;
+                }
+                Phase::Waits(_) => {}
+            }
+        }
+    }
+
+    fn watch_loads(&mut self) {
+        let names: Vec<_> = self.callers.iter().flat_map(|c| c.components.clone()).collect();
+        for name in names {
+            if self.rig.is_loading(name) && !self.ends.contains_key(name) {
+                let key = self.rig.key(name);
+                let spec = self.rig.engine.catalog().spec(key).expect("it is configured");
+                self.ends.insert(name, self.rig.now + spec.load_time);
+                self.loads += 1;
+            }
+        }
+    }
+
+    fn answer_callers(&mut self) {
+        for caller in &mut self.callers {
+            if let Phase::Waits(waiter) = caller.phase
+                && self.rig.answered(waiter) == "granted"
+            {
+                caller.waits.push(self.rig.now.since(caller.at));
+                caller.phase = Phase::Uses;
+                caller.at = self.rig.now + caller.usage;
+            }
+        }
+    }
+
+    fn waits(&self) -> Vec<Duration> {
+        self.callers.iter().flat_map(|c| c.waits.clone()).collect()
+    }
+}
+
+fn component(name: &str, load_time: f64) -> ComponentSpec {
+    with(spec(name), |s| s.load_time = seconds(load_time))
+}
+
+fn mean(waits: &[Duration]) -> f64 {
+    waits.iter().map(Duration::as_secs_f64).sum::<f64>() / waits.len() as f64
+}
+
+#[test]
+fn caller_that_alternates_waits_for_loads_alone() {
+    let specs = vec![component("a", 1.0), component("b", 0.3)];
+    let mut day = Day::new(specs, 100, vec![caller(&["a", "b"], 0.01, 0.0)]);
+    day.run(seconds(60.0));
+    let waits = day.waits();
+    assert!(waits.len() > 80, "{}", waits.len());
+    for (i, wait) in waits.iter().enumerate() {
+        assert_eq!(*wait, seconds(if i % 2 == 0 { 1.0 } else { 0.3 }), "demand {i}");
+    }
+}
+
+#[test]
+fn loads_of_components_that_thrash_serve_several_demands() {
+    for (load_a, load_b, pause) in [(1.0, 1.0, 0.05), (2.0, 0.4, 0.1), (0.5, 0.5, 0.1)] {
+        let specs = vec![component("a", load_a), component("b", load_b)];
+        let callers = vec![caller(&["a"], 0.01, pause), caller(&["b"], 0.01, pause)];
+        let mut day = Day::new(specs, 100, callers);
+        day.run(seconds(120.0));
+        let waits = day.waits();
+        let per_load = waits.len() as f64 / day.loads as f64;
+        let (short, long) = (f64::min(load_a, load_b), f64::max(load_a, load_b));
+        let what = format!("loads of {load_a} s and {load_b} s");
+        // Without the hold each load serves one demand, which waits for both loads.
+        assert!(per_load > 3.0, "{what}: {per_load} demands a load");
+        assert!(mean(&waits) < short, "{what}: a mean wait of {} s", mean(&waits));
+        // For the load and the hold of the other component, and for its own load.
+        let longest = waits.iter().max().expect("there were demands").as_secs_f64();
+        assert!(longest < 2.0 * long + short + 0.1, "{what}: {longest} s");
+    }
+}
+
+#[test]
+fn demands_that_never_wait_together_are_no_thrash() {
+    let specs = vec![component("a", 1.0), component("b", 1.0)];
+    // Each pauses for longer than both loads take.
+    let callers = vec![caller(&["a"], 0.01, 5.0), caller(&["b"], 0.01, 5.0)];
+    let mut day = Day::new(specs, 100, callers);
+    day.callers[1].at = Moment::ZERO + seconds(2.5);
+    day.run(seconds(120.0));
+    assert!(day.waits().len() > 30);
+    assert!(day.waits().iter().all(|w| *w == seconds(1.0)), "{:?}", day.waits());
+}
+
+/// The load time of `a` in these tests.
+const LOAD_TIME: Duration = Duration::from_secs(4);
+
+/// `a` was displaced by a demand for `b`, which still waits.
+fn displaced() -> Rig {
+    let mut rig = Rig::new(["a", "b", "c"].map(spec).to_vec(), 100);
+    load(&mut rig, "a");
+    rig.demand(&["b"]);
+    rig
+}
+
+/// A demand for `a` waits while the demand that displaced it does; then `a` is ready and released.
+fn thrashing() -> Rig {
+    let mut rig = displaced();
+    rig.demand(&["a"]);
+    rig.settle_unloads();
+    rig.loaded("b");
+    rig.give_back("b");
+    rig.settle_unloads();
+    rig.wait(LOAD_TIME);
+    rig.loaded("a");
+    rig.give_back("a");
+    rig
+}
+
+fn load(rig: &mut Rig, name: &str) {
+    rig.demand(&[name]);
+    rig.settle_unloads();
+    rig.wait(LOAD_TIME);
+    rig.loaded(name);
+    rig.give_back(name);
+}
+
+#[test]
+fn component_that_thrashes_is_held_for_its_load_time_once() {
+    let mut rig = thrashing();
+    let w = rig.demand(&["c"]);
+    rig.wait(LOAD_TIME - Duration::from_millis(1));
+    assert_eq!((rig.answered(w), rig.state("a")), ("waits", "ready"));
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.state("a"), "unloading");
+    rig.settle();
+    rig.give_back("c");
+    // The evidence is used up.
+    load(&mut rig, "a");
+    rig.demand(&["c"]);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn abandoned_demand_is_no_evidence_of_thrash() {
+    let mut rig = displaced();
+    let waiter = rig.demand(&["a"]);
+    rig.settle_unloads();
+    rig.input(Input::Abandon { waiter });
+    rig.loaded("b");
+    rig.give_back("b");
+    load(&mut rig, "a");
+    rig.demand(&["c"]);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn demand_is_not_held_past_its_deadline() {
+    let mut rig = thrashing();
+    rig.demand_with(&["c"], None, Some(LOAD_TIME));
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn idle_component_is_evicted_for_a_demand_at_once() {
+    assert_eq!(config().memory.min_residency, Duration::ZERO);
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 100);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    let unloads = rig.effects.iter().any(|e| matches!(e, Effect::StartUnload { .. }));
+    assert!(unloads, "{:?}", rig.effects);
+}
