@@ -10,7 +10,6 @@ mod measure;
 
 use std::hint::black_box;
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
 
 use majordomo::{ByteSize, ComponentKey, ComponentSpec, Config, Handle, Manager};
 use majordomo_registry::Catalog;
@@ -79,13 +78,8 @@ fn specs() -> Vec<ComponentSpec> {
     NAMES.iter().map(spec).collect()
 }
 
-fn config() -> Config {
-    let mut config = Config::default();
-    config
-}
-
 async fn manager() -> Manager {
-    let mut builder = Manager::builder().config(config()).budget(ByteSize::mib(64)).pressure(None);
+    let mut builder = Manager::builder().budget(ByteSize::mib(64)).pressure(None);
     for spec in specs() {
         builder =
             builder.builtin_with(spec, majordomo::Factory::asynchronous(|_| async { Ok(Noop(7)) }));
@@ -99,7 +93,7 @@ fn host() -> Host {
     let make = || Factory::asynchronous(|_| async { Ok(Instance::plain(Noop(7))) });
     Host::start(ShellParts {
         catalog,
-        config: config(),
+        config: Config::default(),
         budget: ByteSize::mib(64),
         factories: NAMES.iter().map(|n| ((*n).to_owned(), make())).collect(),
         processes: None,

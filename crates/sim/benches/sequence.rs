@@ -141,7 +141,7 @@ impl Driver {
             .collect();
         let budget = ByteSize(specs.iter().map(|s| s.memory.0).sum::<u64>() / 3);
         let catalog = Catalog::build(specs, Vec::new(), None).expect("plain components");
-        let mut config = Config::default();
+        let config = Config::default();
         let mut driver = Self {
             engine: Engine::new(Arc::new(catalog), config, budget),
             now: Moment::ZERO,

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use majordomo::{AcquireOptions, ByteSize, ComponentSpec, Factory, Manager, OldLeases, Refusal};
 use tokio::sync::Semaphore;

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use majordomo_core::{
     Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen,
@@ -31,7 +30,23 @@ struct Cell {
 
 /// Lease counts by key.
 #[derive(Debug)]
-struct Leases(Vec<Cell>);
+pub(super) struct Leases(Vec<Cell>);
+
+impl Leases {
+    /// No component is up.
+    pub(super) fn new(n: usize) -> Self {
+        Self(vec![Cell::default(); n])
+    }
+
+    pub(super) fn release(&mut self, key: ComponentKey) {
+        let cell = &mut self.0[key.index()];
+        cell.leases = cell.leases.saturating_sub(1);
+    }
+
+    pub(super) fn unloaded(&mut self, key: ComponentKey) {
+        self.0[key.index()] = Cell::default();
+    }
+}
 
 impl Cells for Leases {
     fn try_close(&mut self, key: ComponentKey) -> CloseAnswer {
@@ -110,7 +125,7 @@ impl<'a> EngineReplay<'a> {
         }
         Self {
             engine: Engine::new(Arc::new(catalog), config, budget.total),
-            cells: Leases(vec![Cell::default(); n]),
+            cells: Leases::new(n),
             keys,
             items,
             now: Moment(user.events.first().map_or(0, |e| e.at_us)),
@@ -155,7 +170,7 @@ impl<'a> EngineReplay<'a> {
                 inputs.push_back(Input::UnloadFinished { id });
             }
             Effect::StartUnload { id, .. } => {
-                self.cells.0[id.key.index()] = Cell::default();
+                self.cells.unloaded(id.key);
                 inputs.push_back(Input::UnloadFinished { id });
             }
             Effect::Grant { waiter, keys, .. } => {
@@ -173,11 +188,6 @@ impl<'a> EngineReplay<'a> {
     fn usage(&self, key: ComponentKey, at: Moment) -> Option<Input> {
         let id = IncarnationId { key, op: self.cells.0[key.index()].op? };
         Some(Input::Usage(vec![Usage { id, uses: 1, last_use: Some(at) }]))
-    }
-
-    fn release(&mut self, key: ComponentKey) {
-        let cell = &mut self.cells.0[key.index()];
-        cell.leases = cell.leases.saturating_sub(1);
     }
 
     /// Advances the clock to `to`, with ends of loads and the engine's wake-ups in their order.
@@ -221,7 +231,7 @@ impl<'a> EngineReplay<'a> {
         self.tally.events += 1;
         self.rank(x);
         if let Some(leased) = self.leased.replace(x) {
-            self.release(leased);
+            self.cells.release(leased);
         }
         // By the protocol, an item that is still loading counts as served: its load continues without a waiter.
         while let Some((waiter, (key, since))) = self.waiting.pop_first() {
