@@ -136,6 +136,9 @@ pub(crate) struct DemoArgs {
 pub(crate) struct CheckArgs {
     /// The configuration: TOML, or the predecessor's JSON
     pub config: PathBuf,
+    /// Print each component with all its keys, those of templates and defaults included, and where they stand
+    #[arg(long)]
+    pub resolved: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use majordomo::{ByteSize, Priority, Problem, check_config, count};
+use majordomo::{
+    ByteSize, LoadedConfig, Priority, Problem, ResolvedComponent, ResolvedKey, check_standalone,
+    count,
+};
 
 use crate::args::CheckArgs;
 use crate::print::{self, Style, styled};
@@ -20,9 +23,51 @@ pub(crate) fn problem_json(p: &Problem) -> serde_json::Value {
     })
 }
 
+/// Prints components as a configuration without defaults and templates would state them. The comment behind a key names
+/// the line, and the table where it is not the component's own.
+fn print_resolved(loaded: &LoadedConfig, resolved: &[ResolvedComponent], json: bool) {
+    if json {
+        loaded.warnings.iter().for_each(|p| print::json(&problem_json(p)));
+    } else {
+        // Standard output stays TOML.
+        loaded.warnings.iter().for_each(|p| print::message(&p.to_string()));
+    }
+    for (i, component) in resolved.iter().enumerate() {
+        if json {
+            let keys: Vec<_> = component.keys.iter().map(key_json).collect();
+            print::json(&serde_json::json!({ "component": component.name, "keys": keys }));
+            continue;
+        }
+        if i > 0 {
+            print::line("");
+        }
+        print::line(&styled(Style::Strong, &format!("[components.{}]", component.name)));
+        let stated = component.keys.iter().map(|key| format!("{} = {}", key.key, key.value));
+        let stated: Vec<String> = stated.collect();
+        let width = stated.iter().map(|line| line.chars().count()).filter(|n| *n <= MAX_ALIGNED);
+        let width = width.max().unwrap_or(0);
+        for (line, key) in stated.iter().zip(&component.keys) {
+            let from = key.from.as_ref().map_or_else(String::new, |from| format!("[{from}], "));
+            print::line(&format!("{line:<width$}  # {from}line {}", key.line));
+        }
+    }
+}
+
+/// Comments stand below each other behind lines of at most so many characters.
+const MAX_ALIGNED: usize = 60;
+
+fn key_json(key: &ResolvedKey) -> serde_json::Value {
+    serde_json::json!({
+        "key": key.key,
+        "value": key.value,
+        "from": key.from,
+        "line": key.line,
+    })
+}
+
 pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
     let limit = majordomo::memory_limit();
-    match check_config(&args.config, limit) {
+    match check_standalone(&args.config, limit) {
         Err(problems) => {
             if json {
                 problems.as_slice().iter().for_each(|p| print::json(&problem_json(p)));
@@ -31,7 +76,11 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::FAILURE)
         }
-        Ok(loaded) => {
+        Ok((loaded, resolved)) if args.resolved => {
+            print_resolved(&loaded, &resolved, json);
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok((loaded, _)) => {
             let catalog = loaded.catalog(None)?;
             let specs = &loaded.specs;
             let core: Vec<_> = specs.iter().filter(|s| s.priority == Priority::Core).collect();

@@ -123,7 +123,7 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
 
 fn table(rows: &[Report]) -> Vec<String> {
     let mut lines = vec![format!(
-        "{:<12} {:<18} {:<20} {:>8} {:>7} {:>9} {:>9} {:>9} {:>10}",
+        "{:<12} {:<18} {:<20} {:>8} {:>7} {:>9} {:>9} {:>9} {:>12}",
         "budget",
         "policy",
         "usage",
@@ -136,7 +136,7 @@ fn table(rows: &[Report]) -> Vec<String> {
     )];
     for r in rows {
         lines.push(format!(
-            "{:<12} {:<18} {:<20} {:>8} {:>7.2} {:>9.1} {:>9.3} {:>9.3} {:>10.1}",
+            "{:<12} {:<18} {:<20} {:>8} {:>7.2} {:>9.1} {:>9.3} {:>9.3} {:>12}",
             r.budget,
             r.policy,
             r.trace,
@@ -145,7 +145,7 @@ fn table(rows: &[Report]) -> Vec<String> {
             r.wait_ms_mean,
             r.preloads_per_event,
             r.wasted_per_event,
-            r.resident_mb_mean
+            r.resident()
         ));
     }
     lines

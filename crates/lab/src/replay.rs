@@ -134,7 +134,7 @@ fn json(rows: &[Report]) -> anyhow::Result<String> {
 
 fn table(rows: &[Report]) -> String {
     let mut text = format!(
-        "{:<10} {:<17} {:<20} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>9} {:>8} {:>5} {:>5}\n",
+        "{:<10} {:<17} {:<20} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>12} {:>8} {:>5} {:>5}\n",
         "budget",
         "policy",
         "trace",
@@ -156,9 +156,9 @@ fn table(rows: &[Report]) -> String {
             None => r.trace.clone(),
         };
         text.push_str(&format!(
-            "{:<10} {:<17} {:<20} {:>7} {:>6.2} {:>8.1} {:>8.3} {:>8.4} {:>6.3} {:>9.1} {:>8.2} {:>5} {:>5}\n",
+            "{:<10} {:<17} {:<20} {:>7} {:>6.2} {:>8.1} {:>8.3} {:>8.4} {:>6.3} {:>12} {:>8.2} {:>5} {:>5}\n",
             r.budget, r.policy, trace, r.events, r.hit_pct, r.wait_ms_mean, r.preloads_per_event,
-            r.wasted_per_event, r.waste_share, r.resident_mb_mean, r.loaded_mb_per_event,
+            r.wasted_per_event, r.waste_share, r.resident(), r.loaded_mb_per_event,
             rate(r.hr1), rate(r.mrr)
         ));
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use majordomo_core::{ByteSize, quoted, quoted_path};
 use majordomo_registry::{
-    ComponentSpec, Finding, LoadedConfig, LoaderSpec, Problems, Severity, base_dir,
-    parse_toml_with, read_config_with,
+    ComponentSpec, Finding, LoadedConfig, LoaderSpec, Problems, ResolvedComponent, Severity,
+    base_dir, parse_toml_with, read_config_with, resolve_config_with,
 };
 use majordomo_runtime::process::{ProcessError, look_up};
 
@@ -21,6 +21,35 @@ pub fn check_config(
     machine_limit: Option<ByteSize>,
 ) -> Result<LoadedConfig, Problems> {
     check_config_in(path, None, machine_limit)
+}
+
+/// [`check_config`] for a program without factories, as `majordomo` is, in which a builtin is an error; with every
+/// component as it is after inheritance.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn check_standalone(
+    path: &Path,
+    machine_limit: Option<ByteSize>,
+) -> Result<(LoadedConfig, Vec<ResolvedComponent>), Problems> {
+    let folder = base_dir(path).unwrap_or_default();
+    resolve_config_with(path, machine_limit, &|spec, legacy| match &spec.loader {
+        LoaderSpec::Builtin { factory } => Some(no_factory(spec, factory)),
+        _ => look(spec, legacy, &folder),
+    })
+}
+
+fn no_factory(spec: &ComponentSpec, factory: &str) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code: "no-factory",
+        message: format!(
+            "component \"{}\" is a builtin made by the factory {}, and this program has no factories",
+            spec.id,
+            quoted(factory)
+        ),
+        suggestion: "start it as a program: command = [\"program\"]; a Rust program that registers the factory can load it".to_owned(),
+    }
 }
 
 /// [`check_config`] with relative paths that start from `folder` instead of the file's own.

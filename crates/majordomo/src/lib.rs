@@ -67,7 +67,7 @@ mod unkept;
 
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
-pub use check::check_config;
+pub use check::{check_config, check_standalone};
 pub use component_ref::{ComponentRef, LeasedAs};
 pub use error::{BuildError, ReloadError, StateError};
 pub use factory::Factory;
@@ -100,9 +100,9 @@ pub use majordomo_memory::{
 };
 pub use majordomo_registry::{
     CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,
-    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, RestartPolicy,
-    Severity, StdinMode, TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config,
-    schema, temporary_folder,
+    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, ResolvedComponent,
+    ResolvedKey, RestartPolicy, Severity, StdinMode, TrimSignal, TrimSpec, WhileLeased,
+    environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

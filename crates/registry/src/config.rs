@@ -7,6 +7,7 @@ mod advice;
 mod check;
 mod code;
 mod fill;
+mod inherit;
 mod keys;
 mod node;
 mod phrases;
@@ -23,6 +24,7 @@ use majordomo_core::{ByteSize, Config, Setting};
 
 pub use self::code::value_problems;
 pub(crate) use self::fill::suggest;
+pub use self::inherit::{ResolvedComponent, ResolvedKey};
 pub use self::reference::reference;
 pub use self::schema::{legacy_schema, schema};
 pub(crate) use self::source::shorten;
@@ -122,11 +124,39 @@ pub fn read_config_with(
     machine_limit: Option<ByteSize>,
     look: Look<'_>,
 ) -> Result<LoadedConfig, Problems> {
+    read_file(path, machine_limit, look, &mut |_, _| ())
+}
+
+fn read_file(
+    path: &Path,
+    machine_limit: Option<ByteSize>,
+    look: Look<'_>,
+    inspect: Inspect<'_>,
+) -> Result<LoadedConfig, Problems> {
     let source = Source::open(path).map_err(|problem| Problems::new(vec![problem]))?;
     let json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
     let format = if json { Format::LegacyJson } else { Format::Toml };
-    load(&source, format, machine_limit, &Source::open, look)
+    load(&source, format, machine_limit, &Source::open, look, inspect)
 }
+
+/// Reads a configuration file as [`read_config_with`] does, with every component as it is after inheritance.
+///
+/// # Errors
+/// As [`read_config_with`].
+pub fn resolve_config_with(
+    path: &Path,
+    machine_limit: Option<ByteSize>,
+    look: Look<'_>,
+) -> Result<(LoadedConfig, Vec<ResolvedComponent>), Problems> {
+    let mut resolved = Vec::new();
+    let loaded = read_file(path, machine_limit, look, &mut |reports, draft| {
+        resolved = inherit::resolved(reports, draft);
+    })?;
+    Ok((loaded, resolved))
+}
+
+/// Looks at what was read, while the texts are still there.
+type Inspect<'i> = &'i mut dyn FnMut(&[Report<'_>], &Draft<'_>);
 
 /// Reads TOML from memory. Relative paths in it start at the folder of `file_name`; a `[legacy]` section is
 /// an error, since it names another file.
@@ -157,7 +187,7 @@ pub fn parse_toml_with(
         Err(whole_file(file_name, "unreadable", message, Some(suggestion)))
     };
     let source = Source::new(file_name, text.to_owned());
-    load(&source, Format::Toml, machine_limit, &no_files, look)
+    load(&source, Format::Toml, machine_limit, &no_files, look, &mut |_, _| ())
 }
 
 /// Reads the predecessor's JSON from memory; its entries become Python loaders.
@@ -170,7 +200,7 @@ pub fn parse_legacy_json(
     machine_limit: Option<ByteSize>,
 ) -> Result<LoadedConfig, Problems> {
     let source = Source::new(file_name, text.to_owned());
-    load(&source, Format::LegacyJson, machine_limit, &Source::open, &|_, _| None)
+    load(&source, Format::LegacyJson, machine_limit, &Source::open, &|_, _| None, &mut |_, _| ())
 }
 
 fn load(
@@ -179,6 +209,7 @@ fn load(
     machine_limit: Option<ByteSize>,
     open: &dyn Fn(&Path) -> Result<Source, Problem>,
     look: Look<'_>,
+    inspect: Inspect<'_>,
 ) -> Result<LoadedConfig, Problems> {
     let mut report = Report::new(source);
     let mut draft = Draft::default();
@@ -222,8 +253,9 @@ fn load(
         }
     }
     check::whole(&mut reports, &draft, machine_limit, look);
+    inspect(&reports, &draft);
     let sources = reports.iter().map(|r| PathBuf::from(&*r.source.name)).collect();
-    let mut problems: Vec<Problem> = reports.into_iter().flat_map(|r| r.problems).collect();
+    let mut problems: Vec<Problem> = reports.into_iter().flat_map(Report::into_problems).collect();
     if problems.iter().any(|p| p.severity == Severity::Error) {
         return Err(Problems::new(problems));
     }

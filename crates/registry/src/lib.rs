@@ -45,8 +45,9 @@ pub mod template;
 pub use catalog::LoadGraph;
 pub use catalog::{Catalog, CatalogError, Conflict, EndpointProblem, LoadPlan, Relation};
 pub use config::{
-    Finding, LoadedConfig, Look, base_dir, legacy_schema, parse_legacy_json, parse_toml,
-    parse_toml_with, read_config, read_config_with, reference, schema, value_problems,
+    Finding, LoadedConfig, Look, ResolvedComponent, ResolvedKey, base_dir, legacy_schema,
+    parse_legacy_json, parse_toml, parse_toml_with, read_config, read_config_with, reference,
+    resolve_config_with, schema, value_problems,
 };
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A program's own place-holders, for suggestions.
-const PLACE_HOLDERS: [&str; 3] = ["port", "socket", "state_dir"];
+const PLACE_HOLDERS: [&str; 5] = ["port", "socket", "state_dir", "name", "config_dir"];
 
 /// The part of a specification that breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,8 @@ fn check_text<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, text: &str, mor
         let message = "a program cannot be given the character NUL".to_owned();
         breaches.add(place, "bad-value", message, None);
     }
-    let known = || PLACE_HOLDERS.iter().chain(more).copied();
+    let others = || more.iter().filter(|word| !PLACE_HOLDERS.contains(word));
+    let known = || PLACE_HOLDERS.iter().chain(others()).copied();
     for piece in template::pieces(text) {
         let (message, help) = match piece {
             Ok(_) => continue,

@@ -193,7 +193,7 @@ pub enum TrimSpec {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ProcessSpec {
     /// Program and arguments, no shell. A program with `/` in its name is relative to the manager's base
-    /// directory, any other is looked up in `PATH`. Place-holders ([`crate::template`]) are filled in per
+    /// directory (the configuration file's folder), any other is looked up in `PATH`. Place-holders ([`crate::template`]) are filled in per
     /// incarnation.
     pub command: Vec<String>,
     /// Names of environment variables that are passed on. `PATH`, `HOME`, `LANG`, `LC_ALL`, `TMPDIR` and
@@ -201,8 +201,7 @@ pub struct ProcessSpec {
     pub env_allow: Vec<String>,
     /// Environment variables that are set; the same place-holders as in `command`.
     pub env: BTreeMap<String, String>,
-    /// Working directory, relative to the manager's base directory (the configuration file's folder); the
-    /// manager's own without one.
+    /// Working directory, relative to the manager's base directory; without one, that directory itself.
     pub cwd: Option<PathBuf>,
     /// A fixed port on 127.0.0.1; without one, a free port where `{port}` is used.
     pub port: Option<u16>,

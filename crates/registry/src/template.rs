@@ -41,6 +41,10 @@ pub enum PlaceHolder<'t> {
     Socket,
     /// `{state_dir}`: the component's own directory.
     StateDir,
+    /// `{name}`: the component's name.
+    Name,
+    /// `{config_dir}`: the folder that relative paths start from, which is the configuration file's.
+    ConfigDir,
     /// `{NAME.port}`, `{NAME.socket}` or `{NAME.url}`: the address of a dependency.
     Dependency {
         /// The dependency's name.
@@ -116,6 +120,8 @@ fn place_holder(word: &str) -> Result<PlaceHolder<'_>, TemplateError<'_>> {
         "port" => Ok(PlaceHolder::Port),
         "socket" => Ok(PlaceHolder::Socket),
         "state_dir" => Ok(PlaceHolder::StateDir),
+        "name" => Ok(PlaceHolder::Name),
+        "config_dir" => Ok(PlaceHolder::ConfigDir),
         _ => of_dependency().ok_or(TemplateError::Unknown(word)),
     }
 }

@@ -58,6 +58,45 @@ fn every_problem_at_once() {
 }
 
 #[test]
+fn resolved_components_are_shown_with_the_table_of_each_value() {
+    let world = World::new();
+    let text = "[defaults]\nload_time = \"2s\"\n[templates.shell]\n\
+                command = [\"sh\", \"-c\", \"exec sleep 1000\", \"{name}\"]\nmemory = \"10MiB\"\n\
+                [components.eyes]\ntemplate = \"shell\"\n[components.ears]\ntemplate = \"shell\"\nmemory = \"20MiB\"\n";
+    world.write("c.toml", text);
+    let ran = world.run(&["check", "--resolved", "c.toml"]);
+    let parts = [
+        "[components.eyes]",
+        "\"eyes\"]  # [templates.shell], line 4",
+        "# [defaults], line 2",
+        "[components.ears]",
+        "# line 10",
+    ];
+    ran.check(0, &parts, &[]);
+    // What is printed is a configuration of the same components.
+    world.write("flat.toml", &ran.out);
+    let flat = world.run(&["check", "flat.toml"]);
+    let whole = world.run(&["check", "c.toml"]);
+    assert_eq!(flat.out.replace("flat.toml", "c.toml"), whole.out);
+    let ran = world.run(&["--json", "check", "--resolved", "c.toml"]);
+    ran.check(0, &[], &[]);
+    let ears = ran.json().pop().unwrap();
+    assert_eq!(ears["component"], "ears");
+    let key = |name: &str| {
+        let keys = ears["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["key"] == name).unwrap().clone()
+    };
+    assert_eq!(
+        (&key("memory")["value"], &key("memory")["from"]),
+        (&"\"20MiB\"".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        (&key("load_time")["from"], &key("load_time")["line"]),
+        (&"defaults".into(), &2.into())
+    );
+}
+
+#[test]
 fn program_that_is_not_there_is_answered_with_what_to_write() {
     let world = World::new();
     for (line, way_out) in [

@@ -33,6 +33,34 @@ fn paths_are_relative_to_the_file_that_states_them() {
 }
 
 #[test]
+fn programs_run_in_the_folder_of_the_file_and_find_what_its_venv_has() {
+    let world = World::new();
+    std::fs::create_dir_all(world.path("conf/venv/bin")).unwrap();
+    let script = |path: &str, text: &str| {
+        world.write(path, format!("#!/bin/sh\n{text}\n"));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(world.path(path), mode).unwrap();
+    };
+    script("conf/venv/bin/interpreter", "exec sh \"$@\"");
+    script("conf/venv/bin/tool", "echo found >tool");
+    world.write("conf/eyes.sh", format!("tool\necho \"$MODEL $1\" >eyes\n{UP}\n"));
+    let text = format!(
+        "[defaults.env]\nPATH = \"{{config_dir}}/venv/bin:/usr/bin:/bin\"\n{} = {:?}\n\
+         [templates.script]\ncommand = [\"venv/bin/interpreter\", \"{{name}}.sh\", \"{{config_dir}}\"]\n\
+         memory = \"10MiB\"\nready = {{ stdout = \"up\" }}\nenv = {{ MODEL = \"{{name}}-model\" }}\n\
+         [components.eyes]\ntemplate = \"script\"\nkeywords = [\"see\"]\n",
+        crate::support::MARK,
+        world.mark(),
+    );
+    world.write("conf/m.toml", text);
+    world.run(&["check", "conf/m.toml"]).check(0, &["ok conf/m.toml"], &[]);
+    world.run(&["run", "conf/m.toml", "see"]).check(0, &["eyes"], &[]);
+    assert_eq!(world.read("conf/tool"), "found\n");
+    let folder = std::fs::canonicalize(world.path("conf")).unwrap();
+    assert_eq!(world.read("conf/eyes").trim(), format!("eyes-model {}", folder.display()));
+}
+
+#[test]
 fn check_warns_of_programs_that_are_not_there() {
     let world = World::new();
     std::fs::create_dir(world.path("conf")).unwrap();
@@ -69,6 +97,11 @@ fn a_loader_that_this_build_lacks_is_an_error() {
     let parts = ["c.toml:2:10: error[no-loader]", "eyes", "no python loader", "command = ["];
     world.run(&["check", "c.toml"]).check(1, &parts, &[]);
     world.run(&["run", "c.toml", "see"]).check(1, &[], &parts);
+    // A builtin needs a factory, and this program has none.
+    world.write("builtin.toml", "[components.eyes]\nloader = \"builtin\"\nkeywords = [\"see\"]\n");
+    let parts = ["builtin.toml:2:10: error[no-factory]", "\"eyes\"", "command = ["];
+    world.run(&["check", "builtin.toml"]).check(1, &parts, &[]);
+    world.run(&["run", "builtin.toml", "see"]).check(1, &[], &["error[no-factory]", "\"eyes\""]);
     world.write("old.json", "{\"eyes\": {\"priority\": \"LOW\"}}");
     let parts = ["old.json:1:2: warning[no-loader]", "eyes", "[legacy]", "ok old.json"];
     world.run(&["check", "old.json"]).check(0, &parts, &[]);

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::eventually::eventually;
-use crate::processes::{MARK, marked, running, signal};
+pub(crate) use crate::processes::MARK;
+use crate::processes::{marked, running, signal};
 
 /// Long enough for a busy machine; nothing waits that long when all is well.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
@@ -76,7 +77,7 @@ impl World {
         running
     }
 
-    fn mark(&self) -> String {
+    pub(crate) fn mark(&self) -> String {
         self.dir.display().to_string()
     }
 

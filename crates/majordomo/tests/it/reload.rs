@@ -59,6 +59,33 @@ fn reload_adds_changes_and_removes_components() {
     });
 }
 
+#[test]
+fn changed_template_changes_each_component_that_inherits_it() {
+    run(async {
+        let world = World::new();
+        let text = |version: &str| {
+            // The command and the mark of the helper's section, in a template.
+            let section = world.section("x", UP, "");
+            let template = section.replace("[components.x]", "[templates.t]");
+            let other = world.section("other", UP, "");
+            format!(
+                "{FAST}{template}version = \"{version}\"\n[components.a]\ntemplate = \"t\"\n\
+                 [components.b]\ntemplate = \"t\"\n[components.own]\ntemplate = \"t\"\nversion = \"7\"\n{other}"
+            )
+        };
+        let manager = manager_of(&world, &text("1")).await;
+        for name in ["a", "b", "own", "other"] {
+            drop(lease(&manager, name).await.unwrap());
+        }
+        world.write("c.toml", &text("2"));
+        let reloaded = manager.operator().reload().await.unwrap();
+        assert_eq!(names(&reloaded.changed), ["a", "b"]);
+        until(|| path_has(&manager, "a", 2) && path_has(&manager, "b", 2)).await;
+        assert_eq!((state(&manager, "own"), state(&manager, "other")), ("ready", "ready"));
+        assert_eq!(status(&manager, "own").await.loads, 1);
+    });
+}
+
 /// Whether a component became ready `times` times.
 fn path_has(manager: &Manager, name: &str, times: usize) -> bool {
     crate::support::path(manager, name).iter().filter(|s| **s == "ready").count() == times

@@ -26,14 +26,16 @@ pub(crate) fn whole(
 ) {
     for declared in &draft.components {
         if let Some(found) = look(&declared.spec, declared.legacy) {
+            reports[declared.file].heir = Some(declared.spec.id.to_string());
             let keys = ["command", "loader", "module"];
-            let stated = keys.iter().find_map(|key| declared.node.get(key));
+            let stated = keys.iter().find_map(|key| declared.keys.get(key));
             let span = stated.map_or(declared.name_span, |m| &m.node.span);
             let Finding { severity, code, message, suggestion } = found;
             reports[declared.file].add(severity, code, span, message, Some(suggestion));
+            reports[declared.file].heir = None;
         }
     }
-    let clean = reports.iter().all(|r| r.problems.is_empty());
+    let clean = reports.iter().all(Report::is_clean);
     if draft.components.is_empty() && clean {
         let message = "no component is declared".to_owned();
         let help = Some("declare one: [components.NAME]".to_owned());
@@ -76,7 +78,7 @@ impl<'d> Places<'d> {
         target: &ComponentId,
     ) -> (usize, Range<usize>) {
         let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
-        let list = declared.node.get(relation.key()).map(|m| &m.node.value);
+        let list = declared.keys.get(relation.key()).map(|m| &m.node.value);
         let items = match list {
             Some(Value::List(items)) => items.as_slice(),
             _ => &[],
@@ -94,12 +96,12 @@ impl<'d> Places<'d> {
     /// elsewhere.
     fn text_with(&self, component: &ComponentId, part: &str) -> (usize, Range<usize>) {
         let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
-        let command = declared.node.get("command").map(|m| &m.node.value);
+        let command = declared.keys.get("command").map(|m| &m.node.value);
         let items = match command {
             Some(Value::List(items)) => items.as_slice(),
             _ => &[],
         };
-        let variables = declared.node.get("env").map_or(&[][..], |m| m.node.members());
+        let variables = declared.keys.get("env").map_or(&[][..], |m| m.node.members());
         let mut texts = items.iter().chain(variables.iter().map(|m| &m.node));
         let has = |v: &Value<'_>| matches!(v, Value::Text(t) if t.contains(part));
         let found = texts.find(|node| has(&node.value));
@@ -108,7 +110,7 @@ impl<'d> Places<'d> {
 
     fn fixed_address(&self, component: &ComponentId) -> (usize, Range<usize>) {
         let Some(declared) = self.by_name.get(component) else { return (0, 0..0) };
-        let stated = ["port", "socket"].iter().find_map(|key| declared.node.get(key));
+        let stated = ["port", "socket"].iter().find_map(|key| declared.keys.get(key));
         (declared.file, stated.map_or(declared.name_span, |m| &m.node.span).clone())
     }
 
@@ -216,7 +218,7 @@ fn load_times(reports: &mut [Report<'_>], draft: &Draft<'_>, catalog: &Catalog) 
         let load_time = declared.spec.load_time;
         let may_take = declared.spec.load_deadline.unwrap_or(deadlines.load);
         let stated = ["load_time", "estimated_load_time_ms"];
-        let stated = stated.iter().find_map(|k| declared.node.get(k));
+        let stated = stated.iter().find_map(|k| declared.keys.get(k));
         let span = stated.map_or(declared.name_span, |m| &m.node.span);
         let mut warn = |message: String, help: String| {
             reports[declared.file].add(Severity::Warning, "load-time", span, message, Some(help));
@@ -258,7 +260,7 @@ fn time_to_load(catalog: &Catalog, key: ComponentKey) -> Duration {
 /// A component that does not fit a budget even alone, or not with the margin of its first load.
 fn too_large(reports: &mut [Report<'_>], declared: &Declared<'_>, limit: &Limit, margin: f64) {
     let memory = declared.spec.memory;
-    let stated = ["memory", "estimated_memory_mb"].iter().find_map(|k| declared.node.get(k));
+    let stated = ["memory", "estimated_memory_mb"].iter().find_map(|k| declared.keys.get(k));
     let span = stated.map_or(declared.name_span, |m| &m.node.span);
     let name = &declared.spec.id;
     let (severity, message) = if memory > limit.bytes {

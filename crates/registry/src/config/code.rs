@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentId, Config};
 
+use super::inherit::{Keys, Layers};
 use super::keys::component::COMPONENT;
 use super::keys::pool::POOL;
 use super::keys::requests::PROBE;
 use super::keys::{OutOfRange, out_of_range};
-use super::node::{Node, Value};
+use super::node::{Member, Node, Value};
 use super::phrases;
 use super::sections::{Declared, Draft};
 use super::source::{Report, Source, whole_file};
@@ -38,6 +39,7 @@ impl LoadedConfig {
         check_values(&mut found, &specs, &pools, Some(&pools));
         let source = Source::new(BUILDER, String::new());
         let nowhere = Node { span: 0..0, value: Value::Table(Vec::new()) };
+        let nowhere = Member { key: "".into(), key_span: 0..0, node: nowhere };
         // A value out of range is reported once, and is no base of further problems.
         for problem in found_in_settings {
             config.set(problem.setting, &Config::default().get(problem.setting));
@@ -47,15 +49,18 @@ impl LoadedConfig {
             spec: Arc::clone(spec),
             file: 0,
             legacy: false,
-            name_span: &nowhere.span,
-            node: &nowhere,
+            name_span: &nowhere.key_span,
+            keys: Keys::Own(&nowhere),
         });
         let components = declared.collect();
-        let draft = Draft { config, is_budget_stated, budget_span: None, pools, components };
+        let layers = Layers::default();
+        let draft =
+            Draft { config, is_budget_stated, budget_span: None, pools, layers, components };
         let mut reports = [Report::new(&source)];
         check::whole(&mut reports, &draft, machine_limit, &|_, _| None);
         let [report] = reports;
-        let whole = report.problems.into_iter().filter(|problem| problem.code != "no-component");
+        let whole =
+            report.into_problems().into_iter().filter(|problem| problem.code != "no-component");
         let mut problems = found.0;
         problems.extend(whole.map(|problem| Problem { at: None, ..problem }));
         if problems.iter().any(|problem| problem.severity == Severity::Error) {

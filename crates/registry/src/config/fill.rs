@@ -209,11 +209,11 @@ impl<T: Target> Row<T> for Key<T> {
                 if let Some(suggestion) = as_http(report, name, node) {
                     return mismatch(report, &name, node, "a table of keys", Some(suggestion));
                 }
-                let before = report.problems.len();
+                let before = report.n_added();
                 let mut trim = Default::default();
                 fill(report, &name, node, TRIM, &mut trim);
                 // A reported problem in the table must not be reported as a missing key too.
-                if report.problems.len() == before {
+                if report.n_added() == before {
                     set(target, trim);
                 }
             }

@@ -16,14 +16,14 @@ use super::source::Report;
 mod pieces;
 
 /// A value and where it stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node<'a> {
     pub(crate) span: Range<usize>,
     pub(crate) value: Value<'a>,
 }
 
 /// A value of either format.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
     /// None when it does not fit.
@@ -37,7 +37,7 @@ pub(crate) enum Value<'a> {
 }
 
 /// A key with its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) key_span: Range<usize>,

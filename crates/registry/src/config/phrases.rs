@@ -72,7 +72,7 @@ fn list(
     words: &mut Words,
 ) {
     let name = component.spec.id.as_str();
-    let stated = keys.iter().find_map(|key| component.node.get(key));
+    let stated = keys.iter().find_map(|key| component.keys.get(key));
     let key = stated.map_or(keys[0], |member| &*member.key);
     let mut seen: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
     for (idx, phrase) in phrases.iter().enumerate() {

@@ -22,6 +22,7 @@ pub fn reference() -> String {
     settings(&mut out, "intents", INTENTS);
     settings(&mut out, "server", SERVER);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
+    out += INHERITANCE;
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
@@ -44,8 +45,9 @@ with line, column and a solution; `majordomo schema` prints a JSON schema for ed
 - Sizes: a number and a unit, `\"300MiB\"`, `\"1.5GiB\"` (2^20 and 2^30 bytes; `MB` and `GB` are decimal); within 4 KiB and 16 TiB.
 - Durations: whole numbers with units, `\"80ms\"`, `\"5s\"`, `\"2min\"`, `\"1h 30m\"`; at most 30 days.
 - Priorities: `CORE`, `HIGH`, `MEDIUM`, `LOW`. Levels of pressure: `LOW`, `MEDIUM`, `HIGH`, `CRITICAL`, `EMERGENCY`.
-- Paths (`cwd`, `socket`, a `command` with `/` in its program, the `[legacy]` file) are relative to the folder of the file that
-  states them, not to the working directory.
+- Paths (`cwd`, `socket`, a `command` with `/` in its program, the `[legacy]` file) are relative to the folder of the
+  configuration file, wherever the manager was started. Programs run in that folder too, unless `cwd` names another, so that
+  the relative paths among their arguments and in their environment start there as well.
 - A file that another user owns, may write to or may replace (through a folder) is refused, because it names the programs to run:
   see [operating.md](operating.md#files-and-who-may-touch-them).
 ";
@@ -57,6 +59,58 @@ const SERVER: &str =
     "The socket API of `majordomo serve`: its limits, and the leases that other processes hold.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
+const INHERITANCE: &str = "
+## `[defaults]` and `[templates.NAME]`
+
+Both have the keys of a component, so that alike components take a line or two each. `[defaults]` applies to every component of
+this file, a template to the components (and the templates) that name it with `template = \"NAME\"`.
+
+```toml
+[defaults]
+priority = \"LOW\"
+ready = { http = \"/ready\" }
+
+[defaults.env]
+PATH = \"{config_dir}/venv/bin:/usr/local/bin:/usr/bin:/bin\"
+OMP_NUM_THREADS = \"2\"
+
+[templates.python]
+command = [\"venv/bin/python\", \"{name}.py\", \"{port}\"]
+probe = { http = \"/health\", every = \"10s\" }
+
+[templates.model]
+template = \"python\"
+memory = \"300MiB\"
+load_time = \"2s\"
+
+[components.embed]
+template = \"model\"
+
+[components.listen]
+template = \"model\"
+memory = \"500MiB\"
+env = { OMP_NUM_THREADS = \"4\" }
+
+[components.faces]
+template = \"python\"
+probe = false
+env = { OMP_NUM_THREADS = false }
+```
+
+- **Precedence**: the component's own keys, then those of its template, then those of the template that this one uses, and so
+  on, then `[defaults]`. `majordomo check --resolved CONFIG` prints each component with all its keys and the table and line of each.
+- **Lists are replaced**, not joined: `keywords = [\"a\"]` in a component drops the inherited keywords.
+- **`env` and `probe` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
+  `http` of `probe` is dropped, and the reverse). Every other table is replaced.
+- **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key is then as if nobody had
+  stated it. (Keys that are themselves true or false are set by it.)
+- **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
+  It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`.
+- `[defaults]` has neither `template` nor `port`. Its keys for one kind of loader, such as `env`, do not apply to components of
+  another kind.
+- A reload that changes a template or a default changes every component that inherits the value. The components of a
+  `[legacy]` file inherit nothing.
+";
 const COMPONENTS: &str = "The loader follows from the keys that only one kind has (`command` and others: a process; `module`: \
     Python; `factory`: a Rust factory); otherwise write `loader`.";
 const PLACE_HOLDERS: &str = "
@@ -67,6 +121,8 @@ const PLACE_HOLDERS: &str = "
 | `{port}` | the program's own port on 127.0.0.1 or ::1: `port`, or a free one |
 | `{socket}` | the path of the program's own Unix socket: `socket`, or one in the state directory |
 | `{state_dir}` | a directory of the component's own in the state directory |
+| `{name}` | the component's name |
+| `{config_dir}` | the folder of the configuration file, absolute |
 | `{NAME.port}`, `{NAME.socket}` | the same of the component `NAME`, a direct or indirect dependency |
 | `{NAME.url}` | the URL of that dependency: `http://127.0.0.1:PORT` (or `http://[::1]:PORT`), or `unix:PATH` without a port |
 | `{{`, `}}` | braces |

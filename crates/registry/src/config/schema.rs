@@ -6,6 +6,7 @@
 use majordomo_core::{Config, Domain, Setting};
 use serde_json::{Map, Value, json};
 
+use super::inherit::NO_DEFAULTS;
 use super::keys::component::{COMPONENT, LOADER_KEYS};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
@@ -25,12 +26,21 @@ const DURATION: &str = "^\\s*(0|([0-9]+\\s*(nanos|nsec|ns|usec|us|µs|msec|milli
 #[must_use]
 pub fn schema() -> String {
     let mut component = table(COMPONENT);
-    // The loader is stated, or follows from a key that only one kind has.
+    let mut defaults = component.clone();
+    if let Some(properties) = defaults["properties"].as_object_mut() {
+        properties.retain(|key, _| NO_DEFAULTS.iter().all(|(refused, _)| key != refused));
+    }
+    with_removals(&mut component);
+    // The loader is stated, or follows from a key that only one kind has, or from an inherited one.
     let decisive = LOADER_KEYS.iter().flat_map(|(_, keys)| keys.iter());
-    component["anyOf"] = std::iter::once("loader")
+    let has_loader: Value = ["loader", "template"]
+        .into_iter()
         .chain(decisive.copied())
         .map(|key| json!({ "required": [key] }))
         .collect();
+    let complete = json!({
+        "properties": { "components": { "additionalProperties": { "anyOf": has_loader } } },
+    });
     let mut legacy = table(LEGACY);
     legacy["required"] = json!(["file"]);
     text(&json!({
@@ -38,11 +48,14 @@ pub fn schema() -> String {
         "title": "Majordomo configuration",
         "type": "object",
         "additionalProperties": false,
+        "anyOf": [{ "required": ["defaults"] }, complete],
         "properties": {
             "manager": settings("manager"),
             "intents": settings("intents"),
             "server": settings("server"),
             "pools": by_name(&table(POOL)),
+            "defaults": defaults,
+            "templates": by_name(&component),
             "components": by_name(&component),
             "legacy": legacy,
         },
@@ -58,6 +71,29 @@ pub fn legacy_schema() -> String {
     whole["$schema"] = json!(DRAFT);
     whole["title"] = json!("Components of the predecessor");
     text(&whole)
+}
+
+/// Lets `false` stand for the removal of an inherited value.
+fn with_removals(component: &mut Value) {
+    let removal = json!({ "enum": [false] });
+    for key in COMPONENT {
+        let property = &mut component["properties"][key.name];
+        if matches!(key.kind, Kind::TextMap(_)) {
+            let text = property["additionalProperties"].take();
+            property["additionalProperties"] = json!({ "anyOf": [text, removal] });
+        }
+        if matches!(key.kind, Kind::Bool(_)) {
+            continue;
+        }
+        let mut whole = json!({});
+        for about in ["description", "default"] {
+            if let Some(text) = property.as_object_mut().and_then(|rules| rules.remove(about)) {
+                whole[about] = text;
+            }
+        }
+        whole["anyOf"] = json!([property.take(), removal]);
+        *property = whole;
+    }
 }
 
 fn text(schema: &Value) -> String {

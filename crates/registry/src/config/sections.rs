@@ -10,6 +10,7 @@ use std::sync::Arc;
 use majordomo_core::{ComponentId, Config, quoted};
 
 use super::fill::{component_id, fill, mismatch, suggest};
+use super::inherit::{Keys, Layers};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
 use super::keys::pool::POOL;
@@ -22,8 +23,8 @@ use crate::{ComponentSpec, LoaderSpec, PoolSpec};
 mod process;
 
 /// The sections of the TOML file.
-pub(crate) const SECTIONS: [&str; 6] =
-    ["manager", "intents", "server", "pools", "components", "legacy"];
+pub(crate) const SECTIONS: [&str; 8] =
+    ["manager", "intents", "server", "pools", "defaults", "templates", "components", "legacy"];
 
 /// The tables that hold settings of the manager.
 const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
@@ -37,6 +38,7 @@ pub(crate) struct Draft<'n> {
     /// The place of the stated budget in the file.
     pub(crate) budget_span: Option<Range<usize>>,
     pub(crate) pools: Vec<PoolSpec>,
+    pub(crate) layers: Layers<'n>,
     pub(crate) components: Vec<Declared<'n>>,
 }
 
@@ -49,7 +51,8 @@ pub(crate) struct Declared<'n> {
     /// It stands in the predecessor's file.
     pub(crate) legacy: bool,
     pub(crate) name_span: &'n Range<usize>,
-    pub(crate) node: &'n Node<'n>,
+    /// Its keys, with the inherited ones.
+    pub(crate) keys: Keys<'n>,
 }
 
 /// How entries of a legacy file become components.
@@ -77,26 +80,29 @@ pub(crate) fn read_toml<'n>(
             draft.pools.extend(pool(report, member));
         }
     }
+    draft.layers = Layers::read(report, root);
     if let Some(section) = root.get("components") {
         let members = table(report, "[components]", &section.node);
         draft.components.reserve(members.len());
         for member in members {
-            if let Some(spec) = component(report, member, &draft.pools) {
+            report.heir = Some(member.key.to_string());
+            let keys = draft.layers.merge(report, member);
+            if let Some(spec) = component(report, keys.member(), &draft.pools) {
                 let (spec, name_span) = (Arc::new(spec), &member.key_span);
-                draft.components.push(Declared {
-                    spec,
-                    file: 0,
-                    legacy: false,
-                    name_span,
-                    node: &member.node,
-                });
+                draft.components.push(Declared { spec, file: 0, legacy: false, name_span, keys });
             }
         }
+        report.heir = None;
     }
+    draft.layers.report_unused(report);
     root.get("legacy").and_then(|section| legacy(report, section))
 }
 
-fn table<'n>(report: &mut Report<'_>, place: &str, node: &'n Node<'n>) -> &'n [Member<'n>] {
+pub(super) fn table<'n>(
+    report: &mut Report<'_>,
+    place: &str,
+    node: &'n Node<'n>,
+) -> &'n [Member<'n>] {
     if !matches!(node.value, Value::Table(_)) {
         let help = (place == "[components]").then(|| "write [components.NAME] for each".to_owned());
         mismatch(report, &place, node, "a table", help);
@@ -134,9 +140,9 @@ fn settings(report: &mut Report<'_>, root: &Node<'_>, draft: &mut Draft<'_>) {
 /// Reports the rules that a specification breaks, at their places in the component's table. A key whose value was
 /// reported while it was read is not reported again.
 fn breaches(report: &mut Report<'_>, member: &Member<'_>, breaches: Vec<Breach<'_>>) {
-    let n_before = report.problems.len();
-    for Breach { place, code, message, help } in breaches {
-        let (key, span) = match place {
+    let whole = |key: Option<&str>| key.and_then(|key| member.node.get(key)).map(|m| &m.node.span);
+    let placed = breaches.into_iter().map(|breach| {
+        let (key, span) = match breach.place {
             Place::Key(key) => (Some(key), None),
             Place::Item(key, idx) => (None, member.node.get(key).and_then(|m| item(m, idx))),
             Place::Member(key, name) => {
@@ -148,20 +154,19 @@ fn breaches(report: &mut Report<'_>, member: &Member<'_>, breaches: Vec<Breach<'
                 (None, variable.map(|m| &m.node.span))
             }
         };
-        let whole = key.and_then(|key| member.node.get(key)).map(|m| &m.node.span);
-        let is_known = match (key, whole) {
-            (Some(_), Some(span)) => {
-                let start = report.source.position(span.start);
-                let end = report.source.position(span.end);
-                let known = &report.problems[..n_before];
-                known.iter().any(|p| p.at.is_some_and(|at| (start..=end).contains(&at)))
-            }
+        let is_known = match (key, whole(key)) {
+            (Some(_), Some(span)) => report.has_problem_in(span),
             // Left out, and reported as missing where it is required.
             (Some(_), None) => true,
             (None, _) => false,
         };
+        (breach, span.or(whole(key)).unwrap_or(&member.key_span), is_known)
+    });
+    // Several breaches of one key are all reported.
+    let placed: Vec<_> = placed.collect();
+    for (Breach { code, message, help, .. }, span, is_known) in placed {
         if !is_known {
-            report.error(code, span.or(whole).unwrap_or(&member.key_span), message, help);
+            report.error(code, span, message, help);
         }
     }
 }
@@ -295,7 +300,7 @@ pub(crate) fn read_legacy<'n>(
         let id = component_id(report, &member.key, &member.key_span);
         let mut entry = LegacyEntry::default();
         let place = format!("component {}", quoted(&member.key));
-        let before = report.problems.len();
+        let before = report.n_added();
         fill(report, &place, &member.node, LEGACY_ENTRY, &mut entry);
         if entry.priority.is_none()
             && member.node.get("priority").is_none()
@@ -313,14 +318,14 @@ pub(crate) fn read_legacy<'n>(
             report.error("duplicate", &member.key_span, message, help);
             continue;
         }
-        let sound = report.problems.len() == before;
+        let sound = report.n_added() == before;
         let spec = Arc::new(from_legacy(report, id, entry, mapping, sound.then_some(member)));
         draft.components.push(Declared {
             spec,
             file,
             legacy: true,
             name_span: &member.key_span,
-            node: &member.node,
+            keys: Keys::Own(member),
         });
     }
 }

@@ -148,11 +148,28 @@ pub(crate) fn shorten(text: &str) -> String {
 pub(crate) struct Report<'s> {
     pub(crate) source: &'s Source,
     pub(crate) problems: Vec<Problem>,
+    /// The places of values that components may inherit.
+    pub(crate) inheritable: Vec<Range<usize>>,
+    /// The component that is being read or checked, by name: a problem of an inherited value is one of this component too.
+    pub(crate) heir: Option<String>,
+    /// Problems of inherited values, each once, with the components that inherit them.
+    inherited: Vec<(Problem, Vec<String>)>,
+    n_added: usize,
 }
+
+/// So many components are named that inherit a wrong value.
+const MAX_HEIRS: usize = 3;
 
 impl<'s> Report<'s> {
     pub(crate) fn new(source: &'s Source) -> Self {
-        Self { source, problems: Vec::new() }
+        Self {
+            source,
+            problems: Vec::new(),
+            inheritable: Vec::new(),
+            heir: None,
+            inherited: Vec::new(),
+            n_added: 0,
+        }
     }
 
     pub(crate) fn error(
@@ -173,6 +190,54 @@ impl<'s> Report<'s> {
         message: String,
         suggestion: Option<String>,
     ) {
-        self.problems.push(self.source.problem(severity, code, span.clone(), message, suggestion));
+        self.n_added += 1;
+        let problem = self.source.problem(severity, code, span.clone(), message, suggestion);
+        let is_inherited = || self.inheritable.iter().any(|place| place.contains(&span.start));
+        let Some(heir) = self.heir.as_ref().filter(|_| is_inherited()) else {
+            return self.problems.push(problem);
+        };
+        // A value that is wrong by itself was reported where it stands, for whatever inherits it.
+        if self.problems.iter().any(|known| known.at == problem.at && known.code == code) {
+            return;
+        }
+        match self.inherited.iter_mut().find(|(known, _)| *known == problem) {
+            Some((_, heirs)) => heirs.push(heir.clone()),
+            None => self.inherited.push((problem, vec![heir.clone()])),
+        }
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(crate) const fn is_clean(&self) -> bool {
+        self.problems.is_empty() && self.inherited.is_empty()
+    }
+
+    /// How many problems were reported, those included that were known already.
+    pub(crate) const fn n_added(&self) -> usize {
+        self.n_added
+    }
+
+    /// Whether a problem was reported within a value: by itself, or for the component that is being read.
+    pub(crate) fn has_problem_in(&self, span: &Range<usize>) -> bool {
+        let within = self.source.position(span.start)..=self.source.position(span.end);
+        let is_within = |problem: &Problem| problem.at.is_some_and(|at| within.contains(&at));
+        let is_own = |heirs: &[String]| self.heir.as_ref().is_some_and(|heir| heirs.contains(heir));
+        self.problems.iter().any(is_within)
+            || self.inherited.iter().any(|(problem, heirs)| is_own(heirs) && is_within(problem))
+    }
+
+    /// Every problem; one of an inherited value names the components that inherit it.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        problems.extend(self.inherited.into_iter().map(|(mut problem, heirs)| {
+            let mut shown: Vec<String> =
+                heirs.iter().take(MAX_HEIRS).map(|heir| format!("\"{heir}\"")).collect();
+            if heirs.len() > MAX_HEIRS {
+                shown.push(format!("{} more", heirs.len() - MAX_HEIRS));
+            }
+            let components = if heirs.len() == 1 { "component" } else { "components" };
+            problem.message.push_str(&format!(" (inherited by {components} {})", shown.join(", ")));
+            problem
+        }));
+        problems
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn check(reports: &mut [Report<'_>], draft: &Draft<'_>, catalog: &Cat
         }
         if spec.stop_deadline.is_some() && own > deadlines.shutdown {
             let Some(declared) = draft.components.get(key.index()) else { continue };
-            let span = declared.node.get("stop_deadline");
+            let span = declared.keys.get("stop_deadline");
             let span = span.map_or(declared.name_span, |m| &m.node.span);
             let message = format!(
                 "component \"{}\" may take {} to stop, longer than shutdown_deadline, which is {}: a shutdown kills it before",

@@ -133,14 +133,14 @@ fn loader_follows_from_its_keys() {
         &[
             "2:17 bad-place-holder unknown place-holder \"prot\" | did you mean \"port\"?",
             "2:27 bad-place-holder a brace '{' without its partner | write {{ and }} for braces",
-            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
+            "2:32 bad-place-holder unknown place-holder \"elsewhere\" | there are {port}, {socket}, {state_dir}, {name}, {config_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
             "3:9 bad-name \"A=B\" is not a name of an environment variable",
             "3:17 bad-place-holder a brace '}' without its partner | write {{ and }} for braces",
         ],
     );
     check(
         &with(
-            "command = [\"x\"]\nready = \"connect\"\nprobe = { http = \"health\", every = \"1s\" }",
+            "command = [\"x\"]\nready = \"connect\"\nprobe = { http = \"health\", every = \"1s\", timeout = \"2s\" }",
         ),
         &[
             "3:9 no-address ready asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",

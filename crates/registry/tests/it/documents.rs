@@ -274,6 +274,18 @@ fn reference_in_docs_is_up_to_date() {
 }
 
 #[test]
+fn example_of_inheritance_is_valid() {
+    let text = reference();
+    let example = text.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+    let loaded = parse_toml(example, "example.toml", None).unwrap();
+    assert_eq!((loaded.specs.len(), loaded.warnings), (3, vec![]));
+    let env = |idx: usize| loaded.specs[idx].program().unwrap().env.get("OMP_NUM_THREADS").cloned();
+    assert_eq!((env(0), env(1), env(2)), (Some("2".into()), Some("4".into()), None));
+    assert_eq!(loaded.specs[2].program().unwrap().probe, None);
+    assert!(allows(&value(&schema()), &toml_to_json(example)));
+}
+
+#[test]
 fn example_of_the_reference_is_valid() {
     let text = reference();
     let example = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();

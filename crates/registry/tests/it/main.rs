@@ -10,4 +10,5 @@ mod config_components;
 mod config_files;
 mod config_fuzz;
 mod documents;
+mod inheritance;
 mod programs;

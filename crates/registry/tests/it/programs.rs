@@ -153,7 +153,7 @@ fn place_holders_of_dependencies_are_checked() {
     );
     wrong(
         "{db.host}",
-        "3:17 bad-place-holder unknown place-holder \"db.host\" | there are {port}, {socket}, {state_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
+        "3:17 bad-place-holder unknown place-holder \"db.host\" | there are {port}, {socket}, {state_dir}, {name}, {config_dir}, {NAME.port}, {NAME.socket}, {NAME.url}; write {{ and }} for braces",
     );
 }
 
@@ -311,4 +311,25 @@ fn stop_deadline_beyond_the_shutdown_is_a_warning() {
         })
         .collect();
     check(&format!("{manager}{deep}"), &[]);
+}
+
+#[test]
+fn unstated_timeout_of_a_probe_is_no_longer_than_the_time_between_probes() {
+    let probe = |lines: &str| {
+        let text = format!("[components.c]\ncommand = [\"x\", \"{{port}}\"]\nprobe = {lines}\n");
+        let loaded = parse_toml(&text, "c.toml", None).unwrap_or_else(|e| panic!("{text}{e}"));
+        loaded.specs[0].program().unwrap().probe.clone().unwrap()
+    };
+    let ms = std::time::Duration::from_millis;
+    assert_eq!(probe("{ connect = true, every = \"1s\" }").timeout, ms(1000));
+    assert_eq!(probe("{ connect = true, every = \"1ms\" }").timeout, ms(1));
+    assert_eq!(probe("{ connect = true, every = \"2s\" }").timeout, ms(2000));
+    assert_eq!(probe("{ connect = true }").timeout, ms(2000));
+    // A probe that asks nothing is told what is missing, and nothing about a timeout that nobody wrote.
+    check(
+        "[components.c]\ncommand = [\"x\", \"{port}\"]\nprobe = { every = \"1s\" }\n",
+        &[
+            "3:9 bad-value probe needs either http or connect | such as { http = \"/health\" } or { connect = true }",
+        ],
+    );
 }

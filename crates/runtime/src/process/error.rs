@@ -68,7 +68,7 @@ pub enum ProcessError {
     EmptyCommand { component: ComponentId },
     /// A place-holder that does not exist, or a brace alone.
     #[error(
-        "{component}: {} has {problem}; known are {{port}}, {{socket}} and {{state_dir}}, {{NAME.port}}, {{NAME.socket}} and {{NAME.url}} of dependencies, and {{{{ and }}}} stand for braces",
+        "{component}: {} has {problem}; known are {{port}}, {{socket}}, {{state_dir}}, {{name}} and {{config_dir}}, {{NAME.port}}, {{NAME.socket}} and {{NAME.url}} of dependencies, and {{{{ and }}}} stand for braces",
         quoted(text)
     )]
     Template {

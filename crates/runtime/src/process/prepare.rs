@@ -2,6 +2,7 @@
 //!
 //! Everything that can be wrong with them is found here, before anything starts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -61,6 +62,8 @@ pub(super) fn prepare(
         spec.texts().flat_map(template::place_holders).any(|h| h == PlaceHolder::StateDir);
     let own_dir = || make_dir(ctx, state_dir.join("components").join(ctx.component.as_str()));
     let values = Values {
+        component: &ctx.component,
+        base_dir: &ctx.base_dir,
         own: &endpoint,
         state_dir: uses_state_dir.then(own_dir).transpose()?,
         dependencies: &ctx.dependencies,
@@ -143,12 +146,13 @@ pub fn look_up(
     base_dir: &Path,
 ) -> Result<(), ProcessError> {
     let literal = |text: &str| -> Option<String> {
-        template::pieces(text)
-            .map(|piece| match piece {
-                Ok(Piece::Text(text)) => Some(text),
-                _ => None,
-            })
-            .collect()
+        let known = template::pieces(text).map(|piece| match piece {
+            Ok(Piece::Text(text)) => Some(text.into()),
+            Ok(Piece::PlaceHolder(PlaceHolder::Name)) => Some(component.as_str().into()),
+            Ok(Piece::PlaceHolder(PlaceHolder::ConfigDir)) => Some(base_dir.to_string_lossy()),
+            _ => None,
+        });
+        known.collect::<Option<Vec<Cow<'_, str>>>>().map(|pieces| pieces.concat())
     };
     let cwd = working_dir(component, spec, base_dir)?;
     let search = match spec.env.get("PATH") {
@@ -272,15 +276,13 @@ fn working_dir(
         let component = component.clone();
         ProcessError::WorkingDir { component, dir, source }
     };
-    match &spec.cwd {
-        None => std::env::current_dir().map_err(|e| fail(".".into(), e)),
-        Some(dir) => {
-            let dir = base_dir.join(dir);
-            match fs::metadata(&dir) {
-                Ok(meta) if meta.is_dir() => Ok(dir),
-                Ok(_) => Err(fail(dir, io::ErrorKind::NotADirectory.into())),
-                Err(e) => Err(fail(dir, e)),
-            }
-        }
+    let dir = match &spec.cwd {
+        None => base_dir.to_path_buf(),
+        Some(dir) => base_dir.join(dir),
+    };
+    match fs::metadata(&dir) {
+        Ok(meta) if meta.is_dir() => Ok(dir),
+        Ok(_) => Err(fail(dir, io::ErrorKind::NotADirectory.into())),
+        Err(e) => Err(fail(dir, e)),
     }
 }

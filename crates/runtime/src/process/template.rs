@@ -1,7 +1,7 @@
 //! Fills place-holders into the texts of one incarnation.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use majordomo_core::{ComponentId, Endpoint};
 use majordomo_registry::template::{self, EndpointPart, Piece, PlaceHolder};
@@ -9,6 +9,8 @@ use majordomo_registry::template::{self, EndpointPart, Piece, PlaceHolder};
 /// The values of the place-holders in one incarnation.
 #[derive(Clone, Debug)]
 pub(super) struct Values<'v> {
+    pub(super) component: &'v ComponentId,
+    pub(super) base_dir: &'v Path,
     pub(super) own: &'v Endpoint,
     pub(super) state_dir: Option<PathBuf>,
     /// Where the dependencies are reached that run and have an address.
@@ -35,6 +37,8 @@ fn value(holder: PlaceHolder<'_>, values: &Values<'_>) -> Option<String> {
         PlaceHolder::Port => part(values.own, EndpointPart::Port),
         PlaceHolder::Socket => part(values.own, EndpointPart::Socket),
         PlaceHolder::StateDir => values.state_dir.as_ref().map(|dir| dir.display().to_string()),
+        PlaceHolder::Name => Some(values.component.to_string()),
+        PlaceHolder::ConfigDir => Some(values.base_dir.display().to_string()),
         PlaceHolder::Dependency { name, part: kind } => part(values.dependencies.get(name)?, kind),
     }
 }
@@ -72,8 +76,14 @@ mod tests {
             .map(|(name, e)| (ComponentId::new(name).unwrap(), e))
             .into_iter()
             .collect();
-        let values =
-            Values { own: &own, state_dir: Some("/var/a".into()), dependencies: &dependencies };
+        let component = ComponentId::new("a").unwrap();
+        let values = Values {
+            component: &component,
+            base_dir: Path::new("/etc/m"),
+            own: &own,
+            state_dir: Some("/var/a".into()),
+            dependencies: &dependencies,
+        };
         let check = |text: &str, want: Result<&str, &str>| {
             let got = fill(text, &values);
             assert_eq!(got.as_deref().map_err(String::as_str), want, "{text}");
@@ -82,6 +92,7 @@ mod tests {
         check("--port={port}", Ok("--port=8080"));
         check("{socket}:{state_dir}/x", Ok("/run/a.sock:/var/a/x"));
         check("{{port}} }}{{", Ok("{port} }{"));
+        check("{config_dir}/{name}.py", Ok("/etc/m/a.py"));
         check("{db.port} {db.url}", Ok("5432 http://127.0.0.1:5432"));
         check("{bus.socket} {bus.url}", Ok("/run/bus.sock unix:/run/bus.sock"));
         check("{both.url}", Ok("http://127.0.0.1:1"));

@@ -72,11 +72,24 @@ impl FromStr for Budget {
     }
 }
 
+/// Megabytes that were given in binary units, as they were given; none for whole megabytes.
+fn binary(megabytes: f64) -> Option<String> {
+    let bytes = (megabytes * 1e6).round();
+    let units = [("GiB", f64::from(1 << 30)), ("MiB", f64::from(1 << 20)), ("KiB", 1024.0)];
+    let of = |unit: f64| (bytes % unit == 0.0).then_some(bytes / unit);
+    let (number, unit) =
+        units.iter().find_map(|(name, unit)| of(*unit).map(|number| (number, name)))?;
+    (bytes % 1e6 != 0.0).then(|| format!("{number}{unit}"))
+}
+
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slots(k) => write!(f, "slots:{k}"),
-            Self::Megabytes(m) => write!(f, "mb:{m}"),
+            Self::Megabytes(m) => match binary(*m) {
+                Some(size) => f.write_str(&size),
+                None => write!(f, "mb:{m}"),
+            },
         }
     }
 }
@@ -181,6 +194,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// The mean resident memory with its unit, or the mean number of resident components of a budget of slots.
+    #[must_use]
+    pub fn resident(&self) -> String {
+        let unit = match self.budget.parse() {
+            Ok(Budget::Slots(_)) => "slots",
+            _ => "MB",
+        };
+        format!("{:.1} {unit}", self.resident_mb_mean)
+    }
+
     /// Computes the figures of one trace or user.
     #[must_use]
     pub fn new(policy: &str, budget: Budget, trace: &str, user: Option<&str>, t: &Tally) -> Self {

@@ -141,7 +141,12 @@ fn budgets_and_policy_names_are_checked() {
     assert_eq!(written("mb:1500").unwrap(), "mb:1500");
     // The syntax of the setting, but for shares.
     assert_eq!(written("1.5 GB").unwrap(), "mb:1500");
-    assert_eq!(written("8GiB").unwrap(), "mb:8589.934592");
+    assert_eq!(written("8GiB").unwrap(), "8GiB");
+    // As it was given, so that it can be given again.
+    for text in ["620MiB", "1536KiB", "mb:650.5", "mb:8192", "slots:3"] {
+        assert_eq!(written(text).unwrap(), text);
+    }
+    assert_eq!(written("1.5GiB").unwrap(), "1536MiB");
     let share = written("60%").unwrap_err().to_string();
     assert!(share.contains("\"60%\" is a share") && share.contains("8GiB"), "{share}");
     for policy in PolicyName::ALL {

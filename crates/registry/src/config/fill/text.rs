@@ -126,13 +126,13 @@ pub(super) fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opt
         };
     }
     let mut draft = ReadyDraft::default();
-    let before = report.problems.len();
+    let before = report.n_added();
     fill(report, &name, node, READY, &mut draft);
     match (draft.stdout, draft.http) {
         (Some(text), None) => Some(ReadySpec::Stdout(text)),
         (None, Some(path)) => Some(ReadySpec::Http(path)),
         // Something in it was reported already.
-        _ if report.problems.len() > before => None,
+        _ if report.n_added() > before => None,
         _ => {
             let message = format!("{name} needs either stdout or http");
             let suggestion = Some("such as { stdout = \"listening\" }".to_owned());

@@ -73,6 +73,13 @@ impl ComponentDraft {
 /// `[components.NAME]`.
 pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
+        "template",
+        "",
+        "The template whose keys the component inherits: the NAME of a `[templates.NAME]`.",
+        // Followed before the keys are read.
+        Kind::Name(|_, _| ())
+    ),
+    key!(
         "description",
         "\"\"",
         "A description for people.",
@@ -307,7 +314,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "cwd",
         "",
-        "`process`: working directory, relative to this file's folder; without it, the manager's.",
+        "`process`: working directory, relative to this file's folder; without it, that folder.",
         Kind::Text(|c, v| c.process.cwd = Some(v.into()))
     ),
     key!(

@@ -19,13 +19,17 @@ pub(crate) fn while_leased(i: usize) -> WhileLeased {
     [WhileLeased::Report, WhileLeased::Restart][i]
 }
 
+/// A probe that states no timeout fails after this.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The content of `probe`.
 #[derive(Debug)]
 pub(crate) struct ProbeDraft {
     pub(crate) http: Option<String>,
     pub(crate) connect: bool,
     pub(crate) every: Duration,
-    pub(crate) timeout: Duration,
+    /// Without one, [`PROBE_TIMEOUT`], or `every` where that is shorter.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) rule: ProbeRule,
 }
 
@@ -39,7 +43,7 @@ impl Default for ProbeDraft {
             http: None,
             connect: false,
             every: Duration::from_secs(10),
-            timeout: Duration::from_secs(2),
+            timeout: None,
             rule: ProbeRule::default(),
         }
     }
@@ -53,7 +57,8 @@ impl ProbeDraft {
             (None, true) => ReadySpec::Connect,
             _ => return None,
         };
-        Some(ProbeSpec { how, every: self.every, timeout: self.timeout, rule: self.rule })
+        let timeout = self.timeout.unwrap_or(self.every.min(PROBE_TIMEOUT));
+        Some(ProbeSpec { how, every: self.every, timeout, rule: self.rule })
     }
 }
 
@@ -79,8 +84,8 @@ pub(crate) const PROBE: &[Key<ProbeDraft>] = &[
     key!(
         "timeout",
         "\"2s\"",
-        "A probe that takes longer fails.",
-        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.timeout), |p, v| p.timeout = v)
+        "A probe that takes longer fails; where `every` is shorter than the default, without it `every`.",
+        Kind::Duration(MS, LONGEST, |p: &ProbeSpec| Some(p.timeout), |p, v| p.timeout = Some(v))
     ),
     key!(
         "failures",

@@ -1,0 +1,113 @@
+//! One table of keys over another: what replaces, what is merged, and what is removed.
+
+use super::super::keys::Kind;
+use super::super::keys::component::{COMPONENT, ComponentDraft};
+use super::super::node::{Member, Node, Value};
+use super::super::source::Report;
+use super::nothing_to_remove;
+
+pub(super) const REMOVE_LINE: &str = "remove the line";
+
+/// How a table over an inherited one is read.
+struct Merging {
+    /// Keys of which one excludes the others: stating one drops the inherited others.
+    alternatives: &'static [&'static str],
+    /// Keys whose value may be `false`, which removes nothing there.
+    truths: &'static [&'static str],
+}
+
+/// The tables that are merged key by key. All others are replaced.
+fn merging(key: &str) -> Option<Merging> {
+    match kind(key)? {
+        Kind::TextMap(_) => Some(Merging { alternatives: &[], truths: &[] }),
+        Kind::Probe(_) => {
+            Some(Merging { alternatives: &["http", "connect"], truths: &["connect"] })
+        }
+        _ => None,
+    }
+}
+
+fn kind(key: &str) -> Option<&'static Kind<ComponentDraft>> {
+    COMPONENT.iter().find(|row| row.name == key).map(|row| &row.kind)
+}
+
+/// Whether a member removes an inherited value: `false` where a key is not one of true and false.
+pub(super) fn is_removal(member: &Member<'_>) -> bool {
+    super::is_false(member) && kind(&member.key).is_some_and(|kind| !matches!(kind, Kind::Bool(_)))
+}
+
+/// A table without the members that remove inherited values.
+pub(super) fn without_removals<'n>(table: &Node<'n>) -> Node<'n> {
+    let Value::Table(members) = &table.value else { return table.clone() };
+    let kept = members.iter().filter(|member| !is_removal(member)).map(|member| {
+        let mut kept = member.clone();
+        if let (Some(merging), Value::Table(inner)) = (merging(&member.key), &mut kept.node.value) {
+            inner.retain(|m| !super::is_false(m) || merging.truths.contains(&&*m.key));
+        }
+        kept
+    });
+    Node { span: table.span.clone(), value: Value::Table(kept.collect()) }
+}
+
+/// Puts the keys of a table over those that a component has so far.
+pub(super) fn overlay<'n>(
+    report: &mut Report<'_>,
+    members: &mut Vec<Member<'n>>,
+    table: &Node<'n>,
+    is_own: bool,
+) {
+    for over in table.members() {
+        // A template's own template was followed.
+        if over.key == "template" && !is_own {
+            continue;
+        }
+        let below = members.iter().position(|member| member.key == over.key);
+        if is_removal(over) {
+            match below {
+                Some(idx) => drop(members.remove(idx)),
+                None => nothing_to_remove(report, over, REMOVE_LINE),
+            }
+            continue;
+        }
+        let merged = match merging(&over.key) {
+            Some(merging) if matches!(over.node.value, Value::Table(_)) => {
+                let inherited = below.map_or(&[][..], |idx| members[idx].node.members());
+                merge(report, &merging, inherited, over)
+            }
+            _ => over.clone(),
+        };
+        match below {
+            Some(idx) => members[idx] = merged,
+            None => members.push(merged),
+        }
+    }
+}
+
+fn merge<'n>(
+    report: &mut Report<'_>,
+    Merging { alternatives, truths }: &Merging,
+    inherited: &[Member<'n>],
+    over: &Member<'n>,
+) -> Member<'n> {
+    let is_alternative = |member: &&Member<'_>| alternatives.contains(&&*member.key);
+    let drops = over.node.members().iter().any(|member| is_alternative(&member));
+    let mut all: Vec<Member<'n>> =
+        inherited.iter().filter(|member| !(drops && is_alternative(member))).cloned().collect();
+    for member in over.node.members() {
+        let below = all.iter().position(|known| known.key == member.key);
+        match below {
+            _ if !super::is_false(member) || truths.contains(&&*member.key) => match below {
+                Some(idx) => all[idx] = member.clone(),
+                None => all.push(member.clone()),
+            },
+            Some(idx) => drop(all.remove(idx)),
+            None => nothing_to_remove(
+                report,
+                member,
+                "remove the line, or put false in quotation marks",
+            ),
+        }
+    }
+    let node = Node { span: over.node.span.clone(), value: Value::Table(all) };
+    Member { key: over.key.clone(), key_span: over.key_span.clone(), node }
+}
