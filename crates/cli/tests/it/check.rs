@@ -73,7 +73,7 @@ fn resolved_components_are_shown_with_the_table_of_each_value() {
         "# line 10",
     ];
     ran.check(0, &parts, &[]);
-    // What is printed is a configuration of the same components.
+    // The output is a configuration of the same components.
     world.write("flat.toml", &ran.out);
     let flat = world.run(&["check", "flat.toml"]);
     let whole = world.run(&["check", "c.toml"]);

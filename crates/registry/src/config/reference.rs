@@ -102,8 +102,7 @@ env = { OMP_NUM_THREADS = false }
 - **Lists are replaced**, not joined: `keywords = [\"a\"]` in a component drops the inherited keywords.
 - **`env` and `probe` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
   `http` of `probe` is dropped, and the reverse). Every other table is replaced.
-- **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key is then as if nobody had
-  stated it. (Keys that are themselves true or false are set by it.)
+- **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key then has its default. (Keys that are themselves true or false are set by it.)
 - **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
   It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`.
 - `[defaults]` has neither `template` nor `port`. Its keys for one kind of loader, such as `env`, do not apply to components of

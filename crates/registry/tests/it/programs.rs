@@ -325,7 +325,7 @@ fn unstated_timeout_of_a_probe_is_no_longer_than_the_time_between_probes() {
     assert_eq!(probe("{ connect = true, every = \"1ms\" }").timeout, ms(1));
     assert_eq!(probe("{ connect = true, every = \"2s\" }").timeout, ms(2000));
     assert_eq!(probe("{ connect = true }").timeout, ms(2000));
-    // A probe that asks nothing is told what is missing, and nothing about a timeout that nobody wrote.
+    // The error of a probe without a request names what is missing, and no timeout that the file does not state.
     check(
         "[components.c]\ncommand = [\"x\", \"{port}\"]\nprobe = { every = \"1s\" }\n",
         &[
