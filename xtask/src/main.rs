@@ -5,6 +5,7 @@
 //! this program builds in release mode and runs.
 #![forbid(unsafe_code)]
 
+mod assistant;
 mod bench;
 mod bounds;
 mod callgrind;
@@ -33,7 +34,8 @@ use crate::project::Project;
 mod flags {
     xflags::xflags! {
         /// The project's chores. `stress`, `planted`, `hog`, `intents`, `replay` and `pretrain` build majordomo-lab in release mode
-        /// and hand it every argument that follows.
+        /// and hand it every argument that follows. `assistant` prepares, serves and measures an assistant of public packages
+        /// (`cargo xtask assistant --help`).
         cmd xtask {
             /// Runs everything that must pass, or only the stages named; ends with the minutes of each.
             cmd test {
@@ -80,6 +82,7 @@ type HandedOn = fn(&Project, &str, &[OsString]) -> Result<ExitCode>;
 
 /// Commands that read their own arguments.
 const HANDED_ON: &[(&str, HandedOn)] = &[
+    ("assistant", assistant::run),
     ("hog", lab::run),
     ("intents", lab::run),
     ("planted", lab::run),

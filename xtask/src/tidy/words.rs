@@ -134,6 +134,9 @@ const NO_NOUN: &[&str] = &[
 const DATA: &[(&str, &[&str], &str)] = &[
     ("xtask/src/tidy/words", &[], "the word list and its rules"),
     ("xtask/src/tidy", &["note"], "a level of findings"),
+    ("examples/assistant/assistant.toml", &["note", "tell"], "keywords of commands"),
+    ("examples/assistant/media.json", &[], "texts that are spoken and shown to models"),
+    ("examples/assistant/questions.json", &[], "texts that models are asked"),
 ];
 
 /// Names that were replaced stand here as code.

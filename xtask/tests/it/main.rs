@@ -20,3 +20,17 @@ fn an_unknown_stage_is_refused_with_the_ones_there_are() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("no-such-stage") && said.contains("clippy"), "{said}");
 }
+
+#[test]
+fn assistant_refuses_a_folder_that_is_not_prepared_and_a_python_that_does_not_fit() {
+    let output = xtask(&["assistant", "run", "--dir", "/nowhere/assistant"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("cargo xtask assistant setup --dir /nowhere/assistant"), "{said}");
+
+    let folder = ["--dir", "/nowhere/assistant", "--only", "sentiment"];
+    let output = xtask(&[&["assistant", "setup", "--python", "true"], &folder[..]].concat());
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--python PATH") && said.contains("CPython 3.11 or 3.12"), "{said}");
+}

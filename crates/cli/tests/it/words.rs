@@ -70,10 +70,17 @@ fn the_commands_of_the_readme_exist() {
 #[test]
 fn the_example_configuration_is_good() {
     let world = World::new();
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/assistant.toml");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/programs.toml");
     world.run(&["check", example]).check(0, &["ok", "3 components"], &[]);
     let ran = world.run(&["plan", example, "will", "it", "rain"]);
     ran.check(0, &["needs    weather", "load     notes in wave 1", "wave 2"], &[]);
+}
+
+#[test]
+fn the_assistant_of_public_packages_has_a_good_configuration() {
+    let world = World::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/assistant/assistant.toml");
+    world.run(&["check", example]).check(0, &["ok", "12 components", "1 conflict"], &[]);
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! `cargo xtask assistant`: the assistant of public packages in `examples/assistant`, prepared and served.
+//!
+//! Owns the arguments, where a prepared folder is, and which program serves it. `day` and `report` measure the prepared
+//! folder and need the product: they are handed on to `majordomo-lab` unread.
+
+mod arguments;
+mod check;
+mod config;
+#[cfg(test)]
+mod example;
+mod packages;
+mod program;
+mod python;
+mod setup;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+
+use self::arguments::flags;
+use crate::lab;
+use crate::project::Project;
+
+/// The commands that `majordomo-lab` carries out.
+const MEASURING: &[&str] = &["day", "report"];
+
+/// Runs one of the commands.
+pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
+    if arguments.first().is_some_and(|first| MEASURING.iter().any(|command| first == command)) {
+        return lab::run(project, name, arguments);
+    }
+    let flags = match flags::Assistant::from_vec(arguments.to_vec()) {
+        Ok(flags) => flags,
+        Err(error) => error.exit(),
+    };
+    match flags.subcommand {
+        flags::AssistantCmd::Setup(flags) => {
+            let folder = folder(project, flags.dir.as_deref())?;
+            setup::run(project, &folder, &flags)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        flags::AssistantCmd::Run(flags) => {
+            let folder = folder(project, flags.dir.as_deref())?;
+            serve(project, &folder, flags.majordomo.as_deref())
+        }
+    }
+}
+
+/// An absolute path, since the environment's programs are started from other folders.
+fn folder(project: &Project, given: Option<&Path>) -> Result<PathBuf> {
+    let folder = given.map_or_else(|| project.target_dir().join("assistant"), Path::to_owned);
+    std::path::absolute(&folder).with_context(|| format!("{} is no path", folder.display()))
+}
+
+/// Becomes the server: output and interrupts are its own.
+fn serve(project: &Project, folder: &Path, given: Option<&Path>) -> Result<ExitCode> {
+    let config = folder.join("assistant.toml");
+    ensure!(
+        config.is_file() && folder.join("setup.json").is_file(),
+        "{} is not prepared: run `cargo xtask assistant setup --dir {0}` first",
+        folder.display()
+    );
+    let program = program::majordomo(project, given)?;
+    let mut server = Command::new(&program);
+    server.arg("serve").arg(&config).arg("--state-dir").arg(folder.join("state"));
+    // It only comes back when it could not.
+    Err(server.exec()).with_context(|| format!("{} cannot be started", program.display()))
+}
