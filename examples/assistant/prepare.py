@@ -1,7 +1,7 @@
 """Makes what a prepared folder needs besides its packages: questions, what they show and play, and a record of what is installed.
 
 `python prepare.py SOURCE SECONDS COMPONENT... [--missing NAME=COMMAND...]`, run by `cargo xtask assistant setup` in the prepared
-folder; SOURCE is the folder of this example. Media that are there are kept. They come from the installed packages: piper's voice,
+folder; SOURCE is the folder of this example, SECONDS the time of the installation, or - where nothing was installed. Media that are there are kept. They come from the installed packages: piper's voice,
 Pillow's font, the pictures of scikit-image. The last line says whether anything was made."""
 import io
 import json
@@ -123,17 +123,20 @@ def make_media(source, asked):
 
 
 def record(seconds, components, missing):
+    path = HERE / "setup.json"
+    if seconds == "-" and path.exists():
+        seconds = json.loads(path.read_text())["seconds"]
     return json.dumps({
         "components": components,
         "missing": missing,
         "python": platform.python_version(),
-        "seconds": seconds,
+        "seconds": None if seconds == "-" else float(seconds),
         "packages": dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
     }, indent=2) + "\n"
 
 
 def main():
-    source, seconds, rest = Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    source, seconds, rest = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     at = rest.index("--missing") if "--missing" in rest else len(rest)
     components, missing = rest[:at], dict(entry.split("=", 1) for entry in rest[at + 1:])
     asked = questions(source, components)
@@ -141,11 +144,8 @@ def main():
     made = make_media(source, asked)
     if made:
         print(f"made {len(made)} files in media: {', '.join(made)}")
-    if made or changed or not (HERE / "setup.json").exists():
-        write("setup.json", record(seconds, components, missing))
-        print("changed")
-    else:
-        print("unchanged")
+    changed |= write("setup.json", record(seconds, components, missing))
+    print("changed" if made or changed else "unchanged")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ mod packages;
 mod program;
 mod python;
 mod setup;
+mod step;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -55,7 +56,7 @@ fn folder(project: &Project, given: Option<&Path>) -> Result<PathBuf> {
     std::path::absolute(&folder).with_context(|| format!("{} is no path", folder.display()))
 }
 
-/// Becomes the server: output and interrupts are its own.
+/// Replaces this process by the server: output and interrupts are its own.
 fn serve(project: &Project, folder: &Path, given: Option<&Path>) -> Result<ExitCode> {
     let config = folder.join("assistant.toml");
     ensure!(

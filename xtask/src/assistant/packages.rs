@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::python::{Python, Supported};
+use super::step;
 
 /// In the environment: the requirements that pip installed there.
 const INSTALLED: &str = "installed.txt";
@@ -84,7 +85,7 @@ pub(super) fn install(
                 .with_context(|| format!("{} cannot be removed", folder.display()))?;
         }
         let mut venv = Command::new(&python.program);
-        step(venv.args(["-m", "venv"]).arg(folder), "the Python environment cannot be made")?;
+        step::run(venv.args(["-m", "venv"]).arg(folder), "the Python environment cannot be made")?;
     }
     if !requirements.is_empty() {
         let n_packages = requirements.lines().filter(|line| line.contains("==")).count();
@@ -97,57 +98,11 @@ pub(super) fn install(
             .args(["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"])
             .args(["--require-hashes", "-r"])
             .arg(&list);
-        step(&mut pip, "the packages cannot be installed")?;
+        step::run(&mut pip, "the packages cannot be installed")?;
     }
     fs::write(&installed, stated)
         .with_context(|| format!("{} cannot be written", installed.display()))?;
     Ok((program, true))
-}
-
-/// Runs one program to its end; a failure is reported with its output and the way out.
-fn step(command: &mut Command, failure: &str) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("{} cannot be started", command.get_program().display()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let said = said.trim();
-    bail!("{failure}: {}\n{said}", way_out(said))
-}
-
-/// The way out of a failure, by the output of pip or venv.
-fn way_out(said: &str) -> &'static str {
-    const NETWORK: &[&str] = &[
-        "Temporary failure in name resolution",
-        "Name or service not known",
-        "NewConnectionError",
-        "ConnectTimeoutError",
-        "Network is unreachable",
-        "Connection refused",
-        "ProxyError",
-        "Read timed out",
-        "(from versions: none)",
-    ];
-    let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
-    if says(&["No space left on device", "Disk quota exceeded"]) {
-        "the disk is full; 2 GiB are enough for all components: make room or choose another folder with --dir, then repeat \
-         the command"
-    } else if says(&["DO NOT MATCH THE HASHES"]) {
-        "the package index delivered another file than the pinned one; use the usual index (unset PIP_INDEX_URL, \
-         PIP_EXTRA_INDEX_URL and PIP_FIND_LINKS) and repeat the command"
-    } else if says(&["ensurepip"]) {
-        "Python's module venv is not complete; install it (Debian: apt-get install python3-venv) and repeat the command"
-    } else if says(NETWORK) {
-        "the package index cannot be reached; check the network, or name a mirror in PIP_INDEX_URL, and repeat the command"
-    } else {
-        "the reason follows; the command can be repeated"
-    }
 }
 
 #[cfg(test)]
@@ -164,21 +119,6 @@ mod tests {
         assert_eq!(text_for("chat"), "a==1 \\\n    --hash=sha256:11\n");
         assert_eq!(text_for("listen").lines().count(), 4);
         assert_eq!(text_for("store"), "");
-    }
-
-    #[test]
-    fn failure_of_an_installation_names_the_way_out() {
-        let cases = [
-            ("ERROR: [Errno 28] No space left on device", "--dir"),
-            ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "PIP_INDEX_URL"),
-            ("NameResolutionError: Temporary failure in name resolution", "network"),
-            ("ERROR: Could not find a version (from versions: none)", "network"),
-            ("Error: '-m', 'ensurepip' returned 1", "python3-venv"),
-            ("something else", "repeated"),
-        ];
-        for (said, way) in cases {
-            assert!(way_out(said).contains(way), "{said}");
-        }
     }
 
     /// Stands in for Python: makes an environment whose Python fails, or not, when it is asked to install.

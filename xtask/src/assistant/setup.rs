@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::arguments::flags;
-use super::check;
 use super::config::{self, Config, SOURCE, Selection};
 use super::packages::{self, Requirements};
 use super::program::majordomo;
+use super::{check, step};
 use crate::project::Project;
 
 /// Made by the setup or only for it: not copied as they are.
@@ -52,7 +52,8 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
     changed |= write(&folder.join("assistant.toml"), &config.text_for(components))?;
     let commands = config::commands_for(&read("commands.tsv")?, components);
     changed |= write(&folder.join("commands.tsv"), &commands)?;
-    changed |= prepare(&python, &source, folder, start.elapsed().as_secs_f64(), &selection)?;
+    let seconds = installed.then(|| start.elapsed().as_secs());
+    changed |= prepare(&python, &source, folder, seconds, &selection)?;
 
     let checked = folder.join(CHECKED);
     if !changed && !flags.check && checked.is_file() {
@@ -102,28 +103,20 @@ fn prepare(
     python: &Path,
     source: &Path,
     folder: &Path,
-    seconds: f64,
+    seconds: Option<u64>,
     selection: &Selection,
 ) -> Result<bool> {
     let missing = selection.missing.iter().map(|(name, command)| format!("{name}={command}"));
-    let output = Command::new(python)
+    let mut command = Command::new(python);
+    command
         .arg("prepare.py")
         .arg(source)
-        .arg(format!("{seconds:.0}"))
+        .arg(seconds.map_or_else(|| "-".to_owned(), |seconds| seconds.to_string()))
         .args(&selection.components)
         .arg("--missing")
         .args(missing)
-        .current_dir(folder)
-        .env("HF_HUB_OFFLINE", "1")
-        .output()
-        .with_context(|| format!("{} cannot be started", python.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!(
-            "questions and media cannot be made: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
+        .current_dir(folder);
+    let said = step::run(&mut command, "questions and media cannot be made")?;
     let mut lines: Vec<_> = said.lines().collect();
     let last = lines.pop();
     lines.iter().for_each(|line| println!("{line}"));
