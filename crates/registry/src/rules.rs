@@ -144,8 +144,14 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
         match how {
             ReadySpec::Connect => Some(None),
             ReadySpec::Http(path) => Some(Some(path)),
-            ReadySpec::Started | ReadySpec::Stdout(_) => None,
+            ReadySpec::Started | ReadySpec::Stdout(_) | ReadySpec::Line => None,
         }
+    }
+    if process.ready == ReadySpec::Line && process.stdio().is_none() {
+        let message =
+            "ready = \"line\" is a line of protocol = \"stdio\", which the program does not have";
+        let help = Some("add the protocol, or write ready = { stdout = \"part of a line\" }");
+        breaches.add(Place::Key("ready"), "no-protocol", message.to_owned(), help);
     }
     if let ReadySpec::Stdout(text) = &process.ready
         && text.contains(['\n', '\r'])

@@ -102,6 +102,39 @@ pub enum ReadySpec {
     Connect,
     /// When `GET` of this path on `{port}` (or `{socket}`) answers 200.
     Http(String),
+    /// At the line `{"ready":true}` of [`Protocol::Stdio`].
+    Line,
+}
+
+/// The protocol in which the manager passes requests to a running program and returns its answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Clients use the program's address.
+    #[default]
+    None,
+    /// Lines of JSON on standard input and standard output.
+    Stdio(StdioSpec),
+}
+
+/// The bounds of [`Protocol::Stdio`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct StdioSpec {
+    /// Requests with the program at a time; further ones wait. Default 1, range 1 to 1024.
+    pub concurrent: u32,
+    /// Bytes of a request or an answer, each one line. Default 16 MiB.
+    pub max_line: ByteSize,
+    /// A call ends within this time, the wait for its turn included, unless its caller states another. Default 1 min.
+    pub call_deadline: Duration,
+}
+
+impl Default for StdioSpec {
+    fn default() -> Self {
+        Self { concurrent: 1, max_line: ByteSize::mib(16), call_deadline: Duration::from_secs(60) }
+    }
 }
 
 /// The action on failed health probes while clients hold leases.
@@ -208,8 +241,10 @@ pub struct ProcessSpec {
     /// A fixed path of the Unix socket, relative to the manager's base directory; without one, a path in the state
     /// directory where `{socket}` is used.
     pub socket: Option<PathBuf>,
-    /// Standard input.
+    /// Standard input; with [`Protocol::Stdio`] it has the requests, whatever stands here.
     pub stdin: StdinMode,
+    /// The protocol of requests that come through the manager.
+    pub protocol: Protocol,
     /// The condition under which the program counts as ready.
     pub ready: ReadySpec,
     /// The health probe.
@@ -222,6 +257,21 @@ impl ProcessSpec {
     /// The texts with place-holders.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.command.iter().chain(self.env.values()).map(String::as_str)
+    }
+
+    /// The bounds of the protocol of lines, if the program has that protocol.
+    #[must_use]
+    pub const fn stdio(&self) -> Option<&StdioSpec> {
+        match &self.protocol {
+            Protocol::Stdio(stdio) => Some(stdio),
+            Protocol::None => None,
+        }
+    }
+
+    /// Standard input as the program gets it.
+    #[must_use]
+    pub const fn stdin_mode(&self) -> StdinMode {
+        if self.stdio().is_some() { StdinMode::Hold } else { self.stdin }
     }
 
     fn uses(&self, place_holder: PlaceHolder<'_>) -> bool {

@@ -10,6 +10,7 @@ use majordomo_lease::AnyValue;
 use majordomo_memory::PoolGrant;
 
 use crate::process::{Endpoint, RunningProcess};
+use crate::stdio::{CallError, Caller};
 
 /// Hooks that a builtin component may offer. All have harmless defaults; all may be called from any thread.
 pub trait Component: Send + Sync + 'static {
@@ -138,6 +139,22 @@ impl Instance {
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.downcast_ref()
+    }
+
+    /// The way to call it, whatever it is: for leases, the server, and whoever passes requests on.
+    ///
+    /// # Errors
+    /// [`CallError::NotCallable`], which says how the component is used instead.
+    pub(crate) fn caller(&self, component: &ComponentId) -> Result<Caller, CallError> {
+        let way_out = match self.process.as_ref().map(|process| process.caller()) {
+            Some(Some(caller)) => return Ok(caller),
+            Some(None) => match self.endpoint().and_then(Endpoint::url) {
+                Some(url) => format!("its clients use its address, {url}"),
+                None => "it has no address and no protocol; protocol = \"stdio\" makes a program that answers lines callable".to_owned(),
+            },
+            None => "it is a value inside the manager's process, which a lease gives to that program only".to_owned(),
+        };
+        Err(CallError::NotCallable { component: component.clone(), way_out })
     }
 
     /// Its memory: by its own account, and what it mapped.

@@ -4,11 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo_core::{ComponentId, ComponentKey};
 
 use crate::component::{Resident, Revocation};
 use crate::process::Endpoint;
+use crate::stdio::{CallAnswer, CallError, CallRequest, Caller};
 
 pub(crate) type Incarnation = majordomo_lease::Incarnation<Resident>;
 pub(crate) type KnownIncarnation = majordomo_lease::KnownIncarnation<Resident>;
@@ -45,6 +47,29 @@ impl AnyLease {
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.raw.get().endpoint()
+    }
+
+    /// The way to call the component. It keeps no lease: once the component is unloaded, its calls fail.
+    ///
+    /// # Errors
+    /// [`CallError::NotCallable`], which says how the component is used instead.
+    pub fn caller(&self) -> Result<Caller, CallError> {
+        let resident = self.raw.incarnation().instance();
+        resident.caller(&resident.id)
+    }
+
+    /// Passes a request to the component and waits for its answer, at most `deadline`; without one, `call_deadline` of the
+    /// component. Counts as a use. Cancel safe: dropping the future takes the call back.
+    ///
+    /// # Errors
+    /// A [`CallError`] with the reason.
+    pub async fn call(
+        &self,
+        request: &CallRequest,
+        deadline: Option<Duration>,
+    ) -> Result<CallAnswer, CallError> {
+        self.mark_used();
+        self.caller()?.call(request, deadline).await
     }
 
     /// Counts it as used.
@@ -117,6 +142,21 @@ impl<T: 'static> Lease<T> {
     #[must_use]
     pub fn into_any(self) -> AnyLease {
         AnyLease { raw: self.raw.into_lease() }
+    }
+}
+
+impl Lease<Endpoint> {
+    /// [`AnyLease::call`] of a program.
+    ///
+    /// # Errors
+    /// A [`CallError`] with the reason.
+    pub async fn call(
+        &self,
+        request: &CallRequest,
+        deadline: Option<Duration>,
+    ) -> Result<CallAnswer, CallError> {
+        let resident = self.raw.lease().incarnation().instance();
+        resident.caller(&resident.id)?.call(request, deadline).await
     }
 }
 

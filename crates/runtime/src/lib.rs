@@ -7,6 +7,7 @@
 //! - [`logs`]: bounded, numbered logs.
 //! - [`footprint`]: memory of components that are processes.
 //! - [`state`]: what survives a restart.
+//! - [`stdio`]: calls of programs by lines of JSON.
 //! - [`clock`]: the one place that reads clocks.
 //! - [`log_throttle`]: rate limit for the log of a repeated failure.
 //!
@@ -62,6 +63,7 @@ pub mod log_throttle;
 pub mod logs;
 pub mod process;
 pub mod state;
+pub mod stdio;
 
 mod budget;
 mod cached;

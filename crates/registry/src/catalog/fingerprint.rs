@@ -11,7 +11,8 @@ use std::time::Duration;
 use fnv::FnvHasher;
 
 use crate::{
-    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, TrimSpec, WhileLeased,
+    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec, TrimSpec,
+    WhileLeased,
 };
 
 /// The fingerprint of one specification.
@@ -64,6 +65,7 @@ impl Encoder {
         match ready {
             ReadySpec::Started => self.text("started"),
             ReadySpec::Connect => self.text("connect"),
+            ReadySpec::Line => self.text("line"),
             ReadySpec::Stdout(line) => {
                 self.text("stdout");
                 self.text(line);
@@ -120,7 +122,12 @@ impl Encoder {
             self.text("fixed socket");
             self.text(&socket.to_string_lossy());
         }
-        // Left out when absent, so that figures from before this key stay valid.
+        // Left out when absent, so that figures from before these keys stay valid.
+        if let Some(StdioSpec { concurrent, max_line, call_deadline: _ }) = p.stdio() {
+            self.text("lines of stdio");
+            self.number((*concurrent).into());
+            self.number(max_line.bytes());
+        }
         match &p.trim {
             None => {}
             Some(TrimSpec::Http(path)) => {

@@ -27,6 +27,7 @@ pub fn reference() -> String {
     out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
     section(&mut out, "`trim`", TRIMMING, TRIM);
+    out += LINES;
     section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
     section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
     out
@@ -131,6 +132,22 @@ They are filled in at each start. A program also finds the URL of each dependenc
 ";
 const TRIMMING: &str = "Either `http` or `signal`. A program is asked to trim at memory pressure, above its `memory_limit`, and by \
     `majordomo trim`; a failed request is recorded as an event and in the component's log.";
+const LINES: &str = "
+## `protocol = \"stdio\"`
+
+For a program that is no server. The manager writes a request as one line to its standard input: `{\"id\":7,\"text\":\"...\"}` or
+`{\"id\":7,\"object\":{...}}`. The program answers with one line on its standard output: `{\"id\":7,\"answer\":...}` with any JSON, or
+`{\"id\":7,\"error\":\"message\"}`; it flushes each line. Before that it writes `{\"ready\":true}`, once it is able to answer, unless `ready` states
+another condition. All other lines of standard output, and all of standard error, go to its log. At the end of its standard input
+it ends; TERM follows after half of `stop_deadline`. Calls come by `majordomo call`, `POST /v1/components/NAME/call` and a
+lease ([api.md](api.md#calls), [ADR 0029](adr/0029-programs-that-are-no-servers.md)).
+
+```toml
+[components.sentiment]
+command = [\"venv/bin/python\", \"sentiment.py\"]
+protocol = \"stdio\"
+```
+";
 const LEGACY_INTRODUCTION: &str = "Adds the predecessor's components to those of this file.";
 const JSON: &str =
     "A flat object of entries by name; a file whose name ends in `.json` is read in this format.";

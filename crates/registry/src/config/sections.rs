@@ -21,6 +21,7 @@ use crate::rules::{self, Breach, Place};
 use crate::{ComponentSpec, LoaderSpec, PoolSpec};
 
 mod process;
+mod protocol;
 
 /// The sections of the TOML file.
 pub(crate) const SECTIONS: [&str; 8] =

@@ -8,7 +8,7 @@ use majordomo_core::{ByteSize, ComponentId, NameError, Priority};
 
 use super::{
     ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec, ProcessSpec,
-    ReadySpec, RestartPolicy, StdinMode, TrimSpec,
+    Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, TrimSpec,
 };
 
 /// One setter for each field: its name, the type of its argument, and the field's value.
@@ -88,7 +88,14 @@ impl ProcessSpec {
         self
     }
 
+    /// Sets [`protocol`](Self#structfield.protocol) to lines of JSON, and readiness to the line `{"ready":true}`.
+    #[must_use]
+    pub fn speaks_stdio(self, bounds: StdioSpec) -> Self {
+        self.protocol(Protocol::Stdio(bounds)).ready(ReadySpec::Line)
+    }
+
     setters! {
+        protocol(protocol: Protocol) = protocol;
         env_allow(names: impl IntoIterator<Item = impl Into<String>>) = texts(names);
         cwd(path: impl Into<PathBuf>) = Some(path.into());
         port(port: impl Into<Option<u16>>) = port.into();

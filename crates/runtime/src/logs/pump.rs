@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::lines::{LineCutter, Piece};
 use super::{LogBuffer, LogStream};
+use crate::stdio::Tap;
 
 const BUFFER: usize = 8 << 10;
 
@@ -59,12 +60,14 @@ impl Watch {
     }
 }
 
-/// Reads `pipe` to its end. A line that contains the watch's text fires it.
+/// Reads `pipe` to its end. A line that contains the watch's text fires it. With a tap, the lines of the protocol do not
+/// reach the log.
 pub(crate) async fn pump(
     mut pipe: impl AsyncRead + Unpin,
     log: Arc<LogBuffer>,
     stream: LogStream,
     mut watch: Option<Watch>,
+    mut tap: Option<Tap>,
 ) {
     let mut cutter = LineCutter::new(log.config().max_line_bytes);
     let mut buffer = vec![0; BUFFER];
@@ -87,7 +90,10 @@ pub(crate) async fn pump(
         };
         // Logged first, so that the task woken by the text finds it in the log.
         let was_dirty = cutter.is_dirty();
-        cutter.feed(bytes, emit);
+        match &mut tap {
+            Some(tap) => tap.feed(bytes, |text| cutter.feed(text, emit)),
+            None => cutter.feed(bytes, emit),
+        }
         if !was_dirty && cutter.is_dirty() {
             flush_at = Instant::now() + PATIENCE;
         }
@@ -98,6 +104,9 @@ pub(crate) async fn pump(
             // It has no receiver any more when the load was cancelled.
             let _ = w.found.send(());
         }
+    }
+    if let Some(tap) = tap {
+        tap.finish(|text| cutter.feed(text, emit));
     }
     cutter.finish(emit);
 }
@@ -148,7 +157,7 @@ mod tests {
         let log = Arc::new(LogBuffer::default());
         let (mut child, pipe) = tokio::io::duplex(64);
         let (watch, mut seen) = Watch::new("password:");
-        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stdout, Some(watch)));
+        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stdout, Some(watch), None));
         child.write_all(b"up\nEnter pass").await.unwrap();
         pass(PATIENCE / 2).await;
         child.write_all(b"word: ").await.unwrap();
@@ -172,7 +181,7 @@ mod tests {
     async fn a_progress_bar_keeps_its_newest_updates_and_pushes_nothing_out() {
         let log = Arc::new(LogBuffer::default());
         let (mut child, pipe) = tokio::io::duplex(1 << 20);
-        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stderr, None));
+        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stderr, None, None));
         child.write_all(b"plain start\n").await.unwrap();
         for i in 0..100_000 {
             child.write_all(format!("\rloading {i}").as_bytes()).await.unwrap();

@@ -23,6 +23,7 @@ use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
 use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogStream, Watch, pump};
 use crate::proctable::ProcessTable;
+use crate::stdio::{Calls, Tap};
 
 /// The footprint of a program that is loading is measured after this, and then at growing intervals.
 const FIRST_SAMPLE: Duration = Duration::from_millis(20);
@@ -152,11 +153,17 @@ impl ProcessLoader {
 
         let ready = async {
             match &ctx.spec.ready {
-                ReadySpec::Stdout(_) => match (&mut heard.stdout).await {
-                    Ok(()) => endpoint.host,
-                    // Its output ended without the line: it can only end now, or hang.
-                    Err(_) => std::future::pending().await,
-                },
+                ReadySpec::Stdout(_) | ReadySpec::Line => {
+                    let line = match &mut heard.line {
+                        Some(line) if ctx.spec.ready == ReadySpec::Line => line,
+                        _ => &mut heard.stdout,
+                    };
+                    match line.await {
+                        Ok(()) => endpoint.host,
+                        // Its output ended without the line: it can only end now, or hang.
+                        Err(_) => std::future::pending().await,
+                    }
+                }
                 how @ (ReadySpec::Connect | ReadySpec::Http(_)) => {
                     ready::until_good(how, &endpoint).await
                 }
@@ -212,9 +219,9 @@ impl ProcessLoader {
             }
             grace = next_order(cancel) => {
                 tokio::select! {
-                    stopped = process.stop(grace) => drop(stopped?),
+                    stopped = process.terminate(grace) => drop(stopped?),
                     // Another order hastens it.
-                    grace = next_order(cancel) => drop(process.stop(grace).await?),
+                    grace = next_order(cancel) => drop(process.terminate(grace).await?),
                 }
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
@@ -247,7 +254,7 @@ impl ProcessLoader {
         let limits = self.limits.clone();
         let work = tokio::task::spawn_blocking(move || {
             let prepared = prepare::prepare(&ctx, &config.state_dir, guard.session())?;
-            let trampoline = guard.trampoline(ctx.spec.stdin);
+            let trampoline = guard.trampoline(ctx.spec.stdin_mode());
             let leader = spawn::spawn(&prepared, &trampoline);
             let leader = leader.map_err(|source| ProcessError::Spawn {
                 component: ctx.component.clone(),
@@ -273,14 +280,20 @@ impl ProcessLoader {
         endpoint: &super::Endpoint,
     ) -> std::io::Result<(RunningProcess, Heard)> {
         let child_ended = signal(SignalKind::child())?;
-        let (mut watches, heard) = Heard::watch(&ctx.spec.ready);
+        let calls = ctx
+            .spec
+            .stdio()
+            .map(|bounds| Calls::new(ctx.component.clone(), bounds.clone(), Arc::clone(&ctx.logs)));
+        let (mut tap, line) = calls.as_ref().map(Tap::new).unzip();
+        let (mut watches, heard) = Heard::watch(&ctx.spec.ready, line);
         let out = leader.child.stdout.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
         let err = leader.child.stderr.take().map(|p| pipe::Receiver::from_owned_fd(p.into()));
         let mut pumps = Vec::new();
         for (pipe, stream) in [(out, LogStream::Stdout), (err, LogStream::Stderr)] {
             if let Some(pipe) = pipe.transpose()? {
                 let watch = watches[stream as usize].take();
-                pumps.push(tokio::spawn(pump(pipe, Arc::clone(&ctx.logs), stream, watch)));
+                let tap = tap.take_if(|_| stream == LogStream::Stdout);
+                pumps.push(tokio::spawn(pump(pipe, Arc::clone(&ctx.logs), stream, watch, tap)));
             }
         }
         let (orders, orders_seen) = watch::channel(Order::Run);
@@ -299,14 +312,19 @@ impl ProcessLoader {
             orders,
             phase: phase_seen,
             memory: Arc::default(),
+            calls: calls.clone(),
         };
         if let Some(pipe) = &mut stdin {
             // Three bytes into an empty pipe never block. If it fails the trampoline has ended, which
             // the supervisor sees.
             let _ = pipe.write_all(GO);
         }
-        if ctx.spec.stdin == StdinMode::Empty {
+        if ctx.spec.stdin_mode() == StdinMode::Empty {
             stdin = None;
+        }
+        if let (Some(calls), Some(pipe)) = (&calls, stdin.take_if(|_| calls.is_some())) {
+            let pipe = pipe::Sender::from_owned_fd(pipe.into())?;
+            tokio::spawn(Arc::clone(calls).write_to(pipe));
         }
         let supervisor = Supervisor {
             leader,
@@ -321,7 +339,9 @@ impl ProcessLoader {
             socket: endpoint.socket.clone(),
             bound,
             memory: Arc::clone(&process.memory),
+            calls,
             killed: false,
+            terminated: false,
         };
         tokio::spawn(async move {
             supervisor.run().await;
@@ -348,11 +368,13 @@ async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Duration 
 struct Heard {
     stdout: oneshot::Receiver<()>,
     stderr: oneshot::Receiver<()>,
+    /// The line of the protocol that reports readiness.
+    line: Option<oneshot::Receiver<()>>,
 }
 
 impl Heard {
     /// The watches of standard output and standard error; none for other readiness.
-    fn watch(how: &ReadySpec) -> ([Option<Watch>; 2], Self) {
+    fn watch(how: &ReadySpec, line: Option<oneshot::Receiver<()>>) -> ([Option<Watch>; 2], Self) {
         let needle = match how {
             ReadySpec::Stdout(needle) => Some(needle.as_str()),
             _ => None,
@@ -360,12 +382,16 @@ impl Heard {
         let ((out, stdout), (err, stderr)) =
             (Watch::new(needle.unwrap_or_default()), Watch::new(needle.unwrap_or_default()));
         let watches = [out, err].map(|w| needle.is_some().then_some(w));
-        (watches, Self { stdout, stderr })
+        (watches, Self { stdout, stderr, line })
     }
 
     /// Whether the text that means readiness was on standard output and is not reported yet.
     fn saw_ready_text(&mut self, how: &ReadySpec) -> bool {
-        matches!(how, ReadySpec::Stdout(_)) && self.stdout.try_recv() == Ok(())
+        match how {
+            ReadySpec::Stdout(_) => self.stdout.try_recv() == Ok(()),
+            ReadySpec::Line => self.line.as_mut().is_some_and(|line| line.try_recv() == Ok(())),
+            _ => false,
+        }
     }
 
     /// Advice for the owner of the configuration about a program that did not get ready.

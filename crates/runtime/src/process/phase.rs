@@ -8,8 +8,11 @@ use super::Exit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Run,
-    /// TERM now, KILL then.
-    Stop(Instant),
+    /// The request to stop, if it is `polite`, then TERM, then KILL.
+    Stop {
+        kill_at: Instant,
+        polite: bool,
+    },
     Kill,
 }
 

@@ -32,6 +32,9 @@ pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
     };
     match how {
         ReadySpec::Stdout(text) => format!("a line with {} on its standard output", quoted(text)),
+        ReadySpec::Line => {
+            "the line {\"ready\":true} on its standard output; it must flush its lines".into()
+        }
         ReadySpec::Connect => format!("a connection to {place}"),
         ReadySpec::Http(path) => format!("GET {path} on {place} to answer 200"),
         _ => "its start".into(),

@@ -15,6 +15,7 @@ use super::{Endpoint, Exit, ProcessError, ready};
 use crate::footprint::{LoadFootprint, after_load, of_known};
 use crate::logs::LogBuffer;
 use crate::proctable::{Members, ProcessGroup};
+use crate::stdio::{Caller, Calls};
 
 /// A started program and everything it started. Dropping it kills all of that.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct RunningProcess {
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<Memory>,
+    /// The calls of a program with the protocol of lines.
+    pub(super) calls: Option<Arc<Calls>>,
 }
 
 /// The process's peak, and the evidence of an OOM kill.
@@ -51,6 +54,12 @@ impl RunningProcess {
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The way to call it; none without the protocol of lines.
+    #[must_use]
+    pub fn caller(&self) -> Option<Caller> {
+        self.calls.as_ref().map(Caller::new)
     }
 
     /// The process group of its leader.
@@ -148,17 +157,29 @@ impl RunningProcess {
         phase.wait_for(done).await.map_or(Phase::Down(Exit::Unknown, Vec::new()), |p| p.clone())
     }
 
-    /// TERM to all members, KILL to those left after `deadline`, then waits until it is down. A second call
-    /// may hasten the deadline but not extend it. Dropping the future does not call the stop off.
+    /// The end of standard input for a program with the protocol of lines; after half of `deadline`, for other programs
+    /// at once, TERM to all members; KILL to those left after `deadline`. Then waits until it is down. A second call may
+    /// hasten the deadline but not extend it. Dropping the future does not call the stop off.
     ///
     /// # Errors
     /// [`ProcessError::Survivors`] when members outlive SIGKILL.
     pub async fn stop(&self, deadline: Duration) -> Result<Exit, ProcessError> {
+        self.order_stop(deadline, true).await
+    }
+
+    /// [`Self::stop`] that begins with TERM, for a program that is not ready.
+    pub(super) async fn terminate(&self, deadline: Duration) -> Result<Exit, ProcessError> {
+        self.order_stop(deadline, false).await
+    }
+
+    async fn order_stop(&self, deadline: Duration, polite: bool) -> Result<Exit, ProcessError> {
         let kill_at = Instant::now() + deadline;
         self.orders.send_if_modified(|order| {
             let raised = match *order {
-                Order::Run => Order::Stop(kill_at),
-                Order::Stop(earlier) => Order::Stop(earlier.min(kill_at)),
+                Order::Run => Order::Stop { kill_at, polite },
+                Order::Stop { kill_at: earlier, polite } => {
+                    Order::Stop { kill_at: earlier.min(kill_at), polite }
+                }
                 Order::Kill => Order::Kill,
             };
             let changed = *order != raised;

@@ -1,6 +1,7 @@
 //! One task per process: sees it end, stops it in order, and makes sure that nothing of it is left.
 //!
-//! A stop is TERM to all members, the rest of the deadline for all of them, then KILL to those left.
+//! A stop is the request to stop, where the program has one; TERM to all members after half of the deadline, or at once;
+//! the rest of the deadline for all of them; then KILL to those left.
 //! Invariant: phases go Running → Exited → Down and never back; Down is reported only when the component has no
 //! living member (or those that outlive SIGKILL are named), the leader is reaped, the guard has taken the
 //! process group off its list and the output has been read to its end.
@@ -24,6 +25,7 @@ use crate::children;
 use crate::guard::Announced;
 use crate::logs::{LogBuffer, LogStream};
 use crate::proctable::{Entry, Members};
+use crate::stdio::{Calls, CallsEnded};
 
 /// Children are looked at this often even without a signal: a library may have taken SIGCHLD away.
 const LOOK: Duration = Duration::from_secs(1);
@@ -47,8 +49,12 @@ pub(super) struct Supervisor {
     pub(super) socket: Option<std::path::PathBuf>,
     pub(super) bound: Bound,
     pub(super) memory: Arc<Memory>,
+    /// The calls of a program with the protocol of lines.
+    pub(super) calls: Option<Arc<Calls>>,
     /// A signal that ends it was sent from here.
     pub(super) killed: bool,
+    /// TERM was sent to all members.
+    pub(super) terminated: bool,
 }
 
 impl Supervisor {
@@ -76,6 +82,10 @@ impl Supervisor {
                 pump.abort();
             }
         }
+        if let Some(calls) = &self.calls {
+            // Its last answers were read before.
+            calls.end(CallsEnded::Exited(exit));
+        }
         if let Some(socket) = &self.socket {
             prepare::remove_socket(socket);
         }
@@ -96,15 +106,28 @@ impl Supervisor {
     /// Carries out orders until the leader has ended.
     async fn watch(&mut self) -> Exit {
         let mut done = Order::Run;
+        // When TERM follows a request to stop.
+        let mut term_at = None;
         loop {
             let order = self.order();
             match (done, order) {
-                (Order::Run, Order::Stop(_)) | (Order::Run | Order::Stop(_), Order::Kill) => {
-                    self.carry_out(order);
+                (Order::Run, Order::Stop { kill_at, polite }) => {
+                    if polite && self.request_stop() {
+                        term_at = Some(halfway(kill_at));
+                    } else {
+                        self.terminate();
+                    }
                     done = order;
                 }
-                // Only the time of the KILL changes; TERM is sent once.
-                (Order::Stop(_), Order::Stop(_)) => done = order,
+                (Order::Run | Order::Stop { .. }, Order::Kill) => {
+                    self.kill();
+                    done = order;
+                }
+                // Only times change; each step is taken once.
+                (Order::Stop { .. }, Order::Stop { kill_at, .. }) => {
+                    term_at = term_at.map(|at: Instant| at.min(halfway(kill_at)));
+                    done = order;
+                }
                 _ => {}
             }
             if let Some(exit) = self.leader.ended() {
@@ -112,37 +135,50 @@ impl Supervisor {
             }
             let look = Instant::now() + LOOK;
             let until = match done {
-                Order::Stop(kill_at) => kill_at.min(look),
+                Order::Stop { kill_at, .. } => kill_at.min(look).min(term_at.unwrap_or(look)),
                 _ => look,
             };
             tokio::select! {
                 _ = self.child_ended.recv() => {}
                 _ = self.orders.changed(), if done != Order::Kill => {}
+                () = broken(self.calls.as_deref()), if done == Order::Run => {
+                    let remark = "closed its standard input or output and takes no calls; killing it";
+                    self.logs.push(LogStream::Manager, remark);
+                    self.kill();
+                    done = Order::Kill;
+                }
                 () = sleep_until(until) => {
-                    if matches!(done, Order::Stop(kill_at) if kill_at <= Instant::now()) {
+                    let now = Instant::now();
+                    if matches!(done, Order::Stop { kill_at, .. } if kill_at <= now) {
                         self.logs.push(LogStream::Manager, "did not stop before its deadline; killing it");
-                        self.carry_out(Order::Kill);
+                        self.kill();
                         done = Order::Kill;
+                    } else if term_at.take_if(|at| *at <= now).is_some() {
+                        let remark = "did not end after the request to stop; sending TERM";
+                        self.logs.push(LogStream::Manager, remark);
+                        self.terminate();
                     }
                 }
             }
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Run => {}
-            Order::Stop(_) => self.ask_to_stop(),
-            Order::Kill => {
-                self.killed = true;
-                // The members outside of the process group follow when the leader has ended.
-                self.members.signal_process_group(ProcessSignal::KILL);
-            }
-        }
+    /// Requests the stop in the program's own way; false when it has none.
+    fn request_stop(&mut self) -> bool {
+        let Some(calls) = &self.calls else { return false };
+        calls.close_input(CallsEnded::Stopping);
+        true
+    }
+
+    fn kill(&mut self) {
+        self.killed = true;
+        // The members outside of the process group follow when the leader has ended.
+        self.members.signal_process_group(ProcessSignal::KILL);
     }
 
     /// TERM to every member: to the process group in one step, which no fork escapes, then to the others.
-    fn ask_to_stop(&self) {
+    fn terminate(&mut self) {
+        self.terminated = true;
         // A stopped process only receives TERM when it continues.
         let signals = [ProcessSignal::TERM, ProcessSignal::CONT];
         for signal in signals {
@@ -186,8 +222,12 @@ impl Supervisor {
     /// After an orderly stop the other members have until the same deadline; after anything else they are
     /// killed at once. Whether they have ended.
     async fn let_members_end(&mut self) -> bool {
+        if matches!(self.order(), Order::Stop { .. }) && !self.terminated {
+            // The leader ended at the request, which the others may not have seen.
+            self.terminate();
+        }
         let mut pause = Duration::from_millis(2);
-        while let Order::Stop(kill_at) = self.order()
+        while let Order::Stop { kill_at, .. } = self.order()
             && Instant::now() < kill_at
         {
             if self.find_members().await.is_empty() {
@@ -226,5 +266,19 @@ impl Supervisor {
             self.logs.push(LogStream::Manager, &killed);
         }
         left.into_iter().map(|e| e.pid).collect()
+    }
+}
+
+/// The middle of the time until `end`.
+fn halfway(end: Instant) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now) / 2
+}
+
+/// Waits until a program can take no calls any more, though it runs.
+async fn broken(calls: Option<&Calls>) {
+    match calls {
+        Some(calls) => calls.broken().await,
+        None => std::future::pending().await,
     }
 }

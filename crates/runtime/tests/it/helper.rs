@@ -126,6 +126,7 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 }
             }
         }
+        ["lines", more @ ..] => lines(more),
         ["unix", path] => {
             let listener = UnixListener::bind(path).unwrap();
             loop {
@@ -209,6 +210,50 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
         [kind, dir, rest @ ..] if kind.contains("manager") => managers::main(kind, dir, rest),
         other => panic!("no such helper: {other:?}"),
     }
+}
+
+/// Answers lines of JSON. The text of a request is an order.
+fn lines(more: &[&str]) -> ExitCode {
+    println!("starting");
+    println!("{{\"ready\":true}}");
+    let mut held = Vec::new();
+    for line in std::io::stdin().lines() {
+        let request: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let id = &request["id"];
+        let text = request["text"].as_str().unwrap_or("object").to_owned();
+        let words: Vec<&str> = text.split(' ').collect();
+        match words.as_slice() {
+            ["say", rest @ ..] => println!("{{\"id\":{id},\"answer\":{:?}}}", rest.join(" ")),
+            ["object"] => println!("{{\"id\":{id},\"answer\":{}}}", request["object"]),
+            ["fail"] => println!("{{\"id\":{id},\"error\":\"there is no page 3\"}}"),
+            ["chatter"] => {
+                println!("thinking\r50%\r100%");
+                println!("{{\"level\":\"info\",\"id\":{id}}}");
+                eprintln!("{{\"id\":{id},\"answer\":\"on standard error\"}}");
+                println!("{{\"id\":99,\"answer\":\"for another\"}}");
+                println!("{{\"id\":{id},\"answer\":\"real\"}}");
+            }
+            ["never"] => {}
+            ["long", n] => {
+                println!("{{\"id\":{id},\"answer\":\"{}\"}}", "x".repeat(n.parse().unwrap()))
+            }
+            // Answered with the next release, the newest first.
+            ["hold"] => held.push(id.clone()),
+            ["release"] => {
+                println!("{{\"id\":{id},\"answer\":{}}}", held.len());
+                for id in held.drain(..).rev() {
+                    println!("{{\"id\":{id},\"answer\":\"released\"}}");
+                }
+            }
+            ["exit", code] => {
+                println!("{{\"id\":{id}");
+                return ExitCode::from(code.parse::<u8>().unwrap());
+            }
+            other => panic!("no such order: {other:?}"),
+        }
+    }
+    println!("end of input");
+    if more == ["stays"] { forever() } else { ExitCode::SUCCESS }
 }
 
 #[expect(clippy::zombie_processes, reason = "the test needs a process that loses its parent")]

@@ -6,6 +6,7 @@
 
 use std::process::ExitCode;
 
+mod calls;
 mod eventually;
 mod footprint;
 mod guard;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut tests = Vec::new();
     process::tests(&mut tests);
     readiness::tests(&mut tests);
+    calls::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
     #[cfg(target_os = "linux")]

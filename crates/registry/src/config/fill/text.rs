@@ -122,7 +122,8 @@ pub(super) fn ready(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opt
     if !matches!(node.value, Value::Table(_)) {
         return match word(report, name, node, READY_WORDS)? {
             0 => Some(ReadySpec::Started),
-            _ => Some(ReadySpec::Connect),
+            1 => Some(ReadySpec::Connect),
+            _ => Some(ReadySpec::Line),
         };
     }
     let mut draft = ReadyDraft::default();

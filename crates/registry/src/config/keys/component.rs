@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ComponentId, Priority};
+use majordomo_core::{ByteSize, ComponentId, Priority};
 
 use super::requests::{MAX_FAILURES, ProbeDraft, TrimDraft, WHILE_LEASED, failures, while_leased};
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy,
-    StdinMode,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, ReadySpec,
+    RestartPolicy, StdinMode, StdioSpec,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -26,6 +26,10 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
             "port",
             "socket",
             "stdin",
+            "protocol",
+            "concurrent",
+            "max_line",
+            "call_deadline",
             "ready",
             "probe",
             "exit_ok",
@@ -44,10 +48,22 @@ pub(crate) struct ComponentDraft {
     pub(crate) loader: Option<&'static str>,
     pub(crate) factory: Option<String>,
     pub(crate) process: ProcessSpec,
+    pub(crate) protocol: ProtocolDraft,
     pub(crate) probe: Option<ProbeDraft>,
     pub(crate) trim: Option<TrimDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
+}
+
+/// The stated keys that `protocol` decides about.
+#[derive(Debug, Default)]
+pub(crate) struct ProtocolDraft {
+    pub(crate) is_stdio: bool,
+    pub(crate) concurrent: Option<u32>,
+    pub(crate) max_line: Option<ByteSize>,
+    pub(crate) call_deadline: Option<Duration>,
+    pub(crate) stdin: Option<StdinMode>,
+    pub(crate) ready: Option<ReadySpec>,
 }
 
 impl Target for ComponentDraft {
@@ -62,6 +78,7 @@ impl ComponentDraft {
             loader: None,
             factory: None,
             process: ProcessSpec::default(),
+            protocol: ProtocolDraft::default(),
             probe: None,
             trim: None,
             module: None,
@@ -339,16 +356,55 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "stdin",
         "\"empty\"",
-        "`process`: standard input is empty, or held open without data for programs that exit at end of file.",
+        "`process`: standard input is empty, or held open without data for programs that exit at end of file. With `protocol = \"stdio\"` it has the requests.",
         Kind::Word(&["empty", "hold"], |c, i| {
-            c.process.stdin = [StdinMode::Empty, StdinMode::Hold][i];
+            c.protocol.stdin = Some([StdinMode::Empty, StdinMode::Hold][i]);
         })
+    ),
+    key!(
+        "protocol",
+        "\"none\"",
+        "`process`: `stdio` passes requests to the program as lines of JSON; see below. With `none`, clients use its port or socket.",
+        Kind::Word(&["none", "stdio"], |c, i| c.protocol.is_stdio = i == 1)
+    ),
+    key!(
+        "concurrent",
+        "",
+        "`protocol = \"stdio\"`: requests with the program at a time; further ones wait, at most 256. Without it, 1.",
+        Kind::Count(
+            1,
+            1024,
+            |s: &ComponentSpec| stdio(s).map(|p| p.concurrent.into()),
+            |c, v| c.protocol.concurrent = u32::try_from(v).ok()
+        )
+    ),
+    key!(
+        "max_line",
+        "",
+        "`protocol = \"stdio\"`: a request or an answer has at most so many bytes. Without it, 16 MiB.",
+        Kind::Size(
+            |s: &ComponentSpec| stdio(s).map(|p| p.max_line),
+            |c, v| {
+                c.protocol.max_line = Some(v);
+            }
+        )
+    ),
+    key!(
+        "call_deadline",
+        "",
+        "`protocol = \"stdio\"`: a call ends within this time, the wait for its turn included, unless the caller states another. Without it, 1min.",
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| stdio(s).map(|p| p.call_deadline),
+            |c, v| c.protocol.call_deadline = Some(v)
+        )
     ),
     key!(
         "ready",
         "\"started\"",
-        "`process`: when the program counts as ready. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200).",
-        Kind::Ready(|c, v| c.process.ready = v)
+        "`process`: when the program counts as ready. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200), `\"line\"` (the line `{\"ready\":true}`; the default with `protocol = \"stdio\"`, and only there).",
+        Kind::Ready(|c, v| c.protocol.ready = Some(v))
     ),
     key!(
         "probe",
@@ -381,3 +437,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Name(|c, v| c.function = Some(v))
     ),
 ];
+
+fn stdio(spec: &ComponentSpec) -> Option<&StdioSpec> {
+    spec.program()?.stdio()
+}

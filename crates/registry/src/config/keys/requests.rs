@@ -172,4 +172,4 @@ pub(crate) const READY: &[Key<ReadyDraft>] = &[
 ];
 
 /// The words that `ready` may be.
-pub(crate) const READY_WORDS: &[&str] = &["started", "connect"];
+pub(crate) const READY_WORDS: &[&str] = &["started", "connect", "line"];

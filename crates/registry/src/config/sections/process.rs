@@ -7,7 +7,7 @@ use majordomo_core::quoted;
 use super::super::keys::component::ComponentDraft;
 use super::super::node::{Member, Value};
 use super::super::source::{Report, shorten};
-use super::breaches;
+use super::{breaches, protocol};
 use crate::rules::{self, PROBE_EXAMPLE};
 use crate::{LoaderSpec, ProcessSpec};
 
@@ -27,6 +27,7 @@ pub(super) fn finish(
         let help = Some("write command = [\"program\", \"argument\"]".to_owned());
         report.error("missing-key", &member.key_span, message, help);
     }
+    protocol::finish(report, member, std::mem::take(&mut draft.protocol), &mut process);
     if let Some(draft) = draft.probe.take() {
         let span = node.get("probe").map_or(&member.key_span, |m| &m.node.span);
         let sound = node.get("probe").is_some_and(|m| matches!(m.node.value, Value::Table(_)));

@@ -1,0 +1,15 @@
+//! The protocol of lines: requests to a program on its standard input, answers on its standard output.
+//!
+//! Owns the calls of one incarnation. Knows nothing of leases, states or readiness beyond the line that reports it.
+
+mod calls;
+pub mod codec;
+mod error;
+mod request;
+mod tap;
+
+pub use calls::Caller;
+pub(crate) use calls::Calls;
+pub use error::{CallError, CallsEnded};
+pub use request::{CallAnswer, CallRequest};
+pub(crate) use tap::Tap;

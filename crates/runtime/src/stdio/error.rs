@@ -1,0 +1,88 @@
+//! Errors of calls.
+#![expect(missing_docs, reason = "members that say all by their names have no comment")]
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentId, Refusal, printable};
+
+use crate::process::Exit;
+
+/// Why a program takes no more calls.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallsEnded {
+    #[error("it {0}")]
+    Exited(Exit),
+    #[error("it is being stopped")]
+    Stopping,
+    #[error("it closed its standard input")]
+    ClosedInput,
+    #[error("it closed its standard output")]
+    ClosedOutput,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The component has no protocol of requests.
+    #[error("{component} takes no calls: {way_out}")]
+    NotCallable {
+        component: ComponentId,
+        /// How the component is used instead.
+        way_out: String,
+    },
+    #[error("the object of a call is no JSON object: {why}")]
+    BadObject { why: String },
+    #[error(
+        "{component}: the request has {len}, and its lines may have {max} (max_line of the component)"
+    )]
+    RequestTooLong { component: ComponentId, len: ByteSize, max: ByteSize },
+    #[error(
+        "{component}: the answer has {len}, and its lines may have {max} (max_line of the component)"
+    )]
+    AnswerTooLong { component: ComponentId, len: ByteSize, max: ByteSize },
+    /// As many calls as may wait for their turn do.
+    #[error(
+        "{component}: {waiting} calls wait for their turn already; call again later, or raise concurrent of the component"
+    )]
+    QueueFull { component: ComponentId, waiting: usize },
+    #[error("{component}: no answer within {waited:?}{}", at(*began))]
+    Deadline {
+        component: ComponentId,
+        waited: Duration,
+        /// Whether the request was with the program.
+        began: bool,
+    },
+    /// The program answered with an error.
+    #[error("{component} answered with an error: {}", printable(message))]
+    Answered { component: ComponentId, message: String },
+    /// The program takes no more calls.
+    #[error("{component}: the call has no answer, because {source}")]
+    Ended { component: ComponentId, source: CallsEnded },
+    /// There was no lease for the call.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+fn at(began: bool) -> &'static str {
+    if began { "" } else { ": other calls were before it (concurrent of the component)" }
+}
+
+impl CallError {
+    /// A stable word for the kind of error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotCallable { .. } => "not_callable",
+            Self::BadObject { .. } => "bad_value",
+            Self::RequestTooLong { .. } => "call_too_large",
+            Self::AnswerTooLong { .. } => "answer_too_large",
+            Self::QueueFull { .. } => "call_queue_full",
+            Self::Deadline { .. } => "call_deadline_exceeded",
+            Self::Answered { .. } => "call_failed",
+            Self::Ended { .. } => "call_ended",
+            Self::Refused(refusal) => refusal.code(),
+        }
+    }
+}
