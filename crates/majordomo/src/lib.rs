@@ -100,13 +100,14 @@ pub use majordomo_memory::{
 };
 pub use majordomo_registry::{
     CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,
-    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, ReadySpec, ResolvedComponent,
-    ResolvedKey, RestartPolicy, Severity, StdinMode, TrimSignal, TrimSpec, WhileLeased,
-    environment_variable, read_config, schema, temporary_folder,
+    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol, ReadySpec,
+    ResolvedComponent, ResolvedKey, RestartPolicy, Severity, StdinMode, StdioSpec, TrimSignal,
+    TrimSpec, WhileLeased, environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
-pub use majordomo_runtime::process::Endpoint;
+pub use majordomo_runtime::process::{Endpoint, Exit};
+pub use majordomo_runtime::stdio::{CallAnswer, CallError, CallRequest, Caller, CallsEnded};
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
     LoadContext, LoadError, OldLeases, Party, Revocation, Tagged, UsageSummary, usage_trace,

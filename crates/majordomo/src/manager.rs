@@ -1,6 +1,7 @@
 //! The running manager: its life, its settings, and the views on its parts.
 
 mod acquire;
+mod call;
 mod command;
 mod components;
 mod intents;

@@ -10,7 +10,7 @@ use majordomo_lease::AnyValue;
 use majordomo_memory::PoolGrant;
 
 use crate::process::{Endpoint, RunningProcess};
-use crate::stdio::{CallError, Caller};
+use crate::stdio::{CallError, Caller, Instead};
 
 /// Hooks that a builtin component may offer. All have harmless defaults; all may be called from any thread.
 pub trait Component: Send + Sync + 'static {
@@ -141,20 +141,20 @@ impl Instance {
         self.downcast_ref()
     }
 
-    /// The way to call it, whatever it is: for leases, the server, and whoever passes requests on.
+    /// The way to call it, or the error of a component that takes no calls. Leases and servers pass requests on by it.
     ///
     /// # Errors
     /// [`CallError::NotCallable`], which says how the component is used instead.
     pub(crate) fn caller(&self, component: &ComponentId) -> Result<Caller, CallError> {
-        let way_out = match self.process.as_ref().map(|process| process.caller()) {
+        let instead = match self.process.as_ref().map(|process| process.caller()) {
             Some(Some(caller)) => return Ok(caller),
             Some(None) => match self.endpoint().and_then(Endpoint::url) {
-                Some(url) => format!("its clients use its address, {url}"),
-                None => "it has no address and no protocol; protocol = \"stdio\" makes a program that answers lines callable".to_owned(),
+                Some(url) => Instead::Address(Some(url)),
+                None => Instead::Nothing,
             },
-            None => "it is a value inside the manager's process, which a lease gives to that program only".to_owned(),
+            None => Instead::Value,
         };
-        Err(CallError::NotCallable { component: component.clone(), way_out })
+        Err(CallError::not_callable(component, instead))
     }
 
     /// Its memory: by its own account, and what it mapped.

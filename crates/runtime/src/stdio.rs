@@ -10,6 +10,7 @@ mod tap;
 
 pub use calls::Caller;
 pub(crate) use calls::Calls;
+pub(crate) use error::Instead;
 pub use error::{CallError, CallsEnded};
 pub use request::{CallAnswer, CallRequest};
 pub(crate) use tap::Tap;

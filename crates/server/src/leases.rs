@@ -18,7 +18,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use majordomo::{Manager, Moment, Outcome, Refusal, ServerConfig, quoted_start};
+use majordomo::{
+    AnyLease, Caller, ComponentId, Manager, Moment, Outcome, Refusal, ServerConfig, quoted_start,
+};
 use tokio::sync::Notify;
 
 use crate::lock::locked;
@@ -145,6 +147,27 @@ impl LeaseTable {
         Ok(lease)
     }
 
+    /// The way to call a component of a lease, which may be unnamed when the lease has one. Counts as a use.
+    pub(crate) fn caller(
+        &self,
+        id: &str,
+        name: Option<&str>,
+    ) -> Result<(ComponentId, Caller), Problem> {
+        let number = self.number(id)?;
+        let found = self.entries.get(&number).map(|entry| {
+            entry.with_leases(|leases| {
+                let lease = chosen(id, leases, name)?;
+                if lease.revoked() {
+                    return Err(Problem::revoked(id, &[leased(lease)]));
+                }
+                let caller = lease.caller()?;
+                lease.mark_used();
+                Ok((lease.id().clone(), caller))
+            })
+        });
+        found.unwrap_or_else(|| Err(self.missing(&self.index(), id, number)))
+    }
+
     /// Ends a lease at its holder's request and hands out what it held.
     pub(crate) fn release(&self, id: &str) -> Result<Held, Problem> {
         let number = self.number(id)?;
@@ -216,6 +239,32 @@ impl LeaseTable {
             index.arm(number, &mut entry);
         }
     }
+}
+
+/// The lease of the named component, or the only one.
+fn chosen<'l>(
+    id: &str,
+    leases: &'l [AnyLease],
+    name: Option<&str>,
+) -> Result<&'l AnyLease, Problem> {
+    let found = match (name, leases) {
+        (Some(name), _) => leases.iter().find(|lease| lease.id().as_str() == name),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    found.ok_or_else(|| {
+        let names: Vec<_> = leases.iter().map(|lease| lease.id().as_str()).collect();
+        let names = names.join(", ");
+        let detail = match name {
+            Some(name) => {
+                format!("lease {id} has no component {}; it has {names}", quoted_start(name))
+            }
+            None => format!(
+                "lease {id} has several components; name one of them as `component`: {names}"
+            ),
+        };
+        Problem::new("bad_value", detail)
+    })
 }
 
 fn ended(id: &str, reason: EndReason) -> Problem {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use majordomo::{Holder, HolderKind, Refusal, start_of, start_within};
+use majordomo::{CallError, Holder, HolderKind, Refusal, start_of, start_within};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -62,6 +62,13 @@ pub const TABLE: &[Row] = &[
     row("blocked", 409, "leases are in the way of a component of the command"),
     row("own_leases", 409, "only leases of the same holder are in the way"),
     row("abandoned", 503, "the demand was called off"),
+    row("not_callable", 409, "the component takes no calls"),
+    row("call_failed", 502, "the component answered a call with an error"),
+    row("call_ended", 502, "the component ended while a call was open"),
+    row("call_deadline_exceeded", 504, "the deadline of the call passed"),
+    row("call_queue_full", 503, "too many calls wait for the component"),
+    row("call_too_large", 413, "the request of the call is too large for the component"),
+    row("answer_too_large", 502, "the answer to the call is too large"),
     row("bad_request", 400, "the request cannot be read"),
     row("bad_json", 400, "the body is not the JSON that this route takes"),
     row("bad_value", 422, "a value in the request is out of its range"),
@@ -141,7 +148,7 @@ impl Problem {
     pub(crate) fn revoked(id: &str, lost: &[Leased]) -> Self {
         let words: Vec<_> = lost.iter().filter_map(Leased::revocation).collect();
         let detail = format!(
-            "lease {id} cannot be renewed: {}; give it back and ask for a new one",
+            "lease {id} cannot be used any more: {}; give it back and ask for a new one",
             words.join("; ")
         );
         let reason = lost.iter().find_map(|l| l.reason.clone()).unwrap_or_default();
@@ -313,6 +320,26 @@ impl From<&Refusal> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Self::from(&refusal)
+    }
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        let problem = Self::new(error.code(), error.to_string());
+        let problem = match error.component() {
+            Some(component) => problem.with("component", component.as_str()),
+            None => problem,
+        };
+        match error {
+            CallError::Refused(refusal) => refusal.into(),
+            CallError::Answered { message, .. } => problem.with("message", message),
+            CallError::Deadline { waited, .. } => {
+                problem.with("waited_ms", crate::wire::ms(waited))
+            }
+            CallError::QueueFull { .. } => problem.retry_after(Duration::from_secs(1)),
+            CallError::Ended { source, .. } => problem.with("cause", source.to_string()),
+            _ => problem,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The routes: one table from which the router is made, and which the description of the interface is compared
 //! with.
 
+mod calls;
 mod commands;
 mod components;
 mod extract;
@@ -79,6 +80,7 @@ routes! {
     POST "/v1/components/{name}/unload" => components::unload;
     POST "/v1/components/{name}/pin" => components::pin;
     POST "/v1/components/{name}/trim" => components::trim;
+    POST "/v1/components/{name}/call" => calls::component;
     POST "/v1/commands" => commands::command;
     POST "/v1/plan" => commands::plan;
     POST "/v1/intents" => commands::intents;
@@ -93,13 +95,17 @@ routes! {
     DELETE "/v1/leases/{id}" => leases::release;
     POST "/v1/leases/{id}/renew" => leases::renew;
     POST "/v1/leases/{id}/exchange" => leases::exchange;
+    POST "/v1/leases/{id}/call" => calls::lease;
 }
 
-/// Whether a request waits until components are ready, within a deadline of its own.
+/// Whether a request waits until components are ready or answer, within a deadline of its own.
 pub(crate) fn waits_for_components(parts: &Parts) -> bool {
     let path = parts.uri.path();
-    let loads = path.starts_with("/v1/components/") && path.ends_with("/load");
-    parts.method == Method::POST && (matches!(path, "/v1/leases" | "/v1/commands") || loads)
+    let waits = match path.strip_prefix("/v1/components/") {
+        Some(_) => matches!(last(path), "load" | "call"),
+        None => path.starts_with("/v1/leases/") && last(path) == "call",
+    };
+    parts.method == Method::POST && (matches!(path, "/v1/leases" | "/v1/commands") || waits)
 }
 
 /// Whether a request may come when there is no place for its connection: what an operator looks at and does to make

@@ -3,6 +3,7 @@
 //! Owns names and units: spans are `_ms` (milliseconds), memory is bytes, components are named, never keyed.
 //! Knows nothing of HTTP. Absent members mean "none"; requests refuse members that they do not know.
 
+mod call;
 mod command;
 mod event;
 mod json;
@@ -12,6 +13,8 @@ mod reload;
 mod state;
 mod status;
 
+pub(crate) use call::request;
+pub use call::{Answered, Call, LeaseCall};
 pub use command::{
     Accepted, Command, CommandOutcome, Decision, Evidence, Feedback, Hint, Intents, IntentsRequest,
     LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,

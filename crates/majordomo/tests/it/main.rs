@@ -5,6 +5,7 @@ mod allocations;
 mod alone;
 mod builtins;
 mod bytes;
+mod calls;
 mod configuration;
 #[allow(dead_code, reason = "the bench of intents uses the rest")]
 mod counting;

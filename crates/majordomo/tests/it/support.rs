@@ -60,6 +60,11 @@ impl World {
         Self { dir, mark }
     }
 
+    /// The value of the mark in the environment of this test's programs.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }

@@ -7,6 +7,7 @@
 pub(crate) mod component;
 pub(crate) mod legacy;
 pub(crate) mod pool;
+pub(crate) mod protocol;
 pub(crate) mod requests;
 
 use std::collections::BTreeMap;

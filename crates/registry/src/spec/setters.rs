@@ -90,7 +90,7 @@ impl ProcessSpec {
 
     /// Sets [`protocol`](Self#structfield.protocol) to lines of JSON, and readiness to the line `{"ready":true}`.
     #[must_use]
-    pub fn speaks_stdio(self, bounds: StdioSpec) -> Self {
+    pub fn answers_lines(self, bounds: StdioSpec) -> Self {
         self.protocol(Protocol::Stdio(bounds)).ready(ReadySpec::Line)
     }
 

@@ -105,6 +105,7 @@ fn samples() -> Vec<Value> {
         json!("report"),
         json!("connect"),
         json!("process"),
+        json!("stdio"),
         json!([]),
         json!(["voice"]),
         json!(["no name"]),

@@ -1,10 +1,81 @@
 //! Keys of programs besides their command: trim, their own addresses and those of dependencies.
 
+use std::time::Duration;
+
+use majordomo_core::ByteSize;
 use majordomo_registry::{
-    Catalog, CatalogError, ComponentSpec, LoaderSpec, ProcessSpec, TrimSignal, TrimSpec, parse_toml,
+    Catalog, CatalogError, ComponentSpec, LoaderSpec, ProcessSpec, ReadySpec, StdinMode, StdioSpec,
+    TrimSignal, TrimSpec, parse_toml,
 };
 
 use crate::config::{check, with};
+
+#[test]
+fn protocol_decides_about_readiness_and_standard_input() {
+    let declared = |lines: &str| {
+        let text = with(&format!("command = [\"x\"]\n{lines}"));
+        let loaded = parse_toml(&text, "c.toml", None).unwrap_or_else(|e| panic!("{lines}: {e}"));
+        loaded.specs[0].program().unwrap().clone()
+    };
+    let plain = declared("");
+    assert_eq!((plain.stdio(), &plain.ready), (None, &ReadySpec::Started));
+    assert_eq!(declared("protocol = \"none\"\nstdin = \"hold\"").stdin, StdinMode::Hold);
+    let stdio = declared("protocol = \"stdio\"");
+    assert_eq!(stdio.stdio(), Some(&StdioSpec::default()));
+    assert_eq!((&stdio.ready, stdio.stdin), (&ReadySpec::Line, StdinMode::Hold));
+    assert_eq!(declared("protocol = \"stdio\"\nstdin = \"hold\""), stdio);
+    let bounded = declared(
+        "protocol = \"stdio\"\nconcurrent = 4\nmax_line = \"64KiB\"\ncall_deadline = \"5s\"\nready = \"started\"",
+    );
+    let bounds = StdioSpec {
+        concurrent: 4,
+        max_line: ByteSize::kib(64),
+        call_deadline: Duration::from_secs(5),
+    };
+    assert_eq!((bounded.stdio(), &bounded.ready), (Some(&bounds), &ReadySpec::Started));
+    let code = ProcessSpec::new(["x"]).answers_lines(StdioSpec::default());
+    assert_eq!((code.stdin_mode(), code.ready), (stdio.stdin_mode(), stdio.ready));
+}
+
+#[test]
+fn keys_that_contradict_the_protocol_are_errors() {
+    let wrong = |lines: &str, want: &[&str]| {
+        check(&with(&format!("command = [\"x\"]\n{lines}")), want);
+    };
+    wrong(
+        "protocol = \"stdio\"\nstdin = \"empty\"",
+        &[
+            "4:1 no-protocol stdin is empty, and protocol = \"stdio\" writes requests to it | remove stdin: the protocol holds it open",
+        ],
+    );
+    wrong(
+        "ready = \"line\"",
+        &[
+            "3:9 no-protocol ready = \"line\" is a line of protocol = \"stdio\", which the program does not have | add the protocol, or write ready = { stdout = \"part of a line\" }",
+        ],
+    );
+    for line in ["concurrent = 2", "max_line = \"1MiB\"", "call_deadline = \"1s\""] {
+        let key = line.split(' ').next().unwrap();
+        let want = format!(
+            "3:1 no-protocol {key} belongs to protocol = \"stdio\", which the program does not have | add the protocol, or remove the key"
+        );
+        wrong(line, &[&want]);
+    }
+    wrong(
+        "protocol = \"stdio\"\nconcurrent = 0",
+        &["4:14 out-of-range concurrent must lie within 1 and 1024"],
+    );
+    wrong(
+        "protocol = \"http\"",
+        &["3:12 bad-value \"http\" is not a value of protocol | use one of none, stdio"],
+    );
+    check(
+        &with("loader = \"builtin\"\nprotocol = \"stdio\""),
+        &[
+            "3:1 foreign-key protocol belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",
+        ],
+    );
+}
 
 #[test]
 fn trim_is_declared_by_http_or_signal() {

@@ -166,8 +166,8 @@ impl Calls {
             });
         }
         let mut state = self.state();
-        if let Some(why) = &state.ended {
-            return Err(self.ended(why.clone()));
+        if let Some(why) = state.ended {
+            return Err(self.ended(why));
         }
         state.open.insert(id, Open { line: Some(line), reply, _slot: slot });
         state.to_write.push_back(id);
@@ -200,7 +200,7 @@ impl Calls {
     }
 
     fn why_ended(&self) -> CallsEnded {
-        self.state().ended.clone().unwrap_or(CallsEnded::Stopping)
+        self.state().ended.unwrap_or(CallsEnded::Stopping)
     }
 
     /// Passes an answer to its caller.
@@ -260,14 +260,14 @@ impl Calls {
     /// Closes standard input: no call is taken from now on, and calls whose request was not written are answered.
     pub(crate) fn close_input(&self, why: CallsEnded) {
         let mut state = self.state();
-        let why = state.ended.get_or_insert(why).clone();
+        let why = *state.ended.get_or_insert(why);
         let unwritten: Vec<u64> = state.to_write.drain(..).collect();
         let open: Vec<Open> = unwritten.iter().filter_map(|id| state.open.remove(id)).collect();
         drop(state);
         self.slots.close();
         self.is_input_closed.send_replace(true);
         for open in open {
-            let _ = open.reply.send(Err(self.ended(why.clone())));
+            let _ = open.reply.send(Err(self.ended(why)));
         }
     }
 
@@ -275,14 +275,14 @@ impl Calls {
     pub(crate) fn end(&self, why: CallsEnded) {
         let mut state = self.state();
         // Its end is a better cause than the stop before it.
-        state.ended = Some(why.clone());
+        state.ended = Some(why);
         state.to_write.clear();
         let open = std::mem::take(&mut state.open);
         drop(state);
         self.slots.close();
         self.is_input_closed.send_replace(true);
         for open in open.into_values() {
-            let _ = open.reply.send(Err(self.ended(why.clone())));
+            let _ = open.reply.send(Err(self.ended(why)));
         }
     }
 
@@ -364,7 +364,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Takes a call back whose caller leaves: at once while its line is not being written, else at its deadline.
+/// Takes a call back whose caller cancels it: at once while its line is not being written, else at its deadline.
 struct Left<'c> {
     calls: &'c Arc<Calls>,
     id: u64,

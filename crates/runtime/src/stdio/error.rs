@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Refusal, printable};
 
+use majordomo_registry::ComponentSpec;
+
 use crate::process::Exit;
 
 /// Why a program takes no more calls.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallsEnded {
     #[error("it {0}")]
@@ -65,11 +67,61 @@ pub enum CallError {
     Refused(#[from] Refusal),
 }
 
+/// How a component without the protocol is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Instead {
+    /// It is a value of a Rust type.
+    Value,
+    /// It has an address, which is known while it runs.
+    Address(Option<String>),
+    /// It is a program without an address.
+    Nothing,
+}
+
+impl CallError {
+    pub(crate) fn not_callable(component: &ComponentId, instead: Instead) -> Self {
+        let way_out = match instead {
+            Instead::Value => "it is a value inside the manager's process, which a lease gives to that program alone".to_owned(),
+            Instead::Address(Some(url)) => format!("lease it, and use its address, {url}"),
+            Instead::Address(None) => "lease it, and use the address in the lease".to_owned(),
+            Instead::Nothing => "its program has no protocol and no address; with protocol = \"stdio\" it answers lines of JSON".to_owned(),
+        };
+        Self::NotCallable { component: component.clone(), way_out }
+    }
+
+    /// The error of every call of a component with this specification; none when it takes calls.
+    #[must_use]
+    pub fn of_spec(spec: &ComponentSpec) -> Option<Self> {
+        let instead = match spec.program() {
+            Some(program) if program.stdio().is_some() => return None,
+            Some(program) if program.has_endpoint() => Instead::Address(None),
+            Some(_) => Instead::Nothing,
+            None => Instead::Value,
+        };
+        Some(Self::not_callable(&spec.id, instead))
+    }
+}
+
 fn at(began: bool) -> &'static str {
     if began { "" } else { ": other calls were before it (concurrent of the component)" }
 }
 
 impl CallError {
+    /// The component, where there is one; a refusal names its own.
+    #[must_use]
+    pub fn component(&self) -> Option<&ComponentId> {
+        match self {
+            Self::NotCallable { component, .. }
+            | Self::RequestTooLong { component, .. }
+            | Self::AnswerTooLong { component, .. }
+            | Self::QueueFull { component, .. }
+            | Self::Deadline { component, .. }
+            | Self::Answered { component, .. }
+            | Self::Ended { component, .. } => Some(component),
+            Self::BadObject { .. } | Self::Refused(_) => None,
+        }
+    }
+
     /// A stable word for the kind of error.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -18,7 +18,7 @@ enum Body {
 }
 
 impl CallRequest {
-    /// A text.
+    /// A request of a text, of any content.
     pub fn text(text: impl Into<String>) -> Self {
         Self(Body::Text(text.into()))
     }

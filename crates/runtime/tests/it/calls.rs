@@ -21,7 +21,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     }
     add! {
         answers_come_to_their_callers_in_any_order
-        text_that_is_no_answer_goes_to_the_log
+        text_that_is_no_answer_is_logged
         serial_program_gets_one_request_at_a_time
         program_that_does_not_answer_costs_a_call_its_deadline
         program_that_ends_answers_open_calls_with_the_cause
@@ -43,7 +43,7 @@ fn lines(bounds: StdioSpec) -> ProcessSpec {
 /// A shell script with the protocol. Its braces are no place-holders.
 fn script(text: &str) -> ProcessSpec {
     let text = text.replace('{', "{{").replace('}', "}}");
-    ProcessSpec::new(["/bin/sh", "-c", &text]).speaks_stdio(StdioSpec::default())
+    ProcessSpec::new(["/bin/sh", "-c", &text]).answers_lines(StdioSpec::default())
 }
 
 async fn ask(process: &RunningProcess, text: &str) -> Result<CallAnswer, CallError> {
@@ -93,7 +93,7 @@ async fn answers_come_to_their_callers_in_any_order() {
     assert_eq!(error.to_string(), "c answered with an error: there is no page 3");
 }
 
-async fn text_that_is_no_answer_goes_to_the_log() {
+async fn text_that_is_no_answer_is_logged() {
     let dir = Dir::new();
     let loader = loader(&dir, hidden()).await;
     let ctx = context(lines(StdioSpec::default()));
@@ -122,7 +122,7 @@ async fn serial_program_gets_one_request_at_a_time() {
     }
     let second = caller.call(&say, Some(Duration::from_millis(1))).await.unwrap_err();
     assert!(matches!(second, CallError::Deadline { began: false, .. }), "{second}");
-    // Its caller leaves: it still has the slot, until its deadline.
+    // Its caller cancels it: it still has the slot, until its deadline.
     drop(first);
     let answer = caller.call(&say, Some(DEADLINE * 4)).await.unwrap();
     assert_eq!(answer.text().as_deref(), Some("two"));
@@ -152,7 +152,7 @@ async fn program_that_ends_answers_open_calls_with_the_cause() {
     let (hold, exit, waiting) =
         tokio::join!(ask(&process, "hold"), ask(&process, "exit 3"), ask(&process, "say late"));
     let want = CallsEnded::Exited(Exit::Code(3));
-    assert_eq!([hold, exit, waiting].map(ended), [want.clone(), want.clone(), want.clone()]);
+    assert_eq!([hold, exit, waiting].map(ended), [want; 3]);
     assert_eq!(ended(ask(&process, "say later").await), want);
 
     let process = loader.start(context(lines(bounds))).await.unwrap();
@@ -210,7 +210,7 @@ async fn stop_begins_with_the_end_of_standard_input() {
     let loader = loader(&dir, hidden()).await;
     for (more, exit) in [(&[][..], Exit::Code(0)), (&["stays"], Exit::Signal(15))] {
         let program =
-            spec(&[&["lines"], more].concat(), ReadySpec::Line).speaks_stdio(StdioSpec::default());
+            spec(&[&["lines"], more].concat(), ReadySpec::Line).answers_lines(StdioSpec::default());
         let ctx = context(program);
         let process = loader.start(ctx.clone()).await.unwrap();
         assert_eq!(process.stop(DEADLINE / 4).await.unwrap(), exit, "{more:?}");

@@ -235,7 +235,8 @@ fn lines(more: &[&str]) -> ExitCode {
             }
             ["never"] => {}
             ["long", n] => {
-                println!("{{\"id\":{id},\"answer\":\"{}\"}}", "x".repeat(n.parse().unwrap()))
+                let long = "x".repeat(n.parse().unwrap());
+                println!("{{\"id\":{id},\"answer\":\"{long}\"}}");
             }
             // Answered with the next release, the newest first.
             ["hold"] => held.push(id.clone()),

@@ -9,9 +9,10 @@ use super::connection::Connection;
 use super::{Client, EventStream, LogStream};
 use crate::error::ClientError;
 use crate::wire::{
-    Accepted, Command, CommandOutcome, Component, EventPage, Exchange, Feedback, Forget, Forgotten,
-    Health, Hint, Info, Intents, IntentsRequest, Lease, LeaseRequest, Leases, LogPage, Pin, Plan,
-    PlanRequest, Reload, Reloaded, Remembered, Renew, Status, Unload, Why,
+    Accepted, Answered, Call, Command, CommandOutcome, Component, EventPage, Exchange, Feedback,
+    Forget, Forgotten, Health, Hint, Info, Intents, IntentsRequest, Lease, LeaseCall, LeaseRequest,
+    Leases, LogPage, Pin, Plan, PlanRequest, Reload, Reloaded, Remembered, Renew, Status, Unload,
+    Why,
 };
 
 const GET: Method = Method::GET;
@@ -364,6 +365,22 @@ impl Client {
     /// A refusal's problem with `lease_kept`: whether the lease is as it was; `unknown_lease`, or `lease_ended`.
     pub async fn exchange(&self, id: &str, exchange: &Exchange) -> Result<Lease, ClientError> {
         self.post(&format!("/v1/leases/{}/exchange", part(id)), exchange).await
+    }
+
+    /// Calls a component of a lease.
+    ///
+    /// # Errors
+    /// A problem `not_callable`, `call_failed` with the component's `message`, or another of the table.
+    pub async fn call_lease(&self, id: &str, call: &LeaseCall) -> Result<Answered, ClientError> {
+        self.post(&format!("/v1/leases/{}/call", part(id)), call).await
+    }
+
+    /// Calls a component, which is leased for the length of the call.
+    ///
+    /// # Errors
+    /// A refusal's problem, `not_callable`, `call_failed` with the component's `message`, or another of the table.
+    pub async fn call_component(&self, name: &str, call: &Call) -> Result<Answered, ClientError> {
+        self.post(&component(name, "/call"), call).await
     }
 
     /// Gives a lease back.

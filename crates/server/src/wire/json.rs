@@ -1,6 +1,7 @@
 //! Whole numbers and objects as JSON has them.
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, Unexpected};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 /// Up to here a floating-point number represents every whole number.
@@ -48,6 +49,20 @@ where
     let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
     let read = members.map(|m| serde_json::from_value(Value::Object(m)));
     read.transpose().map_err(D::Error::custom)
+}
+
+/// The JSON of an object, or null.
+pub(super) fn raw_object<'de, D>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let object: Option<Box<RawValue>> = Option::deserialize(deserializer)?;
+    match object {
+        Some(other) if !other.get().starts_with('{') => {
+            Err(D::Error::invalid_type(Unexpected::Other("another kind of JSON"), &"an object"))
+        }
+        object => Ok(object),
+    }
 }
 
 /// A span in milliseconds, to the microsecond.

@@ -133,6 +133,13 @@ async fn real_answers_are_as_described() {
     let path = format!("/v1/leases/{id}");
     ask("GET", &path, "/v1/leases/{id}", "").await;
     ask("POST", &format!("{path}/renew"), "/v1/leases/{id}/renew", "{\"ttl_ms\":1000}").await;
+    let call = r#"{"text":"x"}"#;
+    for (path, route) in
+        [(&*path, "/v1/leases/{id}/call"), ("/v1/components/music", "/v1/components/{name}/call")]
+    {
+        let refused = ask("POST", &format!("{path}/call"), route, call).await;
+        assert_eq!(refused["code"], "not_callable");
+    }
     let exchange = "{\"components\":[\"music\",\"mail\"]}";
     ask("POST", &format!("{path}/exchange"), "/v1/leases/{id}/exchange", exchange).await;
     let refused =

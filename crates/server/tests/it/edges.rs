@@ -106,6 +106,9 @@ async fn the_server_refuses_exactly_the_bodies_that_the_description_does() {
             "/v1/state/forget" => vec![json!({ "component": "mail" }), json!({ "all": true })],
             // No such component: the shape is checked, and nothing is loaded.
             "/v1/leases" | "/v1/leases/{id}/exchange" => vec![json!({ "components": ["unknown"] })],
+            "/v1/components/{name}/call" | "/v1/leases/{id}/call" => {
+                vec![json!({ "text": "x" }), json!({ "object": {} })]
+            }
             _ => Vec::new(),
         };
         let route = path.replace("{name}", "mail").replace("{id}", "x");
@@ -135,7 +138,7 @@ async fn the_server_refuses_exactly_the_bodies_that_the_description_does() {
         }
     }
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
-    assert_eq!(n_operations, 12);
+    assert_eq!(n_operations, 14);
     assert!(n_taken > 100 && n_refused > 500, "{n_taken} {n_refused}");
     served.end().await;
 }
@@ -170,7 +173,7 @@ async fn unknown_query_parameters_and_body_members_are_refused() {
         assert!(!answer.contains("bad_json"), "{method} {route}: {answer}");
         n_bodies += 1;
     }
-    assert_eq!((n_queries, n_bodies), (28, 3));
+    assert_eq!((n_queries, n_bodies), (30, 3));
     // An empty query is none.
     assert!(served.ask("GET", "/healthz?", "", "").await.starts_with("HTTP/1.1 200"));
     served.end().await;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod bounds;
+mod calls;
 mod described;
 #[allow(dead_code, reason = "the tests of the crate files use the rest")]
 #[path = "../../../files/tests/it/dir.rs"]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, Priority};
+use majordomo_core::{ComponentId, Priority};
 
+use super::protocol::{ProtocolDraft, stdio};
 use super::requests::{MAX_FAILURES, ProbeDraft, TrimDraft, WHILE_LEASED, failures, while_leased};
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, ReadySpec,
-    RestartPolicy, StdinMode, StdioSpec,
+    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy,
+    StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -53,17 +54,6 @@ pub(crate) struct ComponentDraft {
     pub(crate) trim: Option<TrimDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
-}
-
-/// The stated keys that `protocol` decides about.
-#[derive(Debug, Default)]
-pub(crate) struct ProtocolDraft {
-    pub(crate) is_stdio: bool,
-    pub(crate) concurrent: Option<u32>,
-    pub(crate) max_line: Option<ByteSize>,
-    pub(crate) call_deadline: Option<Duration>,
-    pub(crate) stdin: Option<StdinMode>,
-    pub(crate) ready: Option<ReadySpec>,
 }
 
 impl Target for ComponentDraft {
@@ -437,7 +427,3 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Name(|c, v| c.function = Some(v))
     ),
 ];
-
-fn stdio(spec: &ComponentSpec) -> Option<&StdioSpec> {
-    spec.program()?.stdio()
-}

@@ -1,6 +1,6 @@
 //! The protocol of a program: which keys go together with it, and the defaults that depend on it.
 
-use super::super::keys::component::ProtocolDraft;
+use super::super::keys::protocol::ProtocolDraft;
 use super::super::node::Member;
 use super::super::source::Report;
 use crate::{ProcessSpec, Protocol, ReadySpec, StdinMode, StdioSpec};

@@ -1,0 +1,32 @@
+//! Calls of components by name.
+
+use majordomo_core::Refusal;
+use majordomo_runtime::AcquireOptions;
+use majordomo_runtime::stdio::{CallAnswer, CallError, CallRequest};
+
+use super::Manager;
+
+impl Manager {
+    /// Leases a component for the length of a call ([`AnyLease::call`](crate::AnyLease::call)); loads it if it is not ready.
+    /// A deadline in the options is that of lease and call together. Cancel safe: dropping the future takes the call back.
+    ///
+    /// # Errors
+    /// A [`CallError`] with the reason; [`CallError::Refused`] when there is no lease.
+    pub async fn call(
+        &self,
+        name: &str,
+        request: &CallRequest,
+        options: AcquireOptions,
+    ) -> Result<CallAnswer, CallError> {
+        let key = self.host().key(name)?;
+        // Before anything is loaded for nothing.
+        if let Some(error) = self.host().catalog().spec(key).and_then(|s| CallError::of_spec(s)) {
+            return Err(error);
+        }
+        let (deadline, since) = (options.deadline, self.now());
+        let mut leases = self.host().acquire_all(&[key], options).await?;
+        let lease = leases.pop().ok_or(Refusal::Abandoned)?;
+        let left = deadline.map(|deadline| deadline.saturating_sub(self.now().since(since)));
+        lease.call(request, left).await
+    }
+}
