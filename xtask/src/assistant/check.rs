@@ -4,7 +4,7 @@
 //! whether its answer is right, are `ask.py`'s.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,12 +25,7 @@ struct Server {
 impl Server {
     fn start(program: &Path, folder: &Path) -> Result<Self> {
         // A socket's path is short, which the prepared folder's need not be.
-        let private =
-            std::env::temp_dir().join(format!("majordomo-assistant-{}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&private)
-            .with_context(|| format!("{} cannot be made", private.display()))?;
+        let private = private_folder(&std::env::temp_dir())?;
         let log_path = folder.join("check.log");
         let log = fs::File::create(&log_path)
             .with_context(|| format!("{} cannot be written", log_path.display()))?;
@@ -65,6 +60,21 @@ impl Server {
         command.arg("--socket").arg(self.private.join("s.sock")).stdin(Stdio::null());
         command
     }
+}
+
+/// A folder that was not there before and that no other user may enter.
+fn private_folder(parent: &Path) -> Result<PathBuf> {
+    for number in 0.. {
+        let folder = parent.join(format!("majordomo-check-{}-{number}", std::process::id()));
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be made", folder.display()));
+            }
+        }
+    }
+    bail!("every name of a folder in {} is taken", parent.display())
 }
 
 impl Drop for Server {
@@ -118,4 +128,23 @@ pub(super) fn run(program: &Path, folder: &Path, components: &[String]) -> Resul
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn private_folder_is_a_new_one_each_time() {
+        let parent = std::env::temp_dir();
+        let folders = [private_folder(&parent).unwrap(), private_folder(&parent).unwrap()];
+        assert_ne!(folders[0], folders[1]);
+        for folder in folders {
+            let mode = fs::metadata(&folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{mode:o}");
+            fs::remove_dir(&folder).unwrap();
+        }
+    }
 }
