@@ -1,8 +1,10 @@
 """Asks a component a question of questions.json and checks the answer.
 
-`majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment."""
+`majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment.
+A component that answers over lines is called through the program named by MAJORDOMO, or `majordomo` on PATH."""
 import json
 import os
+import subprocess
 import sys
 import time
 import urllib.request
@@ -33,8 +35,13 @@ def browse(url, page):
     return title
 
 
-def ask(url, question):
+def ask(name, question):
     """The answer's text, and the answer as an object where it is JSON."""
+    if "call" in question:
+        command = [os.environ.get("MAJORDOMO", "majordomo"), "call", name, question["call"]["text"]]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return answer.get("text", json.dumps(answer)), answer
+    url = os.environ[f"MAJORDOMO_{name.upper()}_URL"]
     if "http" in question:
         text = call(url + question["http"]["path"], question["http"]["json"])
         answer = json.loads(text)
@@ -57,9 +64,8 @@ def is_met(expect, text, answer):
 def main():
     name, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
     question = json.loads((HERE / "questions.json").read_text())[name][number]
-    url = os.environ[f"MAJORDOMO_{name.upper()}_URL"]
     started = time.monotonic()
-    text, answer = ask(url, question["ask"])
+    text, answer = ask(name, question["ask"])
     took = (time.monotonic() - started) * 1000
     shown = " ".join(text.split())
     print(f"{took:6.0f} ms  {shown[:70]}{'...' if len(shown) > 70 else ''}")

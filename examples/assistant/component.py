@@ -1,17 +1,42 @@
-"""The HTTP server that every component of this example shares: POST /ask with JSON, GET /health."""
+"""What every component of this example shares: a port that answers POST /ask with JSON and GET /health, or lines of JSON."""
 import json
+import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BAD_QUESTION = (KeyError, OSError, TypeError, ValueError)
 
 
 def serve(answer):
-    """Serves `answer(question) -> dict` on 127.0.0.1; the port is the program's first argument.
+    """Serves `answer(question) -> dict`: on the port that is the program's first argument, without one over standard input."""
+    if len(sys.argv) == 1:
+        serve_lines(answer)
+    elif len(sys.argv) == 2 and sys.argv[1].isdecimal():
+        serve_port(answer, int(sys.argv[1]))
+    else:
+        sys.exit(f"usage: {sys.argv[0]} [PORT]")
 
-    Models answer one question at a time; /health is answered meanwhile."""
+
+def serve_lines(answer):
+    """The manager's lines: a request each, answered in their order. What else is printed goes to standard error."""
+    lines = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    print('{"ready":true}', file=lines)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            question = request["object"] if "object" in request else {"text": request["text"]}
+            reply = {"id": request["id"], "answer": answer(question)}
+        except BAD_QUESTION as error:
+            reply = {"id": request["id"], "error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=lines)
+
+
+def serve_port(answer, port):
+    """Models answer one question at a time; /health is answered meanwhile."""
     one_at_a_time = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -27,9 +52,10 @@ def serve(answer):
                 return self.reply(404, {"error": "GET /health or POST /ask"})
             try:
                 with one_at_a_time:
-                    self.reply(200, answer(json.loads(body)))
-            except (KeyError, OSError, TypeError, ValueError) as error:
-                self.reply(400, {"error": f"{type(error).__name__}: {error}"})
+                    content = answer(json.loads(body))
+            except BAD_QUESTION as error:
+                return self.reply(400, {"error": f"{type(error).__name__}: {error}"})
+            self.reply(200, content)
 
         def reply(self, status, content):
             body = json.dumps(content).encode()
@@ -42,8 +68,6 @@ def serve(answer):
         def log_message(self, *_):
             """Requests are not logged."""
 
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
-        sys.exit(f"usage: {sys.argv[0]} PORT")
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     server.serve_forever()

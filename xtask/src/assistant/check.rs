@@ -57,7 +57,11 @@ impl Server {
 
     fn client(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("--socket").arg(self.private.join("s.sock")).stdin(Stdio::null());
+        // In the environment, so that commands run with a lease find both as well.
+        command
+            .env("MAJORDOMO", &self.program)
+            .env("MAJORDOMO_SOCKET", self.private.join("s.sock"))
+            .stdin(Stdio::null());
         command
     }
 }
