@@ -21,7 +21,7 @@ def serve(answer):
 
 
 def serve_lines(answer):
-    """The manager's lines: a request each, answered in their order. What else is printed goes to standard error."""
+    """The manager's lines: a request each, answered in their order. Models that print write to standard error instead."""
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print('{"ready":true}', file=lines)
