@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Unpin(NamesArgs),
     /// Ask components to release memory that they can spare
     Trim(NamesArgs),
+    /// Pass a request to a component with protocol = "stdio" and print its answer
+    Call(CallArgs),
     /// Announce that a component is likely to be needed soon
     Hint(HintArgs),
     /// Explain the state of a component

@@ -3,6 +3,7 @@
 //! Owns the connection, how long waits are shown, and the loop of everything that follows something. Each verb
 //! prints text, or with `--json` the server's own answer.
 
+mod call;
 mod command;
 mod events;
 mod leases;
@@ -99,6 +100,7 @@ async fn carry_out(args: &Args) -> Option<anyhow::Result<ExitCode>> {
     let remote = Remote::new(args.socket.as_deref(), args.json);
     let done = match &args.command {
         Command::Status(a) => remote.status(a).await,
+        Command::Call(a) => remote.call(a).await,
         Command::Load(a) => remote.load(a).await,
         Command::Unload(a) => remote.unload(a).await,
         Command::Pin(a) => remote.pin(a, true).await,

@@ -101,8 +101,9 @@ pub use majordomo_memory::{
 pub use majordomo_registry::{
     CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,
     PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol, ReadySpec,
-    ResolvedComponent, ResolvedKey, RestartPolicy, Severity, StdinMode, StdioSpec, TrimSignal,
-    TrimSpec, WhileLeased, environment_variable, read_config, schema, temporary_folder,
+    ResolvedComponent, ResolvedKey, RestartPolicy, Severity, StdinMode, StdioSpec, StopSignal,
+    StopSpec, TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config, schema,
+    temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

@@ -53,6 +53,6 @@ pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, TrimSignal,
-    TrimSpec, WELL_KNOWN_POOLS, WhileLeased,
+    ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StopSignal,
+    StopSpec, TrimSignal, TrimSpec, WELL_KNOWN_POOLS, WhileLeased,
 };

@@ -7,9 +7,10 @@
 use majordomo_core::quoted;
 
 use crate::config::{shorten, suggest};
-use crate::template::{self, TemplateError};
+use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
-    ComponentSpec, LoaderSpec, PoolSpec, ProcessSpec, ReadySpec, TrimSpec, WELL_KNOWN_POOLS,
+    ComponentSpec, LoaderSpec, PoolSpec, ProcessSpec, ReadySpec, StopSpec, TrimSpec,
+    WELL_KNOWN_POOLS,
 };
 
 /// A program's own place-holders, for suggestions.
@@ -133,7 +134,32 @@ fn check_process<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
             breaches.add(Place::Key(key), "empty-path", format!("{key} is empty"), help);
         }
     }
+    if let Some(command) = process.stop_command() {
+        stop_rules(breaches, process, command);
+    }
     check_requests(breaches, process);
+}
+
+/// The command that asks a program to end: like the program's own, and only about an address that the program has.
+fn stop_rules<'s>(breaches: &mut Breaches<'s>, process: &ProcessSpec, command: &'s [String]) {
+    let place = Place::Value("stop", "command");
+    if command.first().is_none_or(|program| program.trim().is_empty()) {
+        let message = "the command of stop has no program".to_owned();
+        breaches.add(place, "bad-value", message, Some("the first item is the program"));
+    }
+    for text in command {
+        check_text(breaches, place, text, &[]);
+        for holder in template::place_holders(text) {
+            let missing = match holder {
+                PlaceHolder::Port if !process.has_port() => "{port}",
+                PlaceHolder::Socket if !process.has_socket() => "{socket}",
+                _ => continue,
+            };
+            let message = format!("stop uses {missing}, which the program itself is not given");
+            let help = format!("use {missing} in command or env, or state its address");
+            breaches.add(place, "no-address", message, Some(&help));
+        }
+    }
 }
 
 /// Readiness, probe and trim: a request over the network needs an address that the program knows too.
@@ -165,10 +191,15 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
         Some(TrimSpec::Http(path)) => Some(Some(path)),
         Some(TrimSpec::Signal(_)) | None => None,
     };
+    let stop: Request<'s> = match &process.stop {
+        Some(StopSpec::Http(path)) => Some(Some(path)),
+        Some(StopSpec::Command(_) | StopSpec::Signal(_)) | None => None,
+    };
     let requests = [
         ("ready", request(&process.ready)),
         ("probe", probe.and_then(|probe| request(&probe.how))),
         ("trim", trim),
+        ("stop", stop),
     ];
     for (key, request) in requests {
         let Some(path) = request else { continue };

@@ -221,6 +221,53 @@ pub enum TrimSpec {
     Signal(TrimSignal),
 }
 
+/// A signal by which programs are asked to end in their own way; TERM follows it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
+pub enum StopSignal {
+    /// `SIGINT`.
+    Int,
+    /// `SIGQUIT`.
+    Quit,
+    /// `SIGHUP`.
+    Hup,
+    /// `SIGUSR1`.
+    Usr1,
+    /// `SIGUSR2`.
+    Usr2,
+    /// `SIGWINCH`.
+    Winch,
+}
+
+impl StopSignal {
+    /// Every signal that may be declared.
+    pub const ALL: [Self; 6] =
+        [Self::Int, Self::Quit, Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
+    /// Their names in a configuration, in the order of [`Self::ALL`].
+    pub const WORDS: &[&str] = &["INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"];
+
+    /// Its name without `SIG`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// The request to a process to end, before TERM.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum StopSpec {
+    /// A program and its arguments, run like [`ProcessSpec::command`]: with its environment, place-holders and folder.
+    Command(Vec<String>),
+    /// `POST` of this path on the program's port or socket, which answers 2xx.
+    Http(String),
+    /// This signal, to the first process of the program.
+    Signal(StopSignal),
+}
+
 /// A program that is the component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -251,12 +298,28 @@ pub struct ProcessSpec {
     pub probe: Option<ProbeSpec>,
     /// The request to trim; none when the program cannot trim.
     pub trim: Option<TrimSpec>,
+    /// The request to end, before TERM.
+    pub stop: Option<StopSpec>,
 }
 
 impl ProcessSpec {
     /// The texts with place-holders.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.own_texts().chain(self.stop_command().unwrap_or_default().iter().map(String::as_str))
+    }
+
+    /// The texts with place-holders that the program itself is given.
+    fn own_texts(&self) -> impl Iterator<Item = &str> {
         self.command.iter().chain(self.env.values()).map(String::as_str)
+    }
+
+    /// The command that asks the program to end.
+    #[must_use]
+    pub fn stop_command(&self) -> Option<&[String]> {
+        match &self.stop {
+            Some(StopSpec::Command(command)) => Some(command),
+            _ => None,
+        }
     }
 
     /// The bounds of the protocol of lines, if the program has that protocol.
@@ -275,7 +338,7 @@ impl ProcessSpec {
     }
 
     fn uses(&self, place_holder: PlaceHolder<'_>) -> bool {
-        self.texts().flat_map(template::place_holders).any(|holder| holder == place_holder)
+        self.own_texts().flat_map(template::place_holders).any(|holder| holder == place_holder)
     }
 
     /// Whether the program has a port.

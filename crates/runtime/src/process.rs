@@ -26,6 +26,7 @@ mod ready;
 mod resolve;
 mod running;
 mod spawn;
+mod stop_request;
 mod strays;
 mod supervise;
 mod template;

@@ -22,6 +22,21 @@ pub(crate) struct NamesArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct CallArgs {
+    /// The component
+    pub name: String,
+    /// The text of the request
+    #[arg(required_unless_present = "object", conflicts_with = "object")]
+    pub text: Vec<String>,
+    /// The request as a JSON object, such as '{"page": 3}'
+    #[arg(long, value_name = "JSON")]
+    pub object: Option<String>,
+    /// Wait at most this long for the component and its answer
+    #[arg(long, value_parser = duration)]
+    pub deadline: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct UnloadArgs {
     /// The components
     #[arg(required = true, value_name = "NAME")]

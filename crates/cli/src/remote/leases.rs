@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-fn millis(d: Duration) -> u64 {
+pub(super) fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 

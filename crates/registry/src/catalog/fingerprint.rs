@@ -11,8 +11,8 @@ use std::time::Duration;
 use fnv::FnvHasher;
 
 use crate::{
-    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec, TrimSpec,
-    WhileLeased,
+    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec, StopSpec,
+    TrimSpec, WhileLeased,
 };
 
 /// The fingerprint of one specification.
@@ -136,6 +136,21 @@ impl Encoder {
             }
             Some(TrimSpec::Signal(signal)) => {
                 self.text("trim by signal");
+                self.text(signal.name());
+            }
+        }
+        match &p.stop {
+            None => {}
+            Some(StopSpec::Command(command)) => {
+                self.text("stop by command");
+                self.texts(command);
+            }
+            Some(StopSpec::Http(path)) => {
+                self.text("stop by http");
+                self.text(path);
+            }
+            Some(StopSpec::Signal(signal)) => {
+                self.text("stop by signal");
                 self.text(signal.name());
             }
         }

@@ -68,6 +68,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Probe(fn(&mut T, requests::ProbeDraft)),
     /// A table with the keys of [`requests::TRIM`].
     Trim(fn(&mut T, requests::TrimDraft)),
+    /// A table with the keys of [`requests::STOP`].
+    Stop(fn(&mut T, requests::StopDraft)),
 }
 
 /// A value of a specification that its key does not allow.

@@ -7,7 +7,7 @@ use majordomo_core::{Config, Domain, Setting};
 use super::keys::component::COMPONENT;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{PROBE, TRIM};
+use super::keys::requests::{PROBE, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -27,6 +27,7 @@ pub fn reference() -> String {
     out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
     section(&mut out, "`trim`", TRIMMING, TRIM);
+    section(&mut out, "`stop`", STOPPING, STOP);
     out += LINES;
     section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
     section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
@@ -132,6 +133,9 @@ They are filled in at each start. A program also finds the URL of each dependenc
 ";
 const TRIMMING: &str = "Either `http` or `signal`. A program is asked to trim at memory pressure, above its `memory_limit`, and by \
     `majordomo trim`; a failed request is recorded as an event and in the component's log.";
+const STOPPING: &str = "One of `command`, `http` and `signal`, for a program that loses data at TERM. The program has half of `stop_deadline` to end \
+    after it; then, or at once when the request fails, TERM follows, and KILL at the end of `stop_deadline`. The output of `command`, and \
+    a failure, are in the component's log. A load that is cancelled is stopped by TERM.";
 const LINES: &str = "
 ## `protocol = \"stdio\"`
 
@@ -232,6 +236,6 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) | Kind::Trim(_) => "table".into(),
+        Kind::Probe(_) | Kind::Trim(_) | Kind::Stop(_) => "table".into(),
     }
 }

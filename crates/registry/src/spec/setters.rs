@@ -8,7 +8,7 @@ use majordomo_core::{ByteSize, ComponentId, NameError, Priority};
 
 use super::{
     ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec, ProcessSpec,
-    Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, TrimSpec,
+    Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StopSpec, TrimSpec,
 };
 
 /// One setter for each field: its name, the type of its argument, and the field's value.
@@ -104,6 +104,7 @@ impl ProcessSpec {
         ready(when: ReadySpec) = when;
         probe(probe: impl Into<Option<ProbeSpec>>) = probe.into();
         trim(how: impl Into<Option<TrimSpec>>) = how.into();
+        stop(how: impl Into<Option<StopSpec>>) = how.into();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::ByteSize;
 use majordomo_registry::{
     Catalog, CatalogError, ComponentSpec, LoaderSpec, ProcessSpec, ReadySpec, StdinMode, StdioSpec,
-    TrimSignal, TrimSpec, parse_toml,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, parse_toml,
 };
 
 use crate::config::{check, with};
@@ -75,6 +75,61 @@ fn keys_that_contradict_the_protocol_are_errors() {
             "3:1 foreign-key protocol belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",
         ],
     );
+}
+
+#[test]
+fn stop_is_declared_by_command_path_or_signal() {
+    let declared = |lines: &str| {
+        let loaded = parse_toml(&with(lines), "c.toml", None).unwrap();
+        loaded.specs[0].program().unwrap().clone()
+    };
+    let command = "command = [\"x\", \"{port}\"]\nstop = { command = [\"y\", \"{port}\"] }";
+    let want = StopSpec::Command(vec!["y".to_owned(), "{port}".to_owned()]);
+    assert_eq!(declared(command).stop, Some(want));
+    let http = "command = [\"x\", \"{socket}\"]\nstop = { http = \"/end\" }";
+    assert_eq!(declared(http).stop, Some(StopSpec::Http("/end".into())));
+    let signal = "command = [\"x\"]\nstop = { signal = \"INT\" }";
+    assert_eq!(declared(signal).stop, Some(StopSpec::Signal(StopSignal::Int)));
+    let wrong = |stop: &str, want: &[&str]| {
+        check(&with(&format!("command = [\"x\"]\nstop = {stop}")), want);
+    };
+    wrong(
+        "{ signal = \"TERM\" }",
+        &[
+            "3:19 bad-value \"TERM\" is not a value of signal | use one of INT, QUIT, HUP, USR1, USR2, WINCH",
+        ],
+    );
+    wrong(
+        "{ http = \"/end\" }",
+        &[
+            "3:8 no-address stop asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+        ],
+    );
+    wrong(
+        "{ command = [\"y\", \"{port}\"] }",
+        &[
+            "3:20 no-address stop uses {port}, which the program itself is not given | use {port} in command or env, or state its address",
+        ],
+    );
+    wrong(
+        "{ command = [] }",
+        &["3:20 bad-value the command of stop has no program | the first item is the program"],
+    );
+    wrong(
+        "{ command = [\"{prot}\"] }",
+        &["3:20 bad-place-holder unknown place-holder \"prot\" | did you mean \"port\"?"],
+    );
+    for none_or_two in ["{}", "{ http = \"/t\", signal = \"HUP\" }"] {
+        wrong(
+            none_or_two,
+            &[
+                "3:8 bad-value stop needs one of command, http and signal | such as { command = [\"redis-cli\", \"-p\", \"{port}\", \"shutdown\"] }",
+            ],
+        );
+    }
+    let unknown = "command = [\"x\"]\nstop = { command = [\"y\", \"{db.port}\"] }";
+    let loaded = parse_toml(&with(unknown), "c.toml", None).unwrap_err().to_string();
+    assert!(loaded.contains("db"), "{loaded}");
 }
 
 #[test]

@@ -150,7 +150,7 @@ pub enum ProcessError {
     )]
     NoEndpoint {
         component: ComponentId,
-        /// `readiness`, `probe` or `trim`.
+        /// `readiness`, `probe`, `trim` or `stop`.
         what: &'static str,
     },
     /// A probe that asks nothing: `started` or `stdout`.

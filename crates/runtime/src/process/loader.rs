@@ -17,6 +17,7 @@ use super::error::Advice;
 use super::phase::{Order, Phase};
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
+use super::stop_request::StopRequest;
 use super::strays::Subreaper;
 use super::supervise::Supervisor;
 use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
@@ -134,6 +135,7 @@ impl ProcessLoader {
         let first_line = ctx.logs.next_number();
         let (prepared, leader, bound) = self.spawn(ctx).await?;
         let program = prepared.argv[0].to_string_lossy().into_owned();
+        let request = StopRequest::new(ctx.spec.stop.as_ref(), &prepared, &self.guard, &ctx.logs);
         let endpoint = prepared.endpoint;
         let (process_group, command_line) =
             (leader.process_group.clone(), leader.trampoline.clone());
@@ -144,7 +146,8 @@ impl ProcessLoader {
         let announced = self.guard.announce(process_group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
-        let started = self.supervise(ctx, leader, bound, announced, &endpoint);
+        let guarded = (leader, announced);
+        let started = self.supervise(ctx, guarded, bound, &endpoint, request);
         let (mut process, mut heard) = started.map_err(|source| ProcessError::Spawn {
             component: component(),
             program: program.clone(),
@@ -274,10 +277,10 @@ impl ProcessLoader {
     fn supervise(
         &self,
         ctx: &StartContext,
-        mut leader: Leader,
+        (mut leader, announced): (Leader, Announced),
         bound: Bound,
-        announced: Announced,
         endpoint: &super::Endpoint,
+        stop_request: Option<StopRequest>,
     ) -> std::io::Result<(RunningProcess, Heard)> {
         let child_ended = signal(SignalKind::child())?;
         let calls = ctx
@@ -340,6 +343,8 @@ impl ProcessLoader {
             bound,
             memory: Arc::clone(&process.memory),
             calls,
+            stop_request,
+            stopping: None,
             killed: false,
             terminated: false,
         };

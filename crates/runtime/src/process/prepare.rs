@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use majordomo_core::{ComponentId, Loopback};
 use majordomo_registry::template::{self, Piece, PlaceHolder};
-use majordomo_registry::{ProcessSpec, TrimSpec, environment_variable};
+use majordomo_registry::{ProcessSpec, StopSpec, TrimSpec, environment_variable};
 
 use super::resolve::{self, Places};
 use super::template::Values;
@@ -32,7 +32,7 @@ const FREE_PORT_TRIES: usize = 8;
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// The program to start, with its environment and endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Prepared {
     /// The program's absolute path, then its arguments.
     pub(super) argv: Vec<OsString>,
@@ -41,6 +41,8 @@ pub(super) struct Prepared {
     pub(super) mark: String,
     pub(super) cwd: PathBuf,
     pub(super) endpoint: Endpoint,
+    /// The command that asks it to end, like `argv`.
+    pub(super) stop: Option<Vec<OsString>>,
 }
 
 /// Checks and fills in. Blocks for a few system calls.
@@ -95,15 +97,17 @@ pub(super) fn prepare(
     }
     let mark = new_mark(ctx, session);
     env.insert(TAG_VARIABLE.into(), (&mark).into());
-    let mut argv = Vec::with_capacity(spec.command.len());
-    for text in &spec.command {
-        argv.push(OsString::from(fill(text)?));
-    }
     let search = env.get(std::ffi::OsStr::new("PATH")).map(|p| p.to_string_lossy().into_owned());
-    let program = argv[0].to_string_lossy().into_owned();
     let places = Places { base_dir: &ctx.base_dir, cwd: &cwd, search: search.as_deref() };
-    argv[0] = resolve::resolve(&ctx.component, &program, places)?.into();
-    Ok(Prepared { argv, env, mark, cwd, endpoint })
+    let words = |command: &[String]| -> Result<Vec<OsString>, ProcessError> {
+        let mut words = command.iter().map(|text| fill(text));
+        let program = words.next().transpose()?.unwrap_or_default();
+        let program = resolve::resolve(&ctx.component, &program, places)?.into();
+        std::iter::once(Ok(program)).chain(words.map(|word| word.map(OsString::from))).collect()
+    };
+    let argv = words(&spec.command)?;
+    let stop = spec.stop_command().map(words).transpose()?;
+    Ok(Prepared { argv, env, mark, cwd, endpoint, stop })
 }
 
 /// Checks that a specification has all that is needed to start its program.
@@ -115,7 +119,8 @@ fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError
             return Err(ProcessError::Template { component: component(), text, problem });
         }
     }
-    if spec.command.first().is_none_or(std::string::String::is_empty) {
+    let commands = [Some(&*spec.command), spec.stop_command()].into_iter().flatten();
+    if commands.into_iter().any(|c| c.first().is_none_or(std::string::String::is_empty)) {
         return Err(ProcessError::EmptyCommand { component: component() });
     }
     if let Some(probe) = spec.probe.as_ref().filter(|p| !ready::needs_endpoint(&p.how)) {
@@ -126,6 +131,7 @@ fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError
         ("readiness", ready::needs_endpoint(&spec.ready)),
         ("probe", spec.probe.is_some()),
         ("trim", matches!(spec.trim, Some(TrimSpec::Http(_)))),
+        ("stop", matches!(spec.stop, Some(StopSpec::Http(_)))),
     ];
     match connecting.into_iter().find(|(_, connects)| *connects) {
         Some((what, _)) if !spec.has_endpoint() => {
@@ -159,13 +165,13 @@ pub fn look_up(
         Some(own) => literal(own),
         None => environment_variable("PATH").map(|path| path.to_string_lossy().into_owned()),
     };
-    match spec.command.first().and_then(|program| literal(program)) {
-        Some(program) if !program.is_empty() => {
-            let places = Places { base_dir, cwd: &cwd, search: search.as_deref() };
-            resolve::resolve(component, &program, places).map(drop)
-        }
-        _ => Ok(()),
+    let places = Places { base_dir, cwd: &cwd, search: search.as_deref() };
+    let commands = [Some(&*spec.command), spec.stop_command()].into_iter().flatten();
+    let programs = commands.filter_map(|command| literal(command.first()?));
+    for program in programs.filter(|program| !program.is_empty()) {
+        resolve::resolve(component, &program, places)?;
     }
+    Ok(())
 }
 
 /// The value that marks every descendant of one incarnation.

@@ -77,7 +77,7 @@ pub(super) async fn until_good(how: &ReadySpec, endpoint: &Endpoint) -> Loopback
 }
 
 /// Where a program is looked for.
-fn places(endpoint: &Endpoint) -> impl Iterator<Item = Loopback> {
+pub(super) fn places(endpoint: &Endpoint) -> impl Iterator<Item = Loopback> {
     let n = if endpoint.port.is_some() { Loopback::ALL.len() } else { 1 };
     Loopback::ALL.into_iter().take(n)
 }

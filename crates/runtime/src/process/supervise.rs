@@ -20,6 +20,7 @@ use super::bound::Bound;
 use super::phase::{Order, Phase};
 use super::running::Memory;
 use super::spawn::Leader;
+use super::stop_request::StopRequest;
 use super::{Exit, prepare};
 use crate::children;
 use crate::guard::Announced;
@@ -51,6 +52,10 @@ pub(super) struct Supervisor {
     pub(super) memory: Arc<Memory>,
     /// The calls of a program with the protocol of lines.
     pub(super) calls: Option<Arc<Calls>>,
+    /// The request to end that it declares; none once it is being sent.
+    pub(super) stop_request: Option<StopRequest>,
+    /// The request that is being sent.
+    pub(super) stopping: Option<Stopping>,
     /// A signal that ends it was sent from here.
     pub(super) killed: bool,
     /// TERM was sent to all members.
@@ -61,6 +66,7 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         let exit = self.watch().await;
         self.logs.push(LogStream::Manager, &exit.to_string());
+        self.let_request_end().await;
         self.look_for_oom(exit).await;
         self.phase.send_replace(Phase::Exited(exit));
         let survivors =
@@ -147,6 +153,12 @@ impl Supervisor {
                     self.kill();
                     done = Order::Kill;
                 }
+                failed = failed(&mut self.stopping), if term_at.is_some() => {
+                    let remark = format!("the request to stop failed: {failed}; sending TERM");
+                    self.logs.push(LogStream::Manager, &remark);
+                    term_at = None;
+                    self.terminate();
+                }
                 () = sleep_until(until) => {
                     let now = Instant::now();
                     if matches!(done, Order::Stop { kill_at, .. } if kill_at <= now) {
@@ -156,6 +168,7 @@ impl Supervisor {
                     } else if term_at.take_if(|at| *at <= now).is_some() {
                         let remark = "did not end after the request to stop; sending TERM";
                         self.logs.push(LogStream::Manager, remark);
+                        self.stopping = None;
                         self.terminate();
                     }
                 }
@@ -165,9 +178,29 @@ impl Supervisor {
 
     /// Requests the stop in the program's own way; false when it has none.
     fn request_stop(&mut self) -> bool {
-        let Some(calls) = &self.calls else { return false };
-        calls.close_input(CallsEnded::Stopping);
-        true
+        if let Some(calls) = &self.calls {
+            calls.close_input(CallsEnded::Stopping);
+        }
+        if let Some(request) = self.stop_request.take() {
+            let pid = self.members.process_group().pgid;
+            self.stopping = Some(Stopping(tokio::spawn(request.send(pid))));
+        }
+        self.calls.is_some() || self.stopping.is_some()
+    }
+
+    /// After the end of the leader, the command that requested it has until the deadline of the stop.
+    async fn let_request_end(&mut self) {
+        while let Order::Stop { kill_at, .. } = self.order()
+            && let Some(Stopping(request)) = &mut self.stopping
+            && Instant::now() < kill_at
+        {
+            tokio::select! {
+                _ = request => break,
+                _ = self.orders.changed() => {}
+                () = sleep_until(kill_at) => {}
+            }
+        }
+        self.stopping = None;
     }
 
     fn kill(&mut self) {
@@ -281,4 +314,27 @@ async fn broken(calls: Option<&Calls>) {
         Some(calls) => calls.broken().await,
         None => std::future::pending().await,
     }
+}
+
+/// A request to stop that is being sent. Dropping it ends the request.
+pub(super) struct Stopping(JoinHandle<Result<(), String>>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Waits until a request to stop has failed, and gives the reason; has no end when it succeeds.
+async fn failed(stopping: &mut Option<Stopping>) -> String {
+    if let Some(Stopping(request)) = stopping {
+        let outcome = request.await;
+        *stopping = None;
+        match outcome {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return why,
+            Err(error) => return error.to_string(),
+        }
+    }
+    std::future::pending().await
 }

@@ -104,6 +104,22 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
             }
         }
+        // Answers a POST of /shutdown with the code, and ends if that is 2xx.
+        ["shutdown", port, code] => {
+            let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 1024];
+                let n = stream.read(&mut request).unwrap_or(0);
+                if !request[..n].starts_with(b"POST /shutdown HTTP/1.1\r\n") {
+                    continue;
+                }
+                let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
+                if code.starts_with('2') {
+                    return ExitCode::from(5);
+                }
+            }
+        }
         // Answers HTTP: first the codes of one list, then those of the other, the last of it for ever.
         ["http", port, first, then] => {
             let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();

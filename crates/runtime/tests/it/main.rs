@@ -17,6 +17,7 @@ mod members;
 mod process;
 mod readiness;
 mod state;
+mod stopping;
 mod support;
 
 fn main() -> ExitCode {
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     process::tests(&mut tests);
     readiness::tests(&mut tests);
     calls::tests(&mut tests);
+    stopping::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
     #[cfg(target_os = "linux")]

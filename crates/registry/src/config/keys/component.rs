@@ -5,7 +5,9 @@ use std::time::Duration;
 use majordomo_core::{ComponentId, Priority};
 
 use super::protocol::{ProtocolDraft, stdio};
-use super::requests::{MAX_FAILURES, ProbeDraft, TrimDraft, WHILE_LEASED, failures, while_leased};
+use super::requests::{
+    MAX_FAILURES, ProbeDraft, StopDraft, TrimDraft, WHILE_LEASED, failures, while_leased,
+};
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
     ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy,
@@ -35,6 +37,7 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
             "probe",
             "exit_ok",
             "trim",
+            "stop",
         ],
     ),
     ("python", &["module", "function"]),
@@ -52,6 +55,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) protocol: ProtocolDraft,
     pub(crate) probe: Option<ProbeDraft>,
     pub(crate) trim: Option<TrimDraft>,
+    pub(crate) stop: Option<StopDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
 }
@@ -71,6 +75,7 @@ impl ComponentDraft {
             protocol: ProtocolDraft::default(),
             probe: None,
             trim: None,
+            stop: None,
             module: None,
             function: None,
         }
@@ -413,6 +418,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`process`: the request to trim memory; see below. Without it the program cannot trim, and the action that follows a trim is taken at once.",
         Kind::Trim(|c, v| c.trim = Some(v))
+    ),
+    key!(
+        "stop",
+        "",
+        "`process`: the request to end, before TERM; see below. Without it, TERM is the first.",
+        Kind::Stop(|c, v| c.stop = Some(v))
     ),
     key!(
         "module",

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{Key, Kind, LONGEST, MS, Target, key};
-use crate::{ProbeRule, ProbeSpec, ReadySpec, TrimSignal, TrimSpec, WhileLeased};
+use crate::{
+    ProbeRule, ProbeSpec, ReadySpec, StopSignal, StopSpec, TrimSignal, TrimSpec, WhileLeased,
+};
 
 /// The largest number of failed probes in a row that a rule may state.
 pub(crate) const MAX_FAILURES: u64 = 1000;
@@ -142,6 +144,51 @@ pub(crate) const TRIM: &[Key<TrimDraft>] = &[
         "",
         "The signal sent to the program's first process, if that handles it (by default HUP, USR1 and USR2 end a program).",
         Kind::Word(TrimSignal::WORDS, |t, i| t.signal = Some(TrimSignal::ALL[i]))
+    ),
+];
+
+/// The content of `stop`.
+#[derive(Debug, Default)]
+pub(crate) struct StopDraft {
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) http: Option<String>,
+    pub(crate) signal: Option<StopSignal>,
+}
+
+impl Target for StopDraft {
+    type Spec = StopSpec;
+}
+
+impl StopDraft {
+    /// None unless exactly one of `command`, `http` and `signal` is given.
+    pub(crate) fn finish(self) -> Option<StopSpec> {
+        match (self.command, self.http, self.signal) {
+            (Some(command), None, None) => Some(StopSpec::Command(command)),
+            (None, Some(path), None) => Some(StopSpec::Http(path)),
+            (None, None, Some(signal)) => Some(StopSpec::Signal(signal)),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) const STOP: &[Key<StopDraft>] = &[
+    key!(
+        "command",
+        "",
+        "A program and its arguments, with the place-holders, the environment and the folder of the component's `command`; it ends with code 0.",
+        Kind::Texts(|s, v| s.command = Some(v))
+    ),
+    key!(
+        "http",
+        "",
+        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx.",
+        Kind::Text(|s, v| s.http = Some(v))
+    ),
+    key!(
+        "signal",
+        "",
+        "The signal sent to the program's first process.",
+        Kind::Word(StopSignal::WORDS, |s, i| s.signal = Some(StopSignal::ALL[i]))
     ),
 ];
 

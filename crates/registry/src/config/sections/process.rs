@@ -46,6 +46,15 @@ pub(super) fn finish(
             report.error("bad-value", span, message, help);
         }
     }
+    if let Some(draft) = draft.stop.take() {
+        let span = node.get("stop").map_or(&member.key_span, |m| &m.node.span);
+        process.stop = draft.finish();
+        if process.stop.is_none() {
+            let message = "stop needs one of command, http and signal".to_owned();
+            let help = "such as { command = [\"redis-cli\", \"-p\", \"{port}\", \"shutdown\"] }";
+            report.error("bad-value", span, message, Some(help.to_owned()));
+        }
+    }
     process
 }
 
