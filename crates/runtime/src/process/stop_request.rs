@@ -90,7 +90,7 @@ impl StopRequest {
         };
         leader.reap();
         for pump in pumps {
-            // What its children still write is read with the component's own end.
+            // Children of it that hold its output write on into the log.
             let _ = tokio::time::timeout(LOOK, pump).await;
         }
         if exit == Exit::Code(0) { Ok(()) } else { Err(exit.to_string()) }
