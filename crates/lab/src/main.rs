@@ -4,6 +4,7 @@
 //! trampoline of the manager, the process under test, and the components.
 #![forbid(unsafe_code)]
 
+mod assistant;
 mod hog;
 mod intents;
 mod load;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Play days of a real assistant's commands under several policies, and compare them
+    Assistant(assistant::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
     Hog(hog::Args),
     /// Score the intent predictor on labelled texts
@@ -55,6 +58,9 @@ fn main() -> ExitCode {
         return code;
     }
     let result = match Cli::parse().command {
+        Command::Assistant(args) => {
+            return assistant::run(&args).unwrap_or_else(|error| failed(&error));
+        }
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),

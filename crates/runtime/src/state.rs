@@ -24,6 +24,9 @@ pub use error::{SetAside, StateError, is_full_disk};
 pub use format::{FILE, LOCK};
 pub use host::host_hash;
 
+/// Where the sequence model is kept: namespace and key.
+pub const SEQUENCE: (&str, &str) = ("sequence", "model");
+
 /// The open state.
 #[derive(Debug)]
 pub struct RedbStore {

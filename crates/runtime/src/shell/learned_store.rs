@@ -10,12 +10,9 @@ use majordomo_registry::Catalog;
 
 use crate::clock::Clock;
 use crate::log_throttle::LogThrottle;
-use crate::state::host_hash;
 use crate::state::measured::{self, Measured, MeasuredKey};
+use crate::state::{SEQUENCE, host_hash};
 use crate::usage::UsageLog;
-
-/// Where the sequence model is kept.
-pub(super) const SEQUENCE: (&str, &str) = ("sequence", "model");
 
 fn measured_key(catalog: &Catalog, key: ComponentKey, host: u64) -> MeasuredKey {
     let component = catalog.id(key).clone();

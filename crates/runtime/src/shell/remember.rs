@@ -7,9 +7,9 @@ use std::sync::Arc;
 use majordomo_core::{ComponentKey, Moment, StoreOp};
 use majordomo_engine::Input;
 
-use super::learned_store::{SEQUENCE, Unwritten};
+use super::learned_store::Unwritten;
 use super::{SWEEP, Shell};
-use crate::state::measured;
+use crate::state::{SEQUENCE, measured};
 use crate::usage::UsageSummary;
 
 /// Components that a summary names.

@@ -1,0 +1,46 @@
+//! `majordomo-lab assistant day|report`: a real assistant of public programs as the yardstick of the product.
+//!
+//! `day` plays days of commands against servers that differ in their policy alone and measures waits and memory from
+//! outside; `report` writes the comparison as Markdown and pictures. Knows no component: the prepared folder names
+//! them, with commands, questions and the signs of real answers (ADR 0027).
+
+mod args;
+mod ask;
+mod clock;
+mod commands;
+mod day;
+mod events;
+mod figures;
+mod folder;
+mod goals;
+mod http;
+mod interrupt;
+mod learn;
+mod markdown;
+mod played;
+mod player;
+mod plot;
+mod policy;
+mod processes;
+mod progress;
+mod questions;
+mod record;
+mod report;
+mod routine;
+mod run;
+mod sampler;
+mod server;
+mod steps;
+
+use std::process::ExitCode;
+
+pub(crate) use args::Args;
+use args::Verb;
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Verb::Day(args) => day::run(args),
+        Verb::Report(args) => report::run(args),
+    }
+}

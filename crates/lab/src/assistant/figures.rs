@@ -1,0 +1,183 @@
+//! Figures of waits: means, quantiles and shares of one day, spreads over days, and ratios with their uncertainty.
+
+use majordomo_sim::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::played::Played;
+
+/// Samples of a bootstrap.
+const RESAMPLES: usize = 4_000;
+/// The share of an interval that is left out on each side.
+const TAIL: f64 = 0.05;
+
+/// The figures of one policy on one day; times in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) n_commands: usize,
+    /// Commands with a refusal.
+    pub(super) n_refused: usize,
+    /// Commands whose needed component was leased in the end.
+    pub(super) n_served: usize,
+    /// Commands for which exactly the needed component was chosen.
+    pub(super) n_exact: usize,
+    /// Commands for which the needed component was among the chosen ones.
+    pub(super) n_with_needed: usize,
+    /// Commands with a real answer.
+    pub(super) n_real: usize,
+    /// Commands with a noticed wait.
+    pub(super) n_waited: usize,
+    pub(super) mean_ms: f64,
+    pub(super) p50_ms: f64,
+    pub(super) p95_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) longest_ms: f64,
+    /// The mean part of a wait before its first load began.
+    pub(super) before_load_ms: f64,
+    pub(super) answer_ms: f64,
+}
+
+impl Figures {
+    pub(super) fn new(commands: &[Played]) -> Self {
+        let count = |of: &dyn Fn(&Played) -> bool| commands.iter().filter(|c| of(c)).count();
+        let mut waits: Vec<f64> = commands.iter().map(|c| c.wait_ms).collect();
+        waits.sort_by(f64::total_cmp);
+        let answers: Vec<f64> =
+            commands.iter().filter(|c| c.is_served).map(|c| c.answer_ms).collect();
+        let before: Vec<f64> = commands.iter().map(|c| c.before_load_ms).collect();
+        Self {
+            n_commands: commands.len(),
+            n_refused: count(&|c| c.refusal.is_some()),
+            n_served: count(&|c| c.is_served),
+            n_exact: count(&Played::is_exact),
+            n_with_needed: count(&Played::has_needed),
+            n_real: count(&|c| c.is_real),
+            n_waited: count(&Played::waited),
+            mean_ms: mean(&waits),
+            p50_ms: quantile(&waits, 0.5),
+            p95_ms: quantile(&waits, 0.95),
+            p99_ms: quantile(&waits, 0.99),
+            longest_ms: quantile(&waits, 1.0),
+            before_load_ms: mean(&before),
+            answer_ms: mean(&answers),
+        }
+    }
+
+    /// A share of the commands, in 0..=1.
+    pub(super) fn share(&self, n: usize) -> f64 {
+        n as f64 / self.n_commands.max(1) as f64
+    }
+}
+
+/// The mean; 0 of nothing.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The smallest value that a share of the sorted values does not exceed; 0 of nothing.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
+/// A figure over days.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Spread {
+    pub(super) mean: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Spread {
+    pub(super) fn new(values: &[f64]) -> Self {
+        let least = values.iter().copied().min_by(f64::total_cmp).unwrap_or(0.0);
+        let most = values.iter().copied().max_by(f64::total_cmp).unwrap_or(0.0);
+        Self { mean: mean(values), least, most }
+    }
+}
+
+/// A ratio of two mean waits over the same commands, with a 90 % interval (bootstrap over commands).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Ratio {
+    pub(super) value: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Ratio {
+    /// Of pairs of waits for the same commands; none without pairs, or where nothing waits in the second.
+    pub(super) fn new(pairs: &[(f64, f64)]) -> Option<Self> {
+        let of = |sum: (f64, f64)| (sum.1 > 0.0).then(|| sum.0 / sum.1);
+        let add = |sum: (f64, f64), pair: &(f64, f64)| (sum.0 + pair.0, sum.1 + pair.1);
+        let value = of(pairs.iter().fold((0.0, 0.0), add))?;
+        let mut rng = Rng::new(&[0xb007, pairs.len() as u64]);
+        let mut drawn: Vec<f64> = (0..RESAMPLES)
+            .filter_map(|_| {
+                let sample = (0..pairs.len()).map(|_| &pairs[rng.below(pairs.len())]);
+                of(sample.fold((0.0, 0.0), add))
+            })
+            .collect();
+        drawn.sort_by(f64::total_cmp);
+        let (least, most) = (quantile(&drawn, TAIL), quantile(&drawn, 1.0 - TAIL));
+        Some(Self { value, least, most })
+    }
+
+    /// Whether the first is larger beyond noise.
+    pub(super) fn is_worse(&self) -> bool {
+        self.least > 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let sorted = [1.0, 2.0, 3.0, 4.0];
+        let check = |share, want| assert_eq!(quantile(&sorted, share), want, "{share}");
+        check(0.0, 1.0);
+        check(0.5, 2.0);
+        check(0.51, 3.0);
+        check(1.0, 4.0);
+        assert_eq!((quantile(&[], 0.5), mean(&[])), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_day_is_summed_up_by_its_commands() {
+        let played = |wait_ms, chosen: &[&str], real| Played {
+            component: "a".to_owned(),
+            chosen: chosen.iter().map(|c| (*c).to_owned()).collect(),
+            wait_ms,
+            is_real: real,
+            is_served: true,
+            refusal: (!real).then(|| "too_large".to_owned()),
+            ..Played::default()
+        };
+        let commands = [
+            played(0.0, &["a"], true),
+            played(30.0, &["a", "b"], true),
+            played(90.0, &["b"], true),
+            played(40.0, &[], false),
+        ];
+        let f = Figures::new(&commands);
+        assert_eq!((f.n_commands, f.n_refused, f.n_real, f.n_waited), (4, 1, 3, 2));
+        assert_eq!((f.n_exact, f.n_with_needed, f.mean_ms, f.p50_ms), (1, 2, 40.0, 30.0));
+        assert_eq!(f.share(f.n_waited), 0.5);
+        let spread = Spread::new(&[3.0, 1.0, 2.0]);
+        assert_eq!(spread, Spread { mean: 2.0, least: 1.0, most: 3.0 });
+    }
+
+    #[test]
+    fn a_ratio_is_worse_only_beyond_its_interval() {
+        let pairs =
+            |a: f64| (0..60).map(|i| (a * f64::from(i % 7), f64::from(i % 7))).collect::<Vec<_>>();
+        let twice = Ratio::new(&pairs(2.0)).unwrap();
+        assert!((twice.value - 2.0).abs() < 1e-9 && twice.is_worse());
+        let one_outlier: Vec<(f64, f64)> =
+            (0..60).map(|i| (if i == 0 { 100.0 } else { 1.0 }, 2.0)).collect();
+        let noisy = Ratio::new(&one_outlier).unwrap();
+        assert!(noisy.value > 1.0 && !noisy.is_worse(), "{noisy:?}");
+        assert_eq!(Ratio::new(&[(1.0, 0.0)]), None);
+        assert_eq!(Ratio::new(&[]), None);
+    }
+}

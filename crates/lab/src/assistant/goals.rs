@@ -1,0 +1,239 @@
+//! The goals of the product on this yardstick, and whether a measurement reaches them (ADR 0027).
+
+use super::figures::Ratio;
+use super::policy::Policy;
+use super::record::{Run, Summary};
+
+/// A goal and its result.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Goal {
+    pub(super) goal: String,
+    pub(super) measured: String,
+    /// None where the policies were not played that it compares.
+    pub(super) is_reached: Option<bool>,
+}
+
+const MEAN_SHARE: f64 = 0.40;
+const PEAK_SHARE: f64 = 0.55;
+const OVER_LRU: f64 = 0.75;
+const OVER_IDLE: f64 = 0.80;
+const EXACT: f64 = 0.92;
+
+/// The runs of a policy, by seed.
+pub(super) fn of(summary: &Summary, policy: Policy) -> impl Iterator<Item = &Run> {
+    summary.runs.iter().filter(move |run| run.policy == policy)
+}
+
+/// The waits of two policies for the same commands, of one seed or of all.
+pub(super) fn pairs(
+    summary: &Summary,
+    policy: Policy,
+    rival: Policy,
+    seed: Option<u64>,
+) -> Vec<(f64, f64)> {
+    let runs = of(summary, policy).filter(|run| seed.is_none_or(|seed| run.day.seed == seed));
+    let both = runs.filter_map(|run| {
+        let other = of(summary, rival).find(|other| other.day.seed == run.day.seed)?;
+        Some(run.commands.iter().zip(&other.commands))
+    });
+    both.flatten().map(|(a, b)| (a.wait_ms, b.wait_ms)).collect()
+}
+
+/// The ratios of a policy to its rival: of each seed, and over all.
+pub(super) fn ratios(
+    summary: &Summary,
+    policy: Policy,
+    rival: Policy,
+) -> (Vec<(u64, Ratio)>, Option<Ratio>) {
+    let seeds = of(summary, policy).map(|run| run.day.seed);
+    let each = seeds
+        .filter_map(|seed| Some((seed, Ratio::new(&pairs(summary, policy, rival, Some(seed)))?)));
+    (each.collect(), Ratio::new(&pairs(summary, policy, rival, None)))
+}
+
+fn goal(goal: &str, measured: Option<(String, bool)>) -> Goal {
+    let (measured, is_reached) = match measured {
+        Some((measured, is_reached)) => (measured, Some(is_reached)),
+        None => ("not played".to_owned(), None),
+    };
+    Goal { goal: goal.to_owned(), measured, is_reached }
+}
+
+fn sum(runs: &[&Run], of: impl Fn(&Run) -> usize) -> usize {
+    runs.iter().map(|run| of(run)).sum()
+}
+
+/// Every goal.
+pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
+    let all = summary.all_loaded().max(1) as f64;
+    let product: Vec<&Run> = of(summary, Policy::Product).collect();
+    let every: Vec<&Run> = summary.runs.iter().collect();
+    let n = |runs: &[&Run]| sum(runs, |r| r.figures.n_commands);
+    let played = |runs: &[&Run]| n(runs) > 0;
+    let refused = sum(&product, |r| r.figures.n_refused);
+    let share = |bytes: f64| format!("{:.1} %", 100.0 * bytes / all);
+    let mean = product.iter().map(|r| r.mean).sum::<f64>() / product.len().max(1) as f64;
+    let peak = product.iter().map(|r| r.peak).max().unwrap_or(0) as f64;
+    let (each, total) = ratios(summary, Policy::Product, Policy::Lru);
+    let worse: Vec<String> =
+        each.iter().filter(|(_, r)| r.is_worse()).map(|(seed, _)| seed.to_string()).collect();
+    let (_, equal) = ratios(summary, Policy::ProductEqual, Policy::Idle);
+    let exact = sum(&product, |r| r.figures.n_exact) as f64 / n(&product).max(1) as f64;
+    let real = sum(&every, |r| r.figures.n_real);
+    let orphans = sum(&every, |r| r.orphans.len());
+    let interval = |r: Ratio| format!("{:.2} ({:.2} to {:.2})", r.value, r.least, r.most);
+    vec![
+        goal(
+            "product: no refusal",
+            played(&product).then(|| (format!("{refused} of {}", n(&product)), refused == 0)),
+        ),
+        goal(
+            "product: mean memory at most 40 % of everything loaded",
+            played(&product).then(|| (share(mean), mean <= MEAN_SHARE * all)),
+        ),
+        goal(
+            "product: peak of every day at most 55 %",
+            played(&product).then(|| (share(peak), peak <= PEAK_SHARE * all)),
+        ),
+        goal(
+            "product: mean wait at most 0.75 of LRU's, over all seeds",
+            total.map(|r| (interval(r), r.value <= OVER_LRU)),
+        ),
+        goal(
+            "product: on no seed worse than LRU beyond noise",
+            total.map(|_| {
+                let text = match worse.is_empty() {
+                    true => "none".to_owned(),
+                    false => format!("worse on {}", worse.join(", ")),
+                };
+                (text, worse.is_empty())
+            }),
+        ),
+        goal(
+            "product-equal: mean wait at most 0.80 of the idle timeout's at its mean memory",
+            equal.map(|r| (interval(r), r.value <= OVER_IDLE)),
+        ),
+        goal(
+            "product: exactly the needed component chosen for at least 92 % of commands",
+            played(&product).then(|| (format!("{:.1} %", 100.0 * exact), exact >= EXACT)),
+        ),
+        goal(
+            "every policy: every answer real",
+            played(&every).then(|| (format!("{real} of {}", n(&every)), real == n(&every))),
+        ),
+        goal(
+            "every policy: no process outlives its server",
+            played(&every).then(|| (format!("{orphans}"), orphans == 0)),
+        ),
+    ]
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::super::figures::Figures;
+    use super::super::played::Played;
+    use super::super::processes::Used;
+    use super::super::record::{Day, Measured, Tally};
+    use super::*;
+
+    /// A run whose commands all wait as given.
+    pub(in super::super) fn run(policy: Policy, seed: u64, waits: &[f64]) -> Run {
+        let commands: Vec<Played> = waits
+            .iter()
+            .enumerate()
+            .map(|(index, wait_ms)| Played {
+                index,
+                component: "chat".to_owned(),
+                chosen: vec!["chat".to_owned()],
+                wait_ms: *wait_ms,
+                is_served: true,
+                is_real: true,
+                ..Played::default()
+            })
+            .collect();
+        let day = Day { seed, source: "made".to_owned(), n_history: 3, n_left_out: 0 };
+        Run {
+            day,
+            policy,
+            budget: policy.is_bound().then_some(400 << 20),
+            position: 0,
+            load_average: [0.1, 0.2],
+            seconds: 9.0,
+            mean: 300e6,
+            peak: 400 << 20,
+            manager_mean: 9e6,
+            manager_peak: 10 << 20,
+            guard_mean: 1e6,
+            used: Used::default(),
+            tally: Tally::default(),
+            harm: None,
+            orphans: Vec::new(),
+            n_samples: 36,
+            sampling_s: 0.1,
+            tried: Vec::new(),
+            figures: Figures::new(&commands),
+            commands,
+        }
+    }
+
+    pub(in super::super) fn summary(runs: Vec<Run>) -> Summary {
+        let chat = Measured { pss: 1_000 << 20, load_ms: 900.0, first_answer_ms: 50.0 };
+        Summary {
+            date: "2026-11-30".to_owned(),
+            machine: "2 processors".to_owned(),
+            command: "assistant day".to_owned(),
+            folder: "target/assistant".to_owned(),
+            components: [("chat".to_owned(), chat)].into(),
+            unused: Vec::new(),
+            labels: Default::default(),
+            commands_per_day: 4,
+            n_taught: 7,
+            compress: 60.0,
+            longest_pause_s: 2.0,
+            idle_timeout_s: 5.0,
+            sample_ms: 250.0,
+            was_interrupted: false,
+            runs,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{run, summary};
+    use super::*;
+
+    fn reached(summary: &Summary, start: &str) -> Option<bool> {
+        let all = goals(summary);
+        all.iter().find(|g| g.goal.starts_with(start)).unwrap().is_reached
+    }
+
+    #[test]
+    fn goals_are_judged_over_all_seeds_and_on_each() {
+        let slow = [100.0; 40];
+        let (half, twice) = ([50.0; 40], [200.0; 40]);
+        let good = summary(vec![
+            run(Policy::Lru, 1, &slow),
+            run(Policy::Product, 1, &half),
+            run(Policy::Idle, 1, &slow),
+            run(Policy::ProductEqual, 1, &half),
+        ]);
+        assert!(goals(&good).iter().all(|g| g.is_reached == Some(true)), "{:?}", goals(&good));
+        let mut bad = good.clone();
+        bad.runs.push(run(Policy::Lru, 2, &slow));
+        bad.runs.push(run(Policy::Product, 2, &twice));
+        assert_eq!(reached(&bad, "product: mean wait"), Some(false));
+        assert_eq!(reached(&bad, "product: on no seed"), Some(false));
+        bad.runs[1].commands[0].refusal = Some("too_large".to_owned());
+        bad.runs[1].figures = super::super::figures::Figures::new(&bad.runs[1].commands);
+        assert_eq!(reached(&bad, "product: no refusal"), Some(false));
+    }
+
+    #[test]
+    fn goals_of_policies_that_were_not_played_are_open() {
+        let only = summary(vec![run(Policy::Product, 1, &[1.0])]);
+        assert_eq!(reached(&only, "product-equal"), None);
+        assert_eq!(reached(&only, "product: mean wait"), None);
+        assert_eq!(reached(&only, "every policy: every answer"), Some(true));
+    }
+}

@@ -1,0 +1,368 @@
+//! The comparison as Markdown: tables of policies, ratios, goals and components.
+
+use std::fmt::Write as _;
+
+use super::figures::{Ratio, Spread};
+use super::goals::{self, goals};
+use super::policy::Policy;
+use super::record::{Run, Summary};
+
+const MIB: f64 = (1 << 20) as f64;
+
+/// A column of the table of policies: its title, the figure of a run, and its decimals.
+struct Column {
+    title: &'static str,
+    of: fn(&Run, f64) -> f64,
+    decimals: usize,
+}
+
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "waited %",
+        of: |r, _| 100.0 * r.figures.share(r.figures.n_waited),
+        decimals: 1,
+    },
+    Column { title: "mean wait ms", of: |r, _| r.figures.mean_ms, decimals: 0 },
+    Column { title: "p50", of: |r, _| r.figures.p50_ms, decimals: 0 },
+    Column { title: "p95", of: |r, _| r.figures.p95_ms, decimals: 0 },
+    Column { title: "p99", of: |r, _| r.figures.p99_ms, decimals: 0 },
+    Column { title: "before load ms", of: |r, _| r.figures.before_load_ms, decimals: 0 },
+    Column { title: "PSS mean MiB", of: |r, _| r.mean / MIB, decimals: 0 },
+    Column { title: "mean %", of: |r, all| 100.0 * r.mean / all, decimals: 1 },
+    Column { title: "PSS peak MiB", of: |r, _| r.peak as f64 / MIB, decimals: 0 },
+    Column { title: "peak %", of: |r, all| 100.0 * r.peak as f64 / all, decimals: 1 },
+    Column { title: "refused", of: |r, _| r.figures.n_refused as f64, decimals: 0 },
+    Column { title: "exact %", of: |r, _| 100.0 * r.figures.share(r.figures.n_exact), decimals: 1 },
+    Column { title: "real %", of: |r, _| 100.0 * r.figures.share(r.figures.n_real), decimals: 1 },
+];
+
+const WORK: &[Column] = &[
+    Column { title: "loads", of: |r, _| r.tally.loads as f64, decimals: 0 },
+    Column { title: "evictions", of: |r, _| r.tally.evictions as f64, decimals: 0 },
+    Column { title: "preloads", of: |r, _| r.tally.preloads as f64, decimals: 0 },
+    Column { title: "hit", of: |r, _| r.tally.hits as f64, decimals: 0 },
+    Column { title: "late", of: |r, _| r.tally.late as f64, decimals: 0 },
+    Column { title: "wasted", of: |r, _| r.tally.wasted as f64, decimals: 0 },
+    Column { title: "CPU s of components", of: |r, _| r.used.components_cpu_s, decimals: 1 },
+    Column { title: "CPU s of the manager", of: |r, _| r.used.manager_cpu_s, decimals: 2 },
+    Column { title: "read MiB", of: |r, _| r.used.io.read as f64 / MIB, decimals: 0 },
+    Column { title: "from disk MiB", of: |r, _| r.used.io.disk_read as f64 / MIB, decimals: 1 },
+    Column { title: "to disk MiB", of: |r, _| r.used.io.disk_written as f64 / MIB, decimals: 1 },
+    Column { title: "manager PSS mean MiB", of: |r, _| r.manager_mean / MIB, decimals: 1 },
+    Column { title: "manager PSS peak MiB", of: |r, _| r.manager_peak as f64 / MIB, decimals: 1 },
+    Column { title: "guard PSS MiB", of: |r, _| r.guard_mean / MIB, decimals: 1 },
+    Column { title: "answer ms", of: |r, _| r.figures.answer_ms, decimals: 0 },
+];
+
+fn shown(spread: Spread, decimals: usize) -> String {
+    let number = |x: f64| format!("{x:.decimals$}");
+    if number(spread.least) == number(spread.most) {
+        return number(spread.mean);
+    }
+    format!("{} ({}–{})", number(spread.mean), number(spread.least), number(spread.most))
+}
+
+fn played(summary: &Summary) -> impl Iterator<Item = (Policy, Vec<&Run>)> {
+    Policy::EVERY
+        .into_iter()
+        .map(|policy| (policy, goals::of(summary, policy).collect::<Vec<_>>()))
+        .filter(|(_, runs)| !runs.is_empty())
+}
+
+fn table(out: &mut String, summary: &Summary, columns: &[Column]) {
+    let all = summary.all_loaded().max(1) as f64;
+    let titles: Vec<_> = columns.iter().map(|c| c.title).collect();
+    let _ = writeln!(out, "| policy | days | budget MiB | {} |", titles.join(" | "));
+    let _ = writeln!(out, "|---|---|---|{}", "---|".repeat(columns.len()));
+    for (policy, runs) in played(summary) {
+        let budgets: Vec<f64> =
+            runs.iter().filter_map(|r| r.budget).map(|b| b as f64 / MIB).collect();
+        let budget = match budgets.is_empty() {
+            true => "–".to_owned(),
+            false => shown(Spread::new(&budgets), 0),
+        };
+        let _ = write!(out, "| {policy} | {} | {budget} |", runs.len());
+        for column in columns {
+            let values: Vec<f64> = runs.iter().map(|r| (column.of)(r, all)).collect();
+            let _ = write!(out, " {} |", shown(Spread::new(&values), column.decimals));
+        }
+        out.push('\n');
+    }
+}
+
+fn ratio_rows(out: &mut String, summary: &Summary, policy: Policy, rival: Policy) {
+    let (each, total) = goals::ratios(summary, policy, rival);
+    let Some(total) = total else { return };
+    let mut row = |what: &str, r: Ratio| {
+        let _ = writeln!(
+            out,
+            "| {policy} / {rival} | {what} | {:.2} | {:.2} to {:.2} |",
+            r.value, r.least, r.most
+        );
+    };
+    for (seed, ratio) in each {
+        row(&format!("seed {seed}"), ratio);
+    }
+    row("all", total);
+}
+
+/// The table that README shows.
+fn short_table(out: &mut String, summary: &Summary) {
+    let all = summary.all_loaded().max(1) as f64;
+    let n_days = summary.runs.iter().map(|r| r.day.seed).collect::<std::collections::BTreeSet<_>>();
+    let _ = writeln!(
+        out,
+        "Measured {} with `cargo xtask {}`: {} components of public packages, {:.0} MiB when all are loaded and used;\n\
+         {} of {} commands each ({}).\n",
+        summary.date,
+        summary.command,
+        summary.components.len(),
+        all / MIB,
+        majordomo::count(n_days.len(), "day"),
+        summary.commands_per_day,
+        summary.machine
+    );
+    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | refused |\n");
+    out.push_str("|---|---|---|---|---|---|---|\n");
+    for (policy, runs) in played(summary) {
+        let of = |figure: fn(&Run) -> f64| {
+            Spread::new(&runs.iter().map(|r| figure(r)).collect::<Vec<_>>())
+        };
+        let name = match policy {
+            Policy::All => "everything loaded",
+            Policy::Lru => "LRU on demand",
+            Policy::Idle => "idle timeout",
+            Policy::Product => "Majordomo",
+            Policy::ProductEqual => "Majordomo with the idle timeout's memory",
+        };
+        let (mean, peak) = (of(|r| r.mean).mean, of(|r| r.peak as f64).most);
+        let waited = of(|r| 100.0 * r.figures.share(r.figures.n_waited)).mean;
+        let refused: usize = runs.iter().map(|r| r.figures.n_refused).sum();
+        let _ = writeln!(
+            out,
+            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {refused} |",
+            mean / MIB,
+            peak / MIB,
+            100.0 * mean / all,
+            100.0 * peak / all,
+            shown(of(|r| r.figures.mean_ms), 0),
+            shown(of(|r| r.figures.p95_ms), 0),
+        );
+    }
+}
+
+fn components(out: &mut String, summary: &Summary) {
+    out.push_str(
+        "| component | PSS after one answer MiB | load ms | first answer ms |\n|---|---|---|---|\n",
+    );
+    for (name, m) in &summary.components {
+        let _ = writeln!(
+            out,
+            "| {name} | {:.0} | {:.0} | {:.0} |",
+            m.pss as f64 / MIB,
+            m.load_ms,
+            m.first_answer_ms
+        );
+    }
+    let _ = writeln!(out, "| all | {:.0} | | |", summary.all_loaded() as f64 / MIB);
+}
+
+fn days(out: &mut String, summary: &Summary) {
+    out.push_str("| seed | policy | place | day | earlier uses | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|\n");
+    for run in &summary.runs {
+        let [before, after] = run.load_average;
+        let history = if run.policy.has_history() { run.day.n_history } else { 0 };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {history} | {before:.1}, {after:.1} | {:.0} | {:.0} | {:.1} |",
+            run.day.seed,
+            run.policy,
+            run.position + 1,
+            run.day.source,
+            run.figures.mean_ms,
+            run.seconds,
+            run.sampling_s
+        );
+    }
+}
+
+/// Everything that a reader must know besides: interrupted, unequal, lost, wrong.
+fn remarks(summary: &Summary) -> Vec<String> {
+    let mut out = Vec::new();
+    if summary.was_interrupted {
+        out.push(
+            "The measurement was interrupted; the last day of a policy may be incomplete."
+                .to_owned(),
+        );
+    }
+    if !summary.labels.is_empty() {
+        let pairs: Vec<_> = summary.labels.iter().map(|(l, c)| format!("{l} = {c}")).collect();
+        out.push(format!("Labels of the commands stand for components: {}.", pairs.join(", ")));
+    }
+    if !summary.unused.is_empty() {
+        out.push(format!(
+            "Without commands or questions, and so not used by name: {}.",
+            summary.unused.join(", ")
+        ));
+    }
+    for run in &summary.runs {
+        let name = format!("Seed {}, {}", run.day.seed, run.policy);
+        if !run.tried.is_empty() {
+            let tried: Vec<_> = run
+                .tried
+                .iter()
+                .map(|(budget, mean)| {
+                    format!("{:.0} MiB gave {:.0}", *budget as f64 / MIB, mean / MIB)
+                })
+                .collect();
+            out.push(format!(
+                "{name}: budgets for an equal mean: {}; the closest is shown.",
+                tried.join(", ")
+            ));
+        }
+        if run.tally.missed > 0 {
+            out.push(format!(
+                "{name}: {} events were lost; its counts are too low.",
+                run.tally.missed
+            ));
+        }
+        if !run.orphans.is_empty() {
+            out.push(format!(
+                "{name}: still running after the end of the server: {}.",
+                run.orphans.join(", ")
+            ));
+        }
+        if let Some(harm) = run.harm {
+            out.push(format!("{name}: the manager counted {harm} harmful preloads."));
+        }
+        if run.day.n_left_out > 0 && run.policy == Policy::Lru {
+            out.push(format!(
+                "Seed {}: {} uses of the user are of no component.",
+                run.day.seed, run.day.n_left_out
+            ));
+        }
+        let wrong = run.commands.iter().filter(|c| c.refusal.is_some() || !c.is_real);
+        for c in wrong.take(3) {
+            let refusal =
+                c.refusal.as_ref().map(|r| format!("refused ({r}), ")).unwrap_or_default();
+            out.push(format!(
+                "{name}, command {}: {}, {refusal}chosen [{}], left out [{}], answer: {}",
+                c.index + 1,
+                c.component,
+                c.chosen.join(", "),
+                c.left_out.join(", "),
+                c.answer
+            ));
+        }
+    }
+    out
+}
+
+/// The report.
+pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "# A real assistant under five policies\n");
+    let _ = writeln!(
+        out,
+        "{}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:.0} ms is noticed. Pauses are divided by {} and cut \
+         at {} s; the idle timeout is 5 minutes divided by the same, {} s. {} texts were taught before. Figures are means over days, \
+         with the least and the most.\n",
+        summary.date,
+        summary.machine,
+        summary.command,
+        summary.folder,
+        super::played::NOTICED_MS,
+        summary.compress,
+        summary.longest_pause_s,
+        summary.idle_timeout_s,
+        summary.n_taught
+    );
+    out.push_str("## Goals\n\n| goal | measured | reached |\n|---|---|---|\n");
+    for goal in goals(summary) {
+        let reached = match goal.is_reached {
+            Some(true) => "yes",
+            Some(false) => "**no**",
+            None => "–",
+        };
+        let _ = writeln!(out, "| {} | {} | {reached} |", goal.goal, goal.measured);
+    }
+    out.push_str("\n## Waits and memory\n\n");
+    table(&mut out, summary, COLUMNS);
+    out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by bootstrap over commands.\n\n");
+    out.push_str("| ratio | days | value | interval |\n|---|---|---|---|\n");
+    ratio_rows(&mut out, summary, Policy::Product, Policy::Lru);
+    ratio_rows(&mut out, summary, Policy::ProductEqual, Policy::Idle);
+    out.push_str("\n## Work\n\n");
+    table(&mut out, summary, WORK);
+    out.push('\n');
+    for picture in pictures {
+        let _ = writeln!(out, "![{picture}]({picture})");
+    }
+    out.push_str("\n## Components\n\n");
+    components(&mut out, summary);
+    out.push_str("\n## Days\n\n");
+    days(&mut out, summary);
+    out.push_str("\n## Remarks\n\n");
+    for remark in remarks(summary) {
+        let _ = writeln!(out, "- {remark}");
+    }
+    out.push_str(METHOD);
+    out.push_str("\n## For README\n\n");
+    short_table(&mut out, summary);
+    out
+}
+
+const METHOD: &str = "
+## Method
+
+- Each run has a `majordomo serve` of its own. Policies differ in settings alone: `all` pins everything (its conflicts are removed,
+  since two that conflict cannot both be loaded) and is played on the first day only; `lru` and `idle` use `policy = \"lru\"` without
+  speculation; `product` and `product-equal` use the defaults.
+- Every server starts with the same taught texts (split train) and the same measured figures of loads (of the calibration, in which each
+  component is loaded once and answers one question). `product` and `product-equal` also start with a sequence model of the same user's
+  uses before the day, at pauses shortened alike, half a second for each answer; it is made by the product's own model and stored in its
+  form. No server knows anything of the day.
+- A command's wait is from its text to the lease on the needed component, as the client sees it, with the exchange after a wrong choice. A
+  refused command counts as refused; its needed component is then leased by name once.
+- Memory is the sum of proportional set sizes of all processes of components, read from the system at equal distances, with those that
+  load or end; its mean is over time. The manager's process and its guard are apart.
+- CPU time and I/O are those of living processes and those that the system adds to a parent which reaps a child; a process that no parent
+  waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files; I/O includes the manager's.
+- Pauses begin after the previous command. Loads and answers take their real time: compressed pauses make them longer in proportion.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::goals::testing::{run, summary};
+    use super::*;
+
+    #[test]
+    fn a_report_has_a_row_for_each_policy_and_says_what_is_not_reached() {
+        let mut lru = run(Policy::Lru, 1, &[100.0, 0.0]);
+        lru.commands[0].refusal = Some("too_large".to_owned());
+        let mut equal = run(Policy::ProductEqual, 1, &[100.0, 0.0]);
+        equal.tried = vec![(500 << 20, 300e6)];
+        let runs = vec![
+            lru,
+            run(Policy::Product, 1, &[90.0, 0.0]),
+            run(Policy::Product, 2, &[10.0, 0.0]),
+            equal,
+        ];
+        let text = report(&summary(runs), &["waits.svg"]);
+        let has = |part: &str| assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        has("| lru | 1 | 400 | 50.0 | 50 |");
+        has("| product | 2 | 400 |");
+        has("| 25 (5–45) |");
+        has("| product / lru | seed 1 | 0.90 |");
+        has(
+            "| product: mean wait at most 0.75 of LRU's, over all seeds | 0.90 (0.90 to 0.90) | **no** |",
+        );
+        has(
+            "| product-equal: mean wait at most 0.80 of the idle timeout's at its mean memory | not played | – |",
+        );
+        has("Seed 1, lru, command 1: chat, refused (too_large)");
+        has("500 MiB gave 286");
+        has("![waits.svg](waits.svg)");
+        has("| Majordomo |");
+    }
+}

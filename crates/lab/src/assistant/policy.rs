@@ -1,0 +1,170 @@
+//! The policies that are compared, and the configuration of each: the assistant's own, with the settings of the policy.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use majordomo::ByteSize;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// A way to decide which components stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Policy {
+    /// Everything loaded and pinned.
+    All,
+    /// Least recently used, on demand, within the budget.
+    Lru,
+    /// Unloaded after five idle minutes (compressed), on demand, without a budget that binds.
+    Idle,
+    /// The product's defaults, within the budget.
+    Product,
+    /// The product's defaults, with the budget that gives the mean memory of the idle timeout.
+    ProductEqual,
+}
+
+impl Policy {
+    pub(super) const EVERY: [Self; 5] =
+        [Self::All, Self::Lru, Self::Idle, Self::Product, Self::ProductEqual];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Lru => "lru",
+            Self::Idle => "idle",
+            Self::Product => "product",
+            Self::ProductEqual => "product-equal",
+        }
+    }
+
+    /// Whether a budget binds it.
+    pub(super) const fn is_bound(self) -> bool {
+        matches!(self, Self::Lru | Self::Product | Self::ProductEqual)
+    }
+
+    /// Whether it learns from the uses before the day.
+    pub(super) const fn has_history(self) -> bool {
+        matches!(self, Self::Product | Self::ProductEqual)
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::EVERY.into_iter().find(|p| p.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::EVERY.iter().map(|p| p.name()).collect();
+            format!("no policy is called {text:?}; there are {}", names.join(", "))
+        })
+    }
+}
+
+/// A component that a configuration has.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    /// Whether it is loaded for as long as the server runs.
+    pub(super) is_core: bool,
+}
+
+/// A budget that no assistant reaches.
+const UNBOUND: &str = "95%";
+
+/// The configuration of a policy: `text` with its settings, everything else as it is.
+///
+/// `budget` binds `lru`, `product` and `product-equal`; `idle_timeout` is that of `idle`.
+pub(super) fn configuration(
+    text: &str,
+    policy: Policy,
+    members: &[Member],
+    budget: ByteSize,
+    idle_timeout: Duration,
+) -> anyhow::Result<String> {
+    let mut file: Table = text.parse().context("the configuration is no TOML")?;
+    let manager = table(&mut file, "manager")?;
+    let budget = match policy.is_bound() {
+        true => format!("{}KiB", budget.bytes() >> 10),
+        false => UNBOUND.to_owned(),
+    };
+    manager.insert("budget".to_owned(), budget.into());
+    match policy {
+        Policy::All | Policy::Lru | Policy::Idle => {
+            manager.insert("policy".to_owned(), "lru".into());
+            manager.insert("speculation".to_owned(), false.into());
+        }
+        Policy::Product | Policy::ProductEqual => {
+            manager.remove("policy");
+            manager.remove("speculation");
+        }
+    }
+    let components = table(&mut file, "components")?;
+    for member in members {
+        let component = table(components, &member.name)?;
+        match policy {
+            Policy::All => {
+                // Two that conflict cannot both be loaded.
+                component.insert("conflicts".to_owned(), Value::Array(Vec::new()));
+                if !member.is_core {
+                    component.insert("pinned".to_owned(), true.into());
+                }
+            }
+            Policy::Idle if !member.is_core => {
+                let timeout = format!("{}ms", idle_timeout.as_millis().max(1));
+                component.insert("idle_timeout".to_owned(), timeout.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(file.to_string())
+}
+
+fn table<'a>(parent: &'a mut Table, name: &str) -> anyhow::Result<&'a mut Table> {
+    let value = parent.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    value.as_table_mut().with_context(|| format!("`{name}` of the configuration is no table"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[manager]\npolicy = \"gdsf\"\nload_deadline = \"9s\"\n\
+        [components.a]\ncommand = [\"./a\", \"{port}\"]\nconflicts = [\"b\"]\n\
+        [components.b]\npriority = \"CORE\"\ncommand = [\"b\"]\n";
+
+    fn of(policy: Policy) -> Table {
+        let member = |name: &str, is_core| Member { name: name.to_owned(), is_core };
+        let members = [member("a", false), member("b", true)];
+        let (budget, timeout) = (ByteSize::mib(5), Duration::from_secs(3));
+        configuration(TEXT, policy, &members, budget, timeout).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn policies_differ_in_their_settings_alone() {
+        for policy in Policy::EVERY {
+            let file = of(policy);
+            assert_eq!(file["manager"]["load_deadline"].as_str(), Some("9s"));
+            assert_eq!(file["components"]["a"]["command"][1].as_str(), Some("{port}"));
+            let is_product = policy.has_history();
+            let set = |key: &str| file["manager"].get(key).cloned();
+            assert_eq!(set("policy"), (!is_product).then(|| "lru".into()));
+            assert_eq!(set("speculation"), (!is_product).then(|| false.into()));
+            let is_bound = set("budget") == Some("5120KiB".into());
+            assert_eq!(is_bound, is_product || policy == Policy::Lru);
+            let a = &file["components"]["a"];
+            assert_eq!(a.get("pinned").is_some(), policy == Policy::All);
+            assert_eq!(a["conflicts"].as_array().unwrap().is_empty(), policy == Policy::All);
+            assert_eq!(a.get("idle_timeout").is_some(), policy == Policy::Idle);
+            assert!(file["components"]["b"].get("idle_timeout").is_none());
+            assert_eq!(policy.name().parse::<Policy>(), Ok(policy));
+        }
+        assert!("fifo".parse::<Policy>().unwrap_err().contains("product-equal"));
+    }
+}

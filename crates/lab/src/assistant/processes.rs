@@ -1,0 +1,308 @@
+//! The processes of a server, read from the system: which belong to components, their memory, CPU time and I/O.
+//!
+//! Reads `/proc` alone and asks the server nothing. A process belongs to a component when its environment, or that of
+//! a parent, carries the manager's mark; all others below the server are the manager's own. CPU time and I/O of ended
+//! processes are those that the system adds to the parent that reaps them, so sums over parents miss no ended process
+//! but those that no parent waits for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The variable in the environment of every process of a component: `SESSION/COMPONENT/LOAD/START/`.
+const MARK: &[u8] = b"MAJORDOMO_INCARNATION=";
+
+/// A process at one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    pid: i32,
+    parent: i32,
+    is_zombie: bool,
+    /// Clock ticks since boot: two processes with the same id differ in it.
+    start: u64,
+    /// CPU ticks of the process.
+    own_ticks: u64,
+    /// CPU ticks of the children that it reaped.
+    reaped_ticks: u64,
+}
+
+/// Reads a line of `/proc/PID/stat`.
+fn row(line: &str) -> Option<Row> {
+    let (pid, rest) = line.split_once(' ')?;
+    // The name may contain anything, and ends with the last bracket.
+    let fields: Vec<&str> = rest.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
+    Some(Row {
+        pid: pid.parse().ok()?,
+        parent: fields.get(1)?.parse().ok()?,
+        is_zombie: matches!(*fields.first()?, "Z" | "X"),
+        start: number(19)?,
+        own_ticks: number(11)? + number(12)?,
+        reaped_ticks: number(13)? + number(14)?,
+    })
+}
+
+/// Bytes that a process and the children that it reaped moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Io {
+    /// Returned by read calls, from the page cache or a disk; mapped files are not among them.
+    pub(super) read: u64,
+    /// Read from a disk.
+    pub(super) disk_read: u64,
+    /// Written to a disk, or to be written.
+    pub(super) disk_written: u64,
+}
+
+fn io(text: &str) -> Io {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+    };
+    Io { read: field("rchar"), disk_read: field("read_bytes"), disk_written: field("write_bytes") }
+}
+
+impl Io {
+    fn add(&mut self, other: Self) {
+        self.read += other.read;
+        self.disk_read += other.disk_read;
+        self.disk_written += other.disk_written;
+    }
+
+    /// The part since an earlier reading.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(earlier.read),
+            disk_read: self.disk_read.saturating_sub(earlier.disk_read),
+            disk_written: self.disk_written.saturating_sub(earlier.disk_written),
+        }
+    }
+}
+
+/// Sums since the start of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Used {
+    /// CPU seconds of components, also of ended ones.
+    pub(super) components_cpu_s: f64,
+    /// CPU seconds of the manager and its guard.
+    pub(super) manager_cpu_s: f64,
+    /// Of components and manager.
+    pub(super) io: Io,
+}
+
+impl Used {
+    /// The part since an earlier reading.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        Self {
+            components_cpu_s: (self.components_cpu_s - earlier.components_cpu_s).max(0.0),
+            manager_cpu_s: (self.manager_cpu_s - earlier.manager_cpu_s).max(0.0),
+            io: self.io.since(earlier.io),
+        }
+    }
+}
+
+/// Proportional set sizes at one moment, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// By component.
+    pub(super) components: BTreeMap<String, u64>,
+    /// The manager's process.
+    pub(super) manager: u64,
+    /// The process that ends components when the manager is killed.
+    pub(super) guard: u64,
+}
+
+impl Memory {
+    /// All components.
+    pub(super) fn sum(&self) -> u64 {
+        self.components.values().sum()
+    }
+}
+
+/// Follows the processes below a server.
+#[derive(Debug)]
+pub(super) struct Processes {
+    proc: PathBuf,
+    server: i32,
+    ticks_per_second: f64,
+    /// The component of each process seen, none for the manager's own; by id and start.
+    owners: BTreeMap<(i32, u64), Option<String>>,
+}
+
+impl Processes {
+    pub(super) fn new(server: u32) -> Self {
+        Self {
+            proc: PathBuf::from("/proc"),
+            server: i32::try_from(server).unwrap_or(0),
+            ticks_per_second: rustix::param::clock_ticks_per_second().max(1) as f64,
+            owners: BTreeMap::new(),
+        }
+    }
+
+    fn rows(&self) -> BTreeMap<i32, Row> {
+        let Ok(all) = std::fs::read_dir(&self.proc) else { return BTreeMap::new() };
+        all.flatten()
+            .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+            .filter_map(|entry| row(&std::fs::read_to_string(entry.path().join("stat")).ok()?))
+            .map(|row| (row.pid, row))
+            .collect()
+    }
+
+    /// The server and everything below it, with the component of each; parents before children.
+    fn family(&mut self) -> Vec<(Row, Option<String>)> {
+        let mut rows = self.rows();
+        let mut out: Vec<(Row, Option<String>)> =
+            rows.remove(&self.server).map(|row| (row, None)).into_iter().collect();
+        let mut next = 0;
+        while let Some((parent, owner)) = out.get(next).cloned() {
+            let children: Vec<i32> =
+                rows.values().filter(|r| r.parent == parent.pid).map(|r| r.pid).collect();
+            for child in children.into_iter().filter_map(|pid| rows.remove(&pid)) {
+                let owner = owner.clone().or_else(|| self.owner(&child));
+                if owner.is_some() {
+                    self.owners.insert((child.pid, child.start), owner.clone());
+                }
+                out.push((child, owner));
+            }
+            next += 1;
+        }
+        out
+    }
+
+    fn owner(&mut self, row: &Row) -> Option<String> {
+        let key = (row.pid, row.start);
+        if let Some(owner) = self.owners.get(&key) {
+            return owner.clone();
+        }
+        let environment = self.read(row.pid, "environ").unwrap_or_default();
+        let mark = environment.split(|b| *b == 0).find_map(|w| w.strip_prefix(MARK));
+        let name = mark.and_then(|mark| {
+            let mark = String::from_utf8_lossy(mark);
+            mark.split('/').nth(1).map(str::to_owned)
+        });
+        // Between fork and exec a child has the environment of the manager: without a mark it is looked at again.
+        name
+    }
+
+    fn read(&self, pid: i32, file: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.path(pid).join(file)).ok()
+    }
+
+    fn path(&self, pid: i32) -> PathBuf {
+        Path::new(&self.proc).join(pid.to_string())
+    }
+
+    fn pss(&self, pid: i32) -> u64 {
+        let rollup = self.read(pid, "smaps_rollup").unwrap_or_default();
+        let rollup = String::from_utf8_lossy(&rollup);
+        let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:"));
+        let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) << 10
+    }
+
+    /// The memory now.
+    pub(super) fn memory(&mut self) -> Memory {
+        let mut memory = Memory::default();
+        for (row, owner) in self.family() {
+            if row.is_zombie {
+                continue;
+            }
+            let pss = self.pss(row.pid);
+            match owner {
+                Some(name) => *memory.components.entry(name).or_default() += pss,
+                None if row.pid == self.server => memory.manager += pss,
+                None => memory.guard += pss,
+            }
+        }
+        memory
+    }
+
+    /// CPU time and I/O since the start of the server.
+    pub(super) fn used(&mut self) -> Used {
+        let (mut components, mut manager) = (0, 0);
+        let mut sum = Io::default();
+        for (row, owner) in self.family() {
+            if owner.is_some() {
+                components += row.own_ticks + row.reaped_ticks;
+            } else {
+                // The manager's children are components; its guard is reaped at the end.
+                manager += row.own_ticks;
+                components += row.reaped_ticks;
+            }
+            let text = self.read(row.pid, "io").unwrap_or_default();
+            sum.add(io(&String::from_utf8_lossy(&text)));
+        }
+        Used {
+            components_cpu_s: components as f64 / self.ticks_per_second,
+            manager_cpu_s: manager as f64 / self.ticks_per_second,
+            io: sum,
+        }
+    }
+
+    /// The processes of components that were seen and still run, each with its component.
+    pub(super) fn survivors(&self) -> Vec<(i32, String)> {
+        let rows = self.rows();
+        let lives = |pid: &i32, start: u64| {
+            rows.get(pid).is_some_and(|row| row.start == start && !row.is_zombie)
+        };
+        let seen = self.owners.iter().filter(|((pid, start), _)| lives(pid, *start));
+        seen.filter_map(|((pid, _), owner)| Some((*pid, owner.clone()?))).collect()
+    }
+}
+
+/// The mean number of runnable tasks over the last minute.
+pub(super) fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_kernel_is_read_whatever_the_name_of_the_program() {
+        let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 7 8 20 0 1 0 987 1 1";
+        let want = Row {
+            pid: 7,
+            parent: 3,
+            is_zombie: false,
+            start: 987,
+            own_ticks: 110,
+            reaped_ticks: 15,
+        };
+        assert_eq!(row(line), Some(want));
+        assert_eq!(row("7 (a"), None);
+        let text =
+            "rchar: 10\nwchar: 1\nread_bytes: 20\nwrite_bytes: 30\ncancelled_write_bytes: 4\n";
+        assert_eq!(io(text), Io { read: 10, disk_read: 20, disk_written: 30 });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_and_cpu_time_of_a_marked_child_are_its_components() {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo up; read x"])
+            .env("MAJORDOMO_INCARNATION", "s/chat/1/2/")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut processes = Processes::new(std::process::id());
+        let memory = processes.memory();
+        assert!(memory.components["chat"] > 0 && memory.manager > memory.components["chat"]);
+        assert_eq!(memory.sum(), memory.components["chat"]);
+        let pid = i32::try_from(child.id()).unwrap();
+        assert_eq!(processes.survivors(), [(pid, "chat".to_owned())]);
+        let before = processes.used();
+        assert!(before.manager_cpu_s >= 0.0);
+        writeln!(child.stdin.take().unwrap()).unwrap();
+        child.wait().unwrap();
+        assert_eq!(processes.survivors(), []);
+        // The time of the ended child is among those that this process reaped.
+        assert!(processes.used().components_cpu_s >= before.components_cpu_s);
+    }
+}

@@ -1,0 +1,163 @@
+//! The results of days, as they are written and read again: one line for each command, one for each sample, a summary.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::figures::Figures;
+use super::played::Played;
+use super::policy::Policy;
+use super::processes::Used;
+use super::sampler::Sample;
+
+/// Counts from the events of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Loads that began.
+    pub(super) loads: u64,
+    /// Components that were chosen to make room.
+    pub(super) evictions: u64,
+    /// Preloads that began.
+    pub(super) preloads: u64,
+    pub(super) hits: u64,
+    pub(super) late: u64,
+    pub(super) wasted: u64,
+    /// Events that were lost.
+    pub(super) missed: u64,
+}
+
+/// The identity of a day: all policies of a seed play the same one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Day {
+    pub(super) seed: u64,
+    /// Where its steps are from, in words.
+    pub(super) source: String,
+    pub(super) n_history: usize,
+    /// Items of the trace that stand for no component.
+    pub(super) n_left_out: usize,
+}
+
+/// One policy on one day.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) day: Day,
+    pub(super) policy: Policy,
+    /// The budget in bytes, where one binds.
+    pub(super) budget: Option<u64>,
+    /// Which policy it was on that day, from 0.
+    pub(super) position: usize,
+    /// The machine's load average before and after.
+    pub(super) load_average: [f64; 2],
+    pub(super) seconds: f64,
+    /// Mean proportional set size of components over time, and its peak, in bytes.
+    pub(super) mean: f64,
+    pub(super) peak: u64,
+    pub(super) manager_mean: f64,
+    pub(super) manager_peak: u64,
+    pub(super) guard_mean: f64,
+    pub(super) used: Used,
+    pub(super) tally: Tally,
+    /// Preloads whose victim was requested soon, where the server counts them.
+    pub(super) harm: Option<f64>,
+    /// Processes of components that outlived the server.
+    pub(super) orphans: Vec<String>,
+    pub(super) n_samples: usize,
+    /// CPU seconds that sampling took.
+    pub(super) sampling_s: f64,
+    /// Budgets that were tried for an equal mean, each with the mean that it gave.
+    pub(super) tried: Vec<(u64, f64)>,
+    pub(super) figures: Figures,
+    /// In a file of their own.
+    #[serde(skip)]
+    pub(super) commands: Vec<Played>,
+}
+
+/// The memory and the waits of a component when everything is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// Proportional set size after one answer, in bytes.
+    pub(super) pss: u64,
+    /// From the request to the lease, nothing being loaded.
+    pub(super) load_ms: f64,
+    pub(super) first_answer_ms: f64,
+}
+
+/// Everything but the commands and the samples.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Summary {
+    pub(super) date: String,
+    pub(super) machine: String,
+    /// The command line, to repeat it.
+    pub(super) command: String,
+    pub(super) folder: String,
+    pub(super) components: BTreeMap<String, Measured>,
+    /// Components that a day cannot use, and why.
+    pub(super) unused: Vec<String>,
+    /// The component of each label of the commands that has another name.
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) commands_per_day: usize,
+    pub(super) n_taught: usize,
+    pub(super) compress: f64,
+    pub(super) longest_pause_s: f64,
+    pub(super) idle_timeout_s: f64,
+    pub(super) sample_ms: f64,
+    pub(super) was_interrupted: bool,
+    pub(super) runs: Vec<Run>,
+}
+
+impl Summary {
+    /// The sum of all components, each after one answer.
+    pub(super) fn all_loaded(&self) -> u64 {
+        self.components.values().map(|m| m.pss).sum()
+    }
+}
+
+/// A command with its day, as a line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PlayedLine {
+    pub(super) seed: u64,
+    pub(super) policy: Policy,
+    #[serde(flatten)]
+    pub(super) played: Played,
+}
+
+/// A sample with its day, as a line.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SampleLine {
+    pub(super) seed: u64,
+    pub(super) policy: Policy,
+    #[serde(flatten)]
+    pub(super) sample: Sample,
+}
+
+/// Writes values as lines of JSON.
+pub(super) fn write_lines<T: Serialize>(
+    path: &Path,
+    lines: impl Iterator<Item = T>,
+) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(&line)?);
+        text.push('\n');
+    }
+    std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Reads lines of JSON; a missing file has none.
+pub(super) fn read_lines<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| {
+            serde_json::from_str(line)
+                .with_context(|| format!("{}:{} cannot be read", path.display(), i + 1))
+        })
+        .collect()
+}

@@ -1,0 +1,287 @@
+//! One run: a server of its own with the configuration of a policy, the day against it, and everything that is measured.
+//!
+//! Invariant: however the day ends, the server is stopped before this returns, and processes that outlive it are
+//! reported.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use majordomo::ByteSize;
+
+use super::ask;
+use super::clock;
+use super::events::Follower;
+use super::figures::Figures;
+use super::folder::Folder;
+use super::interrupt::Interrupt;
+use super::learn;
+use super::played::Played;
+use super::player::{self, Player, Script};
+use super::policy::{self, Member, Policy};
+use super::processes::{Memory, Processes, load_average};
+use super::progress::Progress;
+use super::record::{Day, Measured, Run};
+use super::routine::Use;
+use super::sampler::{Sample, Sampled, Sampler};
+use super::server::{Place, Server, TemporaryFile};
+
+/// Looks for processes that outlive their server, and the time between two.
+const LOOKS: u32 = 40;
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Everything that runs have in common.
+pub(super) struct Bench {
+    pub(super) folder: Folder,
+    /// The program `majordomo`.
+    pub(super) program: PathBuf,
+    /// For state directories and logs.
+    pub(super) work: PathBuf,
+    /// For sockets, whose paths must be short.
+    pub(super) sockets: PathBuf,
+    pub(super) idle_timeout: Duration,
+    pub(super) sample: Duration,
+    pub(super) interrupt: Interrupt,
+}
+
+/// One run to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) day: &'a Day,
+    pub(super) history: &'a [Use],
+    /// The component of each step's number.
+    pub(super) places: &'a [usize],
+    pub(super) script: &'a Script,
+    pub(super) policy: Policy,
+    pub(super) budget: ByteSize,
+    pub(super) position: usize,
+}
+
+impl Bench {
+    fn base(&self) -> PathBuf {
+        self.work.join("state-base")
+    }
+
+    fn configuration(&self, policy: Policy, budget: ByteSize) -> anyhow::Result<TemporaryFile> {
+        let members: Vec<Member> = self
+            .folder
+            .specs
+            .iter()
+            .map(|spec| {
+                let name = spec.id.to_string();
+                Member { is_core: self.folder.is_core(&name), name }
+            })
+            .collect();
+        let text = &self.folder.configuration;
+        let text = policy::configuration(text, policy, &members, budget, self.idle_timeout)?;
+        // Beside the original: its paths are relative to the file.
+        let name = format!(".day-{}-{policy}.toml", std::process::id());
+        let file = TemporaryFile(self.folder.path.join(name));
+        std::fs::write(&file.0, text)
+            .with_context(|| format!("{} cannot be written", file.0.display()))?;
+        Ok(file)
+    }
+
+    async fn start(
+        &self,
+        policy: Policy,
+        budget: ByteSize,
+        state: &Path,
+    ) -> anyhow::Result<Server> {
+        let log = state.with_extension("log");
+        let socket = self.sockets.join(format!("{policy}.sock"));
+        let place = Place { program: &self.program, state, socket: &socket, log: &log };
+        Server::start(place, self.configuration(policy, budget)?).await
+    }
+
+    /// Teaches the texts, loads everything once and asks each component one question. Measures memory and load times,
+    /// which later servers start with, and warms the page cache.
+    pub(super) async fn calibrate(
+        &self,
+        progress: &Progress,
+    ) -> anyhow::Result<Vec<(String, Measured)>> {
+        let base = self.base();
+        let configuration = self.configuration(Policy::All, ByteSize::ZERO)?;
+        let (texts, components) = (&self.folder.commands.train, &self.folder.components);
+        progress.say(&format!("teaching {} texts", texts.len()));
+        learn::teach(&base, &configuration.0, texts, components)?;
+        drop(configuration);
+        let server = self.start(Policy::All, ByteSize::ZERO, &base).await?;
+        let loaded = tokio::select! {
+            loaded = self.load_all(&server, progress) => loaded,
+            () = self.interrupt.raised() => Err(anyhow::anyhow!("interrupted")),
+        };
+        server.stop().await;
+        learn::forget_uses(&base)?;
+        loaded
+    }
+
+    async fn load_all(
+        &self,
+        server: &Server,
+        progress: &Progress,
+    ) -> anyhow::Result<Vec<(String, Measured)>> {
+        let all = &self.folder.components;
+        let mut out = Vec::new();
+        for (i, name) in all.iter().enumerate() {
+            let asked_s = clock::seconds();
+            let lease = player::acquire(&server.client, name)
+                .await
+                .with_context(|| format!("{name} cannot be loaded"))?;
+            let loaded_s = clock::seconds();
+            let endpoint = lease.components.first().and_then(|l| l.endpoint.as_ref());
+            let question = &self.folder.questions[name][0];
+            ask::ask(question, endpoint, &self.folder.path)
+                .await
+                .with_context(|| format!("{name} does not answer its first question"))?;
+            let answered_s = clock::seconds();
+            server.client.release(&lease.id).await?;
+            out.push((
+                name.clone(),
+                Measured {
+                    pss: 0,
+                    load_ms: (loaded_s - asked_s) * 1e3,
+                    first_answer_ms: (answered_s - loaded_s) * 1e3,
+                },
+            ));
+            progress.show("loading everything", i + 1, all.len());
+        }
+        let memory: Memory = Processes::new(server.pid).memory();
+        for (name, pss) in memory.components {
+            match out.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, measured)) => measured.pss = pss,
+                None => out.push((name, Measured { pss, load_ms: 0.0, first_answer_ms: 0.0 })),
+            }
+        }
+        Ok(out)
+    }
+
+    /// Plays a day under a policy.
+    pub(super) async fn run(
+        &self,
+        plan: Plan<'_>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<(Run, Vec<Sample>)> {
+        let policy = plan.policy;
+        let state = self.work.join(format!("state-{}-{policy}", plan.day.seed));
+        // Of an earlier run in the same folder.
+        let _ = std::fs::remove_dir_all(&state);
+        learn::copy_state(&self.base(), &state)?;
+        if policy.has_history() {
+            let places = plan.places;
+            let uses: Vec<Use> = plan.history.iter().map(|(s, t)| (places[*s], *t)).collect();
+            learn::learn_uses(&state, &uses, &self.folder.components, clock::wall())?;
+        }
+        let load_before = load_average();
+        let server = self.start(policy, plan.budget, &state).await?;
+        let played = self.play(&server, plan, progress).await;
+        server.stop().await;
+        let mut day = played.with_context(|| {
+            format!(
+                "policy {policy}; its server's output is in {}",
+                state.with_extension("log").display()
+            )
+        })?;
+        let orphans = orphans(&day.processes).await;
+        let sampled = std::mem::take(&mut day.sampled);
+        let run = Run {
+            day: plan.day.clone(),
+            policy,
+            budget: policy.is_bound().then_some(plan.budget.bytes()),
+            position: plan.position,
+            load_average: [load_before, load_average()],
+            seconds: day.seconds,
+            mean: sampled.mean(|s| s.components),
+            peak: sampled.peak(|s| s.components),
+            manager_mean: sampled.mean(|s| s.manager),
+            manager_peak: sampled.peak(|s| s.manager),
+            guard_mean: sampled.mean(|s| s.guard),
+            used: sampled.used,
+            tally: day.tally,
+            harm: day.harm,
+            orphans,
+            n_samples: sampled.samples.len(),
+            sampling_s: sampled.cost_s,
+            tried: Vec::new(),
+            figures: Figures::new(&day.commands),
+            commands: day.commands,
+        };
+        Ok((run, sampled.samples))
+    }
+
+    async fn play(
+        &self,
+        server: &Server,
+        plan: Plan<'_>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<DayPlayed> {
+        if plan.policy == Policy::All {
+            self.load_all(server, progress).await?;
+        }
+        let follower = Follower::start(server.address.clone()).await?;
+        let sampler = Sampler::start(Processes::new(server.pid), self.sample);
+        let player = Player { client: &server.client, follower: &follower, folder: &self.folder };
+        let what = format!("seed {}, {}", plan.day.seed, plan.policy);
+        let began_s = clock::seconds();
+        let mut commands: Vec<Played> = Vec::new();
+        let mut failed = None;
+        for (index, line) in plan.script.lines.iter().enumerate() {
+            let played = tokio::select! {
+                played = player.play(index, line, plan.script.hold, began_s) => played,
+                () = self.interrupt.raised() => break,
+            };
+            match played {
+                Ok(played) => commands.push(played),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            progress.done(line.pause + SERVICE);
+            progress.show(&what, index + 1, plan.script.lines.len());
+        }
+        let seconds = clock::seconds() - began_s;
+        let (sampled, processes) = sampler.end()?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let harm = server.client.status().await.ok().and_then(|status| harm(&status.sections));
+        let tally = follower.seen().tally();
+        Ok(DayPlayed { commands, sampled, processes, tally, harm, seconds })
+    }
+}
+
+/// The planned time of a command beside its pause.
+pub(super) const SERVICE: Duration = Duration::from_millis(700);
+
+struct DayPlayed {
+    commands: Vec<Played>,
+    sampled: Sampled,
+    processes: Processes,
+    tally: super::record::Tally,
+    harm: Option<f64>,
+    seconds: f64,
+}
+
+/// The sum of all figures of preloads that count harm; none where the server has none.
+fn harm(
+    sections: &std::collections::BTreeMap<String, Vec<majordomo_server::wire::Figure>>,
+) -> Option<f64> {
+    let figures = sections.get("preloader")?.iter();
+    let counted: Vec<f64> =
+        figures.filter(|f| f.name.ends_with(": harmed")).filter_map(|f| f.value.as_f64()).collect();
+    (!counted.is_empty()).then(|| counted.iter().sum())
+}
+
+/// The processes that still run when the server has ended, once they have had a moment to end.
+async fn orphans(processes: &Processes) -> Vec<String> {
+    let mut left = Vec::new();
+    for _ in 0..LOOKS {
+        left = processes.survivors();
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    left.into_iter().map(|(pid, component)| format!("{component} ({pid})")).collect()
+}

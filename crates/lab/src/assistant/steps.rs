@@ -1,0 +1,217 @@
+//! The steps of a day: which component is needed, and after which pause; and the uses before that day.
+//!
+//! From a recorded trace or a generated one. The k-th most used item of a user stands for the k-th component, unless
+//! the item has a component's name; items beyond the number of components are left out. Pauses are divided by the
+//! compression and then cut.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use majordomo_sim::Rng;
+use majordomo_sim::replay::UserTrace;
+
+use super::routine::{self, Use};
+
+/// How pauses are shortened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// Pauses are divided by this.
+    pub(super) compress: f64,
+    /// Then no pause is longer.
+    pub(super) longest: Duration,
+}
+
+impl Pauses {
+    fn shorten(&self, pause: Duration) -> Duration {
+        pause.div_f64(self.compress).min(self.longest)
+    }
+
+    /// The time after which peers unload an idle component (5 minutes), compressed like the pauses.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(300).div_f64(self.compress).max(Duration::from_millis(1))
+    }
+}
+
+/// A day and the uses before it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Steps {
+    /// Where they are from, in words.
+    pub(super) source: String,
+    pub(super) day: Vec<Use>,
+    /// Uses of the same user before the day, pauses shortened alike.
+    pub(super) history: Vec<Use>,
+    /// Uses that are of no component.
+    pub(super) n_left_out: usize,
+}
+
+/// The size of a day.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) n_commands: usize,
+    /// At most so many uses before the day.
+    pub(super) n_history: usize,
+}
+
+/// The place of the component of each item: items that have the name of a component, then by number of uses.
+pub(super) fn places(user: &UserTrace, components: &[String]) -> Vec<Option<usize>> {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for event in &user.events {
+        *counts.entry(event.item.index()).or_default() += 1;
+    }
+    let mut places: Vec<Option<usize>> =
+        user.items.iter().map(|item| components.iter().position(|c| c == item)).collect();
+    let mut unnamed: Vec<(usize, usize)> =
+        counts.into_iter().filter(|(item, _)| places[*item].is_none()).collect();
+    unnamed.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let named: Vec<usize> = places.iter().flatten().copied().collect();
+    let free = (0..components.len()).filter(|place| !named.contains(place));
+    for ((item, _), place) in unnamed.into_iter().zip(free) {
+        places[item] = Some(place);
+    }
+    places
+}
+
+/// The uses of a recorded user, and how many are of no component.
+fn recorded(user: &UserTrace, components: &[String]) -> (Vec<Use>, usize) {
+    let places = places(user, components);
+    let mut last = None;
+    let mut out = Vec::new();
+    for event in &user.events {
+        if let Some(place) = places[event.item.index()] {
+            let pause = event.at_us - last.unwrap_or(event.at_us);
+            out.push((place, Duration::from_micros(pause)));
+            last = Some(event.at_us);
+        }
+    }
+    let n_left_out = user.events.len() - out.len();
+    (out, n_left_out)
+}
+
+/// A day of a recorded user; the seed chooses which.
+pub(super) fn of_user(
+    trace: &str,
+    user: &UserTrace,
+    components: &[String],
+    size: Size,
+    pauses: Pauses,
+    seed: u64,
+) -> anyhow::Result<Steps> {
+    let (uses, n_left_out) = recorded(user, components);
+    let n = size.n_commands;
+    if uses.len() < n {
+        bail!(
+            "user {:?} of {trace} has {} uses of the {} components; give at most --commands-per-day {}",
+            user.name,
+            uses.len(),
+            components.len(),
+            uses.len()
+        );
+    }
+    let latest = uses.len() - n;
+    let earliest = size.n_history.min(latest);
+    let mut rng = Rng::new(&[seed, 0x0da1]);
+    let from = rng.between(earliest as u64, latest as u64) as usize;
+    let source = format!("{trace}, user {}, uses {from} to {}", user.name, from + n);
+    Ok(cut(source, &uses, from, size, pauses, n_left_out))
+}
+
+/// A generated day.
+pub(super) fn generated(
+    n_components: usize,
+    size: Size,
+    pauses: Pauses,
+    seed: u64,
+) -> anyhow::Result<Steps> {
+    ensure!(n_components > 0, "there is no component to use");
+    let uses = routine::uses(n_components, size.n_history + size.n_commands, seed);
+    let source = format!("generated with seed {seed}");
+    Ok(cut(source, &uses, size.n_history, size, pauses, 0))
+}
+
+fn cut(
+    source: String,
+    uses: &[Use],
+    from: usize,
+    size: Size,
+    pauses: Pauses,
+    n_left_out: usize,
+) -> Steps {
+    let short = |uses: &[Use]| uses.iter().map(|(p, t)| (*p, pauses.shorten(*t))).collect();
+    Steps {
+        source,
+        day: short(&uses[from..from + size.n_commands]),
+        history: short(&uses[from.saturating_sub(size.n_history)..from]),
+        n_left_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_sim::replay::Trace;
+    use std::io::Write as _;
+    use std::path::Path;
+
+    const PAUSES: Pauses = Pauses { compress: 10.0, longest: Duration::from_secs(2) };
+
+    fn user(items: &[&str]) -> UserTrace {
+        let mut text = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            writeln!(text, "me\t{}\t{item}", 1_000 + i * i * 5).unwrap();
+        }
+        Trace::read(Path::new("t"), &text[..]).unwrap().users.remove(0)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
+    #[test]
+    fn items_are_components_by_name_and_else_by_frequency() {
+        let cycle = ["often", "read", "often", "rare", "often", "read", "seldom", "often"];
+        let items: Vec<&str> = cycle.iter().copied().cycle().take(60).collect();
+        let user = user(&items);
+        let places = places(&user, &names(&["chat", "read", "faces"]));
+        let of = |item: &str| places[user.items.iter().position(|i| i == item).unwrap()];
+        assert_eq!((of("read"), of("often")), (Some(1), Some(0)));
+        let (rare, seldom) = (of("rare"), of("seldom"));
+        assert!([rare, seldom].contains(&Some(2)) && [rare, seldom].contains(&None));
+    }
+
+    #[test]
+    fn pauses_are_compressed_then_cut() {
+        let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(60).collect();
+        let size = Size { n_commands: 10, n_history: 20 };
+        let steps = of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1).unwrap();
+        assert_eq!((steps.day.len(), steps.history.len()), (10, 20));
+        let all = || steps.history.iter().chain(&steps.day);
+        assert!(all().all(|(_, pause)| *pause <= PAUSES.longest));
+        assert!(all().any(|(_, pause)| *pause == PAUSES.longest));
+        assert!(all().any(|(_, pause)| *pause < PAUSES.longest && !pause.is_zero()));
+        assert_eq!(PAUSES.idle_timeout(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn history_ends_where_the_day_begins() {
+        let items: Vec<String> = (0..80).map(|i| format!("c{}", i % 7)).collect();
+        let items: Vec<&str> = items.iter().map(String::as_str).collect();
+        let components: Vec<String> = (0..7).map(|i| format!("c{i}")).collect();
+        let size = Size { n_commands: 12, n_history: 30 };
+        for seed in 0..6 {
+            let steps = of_user("t", &user(&items), &components, size, PAUSES, seed).unwrap();
+            let all: Vec<usize> = steps.history.iter().chain(&steps.day).map(|u| u.0).collect();
+            assert!(all.windows(2).all(|w| (w[0] + 1) % 7 == w[1]), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_that_is_too_short_names_the_longest_day() {
+        let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(40).collect();
+        let size = Size { n_commands: 41, n_history: 0 };
+        let error = of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1).unwrap_err();
+        assert!(error.to_string().contains("--commands-per-day 40"), "{error}");
+        let steps = generated(4, Size { n_commands: 9, n_history: 5 }, PAUSES, 1).unwrap();
+        assert_eq!((steps.day.len(), steps.history.len()), (9, 5));
+    }
+}
