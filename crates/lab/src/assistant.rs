@@ -30,6 +30,7 @@ mod routine;
 mod run;
 mod sampler;
 mod server;
+pub(crate) mod stand_in;
 mod steps;
 
 use std::process::ExitCode;

@@ -48,6 +48,12 @@ enum Command {
     /// Be the process that a soak tests
     #[command(hide = true)]
     SoakSubject(soak::subject::Args),
+    /// Be the server of a test
+    #[command(hide = true)]
+    Serve(assistant::stand_in::ServeArgs),
+    /// Be a component of a test
+    #[command(hide = true)]
+    Answer(assistant::stand_in::AnswerArgs),
     /// Be a component of a soak
     #[command(hide = true)]
     Component(soak::component::Args),
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
         Command::Planted(args) => planted::run(&args),
         Command::LoadServer(args) => load::serve(&args),
         Command::SoakSubject(args) => soak::subject::run(&args),
+        Command::Serve(args) => assistant::stand_in::serve(&args),
+        Command::Answer(args) => return assistant::stand_in::answer(&args),
         Command::Component(args) => return soak::component::run(&args),
     };
     match result {

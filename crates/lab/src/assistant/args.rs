@@ -47,7 +47,10 @@ impl FromStr for BudgetArg {
                     .then_some(Self::Share(percent / 100.0))
                     .ok_or_else(bad)
             }
-            None => text.parse().map(Self::Size).map_err(|_| bad()),
+            None => {
+                let size: ByteSize = text.parse().map_err(|_| bad())?;
+                (size >= ByteSize::mib(1)).then_some(Self::Size(size)).ok_or_else(bad)
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) struct Commands {
 impl Commands {
     /// Reads a table, gzipped where its name ends so.
     pub(super) fn read(path: &Path, components: &[String]) -> anyhow::Result<Self> {
-        Self::new(&DataSet::read(path)?, components)
+        Self::new(&DataSet::read_rows(path)?, components)
             .with_context(|| format!("{} has no day in it", path.display()))
     }
 
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn texts_repeat_only_when_all_were_used() {
         let rows = "train\ta\tx\nvalid\ta\ty\ntest\ta\tone\ntest\ta\ttwo\ntest\ta,b\tboth\ntest\tb\tthree\n";
-        let set = DataSet::parse("x", rows).unwrap();
+        let set = DataSet::parse_rows("x", rows).unwrap();
         let commands = Commands::new(&set, &names(&["a", "b"])).unwrap();
         assert_eq!((commands.train.len(), commands.n_left_out), (1, 1));
         assert!(commands.has(1) && !commands.has(2));

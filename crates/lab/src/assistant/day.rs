@@ -25,6 +25,8 @@ use super::steps::{self, Pauses, Size, Steps};
 
 /// A mean memory within this share of the target is equal.
 const EQUAL: f64 = 0.05;
+/// The smallest budget has this much more than the largest set needs, so that estimates fit with their margin.
+const SPARE: f64 = 1.3;
 /// Runs of `product-equal` for a seed: the first and two corrections.
 const TRIES: usize = 3;
 
@@ -383,11 +385,21 @@ impl Measurement {
         self.keep(run, samples)
     }
 
-    /// The smallest and the largest budget that make sense: the largest component, and everything.
+    /// The smallest and the largest budget that make sense: the largest component with everything that it needs beside
+    /// what is always loaded, and everything.
     fn bounds(&self) -> (u64, u64) {
-        let largest = self.summary.components.values().map(|m| m.pss).max().unwrap_or(0);
-        let all = self.summary.all_loaded();
-        ((largest as f64 * 1.3) as u64, ((all as f64 * 1.3) as u64).max(1 << 20))
+        let folder = &self.bench.folder;
+        let need = |name: &str| {
+            let declared = folder.specs.iter().find(|s| s.id.as_str() == name);
+            let declared = declared.map_or(0, |s| s.memory.bytes());
+            self.summary.components.get(name).map_or(0, |m| m.pss).max(declared)
+        };
+        let names = || folder.specs.iter().map(|s| s.id.as_str());
+        let core: u64 = names().filter(|n| folder.is_core(n)).map(need).sum();
+        let sets = names().map(|n| folder.closure(n).iter().map(|n| need(n)).sum::<u64>());
+        let least = SPARE * (core + sets.max().unwrap_or(0)) as f64;
+        let all = names().map(need).sum::<u64>();
+        (least as u64, (SPARE * (core + all) as f64) as u64)
     }
 
     fn keep(&mut self, run: Run, samples: Vec<SampleLine>) -> anyhow::Result<()> {

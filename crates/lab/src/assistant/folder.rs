@@ -19,7 +19,8 @@ pub(super) struct Folder {
     /// The text of the configuration.
     pub(super) configuration: String,
     pub(super) specs: Vec<Arc<ComponentSpec>>,
-    /// The components that a day uses, in the order of the configuration: all with a question and a command.
+    /// The components with a question, in the order of the configuration, CORE ones last: these are always ready, so the
+    /// items that are used most stand for others.
     pub(super) components: Vec<String>,
     pub(super) commands: Commands,
     pub(super) questions: Questions,
@@ -37,8 +38,9 @@ impl Folder {
         let loaded = read_config(&file, majordomo::memory_limit())
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
         let questions = questions::read(&path.join("questions.json"))?;
-        let asked: Vec<String> = loaded
-            .specs
+        let mut specs: Vec<&ComponentSpec> = loaded.specs.iter().map(Arc::as_ref).collect();
+        specs.sort_by_key(|spec| spec.priority == Priority::Core);
+        let asked: Vec<String> = specs
             .iter()
             .map(|spec| spec.id.to_string())
             .filter(|name| questions.get(name).is_some_and(|all| !all.is_empty()))

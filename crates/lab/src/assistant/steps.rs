@@ -158,7 +158,7 @@ mod tests {
     fn user(items: &[&str]) -> UserTrace {
         let mut text = Vec::new();
         for (i, item) in items.iter().enumerate() {
-            writeln!(text, "me\t{}\t{item}", 1_000 + i * i * 5).unwrap();
+            writeln!(text, "me\t{}\t{item}", 1_000 + i * i / 2).unwrap();
         }
         Trace::read(Path::new("t"), &text[..]).unwrap().users.remove(0)
     }

@@ -31,8 +31,15 @@ pub(crate) struct DataSet {
 }
 
 impl DataSet {
-    /// Reads a file, gzipped where its name ends so.
+    /// Reads a file with rows to learn from and rows to check with, gzipped where its name ends so.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let set = Self::read_rows(path)?;
+        set.check().with_context(|| path.display().to_string())?;
+        Ok(set)
+    }
+
+    /// Reads a file that may lack some of the splits, gzipped where its name ends so.
+    pub(crate) fn read_rows(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
         let bytes = if path.extension().is_some_and(|e| e == "gz") {
@@ -48,11 +55,21 @@ impl DataSet {
             .with_context(|| format!("{shown} cannot be read"))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.split('.').next().unwrap_or_default();
-        Self::parse(name, &text).with_context(|| shown.to_string())
+        Self::parse_rows(name, &text).with_context(|| shown.to_string())
     }
 
-    /// Parses the text of a file.
-    pub(crate) fn parse(name: &str, text: &str) -> anyhow::Result<Self> {
+    fn check(&self) -> anyhow::Result<()> {
+        if self.train.is_empty() {
+            bail!("no row of split train");
+        }
+        if self.valid.is_empty() {
+            bail!("no row of split valid");
+        }
+        Ok(())
+    }
+
+    /// Parses the text of a file that may lack some of the splits.
+    pub(crate) fn parse_rows(name: &str, text: &str) -> anyhow::Result<Self> {
         let mut out = Self { name: name.to_owned(), ..Self::default() };
         let mut raw: Vec<(&str, Vec<&str>, &str)> = Vec::new();
         for (at, line) in text.lines().enumerate() {
@@ -89,12 +106,6 @@ impl DataSet {
             }
         }
         out.labels = index.into_keys().map(str::to_owned).collect();
-        if out.train.is_empty() {
-            bail!("no row of split train");
-        }
-        if out.valid.is_empty() {
-            bail!("no row of split valid");
-        }
         Ok(out)
     }
 
@@ -128,15 +139,21 @@ impl DataSet {
 mod tests {
     use super::*;
 
+    /// The rows of a complete table.
+    fn parse(name: &str, text: &str) -> anyhow::Result<DataSet> {
+        let set = DataSet::parse_rows(name, text)?;
+        set.check()?;
+        Ok(set)
+    }
+
     #[test]
     fn rows_are_read_and_faults_named_with_their_line() {
-        let set =
-            DataSet::parse("x", "train\tb,a\thi\nvalid\toos\tno\ntrain\t\tnone\n").expect("sound");
+        let set = parse("x", "train\tb,a\thi\nvalid\toos\tno\ntrain\t\tnone\n").expect("sound");
         assert_eq!(set.labels, ["a", "b"]);
         assert_eq!(set.train[0].labels, [0, 1]);
         assert!(set.has_out_of_scope && set.valid[0].labels.is_empty());
         let check = |text: &str, want: &str| {
-            let error = DataSet::parse("x", text).expect_err(text).to_string();
+            let error = parse("x", text).expect_err(text).to_string();
             assert!(error.contains(want), "{error}");
         };
         check("train\ta\n", "line 1: 2 columns");

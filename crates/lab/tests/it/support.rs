@@ -63,9 +63,14 @@ impl Running<'_> {
     }
 
     /// The exit code and what was printed.
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        self.end_within(DEADLINE)
+    }
+
+    /// The same of a program that may take this long.
+    pub(crate) fn end_within(mut self, deadline: Duration) -> (Option<i32>, String) {
         let mut status = None;
-        eventually(DEADLINE, "the end of the program", || {
+        eventually(deadline, "the end of the program", || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });

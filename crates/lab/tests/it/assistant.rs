@@ -1,0 +1,133 @@
+//! `assistant`: a day against a real server and real components, its report, and an interrupt.
+
+use serde_json::{Value, json};
+
+use crate::eventually::eventually;
+use crate::support::{DEADLINE, World};
+
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+const PROGRAM: &str = env!("CARGO_BIN_EXE_majordomo-lab");
+
+/// A prepared folder: components that answer with what they are asked, each known by its name in a text.
+fn prepare(world: &World) -> String {
+    let folder = world.path("folder");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut configuration = "[manager]\nbudget = \"1GiB\"\n".to_owned();
+    let mut commands = String::new();
+    let mut questions = serde_json::Map::new();
+    for name in NAMES {
+        configuration.push_str(&format!(
+            "[components.{name}]\nmemory = \"8MiB\"\nkeywords = [\"{name}\"]\nready = \"connect\"\n\
+             command = [\"{PROGRAM}\", \"answer\", \"{{port}}\", \"--mib=4\"]\n"
+        ));
+        for i in 0..4 {
+            commands.push_str(&format!("train\t{name}\tplease ask {name} for number {i}\n"));
+            commands.push_str(&format!("test\t{name}\tlet {name} do thing {i}\n"));
+        }
+        let question = json!({
+            "ask": {"http": {"path": "/ask", "json": {"text": format!("hello {name}")}}},
+            "expect": {"words": [name], "at_least": 1}
+        });
+        questions.insert(name.to_owned(), json!([question]));
+    }
+    configuration.push_str("dependencies = [\"alpha\"]\n");
+    std::fs::write(folder.join("assistant.toml"), configuration).unwrap();
+    std::fs::write(folder.join("commands.tsv"), commands).unwrap();
+    std::fs::write(folder.join("questions.json"), Value::Object(questions).to_string()).unwrap();
+    folder.display().to_string()
+}
+
+/// The words of a day with pauses too short to notice.
+fn day<'a>(folder: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let words = [
+        "assistant",
+        "day",
+        folder,
+        "--out",
+        out,
+        "--majordomo",
+        PROGRAM,
+        "--compress",
+        "1000000",
+        "--hold",
+        "0",
+        "--sample",
+        "20",
+    ];
+    words.iter().chain(more).copied().collect()
+}
+
+fn summary(world: &World) -> Value {
+    serde_json::from_str(&world.read("results/summary.json")).unwrap()
+}
+
+#[test]
+fn a_day_is_played_under_every_policy_and_reported() {
+    let world = World::new("assistant-day");
+    let folder = prepare(&world);
+    let out = world.path("results").display().to_string();
+    let more = ["--commands-per-day", "6", "--budget", "64MiB", "--seeds", "2", "--short"];
+    let policies = ["--policies", "all,lru,idle,product,product-equal"];
+    let words = day(&folder, &out, &[&more[..], &policies[..]].concat());
+    let (code, said) = world.start(&words).end_within(DEADLINE * 4);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("no refusal, every answer real, no orphan"), "{said}");
+    let summary = summary(&world);
+    let runs = summary["runs"].as_array().unwrap();
+    // Everything loaded is played once.
+    assert_eq!(runs.len(), 9, "{said}");
+    for run in runs {
+        let figures = &run["figures"];
+        assert_eq!(figures["n_commands"], 6);
+        assert_eq!((&figures["n_real"], &figures["n_refused"]), (&6.into(), &0.into()));
+        assert!(run["mean"].as_f64().unwrap() > 0.0 && run["manager_mean"].as_f64().unwrap() > 0.0);
+        let loads = run["tally"]["loads"].as_u64().unwrap();
+        assert_eq!(loads == 0, run["policy"] == "all", "{run}");
+    }
+    let all_loaded: f64 =
+        NAMES.iter().map(|n| summary["components"][n]["pss"].as_f64().unwrap()).sum();
+    assert!(all_loaded > 12e6, "{summary}");
+    assert_eq!(world.read("results/day.jsonl").lines().count(), 54);
+    // The configurations of the policies are gone, and so are the sockets.
+    let left = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(left, 3);
+
+    let (code, said) = world.start(&["assistant", "report", &out]).end_within(DEADLINE);
+    assert_eq!(code, Some(0), "{said}");
+    let report = world.read("results/report.md");
+    for part in ["| lru | 2 |", "| all | 1 |", "| product / lru | seed 2 |", "## For README"] {
+        assert!(report.contains(part), "{part:?} is missing in\n{report}");
+    }
+    for picture in ["waits.svg", "memory.svg", "components.svg"] {
+        assert!(world.read(&format!("results/{picture}")).starts_with("<svg"), "{picture}");
+    }
+}
+
+#[test]
+fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
+    let world = World::new("assistant-interrupt");
+    let folder = prepare(&world);
+    let out = world.path("results").display().to_string();
+    let more = ["--commands-per-day", "4000", "--policies", "lru"];
+    let running = world.start(&day(&folder, &out, &more));
+    eventually(DEADLINE * 4, "commands", || world.read("err").contains("lru: 25 of 4000"));
+    running.interrupt();
+    let (code, said) = running.end_within(DEADLINE * 2);
+    assert_eq!(code, Some(130), "{said}");
+    let summary = summary(&world);
+    assert_eq!(summary["was_interrupted"], true);
+    let run = &summary["runs"][0];
+    assert!(run["figures"]["n_commands"].as_u64().unwrap() >= 25, "{run}");
+    assert_eq!(run["orphans"], json!([]));
+}
+
+#[test]
+fn a_folder_that_is_not_prepared_names_the_command_that_makes_it() {
+    let world = World::new("assistant-none");
+    let (code, said) = world.start(&["assistant", "day", "nowhere"]).end_within(DEADLINE);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cargo xtask assistant setup"), "{said}");
+    let (code, said) = world.start(&["assistant", "report", "nowhere"]).end_within(DEADLINE);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("assistant day"), "{said}");
+}
