@@ -1,7 +1,7 @@
 //! `cargo xtask assistant`: the assistant of public packages in `examples/assistant`, prepared and served.
 //!
 //! Owns the arguments, where a prepared folder is, and which program serves it. `day` and `report` measure the prepared
-//! folder and need the product: they are handed on to `majordomo-lab` unread.
+//! folder and need the product: they are handed on to `majordomo-lab`, `day` with the program to measure.
 
 mod arguments;
 mod check;
@@ -12,6 +12,7 @@ mod packages;
 mod program;
 mod python;
 mod setup;
+mod short;
 mod step;
 
 use std::ffi::OsString;
@@ -22,16 +23,24 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, ensure};
 
 use self::arguments::flags;
+pub(crate) use self::short::run as short;
 use crate::lab;
 use crate::project::Project;
 
 /// The commands that `majordomo-lab` carries out.
 const MEASURING: &[&str] = &["day", "report"];
+/// Names the program to measure.
+const PROGRAM: &str = "--majordomo";
 
 /// Runs one of the commands.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
     if arguments.first().is_some_and(|first| MEASURING.iter().any(|command| first == command)) {
-        return lab::run(project, name, arguments);
+        let is_named = arguments.iter().any(|a| a.to_string_lossy().starts_with(PROGRAM));
+        let mut arguments = arguments.to_vec();
+        if arguments[0] == "day" && !is_named {
+            arguments.extend([PROGRAM.into(), program::majordomo(project, None)?.into()]);
+        }
+        return lab::run(project, name, &arguments);
     }
     let flags = match flags::Assistant::from_vec(arguments.to_vec()) {
         Ok(flags) => flags,

@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{bounds, callgrind, cross, lab, leak, package, tidy};
+use crate::{assistant, bounds, callgrind, cross, lab, leak, package, tidy};
 
 struct Stage {
     name: &'static str,
@@ -85,6 +85,12 @@ const STAGES: &[Stage] = &[
         about: "instruction counts repeat; skipped where valgrind is not installed",
         subject: Some(("crates/lab/", "simulated")),
         run: counts_repeat,
+    },
+    Stage {
+        name: "assistant",
+        about: "a short day of an assistant of public packages; skipped where Python or the packages cannot be had",
+        subject: Some(("crates/lab/", "DayArgs")),
+        run: assistant_day,
     },
     Stage {
         name: "soak",
@@ -328,6 +334,10 @@ fn simulated(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let lab = lab::build(context.project)?;
     child::run(cmd!(sh, "{lab} stress --simulated 24h --seeds 50"))
+}
+
+fn assistant_day(context: &Context<'_>) -> Result<Closing> {
+    assistant::short(context.project)
 }
 
 fn soak(context: &Context<'_>) -> Result<Closing> {

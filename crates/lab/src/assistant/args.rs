@@ -19,7 +19,7 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 pub(super) enum Verb {
     /// Play days of commands under several policies and measure them
-    Day(DayArgs),
+    Day(Box<DayArgs>),
     /// Write the comparison of played days as Markdown and pictures
     Report(ReportArgs),
 }
@@ -93,10 +93,10 @@ pub(super) struct DayArgs {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
     /// Pauses, and the idle timeout of 5 minutes, are divided by this
-    #[arg(long, default_value_t = 60.0)]
+    #[arg(long, default_value_t = 20.0)]
     pub(super) compress: f64,
     /// Then no pause is longer, in seconds
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     pub(super) longest_pause: f64,
     /// How long a lease is kept after the answer, in milliseconds
     #[arg(long, default_value_t = 50)]

@@ -13,7 +13,7 @@ pub(super) fn seconds() -> f64 {
     read(ClockId::Monotonic)
 }
 
-/// CPU seconds of this thread.
+/// CPU seconds that this thread used since its start.
 pub(super) fn thread_cpu_seconds() -> f64 {
     read(ClockId::ThreadCPUTime)
 }

@@ -239,6 +239,7 @@ fn summary(args: &DayArgs, folder: &Folder, places: &[usize], pauses: Pauses) ->
             .collect(),
         commands_per_day: args.n_commands(),
         n_taught: folder.commands.train.len(),
+        n_rows_left_out: folder.commands.n_left_out,
         compress: args.compress,
         longest_pause_s: args.longest_pause,
         idle_timeout_s: pauses.idle_timeout().as_secs_f64(),

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn event(at_ms: f64, event: &str, more: serde_json::Value) -> Event {
+    fn event(at_ms: f64, event: &str, more: &serde_json::Value) -> Event {
         let more = more.as_object().cloned().unwrap_or_default();
         Event { seq: 0, at_ms, time: 0, event: event.to_owned(), text: String::new(), more }
     }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn waiting_before_a_load_ends_when_a_load_begins() {
         let mut seen = Seen::default();
-        let state = |at_ms, to: &str| event(at_ms, "state", json!({"component": "a", "to": to}));
+        let state = |at_ms, to: &str| event(at_ms, "state", &json!({"component": "a", "to": to}));
         // The clocks differ by 1000 ms, and an event takes a moment to arrive.
         seen.take(&state(100.0, "queued"), 1_100.5);
         seen.take(&state(140.0, "loading"), 1_140.0);
@@ -152,12 +152,12 @@ mod tests {
     #[test]
     fn preloads_are_counted_by_their_end() {
         let mut seen = Seen::default();
-        seen.take(&event(1.0, "hint", json!({"outcome": "started"})), 1.0);
-        seen.take(&event(1.0, "hint", json!({"outcome": "present"})), 1.0);
+        seen.take(&event(1.0, "hint", &json!({"outcome": "started"})), 1.0);
+        seen.take(&event(1.0, "hint", &json!({"outcome": "present"})), 1.0);
         for end in ["hit", "late", "wasted", "wasted", "failed"] {
-            seen.take(&event(2.0, "preload", json!({"result": {"end": end}})), 2.0);
+            seen.take(&event(2.0, "preload", &json!({"result": {"end": end}})), 2.0);
         }
-        seen.take(&event(3.0, "victim", json!({})), 3.0);
+        seen.take(&event(3.0, "victim", &json!({})), 3.0);
         let t = seen.tally();
         assert_eq!((t.preloads, t.hits, t.late, t.wasted, t.evictions), (1, 1, 1, 2, 1));
     }

@@ -188,6 +188,7 @@ pub(super) mod testing {
             labels: Default::default(),
             commands_per_day: 4,
             n_taught: 7,
+            n_rows_left_out: 0,
             compress: 60.0,
             longest_pause_s: 2.0,
             idle_timeout_s: 5.0,

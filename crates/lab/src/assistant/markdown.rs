@@ -106,6 +106,12 @@ fn ratio_rows(out: &mut String, summary: &Summary, policy: Policy, rival: Policy
     row("all", total);
 }
 
+/// A command line without the folders of this machine.
+fn without_folders(command: &str) -> String {
+    let words = command.split_whitespace();
+    words.map(|w| w.rsplit('/').next().unwrap_or(w)).collect::<Vec<_>>().join(" ")
+}
+
 /// The table that README shows.
 fn short_table(out: &mut String, summary: &Summary) {
     let all = summary.all_loaded().max(1) as f64;
@@ -115,7 +121,7 @@ fn short_table(out: &mut String, summary: &Summary) {
         "Measured {} with `cargo xtask {}`: {} components of public packages, {:.0} MiB when all are loaded and used;\n\
          {} of {} commands each ({}).\n",
         summary.date,
-        summary.command,
+        without_folders(&summary.command),
         summary.components.len(),
         all / MIB,
         majordomo::count(n_days.len(), "day"),
@@ -199,6 +205,12 @@ fn remarks(summary: &Summary) -> Vec<String> {
         let pairs: Vec<_> = summary.labels.iter().map(|(l, c)| format!("{l} = {c}")).collect();
         out.push(format!("Labels of the commands stand for components: {}.", pairs.join(", ")));
     }
+    if summary.n_rows_left_out > 0 {
+        out.push(format!(
+            "{} of the commands are left out: no single label, or one that stands for no component.",
+            majordomo::count(summary.n_rows_left_out, "row")
+        ));
+    }
     if !summary.unused.is_empty() {
         out.push(format!(
             "Without commands or questions, and so not used by name: {}.",
@@ -258,7 +270,7 @@ fn remarks(summary: &Summary) -> Vec<String> {
     out
 }
 
-/// The report.
+/// Everything of a measurement that is text; `pictures` are files beside it.
 pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "# A real assistant under five policies\n");
@@ -303,8 +315,12 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     out.push_str("\n## Days\n\n");
     days(&mut out, summary);
     out.push_str("\n## Remarks\n\n");
-    for remark in remarks(summary) {
+    let remarks = remarks(summary);
+    for remark in &remarks {
         let _ = writeln!(out, "- {remark}");
+    }
+    if remarks.is_empty() {
+        out.push_str("None.\n");
     }
     out.push_str(METHOD);
     out.push_str("\n## For README\n\n");
@@ -364,5 +380,9 @@ mod tests {
         has("500 MiB gave 286");
         has("![waits.svg](waits.svg)");
         has("| Majordomo |");
+        assert_eq!(
+            without_folders("assistant day /x/y --trace /a/b.tsv.gz"),
+            "assistant day y --trace b.tsv.gz"
+        );
     }
 }

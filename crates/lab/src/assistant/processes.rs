@@ -1,7 +1,8 @@
 //! The processes of a server, read from the system: which belong to components, their memory, CPU time and I/O.
 //!
-//! Reads `/proc` alone and asks the server nothing. A process belongs to a component when its environment, or that of
-//! a parent, carries the manager's mark; all others below the server are the manager's own. CPU time and I/O of ended
+//! Reads `/proc` alone and asks the server nothing. Every process below the server belongs to a component, but for the
+//! guard and for children that have not become a program yet. The component's name is in the manager's mark in the
+//! environment, unless the program overwrote its environment, as redis does; then it may be named from outside. CPU time and I/O of ended
 //! processes are those that the system adds to the parent that reaps them, so sums over parents miss no ended process
 //! but those that no parent waits for.
 
@@ -12,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 /// The variable in the environment of every process of a component: `SESSION/COMPONENT/LOAD/START/`.
 const MARK: &[u8] = b"MAJORDOMO_INCARNATION=";
+/// The argument of the process that ends components when the manager is killed.
+const GUARD: &[u8] = b"__guard";
+/// A component whose program hides its name.
+const UNNAMED: &str = "(unnamed)";
 
 /// A process at one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +109,7 @@ impl Used {
 /// Proportional set sizes at one moment, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// By component.
+    /// The sum of each component's processes, by its name.
     pub(super) components: BTreeMap<String, u64>,
     /// The manager's process.
     pub(super) manager: u64,
@@ -125,8 +130,10 @@ pub(super) struct Processes {
     proc: PathBuf,
     server: i32,
     ticks_per_second: f64,
-    /// The component of each process seen, none for the manager's own; by id and start.
+    /// The component of each process seen, none for the guard; by id and start.
     owners: BTreeMap<(i32, u64), Option<String>>,
+    /// Names from outside, by the first process of a component.
+    names: BTreeMap<i32, String>,
 }
 
 impl Processes {
@@ -136,7 +143,13 @@ impl Processes {
             server: i32::try_from(server).unwrap_or(0),
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1) as f64,
             owners: BTreeMap::new(),
+            names: BTreeMap::new(),
         }
+    }
+
+    /// Names the component of a first process.
+    pub(super) fn name(&mut self, pid: i32, component: &str) {
+        self.names.insert(pid, component.to_owned());
     }
 
     fn rows(&self) -> BTreeMap<i32, Row> {
@@ -159,7 +172,7 @@ impl Processes {
                 rows.values().filter(|r| r.parent == parent.pid).map(|r| r.pid).collect();
             for child in children.into_iter().filter_map(|pid| rows.remove(&pid)) {
                 let owner = owner.clone().or_else(|| self.owner(&child));
-                if owner.is_some() {
+                if owner.as_deref().is_some_and(|name| name != UNNAMED) {
                     self.owners.insert((child.pid, child.start), owner.clone());
                 }
                 out.push((child, owner));
@@ -169,6 +182,7 @@ impl Processes {
         out
     }
 
+    /// The component of a child of the manager; none for the manager's own.
     fn owner(&mut self, row: &Row) -> Option<String> {
         let key = (row.pid, row.start);
         if let Some(owner) = self.owners.get(&key) {
@@ -176,12 +190,21 @@ impl Processes {
         }
         let environment = self.read(row.pid, "environ").unwrap_or_default();
         let mark = environment.split(|b| *b == 0).find_map(|w| w.strip_prefix(MARK));
-        let name = mark.and_then(|mark| {
+        let marked = mark.and_then(|mark| {
             let mark = String::from_utf8_lossy(mark);
             mark.split('/').nth(1).map(str::to_owned)
         });
-        // Between fork and exec a child has the environment of the manager: without a mark it is looked at again.
-        name
+        if let Some(owner) = marked.or_else(|| self.names.get(&row.pid).cloned()) {
+            return Some(owner);
+        }
+        let words = self.read(row.pid, "cmdline").unwrap_or_default();
+        if words.split(|b| *b == 0).any(|word| word == GUARD) {
+            self.owners.insert(key, None);
+            return None;
+        }
+        // Between fork and exec a child is the manager once more, without a mark: it is looked at again.
+        let is_program = self.read(self.server, "cmdline").is_some_and(|own| own != words);
+        (is_program && !words.is_empty()).then(|| UNNAMED.to_owned())
     }
 
     fn read(&self, pid: i32, file: &str) -> Option<Vec<u8>> {
@@ -294,7 +317,7 @@ mod tests {
         let mut processes = Processes::new(std::process::id());
         let memory = processes.memory();
         assert!(memory.components["chat"] > 0 && memory.manager > memory.components["chat"]);
-        assert_eq!(memory.sum(), memory.components["chat"]);
+        assert!(memory.sum() >= memory.components["chat"]);
         let pid = i32::try_from(child.id()).unwrap();
         assert_eq!(processes.survivors(), [(pid, "chat".to_owned())]);
         let before = processes.used();
@@ -304,5 +327,33 @@ mod tests {
         assert_eq!(processes.survivors(), []);
         // The time of the ended child is among those that this process reaped.
         assert!(processes.used().components_cpu_s >= before.components_cpu_s);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_program_without_a_mark_is_a_component_and_the_guard_is_none() {
+        let start = |words: &[&str]| {
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", "echo up; read x", "sh"])
+                .args(words)
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            use std::io::BufRead as _;
+            let out = child.stdout.take().unwrap();
+            std::io::BufReader::new(out).read_line(&mut String::new()).unwrap();
+            child
+        };
+        let (mut hidden, mut guard) = (start(&[]), start(&["__guard"]));
+        let mut processes = Processes::new(std::process::id());
+        let memory = processes.memory();
+        assert!(memory.components[UNNAMED] > 0 && memory.guard > 0, "{memory:?}");
+        processes.name(i32::try_from(hidden.id()).unwrap(), "store");
+        assert!(processes.memory().components["store"] > 0);
+        for child in [&mut hidden, &mut guard] {
+            drop(child.stdin.take());
+            child.wait().unwrap();
+        }
     }
 }

@@ -100,6 +100,8 @@ pub(super) struct Summary {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) commands_per_day: usize,
     pub(super) n_taught: usize,
+    /// Rows of the commands that no day uses.
+    pub(super) n_rows_left_out: usize,
     pub(super) compress: f64,
     pub(super) longest_pause_s: f64,
     pub(super) idle_timeout_s: f64,

@@ -32,7 +32,7 @@ fn popular(rng: &mut Rng, n: usize) -> usize {
         .unwrap_or(n.saturating_sub(1))
 }
 
-/// `n` uses of `n_components` components.
+/// The first `n` uses of the person that a seed stands for.
 pub(super) fn uses(n_components: usize, n: usize, seed: u64) -> Vec<Use> {
     let mut rng = Rng::new(&[seed, 0xda11]);
     let routines: Vec<Vec<usize>> = (0..ROUTINES)

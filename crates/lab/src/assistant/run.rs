@@ -146,7 +146,7 @@ impl Bench {
             ));
             progress.show("loading everything", i + 1, all.len());
         }
-        let memory: Memory = Processes::new(server.pid).memory();
+        let memory: Memory = named(server).await?.memory();
         for (name, pss) in memory.components {
             match out.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, measured)) => measured.pss = pss,
@@ -219,7 +219,7 @@ impl Bench {
             self.load_all(server, progress).await?;
         }
         let follower = Follower::start(server.address.clone()).await?;
-        let sampler = Sampler::start(Processes::new(server.pid), self.sample);
+        let sampler = Sampler::start(named(server).await?, self.sample);
         let player = Player { client: &server.client, follower: &follower, folder: &self.folder };
         let what = format!("seed {}, {}", plan.day.seed, plan.policy);
         let began_s = clock::seconds();
@@ -249,6 +249,17 @@ impl Bench {
         let tally = follower.seen().tally();
         Ok(DayPlayed { commands, sampled, processes, tally, harm, seconds })
     }
+}
+
+/// The processes of a server, with the names of those components that run now.
+async fn named(server: &Server) -> anyhow::Result<Processes> {
+    let mut processes = Processes::new(server.pid);
+    for component in server.client.components().await? {
+        if let Some(pid) = component.pid {
+            processes.name(pid, component.name.as_str());
+        }
+    }
+    Ok(processes)
 }
 
 /// The planned time of a command beside its pause.

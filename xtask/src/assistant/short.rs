@@ -1,0 +1,80 @@
+//! The short form of a day, a stage of `cargo xtask test`: three components, few commands, two policies.
+//!
+//! Checks that nothing is refused, that every answer is real, that no process is left, and that there is a report; never a
+//! time. Where Python or the packages cannot be had it is skipped with the way out.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use xshell::{Shell, cmd};
+
+use super::arguments::flags;
+use super::program::majordomo;
+use super::setup;
+use crate::child::{self, Closing};
+use crate::lab;
+use crate::project::Project;
+
+/// The components that install in the shortest time.
+const COMPONENTS: &str = "sentiment,entities,faces";
+/// Under the target folder: the prepared assistant, and its results.
+const FOLDER: &str = "assistant-short";
+/// Words of a setup's errors that mean that the packages cannot be had on this machine now.
+const UNAVAILABLE: &[&str] = &[
+    "no Python was found",
+    "module venv is not complete",
+    "the package index cannot be reached",
+    "the disk is full",
+];
+const AGAIN: &str = "then: cargo xtask test assistant";
+
+/// Sets up, plays and reports.
+pub(crate) fn run(project: &Project) -> Result<Closing> {
+    let folder = project.target_dir().join(FOLDER);
+    let results = folder.join("day");
+    let program = majordomo(project, None)?;
+    let setup = setup::run(
+        project,
+        &folder,
+        &flags::Setup {
+            dir: Some(folder.clone()),
+            only: Some(COMPONENTS.to_owned()),
+            python: None,
+            majordomo: Some(program.clone()),
+            check: false,
+        },
+    );
+    if let Err(error) = setup {
+        let why = format!("{error:#}");
+        ensure!(is_unavailable(&why), "{why}");
+        return Closing::skip(format!("{}; {AGAIN}", why.replace('\n', " ")), false);
+    }
+    let _ = fs::remove_dir_all(&results);
+    let sh = Shell::new()?;
+    let lab = lab::build(project)?;
+    child::run(cmd!(
+        sh,
+        "{lab} assistant day {folder} --short --out {results} --majordomo {program}"
+    ))?;
+    child::run(cmd!(sh, "{lab} assistant report {results}"))?;
+    let report = fs::read_to_string(results.join("report.md"))?;
+    ensure!(report.contains("| product |"), "the report has no row for the product");
+    Ok(Closing::default())
+}
+
+fn is_unavailable(why: &str) -> bool {
+    UNAVAILABLE.iter().any(|words| why.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_packages_skip_the_short_form() {
+        assert!(is_unavailable(
+            "the packages cannot be installed: the package index cannot be reached; check"
+        ));
+        assert!(!is_unavailable("sentiment does not answer its question"));
+    }
+}
