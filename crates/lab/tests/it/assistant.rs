@@ -108,9 +108,11 @@ fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
     let world = World::new("assistant-interrupt");
     let folder = prepare(&world);
     let out = world.path("results").display().to_string();
-    let more = ["--commands-per-day", "4000", "--policies", "lru"];
-    let running = world.start(&day(&folder, &out, &more));
-    eventually(DEADLINE * 4, "commands", || world.read("err").contains("lru: 25 of 4000"));
+    let more = ["--commands-per-day", "4000", "--policies", "lru", "--budget", "64MiB"];
+    let mut running = world.start(&day(&folder, &out, &more));
+    let has_played = || world.read("err").contains("lru: 25 of 4000");
+    eventually(DEADLINE * 4, "commands", || has_played() || running.has_ended());
+    assert!(has_played(), "{}", running.end().1);
     running.interrupt();
     let (code, said) = running.end_within(DEADLINE * 2);
     assert_eq!(code, Some(130), "{said}");

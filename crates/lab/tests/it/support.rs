@@ -62,6 +62,10 @@ impl Running<'_> {
         kill_process(pid, Signal::INT).unwrap();
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// The exit code and what was printed.
     pub(crate) fn end(self) -> (Option<i32>, String) {
         self.end_within(DEADLINE)
