@@ -1,19 +1,24 @@
 //! The pinned packages: which of them a selection needs, and their installation into an environment of its own.
 //!
 //! Owns the form of `requirements.txt`: a head that names the supported systems, and blocks that begin with the components
-//! that need the package. Invariant: an environment has its `installed.txt` only if pip finished; one without it is made again.
+//! that need the package. Invariant: a prepared folder has a record of its packages from the first file on; it holds the
+//! requirements only while pip has finished with them, otherwise the environment is made again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::python::{Python, Supported};
 use super::step;
 
-/// In the environment: the requirements that pip installed there.
-const INSTALLED: &str = "installed.txt";
+/// In the prepared folder: the requirements that pip installed in its environment.
+const RECORD: &str = "packages.txt";
+/// The record while packages are being installed.
+const UNFINISHED: &str = "unfinished\n";
+/// In the prepared folder: the environment.
+const ENVIRONMENT: &str = "venv";
 
 /// The example's `requirements.txt`.
 pub(super) struct Requirements {
@@ -57,7 +62,23 @@ impl Requirements {
     }
 }
 
-/// Makes the environment in `folder`, and returns its Python and whether anything had to be installed.
+/// Makes the folder, or recognises it as one of an earlier setup, so that no file of another origin is replaced.
+pub(super) fn claim(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    if folder.join(RECORD).is_file() {
+        return Ok(());
+    }
+    let mut entries =
+        fs::read_dir(folder).with_context(|| format!("{} cannot be listed", folder.display()))?;
+    ensure!(
+        entries.next().is_none(),
+        "{} has files that are not of a setup: choose an empty folder with --dir",
+        folder.display()
+    );
+    write(&folder.join(RECORD), UNFINISHED)
+}
+
+/// Makes the environment of a claimed folder, and returns its Python and whether anything had to be installed.
 ///
 /// # Errors
 /// What stood in the way, with the way out: no network, no room, other files than the pinned ones.
@@ -66,33 +87,32 @@ pub(super) fn install(
     folder: &Path,
     requirements: &str,
 ) -> Result<(PathBuf, bool)> {
-    let program = folder.join("bin").join("python");
-    let installed = folder.join(INSTALLED);
-    let stated = format!("# Python {}\n{requirements}", python.version);
-    let before = fs::read_to_string(&installed).unwrap_or_default();
-    let is_usable = before.starts_with(&format!("# Python {}\n", python.version))
+    let environment = folder.join(ENVIRONMENT);
+    let program = environment.join("bin").join("python");
+    let record = folder.join(RECORD);
+    let head = format!("# Python {}\n", python.version);
+    let finished = format!("{head}{requirements}");
+    let before = fs::read_to_string(&record).unwrap_or_default();
+    let is_usable = before.starts_with(&head)
         && Command::new(&program).args(["-c", ""]).status().is_ok_and(|status| status.success());
-    if is_usable && before == stated {
+    if is_usable && before == finished {
         return Ok((program, false));
     }
-    if is_usable {
-        // An interruption from here on leaves an environment that is made again.
-        fs::remove_file(&installed)
-            .with_context(|| format!("{} cannot be removed", installed.display()))?;
-    } else {
-        if folder.exists() {
-            fs::remove_dir_all(folder)
-                .with_context(|| format!("{} cannot be removed", folder.display()))?;
+    write(&record, UNFINISHED)?;
+    if !is_usable {
+        if environment.exists() {
+            fs::remove_dir_all(&environment)
+                .with_context(|| format!("{} cannot be removed", environment.display()))?;
         }
         let mut venv = Command::new(&python.program);
-        step::run(venv.args(["-m", "venv"]).arg(folder), "the Python environment cannot be made")?;
+        let failure = "the Python environment cannot be made";
+        step::run(venv.args(["-m", "venv"]).arg(&environment), failure)?;
     }
     if !requirements.is_empty() {
         let n_packages = requirements.lines().filter(|line| line.contains("==")).count();
-        println!("installing {n_packages} packages into {} (minutes)", folder.display());
-        let list = folder.join("requirements.txt");
-        fs::write(&list, requirements)
-            .with_context(|| format!("{} cannot be written", list.display()))?;
+        println!("installing {n_packages} packages into {} (minutes)", environment.display());
+        let list = environment.join("requirements.txt");
+        write(&list, requirements)?;
         let mut pip = Command::new(&program);
         pip.args(["-m", "pip", "install", "--quiet", "--progress-bar", "off", "--no-input"])
             .args(["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"])
@@ -100,9 +120,12 @@ pub(super) fn install(
             .arg(&list);
         step::run(&mut pip, "the packages cannot be installed")?;
     }
-    fs::write(&installed, stated)
-        .with_context(|| format!("{} cannot be written", installed.display()))?;
+    write(&record, &finished)?;
     Ok((program, true))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]
@@ -143,25 +166,57 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// A new folder, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("xtask-packages-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn folder_with_files_of_another_origin_is_refused() {
+        let folder = Folder::new("claim");
+        let prepared = folder.0.join("prepared");
+        claim(&prepared).unwrap();
+        fs::write(prepared.join("read.py"), "").unwrap();
+        claim(&prepared).unwrap();
+
+        let other = folder.0.join("other");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("read.py"), "").unwrap();
+        let error = claim(&other).unwrap_err().to_string();
+        assert!(error.contains("empty folder with --dir"), "{error}");
+    }
+
     #[test]
     fn installation_is_repeated_until_it_finished_and_then_never() {
-        let folder = std::env::temp_dir().join(format!("xtask-packages-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let venv = folder.join("venv");
-        let n_calls = || fs::read_to_string(folder.join("calls")).unwrap().lines().count();
+        let folder = Folder::new("install");
+        let prepared = folder.0.join("prepared");
+        claim(&prepared).unwrap();
+        let n_calls = || fs::read_to_string(folder.0.join("calls")).unwrap().lines().count();
 
-        let python = stand_in(&folder, "echo No space left on device >&2; exit 1");
-        let error = install(&python, &venv, "a==1\n").unwrap_err().to_string();
+        let python = stand_in(&folder.0, "echo No space left on device >&2; exit 1");
+        let error = install(&python, &prepared, "a==1\n").unwrap_err().to_string();
         assert!(error.contains("the disk is full"), "{error}");
         assert_eq!(n_calls(), 1);
 
-        let python = stand_in(&folder, "exit 0");
-        assert!(install(&python, &venv, "a==1\n").unwrap().1);
+        let python = stand_in(&folder.0, "exit 0");
+        assert!(install(&python, &prepared, "a==1\n").unwrap().1);
         assert_eq!(n_calls(), 2);
-        assert!(!install(&python, &venv, "a==1\n").unwrap().1);
+        assert!(!install(&python, &prepared, "a==1\n").unwrap().1);
         assert_eq!(n_calls(), 2);
-        assert!(install(&python, &venv, "a==1\nb==2\n").unwrap().1);
+        assert!(install(&python, &prepared, "a==1\nb==2\n").unwrap().1);
         assert_eq!(n_calls(), 3);
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

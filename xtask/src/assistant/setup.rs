@@ -44,9 +44,9 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
         .map_or_else(|| requirements.supported.candidates(), |given| vec![given]);
     let python = requirements.supported.find(&candidates)?;
 
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    packages::claim(folder)?;
     let needed = requirements.text_for(components);
-    let (python, installed) = packages::install(&python, &folder.join("venv"), &needed)?;
+    let (python, installed) = packages::install(&python, folder, &needed)?;
     let mut changed = installed;
     changed |= copy_programs(&source, folder)?;
     changed |= write(&folder.join("assistant.toml"), &config.text_for(components))?;
