@@ -21,6 +21,20 @@ pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Resu
     Err(error).context("majordomo-lab cannot be started")
 }
 
+/// As [`run`], for a command that measures the product's program, which is built too.
+pub(crate) fn run_beside_product(
+    project: &Project,
+    name: &str,
+    arguments: &[OsString],
+) -> Result<ExitCode> {
+    let sh = Shell::new()?;
+    sh.change_dir(&project.root);
+    cmd!(sh, "cargo build --quiet --release --package majordomo-cli --bin majordomo")
+        .quiet()
+        .run()?;
+    run(project, name, arguments)
+}
+
 /// Builds the program and returns its path.
 pub(crate) fn build(project: &Project) -> Result<std::path::PathBuf> {
     ensure!(

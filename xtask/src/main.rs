@@ -33,9 +33,9 @@ use crate::project::Project;
 )]
 mod flags {
     xflags::xflags! {
-        /// The project's chores. `stress`, `planted`, `hog`, `intents`, `replay` and `pretrain` build majordomo-lab in release mode
-        /// and hand it every argument that follows. `assistant` prepares, serves and measures an assistant of public packages
-        /// (`cargo xtask assistant --help`).
+        /// The project's chores. `stress`, `planted`, `hog`, `footprint`, `intents`, `replay` and `pretrain` build majordomo-lab in
+        /// release mode and hand it every argument that follows. `assistant` prepares, serves and measures an assistant of public
+        /// packages (`cargo xtask assistant --help`).
         cmd xtask {
             /// Runs everything that must pass, or only the stages named; ends with the minutes of each.
             cmd test {
@@ -83,6 +83,7 @@ type HandedOn = fn(&Project, &str, &[OsString]) -> Result<ExitCode>;
 /// Commands that read their own arguments.
 const HANDED_ON: &[(&str, HandedOn)] = &[
     ("assistant", assistant::run),
+    ("footprint", lab::run_beside_product),
     ("hog", lab::run),
     ("intents", lab::run),
     ("planted", lab::run),

@@ -37,6 +37,8 @@ fn main() -> ExitCode {
     if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
         return code;
     }
+    // A dozen threads, of which few allocate much: heaps of their own would keep what each has freed.
+    majordomo::bound_heaps(2);
     let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return misused(&error),

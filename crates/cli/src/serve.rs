@@ -146,6 +146,8 @@ async fn reload(server: &Server, notify: &Notify) {
 /// Reports the end of start-up and then the state of a running server. Never ends.
 async fn accompany(manager: &Manager, notify: &Notify) {
     let settled = settle(manager, notify).await;
+    // Most of the program was needed for the start alone.
+    majordomo::release_program();
     for c in settled.iter().flat_map(|s| &s.components) {
         if c.priority == Priority::Core && c.state != ComponentState::Ready {
             tracing::error!("degraded: CORE component {} is {}: {}", c.id, c.state, c.cause);

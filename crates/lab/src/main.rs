@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod assistant;
+mod footprint;
 mod hog;
 mod intents;
 mod load;
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// Play days of a real assistant's commands under several policies, and compare them
     Assistant(assistant::Args),
+    /// Measure the manager's own memory, at rest and while it retrains
+    Footprint(footprint::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
     Hog(hog::Args),
     /// Score the intent predictor on labelled texts
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Assistant(args) => {
             return assistant::run(&args).unwrap_or_else(|error| failed(&error));
         }
+        Command::Footprint(args) => footprint::run(&args),
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),

@@ -96,7 +96,7 @@ pub use majordomo_core::{
 };
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
-    SharedSlice, SourceError,
+    SharedSlice, SourceError, bound_heaps, release_program,
 };
 pub use majordomo_registry::{
     CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use majordomo_core::{BudgetSetting, ByteSize};
-use majordomo_memory::{effective_limit, platform_source};
+use majordomo_memory::{bound_retained, effective_limit, platform_source, trim_allocator};
 use majordomo_registry::{
     LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of, value_problems,
 };
@@ -25,6 +25,8 @@ impl Builder {
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
         check_drivers(false)?;
+        // Before the learned state is read: large blocks that are freed until then stay with the allocator.
+        bound_retained();
         let mut machine = platform_source();
         let limit = effective_limit(&mut machine);
         let base_dir = self.folder()?;
@@ -65,8 +67,12 @@ impl Builder {
         // A dormant manager trains nothing.
         settings.intents.learn &= !self.dormant;
         let kept = store.clone();
-        let brain =
-            tokio::task::spawn_blocking(move || Brain::open(matchers, settings, kept)).await;
+        let brain = tokio::task::spawn_blocking(move || {
+            let brain = Brain::open(matchers, settings, kept);
+            trim_allocator();
+            brain
+        });
+        let brain = brain.await;
         let intents = IntentService::start(brain.map_err(std::io::Error::other)?)?;
         let runs_processes = catalog
             .keys()

@@ -83,6 +83,6 @@ pub use source::{
 pub use source::{MacosSource, physical_footprint};
 pub use trim::{
     AllocatorUsage, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, allocator_usage,
-    trim_allocator,
+    bound_heaps, bound_retained, release_program, trim_allocator,
 };
 pub use watch::{PressureWaker, PressureWatcher, WakeCause, Wakeup, WatchConfig, WatchMeans};

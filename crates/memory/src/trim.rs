@@ -5,9 +5,13 @@
 //! distance.
 
 mod allocator;
+mod program;
+
+pub use program::release_program;
 
 pub use allocator::{
-    AllocatorUsage, TrimOutcome, UnreturnedMeter, allocator_usage, trim_allocator,
+    AllocatorUsage, TrimOutcome, UnreturnedMeter, allocator_usage, bound_heaps, bound_retained,
+    trim_allocator,
 };
 
 use std::time::Duration;

@@ -150,7 +150,7 @@ impl ReplayBuffer {
         n: usize,
     ) -> Vec<&Outcome> {
         let signature = signature(words);
-        let others = self.outcomes.iter().filter(|o| o.standing.labels != labels);
+        let others = self.outcomes.iter().filter(|o| *o.standing.labels != *labels);
         let mut near: Vec<(u32, &Outcome)> = others
             .map(|o| (likeness(signature, o.signature), o))
             .filter(|(likeness, _)| *likeness >= MIN_LIKENESS)
@@ -206,7 +206,7 @@ impl ReplayBuffer {
     /// else: without the label they would state that nothing was used, which is false.
     pub(crate) fn remove_label(&mut self, label: u32) {
         self.n_changes += 1;
-        self.outcomes.retain(|o| o.standing.labels != [label]);
+        self.outcomes.retain(|o| *o.standing.labels != [label]);
         self.outcomes.iter_mut().for_each(|o| o.standing.remove_label(label));
         self.by_hash = self.outcomes.iter().enumerate().map(|(i, o)| (o.hash, i)).collect();
     }
@@ -217,7 +217,7 @@ impl ReplayBuffer {
         let mut n_open = n_labels;
         // Usually the count of every label reaches `n` long before the end.
         for outcome in self.outcomes.iter().rev() {
-            for &label in &outcome.standing.labels {
+            for &label in &*outcome.standing.labels {
                 counts[label as usize] += 1;
                 n_open -= usize::from(counts[label as usize] == n);
             }
@@ -277,7 +277,7 @@ impl ReplayBuffer {
 
     pub(crate) fn memory_bytes(&self) -> usize {
         let texts: usize =
-            self.outcomes.iter().map(|o| o.text.len() + 4 * o.standing.labels.len()).sum();
+            self.outcomes.iter().map(|o| o.text.len() + o.standing.labels.memory_bytes()).sum();
         texts + self.outcomes.len() * (size_of::<Outcome>() + 3 * size_of::<u64>())
     }
 }
@@ -302,7 +302,7 @@ mod tests {
             push(&mut buffer, &format!("rare {i}"), &[1]);
         }
         let n_rare = |buffer: &ReplayBuffer| {
-            buffer.outcomes().iter().filter(|o| o.standing.labels == [1]).count()
+            buffer.outcomes().iter().filter(|o| *o.standing.labels == [1]).count()
         };
         assert_eq!((buffer.outcomes().len(), n_rare(&buffer)), (10, 3));
         assert_eq!(push(&mut buffer, "RARE 2", &[0]), Weight::Overturns { n: 1 });
@@ -310,7 +310,7 @@ mod tests {
         let hash = buffer.outcomes().iter().find(|o| &*o.text == "rare 2").expect("kept").hash;
         assert!(buffer.forget(hash) && !buffer.forget(hash));
         buffer.remove_label(0);
-        assert!(buffer.outcomes().iter().all(|o| o.standing.labels == [0]));
+        assert!(buffer.outcomes().iter().all(|o| *o.standing.labels == [0]));
         assert_eq!(buffer.outcomes().len(), 2);
     }
 

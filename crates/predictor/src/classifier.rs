@@ -2,13 +2,13 @@
 //!
 //! Owns the checks of training data. Invariant: probabilities are finite and in `0..=1`, whatever the text.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use majordomo_text::Words;
 
 use crate::decision::append_labels;
 use crate::features::HashedTexts;
-use crate::model::packed::PackedLayer;
 use crate::model::recipe::{HeldOut, Recipe};
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE, TrainingSet};
@@ -130,7 +130,7 @@ impl TextValidParams {
             &AtomicBool::new(false),
         )?;
         let TextModel { mlp, tfidf, .. } = fitted.model;
-        Ok(Prior::new(PackedLayer::pack(&mlp.first), mlp.dense, &tfidf))
+        Ok(Prior::new(Arc::unwrap_or_clone(mlp.first), mlp.dense, &tfidf))
     }
 }
 

@@ -38,7 +38,13 @@ pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
     pub(crate) fn new(magic: &[u8; 4], format: u32) -> Self {
-        let mut out = Self(magic.to_vec());
+        Self::with_capacity(magic, format, 0)
+    }
+
+    /// Room for `capacity` bytes, so that a large state is not copied while it grows.
+    pub(crate) fn with_capacity(magic: &[u8; 4], format: u32, capacity: usize) -> Self {
+        let mut out = Self(Vec::with_capacity(capacity));
+        out.bytes(magic);
         out.u32(format);
         out
     }

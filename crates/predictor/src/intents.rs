@@ -79,7 +79,8 @@ pub struct TextSnapshot {
     pub(crate) bits: u32,
     pub(crate) version: u64,
     pub(crate) thresholds: Thresholds,
-    pub(crate) model: Option<TextModel>,
+    /// Shared until the next online step.
+    pub(crate) model: Option<Arc<TextModel>>,
     pub(crate) keywords: Arc<KeywordMatcher>,
     pub(crate) phrases: Arc<Phrases>,
     pub(crate) labels: Labels,
@@ -122,7 +123,7 @@ impl TextSnapshot {
 
     /// The model, if it may answer.
     fn answering(&self) -> Option<&TextModel> {
-        self.model.as_ref().filter(|_| self.can_discriminate)
+        self.model.as_deref().filter(|_| self.can_discriminate)
     }
 
     /// The label of a component that the model answers for.

@@ -65,6 +65,7 @@ mod decision;
 mod features;
 mod intents;
 mod keywords;
+mod label_set;
 mod labels;
 #[cfg(feature = "linfa")]
 mod linfa_traits;

@@ -38,7 +38,7 @@ impl Phrases {
     pub(crate) fn new<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
         let phrase = |outcome: &Outcome| {
             let certainty = outcome.standing.certainty()?;
-            let labels = outcome.standing.labels.as_slice().into();
+            let labels = (&*outcome.standing.labels).into();
             Some(Phrase { hash: outcome.hash, labels, certainty })
         };
         let mut phrases: Vec<Phrase> = outcomes.into_iter().filter_map(phrase).collect();

@@ -6,6 +6,7 @@
 //! et al., 2004). Made by `majordomo-lab pretrain`, shipped in the crate; used only with features of the
 //! same version and number of buckets. Invariant: a decoded prior holds finite numbers only.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use majordomo_simd::Kernels;
@@ -59,7 +60,8 @@ impl Prior {
     #[must_use]
     pub fn shipped() -> Self {
         static DECODED: OnceLock<Prior> = OnceLock::new();
-        DECODED.get_or_init(|| Self::decode(SHIPPED).expect("the shipped prior is sound")).clone()
+        // Its rows are read where they are: in the program's file, which the system maps and can drop.
+        DECODED.get_or_init(|| Self::read(SHIPPED, Cow::Borrowed).expect("a sound prior")).clone()
     }
 
     /// Reads what [`encode`](Self::encode) wrote.
@@ -67,6 +69,13 @@ impl Prior {
     /// # Errors
     /// When the bytes are of another kind, are damaged, or belong to another version of the features.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::read(bytes, |rows| rows.to_vec().into())
+    }
+
+    fn read<'a>(
+        bytes: &'a [u8],
+        rows: impl FnOnce(&'a [i8]) -> Cow<'static, [i8]>,
+    ) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes, MAGIC, FORMAT, CHECKSUM_SEED)?;
         let id = majordomo_simd::hash_bytes(bytes, CHECKSUM_SEED);
         let features = r.u32()?;
@@ -85,7 +94,7 @@ impl Prior {
             .chunks_exact(2)
             .map(|b| u16::from_le_bytes([b[0], b[1]]))
             .collect();
-        let first = PackedLayer::read(&mut r, n_buckets)?;
+        let first = PackedLayer::read(&mut r, n_buckets, rows)?;
         let n = first.n_hidden;
         let dense = Dense {
             hidden_bias: r.f32s(n)?,

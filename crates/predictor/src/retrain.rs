@@ -230,8 +230,8 @@ mod tests {
         let mut poisoned = predictor.retrain_job();
         for outcome in &mut poisoned.outcomes {
             if (outcome.hash >> 20).is_multiple_of(2) {
-                let labels = &mut outcome.standing.labels;
-                labels[0] = 1 - labels[0];
+                let label = outcome.standing.labels[0];
+                outcome.standing.labels = vec![1 - label].into();
             }
         }
         let candidate = poisoned.run(&never).expect("outcomes");

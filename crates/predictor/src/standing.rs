@@ -8,6 +8,8 @@
 
 use majordomo_simd::hash_bytes;
 
+use crate::label_set::LabelSet;
+
 /// Confirmations that count. One more contrary outcome overturns the text, so a new habit is learned within ten.
 const MAX_CONFIRMED: u8 = 5;
 /// Number of outcomes for the same components from which on a text is confirmed.
@@ -96,8 +98,7 @@ impl Challenger {
 /// The components that a text stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
-    /// Sorted; empty when no component was used.
-    pub(crate) labels: Vec<u32>,
+    pub(crate) labels: LabelSet,
     /// Confirming outcomes, at most [`MAX_CONFIRMED`].
     pub(crate) n_confirmed: u8,
     /// Weight of the contrary outcomes since.
@@ -105,11 +106,12 @@ pub(crate) struct Standing {
     /// The client of all confirming outcomes; none for several clients.
     pub(crate) origin: Option<Origin>,
     /// The components of most contrary outcomes; none without contrary outcomes.
-    pub(crate) challenger: Option<Challenger>,
+    pub(crate) challenger: Option<Box<Challenger>>,
 }
 
 impl Standing {
     pub(crate) fn new(labels: Vec<u32>, origin: Origin) -> Self {
+        let labels = labels.into();
         Self { labels, n_confirmed: 1, contrary: 0, origin: Some(origin), challenger: None }
     }
 
@@ -119,7 +121,7 @@ impl Standing {
         let is_sound = (1..=MAX_CONFIRMED).contains(&self.n_confirmed)
             && self.contrary <= bound
             && self.challenger.as_ref().is_none_or(|c| {
-                c.lead <= self.contrary && self.contrary > 0 && c.labels != self.labels
+                c.lead <= self.contrary && self.contrary > 0 && *c.labels != *self.labels
             });
         is_sound.then_some(self)
     }
@@ -127,31 +129,31 @@ impl Standing {
     /// Takes one more outcome of the text into account.
     pub(crate) fn weigh(&mut self, labels: Vec<u32>, origin: Origin) -> Weight {
         let is_own = self.origin == Some(origin);
-        if labels == self.labels {
+        if *labels == *self.labels {
             self.n_confirmed = (self.n_confirmed + 1).min(MAX_CONFIRMED);
             self.contrary = self.contrary.saturating_sub(OWN);
             self.origin = self.origin.filter(|_| is_own);
             let lead = self.contrary;
-            self.challenger = self
-                .challenger
-                .take()
-                .filter(|_| lead > 0)
-                .map(|c| Challenger { lead: c.lead.min(lead), ..c });
+            self.challenger = self.challenger.take().filter(|_| lead > 0).map(|mut c| {
+                c.lead = c.lead.min(lead);
+                c
+            });
             return Weight::Confirms;
         }
         let weight = if is_own { OWN } else { FOREIGN };
         self.contrary += weight;
-        let challenger = Challenger::weigh(self.challenger.take(), labels, weight, origin);
+        let challenger =
+            Challenger::weigh(self.challenger.take().map(|c| *c), labels, weight, origin);
         // An unconfirmed text is overturned by equal weight, a confirmed one by more weight.
         let slack = u16::from(self.n_confirmed < MIN_CONFIRMED);
         if self.contrary + slack <= u16::from(self.n_confirmed) * OWN {
-            self.challenger = Some(challenger);
+            self.challenger = Some(Box::new(challenger));
             return Weight::Withheld;
         }
         let Challenger { labels, lead, origin } = challenger;
         let n = u8::try_from(lead.div_ceil(OWN)).unwrap_or(MAX_CONFIRMED).max(1);
         let n_confirmed = n.min(MIN_CONFIRMED);
-        *self = Self { labels, n_confirmed, contrary: 0, origin, challenger: None };
+        *self = Self { labels: labels.into(), n_confirmed, contrary: 0, origin, challenger: None };
         Weight::Overturns { n }
     }
 
@@ -161,14 +163,16 @@ impl Standing {
             labels.retain(|l| *l != label);
             labels.iter_mut().filter(|l| **l > label).for_each(|l| *l -= 1);
         };
-        without(&mut self.labels);
+        let mut labels = self.labels.to_vec();
+        without(&mut labels);
+        self.labels = labels.into();
         // Without the label, outcomes that used nothing else would state that nothing was used, which is false.
         let uses_it_alone = |c: &Challenger| c.labels == [label];
         self.challenger = self.challenger.take().filter(|c| !uses_it_alone(c)).map(|mut c| {
             without(&mut c.labels);
             c
         });
-        if self.challenger.as_ref().is_none_or(|c| c.labels == self.labels) {
+        if self.challenger.as_ref().is_none_or(|c| *c.labels == *self.labels) {
             (self.challenger, self.contrary) = (None, 0);
         }
     }
@@ -237,7 +241,7 @@ mod tests {
             assert_eq!(standing.weigh(vec![1], Origin::default()), Weight::Withheld);
             assert_eq!(standing.weigh(vec![0], Origin::default()), Weight::Confirms);
         }
-        assert_eq!(standing.labels, [0]);
+        assert_eq!(*standing.labels, [0]);
     }
 
     #[test]

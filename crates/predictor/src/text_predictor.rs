@@ -187,7 +187,7 @@ impl TextPredictor {
         self.published = None;
     }
 
-    /// The state for readers: cheap while nothing changed, else one copy of what online learning touches.
+    /// The state for readers. Cheap; the next online step copies what it touches while the snapshot lives.
     pub fn snapshot(&mut self) -> Arc<TextSnapshot> {
         self.published.get_or_insert_with(|| Arc::new(self.current.clone())).clone()
     }
@@ -332,7 +332,7 @@ impl TextPredictor {
 
     /// Takes the online steps of an outcome, then steps towards other outcomes, which keep their components.
     fn step(&mut self, words: &Words, labels: &[u32], weight: Weight) {
-        let Some(model) = &mut self.current.model else { return };
+        let Some(model) = self.current.model.as_mut().map(Arc::make_mut) else { return };
         if weight.n_steps() == 0 {
             return;
         }
@@ -364,7 +364,7 @@ impl TextPredictor {
         self.names.push(name.clone());
         let n = self.names.len();
         if let Some(model) = &mut self.current.model {
-            *model = model.remap(n, |label| (label + 1 < n).then_some(label));
+            *model = Arc::new(model.remap(n, |label| (label + 1 < n).then_some(label)));
         }
         self.relabel();
         n as u32 - 1
@@ -373,7 +373,7 @@ impl TextPredictor {
     /// Heap memory of models, keywords and buffer, in bytes; published snapshots not counted.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let model = self.current.model.as_ref().map_or(0, TextModel::memory_bytes);
+        let model = self.current.model.as_deref().map_or(0, TextModel::memory_bytes);
         let previous = self.previous.as_ref().map_or(0, |(retired, _)| retired.memory_bytes());
         let phrases = self.current.phrases.memory_bytes();
         let keywords = self.current.keywords.memory_bytes();

@@ -17,7 +17,7 @@ mod host;
 pub mod measured;
 mod open;
 
-use format::{FRESH, VALUES, checked, seal};
+use format::{FRESH, VALUES, checked, seal_into, sealed_len};
 use open::Home;
 
 pub use error::{SetAside, StateError, is_full_disk};
@@ -184,10 +184,9 @@ impl StateStore for RedbStore {
                 for op in batch {
                     match op {
                         StoreOp::Put { namespace, key, value } => {
-                            table.insert(
-                                (namespace.as_str(), key.as_str()),
-                                seal(value).as_slice(),
-                            )?;
+                            let key = (namespace.as_str(), key.as_str());
+                            let mut place = table.insert_reserve(key, sealed_len(value))?;
+                            seal_into(value, place.as_mut());
                         }
                         StoreOp::Delete { namespace, key } => {
                             table.remove((namespace.as_str(), key.as_str()))?;

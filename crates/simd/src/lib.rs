@@ -37,12 +37,14 @@ compile_error!("majordomo-simd without its feature `std` supports x86-64 and aar
 
 mod arch;
 mod backend;
+mod bytes;
 mod functions;
 mod hash;
 mod kernels;
 mod root;
 
 pub use backend::{Backend, UnsupportedBackend, active, available, force};
+pub use bytes::as_signed;
 pub use functions::{
     axpy, dot, fma, gather_accumulate, gather_accumulate_i8, l2_norm, matvec, mul_assign,
     normalize, relu, sigmoid, softmax,

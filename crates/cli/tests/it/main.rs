@@ -8,6 +8,7 @@ mod demo;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
 mod files;
+mod footprint;
 mod intents;
 mod output;
 mod paths;

@@ -2,7 +2,7 @@
 //!
 //! Owns the brain. Queries never wait for it: they read the view that it published last. Invariants: one
 //! retrain at a time, on a thread of its own that ends before this one does; the reply to a message is sent
-//! after its effect is in the view.
+//! after its effect is in the view; memory that a retrain or a write freed is returned to the system.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use flume::RecvTimeoutError;
 use majordomo_core::{ComponentId, ComponentKey, Moment};
+use majordomo_memory::trim_allocator;
 use majordomo_predictor::{Candidate, IntentScratch, LearnError, TrainError, Verdict};
 use majordomo_runtime::clock::Clock;
 use majordomo_runtime::log_throttle::LogThrottle;
@@ -93,6 +94,8 @@ pub(super) struct Learner {
     dirty: Option<Moment>,
     /// Why writes fail, until one succeeds.
     failing: LogThrottle,
+    /// A retrain or a write has freed its buffers, or a model was replaced.
+    has_freed: bool,
     scratch: IntentScratch,
 }
 
@@ -119,6 +122,7 @@ impl Learner {
             pace: Pace::default(),
             dirty: None,
             failing: LogThrottle::default(),
+            has_freed: false,
             scratch: IntentScratch::default(),
         };
         out.publish();
@@ -163,6 +167,10 @@ impl Learner {
             let after = self.brain.settings.write_after;
             if self.dirty.is_some_and(|since| self.clock.now().since(since) >= after) {
                 self.save();
+            }
+            // After the view before is gone, since it may hold the last of a model.
+            if std::mem::take(&mut self.has_freed) {
+                trim_allocator();
             }
         }
     }
@@ -255,6 +263,7 @@ impl Learner {
         if known {
             self.cancel_retrain();
         }
+        self.has_freed = true;
         self.brain.save_without_trace().map_err(|e| IntentError::Store(e.to_string()))?;
         self.dirty = None;
         self.failing.succeeded();
@@ -315,6 +324,7 @@ impl Learner {
         // A cancelled retrain may still send its result.
         let Some(running) = self.retraining.take_if(|r| r.number == number) else { return };
         drop(running.thread.join());
+        self.has_freed = true;
         let pause = self.brain.settings.intents.retrain_pause;
         self.pace.ended(running.started, self.clock.now(), pause);
         match result {
@@ -363,6 +373,7 @@ impl Learner {
     }
 
     fn save(&mut self) {
+        self.has_freed = true;
         match self.brain.save() {
             Ok(()) => {
                 self.dirty = None;

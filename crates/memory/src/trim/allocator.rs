@@ -40,6 +40,19 @@ pub fn trim_allocator() -> TrimOutcome {
     imp::trim()
 }
 
+/// Bounds what the allocator keeps of freed memory, for the whole process: glibc then keeps at most 256 KiB free at the
+/// end of each of its heaps, which [`trim_allocator`] does not reach; without that it keeps up to 64 MiB in each once
+/// large blocks were freed. The price is that blocks from 128 KiB on always have mappings of their own.
+pub fn bound_retained() {
+    imp::keep_little();
+}
+
+/// Bounds the number of heaps that threads spread over. glibc makes up to eight for each processor, and each keeps
+/// freed memory of its own; a program with many threads that allocate seldom needs few. Heaps that are there stay.
+pub fn bound_heaps(n: u8) {
+    imp::bound_heaps(n.max(1));
+}
+
 /// The allocator's own account of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocatorUsage {
@@ -65,14 +78,10 @@ pub struct UnreturnedMeter {
 
 impl UnreturnedMeter {
     /// Measures the gap now, before components are loaded; none where the allocator does not report it, or the program
-    /// uses another one than the system's.
-    ///
-    /// From then on glibc keeps at most 1 MiB free at the end of each thread's heap, which its trim does not reach;
-    /// without that it keeps up to 64 MiB in each once large blocks were freed. The price is that blocks from
-    /// 128 KiB on always have mappings of their own.
+    /// uses another one than the system's. From then on what the allocator keeps is [bounded](bound_retained).
     #[must_use]
     pub fn start() -> Option<Self> {
-        imp::keep_little();
+        bound_retained();
         if !imp::sees_allocations() {
             return None;
         }
@@ -102,7 +111,7 @@ mod imp {
     }
 
     /// Free bytes at the end of a heap that are kept.
-    const KEPT: libc::c_int = 1 << 20;
+    const KEPT: libc::c_int = 256 << 10;
 
     /// Bounds what stays at the end of each heap. Unless it is set the bound is twice the largest block that was
     /// mapped by itself and freed (mallopt(3), `M_MMAP_THRESHOLD`).
@@ -111,6 +120,11 @@ mod imp {
         // bounds of its own.
         // SAFETY: mallopt takes the allocator's lock itself and has no preconditions.
         let _ = unsafe { libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) };
+    }
+
+    pub(super) fn bound_heaps(n: u8) {
+        // SAFETY: mallopt takes the allocator's lock itself and has no preconditions.
+        let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, n.into()) };
     }
 
     /// Anonymous resident bytes that the allocator does not have in use.
@@ -167,6 +181,8 @@ mod imp {
     }
 
     pub(super) fn keep_little() {}
+
+    pub(super) fn bound_heaps(_: u8) {}
 
     pub(super) fn gap() -> Option<u64> {
         None

@@ -3,7 +3,10 @@
 //! Units that read the full text sum the rows of all its n-grams. A windowed unit does so for every run
 //! of a few words and keeps the strongest answer, as a convolution with max-pooling does (Collobert et
 //! al., 2011); a command inside a longer sentence then has the same answer as alone. Each sum is divided by
-//! the norm of its weights, so that it does not depend on length. The rows are read once for both.
+//! the norm of its weights, so that it does not depend on length. The rows are read once for both. This layer is
+//! trained; a trained one answers from its rows in 8 bits ([`PackedLayer`](super::packed::PackedLayer)).
+
+use std::ops::Range;
 
 use majordomo_simd::Kernels;
 
@@ -34,6 +37,8 @@ pub(crate) struct Pooled {
     factors: Vec<f32>,
     /// Gradient by word, of the backward pass.
     deltas: Vec<f32>,
+    /// Weights of the n-grams, times the scales of their packed rows.
+    pub(crate) scaled: Vec<f32>,
 }
 
 /// Adagrad with one accumulator a row.
@@ -56,43 +61,15 @@ impl FirstLayer {
         Self { n_hidden, pools, weights }
     }
 
-    /// The same units without rows.
-    pub(crate) fn emptied(&self) -> Self {
-        Self { n_hidden: self.n_hidden, pools: self.pools, weights: Vec::new() }
-    }
-
-    pub(crate) fn row_mut(&mut self, bucket: usize) -> &mut [f32] {
-        &mut self.weights[bucket * self.n_hidden..][..self.n_hidden]
+    pub(crate) fn row(&self, bucket: usize) -> &[f32] {
+        &self.weights[bucket * self.n_hidden..][..self.n_hidden]
     }
 
     pub(crate) fn forward(&self, kernels: Kernels, text: &TextVector, out: &mut Pooled) {
-        let n = self.n_hidden;
-        let n_words = text.word_ends.len();
-        out.sums.clear();
-        out.sums.resize((n_words + 1) * n, 0.0);
-        out.squares.clear();
-        out.squares.push(0.0);
-        let mut start = 0;
-        for (word, &end) in text.word_ends.iter().enumerate() {
-            let range = start..end as usize;
-            start = end as usize;
-            let (before, sum) = out.sums[word * n..(word + 2) * n].split_at_mut(n);
-            sum.copy_from_slice(before);
-            let weights = &text.weights[range.clone()];
-            kernels.gather_accumulate(&self.weights, &text.buckets[range], weights, sum);
-            out.squares.push(out.squares[word] + weights.iter().map(|w| w * w).sum::<f32>());
-        }
-        out.units.clear();
-        out.units.resize(n, 0.0);
-        out.first_words.clear();
-        out.first_words.resize(n, 0);
-        out.factors.clear();
-        out.factors.resize(n, 0.0);
-        let mut unit = 0;
-        for (n_units, width) in self.pools {
-            out.pool(n, unit..unit + n_units, width, n_words);
-            unit += n_units;
-        }
+        out.read(&self.pools, text, |range, sum| {
+            let (buckets, weights) = (&text.buckets[range.clone()], &text.weights[range]);
+            kernels.gather_accumulate(&self.weights, buckets, weights, sum);
+        });
     }
 
     /// Takes an Adagrad step (one accumulator a row) down the gradient `by_unit` of the pooled answers.
@@ -150,14 +127,46 @@ impl FirstLayer {
             }
         }
     }
-
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of_val(self.weights.as_slice())
-    }
 }
 
 impl Pooled {
-    fn pool(&mut self, n: usize, units: std::ops::Range<usize>, width: usize, n_words: usize) {
+    /// Reads a text word by word and pools the sums; `add` adds the weighed rows of a range of the text's n-grams.
+    pub(crate) fn read(
+        &mut self,
+        pools: &[Pool; 3],
+        text: &TextVector,
+        add: impl Fn(Range<usize>, &mut [f32]),
+    ) {
+        let n = pools.iter().map(|p| p.0).sum();
+        let n_words = text.word_ends.len();
+        self.sums.clear();
+        self.sums.resize((n_words + 1) * n, 0.0);
+        self.squares.clear();
+        self.squares.push(0.0);
+        let mut start = 0;
+        for (word, &end) in text.word_ends.iter().enumerate() {
+            let range = start..end as usize;
+            start = end as usize;
+            let (before, sum) = self.sums[word * n..(word + 2) * n].split_at_mut(n);
+            sum.copy_from_slice(before);
+            add(range.clone(), sum);
+            let square: f32 = text.weights[range].iter().map(|w| w * w).sum();
+            self.squares.push(self.squares[word] + square);
+        }
+        self.units.clear();
+        self.units.resize(n, 0.0);
+        self.first_words.clear();
+        self.first_words.resize(n, 0);
+        self.factors.clear();
+        self.factors.resize(n, 0.0);
+        let mut unit = 0;
+        for &(n_units, width) in pools {
+            self.pool(n, unit..unit + n_units, width, n_words);
+            unit += n_units;
+        }
+    }
+
+    fn pool(&mut self, n: usize, units: Range<usize>, width: usize, n_words: usize) {
         if width == 0 || n_words <= width {
             let factor = factor(self.squares[n_words]);
             let sums = &self.sums[n_words * n..][units.clone()];

@@ -165,4 +165,77 @@ impl Linear {
     pub(crate) fn memory_bytes(&self) -> usize {
         size_of_val(self.weights.as_slice()) + size_of_val(self.bias.as_slice())
     }
+
+    pub(crate) fn pack(&self) -> PackedLinear {
+        let n_features = self.weights.len() / self.stride;
+        let mut out = PackedLinear {
+            bias: self.bias.clone(),
+            n_outputs: self.n_outputs,
+            scales: Vec::with_capacity(n_features),
+            rows: Vec::with_capacity(n_features * self.n_outputs),
+        };
+        for row in self.weights.chunks_exact(self.stride) {
+            let row = &row[..self.n_outputs];
+            let largest = row.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+            out.scales.push(largest / LARGEST_PACKED);
+            let scale = LARGEST_PACKED / largest.max(f32::MIN_POSITIVE);
+            out.rows.extend(row.iter().map(|x| (x * scale).round() as i16));
+        }
+        out
+    }
+}
+
+const LARGEST_PACKED: f32 = 32767.0;
+
+/// A linear part in 16 bits with one scale a row and without padding.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedLinear {
+    bias: Vec<f32>,
+    n_outputs: usize,
+    /// By row: the value of 1.
+    scales: Vec<f32>,
+    /// `n_features × n_outputs`, row-major.
+    rows: Vec<i16>,
+}
+
+impl PackedLinear {
+    pub(crate) fn unpack(self) -> Linear {
+        let mut out = Linear::new(self.scales.len(), self.n_outputs);
+        out.bias = self.bias;
+        let packed = self.rows.chunks_exact(self.n_outputs).zip(&self.scales);
+        for (row, (packed, scale)) in out.weights.chunks_exact_mut(out.stride).zip(packed) {
+            for (x, q) in row.iter_mut().zip(packed) {
+                *x = f32::from(*q) * scale;
+            }
+        }
+        out
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let rows = size_of_val(self.rows.as_slice()) + size_of_val(self.scales.as_slice());
+        rows + size_of_val(self.bias.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_loses_at_most_half_a_step() {
+        let mut rng = Rng::new(1);
+        let mut before = Linear::new(64, 5);
+        for row in before.weights.chunks_exact_mut(before.stride).skip(1) {
+            row[..5].iter_mut().for_each(|x| *x = rng.normal());
+        }
+        before.bias[3] = -0.3;
+        let packed = before.pack();
+        let scales = packed.scales.clone();
+        let after = packed.unpack();
+        assert_eq!((after.n_outputs, after.stride, &after.bias), (5, 8, &before.bias));
+        let stride = before.stride;
+        for (at, (a, b)) in before.weights.iter().zip(&after.weights).enumerate() {
+            assert!((a - b).abs() <= 0.51 * scales[at / stride], "{a} {b}");
+        }
+    }
 }

@@ -1,32 +1,29 @@
-//! A model that does not answer: kept for a roll-back, or on its way into a state.
+//! A model that does not answer: kept for a roll-back.
 
-use std::sync::Arc;
-
-use crate::model::mlp::Mlp;
-use crate::model::packed::PackedLayer;
+use crate::model::linear::{Linear, PackedLinear};
 use crate::model::text_model::TextModel;
 
-/// The first layer takes 8 bits a weight.
+/// Its linear part takes 16 bits a weight; the other parts are unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct Retired {
-    /// Its first layer is empty.
-    pub(crate) model: TextModel,
-    pub(crate) table: PackedLayer,
+    /// Its linear part is empty.
+    model: TextModel,
+    linear: PackedLinear,
 }
 
 impl Retired {
     pub(crate) fn pack(mut model: TextModel) -> Self {
-        let table = PackedLayer::pack(&model.mlp.first);
-        model.mlp = Mlp { first: Arc::new(model.mlp.first.emptied()), dense: model.mlp.dense };
-        Self { model, table }
+        let linear = model.linear.pack();
+        model.linear = Linear::new(0, model.n_outputs());
+        Self { model, linear }
     }
 
     pub(crate) fn unpack(mut self) -> TextModel {
-        self.model.mlp.first = Arc::new(self.table.unpack());
+        self.model.linear = self.linear.unpack();
         self.model
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.model.memory_bytes() + self.table.memory_bytes()
+        self.model.memory_bytes() + self.linear.memory_bytes()
     }
 }

@@ -124,7 +124,7 @@ impl TextModel {
         if let Some(prior) = &self.prior {
             topics.clear();
             prior.topics(text, topic_scratch, topics);
-            vector.add_topics(prior.n_buckets(), topics, self.topic_scale);
+            vector.add_topics(prior.n_buckets(), topics.iter().copied(), self.topic_scale);
         }
         linear.resize(self.linear.stride(), 0.0);
         self.linear.margins(kernels, vector, linear);

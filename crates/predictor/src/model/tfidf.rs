@@ -136,8 +136,13 @@ impl TfIdf {
 
 impl TextVector {
     /// Adds the topics of the text, times `scale`, as rows after those of the buckets.
-    pub(crate) fn add_topics(&mut self, n_buckets: usize, topics: &[Topic], scale: f32) {
-        for &(topic, value) in topics {
+    pub(crate) fn add_topics(
+        &mut self,
+        n_buckets: usize,
+        topics: impl IntoIterator<Item = Topic>,
+        scale: f32,
+    ) {
+        for (topic, value) in topics {
             self.row_buckets.push(n_buckets as u32 + u32::from(topic));
             self.row_weights.push(scale * value);
         }

@@ -16,7 +16,8 @@ impl TextPredictor {
         let old = self.names.clone();
         self.names.remove(removed);
         self.buffer.remove_label(removed as u32);
-        self.current.model = self.current.model.take().map(|model| self.fit_labels(model, &old));
+        let model = self.current.model.take().map(Arc::unwrap_or_clone);
+        self.current.model = model.map(|model| Arc::new(self.fit_labels(model, &old)));
         self.epoch += 1;
         self.relabel();
         true

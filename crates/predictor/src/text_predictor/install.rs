@@ -3,6 +3,8 @@
 //! Runs nothing itself; the owner runs the [`RetrainJob`]. Invariant: a candidate made before something was forgotten is
 //! never installed.
 
+use std::sync::Arc;
+
 use majordomo_core::ComponentId;
 
 use super::{TextPredictor, outputs_of};
@@ -72,8 +74,9 @@ impl TextPredictor {
             let outputs = outputs_of(&outcome.standing.labels);
             model.learn(self.texts.get(0), &outputs, true, online, &mut self.scratch);
         }
-        if let Some(old) = self.current.model.replace(model) {
-            self.previous = (!self.must_retrain).then(|| (Retired::pack(old), self.names.clone()));
+        if let Some(old) = self.current.model.replace(Arc::new(model)) {
+            let retired = || Retired::pack(Arc::unwrap_or_clone(old));
+            self.previous = (!self.must_retrain).then(|| (retired(), self.names.clone()));
         }
         self.must_retrain = false;
         self.prequential.n_retrains += 1;
@@ -93,7 +96,7 @@ impl TextPredictor {
     /// Restores the model before the last installed candidate. `false` when there is none.
     pub fn roll_back(&mut self) -> bool {
         let Some((retired, names)) = self.previous.take() else { return false };
-        self.current.model = Some(self.fit_labels(retired.unpack(), &names));
+        self.current.model = Some(Arc::new(self.fit_labels(retired.unpack(), &names)));
         self.changed();
         true
     }

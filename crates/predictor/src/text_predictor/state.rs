@@ -1,6 +1,6 @@
 //! The predictor's state as bytes: labels, outcomes and the current model.
 //!
-//! The first layer is written in 8 bits, the other parts unchanged, and components by name. A damaged state, or one of
+//! The model is written unchanged, and components by name. A damaged state, or one of
 //! another format or a later feature version, is refused as a whole: nothing half-read remains. A state that was learned
 //! with earlier features or another prior keeps its outcomes, and the next retrain builds the model again.
 
@@ -16,11 +16,9 @@ use crate::features::FEATURE_VERSION;
 use crate::model::Mode;
 use crate::model::calibration::Calibration;
 use crate::model::dense::Dense;
-use crate::model::first_layer::FirstLayer;
 use crate::model::linear::Linear;
 use crate::model::mlp::Mlp;
 use crate::model::packed::PackedLayer;
-use crate::model::retired::Retired;
 use crate::model::text_model::TextModel;
 use crate::model::tfidf::TfIdf;
 use crate::prior::Prior;
@@ -43,7 +41,7 @@ impl TextPredictor {
     /// The state as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(MAGIC, FORMAT);
+        let mut w = Writer::with_capacity(MAGIC, FORMAT, self.memory_bytes());
         w.u32(FEATURE_VERSION);
         w.u32(self.current.bits);
         w.u64(self.current.version);
@@ -66,7 +64,7 @@ impl TextPredictor {
             None => w.u8(0),
             Some(model) => {
                 w.u8(1);
-                write_model(&mut w, &Retired::pack(model.clone()));
+                write_model(&mut w, model);
             }
         }
         w.finish(SEED)
@@ -118,7 +116,7 @@ impl TextPredictor {
             let prior = out.config.prior.as_ref();
             let model = read_model(&mut r, bits, out.names.len(), prior)?;
             let model = model.filter(|_| features == FEATURE_VERSION);
-            out.current.model = model.map(Retired::unpack);
+            out.current.model = model.map(Arc::new);
             if out.current.model.is_none() {
                 out.n_new = out.buffer.outcomes().len();
             }
@@ -192,7 +190,8 @@ fn read_standing(
     if format >= FORMAT_WITH_CHALLENGERS && r.u8()? != 0 {
         let labels = read_labels(r, n_labels)?;
         let lead = read_weight(r)?;
-        standing.challenger = Some(Challenger { labels, lead, origin: read_origin(r)? });
+        let challenger = Challenger { labels, lead, origin: read_origin(r)? };
+        standing.challenger = Some(Box::new(challenger));
     }
     standing.restored().ok_or(BAD_SIZE)
 }
@@ -240,8 +239,7 @@ fn read_outcome(r: &mut Reader<'_>, format: u32, n_labels: usize) -> Result<Outc
     Ok(Outcome { text, hash, standing, signature, is_negated, order, before })
 }
 
-fn write_model(w: &mut Writer, retired: &Retired) {
-    let model = &retired.model;
+fn write_model(w: &mut Writer, model: &TextModel) {
     w.u8(u8::from(model.mode == Mode::Independent));
     w.u32(model.n_outputs() as u32);
     w.u32(model.n_epochs as u32);
@@ -269,7 +267,7 @@ fn write_model(w: &mut Writer, retired: &Retired) {
     }
     w.f32s(&model.calibration.factors);
     w.f32s(&model.calibration.thresholds);
-    retired.table.write(w);
+    model.mlp.first.write(w);
 }
 
 /// `None` when the model was trained with another prior, whose topics have other meanings.
@@ -278,7 +276,7 @@ fn read_model(
     bits: u32,
     n_labels: usize,
     prior: Option<&Prior>,
-) -> Result<Option<Retired>, DecodeError> {
+) -> Result<Option<TextModel>, DecodeError> {
     let mode = if r.u8()? == 0 { Mode::Exclusive } else { Mode::Independent };
     let n_outputs = r.u32()? as usize;
     if n_outputs != n_labels + 1 {
@@ -318,20 +316,18 @@ fn read_model(
         *factor = r.f32()?;
     }
     calibration.thresholds = r.f32s(n_labels)?;
-    let table = PackedLayer::read(r, n_buckets)?;
-    if table.n_hidden != n_hidden {
+    let first = PackedLayer::read(r, n_buckets, |rows| rows.to_vec().into())?;
+    if first.n_hidden != n_hidden {
         return Err(DecodeError::Damaged { what: "its first layer does not fit the others" });
     }
     let prior = prior.filter(|p| p.id() == prior_id).cloned();
     if prior_id != 0 && prior.as_ref().is_none_or(|p| p.n_topics() != n_topics) {
         return Ok(None);
     }
-    let first = Arc::new(FirstLayer { n_hidden, pools: table.pools, weights: Vec::new() });
     let tfidf =
         TfIdf::from_counts(n_texts, df.iter().map(|x| x >> 1).collect(), |b| df[b] & 1 == 1);
-    let mlp = Mlp { first, dense };
-    let model = TextModel { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs };
-    Ok(Some(Retired { model, table }))
+    let mlp = Mlp { first: Arc::new(first), dense };
+    Ok(Some(TextModel { mode, prior, topic_scale, tfidf, linear, mlp, calibration, n_epochs }))
 }
 
 #[cfg(test)]

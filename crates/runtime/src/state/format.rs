@@ -19,13 +19,17 @@ pub(super) const FORMAT: u64 = 1;
 /// Version of a value's envelope.
 const ENVELOPE: u8 = 1;
 
-/// Envelope: version byte, CRC-32 of the value (little endian), the value.
-pub(super) fn seal(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() + 5);
-    out.push(ENVELOPE);
-    out.extend_from_slice(&crc32fast::hash(value).to_le_bytes());
-    out.extend_from_slice(value);
-    out
+/// The length of a value in its envelope.
+pub(super) fn sealed_len(value: &[u8]) -> usize {
+    value.len() + 5
+}
+
+/// Writes the envelope into `out`, which is [`sealed_len`] long: version byte, CRC-32 of the value (little endian), the
+/// value. A value may be megabytes, so it is not copied on the way.
+pub(super) fn seal_into(value: &[u8], out: &mut [u8]) {
+    out[0] = ENVELOPE;
+    out[1..5].copy_from_slice(&crc32fast::hash(value).to_le_bytes());
+    out[5..].copy_from_slice(value);
 }
 
 pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
@@ -47,7 +51,8 @@ mod tests {
     #[test]
     fn envelopes() {
         for value in [&b""[..], b"x", &[7; 1000]] {
-            let sealed = seal(value);
+            let mut sealed = vec![0; sealed_len(value)];
+            seal_into(value, &mut sealed);
             assert_eq!(unseal(&sealed), Some(value));
             for i in 0..sealed.len() {
                 let mut bad = sealed.clone();

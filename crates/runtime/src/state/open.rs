@@ -11,8 +11,8 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBack
 use super::error::{SetAside, StateError};
 use super::format::{FILE, FORMAT, FORMAT_KEY, LOCK, META, VALUES, unseal};
 
-/// The state is small; redb's default would be a gibibyte.
-const CACHE: usize = 1 << 20;
+/// The state is small and seldom read; redb's default would be a gibibyte.
+const CACHE: usize = 256 << 10;
 
 /// The state directory of this process: checked, held open and locked.
 #[derive(Debug)]
