@@ -41,6 +41,8 @@ mod app;
 mod body;
 mod bounded;
 mod connection;
+#[cfg(doctest)]
+mod documents;
 mod error;
 mod framing;
 mod gate;

@@ -9,6 +9,7 @@ mod demo;
 mod eventually;
 mod files;
 mod footprint;
+mod guides;
 mod intents;
 mod output;
 mod paths;
