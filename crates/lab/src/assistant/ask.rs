@@ -1,11 +1,13 @@
-//! Asks a leased component a question, over its own endpoint, as a client would.
+//! Asks a leased component a question as a client would: over its own endpoint, or through the server where it has none.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use majordomo_server::wire::Endpoint;
+use majordomo_server::Client;
+use majordomo_server::wire::{Endpoint, LeaseCall, Leased};
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use super::http;
 use super::questions::{Answer, Ask, Expect, Question};
@@ -15,21 +17,51 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A page without its title by then has none.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A component that a lease has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) client: &'a Client,
+    /// The lease's id.
+    pub(super) lease: &'a str,
+    pub(super) components: &'a [Leased],
+    pub(super) name: &'a str,
+    /// The assistant's folder.
+    pub(super) folder: &'a Path,
+}
+
+impl Asked<'_> {
+    fn endpoint(&self) -> anyhow::Result<&Endpoint> {
+        let leased = self.components.iter().find(|l| l.component.as_str() == self.name);
+        let leased = leased.with_context(|| format!("the lease has no {}", self.name))?;
+        leased.endpoint.as_ref().with_context(|| format!("{} has no endpoint", self.name))
+    }
+
+    async fn call(&self, request: &Value) -> anyhow::Result<Value> {
+        let (text, object) = match request {
+            Value::String(text) => (Some(text.clone()), None),
+            object => (None, Some(to_raw_value(object)?)),
+        };
+        let component = Some(self.name.to_owned());
+        let call = LeaseCall { component, text, object, deadline_ms: None };
+        let answered = self.client.call_lease(self.lease, &call).await?;
+        serde_json::from_str(answered.answer.get()).context("the answer is no JSON")
+    }
+}
+
 /// Asks and checks; the answer's text, or why it is not real.
-pub(super) async fn ask(
-    question: &Question,
-    endpoint: Option<&Endpoint>,
-    folder: &Path,
-) -> anyhow::Result<String> {
-    let endpoint = endpoint.context("the lease names no endpoint")?;
+pub(super) async fn ask(question: &Question, asked: Asked<'_>) -> anyhow::Result<String> {
     let answer = match &question.ask {
         Ask::Http { path, json } => {
-            let body = http::request(endpoint, "POST", path, json.to_string().as_bytes()).await?;
+            let body = json.to_string();
+            let body = http::request(asked.endpoint()?, "POST", path, body.as_bytes()).await?;
             Answer(serde_json::from_slice(&body).context("the answer is no JSON")?)
         }
-        Ask::Page(page) => return open_page(endpoint, &folder.join(page), &question.expect).await,
-        Ask::Redis(words) => Answer(Value::String(http::redis(endpoint, words).await?)),
-        Ask::Call(_) => bail!("this version asks no component through the server"),
+        Ask::Page(page) => {
+            let page = asked.folder.join(page);
+            return open_page(asked.endpoint()?, &page, &question.expect).await;
+        }
+        Ask::Redis(words) => Answer(Value::String(http::redis(asked.endpoint()?, words).await?)),
+        Ask::Call(request) => Answer(asked.call(request).await?),
     };
     question.expect.check(&answer).map_err(anyhow::Error::msg)?;
     Ok(answer.text())

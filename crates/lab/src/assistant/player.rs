@@ -6,7 +6,6 @@
 //! After a refusal the needed component is leased by name once; if that is refused too, the command stays without an
 //! answer.
 
-use std::path::Path;
 use std::time::Duration;
 
 use majordomo_server::wire::{
@@ -15,7 +14,7 @@ use majordomo_server::wire::{
 use majordomo_server::{Client, ClientError};
 use majordomo_sim::Rng;
 
-use super::ask;
+use super::ask::{self, Asked};
 use super::clock;
 use super::events::Follower;
 use super::folder::Folder;
@@ -125,12 +124,14 @@ impl Player<'_> {
         played.wait_ms = (leased_s - asked_s) * 1e3;
         played.is_served = got.is_some();
         if let Some(got) = got {
-            let endpoint = got
-                .components
-                .iter()
-                .find(|l| l.component.as_str() == line.component)
-                .and_then(|l| l.endpoint.as_ref());
-            let answer = ask::ask(&line.question, endpoint, self.path()).await;
+            let asked = Asked {
+                client: self.client,
+                lease: &got.id,
+                components: &got.components,
+                name: &line.component,
+                folder: &self.folder.path,
+            };
+            let answer = ask::ask(&line.question, asked).await;
             played.answer_ms = (clock::seconds() - leased_s) * 1e3;
             played.is_real = answer.is_ok();
             played.answer = cut(&answer.unwrap_or_else(|error| format!("{error:#}")));
@@ -142,10 +143,6 @@ impl Player<'_> {
         let (from, to) = (asked_s * 1e3, leased_s * 1e3);
         played.before_load_ms = self.follower.seen().before_load(&concerned, from, to);
         Ok(played)
-    }
-
-    fn path(&self) -> &Path {
-        &self.folder.path
     }
 
     /// From the text to a lease on the needed component.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use majordomo::ByteSize;
 
-use super::ask;
+use super::ask::{self, Asked};
 use super::clock;
 use super::events::Follower;
 use super::figures::Figures;
@@ -129,9 +129,15 @@ impl Bench {
                 .await
                 .with_context(|| format!("{name} cannot be loaded"))?;
             let loaded_s = clock::seconds();
-            let endpoint = lease.components.first().and_then(|l| l.endpoint.as_ref());
             let question = &self.folder.questions[name][0];
-            ask::ask(question, endpoint, &self.folder.path)
+            let asked = Asked {
+                client: &server.client,
+                lease: &lease.id,
+                components: &lease.components,
+                name,
+                folder: &self.folder.path,
+            };
+            ask::ask(question, asked)
                 .await
                 .with_context(|| format!("{name} does not answer its first question"))?;
             let answered_s = clock::seconds();
