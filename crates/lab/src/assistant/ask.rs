@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use majordomo_server::Client;
 use majordomo_server::wire::{Endpoint, LeaseCall, Leased};
 use serde_json::Value;
-use serde_json::value::to_raw_value;
 
 use super::http;
 use super::questions::{Answer, Ask, Expect, Question};
@@ -37,12 +36,10 @@ impl Asked<'_> {
     }
 
     async fn call(&self, request: &Value) -> anyhow::Result<Value> {
-        let (text, object) = match request {
-            Value::String(text) => (Some(text.clone()), None),
-            object => (None, Some(to_raw_value(object)?)),
-        };
-        let component = Some(self.name.to_owned());
-        let call = LeaseCall { component, text, object, deadline_ms: None };
+        // By way of its text: a raw value cannot be taken out of another.
+        let call: LeaseCall = serde_json::from_str(&request.to_string())
+            .context("the question is no call of the server's interface")?;
+        let call = LeaseCall { component: Some(self.name.to_owned()), ..call };
         let answered = self.client.call_lease(self.lease, &call).await?;
         serde_json::from_str(answered.answer.get()).context("the answer is no JSON")
     }

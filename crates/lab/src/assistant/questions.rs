@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub(super) enum Ask {
     /// `POST` of an object to the endpoint; the answer is JSON.
     Http { path: String, json: Value },
-    /// A request of a program that is spoken to through the server.
+    /// A request through the server, in the form of its interface: `text` or `object`.
     Call(Value),
     /// A page to open, below the assistant's folder; the answer is its title.
     Page(String),

@@ -38,7 +38,7 @@ fn prepare(world: &World) -> String {
         }
         let text = format!("hello {name}");
         let ask = match is_called {
-            true => json!({"call": {"question": text}}),
+            true => json!({"call": {"object": {"question": text}}}),
             false => json!({"http": {"path": "/ask", "json": {"text": text}}}),
         };
         let question = json!({"ask": ask, "expect": {"words": [name], "at_least": 1}});
