@@ -166,6 +166,8 @@ macro_rules! followed {
 followed! {
     COMPONENT:
         component_in_shell = "shell",
+        component_that_answers_lines = "lines",
+        component_that_answers_lines_in_python = "lines-python",
         component_in_python = "python",
         component_in_node = "node",
         component_in_rust = "rust",
