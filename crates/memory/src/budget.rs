@@ -1,7 +1,8 @@
 //! The ledger of bytes: booked by components, claimed by demands, free.
 //!
 //! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
-//! itself only). A component's booking is `max(reserved + overload, last measured)`. Admissions (`reserve`, `claim`,
+//! itself only). A component's booking in its own pool is `max(reserved + overload, last measured)`, in other pools what it
+//! declares. Admissions (`reserve`, `claim`,
 //! `settle`) never exceed a budget; measuring, a smaller budget, other programs and the overload of a load whose
 //! peak is larger than the budget may, and that excess is the overdraft, reported by kind.
 //!
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use majordomo_core::{ByteSize, ComponentKey};
 
 use self::account::Account;
-pub use self::need::{Need, Shortage};
+pub use self::need::{Need, Reservation, Shortage};
 
 /// The limit of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,10 +114,36 @@ impl Budget {
         narrow(self.claimed)
     }
 
-    /// The booking of one component.
+    /// The booking of one component in its own pool.
     #[must_use]
     pub fn booked_for(&self, key: ComponentKey) -> ByteSize {
         ByteSize(self.account(key).map_or(0, Account::booked))
+    }
+
+    /// The booking of one component in each pool.
+    #[must_use]
+    pub fn bookings(&self, key: ComponentKey) -> Need {
+        self.account(key).map_or_else(Need::new, Account::bookings)
+    }
+
+    /// The declared bytes that are booked for one component in pools besides its own.
+    #[must_use]
+    pub fn apart(&self, key: ComponentKey) -> Need {
+        self.account(key).map_or_else(Need::new, |a| a.apart.clone())
+    }
+
+    /// The part of `bytes` that would help against a shortage.
+    #[must_use]
+    pub fn helpful(&self, bytes: &Need, short: &Shortage) -> ByteSize {
+        let helps = |pool: usize| short.helped_by(pool, self.limit_of(pool).declared);
+        bytes.iter().filter(|(pool, _)| helps(*pool)).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Takes bytes that are being freed off a shortage.
+    pub fn relieve(&self, short: &mut Shortage, bytes: &Need) {
+        for (pool, bytes) in bytes.iter() {
+            short.relieve(pool, self.limit_of(pool).declared, bytes);
+        }
     }
 
     /// The reservation of one component.
@@ -227,7 +254,14 @@ impl Budget {
         if !shortage.is_none() {
             return Err(BudgetError::Short(shortage));
         }
-        self.open(key, pool, bytes.0)
+        self.open(key, pool, bytes.0, Need::new())
+    }
+
+    /// Books other declared bytes of pools besides a component's own: this may exceed the budget.
+    pub fn declare_apart(&mut self, key: ComponentKey, apart: Need) {
+        if let Some(account) = self.account(key).cloned() {
+            self.replace(key, Account { apart, ..account });
+        }
     }
 
     /// Adds to a component's grant, reserves all of it, and returns what the grant is then. Bytes that are booked
@@ -236,12 +270,13 @@ impl Budget {
     /// # Errors
     /// [`BudgetError::Short`] when the rest does not fit; nothing is changed then.
     pub fn extend(&mut self, key: ComponentKey, bytes: ByteSize) -> Result<ByteSize, BudgetError> {
-        let Some(account) = self.account(key).copied() else { return Ok(ByteSize::ZERO) };
+        let Some(account) = self.account(key).cloned() else { return Ok(ByteSize::ZERO) };
         let granted = account.granted.saturating_add(bytes.0);
         let reserved = account.reserved.max(granted);
+        let (pool, booked) = (account.pool, account.booked());
         let grown = Account { reserved, granted, grown: true, ..account };
         let mut need = Need::new();
-        need.add(account.pool, ByteSize(grown.booked() - account.booked()));
+        need.add(pool, ByteSize(grown.booked() - booked));
         let shortage = self.shortage(&need, None);
         if !shortage.is_none() {
             return Err(BudgetError::Short(shortage));
@@ -253,7 +288,7 @@ impl Budget {
     /// Books the peak of a load that is larger than what could be reserved for it: this may exceed the budget. It
     /// ends with [`Self::keep`] or [`Self::release`].
     pub fn set_overload(&mut self, key: ComponentKey, bytes: ByteSize) {
-        if let Some(account) = self.account(key).copied() {
+        if let Some(account) = self.account(key).cloned() {
             self.replace(key, Account { overload: bytes.0, ..account });
         }
     }
@@ -262,7 +297,7 @@ impl Budget {
     /// as are free or booked for it already. The overload of its load ends. Never exceeds the budget further, and
     /// leaves alone what the component asked for itself.
     pub fn keep(&mut self, key: ComponentKey, bytes: ByteSize) {
-        let Some(account) = self.account(key).copied() else { return };
+        let Some(account) = self.account(key).cloned() else { return };
         let own = if account.grown { account.granted } else { 0 };
         let target = bytes.0.max(own);
         let mut free = self.pool_headroom(account.pool);
@@ -278,7 +313,7 @@ impl Budget {
     /// Gives back of a reservation that covers `need` only in part what is overdrawn, down to what was measured. Does
     /// nothing to a reservation that covers the need, or to what the component asked for itself.
     pub fn shrink_partial(&mut self, key: ComponentKey, need: ByteSize) {
-        let Some(account) = self.account(key).copied() else { return };
+        let Some(account) = self.account(key).cloned() else { return };
         let own = if account.grown { account.granted } else { 0 };
         let least = own.max(account.measured.unwrap_or(account.reserved));
         if account.reserved >= need.0 || account.reserved <= least {
@@ -296,19 +331,39 @@ impl Budget {
         let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::as_mut) else {
             return;
         };
+        let (pool, booked, apart) = (new.pool, new.booked(), new.apart.clone());
         let old = std::mem::replace(account, new);
-        self.shift(new.pool, old.booked(), new.booked());
+        self.shift(pool, old.booked(), booked);
+        if apart != old.apart {
+            self.shift_apart(&old.apart, &apart);
+        }
     }
 
-    fn open(&mut self, key: ComponentKey, pool: usize, reserved: u64) -> Result<(), BudgetError> {
+    fn shift_apart(&mut self, old: &Need, new: &Need) {
+        for (pool, bytes) in old.iter() {
+            self.shift(pool, bytes.0, 0);
+        }
+        for (pool, bytes) in new.iter() {
+            self.shift(pool, 0, bytes.0);
+        }
+    }
+
+    fn open(
+        &mut self,
+        key: ComponentKey,
+        pool: usize,
+        reserved: u64,
+        apart: Need,
+    ) -> Result<(), BudgetError> {
         if self.account(key).is_some() {
             return Err(BudgetError::Booked(key));
         }
         if self.accounts.len() <= key.index() {
             self.accounts.resize(key.index() + 1, None);
         }
-        self.accounts[key.index()] = Some(Account::new(pool, reserved));
         self.shift(pool, 0, reserved);
+        self.shift_apart(&Need::new(), &apart);
+        self.accounts[key.index()] = Some(Account::new(pool, reserved, apart));
         Ok(())
     }
 
@@ -331,18 +386,19 @@ impl Budget {
 
     /// Records what a component was measured to use. Components without an account are ignored.
     pub fn measure(&mut self, key: ComponentKey, bytes: ByteSize) {
-        if let Some(account) = self.account(key).copied() {
+        if let Some(account) = self.account(key).cloned() {
             self.replace(key, Account { measured: Some(bytes.0), ..account });
         }
     }
 
-    /// Closes a component's account and returns what it had booked.
+    /// Closes a component's account and returns what it had booked in its own pool.
     pub fn release(&mut self, key: ComponentKey) -> ByteSize {
         let Some(account) = self.accounts.get_mut(key.index()).and_then(Option::take) else {
             return ByteSize::ZERO;
         };
         let freed = account.booked();
         self.shift(account.pool, freed, 0);
+        self.shift_apart(&account.apart, &Need::new());
         ByteSize(freed)
     }
 
@@ -423,18 +479,14 @@ impl Budget {
     /// # Errors
     /// [`BudgetError::NotCovered`] when it holds too little, [`BudgetError::Booked`] when a component has an
     /// account already; nothing is changed then.
-    pub fn settle(
-        &mut self,
-        claimant: u64,
-        members: &[(ComponentKey, usize, ByteSize)],
-    ) -> Result<(), BudgetError> {
+    pub fn settle(&mut self, claimant: u64, members: &[Reservation]) -> Result<(), BudgetError> {
         let mut need = Need::new();
-        for (i, &(key, pool, bytes)) in members.iter().enumerate() {
-            let twice = members[..i].iter().any(|m| m.0 == key);
-            if twice || self.account(key).is_some() {
-                return Err(BudgetError::Booked(key));
+        for (i, member) in members.iter().enumerate() {
+            let twice = members[..i].iter().any(|m| m.key == member.key);
+            if twice || self.account(member.key).is_some() {
+                return Err(BudgetError::Booked(member.key));
             }
-            need.add(pool, bytes);
+            need.add_all(&member.need());
         }
         let empty = Need::new();
         let held = self.claims.get(&claimant).unwrap_or(&empty);
@@ -442,8 +494,8 @@ impl Budget {
             return Err(BudgetError::NotCovered(claimant));
         }
         self.drop_claim(claimant);
-        for &(key, pool, bytes) in members {
-            self.open(key, pool, bytes.0)?;
+        for member in members {
+            self.open(member.key, member.pool, member.bytes.0, member.apart.clone())?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ mod watch;
 pub use arena::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, GrantHold, MappedBuf, PoolGrant, SharedSlice,
 };
-pub use budget::{Budget, BudgetError, Need, PoolLimit, Shortage};
+pub use budget::{Budget, BudgetError, Need, PoolLimit, Reservation, Shortage};
 pub use cgroup::{CgroupBound, CgroupEvents, CgroupVersion, Controller, MemoryCgroup};
 pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]

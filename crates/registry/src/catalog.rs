@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fixedbitset::FixedBitSet;
-use majordomo_core::{ComponentId, ComponentKey, Priority};
+use majordomo_core::{ByteSize, ComponentId, ComponentKey, Priority};
 
 pub use self::conflicts::Conflict;
 pub use self::error::{CatalogError, EndpointProblem, Relation};
@@ -35,6 +35,8 @@ struct Entry {
     id: ComponentId,
     spec: Option<Arc<ComponentSpec>>,
     pool: usize,
+    /// Declared bytes of other pools, by position.
+    apart: Vec<(usize, ByteSize)>,
     config_hash: u64,
 }
 
@@ -140,6 +142,7 @@ impl Catalog {
                     id: spec.id.clone(),
                     spec: None,
                     pool: 0,
+                    apart: Vec::new(),
                     config_hash: 0,
                 });
             }
@@ -148,10 +151,15 @@ impl Catalog {
                 errors.push(CatalogError::Duplicate(spec.id.clone()));
                 continue;
             }
-            entry.pool = *pool_of.entry(spec.pool.clone()).or_insert_with(|| {
-                self.pools.push(open(spec.pool.clone()));
-                self.pools.len() - 1
-            });
+            let mut position = |name: &Arc<str>| {
+                *pool_of.entry(name.clone()).or_insert_with(|| {
+                    self.pools.push(open(name.clone()));
+                    self.pools.len() - 1
+                })
+            };
+            entry.pool = position(&spec.pool);
+            entry.apart =
+                spec.memory_in.iter().map(|(name, bytes)| (position(name), *bytes)).collect();
             entry.config_hash = fingerprint::of(&spec);
             entry.spec = Some(spec);
         }
@@ -320,6 +328,12 @@ impl Catalog {
     #[must_use]
     pub fn pool(&self, key: ComponentKey) -> usize {
         self.entries[key.index()].pool
+    }
+
+    /// The declared bytes of a component in pools besides its own, with the positions of these pools.
+    #[must_use]
+    pub fn apart(&self, key: ComponentKey) -> &[(usize, ByteSize)] {
+        &self.entries[key.index()].apart
     }
 
     /// The position in one fixed order in which every component comes after its dependencies and `after`.

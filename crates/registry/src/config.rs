@@ -25,6 +25,7 @@ use majordomo_core::{ByteSize, Config, Setting};
 pub use self::code::value_problems;
 pub(crate) use self::fill::suggest;
 pub use self::inherit::{ResolvedComponent, ResolvedKey};
+pub(crate) use self::keys::RAM;
 pub use self::reference::reference;
 pub use self::schema::{legacy_schema, schema};
 pub(crate) use self::source::shorten;

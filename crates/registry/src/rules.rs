@@ -4,9 +4,9 @@
 //! reader of files and the check of specifications made in code both use these rules; the reader finds the place of each
 //! breach in the text. Ranges belong to the tables of keys, other components to the catalog.
 
-use majordomo_core::quoted;
+use majordomo_core::{ByteSize, quoted};
 
-use crate::config::{shorten, suggest};
+use crate::config::{RAM, shorten, suggest};
 use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
     ComponentSpec, LoaderSpec, PoolSpec, ProcessSpec, ReadySpec, StopSpec, TrimSpec,
@@ -106,6 +106,47 @@ pub(crate) fn unknown_pool(name: &str, pools: &[PoolSpec]) -> Option<(String, St
     let help = suggest(name, known());
     let help = help.unwrap_or_else(|| format!("declare it: [pools.{}]", shorten(name)));
     Some((format!("there is no pool {}", quoted(&shorten(name))), help))
+}
+
+/// The rules for memory in several pools.
+pub(crate) fn check_memory<'s>(spec: &'s ComponentSpec, pools: &[PoolSpec]) -> Vec<Breach<'s>> {
+    let mut breaches = Breaches(Vec::new());
+    let is_declared = |name: &str| pools.iter().any(|pool| pool.declared && *pool.name == *name);
+    for (name, bytes) in &spec.memory_in {
+        let place = Place::Member("memory", name);
+        if !ByteSize::SETTING.contains(bytes) {
+            let (min, max) = ByteSize::SETTING.into_inner();
+            let message = format!("{bytes} of pool {} is not within {min} and {max}", quoted(name));
+            breaches.add(place, "out-of-range", message, None);
+        }
+        if is_declared(name) {
+            continue;
+        }
+        let shown = shorten(name);
+        let (message, help) = if unknown_pool(name, pools).is_none() {
+            let message = format!(
+                "pool {} is main memory, and a component has one such pool",
+                quoted(&shown)
+            );
+            (message, format!("write pool = \"{shown}\", and its bytes as {RAM}"))
+        } else {
+            let declared = pools.iter().filter(|pool| pool.declared).map(|pool| &*pool.name);
+            let help = suggest(name, declared.chain([RAM])).unwrap_or_else(|| {
+                format!("declare it: [pools.{shown}] with accounting = \"declared\" and a budget")
+            });
+            (format!("there is no pool {}", quoted(&shown)), help)
+        };
+        breaches.add(place, "unknown-pool", message, Some(&help));
+    }
+    if !spec.memory_in.is_empty() && is_declared(&spec.pool) {
+        let message = format!(
+            "pool {} is not main memory, and memory states bytes by pool",
+            quoted(&spec.pool)
+        );
+        let help = Some("remove the key pool: memory names the pools");
+        breaches.add(Place::Key("pool"), "unknown-pool", message, help);
+    }
+    breaches.0
 }
 
 fn command_rules<'s>(breaches: &mut Breaches<'s>, command: &'s [String], more: &[&str]) {

@@ -439,8 +439,10 @@ pub struct ComponentSpec {
     pub priority: Priority,
     /// The pool whose budget the component uses. Default `general`.
     pub pool: Arc<str>,
-    /// Expected memory. Default 100 MiB.
+    /// Expected memory in `pool`. Default 100 MiB.
     pub memory: ByteSize,
+    /// Declared memory in pools that are not main memory, by the name of the pool.
+    pub memory_in: BTreeMap<Arc<str>, ByteSize>,
     /// The component's own limit: above it, the component is asked to trim, then `over_limit` applies. The system
     /// enforces it on a process where it can. Without a limit, only the budget bounds the component.
     pub memory_limit: Option<ByteSize>,
@@ -541,6 +543,7 @@ impl ComponentSpec {
             priority: Priority::Medium,
             pool: GENERAL.clone(),
             memory: ByteSize::mib(100),
+            memory_in: BTreeMap::new(),
             memory_limit: None,
             over_limit: OverLimit::default(),
             load_time: Duration::from_millis(100),

@@ -1,8 +1,13 @@
-//! The account of one component: reserved, granted and measured bytes.
+//! The account of one component: reserved, granted and measured bytes of its own pool, and declared ones of other pools.
 //!
-//! Invariant: the grant is at least the first reservation, and what the component asked for besides.
+//! Invariant: the grant is at least the first reservation, and what the component asked for besides. `apart` changes by
+//! declaration only.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use majordomo_core::ByteSize;
+
+use super::Need;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) pool: usize,
     pub(super) reserved: u64,
@@ -13,11 +18,21 @@ pub(super) struct Account {
     /// Bytes that its load takes beyond its reservation.
     pub(super) overload: u64,
     pub(super) measured: Option<u64>,
+    /// Bytes of other pools, which are not measured.
+    pub(super) apart: Need,
 }
 
 impl Account {
-    pub(super) fn new(pool: usize, reserved: u64) -> Self {
-        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None }
+    pub(super) fn new(pool: usize, reserved: u64, apart: Need) -> Self {
+        let granted = reserved;
+        Self { pool, reserved, granted, grown: false, overload: 0, measured: None, apart }
+    }
+
+    /// The booking in each pool.
+    pub(super) fn bookings(&self) -> Need {
+        let mut all = self.apart.clone();
+        all.add(self.pool, ByteSize(self.booked()));
+        all
     }
 
     pub(super) fn booked(&self) -> u64 {

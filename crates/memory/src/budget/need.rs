@@ -1,6 +1,6 @@
 //! Bytes by pool: needed ones, and the shortage for them.
 
-use majordomo_core::ByteSize;
+use majordomo_core::{ByteSize, ComponentKey};
 
 /// Needed bytes, by pool position. Each pool appears once, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,19 @@ impl Need {
             Ok(i) => self.0[i].1 = self.0[i].1.saturating_add(bytes.0),
             Err(i) => self.0.insert(i, (pool, bytes.0)),
         }
+    }
+
+    /// Adds the bytes of every pool of another vector.
+    pub fn add_all(&mut self, other: &Self) {
+        for (pool, bytes) in other.iter() {
+            self.add(pool, bytes);
+        }
+    }
+
+    /// The bytes of all pools together.
+    #[must_use]
+    pub fn sum(&self) -> ByteSize {
+        self.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// Subtracts bytes that come from another source; no entry falls below zero.
@@ -47,6 +60,37 @@ impl Need {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl FromIterator<(usize, ByteSize)> for Need {
+    fn from_iter<I: IntoIterator<Item = (usize, ByteSize)>>(all: I) -> Self {
+        let mut need = Self::new();
+        all.into_iter().for_each(|(pool, bytes)| need.add(pool, bytes));
+        need
+    }
+}
+
+/// Bytes to reserve for one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// The component.
+    pub key: ComponentKey,
+    /// Its own pool, by position.
+    pub pool: usize,
+    /// Bytes of its own pool.
+    pub bytes: ByteSize,
+    /// Bytes of other pools, which stay at their declaration.
+    pub apart: Need,
+}
+
+impl Reservation {
+    /// The reserved bytes of each pool.
+    #[must_use]
+    pub fn need(&self) -> Need {
+        let mut need = self.apart.clone();
+        need.add(self.pool, self.bytes);
+        need
     }
 }
 

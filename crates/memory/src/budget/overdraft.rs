@@ -68,7 +68,9 @@ impl Budget {
         let mut booked = vec![0u128; self.pools.len()];
         let mut claimed = vec![0u128; self.pools.len()];
         for a in self.accounts.iter().flatten() {
-            booked[a.pool] += u128::from(a.booked());
+            for (pool, bytes) in a.bookings().iter() {
+                booked[pool] += u128::from(bytes.0);
+            }
         }
         for need in self.claims.values() {
             for (pool, bytes) in need.iter() {

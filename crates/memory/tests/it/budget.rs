@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{ByteSize, ComponentKey};
-use majordomo_memory::{Budget, BudgetError, Need, PoolLimit};
+use majordomo_memory::{Budget, BudgetError, Need, PoolLimit, Reservation};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -19,11 +19,17 @@ struct Account {
     grown: bool,
     overload: u64,
     measured: Option<u64>,
+    /// Declared bytes of pools besides its own.
+    apart: [u64; POOLS],
 }
 
 impl Account {
-    fn new(pool: usize, reserved: u64) -> Self {
-        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None }
+    fn new(pool: usize, reserved: u64, apart: [u64; POOLS]) -> Self {
+        Self { pool, reserved, granted: reserved, grown: false, overload: 0, measured: None, apart }
+    }
+
+    fn booked_in(&self, pool: usize) -> u64 {
+        self.apart[pool] + if self.pool == pool { self.booked() } else { 0 }
     }
 
     fn booked(&self) -> u64 {
@@ -45,7 +51,7 @@ struct Model {
 
 impl Model {
     fn booked_in(&self, pool: usize) -> i128 {
-        self.accounts.values().filter(|a| a.pool == pool).map(|a| i128::from(a.booked())).sum()
+        self.accounts.values().map(|a| i128::from(a.booked_in(pool))).sum()
     }
 
     fn claimed_in(&self, pool: usize) -> i128 {
@@ -87,9 +93,17 @@ enum Op {
     Release { key: u32 },
     Claim { claimant: u64, wants: [u64; POOLS] },
     Drop { claimant: u64 },
-    Settle { claimant: u64, members: Vec<(u32, usize, u64)> },
+    Apart { key: u32, apart: [u64; POOLS] },
+    Settle { claimant: u64, members: Vec<Member> },
     Limits { total: u64, limits: Vec<PoolLimit> },
     Taken { external: u64, unreturned: u64 },
+}
+
+/// Component, own pool and its bytes, declared bytes of other pools.
+type Member = (u32, usize, u64, [u64; POOLS]);
+
+fn need(bytes: [u64; POOLS]) -> Need {
+    bytes.into_iter().map(ByteSize).enumerate().collect()
 }
 
 struct Pair {
@@ -142,6 +156,12 @@ impl Pair {
                 self.ledger.drop_claim(claimant);
                 self.model.claims.remove(&claimant);
             }
+            &Op::Apart { key, apart } => {
+                self.ledger.declare_apart(ComponentKey(key), need(apart));
+                if let Some(a) = self.model.accounts.get_mut(&key) {
+                    a.apart = apart;
+                }
+            }
             Op::Settle { claimant, members } => self.settle(*claimant, members),
             Op::Limits { total, limits } => {
                 self.ledger.set_limits(ByteSize(*total), limits.iter().copied());
@@ -159,7 +179,7 @@ impl Pair {
         match got {
             Ok(()) => {
                 assert!(self.model.fits(pool, bytes) && !self.model.accounts.contains_key(&key));
-                self.model.accounts.insert(key, Account::new(pool, bytes));
+                self.model.accounts.insert(key, Account::new(pool, bytes, [0; POOLS]));
             }
             Err(BudgetError::Short(short)) => {
                 assert!(!self.model.fits(pool, bytes));
@@ -240,10 +260,7 @@ impl Pair {
     }
 
     fn claim(&mut self, claimant: u64, wants: [u64; POOLS]) {
-        let mut need = Need::new();
-        for (pool, bytes) in wants.iter().enumerate() {
-            need.add(pool, ByteSize(*bytes));
-        }
+        let need = need(wants);
         let complete = self.ledger.claim(claimant, &need);
         let mut want_complete = true;
         for (pool, want) in wants.into_iter().enumerate() {
@@ -261,12 +278,21 @@ impl Pair {
         assert_eq!(complete, self.ledger.shortage(&need, Some(claimant)).is_none());
     }
 
-    fn settle(&mut self, claimant: u64, members: &[(u32, usize, u64)]) {
-        let typed: Vec<_> =
-            members.iter().map(|m| (ComponentKey(m.0), m.1, ByteSize(m.2))).collect();
+    fn settle(&mut self, claimant: u64, members: &[Member]) {
+        let typed: Vec<_> = members
+            .iter()
+            .map(|&(key, pool, bytes, apart)| Reservation {
+                key: ComponentKey(key),
+                pool,
+                bytes: ByteSize(bytes),
+                apart: need(apart),
+            })
+            .collect();
         let held = self.model.claims.get(&claimant).copied().unwrap_or_default();
-        let covered = (0..POOLS)
-            .all(|p| members.iter().filter(|m| m.1 == p).map(|m| m.2).sum::<u64>() <= held[p]);
+        let need_in = |p: usize| -> u64 {
+            members.iter().map(|m| m.3[p] + if m.1 == p { m.2 } else { 0 }).sum()
+        };
+        let covered = (0..POOLS).all(|p| need_in(p) <= held[p]);
         let mut keys: Vec<_> = members.iter().map(|m| m.0).collect();
         keys.sort_unstable();
         keys.dedup();
@@ -276,7 +302,7 @@ impl Pair {
         assert_eq!(got.is_ok(), covered && fresh, "{got:?}");
         if got.is_ok() {
             self.model.claims.remove(&claimant);
-            self.model.accounts.extend(members.iter().map(|m| (m.0, Account::new(m.1, m.2))));
+            self.model.accounts.extend(members.iter().map(|m| (m.0, Account::new(m.1, m.2, m.3))));
         }
     }
 
@@ -321,7 +347,7 @@ fn limits() -> impl Strategy<Value = Vec<PoolLimit>> {
 
 fn ops() -> impl Strategy<Value = Op> {
     let key = 0..KEYS;
-    let member = (0..KEYS, 0..POOLS, sizes());
+    let member = (0..KEYS, 0..POOLS, sizes(), prop::array::uniform4(sizes()));
     prop_oneof![
         4 => (key.clone(), 0..POOLS, sizes())
             .prop_map(|(key, pool, bytes)| Op::Reserve { key, pool, bytes }),
@@ -333,6 +359,8 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => key.prop_map(|key| Op::Release { key }),
         3 => (0..CLAIMANTS, prop::array::uniform4(sizes()))
             .prop_map(|(claimant, wants)| Op::Claim { claimant, wants }),
+        1 => (0..KEYS, prop::array::uniform4(sizes()))
+            .prop_map(|(key, apart)| Op::Apart { key, apart }),
         1 => (0..CLAIMANTS).prop_map(|claimant| Op::Drop { claimant }),
         3 => (0..CLAIMANTS, prop::collection::vec(member, 0..4))
             .prop_map(|(claimant, members)| Op::Settle { claimant, members }),
@@ -363,16 +391,25 @@ fn a_million_operations_conserve_bytes() {
         let key = below(u64::from(KEYS)) as u32;
         let pool = below(POOLS as u64) as usize;
         let claimant = below(CLAIMANTS);
-        let op = match below(24) {
+        let op = match below(25) {
             0..4 => Op::Reserve { key, pool, bytes: below(120) },
             4..9 => Op::Measure { key, bytes: below(160) },
             9..12 => Op::Release { key },
             12..15 => Op::Claim { claimant, wants: std::array::from_fn(|_| below(3) * below(60)) },
             15 => Op::Drop { claimant },
-            16..19 => Op::Settle { claimant, members: vec![(key, pool, below(40))] },
+            16..19 => Op::Settle {
+                claimant,
+                members: vec![(
+                    key,
+                    pool,
+                    below(40),
+                    std::array::from_fn(|_| below(2) * below(20)),
+                )],
+            },
             19 => Op::Keep { key, bytes: below(160) },
             20 => Op::Shrink { key, need: below(160) },
             21 => Op::Extend { key, bytes: below(40) },
+            23 => Op::Apart { key, apart: std::array::from_fn(|_| below(2) * below(30)) },
             22 => Op::Overload { key, bytes: below(200) },
             _ if below(8) == 0 => Op::Limits {
                 total: 300 + below(1500),
@@ -425,8 +462,12 @@ fn a_settlement_that_names_a_component_twice_changes_nothing() {
     let mut need = Need::new();
     need.add(0, ByteSize(20));
     assert!(ledger.claim(1, &need));
-    let member = (ComponentKey(3), 0, ByteSize(5));
-    assert_eq!(ledger.settle(1, &[member, member]), Err(BudgetError::Booked(ComponentKey(3))));
+    let (key, apart) = (ComponentKey(3), Need::new());
+    let member = Reservation { key, pool: 0, bytes: ByteSize(5), apart };
+    assert_eq!(
+        ledger.settle(1, &[member.clone(), member]),
+        Err(BudgetError::Booked(ComponentKey(3)))
+    );
     assert_eq!((ledger.booked(), ledger.claimed()), (ByteSize::ZERO, ByteSize(20)));
 }
 

@@ -192,20 +192,34 @@ fn budgets(
                 too_large(reports, declared, limit, margin);
             }
         }
+        for (pool, bytes) in catalog.apart(key) {
+            if let Some(limit) = pools[*pool].1.as_ref().filter(|limit| *bytes > limit.bytes) {
+                let name = &catalog.pools()[*pool].name;
+                too_large_apart(reports, declared, name, *bytes, limit);
+            }
+        }
     }
     let stays = |key: &ComponentKey| {
         catalog.spec(*key).is_some_and(|s| s.priority == Priority::Core || s.pinned)
     };
     let staying = catalog.closure(&catalog.keys().filter(stays).collect::<Vec<_>>());
     for (i, (_, limit)) in pools.iter().enumerate() {
-        let members = staying.iter().copied().filter(|k| catalog.pool(*k) == i);
+        let bytes = |key: &ComponentKey| {
+            let own = memory(catalog, *key);
+            let apart = catalog.apart(*key).iter().filter(|(pool, _)| *pool == i);
+            let own = if catalog.pool(*key) == i { own } else { ByteSize::ZERO };
+            own + apart.map(|(_, bytes)| *bytes).sum::<ByteSize>()
+        };
         if let Some(limit) = limit {
-            too_many(reports, draft, catalog, limit, members.collect());
+            too_many(reports, draft, catalog, limit, &staying, &bytes);
         }
     }
     if let Some(limit) = &total {
-        let members = staying.iter().copied().filter(|k| !pools[catalog.pool(*k)].0);
-        too_many(reports, draft, catalog, limit, members.collect());
+        let is_ram = |key: &ComponentKey| !pools[catalog.pool(*key)].0;
+        let bytes = |key: &ComponentKey| {
+            if is_ram(key) { memory(catalog, *key) } else { ByteSize::ZERO }
+        };
+        too_many(reports, draft, catalog, limit, &staying, &bytes);
     }
 }
 
@@ -282,16 +296,40 @@ fn too_large(reports: &mut [Report<'_>], declared: &Declared<'_>, limit: &Limit,
     reports[declared.file].add(severity, "over-budget", span, message, help);
 }
 
+/// A component whose declared bytes of a pool besides its own exceed the pool's budget.
+fn too_large_apart(
+    reports: &mut [Report<'_>],
+    declared: &Declared<'_>,
+    pool: &str,
+    bytes: ByteSize,
+    limit: &Limit,
+) {
+    let stated = declared.keys.get("memory").and_then(|memory| memory.node.get(pool));
+    let span = stated.map_or(declared.name_span, |member| &member.node.span);
+    let message = format!(
+        "component \"{}\" needs {bytes} of pool \"{pool}\", more than {}, which is {}",
+        declared.spec.id, limit.name, limit.bytes
+    );
+    let help = Some("raise the pool's budget, or correct the component's memory".to_owned());
+    reports[declared.file].add(limit.severity, "over-budget", span, message, help);
+}
+
+fn memory(catalog: &Catalog, key: ComponentKey) -> ByteSize {
+    catalog.spec(key).map_or(ByteSize::ZERO, |s| s.memory)
+}
+
 /// Components that stay once loaded and together exceed a budget.
 fn too_many(
     reports: &mut [Report<'_>],
     draft: &Draft<'_>,
     catalog: &Catalog,
     limit: &Limit,
-    mut members: Vec<ComponentKey>,
+    staying: &[ComponentKey],
+    memory: &dyn Fn(&ComponentKey) -> ByteSize,
 ) {
     const SHOWN: usize = 5;
-    let memory = |key: &ComponentKey| catalog.spec(*key).map_or(ByteSize::ZERO, |s| s.memory);
+    let mut members: Vec<_> =
+        staying.iter().copied().filter(|key| memory(key) > ByteSize::ZERO).collect();
     let sum: ByteSize = members.iter().map(memory).sum();
     if sum <= limit.bytes || members.len() < 2 {
         return; // A single component is reported by `too_large`.

@@ -143,6 +143,10 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[Pool
     if let Some((message, help)) = pools.and_then(|pools| rules::unknown_pool(&spec.pool, pools)) {
         found.error("unknown-pool", format!("{path}.pool: {message}"), Some(help), None);
     }
+    for breach in pools.iter().flat_map(|pools| rules::check_memory(spec, pools)) {
+        let message = format!("{path}.{}: {}", breach.place, breach.message);
+        found.error(breach.code, message, breach.help, None);
+    }
     if spec.health_every.is_some() && !matches!(spec.loader, LoaderSpec::Builtin { .. }) {
         let kind = spec.loader.kind();
         let message = format!(

@@ -21,7 +21,7 @@ mod text;
 pub(crate) use self::scalar::scalar;
 pub(crate) use self::text::component_id;
 
-use self::scalar::{count, duration, number, size, truth, word};
+use self::scalar::{count, duration, memory, number, size, truth, word};
 use self::text::{as_http, names, ready, text, texts};
 
 /// A key that a table may have, and its effect on a target.
@@ -139,6 +139,11 @@ impl<T: Target> Row<T> for Key<T> {
             },
             Kind::Size(_, set) => {
                 if let Some(v) = size(report, name, node) {
+                    set(target, v);
+                }
+            }
+            Kind::Memory(_, set) => {
+                if let Some(v) = memory(report, name, node) {
                     set(target, v);
                 }
             }

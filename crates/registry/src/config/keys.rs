@@ -46,6 +46,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Name(fn(&mut T, String)),
     /// Within [`ByteSize::SETTING`].
     Size(fn(&T::Spec) -> Option<ByteSize>, fn(&mut T, ByteSize)),
+    /// A size, or sizes by pool; each within [`ByteSize::SETTING`].
+    Memory(fn(&T::Spec) -> Option<ByteSize>, fn(&mut T, MemoryDraft)),
     /// Within these bounds.
     Duration(Duration, Duration, fn(&T::Spec) -> Option<Duration>, fn(&mut T, Duration)),
     /// An integer within these bounds.
@@ -72,6 +74,18 @@ pub(crate) enum Kind<T: Target + 'static> {
     Stop(fn(&mut T, requests::StopDraft)),
 }
 
+/// The content of `memory`.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryDraft {
+    /// Bytes of main memory, or of the component's own pool.
+    pub(crate) ram: Option<ByteSize>,
+    /// Bytes of other pools by name.
+    pub(crate) pools: Vec<(String, ByteSize)>,
+}
+
+/// The key of main memory in `memory`.
+pub(crate) const RAM: &str = "ram";
+
 /// A value of a specification that its key does not allow.
 pub(crate) struct OutOfRange {
     pub(crate) key: &'static str,
@@ -86,7 +100,7 @@ pub(crate) fn out_of_range<T: Target>(
 ) -> impl Iterator<Item = OutOfRange> {
     keys.iter().filter_map(move |key| {
         let (value, domain) = match &key.kind {
-            Kind::Size(get, _) => {
+            Kind::Size(get, _) | Kind::Memory(get, _) => {
                 let (min, max) = ByteSize::SETTING.into_inner();
                 (SettingValue::Size(get(spec)?), Domain::Size { min, max })
             }

@@ -24,6 +24,7 @@ pub fn reference() -> String {
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     out += INHERITANCE;
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
+    out += MEMORY;
     out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
     section(&mut out, "`trim`", TRIMMING, TRIM);
@@ -102,8 +103,8 @@ env = { OMP_NUM_THREADS = false }
 - **Precedence**: the component's own keys, then those of its template, then those of the template that this one uses, and so
   on, then `[defaults]`. `majordomo check --resolved CONFIG` prints each component with all its keys and the table and line of each.
 - **Lists are replaced**, not joined: `keywords = [\"a\"]` in a component drops the inherited keywords.
-- **`env` and `probe` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
-  `http` of `probe` is dropped, and the reverse). Every other table is replaced.
+- **`env`, `probe` and `memory` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
+  `http` of `probe` is dropped, and the reverse; a plain size of `memory` replaces all of it). Every other table is replaced.
 - **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key then has its default. (Keys that are themselves true or false are set by it.)
 - **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
   It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`.
@@ -114,6 +115,26 @@ env = { OMP_NUM_THREADS = false }
 ";
 const COMPONENTS: &str = "The loader follows from the keys that only one kind has (`command` and others: a process; `module`: \
     Python; `factory`: a Rust factory); otherwise write `loader`.";
+const MEMORY: &str = "
+### `memory` in several pools
+
+A component that needs main memory and memory of a graphics card states both:
+
+```toml
+[pools.gpu]
+budget = \"8GiB\"
+accounting = \"declared\"
+
+[components.chat]
+command = [\"llm-runner\", \"{port}\"]
+memory = { ram = \"300MiB\", gpu = \"1.5GiB\" }
+```
+
+`ram` is what a plain size is: the component's bytes in its `pool`, measured while it runs, by default 100 MiB. Every other key is
+a pool with `accounting = \"declared\"`, whose bytes are not measured: they are booked as declared from before the load until the
+component is down. The component is loaded when it fits in every one of these budgets, and only components that hold
+what is missing are evicted for it.
+";
 const PLACE_HOLDERS: &str = "
 ### Place-holders of `command` and `env`
 
@@ -226,6 +247,7 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Word(words, _) => one_of(words),
         Kind::Text(_) | Kind::Name(_) => "text".into(),
         Kind::Size(..) => "size".into(),
+        Kind::Memory(..) => "size, or table of sizes by pool".into(),
         Kind::Duration(min, ..) if min.is_zero() => "duration".into(),
         Kind::Duration(min, ..) => format!("duration from {min:?}"),
         Kind::Count(min, max, ..) => format!("integer {min} to {max}"),

@@ -82,6 +82,11 @@ fn with_removals(component: &mut Value) {
             let text = property["additionalProperties"].take();
             property["additionalProperties"] = json!({ "anyOf": [text, removal] });
         }
+        if matches!(key.kind, Kind::Memory(..)) {
+            let pools = &mut property["anyOf"][1];
+            let size = pools["additionalProperties"].take();
+            pools["additionalProperties"] = json!({ "anyOf": [size, removal] });
+        }
         if matches!(key.kind, Kind::Bool(_)) {
             continue;
         }
@@ -169,6 +174,11 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
         Kind::Text(_) => json!({ "type": "string" }),
         Kind::Name(_) => pattern(r"\S"),
         Kind::Size(..) => pattern(SIZE),
+        Kind::Memory(..) => {
+            let mut pools = by_name(&pattern(SIZE));
+            pools["minProperties"] = json!(1);
+            json!({ "anyOf": [pattern(SIZE), pools] })
+        }
         Kind::Duration(..) => pattern(DURATION),
         Kind::Count(min, max, ..) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Counts(min, max, _) => {

@@ -215,6 +215,7 @@ fn component(
             }
         }
     }
+    breaches(report, member, rules::check_memory(&draft.spec, pools));
     if let Some(loader) = loader(report, member, &mut draft) {
         draft.spec.loader = loader;
         breaches(report, member, rules::check(&draft.spec));

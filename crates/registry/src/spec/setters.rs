@@ -72,6 +72,13 @@ impl ComponentSpec {
     }
 
     name_setters! { dependencies after conflicts }
+
+    /// Adds to [`memory_in`](Self#structfield.memory_in).
+    #[must_use]
+    pub fn memory_in(mut self, pool: impl Into<Arc<str>>, bytes: ByteSize) -> Self {
+        self.memory_in.insert(pool.into(), bytes);
+        self
+    }
 }
 
 impl ProcessSpec {

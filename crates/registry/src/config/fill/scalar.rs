@@ -9,6 +9,7 @@ use majordomo_core::{
 };
 
 use super::super::advice;
+use super::super::keys::{MemoryDraft, RAM};
 use super::super::node::{Node, Value};
 use super::super::source::{Report, shorten};
 use super::text::text;
@@ -157,6 +158,29 @@ pub(super) fn size(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Opti
             None
         }
     }
+}
+
+/// A size, or a table of sizes.
+pub(super) fn memory(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Option<MemoryDraft> {
+    let Value::Table(members) = &node.value else {
+        return size(report, name, node)
+            .map(|ram| MemoryDraft { ram: Some(ram), ..MemoryDraft::default() });
+    };
+    if members.is_empty() {
+        let message = format!("{name} states no size");
+        let help = Some(format!("write {name} = {{ {RAM} = \"300MiB\", gpu = \"1.5GiB\" }}"));
+        report.error("bad-value", &node.span, message, help);
+    }
+    let mut draft = MemoryDraft::default();
+    for member in members {
+        let path = format!("{name}.{}", shorten(&member.key));
+        let Some(bytes) = size(report, &path, &member.node) else { continue };
+        match &*member.key {
+            RAM => draft.ram = Some(bytes),
+            pool => draft.pools.push((pool.to_owned(), bytes)),
+        }
+    }
+    Some(draft)
 }
 
 /// A size, or a share of a budget's domain.

@@ -1,7 +1,7 @@
 //! One table of keys over another: what replaces, what is merged, and what is removed.
 
-use super::super::keys::Kind;
 use super::super::keys::component::{COMPONENT, ComponentDraft};
+use super::super::keys::{Kind, RAM};
 use super::super::node::{Member, Node, Value};
 use super::super::source::Report;
 use super::nothing_to_remove;
@@ -19,7 +19,7 @@ struct Merging {
 /// The tables that are merged key by key. All others are replaced.
 fn merging(key: &str) -> Option<Merging> {
     match kind(key)? {
-        Kind::TextMap(_) => Some(Merging { alternatives: &[], truths: &[] }),
+        Kind::TextMap(_) | Kind::Memory(..) => Some(Merging { alternatives: &[], truths: &[] }),
         Kind::Probe(_) => {
             Some(Merging { alternatives: &["http", "connect"], truths: &["connect"] })
         }
@@ -71,8 +71,8 @@ pub(super) fn overlay<'n>(
         }
         let merged = match merging(&over.key) {
             Some(merging) if matches!(over.node.value, Value::Table(_)) => {
-                let inherited = below.map_or(&[][..], |idx| members[idx].node.members());
-                merge(report, &merging, inherited, over)
+                let inherited = below.map_or_else(Vec::new, |idx| as_table(&members[idx]));
+                merge(report, &merging, &inherited, over)
             }
             _ => over.clone(),
         };
@@ -81,6 +81,17 @@ pub(super) fn overlay<'n>(
             None => members.push(merged),
         }
     }
+}
+
+/// The members of an inherited table; a plain size of `memory` is its `ram`.
+fn as_table<'n>(member: &Member<'n>) -> Vec<Member<'n>> {
+    if !matches!(kind(&member.key), Some(Kind::Memory(..)))
+        || matches!(member.node.value, Value::Table(_))
+    {
+        return member.node.members().to_vec();
+    }
+    let (key_span, node) = (member.key_span.clone(), member.node.clone());
+    vec![Member { key: RAM.into(), key_span, node }]
 }
 
 fn merge<'n>(

@@ -112,8 +112,15 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "memory",
         "\"100MiB\"",
-        "Expected memory.",
-        Kind::Size(|s: &ComponentSpec| Some(s.memory), |c, v| c.spec.memory = v)
+        "Expected memory: a size, or `{ ram = SIZE, POOL = SIZE, ... }` for memory that is in several pools at once; see below.",
+        Kind::Memory(
+            |s: &ComponentSpec| Some(s.memory),
+            |c, v| {
+                c.spec.memory = v.ram.unwrap_or(c.spec.memory);
+                let pools = v.pools.into_iter();
+                c.spec.memory_in = pools.map(|(name, bytes)| (name.into(), bytes)).collect();
+            }
+        )
     ),
     key!(
         "memory_limit",
