@@ -66,8 +66,8 @@ pub use settings::{
 pub use size::{ByteSize, ByteSizeError};
 pub use state::{Cause, CauseClass, ComponentState};
 pub use status::{
-    BoundStatus, ColdStatus, ComponentStatus, MemoryStatus, OverdraftStatus, PoolStatus,
-    PressureRecord, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
+    BoundStatus, ColdStatus, ComponentStatus, DeclaredMemory, MemoryStatus, OverdraftStatus,
+    PoolStatus, PressureRecord, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
 };
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};

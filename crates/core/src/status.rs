@@ -65,7 +65,10 @@ pub struct ComponentStatus {
     pub speculative: bool,
     /// The loaded incarnation has an older configuration.
     pub stale: bool,
+    /// Bytes booked in its pool.
     pub booked: ByteSize,
+    /// Memory in other pools, by configuration or booking.
+    pub apart: Vec<DeclaredMemory>,
     /// The last measurement.
     pub measured: Option<ByteSize>,
     /// The learned peak of the next load.
@@ -102,6 +105,18 @@ pub struct ComponentStatus {
     pub pid: Option<i32>,
     /// The address of a running program; filled in by the shell.
     pub endpoint: Option<Endpoint>,
+}
+
+/// Memory of a component in a pool besides its own, which is not measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct DeclaredMemory {
+    /// The name of the pool.
+    pub pool: Arc<str>,
+    /// Bytes by configuration.
+    pub declared: ByteSize,
+    /// Bytes booked now.
+    pub booked: ByteSize,
 }
 
 /// The status of one pool.

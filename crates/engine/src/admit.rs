@@ -18,7 +18,7 @@ use majordomo_core::{
     Moment, Refusal, Values,
 };
 use majordomo_lifecycle::{Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict};
-use majordomo_memory::EvictionPolicy;
+use majordomo_memory::{EvictionPolicy, Reservation};
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
@@ -76,7 +76,7 @@ struct Bar {
 struct Draft {
     /// Members are not ready.
     incomplete: bool,
-    reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    reserve: Vec<Reservation>,
     victims: Vec<ComponentKey>,
     replaced: Vec<ComponentKey>,
     awaits: Vec<ComponentKey>,
@@ -199,7 +199,12 @@ impl Admission<'_> {
                     if state == ComponentState::Unloading {
                         draft.awaits.push(key);
                     }
-                    draft.reserve.push((key, self.catalog().pool(key), self.needs(key).load));
+                    draft.reserve.push(Reservation {
+                        key,
+                        pool: self.catalog().pool(key),
+                        bytes: self.needs(key).load,
+                        apart: self.scheduler.declared_apart(key),
+                    });
                 }
             }
             draft.incomplete = true;

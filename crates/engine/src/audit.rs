@@ -135,7 +135,7 @@ impl Engine {
             let reserved_by = |phase| {
                 self.scheduler
                     .transactions()
-                    .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.0 == key))
+                    .any(|t| t.phase == phase && t.reserve.iter().any(|r| r.key == key))
             };
             let pool = self.scheduler.budget().pool_of(key);
             let right = e
@@ -143,6 +143,19 @@ impl Engine {
                 .is_none_or(|s| pool.is_none_or(|p| self.catalog().pools()[p].name == s.pool));
             if !right {
                 return broken(3, format!("{} is booked in pool {pool:?}", self.name(key)));
+            }
+            let apart = self.scheduler.budget().apart(key);
+            let right = e.spec().is_none_or(|s| {
+                let name = |pool: usize| &self.catalog().pools()[pool].name;
+                let stated = |(p, bytes)| s.memory_in.get(name(p)).is_some_and(|b| *b == bytes);
+                pool.is_none()
+                    || (apart.iter().count() == s.memory_in.len() && apart.iter().all(stated))
+            });
+            if !right {
+                return broken(
+                    3,
+                    format!("{} has {apart:?} booked in other pools", self.name(key)),
+                );
             }
             let may_book = e.state().is_alive() || e.state() == ComponentState::Queued;
             if booked.0 > 0 && !may_book {

@@ -46,6 +46,7 @@ pub fn needs_reload(a: &ComponentSpec, b: &ComponentSpec) -> bool {
         // A process is bounded when it starts.
         && (a.memory_limit == b.memory_limit || !matches!(b.loader, LoaderSpec::Process(_)))
         && a.pool == b.pool
+        && a.memory_in.keys().eq(b.memory_in.keys())
         && a.dependencies == b.dependencies
         && a.conflicts == b.conflicts;
     !same
@@ -90,6 +91,7 @@ impl Engine {
                     let running = e.spec().and_then(|s| change(Some(&**s), Some(&**new)));
                     if running == Some(Change::InPlace) {
                         e.continue_by(Arc::clone(new));
+                        self.scheduler.book_declared(key);
                     }
                 }
                 Change::Removed => self.outdated(key, &Then::Unloaded, step),

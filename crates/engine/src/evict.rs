@@ -89,7 +89,7 @@ impl Engine {
                 let ids: Vec<_> = self
                     .scheduler
                     .transactions()
-                    .filter(|t| t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key))
+                    .filter(|t| t.origin.is_speculative() && t.reserve.iter().any(|r| r.key == key))
                     .map(|t| t.id)
                     .collect();
                 for id in ids {

@@ -7,12 +7,13 @@ use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal, WaiterId,
 };
 use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict};
+use majordomo_memory::Need;
 
 use crate::Engine;
 use crate::admit::Ask;
 
 /// A component that would be loaded.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedLoad {
     #[expect(missing_docs, reason = "the type says it")]
     pub key: ComponentKey,
@@ -20,6 +21,8 @@ pub struct PlannedLoad {
     pub bytes: ByteSize,
     /// The bytes that would be booked once it is ready.
     pub settled: ByteSize,
+    /// The declared bytes that would be booked in pools besides its own.
+    pub apart: Need,
     /// How much of `bytes` is more than the budget has: then its load runs alone.
     pub beyond: ByteSize,
     /// Its learned or declared load time.
@@ -31,12 +34,14 @@ pub struct PlannedLoad {
 }
 
 /// A component that would be evicted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PlannedEviction {
     #[expect(missing_docs, reason = "the type says it")]
     pub key: ComponentKey,
-    /// The bytes that it would free.
+    /// The bytes that it would free in its own pool.
     pub bytes: ByteSize,
+    /// The declared bytes that it would free in other pools.
+    pub apart: Need,
     /// It is evicted because it conflicts, not for its bytes.
     pub conflict: bool,
 }
@@ -125,6 +130,7 @@ impl Engine {
                     .map(|key| PlannedEviction {
                         key,
                         bytes: self.scheduler.budget().booked_for(key),
+                        apart: self.scheduler.budget().apart(key),
                         conflict: replaced.contains(&key),
                     })
                     .collect();
@@ -159,6 +165,7 @@ impl Engine {
                 key,
                 bytes,
                 settled: needs.settled.min(bytes),
+                apart: self.scheduler.declared_apart(key),
                 beyond,
                 load_time: self.scheduler.load_time(key),
                 wave,

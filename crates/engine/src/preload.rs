@@ -156,7 +156,7 @@ impl Engine {
         };
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = step.now + self.patience(p.key);
-        let bytes = admitted.reserve.iter().map(|r| r.2).sum();
+        let bytes = admitted.reserve.iter().map(|r| r.bytes).sum();
         let request = Request::whole(origin, vec![p.key], priority, deadline);
         let id = self.scheduler.submit(request, step.now);
         self.record_victims(&admitted.victims, p.key, step);
@@ -194,18 +194,19 @@ impl Engine {
             }
         };
         // A preload must be expendable: a demand for another component may need its place.
-        if admitted.reserve.iter().any(|r| self.scheduler.is_never_evicted(r.0)) {
+        if admitted.reserve.iter().any(|r| self.scheduler.is_never_evicted(r.key)) {
             return ended(HintOutcome::Unavailable);
         }
         // A component that is still unloading is not reloaded speculatively; a preload that runs because the manager is
         // idle evicts nothing.
-        let unloads = admitted.reserve.iter().any(|r| self.state(r.0) == ComponentState::Unloading);
+        let unloads =
+            admitted.reserve.iter().any(|r| self.state(r.key) == ComponentState::Unloading);
         if unloads || (p.tier == Tier::Background && !admitted.victims.is_empty()) {
             return ended(HintOutcome::NoRoom);
         }
         let budget = self.scheduler.budget();
-        let ram = admitted.reserve.iter().filter(|r| !budget.limit_of(r.1).declared);
-        match self.yields_until(ram.map(|r| r.2).sum(), &admitted.victims, now) {
+        let ram = admitted.reserve.iter().filter(|r| !budget.limit_of(r.pool).declared);
+        match self.yields_until(ram.map(|r| r.bytes).sum(), &admitted.victims, now) {
             Some(until) => Err(Attempt::Later(until)),
             None => Ok(admitted),
         }

@@ -6,6 +6,7 @@ use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
 use majordomo_lifecycle::{Effect, Step};
+use majordomo_memory::Need;
 
 use crate::Engine;
 
@@ -182,12 +183,8 @@ impl Engine {
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
         for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading) {
-            let pool = self.scheduler.pool(key);
-            excess.relieve(
-                pool,
-                self.scheduler.budget().limit_of(pool).declared,
-                self.scheduler.budget().booked_for(key),
-            );
+            let budget = self.scheduler.budget();
+            budget.relieve(&mut excess, &budget.bookings(key));
         }
         let ready = self.scheduler.keys_where(|e| e.state() == ComponentState::Ready);
         let admission = self.admission();
@@ -197,19 +194,16 @@ impl Engine {
             if excess.is_none() {
                 break;
             }
-            let pool = self.scheduler.pool(key);
-            let declared = self.scheduler.budget().limit_of(pool).declared;
-            let group = self.scheduler.live_closure(key);
-            let booked: Vec<_> = group
-                .iter()
-                .map(|k| (self.scheduler.pool(*k), self.scheduler.budget().booked_for(*k)))
-                .collect();
-            if excess.helped_by(pool, declared) && self.evict_if_idle(key, &Cause::Overdraft, step)
-            {
+            let budget = self.scheduler.budget();
+            // What helps only by its dependents' bytes stays: they are candidates themselves.
+            let helps = budget.helpful(&budget.bookings(key), &excess).0 > 0;
+            let mut booked = Need::new();
+            for member in self.scheduler.live_closure(key) {
+                booked.add_all(&self.scheduler.budget().bookings(member));
+            }
+            if helps && self.evict_if_idle(key, &Cause::Overdraft, step) {
                 progress += 1;
-                for (pool, bytes) in booked {
-                    excess.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
-                }
+                self.scheduler.budget().relieve(&mut excess, &booked);
             }
         }
         progress

@@ -1,8 +1,8 @@
 //! The engine's part of the status.
 
 use majordomo_core::{
-    ByteSize, ComponentState, ComponentStatus, MemoryStatus, Moment, PoolStatus, Priority, Status,
-    StatusValue,
+    ByteSize, ComponentKey, ComponentState, ComponentStatus, DeclaredMemory, MemoryStatus, Moment,
+    PoolStatus, Priority, Status, StatusValue,
 };
 
 use crate::Engine;
@@ -34,6 +34,7 @@ impl Engine {
                 speculative: e.is_unrequested(),
                 stale: e.restart().is_outdated(),
                 booked: self.scheduler.budget().booked_for(key),
+                apart: self.memory_apart(key),
                 measured: self.scheduler.budget().measured_for(key),
                 load_peak: e.figures().learned().load_peak(),
                 working_peak: e.figures().learned().working_peak(),
@@ -66,6 +67,19 @@ impl Engine {
         status.sections.insert("engine".to_owned(), engine);
         self.forecast_sections(now, &mut status);
         status
+    }
+
+    /// Declared bytes of a component in pools besides its own, and whether they are booked.
+    fn memory_apart(&self, key: ComponentKey) -> Vec<DeclaredMemory> {
+        let booked = self.scheduler.budget().apart(key);
+        let one = |pool: usize| DeclaredMemory {
+            pool: self.catalog().pools()[pool].name.clone(),
+            declared: self.scheduler.declared_apart(key).of(pool),
+            booked: booked.of(pool),
+        };
+        let mut pools = self.scheduler.declared_apart(key);
+        pools.add_all(&booked);
+        pools.iter().map(|(pool, _)| one(pool)).collect()
     }
 
     /// Adds preloads, learned figures, and how eviction compares with LRU.

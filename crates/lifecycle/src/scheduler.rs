@@ -23,7 +23,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment, OpId,
     PressureLevel, Priority, Refusal,
 };
-use majordomo_memory::{Budget, PoolLimit};
+use majordomo_memory::{Budget, PoolLimit, Reservation};
 use majordomo_registry::Catalog;
 
 use self::table::TxnTable;
@@ -36,7 +36,7 @@ pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admitted {
     /// Component, pool and bytes to reserve.
-    pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    pub reserve: Vec<Reservation>,
     /// Components that are evicted for it, in rank order, each with everything live that depends on it: ready ones are
     /// closed and unloaded, speculative loads cancelled.
     pub victims: Vec<ComponentKey>,

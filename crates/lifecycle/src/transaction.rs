@@ -6,7 +6,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, Confidence, Holder, LeftOut, Moment, Priority, QueueConfig,
     WaiterId,
 };
-use majordomo_memory::Need;
+use majordomo_memory::{Need, Reservation};
 
 /// The number of a transaction, in order of arrival; also its name as a claimant of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,8 +155,8 @@ pub struct Transaction {
     /// A component of its closure had failed: until this moment it waits for the next attempt. It stays set: a
     /// transaction that waited for one attempt waits for the next as well.
     pub waits_for_retry: Option<Moment>,
-    /// The bytes to reserve: component, pool, bytes.
-    pub reserve: Vec<(ComponentKey, usize, ByteSize)>,
+    /// The bytes to reserve.
+    pub reserve: Vec<Reservation>,
     /// Bytes that loads of members take beyond what it reserves for them. With any it is admitted alone:
     /// nothing else is until these loads have ended.
     pub overloads: Vec<(ComponentKey, ByteSize)>,
@@ -213,7 +213,7 @@ impl Transaction {
     /// The members that it has still to find the bytes for.
     pub(crate) fn unpaid(&self) -> Vec<ComponentKey> {
         match self.phase {
-            Phase::Clearing => self.reserve.iter().map(|r| r.0).collect(),
+            Phase::Clearing => self.reserve.iter().map(|r| r.key).collect(),
             _ => Vec::new(),
         }
     }
@@ -246,8 +246,8 @@ impl Transaction {
     #[must_use]
     pub fn need(&self) -> Need {
         let mut need = Need::new();
-        for &(_, pool, bytes) in &self.reserve {
-            need.add(pool, bytes);
+        for reservation in &self.reserve {
+            need.add_all(&reservation.need());
         }
         need
     }

@@ -23,7 +23,7 @@ impl Admission<'_> {
         now: Moment,
         draft: &mut Draft,
     ) -> Result<(), Refusal> {
-        let incoming: Vec<_> = draft.reserve.iter().map(|r| r.0).collect();
+        let incoming: Vec<_> = draft.reserve.iter().map(|r| r.key).collect();
         for key in incoming {
             for conflict in self.catalog().conflicts(key) {
                 let other = conflict.with;

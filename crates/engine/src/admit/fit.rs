@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, HolderKind, Moment, Refusal};
 use majordomo_lifecycle::{Phase, TxnId};
-use majordomo_memory::{Need, Shortage};
+use majordomo_memory::{Need, Reservation, Shortage};
 
 use super::{Admission, Ask, Draft};
 
@@ -31,6 +31,8 @@ pub(super) struct Room {
 
 struct Member {
     pool: usize,
+    /// Declared bytes of other pools.
+    apart: Need,
     peak: ByteSize,
     held: ByteSize,
     /// The bytes it would hold had nothing been measured.
@@ -61,11 +63,12 @@ impl Admission<'_> {
         }
         let mut holders = room.holders;
         if let Some(pool) = pool {
-            holders.retain(|h| {
-                self.catalog()
-                    .key(h.component.as_str())
-                    .is_some_and(|k| self.scheduler.pool(k) == pool)
-            });
+            for holder in &mut holders {
+                let key = self.catalog().key(holder.component.as_str());
+                let bookings = key.map(|key| self.scheduler.budget().bookings(key));
+                holder.booked = bookings.map_or(ByteSize::ZERO, |bytes| bytes.of(pool));
+            }
+            holders.retain(|holder| holder.booked > ByteSize::ZERO);
         }
         let pool = pool.map(|p| Arc::clone(&self.catalog().pools()[p].name));
         let measured = measured.map(Box::new);
@@ -76,10 +79,17 @@ impl Admission<'_> {
         let pool = self.scheduler.pool(key);
         let booked = self.scheduler.budget().booked_for(key);
         if booked.0 > 0 && self.state(key) != ComponentState::Unloading {
-            return Member { pool, peak: booked, held: booked, unmeasured: booked };
+            let apart = self.scheduler.budget().apart(key);
+            return Member { pool, apart, peak: booked, held: booked, unmeasured: booked };
         }
         let held = self.held(key, now);
-        Member { pool, peak: self.needs(key).load, held, unmeasured: held.min(self.estimate(key)) }
+        Member {
+            pool,
+            apart: self.scheduler.declared_apart(key),
+            peak: self.needs(key).load,
+            held,
+            unmeasured: held.min(self.estimate(key)),
+        }
     }
 
     /// The budget and its pools less what is CORE, pinned or stuck.
@@ -101,15 +111,18 @@ impl Admission<'_> {
                     None => continue,
                 },
             };
-            let pool = self.scheduler.pool(key);
-            let booked = self.scheduler.budget().booked_for(key);
-            room.fixed.add(pool, booked);
-            if !self.scheduler.budget().limit_of(pool).declared {
-                room.total = room.total - booked;
-            }
+            let booked = self.scheduler.budget().bookings(key);
+            room.fixed.add_all(&booked);
+            room.total = room.total - self.in_total(&booked);
             room.holders.push(self.holder(key, kind));
         }
         room
+    }
+
+    /// The bytes that count in the total budget.
+    fn in_total(&self, need: &Need) -> ByteSize {
+        let ram = |pool: usize| !self.scheduler.budget().limit_of(pool).declared;
+        need.iter().filter(|(pool, _)| ram(*pool)).map(|(_, bytes)| bytes).sum()
     }
 
     /// Where members need more than there is, how much that is, and what there is: the total first, then the pools.
@@ -120,13 +133,11 @@ impl Admission<'_> {
         bytes: impl Fn(&Member) -> ByteSize,
     ) -> Option<(Option<usize>, ByteSize, ByteSize)> {
         let mut need = Need::new();
-        let mut total = ByteSize::ZERO;
         for m in members {
+            need.add_all(&m.apart);
             need.add(m.pool, bytes(m));
-            if !self.scheduler.budget().limit_of(m.pool).declared {
-                total += bytes(m);
-            }
         }
+        let total = self.in_total(&need);
         if total > room.total {
             return Some((None, total, room.total));
         }
@@ -144,10 +155,10 @@ impl Admission<'_> {
         let mut taken = room.fixed.clone();
         for key in ask.closure {
             let m = self.member(*key, now);
-            taken.add(m.pool, m.held);
-            if !self.scheduler.budget().limit_of(m.pool).declared {
-                left = left - m.held;
-            }
+            let mut holds = m.apart;
+            holds.add(m.pool, m.held);
+            left = left - self.in_total(&holds);
+            taken.add_all(&holds);
         }
         let mut give = |pool: usize, requested: ByteSize| {
             let limit = self.scheduler.budget().limit_of(pool);
@@ -164,27 +175,28 @@ impl Admission<'_> {
         };
         let held = |key: ComponentKey| self.held(key, now).min(self.needs(key).load);
         let mut by_load: Vec<_> = draft.reserve.iter_mut().collect();
-        by_load.sort_by_key(|r| self.starting(r.0, now) - held(r.0));
-        for (key, pool, bytes) in &mut by_load {
-            let least = held(*key);
-            *bytes = least + give(*pool, self.starting(*key, now) - least);
+        by_load.sort_by_key(|r| self.starting(r.key, now) - held(r.key));
+        for r in &mut by_load {
+            let least = held(r.key);
+            r.bytes = least + give(r.pool, self.starting(r.key, now) - least);
         }
-        for (key, pool, bytes) in &mut by_load {
-            let rest = self.needs(*key).load - *bytes;
-            *bytes += give(*pool, rest);
+        for r in &mut by_load {
+            let rest = self.needs(r.key).load - r.bytes;
+            r.bytes += give(r.pool, rest);
         }
         self.set_overloads(draft, now);
     }
 
     /// Reserves less instead of waiting for components that cannot be evicted now, down to what the members hold.
     pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
-        for (key, pool, bytes) in &mut draft.reserve {
-            let declared = self.scheduler.budget().limit_of(*pool).declared;
-            let in_pool = short.pools.iter().find(|s| s.0 == *pool).map_or(ByteSize::ZERO, |s| s.1);
+        for r in &mut draft.reserve {
+            let declared = self.scheduler.budget().limit_of(r.pool).declared;
+            let in_pool =
+                short.pools.iter().find(|s| s.0 == r.pool).map_or(ByteSize::ZERO, |s| s.1);
             let missing = if declared { in_pool } else { in_pool.max(short.total) };
-            let less = missing.min(*bytes - self.held(*key, now));
-            *bytes = *bytes - less;
-            short.relieve(*pool, declared, less);
+            let less = missing.min(r.bytes - self.held(r.key, now));
+            r.bytes = r.bytes - less;
+            short.relieve(r.pool, declared, less);
         }
         self.set_overloads(draft, now);
     }
@@ -198,7 +210,7 @@ impl Admission<'_> {
     /// Records the bytes that loads take beyond their reservations. A use that needs more than is reserved is no overdraft before it is
     /// measured.
     fn set_overloads(&self, draft: &mut Draft, now: Moment) {
-        let beyond = |r: &(ComponentKey, usize, ByteSize)| (r.0, self.starting(r.0, now) - r.2);
+        let beyond = |r: &Reservation| (r.key, self.starting(r.key, now) - r.bytes);
         draft.overloads =
             draft.reserve.iter().map(beyond).filter(|o| o.1 > ByteSize::ZERO).collect();
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, Holder, Moment, Priority, Value, Values,
 };
-use majordomo_memory::{Candidate, Ranked, newcomer, victim_order};
+use majordomo_memory::{Candidate, Ranked, Shortage, newcomer, victim_order};
 
 use super::{Admission, Ask, Draft};
 
@@ -56,6 +56,7 @@ impl Admission<'_> {
         leased: &BTreeMap<ComponentKey, u32>,
         now: Moment,
         draft: &Draft,
+        short: &Shortage,
     ) -> Evictable {
         let mut candidates = Candidates::default();
         let mut barred = Vec::new();
@@ -63,7 +64,7 @@ impl Admission<'_> {
         for (key, e) in self.scheduler.entries() {
             if !super::is_present(e.state())
                 || draft.victims.contains(&key)
-                || self.scheduler.budget().booked_for(key).0 == 0
+                || !self.helps(key, short)
             {
                 continue;
             }
@@ -76,10 +77,16 @@ impl Admission<'_> {
             });
             match found {
                 Some((member, bar)) if member == key => {
-                    barred.push((self.holder(member, bar.kind), bar.until));
+                    let booked = self.freed_where_short(&[member], short);
+                    let holder = Holder { booked, ..self.holder(member, bar.kind) };
+                    barred.push((holder, bar.until));
                 }
                 Some(_) => {}
-                None => candidates.push(self.candidate(key, &closure, &tiers), closure),
+                None => {
+                    let mut row = self.candidate(key, &closure, &tiers);
+                    row.size = self.freed_where_short(&closure, short);
+                    candidates.push(row, closure);
+                }
             }
         }
         if ask.origin.is_speculative() {
@@ -92,6 +99,12 @@ impl Admission<'_> {
         let mut closures = candidates.closures;
         let order = order.into_iter().map(|i| std::mem::take(&mut closures[i])).collect();
         Evictable { order, barred }
+    }
+
+    /// The bytes that an eviction frees in the accounts that lack some: what it is worth evicting for.
+    fn freed_where_short(&self, closure: &[ComponentKey], short: &Shortage) -> ByteSize {
+        let budget = self.scheduler.budget();
+        closure.iter().map(|k| budget.helpful(&budget.bookings(*k), short)).sum()
     }
 
     /// These components as candidates.

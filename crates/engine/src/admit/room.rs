@@ -23,8 +23,8 @@ impl Admission<'_> {
         draft: &mut Draft,
     ) {
         let mut need = Need::new();
-        for &(_, pool, bytes) in &draft.reserve {
-            need.add(pool, bytes);
+        for reservation in &draft.reserve {
+            need.add_all(&reservation.need());
         }
         let mut short = self.scheduler.budget().shortage(&need, ask.id.map(|id| id.0));
         self.relieve_by_draft(ask, draft, &mut short);
@@ -43,7 +43,7 @@ impl Admission<'_> {
                 return;
             }
         }
-        let Evictable { order, mut barred } = self.evictable(ask, leased, now, draft);
+        let Evictable { order, mut barred } = self.evictable(ask, leased, now, draft, &short);
         let mut chosen: Vec<Vec<ComponentKey>> = Vec::new();
         for group in order {
             if short.is_none() {
@@ -72,7 +72,7 @@ impl Admission<'_> {
         if short.is_none() {
             let victims: Vec<_> =
                 self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
-            let bytes = draft.reserve.iter().map(|r| r.2).sum();
+            let bytes = draft.reserve.iter().map(|r| r.bytes).sum();
             if ask.origin.is_speculative() && !self.is_worth(ask, &victims, bytes) {
                 draft.declined = true;
                 return;
@@ -103,7 +103,7 @@ impl Admission<'_> {
         }
     }
 
-    /// Bytes of a component that is being removed, less those that the transaction it is removed
+    /// Bytes of a component that is being removed, by pool, less those that the transaction it is removed
     /// for needs. `owed`: the bytes that each such transaction still needs, of the total and of each
     /// pool apart from it.
     fn left_over(
@@ -111,19 +111,22 @@ impl Admission<'_> {
         key: ComponentKey,
         ask: Ask<'_>,
         owed: &mut BTreeMap<(TxnId, Option<usize>), ByteSize>,
-    ) -> ByteSize {
-        let booked = self.scheduler.budget().booked_for(key);
+    ) -> Need {
+        let booked = self.scheduler.budget().bookings(key);
         let Some(other) = self.promised_to(key, ask) else { return booked };
         let apart = |pool: usize| self.scheduler.budget().limit_of(pool).declared.then_some(pool);
-        let from = apart(self.scheduler.pool(key));
-        let owed = owed.entry((other, from)).or_insert_with(|| {
-            let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
-            let rest = self.scheduler.budget().unclaimed(&t.need(), t.id.0);
-            rest.iter().filter(|(pool, _)| apart(*pool) == from).map(|(_, bytes)| bytes).sum()
+        let left = booked.iter().map(|(pool, bytes)| {
+            let from = apart(pool);
+            let owed = owed.entry((other, from)).or_insert_with(|| {
+                let Some(t) = self.scheduler.transaction(other) else { return ByteSize::ZERO };
+                let rest = self.scheduler.budget().unclaimed(&t.need(), t.id.0);
+                rest.iter().filter(|(pool, _)| apart(*pool) == from).map(|(_, bytes)| bytes).sum()
+            });
+            let given = bytes.min(*owed);
+            *owed = *owed - given;
+            (pool, bytes - given)
         });
-        let given = booked.min(*owed);
-        *owed = *owed - given;
-        booked - given
+        left.collect()
     }
 
     /// Another transaction for which a component is being removed. A demand may take the bytes that a preload waits for.
@@ -161,19 +164,14 @@ impl Admission<'_> {
         self.holder(key, HolderKind::InTransaction)
     }
 
-    fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
-        let pool = self.scheduler.pool(key);
-        self.scheduler.budget().booked_for(key).0 > 0
-            && short.helped_by(pool, self.scheduler.budget().limit_of(pool).declared)
+    pub(super) fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
+        let budget = self.scheduler.budget();
+        budget.helpful(&budget.bookings(key), short).0 > 0
     }
 
     fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
-        let pool = self.scheduler.pool(key);
-        short.relieve(
-            pool,
-            self.scheduler.budget().limit_of(pool).declared,
-            self.scheduler.budget().booked_for(key),
-        );
+        let budget = self.scheduler.budget();
+        budget.relieve(short, &budget.bookings(key));
     }
 
     /// Subtracts the bytes of the victims, and those of the components that are being removed already.
@@ -183,9 +181,8 @@ impl Admission<'_> {
         }
         let mut owed = BTreeMap::new();
         for &key in &draft.awaits {
-            let pool = self.scheduler.pool(key);
             let bytes = self.left_over(key, ask, &mut owed);
-            short.relieve(pool, self.scheduler.budget().limit_of(pool).declared, bytes);
+            self.scheduler.budget().relieve(short, &bytes);
         }
     }
 

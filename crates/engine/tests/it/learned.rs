@@ -115,7 +115,7 @@ fn load_beyond_the_budget_evicts_first_and_takes_only_the_rest_as_overdraft() {
     rig.wait(seconds(3.0));
     let key = rig.key("a");
     let plan = rig.engine.plan(&[key], rig.now, &rig.cells);
-    let load = plan.loads[0];
+    let load = plan.loads[0].clone();
     assert_eq!([load.bytes, load.settled, load.beyond].map(|b| b.0 >> 20), [133, 8, 33]);
     assert_eq!(plan.evictions.len(), 2);
     rig.demand(&["a"]);

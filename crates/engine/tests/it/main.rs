@@ -9,6 +9,7 @@ mod failures;
 mod learned;
 mod model;
 mod partial;
+mod pools;
 mod preload;
 mod pressure;
 mod restarts;

@@ -31,7 +31,7 @@ impl Scheduler {
         txn.retry_at = None;
         let owned = !txn.origin.is_speculative();
         let closure = txn.closure.clone();
-        let members: Vec<_> = txn.reserve.iter().map(|r| r.0).collect();
+        let members: Vec<_> = txn.reserve.iter().map(|r| r.key).collect();
         let cause = txn.cause.clone();
         for &key in &closure {
             let e = &mut self.entries[key.index()];
@@ -60,10 +60,8 @@ impl Scheduler {
         let mut coming = Need::new();
         for &key in &txn.awaits {
             let removal = self.entry(key).removal();
-            if removal.is_some_and(|r| r.freed_for() == Some(txn.id))
-                && let Some(pool) = self.budget.pool_of(key)
-            {
-                coming.add(pool, self.budget.booked_for(key));
+            if removal.is_some_and(|r| r.freed_for() == Some(txn.id)) {
+                coming.add_all(&self.budget.bookings(key));
             }
         }
         coming
@@ -89,8 +87,8 @@ impl Scheduler {
         if pending {
             return Cleared::NotYet;
         }
-        let startable = txn.reserve.iter().all(|(k, ..)| {
-            matches!(self.entry(*k).state(), ComponentState::Queued | ComponentState::Unloaded)
+        let startable = txn.reserve.iter().all(|r| {
+            matches!(self.entry(r.key).state(), ComponentState::Queued | ComponentState::Unloaded)
         });
         let reserve = txn.reserve.clone();
         if !complete || !startable || self.budget.settle(id.0, &reserve).is_err() {
@@ -98,7 +96,7 @@ impl Scheduler {
         }
         let cause = self.txns[id].cause.clone();
         let owned = !self.txns[id].origin.is_speculative();
-        for (key, ..) in reserve {
+        for key in reserve.iter().map(|r| r.key) {
             if self.entry(key).state() == ComponentState::Unloaded {
                 self.entry_mut(key).set_speculative(!owned);
                 self.set_state(key, ComponentState::Queued, cause.clone(), step);
@@ -159,7 +157,7 @@ impl Scheduler {
         self.txns.values().any(|t| {
             t.phase == Phase::Clearing
                 && Some(t.id) != except
-                && t.reserve.iter().any(|r| r.0 == key)
+                && t.reserve.iter().any(|r| r.key == key)
         })
     }
 }

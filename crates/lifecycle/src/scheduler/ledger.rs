@@ -1,7 +1,7 @@
 //! The bookings of each component. Besides, only load transactions change the budget.
 
 use majordomo_core::{ByteSize, ComponentKey};
-use majordomo_memory::Needs;
+use majordomo_memory::{Need, Needs};
 
 use super::Scheduler;
 
@@ -11,6 +11,17 @@ impl Scheduler {
     #[must_use]
     pub fn pool(&self, key: ComponentKey) -> usize {
         self.budget.pool_of(key).unwrap_or_else(|| self.catalog.pool(key))
+    }
+
+    /// The declared bytes of a component in pools besides its own, by its configuration.
+    #[must_use]
+    pub fn declared_apart(&self, key: ComponentKey) -> Need {
+        self.catalog.apart(key).iter().copied().collect()
+    }
+
+    /// Books the declared bytes of other pools by the present configuration, for a component that has an account.
+    pub fn book_declared(&mut self, key: ComponentKey) {
+        self.budget.declare_apart(key, self.declared_apart(key));
     }
 
     /// Needs of a component by its configuration and by its learned figures.

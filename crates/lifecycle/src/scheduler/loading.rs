@@ -66,7 +66,7 @@ impl Scheduler {
     fn is_reserved(&self, key: ComponentKey) -> bool {
         self.txns
             .values()
-            .all(|t| t.phase != Phase::Clearing || t.reserve.iter().all(|r| r.0 != key))
+            .all(|t| t.phase != Phase::Clearing || t.reserve.iter().all(|r| r.key != key))
     }
 
     /// Whether no load runs once speculative ones are cancelled.

@@ -69,7 +69,7 @@ impl Scheduler {
         let (kept, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut txn.closure)
             .into_iter()
             .partition(|k| self.entries[k.index()].is_required());
-        txn.reserve.retain(|r| kept.contains(&r.0));
+        txn.reserve.retain(|r| kept.contains(&r.key));
         txn.requested.clone_from(&kept);
         txn.closure.clone_from(&kept);
         for key in kept {
@@ -90,7 +90,7 @@ impl Scheduler {
     pub(super) fn others_count_on(&self, id: TxnId) -> bool {
         let txn = &self.txns[id];
         let own = u32::from(!txn.origin.is_speculative());
-        txn.reserve.iter().any(|(k, ..)| self.entry(*k).n_required() > own)
+        txn.reserve.iter().any(|r| self.entry(r.key).n_required() > own)
     }
 
     /// Gives up pins, claims and members of an active transaction.
@@ -191,7 +191,7 @@ impl Scheduler {
     fn is_needed(&self, key: ComponentKey) -> bool {
         self.entry(key).is_required()
             || self.txns.values().any(|t| {
-                t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.0 == key)
+                t.is_active() && t.origin.is_speculative() && t.reserve.iter().any(|r| r.key == key)
             })
     }
 

@@ -53,7 +53,8 @@ impl Scheduler {
     /// is there or on its way.
     fn meets_a_new_conflict(&self, txn: &Transaction) -> bool {
         let to_come = |k: ComponentKey| {
-            self.entry(k).state() == ComponentState::Queued || txn.reserve.iter().any(|r| r.0 == k)
+            self.entry(k).state() == ComponentState::Queued
+                || txn.reserve.iter().any(|r| r.key == k)
         };
         txn.is_active()
             && txn.closure.iter().filter(|k| to_come(**k)).any(|k| {

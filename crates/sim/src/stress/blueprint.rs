@@ -36,7 +36,9 @@ const POLICIES: [PolicyKind; 4] =
     [PolicyKind::Vrank, PolicyKind::VrankWait, PolicyKind::Lru, PolicyKind::Gdsf];
 const IDLE_TRIMS: [IdleTrimWhen; 3] =
     [IdleTrimWhen::Never, IdleTrimWhen::Pressed, IdleTrimWhen::Always];
-const POOLS: [&str; 5] = ["vision", "audio", "ml", "general", "vram"];
+/// The pool of memory that is not main memory.
+const VRAM: &str = "vram";
+const POOLS: [&str; 5] = ["vision", "audio", "ml", "general", VRAM];
 
 fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     let process = rng.chance(0.7);
@@ -68,6 +70,10 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     };
     s.pool = Arc::from(*rng.pick(&POOLS));
     s.memory = ByteSize::mib(rng.between(10, 300));
+    // Not drawn, so that the other draws of a seed stay the same.
+    if i.is_multiple_of(3) {
+        s.memory_in.insert(Arc::from(VRAM), s.memory.scaled(0.2 + 0.2 * (i % 5) as f64));
+    }
     s.memory_limit = rng.chance(0.2).then(|| s.memory.scaled(0.9 + 0.8 * rng.unit()));
     s.over_limit = *rng.pick(&[OverLimit::Restart, OverLimit::Unload]);
     s.load_time = rng.millis(20, 3000);
@@ -128,7 +134,7 @@ impl Blueprint {
                 declared: false,
             },
             PoolSpec {
-                name: Arc::from("vram"),
+                name: Arc::from(VRAM),
                 budget: Some(ByteSize(budget.0 / 2)),
                 declared: true,
             },
@@ -164,6 +170,10 @@ impl Blueprint {
             s.dependencies.retain(|d| names.contains(d));
             s.after.retain(|d| names.contains(d));
             s.conflicts.retain(|d| names.contains(d));
+            // A component has its bytes there as its own, or besides its own, as a configuration must say.
+            if &*s.pool == VRAM {
+                s.memory_in.clear();
+            }
         }
         let conflicts: Vec<_> =
             self.specs.iter_mut().map(|s| std::mem::take(&mut s.conflicts)).collect();
@@ -191,7 +201,7 @@ impl Blueprint {
             .closure(&fixed)
             .iter()
             .filter_map(|k| plain.spec(*k))
-            .map(|s| s.memory.0 * 2)
+            .map(|s| s.memory.0 * 2 + s.memory_in.values().map(|b| b.0).sum::<u64>())
             .sum();
         if need > self.budget.0 / 2 {
             for s in &mut self.specs {
@@ -221,7 +231,9 @@ impl Blueprint {
             }
             2 => {
                 if let Some(s) = self.specs.get_mut(i) {
-                    s.memory = s.memory.scaled(0.5 + rng.unit());
+                    let factor = 0.5 + rng.unit();
+                    s.memory = s.memory.scaled(factor);
+                    s.memory_in.values_mut().for_each(|bytes| *bytes = bytes.scaled(factor));
                     s.idle_timeout = rng.chance(0.5).then(|| rng.millis(500, 60_000));
                     s.max_leases = rng.chance(0.3).then(|| rng.between(1, 3) as u32);
                 }
