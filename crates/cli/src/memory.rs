@@ -172,6 +172,13 @@ impl Account {
                 line.push_str(&format!(" {:>10}", amount(cell)));
             }
             print::line(&line);
+            for memory in &c.apart {
+                let booked = amount(some(memory.booked));
+                print::line(&format!(
+                    "{:<width$}  in pool {}: declared {}, not measured, booked {booked}",
+                    "", memory.pool, memory.declared
+                ));
+            }
         }
     }
 

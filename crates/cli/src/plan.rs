@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use majordomo::{BuildError, Builder, Manager, quoted};
-use majordomo_server::wire::{self, Decision, Need, Plan, PlanLoad};
+use majordomo_server::wire::{self, Decision, Need, Plan, PlanLoad, PoolBytes};
 
 use crate::args::PlanArgs;
 use crate::exit::Exit;
@@ -133,12 +133,19 @@ pub(crate) fn doubtful(decision: Decision, candidates: &[Need]) -> impl Iterator
 
 /// The memory of a load, and the memory booked after it where that is less.
 fn memory(load: &PlanLoad) -> String {
-    match load.settled {
+    let own = match load.settled {
         Some(settled) if settled < load.bytes => {
             format!("{} while it loads, then {settled}", load.bytes)
         }
         _ => load.bytes.to_string(),
-    }
+    };
+    with_pools(own, &load.apart)
+}
+
+/// An amount of a component's own pool, and those of other pools.
+fn with_pools(own: String, apart: &[PoolBytes]) -> String {
+    let more = apart.iter().map(|PoolBytes { pool, bytes }| format!("{bytes} of {pool}"));
+    std::iter::once(own).chain(more).collect::<Vec<_>>().join(" and ")
 }
 
 /// Prints the plan of a text.
@@ -172,7 +179,11 @@ pub(crate) fn print_plan(plan: &Plan) {
     }
     for e in &plan.evictions {
         let why = if e.conflict { "it conflicts" } else { "its memory is needed" };
-        print::line(&format!("unload   {} ({}): {why}", e.component, e.bytes));
+        print::line(&format!(
+            "unload   {} ({}): {why}",
+            e.component,
+            with_pools(e.bytes.to_string(), &e.apart)
+        ));
     }
     for l in &plan.loads {
         print::line(&format!(

@@ -78,21 +78,22 @@ pub use intents::{
 };
 pub use manager::{Intents, Manager, Operator, Usage};
 pub use outcome::{LeftOut, Outcome};
-pub use plan::{Eviction, Load, Plan};
+pub use plan::{Eviction, Load, Plan, PoolMemory};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
 
 pub use majordomo_core::{
     BackOffConfig, BoundStatus, BudgetSetting, BudgetSettingError, ByteSize, ByteSizeError, Cause,
     CauseClass, ColdStatus, CommandId, ComponentId, ComponentKey, ComponentState, ComponentStatus,
-    Confidence, ConfidenceError, Config, DeadlineConfig, Domain, EncodingError, EventKind,
-    EventRecord, HintOutcome, HintSource, HintTier, Holder, HolderKind, IdleConfig, IdleTrimWhen,
-    IntentConfig, LoadConfig, LoadUnderWay, MeasuredNeed, MemoryConfig, MemoryStatus, Moment,
-    NameError, OpId, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
-    PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure, QuarantineConfig,
-    QueueConfig, Refusal, Section, ServerConfig, Setting, SettingProblem, SettingValue,
-    SpeculationConfig, StateConfig, StateStore, Status, StatusValue, StoreError, StoreOp,
-    TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line, decode_text,
-    printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
+    Confidence, ConfidenceError, Config, DeadlineConfig, DeclaredMemory, Domain, EncodingError,
+    EventKind, EventRecord, HintOutcome, HintSource, HintTier, Holder, HolderKind, IdleConfig,
+    IdleTrimWhen, IntentConfig, LoadConfig, LoadUnderWay, MeasuredNeed, MemoryConfig, MemoryStatus,
+    Moment, NameError, OpId, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd,
+    PressureLevel, PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure,
+    QuarantineConfig, QueueConfig, Refusal, Section, ServerConfig, Setting, SettingProblem,
+    SettingValue, SpeculationConfig, StateConfig, StateStore, Status, StatusValue, StoreError,
+    StoreOp, TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line,
+    decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,
+    start_within,
 };
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,

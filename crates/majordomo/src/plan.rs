@@ -1,5 +1,6 @@
 //! The plan of a demand, by name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
@@ -19,6 +20,8 @@ pub struct Load {
     pub bytes: ByteSize,
     /// The bytes that would be booked once it is ready.
     pub settled: ByteSize,
+    /// The declared bytes that would be booked in pools besides its own.
+    pub apart: Vec<PoolMemory>,
     /// The part of `bytes` that exceeds the budget: then its load runs alone.
     pub beyond: ByteSize,
     /// Its learned or declared load time.
@@ -29,6 +32,16 @@ pub struct Load {
     pub under_way: bool,
 }
 
+/// Bytes of one pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PoolMemory {
+    /// The name of the pool.
+    pub pool: Arc<str>,
+    /// Its bytes.
+    pub bytes: ByteSize,
+}
+
 /// A component that would be evicted.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -36,8 +49,10 @@ pub struct Load {
 pub struct Eviction {
     /// The component's name.
     pub component: ComponentId,
-    /// The bytes that it would free.
+    /// The bytes that it would free in its own pool.
     pub bytes: ByteSize,
+    /// The declared bytes that it would free in other pools.
+    pub apart: Vec<PoolMemory>,
     /// It is evicted because of a conflict, not for its bytes.
     pub conflict: bool,
 }
@@ -74,6 +89,10 @@ pub struct Plan {
 impl Plan {
     pub(crate) fn new(plan: majordomo_engine::Plan, catalog: &Catalog) -> Self {
         let id = |k| catalog.id(k).clone();
+        let by_pool = |need: &majordomo_memory::Need| -> Vec<PoolMemory> {
+            let name = |pool: usize| catalog.pools()[pool].name.clone();
+            need.iter().map(|(pool, bytes)| PoolMemory { pool: name(pool), bytes }).collect()
+        };
         Self {
             decision: Decision::None,
             model_version: 0,
@@ -87,6 +106,7 @@ impl Plan {
                     component: id(l.key),
                     bytes: l.bytes,
                     settled: l.settled,
+                    apart: by_pool(&l.apart),
                     beyond: l.beyond,
                     load_time: l.load_time,
                     wave: l.wave,
@@ -96,7 +116,12 @@ impl Plan {
             evictions: plan
                 .evictions
                 .into_iter()
-                .map(|e| Eviction { component: id(e.key), bytes: e.bytes, conflict: e.conflict })
+                .map(|e| Eviction {
+                    component: id(e.key),
+                    bytes: e.bytes,
+                    apart: by_pool(&e.apart),
+                    conflict: e.conflict,
+                })
                 .collect(),
             holders: plan.holders,
             refusal: plan.refusal,

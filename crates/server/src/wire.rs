@@ -17,7 +17,8 @@ pub(crate) use call::request;
 pub use call::{Answered, Call, LeaseCall};
 pub use command::{
     Accepted, Command, CommandOutcome, Decision, Evidence, Feedback, Hint, Intents, IntentsRequest,
-    LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, Tier, Unload, Warning,
+    LeftOut, NGram, Need, Pin, Plan, PlanEviction, PlanLoad, PlanRequest, PoolBytes, Tier, Unload,
+    Warning,
 };
 pub use event::{Event, EventPage, Gap, LogLine, LogPage, Why};
 pub(crate) use json::{ms, whole_in_text};
@@ -29,7 +30,8 @@ pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
 pub(crate) use status::Holders;
 pub use status::{
-    Component, Endpoint, Figure, Health, Info, LeaseHolder, ProbeFailing, State, Status,
+    Component, DeclaredMemory, Endpoint, Figure, Health, Info, LeaseHolder, ProbeFailing, State,
+    Status,
 };
 
 /// The version of this program and of the client in it.

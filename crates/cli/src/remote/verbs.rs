@@ -145,7 +145,14 @@ fn memory(c: &Component) -> String {
     if c.booked > ByteSize::ZERO {
         text += &format!("; booked {}", c.booked);
     }
-    format!("{text}; a load books {}, then {}", c.load_need, c.settled_need)
+    text += &format!("; a load books {}, then {}", c.load_need, c.settled_need);
+    for memory in &c.apart {
+        text += &format!("; declared {} of {}, not measured", memory.declared, memory.pool);
+        if memory.booked > ByteSize::ZERO {
+            text += &format!(", booked {}", memory.booked);
+        }
+    }
+    text
 }
 
 /// The difference as it is shown here and in the server's own log.

@@ -44,6 +44,24 @@ fn needs_loads_and_times() {
 }
 
 #[test]
+fn memory_of_every_pool_is_planned_and_refused_by_pool() {
+    let world = World::new();
+    let text = format!(
+        "[pools.gpu]\nbudget = \"2GiB\"\naccounting = \"declared\"\n{}",
+        world
+            .section("chat", UP, "keywords = [\"chat\"]")
+            .replace("\"10MiB\"", "{ ram = \"10MiB\", gpu = \"1.5GiB\" }")
+    );
+    world.write("c.toml", &text);
+    let ran = world.run(&["plan", "c.toml", "chat"]);
+    ran.check(0, &["load     chat in wave 1 (12 MiB and 1.5 GiB of gpu, about 100 ms)"], &[]);
+    world.write("c.toml", text.replace("2GiB", "1GiB"));
+    let parts =
+        ["c.toml:", "needs 1.5 GiB of pool \"gpu\"", "which is 1 GiB", "raise the pool's budget"];
+    world.run(&["check", "c.toml"]).check(1, &parts, &[]);
+}
+
+#[test]
 fn refusal_is_reported_by_text_code_and_exit() {
     let world = World::new();
     world.write("c.toml", config(&world));

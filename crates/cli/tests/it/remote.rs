@@ -255,6 +255,42 @@ fn plans_and_intents_are_asked_of_the_server() {
 }
 
 #[test]
+fn memory_in_several_pools_is_planned_booked_and_shown() {
+    let world = World::new();
+    let section = |name: &str, card: &str| {
+        let section = world.section(name, UP, "");
+        let memory = format!("memory = {{ ram = \"10MiB\", gpu = \"{card}\" }}");
+        section.replace("memory = \"10MiB\"", &memory)
+    };
+    let text = format!(
+        "[manager]\nbudget = \"1GiB\"\n[pools.gpu]\nbudget = \"2GiB\"\naccounting = \"declared\"\n{}{}{}",
+        section("chat", "1.5GiB"),
+        section("draw", "1GiB"),
+        world.section("plain", UP, ""),
+    );
+    world.write("c.toml", text);
+    let _server = world.serve(&["c.toml"]);
+    world.run(&["load", "chat", "plain"]).check(0, &["chat is ready", "plain is ready"], &[]);
+    let shown = ["declared 1.5 GiB of gpu, not measured, booked 1.5 GiB"];
+    world.run(&["why", "chat"]).check(0, &shown, &[]);
+    let row = "in pool gpu: declared 1.5 GiB, not measured, booked 1.5 GiB";
+    world.run(&["memory"]).check(0, &["1.5 GiB of 2 GiB booked, no RAM", row], &[]);
+    // Only the component that holds memory of the card makes room on the card.
+    world.run(&["load", "draw"]).check(0, &["draw is ready"], &[]);
+    let ran = world.run(&["status", "--json"]);
+    let status = ran.json().pop().unwrap();
+    let component = |name: &str| {
+        let all = status["components"].as_array().unwrap();
+        all.iter().find(|c| c["name"] == name).unwrap().clone()
+    };
+    let states = ["chat", "draw", "plain"].map(|name| component(name)["state"].clone());
+    assert_eq!(states, ["unloaded", "ready", "ready"]);
+    let want = serde_json::json!([{ "pool": "gpu", "declared": 1u64 << 30, "booked": 1u64 << 30 }]);
+    assert_eq!(component("draw")["apart"], want);
+    assert!(component("plain")["apart"].is_null(), "{}", component("plain"));
+}
+
+#[test]
 fn commands_go_to_the_server() {
     let world = configured();
     let server = world.serve(&["c.toml"]);

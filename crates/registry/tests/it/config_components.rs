@@ -194,3 +194,78 @@ fn load_longer_than_its_deadline_or_a_demands_is_a_warning() {
         )],
     );
 }
+
+#[test]
+fn memory_in_several_pools_names_declared_pools() {
+    let pools = "[pools.gpu]\nbudget = \"2GiB\"\naccounting = \"declared\"\n[pools.big]\nbudget = \"9GiB\"\n";
+    let with = |lines: &str| format!("{pools}[components.c]\nloader = \"builtin\"\n{lines}\n");
+    let read = |lines: &str| {
+        let loaded = parse_toml(&with(lines), "c.toml", None).unwrap_or_else(|e| panic!("{e}"));
+        let spec = &loaded.specs[0];
+        let apart = spec.memory_in.iter().map(|(pool, bytes)| format!("{pool} {bytes}"));
+        (spec.memory.to_string(), apart.collect::<Vec<_>>())
+    };
+    let both = ("300 MiB".to_owned(), vec!["gpu 1.5 GiB".to_owned()]);
+    assert_eq!(read("memory = { ram = \"300MiB\", gpu = \"1.5GiB\" }"), both);
+    assert_eq!(read("memory = { gpu = \"1.5GiB\" }").0, "100 MiB");
+    assert_eq!(read("memory = \"300MiB\""), ("300 MiB".to_owned(), vec![]));
+    check(
+        &with(
+            "memory = { gup = \"1GiB\", ran = \"1GiB\", npu = \"1GiB\", ml = \"1GiB\", big = \"1GiB\" }",
+        ),
+        &[
+            "8:12 unknown-pool there is no pool \"gup\" | did you mean \"gpu\"?",
+            "8:26 unknown-pool there is no pool \"ran\" | did you mean \"ram\"?",
+            "8:40 unknown-pool there is no pool \"npu\" | did you mean \"gpu\"?",
+            "8:54 unknown-pool pool \"ml\" is main memory, and a component has one such pool | write pool = \"ml\", and its bytes as ram",
+            "8:67 unknown-pool pool \"big\" is main memory, and a component has one such pool | write pool = \"big\", and its bytes as ram",
+        ],
+    );
+    check(
+        &with("pool = \"gpu\"\nmemory = { ram = \"1GiB\", gpu = \"1GiB\" }"),
+        &[
+            "8:8 unknown-pool pool \"gpu\" is not main memory, and memory states bytes by pool | remove the key pool: memory names the pools",
+        ],
+    );
+    check(
+        &with("memory = { ram = 300, gpu = \"3GiB\" }"),
+        &[
+            "8:18 wrong-type memory.ram must be a size such as \"300MiB\", not an integer | write the unit: \"300MiB\"",
+            "8:29 over-budget component \"c\" needs 3 GiB of pool \"gpu\", more than the budget of pool \"gpu\", which is 2 GiB | raise the pool's budget, or correct the component's memory",
+        ],
+    );
+    check(
+        &with("memory = {}"),
+        &[
+            "8:10 bad-value memory states no size | write memory = { ram = \"300MiB\", gpu = \"1.5GiB\" }",
+        ],
+    );
+    check(
+        &format!(
+            "{}[components.d]\nloader = \"builtin\"\npinned = true\nmemory = {{ gpu = \"1.2GiB\" }}\n",
+            with("pinned = true\nmemory = { ram = \"1MiB\", gpu = \"1.5GiB\" }")
+        ),
+        &[
+            "6:13 over-budget CORE and pinned components and what they depend on need 2.7 GiB (c 1.5 GiB, d 1.2 GiB), more than the budget of pool \"gpu\", which is 2 GiB | raise the budget, or make some of them neither CORE nor pinned",
+        ],
+    );
+}
+
+#[test]
+fn memory_of_a_template_is_merged_by_pool() {
+    let pools = "[pools.gpu]\nbudget = \"8GiB\"\naccounting = \"declared\"\n";
+    let memory = |inherited: &str, own: &str| {
+        let text = format!(
+            "{pools}[templates.t]\nloader = \"builtin\"\nmemory = {inherited}\n[components.c]\ntemplate = \"t\"\nmemory = {own}\n"
+        );
+        let loaded = parse_toml(&text, "c.toml", None).unwrap_or_else(|e| panic!("{text}{e}"));
+        let gpu = loaded.specs[0].memory_in.get("gpu").map(ToString::to_string);
+        (loaded.specs[0].memory.to_string(), gpu)
+    };
+    let gib = |n: &str| Some(format!("{n} GiB"));
+    let both = "{ ram = \"300MiB\", gpu = \"2GiB\" }";
+    assert_eq!(memory(both, "{ gpu = \"3GiB\" }"), ("300 MiB".into(), gib("3")));
+    assert_eq!(memory(both, "{ gpu = false }"), ("300 MiB".into(), None));
+    assert_eq!(memory(both, "\"50MiB\""), ("50 MiB".into(), None));
+    assert_eq!(memory("\"50MiB\"", "{ gpu = \"1GiB\" }"), ("50 MiB".into(), gib("1")));
+}

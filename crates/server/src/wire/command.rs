@@ -215,6 +215,9 @@ pub struct PlanLoad {
     /// The bytes that would be booked once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<ByteSize>,
+    /// Declared bytes that would be booked in other pools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<PoolBytes>,
     /// How much of `bytes` is more than the budget has: then its load runs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beyond: Option<ByteSize>,
@@ -226,12 +229,29 @@ pub struct PlanLoad {
     pub under_way: bool,
 }
 
+/// Bytes of one pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolBytes {
+    /// The name of the pool.
+    pub pool: String,
+    pub bytes: ByteSize,
+}
+
+impl From<&majordomo::PoolMemory> for PoolBytes {
+    fn from(memory: &majordomo::PoolMemory) -> Self {
+        Self { pool: memory.pool.to_string(), bytes: memory.bytes }
+    }
+}
+
 /// A component that would go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanEviction {
     pub component: ComponentId,
-    /// The bytes that it would free.
+    /// The bytes that it would free in its pool.
     pub bytes: ByteSize,
+    /// Declared bytes that it would free in other pools.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<PoolBytes>,
     /// It is evicted because it conflicts.
     pub conflict: bool,
 }
@@ -278,6 +298,7 @@ impl From<&majordomo::Plan> for Plan {
                     component: l.component.clone(),
                     bytes: l.bytes,
                     settled: Some(l.settled),
+                    apart: l.apart.iter().map(PoolBytes::from).collect(),
                     beyond: (l.beyond > ByteSize::ZERO).then_some(l.beyond),
                     load_time_ms: ms(l.load_time),
                     wave: l.wave,
@@ -290,6 +311,7 @@ impl From<&majordomo::Plan> for Plan {
                 .map(|e| PlanEviction {
                     component: e.component.clone(),
                     bytes: e.bytes,
+                    apart: e.apart.iter().map(PoolBytes::from).collect(),
                     conflict: e.conflict,
                 })
                 .collect(),

@@ -157,8 +157,11 @@ pub struct Component {
     pub speculative: bool,
     /// Whether its configuration changed under it.
     pub stale: bool,
-    /// Bytes booked for it.
+    /// Bytes booked for it in its pool.
     pub booked: ByteSize,
+    /// Its declared memory in other pools, which is not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<DeclaredMemory>,
     /// Bytes last measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<ByteSize>,
@@ -210,6 +213,24 @@ pub struct Component {
     pub endpoint: Option<Endpoint>,
 }
 
+/// Memory of a component in a pool besides its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredMemory {
+    /// The name of the pool.
+    pub pool: String,
+    /// Bytes by configuration.
+    pub declared: ByteSize,
+    /// Bytes booked now.
+    pub booked: ByteSize,
+}
+
+impl From<&majordomo::DeclaredMemory> for DeclaredMemory {
+    fn from(memory: &majordomo::DeclaredMemory) -> Self {
+        let majordomo::DeclaredMemory { pool, declared, booked } = memory;
+        Self { pool: pool.to_string(), declared: *declared, booked: *booked }
+    }
+}
+
 impl Component {
     /// Of a component's status at `now`.
     #[must_use]
@@ -227,6 +248,7 @@ impl Component {
             speculative: c.speculative,
             stale: c.stale,
             booked: c.booked,
+            apart: c.apart.iter().map(DeclaredMemory::from).collect(),
             measured: c.measured,
             peak: c.load_peak.max(c.working_peak),
             load_peak: c.load_peak,
