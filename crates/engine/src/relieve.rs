@@ -195,7 +195,7 @@ impl Engine {
                 break;
             }
             let budget = self.scheduler.budget();
-            // What helps only by its dependents' bytes stays: they are candidates themselves.
+            // A provider whose dependents alone hold such bytes stays: they are candidates themselves.
             let helps = budget.helpful(&budget.bookings(key), &excess).0 > 0;
             let mut booked = Need::new();
             for member in self.scheduler.live_closure(key) {

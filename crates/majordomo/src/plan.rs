@@ -38,7 +38,7 @@ pub struct Load {
 pub struct PoolMemory {
     /// The name of the pool.
     pub pool: Arc<str>,
-    /// Its bytes.
+    /// Bytes that are declared for a component in that pool.
     pub bytes: ByteSize,
 }
 

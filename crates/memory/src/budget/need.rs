@@ -74,7 +74,7 @@ impl FromIterator<(usize, ByteSize)> for Need {
 /// Bytes to reserve for one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// The component.
+    /// The component whose account is opened.
     pub key: ComponentKey,
     /// Its own pool, by position.
     pub pool: usize,
