@@ -33,7 +33,7 @@ fn rig(specs: Vec<ComponentSpec>, ram: u64, card: u64) -> Rig {
 
 fn booked_on_card(rig: &Rig) -> u64 {
     let position = rig.engine.catalog().pools().iter().position(|p| &*p.name == "gpu");
-    rig.engine.budget().booked_in(position.unwrap()).0 >> 20
+    rig.engine.budget().booked_in(position.expect("the pool is declared")).0 >> 20
 }
 
 fn refusal(rig: &Rig) -> Option<&Refusal> {
@@ -246,7 +246,7 @@ proptest! {
         for op in ops {
             let before = rig.states(&NAMES);
             let plain = |state: &&str| matches!(*state, "ready" | "unloaded");
-            let quiet = before.iter().all(|s| plain(s));
+            let quiet = before.iter().all(plain);
             let free_ram = rig.engine.budget().free().0 >> 20;
             let free_card = naive.card_budget - naive.on_card(&rig).min(naive.card_budget);
             match op {
