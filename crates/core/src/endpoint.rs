@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The address of this machine at which a program with a port listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,6 +40,8 @@ pub struct Endpoint {
     pub host: Loopback,
     /// Its Unix socket: fixed, or chosen for `{socket}`.
     pub socket: Option<PathBuf>,
+    /// The URL of a service that runs elsewhere, which has neither port nor socket here.
+    pub elsewhere: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -49,8 +52,12 @@ impl Endpoint {
     }
 
     /// `http://127.0.0.1:PORT`, or with `[::1]`; `unix:PATH` for a program with a socket and no port; none for one with neither.
+    /// The stated URL of a service that runs elsewhere.
     #[must_use]
     pub fn url(&self) -> Option<String> {
+        if let Some(url) = &self.elsewhere {
+            return Some(url.to_string());
+        }
         let of_socket = || self.socket.as_ref().map(|path| format!("unix:{}", path.display()));
         self.address().map(|address| format!("http://{address}")).or_else(of_socket)
     }
@@ -62,7 +69,7 @@ mod tests {
 
     #[test]
     fn address_of_ipv6_is_in_brackets() {
-        let url = |host| Endpoint { port: Some(80), host, socket: None }.url().unwrap();
+        let url = |host| Endpoint { port: Some(80), host, ..Endpoint::default() }.url().unwrap();
         assert_eq!(Loopback::ALL.map(url), ["http://127.0.0.1:80", "http://[::1]:80"]);
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn check_text(
 
 pub(crate) fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<Finding> {
     match &spec.loader {
-        LoaderSpec::Builtin { .. } => None,
+        LoaderSpec::Builtin { .. } | LoaderSpec::External(_) => None,
         LoaderSpec::Process(process) => {
             look_up(&spec.id, process, folder).err().map(|error| missing(&error))
         }

@@ -100,11 +100,11 @@ pub use majordomo_memory::{
     SharedSlice, SourceError, bound_heaps, release_program,
 };
 pub use majordomo_registry::{
-    CatalogError, ComponentSpec, ConflictPolicy, LoadedConfig, LoaderSpec, OnAbandon, OverLimit,
-    PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol, ReadySpec,
-    ResolvedComponent, ResolvedKey, RestartPolicy, Severity, StdinMode, StdioSpec, StopSignal,
-    StopSpec, TrimSignal, TrimSpec, WhileLeased, environment_variable, read_config, schema,
-    temporary_folder,
+    CatalogError, ComponentSpec, ConflictPolicy, ExternalSpec, LoadedConfig, LoaderSpec, OnAbandon,
+    OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol, ReadySpec,
+    ResolvedComponent, ResolvedKey, RestartPolicy, ServiceRequest, ServiceUrl, Severity, StdinMode,
+    StdioSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WhileLeased,
+    environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

@@ -52,7 +52,8 @@ pub use config::{
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule,
-    ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StopSignal,
-    StopSpec, TrimSignal, TrimSpec, WELL_KNOWN_POOLS, WhileLeased,
+    ComponentSpec, ConflictPolicy, ExternalSpec, LoaderSpec, OnAbandon, OverLimit, PoolSpec,
+    ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, ServiceRequest,
+    ServiceUrl, StdinMode, StdioSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme,
+    WELL_KNOWN_POOLS, WhileLeased,
 };

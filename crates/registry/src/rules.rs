@@ -9,8 +9,8 @@ use majordomo_core::{ByteSize, quoted};
 use crate::config::{RAM, shorten, suggest};
 use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
-    ComponentSpec, LoaderSpec, PoolSpec, ProcessSpec, ReadySpec, StopSpec, TrimSpec,
-    WELL_KNOWN_POOLS,
+    ComponentSpec, ExternalSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec, StopSpec,
+    TrimSpec, UrlScheme, WELL_KNOWN_POOLS,
 };
 
 /// A program's own place-holders, for suggestions.
@@ -63,6 +63,7 @@ pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
     let mut breaches = Breaches(Vec::new());
     match &spec.loader {
         LoaderSpec::Process(process) => check_process(&mut breaches, process),
+        LoaderSpec::External(service) => check_service(&mut breaches, service),
         LoaderSpec::Python { module, function } => {
             for (key, text) in [("module", module), ("function", function)] {
                 if text.trim().is_empty() {
@@ -181,6 +182,49 @@ fn check_process<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
     check_requests(breaches, process);
 }
 
+/// A service: HTTP requests are for HTTP services, and a probe asks something.
+fn check_service(breaches: &mut Breaches<'_>, service: &ExternalSpec) {
+    let is_http = service.url.scheme() == UrlScheme::Http;
+    let asks_http = matches!(service.probe.how, ReadySpec::Http(_));
+    for (key, by_http) in
+        [("probe", asks_http), ("wake", service.wake.is_some()), ("sleep", service.sleep.is_some())]
+    {
+        if by_http && !is_http {
+            let message = format!("{key} asks by HTTP, and the URL is {}", service.url);
+            let help = Some("state an http:// URL, or remove it");
+            breaches.add(Place::Value("external", key), "bad-value", message, help);
+        }
+    }
+    let place = Place::Value("external", "probe");
+    match &service.probe.how {
+        ReadySpec::Connect => {}
+        ReadySpec::Http(path) => check_path(breaches, place, path),
+        _ => {
+            let message = "probe needs either http or connect".to_owned();
+            breaches.add(place, "bad-value", message, Some(PROBE_EXAMPLE));
+        }
+    }
+    check_times(breaches, place, &service.probe);
+}
+
+fn check_path<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, path: &str) {
+    if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let message = format!("{} is not a path of a URL", quoted(&shorten(path)));
+        let help = Some("it starts with / and has no whitespace");
+        breaches.add(place, "bad-value", message, help);
+    }
+}
+
+fn check_times<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, probe: &ProbeSpec) {
+    if probe.timeout > probe.every {
+        let message = format!(
+            "the probe's timeout, {:?}, is longer than the time between probes, {:?}",
+            probe.timeout, probe.every
+        );
+        breaches.add(place, "out-of-range", message, None);
+    }
+}
+
 /// The command that asks a program to end: like the program's own, and only about an address that the program has.
 fn stop_rules<'s>(breaches: &mut Breaches<'s>, process: &ProcessSpec, command: &'s [String]) {
     let place = Place::Value("stop", "command");
@@ -250,13 +294,8 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
             let help = Some("use {port} or {socket} in command or env, or state its port");
             breaches.add(Place::Key(key), "no-address", message, help);
         }
-        if let Some(path) = path
-            && (!path.starts_with('/')
-                || path.contains(|c: char| c.is_whitespace() || c.is_control()))
-        {
-            let message = format!("{} is not a path of a URL", quoted(&shorten(path)));
-            let help = Some("it starts with / and has no whitespace");
-            breaches.add(Place::Key(key), "bad-value", message, help);
+        if let Some(path) = path {
+            check_path(breaches, Place::Key(key), path);
         }
     }
     let Some(probe) = probe else { return };
@@ -264,13 +303,7 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
         let message = "probe needs either http or connect".to_owned();
         breaches.add(Place::Key("probe"), "bad-value", message, Some(PROBE_EXAMPLE));
     }
-    if probe.timeout > probe.every {
-        let message = format!(
-            "the probe's timeout, {:?}, is longer than the time between probes, {:?}",
-            probe.timeout, probe.every
-        );
-        breaches.add(Place::Key("probe"), "out-of-range", message, None);
-    }
+    check_times(breaches, Place::Key("probe"), probe);
 }
 
 /// How a probe is written.

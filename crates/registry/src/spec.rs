@@ -1,6 +1,9 @@
 //! The specification of one component, from a configuration file or a builder.
 
+mod external;
 mod setters;
+
+pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -390,6 +393,8 @@ pub enum LoaderSpec {
     Process(ProcessSpec),
     /// A Python import function `module:function`.
     Python { module: String, function: String },
+    /// A service that runs elsewhere.
+    External(ExternalSpec),
 }
 
 impl LoaderSpec {
@@ -400,6 +405,7 @@ impl LoaderSpec {
         match self {
             Self::Builtin { .. } | Self::Python { .. } => true,
             Self::Process(process) => process.trim.is_some(),
+            Self::External(_) => false,
         }
     }
 
@@ -410,6 +416,7 @@ impl LoaderSpec {
             Self::Builtin { .. } => "builtin",
             Self::Process(_) => "process",
             Self::Python { .. } => "python",
+            Self::External(_) => "external",
         }
     }
 }
@@ -505,15 +512,57 @@ impl ComponentSpec {
     pub const fn program(&self) -> Option<&ProcessSpec> {
         match &self.loader {
             LoaderSpec::Process(process) => Some(process),
+            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } | LoaderSpec::External(_) => {
+                None
+            }
+        }
+    }
+
+    /// The service of an external component.
+    #[must_use]
+    pub const fn service(&self) -> Option<&ExternalSpec> {
+        match &self.loader {
+            LoaderSpec::External(service) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// The health probe of a program or a service.
+    #[must_use]
+    pub const fn probe(&self) -> Option<&ProbeSpec> {
+        match &self.loader {
+            LoaderSpec::Process(process) => process.probe.as_ref(),
+            LoaderSpec::External(service) => Some(&service.probe),
             LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } => None,
         }
+    }
+
+    /// Whether the address of the component has this part.
+    #[must_use]
+    pub fn has_address(&self, part: EndpointPart) -> bool {
+        match &self.loader {
+            LoaderSpec::Process(process) => process.has(part),
+            LoaderSpec::External(_) => part == EndpointPart::Url,
+            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } => false,
+        }
+    }
+
+    /// A service that runs elsewhere, without memory of its own.
+    ///
+    /// # Errors
+    /// When the name is not valid.
+    pub fn external(name: &str, service: ExternalSpec) -> Result<Self, majordomo_core::NameError> {
+        let spec = Self::new(ComponentId::new(name)?, LoaderSpec::External(service));
+        Ok(spec.memory(ByteSize::ZERO))
     }
 
     /// The rule for failed health probes, by the kind of loader.
     #[must_use]
     pub fn probe_rule(&self) -> ProbeRule {
         match &self.loader {
-            LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.rule).unwrap_or_default(),
+            LoaderSpec::Process(_) | LoaderSpec::External(_) => {
+                self.probe().map(|probe| probe.rule).unwrap_or_default()
+            }
             _ => self.health,
         }
     }

@@ -9,6 +9,7 @@ use majordomo_core::{ByteSize, Cause, ComponentId};
 use majordomo_lease::AnyValue;
 use majordomo_memory::PoolGrant;
 
+use crate::external::Service;
 use crate::process::{Endpoint, RunningProcess};
 use crate::stdio::{CallError, Caller, Instead};
 
@@ -66,6 +67,7 @@ pub struct Instance {
     value: Value,
     hooks: Option<Hooks>,
     process: Option<Arc<RunningProcess>>,
+    service: Option<Arc<Service>>,
     /// The bytes that it may map.
     pub(crate) grant: Option<PoolGrant>,
     /// Made by an async factory, which promised never to block: its `Drop` may run on a task.
@@ -81,6 +83,7 @@ impl Instance {
             value: Value::new(value),
             hooks: None,
             process: None,
+            service: None,
             grant: None,
             never_blocks: false,
             gone: DropNotice(None),
@@ -104,6 +107,7 @@ impl Instance {
             value: Value::new(value),
             hooks: Some(hooks),
             process: None,
+            service: None,
             grant: None,
             never_blocks: false,
             gone: DropNotice(None),
@@ -116,10 +120,21 @@ impl Instance {
             value: Value::new(endpoint),
             hooks: None,
             process: Some(process),
+            service: None,
             grant: None,
             never_blocks: false,
             gone: DropNotice(None),
         }
+    }
+
+    pub(crate) fn external(service: Service) -> Self {
+        let endpoint = service.endpoint();
+        Self { service: Some(Arc::new(service)), ..Self::plain(endpoint) }
+    }
+
+    /// The service elsewhere, if it is one.
+    pub(crate) fn service(&self) -> Option<&Arc<Service>> {
+        self.service.as_ref()
     }
 
     /// The value, if it is a `T`. A process' value is its [`Endpoint`].
@@ -152,7 +167,10 @@ impl Instance {
                 Some(url) => Instead::Address(Some(url)),
                 None => Instead::Nothing,
             },
-            None => Instead::Value,
+            None => match &self.service {
+                Some(service) => Instead::Address(service.endpoint().url()),
+                None => Instead::Value,
+            },
         };
         Err(CallError::not_callable(component, instead))
     }

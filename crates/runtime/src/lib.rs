@@ -73,6 +73,7 @@ mod component_thread;
 mod drivers;
 mod events;
 mod exchange;
+mod external;
 mod failed_load;
 mod host;
 mod lease;

@@ -18,7 +18,7 @@ use crate::logs::LogBuffer;
 
 mod bound;
 mod error;
-mod http;
+pub(crate) mod http;
 mod loader;
 mod phase;
 mod prepare;

@@ -219,9 +219,8 @@ impl Scheduler {
     pub fn probe_period(&self, key: ComponentKey) -> Option<Duration> {
         let spec = self.entry(key).spec()?;
         match &spec.loader {
-            majordomo_registry::LoaderSpec::Process(p) => p.probe.as_ref().map(|p| p.every),
             majordomo_registry::LoaderSpec::Builtin { .. } => spec.health_every,
-            _ => None,
+            _ => spec.probe().map(|probe| probe.every),
         }
     }
 

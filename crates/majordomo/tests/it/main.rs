@@ -15,6 +15,7 @@ mod ending;
 mod endpoints;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
+mod external;
 mod intents;
 mod learned;
 mod leases;

@@ -10,7 +10,7 @@ use majordomo_core::ComponentKey;
 
 use super::{Catalog, CatalogError, EndpointProblem};
 use crate::ProcessSpec;
-use crate::template::{self, PlaceHolder};
+use crate::template::{self, EndpointPart, PlaceHolder};
 
 impl Catalog {
     /// The program of a component that is one.
@@ -52,10 +52,12 @@ impl Catalog {
                 None => EndpointProblem::Unknown { did_you_mean: self.nearest(name).cloned() },
                 Some(k) if k == key => EndpointProblem::Itself,
                 Some(k) if !needed[k.index()] => EndpointProblem::NoDependency,
-                Some(k) => match self.process(k) {
-                    None => EndpointProblem::NoProcess,
-                    Some(process) if process.has(part) => continue,
-                    Some(_) => EndpointProblem::NoSuchPart,
+                Some(k) => match self.spec(k) {
+                    Some(spec) if spec.has_address(part) => continue,
+                    Some(spec) if spec.program().is_some() || spec.service().is_some() => {
+                        EndpointProblem::NoSuchPart
+                    }
+                    _ => EndpointProblem::NoProcess,
                 },
             };
             let (component, dependency) = (self.id(key).clone(), name.to_owned());
@@ -67,7 +69,7 @@ impl Catalog {
     fn check_variables(&self, errors: &mut Vec<CatalogError>) {
         let mut by_variable: BTreeMap<String, Vec<ComponentKey>> = BTreeMap::new();
         for key in self.keys() {
-            if self.process(key).is_some_and(ProcessSpec::has_endpoint) {
+            if self.spec(key).is_some_and(|spec| spec.has_address(EndpointPart::Url)) {
                 by_variable.entry(template::url_variable(self.id(key))).or_default().push(key);
             }
         }

@@ -23,6 +23,7 @@ pub(super) fn of(spec: &ComponentSpec) -> u64 {
     match &spec.loader {
         LoaderSpec::Builtin { factory } => out.text(factory),
         LoaderSpec::Process(process) => out.process(process),
+        LoaderSpec::External(service) => out.text(&service.url.to_string()),
         LoaderSpec::Python { module, function } => {
             out.text(module);
             out.text(function);

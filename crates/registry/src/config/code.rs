@@ -131,7 +131,7 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[Pool
     for value in out_of_range(COMPONENT, spec) {
         found.out_of_range(&path, &value);
     }
-    if let Some(probe) = spec.program().and_then(|process| process.probe.as_ref()) {
+    if let Some(probe) = spec.probe() {
         for value in out_of_range(PROBE, probe) {
             found.out_of_range(&format!("{path}.probe"), &value);
         }

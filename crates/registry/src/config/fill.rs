@@ -8,7 +8,7 @@ use std::fmt;
 
 use majordomo_core::{Config, Setting, quoted};
 
-use super::keys::requests::{PROBE, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::node::{Node, Value};
 use super::phrases;
@@ -233,6 +233,11 @@ impl<T: Target> Row<T> for Key<T> {
                 if report.n_added() == before {
                     set(target, stop);
                 }
+            }
+            Kind::External(set) => {
+                let mut external = Default::default();
+                fill(report, &name, node, EXTERNAL, &mut external);
+                set(target, external);
             }
         }
     }

@@ -72,6 +72,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Trim(fn(&mut T, requests::TrimDraft)),
     /// A table with the keys of [`requests::STOP`].
     Stop(fn(&mut T, requests::StopDraft)),
+    /// A table with the keys of [`requests::EXTERNAL`].
+    External(fn(&mut T, requests::ExternalDraft)),
 }
 
 /// The content of `memory`.

@@ -7,7 +7,7 @@ use majordomo_core::{Config, Domain, Setting};
 use super::keys::component::COMPONENT;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{PROBE, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -30,6 +30,7 @@ pub fn reference() -> String {
     section(&mut out, "`trim`", TRIMMING, TRIM);
     section(&mut out, "`stop`", STOPPING, STOP);
     out += LINES;
+    section(&mut out, "`external`", SERVICES, EXTERNAL);
     section(&mut out, "`[legacy]`", LEGACY_INTRODUCTION, LEGACY);
     section(&mut out, "The predecessor's JSON", JSON, LEGACY_ENTRY);
     out
@@ -157,6 +158,10 @@ const TRIMMING: &str = "Either `http` or `signal`. A program is asked to trim at
 const STOPPING: &str = "One of `command`, `http` and `signal`, for a program that loses data at TERM. The program has half of `stop_deadline` to end \
     after it; then, or at once when the request fails, TERM follows, and KILL at the end of `stop_deadline`. The output of `command`, and \
     a failure, are in the component's log. A load that is cancelled is stopped by TERM.";
+const SERVICES: &str = "A service that runs elsewhere, such as a model server on another machine. A load sends `wake` and then probes until the \
+    service answers, within `load_deadline`; an unload, and the shutdown of the manager, send `sleep`. A `sleep` that fails is logged, and the \
+    component is unloaded all the same. Clients and dependents get `url` (`{NAME.url}`). `memory` is what the service takes of a pool \
+    or of this machine, by default nothing. TLS is not supported.";
 const LINES: &str = "
 ## `protocol = \"stdio\"`
 
@@ -258,6 +263,6 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) | Kind::Trim(_) | Kind::Stop(_) => "table".into(),
+        Kind::Probe(_) | Kind::Trim(_) | Kind::Stop(_) | Kind::External(_) => "table".into(),
     }
 }

@@ -20,6 +20,7 @@ use super::source::{Report, shorten};
 use crate::rules::{self, Breach, Place};
 use crate::{ComponentSpec, LoaderSpec, PoolSpec};
 
+mod external;
 mod process;
 mod protocol;
 
@@ -251,6 +252,7 @@ fn loader(
     let name = draft.spec.id.as_str();
     Some(match kind {
         "process" => LoaderSpec::Process(process::finish(report, member, draft)),
+        "external" => LoaderSpec::External(external::finish(report, member, draft)?),
         "python" => {
             if !has(&"module") {
                 let message =

@@ -12,3 +12,4 @@ mod config_fuzz;
 mod documents;
 mod inheritance;
 mod programs;
+mod services;

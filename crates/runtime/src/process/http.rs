@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use majordomo_core::quoted;
+use majordomo_registry::ServiceUrl;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -20,6 +21,32 @@ pub(super) enum Method {
     Post,
 }
 
+impl Method {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// Sends a request to a service and returns the status code of the answer. An error says whether there was a connection. The caller
+/// bounds the time.
+pub(crate) async fn request_to(
+    url: &ServiceUrl,
+    method: &str,
+    path: &str,
+) -> Result<u16, (bool, String)> {
+    let stream = connect_to(url).await.map_err(|why| (false, why))?;
+    exchange(stream, method, &url.authority(), path).await.map_err(|why| (true, why))
+}
+
+/// Connects to a service.
+pub(crate) async fn connect_to(url: &ServiceUrl) -> Result<TcpStream, String> {
+    let connected = TcpStream::connect((url.host(), url.port())).await;
+    connected.map_err(|e| format!("it takes no connection: {e}"))
+}
+
 /// Sends a request to an endpoint and returns the status code of the answer. The caller bounds the time.
 pub(super) async fn request(
     endpoint: &Endpoint,
@@ -29,25 +56,22 @@ pub(super) async fn request(
     let no_connection = |e| format!("it takes no connection: {e}");
     if let Some(address) = endpoint.address() {
         let stream = TcpStream::connect(address).await.map_err(no_connection)?;
-        exchange(stream, method, &address.to_string(), path).await
+        exchange(stream, method.word(), &address.to_string(), path).await
     } else {
         let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
         let stream = UnixStream::connect(socket).await.map_err(no_connection)?;
-        exchange(stream, method, "localhost", path).await
+        exchange(stream, method.word(), "localhost", path).await
     }
 }
 
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    method: Method,
+    method: &str,
     host: &str,
     path: &str,
 ) -> Result<u16, String> {
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let (method, length) = match method {
-        Method::Get => ("GET", ""),
-        Method::Post => ("POST", "Content-Length: 0\r\n"),
-    };
+    let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
     let request = format!(
         "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{length}Connection: close\r\n\r\n"
     );

@@ -138,6 +138,11 @@ impl Shell {
         let Some(incarnation) = self.incarnation(id) else { return };
         let control = self.lanes.control();
         tokio::spawn(async move {
+            if let Some(service) = incarnation.instance().service().cloned() {
+                drop(incarnation);
+                let result = service.probe().await;
+                return control.send(Control::Engine(Box::new(Input::Health { id, result })));
+            }
             let result = match incarnation.instance().running().cloned() {
                 Some(process) => {
                     drop(incarnation);

@@ -15,9 +15,10 @@ use super::hooks::footprint_of;
 use super::{Running, Shell};
 use crate::component::Instance;
 use crate::component_thread;
+use crate::external::Service;
 use crate::failed_load::FailedLoad;
 use crate::lease::Incarnation;
-use crate::loader::{self, Factory, LoadContext};
+use crate::loader::{self, Factory, LoadContext, LoadError};
 use crate::memory::ComponentMemory;
 use crate::message::Control;
 use crate::process::{Endpoint, StartContext};
@@ -95,10 +96,24 @@ impl Shell {
                     base_dir: self.base_dir.clone(),
                     dependencies: self.dependency_endpoints(id.key),
                     // Before the engine's own deadline, so that the loader can say what the program lacked.
-                    deadline: deadline - (deadline / 10).min(Duration::from_millis(200)),
+                    deadline: within(deadline),
                     logs: Arc::clone(&self.logs[id.key.index()]),
                 };
                 self.start_process(ctx, cancelled, finished);
+            }
+            LoaderSpec::External(service) => {
+                let (cancel, cancelled) = watch::channel(None);
+                running.cancel = Some(cancel);
+                let (component, service) = (spec.id.clone(), service.clone());
+                let logs = Arc::clone(&self.logs[id.key.index()]);
+                let deadline = within(deadline);
+                tokio::spawn(async move {
+                    let loaded =
+                        Service::load(&component, service, deadline, logs, cancelled).await;
+                    let report = LoadReport { measured: None, peak: None };
+                    let made = loaded.map(|service| (Instance::external(service), report));
+                    finished(made.map_err(|error| FailedLoad::from(LoadError::from(error))));
+                });
             }
             _ => finished(Err(FailedLoad::from(format!(
                 "{} loader not in this build",
@@ -218,6 +233,11 @@ impl Shell {
         let declared = budget.pool_of(key).is_some_and(|pool| budget.limit_of(pool).declared);
         if declared { ByteSize::ZERO } else { budget.reserved_for(key) }
     }
+}
+
+/// The deadline of a loader, before that of the engine.
+fn within(deadline: Duration) -> Duration {
+    deadline - (deadline / 10).min(Duration::from_millis(200))
 }
 
 /// Reports the end of a load once: at the latest when its task is dropped because it was cancelled.

@@ -145,7 +145,7 @@ impl Cells for ShellCells<'_> {
         else {
             return;
         };
-        if instance.running().is_none() {
+        if instance.running().is_none() && instance.service().is_none() {
             let control = self.control.clone();
             instance.gone = DropNotice(Some(Box::new(move || control.send(Control::Down { id }))));
         }

@@ -13,6 +13,8 @@ use crate::component_thread;
 use crate::message::Control;
 use crate::process::RunningProcess;
 
+/// A service that got ready though its load was cancelled has so long to be put to sleep.
+const CANCELLED_SLEEP: Duration = Duration::from_secs(1);
 /// Components that outlived SIGKILL are looked at this often.
 const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 
@@ -22,6 +24,15 @@ impl Shell {
         self.slots[id.key.index()].clear();
         self.seen.remove(&id.key);
         self.leaving.insert(id.op, Arc::downgrade(&incarnation));
+        if let Some(service) = incarnation.instance().service().cloned() {
+            let control = self.lanes.control();
+            tokio::spawn(async move {
+                service.sleep(grace).await;
+                incarnation.instance().ended();
+                control.send(Control::Down { id });
+            });
+            return;
+        }
         match incarnation.instance().running().cloned() {
             Some(process) => {
                 let control = self.lanes.control();
@@ -59,7 +70,12 @@ impl Shell {
     /// Takes down what a cancelled load made all the same.
     pub(super) fn take_down(&mut self, id: IncarnationId, mut instance: Instance) {
         let control = self.lanes.control();
-        if let Some(process) = instance.running().cloned() {
+        if let Some(service) = instance.service().cloned() {
+            tokio::spawn(async move {
+                service.sleep(CANCELLED_SLEEP).await;
+                control.send(Control::Down { id });
+            });
+        } else if let Some(process) = instance.running().cloned() {
             tokio::spawn(async move {
                 until_down(&process, Duration::ZERO).await;
                 control.send(Control::Down { id });

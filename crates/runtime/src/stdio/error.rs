@@ -96,7 +96,10 @@ impl CallError {
             Some(program) if program.stdio().is_some() => return None,
             Some(program) if program.has_endpoint() => Instead::Address(None),
             Some(_) => Instead::Nothing,
-            None => Instead::Value,
+            None => match spec.service() {
+                Some(service) => Instead::Address(Some(service.url.to_string())),
+                None => Instead::Value,
+            },
         };
         Some(Self::not_callable(&spec.id, instead))
     }

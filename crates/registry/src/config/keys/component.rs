@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ComponentId, Priority};
+use majordomo_core::{ByteSize, ComponentId, Priority};
 
 use super::protocol::{ProtocolDraft, stdio};
 use super::requests::{
-    MAX_FAILURES, ProbeDraft, StopDraft, TrimDraft, WHILE_LEASED, failures, while_leased,
+    ExternalDraft, MAX_FAILURES, ProbeDraft, StopDraft, TrimDraft, WHILE_LEASED, failures,
+    while_leased,
 };
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
@@ -15,10 +16,10 @@ use crate::{
 };
 
 /// The kinds of loader, in the order of their words.
-pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python"];
+pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python", "external"];
 
 /// The keys that only one kind of loader has.
-pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
+pub(crate) const LOADER_KEYS: [(&str, &[&str]); 4] = [
     (
         "process",
         &[
@@ -41,6 +42,7 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 3] = [
         ],
     ),
     ("python", &["module", "function"]),
+    ("external", &["external"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
 
@@ -56,6 +58,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) probe: Option<ProbeDraft>,
     pub(crate) trim: Option<TrimDraft>,
     pub(crate) stop: Option<StopDraft>,
+    pub(crate) external: Option<ExternalDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
 }
@@ -76,6 +79,7 @@ impl ComponentDraft {
             probe: None,
             trim: None,
             stop: None,
+            external: None,
             module: None,
             function: None,
         }
@@ -112,9 +116,9 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "memory",
         "\"100MiB\"",
-        "Expected memory: a size, or `{ ram = SIZE, POOL = SIZE, ... }` for memory that is in several pools at once; see below.",
+        "Expected memory: a size, or `{ ram = SIZE, POOL = SIZE, ... }` for memory that is in several pools at once; see below. Without it, nothing for `external`.",
         Kind::Memory(
-            |s: &ComponentSpec| Some(s.memory),
+            |s: &ComponentSpec| stated_memory(s),
             |c, v| {
                 c.spec.memory = v.ram.unwrap_or(c.spec.memory);
                 let pools = v.pools.into_iter();
@@ -273,7 +277,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "loader",
         "",
-        "The kind of loader: a Rust factory of the program, a process, or a Python function. Required only where no other key determines it.",
+        "The kind of loader: a Rust factory of the program, a process, a Python function, or a service that runs elsewhere. Required only where no other key determines it.",
         Kind::Word(LOADERS, |c, i| c.loader = Some(LOADERS[i]))
     ),
     key!(
@@ -433,6 +437,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Stop(|c, v| c.stop = Some(v))
     ),
     key!(
+        "external",
+        "",
+        "`external`: a service that runs elsewhere and is neither started nor stopped; see below.",
+        Kind::External(|c, v| c.external = Some(v))
+    ),
+    key!(
         "module",
         "",
         "`python`: the module of the import function. Required there.",
@@ -445,3 +455,8 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         Kind::Name(|c, v| c.function = Some(v))
     ),
 ];
+
+/// The memory that must be within the range of its key: a service that runs elsewhere may have none.
+fn stated_memory(spec: &ComponentSpec) -> Option<ByteSize> {
+    Some(spec.memory).filter(|memory| spec.service().is_none() || *memory > ByteSize::ZERO)
+}

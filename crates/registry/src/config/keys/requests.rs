@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ProbeRule, ProbeSpec, ReadySpec, StopSignal, StopSpec, TrimSignal, TrimSpec, WhileLeased,
+    ExternalSpec, ProbeRule, ProbeSpec, ReadySpec, StopSignal, StopSpec, TrimSignal, TrimSpec,
+    WhileLeased,
 };
 
 /// The largest number of failed probes in a row that a rule may state.
@@ -189,6 +190,46 @@ pub(crate) const STOP: &[Key<StopDraft>] = &[
         "",
         "The signal sent to the program's first process.",
         Kind::Word(StopSignal::WORDS, |s, i| s.signal = Some(StopSignal::ALL[i]))
+    ),
+];
+
+/// The content of `external`.
+#[derive(Debug, Default)]
+pub(crate) struct ExternalDraft {
+    pub(crate) url: Option<String>,
+    pub(crate) probe: Option<ProbeDraft>,
+    pub(crate) wake: Option<String>,
+    pub(crate) sleep: Option<String>,
+}
+
+impl Target for ExternalDraft {
+    type Spec = ExternalSpec;
+}
+
+pub(crate) const EXTERNAL: &[Key<ExternalDraft>] = &[
+    key!(
+        "url",
+        "",
+        "Its address: `http://HOST`, `http://HOST:PORT` or `tcp://HOST:PORT`. Required.",
+        Kind::Name(|e, v| e.url = Some(v))
+    ),
+    key!(
+        "probe",
+        "",
+        "The probe of readiness and health, with the keys of `probe`; without it, a connection.",
+        Kind::Probe(|e, v| e.probe = Some(v))
+    ),
+    key!(
+        "wake",
+        "",
+        "The request that begins a load: a method and a path such as `POST /wake`, without a body; it answers 2xx.",
+        Kind::Name(|e, v| e.wake = Some(v))
+    ),
+    key!(
+        "sleep",
+        "",
+        "The request that is an unload, such as `POST /sleep`; it answers 2xx within `stop_deadline`.",
+        Kind::Name(|e, v| e.sleep = Some(v))
     ),
 ];
 
