@@ -67,7 +67,7 @@ impl ServiceUrl {
         Ok(Self { scheme, host: host.to_owned(), port })
     }
 
-    /// The scheme.
+    /// What is known of its protocol.
     #[must_use]
     pub const fn scheme(&self) -> UrlScheme {
         self.scheme
@@ -85,7 +85,7 @@ impl ServiceUrl {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// The port.
+    /// The stated port, or the scheme's own.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -128,13 +128,13 @@ impl ServiceRequest {
         Ok(Self { method, path: path.to_owned() })
     }
 
-    /// The method.
+    /// One of POST, PUT, GET and DELETE.
     #[must_use]
     pub const fn method(&self) -> &'static str {
         self.method
     }
 
-    /// The path.
+    /// Its path, which begins with `/`, with the query.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

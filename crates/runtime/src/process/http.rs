@@ -41,7 +41,7 @@ pub(crate) async fn request_to(
     exchange(stream, method, &url.authority(), path).await.map_err(|why| (true, why))
 }
 
-/// Connects to a service.
+/// A connection to any address of the host. The caller bounds the time.
 pub(crate) async fn connect_to(url: &ServiceUrl) -> Result<TcpStream, String> {
     let connected = TcpStream::connect((url.host(), url.port())).await;
     connected.map_err(|e| format!("it takes no connection: {e}"))
