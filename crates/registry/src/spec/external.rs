@@ -67,7 +67,7 @@ impl ServiceUrl {
         Ok(Self { scheme, host: host.to_owned(), port })
     }
 
-    /// What is known of its protocol.
+    /// The scheme, which says whether HTTP requests are possible.
     #[must_use]
     pub const fn scheme(&self) -> UrlScheme {
         self.scheme
