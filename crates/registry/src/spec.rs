@@ -374,10 +374,6 @@ impl ProcessSpec {
 }
 
 /// The loader of a component.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one value a component, shared behind an `Arc`, and most components are programs"
-)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(tag = "kind", rename_all = "lowercase"))]
