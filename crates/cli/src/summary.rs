@@ -118,6 +118,12 @@ impl Summary {
         }
     }
 
+    /// The mean wait of a command; hits count as zero.
+    pub(crate) fn mean_wait(&self) -> Duration {
+        let n = u32::try_from(self.waits.len()).unwrap_or(u32::MAX).max(1);
+        self.waits.iter().sum::<Duration>() / n
+    }
+
     /// The wait that a share of the commands did not exceed; hits count as zero.
     pub(crate) fn percentile(&self, share: f64) -> Duration {
         let mut sorted = self.waits.clone();

@@ -61,9 +61,9 @@ settings! {
         /// A component that became ready for a demand is not evicted within this time. With 0 a demand waits for no idle
         /// component, unless demands of several clients load components in each other's place.
         min_residency: Duration = 0 s, range 0 s ..= 30 days;
-        /// The order of eviction: by predicted use (`vrank`), by predicted use times load time (`vrank-wait`), least
-        /// recently used first (`lru`), or greedy-dual-size-frequency (`gdsf`).
-        policy: PolicyKind = Vrank;
+        /// The order of eviction: by the waiting that a component is expected to save (`vrank-wait`), by its expected uses
+        /// whatever their load takes (`vrank`), least recently used first (`lru`), or greedy-dual-size-frequency (`gdsf`).
+        policy: PolicyKind = VrankWait;
         /// How available memory becomes a pressure level: by share of the effective limit, or by the predecessor's 4,
         /// 2, 1 and 0.5 GiB.
         pressure_profile: PressureProfile = Share;

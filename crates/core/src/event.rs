@@ -122,6 +122,14 @@ pub enum EventKind {
     },
     /// A preload ended.
     Preload { component: ComponentKey, result: PreloadEnd },
+    /// A component that was evicted for a preload is demanded before that is used.
+    Harm {
+        component: ComponentKey,
+        /// The preload that displaced it.
+        preload: ComponentKey,
+        /// Time that its next load takes, in microseconds.
+        cost_us: u64,
+    },
     /// A component was chosen for eviction, on this evidence; its change of state follows.
     Victim {
         component: ComponentKey,
@@ -134,6 +142,11 @@ pub enum EventKind {
         reuse: Confidence,
         /// The component whose load needs the memory.
         needed_by: ComponentKey,
+        /// The expected wait that its eviction costs within the horizon, in seconds; in uses for a policy that counts
+        /// uses. A preload gains more than the losses of its victims together.
+        loss: f64,
+        /// What the preload is expected to save, on the same scale; none = evicted for a demand.
+        gain: Option<f64>,
     },
     /// The level of memory pressure changed.
     Pressure { from: PressureLevel, to: PressureLevel },

@@ -22,6 +22,7 @@ use majordomo_memory::{EvictionPolicy, Reservation};
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
+use crate::pace::Pace;
 use crate::thrash::Thrash;
 
 /// The state that admission reads.
@@ -31,6 +32,7 @@ pub(crate) struct Admission<'a> {
     policy: &'a dyn EvictionPolicy,
     values: &'a Values,
     thrash: &'a Thrash,
+    pace: &'a Pace,
     /// Memory that the machine can spare, as last reported.
     spare: Option<ByteSize>,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Ask<'a> {
     pub closure: &'a [ComponentKey],
     /// Until when it may wait for a component that failed to be tried again; none = not at all.
     pub deadline: Option<Moment>,
-    /// The confidence of a hint in the component's next use, over the forecast.
+    /// The probability of a demand within the horizon that a hint states, over the forecast.
     pub stated: Option<Confidence>,
     /// Components whose leases it gives up: none of them stays for having been loaded just now.
     pub gives_up: &'a [ComponentKey],
@@ -110,9 +112,10 @@ impl<'a> Admission<'a> {
         policy: &'a dyn EvictionPolicy,
         values: &'a Values,
         thrash: &'a Thrash,
+        pace: &'a Pace,
         spare: Option<ByteSize>,
     ) -> Self {
-        Self { scheduler, policy, values, thrash, spare }
+        Self { scheduler, policy, values, thrash, pace, spare }
     }
 
     fn catalog(&self) -> &Arc<Catalog> {
@@ -303,6 +306,13 @@ impl Admission<'_> {
             tags: Vec::new(),
         }
     }
+}
+
+/// The components of reservations, each once: one that has memory in several pools has a reservation in each.
+pub(crate) fn keys_of(reserve: &[Reservation]) -> Vec<ComponentKey> {
+    let mut keys: Vec<_> = reserve.iter().map(|r| r.key).collect();
+    keys.dedup();
+    keys
 }
 
 /// Whether a component has memory, or is about to: it is loaded, loading, or next to load.

@@ -63,6 +63,7 @@ impl Engine {
         let old = Arc::clone(self.catalog());
         if config.memory.policy != self.config().memory.policy {
             self.policy = product_policy(config.memory.policy);
+            self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
         }
         self.hints.configure(&config.speculation);
         self.idleness.configure(&config.idle);

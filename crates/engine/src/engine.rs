@@ -26,6 +26,7 @@ use crate::health::Exit;
 use crate::hints::Hints;
 use crate::idle::Idleness;
 use crate::operate::OperatorWaiter;
+use crate::pace::Pace;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::thrash::Thrash;
@@ -154,6 +155,7 @@ pub struct Engine {
     pub(crate) operator_waiters: Vec<OperatorWaiter>,
     pub(crate) relief: Relief,
     pub(crate) thrash: Thrash,
+    pub(crate) pace: Pace,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
@@ -173,11 +175,12 @@ impl Engine {
     /// An engine with everything unloaded. `budget` is the total in bytes.
     #[must_use]
     pub fn new(catalog: Arc<Catalog>, config: Config, budget: ByteSize) -> Self {
+        let policy = product_policy(config.memory.policy);
         let mut new = Self {
-            policy: product_policy(config.memory.policy),
             attribution: Attribution::default(),
             forecaster: Forecaster::default(),
-            hints: Hints::new(&config.speculation),
+            hints: Hints::new(&config.speculation, policy.weighs_load_time()),
+            policy,
             idleness: Idleness::new(&config.idle),
             scheduler: Scheduler::new(catalog, config, budget),
             spare: None,
@@ -185,6 +188,7 @@ impl Engine {
             operator_waiters: Vec::new(),
             relief: Relief::default(),
             thrash: Thrash::default(),
+            pace: Pace::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
@@ -261,8 +265,9 @@ impl Engine {
         Admission::new(
             &self.scheduler,
             &*self.policy,
-            self.forecaster.values(),
+            self.forecaster.demanded(),
             &self.thrash,
+            &self.pace,
             self.spare,
         )
     }

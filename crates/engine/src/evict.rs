@@ -52,7 +52,7 @@ impl Engine {
     ) {
         let Admitted { victims, replaced, awaits, .. } = admitted;
         let needed_by = self.scheduler.transaction(id).and_then(|t| t.requested.first().copied());
-        self.record_victims(victims, needed_by.unwrap_or_default(), step);
+        self.record_victims(victims, needed_by.unwrap_or_default(), None, step);
         self.record_displaced(victims, id, origin);
         for &key in victims {
             let cause =
@@ -100,11 +100,12 @@ impl Engine {
         }
     }
 
-    /// Records why each victim was chosen.
+    /// Records why each victim was chosen, and what the preload gains that they are evicted for.
     pub(crate) fn record_victims(
         &self,
         victims: &[ComponentKey],
         needed_by: ComponentKey,
+        gain: Option<f64>,
         step: &mut Step<'_>,
     ) {
         if victims.is_empty() {
@@ -122,6 +123,8 @@ impl Engine {
                 next: value.next,
                 reuse: value.reuse,
                 needed_by,
+                loss: admission.loss(&[r.key]),
+                gain,
             });
         }
     }

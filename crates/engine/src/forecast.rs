@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use majordomo_core::{ComponentKey, Confidence, Moment, Opinion, Values, WallSeconds};
+use majordomo_core::{ComponentKey, Confidence, Moment, Opinion, Value, Values, WallSeconds};
 use majordomo_predictor::{Forecast, SequenceModel, combine};
+use majordomo_registry::Catalog;
 
 /// Experts named in the record of a preload.
 const N_OPINIONS: usize = 3;
@@ -17,6 +18,8 @@ pub(crate) struct Forecaster {
     /// Shared with the writer of the learned store; changed in place while that has no reference.
     model: Arc<SequenceModel>,
     values: Values,
+    /// The same, where a provider's covers the demands for its dependents.
+    demanded: Values,
     /// The state of the model after the command at work, while values look past one.
     forecast: Option<Forecast>,
     /// Scores by the text of the last command for the components that the next one needs.
@@ -32,6 +35,11 @@ impl Forecaster {
 
     pub(crate) fn values(&self) -> &Values {
         &self.values
+    }
+
+    /// The values, where a provider's covers the demands for its dependents.
+    pub(crate) fn demanded(&self) -> &Values {
+        &self.demanded
     }
 
     /// Whether the text of the last command scores a component.
@@ -73,7 +81,12 @@ impl Forecaster {
     }
 
     /// Makes the values again: of what follows the command at work, or the last one that was observed.
-    pub(crate) fn refresh(&mut self, under_way: Option<&[ComponentKey]>, now: Moment) {
+    pub(crate) fn refresh(
+        &mut self,
+        under_way: Option<&[ComponentKey]>,
+        catalog: &Catalog,
+        now: Moment,
+    ) {
         let at = self.wall(now);
         self.forecast = under_way
             .map(|uses| Arc::make_mut(&mut self.model).forecast(uses, at, &mut self.values));
@@ -84,6 +97,23 @@ impl Forecaster {
         if !self.text.is_empty() {
             self.values = self.values.with(said);
         }
+        self.demanded = self.values.with(self.of_providers(catalog));
+    }
+
+    /// The probabilities that a provider or one of its dependents is used, as of independent events.
+    fn of_providers(&self, catalog: &Catalog) -> Vec<(ComponentKey, Value)> {
+        let either = |keys: &[ComponentKey], part: fn(Value) -> Confidence| {
+            let none: f64 =
+                keys.iter().map(|k| 1.0 - f64::from(part(self.values.get(*k)).get())).product();
+            Confidence::saturating((1.0 - none) as f32)
+        };
+        let providers = catalog.keys().filter(|k| !catalog.dependents(*k).is_empty());
+        providers
+            .map(|key| {
+                let keys = catalog.dependent_closure(&[key]);
+                (key, Value { next: either(&keys, |v| v.next), reuse: either(&keys, |v| v.reuse) })
+            })
+            .collect()
     }
 
     /// Takes over the model of an earlier process.
@@ -101,5 +131,6 @@ impl Forecaster {
         self.forecast = None;
         self.text.clear();
         self.values.refresh([]);
+        self.demanded.refresh([]);
     }
 }

@@ -33,13 +33,11 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
-    pub(crate) fn new(config: &SpeculationConfig) -> Self {
-        Self {
-            preloader: Preloader::new(&clamped(config)).expect("clamped settings are allowed"),
-            expected_since: None,
-            recorded: BTreeMap::new(),
-            contention: None,
-        }
+    /// `weighted`: the policy weighs predictions by load times.
+    pub(crate) fn new(config: &SpeculationConfig, weighted: bool) -> Self {
+        let mut preloader = Preloader::new(&clamped(config)).expect("clamped settings are allowed");
+        preloader.set_weighted(weighted);
+        Self { preloader, expected_since: None, recorded: BTreeMap::new(), contention: None }
     }
 
     pub(crate) fn configure(&mut self, config: &SpeculationConfig) {

@@ -24,6 +24,7 @@ mod idle;
 mod input;
 mod measured;
 mod operate;
+mod pace;
 mod partial;
 mod plan;
 mod preload;

@@ -1,16 +1,17 @@
 //! Preloads: proposals become speculative transactions when no demand could use the lane or the bytes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Admitted, Origin, Phase, Request, Step, Verdict};
-use majordomo_preloader::{Hint, HintAnswer, Proposal, Tier};
+use majordomo_preloader::{Harm, Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
-use crate::admit::{Ask, is_present};
+use crate::admit::{Ask, is_present, keys_of};
 
 /// The result of a proposal.
 enum Attempt {
@@ -157,13 +158,19 @@ impl Engine {
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = step.now + self.patience(p.key);
         let bytes = admitted.reserve.iter().map(|r| r.bytes).sum();
+        let load_time = |k: ComponentKey| (k, self.scheduler.load_time(k));
+        let displaced: Vec<_> = admitted.victims.iter().map(|k| load_time(*k)).collect();
+        let missing = keys_of(&admitted.reserve);
+        let own: Duration = missing.iter().map(|k| load_time(*k).1).sum();
         let request = Request::whole(origin, vec![p.key], priority, deadline);
         let id = self.scheduler.submit(request, step.now);
-        self.record_victims(&admitted.victims, p.key, step);
+        let gain = self.admission().gain(ask, &missing);
+        self.record_victims(&admitted.victims, p.key, Some(gain), step);
         for &key in &admitted.victims {
             self.evict_one(key, origin.eviction_cause(), Some(id), step);
         }
         self.hints.preloader_mut().on_started(p, bytes, step.now);
+        self.hints.preloader_mut().on_displaced(p.key, own, displaced);
         self.scheduler.activate(id, admitted, step);
         Attempt::Ended(HintOutcome::Started)
     }
@@ -218,10 +225,15 @@ impl Engine {
         record_end(key, end, step);
     }
 
-    /// A demand asks for a set: hints for its members have been answered by that.
-    pub(crate) fn drop_demanded_hints(&mut self, keys: &[ComponentKey], now: Moment) {
-        for key in self.catalog().closure(keys) {
-            self.hints.preloader_mut().on_demand(key, now);
+    /// A demand asks for a set: hints for its members have been answered by that, and members that were evicted for a
+    /// preload are missed.
+    pub(crate) fn demanded(&mut self, keys: &[ComponentKey], step: &mut Step<'_>) {
+        for component in self.catalog().closure(keys) {
+            if let Some(harm) = self.hints.preloader_mut().on_demand(component, step.now) {
+                let Harm { preload, cost, .. } = harm;
+                let cost_us = u64::try_from(cost.as_micros()).unwrap_or(u64::MAX);
+                step.record(EventKind::Harm { component, preload, cost_us });
+            }
         }
     }
 

@@ -70,7 +70,7 @@ impl Engine {
                 let Some(txn) = self.scheduler.transaction(id) else { return };
                 let (requested, closure) = (txn.requested.clone(), txn.closure.clone());
                 self.record_demand_for_thrash(id, &closure);
-                self.drop_demanded_hints(&requested, step.now);
+                self.demanded(&requested, step);
             }
         }
     }

@@ -97,6 +97,7 @@ impl Engine {
             line("hits", StatusValue::Count(a.hits));
             line("late", StatusValue::Count(a.late));
             line("wasted", StatusValue::Count(a.wasted));
+            line("harmful", StatusValue::Count(a.harmful));
             let mib_seconds = a.wasted_byte_seconds / f64::from(1u32 << 20);
             line("wasted MiB-seconds", StatusValue::Number(mib_seconds));
         }

@@ -12,6 +12,7 @@ use majordomo_predictor::SequenceModel;
 use majordomo_preloader::{Hint, Preloader, Tier};
 
 use crate::admit::is_present;
+use crate::pace::Pace;
 use crate::{Engine, Usage};
 
 /// From this P(reuse) on a component is worth loading into memory that is free and would stay so.
@@ -46,6 +47,7 @@ impl Engine {
     pub(crate) fn forget_sequence(&mut self, step: &mut Step<'_>) {
         self.forecaster.forget();
         self.attribution.forget(step.now);
+        self.pace = Pace::default();
         self.hints.forget();
         self.idleness.retain(|_| false);
         step.push(Effect::PersistSequence);
@@ -61,6 +63,7 @@ impl Engine {
             return;
         }
         self.attribution.begin(command, uses);
+        self.pace.begun(now);
         self.forecaster.set_text(Vec::new());
         self.hints.preloader_mut().begun();
         self.expect_hints(now);
@@ -75,7 +78,8 @@ impl Engine {
     }
 
     fn refresh_forecast(&mut self, now: Moment) {
-        self.forecaster.refresh(self.attribution.under_way(), now);
+        let catalog = Arc::clone(self.catalog());
+        self.forecaster.refresh(self.attribution.under_way(), &catalog, now);
     }
 
     fn expect_hints(&mut self, now: Moment) {
@@ -100,6 +104,7 @@ impl Engine {
         if !used.is_empty() {
             step.push(Effect::PersistUse { used: used.clone() });
         }
+        self.pace.ended(step.now);
         let is_new = self.attribution.attribute(&used, up_to);
         if used.is_empty() && text.is_empty() {
             if let Some(command) = command {

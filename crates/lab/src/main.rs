@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod assistant;
+mod closed;
 mod footprint;
 mod hog;
 mod intents;
@@ -31,6 +32,8 @@ struct Cli {
 enum Command {
     /// Play days of a real assistant's commands under several policies, and compare them
     Assistant(assistant::Args),
+    /// Run users who wait for each answer, with the components of a configuration, against other policies
+    Closed(closed::Args),
     /// Measure the manager's own memory, at rest and while it retrains
     Footprint(footprint::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Assistant(args) => {
             return assistant::run(&args).unwrap_or_else(|error| failed(&error));
         }
+        Command::Closed(args) => closed::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),

@@ -108,17 +108,16 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Scores the candidates, in their order.
     fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
 
-    /// Whether preloading `newcomer` is worth the eviction of `victims`: by default, when its expected uses exceed
-    /// theirs together. `stated` is a hint's confidence in its next use, which may exceed the value.
-    fn pays(
-        &self,
-        newcomer: &Candidate,
-        stated: Option<Confidence>,
-        victims: &[Candidate],
-        values: &Values,
-    ) -> bool {
-        let lost: f64 = victims.iter().map(|v| expected_uses(values.get(v.key))).sum();
-        expected_uses(with_stated(values.get(newcomer.key), stated)) > lost
+    /// What it saves to have one component loaded, on the scale that preloads and their victims are compared on: by
+    /// default the expected seconds of waiting within the horizon.
+    fn worth(&self, value: Value, load_time: Duration) -> f64 {
+        demanded(value) * load_time.as_secs_f64()
+    }
+
+    /// Whether a preload that gains so much may displace components whose loss is so great, all on the scale of
+    /// [`worth`](Self::worth): never at a loss.
+    fn pays(&self, gain: f64, loss: f64) -> bool {
+        gain > loss
     }
 
     /// Whether its scores judge unused preloads. If not, they are evicted first.
@@ -132,6 +131,11 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
         1.0
     }
 
+    /// Whether `stakes` differ between load times.
+    fn weighs_load_time(&self) -> bool {
+        false
+    }
+
     /// Sets the bytes that components have to themselves; called at the start and when they change.
     fn set_capacity(&mut self, _capacity: ByteSize) {}
 
@@ -141,17 +145,23 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     }
 }
 
-/// How much more a use in the next command counts than one soon. Any weight from 2 to 10 does as well.
-const NEXT_WEIGHT: f64 = 3.0;
+/// Share of the horizon's weight on the next command, since the decision is made again then; the rest is on the commands
+/// within the predictor's horizon. Any share from two thirds to nine tenths does as well.
+const NEXT_SHARE: f64 = 0.75;
 
-/// Expected uses that having a component loaded would serve, those of the next command weighed by three: 0
-/// to 4.
-pub(crate) fn expected_uses(value: Value) -> f64 {
-    f64::from(value.reuse.get()) + NEXT_WEIGHT * f64::from(value.next.get())
+/// Probability that a component is demanded within the horizon.
+#[must_use]
+pub fn demanded(value: Value) -> f64 {
+    let (next, reuse) = (f64::from(value.next.get()), f64::from(value.reuse.get()));
+    NEXT_SHARE * next + (1.0 - NEXT_SHARE) * reuse
 }
 
-fn with_stated(value: Value, stated: Option<Confidence>) -> Value {
-    Value { next: stated.map_or(value.next, |s| s.max(value.next)), ..value }
+/// A value beside the confidence that a hint states. That is a probability of a demand within the horizon, so it stands
+/// for both of the value's probabilities.
+#[must_use]
+pub fn with_stated(value: Value, stated: Option<Confidence>) -> Value {
+    let Some(stated) = stated else { return value };
+    Value { next: value.next.max(stated), reuse: value.reuse.max(stated) }
 }
 
 /// Positions in `candidates` in the order of eviction: unused preloads first, then by

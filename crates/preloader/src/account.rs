@@ -1,4 +1,4 @@
-//! The results of preloads: hits, late preloads with the time saved, and waste in counts and byte-seconds.
+//! The results of preloads: hits, late preloads with the time saved, waste in counts and byte-seconds, and harm.
 //!
 //! Invariant: started = hits + late + wasted + failed + open, in every account.
 
@@ -24,13 +24,17 @@ pub struct PreloadAccount {
     pub wasted: u64,
     /// Memory of wasted preloads, in bytes times seconds.
     pub wasted_byte_seconds: f64,
+    /// Components that were evicted for a preload and demanded before it was used, and soon.
+    pub harmful: u64,
+    /// Time that those demands wait for the evicted components to load again.
+    pub harm: Duration,
     /// Preloads that failed to load.
     pub failed: u64,
     /// Preloads that load, or are loaded and not used yet.
     pub open: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     tier: Tier,
     source: HintSource,
@@ -39,7 +43,34 @@ struct Open {
     ready: Option<Moment>,
     /// The first demand.
     demanded: Option<Moment>,
+    displaced: Option<Displaced>,
 }
+
+/// The components that were evicted for a preload.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Displaced {
+    /// Each with its load time.
+    pub(super) victims: Vec<(ComponentKey, Duration)>,
+    /// The preload's own load time.
+    pub(super) load_time: Duration,
+    /// The number of the command during or after which they were evicted.
+    pub(super) command: u64,
+}
+
+/// A component that was evicted for a preload is demanded before that is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Harm {
+    /// The preload that displaced the component.
+    pub preload: ComponentKey,
+    /// Time that the demand waits for the component to load again.
+    pub cost: Duration,
+    /// That time over the preload's own load time, up to 4: the weight of the harm beside that of a wasted preload.
+    pub(super) weight: f64,
+    pub(super) source: HintSource,
+}
+
+/// The weights of harms are within this.
+const MOST_WEIGHT: f64 = 4.0;
 
 /// The accounts of all components and tiers.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +104,8 @@ impl Accounts {
         if self.is_open(key) {
             return;
         }
-        let open = Open { tier, source, size, started: now, ready: None, demanded: None };
+        let open =
+            Open { tier, source, size, started: now, ready: None, demanded: None, displaced: None };
         self.open.insert(key, open);
         self.both(key, tier, |a| {
             a.started += 1;
@@ -85,6 +117,41 @@ impl Accounts {
         if let Some(open) = self.open.get_mut(&key) {
             open.ready.get_or_insert(now);
         }
+    }
+
+    /// Components were evicted for an open preload.
+    pub(super) fn displaced(&mut self, key: ComponentKey, displaced: Displaced) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.displaced = Some(displaced);
+        }
+    }
+
+    /// A component is loaded again: its eviction harms no later demand.
+    pub(super) fn restored(&mut self, key: ComponentKey) {
+        for displaced in self.open.values_mut().filter_map(|o| o.displaced.as_mut()) {
+            displaced.victims.retain(|(victim, _)| *victim != key);
+        }
+    }
+
+    /// A component is demanded at a command of this number: harmful for the preload that displaced it, if that is not
+    /// demanded yet and was begun at most `horizon` commands ago.
+    pub(super) fn harmed(&mut self, key: ComponentKey, command: u64, horizon: u64) -> Option<Harm> {
+        let harm = self.open.iter().find_map(|(preload, open)| {
+            let displaced = open.displaced.as_ref().filter(|_| open.demanded.is_none())?;
+            let victim = displaced.victims.iter().find(|(victim, _)| *victim == key)?;
+            let is_soon = command.saturating_sub(displaced.command) <= horizon;
+            let ratio = victim.1.as_secs_f64() / displaced.load_time.as_secs_f64().max(1e-6);
+            let weight = ratio.min(MOST_WEIGHT);
+            let (preload, cost, source) = (*preload, victim.1, open.source);
+            is_soon.then_some((Harm { preload, cost, weight, source }, open.tier))
+        });
+        self.restored(key);
+        let (harm, tier) = harm?;
+        self.both(harm.preload, tier, |a| {
+            a.harmful += 1;
+            a.harm += harm.cost;
+        });
+        Some(harm)
     }
 
     fn end(&mut self, key: ComponentKey, end: impl Fn(&Open) -> PreloadEnd) -> Option<PreloadEnd> {

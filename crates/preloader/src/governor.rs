@@ -1,8 +1,8 @@
 //! The governor: moves the floor of confidence so that waste stays within its budget.
 //!
 //! Two integral controllers on the logarithm of the floor, one over the count and one over the memory of wasted
-//! preloads; the higher floor applies. Every observation lowers the floor a little and every wasted preload
-//! raises it, so that the rate of waste settles at the budget. Invariant: the floor stays within its
+//! preloads; the higher floor applies. Every observation lowers the floor a little; every wasted preload, and every
+//! preload whose victim is demanded before it is, raises it, so that the rate of both settles at the budget. Invariant: the floor stays within its
 //! range.
 
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Default for WasteBudget {
 
 /// The highest floor, unless the setting is higher.
 const HIGHEST_FLOOR: f32 = 0.8;
-/// Step of the floor's logarithm for one wasted preload: about a tenth.
+/// The usual step of the floor's logarithm: about a tenth.
 const STEP: f64 = 0.1;
 /// Time over which the memory of wasted preloads is averaged.
 const SPAN: Duration = Duration::from_secs(600);
@@ -54,6 +54,8 @@ pub struct Governor {
     budget: WasteBudget,
     /// Logarithm of the highest floor.
     top: f64,
+    /// Step of the floor's logarithm for one wasted preload.
+    step: f64,
     /// Logarithm of the floor by counts.
     by_count: f64,
     /// Logarithm of the floor by bytes.
@@ -74,8 +76,16 @@ impl Governor {
         Self::with_top(budget, STEP)
     }
 
+    /// The same for hints whose confidence is a probability weighted by a load time: the floor has further to rise, so
+    /// its steps are twice as long.
+    #[must_use]
+    pub fn for_weighted(budget: WasteBudget) -> Self {
+        Self { step: 2.0 * STEP, ..Self::with_top(budget, 2.0 * STEP) }
+    }
+
     fn with_top(budget: WasteBudget, top: f64) -> Self {
-        let mut new = Self { budget, top, by_count: 0.0, by_bytes: f64::MIN, last: None };
+        let mut new =
+            Self { budget, top, step: STEP, by_count: 0.0, by_bytes: f64::MIN, last: None };
         let [low, high] = new.range();
         new.by_count = log(budget.lowest_floor).clamp(low, high);
         new.by_bytes = low;
@@ -107,7 +117,7 @@ impl Governor {
 
     /// Records the observation of a command: the floor sinks by the waste that the budget allows.
     pub fn observed(&mut self, now: Moment) {
-        self.by_count -= STEP * self.budget.per_observation;
+        self.by_count -= self.step * self.budget.per_observation;
         if let Some(last) = self.last.replace(now) {
             let share = now.since(last).as_secs_f64() / SPAN.as_secs_f64();
             self.by_bytes -= STEP * share.min(1.0);
@@ -115,9 +125,15 @@ impl Governor {
         self.keep_in_range();
     }
 
+    /// Records that a preload harmed: the floor rises as for `weight` wasted ones.
+    pub fn harmed(&mut self, weight: f64) {
+        self.by_count += self.step * weight;
+        self.keep_in_range();
+    }
+
     /// Records a preload that was wasted after holding this many byte-seconds: the floor rises.
     pub fn wasted(&mut self, byte_seconds: f64) {
-        self.by_count += STEP;
+        self.by_count += self.step;
         if let Some(mean) = self.budget.mean_bytes {
             let allowed = mean.bytes() as f64 * SPAN.as_secs_f64();
             self.by_bytes += STEP * (byte_seconds / allowed.max(1.0)).min(10.0);

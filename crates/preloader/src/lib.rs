@@ -42,10 +42,10 @@ mod preloader;
 #[cfg(feature = "worker")]
 mod worker;
 
-pub use account::PreloadAccount;
+pub use account::{Harm, PreloadAccount};
 pub use governor::{Governor, WasteBudget};
 pub use hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 pub use idle::IdleTrim;
-pub use preloader::{Preloader, PreloaderError};
+pub use preloader::{HARM_HORIZON, Preloader, PreloaderError};
 #[cfg(feature = "worker")]
 pub use worker::{LoadOutcome, PreloadWorker, WorkerConfig};

@@ -11,9 +11,13 @@ use majordomo_core::{
     SpeculationConfig, StatusValue,
 };
 
-use super::account::{Accounts, PreloadAccount};
+use super::account::{Accounts, Displaced, Harm, PreloadAccount};
 use super::governor::{Governor, WasteBudget};
 use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
+
+/// A component that was evicted for a preload is missed when it is demanded within so many commands: the horizon over
+/// which values are predicted.
+pub const HARM_HORIZON: u64 = 8;
 
 /// All settings outside their ranges.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -52,9 +56,13 @@ pub struct Preloader {
     n_proposed: [usize; 3],
     /// For predicted hints.
     predicted: Governor,
+    /// Their confidence is weighted by load times.
+    weighted: bool,
     /// For stated hints.
     stated: Governor,
     accounts: Accounts,
+    /// Commands observed.
+    n_commands: u64,
     merged: u64,
     replaced: u64,
     below_floor: u64,
@@ -77,8 +85,10 @@ impl Preloader {
             proposed: None,
             n_proposed: [0; 3],
             predicted: Governor::new(waste),
+            weighted: false,
             stated: Governor::for_claims(waste),
             accounts: Accounts::default(),
+            n_commands: 0,
             merged: 0,
             replaced: 0,
             below_floor: 0,
@@ -86,6 +96,20 @@ impl Preloader {
             expired: 0,
             overtaken: 0,
         })
+    }
+
+    /// Whether the confidence of predicted hints is a probability weighted by a load time; not without this call. A
+    /// change begins with the lowest floor.
+    pub fn set_weighted(&mut self, weighted: bool) {
+        if self.weighted != weighted {
+            self.weighted = weighted;
+            let waste = WasteBudget::from(&self.config);
+            self.predicted = Self::governor_of_predicted(weighted, waste);
+        }
+    }
+
+    fn governor_of_predicted(weighted: bool, waste: WasteBudget) -> Governor {
+        if weighted { Governor::for_weighted(waste) } else { Governor::new(waste) }
     }
 
     /// Replaces the settings; waiting hints and accounts stay.
@@ -96,7 +120,7 @@ impl Preloader {
         let config = checked(config)?;
         let waste = WasteBudget::from(&config);
         if waste != WasteBudget::from(&self.config) {
-            self.predicted = Governor::new(waste);
+            self.predicted = Self::governor_of_predicted(self.weighted, waste);
             self.stated = Governor::for_claims(waste);
         }
         self.config = config;
@@ -155,6 +179,7 @@ impl Preloader {
         if !was_at_work {
             self.n_proposed = [0; 3];
         }
+        self.n_commands += 1;
         self.predicted.observed(now);
         self.stated.observed(now);
         self.replace(|w| match w.hint.source {
@@ -306,9 +331,22 @@ impl Preloader {
         self.accounts.start(proposal, size, now);
     }
 
-    /// Records that a preload is ready.
+    /// Records the components that were evicted for a preload that was started, each with its load time, and the
+    /// preload's own.
+    pub fn on_displaced(
+        &mut self,
+        key: ComponentKey,
+        load_time: Duration,
+        victims: Vec<(ComponentKey, Duration)>,
+    ) {
+        let command = self.n_commands;
+        self.accounts.displaced(key, Displaced { victims, load_time, command });
+    }
+
+    /// Records that a component is ready: a preload, or one that was evicted for a preload.
     pub fn on_loaded(&mut self, key: ComponentKey, now: Moment) {
         self.accounts.ready(key, now);
+        self.accounts.restored(key);
     }
 
     /// Records that a preload failed. Returns its result, if the preload was open.
@@ -317,12 +355,16 @@ impl Preloader {
     }
 
     /// Records a demand for the component: drops its waiting hints, since the demand loads it. A preload that is still
-    /// loading is late once it is used.
-    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) {
+    /// loading is late once it is used. Returns the harm that a preload did, if the component was evicted for it within
+    /// the last [`HARM_HORIZON`] commands and it is not demanded yet; the floor rises by that.
+    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) -> Option<Harm> {
         for stated in [false, true] {
             self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
         }
         self.accounts.demanded(key, now);
+        let harm = self.accounts.harmed(key, self.n_commands, HARM_HORIZON)?;
+        self.governor_mut(harm.source).harmed(harm.weight);
+        Some(harm)
     }
 
     /// Withdraws the demand for the component, whose last waiter has left without it.
@@ -421,6 +463,8 @@ impl Preloader {
                 "wasted MiB-seconds",
                 StatusValue::Number(a.wasted_byte_seconds / f64::from(1u32 << 20)),
             );
+            line("harmful", StatusValue::Count(a.harmful));
+            line("wait by harmful ones", StatusValue::Time(a.harm));
             line("failed", StatusValue::Count(a.failed));
             line("open", StatusValue::Count(a.open));
         }

@@ -170,6 +170,7 @@ fn concerns(kind: &EventKind) -> Vec<ComponentKey> {
         | EventKind::ProbeRecovered { component }
         | EventKind::LoadBeyondBudget { component, .. }
         | EventKind::Revoked { component, .. } => vec![*component],
+        EventKind::Harm { component, preload, .. } => vec![*component, *preload],
         EventKind::Granted { components, .. } | EventKind::Refused { components, .. } => {
             components.clone()
         }

@@ -5,6 +5,7 @@
 //! same traces and settings give the same figures, digit for digit, on one machine type.
 
 mod budget;
+mod closed;
 mod cold;
 mod control;
 mod engine;
@@ -18,6 +19,7 @@ mod trace;
 mod vrank;
 
 pub use budget::ReplayBudget;
+pub use closed::{ClosedCommand, ClosedLoop, ClosedShape, ClosedTally, replay_closed};
 pub use cold::{replay_one, replay_trace};
 pub use item::ItemCost;
 pub use name::{EnginePolicy, PolicyName, UnknownPolicy};

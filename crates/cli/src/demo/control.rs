@@ -3,6 +3,8 @@
 //! It gets the same commands at the same moments, with processes of its own, so that the two differ in nothing
 //! but what decides. Knows how to start it, and to compare what the two came to.
 
+use std::time::Duration;
+
 use majordomo::{
     AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, PolicyKind, StatusValue,
 };
@@ -115,6 +117,8 @@ pub(super) fn lines(managed: &Summary, control: &Summary, preloads: Preloads) ->
             format!(" ({:.2} of LRU)", part as f64 / whole as f64)
         }
     };
+    let of_time =
+        |part: Duration, whole: Duration| of(part.as_micros() as u64, whole.as_micros() as u64);
     let row = |what: &str, a: String, b: String| format!("{what:<26} {a:>22} {b:>12}");
     vec![
         row("the same days", "preloading".to_owned(), "LRU".to_owned()),
@@ -122,6 +126,15 @@ pub(super) fn lines(managed: &Summary, control: &Summary, preloads: Preloads) ->
             "commands that waited",
             format!("{}{}", managed.n_waited(), of(managed.n_waited(), control.n_waited())),
             control.n_waited().to_string(),
+        ),
+        row(
+            "wait, mean",
+            format!(
+                "{}{}",
+                time(managed.mean_wait()),
+                of_time(managed.mean_wait(), control.mean_wait())
+            ),
+            time(control.mean_wait()),
         ),
         row("wait, 95 %", time(managed.percentile(0.95)), time(control.percentile(0.95))),
         row("loads", managed.loads.to_string(), control.loads.to_string()),

@@ -58,11 +58,21 @@ impl EventKind {
                 };
                 format!("preload: {} {how}", name(*component))
             }
-            Self::Victim { component, policy, keep, next, reuse, needed_by } => format!(
-                "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}",
+            Self::Harm { component, preload, cost_us } => format!(
+                "harm: {} was evicted for the preload of {}, and is needed first: {:.1} ms",
                 name(*component),
-                name(*needed_by)
+                name(*preload),
+                *cost_us as f64 / 1e3
             ),
+            Self::Victim { component, policy, keep, next, reuse, needed_by, loss, gain } => {
+                let gain = gain.map(|g| format!(", gain {g:.4}")).unwrap_or_default();
+                format!(
+                    "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}, \
+                     loss {loss:.4}{gain}",
+                    name(*component),
+                    name(*needed_by)
+                )
+            }
             Self::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
             Self::Overdraft { total: ByteSize(0) } => "within the budget again".to_owned(),
             Self::Overdraft { total } => format!("{total} beyond the budget"),

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, Holder, Moment, Priority, Value, Values,
 };
-use majordomo_memory::{Candidate, Ranked, Shortage, newcomer, victim_order};
+use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
 use super::{Admission, Ask, Draft};
 
@@ -138,7 +139,7 @@ impl Admission<'_> {
             key,
             priority: self.scheduler.effective_priority(key, closure, tiers),
             size: closure.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
-            load_time: self.scheduler.load_time(key),
+            load_time: closure.iter().map(|k| self.scheduler.load_time(*k)).sum(),
             last_use: touched.unwrap_or_default(),
             uses: self.scheduler.entry(key).n_uses(),
             speculative: self.is_evicted_first(closure),
@@ -154,34 +155,55 @@ impl Admission<'_> {
             && (!self.policy.judges_unused() || closure.iter().any(runs))
     }
 
-    /// Whether preloading a set is worth evicting these.
+    /// Whether loading the missing members of a set ahead gains more than the loss of these victims.
     pub(super) fn is_worth(
         &self,
         ask: Ask<'_>,
+        missing: &[ComponentKey],
         victims: &[ComponentKey],
-        reserve: ByteSize,
     ) -> bool {
-        let key = ask.closure.last().copied().unwrap_or_default();
-        let load_time = ask.closure.iter().map(|k| self.scheduler.load_time(*k)).sum();
-        let one = |k: &ComponentKey| {
-            newcomer(*k, self.scheduler.budget().booked_for(*k), self.scheduler.load_time(*k))
-        };
-        let victims: Vec<_> = victims.iter().map(one).collect();
-        self.policy.pays(&newcomer(key, reserve, load_time), ask.stated, &victims, self.values)
+        self.policy.pays(self.gain(ask, missing), self.loss(victims))
     }
 
-    /// The values, where a candidate's covers its live closure.
+    /// What is lost with these components: what each saves while it is loaded.
+    pub(crate) fn loss(&self, victims: &[ComponentKey]) -> f64 {
+        let worth =
+            |k: &ComponentKey| self.policy.worth(self.values.get(*k), self.scheduler.load_time(*k));
+        victims.iter().map(worth).sum()
+    }
+
+    /// What is gained by a preload of these missing members of a set: the same, but that the next command may begin
+    /// before they are ready.
+    pub(crate) fn gain(&self, ask: Ask<'_>, missing: &[ComponentKey]) -> f64 {
+        let load_time: Duration = missing.iter().map(|k| self.scheduler.load_time(*k)).sum();
+        let ready = self.pace.share_before_next(load_time);
+        let worth = |k: &ComponentKey| {
+            let value = with_stated(self.values.get(*k), ask.stated);
+            let next = Confidence::saturating(value.next.get() * ready as f32);
+            self.policy.worth(Value { next, ..value }, self.scheduler.load_time(*k))
+        };
+        missing.iter().map(worth).sum()
+    }
+
+    /// The values, where a candidate's covers its live closure: the mean over its members, by load time.
     pub(crate) fn values_of(&self, candidates: &Candidates) -> Cow<'_, Values> {
         if candidates.closures.iter().all(|c| c.len() <= 1) {
             return Cow::Borrowed(self.values);
         }
-        let sum = |closure: &[ComponentKey], part: fn(Value) -> Confidence| {
-            Confidence::saturating(closure.iter().map(|k| part(self.values.get(*k)).get()).sum())
+        let mean = |closure: &[ComponentKey], part: fn(Value) -> Confidence| {
+            let (mut sum, mut weight) = (0.0, 0.0);
+            for key in closure {
+                // A load that takes no time counts a little, too.
+                let time = self.scheduler.load_time(*key).as_secs_f64().max(1e-6);
+                sum += f64::from(part(self.values.get(*key)).get()) * time;
+                weight += time;
+            }
+            Confidence::saturating((sum / weight) as f32)
         };
         let of_closures =
             candidates.iter().filter(|(_, closure)| closure.len() > 1).map(|(row, closure)| {
                 let value =
-                    Value { next: sum(closure, |v| v.next), reuse: sum(closure, |v| v.reuse) };
+                    Value { next: mean(closure, |v| v.next), reuse: mean(closure, |v| v.reuse) };
                 (row.key, value)
             });
         Cow::Owned(self.values.with(of_closures))

@@ -11,7 +11,7 @@ use majordomo_lifecycle::TxnId;
 use majordomo_memory::{Need, Shortage};
 
 use super::ranking::Evictable;
-use super::{Admission, Ask, Draft, leaving_kind};
+use super::{Admission, Ask, Draft, keys_of, leaving_kind};
 
 impl Admission<'_> {
     /// Victims until the reservations fit, in the policy's order.
@@ -72,8 +72,8 @@ impl Admission<'_> {
         if short.is_none() {
             let victims: Vec<_> =
                 self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
-            let bytes = draft.reserve.iter().map(|r| r.bytes).sum();
-            if ask.origin.is_speculative() && !self.is_worth(ask, &victims, bytes) {
+            let missing = keys_of(&draft.reserve);
+            if ask.origin.is_speculative() && !self.is_worth(ask, &missing, &victims) {
                 draft.declined = true;
                 return;
             }

@@ -19,3 +19,4 @@ mod shutdown;
 mod speculation;
 mod thrash;
 mod waiting;
+mod worth;

@@ -188,8 +188,10 @@ fn late_report_of_a_use_does_not_count_for_the_next_incarnation() {
     // The use is reported while the next incarnation waits for its memory.
     let specs = vec![refusing("requested"), spec("other"), sized("old", 250)];
     let mut rig = Rig::new(specs, 300);
-    rig.make_ready("other");
+    rig.demand(&["other"]);
     rig.wait(seconds(3.0));
+    rig.loaded("other");
+    rig.give_back("other");
     rig.operator("other", OperatorAction::Unload { force: false });
     rig.unloaded("other");
     rig.make_ready("old");

@@ -1,20 +1,23 @@
 //! V-rank: keep the components that are most likely to be used, per byte; fall back to LRU where LRU does better.
 //!
 //! Knows the predictor's [`Values`] and the events of uses, but not how the values come about. A
-//! component has the value `V = P(used again soon) + 3 · P(used next)`, in wait mode times its load time. One
-//! value serves both decisions: the lowest per byte is evicted first, and a preload is worth its victims only if
-//! its value exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
+//! component is worth the probability that it is demanded within the horizon, in wait mode times its load time. One
+//! scale serves both decisions: the lowest worth per byte is evicted first, and a preload displaces its victims only if
+//! its worth exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
 //! last window of uses, the ranking is LRU's and no preload is worth a victim.
 
 mod shadow;
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Confidence, Moment, StatusValue, Value, Values};
+use majordomo_core::{ByteSize, Moment, StatusValue, Value, Values};
 
-use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, expected_uses, with_stated};
+use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, demanded};
 use shadow::ShadowLru;
 
+/// In wait mode the order of victims gives so much weight to the age of the last use, as an exponent: the model's
+/// probabilities of components that were all used lately differ by less than they are wrong.
+const RECENCY: f64 = 0.25;
 /// How fast the usual load time follows the uses.
 const USUAL_RATE: f64 = 0.02;
 
@@ -72,18 +75,10 @@ impl VRank {
         Self { mode: config.mode, usual_load: None, shadow }
     }
 
-    /// The value of having a component loaded: expected uses (hit mode, up to 4) or expected seconds of waiting
-    /// saved (wait mode). At least 0.
-    #[must_use]
-    pub fn worth(&self, candidate: &Candidate, values: &Values) -> f64 {
-        self.worth_of(candidate, values.get(candidate.key))
-    }
-
-    fn worth_of(&self, candidate: &Candidate, value: Value) -> f64 {
-        let uses = expected_uses(value);
+    fn recency(&self, age: Duration) -> f64 {
         match self.mode {
-            VRankMode::Hits => uses,
-            VRankMode::Wait => uses * candidate.load_time.as_secs_f64(),
+            VRankMode::Hits => 1.0,
+            VRankMode::Wait => age.as_secs_f64().max(0.1).powf(-RECENCY),
         }
     }
 
@@ -122,21 +117,25 @@ impl EvictionPolicy for VRank {
         if self.is_fallen_back() || values.version() == 0 {
             return Lru.rank(candidates, values, now);
         }
-        let keep = |c: &Candidate| self.worth(c, values) / c.size.as_mib_f64().max(1e-6);
+        let keep = |c: &Candidate| {
+            let per_byte =
+                self.worth(values.get(c.key), c.load_time) / c.size.as_mib_f64().max(1e-6);
+            per_byte * self.recency(now.since(c.last_use))
+        };
         candidates.iter().map(|c| Ranked { key: c.key, keep: keep(c) }).collect()
     }
 
+    /// Expected hits or, in wait mode, seconds of waiting saved within the horizon.
+    fn worth(&self, value: Value, load_time: Duration) -> f64 {
+        match self.mode {
+            VRankMode::Hits => demanded(value),
+            VRankMode::Wait => demanded(value) * load_time.as_secs_f64(),
+        }
+    }
+
     /// Never during a fallback.
-    fn pays(
-        &self,
-        newcomer: &Candidate,
-        stated: Option<Confidence>,
-        victims: &[Candidate],
-        values: &Values,
-    ) -> bool {
-        let lost: f64 = victims.iter().map(|v| self.worth(v, values)).sum();
-        let value = with_stated(values.get(newcomer.key), stated);
-        !self.is_fallen_back() && self.worth_of(newcomer, value) > lost
+    fn pays(&self, gain: f64, loss: f64) -> bool {
+        !self.is_fallen_back() && gain > loss
     }
 
     fn judges_unused(&self) -> bool {
@@ -151,6 +150,10 @@ impl EvictionPolicy for VRank {
             }
             _ => 1.0,
         }
+    }
+
+    fn weighs_load_time(&self) -> bool {
+        self.mode == VRankMode::Wait
     }
 
     fn set_capacity(&mut self, capacity: ByteSize) {
@@ -205,17 +208,21 @@ mod tests {
         assert_eq!(order(&VRank::default(), &c, &v), [2, 3, 0, 1]);
         let wait = VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() });
         assert_eq!(order(&wait, &c, &v), [2, 3, 1, 0]);
+        let c = [candidate(0, 10, 100, 1), candidate(3, 10, 100, 999_000_000)];
+        assert_eq!(order(&wait, &c, &v), [0, 3], "of equal worth, the one used longer ago");
     }
 
     #[test]
-    fn a_preload_must_be_worth_more_than_all_its_victims() {
-        let v = values(&[(0.2, 0.3), (0.1, 0.1), (0.1, 0.1), (0.1, 0.1)]);
-        let c: Vec<_> = (0..4).map(|k| candidate(k, 10, 100, 1)).collect();
-        let policy = VRank::default();
-        assert!(policy.pays(&c[0], None, &c[1..3], &v));
-        assert!(!policy.pays(&c[0], None, &c[1..4], &v));
-        assert!(!policy.pays(&c[1], None, &c[2..3], &v), "a tie does not pay");
-        assert!(policy.pays(&c[1], None, &[], &v));
+    fn load_time_counts_in_wait_mode() {
+        let value = |next| Value { next: Confidence::saturating(next), ..Value::default() };
+        let (likely, slow) =
+            ((value(0.6), Duration::from_millis(100)), (value(0.3), Duration::from_secs(1)));
+        let wait = VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() });
+        let worth = |policy: &VRank, c: (Value, Duration)| policy.worth(c.0, c.1);
+        let hits = VRank::default();
+        assert!(hits.pays(worth(&hits, likely), worth(&hits, slow)));
+        assert!(wait.pays(worth(&wait, slow), worth(&wait, likely)));
+        assert!(!wait.pays(worth(&wait, slow), worth(&wait, slow)), "a tie does not pay");
     }
 
     /// Two components in turn with room for two, but a policy that keeps missing: LRU would hit.
@@ -249,7 +256,7 @@ mod tests {
         missed(&mut policy, 1);
         assert!(policy.is_fallen_back());
         assert_eq!(order(&policy, &c, &v), [0, 1], "now by recency");
-        assert!(!policy.pays(&c[0], None, &[], &v));
+        assert!(!policy.pays(1.0, 0.0));
         missed(&mut policy, 50);
         assert!(!policy.is_fallen_back(), "a fallback lasts one window");
         missed(&mut policy, 50);

@@ -29,11 +29,13 @@ pub(super) struct VRankReplay {
 impl VRankReplay {
     pub(super) fn new(mode: VRankMode, trim: Option<IdleConfig>, budget: ReplayBudget) -> Self {
         let config = VRankConfig { mode, capacity: Some(budget.total), ..VRankConfig::default() };
-        let preloader = Preloader::new(&SpeculationConfig::default());
+        let mut preloader = Preloader::new(&SpeculationConfig::default())
+            .expect("the default settings are in range");
+        preloader.set_weighted(mode == VRankMode::Wait);
         Self {
             model: SequenceModel::new(),
             values: Values::new(),
-            preloader: preloader.expect("the default settings are in range"),
+            preloader,
             policy: VRank::new(config),
             trim: trim.map(IdleTrim::new),
             current: None,
@@ -124,8 +126,9 @@ impl ReplayPolicy for VRankReplay {
     }
 
     fn admits(&mut self, key: ComponentKey, victims: &[ComponentKey], view: &View<'_>) -> bool {
-        let victims: Vec<_> = victims.iter().map(|v| Self::candidate(*v, view)).collect();
-        self.policy.pays(&Self::candidate(key, view), None, &victims, &self.values)
+        let worth =
+            |key: ComponentKey| self.policy.worth(self.values.get(key), view.load_time(key));
+        self.policy.pays(worth(key), victims.iter().map(|v| worth(*v)).sum())
     }
 
     fn next_timer(&self) -> Option<Moment> {

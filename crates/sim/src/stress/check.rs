@@ -183,6 +183,7 @@ impl Checker {
         for effect in effects {
             self.effect(effect, engine, cells, now)?;
         }
+        Self::preloads_gain(effects)?;
         self.leases(cells, engine)?;
         for (key, e) in engine.scheduler().entries() {
             if self.mirror[key.index()] != e.state() {

@@ -1,4 +1,5 @@
 //! Integration tests of the simulator crate.
 
+mod closed;
 mod replay;
 mod stress;

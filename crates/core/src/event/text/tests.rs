@@ -39,13 +39,16 @@ fn event_after(kind: &EventKind) -> Option<EventKind> {
         EventKind::Hint { .. } => {
             EventKind::Preload { component, result: PreloadEnd::Wasted { byte_seconds: 1e9 } }
         }
-        EventKind::Preload { .. } => EventKind::Victim {
+        EventKind::Preload { .. } => EventKind::Harm { component, preload: KEY, cost_us: 1_500 },
+        EventKind::Harm { .. } => EventKind::Victim {
             component,
             policy: "vrank",
             keep: 0.5,
             next: Confidence::ONE,
             reuse: Confidence::ONE,
             needed_by: KEY,
+            loss: 0.25,
+            gain: Some(0.5),
         },
         EventKind::Victim { .. } => {
             EventKind::Pressure { from: PressureLevel::Low, to: PressureLevel::High }

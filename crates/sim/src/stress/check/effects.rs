@@ -2,6 +2,8 @@
 //!
 //! Knows the checker's record of the state before the input, and the cells as clients see them.
 
+use std::collections::BTreeMap;
+
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, HintOutcome, LeftOut, Moment, Refusal, WaiterId,
 };
@@ -53,6 +55,25 @@ impl Checker {
             Effect::StartLoad { id, .. } => self.start_load(id.key, engine),
             Effect::ShutdownDone { stuck } => self.shutdown_done(stuck),
             _ => Ok(()),
+        }
+    }
+
+    /// That each preload gains more than its victims lose together, by their records.
+    pub(super) fn preloads_gain(effects: &[Effect]) -> Result<(), Broken> {
+        let mut sums: BTreeMap<ComponentKey, (f64, f64)> = BTreeMap::new();
+        for effect in effects {
+            if let Effect::Record(record) = effect
+                && let EventKind::Victim { needed_by, loss, gain: Some(gain), .. } = record.kind
+            {
+                let sum = sums.entry(needed_by).or_insert((gain, 0.0));
+                sum.1 += loss;
+            }
+        }
+        match sums.into_iter().find(|(_, (gain, loss))| loss >= gain) {
+            Some((key, (gain, loss))) => {
+                broken(10, format!("the preload of {key} gains {gain}, its victims lose {loss}"))
+            }
+            None => Ok(()),
         }
     }
 

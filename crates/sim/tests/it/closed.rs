@@ -1,0 +1,99 @@
+//! Closed loops: waits shift later commands, and one recipe waits less than LRU.
+
+use std::path::Path;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Config, PolicyKind};
+use majordomo_registry::ComponentSpec;
+use majordomo_sim::replay::{
+    ClosedCommand, ClosedLoop, ClosedShape, ClosedTally, Trace, replay_closed,
+};
+
+fn specs(rows: &[(u64, u64)]) -> Vec<ComponentSpec> {
+    let spec = |(i, (mib, load_ms)): (usize, &(u64, u64))| {
+        let mut spec = ComponentSpec::builtin(&format!("c{i}")).expect("a good name");
+        (spec.memory, spec.load_time) = (ByteSize::mib(*mib), Duration::from_millis(*load_ms));
+        spec
+    };
+    rows.iter().enumerate().map(spec).collect()
+}
+
+fn run(given: &ClosedLoop, policy: PolicyKind, preloads: bool, mib: u64) -> ClosedTally {
+    let mut config = Config::default();
+    config.memory.policy = policy;
+    config.memory.estimate_margin = 1.0;
+    config.speculation.enabled = preloads;
+    replay_closed(given, config, ByteSize::mib(mib)).expect("plain components")
+}
+
+#[test]
+fn alternating_user_waits_for_loads_alone() {
+    let command = |i: usize| ClosedCommand { pause: Duration::from_secs(1), component: i % 2 };
+    let given = ClosedLoop {
+        specs: specs(&[(100, 2000), (100, 500)]),
+        usage: Duration::from_millis(100),
+        history: Vec::new(),
+        commands: (0..60).map(command).collect(),
+    };
+    let tally = run(&given, PolicyKind::Lru, false, 100);
+    let expected = |i: usize| Duration::from_millis(if i % 2 == 0 { 2000 } else { 500 });
+    for (i, wait) in tally.waits.iter().enumerate() {
+        assert_eq!(*wait, expected(i), "command {i}");
+    }
+    assert_eq!((tally.loads, tally.refused), (60, 0));
+}
+
+/// Twelve items by a rule that a model can learn: each work day has its rounds, with detours.
+fn routine() -> Trace {
+    let mut lines = String::new();
+    let mut seed = 5u64;
+    let mut at = 1_000_000;
+    for round in 0..220u64 {
+        for step in 0..5u64 {
+            seed = seed * 48_271 % 2_147_483_647;
+            let detour = seed.is_multiple_of(6);
+            let item = if detour { seed / 7 % 12 } else { (round % 3) * 4 + step % 4 };
+            at += 20 + seed % 200;
+            lines.push_str(&format!("u\t{at}\titem-{item}\n"));
+        }
+    }
+    Trace::read(Path::new("routine.tsv"), lines.as_bytes()).expect("a made trace")
+}
+
+#[test]
+fn default_policy_waits_less_than_lru_in_every_order_of_components() {
+    let rows = [
+        (170, 2562),
+        (203, 1342),
+        (103, 715),
+        (179, 960),
+        (160, 783),
+        (57, 394),
+        (197, 1471),
+        (136, 2078),
+        (14, 166),
+        (95, 608),
+        (383, 297),
+        (6, 21),
+    ];
+    let (trace, specs) = (routine(), specs(&rows));
+    let usage = Duration::from_millis(300);
+    for order in 0..6 {
+        let shape = ClosedShape {
+            compress: 15.0,
+            longest_pause: Duration::from_secs(8),
+            commands: [300, 400],
+            order,
+        };
+        let given =
+            ClosedLoop::of_user(&trace.users[0], &specs, usage, &shape).expect("it is long");
+        let default = run(&given, Config::default().memory.policy, true, 681);
+        let lru = run(&given, PolicyKind::Lru, false, 681);
+        let ratio = default.mean_ms() / lru.mean_ms();
+        assert!(ratio < 0.9, "order {order}: {ratio:.2} of LRU's wait");
+        let n = default.waits.len() as f64;
+        let waste = default.wasted as f64 / n;
+        assert!(waste < 0.12, "order {order}: {waste:.3} wasted a command");
+        assert_eq!(default.refused, 0);
+    }
+}
