@@ -145,7 +145,7 @@ pub enum EventKind {
         /// The expected wait that its eviction costs within the horizon, in seconds; in uses for a policy that counts
         /// uses. A preload gains more than the losses of its victims together.
         loss: f64,
-        /// What the preload is expected to save, on the same scale; none = evicted for a demand.
+        /// The wait that the preload is expected to save, on the same scale; none = evicted for a demand.
         gain: Option<f64>,
     },
     /// The level of memory pressure changed.

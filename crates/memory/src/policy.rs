@@ -108,8 +108,8 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Scores the candidates, in their order.
     fn rank(&self, candidates: &[Candidate], values: &Values, now: Moment) -> Vec<Ranked>;
 
-    /// What it saves to have one component loaded, on the scale that preloads and their victims are compared on: by
-    /// default the expected seconds of waiting within the horizon.
+    /// The saving by one loaded component, on the scale that preloads and their victims are compared on: by default the
+    /// expected seconds of waiting within the horizon.
     fn worth(&self, value: Value, load_time: Duration) -> f64 {
         demanded(value) * load_time.as_secs_f64()
     }

@@ -155,7 +155,7 @@ impl Admission<'_> {
             && (!self.policy.judges_unused() || closure.iter().any(runs))
     }
 
-    /// Whether loading the missing members of a set ahead gains more than the loss of these victims.
+    /// Whether the preload of the missing members of a set gains more than these victims lose.
     pub(super) fn is_worth(
         &self,
         ask: Ask<'_>,
@@ -165,15 +165,15 @@ impl Admission<'_> {
         self.policy.pays(self.gain(ask, missing), self.loss(victims))
     }
 
-    /// What is lost with these components: what each saves while it is loaded.
+    /// The wait that these components are expected to save while they are loaded, together.
     pub(crate) fn loss(&self, victims: &[ComponentKey]) -> f64 {
         let worth =
             |k: &ComponentKey| self.policy.worth(self.values.get(*k), self.scheduler.load_time(*k));
         victims.iter().map(worth).sum()
     }
 
-    /// What is gained by a preload of these missing members of a set: the same, but that the next command may begin
-    /// before they are ready.
+    /// The same for these missing members of a set, once they are preloaded; the next command may begin before they are
+    /// ready.
     pub(crate) fn gain(&self, ask: Ask<'_>, missing: &[ComponentKey]) -> f64 {
         let load_time: Duration = missing.iter().map(|k| self.scheduler.load_time(*k)).sum();
         let ready = self.pace.share_before_next(load_time);
