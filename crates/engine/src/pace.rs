@@ -70,9 +70,9 @@ mod tests {
         let mut now = Moment::ZERO;
         for _ in 0..20 {
             pace.ended(now);
-            now = now + Duration::from_millis(pause_ms);
+            now += Duration::from_millis(pause_ms);
             pace.begun(now);
-            now = now + Duration::from_secs(1);
+            now += Duration::from_secs(1);
         }
         pace
     }

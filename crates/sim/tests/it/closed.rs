@@ -36,7 +36,7 @@ fn alternating_user_waits_for_loads_alone() {
         commands: (0..60).map(command).collect(),
     };
     let tally = run(&given, PolicyKind::Lru, false, 100);
-    let expected = |i: usize| Duration::from_millis(if i % 2 == 0 { 2000 } else { 500 });
+    let expected = |i: usize| Duration::from_millis(if i.is_multiple_of(2) { 2000 } else { 500 });
     for (i, wait) in tally.waits.iter().enumerate() {
         assert_eq!(*wait, expected(i), "command {i}");
     }
