@@ -96,6 +96,11 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
         .iter()
         .map(|s| (s.id.as_str(), (s.memory.bytes() as f64 / 1e6, s.load_time)))
         .collect();
+    if loaded.specs.iter().any(|spec| !spec.memory_in.is_empty()) {
+        print::message(
+            "a replay has one budget: memory that components declare in other pools is not counted",
+        );
+    }
     let mut unknown: Vec<String> = Vec::new();
     for user in traces.iter_mut().flat_map(|t| &mut t.users) {
         for (name, cost) in user.items.iter().zip(&mut user.costs) {

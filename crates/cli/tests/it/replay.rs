@@ -34,6 +34,18 @@ fn budgets_and_policies_side_by_side() {
 }
 
 #[test]
+fn memory_in_other_pools_is_reported_as_not_counted() {
+    let world = World::new();
+    world.write("mine.tsv", rounds(200));
+    let text = "[pools.gpu]\nbudget = \"2GiB\"\naccounting = \"declared\"\n[components.part-0]\ncommand = [\"sh\"]\n\
+                memory = { ram = \"100MiB\", gpu = \"1GiB\" }\n";
+    world.write("c.toml", text);
+    let words =
+        ["replay", "mine.tsv", "--budget", "500MiB", "--policy", "lru", "--config", "c.toml"];
+    world.run(&words).check(0, &["lru"], &["in other pools is not counted"]);
+}
+
+#[test]
 fn repeated_arguments_give_one_row() {
     let world = World::new();
     // As an editor may have left it: with a byte order mark.
