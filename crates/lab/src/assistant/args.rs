@@ -104,9 +104,10 @@ pub(super) struct DayArgs {
     /// Policies: all, lru, idle, product, product-equal (default: all of them, with --short lru and product)
     #[arg(long, value_delimiter = ',')]
     pub(super) policies: Vec<Policy>,
-    /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as 700MiB
-    #[arg(long, default_value = "40%")]
-    pub(super) budget: BudgetArg,
+    /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as 700MiB (default: 40%, with
+    /// --short 100%, since one of few components may be most of all)
+    #[arg(long)]
+    pub(super) budget: Option<BudgetArg>,
     /// Folder for the results
     #[arg(long, default_value = "target/assistant-day", value_name = "FOLDER")]
     pub(super) out: PathBuf,
@@ -124,6 +125,10 @@ pub(super) struct DayArgs {
 impl DayArgs {
     pub(super) fn n_commands(&self) -> usize {
         self.commands_per_day.unwrap_or(if self.short { 20 } else { 100 }) as usize
+    }
+
+    pub(super) fn budget(&self) -> BudgetArg {
+        self.budget.unwrap_or(BudgetArg::Share(if self.short { 1.0 } else { 0.4 }))
     }
 
     /// The policies, without repetitions.

@@ -288,7 +288,7 @@ impl Measurement {
         let measured = self.bench.calibrate(&self.progress).await?;
         self.summary.components = measured.into_iter().collect();
         let all = ByteSize(self.summary.all_loaded());
-        self.budget = args.budget.of(all);
+        self.budget = args.budget().of(all);
         self.progress.say(&format!("everything loaded: {all}; budget: {}", self.budget));
         self.write()
     }
