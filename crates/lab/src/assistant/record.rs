@@ -60,7 +60,7 @@ pub(super) struct Run {
     pub(super) guard_mean: f64,
     pub(super) used: Used,
     pub(super) tally: Tally,
-    /// Preloads whose victim was requested soon, where the server counts them.
+    /// Preloads whose victim was requested soon, as the manager counts them; none where no preload ended.
     pub(super) harm: Option<f64>,
     /// Processes of components that outlived the server.
     pub(super) orphans: Vec<String>,

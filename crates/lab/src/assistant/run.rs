@@ -3,11 +3,13 @@
 //! Invariant: however the day ends, the server is stopped before this returns, and processes that outlive it are
 //! reported.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use majordomo::ByteSize;
+use majordomo_server::wire::Figure;
 
 use super::ask::{self, Asked};
 use super::clock;
@@ -251,7 +253,8 @@ impl Bench {
         if let Some(error) = failed {
             return Err(error);
         }
-        let harm = server.client.status().await.ok().and_then(|status| harm(&status.sections));
+        let harm = server.client.status().await.ok();
+        let harm = harm.and_then(|s| self::harm(&s.sections, &self.folder.components));
         let tally = follower.seen().tally();
         Ok(DayPlayed { commands, sampled, processes, tally, harm, seconds })
     }
@@ -280,13 +283,18 @@ struct DayPlayed {
     seconds: f64,
 }
 
-/// The sum of all figures of preloads that count harm; none where the server has none.
-fn harm(
-    sections: &std::collections::BTreeMap<String, Vec<majordomo_server::wire::Figure>>,
-) -> Option<f64> {
-    let figures = sections.get("preloader")?.iter();
-    let counted: Vec<f64> =
-        figures.filter(|f| f.name.ends_with(": harmed")).filter_map(|f| f.value.as_f64()).collect();
+/// Harmful preloads of all components; none where no preload ended. The section also has a figure for each tier, which
+/// counts the same preloads.
+fn harm(sections: &BTreeMap<String, Vec<Figure>>, components: &[String]) -> Option<f64> {
+    let counted: Vec<f64> = sections
+        .get("preloader")?
+        .iter()
+        .filter(|f| {
+            let name = f.name.strip_suffix(": harmful");
+            name.is_some_and(|name| components.iter().any(|c| c == name))
+        })
+        .filter_map(|f| f.value.as_f64())
+        .collect();
     (!counted.is_empty()).then(|| counted.iter().sum())
 }
 
@@ -301,4 +309,25 @@ async fn orphans(processes: &Processes) -> Vec<String> {
         tokio::time::sleep(LOOK).await;
     }
     left.into_iter().map(|(pid, component)| format!("{component} ({pid})")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn harm_is_counted_by_component_and_not_again_by_tier() {
+        let figure =
+            |name: &str, n: u64| Figure { name: name.to_owned(), value: n.into(), unit: None };
+        let figures = vec![
+            figure("delayed: harmful", 3),
+            figure("chat: harmful", 2),
+            figure("read: harmful", 1),
+            figure("read: wasted", 9),
+        ];
+        let sections = BTreeMap::from([("preloader".to_owned(), figures)]);
+        let components = ["chat", "read"].map(str::to_owned);
+        assert_eq!(harm(&sections, &components), Some(3.0));
+        assert_eq!(harm(&BTreeMap::new(), &components), None);
+    }
 }
