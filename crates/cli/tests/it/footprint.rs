@@ -34,7 +34,7 @@ fn figure(world: &World, name: &str) -> serde_json::Value {
 #[test]
 fn server_with_a_learned_model_is_small_and_returns_what_a_retrain_took() {
     const REST: u64 = 10;
-    const PEAK: u64 = 26;
+    const PEAK: u64 = 34;
     let world = World::new();
     let mut config =
         "[manager]\nwrite_state_after = \"1s\"\n[intents]\nretrain_every = 10\n".to_owned();

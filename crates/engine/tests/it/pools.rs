@@ -243,15 +243,18 @@ proptest! {
         let naive = Naive { card_budget, sizes };
         let mut leases = [0u32; NAMES.len()];
         let mut measured = false;
+        let mut demands = vec![];
         for op in ops {
             let before = rig.states(&NAMES);
             let plain = |state: &&str| matches!(*state, "ready" | "unloaded");
-            let quiet = before.iter().all(plain);
+            let waits = demands.iter().any(|w| rig.answered(*w) == "waits");
+            let quiet = before.iter().all(plain) && !waits;
             let free_ram = rig.engine.budget().free().0 >> 20;
             let free_card = naive.card_budget - naive.on_card(&rig).min(naive.card_budget);
             match op {
                 Op::Demand(i) => {
                     let w = rig.demand(&[NAMES[i]]);
+                    demands.push(w);
                     leases[i] += u32::from(rig.answered(w) == "granted");
                     let evicted: Vec<usize> = (0..NAMES.len())
                         .filter(|v| before[*v] == "ready" && rig.state(NAMES[*v]) != "ready")

@@ -5,6 +5,7 @@ use majordomo::{
     Refusal,
 };
 
+use crate::eventually::until;
 use crate::processes::MARK;
 use crate::support::{World, lease, ms, run, status};
 
@@ -12,7 +13,7 @@ use crate::support::{World, lease, ms, run, status};
 const ANSWERER: &str = r#"echo '{"ready":true}'
 while read -r line; do
     id=${line#*:} id=${id%%,*}
-    case $line in *end*) exit 0 ;; *hold*) while [ ! -e go ]; do sleep 0.01; done ;; esac
+    case $line in *end*) exit 0 ;; *hold*) : > held; while [ ! -e go ]; do sleep 0.01; done ;; esac
     echo "{\"id\":$id,\"answer\":\"answer $id\"}"
 done"#;
 
@@ -87,7 +88,9 @@ fn forced_unload_ends_open_calls_with_an_error() {
         let manager = manager(&world, "stop_deadline = \"200ms\"").await;
         let hold = CallRequest::text("hold");
         let lease = lease(&manager, "lines").await.unwrap();
+        let held = world.path("held");
         let (outcome, ()) = tokio::join!(lease.call(&hold, None), async {
+            until(|| held.exists()).await;
             manager.operator().unload("lines", true).await.unwrap();
         });
         match outcome {
