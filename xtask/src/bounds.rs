@@ -42,7 +42,10 @@ fn link_members(project: &Project, sh: &Shell, copy: &std::path::Path) -> Result
     sh.remove_path(copy.join("Cargo.lock"))?;
     for name in ["crates", "xtask", "docs", "examples"] {
         let link = copy.join(name);
-        sh.remove_path(&link)?;
+        // A link of an earlier run may point to a folder that is gone; it is removed all the same.
+        if link.is_symlink() {
+            std::fs::remove_file(&link)?;
+        }
         symlink(project.root.join(name), &link)
             .with_context(|| format!("{} cannot be made", link.display()))?;
     }
