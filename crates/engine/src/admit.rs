@@ -308,7 +308,7 @@ impl Admission<'_> {
     }
 }
 
-/// The components of reservations, each once: one that has memory in several pools has a reservation in each.
+/// The components of reservations, in their order.
 pub(crate) fn keys_of(reserve: &[Reservation]) -> Vec<ComponentKey> {
     let mut keys: Vec<_> = reserve.iter().map(|r| r.key).collect();
     keys.dedup();

@@ -3,8 +3,8 @@
 //! A component *thrashes* when a demand for it waits at the same time as the demand that displaced it: what the one loads,
 //! the other evicts. Its next incarnation is held for as long as its load takes, so that it serves the demands that
 //! come meanwhile, and the demand behind it waits for at most one load time more (as a skier who rents until the rent
-//! equals the price). A caller that demands only after the answer to its last demand never has two demands at once, so
-//! that none of its demands waits for an idle component.
+//! equals the price). A lone caller that demands only after the answer to its last demand never has two demands at once, so
+//! that none of its demands waits for an idle component; a third caller may wait for a component that is held.
 //!
 //! Knows demands and incarnations; load times are passed in. Invariant: evidence counts for one incarnation.
 

@@ -64,9 +64,9 @@ pub struct Candidate {
     pub key: ComponentKey,
     /// The highest priority of itself and its live dependents.
     pub priority: Priority,
-    /// Bytes freed by the eviction of the component and its live dependents.
+    /// Bytes that the eviction of the component and its live dependents frees in the accounts that are short.
     pub size: ByteSize,
-    /// The expected time to load it again.
+    /// The expected time to load it and its live dependents again.
     pub load_time: Duration,
     /// Its own or its dependents' latest use; the time it became ready when never used.
     pub last_use: Moment,
@@ -146,7 +146,7 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 }
 
 /// Share of the horizon's weight on the next command, since the decision is made again then; the rest is on the commands
-/// within the predictor's horizon. Any share from two thirds to nine tenths does as well.
+/// within the predictor's horizon. Other shares were measured (ADR 0028).
 const NEXT_SHARE: f64 = 0.75;
 
 /// Probability that a component is demanded within the horizon.

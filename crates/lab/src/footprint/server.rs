@@ -141,7 +141,7 @@ impl Served {
                 highest = now;
             }
             n_looks += 1;
-            // The status is work of its own for the server: asked for now and then.
+            // A status costs the server work, so that only some of the rounds ask for it.
             if n_looks.is_multiple_of(20) {
                 let n = self.figure("retrains").await?.as_u64().unwrap_or_default();
                 let n_rejected =
