@@ -19,6 +19,7 @@ use majordomo_core::{
 };
 use majordomo_lifecycle::{Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict};
 use majordomo_memory::{EvictionPolicy, Reservation};
+use majordomo_preloader::Preloader;
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
@@ -31,6 +32,7 @@ pub(crate) struct Admission<'a> {
     scheduler: &'a Scheduler,
     policy: &'a dyn EvictionPolicy,
     values: &'a Values,
+    preloads: &'a Preloader,
     thrash: &'a Thrash,
     pace: &'a Pace,
     /// Memory that the machine can spare, as last reported.
@@ -111,11 +113,12 @@ impl<'a> Admission<'a> {
         scheduler: &'a Scheduler,
         policy: &'a dyn EvictionPolicy,
         values: &'a Values,
+        preloads: &'a Preloader,
         thrash: &'a Thrash,
         pace: &'a Pace,
         spare: Option<ByteSize>,
     ) -> Self {
-        Self { scheduler, policy, values, thrash, pace, spare }
+        Self { scheduler, policy, values, preloads, thrash, pace, spare }
     }
 
     fn catalog(&self) -> &Arc<Catalog> {

@@ -266,6 +266,7 @@ impl Engine {
             &self.scheduler,
             &*self.policy,
             self.forecaster.demanded(),
+            self.hints.preloader(),
             &self.thrash,
             &self.pace,
             self.spare,

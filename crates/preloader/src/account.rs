@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, Moment, PreloadEnd};
+use majordomo_core::{ByteSize, ComponentKey, Confidence, Moment, PreloadEnd};
 
 use super::hint::{HintSource, Proposal, Tier};
 
@@ -38,6 +38,9 @@ pub struct PreloadAccount {
 struct Open {
     tier: Tier,
     source: HintSource,
+    confidence: Confidence,
+    /// The number of the command during or after which it was started.
+    command: u64,
     size: ByteSize,
     started: Moment,
     ready: Option<Moment>,
@@ -99,18 +102,45 @@ impl Accounts {
     }
 
     /// A second start of the same component before the first ended is the same preload.
-    pub(super) fn start(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
-        let Proposal { key, tier, source, .. } = *proposal;
+    pub(super) fn start(
+        &mut self,
+        proposal: &Proposal,
+        size: ByteSize,
+        command: u64,
+        now: Moment,
+    ) {
+        let Proposal { key, confidence, tier, source } = *proposal;
         if self.is_open(key) {
             return;
         }
-        let open =
-            Open { tier, source, size, started: now, ready: None, demanded: None, displaced: None };
+        let open = Open {
+            tier,
+            source,
+            confidence,
+            command,
+            size,
+            started: now,
+            ready: None,
+            demanded: None,
+            displaced: None,
+        };
         self.open.insert(key, open);
         self.both(key, tier, |a| {
             a.started += 1;
             a.open += 1;
         });
+    }
+
+    /// Open preloads that were started less than `horizon` commands before this one, each with the source and the
+    /// confidence of its hint.
+    pub(super) fn recent(
+        &self,
+        command: u64,
+        horizon: u64,
+    ) -> impl Iterator<Item = (ComponentKey, HintSource, Confidence)> {
+        let is_recent = move |o: &Open| command.saturating_sub(o.command) < horizon;
+        let recent = self.open.iter().filter(move |(_, o)| is_recent(o));
+        recent.map(|(key, o)| (*key, o.source, o.confidence))
     }
 
     pub(super) fn ready(&mut self, key: ComponentKey, now: Moment) {

@@ -46,6 +46,6 @@ pub use account::{Harm, PreloadAccount};
 pub use governor::{Governor, WasteBudget};
 pub use hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 pub use idle::IdleTrim;
-pub use preloader::{HARM_HORIZON, Preloader, PreloaderError};
+pub use preloader::{HORIZON, Preloader, PreloaderError};
 #[cfg(feature = "worker")]
 pub use worker::{LoadOutcome, PreloadWorker, WorkerConfig};

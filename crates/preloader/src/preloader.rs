@@ -15,9 +15,9 @@ use super::account::{Accounts, Displaced, Harm, PreloadAccount};
 use super::governor::{Governor, WasteBudget};
 use super::hint::{Hint, HintAnswer, HintSource, Proposal, Tier};
 
-/// A component that was evicted for a preload is missed when it is demanded within so many commands: the horizon over
-/// which values are predicted.
-pub const HARM_HORIZON: u64 = 8;
+/// Commands over which values are predicted. Harm by a preload, and the confidence that its hint stated, count within so
+/// many commands of its start, with the command at work as the first.
+pub const HORIZON: u64 = 8;
 
 /// All settings outside their ranges.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -328,7 +328,7 @@ impl Preloader {
 
     /// Records the start of a proposal's load.
     pub fn on_started(&mut self, proposal: &Proposal, size: ByteSize, now: Moment) {
-        self.accounts.start(proposal, size, now);
+        self.accounts.start(proposal, size, self.n_commands, now);
     }
 
     /// Records the components that were evicted for a preload that was started, each with its load time, and the
@@ -341,6 +341,15 @@ impl Preloader {
     ) {
         let command = self.n_commands;
         self.accounts.displaced(key, Displaced { victims, load_time, command });
+    }
+
+    /// Open preloads whose hint stated its own confidence, within the horizon of that statement: until the preload is
+    /// used, or for [`HORIZON`] commands.
+    pub fn stated(&self) -> impl Iterator<Item = (ComponentKey, Confidence)> {
+        let recent = self.accounts.recent(self.n_commands, HORIZON);
+        recent
+            .filter(|(_, source, _)| is_stated(*source))
+            .map(|(key, _, confidence)| (key, confidence))
     }
 
     /// Records that a component is ready: a preload, or one that was evicted for a preload.
@@ -356,13 +365,13 @@ impl Preloader {
 
     /// Records a demand for the component: drops its waiting hints, since the demand loads it. A preload that is still
     /// loading is late once it is used. Returns the harm that a preload did, if the component was evicted for it within
-    /// the last [`HARM_HORIZON`] commands and it is not demanded yet; the floor rises by that.
+    /// the last [`HORIZON`] commands and it is not demanded yet; the floor rises by that.
     pub fn on_demand(&mut self, key: ComponentKey, now: Moment) -> Option<Harm> {
         for stated in [false, true] {
             self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
         }
         self.accounts.demanded(key, now);
-        let harm = self.accounts.harmed(key, self.n_commands, HARM_HORIZON)?;
+        let harm = self.accounts.harmed(key, self.n_commands, HORIZON)?;
         self.governor_mut(harm.source).harmed(harm.weight);
         Some(harm)
     }

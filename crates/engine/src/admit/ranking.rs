@@ -167,9 +167,19 @@ impl Admission<'_> {
 
     /// The wait that these components are expected to save while they are loaded, together.
     pub(crate) fn loss(&self, victims: &[ComponentKey]) -> f64 {
-        let worth =
-            |k: &ComponentKey| self.policy.worth(self.values.get(*k), self.scheduler.load_time(*k));
+        let worth = |k: &ComponentKey| self.policy.worth(self.value(*k), self.scheduler.load_time(*k));
         victims.iter().map(worth).sum()
+    }
+
+    /// A component's value: the forecast, and what the hint stated that it, or a dependent of it, was preloaded for.
+    pub(crate) fn value(&self, key: ComponentKey) -> Value {
+        let mut stated = self.preloads.stated().peekable();
+        if stated.peek().is_none() {
+            return self.values.get(key);
+        }
+        let group = self.scheduler.live_closure(key);
+        let highest = stated.filter(|(k, _)| group.contains(k)).map(|(_, said)| said).max();
+        with_stated(self.values.get(key), highest)
     }
 
     /// The same for these missing members of a set, once they are preloaded; the next command may begin before they are
@@ -178,7 +188,7 @@ impl Admission<'_> {
         let load_time: Duration = missing.iter().map(|k| self.scheduler.load_time(*k)).sum();
         let ready = self.pace.share_before_next(load_time);
         let worth = |k: &ComponentKey| {
-            let value = with_stated(self.values.get(*k), ask.stated);
+            let value = with_stated(self.value(*k), ask.stated);
             let next = Confidence::saturating(value.next.get() * ready as f32);
             self.policy.worth(Value { next, ..value }, self.scheduler.load_time(*k))
         };
@@ -187,7 +197,7 @@ impl Admission<'_> {
 
     /// The values, where a candidate's covers its live closure: the mean over its members, by load time.
     pub(crate) fn values_of(&self, candidates: &Candidates) -> Cow<'_, Values> {
-        if candidates.closures.iter().all(|c| c.len() <= 1) {
+        if candidates.closures.iter().all(|c| c.len() <= 1) && self.preloads.stated().next().is_none() {
             return Cow::Borrowed(self.values);
         }
         let mean = |closure: &[ComponentKey], part: fn(Value) -> Confidence| {
@@ -195,13 +205,13 @@ impl Admission<'_> {
             for key in closure {
                 // A load that takes no time counts a little, too.
                 let time = self.scheduler.load_time(*key).as_secs_f64().max(1e-6);
-                sum += f64::from(part(self.values.get(*key)).get()) * time;
+                sum += f64::from(part(self.value(*key)).get()) * time;
                 weight += time;
             }
             Confidence::saturating((sum / weight) as f32)
         };
         let of_closures =
-            candidates.iter().filter(|(_, closure)| closure.len() > 1).map(|(row, closure)| {
+            candidates.iter().map(|(row, closure)| {
                 let value =
                     Value { next: mean(closure, |v| v.next), reuse: mean(closure, |v| v.reuse) };
                 (row.key, value)

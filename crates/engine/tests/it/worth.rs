@@ -88,6 +88,36 @@ fn preload_displaces_what_saves_less_waiting_however_probable() {
 }
 
 #[test]
+fn stated_confidence_protects_its_preload_as_it_gained_it_its_place() {
+    let hinted = || {
+        let mut rig = slow_and_quick("quick");
+        hint(&mut rig, "slow", 0.9);
+        rig.settle_unloads();
+        rig.wait(seconds(2.0));
+        rig.loaded("slow");
+        rig
+    };
+    let mut rig = hinted();
+    expect(&mut rig, &[("slow", 0.0)]);
+    hint(&mut rig, "quick", 1.0);
+    assert_eq!(rig.states(&["slow", "quick"]), ["ready", "unloaded"], "1.8 s against 0.5 s");
+    // The statement is about as many commands as the forecast.
+    let mut rig = hinted();
+    for _ in 0..8 {
+        expect(&mut rig, &[("slow", 0.0)]);
+    }
+    hint(&mut rig, "quick", 1.0);
+    assert_eq!(rig.states(&["slow", "quick"]), ["unloading", "queued"]);
+    // A use answers it.
+    let mut rig = hinted();
+    rig.demand(&["slow"]);
+    rig.give_back("slow");
+    expect(&mut rig, &[("slow", 0.0)]);
+    hint(&mut rig, "quick", 1.0);
+    assert_eq!(rig.states(&["slow", "quick"]), ["unloading", "queued"]);
+}
+
+#[test]
 fn provider_is_worth_the_demands_for_its_dependents() {
     let check = |loaded: &str, want: &str| {
         let dependent = with(component("embed", 50, 2.0), |s| s.dependencies = vec![id("store")]);
