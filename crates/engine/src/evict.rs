@@ -113,9 +113,8 @@ impl Engine {
         }
         let admission = self.admission();
         let candidates = admission.candidates(victims, step.now);
-        let values = admission.values_of(&candidates);
         for r in admission.rank(&candidates, step.now) {
-            let value = values.get(r.key);
+            let value = admission.value(r.key);
             step.record(EventKind::Victim {
                 component: r.key,
                 policy: self.policy.name(),

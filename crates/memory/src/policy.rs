@@ -64,30 +64,17 @@ pub struct Candidate {
     pub key: ComponentKey,
     /// The highest priority of itself and its live dependents.
     pub priority: Priority,
-    /// Bytes that the eviction of the component and its live dependents frees in the accounts that are short.
+    /// Bytes that the eviction of the component and its live dependents frees; where memory is short, in the accounts
+    /// that lack some.
     pub size: ByteSize,
-    /// The expected time to load it and its live dependents again.
-    pub load_time: Duration,
+    /// The sum of the worths of the component and its live dependents, as of [`EvictionPolicy::worth`].
+    pub worth: f64,
     /// Its own or its dependents' latest use; the time it became ready when never used.
     pub last_use: Moment,
     /// Uses of this component in this process.
     pub uses: u64,
     /// It is an unused preload that the policy does not judge: it is evicted before all others.
     pub speculative: bool,
-}
-
-/// A component as a candidate for loading, of which only key, size and load time matter.
-#[must_use]
-pub fn newcomer(key: ComponentKey, size: ByteSize, load_time: Duration) -> Candidate {
-    Candidate {
-        key,
-        priority: Priority::Low,
-        size,
-        load_time,
-        last_use: Moment::ZERO,
-        uses: 0,
-        speculative: true,
-    }
 }
 
 /// The value of keeping a candidate: at least 0, larger = keep.
@@ -146,7 +133,7 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
 }
 
 /// Share of the horizon's weight on the next command, since the decision is made again then; the rest is on the commands
-/// within the predictor's horizon. Other shares were measured (ADR 0028).
+/// within the predictor's horizon. ADR 0028 states which other shares do as well.
 const NEXT_SHARE: f64 = 0.75;
 
 /// Probability that a component is demanded within the horizon.
@@ -194,7 +181,7 @@ mod tests {
             key: ComponentKey(key),
             priority,
             size: ByteSize::mib(1),
-            load_time: Duration::from_millis(10),
+            worth: 0.0,
             last_use: Moment::ZERO,
             uses: 1,
             speculative: false,

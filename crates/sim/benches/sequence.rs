@@ -48,7 +48,7 @@ fn candidates(n: usize) -> Vec<Candidate> {
         key: ComponentKey(i as u32),
         priority: Priority::Medium,
         size: ByteSize::mib(20 + (i as u64 * 37) % 500),
-        load_time: Duration::from_millis(50 + (i as u64 * 91) % 900),
+        worth: f64::from((i as u32 * 91) % 900) / 1e3,
         last_use: Moment(i as u64 * 1_000_000),
         uses: 1,
         speculative: false,

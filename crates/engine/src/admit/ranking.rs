@@ -1,13 +1,12 @@
-//! Which components are evicted first: candidates, their values, and the policy's order.
+//! Which components are evicted first: candidates, what they are worth, and the policy's order.
 //!
 //! A candidate stands for its live closure: everything alive that depends on it is evicted with it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Confidence, Holder, Moment, Priority, Value, Values,
+    ByteSize, ComponentKey, ComponentState, Confidence, Holder, Moment, Priority, Value,
 };
 use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
@@ -139,7 +138,7 @@ impl Admission<'_> {
             key,
             priority: self.scheduler.effective_priority(key, closure, tiers),
             size: closure.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
-            load_time: closure.iter().map(|k| self.scheduler.load_time(*k)).sum(),
+            worth: self.loss(closure),
             last_use: touched.unwrap_or_default(),
             uses: self.scheduler.entry(key).n_uses(),
             speculative: self.is_evicted_first(closure),
@@ -195,33 +194,9 @@ impl Admission<'_> {
         missing.iter().map(worth).sum()
     }
 
-    /// The values, where a candidate's covers its live closure: the mean over its members, by load time.
-    pub(crate) fn values_of(&self, candidates: &Candidates) -> Cow<'_, Values> {
-        if candidates.closures.iter().all(|c| c.len() <= 1) && self.preloads.stated().next().is_none() {
-            return Cow::Borrowed(self.values);
-        }
-        let mean = |closure: &[ComponentKey], part: fn(Value) -> Confidence| {
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for key in closure {
-                // A load that takes no time counts a little, too.
-                let time = self.scheduler.load_time(*key).as_secs_f64().max(1e-6);
-                sum += f64::from(part(self.value(*key)).get()) * time;
-                weight += time;
-            }
-            Confidence::saturating((sum / weight) as f32)
-        };
-        let of_closures =
-            candidates.iter().map(|(row, closure)| {
-                let value =
-                    Value { next: mean(closure, |v| v.next), reuse: mean(closure, |v| v.reuse) };
-                (row.key, value)
-            });
-        Cow::Owned(self.values.with(of_closures))
-    }
-
     /// The policy's judgement of candidates.
     pub(crate) fn rank(&self, candidates: &Candidates, now: Moment) -> Vec<Ranked> {
-        self.policy.rank(&candidates.rows, &self.values_of(candidates), now)
+        self.policy.rank(&candidates.rows, self.values, now)
     }
 
     /// Positions of candidates in the order of their eviction.

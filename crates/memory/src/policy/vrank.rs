@@ -2,8 +2,8 @@
 //!
 //! Knows the predictor's [`Values`] and the events of uses, but not how the values come about. A
 //! component is worth the probability that it is demanded within the horizon, in wait mode times its load time. One
-//! scale serves both decisions: the lowest worth per byte is evicted first, and a preload displaces its victims only if
-//! its worth exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
+//! scale serves both decisions: the lowest worth per byte (in wait mode weighted by the age of the last use) is evicted
+//! first, and a preload displaces its victims only if its worth exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
 //! last window of uses, the ranking is LRU's and no preload is worth a victim.
 
 mod shadow;
@@ -118,8 +118,7 @@ impl EvictionPolicy for VRank {
             return Lru.rank(candidates, values, now);
         }
         let keep = |c: &Candidate| {
-            let per_byte =
-                self.worth(values.get(c.key), c.load_time) / c.size.as_mib_f64().max(1e-6);
+            let per_byte = c.worth / c.size.as_mib_f64().max(1e-6);
             per_byte * self.recency(now.since(c.last_use))
         };
         candidates.iter().map(|c| Ranked { key: c.key, keep: keep(c) }).collect()
@@ -169,15 +168,17 @@ impl EvictionPolicy for VRank {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::newcomer;
     use majordomo_core::{ComponentKey, Confidence, Priority, Value};
 
-    fn candidate(key: u32, mib: u64, load_ms: u64, last_use: u64) -> Candidate {
+    fn candidate(key: u32, mib: u64, worth: f64, last_use: u64) -> Candidate {
         Candidate {
+            key: ComponentKey(key),
             priority: Priority::Medium,
+            size: ByteSize::mib(mib),
+            worth,
             last_use: Moment(last_use),
+            uses: 1,
             speculative: false,
-            ..newcomer(ComponentKey(key), ByteSize::mib(mib), Duration::from_millis(load_ms))
         }
     }
 
@@ -199,16 +200,19 @@ mod tests {
     #[test]
     fn component_with_the_lowest_value_per_byte_is_evicted_first() {
         let v = values(&[(0.1, 0.5), (0.3, 0.1), (0.0, 0.0), (0.1, 0.5)]);
-        let c = [
-            candidate(0, 10, 100, 1),
-            candidate(1, 10, 10, 2),
-            candidate(2, 10, 100, 3),
-            candidate(3, 100, 100, 4),
-        ];
-        assert_eq!(order(&VRank::default(), &c, &v), [2, 3, 0, 1]);
         let wait = VRank::new(VRankConfig { mode: VRankMode::Wait, ..VRankConfig::default() });
-        assert_eq!(order(&wait, &c, &v), [2, 3, 1, 0]);
-        let c = [candidate(0, 10, 100, 1), candidate(3, 10, 100, 999_000_000)];
+        let check = |policy: &VRank, want: [u32; 4]| {
+            let rows = [(10, 100), (10, 10), (10, 100), (100, 100)];
+            let rows = (0..).zip(rows).map(|(key, (mib, load_ms))| {
+                let value = v.get(ComponentKey(key));
+                let worth = policy.worth(value, Duration::from_millis(load_ms));
+                candidate(key, mib, worth, u64::from(key))
+            });
+            assert_eq!(order(policy, &rows.collect::<Vec<_>>(), &v), want);
+        };
+        check(&VRank::default(), [2, 3, 0, 1]);
+        check(&wait, [2, 3, 1, 0]);
+        let c = [candidate(0, 10, 0.02, 1), candidate(3, 10, 0.02, 999_000_000)];
         assert_eq!(order(&wait, &c, &v), [0, 3], "of equal worth, the one used longer ago");
     }
 
@@ -234,7 +238,7 @@ mod tests {
             ..VRankConfig::default()
         });
         let v = values(&[(0.9, 0.9), (0.0, 0.0)]);
-        let c = [candidate(0, 1, 10, 1), candidate(1, 1, 10, 2)];
+        let c = [candidate(0, 1, 0.9, 1), candidate(1, 1, 0.0, 2)];
         let (size, load_time) = (ByteSize::mib(1), Duration::from_millis(10));
         let missed = |policy: &mut VRank, n: u32| {
             for i in 0..n {

@@ -76,6 +76,10 @@ pub enum TimerAction {
 pub trait ReplayPolicy {
     /// Scores candidates: the production trait's call.
     fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked>;
+    /// The worth of an item in memory, for a policy that knows values.
+    fn worth(&self, _key: ComponentKey, _load_time: Duration) -> f64 {
+        0.0
+    }
     /// Records loads, uses and unloads: the production trait's call.
     fn on_event(&mut self, event: &PolicyEvent);
     /// Records that `x` is in use now, before victims are chosen.

@@ -63,7 +63,11 @@ impl<'a> Replay<'a> {
         self.clock_us = self.clock_us.max(to_us);
     }
 
-    fn candidates(&self, spared: &[Option<ComponentKey>]) -> Vec<Candidate> {
+    fn candidates(
+        &self,
+        policy: &dyn ReplayPolicy,
+        spared: &[Option<ComponentKey>],
+    ) -> Vec<Candidate> {
         let all = self.resident.iter().enumerate();
         all.filter_map(|(i, r)| {
             let key = ComponentKey::from_index(i);
@@ -72,7 +76,7 @@ impl<'a> Replay<'a> {
                 key,
                 priority: Priority::Medium,
                 size: self.sizes[i],
-                load_time: self.load_time(key),
+                worth: policy.worth(key, self.load_time(key)),
                 last_use: r.last_use,
                 uses: r.uses,
                 speculative: r.unused_preload,
@@ -93,7 +97,7 @@ impl<'a> Replay<'a> {
         if free >= need.0 {
             return Some(Vec::new());
         }
-        let candidates = self.candidates(spared);
+        let candidates = self.candidates(policy, spared);
         let mut ranked = policy.rank(&candidates, now);
         ranked.sort_by(|a, b| a.keep.total_cmp(&b.keep).then(a.key.cmp(&b.key)));
         let mut victims = Vec::new();

@@ -2,12 +2,14 @@
 //!
 //! Decides nothing itself; adds the order of calls only.
 
+use std::time::Duration;
+
 use majordomo_core::{
-    ComponentKey, Confidence, IdleConfig, Moment, PressureLevel, SpeculationConfig, Values,
-    WallSeconds,
+    ComponentKey, Confidence, IdleConfig, Moment, PressureLevel, Priority, SpeculationConfig,
+    Values, WallSeconds,
 };
 use majordomo_memory::{
-    Candidate, EvictionPolicy, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode, newcomer,
+    Candidate, EvictionPolicy, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
 };
 use majordomo_predictor::SequenceModel;
 use majordomo_preloader::{Hint, HintSource, IdleTrim, Preloader, Proposal, Tier};
@@ -42,15 +44,15 @@ impl VRankReplay {
             proposals: Vec::new(),
         }
     }
-
-    fn candidate(key: ComponentKey, view: &View<'_>) -> Candidate {
-        newcomer(key, view.size(key), view.load_time(key))
-    }
 }
 
 impl ReplayPolicy for VRankReplay {
     fn rank(&self, candidates: &[Candidate], now: Moment) -> Vec<Ranked> {
         self.policy.rank(candidates, &self.values, now)
+    }
+
+    fn worth(&self, key: ComponentKey, load_time: Duration) -> f64 {
+        self.policy.worth(self.values.get(key), load_time)
     }
 
     fn on_event(&mut self, event: &PolicyEvent) {
@@ -126,8 +128,7 @@ impl ReplayPolicy for VRankReplay {
     }
 
     fn admits(&mut self, key: ComponentKey, victims: &[ComponentKey], view: &View<'_>) -> bool {
-        let worth =
-            |key: ComponentKey| self.policy.worth(self.values.get(key), view.load_time(key));
+        let worth = |key: ComponentKey| self.worth(key, view.load_time(key));
         self.policy.pays(worth(key), victims.iter().map(|v| worth(*v)).sum())
     }
 
@@ -136,12 +137,21 @@ impl ReplayPolicy for VRankReplay {
     }
 
     fn fire(&mut self, now: Moment, view: &View<'_>) -> Vec<TimerAction> {
-        let Some(trim) = &mut self.trim else { return Vec::new() };
         let idle: Vec<_> = view.resident().filter(|key| Some(*key) != view.current).collect();
-        let candidates: Vec<_> = idle.iter().map(|key| Self::candidate(*key, view)).collect();
+        let candidate = |key: &ComponentKey| Candidate {
+            key: *key,
+            priority: Priority::Medium,
+            size: view.size(*key),
+            worth: self.worth(*key, view.load_time(*key)),
+            last_use: Moment::ZERO,
+            uses: 0,
+            speculative: false,
+        };
+        let candidates: Vec<_> = idle.iter().map(candidate).collect();
         let ranked = self.policy.rank(&candidates, &self.values, now);
         let loaded: Vec<_> =
             ranked.iter().zip(&candidates).map(|(r, c)| (r.key, c.size, r.keep)).collect();
+        let Some(trim) = &mut self.trim else { return Vec::new() };
         let in_use = view.current.map_or_else(Default::default, |key| view.size(key));
         let trimmed = trim.plan(now, view.budget(), in_use, &loaded);
         trimmed.into_iter().map(TimerAction::Unload).collect()
