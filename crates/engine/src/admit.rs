@@ -45,8 +45,10 @@ pub(crate) struct Ask<'a> {
     pub id: Option<TxnId>,
     pub origin: Origin,
     pub closure: &'a [ComponentKey],
-    /// Until when it may wait for a component that failed to be tried again; none = not at all.
+    /// When it is answered at the latest; none = it waits for no component that failed to be tried again.
     pub deadline: Option<Moment>,
+    /// Until when it waits for that, if not until its deadline.
+    pub patience: Option<Moment>,
     /// The probability of a demand within the horizon that a hint states, over the forecast.
     pub stated: Option<Confidence>,
     /// Components whose leases it gives up: none of them stays for having been loaded just now.
@@ -61,7 +63,7 @@ impl<'a> Ask<'a> {
         closure: &'a [ComponentKey],
         deadline: Option<Moment>,
     ) -> Self {
-        Self { id, origin, closure, deadline, stated: None, gives_up: &[] }
+        Self { id, origin, closure, deadline, patience: None, stated: None, gives_up: &[] }
     }
 
     fn by_operator(&self) -> bool {
@@ -245,7 +247,7 @@ impl Admission<'_> {
                 ComponentState::Failed { retry_at }
                     if retry_at > now
                         && !ask.by_operator()
-                        && ask.deadline.is_none_or(|t| retry_at >= t) =>
+                        && ask.patience.or(ask.deadline).is_none_or(|t| retry_at >= t) =>
                 {
                     let retry_in = retry_at.since(now);
                     let (component, cause) = (id(), cause());

@@ -29,16 +29,17 @@ impl Engine {
         let Some(txn) = self.scheduler.transaction(id).filter(|t| t.order.len() > 1) else {
             return Reduction::Whole;
         };
-        let (order, origin) = (txn.order.clone(), txn.origin);
+        let (order, origin, deadline) = (txn.order.clone(), txn.origin, txn.deadline);
         // A short-lived obstacle is waited for, but no longer than an overtaken demand waits, and never so long that
         // no time to load is left.
         let patience = self.config().queue.overtake_for.min(txn.deadline.since(txn.since) / 2);
         let patient_until = txn.since + patience;
+        let trial = (id, origin, deadline, patient_until);
         let (mut kept, mut possible) = (Vec::new(), Vec::new());
         let (mut left, mut impossible) = (Vec::new(), Vec::new());
         let mut ends_soon = false;
         for component in order {
-            match self.try_set((id, origin, patient_until), &kept, component, step) {
+            match self.try_set(trial, &kept, component, step) {
                 Verdict::Ready | Verdict::Start(_) => kept.push(component),
                 Verdict::Refuse(refusal) => left.push(LeftOut { component, refusal }),
                 // A back-off that ends within its patience counts as passing, too.
@@ -52,7 +53,7 @@ impl Engine {
                     left.push(LeftOut { component, refusal });
                 }
             }
-            match self.try_set((id, origin, patient_until), &possible, component, step) {
+            match self.try_set(trial, &possible, component, step) {
                 Verdict::Refuse(refusal) => impossible.push(LeftOut { component, refusal }),
                 _ => possible.push(component),
             }
@@ -75,14 +76,17 @@ impl Engine {
     /// The verdict on a demand for `kept` and one more component, leases as they are.
     fn try_set(
         &self,
-        (id, origin, deadline): (TxnId, Origin, Moment),
+        (id, origin, deadline, patient_until): (TxnId, Origin, Moment, Moment),
         kept: &[ComponentKey],
         more: ComponentKey,
         step: &mut Step<'_>,
     ) -> Verdict {
         let requested: Vec<_> = kept.iter().copied().chain([more]).collect();
         let closure = self.catalog().closure(&requested);
-        let ask = Ask::new(Some(id), origin, &closure, Some(deadline));
+        let ask = Ask {
+            patience: Some(patient_until),
+            ..Ask::new(Some(id), origin, &closure, Some(deadline))
+        };
         let mut leased = BTreeMap::new();
         loop {
             let verdict = self.admission().admit(ask, &leased, step.now);
@@ -176,7 +180,7 @@ impl Engine {
         self.end(id, &DropReason::Refused(own.unwrap_or(refusal)), step);
     }
 
-    /// Names the leases of holders that were loaded just now and are leased already.
+    /// Names the leases of holders that were loaded just now, or are held, and are leased already.
     pub(crate) fn name_leased(&self, holders: &mut [Holder], cells: &mut dyn Cells) {
         for holder in holders.iter_mut().filter(|h| h.kind == HolderKind::JustLoaded) {
             let Some(key) = self.catalog().key(holder.component.as_str()) else { continue };

@@ -182,17 +182,21 @@ fn demands_that_never_wait_together_are_no_thrash() {
 /// The load time of `a` in these tests.
 const LOAD_TIME: Duration = Duration::from_secs(4);
 
+/// `a`, `b` and `c`, of which one fits.
+fn alternatives() -> Rig {
+    Rig::new(["a", "b", "c"].map(spec).to_vec(), 100)
+}
+
 /// `a` was displaced by a demand for `b`, which still waits.
-fn displaced() -> Rig {
-    let mut rig = Rig::new(["a", "b", "c"].map(spec).to_vec(), 100);
+fn displaced(mut rig: Rig) -> Rig {
     load(&mut rig, "a");
     rig.demand(&["b"]);
     rig
 }
 
 /// A demand for `a` waits while the demand that displaced it does; then `a` is ready and released.
-fn thrashing() -> Rig {
-    let mut rig = displaced();
+fn thrashing(rig: Rig) -> Rig {
+    let mut rig = displaced(rig);
     rig.demand(&["a"]);
     rig.settle_unloads();
     rig.loaded("b");
@@ -214,7 +218,7 @@ fn load(rig: &mut Rig, name: &str) {
 
 #[test]
 fn component_that_thrashes_is_held_for_its_load_time_once() {
-    let mut rig = thrashing();
+    let mut rig = thrashing(alternatives());
     let w = rig.demand(&["c"]);
     rig.wait(LOAD_TIME - Duration::from_millis(1));
     assert_eq!((rig.answered(w), rig.state("a")), ("waits", "ready"));
@@ -229,8 +233,23 @@ fn component_that_thrashes_is_held_for_its_load_time_once() {
 }
 
 #[test]
+fn partial_demand_waits_for_a_held_component_no_longer_than_its_patience() {
+    let mut rig = Rig::new(["a", "b", "c", "sure"].map(spec).to_vec(), 200);
+    rig.demand(&["sure"]);
+    rig.loaded("sure");
+    let mut rig = thrashing(rig);
+    let patience = rig.engine.config().queue.overtake_for;
+    assert!(patience < LOAD_TIME);
+    let w = rig.command(&["sure", "b"], None);
+    assert_eq!(rig.answered(w), "waits");
+    rig.wait(patience);
+    assert_eq!((rig.answered(w), rig.left_out(w)), ("granted", vec!["b: blocked".to_owned()]));
+    assert_eq!(rig.state("a"), "ready");
+}
+
+#[test]
 fn abandoned_demand_is_no_evidence_of_thrash() {
-    let mut rig = displaced();
+    let mut rig = displaced(alternatives());
     let waiter = rig.demand(&["a"]);
     rig.settle_unloads();
     rig.input(Input::Abandon { waiter });
@@ -243,7 +262,7 @@ fn abandoned_demand_is_no_evidence_of_thrash() {
 
 #[test]
 fn demand_is_not_held_past_its_deadline() {
-    let mut rig = thrashing();
+    let mut rig = thrashing(alternatives());
     rig.demand_with(&["c"], None, Some(LOAD_TIME));
     assert_eq!(rig.state("a"), "unloading");
 }
