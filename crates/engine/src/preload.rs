@@ -228,12 +228,11 @@ impl Engine {
     /// A demand asks for a set: hints for its members have been answered by that, and members that were evicted for a
     /// preload are missed.
     pub(crate) fn demanded(&mut self, keys: &[ComponentKey], step: &mut Step<'_>) {
-        for component in self.catalog().closure(keys) {
-            if let Some(harm) = self.hints.preloader_mut().on_demand(component, step.now) {
-                let Harm { preload, cost, .. } = harm;
-                let cost_us = u64::try_from(cost.as_micros()).unwrap_or(u64::MAX);
-                step.record(EventKind::Harm { component, preload, cost_us });
-            }
+        let closure = self.catalog().closure(keys);
+        for (component, harm) in self.hints.preloader_mut().on_demand(&closure, step.now) {
+            let Harm { preload, cost, .. } = harm;
+            let cost_us = u64::try_from(cost.as_micros()).unwrap_or(u64::MAX);
+            step.record(EventKind::Harm { component, preload, cost_us });
         }
     }
 

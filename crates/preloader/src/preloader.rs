@@ -363,17 +363,24 @@ impl Preloader {
         self.accounts.failed(key)
     }
 
-    /// Records a demand for the component: drops its waiting hints, since the demand loads it. A preload that is still
-    /// loading is late once it is used. Returns the harm that a preload did, if the component was evicted for it within
-    /// the last [`HORIZON`] commands and it is not demanded yet; the floor rises by that.
-    pub fn on_demand(&mut self, key: ComponentKey, now: Moment) -> Option<Harm> {
-        for stated in [false, true] {
-            self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
+    /// Records a demand for a set: drops its waiting hints, since the demand loads it. A preload that is still
+    /// loading is late once it is used. Returns the harm that preloads did, by component: it was evicted for one within
+    /// the last [`HORIZON`] commands that is not demanded yet, nor by this demand; the floor rises by that.
+    pub fn on_demand(&mut self, keys: &[ComponentKey], now: Moment) -> Vec<(ComponentKey, Harm)> {
+        for &key in keys {
+            for stated in [false, true] {
+                self.overtaken += u64::from(self.waiting.remove(&(key, stated)).is_some());
+            }
+            self.accounts.demanded(key, now);
         }
-        self.accounts.demanded(key, now);
-        let harm = self.accounts.harmed(key, self.n_commands, HORIZON)?;
-        self.governor_mut(harm.source).harmed(harm.weight);
-        Some(harm)
+        let mut harms = Vec::new();
+        for &key in keys {
+            if let Some(harm) = self.accounts.harmed(key, self.n_commands, HORIZON) {
+                self.governor_mut(harm.source).harmed(harm.weight);
+                harms.push((key, harm));
+            }
+        }
+        harms
     }
 
     /// Withdraws the demand for the component, whose last waiter has left without it.

@@ -217,6 +217,21 @@ fn demand_for_the_victim_of_an_unused_preload_is_harm_and_raises_the_floor() {
     assert_eq!((harms(&rig), harmful(&rig)), (0, 0));
 }
 
+#[test]
+fn demand_for_a_preload_and_its_victim_together_is_no_harm() {
+    for [victim, preload] in [["a", "b"], ["b", "a"]] {
+        let specs = vec![component("a", 100, 1.0), component("b", 100, 1.0)];
+        let mut rig = Rig::new(specs, 100);
+        load(&mut rig, victim);
+        hint(&mut rig, preload, 0.5);
+        rig.settle_unloads();
+        rig.loaded(preload);
+        // Both do not fit: the demand is partial.
+        rig.command(&["a", "b"], None);
+        assert_eq!(harms(&rig), 0, "{victim} was evicted for {preload}");
+    }
+}
+
 proptest! {
     #[test]
     fn preload_never_displaces_components_of_higher_expected_loss(

@@ -87,7 +87,7 @@ impl Inbox {
                     core.observe(&predicted, at);
                 }
                 Report::Used(key) => {
-                    core.on_demand(key, at);
+                    core.on_demand(&[key], at);
                     core.on_used(key, at);
                 }
                 Report::Evicted(key) => {

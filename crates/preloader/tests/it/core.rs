@@ -125,7 +125,7 @@ fn pressure_stops_proposals_and_old_hints_expire() {
 fn demand_drops_the_hints_of_its_component() {
     let mut p = preloader();
     p.observe(&[sequence(1, 0.5)], at(0));
-    p.on_demand(ComponentKey(1), at(10));
+    p.on_demand(&[ComponentKey(1)], at(10));
     assert_eq!(keys(&mut p, at(100), true), [0u32; 0]);
     assert_eq!(p.account(ComponentKey(1)).started, 0);
 }
@@ -159,7 +159,7 @@ fn accounts_distinguish_hit_late_wasted_and_failed() {
     assert_eq!((a.started, a.hits, a.late, a.wasted, a.open), (1, 1, 0, 0, 0));
     // Late by the moment of the demand, once the component is used.
     let demanded = |p: &mut Preloader| {
-        p.on_demand(key, at(300));
+        p.on_demand(&[key], at(300));
         p.on_loaded(key, at(500));
     };
     let (_, a) = account(|p| {
@@ -201,7 +201,7 @@ fn preload_without_a_demand_before_its_expiry_is_wasted() {
     // A demand for a set waits with it, so it does not expire.
     let (mut p, _) = account(|p| {
         p.on_loaded(key, at(0));
-        p.on_demand(key, at(10));
+        p.on_demand(&[key], at(10));
     });
     assert_eq!(p.expire(at(2) + day), []);
 }
@@ -416,7 +416,7 @@ proptest! {
                     p.on_used(ComponentKey(k), time);
                 }
                 Step::Demand(k) => {
-                    p.on_demand(ComponentKey(k), time);
+                    p.on_demand(&[ComponentKey(k)], time);
                 }
                 Step::Evicted(k) => {
                     p.on_evicted(ComponentKey(k), time);

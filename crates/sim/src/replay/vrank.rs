@@ -69,7 +69,7 @@ impl ReplayPolicy for VRankReplay {
                 }
             }
             PolicyEvent::Used { key, at, .. } => {
-                self.preloader.on_demand(key, at);
+                self.preloader.on_demand(&[key], at);
                 self.preloader.on_used(key, at);
             }
             PolicyEvent::Unloaded { key, at, .. } => {
