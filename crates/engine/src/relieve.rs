@@ -6,9 +6,10 @@ use majordomo_core::{
     Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
 use majordomo_lifecycle::{Effect, Step};
-use majordomo_memory::Need;
+use majordomo_memory::{Need, Shortage};
 
 use crate::Engine;
+use crate::admit::is_present;
 
 /// The longest wait between rounds that freed nothing.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
@@ -68,11 +69,13 @@ impl Engine {
             return;
         }
         let mut progress = 0;
-        if !self.relief.trimmed {
+        let excess = self.scheduler.budget().excess();
+        // Declared memory does not shrink by a trim.
+        if !self.relief.trimmed && (pressed || self.scheduler.budget().is_ram(&excess)) {
             self.relief.trimmed = true;
             progress += self.trim_all(step);
         }
-        progress += self.evict_preloads(step);
+        progress += self.evict_preloads((!pressed).then_some(&excess), step);
         progress += self.unload_for_pressure(step);
         // Trimming gets one round to take effect before components are unloaded, unless it cannot help.
         if overdrawn && (progress == 0 || self.scheduler.pressure() >= PressureLevel::Critical) {
@@ -125,15 +128,12 @@ impl Engine {
         }
     }
 
-    /// Unloads the preloads that no demand has asked for; they come before all other components.
-    fn evict_preloads(&mut self, step: &mut Step<'_>) -> usize {
-        let keys = self.scheduler.keys_where(|e| {
-            e.is_unrequested()
-                && matches!(
-                    e.state(),
-                    ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
-                )
-        });
+    /// Unloads the preloads that no demand has asked for; they come before all other components. `short`: only those that
+    /// have memory there.
+    fn evict_preloads(&mut self, short: Option<&Shortage>, step: &mut Step<'_>) -> usize {
+        let mut keys =
+            self.scheduler.keys_where(|e| e.is_unrequested() && is_present(e.state()));
+        keys.retain(|k| short.is_none_or(|short| self.admission().helps(*k, short)));
         let cause = self.relief_cause();
         keys.into_iter().filter(|k| self.evict_if_idle(*k, &cause, step)).count()
     }
@@ -188,15 +188,15 @@ impl Engine {
         }
         let ready = self.scheduler.keys_where(|e| e.state() == ComponentState::Ready);
         let admission = self.admission();
-        let order = admission.eviction_order(&admission.candidates(&ready, step.now), step.now);
+        let candidates = admission.candidates_where_short(&ready, &excess, step.now);
+        let order = admission.eviction_order(&candidates, step.now);
         let mut progress = 0;
         for key in order.into_iter().map(|i| ready[i]) {
             if excess.is_none() {
                 break;
             }
-            let budget = self.scheduler.budget();
             // A provider whose dependents alone hold such bytes stays: they are candidates themselves.
-            let helps = budget.helpful(&budget.bookings(key), &excess).0 > 0;
+            let helps = self.admission().helps(key, &excess);
             let mut booked = Need::new();
             for member in self.scheduler.live_closure(key) {
                 booked.add_all(&self.scheduler.budget().bookings(member));
@@ -216,9 +216,6 @@ impl Engine {
         cause: &Cause,
         step: &mut Step<'_>,
     ) -> bool {
-        let there = |s| {
-            matches!(s, ComponentState::Queued | ComponentState::Loading | ComponentState::Ready)
-        };
         let mut group = self.scheduler.live_closure(key);
         // A dependent that is unloading already does not keep the component loaded.
         group
@@ -226,7 +223,7 @@ impl Engine {
         let free = group.iter().all(|k| {
             let e = self.scheduler.entry(*k);
             // A running load is cancelled only if no demand asked for it.
-            there(e.state())
+            is_present(e.state())
                 && !e.is_fixed()
                 && !e.is_required()
                 && (e.state() == ComponentState::Ready || e.is_unrequested())

@@ -118,6 +118,20 @@ impl Admission<'_> {
         candidates
     }
 
+    /// The same with the bytes that evictions free where some are missing.
+    pub(crate) fn candidates_where_short(
+        &self,
+        keys: &[ComponentKey],
+        short: &Shortage,
+        now: Moment,
+    ) -> Candidates {
+        let mut candidates = self.candidates(keys, now);
+        for (row, closure) in candidates.rows.iter_mut().zip(&candidates.closures) {
+            row.size = self.freed_where_short(closure, short);
+        }
+        candidates
+    }
+
     /// The same with the size of the component alone.
     pub(crate) fn candidates_alone(&self, keys: &[ComponentKey], now: Moment) -> Candidates {
         let mut candidates = self.candidates(keys, now);

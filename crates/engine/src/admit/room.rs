@@ -164,7 +164,8 @@ impl Admission<'_> {
         self.holder(key, HolderKind::InTransaction)
     }
 
-    pub(super) fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
+    /// Whether a component has memory in an account that lacks some.
+    pub(crate) fn helps(&self, key: ComponentKey, short: &Shortage) -> bool {
         let budget = self.scheduler.budget();
         budget.helpful(&budget.bookings(key), short).0 > 0
     }

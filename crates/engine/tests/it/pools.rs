@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::{ByteSize, ComponentState, PolicyKind, Refusal};
+use majordomo_core::{ByteSize, ComponentState, Confidence, PolicyKind, Refusal};
 use majordomo_engine::{Effect, Input, needs_reload};
 use majordomo_registry::{Catalog, ComponentSpec, PoolSpec};
 use proptest::prelude::*;
@@ -181,6 +181,61 @@ fn changed_declaration_is_booked_at_once_and_relieved_where_it_is_short() {
     // Other amounts keep a component loaded, other pools do not.
     assert!(!needs_reload(&both("a", 20, 60), &both("a", 30, 90)));
     assert!(needs_reload(&both("a", 20, 60), &both("a", 20, 0)));
+}
+
+/// A reload with another size of the card.
+fn resize_card(rig: &mut Rig, specs: Vec<ComponentSpec>, card: u64) {
+    let catalog = Catalog::build(specs, gpu(card), Some(rig.engine.catalog())).unwrap();
+    let (config, budget) =
+        (Box::new(rig.engine.config().clone()), rig.engine.budget().total());
+    rig.input(Input::Configure { catalog: Arc::new(catalog), config, budget });
+}
+
+fn n_trims(rig: &Rig) -> usize {
+    rig.effects.iter().filter(|e| matches!(e, Effect::Trim { .. })).count()
+}
+
+#[test]
+fn overdrawn_card_is_no_reason_to_trim_or_to_unload_preloads_in_ram() {
+    let specs = || vec![both("card", 20, 60), both("ram", 20, 0), both("on-card", 20, 40)];
+    let mut rig = rig(specs(), 200, 100);
+    rig.make_ready("card");
+    for name in ["ram", "on-card"] {
+        rig.hint(rig.key(name));
+        rig.settle();
+    }
+    assert_eq!(rig.states(&["card", "ram", "on-card"]), ["ready"; 3]);
+    resize_card(&mut rig, specs(), 80);
+    assert_eq!(n_trims(&rig), 0);
+    rig.settle();
+    assert_eq!(rig.states(&["card", "ram", "on-card"]), ["ready", "ready", "unloaded"]);
+    resize_card(&mut rig, specs(), 50);
+    assert_eq!(n_trims(&rig), 0);
+    rig.wait(seconds(30.0));
+    rig.settle();
+    assert_eq!(rig.states(&["card", "ram"]), ["unloaded", "ready"]);
+}
+
+#[test]
+fn overdrawn_card_is_relieved_in_the_order_of_what_evictions_free_there() {
+    let specs = || vec![both("small-there", 90, 10), both("large-there", 10, 80)];
+    let mut config = config();
+    config.memory.policy = PolicyKind::VrankWait;
+    let mut rig = Rig::with_pools(specs(), gpu(100), 200, config);
+    for name in ["small-there", "large-there"] {
+        rig.demand(&[name]);
+        rig.wait(seconds(1.0));
+        rig.loaded(name);
+        rig.give_back(name);
+    }
+    rig.wait(seconds(100.0));
+    let score = |name| (rig.key(name), Confidence::saturating(0.5));
+    let text_scores = ["small-there", "large-there"].map(score).to_vec();
+    rig.input(Input::Observed { command: None, used: Vec::new(), text_scores });
+    resize_card(&mut rig, specs(), 60);
+    rig.wait(seconds(30.0));
+    rig.settle();
+    assert_eq!(rig.states(&["small-there", "large-there"]), ["ready", "unloaded"]);
 }
 
 #[derive(Clone, Debug)]

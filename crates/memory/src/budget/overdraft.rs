@@ -39,6 +39,12 @@ impl Budget {
         Shortage { total: clamp((-self.headroom()).saturating_sub(total)), pools }
     }
 
+    /// Whether RAM is missing, in the total or in a pool of it.
+    #[must_use]
+    pub fn is_ram(&self, short: &Shortage) -> bool {
+        short.total.0 > 0 || short.pools.iter().any(|(pool, _)| !self.limit_of(*pool).declared)
+    }
+
     /// The total's overdraft by kind. The kinds add up to it; what no other kind explains comes from the
     /// configuration.
     #[must_use]
