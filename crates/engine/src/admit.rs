@@ -51,7 +51,7 @@ pub(crate) struct Ask<'a> {
     pub patience: Option<Moment>,
     /// The probability of a demand within the horizon that a hint states, over the forecast.
     pub stated: Option<Confidence>,
-    /// Components whose leases it gives up: none of them stays for having been loaded just now.
+    /// Components whose leases it gives up: none of them stays for having been loaded just now, or is held.
     pub gives_up: &'a [ComponentKey],
 }
 

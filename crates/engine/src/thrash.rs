@@ -3,8 +3,9 @@
 //! A component *thrashes* when a demand for it waits at the same time as the demand that displaced it: what the one loads,
 //! the other evicts. Its next incarnation is held for as long as its load takes, so that it serves the demands that
 //! come meanwhile, and the demand behind it waits for at most one load time more (as a skier who rents until the rent
-//! equals the price). A lone caller that demands only after the answer to its last demand never has two demands at once, so
-//! that none of its demands waits for an idle component; a third caller may wait for a component that is held.
+//! equals the price). It is held against the components that displaced it and those that thrash as well; demands for
+//! others, and those of a higher priority than its own, evict it as any idle component. A lone caller that demands only
+//! after the answer to its last demand never has two demands at once, so that none of its demands waits for an idle component.
 //!
 //! Knows demands and incarnations; load times are passed in. Invariant: evidence counts for one incarnation.
 
@@ -15,21 +16,40 @@ use majordomo_lifecycle::{Origin, TxnId};
 
 use crate::Engine;
 
+/// A component that thrashes.
+#[derive(Debug)]
+struct Evidence {
+    /// The demand that waits for it.
+    demand: TxnId,
+    /// The components that the demand requested which displaced it.
+    rivals: Vec<ComponentKey>,
+}
+
+/// An incarnation that is held.
+#[derive(Debug)]
+struct Hold {
+    until: Moment,
+    rivals: Vec<ComponentKey>,
+}
+
 /// Evidence of thrash, and the incarnations that are held because of it.
 #[derive(Debug, Default)]
 pub(crate) struct Thrash {
     /// Evicted components, with the demand that displaced each.
     displaced: BTreeMap<ComponentKey, TxnId>,
-    /// Components that thrash, with the demand that waits for each.
-    thrashing: BTreeMap<ComponentKey, TxnId>,
-    /// Until when incarnations are held.
-    held: BTreeMap<ComponentKey, Moment>,
+    thrashing: BTreeMap<ComponentKey, Evidence>,
+    held: BTreeMap<ComponentKey, Hold>,
 }
 
 impl Thrash {
-    /// Until when an incarnation is held.
-    pub(crate) fn held_until(&self, key: ComponentKey) -> Option<Moment> {
-        self.held.get(&key).copied()
+    /// Until when an incarnation is held against a set whose members `missing` have to be loaded.
+    pub(crate) fn held_until(
+        &self,
+        key: ComponentKey,
+        mut missing: impl Iterator<Item = ComponentKey>,
+    ) -> Option<Moment> {
+        let Hold { until, rivals } = self.held.get(&key)?;
+        missing.any(|k| rivals.contains(&k) || self.thrashing.contains_key(&k)).then_some(*until)
     }
 
     /// A component was evicted for a demand.
@@ -37,24 +57,31 @@ impl Thrash {
         self.displaced.insert(key, by);
     }
 
-    /// A demand waits for a component; `waits`: whether another demand still does.
-    fn demanded(&mut self, key: ComponentKey, id: TxnId, waits: impl Fn(TxnId) -> bool) {
+    /// A demand waits for a component; `waits_for`: the components that another demand requests, if it still waits.
+    fn demanded(
+        &mut self,
+        key: ComponentKey,
+        id: TxnId,
+        waits_for: impl Fn(TxnId) -> Option<Vec<ComponentKey>>,
+    ) {
         let by = self.displaced.get(&key).copied().filter(|by| *by != id);
-        if by.is_some_and(waits) {
-            self.thrashing.insert(key, id);
+        if let Some(rivals) = by.and_then(waits_for) {
+            self.thrashing.insert(key, Evidence { demand: id, rivals });
         }
     }
 
     /// A demand ended without its components: it is no evidence.
     pub(crate) fn withdrawn(&mut self, id: TxnId) {
-        self.thrashing.retain(|_, by| *by != id);
+        self.thrashing.retain(|_, evidence| evidence.demand != id);
     }
 
     /// An incarnation became ready, for a demand or not. It is held until then if its component thrashes.
     pub(crate) fn ready(&mut self, key: ComponentKey, is_demanded: bool, until: Moment) {
         self.displaced.remove(&key);
-        if self.thrashing.remove(&key).is_some() && is_demanded {
-            self.held.insert(key, until);
+        if let Some(Evidence { rivals, .. }) = self.thrashing.remove(&key)
+            && is_demanded
+        {
+            self.held.insert(key, Hold { until, rivals });
         }
     }
 
@@ -67,10 +94,12 @@ impl Thrash {
 impl Engine {
     /// A demand for a closure has arrived and waits.
     pub(crate) fn record_demand_for_thrash(&mut self, id: TxnId, closure: &[ComponentKey]) {
-        let waits =
-            |by: TxnId| self.scheduler.transaction(by).is_some_and(|t| t.origin.waiter().is_some());
+        let waits_for = |by: TxnId| {
+            let txn = self.scheduler.transaction(by).filter(|t| t.origin.waiter().is_some());
+            txn.map(|t| t.requested.clone())
+        };
         for key in closure {
-            self.thrash.demanded(*key, id, waits);
+            self.thrash.demanded(*key, id, waits_for);
         }
     }
 
@@ -79,6 +108,9 @@ impl Engine {
         if origin.waiter().is_none() {
             return;
         }
+        let Some(requested) = self.scheduler.transaction(by).map(|t| t.requested.clone()) else {
+            return;
+        };
         for &key in victims {
             self.thrash.displaced(key, by);
             let waiting = self
@@ -86,7 +118,7 @@ impl Engine {
                 .transactions()
                 .find(|t| t.id != by && t.origin.waiter().is_some() && t.closure.contains(&key));
             if let Some(other) = waiting.map(|t| t.id) {
-                self.thrash.demanded(key, other, |_| true);
+                self.thrash.demanded(key, other, |_| Some(requested.clone()));
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Refusal};
+use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Priority, Refusal};
 use majordomo_lifecycle::Removal;
 use majordomo_registry::ConflictPolicy;
 
@@ -95,13 +95,29 @@ impl Admission<'_> {
         self.scheduler.entry(key).ready_at() + self.config().memory.min_residency
     }
 
-    /// Until when a component that thrashes is held, unless the set could not be loaded before its deadline then.
-    fn hold_end(&self, key: ComponentKey, ask: Ask<'_>) -> Moment {
-        let Some(held) = self.thrash.held_until(key) else { return Moment::ZERO };
-        let missing = ask.closure.iter().filter(|k| self.state(**k) != ComponentState::Ready);
-        let loads: Duration = missing.map(|k| self.scheduler.load_time(*k)).sum();
-        let is_before_deadline = ask.deadline.is_none_or(|deadline| held + loads <= deadline);
-        if is_before_deadline { held } else { Moment::ZERO }
+    /// Until when a component that thrashes is held against a set, unless that has a higher priority, or could not be
+    /// loaded before its deadline then.
+    fn hold_end(&self, key: ComponentKey, ask: Ask<'_>, now: Moment) -> Option<Moment> {
+        let is_missing = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
+        let missing = || ask.closure.iter().copied().filter(is_missing);
+        let held = self.thrash.held_until(key, missing())?;
+        let group = self.scheduler.live_closure(key);
+        let tiers = self.scheduler.requested_tiers(now);
+        if self.tier(ask, now) < self.scheduler.effective_priority(key, &group, &tiers) {
+            return None;
+        }
+        let loads: Duration = missing().map(|k| self.scheduler.load_time(k)).sum();
+        ask.deadline.is_none_or(|deadline| held + loads <= deadline).then_some(held)
+    }
+
+    /// The priority of a set: of its transaction now, or of its members.
+    fn tier(&self, ask: Ask<'_>, now: Moment) -> Priority {
+        let txn = ask.id.and_then(|id| self.scheduler.transaction(id));
+        let of_members = || {
+            let specs = ask.closure.iter().filter_map(|k| self.catalog().spec(*k));
+            specs.map(|s| s.priority).min().unwrap_or(Priority::Low)
+        };
+        txn.map_or_else(of_members, |t| t.tier(now, &self.config().queue))
     }
 
     /// The reason why this one component cannot be evicted for that set.
@@ -129,7 +145,8 @@ impl Admission<'_> {
             ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
             ComponentState::Ready => {
                 // Neither protects a preload without a use.
-                let stays = self.residency_end(key).max(self.hold_end(key, ask));
+                let held = self.hold_end(key, ask, now).unwrap_or_default();
+                let stays = self.residency_end(key).max(held);
                 (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }

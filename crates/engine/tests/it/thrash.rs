@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{Moment, WaiterId};
+use majordomo_core::{Moment, Priority, WaiterId};
 use majordomo_engine::{Effect, Input};
 use majordomo_registry::ComponentSpec;
 
@@ -219,16 +219,16 @@ fn load(rig: &mut Rig, name: &str) {
 #[test]
 fn component_that_thrashes_is_held_for_its_load_time_once() {
     let mut rig = thrashing(alternatives());
-    let w = rig.demand(&["c"]);
+    let w = rig.demand(&["b"]);
     rig.wait(LOAD_TIME - Duration::from_millis(1));
     assert_eq!((rig.answered(w), rig.state("a")), ("waits", "ready"));
     rig.wait(Duration::from_millis(1));
     assert_eq!(rig.state("a"), "unloading");
     rig.settle();
-    rig.give_back("c");
+    rig.give_back("b");
     // The evidence is used up.
     load(&mut rig, "a");
-    rig.demand(&["c"]);
+    rig.demand(&["b"]);
     assert_eq!(rig.state("a"), "unloading");
 }
 
@@ -248,6 +248,20 @@ fn partial_demand_waits_for_a_held_component_no_longer_than_its_patience() {
 }
 
 #[test]
+fn component_is_held_against_those_alone_that_thrash_with_it() {
+    let mut rig = thrashing(alternatives());
+    rig.demand(&["c"]);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn component_is_not_held_against_a_higher_priority() {
+    let mut rig = thrashing(alternatives());
+    rig.demand_with(&["b"], Some(Priority::High), None);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
 fn abandoned_demand_is_no_evidence_of_thrash() {
     let mut rig = displaced(alternatives());
     let waiter = rig.demand(&["a"]);
@@ -256,14 +270,14 @@ fn abandoned_demand_is_no_evidence_of_thrash() {
     rig.loaded("b");
     rig.give_back("b");
     load(&mut rig, "a");
-    rig.demand(&["c"]);
+    rig.demand(&["b"]);
     assert_eq!(rig.state("a"), "unloading");
 }
 
 #[test]
 fn demand_is_not_held_past_its_deadline() {
     let mut rig = thrashing(alternatives());
-    rig.demand_with(&["c"], None, Some(LOAD_TIME));
+    rig.demand_with(&["b"], None, Some(LOAD_TIME));
     assert_eq!(rig.state("a"), "unloading");
 }
 
