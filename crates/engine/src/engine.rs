@@ -445,6 +445,8 @@ impl Engine {
                 _ => {}
             }
         }
+        // A demand that was granted is evidence for the incarnations that became ready for it.
+        self.record_ends_for_thrash();
     }
 
     fn learned(&mut self, rows: Vec<Persisted>) {

@@ -7,7 +7,8 @@
 //! others, and those of a higher priority than its own, evict it as any idle component. A lone caller that demands only
 //! after the answer to its last demand never has two demands at once, so that none of its demands waits for an idle component.
 //!
-//! Knows demands and incarnations; load times are passed in. Invariant: evidence counts for one incarnation.
+//! Knows demands and incarnations; load times are passed in. Invariant: evidence counts for one incarnation, and no
+//! longer than its demand waits for the component.
 
 use std::collections::BTreeMap;
 
@@ -75,6 +76,14 @@ impl Thrash {
         self.thrashing.retain(|_, evidence| evidence.demand != id);
     }
 
+    /// Forgets what belongs to demands that have ended; `waits_for`: the members of a demand that still waits.
+    fn retain(&mut self, waits_for: impl Fn(TxnId) -> Option<Vec<ComponentKey>>) {
+        self.displaced.retain(|_, by| waits_for(*by).is_some());
+        self.thrashing.retain(|key, evidence| {
+            waits_for(evidence.demand).is_some_and(|members| members.contains(key))
+        });
+    }
+
     /// An incarnation became ready, for a demand or not. It is held until then if its component thrashes.
     pub(crate) fn ready(&mut self, key: ComponentKey, is_demanded: bool, until: Moment) {
         self.displaced.remove(&key);
@@ -101,6 +110,14 @@ impl Engine {
         for key in closure {
             self.thrash.demanded(*key, id, waits_for);
         }
+    }
+
+    /// Demands have ended, or do without components that they waited for.
+    pub(crate) fn record_ends_for_thrash(&mut self) {
+        self.thrash.retain(|id| {
+            let txn = self.scheduler.transaction(id).filter(|t| t.origin.waiter().is_some());
+            txn.map(|t| t.closure.clone())
+        });
     }
 
     /// Components are displaced by a demand. Those that another demand waits for thrash already.

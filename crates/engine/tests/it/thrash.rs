@@ -275,6 +275,23 @@ fn abandoned_demand_is_no_evidence_of_thrash() {
 }
 
 #[test]
+fn demand_that_does_without_a_component_is_no_evidence_of_thrash() {
+    let mut rig = Rig::new(["a", "b", "sure"].map(spec).to_vec(), 200);
+    rig.demand(&["sure"]);
+    rig.loaded("sure");
+    let mut rig = displaced(rig);
+    let w = rig.command(&["sure", "a"], None);
+    rig.settle_unloads();
+    rig.loaded("b");
+    rig.wait(rig.engine.config().queue.overtake_for);
+    assert_eq!((rig.answered(w), rig.left_out(w).len()), ("granted", 1));
+    rig.give_back("b");
+    load(&mut rig, "a");
+    rig.demand(&["b"]);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
 fn demand_is_not_held_past_its_deadline() {
     let mut rig = thrashing(alternatives());
     rig.demand_with(&["b"], None, Some(LOAD_TIME));
