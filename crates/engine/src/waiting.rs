@@ -9,8 +9,8 @@ use majordomo_core::{ComponentKey, ComponentState, LoadUnderWay, Moment};
 
 use crate::Engine;
 
-/// A load may take so much longer than the load time that is known of it before a demand gives up.
-const LOAD_TIME_MARGIN: f64 = 1.5;
+/// A load may take so much longer than the load time that is known of it.
+pub(crate) const LOAD_TIME_MARGIN: f64 = 1.5;
 
 impl Engine {
     /// How long a demand without a deadline of its own may wait: the configured time, or longer where loading is known

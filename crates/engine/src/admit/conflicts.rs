@@ -9,6 +9,7 @@ use majordomo_lifecycle::Removal;
 use majordomo_registry::ConflictPolicy;
 
 use super::{Admission, Ask, Bar, Draft, leaving_kind};
+use crate::waiting::LOAD_TIME_MARGIN;
 
 impl Admission<'_> {
     /// Adds the components that conflict with the set to the draft: as victims where they may be
@@ -95,8 +96,8 @@ impl Admission<'_> {
         self.scheduler.entry(key).ready_at() + self.config().memory.min_residency
     }
 
-    /// Until when a component that thrashes is held against a set, unless that has a higher priority, or could not be
-    /// loaded before its deadline then.
+    /// Until when a component that thrashes is held against a set, unless that has a higher priority, or might not be
+    /// loaded before its deadline then: an unload may take its grace, and loads take longer than is known of them.
     fn hold_end(&self, key: ComponentKey, ask: Ask<'_>, now: Moment) -> Option<Moment> {
         let is_missing = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
         let missing = || ask.closure.iter().copied().filter(is_missing);
@@ -107,7 +108,8 @@ impl Admission<'_> {
             return None;
         }
         let loads: Duration = missing().map(|k| self.scheduler.load_time(k)).sum();
-        ask.deadline.is_none_or(|deadline| held + loads <= deadline).then_some(held)
+        let last = held + self.scheduler.grace(key, now) + loads.mul_f64(LOAD_TIME_MARGIN);
+        ask.deadline.is_none_or(|deadline| last <= deadline).then_some(held)
     }
 
     /// The priority of a set: of its transaction now, or of its members.
