@@ -107,6 +107,8 @@ impl Engine {
             }
         }
         self.update_capacity();
+        // Dependencies may have changed, by which providers are worth what their dependents are.
+        self.forecaster.follow_dependencies(catalog);
         step.push(majordomo_lifecycle::Effect::Publish);
     }
 

@@ -218,12 +218,6 @@ impl Engine {
         self.policy.set_capacity(self.scheduler.budget().total().saturating_sub(taken));
     }
 
-    /// Replaces the eviction policy; before the first input only, since policies learn from events.
-    pub fn set_policy(&mut self, policy: Box<dyn EvictionPolicy>) {
-        self.policy = policy;
-        self.update_capacity();
-    }
-
     /// The catalog in force.
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {

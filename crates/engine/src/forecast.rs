@@ -18,7 +18,7 @@ pub(crate) struct Forecaster {
     /// Shared with the writer of the learned store; changed in place while that has no reference.
     model: Arc<SequenceModel>,
     values: Values,
-    /// The same, where a provider's covers the demands for its dependents.
+    /// The same for the order and the loss of victims.
     demanded: Values,
     /// The state of the model after the command at work, while values look past one.
     forecast: Option<Forecast>,
@@ -97,6 +97,11 @@ impl Forecaster {
         if !self.text.is_empty() {
             self.values = self.values.with(said);
         }
+        self.follow_dependencies(catalog);
+    }
+
+    /// Makes the values of providers again, by the dependencies of this catalog.
+    pub(crate) fn follow_dependencies(&mut self, catalog: &Catalog) {
         self.demanded = self.values.with(self.of_providers(catalog));
     }
 

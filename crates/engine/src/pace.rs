@@ -49,7 +49,8 @@ impl Pace {
         self.counts[length.min(N_LENGTHS - 1)] += RATE;
     }
 
-    /// The expected share of a load, begun at the end of a command, that is over when the next command begins.
+    /// The expected share of a load, begun at the end of a command, that is over when the next command begins. A load that
+    /// is begun while a command is at work has longer; that is not counted.
     pub(crate) fn share_before_next(&self, load_time: Duration) -> f64 {
         let load_time = load_time.as_secs_f64().max(1e-6);
         let (mut sum, mut weight) = (0.0, 0.0);

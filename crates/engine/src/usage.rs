@@ -59,11 +59,11 @@ impl Engine {
         uses.retain(|k| self.catalog().spec(*k).is_some());
         uses.sort_unstable();
         uses.dedup();
+        self.pace.begun(now);
         if uses.is_empty() {
             return;
         }
         self.attribution.begin(command, uses);
-        self.pace.begun(now);
         self.forecaster.set_text(Vec::new());
         self.hints.preloader_mut().begun();
         self.expect_hints(now);
@@ -104,7 +104,10 @@ impl Engine {
         if !used.is_empty() {
             step.push(Effect::PersistUse { used: used.clone() });
         }
-        self.pace.ended(step.now);
+        // Uses that belong to no command are observed late, and end none.
+        if command.is_some() {
+            self.pace.ended(step.now);
+        }
         let is_new = self.attribution.attribute(&used, up_to);
         if used.is_empty() && text.is_empty() {
             if let Some(command) = command {

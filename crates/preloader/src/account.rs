@@ -149,9 +149,10 @@ impl Accounts {
         }
     }
 
-    /// Components were evicted for an open preload.
-    pub(super) fn displaced(&mut self, key: ComponentKey, displaced: Displaced) {
+    /// Components were evicted for an open preload, besides those that were before.
+    pub(super) fn displaced(&mut self, key: ComponentKey, mut displaced: Displaced) {
         if let Some(open) = self.open.get_mut(&key) {
+            displaced.victims.extend(open.displaced.take().into_iter().flat_map(|d| d.victims));
             open.displaced = Some(displaced);
         }
     }
@@ -164,12 +165,12 @@ impl Accounts {
     }
 
     /// A component is demanded at a command of this number: harmful for the preload that displaced it, if that is not
-    /// demanded yet and was begun at most `horizon` commands ago.
+    /// demanded yet and displaced it less than `horizon` commands before this one.
     pub(super) fn harmed(&mut self, key: ComponentKey, command: u64, horizon: u64) -> Option<Harm> {
         let harm = self.open.iter().find_map(|(preload, open)| {
             let displaced = open.displaced.as_ref().filter(|_| open.demanded.is_none())?;
             let victim = displaced.victims.iter().find(|(victim, _)| *victim == key)?;
-            let is_soon = command.saturating_sub(displaced.command) <= horizon;
+            let is_soon = command.saturating_sub(displaced.command) < horizon;
             let ratio = victim.1.as_secs_f64() / displaced.load_time.as_secs_f64().max(1e-6);
             let weight = ratio.min(MOST_WEIGHT);
             let (preload, cost, source) = (*preload, victim.1, open.source);

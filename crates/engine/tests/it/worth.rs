@@ -1,13 +1,14 @@
 //! One scale for preloads and their victims: the expected waiting that each saves; and the harm of those that were
 //! misjudged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, ComponentKey, Confidence, EventKind, HintSource, HintTier, PolicyKind,
 };
 use majordomo_engine::{Effect, Input};
-use majordomo_registry::ComponentSpec;
+use majordomo_registry::{Catalog, ComponentSpec};
 use proptest::prelude::*;
 
 use crate::rig::{Rig, config, id, seconds, spec, with};
@@ -87,6 +88,25 @@ fn preload_displaces_what_saves_less_waiting_however_probable() {
     assert_eq!(rig.states(&["slow", "quick"]), ["queued", "unloading"], "0.4 s against 1 s");
     let [(_, loss, gain)] = victims(&rig)[..] else { panic!("{:?}", rig.effects) };
     assert!((loss - 0.4).abs() < 1e-3 && (gain - 1.0).abs() < 1e-3, "{loss}, {gain}");
+}
+
+#[test]
+fn provider_is_worth_the_demands_for_its_dependents_from_a_reload_on() {
+    let specs = |dependencies: &[&str]| {
+        let embed = with(component("embed", 50, 2.0), |s| {
+            s.dependencies = dependencies.iter().map(|name| id(name)).collect();
+        });
+        vec![component("store", 50, 1.0), embed, component("new", 100, 1.0)]
+    };
+    let mut rig = Rig::new(specs(&[]), 100);
+    load(&mut rig, "store");
+    expect(&mut rig, &[("embed", 0.8)]);
+    let catalog = Catalog::build(specs(&["store"]), Vec::new(), Some(rig.engine.catalog()));
+    let catalog = Arc::new(catalog.expect("a catalog of a test"));
+    let (config, budget) = (Box::new(config()), ByteSize::mib(100));
+    rig.input(Input::Configure { catalog, config, budget });
+    hint(&mut rig, "new", 0.5);
+    assert_eq!(rig.state("store"), "ready", "0.8 s against 0.5 s");
 }
 
 #[test]
@@ -210,7 +230,7 @@ fn demand_for_the_victim_of_an_unused_preload_is_harm_and_raises_the_floor() {
     assert_eq!((harms(&rig), harmful(&rig)), (0, 0));
     // Nor when commands have passed beyond the horizon of the values.
     let mut rig = displaced();
-    for _ in 0..9 {
+    for _ in 0..8 {
         expect(&mut rig, &[("quick", 0.1)]);
     }
     rig.demand(&["quick"]);
