@@ -18,7 +18,7 @@ use majordomo_core::{
     Moment, Refusal, Values,
 };
 use majordomo_lifecycle::{Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict};
-use majordomo_memory::{EvictionPolicy, Reservation};
+use majordomo_memory::{EvictionPolicy, Reservation, Shortage};
 use majordomo_preloader::Preloader;
 use majordomo_registry::Catalog;
 
@@ -94,8 +94,8 @@ struct Draft {
     until: Option<Moment>,
     /// Its victims are worth more than it.
     declined: bool,
-    /// RAM is missing, whatever else is in the way.
-    short: bool,
+    /// The memory that is missing, whatever else is in the way.
+    short: Shortage,
 }
 
 impl Draft {

@@ -6,19 +6,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, HintOutcome, Moment, Section, SpeculationConfig};
+use majordomo_core::{ComponentKey, HintOutcome, Moment, Section, SpeculationConfig};
+use majordomo_memory::Need;
 use majordomo_preloader::Preloader;
 
 /// An outcome that starts no load is recorded once in this time for each component.
 const REPEATED: Duration = Duration::from_secs(60);
 
 /// Demands queued for memory beside leased components. For as long as a demand may wait by default after the last one
-/// did, a preload can only make the next ones queue for longer: it evicts nothing, and leaves free as much as the
-/// largest of them needed.
-#[derive(Clone, Copy, Debug)]
+/// did, a preload that needs the same memory can only make the next ones queue for longer: it evicts nothing, and leaves
+/// free as much as the largest of them needed, in each pool.
+#[derive(Clone, Debug)]
 pub(crate) struct Contention {
     pub until: Moment,
-    pub need: ByteSize,
+    pub need: Need,
 }
 
 /// Hints, and the preloads that they led to.
@@ -90,14 +91,18 @@ impl Hints {
     }
 
     /// A demand that needs so many bytes found no room beside leased components; preloads yield until a moment.
-    pub(crate) fn contend(&mut self, need: ByteSize, until: Moment, now: Moment) {
-        let before = self.contention(now).map_or(ByteSize::ZERO, |c| c.need);
-        self.contention = Some(Contention { until, need: need.max(before) });
+    pub(crate) fn contend(&mut self, mut need: Need, until: Moment, now: Moment) {
+        if let Some(before) = self.contention(now) {
+            let mut more = before.need.clone();
+            more.take(&need);
+            need.add_all(&more);
+        }
+        self.contention = Some(Contention { until, need });
     }
 
     /// The contention for memory, while it lasts.
-    pub(crate) fn contention(&self, now: Moment) -> Option<Contention> {
-        self.contention.filter(|c| c.until > now)
+    pub(crate) fn contention(&self, now: Moment) -> Option<&Contention> {
+        self.contention.as_ref().filter(|c| c.until > now)
     }
 
     pub(crate) fn forget(&mut self) {

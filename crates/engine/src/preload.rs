@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Admitted, Origin, Phase, Request, Step, Verdict};
+use majordomo_memory::{Need, Shortage};
 use majordomo_preloader::{Harm, Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
@@ -91,26 +92,45 @@ impl Engine {
             && self.ending.is_none()
     }
 
-    /// A demand for this closure found no room beside leased components.
-    pub(crate) fn record_contention(&mut self, closure: &[ComponentKey], now: Moment) {
-        let absent = closure.iter().filter(|k| !is_present(self.state(**k)));
-        let ram =
-            absent.filter(|k| !self.scheduler.budget().limit_of(self.catalog().pool(**k)).declared);
-        let need: ByteSize = ram.map(|k| self.scheduler.needs(*k).load).sum();
+    /// A demand for this closure found no room beside leased components: so much is missing.
+    pub(crate) fn record_contention(
+        &mut self,
+        closure: &[ComponentKey],
+        short: &Shortage,
+        now: Moment,
+    ) {
+        let mut need = Need::new();
+        for &key in closure.iter().filter(|k| !is_present(self.state(**k))) {
+            need.add(self.catalog().pool(key), self.scheduler.needs(key).load);
+            need.add_all(&self.scheduler.declared_apart(key));
+        }
+        let budget = self.scheduler.budget();
+        let is_short = |pool: usize| short.helped_by(pool, budget.limit_of(pool).declared);
+        let need = need.iter().filter(|(pool, _)| is_short(*pool)).collect();
         let until = now + self.config().deadlines.demand;
         self.hints.contend(need, until, now);
     }
 
-    /// Until when a preload of this size must wait because demands may need its memory.
+    /// Until when a preload that needs so many bytes must wait because demands may need its memory.
     fn yields_until(
         &self,
-        bytes: ByteSize,
+        need: &Need,
         victims: &[ComponentKey],
         now: Moment,
     ) -> Option<Moment> {
         let contention = self.hints.contention(now)?;
-        let left = self.scheduler.budget().free().saturating_sub(bytes);
-        (!victims.is_empty() || left < contention.need).then_some(contention.until)
+        let budget = self.scheduler.budget();
+        // All pools of RAM are one account.
+        let account = |pool: usize| budget.limit_of(pool).declared.then_some(pool);
+        let is_needed = |pool: usize| need.iter().any(|(other, _)| account(other) == account(pool));
+        let contended: Need = contention.need.iter().filter(|(pool, _)| is_needed(*pool)).collect();
+        if contended.is_empty() {
+            return None;
+        }
+        let mut both = contended;
+        both.add_all(need);
+        let leaves_less = !budget.shortage(&both, None).is_none();
+        (!victims.is_empty() || leaves_less).then_some(contention.until)
     }
 
     /// Whether a preload may run beside the loads under way: every demand has its memory and its lanes.
@@ -211,9 +231,11 @@ impl Engine {
         if unloads || (p.tier == Tier::Background && !admitted.victims.is_empty()) {
             return ended(HintOutcome::NoRoom);
         }
-        let budget = self.scheduler.budget();
-        let ram = admitted.reserve.iter().filter(|r| !budget.limit_of(r.pool).declared);
-        match self.yields_until(ram.map(|r| r.bytes).sum(), &admitted.victims, now) {
+        let mut need = Need::new();
+        for reservation in &admitted.reserve {
+            need.add_all(&reservation.need());
+        }
+        match self.yields_until(&need, &admitted.victims, now) {
             Some(until) => Err(Attempt::Later(until)),
             None => Ok(admitted),
         }

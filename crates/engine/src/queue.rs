@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use majordomo_core::{ComponentKey, Holder, HolderKind, Moment, Priority, Refusal, WaiterId};
 use majordomo_lifecycle::{DropReason, Origin, Phase, Request, Step, TxnId, Verdict};
+use majordomo_memory::Shortage;
 
 use crate::Engine;
 use crate::admit::Ask;
@@ -27,7 +28,7 @@ enum Attempt {
 struct Block {
     holders: Vec<Holder>,
     until: Option<Moment>,
-    short: bool,
+    short: Shortage,
     /// It is the first that is blocked.
     head: bool,
 }
@@ -191,8 +192,8 @@ impl Engine {
             return Attempt::Settled;
         }
         let is_leased = |h: &Holder| matches!(h.kind, HolderKind::Leased { .. });
-        if short && is_demand && holders.iter().any(is_leased) {
-            self.record_contention(ask.closure, step.now);
+        if !short.is_none() && is_demand && holders.iter().any(is_leased) {
+            self.record_contention(ask.closure, &short, step.now);
         }
         self.scheduler.block(id, holders, until, step.now);
         self.await_leases(id, leased, head, step);

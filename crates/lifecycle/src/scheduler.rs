@@ -23,7 +23,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment, OpId,
     PressureLevel, Priority, Refusal,
 };
-use majordomo_memory::{Budget, PoolLimit, Reservation};
+use majordomo_memory::{Budget, PoolLimit, Reservation, Shortage};
 use majordomo_registry::Catalog;
 
 use self::table::TxnTable;
@@ -35,7 +35,7 @@ pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
 /// The plan of an admitted transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admitted {
-    /// Component, pool and bytes to reserve.
+    /// What is reserved, one entry for each component that is to be loaded.
     pub reserve: Vec<Reservation>,
     /// Components that are evicted for it, in rank order, each with everything live that depends on it: ready ones are
     /// closed and unloaded, speculative loads cancelled.
@@ -61,8 +61,8 @@ pub enum Verdict {
         holders: Vec<majordomo_core::Holder>,
         /// When that ends by itself, if it does.
         until: Option<Moment>,
-        /// RAM is missing; a pool apart from it, a conflict or a removal does not count.
-        short: bool,
+        /// The memory that is missing.
+        short: Shortage,
     },
     /// Members failed and are tried again later: until then it waits and holds up no other transaction.
     Later {

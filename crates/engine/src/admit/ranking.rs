@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Confidence, Holder, Moment, Priority, Value,
+    ByteSize, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Priority, Value,
 };
 use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
@@ -77,9 +77,7 @@ impl Admission<'_> {
             });
             match found {
                 Some((member, bar)) if member == key => {
-                    let booked = self.freed_where_short(&[member], short);
-                    let holder = Holder { booked, ..self.holder(member, bar.kind) };
-                    barred.push((holder, bar.until));
+                    barred.push((self.holder_where_short(member, bar.kind, short), bar.until));
                 }
                 Some(_) => {}
                 None => {
@@ -105,6 +103,16 @@ impl Admission<'_> {
     fn freed_where_short(&self, closure: &[ComponentKey], short: &Shortage) -> ByteSize {
         let budget = self.scheduler.budget();
         closure.iter().map(|k| budget.helpful(&budget.bookings(*k), short)).sum()
+    }
+
+    /// A component that is in the way, with its bytes in the accounts that lack some.
+    pub(super) fn holder_where_short(
+        &self,
+        key: ComponentKey,
+        kind: HolderKind,
+        short: &Shortage,
+    ) -> Holder {
+        Holder { booked: self.freed_where_short(&[key], short), ..self.holder(key, kind) }
     }
 
     /// These components as candidates.

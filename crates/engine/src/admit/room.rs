@@ -80,13 +80,13 @@ impl Admission<'_> {
             draft.victims.extend(victims);
             return;
         }
-        draft.short = short.total.0 > 0;
+        draft.short.clone_from(&short);
         barred.sort_by_key(|(h, _)| std::cmp::Reverse(h.booked));
         if barred.is_empty() {
             // No component holds the bytes: other programs do, other transactions claim them, or
             // they were not given back.
             draft.until = Some(now + Duration::from_secs(1));
-            draft.holders.extend(self.in_flight(ask));
+            draft.holders.extend(self.in_flight(ask, &short));
         }
         for (holder, until) in barred {
             draft.block(holder, until);
@@ -95,7 +95,7 @@ impl Admission<'_> {
         for (key, e) in self.scheduler.entries() {
             let kind = leaving_kind(e);
             if kind == HolderKind::Draining && self.helps(key, &short) {
-                draft.block(self.holder(key, kind), None);
+                draft.block(self.holder_where_short(key, kind, &short), None);
             }
         }
         if draft.holders.is_empty() {
@@ -142,18 +142,19 @@ impl Admission<'_> {
     }
 
     /// Components that are loading or being removed for other transactions.
-    fn in_flight(&self, ask: Ask<'_>) -> Vec<Holder> {
+    fn in_flight(&self, ask: Ask<'_>, short: &Shortage) -> Vec<Holder> {
         self.scheduler
             .entries()
             .filter(|(k, e)| {
                 !ask.closure.contains(k)
                     && (e.state().is_alive() || e.state() == ComponentState::Queued)
-                    && self.scheduler.budget().booked_for(*k).0 > 0
+                    && self.helps(*k, short)
             })
             .map(|(k, e)| {
                 let leaving =
                     matches!(e.state(), ComponentState::Draining | ComponentState::Unloading);
-                self.holder(k, if leaving { leaving_kind(e) } else { HolderKind::InTransaction })
+                let kind = if leaving { leaving_kind(e) } else { HolderKind::InTransaction };
+                self.holder_where_short(k, kind, short)
             })
             .collect()
     }

@@ -238,6 +238,37 @@ fn overdrawn_card_is_relieved_in_the_order_of_what_evictions_free_there() {
     assert_eq!(rig.states(&["small-there", "large-there"]), ["ready", "unloaded"]);
 }
 
+#[test]
+fn preload_leaves_the_card_to_demands_that_queued_for_it() {
+    let specs = vec![both("leased", 10, 80), both("b", 10, 30), both("c", 10, 10), both("ram", 10, 0)];
+    let mut rig = rig(specs, 200, 100);
+    rig.demand(&["leased"]);
+    rig.loaded("leased");
+    let w = rig.demand_with(&["b"], None, Some(seconds(1.0)));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.answered(w), "deadline_exceeded");
+    for name in ["c", "ram"] {
+        rig.hint(rig.key(name));
+        rig.settle();
+    }
+    assert_eq!(rig.states(&["c", "ram"]), ["unloaded", "ready"]);
+}
+
+#[test]
+fn holders_of_the_card_are_named_with_their_memory_of_it() {
+    let mut rig = rig(vec![both("a", 10, 80), both("b", 10, 50)], 200, 100);
+    rig.demand(&["a"]);
+    rig.loaded("a");
+    // Demands wait so long for a lease that its component is drained.
+    rig.demand_with(&["b"], None, Some(seconds(60.0)));
+    rig.wait(seconds(60.0));
+    let Some(Refusal::DeadlineExceeded { holders, .. }) = refusal(&rig) else {
+        panic!("{:?}", rig.effects)
+    };
+    let holders: Vec<_> = holders.iter().map(|h| (h.component.as_str(), h.booked.0 >> 20)).collect();
+    assert_eq!(holders, [("a", 80)]);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Demand(usize),
