@@ -182,7 +182,7 @@ settings! {
         expiry: Duration = 1 days, range 1 ms ..= 30 days, key speculation_expiry;
         /// Predictions taken from one command, the likeliest first.
         per_command: usize = 3 predictions, range 0 ..= 64, key speculation_per_command;
-        /// Wasted preloads allowed for each command, on average.
+        /// Wasted preloads allowed for each command, on average; harm by one counts as up to four.
         waste: f64 = 0.08, range 0.0 ..= 1.0, key speculation_waste;
         /// Memory that wasted preloads may hold, averaged over time; without a value there is no bound.
         waste_memory: Option<ByteSize> = none, range 4 KiB ..= 16 TiB, key speculation_waste_memory;

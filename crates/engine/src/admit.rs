@@ -313,11 +313,8 @@ impl Admission<'_> {
     }
 }
 
-/// The components of reservations, in their order.
 pub(crate) fn keys_of(reserve: &[Reservation]) -> Vec<ComponentKey> {
-    let mut keys: Vec<_> = reserve.iter().map(|r| r.key).collect();
-    keys.dedup();
-    keys
+    reserve.iter().map(|r| r.key).collect()
 }
 
 /// Whether a component has memory, or is about to: it is loaded, loading, or next to load.

@@ -2,8 +2,9 @@
 //!
 //! Two integral controllers on the logarithm of the floor, one over the count and one over the memory of wasted
 //! preloads; the higher floor applies. Every observation lowers the floor a little; every wasted preload, and every
-//! preload whose victim is demanded before it is, raises it, so that the rate of both settles at the budget. Invariant: the floor stays within its
-//! range.
+//! preload whose victim is demanded before it is, raises it, so that the rate of wasted ones, and of harmful ones by their
+//! weight, settles at the budget. A harmful preload that is evicted without a use counts as both. Invariant: the floor
+//! stays within its range.
 
 use std::time::Duration;
 
