@@ -112,12 +112,7 @@ impl Engine {
     }
 
     /// Until when a preload that needs so many bytes must wait because demands may need its memory.
-    fn yields_until(
-        &self,
-        need: &Need,
-        victims: &[ComponentKey],
-        now: Moment,
-    ) -> Option<Moment> {
+    fn yields_until(&self, need: &Need, victims: &[ComponentKey], now: Moment) -> Option<Moment> {
         let contention = self.hints.contention(now)?;
         let budget = self.scheduler.budget();
         // All pools of RAM are one account.

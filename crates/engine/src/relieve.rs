@@ -131,8 +131,7 @@ impl Engine {
     /// Unloads the preloads that no demand has asked for; they come before all other components. `short`: only those that
     /// have memory there.
     fn evict_preloads(&mut self, short: Option<&Shortage>, step: &mut Step<'_>) -> usize {
-        let mut keys =
-            self.scheduler.keys_where(|e| e.is_unrequested() && is_present(e.state()));
+        let mut keys = self.scheduler.keys_where(|e| e.is_unrequested() && is_present(e.state()));
         keys.retain(|k| short.is_none_or(|short| self.admission().helps(*k, short)));
         let cause = self.relief_cause();
         keys.into_iter().filter(|k| self.evict_if_idle(*k, &cause, step)).count()

@@ -102,13 +102,7 @@ impl Accounts {
     }
 
     /// A second start of the same component before the first ended is the same preload.
-    pub(super) fn start(
-        &mut self,
-        proposal: &Proposal,
-        size: ByteSize,
-        command: u64,
-        now: Moment,
-    ) {
+    pub(super) fn start(&mut self, proposal: &Proposal, size: ByteSize, command: u64, now: Moment) {
         let Proposal { key, confidence, tier, source } = *proposal;
         if self.is_open(key) {
             return;

@@ -188,7 +188,8 @@ impl Admission<'_> {
 
     /// The wait that these components are expected to save while they are loaded, together.
     pub(crate) fn loss(&self, victims: &[ComponentKey]) -> f64 {
-        let worth = |k: &ComponentKey| self.policy.worth(self.value(*k), self.scheduler.load_time(*k));
+        let worth =
+            |k: &ComponentKey| self.policy.worth(self.value(*k), self.scheduler.load_time(*k));
         victims.iter().map(worth).sum()
     }
 

@@ -186,8 +186,7 @@ fn changed_declaration_is_booked_at_once_and_relieved_where_it_is_short() {
 /// A reload with another size of the card.
 fn resize_card(rig: &mut Rig, specs: Vec<ComponentSpec>, card: u64) {
     let catalog = Catalog::build(specs, gpu(card), Some(rig.engine.catalog())).unwrap();
-    let (config, budget) =
-        (Box::new(rig.engine.config().clone()), rig.engine.budget().total());
+    let (config, budget) = (Box::new(rig.engine.config().clone()), rig.engine.budget().total());
     rig.input(Input::Configure { catalog: Arc::new(catalog), config, budget });
 }
 
@@ -240,7 +239,8 @@ fn overdrawn_card_is_relieved_in_the_order_of_what_evictions_free_there() {
 
 #[test]
 fn preload_leaves_the_card_to_demands_that_queued_for_it() {
-    let specs = vec![both("leased", 10, 80), both("b", 10, 30), both("c", 10, 10), both("ram", 10, 0)];
+    let specs =
+        vec![both("leased", 10, 80), both("b", 10, 30), both("c", 10, 10), both("ram", 10, 0)];
     let mut rig = rig(specs, 200, 100);
     rig.demand(&["leased"]);
     rig.loaded("leased");
@@ -265,7 +265,8 @@ fn holders_of_the_card_are_named_with_their_memory_of_it() {
     let Some(Refusal::DeadlineExceeded { holders, .. }) = refusal(&rig) else {
         panic!("{:?}", rig.effects)
     };
-    let holders: Vec<_> = holders.iter().map(|h| (h.component.as_str(), h.booked.0 >> 20)).collect();
+    let holders: Vec<_> =
+        holders.iter().map(|h| (h.component.as_str(), h.booked.0 >> 20)).collect();
     assert_eq!(holders, [("a", 80)]);
 }
 

@@ -114,9 +114,11 @@ fn provider_is_ranked_by_the_sum_of_what_its_dependents_are_worth() {
     for policy in [PolicyKind::Vrank, PolicyKind::VrankWait] {
         let dependents = ["d1", "d2", "d3", "d4"];
         let mut specs = vec![component("store", 10, 0.01), component("alone", 100, 1.0)];
-        specs.extend(dependents.map(|name| {
-            with(component(name, 100, 1.0), |s| s.dependencies = vec![id("store")])
-        }));
+        specs.extend(
+            dependents.map(|name| {
+                with(component(name, 100, 1.0), |s| s.dependencies = vec![id("store")])
+            }),
+        );
         specs.push(component("new", 50, 1.0));
         let mut config = config();
         config.memory.policy = policy;

@@ -48,6 +48,61 @@ fn hints_are_proposed_by_tier_and_due_time() {
     assert_eq!(keys(&mut p, at(100), true), [1]);
 }
 
+/// A preload by a prediction is started, for which a component of so many times its load time is evicted.
+fn displaced(p: &mut Preloader, times: u32) -> (ComponentKey, ComponentKey) {
+    let (preload, victim, second) = (ComponentKey(1), ComponentKey(2), Duration::from_secs(1));
+    let proposal = Proposal {
+        key: preload,
+        confidence: Confidence::ONE,
+        tier: Tier::Delayed,
+        source: HintSource::Sequence,
+    };
+    p.on_started(&proposal, ByteSize::mib(1), at(0));
+    p.on_displaced(preload, second, vec![(victim, second * times)]);
+    (preload, victim)
+}
+
+#[test]
+fn harm_raises_the_floor_of_predictions_by_its_weight() {
+    let risen = |weighted: bool, times: u32| {
+        let mut p = preloader();
+        p.set_weighted(weighted);
+        let before = f64::from(p.floor().get()).ln();
+        let (preload, victim) = displaced(&mut p, times);
+        let harms = p.on_demand(&[victim], at(1));
+        assert_eq!(
+            harms.iter().map(|(key, h)| (*key, h.preload)).collect::<Vec<_>>(),
+            [(victim, preload)]
+        );
+        f64::from(p.floor().get()).ln() - before
+    };
+    for (weighted, times, want) in [(false, 1, 0.1), (true, 1, 0.2), (true, 3, 0.6), (true, 9, 0.8)]
+    {
+        let rise = risen(weighted, times);
+        assert!((rise - want).abs() < 1e-3, "{rise} of {want}: weighted {weighted}, {times} times");
+    }
+}
+
+#[test]
+fn certain_prediction_is_admitted_again_some_commands_after_the_highest_floor() {
+    let mut p = preloader();
+    p.set_weighted(true);
+    for _ in 0..20 {
+        let (preload, victim) = displaced(&mut p, 4);
+        p.on_demand(&[victim], at(1));
+        p.on_evicted(preload, at(2));
+    }
+    let mut commands = 0;
+    loop {
+        p.observe(&[sequence(3, 1.0)], at(10));
+        if p.n_waiting() > 0 {
+            break;
+        }
+        commands += 1;
+    }
+    assert_eq!(commands, 12, "a floor of e^0.2, 0.016 lower with each command");
+}
+
 #[test]
 fn observation_replaces_predictions_and_keeps_hints_of_the_application() {
     let mut p = preloader();
