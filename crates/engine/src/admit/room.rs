@@ -61,7 +61,9 @@ impl Admission<'_> {
             }
             chosen.push(fresh);
         }
-        if !short.is_none() && draft.beyond {
+        // A component that stays for a while only is waited for: the load exceeds the budget by less then.
+        let stay_for_good = barred.iter().all(|(_, until)| until.is_none());
+        if !short.is_none() && draft.beyond && stay_for_good {
             self.reserve_less(draft, &mut short, now);
             if short.is_none() {
                 // Every candidate is evicted: so the load exceeds the budget by less.

@@ -128,6 +128,22 @@ fn load_beyond_the_budget_evicts_first_and_takes_only_the_rest_as_overdraft() {
 }
 
 #[test]
+fn load_beyond_the_budget_waits_for_components_that_stay_for_a_while_only() {
+    let mut config = config();
+    config.memory.min_residency = seconds(2.0);
+    let specs = vec![sized("a", 12), sized("b", 40), sized("c", 40)];
+    let mut rig = Rig::with_pools(specs, Vec::new(), 100, config);
+    once(&mut rig, "a", (133, 7, 8));
+    rig.make_ready("b");
+    rig.wait(seconds(3.0));
+    rig.make_ready("c");
+    rig.demand(&["a"]);
+    assert_eq!(rig.states(&["b", "c"]), ["ready", "ready"]);
+    rig.wait(seconds(2.0));
+    assert_eq!(rig.states(&["b", "c"]), ["unloading", "unloading"]);
+}
+
+#[test]
 fn load_beyond_the_budget_needs_memory_that_the_machine_can_spare() {
     let mut rig = Rig::new(vec![sized("a", 12), sized("b", 40)], 100);
     once(&mut rig, "a", (133, 7, 8));
