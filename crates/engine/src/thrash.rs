@@ -5,7 +5,8 @@
 //! come meanwhile, and the demand behind it waits for at most one load time more (as a skier who rents until the rent
 //! equals the price). It is held against the components that displaced it and those that thrash as well; demands for
 //! others, and those of a higher priority than its own, evict it as any idle component. A lone caller that demands only
-//! after the answer to its last demand never has two demands at once, so that none of its demands waits for an idle component.
+//! after the answer to its last demand never has two demands at once, so that none of its demands waits for an idle
+//! component.
 //!
 //! Knows demands and incarnations; load times are passed in. Invariant: evidence counts for one incarnation, and no
 //! longer than its demand waits for the component.

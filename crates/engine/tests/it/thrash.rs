@@ -168,6 +168,17 @@ fn loads_of_components_that_thrash_serve_several_demands() {
 }
 
 #[test]
+fn components_that_thrash_in_a_circle_are_held_against_each_other() {
+    let names = ["a", "b", "c"];
+    let specs = names.map(|name| component(name, 1.0)).to_vec();
+    let callers = Vec::from(names.map(|name| caller(&[name], 0.01, 0.05)));
+    let mut day = Day::new(specs, 100, callers);
+    day.run(seconds(120.0));
+    let per_load = day.waits().len() as f64 / day.loads as f64;
+    assert!(per_load > 3.0, "{per_load} demands a load");
+}
+
+#[test]
 fn demands_that_never_wait_together_are_no_thrash() {
     let specs = vec![component("a", 1.0), component("b", 1.0)];
     // Each pauses for longer than both loads take.

@@ -3,8 +3,8 @@
 //! Knows the predictor's [`Values`] and the events of uses, but not how the values come about. A
 //! component is worth the probability that it is demanded within the horizon, in wait mode times its load time. One
 //! scale serves both decisions: the lowest worth per byte (in wait mode weighted by the age of the last use) is evicted
-//! first, and a preload displaces its victims only if its worth exceeds theirs together. Invariant: while the shadow LRU led by more than a margin over the
-//! last window of uses, the ranking is LRU's and no preload is worth a victim.
+//! first, and a preload displaces its victims only if its worth exceeds theirs together. Invariant: while the shadow LRU
+//! led by more than a margin over the last window of uses, the ranking is LRU's and no preload is worth a victim.
 
 mod shadow;
 
