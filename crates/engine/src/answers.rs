@@ -65,7 +65,7 @@ impl Engine {
         }
         self.scheduler.drop_txn(id, reason, step);
         if unanswered {
-            self.thrash.withdrawn(id);
+            self.thrash.demand_withdrawn(id);
             self.withdraw_demanded(&requested);
         }
         if retry {

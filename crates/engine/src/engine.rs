@@ -259,7 +259,7 @@ impl Engine {
         Admission::new(
             &self.scheduler,
             &*self.policy,
-            self.forecaster.demanded(),
+            self.forecaster.values_with_dependents(),
             self.hints.preloader(),
             &self.thrash,
             &self.pace,
@@ -421,14 +421,18 @@ impl Engine {
                     self.policy.on_event(&event);
                     self.hints.preloader_mut().on_loaded(key, now);
                     let is_demanded = !self.scheduler.entry(key).is_unrequested();
-                    self.thrash.ready(key, is_demanded, now + self.scheduler.load_time(key));
+                    self.thrash.incarnation_ready(
+                        key,
+                        is_demanded,
+                        now + self.scheduler.load_time(key),
+                    );
                     self.idleness.loaded(key);
                 }
                 ComponentState::Unloading => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
                     self.end_preload_as_unloaded(key, cause.class().is_failure(), step);
-                    self.thrash.ended(key);
+                    self.thrash.incarnation_ended(key);
                 }
                 ComponentState::Unloaded if from == ComponentState::Queued => {
                     self.end_preload_as_unloaded(key, false, step);

@@ -19,7 +19,7 @@ pub(crate) struct Forecaster {
     model: Arc<SequenceModel>,
     values: Values,
     /// The same for the order and the loss of victims.
-    demanded: Values,
+    values_with_dependents: Values,
     /// The state of the model after the command at work, while values look past one.
     forecast: Option<Forecast>,
     /// Scores by the text of the last command for the components that the next one needs.
@@ -38,8 +38,8 @@ impl Forecaster {
     }
 
     /// The values, where a provider's covers the demands for its dependents.
-    pub(crate) fn demanded(&self) -> &Values {
-        &self.demanded
+    pub(crate) fn values_with_dependents(&self) -> &Values {
+        &self.values_with_dependents
     }
 
     /// Whether the text of the last command scores a component.
@@ -102,7 +102,7 @@ impl Forecaster {
 
     /// Makes the values of providers again, by the dependencies of this catalog.
     pub(crate) fn follow_dependencies(&mut self, catalog: &Catalog) {
-        self.demanded = self.values.with(self.of_providers(catalog));
+        self.values_with_dependents = self.values.with(self.of_providers(catalog));
     }
 
     /// The probabilities that a provider or one of its dependents is used, as of independent events.
@@ -136,6 +136,6 @@ impl Forecaster {
         self.forecast = None;
         self.text.clear();
         self.values.refresh([]);
-        self.demanded.refresh([]);
+        self.values_with_dependents.refresh([]);
     }
 }

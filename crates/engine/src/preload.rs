@@ -244,7 +244,7 @@ impl Engine {
 
     /// A demand asks for a set: hints for its members have been answered by that, and members that were evicted for a
     /// preload are missed.
-    pub(crate) fn demanded(&mut self, keys: &[ComponentKey], step: &mut Step<'_>) {
+    pub(crate) fn record_demand(&mut self, keys: &[ComponentKey], step: &mut Step<'_>) {
         let closure = self.catalog().closure(keys);
         for (component, harm) in self.hints.preloader_mut().on_demand(&closure, step.now) {
             let Harm { preload, cost, .. } = harm;

@@ -71,7 +71,7 @@ impl Engine {
                 let Some(txn) = self.scheduler.transaction(id) else { return };
                 let (requested, closure) = (txn.requested.clone(), txn.closure.clone());
                 self.record_demand_for_thrash(id, &closure);
-                self.demanded(&requested, step);
+                self.record_demand(&requested, step);
             }
         }
     }

@@ -73,7 +73,7 @@ impl Thrash {
     }
 
     /// A demand ended without its components: it is no evidence.
-    pub(crate) fn withdrawn(&mut self, id: TxnId) {
+    pub(crate) fn demand_withdrawn(&mut self, id: TxnId) {
         self.thrashing.retain(|_, evidence| evidence.demand != id);
     }
 
@@ -86,7 +86,12 @@ impl Thrash {
     }
 
     /// An incarnation became ready, for a demand or not. It is held until then if its component thrashes.
-    pub(crate) fn ready(&mut self, key: ComponentKey, is_demanded: bool, until: Moment) {
+    pub(crate) fn incarnation_ready(
+        &mut self,
+        key: ComponentKey,
+        is_demanded: bool,
+        until: Moment,
+    ) {
         self.displaced.remove(&key);
         if let Some(Evidence { rivals, .. }) = self.thrashing.remove(&key)
             && is_demanded
@@ -96,7 +101,7 @@ impl Thrash {
     }
 
     /// An incarnation ended, or its load did.
-    pub(crate) fn ended(&mut self, key: ComponentKey) {
+    pub(crate) fn incarnation_ended(&mut self, key: ComponentKey) {
         self.held.remove(&key);
     }
 }

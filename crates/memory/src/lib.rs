@@ -71,7 +71,7 @@ pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
     Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
-    demanded, product_policy, victim_order, with_stated,
+    demand_probability, product_policy, victim_order, with_stated,
 };
 pub use reading::{PressureReading, ReadingSource};
 pub use report::SourceReport;

@@ -98,7 +98,7 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// The saving by one loaded component, on the scale that preloads and their victims are compared on: by default the
     /// expected seconds of waiting within the horizon.
     fn worth(&self, value: Value, load_time: Duration) -> f64 {
-        demanded(value) * load_time.as_secs_f64()
+        demand_probability(value) * load_time.as_secs_f64()
     }
 
     /// Whether a preload that gains so much may displace components whose loss is so great, all on the scale of
@@ -138,7 +138,7 @@ const NEXT_SHARE: f64 = 0.75;
 
 /// Probability that a component is demanded within the horizon.
 #[must_use]
-pub fn demanded(value: Value) -> f64 {
+pub fn demand_probability(value: Value) -> f64 {
     let (next, reuse) = (f64::from(value.next.get()), f64::from(value.reuse.get()));
     NEXT_SHARE * next + (1.0 - NEXT_SHARE) * reuse
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, Moment, StatusValue, Value, Values};
 
-use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, demanded};
+use super::{Candidate, EvictionPolicy, Lru, PolicyEvent, Ranked, demand_probability};
 use shadow::ShadowLru;
 
 /// In wait mode the order of victims gives so much weight to the age of the last use, as an exponent: the model's
@@ -127,8 +127,8 @@ impl EvictionPolicy for VRank {
     /// Expected hits or, in wait mode, seconds of waiting saved within the horizon.
     fn worth(&self, value: Value, load_time: Duration) -> f64 {
         match self.mode {
-            VRankMode::Hits => demanded(value),
-            VRankMode::Wait => demanded(value) * load_time.as_secs_f64(),
+            VRankMode::Hits => demand_probability(value),
+            VRankMode::Wait => demand_probability(value) * load_time.as_secs_f64(),
         }
     }
 
