@@ -232,8 +232,8 @@ fn overdrawn_card_is_relieved_in_the_order_of_what_evictions_free_there() {
     let text_scores = ["small-there", "large-there"].map(score).to_vec();
     rig.input(Input::Observed { command: None, used: Vec::new(), text_scores });
     resize_card(&mut rig, specs(), 60);
-    rig.wait(seconds(30.0));
     rig.settle();
+    rig.wait(seconds(30.0));
     assert_eq!(rig.states(&["small-there", "large-there"]), ["ready", "unloaded"]);
 }
 

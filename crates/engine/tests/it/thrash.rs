@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{Moment, Priority, WaiterId};
+use majordomo_core::{ByteSize, Moment, Priority, WaiterId};
 use majordomo_engine::{Effect, Input};
 use majordomo_registry::ComponentSpec;
 
@@ -245,7 +245,9 @@ fn component_that_thrashes_is_held_for_its_load_time_once() {
 
 #[test]
 fn partial_demand_waits_for_a_held_component_no_longer_than_its_patience() {
-    let mut rig = Rig::new(["a", "b", "c", "sure"].map(spec).to_vec(), 200);
+    let mut specs = ["a", "b", "c"].map(spec).to_vec();
+    specs.push(with(spec("sure"), |s| s.memory = ByteSize::mib(10)));
+    let mut rig = Rig::new(specs, 110);
     rig.demand(&["sure"]);
     rig.loaded("sure");
     let mut rig = thrashing(rig);
