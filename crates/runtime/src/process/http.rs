@@ -1,18 +1,26 @@
 //! A request without a body, and only the status of its answer: enough to ask a program whether it works, and
 //! to ask it to trim.
 //!
-//! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). Reads at most one kilobyte of the answer.
+//! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). The status is looked for in the first kilobyte of the answer.
+//! The rest is read and dropped within bounds: a program may write its answer in parts, and a connection that is closed between them
+//! would fail its write, or end it by SIGPIPE.
 
 use std::path::Path;
+use std::time::Duration;
 
 use majordomo_core::quoted;
 use majordomo_registry::ServiceUrl;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 use super::Endpoint;
 
 const MAX_STATUS_LINE: usize = 1024;
+/// Bytes of an answer that are read after its status.
+const MAX_REST: u64 = 64 << 10;
+/// The program has so long to write them.
+const REST_DEADLINE: Duration = Duration::from_secs(2);
 
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +73,7 @@ pub(super) async fn request(
 }
 
 async fn exchange(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     method: &str,
     host: &str,
     path: &str,
@@ -80,14 +88,14 @@ async fn exchange(
         .await
         .map_err(|e| format!("it cannot be written to: {e}"))?;
     let mut answer = Vec::with_capacity(MAX_STATUS_LINE);
-    let mut stream = stream.take(MAX_STATUS_LINE as u64);
+    let mut start = (&mut stream).take(MAX_STATUS_LINE as u64);
     while !answer.contains(&b'\n') {
-        let n =
-            stream.read_buf(&mut answer).await.map_err(|e| format!("it cannot be read: {e}"))?;
+        let n = start.read_buf(&mut answer).await.map_err(|e| format!("it cannot be read: {e}"))?;
         if n == 0 {
             break;
         }
     }
+    tokio::spawn(read_rest(stream));
     parse_status(&answer).ok_or_else(|| {
         let start = &answer[..answer.len().min(40)];
         format!(
@@ -95,6 +103,13 @@ async fn exchange(
             quoted(&String::from_utf8_lossy(start))
         )
     })
+}
+
+/// Reads the rest of an answer, and closes the connection.
+async fn read_rest(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    // A program that would wait for another request sees that there is none.
+    let _ = stream.shutdown().await;
+    let _ = timeout(REST_DEADLINE, copy(&mut stream.take(MAX_REST), &mut sink())).await;
 }
 
 fn parse_status(answer: &[u8]) -> Option<u16> {

@@ -120,6 +120,24 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 }
             }
         }
+        // Answers HTTP in parts, the second of them when the client has sent all that it will; ends at an answer that
+        // cannot be written.
+        ["parts", port] => {
+            let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+                let parts = ["HTTP/1.1 200 OK\r\n", "Content-Length: 2\r\n", "\r\n", "ok"];
+                for part in parts {
+                    if stream.write_all(part.as_bytes()).is_err() {
+                        return ExitCode::from(9);
+                    }
+                    if part == parts[0] {
+                        let _ = stream.read_to_end(&mut Vec::new());
+                    }
+                }
+            }
+        }
         // Answers HTTP: first the codes of one list, then those of the other, the last of it for ever.
         ["http", port, first, then] => {
             let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();

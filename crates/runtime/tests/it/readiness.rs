@@ -11,6 +11,11 @@ use crate::support::{DEADLINE, Dir, add_async, context, loader, log_text, spec};
 
 pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add_async(tests, "readiness::ready_by_connection_and_http", ready_by_connection_and_http);
+    add_async(
+        tests,
+        "readiness::answer_in_parts_is_read_to_its_end",
+        answer_in_parts_is_read_to_its_end,
+    );
     add_async(tests, "readiness::ready_on_a_socket", ready_on_a_socket);
     add_async(tests, "readiness::a_taken_port_is_tried_once_more", a_taken_port_is_tried_once_more);
     add_async(tests, "readiness::started_means_executed", started_means_executed);
@@ -59,6 +64,20 @@ async fn ready_by_connection_and_http() {
         assert!(hung.contains("no answer within 300ms"), "{hung}");
         process.stop(DEADLINE).await.unwrap();
     }
+}
+
+async fn answer_in_parts_is_read_to_its_end() {
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let mut spec = spec(&["parts", "{port}"], ReadySpec::Http("/".into()));
+    spec.probe =
+        Some(ProbeSpec { timeout: DEADLINE, ..ProbeSpec::new(ReadySpec::Http("/".into())) });
+    let process = loader.start(context(spec)).await.unwrap();
+    for _ in 0..20 {
+        process.probe().await.unwrap();
+    }
+    assert_eq!(process.exited(), None);
+    process.stop(DEADLINE).await.unwrap();
 }
 
 async fn ready_on_a_socket() {
