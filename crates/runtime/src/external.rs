@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::logs::{LogBuffer, LogStream};
-use crate::process::http;
+use crate::process::http::{self, RequestError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -103,11 +103,12 @@ impl Service {
         Ok(())
     }
 
-    /// Whether there was a connection, and the reason of a failure.
+    /// An error has the reason, and whether the service may act on the request.
     async fn request(&self, request: &ServiceRequest) -> Result<(), (bool, String)> {
-        match http::request_to(&self.spec.url, request.method(), request.path()).await? {
-            200..300 => Ok(()),
-            status => Err((true, format!("it answered {status} instead of 2xx"))),
+        match http::request_to(&self.spec.url, request.method(), request.path()).await {
+            Ok(200..300) => Ok(()),
+            Ok(status) => Err((true, format!("it answered {status} instead of 2xx"))),
+            Err(why) => Err((why.was_sent(), why.to_string())),
         }
     }
 
@@ -119,9 +120,12 @@ impl Service {
                 ReadySpec::Http(path) => match http::request_to(url, "GET", path).await {
                     Ok(200) => Ok(()),
                     Ok(status) => Err(format!("it answered {status} instead of 200")),
-                    Err((_, why)) => Err(why),
+                    Err(why) => Err(why.to_string()),
                 },
-                _ => http::connect_to(url).await.map(drop),
+                _ => match http::connect_to(url).await {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(RequestError::NoConnection(error).to_string()),
+                },
             }
         };
         let late = |_| Err(format!("no answer within {:?}", probe.timeout));

@@ -5,6 +5,7 @@
 //! The rest is read and dropped within bounds: a program may write its answer in parts, and a connection that is closed between them
 //! would fail its write, or end it by SIGPIPE.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,21 +39,43 @@ impl Method {
     }
 }
 
-/// Sends a request to a service and returns the status code of the answer. An error says whether there was a connection. The caller
-/// bounds the time.
+/// Why a request has no status.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("it takes no connection: {0}")]
+    NoConnection(io::Error),
+    #[error("it cannot be written to: {0}")]
+    NotSent(io::Error),
+    /// The request was sent.
+    #[error("its answer cannot be read: {0}")]
+    Unread(io::Error),
+    /// The request was sent.
+    #[error("it closed the connection without an answer")]
+    NoAnswer,
+    #[error("it does not speak HTTP; its answer starts with {}", quoted(.0))]
+    NotHttp(String),
+}
+
+impl RequestError {
+    /// Whether the program may act on the request.
+    pub(crate) const fn was_sent(&self) -> bool {
+        !matches!(self, Self::NoConnection(_) | Self::NotSent(_))
+    }
+}
+
+/// Sends a request to a service and returns the status code of the answer. The caller bounds the time.
 pub(crate) async fn request_to(
     url: &ServiceUrl,
     method: &str,
     path: &str,
-) -> Result<u16, (bool, String)> {
-    let stream = connect_to(url).await.map_err(|why| (false, why))?;
-    exchange(stream, method, &url.authority(), path).await.map_err(|why| (true, why))
+) -> Result<u16, RequestError> {
+    let stream = connect_to(url).await.map_err(RequestError::NoConnection)?;
+    exchange(stream, method, &url.authority(), path).await
 }
 
 /// A connection to any address of the host. The caller bounds the time.
-pub(crate) async fn connect_to(url: &ServiceUrl) -> Result<TcpStream, String> {
-    let connected = TcpStream::connect((url.host(), url.port())).await;
-    connected.map_err(|e| format!("it takes no connection: {e}"))
+pub(crate) async fn connect_to(url: &ServiceUrl) -> io::Result<TcpStream> {
+    TcpStream::connect((url.host(), url.port())).await
 }
 
 /// Sends a request to an endpoint and returns the status code of the answer. The caller bounds the time.
@@ -60,14 +83,13 @@ pub(super) async fn request(
     endpoint: &Endpoint,
     method: Method,
     path: &str,
-) -> Result<u16, String> {
-    let no_connection = |e| format!("it takes no connection: {e}");
+) -> Result<u16, RequestError> {
     if let Some(address) = endpoint.address() {
-        let stream = TcpStream::connect(address).await.map_err(no_connection)?;
+        let stream = TcpStream::connect(address).await.map_err(RequestError::NoConnection)?;
         exchange(stream, method.word(), &address.to_string(), path).await
     } else {
         let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
-        let stream = UnixStream::connect(socket).await.map_err(no_connection)?;
+        let stream = UnixStream::connect(socket).await.map_err(RequestError::NoConnection)?;
         exchange(stream, method.word(), "localhost", path).await
     }
 }
@@ -77,31 +99,27 @@ async fn exchange(
     method: &str,
     host: &str,
     path: &str,
-) -> Result<u16, String> {
+) -> Result<u16, RequestError> {
     let slash = if path.starts_with('/') { "" } else { "/" };
     let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
     let request = format!(
         "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{length}Connection: close\r\n\r\n"
     );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(|e| format!("it cannot be written to: {e}"))?;
+    stream.write_all(request.as_bytes()).await.map_err(RequestError::NotSent)?;
     let mut answer = Vec::with_capacity(MAX_STATUS_LINE);
     let mut start = (&mut stream).take(MAX_STATUS_LINE as u64);
     while !answer.contains(&b'\n') {
-        let n = start.read_buf(&mut answer).await.map_err(|e| format!("it cannot be read: {e}"))?;
-        if n == 0 {
+        if start.read_buf(&mut answer).await.map_err(RequestError::Unread)? == 0 {
             break;
         }
+    }
+    if answer.is_empty() {
+        return Err(RequestError::NoAnswer);
     }
     tokio::spawn(read_rest(stream));
     parse_status(&answer).ok_or_else(|| {
         let start = &answer[..answer.len().min(40)];
-        format!(
-            "it does not speak HTTP; its answer starts with {}",
-            quoted(&String::from_utf8_lossy(start))
-        )
+        RequestError::NotHttp(String::from_utf8_lossy(start).into_owned())
     })
 }
 

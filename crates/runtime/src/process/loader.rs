@@ -135,7 +135,9 @@ impl ProcessLoader {
         let first_line = ctx.logs.next_number();
         let (prepared, leader, bound) = self.spawn(ctx).await?;
         let program = prepared.argv[0].to_string_lossy().into_owned();
-        let request = StopRequest::new(ctx.spec.stop.as_ref(), &prepared, &self.guard, &ctx.logs);
+        let ready_at = Arc::default();
+        let stop = ctx.spec.stop.as_ref();
+        let request = StopRequest::new(stop, &prepared, &ready_at, &self.guard, &ctx.logs);
         let endpoint = prepared.endpoint;
         let (process_group, command_line) =
             (leader.process_group.clone(), leader.trampoline.clone());
@@ -168,7 +170,10 @@ impl ProcessLoader {
                     }
                 }
                 how @ (ReadySpec::Connect | ReadySpec::Http(_)) => {
-                    ready::until_good(how, &endpoint).await
+                    let host = ready::until_good(how, &endpoint).await;
+                    // Set once: this is the only place.
+                    let _ = ready_at.set(host);
+                    host
                 }
                 _ => {
                     while !spawn::has_become_the_program(process_group.pgid, &command_line) {

@@ -52,9 +52,10 @@ pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), Stri
             }
         }
         .map_err(|e| format!("it takes no connection: {e}")),
-        ReadySpec::Http(path) => match http::request(endpoint, Method::Get, path).await? {
-            200 => Ok(()),
-            status => Err(format!("it answered {status} instead of 200")),
+        ReadySpec::Http(path) => match http::request(endpoint, Method::Get, path).await {
+            Ok(200) => Ok(()),
+            Ok(status) => Err(format!("it answered {status} instead of 200")),
+            Err(why) => Err(why.to_string()),
         },
         _ => Ok(()),
     }

@@ -4,16 +4,17 @@
 //! its command.
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use majordomo_core::Loopback;
 use majordomo_registry::{StdinMode, StopSignal, StopSpec};
 use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-use super::http::{self, Method};
+use super::http::{self, Method, RequestError};
 use super::prepare::Prepared;
 use super::spawn::{self, Leader};
 use super::{Endpoint, Exit, ready};
@@ -28,15 +29,17 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct StopRequest {
     how: StopSpec,
     prepared: Prepared,
+    ready_at: Arc<OnceLock<Loopback>>,
     guard: Guard,
     logs: Arc<LogBuffer>,
 }
 
 impl StopRequest {
-    /// The request that a program declares, if it does.
+    /// The request that a program declares, if it does. `ready_at` is set when the program was asked at an address and was ready.
     pub(super) fn new(
         how: Option<&StopSpec>,
         prepared: &Prepared,
+        ready_at: &Arc<OnceLock<Loopback>>,
         guard: &Guard,
         logs: &Arc<LogBuffer>,
     ) -> Option<Self> {
@@ -44,22 +47,43 @@ impl StopRequest {
         if let Some(command) = prepared.stop.take() {
             prepared.argv = command;
         }
-        let (guard, logs) = (guard.clone(), Arc::clone(logs));
-        Some(Self { how: how?.clone(), prepared, guard, logs })
+        let (ready_at, guard, logs) = (Arc::clone(ready_at), guard.clone(), Arc::clone(logs));
+        Some(Self { how: how?.clone(), prepared, ready_at, guard, logs })
     }
 
     /// Sends the request to the program whose first process has this number. An error says in words why it failed.
     pub(super) async fn send(self, pid: i32) -> Result<(), String> {
         match &self.how {
             StopSpec::Command(_) => self.run().await.map_err(|why| format!("its command {why}")),
-            StopSpec::Http(path) => post(&self.prepared.endpoint, path)
-                .await
-                .map_err(|why| format!("POST {path}: {why}")),
+            StopSpec::Http(path) => {
+                self.post(path).await.map_err(|why| format!("POST {path}: {why}"))
+            }
             StopSpec::Signal(signal) => {
                 send_signal(pid, *signal).map_err(|why| format!("SIG{}: {why}", signal.name()))
             }
             _ => Err("this version does not know the way".to_owned()),
         }
+    }
+
+    /// Posts at the loopback address at which the program was ready; where that is not known, at the first that takes the request: at the
+    /// other one another program may listen.
+    async fn post(&self, path: &str) -> Result<(), String> {
+        let endpoint = &self.prepared.endpoint;
+        let ready_at = self.ready_at.get();
+        let mut outcome = Err("it has no address".to_owned());
+        for host in ready::places(endpoint).filter(|host| ready_at.is_none_or(|at| at == host)) {
+            let endpoint = Endpoint { host, ..endpoint.clone() };
+            match http::request(&endpoint, Method::Post, path).await {
+                // Many servers close their connections first when they shut down.
+                Ok(200..300) | Err(RequestError::NoAnswer | RequestError::Unread(_)) => {
+                    return Ok(());
+                }
+                Ok(status) => return Err(format!("it answered {status} instead of 2xx")),
+                Err(why) if why.was_sent() => return Err(why.to_string()),
+                Err(why) => outcome = Err(why.to_string()),
+            }
+        }
+        outcome
     }
 
     async fn run(self) -> Result<(), String> {
@@ -110,20 +134,6 @@ fn pumps(
         }
     }
     Ok(pumps)
-}
-
-/// Posts at the loopback address at which the program listens.
-async fn post(endpoint: &Endpoint, path: &str) -> Result<(), String> {
-    let mut outcome = Err("it has no address".to_owned());
-    for host in ready::places(endpoint) {
-        let endpoint = Endpoint { host, ..endpoint.clone() };
-        outcome = match http::request(&endpoint, Method::Post, path).await {
-            Ok(200..300) => return Ok(()),
-            Ok(status) => return Err(format!("it answered {status} instead of 2xx")),
-            Err(why) => Err(why),
-        };
-    }
-    outcome
 }
 
 fn send_signal(pid: i32, signal: StopSignal) -> Result<(), String> {

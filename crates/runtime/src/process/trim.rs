@@ -42,7 +42,7 @@ impl RunningProcess {
         match timeout(TRIM_TIMEOUT, http::request(&self.endpoint, Method::Post, path)).await {
             Ok(Ok(200..300)) => Ok(()),
             Ok(Ok(status)) => Err(format!("it answered {status} instead of 2xx")),
-            Ok(Err(why)) => Err(why),
+            Ok(Err(why)) => Err(why.to_string()),
             Err(_) => Err(format!("no answer within {TRIM_TIMEOUT:?}")),
         }
     }

@@ -104,15 +104,22 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
             }
         }
-        // Answers a POST of /shutdown with the code, and ends if that is 2xx.
-        ["shutdown", port, code] => {
-            let listener = TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+        // Answers a POST of /shutdown with the code, and ends if that is 2xx; with `none` it closes all connections, and
+        // ends some time later.
+        ["shutdown", ip, port, code] => {
+            let ip: std::net::IpAddr = ip.parse().unwrap();
+            let listener = TcpListener::bind((ip, port.parse::<u16>().unwrap())).unwrap();
             loop {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut request = [0; 1024];
                 let n = stream.read(&mut request).unwrap_or(0);
                 if !request[..n].starts_with(b"POST /shutdown HTTP/1.1\r\n") {
                     continue;
+                }
+                if *code == "none" {
+                    drop((stream, listener));
+                    let _ = Command::new("sleep").arg("0.3").status();
+                    return ExitCode::from(5);
                 }
                 let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
                 if code.starts_with('2') {

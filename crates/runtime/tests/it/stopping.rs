@@ -29,6 +29,9 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         missing_program_of_the_command_is_reported_before_the_start
         load_that_is_cancelled_is_stopped_by_term
     }
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        add!(path_is_posted_only_where_the_program_was_ready);
+    }
 }
 
 /// Ends with code 6 when there is the file `go`, and with 7 at TERM.
@@ -102,8 +105,9 @@ async fn command_may_finish_after_the_program_has_ended() {
 async fn path_is_posted() {
     let dir = Dir::new();
     let loader = loader(&dir, hidden()).await;
-    for (code, exit) in [("204", Exit::Code(5)), ("500", Exit::Signal(15))] {
-        let program = spec(&["shutdown", "{port}", code], ReadySpec::Connect)
+    for (code, exit) in [("204", Exit::Code(5)), ("none", Exit::Code(5)), ("500", Exit::Signal(15))]
+    {
+        let program = spec(&["shutdown", "127.0.0.1", "{port}", code], ReadySpec::Connect)
             .stop(StopSpec::Http("/shutdown".into()));
         let ctx = context(program);
         let process = loader.start(ctx.clone()).await.unwrap();
@@ -111,7 +115,22 @@ async fn path_is_posted() {
         let log = log_text(&ctx.logs);
         let want = "the request to stop failed: POST /shutdown: it answered 500 instead of 2xx; sending TERM";
         assert_eq!(log.iter().any(|l| l == want), code == "500", "{log:?}");
+        assert_eq!(log.iter().any(|l| l.contains("TERM")), code == "500", "{log:?}");
     }
+}
+
+async fn path_is_posted_only_where_the_program_was_ready() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let program = spec(&["shutdown", "::1", "{port}", "204"], ReadySpec::Connect)
+        .stop(StopSpec::Http("/shutdown".into()));
+    let process = loader.start(context(program)).await.unwrap();
+    let port = process.endpoint().port.unwrap();
+    let another = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    another.set_nonblocking(true).unwrap();
+    assert_eq!(process.stop(DEADLINE * 4).await.unwrap(), Exit::Code(5));
+    let asked = another.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock));
 }
 
 async fn signal_is_sent_to_the_first_process() {

@@ -182,7 +182,7 @@ pub(crate) const STOP: &[Key<StopDraft>] = &[
     key!(
         "http",
         "",
-        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx.",
+        "`POST` of this path, without a body, on `{port}` or `{socket}`; it answers 2xx, or closes the connection without an answer.",
         Kind::Text(|s, v| s.http = Some(v))
     ),
     key!(
