@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use majordomo_core::{ComponentId, Endpoint};
 use majordomo_registry::{ExternalSpec, ReadySpec, ServiceRequest};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use crate::cancel::next_order;
 use crate::logs::{LogBuffer, LogStream};
 use crate::process::http::{self, RequestError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// A service whose load has failed has so long to be put to sleep again.
+/// A service that does not get ready has so long of its load's deadline to be put to sleep again, at most a part of it.
 const SLEEP_DEADLINE: Duration = Duration::from_secs(5);
+const SLEEP_SHARE: u32 = 5;
 
 /// Why a service was not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +38,22 @@ pub(crate) enum ExternalError {
 pub(crate) struct Service {
     spec: ExternalSpec,
     logs: Arc<LogBuffer>,
+    /// Notified when an answer to `sleep` is not waited for any longer.
+    hurry: Notify,
+}
+
+/// How far a load has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Why it is not ready.
+    why: String,
+    /// `wake` was sent, or is being sent.
+    may_be_awake: bool,
 }
 
 impl Service {
-    /// Wakes a service, and waits until it is ready, at most `deadline`. A time span sent to `cancel` ends that; a service that was
-    /// woken then, or that does not get ready, is put to sleep again.
+    /// Wakes a service, and waits until it is ready. A time span sent to `cancel` ends that. A service that may be awake then is put to
+    /// sleep again. All that takes at most `deadline`, or the time span that was sent.
     pub(crate) async fn load(
         component: &ComponentId,
         spec: ExternalSpec,
@@ -48,18 +61,23 @@ impl Service {
         logs: Arc<LogBuffer>,
         mut cancel: watch::Receiver<Option<Duration>>,
     ) -> Result<Self, ExternalError> {
-        let service = Self { spec, logs };
-        let (until, mut why) = (Instant::now() + deadline, String::new());
+        let for_sleep = match (&spec.wake, &spec.sleep) {
+            (Some(_), Some(_)) => SLEEP_DEADLINE.min(deadline / SLEEP_SHARE),
+            _ => Duration::ZERO,
+        };
+        let service = Self { spec, logs, hurry: Notify::new() };
+        let deadline = deadline - for_sleep;
+        let (until, mut progress) = (Instant::now() + deadline, Progress::default());
         let outcome = tokio::select! {
             biased;
-            order = cancelled(&mut cancel) => Err((ExternalError::Cancelled, order)),
-            got = timeout_at(until, service.get_ready(&mut why)) => match got {
-                Ok(got) => got.map_err(|error| (error, SLEEP_DEADLINE)),
+            order = next_order(&mut cancel) => Err((ExternalError::Cancelled, order)),
+            got = timeout_at(until, service.get_ready(&mut progress)) => match got {
+                Ok(got) => got.map_err(|error| (error, for_sleep)),
                 Err(_) => Err((ExternalError::NeverReady {
                     url: service.spec.url.to_string(),
                     deadline,
-                    why: std::mem::take(&mut why),
-                }, SLEEP_DEADLINE)),
+                    why: std::mem::take(&mut progress.why),
+                }, for_sleep)),
             },
         };
         match outcome {
@@ -68,8 +86,8 @@ impl Service {
                 Ok(service)
             }
             Err((error, within)) => {
-                if service.spec.wake.is_some() && !matches!(error, ExternalError::Wake { .. }) {
-                    service.sleep(within).await;
+                if progress.may_be_awake {
+                    service.sleep_again(within, &mut cancel).await;
                 }
                 tracing::debug!(%component, %error, "service not ready");
                 Err(error)
@@ -77,10 +95,31 @@ impl Service {
         }
     }
 
-    async fn get_ready(&self, why: &mut String) -> Result<(), ExternalError> {
+    /// Puts a service to sleep that did not get ready. An order to `cancel` shortens its time.
+    async fn sleep_again(&self, within: Duration, cancel: &mut watch::Receiver<Option<Duration>>) {
+        let hurry = async {
+            let mut until = Instant::now() + within;
+            loop {
+                tokio::select! {
+                    grace = next_order(cancel) => until = until.min(Instant::now() + grace),
+                    () = sleep_until(until) => break self.hurry(),
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = self.sleep(within) => {}
+            () = hurry => {}
+        }
+    }
+
+    async fn get_ready(&self, progress: &mut Progress) -> Result<(), ExternalError> {
+        let why = &mut progress.why;
         let mut pause = FIRST_PAUSE;
         if let Some(wake) = &self.spec.wake {
+            *why = format!("no answer to {wake}");
             loop {
+                progress.may_be_awake = true;
                 match self.request(wake).await {
                     Ok(()) => break,
                     Err((true, why)) => {
@@ -90,10 +129,12 @@ impl Service {
                     // It may be starting: it has until the deadline.
                     Err((false, last)) => *why = last,
                 }
+                progress.may_be_awake = false;
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+        "no answer to its probe".clone_into(why);
         let mut pause = FIRST_PAUSE;
         while let Err(last) = self.probe().await {
             *why = last;
@@ -132,16 +173,27 @@ impl Service {
         timeout(probe.timeout, asked).await.unwrap_or_else(late)
     }
 
-    /// Puts it to sleep, where it has a request for that, within this time; a failure is logged.
+    /// Puts it to sleep, where it has a request for that, within this time and until [`Self::hurry`]; a failure is logged.
     pub(crate) async fn sleep(&self, within: Duration) {
         let Some(request) = &self.spec.sleep else { return };
-        let outcome = match timeout(within, self.request(request)).await {
-            Ok(Ok(())) => return self.log(&format!("{request} was answered; it sleeps")),
-            Ok(Err((_, why))) => why,
-            Err(_) => format!("no answer within {within:?}"),
+        let since = Instant::now();
+        let outcome = tokio::select! {
+            biased;
+            outcome = timeout(within, self.request(request)) => outcome.ok(),
+            () = self.hurry.notified() => None,
+        };
+        let outcome = match outcome {
+            Some(Ok(())) => return self.log(&format!("{request} was answered; it sleeps")),
+            Some(Err((_, why))) => why,
+            None => format!("no answer within {:.1?}", since.elapsed()),
         };
         tracing::warn!(url = %self.spec.url, %request, why = outcome, "a service was not put to sleep");
         self.log(&format!("{request} failed: {outcome}; it may still use its memory"));
+    }
+
+    /// Ends a [`Self::sleep`] without its answer, also one that begins later.
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     fn log(&self, text: &str) {
@@ -152,14 +204,5 @@ impl Service {
     pub(crate) fn endpoint(&self) -> Endpoint {
         let url = self.spec.url.to_string();
         Endpoint { elsewhere: Some(url.into()), ..Endpoint::default() }
-    }
-}
-
-/// The time span with which a load is cancelled. Never ends once there is no sender.
-async fn cancelled(cancel: &mut watch::Receiver<Option<Duration>>) -> Duration {
-    let order = cancel.wait_for(Option::is_some).await.ok().and_then(|order| *order);
-    match order {
-        Some(within) => within,
-        None => std::future::pending().await,
     }
 }

@@ -67,6 +67,7 @@ pub mod stdio;
 
 mod budget;
 mod cached;
+mod cancel;
 mod children;
 mod component;
 mod component_thread;

@@ -12,6 +12,9 @@ use majordomo::{
 use crate::eventually::until;
 use crate::support::{UP, World, lease, ms, run, says, status};
 
+/// The code of a request that is never answered.
+const HANGS: u16 = 0;
+
 /// A service of this test: answers each path with the code that it has, and keeps what it was asked.
 #[derive(Clone)]
 struct Service {
@@ -28,6 +31,7 @@ impl Service {
             Self { port, asked: Arc::default(), codes: Arc::new(Mutex::new(codes.to_vec())) };
         let shared = service.clone();
         std::thread::spawn(move || {
+            let mut kept = Vec::new();
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
                 let mut request = [0; 1024];
@@ -40,7 +44,11 @@ impl Service {
                     codes.iter().find(|(ask, _)| *ask == line).map_or(404, |(_, code)| *code);
                 drop(codes);
                 shared.asked.lock().unwrap().push(line.to_owned());
-                let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
+                if code == HANGS {
+                    kept.push(stream);
+                } else {
+                    let _ = write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n");
+                }
             }
         });
         service
@@ -121,7 +129,44 @@ fn service_that_does_not_get_ready_fails_the_load_and_is_put_to_sleep() {
 }
 
 #[test]
-fn wake_that_is_refused_fails_the_load_at_once() {
+fn reason_of_a_failed_load_does_not_depend_on_the_answer_to_sleep() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        service.set("GET /up", 503);
+        service.set("POST /sleep", HANGS);
+        let manager = world.manager(vec![service.spec().load_deadline(ms(1500))]).await;
+        let refusal = lease(&manager, "far").await.unwrap_err();
+        says(&refusal.to_string(), &["not ready", "it answered 503 instead of 200"]);
+        assert_eq!(service.asked("POST /sleep"), 1);
+    });
+}
+
+#[test]
+fn wake_that_is_not_answered_is_the_reason_and_is_followed_by_sleep() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        service.set("POST /wake", HANGS);
+        let manager = world.manager(vec![service.spec().load_deadline(ms(1500))]).await;
+        let refusal = lease(&manager, "far").await.unwrap_err();
+        says(&refusal.to_string(), &["not ready", "no answer to POST /wake"]);
+        assert_eq!(service.asked("POST /sleep"), 1);
+    });
+}
+
+#[test]
+fn service_that_does_not_answer_sleep_does_not_prolong_a_shutdown() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        service.set("POST /sleep", HANGS);
+        let manager = world.manager(vec![service.spec().stop_deadline(ms(60_000))]).await;
+        drop(lease(&manager, "far").await.unwrap());
+        assert!(manager.shutdown(Some(ms(3000))).await.is_empty());
+        assert_eq!(service.asked("POST /sleep"), 1);
+    });
+}
+
+#[test]
+fn wake_that_is_refused_fails_the_load_at_once_and_is_followed_by_sleep() {
     run(async {
         let (world, service) = (World::new(), Service::start(&HEALTHY));
         service.set("POST /wake", 500);
@@ -132,7 +177,8 @@ fn wake_that_is_refused_fails_the_load_at_once() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!((service.asked("GET /up"), service.asked("POST /sleep")), (0, 0));
+        // It may be half awake.
+        assert_eq!((service.asked("GET /up"), service.asked("POST /sleep")), (0, 1));
     });
 }
 

@@ -21,6 +21,7 @@ use super::stop_request::StopRequest;
 use super::strays::Subreaper;
 use super::supervise::Supervisor;
 use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
+use crate::cancel::next_order;
 use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogStream, Watch, pump};
 use crate::proctable::ProcessTable;
@@ -226,10 +227,16 @@ impl ProcessLoader {
                 }
             }
             grace = next_order(cancel) => {
-                tokio::select! {
-                    stopped = process.terminate(grace) => drop(stopped?),
-                    // Another order hastens it.
-                    grace = next_order(cancel) => drop(process.terminate(grace).await?),
+                let mut grace = grace;
+                loop {
+                    tokio::select! {
+                        stopped = process.terminate(grace) => {
+                            stopped?;
+                            break;
+                        }
+                        // Another order hastens it.
+                        next = next_order(cancel) => grace = next,
+                    }
                 }
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
@@ -359,18 +366,6 @@ impl ProcessLoader {
             drop(stdin);
         });
         Ok((process, heard))
-    }
-}
-
-/// The next time span ordered. Never ends once there is no sender of orders.
-async fn next_order(cancel: &mut watch::Receiver<Option<Duration>>) -> Duration {
-    let order = cancel.wait_for(Option::is_some).await.ok().and_then(|order| *order);
-    match order {
-        Some(grace) => {
-            cancel.mark_unchanged();
-            grace
-        }
-        None => std::future::pending().await,
     }
 }
 

@@ -94,6 +94,9 @@ impl Shell {
             if let Some(process) = leaving.instance().running() {
                 process.kill();
             }
+            if let Some(service) = leaving.instance().service() {
+                service.hurry();
+            }
             // It may be the last holder by now.
             drop_elsewhere(leaving);
         }
