@@ -11,6 +11,7 @@ use majordomo_core::Loopback;
 use majordomo_registry::{StdinMode, StopSignal, StopSpec};
 use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -18,7 +19,7 @@ use super::http::{self, Method, RequestError};
 use super::prepare::Prepared;
 use super::spawn::{self, Leader};
 use super::{Endpoint, Exit, ready};
-use crate::guard::{GO, Guard};
+use crate::guard::{Announced, GO, Guard};
 use crate::logs::{LogBuffer, LogStream, pump};
 
 /// The end of a command is looked for this often even without a signal.
@@ -93,12 +94,15 @@ impl StopRequest {
         let started = tokio::task::spawn_blocking(move || {
             spawn::spawn(&prepared, &guard.trampoline(StdinMode::Empty))
         });
-        let mut leader =
-            started.await.map_err(std::io::Error::other).flatten().map_err(not_started)?;
+        let leader = started.await.map_err(std::io::Error::other).flatten().map_err(not_started)?;
+        let mut command = Command(Some((leader, None)));
+        let Command(Some((leader, announced))) = &mut command else {
+            return Err("is gone".to_owned());
+        };
         leader.until_it_leads().await;
-        let announced = self.guard.announce(leader.process_group.clone()).await;
-        let _announced = announced.map_err(|error| format!("was not started, because {error}"))?;
-        let pumps = pumps(&mut leader, &self.logs).map_err(not_started)?;
+        let list = self.guard.announce(leader.process_group.clone()).await;
+        *announced = Some(list.map_err(|error| format!("was not started, because {error}"))?);
+        let pumps = pumps(leader, &self.logs).map_err(not_started)?;
         if let Some(mut word) = leader.take_stdin() {
             // Three bytes into an empty pipe never block; a trampoline that has ended is seen below.
             let _ = word.write_all(GO);
@@ -113,11 +117,29 @@ impl StopRequest {
             }
         };
         leader.reap();
+        // Off the guard's list; it does not block any more.
+        drop(command.0.take());
         for pump in pumps {
             // Children of it that hold its output write on into the log.
             let _ = tokio::time::timeout(LOOK, pump).await;
         }
         if exit == Exit::Code(0) { Ok(()) } else { Err(exit.to_string()) }
+    }
+}
+
+/// The command of a request, with its place on the guard's list. Dropping it kills the process group. The wait for its end, which
+/// a command in the kernel can prolong, is left to a thread that may block, and the list has the process group until then.
+struct Command(Option<(Leader, Option<Announced>)>);
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        // Fields are dropped in their order.
+        let Some(command) = self.0.take() else { return };
+        command.0.process_group.kill();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(command))),
+            Err(_) => drop(command),
+        }
     }
 }
 

@@ -66,9 +66,9 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         let exit = self.watch().await;
         self.logs.push(LogStream::Manager, &exit.to_string());
-        self.let_request_end().await;
         self.look_for_oom(exit).await;
         self.phase.send_replace(Phase::Exited(exit));
+        self.let_request_end().await;
         let survivors =
             if self.let_members_end().await { Vec::new() } else { self.kill_members().await };
         self.leader.reap();
@@ -115,6 +115,10 @@ impl Supervisor {
         // When TERM follows a request to stop.
         let mut term_at = None;
         loop {
+            // First: where a program has ended, another may take its port, and must not get its request to stop.
+            if let Some(exit) = self.leader.ended() {
+                return exit;
+            }
             let order = self.order();
             match (done, order) {
                 (Order::Run, Order::Stop { kill_at, polite }) => {
@@ -135,9 +139,6 @@ impl Supervisor {
                     done = order;
                 }
                 _ => {}
-            }
-            if let Some(exit) = self.leader.ended() {
-                return exit;
             }
             let look = Instant::now() + LOOK;
             let until = match done {

@@ -208,12 +208,15 @@ async fn program_that_is_not_ready_takes_no_call() {
 async fn stop_begins_with_the_end_of_standard_input() {
     let dir = Dir::new();
     let loader = loader(&dir, hidden()).await;
-    for (more, exit) in [(&[][..], Exit::Code(0)), (&["stays"], Exit::Signal(15))] {
+    // TERM comes after half of the deadline, which is long for the program that is to end before.
+    for (more, deadline, exit) in
+        [(&[][..], DEADLINE * 4, Exit::Code(0)), (&["stays"], DEADLINE / 4, Exit::Signal(15))]
+    {
         let program =
             spec(&[&["lines"], more].concat(), ReadySpec::Line).answers_lines(StdioSpec::default());
         let ctx = context(program);
         let process = loader.start(ctx.clone()).await.unwrap();
-        assert_eq!(process.stop(DEADLINE / 4).await.unwrap(), exit, "{more:?}");
+        assert_eq!(process.stop(deadline).await.unwrap(), exit, "{more:?}");
         let term = "did not end after the request to stop; sending TERM";
         assert!(has(&ctx.logs, &["end of input"]), "{:?}", log_text(&ctx.logs));
         assert_eq!(has(&ctx.logs, &["end of input", term]), more == ["stays"]);

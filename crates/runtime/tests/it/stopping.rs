@@ -86,7 +86,7 @@ async fn term_follows_after_half_of_the_deadline_and_ends_the_command() {
     let loader = loader(&dir, hidden()).await;
     let ctx = context(program(&dir, "trap '' TERM; echo $$ >pid; sleep 1000; :"));
     let process = loader.start(ctx.clone()).await.unwrap();
-    assert_eq!(process.stop(DEADLINE / 2).await.unwrap(), Exit::Code(7));
+    assert_eq!(process.stop(DEADLINE).await.unwrap(), Exit::Code(7));
     let want = "did not end after the request to stop; sending TERM";
     assert!(log_text(&ctx.logs).iter().any(|l| l == want), "{:?}", log_text(&ctx.logs));
     let pid = read_pid(&dir.path("pid"));
