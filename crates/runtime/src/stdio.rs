@@ -6,6 +6,7 @@ mod calls;
 pub mod codec;
 mod error;
 mod request;
+mod silence;
 mod tap;
 
 pub use calls::Caller;

@@ -148,8 +148,11 @@ impl Supervisor {
             tokio::select! {
                 _ = self.child_ended.recv() => {}
                 _ = self.orders.changed(), if done != Order::Kill => {}
-                () = broken(self.calls.as_deref()), if done == Order::Run => {
-                    let remark = "closed its standard input or output and takes no calls; killing it";
+                why = broken(self.calls.as_deref()), if done == Order::Run => {
+                    let remark = match why {
+                        CallsEnded::NoAnswer => "answered none of its last calls; killing it",
+                        _ => "closed its standard input or output and takes no calls; killing it",
+                    };
                     self.logs.push(LogStream::Manager, remark);
                     self.kill();
                     done = Order::Kill;
@@ -309,8 +312,8 @@ fn halfway(end: Instant) -> Instant {
     now + end.saturating_duration_since(now) / 2
 }
 
-/// Waits until a program can take no calls any more, though it runs.
-async fn broken(calls: Option<&Calls>) {
+/// Waits until a program can take no calls any more, though it runs, and gives the reason.
+async fn broken(calls: Option<&Calls>) -> CallsEnded {
     match calls {
         Some(calls) => calls.broken().await,
         None => std::future::pending().await,

@@ -1,8 +1,8 @@
 //! The calls of one incarnation: slots, open calls, and the task that writes their lines.
 //!
 //! Invariants: at most `concurrent` calls are open, and at most [`MAX_WAITING`] wait for a slot; a call is answered
-//! exactly once; a line whose writing has begun is written to its end, or never any byte again; an open call is gone at its
-//! answer, at its deadline or with the program.
+//! exactly once; a line whose writing has begun is written to its end, which only the end of the program prevents; an open call is gone
+//! at its answer, at its deadline or with the program.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +14,12 @@ use majordomo_registry::StdioSpec;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout_at};
 
+use super::silence::Silence;
 use super::{CallAnswer, CallError, CallRequest, CallsEnded, codec};
 use crate::log_throttle::LogThrottle;
 use crate::logs::{LogBuffer, LogStream};
@@ -35,9 +38,20 @@ type Outcome = Result<CallAnswer, CallError>;
 struct Open {
     /// None once its writing has begun.
     line: Option<Vec<u8>>,
+    /// The program is to read it since then.
+    since: Instant,
     reply: oneshot::Sender<Outcome>,
     /// Given back with the entry.
     _slot: OwnedSemaphorePermit,
+}
+
+/// Standard input of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Input {
+    Open,
+    /// The line under way is its last.
+    Closing,
+    Closed,
 }
 
 /// The kinds of answers that belong to no open call.
@@ -59,6 +73,7 @@ struct State {
     to_write: VecDeque<u64>,
     /// Why no new call is taken.
     ended: Option<CallsEnded>,
+    silence: Silence,
     strays: [LogThrottle; 3],
 }
 
@@ -75,8 +90,7 @@ pub(crate) struct Calls {
     to_write: Notify,
     /// Notified when the program can take no call any more.
     broken: Notify,
-    /// True when the writer is to close standard input.
-    is_input_closed: watch::Sender<bool>,
+    input: watch::Sender<Input>,
     runtime: Handle,
     since: Instant,
 }
@@ -97,7 +111,7 @@ impl Calls {
             state: Mutex::default(),
             to_write: Notify::new(),
             broken: Notify::new(),
-            is_input_closed: watch::Sender::new(false),
+            input: watch::Sender::new(Input::Open),
             runtime: Handle::current(),
             since: Instant::now(),
         })
@@ -132,14 +146,12 @@ impl Calls {
         };
         let (reply, answer) = oneshot::channel();
         let id = self.open(request, reply, slot)?;
-        let left = Left { calls: self, id, until, is_over: false };
-        let outcome = timeout_at(until, answer).await;
-        left.over();
-        match outcome {
+        let mut left = Left { calls: self, id, until, answer: Some(answer) };
+        match left.outcome().await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(self.ended(self.why_ended())),
             Err(_) => {
-                self.close(id);
+                self.expire(id);
                 Err(too_late(true))
             }
         }
@@ -169,20 +181,27 @@ impl Calls {
         if let Some(why) = state.ended {
             return Err(self.ended(why));
         }
-        state.open.insert(id, Open { line: Some(line), reply, _slot: slot });
+        state.open.insert(id, Open { line: Some(line), since: Instant::now(), reply, _slot: slot });
         state.to_write.push_back(id);
         drop(state);
         self.to_write.notify_one();
         Ok(id)
     }
 
-    /// Removes a call that is over.
-    fn close(&self, id: u64) {
+    /// Removes a call at its deadline. A program that answers nothing any more is given up.
+    fn expire(&self, id: u64) {
         let mut state = self.state();
         state.to_write.retain(|unwritten| *unwritten != id);
-        let open = state.open.remove(&id);
+        let Some(open) = state.open.remove(&id) else { return };
+        let (now, call_deadline) = (Instant::now(), self.bounds.call_deadline);
+        let hangs =
+            state.silence.unanswered(open.since, now, call_deadline) && state.ended.is_none();
         drop(state);
         drop(open);
+        if hangs {
+            self.end(CallsEnded::NoAnswer);
+            self.broken.notify_one();
+        }
     }
 
     /// Removes a call, unless the writer has begun with its line. Whether it is gone.
@@ -219,7 +238,10 @@ impl Calls {
 
     /// Records an answer beyond the bound.
     pub(crate) fn too_long(&self, id: Option<u64>, len: u64) {
-        let Some(id) = id else { return self.log_stray(Stray::TooLong, 0) };
+        let Some(id) = id else {
+            self.state().silence.answered(Instant::now());
+            return self.log_stray(Stray::TooLong, 0);
+        };
         let Some(open) = self.take_written(id) else { return };
         let (component, max) = (self.component.clone(), self.bounds.max_line);
         let _ =
@@ -232,6 +254,9 @@ impl Calls {
         let is_written = state.open.get(&id).is_some_and(|open| open.line.is_none());
         let open = if is_written { state.open.remove(&id) } else { None };
         let was_open = (1..=state.last_id).contains(&id) && !state.open.contains_key(&id);
+        if was_open {
+            state.silence.answered(Instant::now());
+        }
         drop(state);
         if open.is_none() {
             self.log_stray(if was_open { Stray::Late } else { Stray::Unknown }, id);
@@ -257,7 +282,8 @@ impl Calls {
         self.logs.push(LogStream::Manager, &format!("{what}{more}"));
     }
 
-    /// Closes standard input: no call is taken from now on, and calls whose request was not written are answered.
+    /// Closes standard input after the line under way: no call is taken from now on, and calls whose request was not written are
+    /// answered.
     pub(crate) fn close_input(&self, why: CallsEnded) {
         let mut state = self.state();
         let why = *state.ended.get_or_insert(why);
@@ -265,7 +291,7 @@ impl Calls {
         let open: Vec<Open> = unwritten.iter().filter_map(|id| state.open.remove(id)).collect();
         drop(state);
         self.slots.close();
-        self.is_input_closed.send_replace(true);
+        self.input.send_modify(|input| *input = (*input).max(Input::Closing));
         for open in open {
             let _ = open.reply.send(Err(self.ended(why)));
         }
@@ -280,7 +306,7 @@ impl Calls {
         let open = std::mem::take(&mut state.open);
         drop(state);
         self.slots.close();
-        self.is_input_closed.send_replace(true);
+        self.input.send_replace(Input::Closed);
         for open in open.into_values() {
             let _ = open.reply.send(Err(self.ended(why)));
         }
@@ -303,19 +329,20 @@ impl Calls {
         });
     }
 
-    /// Waits until the program has closed one of its streams and did not end.
-    pub(crate) async fn broken(&self) {
+    /// Waits until the program can take no calls any more, though it did not end, and gives the reason.
+    pub(crate) async fn broken(&self) -> CallsEnded {
         self.broken.notified().await;
+        self.why_ended()
     }
 
     /// Writes the lines of calls until standard input is closed, here or by the program.
     pub(crate) async fn write_to(self: Arc<Self>, mut pipe: pipe::Sender) {
-        let mut closed = self.is_input_closed.subscribe();
+        let mut input = self.input.subscribe();
         loop {
             let Some(line) = self.next_line() else {
                 tokio::select! {
                     biased;
-                    _ = closed.wait_for(|closed| *closed) => return,
+                    _ = input.wait_for(|input| *input != Input::Open) => return,
                     // An error without a write: the other end is closed.
                     _ = pipe.ready(Interest::ERROR) => {
                         return self.closed_by_program(CallsEnded::ClosedInput);
@@ -325,7 +352,7 @@ impl Calls {
             };
             tokio::select! {
                 biased;
-                _ = closed.wait_for(|closed| *closed) => return,
+                _ = input.wait_for(|input| *input == Input::Closed) => return,
                 written = pipe.write_all(&line) => {
                     if written.is_err() {
                         return self.closed_by_program(CallsEnded::ClosedInput);
@@ -338,7 +365,7 @@ impl Calls {
     fn next_line(&self) -> Option<Vec<u8>> {
         let mut state = self.state();
         let id = state.to_write.pop_front()?;
-        // A call that is closed has no id there.
+        // A call that is over has no id there.
         state.open.get_mut(&id)?.line.take()
     }
 }
@@ -364,32 +391,38 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Takes a call back whose caller cancels it: at once while its line is not being written, else at its deadline.
+/// Takes a call back whose caller cancels it: at once while its line is not being written, else at its answer, or its deadline,
+/// which is then the component's own at the latest.
 struct Left<'c> {
     calls: &'c Arc<Calls>,
     id: u64,
     until: Instant,
-    is_over: bool,
+    /// None once the call is over.
+    answer: Option<oneshot::Receiver<Outcome>>,
 }
 
 impl Left<'_> {
-    fn over(mut self) {
-        self.is_over = true;
+    /// The answer, or the end of the program without one. An error: the deadline.
+    async fn outcome(&mut self) -> Result<Result<Outcome, RecvError>, Elapsed> {
+        let Some(answer) = &mut self.answer else { return std::future::pending().await };
+        let outcome = timeout_at(self.until, answer).await;
+        self.answer = None;
+        outcome
     }
 }
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
-        if self.is_over {
-            return;
-        }
+        let Some(answer) = self.answer.take() else { return };
         if self.calls.withdraw(self.id) {
             return;
         }
-        let (calls, id, until) = (Arc::clone(self.calls), self.id, self.until);
+        let (calls, id) = (Arc::clone(self.calls), self.id);
+        let until = self.until.min(Instant::now() + calls.bounds.call_deadline);
         self.calls.runtime.spawn(async move {
-            sleep_until(until).await;
-            calls.close(id);
+            if timeout_at(until, answer).await.is_err() {
+                calls.expire(id);
+            }
         });
     }
 }

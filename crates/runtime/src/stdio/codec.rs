@@ -216,6 +216,10 @@ pub(super) enum Content<'r> {
     Object(&'r str),
 }
 
+/// Line ends that JSON does not escape in texts, and at which some languages end a line.
+const MORE_LINE_ENDS: [(char, &str); 3] =
+    [('\u{85}', "\\u0085"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+
 /// A request as one line, with its end.
 pub(super) fn encode(id: u64, content: Content<'_>) -> Vec<u8> {
     let (member, json) = match content {
@@ -223,6 +227,10 @@ pub(super) fn encode(id: u64, content: Content<'_>) -> Vec<u8> {
         Content::Text(text) => ("text", serde_json::to_string(text).unwrap_or_default().into()),
         Content::Object(object) => ("object", Cow::Borrowed(object)),
     };
+    // They stand in texts only.
+    let json = MORE_LINE_ENDS.iter().fold(json, |json, (end, escaped)| {
+        if json.contains(*end) { Cow::Owned(json.replace(*end, escaped)) } else { json }
+    });
     format!("{{\"id\":{id},\"{member}\":{json}}}\n").into_bytes()
 }
 

@@ -21,6 +21,8 @@ pub enum CallsEnded {
     ClosedInput,
     #[error("it closed its standard output")]
     ClosedOutput,
+    #[error("it answered none of its last calls")]
+    NoAnswer,
 }
 
 /// Why a call has no answer.

@@ -24,6 +24,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         text_that_is_no_answer_is_logged
         serial_program_gets_one_request_at_a_time
         program_that_does_not_answer_costs_a_call_its_deadline
+        program_that_answers_no_call_is_killed
         program_that_ends_answers_open_calls_with_the_cause
         answer_beyond_max_line_fails_its_call_only
         program_that_closes_its_input_is_restarted_as_after_a_failure
@@ -138,6 +139,22 @@ async fn program_that_does_not_answer_costs_a_call_its_deadline() {
     let error = process.caller().unwrap().call(&never, None).await.unwrap_err();
     assert_eq!(error.to_string(), "c: no answer within 10ms");
     assert_eq!(ask(&process, "say next").await.unwrap().text().as_deref(), Some("next"));
+}
+
+async fn program_that_answers_no_call_is_killed() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let bounds = StdioSpec { call_deadline: Duration::from_millis(10), ..StdioSpec::default() };
+    let ctx = context(lines(bounds));
+    let process = loader.start(ctx.clone()).await.unwrap();
+    let (caller, never) = (process.caller().unwrap(), CallRequest::text("never"));
+    for _ in 0..3 {
+        let error = caller.call(&never, None).await.unwrap_err();
+        assert!(matches!(error, CallError::Deadline { .. }), "{error}");
+    }
+    assert_eq!(process.wait_down().await.unwrap(), Exit::Signal(9));
+    let remark = "answered none of its last calls; killing it";
+    assert!(has(&ctx.logs, &[remark]), "{:?}", log_text(&ctx.logs));
 }
 
 async fn program_that_ends_answers_open_calls_with_the_cause() {

@@ -102,6 +102,78 @@ async fn slot_of_a_caller_that_left_is_free_at_the_answer_or_the_deadline() {
     assert_eq!(log(&calls), ["an answer to call 1, which is over, was dropped"], "once a minute");
 }
 
+#[tokio::test(start_paused = true)]
+async fn slot_of_a_caller_that_left_is_free_at_the_deadline_of_the_component_at_the_latest() {
+    let (calls, mut program) = calls(1);
+    let request = CallRequest::text("x");
+    let left = calls.call(&request, Some(Duration::from_secs(24 * 3600)));
+    tokio::select! {
+        biased;
+        _ = left => panic!("it has no answer yet"),
+        _ = line(&mut program) => {}
+    }
+    let since = Instant::now();
+    let (answer, ()) = tokio::join!(calls.call(&request, Some(LONGEST)), async {
+        line(&mut program).await;
+        calls.answered(2, Ok("2"));
+    });
+    assert_eq!(answer.unwrap().json(), "2");
+    assert!(since.elapsed() <= calls.bounds.call_deadline + Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_call_leaves_nothing_behind_after_its_answer() {
+    let (calls, mut program) = calls(1);
+    let request = CallRequest::text("x");
+    let n_before = Arc::strong_count(&calls);
+    for id in 1..=1000 {
+        tokio::select! {
+            biased;
+            _ = calls.call(&request, Some(LONGEST)) => panic!("it has no answer yet"),
+            _ = line(&mut program) => {}
+        }
+        calls.answered(id, Ok("1"));
+    }
+    // Time passes only when no task can go on.
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!((Arc::strong_count(&calls), counts(&calls)), (n_before, (0, 0, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn program_that_answers_nothing_any_more_is_given_up() {
+    let (calls, mut program) = calls(1);
+    let request = CallRequest::text("x");
+    let late = calls.call(&request, None).await.unwrap_err();
+    assert!(matches!(late, CallError::Deadline { began: true, .. }), "{late}");
+    line(&mut program).await;
+    calls.answered(1, Ok("\"late\""));
+    for _ in 0..100 {
+        calls.call(&request, Some(Duration::from_millis(1))).await.unwrap_err();
+    }
+    for _ in 0..2 {
+        assert!(calls.state().ended.is_none(), "too early");
+        calls.call(&request, None).await.unwrap_err();
+    }
+    assert_eq!(calls.broken().await, CallsEnded::NoAnswer);
+    let error = calls.call(&request, None).await.unwrap_err().to_string();
+    assert_eq!(error, "c: the call has no answer, because it answered none of its last calls");
+}
+
+#[tokio::test]
+async fn line_under_way_is_finished_before_the_end_of_standard_input() {
+    let (calls, mut program) = calls(1);
+    // Larger than a pipe.
+    let large = CallRequest::text("x".repeat(1 << 20));
+    let (answer, ()) = tokio::join!(calls.call(&large, None), async {
+        program.readable().await.unwrap();
+        calls.close_input(CallsEnded::Stopping);
+        assert!(line(&mut program).await.len() > 1 << 20);
+        assert_eq!(program.read(&mut [0]).await.unwrap(), 0);
+        calls.answered(1, Ok("1"));
+    });
+    assert_eq!(answer.unwrap().json(), "1");
+}
+
 #[tokio::test]
 async fn call_that_was_not_written_is_withdrawn_with_its_caller() {
     let (calls, mut program) = calls(2);

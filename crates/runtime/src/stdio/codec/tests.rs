@@ -133,6 +133,19 @@ fn line_end() -> impl Strategy<Value = &'static [u8]> {
     prop_oneof![Just(&b"\n"[..]), Just(&b"\r\n"[..]), Just(&b"\r"[..])]
 }
 
+#[test]
+fn request_has_no_character_at_which_a_language_ends_a_line() {
+    let text = "a\u{85}b\u{2028}c\u{2029}d\u{b}e\u{c}f\u{1c}g";
+    let object = serde_json::json!({ text: text }).to_string();
+    for content in [Content::Text(text), Content::Object(&object)] {
+        let line = String::from_utf8(encode(7, content)).unwrap();
+        let ends = ['\r', '\u{b}', '\u{c}', '\u{1c}', '\u{85}', '\u{2028}', '\u{2029}'];
+        assert!(!line.contains(ends) && line.find('\n') == Some(line.len() - 1), "{line:?}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(read["text"] == text || read["object"][text] == text, "{read}");
+    }
+}
+
 proptest! {
     #[test]
     fn pieces_do_not_depend_on_the_borders_of_reads(
