@@ -68,6 +68,10 @@ impl Exit {
                 "lease_revoked" => Self::Lost,
                 "version_mismatch" => Self::Version,
                 "bad_configuration" | "no_file" | "internal" => Self::Failure,
+                // The component had the request: a script that repeats it repeats its effect.
+                "call_failed" | "call_ended" | "answer_too_large" | "call_deadline_exceeded" => {
+                    Self::Failure
+                }
                 _ => Self::Refused,
             },
             _ => Self::Failure,

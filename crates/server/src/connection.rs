@@ -173,7 +173,7 @@ async fn answer(
     let request_time = app.limits().request_time;
     // A demand has a deadline of its own, after which its load continues; a time-out here would cancel the load.
     let time =
-        if routes::waits_for_components(&parts) { std::time::Duration::MAX } else { request_time };
+        if routes::has_own_deadline(&parts) { std::time::Duration::MAX } else { request_time };
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let refused = match shared.take_refused() {
         Some(problem) => Err(problem),

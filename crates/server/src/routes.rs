@@ -99,7 +99,7 @@ routes! {
 }
 
 /// Whether a request waits until components are ready or answer, within a deadline of its own.
-pub(crate) fn waits_for_components(parts: &Parts) -> bool {
+pub(crate) fn has_own_deadline(parts: &Parts) -> bool {
     let path = parts.uri.path();
     let waits = match path.strip_prefix("/v1/components/") {
         Some(_) => matches!(last(path), "load" | "call"),

@@ -107,7 +107,7 @@ fn call_prints_the_answer_of_a_component() {
         (&answered["component"], &answered["answer"]),
         (&"lines".into(), &"one\ntwo".into())
     );
-    check(&["call", "lines", "fail"], 3, &[], &["there is no page 3"]);
+    check(&["call", "lines", "fail"], 1, &[], &["there is no page 3"]);
     check(&["call", "plain", "x"], 3, &[], &["plain takes no calls", "protocol"]);
     check(&["call", "none", "x"], 6, &[], &["none"]);
     check(&["call", "lines", "--object", "[]"], 1, &[], &["--object needs a JSON object"]);

@@ -27,6 +27,13 @@ impl Manager {
         let mut leases = self.host().acquire_all(&[key], options).await?;
         let lease = leases.pop().ok_or(Refusal::Abandoned)?;
         let left = deadline.map(|deadline| deadline.saturating_sub(self.now().since(since)));
-        lease.call(request, left).await
+        let outcome = lease.call(request, left).await;
+        outcome.map_err(|error| match (error, deadline) {
+            // The caller's own, of which the call had the rest.
+            (CallError::Deadline { component, began, .. }, Some(waited)) => {
+                CallError::Deadline { component, waited, began }
+            }
+            (error, _) => error,
+        })
     }
 }

@@ -103,6 +103,19 @@ fn forced_unload_ends_open_calls_with_an_error() {
 }
 
 #[test]
+fn deadline_of_a_call_by_name_is_reported_as_its_caller_stated_it() {
+    run(async {
+        let world = World::new();
+        let manager = manager(&world, "").await;
+        let options = AcquireOptions::within(ms(3000));
+        match manager.call("lines", &CallRequest::text("hold"), options).await {
+            Err(CallError::Deadline { waited, began: true, .. }) => assert_eq!(waited, ms(3000)),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+#[test]
 fn deadline_of_a_call_by_name_includes_the_load() {
     run(async {
         let world = World::new();

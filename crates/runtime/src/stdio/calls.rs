@@ -135,6 +135,9 @@ impl Calls {
         let until = Instant::now() + span;
         let too_late =
             |began| CallError::Deadline { component: self.component.clone(), waited: span, began };
+        if span.is_zero() {
+            return Err(too_late(false));
+        }
         let slot = {
             let _waiting = Waiting::enter(self)?;
             match timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await {

@@ -108,7 +108,11 @@ impl CallError {
 }
 
 fn at(began: bool) -> &'static str {
-    if began { "" } else { ": other calls were before it (concurrent of the component)" }
+    if began {
+        ""
+    } else {
+        ": until then it waited for the component, or for other calls (concurrent of the component)"
+    }
 }
 
 impl CallError {

@@ -227,6 +227,14 @@ async fn calls_beyond_the_queue_are_refused_and_those_in_it_get_their_deadline()
 }
 
 #[tokio::test]
+async fn call_without_time_is_not_passed_on() {
+    let (calls, _program) = calls(1);
+    let error = calls.call(&CallRequest::text("x"), Some(Duration::ZERO)).await.unwrap_err();
+    assert!(matches!(error, CallError::Deadline { began: false, .. }), "{error}");
+    assert_eq!(calls.state().last_id, 0);
+}
+
+#[tokio::test]
 async fn answers_that_no_call_waits_for_are_dropped_and_logged_once() {
     let (calls, mut program) = calls(1);
     let request = CallRequest::text("x");
