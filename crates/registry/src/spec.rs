@@ -128,7 +128,7 @@ pub enum Protocol {
 pub struct StdioSpec {
     /// Requests with the program at a time; further ones wait. Default 1, range 1 to 1024.
     pub concurrent: u32,
-    /// Bytes of a request or an answer, each one line. Default 16 MiB.
+    /// Bytes of a request or an answer, each one line. Default 1 MiB.
     pub max_line: ByteSize,
     /// A call ends within this time, the wait for its turn included, unless its caller states another. Default 1 min.
     pub call_deadline: Duration,
@@ -136,7 +136,7 @@ pub struct StdioSpec {
 
 impl Default for StdioSpec {
     fn default() -> Self {
-        Self { concurrent: 1, max_line: ByteSize::mib(16), call_deadline: Duration::from_secs(60) }
+        Self { concurrent: 1, max_line: ByteSize::mib(1), call_deadline: Duration::from_secs(60) }
     }
 }
 

@@ -387,7 +387,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "max_line",
         "",
-        "`protocol = \"stdio\"`: a request or an answer has at most so many bytes. Without it, 16 MiB.",
+        "`protocol = \"stdio\"`: a request or an answer has at most so many bytes. Without it, 1 MiB.",
         Kind::Size(
             |s: &ComponentSpec| stdio(s).map(|p| p.max_line),
             |c, v| {

@@ -10,7 +10,7 @@ use tokio::net::unix::pipe::Receiver;
 use super::*;
 
 fn calls(concurrent: u32) -> (Arc<Calls>, Receiver) {
-    let bounds = StdioSpec { concurrent, ..StdioSpec::default() };
+    let bounds = StdioSpec { concurrent, max_line: ByteSize::mib(16), ..StdioSpec::default() };
     let id = ComponentId::new("c").unwrap();
     let calls = Calls::new(id, bounds, Arc::new(LogBuffer::default()));
     let (sender, receiver) = pipe::pipe().unwrap();
