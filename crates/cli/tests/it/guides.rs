@@ -4,7 +4,7 @@
 //! An example begins with a comment `<!-- example NAME needs TOOL TOOL -->` and ends at the next one or the next heading
 //! of the second level. A fenced block whose first line is "LANGUAGE FILE" is written to FILE; in a block `console`,
 //! each line after `$ ` is typed, and the lines that follow are parts of what it prints, in their order, with `...` for
-//! anything. A command that ends in ` &` continues in the background. Files that are shown before the first example belong to
+//! anything. A typed command ends with 0: one that fails has its code printed. A command that ends in ` &` continues in the background. Files that are shown before the first example belong to
 //! every example. Without its tools an example is skipped, and says so.
 
 use std::path::{Path, PathBuf};
@@ -140,6 +140,7 @@ fn follow(document: &str, name: &str) {
                 }
                 None => {
                     let ran = typed(&world, command).end();
+                    assert_eq!(ran.code, Some(0), "{command}\n{}", ran.out);
                     assert!(has(&ran.out, prints), "{command}\n{}\nis not\n{prints:#?}", ran.out);
                 }
             },
