@@ -1,6 +1,7 @@
 //! The specification of a service that runs elsewhere: its URL, and the requests to it.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use super::{ProbeRule, ProbeSpec, ReadySpec};
 
@@ -52,9 +53,19 @@ impl ServiceUrl {
             }
             None => (rest, None),
         };
-        let is_address = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if host.is_empty() || !(is_address || host.chars().all(is_name)) {
+        let is_name = |name: &str| {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !name.is_empty() && name.chars().all(is_part)
+        };
+        let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(inner) => {
+                let (address, zone) = inner.split_once('%').unzip();
+                let address = address.unwrap_or(inner);
+                address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(is_name)
+            }
+            None => is_name(host),
+        };
+        if !is_host {
             return Err(
                 "its host is a name, an IPv4 address, or an IPv6 address in brackets".to_owned()
             );

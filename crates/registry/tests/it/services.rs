@@ -54,6 +54,14 @@ fn wrong_services_are_reported_at_their_places() {
     url("http://a/b", "it has a host and a port only; paths belong to probe, wake and sleep");
     url("http://user@a", "it has a host and a port only; paths belong to probe, wake and sleep");
     url("http://", "its host is a name, an IPv4 address, or an IPv6 address in brackets");
+    for host in
+        ["[]", "[a]", "[::1", "[::1 x]", "[::1\u{7f}]", "[fe80::1%]", "[fe80::1% a]", "[::1][::1]"]
+    {
+        let why = "its host is a name, an IPv4 address, or an IPv6 address in brackets";
+        assert_eq!(ServiceUrl::parse(&format!("http://{host}:80")), Err(why.to_owned()), "{host}");
+    }
+    let zoned = ServiceUrl::parse("http://[fe80::1%eth0]:80").unwrap();
+    assert_eq!(zoned.host(), "fe80::1%eth0");
     url("http://a b", "its host is a name, an IPv4 address, or an IPv6 address in brackets");
     wrong(
         "{}",
