@@ -370,10 +370,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_refusal_has_a_row_and_codes_are_unique() {
+    fn every_error_of_the_manager_has_a_row_and_codes_are_unique() {
         let codes: BTreeSet<_> = TABLE.iter().map(|r| r.code).collect();
         assert_eq!(codes.len(), TABLE.len());
-        for code in Refusal::CODES {
+        for code in Refusal::CODES.iter().chain(&CallError::CODES) {
             assert!(codes.contains(code), "{code} has no row");
         }
         assert!(TABLE.iter().all(|r| (400..600).contains(&r.status)));

@@ -131,7 +131,18 @@ impl CallError {
         }
     }
 
-    /// A stable word for the kind of error.
+    /// The codes of errors that only calls have.
+    pub const CODES: [&str; 7] = [
+        "not_callable",
+        "call_too_large",
+        "answer_too_large",
+        "call_queue_full",
+        "call_deadline_exceeded",
+        "call_failed",
+        "call_ended",
+    ];
+
+    /// A stable word for the kind of error: one of [`Self::CODES`], `bad_value`, or the refusal's.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -145,5 +156,26 @@ impl CallError {
             Self::Ended { .. } => "call_ended",
             Self::Refused(refusal) => refusal.code(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_a_call_is_listed() {
+        let component = || ComponentId::new("c").unwrap();
+        let (len, max, waited) = (ByteSize(2), ByteSize(1), Duration::ZERO);
+        let errors = [
+            CallError::not_callable(&component(), Instead::Nothing),
+            CallError::RequestTooLong { component: component(), len, max },
+            CallError::AnswerTooLong { component: component(), len, max },
+            CallError::QueueFull { component: component(), waiting: 1 },
+            CallError::Deadline { component: component(), waited, began: true },
+            CallError::Answered { component: component(), message: String::new() },
+            CallError::Ended { component: component(), source: CallsEnded::Stopping },
+        ];
+        assert_eq!(errors.map(|error| error.code()), CallError::CODES);
     }
 }
