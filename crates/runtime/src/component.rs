@@ -150,7 +150,7 @@ impl Instance {
         self.process.as_ref()
     }
 
-    /// Where it is reached, if it is a process.
+    /// Where it is reached, if it is a process or a service that runs elsewhere.
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.downcast_ref()
@@ -273,7 +273,11 @@ impl Deref for Resident {
 
 impl fmt::Debug for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.process.is_some() { "process" } else { "builtin" };
+        let kind = match (&self.process, &self.service) {
+            (Some(_), _) => "process",
+            (None, Some(_)) => "external",
+            (None, None) => "builtin",
+        };
         f.debug_struct("Instance").field("kind", &kind).finish_non_exhaustive()
     }
 }

@@ -43,7 +43,7 @@ impl AnyLease {
         self.raw.get().downcast_ref()
     }
 
-    /// Where it is reached, if it is a process; counts as a use.
+    /// Where it is reached, if it is a process or a service that runs elsewhere; counts as a use.
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.raw.get().endpoint()

@@ -96,7 +96,7 @@ impl std::fmt::Display for State {
     }
 }
 
-/// Where a component that is a program is reached.
+/// Where a program, or a service that runs elsewhere, is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// 127.0.0.1, or ::1 where the program listens there alone; when there is a port.
@@ -107,7 +107,8 @@ pub struct Endpoint {
     /// Its Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<String>,
-    /// `http://127.0.0.1:PORT` or `http://[::1]:PORT`, or `unix:PATH` when there is no port.
+    /// `http://127.0.0.1:PORT` or `http://[::1]:PORT`, or `unix:PATH` when there is no port; of a service that runs elsewhere
+    /// `http://HOST:PORT` or `tcp://HOST:PORT`, alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
