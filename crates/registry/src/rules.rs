@@ -7,6 +7,7 @@
 use majordomo_core::{ByteSize, quoted};
 
 use crate::config::{RAM, shorten, suggest};
+use crate::spec::is_request_path;
 use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
     ComponentSpec, ExternalSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec, StopSpec,
@@ -208,7 +209,7 @@ fn check_service(breaches: &mut Breaches<'_>, service: &ExternalSpec) {
 }
 
 fn check_path<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, path: &str) {
-    if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+    if !is_request_path(path) {
         let message = format!("{} is not a path of a URL", quoted(&shorten(path)));
         let help = Some("it starts with / and has no whitespace");
         breaches.add(place, "bad-value", message, help);

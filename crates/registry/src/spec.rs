@@ -3,6 +3,7 @@
 mod external;
 mod setters;
 
+pub(crate) use external::is_request_path;
 pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use super::{ProbeRule, ProbeSpec, ReadySpec};
 
@@ -133,7 +134,7 @@ impl ServiceRequest {
         let Some(method) = Self::METHODS.into_iter().find(|m| *m == method) else {
             return Err(format!("it begins with one of {}", Self::METHODS.join(", ")));
         };
-        if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        if !is_request_path(path) {
             return Err("its path starts with / and has no whitespace".to_owned());
         }
         Ok(Self { method, path: path.to_owned() })
@@ -150,6 +151,11 @@ impl ServiceRequest {
     pub fn path(&self) -> &str {
         &self.path
     }
+}
+
+/// Whether a request can name this path, which may have a query.
+pub(crate) fn is_request_path(path: &str) -> bool {
+    path.starts_with('/') && !path.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 impl fmt::Display for ServiceRequest {
@@ -181,14 +187,13 @@ impl ExternalSpec {
 }
 
 impl ProbeSpec {
+    pub(crate) const EVERY: Duration = Duration::from_secs(10);
+    /// A probe that states no timeout fails after this.
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
+
     /// A probe with the default times and rule.
     #[must_use]
     pub fn new(how: ReadySpec) -> Self {
-        Self {
-            how,
-            every: std::time::Duration::from_secs(10),
-            timeout: std::time::Duration::from_secs(2),
-            rule: ProbeRule::default(),
-        }
+        Self { how, every: Self::EVERY, timeout: Self::TIMEOUT, rule: ProbeRule::default() }
     }
 }

@@ -22,16 +22,13 @@ pub(crate) fn while_leased(i: usize) -> WhileLeased {
     [WhileLeased::Report, WhileLeased::Restart][i]
 }
 
-/// A probe that states no timeout fails after this.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The content of `probe`.
 #[derive(Debug)]
 pub(crate) struct ProbeDraft {
     pub(crate) http: Option<String>,
     pub(crate) connect: bool,
     pub(crate) every: Duration,
-    /// Without one, [`PROBE_TIMEOUT`], or `every` where that is shorter.
+    /// Without one, [`ProbeSpec::TIMEOUT`], or `every` where that is shorter.
     pub(crate) timeout: Option<Duration>,
     pub(crate) rule: ProbeRule,
 }
@@ -45,7 +42,7 @@ impl Default for ProbeDraft {
         Self {
             http: None,
             connect: false,
-            every: Duration::from_secs(10),
+            every: ProbeSpec::EVERY,
             timeout: None,
             rule: ProbeRule::default(),
         }
@@ -60,7 +57,7 @@ impl ProbeDraft {
             (None, true) => ReadySpec::Connect,
             _ => return None,
         };
-        let timeout = self.timeout.unwrap_or(self.every.min(PROBE_TIMEOUT));
+        let timeout = self.timeout.unwrap_or(self.every.min(ProbeSpec::TIMEOUT));
         Some(ProbeSpec { how, every: self.every, timeout, rule: self.rule })
     }
 }
