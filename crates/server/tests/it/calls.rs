@@ -18,6 +18,7 @@ while read -r line; do
     case $line in
     *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
     *exit*) exit 3 ;;
+    *long*) printf '{"id":%s,"answer":"%05000d"}\n' "$id" 0 ;;
     *hold*) while [ ! -e go ]; do sleep 0.01; done; echo "{\"id\":$id,\"answer\":\"held\"}" ;;
     *) echo "{\"id\":$id,\"answer\":$line}" ;;
     esac
@@ -160,6 +161,7 @@ async fn call_without_an_answer_is_a_problem_with_its_own_code() {
         }
         other => panic!("{other:?}"),
     }
+    assert_eq!(ask("echo", Call::text("long")).await, words(502, "answer_too_large"));
     let hold = Call { deadline_ms: Some(20), ..Call::text("hold") };
     assert_eq!(ask("echo", hold).await, words(504, "call_deadline_exceeded"));
     std::fs::write(dir.join("go"), "").unwrap();
