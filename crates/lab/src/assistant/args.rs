@@ -93,10 +93,10 @@ pub(super) struct DayArgs {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
     /// Pauses, and the idle timeout of 5 minutes, are divided by this
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 100.0)]
     pub(super) compress: f64,
-    /// Then no pause is longer, in seconds
-    #[arg(long, default_value_t = 1.5)]
+    /// Then no pause is longer, in seconds; one of more than 5 minutes is longer than the idle timeout by at most this
+    #[arg(long, default_value_t = 0.8)]
     pub(super) longest_pause: f64,
     /// How long a lease is kept after the answer, in milliseconds
     #[arg(long, default_value_t = 50)]

@@ -111,6 +111,7 @@ fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<
                 source: steps.source.clone(),
                 n_history: steps.history.len(),
                 n_left_out: steps.n_left_out,
+                n_long_pauses: steps.n_long_pauses,
             };
             let hold = Duration::from_millis(args.hold);
             let script = player::script(folder, &steps.day, places, seed, hold);

@@ -151,7 +151,8 @@ pub(super) mod testing {
                 ..Played::default()
             })
             .collect();
-        let day = Day { seed, source: "made".to_owned(), n_history: 3, n_left_out: 0 };
+        let day =
+            Day { seed, source: "made".to_owned(), n_history: 3, n_left_out: 0, n_long_pauses: 1 };
         Run {
             day,
             policy,

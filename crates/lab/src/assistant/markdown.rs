@@ -174,17 +174,18 @@ fn components(out: &mut String, summary: &Summary) {
 }
 
 fn days(out: &mut String, summary: &Summary) {
-    out.push_str("| seed | policy | place | day | earlier uses | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|\n");
+    out.push_str("| seed | policy | place | day | earlier uses | pauses over 5 min | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|---|\n");
     for run in &summary.runs {
         let [before, after] = run.load_average;
         let history = if run.policy.has_history() { run.day.n_history } else { 0 };
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {history} | {before:.1}, {after:.1} | {:.0} | {:.0} | {:.1} |",
+            "| {} | {} | {} | {} | {history} | {} | {before:.1}, {after:.1} | {:.0} | {:.0} | {:.1} |",
             run.day.seed,
             run.policy,
             run.position + 1,
             run.day.source,
+            run.day.n_long_pauses,
             run.figures.mean_ms,
             run.seconds,
             run.sampling_s
@@ -277,7 +278,7 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     let _ = writeln!(
         out,
         "{}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:.0} ms is noticed. Pauses are divided by {} and cut \
-         at {} s; the idle timeout is 5 minutes divided by the same, {} s. {} texts were taught before. Figures are means over days, \
+         at {} s; the idle timeout is 5 minutes divided by the same, {} s, and a pause that was longer is cut at both together. {} texts were taught before. Figures are means over days, \
          with the least and the most.\n",
         summary.date,
         summary.machine,

@@ -38,6 +38,8 @@ pub(super) struct Day {
     pub(super) n_history: usize,
     /// Items of the trace that stand for no component.
     pub(super) n_left_out: usize,
+    /// Pauses in which the idle timeout expires.
+    pub(super) n_long_pauses: usize,
 }
 
 /// One policy on one day.

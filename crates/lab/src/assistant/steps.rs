@@ -2,7 +2,7 @@
 //!
 //! From a recorded trace or a generated one. The k-th most used item of a user stands for the k-th component, unless
 //! the item has a component's name; items beyond the number of components are left out. Pauses are divided by the
-//! compression and then cut.
+//! compression and then cut, so that one beyond the idle timeout stays beyond it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,24 +13,33 @@ use majordomo_sim::replay::UserTrace;
 
 use super::routine::{self, Use};
 
+/// The time after which peers unload an idle component.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// How pauses are shortened.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pauses {
     /// Pauses are divided by this.
     pub(super) compress: f64,
-    /// Then no pause is longer.
+    /// Then no pause is longer, beside the idle timeout where the pause was beyond it.
     pub(super) longest: Duration,
 }
 
 impl Pauses {
     fn shorten(&self, pause: Duration) -> Duration {
-        pause.div_f64(self.compress).min(self.longest)
+        let beyond = if is_long(pause) { self.idle_timeout() } else { Duration::ZERO };
+        pause.div_f64(self.compress).min(beyond + self.longest)
     }
 
-    /// The time after which peers unload an idle component (5 minutes), compressed like the pauses.
+    /// The idle timeout of peers, compressed like the pauses.
     pub(super) fn idle_timeout(&self) -> Duration {
-        Duration::from_secs(300).div_f64(self.compress).max(Duration::from_millis(1))
+        IDLE.div_f64(self.compress).max(Duration::from_millis(1))
     }
+}
+
+/// Whether an idle timeout of 5 minutes expires in a pause.
+fn is_long(pause: Duration) -> bool {
+    pause > IDLE
 }
 
 /// A day and the uses before it.
@@ -43,6 +52,8 @@ pub(super) struct Steps {
     pub(super) history: Vec<Use>,
     /// Uses that are of no component.
     pub(super) n_left_out: usize,
+    /// Pauses of the day that were longer than the idle timeout before they were shortened.
+    pub(super) n_long_pauses: usize,
 }
 
 /// The size of a day.
@@ -140,6 +151,7 @@ fn cut(
     let short = |uses: &[Use]| uses.iter().map(|(p, t)| (*p, pauses.shorten(*t))).collect();
     Steps {
         source,
+        n_long_pauses: uses[from..from + size.n_commands].iter().filter(|u| is_long(u.1)).count(),
         day: short(&uses[from..from + size.n_commands]),
         history: short(&uses[from.saturating_sub(size.n_history)..from]),
         n_left_out,
@@ -190,6 +202,18 @@ mod tests {
         assert!(all().any(|(_, pause)| *pause == PAUSES.longest));
         assert!(all().any(|(_, pause)| *pause < PAUSES.longest && !pause.is_zero()));
         assert_eq!(PAUSES.idle_timeout(), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_pause_beyond_the_timeout_still_expires_it() {
+        let of = |seconds| PAUSES.shorten(Duration::from_secs(seconds));
+        let timeout = PAUSES.idle_timeout();
+        assert_eq!((of(10), of(300)), (Duration::from_secs(1), PAUSES.longest));
+        assert!(of(301) > timeout && of(86_400) == timeout + PAUSES.longest);
+        let size = Size { n_commands: 200, n_history: 10 };
+        let steps = generated(6, size, PAUSES, 1).unwrap();
+        let expiring = steps.day.iter().filter(|(_, pause)| *pause > timeout).count();
+        assert!(expiring > 0 && expiring == steps.n_long_pauses, "{expiring}");
     }
 
     #[test]
