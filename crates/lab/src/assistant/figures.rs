@@ -34,16 +34,19 @@ pub(super) struct Figures {
     /// The mean part of a wait before its first load began.
     pub(super) before_load_ms: f64,
     pub(super) answer_ms: f64,
+    /// From the command to its answer: wait and answer.
+    pub(super) to_answer_ms: f64,
 }
 
 impl Figures {
+    /// Times are those of served commands: a refusal takes no time, so it would make waits short.
     pub(super) fn new(commands: &[Played]) -> Self {
         let count = |of: &dyn Fn(&Played) -> bool| commands.iter().filter(|c| of(c)).count();
-        let mut waits: Vec<f64> = commands.iter().map(|c| c.wait_ms).collect();
+        let times = |of: &dyn Fn(&Played) -> f64| -> Vec<f64> {
+            commands.iter().filter(|c| c.is_served).map(of).collect()
+        };
+        let mut waits = times(&|c| c.wait_ms);
         waits.sort_by(f64::total_cmp);
-        let answers: Vec<f64> =
-            commands.iter().filter(|c| c.is_served).map(|c| c.answer_ms).collect();
-        let before: Vec<f64> = commands.iter().map(|c| c.before_load_ms).collect();
         Self {
             n_commands: commands.len(),
             n_refused: count(&|c| c.refusal.is_some()),
@@ -57,8 +60,9 @@ impl Figures {
             p95_ms: quantile(&waits, 0.95),
             p99_ms: quantile(&waits, 0.99),
             longest_ms: quantile(&waits, 1.0),
-            before_load_ms: mean(&before),
-            answer_ms: mean(&answers),
+            before_load_ms: mean(&times(&|c| c.before_load_ms)),
+            answer_ms: mean(&times(&|c| c.answer_ms)),
+            to_answer_ms: mean(&times(&Played::to_answer_ms)),
         }
     }
 
@@ -148,12 +152,13 @@ mod tests {
             component: "a".to_owned(),
             chosen: chosen.iter().map(|c| (*c).to_owned()).collect(),
             wait_ms,
+            answer_ms: 10.0,
             is_real: real,
             is_served: true,
             refusal: (!real).then(|| "too_large".to_owned()),
             ..Played::default()
         };
-        let commands = [
+        let mut commands = [
             played(0.0, &["a"], true),
             played(30.0, &["a", "b"], true),
             played(90.0, &["b"], true),
@@ -163,6 +168,10 @@ mod tests {
         assert_eq!((f.n_commands, f.n_refused, f.n_real, f.n_waited), (4, 1, 3, 2));
         assert_eq!((f.n_exact, f.n_with_needed, f.mean_ms, f.p50_ms), (1, 2, 40.0, 30.0));
         assert_eq!(f.share(f.n_waited), 0.5);
+        assert_eq!((f.answer_ms, f.to_answer_ms), (10.0, 50.0));
+        commands[0].is_served = false;
+        let f = Figures::new(&commands);
+        assert_eq!((f.n_served, f.p50_ms, f.to_answer_ms), (3, 40.0, 160.0 / 3.0 + 10.0));
         let spread = Spread::new(&[3.0, 1.0, 2.0]);
         assert_eq!(spread, Spread { mean: 2.0, least: 1.0, most: 3.0 });
     }

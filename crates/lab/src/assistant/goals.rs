@@ -1,6 +1,7 @@
 //! The goals of the product on this yardstick, and whether a measurement reaches them (ADR 0027).
 
 use super::figures::Ratio;
+use super::played::Played;
 use super::policy::Policy;
 use super::record::{Run, Summary};
 
@@ -24,19 +25,30 @@ pub(super) fn of(summary: &Summary, policy: Policy) -> impl Iterator<Item = &Run
     summary.runs.iter().filter(move |run| run.policy == policy)
 }
 
-/// The waits of two policies for the same commands, of one seed or of all.
+/// A time of a command in milliseconds.
+pub(super) type Time = fn(&Played) -> f64;
+
+/// The wait of a command.
+pub(super) fn wait(played: &Played) -> f64 {
+    played.wait_ms
+}
+
+/// The times of two policies for the same commands, of one seed or of all; commands that one of both did not serve are
+/// left out.
 pub(super) fn pairs(
     summary: &Summary,
     policy: Policy,
     rival: Policy,
     seed: Option<u64>,
+    time: Time,
 ) -> Vec<(f64, f64)> {
     let runs = of(summary, policy).filter(|run| seed.is_none_or(|seed| run.day.seed == seed));
     let both = runs.filter_map(|run| {
         let other = of(summary, rival).find(|other| other.day.seed == run.day.seed)?;
         Some(run.commands.iter().zip(&other.commands))
     });
-    both.flatten().map(|(a, b)| (a.wait_ms, b.wait_ms)).collect()
+    let served = both.flatten().filter(|(a, b)| a.is_served && b.is_served);
+    served.map(|(a, b)| (time(a), time(b))).collect()
 }
 
 /// The ratios of a policy to its rival: of each seed, and over all.
@@ -44,11 +56,12 @@ pub(super) fn ratios(
     summary: &Summary,
     policy: Policy,
     rival: Policy,
+    time: Time,
 ) -> (Vec<(u64, Ratio)>, Option<Ratio>) {
+    let ratio = |seed| Ratio::new(&pairs(summary, policy, rival, seed, time));
     let seeds = of(summary, policy).map(|run| run.day.seed);
-    let each = seeds
-        .filter_map(|seed| Some((seed, Ratio::new(&pairs(summary, policy, rival, Some(seed)))?)));
-    (each.collect(), Ratio::new(&pairs(summary, policy, rival, None)))
+    let each = seeds.filter_map(|seed| Some((seed, ratio(Some(seed))?)));
+    (each.collect(), ratio(None))
 }
 
 fn goal(goal: &str, measured: Option<(String, bool)>) -> Goal {
@@ -74,10 +87,10 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
     let share = |bytes: f64| format!("{:.1} %", 100.0 * bytes / all);
     let mean = product.iter().map(|r| r.mean).sum::<f64>() / product.len().max(1) as f64;
     let peak = product.iter().map(|r| r.peak).max().unwrap_or(0) as f64;
-    let (each, total) = ratios(summary, Policy::Product, Policy::Lru);
+    let (each, total) = ratios(summary, Policy::Product, Policy::Lru, wait);
     let worse: Vec<String> =
         each.iter().filter(|(_, r)| r.is_worse()).map(|(seed, _)| seed.to_string()).collect();
-    let (_, equal) = ratios(summary, Policy::ProductEqual, Policy::Idle);
+    let (_, equal) = ratios(summary, Policy::ProductEqual, Policy::Idle, wait);
     let exact = sum(&product, |r| r.figures.n_exact) as f64 / n(&product).max(1) as f64;
     let real = sum(&every, |r| r.figures.n_real);
     let orphans = sum(&every, |r| r.orphans.len());
@@ -131,7 +144,6 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
 #[cfg(test)]
 pub(super) mod testing {
     use super::super::figures::Figures;
-    use super::super::played::Played;
     use super::super::processes::Used;
     use super::super::record::{Day, Measured, Tally};
     use super::*;
@@ -229,6 +241,17 @@ mod tests {
         bad.runs[1].commands[0].refusal = Some("too_large".to_owned());
         bad.runs[1].figures = super::super::figures::Figures::new(&bad.runs[1].commands);
         assert_eq!(reached(&bad, "product: no refusal"), Some(false));
+    }
+
+    #[test]
+    fn a_preload_that_delays_answers_shows_in_the_ratio_to_the_answer() {
+        let mut product = run(Policy::Product, 1, &[50.0; 40]);
+        product.commands.iter_mut().for_each(|c| c.answer_ms = 250.0);
+        product.commands[0] = Played { is_served: false, ..product.commands[0].clone() };
+        let both = summary(vec![run(Policy::Lru, 1, &[100.0; 40]), product]);
+        let ratio = |time| ratios(&both, Policy::Product, Policy::Lru, time).1.unwrap().value;
+        assert_eq!((ratio(wait), ratio(Played::to_answer_ms)), (0.5, 3.0));
+        assert_eq!(pairs(&both, Policy::Product, Policy::Lru, None, wait).len(), 39);
     }
 
     #[test]

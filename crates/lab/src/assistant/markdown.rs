@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::figures::{Ratio, Spread};
 use super::goals::{self, goals};
+use super::played::Played;
 use super::policy::Policy;
 use super::record::{Run, Summary};
 
@@ -26,11 +27,13 @@ const COLUMNS: &[Column] = &[
     Column { title: "p50", of: |r, _| r.figures.p50_ms, decimals: 0 },
     Column { title: "p95", of: |r, _| r.figures.p95_ms, decimals: 0 },
     Column { title: "p99", of: |r, _| r.figures.p99_ms, decimals: 0 },
+    Column { title: "to the answer ms", of: |r, _| r.figures.to_answer_ms, decimals: 0 },
     Column { title: "before load ms", of: |r, _| r.figures.before_load_ms, decimals: 0 },
     Column { title: "PSS mean MiB", of: |r, _| r.mean / MIB, decimals: 0 },
     Column { title: "mean %", of: |r, all| 100.0 * r.mean / all, decimals: 1 },
     Column { title: "PSS peak MiB", of: |r, _| r.peak as f64 / MIB, decimals: 0 },
     Column { title: "peak %", of: |r, all| 100.0 * r.peak as f64 / all, decimals: 1 },
+    Column { title: "served", of: |r, _| r.figures.n_served as f64, decimals: 0 },
     Column { title: "refused", of: |r, _| r.figures.n_refused as f64, decimals: 0 },
     Column { title: "exact %", of: |r, _| 100.0 * r.figures.share(r.figures.n_exact), decimals: 1 },
     Column { title: "real %", of: |r, _| 100.0 * r.figures.share(r.figures.n_real), decimals: 1 },
@@ -90,8 +93,20 @@ fn table(out: &mut String, summary: &Summary, columns: &[Column]) {
     }
 }
 
-fn ratio_rows(out: &mut String, summary: &Summary, policy: Policy, rival: Policy) {
-    let (each, total) = goals::ratios(summary, policy, rival);
+fn ratio_table(out: &mut String, summary: &Summary, time: goals::Time) {
+    out.push_str("| ratio | days | value | interval |\n|---|---|---|---|\n");
+    ratio_rows(out, summary, Policy::Product, Policy::Lru, time);
+    ratio_rows(out, summary, Policy::ProductEqual, Policy::Idle, time);
+}
+
+fn ratio_rows(
+    out: &mut String,
+    summary: &Summary,
+    policy: Policy,
+    rival: Policy,
+    time: goals::Time,
+) {
+    let (each, total) = goals::ratios(summary, policy, rival, time);
     let Some(total) = total else { return };
     let mut row = |what: &str, r: Ratio| {
         let _ = writeln!(
@@ -128,8 +143,8 @@ fn short_table(out: &mut String, summary: &Summary) {
         summary.commands_per_day,
         summary.machine
     );
-    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | refused |\n");
-    out.push_str("|---|---|---|---|---|---|---|\n");
+    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | to the answer ms | refused |\n");
+    out.push_str("|---|---|---|---|---|---|---|---|\n");
     for (policy, runs) in played(summary) {
         let of = |figure: fn(&Run) -> f64| {
             Spread::new(&runs.iter().map(|r| figure(r)).collect::<Vec<_>>())
@@ -146,13 +161,14 @@ fn short_table(out: &mut String, summary: &Summary) {
         let refused: usize = runs.iter().map(|r| r.figures.n_refused).sum();
         let _ = writeln!(
             out,
-            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {refused} |",
+            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {} | {refused} |",
             mean / MIB,
             peak / MIB,
             100.0 * mean / all,
             100.0 * peak / all,
             shown(of(|r| r.figures.mean_ms), 0),
             shown(of(|r| r.figures.p95_ms), 0),
+            shown(of(|r| r.figures.to_answer_ms), 0),
         );
     }
 }
@@ -302,9 +318,9 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     out.push_str("\n## Waits and memory\n\n");
     table(&mut out, summary, COLUMNS);
     out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by bootstrap over commands.\n\n");
-    out.push_str("| ratio | days | value | interval |\n|---|---|---|---|\n");
-    ratio_rows(&mut out, summary, Policy::Product, Policy::Lru);
-    ratio_rows(&mut out, summary, Policy::ProductEqual, Policy::Idle);
+    ratio_table(&mut out, summary, goals::wait);
+    out.push_str("\n## Ratios of mean times to the answer\n\nWait and answer together, since a preload competes with the answer for the processors.\n\n");
+    ratio_table(&mut out, summary, Played::to_answer_ms);
     out.push_str("\n## Work\n\n");
     table(&mut out, summary, WORK);
     out.push('\n');
@@ -340,7 +356,8 @@ const METHOD: &str = "
   uses before the day, at pauses shortened alike, half a second for each answer; it is made by the product's own model and stored in its
   form. No server knows anything of the day.
 - A command's wait is from its text to the lease on the needed component, as the client sees it, with the exchange after a wrong choice. A
-  refused command counts as refused; its needed component is then leased by name once.
+  refused command counts as refused; its needed component is then leased by name once. A command that is not served even so has no times.
+  The time to the answer is the wait and the component's answer.
 - Memory is the sum of proportional set sizes of all processes of components, read from the system at equal distances, with those that
   load or end; its mean is over time. The manager's process and its guard are apart.
 - CPU time and I/O are those of living processes and those that the system adds to a parent which reaps a child; a process that no parent
@@ -377,6 +394,8 @@ mod tests {
         has(
             "| product-equal: mean wait at most 0.80 of the idle timeout's at its mean memory | not played | – |",
         );
+        has("## Ratios of mean times to the answer");
+        has("| to the answer ms |");
         has("Seed 1, lru, command 1: chat, refused (too_large)");
         has("500 MiB gave 286");
         has("![waits.svg](waits.svg)");

@@ -47,6 +47,11 @@ impl Played {
         self.chosen.contains(&self.component)
     }
 
+    /// From the command to its answer.
+    pub(super) fn to_answer_ms(&self) -> f64 {
+        self.wait_ms + self.answer_ms
+    }
+
     pub(super) fn waited(&self) -> bool {
         self.wait_ms > NOTICED_MS
     }

@@ -41,8 +41,11 @@ fn waits(summary: &Summary) -> Vec<Line> {
     played(summary)
         .map(|policy| {
             let runs = goals::of(summary, policy);
-            let mut waits: Vec<f64> =
-                runs.flat_map(|r| &r.commands).map(|c| c.wait_ms.max(0.1).log10()).collect();
+            let mut waits: Vec<f64> = runs
+                .flat_map(|r| &r.commands)
+                .filter(|c| c.is_served)
+                .map(|c| c.wait_ms.max(0.1).log10())
+                .collect();
             waits.sort_by(f64::total_cmp);
             let n = waits.len().max(1) as f64;
             let points = waits.iter().enumerate().map(|(i, w)| (*w, 100.0 * (i + 1) as f64 / n));
