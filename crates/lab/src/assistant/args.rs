@@ -92,6 +92,10 @@ pub(super) struct DayArgs {
     /// At most so many uses of the same user before the day, which the product has learned from
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
+    /// So many of these uses, the last ones, are played under every policy before the figures begin (default: 20, with
+    /// --short 3)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(super) warm_up: Option<u32>,
     /// Pauses, and the idle timeout of 5 minutes, are divided by this
     #[arg(long, default_value_t = 100.0)]
     pub(super) compress: f64,
@@ -125,6 +129,10 @@ pub(super) struct DayArgs {
 impl DayArgs {
     pub(super) fn n_commands(&self) -> usize {
         self.commands_per_day.unwrap_or(if self.short { 20 } else { 100 }) as usize
+    }
+
+    pub(super) fn n_warm_up(&self) -> usize {
+        self.warm_up.unwrap_or(if self.short { 3 } else { 20 }) as usize
     }
 
     pub(super) fn budget(&self) -> BudgetArg {

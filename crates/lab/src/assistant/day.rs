@@ -20,6 +20,7 @@ use super::player::{self, Script};
 use super::policy::Policy;
 use super::progress::Progress;
 use super::record::{Day, PlayedLine, Run, SampleLine, Summary, write_lines};
+use super::routine::Use;
 use super::run::{Bench, Plan, SERVICE};
 use super::steps::{self, Pauses, Size, Steps};
 
@@ -88,8 +89,15 @@ struct Prepared {
 }
 
 impl Prepared {
+    /// The uses before the day that are learned from, and those that are played.
+    fn before(&self) -> (&[Use], &[Use]) {
+        self.steps.before(self.day.n_warm_up)
+    }
+
     fn planned(&self) -> Duration {
-        self.script.lines.iter().map(|line| line.pause + SERVICE).sum()
+        let commands = self.script.lines.iter().map(|line| line.pause);
+        let before = self.before().1.iter().map(|(_, pause)| *pause);
+        commands.chain(before).map(|pause| pause + SERVICE).sum()
     }
 }
 
@@ -110,6 +118,7 @@ fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<
                 seed,
                 source: steps.source.clone(),
                 n_history: steps.history.len(),
+                n_warm_up: steps.before(args.n_warm_up()).1.len(),
                 n_left_out: steps.n_left_out,
                 n_long_pauses: steps.n_long_pauses,
             };
@@ -318,9 +327,11 @@ impl Measurement {
         budget: ByteSize,
         position: usize,
     ) -> anyhow::Result<(Run, Vec<SampleLine>)> {
+        let (learned, warm_up) = day.before();
         let plan = Plan {
             day: &day.day,
-            history: &day.steps.history,
+            learned,
+            warm_up,
             places: &self.places,
             script: &day.script,
             policy,

@@ -163,8 +163,14 @@ pub(super) mod testing {
                 ..Played::default()
             })
             .collect();
-        let day =
-            Day { seed, source: "made".to_owned(), n_history: 3, n_left_out: 0, n_long_pauses: 1 };
+        let day = Day {
+            seed,
+            source: "made".to_owned(),
+            n_history: 3,
+            n_warm_up: 2,
+            n_left_out: 0,
+            n_long_pauses: 1,
+        };
         Run {
             day,
             policy,
@@ -180,6 +186,7 @@ pub(super) mod testing {
             used: Used::default(),
             tally: Tally::default(),
             harm: None,
+            n_warm_up_refused: 0,
             orphans: Vec::new(),
             n_samples: 36,
             sampling_s: 0.1,

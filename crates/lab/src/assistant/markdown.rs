@@ -190,17 +190,18 @@ fn components(out: &mut String, summary: &Summary) {
 }
 
 fn days(out: &mut String, summary: &Summary) {
-    out.push_str("| seed | policy | place | day | earlier uses | pauses over 5 min | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    out.push_str("| seed | policy | place | day | earlier uses | played before | pauses over 5 min | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
     for run in &summary.runs {
         let [before, after] = run.load_average;
         let history = if run.policy.has_history() { run.day.n_history } else { 0 };
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {history} | {} | {before:.1}, {after:.1} | {:.0} | {:.0} | {:.1} |",
+            "| {} | {} | {} | {} | {history} | {} | {} | {before:.1}, {after:.1} | {:.0} | {:.0} | {:.1} |",
             run.day.seed,
             run.policy,
             run.position + 1,
             run.day.source,
+            run.day.n_warm_up,
             run.day.n_long_pauses,
             run.figures.mean_ms,
             run.seconds,
@@ -262,7 +263,15 @@ fn remarks(summary: &Summary) -> Vec<String> {
             ));
         }
         if let Some(harm) = run.harm {
-            out.push(format!("{name}: the manager counted {harm} harmful preloads."));
+            out.push(format!(
+                "{name}: the manager counted {harm} harmful preloads, with those before the day."
+            ));
+        }
+        if run.n_warm_up_refused > 0 {
+            out.push(format!(
+                "{name}: {} of {} uses before the day were refused.",
+                run.n_warm_up_refused, run.day.n_warm_up
+            ));
         }
         if run.day.n_left_out > 0 && run.policy == Policy::Lru {
             out.push(format!(
@@ -355,6 +364,8 @@ const METHOD: &str = "
   component is loaded once and answers one question). `product` and `product-equal` also start with a sequence model of the same user's
   uses before the day, at pauses shortened alike, half a second for each answer; it is made by the product's own model and stored in its
   form. No server knows anything of the day.
+- The last of those earlier uses are played, by name, under every policy before the figures begin, and are learned from there: a day begins
+  with what each policy would have loaded, not with an empty machine.
 - A command's wait is from its text to the lease on the needed component, as the client sees it, with the exchange after a wrong choice. A
   refused command counts as refused; its needed component is then leased by name once. A command that is not served even so has no times.
   The time to the answer is the wait and the component's answer.

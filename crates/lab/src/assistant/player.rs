@@ -82,7 +82,7 @@ pub(super) async fn acquire(client: &Client, component: &str) -> Result<Lease, C
 }
 
 /// The code of a refusal; an error of another kind ends the day.
-fn refusal<T>(result: Result<T, ClientError>) -> anyhow::Result<Result<T, String>> {
+pub(super) fn refusal<T>(result: Result<T, ClientError>) -> anyhow::Result<Result<T, String>> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(ClientError::Problem(problem)) => Ok(Err(problem.code.to_string())),

@@ -133,7 +133,9 @@ fn draw_components(summary: &Summary) -> anyhow::Result<String> {
     let mut waits: BTreeMap<(&str, Policy), Vec<f64>> = BTreeMap::new();
     for run in &summary.runs {
         for c in &run.commands {
-            waits.entry((&c.component, run.policy)).or_default().push(c.wait_ms);
+            if c.is_served {
+                waits.entry((&c.component, run.policy)).or_default().push(c.wait_ms);
+            }
         }
     }
     let mut names: Vec<&str> = waits.keys().map(|(name, _)| *name).collect();

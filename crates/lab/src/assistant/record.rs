@@ -36,6 +36,8 @@ pub(super) struct Day {
     /// Where its steps are from, in words.
     pub(super) source: String,
     pub(super) n_history: usize,
+    /// Those of them, the last ones, that are played before the figures begin.
+    pub(super) n_warm_up: usize,
     /// Items of the trace that stand for no component.
     pub(super) n_left_out: usize,
     /// Pauses in which the idle timeout expires.
@@ -64,6 +66,8 @@ pub(super) struct Run {
     pub(super) tally: Tally,
     /// Preloads whose victim was requested soon, as the manager counts them; none where no preload ended.
     pub(super) harm: Option<f64>,
+    /// Uses before the figures that were refused.
+    pub(super) n_warm_up_refused: usize,
     /// Processes of components that outlived the server.
     pub(super) orphans: Vec<String>,
     pub(super) n_samples: usize,

@@ -50,7 +50,10 @@ pub(super) struct Bench {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan<'a> {
     pub(super) day: &'a Day,
-    pub(super) history: &'a [Use],
+    /// Earlier uses that the product has learned from.
+    pub(super) learned: &'a [Use],
+    /// Those after them, up to the day: they are played before the figures begin.
+    pub(super) warm_up: &'a [Use],
     /// The component of each step's number.
     pub(super) places: &'a [usize],
     pub(super) script: &'a Script,
@@ -177,7 +180,7 @@ impl Bench {
         learn::copy_state(&self.base(), &state)?;
         if policy.has_history() {
             let places = plan.places;
-            let uses: Vec<Use> = plan.history.iter().map(|(s, t)| (places[*s], *t)).collect();
+            let uses: Vec<Use> = plan.learned.iter().map(|(s, t)| (places[*s], *t)).collect();
             learn::learn_uses(&state, &uses, &self.folder.components, clock::wall())?;
         }
         let load_before = load_average();
@@ -207,6 +210,7 @@ impl Bench {
             used: sampled.used,
             tally: day.tally,
             harm: day.harm,
+            n_warm_up_refused: day.n_warm_up_refused,
             orphans,
             n_samples: sampled.samples.len(),
             sampling_s: sampled.cost_s,
@@ -226,6 +230,10 @@ impl Bench {
         if plan.policy == Policy::All {
             self.load_all(server, progress).await?;
         }
+        let n_warm_up_refused = tokio::select! {
+            refused = self.warm_up(server, plan, progress) => refused?,
+            () = self.interrupt.raised() => 0,
+        };
         let follower = Follower::start(server.address.clone()).await?;
         let sampler = Sampler::start(named(server).await?, self.sample);
         let player = Player { client: &server.client, follower: &follower, folder: &self.folder };
@@ -256,7 +264,42 @@ impl Bench {
         let harm = server.client.status().await.ok();
         let harm = harm.and_then(|s| self::harm(&s.sections, &self.folder.components));
         let tally = follower.seen().tally();
-        Ok(DayPlayed { commands, sampled, processes, tally, harm, seconds })
+        Ok(DayPlayed { commands, sampled, processes, tally, harm, n_warm_up_refused, seconds })
+    }
+
+    /// Plays the uses before the day, by name, since their texts are unknown. Nothing of them is counted but refusals, so
+    /// that every policy begins the day with what it would have loaded.
+    async fn warm_up(
+        &self,
+        server: &Server,
+        plan: Plan<'_>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<usize> {
+        let mut n_refused = 0;
+        for (n, (step, pause)) in plan.warm_up.iter().enumerate() {
+            tokio::time::sleep(*pause).await;
+            let name = &self.folder.components[plan.places[*step]];
+            match player::refusal(player::acquire(&server.client, name).await)? {
+                Ok(lease) => {
+                    let asked = Asked {
+                        client: &server.client,
+                        lease: &lease.id,
+                        components: &lease.components,
+                        name,
+                        folder: &self.folder.path,
+                    };
+                    // The commands of the day judge answers.
+                    let _ = ask::ask(&self.folder.questions[name][0], asked).await;
+                    tokio::time::sleep(plan.script.hold).await;
+                    server.client.release(&lease.id).await?;
+                }
+                Err(_) => n_refused += 1,
+            }
+            progress.done(*pause + SERVICE);
+            let what = format!("seed {}, {}, before the day", plan.day.seed, plan.policy);
+            progress.show(&what, n + 1, plan.warm_up.len());
+        }
+        Ok(n_refused)
     }
 }
 
@@ -280,6 +323,7 @@ struct DayPlayed {
     processes: Processes,
     tally: super::record::Tally,
     harm: Option<f64>,
+    n_warm_up_refused: usize,
     seconds: f64,
 }
 

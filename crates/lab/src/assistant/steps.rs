@@ -56,6 +56,13 @@ pub(super) struct Steps {
     pub(super) n_long_pauses: usize,
 }
 
+impl Steps {
+    /// The uses before the day: those that are only learned from, and at most `n` that are played, the last ones.
+    pub(super) fn before(&self, n: usize) -> (&[Use], &[Use]) {
+        self.history.split_at(self.history.len().saturating_sub(n))
+    }
+}
+
 /// The size of a day.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
@@ -226,6 +233,9 @@ mod tests {
             let steps = of_user("t", &user(&items), &components, size, PAUSES, seed).unwrap();
             let all: Vec<usize> = steps.history.iter().chain(&steps.day).map(|u| u.0).collect();
             assert!(all.windows(2).all(|w| (w[0] + 1) % 7 == w[1]), "{all:?}");
+            let (learned, played) = steps.before(5);
+            assert_eq!((learned.len(), played), (25, &steps.history[25..]));
+            assert_eq!(steps.before(99), (&[][..], &steps.history[..]));
         }
     }
 

@@ -80,10 +80,20 @@ fn a_day_is_played_under_every_policy_and_reported() {
     let world = World::new("assistant-day");
     let folder = prepare(&world);
     let out = world.path("results").display().to_string();
-    let more = ["--commands-per-day", "6", "--budget", "64MiB", "--seeds", "2", "--short"];
+    let more = [
+        "--commands-per-day",
+        "6",
+        "--budget",
+        "64MiB",
+        "--seeds",
+        "2",
+        "--short",
+        "--warm-up",
+        "0",
+    ];
     let policies = ["--policies", "all,lru,idle,product,product-equal"];
     let words = day(&folder, &out, &[&more[..], &policies[..]].concat());
-    let (code, said) = world.start(&words).end_within(DEADLINE * 4);
+    let (code, said) = world.start(&words).end_within(DEADLINE * 10);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("no refusal, every answer real, no orphan"), "{said}");
     let summary = summary(&world);
@@ -115,6 +125,21 @@ fn a_day_is_played_under_every_policy_and_reported() {
     for picture in ["waits.svg", "memory.svg", "components.svg"] {
         assert!(world.read(&format!("results/{picture}")).starts_with("<svg"), "{picture}");
     }
+}
+
+#[test]
+fn what_was_used_before_the_day_is_loaded_when_it_begins() {
+    let world = World::new("assistant-warm");
+    let folder = prepare(&world);
+    let out = world.path("results").display().to_string();
+    let more = ["--short", "--policies", "lru", "--budget", "64MiB", "--warm-up", "40"];
+    let (code, said) = world.start(&day(&folder, &out, &more)).end_within(DEADLINE * 10);
+    assert_eq!(code, Some(0), "{said}");
+    let run = &summary(&world)["runs"][0];
+    assert_eq!((&run["day"]["n_warm_up"], &run["n_warm_up_refused"]), (&40.into(), &0.into()));
+    // Forty uses are of all three components, and everything fits.
+    assert_eq!(run["tally"]["loads"], 0, "{run}");
+    assert_eq!(run["figures"]["n_commands"], 20);
 }
 
 #[test]
