@@ -9,6 +9,7 @@ mod ask;
 mod clock;
 mod commands;
 mod day;
+mod equal;
 mod events;
 mod figures;
 mod folder;

@@ -14,6 +14,7 @@ use majordomo::ByteSize;
 use majordomo_sim::replay::{Trace, UserTrace};
 
 use super::args::DayArgs;
+use super::equal::{self, Bounds, Tried};
 use super::folder::Folder;
 use super::interrupt::Interrupt;
 use super::player::{self, Script};
@@ -23,13 +24,6 @@ use super::record::{Day, PlayedLine, Run, SampleLine, Summary, write_lines};
 use super::routine::Use;
 use super::run::{Bench, Plan, SERVICE};
 use super::steps::{self, Pauses, Size, Steps};
-
-/// A mean memory within this share of the target is equal.
-const EQUAL: f64 = 0.05;
-/// The smallest budget has this much more than the largest set needs, so that estimates fit with their margin.
-const SPARE: f64 = 1.3;
-/// Runs of `product-equal` for a seed: the first and two corrections.
-const TRIES: usize = 3;
 
 /// A folder for sockets, removed at the end.
 struct Sockets(PathBuf);
@@ -307,7 +301,7 @@ impl Measurement {
         for (n, day) in days.iter().enumerate() {
             for (position, policy) in order(policies, n).into_iter().enumerate() {
                 if policy == Policy::ProductEqual {
-                    self.equal(day, position).await?;
+                    self.play_at_equal_memory(day, position).await?;
                 } else {
                     let (run, samples) = self.one(day, policy, self.budget, position).await?;
                     self.keep(run, samples)?;
@@ -356,7 +350,11 @@ impl Measurement {
     }
 
     /// Plays `product-equal` with a budget whose mean memory is that of `idle` on this day.
-    async fn equal(&mut self, day: &Prepared, position: usize) -> anyhow::Result<()> {
+    async fn play_at_equal_memory(
+        &mut self,
+        day: &Prepared,
+        position: usize,
+    ) -> anyhow::Result<()> {
         let mean = |policy: Policy| {
             let run =
                 self.summary.runs.iter().find(|r| r.day.seed == day.day.seed && r.policy == policy);
@@ -365,54 +363,27 @@ impl Measurement {
         let target = mean(Policy::Idle).context("idle was not played on this day")?;
         let known =
             mean(Policy::Product).filter(|m| *m > 0.0).map(|m| self.budget.bytes() as f64 / m);
-        let mut ratio = self.ratio.or(known).unwrap_or(1.2);
-        let (least, most) = self.bounds();
-        let mut best: Option<(Run, Vec<SampleLine>)> = None;
-        let mut tried: Vec<(u64, f64)> = Vec::new();
-        for attempt in 0..TRIES {
-            let budget = ByteSize(((target * ratio) as u64).clamp(least, most));
-            if tried.iter().any(|(b, _)| b.abs_diff(budget.bytes()) < 1 << 20) {
-                break;
-            }
-            if attempt > 0 {
+        let ratio = self.ratio.or(known).unwrap_or(1.2);
+        let bounds = Bounds::new(&self.bench.folder, &self.summary.components);
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut made = Vec::new();
+        while let Some(budget) = equal::next_budget(target, ratio, &tried, bounds) {
+            if !tried.is_empty() {
                 self.progress.plan(day.planned());
             }
+            let budget = ByteSize(budget);
             let (run, samples) = self.one(day, Policy::ProductEqual, budget, position).await?;
             if self.bench.interrupt.is_raised() {
                 return self.keep(run, samples);
             }
             tried.push((budget.bytes(), run.mean));
-            let distance = |run: &Run| (run.mean / target - 1.0).abs();
-            ratio = budget.bytes() as f64 / run.mean.max(1.0);
-            let is_equal = distance(&run) <= EQUAL;
-            if best.as_ref().is_none_or(|(b, _)| distance(&run) < distance(b)) {
-                self.ratio = Some(ratio);
-                best = Some((run, samples));
-            }
-            if is_equal {
-                break;
-            }
+            made.push((run, samples));
         }
-        let Some((mut run, samples)) = best else { return Ok(()) };
+        let Some(best) = equal::closest(target, &tried) else { return Ok(()) };
+        self.ratio = Some(tried[best].0 as f64 / tried[best].1.max(1.0));
+        let (mut run, samples) = made.swap_remove(best);
         run.tried = tried;
         self.keep(run, samples)
-    }
-
-    /// The smallest and the largest budget that make sense: the largest component with everything that it needs beside
-    /// what is always loaded, and everything.
-    fn bounds(&self) -> (u64, u64) {
-        let folder = &self.bench.folder;
-        let need = |name: &str| {
-            let declared = folder.specs.iter().find(|s| s.id.as_str() == name);
-            let declared = declared.map_or(0, |s| s.memory.bytes());
-            self.summary.components.get(name).map_or(0, |m| m.pss).max(declared)
-        };
-        let names = || folder.specs.iter().map(|s| s.id.as_str());
-        let core: u64 = names().filter(|n| folder.is_core(n)).map(need).sum();
-        let sets = names().map(|n| folder.closure(n).iter().map(|n| need(n)).sum::<u64>());
-        let least = SPARE * (core + sets.max().unwrap_or(0)) as f64;
-        let all = names().map(need).sum::<u64>();
-        (least as u64, (SPARE * (core + all) as f64) as u64)
     }
 
     fn keep(&mut self, run: Run, samples: Vec<SampleLine>) -> anyhow::Result<()> {
@@ -439,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn policies_take_turns_and_an_equal_mean_follows_its_target() {
+    fn policies_take_turns() {
         use Policy::{All, Idle, Lru, Product, ProductEqual};
         let of = |n| order(&Policy::EVERY, n);
         assert_eq!(of(0), [All, Lru, Idle, Product, ProductEqual]);

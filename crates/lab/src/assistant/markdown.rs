@@ -121,6 +121,18 @@ fn ratio_rows(
     row("all", total);
 }
 
+/// How equal the memory of `product-equal` and `idle` is.
+fn memory_rows(out: &mut String, summary: &Summary) {
+    let rows = goals::memory_ratios(summary);
+    if rows.is_empty() {
+        return;
+    }
+    out.push_str("\nMemory of product-equal / idle:\n\n| seed | means | peaks |\n|---|---|---|\n");
+    for (seed, means, peaks) in rows {
+        let _ = writeln!(out, "| {seed} | {means:.2} | {peaks:.2} |");
+    }
+}
+
 /// A command line without the folders of this machine.
 fn without_folders(command: &str) -> String {
     let words = command.split_whitespace();
@@ -328,6 +340,7 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     table(&mut out, summary, COLUMNS);
     out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by bootstrap over commands.\n\n");
     ratio_table(&mut out, summary, goals::wait);
+    memory_rows(&mut out, summary);
     out.push_str("\n## Ratios of mean times to the answer\n\nWait and answer together, since a preload competes with the answer for the processors.\n\n");
     ratio_table(&mut out, summary, Played::to_answer_ms);
     out.push_str("\n## Work\n\n");

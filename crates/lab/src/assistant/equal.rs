@@ -1,0 +1,117 @@
+//! The budget at which a policy has a given mean memory, found by a few runs, each of which corrects the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::folder::Folder;
+use super::record::Measured;
+
+/// A mean memory within this share of the target is equal.
+pub(super) const TOLERANCE: f64 = 0.05;
+/// The smallest budget has this much more than the largest set needs, so that estimates fit with their margin.
+const SPARE: f64 = 1.3;
+/// Runs for a target: the first and two corrections.
+const TRIES: usize = 3;
+/// Budgets that differ by less are one, in bytes.
+const STEP: u64 = 1 << 20;
+
+/// A run that was made: its budget and its mean memory, in bytes.
+pub(super) type Tried = (u64, f64);
+
+/// The smallest and the largest budget that make sense, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) least: u64,
+    pub(super) most: u64,
+}
+
+impl Bounds {
+    /// From the largest component with everything that it needs beside what is always loaded, to everything.
+    pub(super) fn new(folder: &Folder, measured: &BTreeMap<String, Measured>) -> Self {
+        let need = |name: &String| {
+            let declared = folder.specs.iter().find(|s| s.id.as_str() == name.as_str());
+            let declared = declared.map_or(0, |s| s.memory.bytes());
+            measured.get(name).map_or(0, |m| m.pss).max(declared)
+        };
+        let sum = |names: &BTreeSet<String>| names.iter().map(need).sum::<u64>();
+        let all: BTreeSet<String> = folder.specs.iter().map(|s| s.id.to_string()).collect();
+        let core = || all.iter().filter(|name| folder.is_core(name)).cloned();
+        let sets = all.iter().map(|name| folder.closure(name).into_iter().chain(core()).collect());
+        let largest = sets.map(|set| sum(&set)).max().unwrap_or(0);
+        let spare = |bytes: u64| (SPARE * bytes as f64) as u64;
+        Self { least: spare(largest), most: spare(sum(&all)) }
+    }
+}
+
+fn distance(mean: f64, target: f64) -> f64 {
+    (mean / target - 1.0).abs()
+}
+
+/// The run whose mean is the closest to the target.
+pub(super) fn closest(target: f64, tried: &[Tried]) -> Option<usize> {
+    let by = |i: &usize| distance(tried[*i].1, target);
+    (0..tried.len()).min_by(|a, b| by(a).total_cmp(&by(b)))
+}
+
+/// The budget to try next for a target mean; none if the target is met, if enough was tried, or if no other budget would
+/// come closer. `ratio` is the first guess of budget over mean.
+pub(super) fn next_budget(target: f64, ratio: f64, tried: &[Tried], bounds: Bounds) -> Option<u64> {
+    let is_met = tried.iter().any(|(_, mean)| distance(*mean, target) <= TOLERANCE);
+    if is_met || tried.len() >= TRIES {
+        return None;
+    }
+    let below = tried.iter().filter(|t| t.1 < target).max_by(|a, b| a.1.total_cmp(&b.1));
+    let above = tried.iter().filter(|t| t.1 > target).min_by(|a, b| a.1.total_cmp(&b.1));
+    let guess = match (below, above, tried.last()) {
+        (Some((low, low_mean)), Some((high, high_mean)), _) => {
+            let (low, high) = (*low as f64, *high as f64);
+            low + (target - low_mean) / (high_mean - low_mean) * (high - low)
+        }
+        (_, _, Some((budget, mean))) => *budget as f64 * target / mean.max(1.0),
+        (_, _, None) => target * ratio,
+    };
+    let budget = (guess as u64).max(bounds.least).min(bounds.most);
+    tried.iter().all(|(other, _)| other.abs_diff(budget) >= STEP).then_some(budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const BOUNDS: Bounds = Bounds { least: 200 * MIB, most: 2_000 * MIB };
+
+    fn mean(mib: u64) -> f64 {
+        (mib * MIB) as f64
+    }
+
+    fn next(target: u64, tried: &[(u64, u64)]) -> Option<u64> {
+        let tried: Vec<Tried> = tried.iter().map(|(b, m)| (b * MIB, mean(*m))).collect();
+        next_budget(mean(target), 1.5, &tried, BOUNDS).map(|budget| budget / MIB)
+    }
+
+    #[test]
+    fn a_budget_follows_the_mean_of_the_runs_before() {
+        assert_eq!(next(400, &[]), Some(600));
+        // Proportional after one run, between both after two that enclose the target.
+        assert_eq!(next(400, &[(600, 300)]), Some(800));
+        assert_eq!(next(400, &[(600, 300), (800, 500)]), Some(700));
+        assert_eq!(next(400, &[(800, 500), (600, 300)]), Some(700));
+    }
+
+    #[test]
+    fn the_search_ends_at_the_target_at_a_bound_and_after_three_runs() {
+        assert_eq!(next(400, &[(600, 420)]), None);
+        assert_eq!(next(400, &[(600, 300), (800, 600), (650, 500)]), None);
+        // No smaller budget is allowed: the mean stays what it is.
+        assert_eq!(next(100, &[]), Some(200));
+        assert_eq!(next(100, &[(200, 180)]), None);
+        assert_eq!(next(9_000, &[]), Some(2_000));
+    }
+
+    #[test]
+    fn the_closest_run_is_kept() {
+        let tried = [(600 * MIB, mean(300)), (700 * MIB, mean(390)), (800 * MIB, mean(500))];
+        assert_eq!(closest(mean(400), &tried), Some(1));
+        assert_eq!(closest(mean(400), &[]), None);
+    }
+}
