@@ -25,6 +25,7 @@ mod policy;
 mod processes;
 mod progress;
 mod questions;
+mod quiet;
 mod record;
 mod report;
 mod routine;

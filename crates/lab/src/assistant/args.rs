@@ -112,6 +112,9 @@ pub(super) struct DayArgs {
     /// --short 100%, since one of few components may be most of all)
     #[arg(long)]
     pub(super) budget: Option<BudgetArg>,
+    /// Before each run, wait at most so many seconds until other programs rest (default: 90, with --short 0)
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub(super) quiet_wait: Option<u32>,
     /// Folder for the results
     #[arg(long, default_value = "target/assistant-day", value_name = "FOLDER")]
     pub(super) out: PathBuf,
@@ -167,6 +170,11 @@ impl DayArgs {
             self.longest_pause
         );
         Ok(())
+    }
+
+    pub(super) fn quiet_wait(&self) -> Duration {
+        let seconds = self.quiet_wait.unwrap_or(if self.short { 0 } else { 90 });
+        Duration::from_secs(seconds.into())
     }
 
     pub(super) fn longest_pause(&self) -> Duration {

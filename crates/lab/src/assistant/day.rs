@@ -23,7 +23,7 @@ use super::progress::Progress;
 use super::record::{Day, PlayedLine, Run, SampleLine, Summary, write_lines};
 use super::routine::Use;
 use super::run::{Bench, Plan, SERVICE};
-use super::steps::{self, Pauses, Size, Steps};
+use super::steps::{self, Pauses, Size, Steps, Turn};
 
 /// A folder for sockets, removed at the end.
 struct Sockets(PathBuf);
@@ -100,12 +100,18 @@ fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<
     let size = Size { n_commands: args.n_commands(), n_history: args.history as usize };
     let pauses = Pauses { compress: args.compress, longest: args.longest_pause() };
     let users = users(args)?;
+    let n_users = users.len().max(1);
+    let n_days = usize::try_from(args.seeds)?;
     let seeds = args.seed..args.seed.saturating_add(args.seeds);
     seeds
         .enumerate()
         .map(|(i, seed)| {
-            let steps = match users.get(i % users.len().max(1)) {
-                Some((trace, user)) => steps::of_user(trace, user, &names, size, pauses, seed)?,
+            let steps = match users.get(i % n_users) {
+                Some((trace, user)) => {
+                    let of = (n_days - i % n_users).div_ceil(n_users);
+                    let turn = Turn { nth: i / n_users, of };
+                    steps::of_user(trace, user, &names, size, pauses, seed, turn)?
+                }
                 None => steps::generated(names.len(), size, pauses, seed)?,
             };
             let day = Day {
@@ -171,6 +177,7 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         sockets: sockets.0.clone(),
         idle_timeout: pauses.idle_timeout(),
         sample: Duration::from_millis(args.sample),
+        quiet_wait: args.quiet_wait(),
         interrupt: Interrupt::listen()?,
     };
     let planned = |day: &Prepared, n: usize| day.planned() * order(&policies, n).len() as u32;

@@ -7,6 +7,8 @@ use super::played::Played;
 
 /// Samples of a bootstrap.
 const RESAMPLES: usize = 4_000;
+/// Successive commands that a bootstrap draws together, since one leaves to the next what is loaded.
+const BLOCK: usize = 10;
 /// The share of an interval that is left out on each side.
 const TAIL: f64 = 0.05;
 
@@ -99,7 +101,8 @@ impl Spread {
     }
 }
 
-/// A ratio of two mean waits over the same commands, with a 90 % interval (bootstrap over commands).
+/// A ratio of two mean times over the same commands, with a 90 % interval: a bootstrap that draws days, and in each
+/// blocks of successive commands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
     pub(super) value: f64,
@@ -108,16 +111,26 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    /// Of pairs of waits for the same commands; none without pairs, or where nothing waits in the second.
-    pub(super) fn new(pairs: &[(f64, f64)]) -> Option<Self> {
+    /// Of pairs of times for the same commands, by day; none without pairs, or where nothing takes time in the second.
+    pub(super) fn new(days: &[Vec<(f64, f64)>]) -> Option<Self> {
         let of = |sum: (f64, f64)| (sum.1 > 0.0).then(|| sum.0 / sum.1);
         let add = |sum: (f64, f64), pair: &(f64, f64)| (sum.0 + pair.0, sum.1 + pair.1);
-        let value = of(pairs.iter().fold((0.0, 0.0), add))?;
-        let mut rng = Rng::new(&[0xb007, pairs.len() as u64]);
+        let value = of(days.iter().flatten().fold((0.0, 0.0), add))?;
+        let days: Vec<&Vec<(f64, f64)>> = days.iter().filter(|day| !day.is_empty()).collect();
+        let mut rng = Rng::new(&[0xb007, days.len() as u64]);
         let mut drawn: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
-                let sample = (0..pairs.len()).map(|_| &pairs[rng.below(pairs.len())]);
-                of(sample.fold((0.0, 0.0), add))
+                let mut sum = (0.0, 0.0);
+                for _ in 0..days.len() {
+                    let day = *rng.pick(&days);
+                    let blocks = (0..day.len()).step_by(BLOCK).map(|at| BLOCK.min(day.len() - at));
+                    for length in blocks {
+                        let from = rng.below(day.len());
+                        // A block at the end goes on at the begin, so that each command is drawn alike.
+                        sum = day.iter().cycle().skip(from).take(length).fold(sum, add);
+                    }
+                }
+                of(sum)
             })
             .collect();
         drawn.sort_by(f64::total_cmp);
@@ -179,14 +192,30 @@ mod tests {
     #[test]
     fn a_ratio_is_worse_only_beyond_its_interval() {
         let pairs =
-            |a: f64| (0..60).map(|i| (a * f64::from(i % 7), f64::from(i % 7))).collect::<Vec<_>>();
+            |a: f64| vec![(0..60).map(|i| (a * f64::from(i % 7), f64::from(i % 7))).collect()];
         let twice = Ratio::new(&pairs(2.0)).unwrap();
         assert!((twice.value - 2.0).abs() < 1e-9 && twice.is_worse());
         let one_outlier: Vec<(f64, f64)> =
             (0..60).map(|i| (if i == 0 { 100.0 } else { 1.0 }, 2.0)).collect();
-        let noisy = Ratio::new(&one_outlier).unwrap();
+        let noisy = Ratio::new(&[one_outlier]).unwrap();
         assert!(noisy.value > 1.0 && !noisy.is_worse(), "{noisy:?}");
-        assert_eq!(Ratio::new(&[(1.0, 0.0)]), None);
+        assert_eq!(Ratio::new(&[vec![(1.0, 0.0)], vec![]]), None);
         assert_eq!(Ratio::new(&[]), None);
+    }
+
+    #[test]
+    fn an_interval_is_wider_where_days_differ_or_neighbours_are_alike() {
+        let width = |days: &[Vec<(f64, f64)>]| {
+            let ratio = Ratio::new(days).unwrap();
+            ratio.most - ratio.least
+        };
+        let day = |of: &dyn Fn(usize) -> bool| -> Vec<(f64, f64)> {
+            (0..100).map(|i| (if of(i) { 3.0 } else { 1.0 }, 2.0)).collect()
+        };
+        let (alternating, in_runs) = (day(&|i| i % 2 == 0), day(&|i| i / 10 % 2 == 0));
+        assert!(width(&[in_runs]) > 3.0 * width(&[alternating.clone()]));
+        let alike = [alternating.clone(), alternating];
+        let different = [day(&|_| true), day(&|_| false)];
+        assert!(width(&alike) < 0.2 && width(&different) > 0.9);
     }
 }

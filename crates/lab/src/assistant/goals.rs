@@ -34,22 +34,25 @@ pub(super) fn wait(played: &Played) -> f64 {
     played.wait_ms
 }
 
-/// The times of two policies for the same commands, of one seed or of all; commands that one of both did not serve are
-/// left out.
+/// The times of two policies for the same commands, by day, of one seed or of all; commands that one of both did not
+/// serve are left out.
 pub(super) fn pairs(
     summary: &Summary,
     policy: Policy,
     rival: Policy,
     seed: Option<u64>,
     time: Time,
-) -> Vec<(f64, f64)> {
+) -> Vec<Vec<(f64, f64)>> {
     let runs = of(summary, policy).filter(|run| seed.is_none_or(|seed| run.day.seed == seed));
     let both = runs.filter_map(|run| {
         let other = of(summary, rival).find(|other| other.day.seed == run.day.seed)?;
         Some(run.commands.iter().zip(&other.commands))
     });
-    let served = both.flatten().filter(|(a, b)| a.is_served && b.is_served);
-    served.map(|(a, b)| (time(a), time(b))).collect()
+    both.map(|day| {
+        let served = day.filter(|(a, b)| a.is_served && b.is_served);
+        served.map(|(a, b)| (time(a), time(b))).collect()
+    })
+    .collect()
 }
 
 /// The ratios of a policy to its rival: of each seed, and over all.
@@ -214,6 +217,7 @@ pub(super) mod testing {
             budget: policy.is_bound().then_some(400 << 20),
             position: 0,
             load_average: [0.1, 0.2],
+            busy_before: Some(0.1),
             seconds: 9.0,
             mean: 300e6,
             peak: 400 << 20,
@@ -311,7 +315,7 @@ mod tests {
         let both = summary(vec![run(Policy::Lru, 1, &[100.0; 40]), product]);
         let ratio = |time| ratios(&both, Policy::Product, Policy::Lru, time).1.unwrap().value;
         assert_eq!((ratio(wait), ratio(Played::to_answer_ms)), (0.5, 3.0));
-        assert_eq!(pairs(&both, Policy::Product, Policy::Lru, None, wait).len(), 39);
+        assert_eq!(pairs(&both, Policy::Product, Policy::Lru, None, wait)[0].len(), 39);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::figures::{Ratio, Spread};
 use super::goals::{self, goals};
 use super::played::Played;
 use super::policy::Policy;
+use super::quiet;
 use super::record::{Run, Summary};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -249,6 +250,9 @@ fn remarks(summary: &Summary) -> Vec<String> {
     }
     for run in &summary.runs {
         let name = format!("Seed {}, {}", run.day.seed, run.policy);
+        if let Some(busy) = run.busy_before.filter(|busy| *busy > quiet::QUIET) {
+            out.push(format!("{name}: began while other programs kept {busy:.1} processors busy."));
+        }
         if !run.tried.is_empty() {
             let tried: Vec<_> = run
                 .tried
@@ -338,7 +342,7 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     }
     out.push_str("\n## Waits and memory\n\n");
     table(&mut out, summary, COLUMNS);
-    out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by bootstrap over commands.\n\n");
+    out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by a bootstrap over days and, in each, blocks of successive commands. No day is played twice, so the noise between two runs of the same day is not in it.\n\n");
     ratio_table(&mut out, summary, goals::wait);
     memory_rows(&mut out, summary);
     out.push_str("\n## Ratios of mean times to the answer\n\nWait and answer together, since a preload competes with the answer for the processors.\n\n");

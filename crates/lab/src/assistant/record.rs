@@ -55,6 +55,8 @@ pub(super) struct Run {
     pub(super) position: usize,
     /// The machine's load average before and after.
     pub(super) load_average: [f64; 2],
+    /// Processors that other programs kept busy just before; none if that was not looked at.
+    pub(super) busy_before: Option<f64>,
     pub(super) seconds: f64,
     /// Mean proportional set size of components over time, and its peak, in bytes.
     pub(super) mean: f64,

@@ -23,6 +23,7 @@ use super::player::{self, Player, Script};
 use super::policy::{self, Member, Policy};
 use super::processes::{Memory, Processes, load_average};
 use super::progress::Progress;
+use super::quiet;
 use super::record::{Day, Measured, Run};
 use super::routine::Use;
 use super::sampler::{Sample, Sampled, Sampler};
@@ -43,6 +44,8 @@ pub(super) struct Bench {
     pub(super) sockets: PathBuf,
     pub(super) idle_timeout: Duration,
     pub(super) sample: Duration,
+    /// The longest wait for a quiet machine before a run.
+    pub(super) quiet_wait: Duration,
     pub(super) interrupt: Interrupt,
 }
 
@@ -183,6 +186,10 @@ impl Bench {
             let uses: Vec<Use> = plan.learned.iter().map(|(s, t)| (places[*s], *t)).collect();
             learn::learn_uses(&state, &uses, &self.folder.components, clock::wall())?;
         }
+        let busy_before = tokio::select! {
+            busy = quiet::wait(self.quiet_wait) => busy,
+            () = self.interrupt.raised() => None,
+        };
         let load_before = load_average();
         let server = self.start(policy, plan.budget, &state).await?;
         let played = self.play(&server, plan, progress).await;
@@ -201,6 +208,7 @@ impl Bench {
             budget: policy.is_bound().then_some(plan.budget.bytes()),
             position: plan.position,
             load_average: [load_before, load_average()],
+            busy_before,
             seconds: day.seconds,
             mean: sampled.mean(|s| s.components),
             peak: sampled.peak(|s| s.components),

@@ -71,6 +71,14 @@ pub(super) struct Size {
     pub(super) n_history: usize,
 }
 
+/// Which of several days of the same user: they do not overlap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// From 0.
+    pub(super) nth: usize,
+    pub(super) of: usize,
+}
+
 /// The place of the component of each item: items that have the name of a component, then by number of uses.
 pub(super) fn places(user: &UserTrace, components: &[String]) -> Vec<Option<usize>> {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
@@ -106,7 +114,7 @@ fn recorded(user: &UserTrace, components: &[String]) -> (Vec<Use>, usize) {
     (out, n_left_out)
 }
 
-/// A day of a recorded user; the seed chooses which.
+/// A day of a recorded user: the seed chooses which, in the part of the trace that the turn has for itself.
 pub(super) fn of_user(
     trace: &str,
     user: &UserTrace,
@@ -114,22 +122,27 @@ pub(super) fn of_user(
     size: Size,
     pauses: Pauses,
     seed: u64,
+    turn: Turn,
 ) -> anyhow::Result<Steps> {
     let (uses, n_left_out) = recorded(user, components);
     let n = size.n_commands;
-    if uses.len() < n {
+    let n_days = turn.of.max(1);
+    if uses.len() < n * n_days {
         bail!(
-            "user {:?} of {trace} has {} uses of the {} components; give at most --commands-per-day {}",
+            "user {:?} of {trace} has {} uses of the {} components, too few for {}; give at most --commands-per-day {}, \
+             other users, or fewer --seeds",
             user.name,
             uses.len(),
             components.len(),
-            uses.len()
+            majordomo::count(n_days, "day"),
+            uses.len() / n_days
         );
     }
-    let latest = uses.len() - n;
-    let earliest = size.n_history.min(latest);
+    let earliest = size.n_history.min(uses.len() - n * n_days);
+    let part = (uses.len() - earliest) / n_days;
+    let begin = earliest + turn.nth.min(n_days - 1) * part;
     let mut rng = Rng::new(&[seed, 0x0da1]);
-    let from = rng.between(earliest as u64, latest as u64) as usize;
+    let from = rng.between(begin as u64, (begin + part - n) as u64) as usize;
     let source = format!("{trace}, user {}, uses {from} to {}", user.name, from + n);
     Ok(cut(source, &uses, from, size, pauses, n_left_out))
 }
@@ -172,6 +185,7 @@ mod tests {
     use std::io::Write as _;
     use std::path::Path;
 
+    const ONLY: Turn = Turn { nth: 0, of: 1 };
     const PAUSES: Pauses = Pauses { compress: 10.0, longest: Duration::from_secs(2) };
 
     fn user(items: &[&str]) -> UserTrace {
@@ -202,7 +216,8 @@ mod tests {
     fn pauses_are_compressed_then_cut() {
         let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(60).collect();
         let size = Size { n_commands: 10, n_history: 20 };
-        let steps = of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1).unwrap();
+        let steps =
+            of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1, ONLY).unwrap();
         assert_eq!((steps.day.len(), steps.history.len()), (10, 20));
         let all = || steps.history.iter().chain(&steps.day);
         assert!(all().all(|(_, pause)| *pause <= PAUSES.longest));
@@ -230,7 +245,7 @@ mod tests {
         let components: Vec<String> = (0..7).map(|i| format!("c{i}")).collect();
         let size = Size { n_commands: 12, n_history: 30 };
         for seed in 0..6 {
-            let steps = of_user("t", &user(&items), &components, size, PAUSES, seed).unwrap();
+            let steps = of_user("t", &user(&items), &components, size, PAUSES, seed, ONLY).unwrap();
             let all: Vec<usize> = steps.history.iter().chain(&steps.day).map(|u| u.0).collect();
             assert!(all.windows(2).all(|w| (w[0] + 1) % 7 == w[1]), "{all:?}");
             let (learned, played) = steps.before(5);
@@ -240,11 +255,36 @@ mod tests {
     }
 
     #[test]
+    fn days_of_a_user_do_not_overlap() {
+        let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(100).collect();
+        let user = user(&items);
+        for n_history in [0, 30, 500] {
+            let size = Size { n_commands: 20, n_history };
+            let mut end = 0;
+            for nth in 0..4 {
+                let turn = Turn { nth, of: 4 };
+                let day = of_user("t", &user, &names(&["a", "b"]), size, PAUSES, 7, turn).unwrap();
+                let (from, to) =
+                    day.source.rsplit_once("uses ").unwrap().1.split_once(" to ").unwrap();
+                let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+                assert!(from >= end && to == from + 20 && to <= 100, "{}", day.source);
+                end = to;
+            }
+        }
+    }
+
+    #[test]
     fn a_trace_that_is_too_short_names_the_longest_day() {
         let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(40).collect();
         let size = Size { n_commands: 41, n_history: 0 };
-        let error = of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1).unwrap_err();
+        let error =
+            of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1, ONLY).unwrap_err();
         assert!(error.to_string().contains("--commands-per-day 40"), "{error}");
+        let size = Size { n_commands: 21, n_history: 0 };
+        let second = Turn { nth: 1, of: 2 };
+        let error = of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1, second);
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("--commands-per-day 20") && error.contains("--seeds"), "{error}");
         let steps = generated(4, Size { n_commands: 9, n_history: 5 }, PAUSES, 1).unwrap();
         assert_eq!((steps.day.len(), steps.history.len()), (9, 5));
     }

@@ -67,6 +67,8 @@ fn day<'a>(folder: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         "0",
         "--sample",
         "20",
+        "--quiet-wait",
+        "0",
     ];
     words.iter().chain(more).copied().collect()
 }
