@@ -1,7 +1,8 @@
 //! `cargo xtask assistant`: the assistant of public packages in `examples/assistant`, prepared and served.
 //!
 //! Owns the arguments, where a prepared folder is, and which program serves it. `day` and `report` measure the prepared
-//! folder and need the product: they are handed on to `majordomo-lab`, `day` with the program to measure.
+//! folder and need the product: they are handed on to `majordomo-lab`, with the folders and the program to measure, so
+//! that all four commands look in one place.
 
 mod arguments;
 mod check;
@@ -27,18 +28,25 @@ pub(crate) use self::short::run as short;
 use crate::lab;
 use crate::project::Project;
 
-/// The commands that `majordomo-lab` carries out.
-const MEASURING: &[&str] = &["day", "report"];
-/// Names the program to measure.
+/// The commands that `majordomo-lab` carries out, each with the options that name the prepared folder, the results and
+/// the program to measure.
+const MEASURING: &[(&str, &[&str])] = &[("day", &[DIR, OUT, PROGRAM]), ("report", &[OUT])];
+const DIR: &str = "--dir";
+const OUT: &str = "--out";
 const PROGRAM: &str = "--majordomo";
 
 /// Runs one of the commands.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
-    if arguments.first().is_some_and(|first| MEASURING.iter().any(|command| first == command)) {
-        let is_named = arguments.iter().any(|a| a.to_string_lossy().starts_with(PROGRAM));
+    let measuring = |first| MEASURING.iter().find(|(command, _)| first == command);
+    if let Some((_, options)) = arguments.first().and_then(measuring) {
         let mut arguments = arguments.to_vec();
-        if arguments[0] == "day" && !is_named {
-            arguments.extend([PROGRAM.into(), program::majordomo(project, None)?.into()]);
+        for option in unnamed(&arguments, options) {
+            let value = match option {
+                DIR => folder(project, None)?,
+                OUT => project.target_dir().join("assistant-day"),
+                _ => program::majordomo(project, None)?,
+            };
+            arguments.extend([option.into(), value.into()]);
         }
         return lab::run(project, name, &arguments);
     }
@@ -57,6 +65,17 @@ pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Resu
             serve(project, &folder, flags.majordomo.as_deref())
         }
     }
+}
+
+/// The options that are not among the arguments: `--dir PATH` or `--dir=PATH` is.
+fn unnamed<'a>(arguments: &[OsString], options: &[&'a str]) -> Vec<&'a str> {
+    let is_named = |option: &str| {
+        arguments.iter().any(|argument| {
+            let argument = argument.to_string_lossy();
+            argument.split_once('=').map_or(&*argument, |(name, _)| name) == option
+        })
+    };
+    options.iter().copied().filter(|option| !is_named(option)).collect()
 }
 
 /// An absolute path, since the environment's programs are started from other folders.
@@ -78,4 +97,20 @@ fn serve(project: &Project, folder: &Path, given: Option<&Path>) -> Result<ExitC
     server.arg("serve").arg(&config).arg("--state-dir").arg(folder.join("state"));
     // It only comes back when it could not.
     Err(server.exec()).with_context(|| format!("{} cannot be started", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_are_not_given_are_added() {
+        let unnamed = |words: &str| {
+            let words: Vec<OsString> = words.split(' ').map(OsString::from).collect();
+            unnamed(&words, &[DIR, OUT, PROGRAM])
+        };
+        assert_eq!(unnamed("day"), [DIR, OUT, PROGRAM]);
+        assert_eq!(unnamed("day --out=x --trace --dirt"), [DIR, PROGRAM]);
+        assert_eq!(unnamed("day --dir a --majordomo b"), [OUT]);
+    }
 }

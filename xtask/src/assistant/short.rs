@@ -54,9 +54,9 @@ pub(crate) fn run(project: &Project) -> Result<Closing> {
     let lab = lab::build(project)?;
     child::run(cmd!(
         sh,
-        "{lab} assistant day {folder} --short --out {results} --majordomo {program}"
+        "{lab} assistant day --dir {folder} --short --out {results} --majordomo {program}"
     ))?;
-    child::run(cmd!(sh, "{lab} assistant report {results}"))?;
+    child::run(cmd!(sh, "{lab} assistant report --out {results}"))?;
     let report = fs::read_to_string(results.join("report.md"))?;
     ensure!(report.contains("| product |"), "the report has no row for the product");
     Ok(Closing::default())

@@ -69,7 +69,7 @@ impl BudgetArg {
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct DayArgs {
     /// The prepared assistant, made by `cargo xtask assistant setup`
-    #[arg(default_value = "target/assistant", value_name = "DIR")]
+    #[arg(long = "dir", default_value = "target/assistant", value_name = "DIR")]
     pub(super) folder: PathBuf,
     /// Traces: user TAB unix seconds TAB item; gzip allowed; without one, days are generated; may be given several times
     #[arg(long = "trace", value_name = "FILE")]
@@ -186,7 +186,7 @@ impl DayArgs {
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct ReportArgs {
     /// Folder with the results of `day`, into which the report is written
-    #[arg(default_value = "target/assistant-day", value_name = "FOLDER")]
+    #[arg(long = "out", default_value = "target/assistant-day", value_name = "FOLDER")]
     pub(super) folder: PathBuf,
 }
 

@@ -205,7 +205,7 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
     }
     ended?;
     measurement.progress.say(&format!(
-        "written to {}; `majordomo-lab assistant report {}` compares the policies",
+        "written to {}; `majordomo-lab assistant report --out {}` compares the policies",
         args.out.display(),
         args.out.display()
     ));

@@ -30,7 +30,10 @@ impl Folder {
     /// Reads a folder; `commands` is a table of commands instead of the folder's own.
     pub(super) fn read(path: &Path, commands: Option<&Path>) -> anyhow::Result<Self> {
         let path = path.canonicalize().with_context(|| {
-            format!("{} is missing; `cargo xtask assistant setup` makes it", path.display())
+            format!(
+                "{} is missing; `cargo xtask assistant setup --dir {0}` makes it",
+                path.display()
+            )
         })?;
         let file = path.join(CONFIGURATION);
         let configuration = std::fs::read_to_string(&file)

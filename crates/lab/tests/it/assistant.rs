@@ -56,6 +56,7 @@ fn day<'a>(folder: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let words = [
         "assistant",
         "day",
+        "--dir",
         folder,
         "--out",
         out,
@@ -118,7 +119,7 @@ fn a_day_is_played_under_every_policy_and_reported() {
     let left = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(left, 3);
 
-    let (code, said) = world.start(&["assistant", "report", &out]).end_within(DEADLINE);
+    let (code, said) = world.start(&["assistant", "report", "--out", &out]).end_within(DEADLINE);
     assert_eq!(code, Some(0), "{said}");
     let report = world.read("results/report.md");
     for part in ["| lru | 2 |", "| all | 1 |", "| product / lru | seed 2 |", "## For README"] {
@@ -167,10 +168,11 @@ fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
 #[test]
 fn a_folder_that_is_not_prepared_names_the_command_that_makes_it() {
     let world = World::new("assistant-none");
-    let (code, said) = world.start(&["assistant", "day", "nowhere"]).end_within(DEADLINE);
+    let (code, said) = world.start(&["assistant", "day", "--dir", "nowhere"]).end_within(DEADLINE);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cargo xtask assistant setup"), "{said}");
-    let (code, said) = world.start(&["assistant", "report", "nowhere"]).end_within(DEADLINE);
+    assert!(said.contains("cargo xtask assistant setup --dir nowhere"), "{said}");
+    let (code, said) =
+        world.start(&["assistant", "report", "--out", "nowhere"]).end_within(DEADLINE);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("assistant day"), "{said}");
 }
