@@ -117,6 +117,7 @@ fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<
             let day = Day {
                 seed,
                 source: steps.source.clone(),
+                is_generated: steps.is_generated,
                 n_history: steps.history.len(),
                 n_warm_up: steps.before(args.n_warm_up()).1.len(),
                 n_left_out: steps.n_left_out,
@@ -240,7 +241,7 @@ fn summary(args: &DayArgs, folder: &Folder, places: &[usize], pauses: Pauses) ->
     Summary {
         date: date(),
         machine: machine(),
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        command: std::env::args().skip(1).collect(),
         folder: folder.path.display().to_string(),
         components: BTreeMap::new(),
         unused: names.filter(|name| !is_used(name)).collect(),

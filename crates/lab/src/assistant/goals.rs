@@ -205,7 +205,8 @@ pub(super) mod testing {
             .collect();
         let day = Day {
             seed,
-            source: "made".to_owned(),
+            source: "generated with seed 1".to_owned(),
+            is_generated: true,
             n_history: 3,
             n_warm_up: 2,
             n_left_out: 0,
@@ -242,7 +243,7 @@ pub(super) mod testing {
         Summary {
             date: "2026-11-30".to_owned(),
             machine: "2 processors".to_owned(),
-            command: "assistant day".to_owned(),
+            command: ["assistant", "day"].map(str::to_owned).into(),
             folder: "target/assistant".to_owned(),
             components: [("chat".to_owned(), chat)].into(),
             unused: Vec::new(),

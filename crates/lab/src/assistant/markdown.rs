@@ -134,10 +134,44 @@ fn memory_rows(out: &mut String, summary: &Summary) {
     }
 }
 
-/// A command line without the folders of this machine.
-fn without_folders(command: &str) -> String {
-    let words = command.split_whitespace();
-    words.map(|w| w.rsplit('/').next().unwrap_or(w)).collect::<Vec<_>>().join(" ")
+/// Options whose value is a folder or a program of this machine; the defaults do elsewhere.
+const OF_THIS_MACHINE: &[&str] = &["--dir", "--out", "--majordomo"];
+/// Options whose value is a file that a reader must have, each with what stands for its folder.
+const FILES: &[(&str, &str)] = &[("--trace", "TRACE"), ("--commands", "COMMANDS")];
+
+/// A command line that can be repeated on another machine.
+fn repeatable(command: &[String]) -> String {
+    let mut words = command.iter().flat_map(|word| match word.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => vec![option, value],
+        _ => vec![word.as_str()],
+    });
+    let mut out = Vec::new();
+    while let Some(word) = words.next() {
+        if OF_THIS_MACHINE.contains(&word) {
+            words.next();
+            continue;
+        }
+        out.push(word.to_owned());
+        if let Some((_, folder)) = FILES.iter().find(|(option, _)| *option == word)
+            && let Some(file) = words.next()
+        {
+            out.push(format!("{folder}/{}", file.rsplit('/').next().unwrap_or(file)));
+        }
+    }
+    out.join(" ")
+}
+
+/// Where the days of a measurement are from, in words.
+fn source(summary: &Summary) -> String {
+    if summary.runs.iter().any(|run| run.day.is_generated) {
+        return "generated days, whose routines a model of sequences can learn".to_owned();
+    }
+    let sources = summary.runs.iter().map(|run| {
+        let source = &run.day.source;
+        source.rsplit_once(", uses").map_or(source.as_str(), |(user, _)| user)
+    });
+    let sources: std::collections::BTreeSet<&str> = sources.collect();
+    format!("days of {}", sources.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
 /// The table that README shows.
@@ -147,13 +181,14 @@ fn short_table(out: &mut String, summary: &Summary) {
     let _ = writeln!(
         out,
         "Measured {} with `cargo xtask {}`: {} components of public packages, {:.0} MiB when all are loaded and used;\n\
-         {} of {} commands each ({}).\n",
+         {} of {} commands each: {} ({}).\n",
         summary.date,
-        without_folders(&summary.command),
+        repeatable(&summary.command),
         summary.components.len(),
         all / MIB,
         majordomo::count(n_days.len(), "day"),
         summary.commands_per_day,
+        source(summary),
         summary.machine
     );
     out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | to the answer ms | refused |\n");
@@ -320,16 +355,17 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
         out,
         "{}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:.0} ms is noticed. Pauses are divided by {} and cut \
          at {} s; the idle timeout is 5 minutes divided by the same, {} s, and a pause that was longer is cut at both together. {} texts were taught before. Figures are means over days, \
-         with the least and the most.\n",
+         with the least and the most. Of {}.\n",
         summary.date,
         summary.machine,
-        summary.command,
+        summary.command.join(" "),
         summary.folder,
         super::played::NOTICED_MS,
         summary.compress,
         summary.longest_pause_s,
         summary.idle_timeout_s,
-        summary.n_taught
+        summary.n_taught,
+        source(summary)
     );
     out.push_str("## Goals\n\n| goal | measured | reached |\n|---|---|---|\n");
     for goal in goals(summary) {
@@ -428,9 +464,31 @@ mod tests {
         has("500 MiB gave 286");
         has("![waits.svg](waits.svg)");
         has("| Majordomo |");
+        has("with `cargo xtask assistant day`:");
+        has("commands each: generated days");
+    }
+
+    #[test]
+    fn a_printed_command_can_be_repeated_elsewhere() {
+        let of = |words: &str| repeatable(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(
-            without_folders("assistant day /x/y --trace /a/b.tsv.gz"),
-            "assistant day y --trace b.tsv.gz"
+            of("assistant day --dir /x/y --seeds 5 --trace /a/b.tsv.gz --out=/z --majordomo /m"),
+            "assistant day --seeds 5 --trace TRACE/b.tsv.gz"
         );
+        assert_eq!(
+            of("assistant day --commands=a/b.tsv"),
+            "assistant day --commands COMMANDS/b.tsv"
+        );
+    }
+
+    #[test]
+    fn a_table_names_the_users_of_its_days() {
+        let mut runs = [1, 2, 3].map(|seed| run(Policy::Lru, seed, &[1.0]));
+        for (run, user) in runs.iter_mut().zip(["b", "a", "b"]) {
+            run.day.is_generated = false;
+            run.day.source = format!("trace, user {user}, uses 5 to 9");
+        }
+        let text = source(&summary(runs.into()));
+        assert_eq!(text, "days of trace, user a and trace, user b");
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Day {
     pub(super) seed: u64,
     /// Where its steps are from, in words.
     pub(super) source: String,
+    /// Whether the steps are generated, not recorded.
+    pub(super) is_generated: bool,
     pub(super) n_history: usize,
     /// Those of them, the last ones, that are played before the figures begin.
     pub(super) n_warm_up: usize,
@@ -98,8 +100,8 @@ pub(super) struct Measured {
 pub(super) struct Summary {
     pub(super) date: String,
     pub(super) machine: String,
-    /// The command line, to repeat it.
-    pub(super) command: String,
+    /// The words of the command line, to repeat it.
+    pub(super) command: Vec<String>,
     pub(super) folder: String,
     pub(super) components: BTreeMap<String, Measured>,
     /// Components that a day cannot use, and why.

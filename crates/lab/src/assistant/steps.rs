@@ -47,6 +47,8 @@ fn is_long(pause: Duration) -> bool {
 pub(super) struct Steps {
     /// Where they are from, in words.
     pub(super) source: String,
+    /// Whether they are generated, not recorded.
+    pub(super) is_generated: bool,
     pub(super) day: Vec<Use>,
     /// Uses of the same user before the day, pauses shortened alike.
     pub(super) history: Vec<Use>,
@@ -157,7 +159,8 @@ pub(super) fn generated(
     ensure!(n_components > 0, "there is no component to use");
     let uses = routine::uses(n_components, size.n_history + size.n_commands, seed);
     let source = format!("generated with seed {seed}");
-    Ok(cut(source, &uses, size.n_history, size, pauses, 0))
+    let steps = cut(source, &uses, size.n_history, size, pauses, 0);
+    Ok(Steps { is_generated: true, ..steps })
 }
 
 fn cut(
@@ -171,6 +174,7 @@ fn cut(
     let short = |uses: &[Use]| uses.iter().map(|(p, t)| (*p, pauses.shorten(*t))).collect();
     Steps {
         source,
+        is_generated: false,
         n_long_pauses: uses[from..from + size.n_commands].iter().filter(|u| is_long(u.1)).count(),
         day: short(&uses[from..from + size.n_commands]),
         history: short(&uses[from.saturating_sub(size.n_history)..from]),
