@@ -20,7 +20,9 @@ pub(super) struct Figures {
     pub(super) n_refused: usize,
     /// Commands whose needed component was leased in the end.
     pub(super) n_served: usize,
-    /// Commands for which exactly the needed component was chosen.
+    /// Commands whose text no earlier command had.
+    pub(super) n_new: usize,
+    /// Those of them for which exactly the needed component was chosen.
     pub(super) n_exact: usize,
     /// Commands for which the needed component was among the chosen ones.
     pub(super) n_with_needed: usize,
@@ -53,7 +55,8 @@ impl Figures {
             n_commands: commands.len(),
             n_refused: count(&|c| c.refusal.is_some()),
             n_served: count(&|c| c.is_served),
-            n_exact: count(&Played::is_exact),
+            n_new: count(&|c| !c.is_repeat),
+            n_exact: count(&|c| !c.is_repeat && c.is_exact()),
             n_with_needed: count(&Played::has_needed),
             n_real: count(&|c| c.is_real),
             n_waited: count(&Played::waited),
@@ -66,6 +69,11 @@ impl Figures {
             answer_ms: mean(&times(&|c| c.answer_ms)),
             to_answer_ms: mean(&times(&Played::to_answer_ms)),
         }
+    }
+
+    /// The share of new texts for which exactly the needed component was chosen, in 0..=1.
+    pub(super) fn exact_share(&self) -> f64 {
+        self.n_exact as f64 / self.n_new.max(1) as f64
     }
 
     /// A share of the commands, in 0..=1.
@@ -182,6 +190,11 @@ mod tests {
         assert_eq!((f.n_exact, f.n_with_needed, f.mean_ms, f.p50_ms), (1, 2, 40.0, 30.0));
         assert_eq!(f.share(f.n_waited), 0.5);
         assert_eq!((f.answer_ms, f.to_answer_ms), (10.0, 50.0));
+        assert_eq!(f.exact_share(), 0.25);
+        let repeated = Played { is_repeat: true, ..commands[0].clone() };
+        let with_repeats = [commands.to_vec(), vec![repeated; 9]].concat();
+        let f = Figures::new(&with_repeats);
+        assert_eq!((f.n_commands, f.n_new, f.exact_share()), (13, 4, 0.25));
         commands[0].is_served = false;
         let f = Figures::new(&commands);
         assert_eq!((f.n_served, f.p50_ms, f.to_answer_ms), (3, 40.0, 160.0 / 3.0 + 10.0));

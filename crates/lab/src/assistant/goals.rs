@@ -128,7 +128,8 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
     let worse: Vec<String> =
         each.iter().filter(|(_, r)| r.is_worse()).map(|(seed, _)| seed.to_string()).collect();
     let (_, equal) = ratios(summary, Policy::ProductEqual, Policy::Idle, wait);
-    let exact = sum(&product, |r| r.figures.n_exact) as f64 / n(&product).max(1) as f64;
+    let new = sum(&product, |r| r.figures.n_new);
+    let exact = sum(&product, |r| r.figures.n_exact) as f64 / new.max(1) as f64;
     let real = sum(&every, |r| r.figures.n_real);
     let orphans = sum(&every, |r| r.orphans.len());
     let percent = |share: f64| 100.0 * share;
@@ -165,10 +166,10 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
         at_equal_memory(summary, equal),
         goal(
             &format!(
-                "product: exactly the needed component chosen for at least {:.0} % of commands",
+                "product: exactly the needed component chosen for at least {:.0} % of new texts",
                 percent(EXACT)
             ),
-            played(&product).then(|| (format!("{:.1} %", 100.0 * exact), exact >= EXACT)),
+            played(&product).then(|| (format!("{:.1} % of {new}", 100.0 * exact), exact >= EXACT)),
         ),
         goal(
             "every policy: every answer real",

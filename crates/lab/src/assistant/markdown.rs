@@ -36,7 +36,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "peak %", of: |r, all| 100.0 * r.peak as f64 / all, decimals: 1 },
     Column { title: "served", of: |r, _| r.figures.n_served as f64, decimals: 0 },
     Column { title: "refused", of: |r, _| r.figures.n_refused as f64, decimals: 0 },
-    Column { title: "exact %", of: |r, _| 100.0 * r.figures.share(r.figures.n_exact), decimals: 1 },
+    Column { title: "exact %", of: |r, _| 100.0 * r.figures.exact_share(), decimals: 1 },
     Column { title: "real %", of: |r, _| 100.0 * r.figures.share(r.figures.n_real), decimals: 1 },
 ];
 
@@ -322,6 +322,15 @@ fn remarks(summary: &Summary) -> Vec<String> {
             out.push(format!(
                 "{name}: {} of {} uses before the day were refused.",
                 run.n_warm_up_refused, run.day.n_warm_up
+            ));
+        }
+        let f = &run.figures;
+        if f.n_new < f.n_commands && run.policy == Policy::Lru {
+            out.push(format!(
+                "Seed {}: {} of {} commands repeat a text of the day, which was learned by then; they do not count for `exact`.",
+                run.day.seed,
+                f.n_commands - f.n_new,
+                f.n_commands
             ));
         }
         if run.day.n_left_out > 0 && run.policy == Policy::Lru {

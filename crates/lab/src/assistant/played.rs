@@ -14,6 +14,8 @@ pub(super) struct Played {
     /// The component that the command needs.
     pub(super) component: String,
     pub(super) text: String,
+    /// Whether an earlier command of the day had the same text: the server has learned it since.
+    pub(super) is_repeat: bool,
     /// The components that the server chose for the text.
     pub(super) chosen: Vec<String>,
     /// The components that the server leased for the text.

@@ -6,6 +6,7 @@
 //! After a refusal the needed component is leased by name once; if that is refused too, the command stays without an
 //! answer.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use majordomo_server::wire::{
@@ -40,6 +41,8 @@ pub(super) struct Line {
     pub(super) pause: Duration,
     pub(super) component: String,
     pub(super) text: String,
+    /// Whether an earlier line has the same text.
+    pub(super) is_repeat: bool,
     pub(super) question: Question,
 }
 
@@ -53,11 +56,14 @@ pub(super) fn script(
 ) -> Script {
     let mut draw = super::commands::Draw::new(&folder.commands, Rng::new(&[seed, 0x7e47]));
     let mut rng = Rng::new(&[seed, 0xa5c]);
+    let mut seen = BTreeSet::new();
     let lines = day.iter().map(|(step, pause)| {
         let place = places[*step];
         let component = folder.components[place].clone();
         let question = rng.pick(&folder.questions[&component]).clone();
-        Line { pause: *pause, component, text: draw.next(place).to_owned(), question }
+        let text = draw.next(place);
+        let is_repeat = !seen.insert(text);
+        Line { pause: *pause, component, text: text.to_owned(), is_repeat, question }
     });
     Script { lines: lines.collect(), hold }
 }
@@ -117,6 +123,7 @@ impl Player<'_> {
             at_s: asked_s - began_s,
             component: line.component.clone(),
             text: line.text.clone(),
+            is_repeat: line.is_repeat,
             ..Played::default()
         };
         let got = self.lease(line, &mut played).await?;
