@@ -86,13 +86,17 @@ fn model(uses: &[Use], now: WallSeconds) -> SequenceModel {
     model
 }
 
-/// Copies a state directory that no server uses.
+/// Copies a state directory that no server uses, with the folders of components. Links and sockets in these are of
+/// programs that run, and are left out.
 pub(super) fn copy_state(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        } else if kind.is_dir() {
+            copy_state(&entry.path(), &target)?;
         }
     }
     Ok(())
@@ -118,6 +122,19 @@ mod tests {
         fn drop(&mut self) {
             drop(std::fs::remove_dir_all(&self.0));
         }
+    }
+
+    #[test]
+    fn a_copied_state_has_the_folders_of_components() {
+        let dir = Dir::new("copy");
+        let profile = dir.0.join("from/components/browser");
+        std::fs::create_dir_all(&profile).unwrap();
+        std::fs::write(profile.join("history"), "seen").unwrap();
+        std::os::unix::fs::symlink("gone", profile.join("lock")).unwrap();
+        copy_state(&dir.0.join("from"), &dir.0.join("to")).unwrap();
+        let copied = dir.0.join("to/components/browser");
+        assert_eq!(std::fs::read_to_string(copied.join("history")).unwrap(), "seen");
+        assert!(std::fs::symlink_metadata(copied.join("lock")).is_err());
     }
 
     #[test]

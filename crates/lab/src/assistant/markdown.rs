@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Ratio, Spread};
+use super::figures::{Ratio, Spread, quantile};
 use super::goals::{self, goals};
 use super::played::Played;
 use super::policy::Policy;
@@ -16,46 +16,62 @@ struct Column {
     title: &'static str,
     of: fn(&Run, f64) -> f64,
     decimals: usize,
+    /// This quantile of the waits of all days instead of a mean of days, none of which has commands enough for it.
+    quantile: Option<f64>,
+}
+
+const fn column(title: &'static str, of: fn(&Run, f64) -> f64, decimals: usize) -> Column {
+    Column { title, of, decimals, quantile: None }
+}
+
+impl Column {
+    fn cell(&self, runs: &[&Run], all: f64) -> String {
+        let values: Vec<f64> = runs.iter().map(|r| (self.of)(r, all)).collect();
+        let mut spread = Spread::new(&values);
+        if let Some(share) = self.quantile {
+            let served = runs.iter().flat_map(|r| &r.commands).filter(|c| c.is_served);
+            let mut waits: Vec<f64> = served.map(goals::wait).collect();
+            waits.sort_by(f64::total_cmp);
+            spread.mean = quantile(&waits, share);
+        }
+        shown(spread, self.decimals)
+    }
 }
 
 const COLUMNS: &[Column] = &[
-    Column {
-        title: "waited %",
-        of: |r, _| 100.0 * r.figures.share(r.figures.n_waited),
-        decimals: 1,
-    },
-    Column { title: "mean wait ms", of: |r, _| r.figures.mean_ms, decimals: 0 },
-    Column { title: "p50", of: |r, _| r.figures.p50_ms, decimals: 0 },
-    Column { title: "p95", of: |r, _| r.figures.p95_ms, decimals: 0 },
-    Column { title: "p99", of: |r, _| r.figures.p99_ms, decimals: 0 },
-    Column { title: "to the answer ms", of: |r, _| r.figures.to_answer_ms, decimals: 0 },
-    Column { title: "before load ms", of: |r, _| r.figures.before_load_ms, decimals: 0 },
-    Column { title: "PSS mean MiB", of: |r, _| r.mean / MIB, decimals: 0 },
-    Column { title: "mean %", of: |r, all| 100.0 * r.mean / all, decimals: 1 },
-    Column { title: "PSS peak MiB", of: |r, _| r.peak as f64 / MIB, decimals: 0 },
-    Column { title: "peak %", of: |r, all| 100.0 * r.peak as f64 / all, decimals: 1 },
-    Column { title: "served", of: |r, _| r.figures.n_served as f64, decimals: 0 },
-    Column { title: "refused", of: |r, _| r.figures.n_refused as f64, decimals: 0 },
-    Column { title: "exact %", of: |r, _| 100.0 * r.figures.exact_share(), decimals: 1 },
-    Column { title: "real %", of: |r, _| 100.0 * r.figures.share(r.figures.n_real), decimals: 1 },
+    column("waited %", |r, _| 100.0 * r.figures.share(r.figures.n_waited), 1),
+    column("mean wait ms", |r, _| r.figures.mean_ms, 0),
+    column("p50", |r, _| r.figures.p50_ms, 0),
+    column("p95", |r, _| r.figures.p95_ms, 0),
+    Column { quantile: Some(0.99), ..column("p99", |r, _| r.figures.p99_ms, 0) },
+    column("to the answer ms", |r, _| r.figures.to_answer_ms, 0),
+    column("before load ms", |r, _| r.figures.before_load_ms, 0),
+    column("PSS mean MiB", |r, _| r.mean / MIB, 0),
+    column("mean %", |r, all| 100.0 * r.mean / all, 1),
+    column("PSS peak MiB", |r, _| r.peak as f64 / MIB, 0),
+    column("peak %", |r, all| 100.0 * r.peak as f64 / all, 1),
+    column("served", |r, _| r.figures.n_served as f64, 0),
+    column("refused", |r, _| r.figures.n_refused as f64, 0),
+    column("exact %", |r, _| 100.0 * r.figures.exact_share(), 1),
+    column("real %", |r, _| 100.0 * r.figures.share(r.figures.n_real), 1),
 ];
 
 const WORK: &[Column] = &[
-    Column { title: "loads", of: |r, _| r.tally.loads as f64, decimals: 0 },
-    Column { title: "evictions", of: |r, _| r.tally.evictions as f64, decimals: 0 },
-    Column { title: "preloads", of: |r, _| r.tally.preloads as f64, decimals: 0 },
-    Column { title: "hit", of: |r, _| r.tally.hits as f64, decimals: 0 },
-    Column { title: "late", of: |r, _| r.tally.late as f64, decimals: 0 },
-    Column { title: "wasted", of: |r, _| r.tally.wasted as f64, decimals: 0 },
-    Column { title: "CPU s of components", of: |r, _| r.used.components_cpu_s, decimals: 1 },
-    Column { title: "CPU s of the manager", of: |r, _| r.used.manager_cpu_s, decimals: 2 },
-    Column { title: "read MiB", of: |r, _| r.used.io.read as f64 / MIB, decimals: 0 },
-    Column { title: "from disk MiB", of: |r, _| r.used.io.disk_read as f64 / MIB, decimals: 1 },
-    Column { title: "to disk MiB", of: |r, _| r.used.io.disk_written as f64 / MIB, decimals: 1 },
-    Column { title: "manager PSS mean MiB", of: |r, _| r.manager_mean / MIB, decimals: 1 },
-    Column { title: "manager PSS peak MiB", of: |r, _| r.manager_peak as f64 / MIB, decimals: 1 },
-    Column { title: "guard PSS MiB", of: |r, _| r.guard_mean / MIB, decimals: 1 },
-    Column { title: "answer ms", of: |r, _| r.figures.answer_ms, decimals: 0 },
+    column("loads", |r, _| r.tally.loads as f64, 0),
+    column("evictions", |r, _| r.tally.evictions as f64, 0),
+    column("preloads", |r, _| r.tally.preloads as f64, 0),
+    column("hit", |r, _| r.tally.hits as f64, 0),
+    column("late", |r, _| r.tally.late as f64, 0),
+    column("wasted", |r, _| r.tally.wasted as f64, 0),
+    column("CPU s of components", |r, _| r.used.components_cpu_s, 1),
+    column("CPU s of the manager", |r, _| r.used.manager_cpu_s, 2),
+    column("read MiB", |r, _| r.used.io.read as f64 / MIB, 0),
+    column("from disk MiB", |r, _| r.used.io.disk_read as f64 / MIB, 1),
+    column("to disk MiB", |r, _| r.used.io.disk_written as f64 / MIB, 1),
+    column("manager PSS mean MiB", |r, _| r.manager_mean / MIB, 1),
+    column("manager PSS peak MiB", |r, _| r.manager_peak as f64 / MIB, 1),
+    column("guard PSS MiB", |r, _| r.guard_mean / MIB, 1),
+    column("answer ms", |r, _| r.figures.answer_ms, 0),
 ];
 
 fn shown(spread: Spread, decimals: usize) -> String {
@@ -87,8 +103,7 @@ fn table(out: &mut String, summary: &Summary, columns: &[Column]) {
         };
         let _ = write!(out, "| {policy} | {} | {budget} |", runs.len());
         for column in columns {
-            let values: Vec<f64> = runs.iter().map(|r| (column.of)(r, all)).collect();
-            let _ = write!(out, " {} |", shown(Spread::new(&values), column.decimals));
+            let _ = write!(out, " {} |", column.cell(&runs, all));
         }
         out.push('\n');
     }
@@ -228,10 +243,10 @@ fn components(out: &mut String, summary: &Summary) {
     for (name, m) in &summary.components {
         let _ = writeln!(
             out,
-            "| {name} | {:.0} | {:.0} | {:.0} |",
+            "| {name} | {:.0} | {} | {} |",
             m.pss as f64 / MIB,
-            m.load_ms,
-            m.first_answer_ms
+            m.load_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0}")),
+            m.first_answer_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0}"))
         );
     }
     let _ = writeln!(out, "| all | {:.0} | | |", summary.all_loaded() as f64 / MIB);
@@ -432,7 +447,11 @@ const METHOD: &str = "
   refused command counts as refused; its needed component is then leased by name once. A command that is not served even so has no times.
   The time to the answer is the wait and the component's answer.
 - Memory is the sum of proportional set sizes of all processes of components, read from the system at equal distances, with those that
-  load or end; its mean is over time. The manager's process and its guard are apart.
+  load or end, and with memory that is swapped out; its mean is over time. The peak is the largest sample, so a shorter one between two
+  samples is missed. The manager's process and its guard are apart.
+- The state of components is that of the calibration: a browser has a profile, as a person's has.
+- The page cache is warm. First loads in life read the files of components from a disk.
+- p99 is that of the commands of all days together, with the least and the most of a day; other figures are means of days.
 - CPU time and I/O are those of living processes and those that the system adds to a parent which reaps a child; a process that no parent
   waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files; I/O includes the manager's.
 - Pauses begin after the previous command. Loads and answers take their real time: compressed pauses make them longer in proportion.
@@ -469,6 +488,9 @@ mod tests {
         );
         has("## Ratios of mean times to the answer");
         has("| to the answer ms |");
+        has("| chat | 1000 | 900 | – |");
+        // The waits of both days are 90, 0, 10 and 0.
+        has("| 25 (5–45) | 0 | 50 (10–90) | 90 (10–90) |");
         has("Seed 1, lru, command 1: chat, refused (too_large)");
         has("500 MiB gave 286");
         has("![waits.svg](waits.svg)");

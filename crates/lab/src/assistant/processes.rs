@@ -215,12 +215,15 @@ impl Processes {
         Path::new(&self.proc).join(pid.to_string())
     }
 
+    /// Also what is swapped out: it is still the component's.
     fn pss(&self, pid: i32) -> u64 {
         let rollup = self.read(pid, "smaps_rollup").unwrap_or_default();
         let rollup = String::from_utf8_lossy(&rollup);
-        let line = rollup.lines().find_map(|l| l.strip_prefix("Pss:"));
-        let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-        kib.unwrap_or(0) << 10
+        let kib = |name: &str| {
+            let line = rollup.lines().find_map(|l| l.strip_prefix(name));
+            line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
+        };
+        (kib("Pss:") + kib("SwapPss:")) << 10
     }
 
     /// The memory now.
@@ -233,8 +236,9 @@ impl Processes {
             let pss = self.pss(row.pid);
             match owner {
                 Some(name) => *memory.components.entry(name).or_default() += pss,
-                None if row.pid == self.server => memory.manager += pss,
-                None => memory.guard += pss,
+                None if self.owners.contains_key(&(row.pid, row.start)) => memory.guard += pss,
+                // The manager, or a child that is a copy of it until it becomes a program.
+                None => memory.manager += pss,
             }
         }
         memory
@@ -306,7 +310,7 @@ mod tests {
     fn memory_and_cpu_time_of_a_marked_child_are_its_components() {
         use std::io::{BufRead as _, BufReader, Write as _};
         let mut child = std::process::Command::new("sh")
-            .args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo up; read x"])
+            .args(["-c", "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done; echo up; read x"])
             .env("MAJORDOMO_INCARNATION", "s/chat/1/2/")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
@@ -321,12 +325,37 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         assert_eq!(processes.survivors(), [(pid, "chat".to_owned())]);
         let before = processes.used();
-        assert!(before.manager_cpu_s >= 0.0);
+        // Such a loop takes some hundredths of a second at least, three ticks.
+        assert!(before.components_cpu_s >= 0.03, "{before:?}");
         writeln!(child.stdin.take().unwrap()).unwrap();
         child.wait().unwrap();
         assert_eq!(processes.survivors(), []);
         // The time of the ended child is among those that this process reaped.
         assert!(processes.used().components_cpu_s >= before.components_cpu_s);
+    }
+
+    #[test]
+    fn a_copy_of_the_manager_and_swapped_memory_are_counted_where_they_belong() {
+        let proc = std::env::temp_dir().join(format!("majordomo-lab-proc-{}", std::process::id()));
+        let process = |pid: i32, parent: i32, words: &str, mark: &str| {
+            let dir = proc.join(pid.to_string());
+            std::fs::create_dir_all(&dir).unwrap();
+            let stat = format!("{pid} (a) S {parent} 7 7 0 -1 1 1 2 3 4 5 6 7 8 20 0 1 0 987 1 1");
+            std::fs::write(dir.join("stat"), stat).unwrap();
+            std::fs::write(dir.join("cmdline"), words.replace(' ', "\0")).unwrap();
+            std::fs::write(dir.join("environ"), mark).unwrap();
+            let rollup = "Rss: 900 kB\nPss:                10 kB\nPss_Anon: 9 kB\nSwapPss: 3 kB\n";
+            std::fs::write(dir.join("smaps_rollup"), rollup).unwrap();
+        };
+        process(10, 1, "majordomo serve", "");
+        process(11, 10, "majordomo serve", "");
+        process(12, 10, "majordomo __guard", "");
+        process(13, 10, "chat", "MAJORDOMO_INCARNATION=s/chat/1/2/");
+        let mut processes = Processes { proc: proc.clone(), ..Processes::new(10) };
+        let memory = processes.memory();
+        std::fs::remove_dir_all(&proc).unwrap();
+        assert_eq!((memory.manager, memory.guard), (26 << 10, 13 << 10));
+        assert_eq!(memory.components["chat"], 13 << 10);
     }
 
     #[test]

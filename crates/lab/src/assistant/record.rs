@@ -90,9 +90,10 @@ pub(super) struct Run {
 pub(super) struct Measured {
     /// Proportional set size after one answer, in bytes.
     pub(super) pss: u64,
-    /// From the request to the lease, nothing being loaded.
-    pub(super) load_ms: f64,
-    pub(super) first_answer_ms: f64,
+    /// From the request to the lease, with everything that it needs loaded already; none if it is always loaded or was
+    /// not asked.
+    pub(super) load_ms: Option<f64>,
+    pub(super) first_answer_ms: Option<f64>,
 }
 
 /// Everything but the commands and the samples.
