@@ -1,7 +1,7 @@
 //! The short form of a day, a stage of `cargo xtask test`: three components, few commands, two policies.
 //!
-//! Checks that nothing is refused, that every answer is real, that no process is left, and that there is a report; never a
-//! time. Where Python or the packages cannot be had it is skipped with the way out.
+//! Checks that nothing is refused though memory is short, that every answer is real, that most choices are right, that no
+//! process is left, and that there is a report; never a time. Where Python or the packages cannot be had it is skipped with the way out.
 
 use std::fs;
 

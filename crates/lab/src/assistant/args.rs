@@ -109,7 +109,7 @@ pub(super) struct DayArgs {
     #[arg(long, value_delimiter = ',')]
     pub(super) policies: Vec<Policy>,
     /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as 700MiB (default: 40%, with
-    /// --short 100%, since one of few components may be most of all)
+    /// --short the largest component beside the smallest, so that others are evicted)
     #[arg(long)]
     pub(super) budget: Option<BudgetArg>,
     /// Before each run, wait at most so many seconds until other programs rest (default: 90, with --short 0)
@@ -138,8 +138,9 @@ impl DayArgs {
         self.warm_up.unwrap_or(if self.short { 3 } else { 20 }) as usize
     }
 
-    pub(super) fn budget(&self) -> BudgetArg {
-        self.budget.unwrap_or(BudgetArg::Share(if self.short { 1.0 } else { 0.4 }))
+    /// None where it follows from the sizes of the components.
+    pub(super) fn budget(&self) -> Option<BudgetArg> {
+        self.budget.or((!self.short).then_some(BudgetArg::Share(0.4)))
     }
 
     /// The policies, without repetitions.

@@ -210,11 +210,15 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         args.out.display(),
         args.out.display()
     ));
-    if args.short { verdict(&measurement.summary) } else { Ok(ExitCode::SUCCESS) }
+    if args.short {
+        verdict(&measurement.summary, args.budget().is_none())
+    } else {
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// The checks of the short form: none of a time or a ratio.
-fn verdict(summary: &Summary) -> anyhow::Result<ExitCode> {
+fn verdict(summary: &Summary, is_tight: bool) -> anyhow::Result<ExitCode> {
     for run in &summary.runs {
         let f = &run.figures;
         let wrong = run.commands.iter().find(|c| c.refusal.is_some() || !c.is_real);
@@ -226,6 +230,18 @@ fn verdict(summary: &Summary) -> anyhow::Result<ExitCode> {
             f.n_commands,
             f.n_real,
             wrong
+        );
+        ensure!(
+            2 * f.n_exact >= f.n_new,
+            "{}: the needed component alone was chosen for {} of {} new texts, fewer than half",
+            run.policy,
+            f.n_exact,
+            f.n_new
+        );
+        ensure!(
+            !is_tight || run.policy != Policy::Lru || run.tally.evictions > 0,
+            "lru evicted nothing within {}, so that no refusal could occur",
+            ByteSize(run.budget.unwrap_or(0))
         );
         ensure!(run.orphans.is_empty(), "{} left {} running", run.policy, run.orphans.join(", "));
     }
@@ -300,7 +316,10 @@ impl Measurement {
         let measured = self.bench.calibrate(&self.progress).await?;
         self.summary.components = measured.into_iter().collect();
         let all = ByteSize(self.summary.all_loaded());
-        self.budget = args.budget().of(all);
+        self.budget = match args.budget() {
+            Some(budget) => budget.of(all),
+            None => ByteSize(equal::tight(&self.bench.folder, &self.summary.components)),
+        };
         self.progress.say(&format!("everything loaded: {all}; budget: {}", self.budget));
         self.write()
     }
@@ -415,7 +434,27 @@ impl Measurement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::Figures;
+    use super::super::goals::testing;
     use super::*;
+
+    #[test]
+    fn the_short_form_fails_where_nothing_is_chosen_or_evicted() {
+        let good = testing::summary(vec![testing::run(Policy::Lru, 1, &[1.0; 9])]);
+        let error = |summary: &Summary, is_tight| {
+            verdict(summary, is_tight).map(|_| ()).map_err(|e| e.to_string()).unwrap_err()
+        };
+        assert!(verdict(&good, false).is_ok());
+        assert!(error(&good, true).contains("evicted nothing"));
+        let mut evicts = good.clone();
+        evicts.runs[0].tally.evictions = 1;
+        assert!(verdict(&evicts, true).is_ok());
+        let run = &mut evicts.runs[0];
+        run.commands.iter_mut().take(5).for_each(|c| c.chosen.clear());
+        run.figures = Figures::new(&run.commands);
+        assert!(error(&evicts, true).contains("4 of 9 new texts"), "{}", error(&evicts, true));
+        assert!(error(&testing::summary(Vec::new()), false).contains("no policy"));
+    }
 
     #[test]
     fn policies_take_turns() {

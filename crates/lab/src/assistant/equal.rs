@@ -1,4 +1,5 @@
-//! The budget at which a policy has a given mean memory, found by a few runs, each of which corrects the next.
+//! Budgets that follow from what was measured: the one at which a policy has a given mean memory, found by a few runs,
+//! each of which corrects the next, and the one that is tight for a few components.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,8 @@ use super::record::Measured;
 pub(super) const TOLERANCE: f64 = 0.05;
 /// The smallest budget has this much more than the largest set needs, so that estimates fit with their margin.
 const SPARE: f64 = 1.3;
+/// The margin of estimates by default, which a component that loads must have.
+const MARGIN: f64 = 1.2;
 /// Runs for a target: the first and two corrections.
 const TRIES: usize = 3;
 /// Budgets that differ by less are one, in bytes.
@@ -40,6 +43,20 @@ impl Bounds {
         let spare = |bytes: u64| (SPARE * bytes as f64) as u64;
         Self { least: spare(largest), most: spare(sum(&all)) }
     }
+}
+
+/// A budget of the largest component, with everything that it needs, beside the smallest one, with the margin of
+/// estimates: none is refused, and where there are three, one displaces another.
+pub(super) fn tight(folder: &Folder, measured: &BTreeMap<String, Measured>) -> u64 {
+    let sets = measured.keys().map(|name| folder.closure(name));
+    let sets: Vec<u64> =
+        sets.map(|set| set.iter().filter_map(|name| Some(measured.get(name)?.pss)).sum()).collect();
+    tight_for(&sets)
+}
+
+fn tight_for(sets: &[u64]) -> u64 {
+    let (largest, smallest) = (sets.iter().max(), sets.iter().min());
+    (MARGIN * (largest.unwrap_or(&0) + smallest.unwrap_or(&0)) as f64) as u64
 }
 
 fn distance(mean: f64, target: f64) -> f64 {
@@ -106,6 +123,14 @@ mod tests {
         assert_eq!(next(100, &[]), Some(200));
         assert_eq!(next(100, &[(200, 180)]), None);
         assert_eq!(next(9_000, &[]), Some(2_000));
+    }
+
+    #[test]
+    fn a_tight_budget_has_room_for_the_largest_and_not_for_all() {
+        let sets = [14 * MIB, 125 * MIB, 31 * MIB];
+        let budget = tight_for(&sets) as f64;
+        assert!(budget > MARGIN * 125.0 * MIB as f64 && budget < sets.iter().sum::<u64>() as f64);
+        assert_eq!(tight_for(&[]), 0);
     }
 
     #[test]
