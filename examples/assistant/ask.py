@@ -1,9 +1,11 @@
 """Asks a component a question of questions.json and checks the answer.
 
 `majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment.
-A component that answers over lines is called through the program named by MAJORDOMO, or `majordomo` on PATH."""
+A component that answers over lines is called through the program named by MAJORDOMO, or `majordomo` on PATH.
+`ask.py --cases FILE` checks what a real answer is: each case has `expect`, `answer` and `is_real`."""
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,40 +38,81 @@ def browse(url, page):
 
 
 def ask(name, question):
-    """The answer's text, and the answer as an object where it is JSON."""
+    """The answer: an object where it is JSON, else a text."""
     if "call" in question:
         command = [os.environ.get("MAJORDOMO", "majordomo"), "call", name, question["call"]["text"]]
-        answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        return answer.get("text", json.dumps(answer)), answer
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     url = os.environ[f"MAJORDOMO_{name.upper()}_URL"]
     if "http" in question:
-        text = call(url + question["http"]["path"], question["http"]["json"])
-        answer = json.loads(text)
-        return answer.get("text", text), answer
+        return json.loads(call(url + question["http"]["path"], question["http"]["json"]))
     if "page" in question:
-        return browse(url, question["page"]), {}
-    return store.ask(url, *question["redis"]).decode(), {}
+        return browse(url, question["page"])
+    return store.ask(url, *question["redis"]).decode()
 
 
-def is_met(expect, text, answer):
+def gather(value):
+    if value is None or isinstance(value, bool):
+        return []
+    if isinstance(value, (str, int, float)):
+        return [str(value)]
+    members = value.values() if isinstance(value, dict) else value
+    return [text for member in members for text in gather(member)]
+
+
+def text_of(answer):
+    """The member `text` where there is one, else all texts and numbers of the answer, one a line."""
+    if isinstance(answer, dict) and isinstance(answer.get("text"), str):
+        return answer["text"]
+    return "\n".join(gather(answer))
+
+
+def contains(text, word):
+    """Whether a text contains a word, as a word of its own; several words, or one with other characters, anywhere."""
+    return word in re.split(r"[\W_]+", text) if word.isalnum() else word in text
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_equal(found, expected):
+    if is_number(found) and is_number(expected):
+        return abs(found - expected) < 1e-9
+    return type(found) is type(expected) and found == expected
+
+
+def is_met(expect, answer):
+    text = text_of(answer)
+    members = answer if isinstance(answer, dict) else {}
     if "words" in expect:
-        return sum(word.lower() in text.lower() for word in expect["words"]) >= expect["at_least"]
+        found = sum(contains(text.lower(), word.lower()) for word in expect["words"])
+        return found >= expect.get("at_least", len(expect["words"]))
     if "json" in expect:
-        return all(answer.get(key) == value for key, value in expect["json"].items())
+        return all(is_equal(members.get(key), value) for key, value in expect["json"].items())
     if "json_min" in expect:
-        return all(answer.get(key, 0) >= least for key, least in expect["json_min"].items())
-    return len(text) >= expect["min_chars"]
+        return all(is_number(members.get(key)) and members[key] >= least for key, least in expect["json_min"].items())
+    return len(text.strip()) >= expect["min_chars"]
+
+
+def check(cases):
+    wrong = [case for case in cases if is_met(case["expect"], case["answer"]) != case["is_real"]]
+    if wrong:
+        sys.exit("\n".join(f"is_real is wrong: {json.dumps(case)}" for case in wrong))
+    print(f"{len(cases)} cases")
 
 
 def main():
+    if sys.argv[1] == "--cases":
+        return check(json.loads(Path(sys.argv[2]).read_text()))
     name, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
     question = json.loads((HERE / "questions.json").read_text())[name][number]
     started = time.monotonic()
-    text, answer = ask(name, question["ask"])
+    answer = ask(name, question["ask"])
+    text = text_of(answer)
     took = (time.monotonic() - started) * 1000
     shown = " ".join(text.split())
     print(f"{took:6.0f} ms  {shown[:70]}{'...' if len(shown) > 70 else ''}")
-    if not is_met(question["expect"], text, answer):
+    if not is_met(question["expect"], answer):
         sys.exit(f"{name} was asked {json.dumps(question['ask'])}; expected {json.dumps(question['expect'])}, answered {text[:500]!r}")
 
 

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
 use super::arguments::flags;
+use super::config::SOURCE;
 use super::program::majordomo;
 use super::setup;
 use crate::child::{self, Closing};
@@ -49,6 +50,9 @@ pub(crate) fn run(project: &Project) -> Result<Closing> {
         ensure!(is_unavailable(&why), "{why}");
         return Closing::skip(format!("{}; {AGAIN}", why.replace('\n', " ")), false);
     }
+    let (python, ask) = (folder.join("venv/bin/python"), folder.join("ask.py"));
+    let cases = project.root.join(SOURCE).join("answers.json");
+    child::run(cmd!(Shell::new()?, "{python} {ask} --cases {cases}"))?;
     let _ = fs::remove_dir_all(&results);
     let sh = Shell::new()?;
     let lab = lab::build(project)?;
