@@ -1,8 +1,8 @@
 """Makes what a prepared folder needs besides its packages: questions, what they show and play, and a record of what is installed.
 
 `python prepare.py SOURCE SECONDS COMPONENT... [--missing NAME=COMMAND...]`, run by `cargo xtask assistant setup` in the prepared
-folder; SOURCE is the folder of this example, SECONDS the time of the installation, or - where nothing was installed. Media that are
-there are kept. They come from the installed packages: piper's voice, Pillow's font, the pictures of scikit-image. Each kind imports
+folder; SOURCE is the folder of this example, SECONDS the time of the installation, or - where nothing was installed. Media whose
+recipe is the same are kept. They come from the installed packages: piper's voice, Pillow's font, the pictures of scikit-image. Each kind imports
 what it needs, since a selection may not have it installed. The last line says whether anything was made."""
 import io
 import json
@@ -116,13 +116,18 @@ def questions(source, components):
 def make_media(source, asked):
     MEDIA.mkdir(exist_ok=True)
     described = json.loads((source / "media.json").read_text())
+    # The recipe of each file that is there.
+    record = MEDIA / "made.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
     made = []
     for make in (spoken, noises, pages, pictures, documents):
         missing = {name: how for name, how in described[make.__name__].items()
-                   if f"media/{name}" in asked and not (MEDIA / name).exists()}
+                   if f"media/{name}" in asked and not (known.get(name) == how and (MEDIA / name).exists())}
         if missing:
             make(missing)
             made += missing
+            known.update(missing)
+            save(record.name, json.dumps(known, indent=2).encode())
     return made
 
 

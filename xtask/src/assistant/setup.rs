@@ -2,8 +2,11 @@
 //!
 //! Owns the order of the steps. Each step does nothing where its result is there, so that an interrupted setup is
 //! continued by the same command, and a finished one takes seconds.
+//!
+//! Invariant: the mark of a check is there only while nothing has changed since that check.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -19,7 +22,7 @@ use crate::project::Project;
 
 /// Made by the setup or only for it: not copied as they are.
 const NOT_COPIED: &[&str] = &["pin.py"];
-/// In the prepared folder once every component has answered.
+/// In the prepared folder once every component has answered; gone while a setup is under way.
 const CHECKED: &str = "checked.txt";
 
 /// Makes the folder complete and asks each component a question.
@@ -45,6 +48,7 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
     let python = requirements.supported.find(&candidates)?;
 
     packages::claim(folder)?;
+    let was_checked = take(&folder.join(CHECKED))?;
     let needed = requirements.text_for(components);
     let (python, installed) = packages::install(&python, folder, &needed)?;
     let mut changed = installed;
@@ -56,11 +60,11 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
     changed |= prepare(&python, &source, folder, seconds, &selection)?;
 
     let checked = folder.join(CHECKED);
-    if !changed && !flags.check && checked.is_file() {
+    if !changed && !flags.check && was_checked {
+        write(&checked, &components.join("\n"))?;
         println!("{} is complete (--check asks its components again)", folder.display());
         return Ok(());
     }
-    let _ = fs::remove_file(&checked);
     check::run(&majordomo(project, flags.majordomo.as_deref())?, folder, components)?;
     write(&checked, &components.join("\n"))?;
     println!("{} is complete after {:.0} s", folder.display(), start.elapsed().as_secs_f64());
@@ -87,6 +91,15 @@ fn copy_programs(source: &Path, folder: &Path) -> Result<bool> {
         }
     }
     Ok(changed)
+}
+
+/// Removes a file; whether it was there.
+fn take(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be removed", path.display())),
+    }
 }
 
 /// Whether the file was not there or had another text.
