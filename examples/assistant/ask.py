@@ -2,7 +2,9 @@
 
 `majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment.
 A component that answers over lines is called through the program named by MAJORDOMO, or `majordomo` on PATH.
+`majordomo lease speak listen -- venv/bin/python ask.py --round-trip` has a sentence spoken and the recording heard.
 `ask.py --cases FILE` checks what a real answer is: each case has `expect`, `answer` and `is_real`."""
+import base64
 import json
 import os
 import re
@@ -16,6 +18,10 @@ from urllib.parse import urlsplit
 import store
 
 HERE = Path(__file__).resolve().parent
+# A sentence for the round trip of speech, and the words that must come back.
+SENTENCE = "Please turn off the lights in the kitchen."
+HEARD = {"words": ["turn", "lights", "kitchen"], "at_least": 3}
+RECORDING = "media/spoken.wav"
 
 
 def call(url, body=None, method=None):
@@ -101,7 +107,23 @@ def check(cases):
     print(f"{len(cases)} cases")
 
 
+def post(question):
+    return {"http": {"path": "/ask", "json": question}}
+
+
+def round_trip():
+    """Has `speak` say a sentence and `listen` write down what it said."""
+    spoken = ask("speak", post({"text": SENTENCE}))
+    (HERE / RECORDING).write_bytes(base64.b64decode(spoken["wav"]))
+    heard = ask("listen", post({"path": RECORDING}))
+    if not is_met(HEARD, heard):
+        sys.exit(f"speak said {SENTENCE!r}, listen heard {text_of(heard)[:500]!r}")
+    print(f"speak said and listen heard: {text_of(heard)}")
+
+
 def main():
+    if sys.argv[1] == "--round-trip":
+        return round_trip()
     if sys.argv[1] == "--cases":
         return check(json.loads(Path(sys.argv[2]).read_text()))
     name, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0

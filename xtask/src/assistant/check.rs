@@ -14,6 +14,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// The longest wait for one component.
 const DEADLINE: &str = "2min";
+/// The components of a round trip: the second hears what the first speaks.
+const SPEECH: [&str; 2] = ["speak", "listen"];
 
 /// A server with a private folder for socket and state, which are short-lived.
 struct Server {
@@ -92,7 +94,8 @@ impl Drop for Server {
     }
 }
 
-/// Asks each component the first of its questions and prints a table.
+/// Asks each component the first of its questions and prints a table; then speech is spoken and heard, where both
+/// components are there: the length of a recording says nothing of its words.
 ///
 /// # Errors
 /// The components that did not answer, or not right.
@@ -122,6 +125,21 @@ pub(super) fn run(program: &Path, folder: &Path, components: &[String]) -> Resul
                 println!("{}", String::from_utf8_lossy(&logs.stdout).trim_end());
             }
             failed.push(name.as_str());
+        }
+    }
+    if failed.is_empty() && SPEECH.iter().all(|name| components.iter().any(|c| c == name)) {
+        let output = server
+            .client()
+            .arg("lease")
+            .args(SPEECH)
+            .args(["--deadline", DEADLINE, "--", "venv/bin/python", "ask.py", "--round-trip"])
+            .current_dir(folder)
+            .output()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        println!("{}", String::from_utf8_lossy(&output.stdout).trim_end());
+        if !output.status.success() {
+            println!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
+            failed.push("the round trip of speech");
         }
     }
     if !failed.is_empty() {
