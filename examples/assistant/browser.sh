@@ -8,4 +8,5 @@ shift 2
 exec chromium --headless=new --remote-debugging-port="$port" --user-data-dir="$profile" \
     --disable-gpu --disable-software-rasterizer --in-process-gpu --renderer-process-limit=1 \
     --disable-extensions --disable-sync --disable-background-networking --disable-component-update \
+    --disable-domain-reliability --disable-features=OptimizationHints,MediaRouter \
     --disable-breakpad --no-first-run --no-default-browser-check --no-pings --mute-audio "$@" about:blank

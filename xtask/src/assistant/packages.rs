@@ -116,6 +116,8 @@ pub(super) fn install(
         let mut pip = Command::new(&program);
         pip.args(["-m", "pip", "install", "--quiet", "--progress-bar", "off", "--no-input"])
             .args(["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"])
+            // A network that answers nothing ends the setup after half a minute a package, not after minutes.
+            .args(["--retries", "1", "--timeout", "15"])
             .args(["--require-hashes", "-r"])
             .arg(&list);
         step::run(&mut pip, "the packages cannot be installed")?;

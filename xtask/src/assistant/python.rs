@@ -61,9 +61,10 @@ impl Supported {
         }
         let Self { pythons, system, machine, glibc: (major, minor) } = self;
         let newest = pythons.last().map_or("3", String::as_str);
+        // Systems have one version of Python each: naming their packages would name one that others lack.
         bail!(
             "no Python was found that the pinned packages support: CPython {} on {system} {machine} with glibc {major}.{minor} or \
-             newer\n  {}\ninstall one (Debian: apt-get install python{newest} python{newest}-venv) or name it with --python PATH",
+             newer\n  {}\ninstall one with its module venv, by the system's packages or by `uv python install {newest}`, and name it with --python PATH",
             pythons.join(" or "),
             reasons.join("\n  ")
         )
@@ -148,6 +149,7 @@ mod tests {
             "/nowhere/python3: cannot be started",
             "true: did not describe",
             "3.11 or 3.12",
+            "uv python install 3.12",
             "--python",
         ] {
             assert!(error.contains(words), "{error}");

@@ -33,7 +33,7 @@ const AGAIN: &str = "then: cargo xtask test assistant";
 pub(crate) fn run(project: &Project) -> Result<Closing> {
     let folder = project.target_dir().join(FOLDER);
     let results = folder.join("day");
-    let program = majordomo(project, None)?;
+    // It builds the program itself, once there is a Python.
     let setup = setup::run(
         project,
         &folder,
@@ -41,7 +41,7 @@ pub(crate) fn run(project: &Project) -> Result<Closing> {
             dir: Some(folder.clone()),
             only: Some(COMPONENTS.to_owned()),
             python: None,
-            majordomo: Some(program.clone()),
+            majordomo: None,
             check: false,
         },
     );
@@ -54,6 +54,7 @@ pub(crate) fn run(project: &Project) -> Result<Closing> {
     let cases = project.root.join(SOURCE).join("answers.json");
     child::run(cmd!(Shell::new()?, "{python} {ask} --cases {cases}"))?;
     let _ = fs::remove_dir_all(&results);
+    let program = majordomo(project, None)?;
     let sh = Shell::new()?;
     let lab = lab::build(project)?;
     child::run(cmd!(

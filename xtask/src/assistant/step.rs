@@ -37,8 +37,17 @@ fn way_out(said: &str) -> &'static str {
         "Connection refused",
         "ProxyError",
         "Read timed out",
-        "(from versions: none)",
+        "SSLError",
+        "CERTIFICATE_VERIFY_FAILED",
+        "Connection reset",
+        "Connection aborted",
+        "IncompleteRead",
+        "RemoteDisconnected",
+        "HTTP error 5",
+        "Server Error",
     ];
+    /// What pip says when the index answers, and also, after one of the words above, when it does not.
+    const NO_FILE: &[&str] = &["(from versions: none)", "No matching distribution found"];
     let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
     if says(&["No space left on device", "Disk quota exceeded"]) {
         "the disk is full; 2 GiB are enough for all components: make room or choose another folder with --dir, then repeat \
@@ -50,6 +59,8 @@ fn way_out(said: &str) -> &'static str {
         "Python's module venv is not complete; install it (Debian: apt-get install python3-venv) and repeat the command"
     } else if says(NETWORK) {
         "the package index cannot be reached; check the network, or name a mirror in PIP_INDEX_URL, and repeat the command"
+    } else if says(NO_FILE) {
+        "the package index has no such file for this Python any more: pin another version with examples/assistant/pin.py"
     } else {
         "the reason follows; the command can be repeated"
     }
@@ -65,7 +76,10 @@ mod tests {
             ("ERROR: [Errno 28] No space left on device", "--dir"),
             ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES", "PIP_INDEX_URL"),
             ("NameResolutionError: Temporary failure in name resolution", "network"),
-            ("ERROR: Could not find a version (from versions: none)", "network"),
+            ("ERROR: Could not find a version (from versions: none)", "pin.py"),
+            ("ProtocolError: RemoteDisconnected (from versions: none)", "network"),
+            ("ERROR: HTTP error 503 while getting a.whl", "network"),
+            ("SSLError: CERTIFICATE_VERIFY_FAILED", "network"),
             ("Error: '-m', 'ensurepip' returned 1", "python3-venv"),
             ("something else", "repeated"),
         ];
