@@ -120,6 +120,7 @@ fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<
                 is_generated: steps.is_generated,
                 n_history: steps.history.len(),
                 n_warm_up: steps.before(args.n_warm_up()).1.len(),
+                items: steps.items.clone(),
                 n_left_out: steps.n_left_out,
                 n_long_pauses: steps.n_long_pauses,
             };

@@ -210,6 +210,7 @@ pub(super) mod testing {
             is_generated: true,
             n_history: 3,
             n_warm_up: 2,
+            items: Default::default(),
             n_left_out: 0,
             n_long_pauses: 1,
         };

@@ -273,6 +273,27 @@ fn days(out: &mut String, summary: &Summary) {
     }
 }
 
+/// What a reader must know of a day, whatever the policy, from one of its runs.
+fn of_a_day(run: &Run) -> Vec<String> {
+    let (mut out, f) = (Vec::new(), &run.figures);
+    let day = format!("Seed {}", run.day.seed);
+    if f.n_new < f.n_commands {
+        out.push(format!(
+            "{day}: {} of {} commands repeat a text of the day, which was learned by then; they do not count for `exact`.",
+            f.n_commands - f.n_new,
+            f.n_commands
+        ));
+    }
+    if !run.day.items.is_empty() {
+        let pairs: Vec<_> = run.day.items.iter().map(|(item, c)| format!("{item} = {c}")).collect();
+        out.push(format!("{day}: items of the trace stand for components: {}.", pairs.join(", ")));
+    }
+    if run.day.n_left_out > 0 {
+        out.push(format!("{day}: {} uses of the user are of no component.", run.day.n_left_out));
+    }
+    out
+}
+
 /// Everything that a reader must know besides: interrupted, unequal, lost, wrong.
 fn remarks(summary: &Summary) -> Vec<String> {
     let mut out = Vec::new();
@@ -298,6 +319,8 @@ fn remarks(summary: &Summary) -> Vec<String> {
             summary.unused.join(", ")
         ));
     }
+    let mut seeds = std::collections::BTreeSet::new();
+    out.extend(summary.runs.iter().filter(|r| seeds.insert(r.day.seed)).flat_map(of_a_day));
     for run in &summary.runs {
         let name = format!("Seed {}, {}", run.day.seed, run.policy);
         if let Some(busy) = run.busy_before.filter(|busy| *busy > quiet::QUIET) {
@@ -337,21 +360,6 @@ fn remarks(summary: &Summary) -> Vec<String> {
             out.push(format!(
                 "{name}: {} of {} uses before the day were refused.",
                 run.n_warm_up_refused, run.day.n_warm_up
-            ));
-        }
-        let f = &run.figures;
-        if f.n_new < f.n_commands && run.policy == Policy::Lru {
-            out.push(format!(
-                "Seed {}: {} of {} commands repeat a text of the day, which was learned by then; they do not count for `exact`.",
-                run.day.seed,
-                f.n_commands - f.n_new,
-                f.n_commands
-            ));
-        }
-        if run.day.n_left_out > 0 && run.policy == Policy::Lru {
-            out.push(format!(
-                "Seed {}: {} uses of the user are of no component.",
-                run.day.seed, run.day.n_left_out
             ));
         }
         let wrong = run.commands.iter().filter(|c| c.refusal.is_some() || !c.is_real);
@@ -466,6 +474,8 @@ mod tests {
     fn a_report_has_a_row_for_each_policy_and_says_what_is_not_reached() {
         let mut lru = run(Policy::Lru, 1, &[100.0, 0.0]);
         lru.commands[0].refusal = Some("too_large".to_owned());
+        lru.day.n_left_out = 7;
+        lru.day.items = [("editor".to_owned(), "chat".to_owned())].into();
         let mut equal = run(Policy::ProductEqual, 1, &[100.0, 0.0]);
         equal.tried = vec![(500 << 20, 300e6)];
         let runs = vec![
@@ -492,6 +502,7 @@ mod tests {
         // The waits of both days are 90, 0, 10 and 0.
         has("| 25 (5–45) | 0 | 50 (10–90) | 90 (10–90) |");
         has("Seed 1, lru, command 1: chat, refused (too_large)");
+        has("- Seed 1: items of the trace stand for components: editor = chat.\n- Seed 1: 7 uses");
         has("500 MiB gave 286");
         has("![waits.svg](waits.svg)");
         has("| Majordomo |");

@@ -40,7 +40,9 @@ pub(super) struct Day {
     pub(super) n_history: usize,
     /// Those of them, the last ones, that are played before the figures begin.
     pub(super) n_warm_up: usize,
-    /// Items of the trace that stand for no component.
+    /// The component of each item of the trace that has another name.
+    pub(super) items: BTreeMap<String, String>,
+    /// Uses of the trace that are of no component.
     pub(super) n_left_out: usize,
     /// Pauses in which the idle timeout expires.
     pub(super) n_long_pauses: usize,

@@ -52,6 +52,8 @@ pub(super) struct Steps {
     pub(super) day: Vec<Use>,
     /// Uses of the same user before the day, pauses shortened alike.
     pub(super) history: Vec<Use>,
+    /// The component of each item of the trace that has another name.
+    pub(super) items: BTreeMap<String, String>,
     /// Uses that are of no component.
     pub(super) n_left_out: usize,
     /// Pauses of the day that were longer than the idle timeout before they were shortened.
@@ -100,6 +102,13 @@ pub(super) fn places(user: &UserTrace, components: &[String]) -> Vec<Option<usiz
     places
 }
 
+/// The component of each item that has another name.
+fn stand_ins(user: &UserTrace, components: &[String]) -> BTreeMap<String, String> {
+    let named = user.items.iter().zip(places(user, components));
+    let named = named.filter_map(|(item, place)| Some((item, &components[place?])));
+    named.filter(|(item, c)| *item != *c).map(|(i, c)| (i.clone(), c.clone())).collect()
+}
+
 /// The uses of a recorded user, and how many are of no component.
 fn recorded(user: &UserTrace, components: &[String]) -> (Vec<Use>, usize) {
     let places = places(user, components);
@@ -146,7 +155,8 @@ pub(super) fn of_user(
     let mut rng = Rng::new(&[seed, 0x0da1]);
     let from = rng.between(begin as u64, (begin + part - n) as u64) as usize;
     let source = format!("{trace}, user {}, uses {from} to {}", user.name, from + n);
-    Ok(cut(source, &uses, from, size, pauses, n_left_out))
+    let steps = cut(source, &uses, from, size, pauses, n_left_out);
+    Ok(Steps { items: stand_ins(user, components), ..steps })
 }
 
 /// A generated day.
@@ -175,6 +185,7 @@ fn cut(
     Steps {
         source,
         is_generated: false,
+        items: BTreeMap::new(),
         n_long_pauses: uses[from..from + size.n_commands].iter().filter(|u| is_long(u.1)).count(),
         day: short(&uses[from..from + size.n_commands]),
         history: short(&uses[from.saturating_sub(size.n_history)..from]),
@@ -212,6 +223,8 @@ mod tests {
         let places = places(&user, &names(&["chat", "read", "faces"]));
         let of = |item: &str| places[user.items.iter().position(|i| i == item).unwrap()];
         assert_eq!((of("read"), of("often")), (Some(1), Some(0)));
+        let stand_ins = stand_ins(&user, &names(&["chat", "read", "faces"]));
+        assert_eq!((stand_ins.len(), stand_ins["often"].as_str()), (2, "chat"));
         let (rare, seldom) = (of("rare"), of("seldom"));
         assert!([rare, seldom].contains(&Some(2)) && [rare, seldom].contains(&None));
     }
