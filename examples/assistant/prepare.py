@@ -19,7 +19,7 @@ MEDIA = HERE / "media"
 
 
 def save(name, data):
-    """Under its name only when it is whole."""
+    """Writes a file that has its name only once it is whole."""
     part = MEDIA / (name + ".part")
     part.write_bytes(data)
     part.rename(MEDIA / name)

@@ -95,7 +95,7 @@ fn serve(project: &Project, folder: &Path, given: Option<&Path>) -> Result<ExitC
     let program = program::majordomo(project, given)?;
     let mut server = Command::new(&program);
     server.arg("serve").arg(&config).arg("--state-dir").arg(folder.join("state"));
-    // It only comes back when it could not.
+    // `exec` returns only where it fails.
     Err(server.exec()).with_context(|| format!("{} cannot be started", program.display()))
 }
 

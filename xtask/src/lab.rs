@@ -17,7 +17,7 @@ const FOLDER: &str = "crates/lab";
 /// Builds it, then becomes it: input, output, interrupts and exit code are the command's own.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
     let error = Command::new(build(project)?).arg(name).args(arguments).exec();
-    // It only comes back when it could not.
+    // `exec` returns only where it fails.
     Err(error).context("majordomo-lab cannot be started")
 }
 

@@ -85,7 +85,7 @@ fn copy_programs(source: &Path, folder: &Path) -> Result<bool> {
         }
         let to = folder.join(name);
         if fs::read(&to).ok() != Some(fs::read(&from)?) {
-            // With its permissions.
+            // `copy` also copies the permissions.
             fs::copy(&from, &to).with_context(|| format!("{} cannot be written", to.display()))?;
             changed = true;
         }

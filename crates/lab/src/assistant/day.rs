@@ -165,7 +165,7 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
     let places = folder.usable();
     let days = prepare(args, &folder, &places)?;
     let work = args.out.join("work");
-    // Of an earlier measurement in the same folder.
+    // There may be one of an earlier measurement in the same folder.
     let _ = std::fs::remove_dir_all(&work);
     std::fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
     let sockets = Sockets::new()?;

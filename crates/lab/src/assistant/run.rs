@@ -82,7 +82,7 @@ impl Bench {
             .collect();
         let text = &self.folder.configuration;
         let text = policy::configuration(text, policy, &members, budget, self.idle_timeout)?;
-        // Beside the original: its paths are relative to the file.
+        // It lies beside the original, whose paths are relative to the file.
         let name = format!(".day-{}-{policy}.toml", std::process::id());
         let file = TemporaryFile(self.folder.path.join(name));
         std::fs::write(&file.0, text)
@@ -180,7 +180,7 @@ impl Bench {
     ) -> anyhow::Result<(Run, Vec<Sample>)> {
         let policy = plan.policy;
         let state = self.work.join(format!("state-{}-{policy}", plan.day.seed));
-        // Of an earlier run in the same folder.
+        // There may be one of an earlier run in the same folder.
         let _ = std::fs::remove_dir_all(&state);
         learn::copy_state(&self.base(), &state)?;
         if policy.has_history() {
