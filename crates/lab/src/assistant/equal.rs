@@ -38,8 +38,10 @@ impl Bounds {
         let sum = |names: &BTreeSet<String>| names.iter().map(need).sum::<u64>();
         let all: BTreeSet<String> = folder.specs.iter().map(|s| s.id.to_string()).collect();
         let core = || all.iter().filter(|name| folder.is_core(name)).cloned();
-        let sets = all.iter().map(|name| folder.closure(name).into_iter().chain(core()).collect());
-        let largest = sets.map(|set| sum(&set)).max().unwrap_or(0);
+        let set = |name: &String| -> BTreeSet<String> {
+            folder.closure(name).into_iter().chain(core()).collect()
+        };
+        let largest = all.iter().map(|name| sum(&set(name))).max().unwrap_or(0);
         let spare = |bytes: u64| (SPARE * bytes as f64) as u64;
         Self { least: spare(largest), most: spare(sum(&all)) }
     }
