@@ -37,7 +37,7 @@ const PROGRAM: &str = "--majordomo";
 
 /// Runs one of the commands.
 pub(crate) fn run(project: &Project, name: &str, arguments: &[OsString]) -> Result<ExitCode> {
-    let measuring = |first| MEASURING.iter().find(|(command, _)| first == command);
+    let measuring = |first: &OsString| MEASURING.iter().find(|(command, _)| first == command);
     if let Some((_, options)) = arguments.first().and_then(measuring) {
         let mut arguments = arguments.to_vec();
         for option in unnamed(&arguments, options) {

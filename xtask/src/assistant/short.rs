@@ -52,10 +52,10 @@ pub(crate) fn run(project: &Project) -> Result<Closing> {
     }
     let (python, ask) = (folder.join("venv/bin/python"), folder.join("ask.py"));
     let cases = project.root.join(SOURCE).join("answers.json");
-    child::run(cmd!(Shell::new()?, "{python} {ask} --cases {cases}"))?;
+    let sh = Shell::new()?;
+    child::run(cmd!(sh, "{python} {ask} --cases {cases}"))?;
     let _ = fs::remove_dir_all(&results);
     let program = majordomo(project, None)?;
-    let sh = Shell::new()?;
     let lab = lab::build(project)?;
     child::run(cmd!(
         sh,
