@@ -105,7 +105,7 @@ impl Service {
                     () = sleep_until(until) => break self.hurry(),
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = self.sleep(within) => {}

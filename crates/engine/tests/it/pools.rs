@@ -185,7 +185,8 @@ fn changed_declaration_is_booked_at_once_and_relieved_where_it_is_short() {
 
 /// A reload with another size of the card.
 fn resize_card(rig: &mut Rig, specs: Vec<ComponentSpec>, card: u64) {
-    let catalog = Catalog::build(specs, gpu(card), Some(rig.engine.catalog())).unwrap();
+    let catalog =
+        Catalog::build(specs, gpu(card), Some(rig.engine.catalog())).expect("a valid catalog");
     let (config, budget) = (Box::new(rig.engine.config().clone()), rig.engine.budget().total());
     rig.input(Input::Configure { catalog: Arc::new(catalog), config, budget });
 }

@@ -227,7 +227,7 @@ mod tests {
             (0..100).map(|i| (if of(i) { 3.0 } else { 1.0 }, 2.0)).collect()
         };
         let (alternating, in_runs) = (day(&|i| i % 2 == 0), day(&|i| i / 10 % 2 == 0));
-        assert!(width(&[in_runs]) > 3.0 * width(&[alternating.clone()]));
+        assert!(width(&[in_runs]) > 3.0 * width(std::slice::from_ref(&alternating)));
         let alike = [alternating.clone(), alternating];
         let different = [day(&|_| true), day(&|_| false)];
         assert!(width(&alike) < 0.2 && width(&different) > 0.9);
