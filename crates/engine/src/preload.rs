@@ -124,8 +124,8 @@ impl Engine {
         }
         let mut both = contended;
         both.add_all(need);
-        let leaves_less = !budget.shortage(&both, None).is_none();
-        (!victims.is_empty() || leaves_less).then_some(contention.until)
+        let frees_less = !budget.shortage(&both, None).is_none();
+        (!victims.is_empty() || frees_less).then_some(contention.until)
     }
 
     /// Whether a preload may run beside the loads under way: every demand has its memory and its lanes.

@@ -35,7 +35,7 @@ pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
 /// The plan of an admitted transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admitted {
-    /// What is reserved, one entry for each component that is to be loaded.
+    /// Reservations, one for each component that is to be loaded.
     pub reserve: Vec<Reservation>,
     /// Components that are evicted for it, in rank order, each with everything live that depends on it: ready ones are
     /// closed and unloaded, speculative loads cancelled.

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 /// The longest wait for one component.
 const DEADLINE: &str = "2min";
-/// The components of a round trip: the second hears what the first speaks.
+/// The components of a round trip: the second hears the answer of the first.
 const SPEECH: [&str; 2] = ["speak", "listen"];
 
 /// A server with a private folder for socket and state, which are short-lived.

@@ -46,7 +46,7 @@ fn way_out(said: &str) -> &'static str {
         "HTTP error 5",
         "Server Error",
     ];
-    /// What pip says when the index answers, and also, after one of the words above, when it does not.
+    /// pip says so when the index answers, and also, after one of the words above, when it does not.
     const NO_FILE: &[&str] = &["(from versions: none)", "No matching distribution found"];
     let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
     if says(&["No space left on device", "Disk quota exceeded"]) {

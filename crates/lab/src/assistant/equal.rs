@@ -72,7 +72,7 @@ pub(super) fn closest(target: f64, tried: &[Tried]) -> Option<usize> {
 }
 
 /// The budget to try next for a target mean; none if the target is met, if enough was tried, or if no other budget would
-/// come closer. `ratio` is the first guess of budget over mean.
+/// come closer. `ratio` is the first estimate of budget over mean.
 pub(super) fn next_budget(target: f64, ratio: f64, tried: &[Tried], bounds: Bounds) -> Option<u64> {
     let is_met = tried.iter().any(|(_, mean)| distance(*mean, target) <= TOLERANCE);
     if is_met || tried.len() >= TRIES {
@@ -80,7 +80,7 @@ pub(super) fn next_budget(target: f64, ratio: f64, tried: &[Tried], bounds: Boun
     }
     let below = tried.iter().filter(|t| t.1 < target).max_by(|a, b| a.1.total_cmp(&b.1));
     let above = tried.iter().filter(|t| t.1 > target).min_by(|a, b| a.1.total_cmp(&b.1));
-    let guess = match (below, above, tried.last()) {
+    let estimate = match (below, above, tried.last()) {
         (Some((low, low_mean)), Some((high, high_mean)), _) => {
             let (low, high) = (*low as f64, *high as f64);
             low + (target - low_mean) / (high_mean - low_mean) * (high - low)
@@ -88,7 +88,7 @@ pub(super) fn next_budget(target: f64, ratio: f64, tried: &[Tried], bounds: Boun
         (_, _, Some((budget, mean))) => *budget as f64 * target / mean.max(1.0),
         (_, _, None) => target * ratio,
     };
-    let budget = (guess as u64).max(bounds.least).min(bounds.most);
+    let budget = (estimate as u64).max(bounds.least).min(bounds.most);
     tried.iter().all(|(other, _)| other.abs_diff(budget) >= STEP).then_some(budget)
 }
 
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_search_ends_at_the_target_at_a_bound_and_after_three_runs() {
-        assert_eq!(next(400, &[(600, 420)]), None);
+        assert_eq!(next(400, &[(600, 415)]), None);
         assert_eq!(next(400, &[(600, 300), (800, 600), (650, 500)]), None);
         // No smaller budget is allowed: the mean stays what it is.
         assert_eq!(next(100, &[]), Some(200));

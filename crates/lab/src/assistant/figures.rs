@@ -7,7 +7,7 @@ use super::played::Played;
 
 /// Samples of a bootstrap.
 const RESAMPLES: usize = 4_000;
-/// Successive commands that a bootstrap draws together, since one leaves to the next what is loaded.
+/// Successive commands that a bootstrap draws together, since each begins with what the one before loaded.
 const BLOCK: usize = 10;
 /// The share of an interval that is left out on each side.
 const TAIL: f64 = 0.05;
@@ -134,7 +134,7 @@ impl Ratio {
                     let blocks = (0..day.len()).step_by(BLOCK).map(|at| BLOCK.min(day.len() - at));
                     for length in blocks {
                         let from = rng.below(day.len());
-                        // A block at the end goes on at the begin, so that each command is drawn alike.
+                        // A block at the end continues at the begin, so that each command is drawn alike.
                         sum = day.iter().cycle().skip(from).take(length).fold(sum, add);
                     }
                 }

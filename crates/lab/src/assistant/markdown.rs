@@ -273,7 +273,7 @@ fn days(out: &mut String, summary: &Summary) {
     }
 }
 
-/// What a reader must know of a day, whatever the policy, from one of its runs.
+/// Facts about a day that hold for every policy, from one of its runs.
 fn of_a_day(run: &Run) -> Vec<String> {
     let (mut out, f) = (Vec::new(), &run.figures);
     let day = format!("Seed {}", run.day.seed);

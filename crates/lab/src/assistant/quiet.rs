@@ -59,7 +59,7 @@ impl Quiet {
 }
 
 /// Waits for a quiet machine, for at most `longest`. Returns the processors that were busy at the end; none where
-/// nothing is to be waited for or the system does not tell. Cancel safe.
+/// nothing is to be waited for or the system does not report it. Cancel safe.
 pub(super) async fn wait(longest: Duration) -> Option<f64> {
     if longest.is_zero() {
         return None;

@@ -107,7 +107,7 @@ fn request_is_one_line() {
     let check = |content, want: &str| {
         assert_eq!(String::from_utf8(encode(3, content)).unwrap(), want);
     };
-    check(Content::Text("a \"b\"\n\u{2028}é"), "{\"id\":3,\"text\":\"a \\\"b\\\"\\n\u{2028}é\"}\n");
+    check(Content::Text("a \"b\"\n\u{2028}é"), "{\"id\":3,\"text\":\"a \\\"b\\\"\\n\\u2028é\"}\n");
     check(Content::Object("{\"a\": 1}"), "{\"id\":3,\"object\":{\"a\": 1}}\n");
 }
 
