@@ -15,13 +15,18 @@ mod figures;
 mod folder;
 mod goals;
 mod http;
+mod idle_clock;
 mod interrupt;
 mod learn;
 mod markdown;
+mod overview;
+mod pacing;
+mod pause;
 mod played;
 mod player;
 mod plot;
 mod policy;
+mod prepare;
 mod processes;
 mod progress;
 mod questions;
@@ -34,6 +39,7 @@ mod sampler;
 mod server;
 pub(crate) mod stand_in;
 mod steps;
+mod verdict;
 
 use std::process::ExitCode;
 

@@ -92,14 +92,14 @@ pub(super) struct DayArgs {
     /// At most so many uses of the same user before the day, which the product has learned from
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
-    /// So many of these uses, the last ones, are played under every policy before the figures begin (default: 20, with
-    /// --short 3)
+    /// So many of these uses, the last ones, are played under every policy before the figures begin (default: a third as many
+    /// as commands and at most 20, with --short 3)
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(super) warm_up: Option<u32>,
-    /// Pauses, and the idle timeout of 5 minutes, are divided by this
-    #[arg(long, default_value_t = 100.0)]
+    /// Pauses are divided by this; the idle timeout of 5 minutes passes on the clock of the trace
+    #[arg(long, default_value_t = 2.0)]
     pub(super) compress: f64,
-    /// Then no pause is longer, in seconds; one of more than 5 minutes is longer than the idle timeout by at most this
+    /// Then no pause is longer, in seconds
     #[arg(long, default_value_t = 0.8)]
     pub(super) longest_pause: f64,
     /// How long a lease is kept after the answer, in milliseconds
@@ -112,7 +112,7 @@ pub(super) struct DayArgs {
     /// --short the largest component beside the smallest, so that others are evicted)
     #[arg(long)]
     pub(super) budget: Option<BudgetArg>,
-    /// Before each run, wait at most so many seconds until other programs rest (default: 90, with --short 0)
+    /// Before each run, wait at most so many seconds until other programs rest (default: 30, with --short 0)
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(super) quiet_wait: Option<u32>,
     /// Folder for the results
@@ -135,7 +135,8 @@ impl DayArgs {
     }
 
     pub(super) fn n_warm_up(&self) -> usize {
-        self.warm_up.unwrap_or(if self.short { 3 } else { 20 }) as usize
+        let default = if self.short { 3 } else { (self.n_commands() / 3).min(20) };
+        self.warm_up.map_or(default, |n| n as usize)
     }
 
     /// None where it follows from the sizes of the components.
@@ -174,7 +175,7 @@ impl DayArgs {
     }
 
     pub(super) fn quiet_wait(&self) -> Duration {
-        let seconds = self.quiet_wait.unwrap_or(if self.short { 0 } else { 90 });
+        let seconds = self.quiet_wait.unwrap_or(if self.short { 0 } else { 30 });
         Duration::from_secs(seconds.into())
     }
 

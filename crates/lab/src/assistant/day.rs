@@ -1,29 +1,28 @@
 //! `assistant day`: days under policies, in an order that rotates with the seed, and the files of their results.
 //!
 //! `all` is played once, since nothing is loaded or unloaded in it. `product-equal` comes last of a seed: its budget is
-//! corrected until its mean memory is that of `idle`, at most twice. Results are written after every run, so that an
+//! begun from the product's own run of that seed and corrected at most once until its mean memory is that of `idle`. Results are written after every run, so that an
 //! interrupt loses the run under way alone.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use majordomo::ByteSize;
-use majordomo_sim::replay::{Trace, UserTrace};
 
 use super::args::DayArgs;
+use super::clock;
 use super::equal::{self, Bounds, Tried};
 use super::folder::Folder;
 use super::interrupt::Interrupt;
-use super::player::{self, Script};
+use super::overview;
 use super::policy::Policy;
+use super::prepare::{self, Prepared};
 use super::progress::Progress;
-use super::record::{Day, PlayedLine, Run, SampleLine, Summary, write_lines};
-use super::routine::Use;
-use super::run::{Bench, Plan, SERVICE};
-use super::steps::{self, Pauses, Size, Steps, Turn};
+use super::record::{PlayedLine, Run, SampleLine, Summary, write_lines};
+use super::run::{Bench, Plan};
+use super::verdict::verdict;
 
 /// A folder for sockets, removed at the end.
 struct Sockets(PathBuf);
@@ -55,80 +54,6 @@ fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         program.display()
     );
     Ok(program)
-}
-
-/// The users of traces whose days are played, each with the name of its trace.
-fn users(args: &DayArgs) -> anyhow::Result<Vec<(String, UserTrace)>> {
-    let mut users = Vec::new();
-    for path in &args.traces {
-        let trace = Trace::open(path)?;
-        let name = trace.name;
-        users.extend(trace.users.into_iter().map(|user| (name.clone(), user)));
-    }
-    let known: Vec<String> = users.iter().map(|(_, user)| user.name.clone()).collect();
-    if let Some(unknown) = args.users.iter().find(|name| !known.contains(name)) {
-        bail!("no trace has a user {unknown:?}; there are {}", known.join(", "));
-    }
-    if !args.users.is_empty() {
-        users.retain(|(_, user)| args.users.contains(&user.name));
-    }
-    Ok(users)
-}
-
-/// A day with everything that its runs need.
-struct Prepared {
-    day: Day,
-    steps: Steps,
-    script: Script,
-}
-
-impl Prepared {
-    /// The uses before the day that are learned from, and those that are played.
-    fn before(&self) -> (&[Use], &[Use]) {
-        self.steps.before(self.day.n_warm_up)
-    }
-
-    fn planned(&self) -> Duration {
-        let commands = self.script.lines.iter().map(|line| line.pause);
-        let before = self.before().1.iter().map(|(_, pause)| *pause);
-        commands.chain(before).map(|pause| pause + SERVICE).sum()
-    }
-}
-
-fn prepare(args: &DayArgs, folder: &Folder, places: &[usize]) -> anyhow::Result<Vec<Prepared>> {
-    let names: Vec<String> = places.iter().map(|p| folder.components[*p].clone()).collect();
-    let size = Size { n_commands: args.n_commands(), n_history: args.history as usize };
-    let pauses = Pauses { compress: args.compress, longest: args.longest_pause() };
-    let users = users(args)?;
-    let n_users = users.len().max(1);
-    let n_days = usize::try_from(args.seeds)?;
-    let seeds = args.seed..args.seed.saturating_add(args.seeds);
-    seeds
-        .enumerate()
-        .map(|(i, seed)| {
-            let steps = match users.get(i % n_users) {
-                Some((trace, user)) => {
-                    let of = (n_days - i % n_users).div_ceil(n_users);
-                    let turn = Turn { nth: i / n_users, of };
-                    steps::of_user(trace, user, &names, size, pauses, seed, turn)?
-                }
-                None => steps::generated(names.len(), size, pauses, seed)?,
-            };
-            let day = Day {
-                seed,
-                source: steps.source.clone(),
-                is_generated: steps.is_generated,
-                n_history: steps.history.len(),
-                n_warm_up: steps.before(args.n_warm_up()).1.len(),
-                items: steps.items.clone(),
-                n_left_out: steps.n_left_out,
-                n_long_pauses: steps.n_long_pauses,
-            };
-            let hold = Duration::from_millis(args.hold);
-            let script = player::script(folder, &steps.day, places, seed, hold);
-            Ok(Prepared { day, steps, script })
-        })
-        .collect()
 }
 
 /// The policies of the n-th seed, in order: rotated, with `product-equal` at the end.
@@ -163,21 +88,19 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
     let policies = args.policies()?;
     let folder = Folder::read(&args.folder, args.commands.as_deref())?;
     let places = folder.usable();
-    let days = prepare(args, &folder, &places)?;
+    let days = prepare::days(args, &folder, &places)?;
     let work = args.out.join("work");
     // There may be one of an earlier measurement in the same folder.
     let _ = std::fs::remove_dir_all(&work);
     std::fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
     let sockets = Sockets::new()?;
-    let pauses = Pauses { compress: args.compress, longest: args.longest_pause() };
-    let summary = summary(args, &folder, &places, pauses);
-    say_maps(&summary);
+    let summary = overview::summary(args, &folder, &places, &days);
+    overview::say_maps(&summary);
     let bench = Bench {
         folder,
         program: program(args.majordomo.as_deref())?,
         work: work.canonicalize()?,
         sockets: sockets.0.clone(),
-        idle_timeout: pauses.idle_timeout(),
         sample: Duration::from_millis(args.sample),
         quiet_wait: args.quiet_wait(),
         interrupt: Interrupt::listen()?,
@@ -192,7 +115,7 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         budget: ByteSize::ZERO,
         summary,
         samples: Vec::new(),
-        ratio: None,
+        began_s: clock::seconds(),
     };
     let ended = measurement.calibrate(args).await;
     let ended = match ended {
@@ -206,8 +129,9 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(130));
     }
     ended?;
+    let took = measurement.summary.took();
     measurement.progress.say(&format!(
-        "written to {}; `majordomo-lab assistant report --out {}` compares the policies",
+        "took {took}; written to {}; `majordomo-lab assistant report --out {}` compares the policies",
         args.out.display(),
         args.out.display()
     ));
@@ -215,87 +139,6 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         verdict(&measurement.summary, args.budget().is_none())
     } else {
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// The checks of the short form: none of a time or a ratio.
-fn verdict(summary: &Summary, is_tight: bool) -> anyhow::Result<ExitCode> {
-    for run in &summary.runs {
-        let f = &run.figures;
-        let wrong = run.commands.iter().find(|c| c.refusal.is_some() || !c.is_real);
-        ensure!(
-            f.n_refused == 0 && f.n_real == f.n_commands && f.n_commands > 0,
-            "{}: {} of {} commands refused, {} answers real; first: {:?}",
-            run.policy,
-            f.n_refused,
-            f.n_commands,
-            f.n_real,
-            wrong
-        );
-        ensure!(
-            2 * f.n_exact >= f.n_new,
-            "{}: the needed component alone was chosen for {} of {} new texts, fewer than half",
-            run.policy,
-            f.n_exact,
-            f.n_new
-        );
-        ensure!(
-            !is_tight || run.policy != Policy::Lru || run.tally.evictions > 0,
-            "lru evicted nothing within {}, so that no refusal could occur",
-            ByteSize(run.budget.unwrap_or(0))
-        );
-        ensure!(run.orphans.is_empty(), "{} left {} running", run.policy, run.orphans.join(", "));
-    }
-    ensure!(!summary.runs.is_empty(), "no policy was played");
-    println!("no refusal, every answer real, no orphan");
-    Ok(ExitCode::SUCCESS)
-}
-
-fn summary(args: &DayArgs, folder: &Folder, places: &[usize], pauses: Pauses) -> Summary {
-    let is_used = |name: &str| places.iter().any(|p| folder.components[*p] == name);
-    let names = folder.specs.iter().map(|s| s.id.to_string());
-    let labels = folder.commands.map.places.iter();
-    Summary {
-        date: date(),
-        machine: machine(),
-        command: std::env::args().skip(1).collect(),
-        folder: folder.path.display().to_string(),
-        components: BTreeMap::new(),
-        unused: names.filter(|name| !is_used(name)).collect(),
-        labels: labels
-            .map(|(label, place)| (label.clone(), folder.components[*place].clone()))
-            .filter(|(label, component)| label != component)
-            .collect(),
-        commands_per_day: args.n_commands(),
-        n_taught: folder.commands.train.len(),
-        n_rows_left_out: folder.commands.n_left_out,
-        compress: args.compress,
-        longest_pause_s: args.longest_pause,
-        idle_timeout_s: pauses.idle_timeout().as_secs_f64(),
-        sample_ms: args.sample as f64,
-        was_interrupted: false,
-        runs: Vec::new(),
-    }
-}
-
-fn date() -> String {
-    let out = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
-    out.ok().map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
-}
-
-fn machine() -> String {
-    let n = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = majordomo::memory_limit().map_or_else(String::new, |m| format!(", {m} of memory"));
-    format!("{}{memory}", majordomo::count(n, "processor"))
-}
-
-fn say_maps(summary: &Summary) {
-    if !summary.labels.is_empty() {
-        let pairs: Vec<_> = summary.labels.iter().map(|(l, c)| format!("{l} = {c}")).collect();
-        eprintln!("labels of the commands: {}", pairs.join(", "));
-    }
-    if !summary.unused.is_empty() {
-        eprintln!("without commands or questions: {}", summary.unused.join(", "));
     }
 }
 
@@ -308,8 +151,7 @@ struct Measurement {
     budget: ByteSize,
     summary: Summary,
     samples: Vec<SampleLine>,
-    /// Budget over mean memory of the last `product-equal`.
-    ratio: Option<f64>,
+    began_s: f64,
 }
 
 impl Measurement {
@@ -326,13 +168,14 @@ impl Measurement {
     }
 
     async fn play_all(&mut self, days: &[Prepared], policies: &[Policy]) -> anyhow::Result<()> {
+        self.progress.begin();
         for (n, day) in days.iter().enumerate() {
             for (position, policy) in order(policies, n).into_iter().enumerate() {
                 if policy == Policy::ProductEqual {
                     self.play_at_equal_memory(day, position).await?;
                 } else {
-                    let (run, samples) = self.one(day, policy, self.budget, position).await?;
-                    self.keep(run, samples)?;
+                    let (run, samples) = self.play_one(day, policy, self.budget, position).await?;
+                    self.record_run(run, samples)?;
                 }
                 if self.bench.interrupt.is_raised() {
                     return Ok(());
@@ -342,7 +185,7 @@ impl Measurement {
         Ok(())
     }
 
-    async fn one(
+    async fn play_one(
         &mut self,
         day: &Prepared,
         policy: Policy,
@@ -389,38 +232,36 @@ impl Measurement {
             run.map(|r| r.mean)
         };
         let target = mean(Policy::Idle).context("idle was not played on this day")?;
-        let known =
-            mean(Policy::Product).filter(|m| *m > 0.0).map(|m| self.budget.bytes() as f64 / m);
-        let ratio = self.ratio.or(known).unwrap_or(1.2);
+        let own: Option<Tried> = mean(Policy::Product).map(|mean| (self.budget.bytes(), mean));
         let bounds = Bounds::new(&self.bench.folder, &self.summary.components);
         let mut tried: Vec<Tried> = Vec::new();
         let mut made = Vec::new();
-        while let Some(budget) = equal::next_budget(target, ratio, &tried, bounds) {
+        while let Some(budget) = equal::next_budget(target, own, &tried, bounds) {
             if !tried.is_empty() {
                 self.progress.plan(day.planned());
             }
             let budget = ByteSize(budget);
-            let (run, samples) = self.one(day, Policy::ProductEqual, budget, position).await?;
+            let (run, samples) = self.play_one(day, Policy::ProductEqual, budget, position).await?;
             if self.bench.interrupt.is_raised() {
-                return self.keep(run, samples);
+                return self.record_run(run, samples);
             }
             tried.push((budget.bytes(), run.mean));
             made.push((run, samples));
         }
         let Some(best) = equal::closest(target, &tried) else { return Ok(()) };
-        self.ratio = Some(tried[best].0 as f64 / tried[best].1.max(1.0));
         let (mut run, samples) = made.swap_remove(best);
         run.tried = tried;
-        self.keep(run, samples)
+        self.record_run(run, samples)
     }
 
-    fn keep(&mut self, run: Run, samples: Vec<SampleLine>) -> anyhow::Result<()> {
+    fn record_run(&mut self, run: Run, samples: Vec<SampleLine>) -> anyhow::Result<()> {
         self.summary.runs.push(run);
         self.samples.extend(samples);
         self.write()
     }
 
-    fn write(&self) -> anyhow::Result<()> {
+    fn write(&mut self) -> anyhow::Result<()> {
+        self.summary.took_s = clock::seconds() - self.began_s;
         let lines = self.summary.runs.iter().flat_map(|run| {
             let (seed, policy) = (run.day.seed, run.policy);
             run.commands.iter().cloned().map(move |played| PlayedLine { seed, policy, played })
@@ -435,27 +276,7 @@ impl Measurement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::Figures;
-    use super::super::goals::testing;
     use super::*;
-
-    #[test]
-    fn the_short_form_fails_where_nothing_is_chosen_or_evicted() {
-        let good = testing::summary(vec![testing::run(Policy::Lru, 1, &[1.0; 9])]);
-        let error = |summary: &Summary, is_tight| {
-            verdict(summary, is_tight).map(|_| ()).map_err(|e| e.to_string()).unwrap_err()
-        };
-        assert!(verdict(&good, false).is_ok());
-        assert!(error(&good, true).contains("evicted nothing"));
-        let mut evicts = good.clone();
-        evicts.runs[0].tally.evictions = 1;
-        assert!(verdict(&evicts, true).is_ok());
-        let run = &mut evicts.runs[0];
-        run.commands.iter_mut().take(5).for_each(|c| c.chosen.clear());
-        run.figures = Figures::new(&run.commands);
-        assert!(error(&evicts, true).contains("4 of 9 new texts"), "{}", error(&evicts, true));
-        assert!(error(&testing::summary(Vec::new()), false).contains("no policy"));
-    }
 
     #[test]
     fn policies_take_turns() {

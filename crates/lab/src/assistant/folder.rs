@@ -85,6 +85,11 @@ impl Folder {
         all
     }
 
+    /// Whether a component is pinned by the configuration.
+    pub(super) fn is_pinned(&self, name: &str) -> bool {
+        self.specs.iter().any(|s| s.id.as_str() == name && s.pinned)
+    }
+
     /// Whether a component is loaded for as long as the server runs.
     pub(super) fn is_core(&self, name: &str) -> bool {
         self.specs.iter().any(|s| s.id.as_str() == name && s.priority == Priority::Core)

@@ -231,6 +231,7 @@ pub(super) mod testing {
             tally: Tally::default(),
             harm: None,
             n_warm_up_refused: 0,
+            n_unloads_refused: 0,
             orphans: Vec::new(),
             n_samples: 36,
             sampling_s: 0.1,
@@ -255,9 +256,11 @@ pub(super) mod testing {
             n_rows_left_out: 0,
             compress: 60.0,
             longest_pause_s: 2.0,
-            idle_timeout_s: 5.0,
+            idle_timeout_s: 300.0,
+            mean_pause_s: 0.7,
             sample_ms: 250.0,
             was_interrupted: false,
+            took_s: 1_310.0,
             runs,
         }
     }

@@ -14,10 +14,10 @@ use majordomo::{
 use majordomo_predictor::SequenceModel;
 use majordomo_runtime::state::{RedbStore, SEQUENCE};
 
-use super::routine::Use;
+use super::routine::TimedUse;
 
-/// The time of an answer and of the use after it, which passes between two commands beside the pause.
-const SERVICE: Duration = Duration::from_millis(500);
+/// The time of a wait, an answer and the use after it, which passes between two commands beside the pause.
+pub(super) const SERVICE: Duration = Duration::from_millis(500);
 
 fn ids(components: &[String]) -> anyhow::Result<Vec<ComponentId>> {
     components.iter().map(|name| Ok(ComponentId::new(name)?)).collect()
@@ -58,7 +58,7 @@ pub(super) fn forget_uses(state: &Path) -> anyhow::Result<()> {
 /// Stores earlier uses, the last of which was just now.
 pub(super) fn learn_uses(
     state: &Path,
-    uses: &[Use],
+    uses: &[TimedUse],
     components: &[String],
     now: WallSeconds,
 ) -> anyhow::Result<()> {
@@ -71,7 +71,7 @@ pub(super) fn learn_uses(
 }
 
 /// The model of uses at their times before `now`.
-fn model(uses: &[Use], now: WallSeconds) -> SequenceModel {
+fn model(uses: &[TimedUse], now: WallSeconds) -> SequenceModel {
     let whole: Duration = uses.iter().skip(1).map(|(_, pause)| *pause + SERVICE).sum();
     let mut model = SequenceModel::new();
     let mut at = Duration::ZERO;
@@ -141,7 +141,7 @@ mod tests {
     fn a_server_reads_the_uses_that_were_stored() {
         let dir = Dir::new("uses");
         let pause = Duration::from_secs(1);
-        let uses: Vec<Use> = (0..90).map(|i| (i % 3, pause)).collect();
+        let uses: Vec<TimedUse> = (0..90).map(|i| (i % 3, pause)).collect();
         let names = ["a", "b", "c"].map(str::to_owned);
         learn_uses(&dir.0, &uses, &names, WallSeconds(10_000)).unwrap();
         let (store, _) = RedbStore::open(&dir.0).unwrap();

@@ -1,5 +1,7 @@
 //! One command of a day and what became of it.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// A wait of more than this is noticed, in milliseconds.
@@ -47,6 +49,12 @@ impl Played {
     /// Whether the needed component was among the chosen ones.
     pub(super) fn has_needed(&self) -> bool {
         self.chosen.contains(&self.component)
+    }
+
+    /// The components that were leased for the command.
+    pub(super) fn used(&self) -> BTreeSet<String> {
+        let needed = self.is_served.then_some(&self.component);
+        self.leased.iter().chain(needed).cloned().collect()
     }
 
     /// From the command to its answer.

@@ -19,8 +19,10 @@ use super::ask::{self, Asked};
 use super::clock;
 use super::events::Follower;
 use super::folder::Folder;
+use super::pause::Pause;
 use super::played::Played;
 use super::questions::Question;
+use super::steps::UseStep;
 
 /// How the client names itself.
 const TAG: &str = "assistant-day";
@@ -38,7 +40,7 @@ pub(super) struct Script {
 /// One command.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    pub(super) pause: Duration,
+    pub(super) pause: Pause,
     pub(super) component: String,
     pub(super) text: String,
     /// Whether an earlier line has the same text.
@@ -49,7 +51,7 @@ pub(super) struct Line {
 /// The steps of a day with their texts and questions, drawn with a seed.
 pub(super) fn script(
     folder: &Folder,
-    day: &[(usize, Duration)],
+    day: &[UseStep],
     places: &[usize],
     seed: u64,
     hold: Duration,
@@ -57,13 +59,13 @@ pub(super) fn script(
     let mut draw = super::commands::Draw::new(&folder.commands, Rng::new(&[seed, 0x7e47]));
     let mut rng = Rng::new(&[seed, 0xa5c]);
     let mut seen = BTreeSet::new();
-    let lines = day.iter().map(|(step, pause)| {
-        let place = places[*step];
+    let lines = day.iter().map(|step| {
+        let place = places[step.place];
         let component = folder.components[place].clone();
         let question = rng.pick(&folder.questions[&component]).clone();
         let text = draw.next(place);
         let is_repeat = !seen.insert(text);
-        Line { pause: *pause, component, text: text.to_owned(), is_repeat, question }
+        Line { pause: step.pause, component, text: text.to_owned(), is_repeat, question }
     });
     Script { lines: lines.collect(), hold }
 }
@@ -108,7 +110,7 @@ pub(super) struct Player<'a> {
 }
 
 impl Player<'_> {
-    /// Plays one command; `began_s` is the begin of the day.
+    /// Plays one command, after its pause; `began_s` is the begin of the day.
     pub(super) async fn play(
         &self,
         index: usize,
@@ -116,7 +118,6 @@ impl Player<'_> {
         hold: Duration,
         began_s: f64,
     ) -> anyhow::Result<Played> {
-        tokio::time::sleep(line.pause).await;
         let asked_s = clock::seconds();
         let mut played = Played {
             index,

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use anyhow::Context;
 use majordomo::ByteSize;
@@ -17,7 +16,7 @@ pub(super) enum Policy {
     All,
     /// Least recently used, on demand, within the budget.
     Lru,
-    /// Unloaded after five idle minutes (compressed), on demand, without a budget that binds.
+    /// On demand, without a budget that binds; the player unloads what is idle for five minutes of the trace.
     Idle,
     /// The product's defaults, within the budget.
     Product,
@@ -80,13 +79,12 @@ const UNBOUND: &str = "95%";
 
 /// The configuration of a policy: `text` with its settings, everything else as it is.
 ///
-/// `budget` binds `lru`, `product` and `product-equal`; `idle_timeout` is that of `idle`.
+/// `budget` binds `lru`, `product` and `product-equal`.
 pub(super) fn configuration(
     text: &str,
     policy: Policy,
     members: &[Member],
     budget: ByteSize,
-    idle_timeout: Duration,
 ) -> anyhow::Result<String> {
     let mut file: Table = text.parse().context("the configuration is no TOML")?;
     let manager = table(&mut file, "manager")?;
@@ -108,19 +106,14 @@ pub(super) fn configuration(
     let components = table(&mut file, "components")?;
     for member in members {
         let component = table(components, &member.name)?;
-        match policy {
-            Policy::All => {
-                // Two that conflict cannot both be loaded.
-                component.insert("conflicts".to_owned(), Value::Array(Vec::new()));
-                if !member.is_core {
-                    component.insert("pinned".to_owned(), true.into());
-                }
+        // A timeout of its own would pass on the clock of compressed pauses.
+        component.remove("idle_timeout");
+        if policy == Policy::All {
+            // Two that conflict cannot both be loaded.
+            component.insert("conflicts".to_owned(), Value::Array(Vec::new()));
+            if !member.is_core {
+                component.insert("pinned".to_owned(), true.into());
             }
-            Policy::Idle if !member.is_core => {
-                let timeout = format!("{}ms", idle_timeout.as_millis().max(1));
-                component.insert("idle_timeout".to_owned(), timeout.into());
-            }
-            _ => {}
         }
     }
     Ok(file.to_string())
@@ -136,14 +129,13 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "[manager]\npolicy = \"gdsf\"\nload_deadline = \"9s\"\n\
-        [components.a]\ncommand = [\"./a\", \"{port}\"]\nconflicts = [\"b\"]\n\
+        [components.a]\ncommand = [\"./a\", \"{port}\"]\nconflicts = [\"b\"]\nidle_timeout = \"9s\"\n\
         [components.b]\npriority = \"CORE\"\ncommand = [\"b\"]\n";
 
     fn of(policy: Policy) -> Table {
         let member = |name: &str, is_core| Member { name: name.to_owned(), is_core };
         let members = [member("a", false), member("b", true)];
-        let (budget, timeout) = (ByteSize::mib(5), Duration::from_secs(3));
-        configuration(TEXT, policy, &members, budget, timeout).unwrap().parse().unwrap()
+        configuration(TEXT, policy, &members, ByteSize::mib(5)).unwrap().parse().unwrap()
     }
 
     #[test]
@@ -161,8 +153,7 @@ mod tests {
             let a = &file["components"]["a"];
             assert_eq!(a.get("pinned").is_some(), policy == Policy::All);
             assert_eq!(a["conflicts"].as_array().unwrap().is_empty(), policy == Policy::All);
-            assert_eq!(a.get("idle_timeout").is_some(), policy == Policy::Idle);
-            assert!(file["components"]["b"].get("idle_timeout").is_none());
+            assert!(a.get("idle_timeout").is_none());
             assert_eq!(policy.name().parse::<Policy>(), Ok(policy));
         }
         assert!("fifo".parse::<Policy>().unwrap_err().contains("product-equal"));

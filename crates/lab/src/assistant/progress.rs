@@ -30,6 +30,11 @@ impl Progress {
         }
     }
 
+    /// The pace is that from now on.
+    pub(super) fn begin(&mut self) {
+        self.began_s = clock::seconds();
+    }
+
     /// More is to be done than was planned.
     pub(super) fn plan(&mut self, more: Duration) {
         self.planned_s += more.as_secs_f64();

@@ -9,7 +9,7 @@ use super::clock;
 /// So many busy processors are no noise.
 pub(super) const QUIET: f64 = 0.25;
 /// The time between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 /// Quiet looks in a row that are enough.
 const LOOKS: u32 = 2;
 

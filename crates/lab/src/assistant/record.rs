@@ -44,7 +44,7 @@ pub(super) struct Day {
     pub(super) items: BTreeMap<String, String>,
     /// Uses of the trace that are of no component.
     pub(super) n_left_out: usize,
-    /// Pauses in which the idle timeout expires.
+    /// Pauses that are longer than the idle timeout in the trace.
     pub(super) n_long_pauses: usize,
 }
 
@@ -74,6 +74,8 @@ pub(super) struct Run {
     pub(super) harm: Option<f64>,
     /// Uses before the figures that were refused.
     pub(super) n_warm_up_refused: usize,
+    /// Unloads of the idle timeout that the server refused.
+    pub(super) n_unloads_refused: usize,
     /// Processes of components that outlived the server.
     pub(super) orphans: Vec<String>,
     pub(super) n_samples: usize,
@@ -117,9 +119,14 @@ pub(super) struct Summary {
     pub(super) n_rows_left_out: usize,
     pub(super) compress: f64,
     pub(super) longest_pause_s: f64,
+    /// On the clock of the trace.
     pub(super) idle_timeout_s: f64,
+    /// The mean pause before a command of a day, as it was played.
+    pub(super) mean_pause_s: f64,
     pub(super) sample_ms: f64,
     pub(super) was_interrupted: bool,
+    /// From the begin of the calibration to the end of the last run.
+    pub(super) took_s: f64,
     pub(super) runs: Vec<Run>,
 }
 
@@ -127,6 +134,11 @@ impl Summary {
     /// The sum of all components, each after one answer.
     pub(super) fn all_loaded(&self) -> u64 {
         self.components.values().map(|m| m.pss).sum()
+    }
+
+    /// The time that the measurement took, in words.
+    pub(super) fn took(&self) -> String {
+        majordomo::count((self.took_s / 60.0).round().max(1.0) as usize, "minute").to_string()
     }
 }
 

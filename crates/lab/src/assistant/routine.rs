@@ -2,7 +2,8 @@
 //!
 //! Invariant: the same seed gives the same uses. Routines are short sequences of components, one tends to follow
 //! another, steps are left out, replaced or repeated, and single uses come in between; so the next component can be
-//! predicted often and never always. Pauses are seconds inside a routine and minutes between two.
+//! predicted often and never always. Pauses are seconds inside a routine and minutes between two, distributed about as
+//! those of people at a desktop: half are of less than ten seconds, a tenth are of more than four minutes.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const REPEATED: f64 = 0.1;
 const BETWEEN: f64 = 0.35;
 
 /// One use: the place of a component, and the pause before it.
-pub(super) type Use = (usize, Duration);
+pub(super) type TimedUse = (usize, Duration);
 
 /// A place in 0..n, the first ones most often.
 fn popular(rng: &mut Rng, n: usize) -> usize {
@@ -33,7 +34,7 @@ fn popular(rng: &mut Rng, n: usize) -> usize {
 }
 
 /// The first `n` uses of the person that a seed stands for.
-pub(super) fn uses(n_components: usize, n: usize, seed: u64) -> Vec<Use> {
+pub(super) fn uses(n_components: usize, n: usize, seed: u64) -> Vec<TimedUse> {
     let mut rng = Rng::new(&[seed, 0xda11]);
     let routines: Vec<Vec<usize>> = (0..ROUTINES)
         .map(|_| (0..3 + rng.below(3)).map(|_| popular(&mut rng, n_components)).collect())
@@ -51,7 +52,7 @@ pub(super) fn uses(n_components: usize, n: usize, seed: u64) -> Vec<Use> {
             let place = if rng.chance(REPLACED) { popular(&mut rng, n_components) } else { *place };
             for _ in 0..1 + usize::from(rng.chance(REPEATED)) {
                 out.push((place, pause));
-                pause = rng.millis(2_000, 60_000);
+                pause = rng.millis(600, 25_000);
             }
         }
         if rng.chance(BETWEEN) {

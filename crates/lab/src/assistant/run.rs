@@ -3,7 +3,7 @@
 //! Invariant: however the day ends, the server is stopped before this returns, and processes that outlive it are
 //! reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use super::clock;
 use super::events::Follower;
 use super::figures::Figures;
 use super::folder::Folder;
+use super::idle_clock::IdleClock;
 use super::interrupt::Interrupt;
-use super::learn;
+use super::learn::{self, SERVICE};
+use super::pacing::Pacing;
 use super::played::Played;
 use super::player::{self, Player, Script};
 use super::policy::{self, Member, Policy};
@@ -25,9 +27,10 @@ use super::processes::{Memory, Processes, load_average};
 use super::progress::Progress;
 use super::quiet;
 use super::record::{Day, Measured, Run};
-use super::routine::Use;
+use super::routine::TimedUse;
 use super::sampler::{Sample, Sampled, Sampler};
 use super::server::{Place, Server, TemporaryFile};
+use super::steps::UseStep;
 
 /// Looks for processes that outlive their server, and the time between two.
 const LOOKS: u32 = 40;
@@ -42,7 +45,6 @@ pub(super) struct Bench {
     pub(super) work: PathBuf,
     /// For sockets, whose paths must be short.
     pub(super) sockets: PathBuf,
-    pub(super) idle_timeout: Duration,
     pub(super) sample: Duration,
     /// The longest wait for a quiet machine before a run.
     pub(super) quiet_wait: Duration,
@@ -54,9 +56,9 @@ pub(super) struct Bench {
 pub(super) struct Plan<'a> {
     pub(super) day: &'a Day,
     /// Earlier uses that the product has learned from.
-    pub(super) learned: &'a [Use],
+    pub(super) learned: &'a [UseStep],
     /// Those after them, up to the day: they are played before the figures begin.
-    pub(super) warm_up: &'a [Use],
+    pub(super) warm_up: &'a [UseStep],
     /// The component of each step's number.
     pub(super) places: &'a [usize],
     pub(super) script: &'a Script,
@@ -81,7 +83,7 @@ impl Bench {
             })
             .collect();
         let text = &self.folder.configuration;
-        let text = policy::configuration(text, policy, &members, budget, self.idle_timeout)?;
+        let text = policy::configuration(text, policy, &members, budget)?;
         // It lies beside the original, whose paths are relative to the file.
         let name = format!(".day-{}-{policy}.toml", std::process::id());
         let file = TemporaryFile(self.folder.path.join(name));
@@ -185,7 +187,8 @@ impl Bench {
         learn::copy_state(&self.base(), &state)?;
         if policy.has_history() {
             let places = plan.places;
-            let uses: Vec<Use> = plan.learned.iter().map(|(s, t)| (places[*s], *t)).collect();
+            let use_of = |step: &UseStep| (places[step.place], step.pause.played);
+            let uses: Vec<TimedUse> = plan.learned.iter().map(use_of).collect();
             learn::learn_uses(&state, &uses, &self.folder.components, clock::wall())?;
         }
         let busy_before = tokio::select! {
@@ -221,6 +224,7 @@ impl Bench {
             tally: day.tally,
             harm: day.harm,
             n_warm_up_refused: day.n_warm_up_refused,
+            n_unloads_refused: day.n_unloads_refused,
             orphans,
             n_samples: sampled.samples.len(),
             sampling_s: sampled.cost_s,
@@ -240,8 +244,10 @@ impl Bench {
         if plan.policy == Policy::All {
             self.load_all(server, progress).await?;
         }
+        let idle = (plan.policy == Policy::Idle).then(|| IdleClock::new(&self.folder));
+        let mut pacing = Pacing::new(server.address.clone(), idle);
         let n_warm_up_refused = tokio::select! {
-            refused = self.warm_up(server, plan, progress) => refused?,
+            refused = self.warm_up(server, plan, &mut pacing, progress) => refused?,
             () = self.interrupt.raised() => 0,
         };
         let follower = Follower::start(server.address.clone()).await?;
@@ -253,17 +259,23 @@ impl Bench {
         let mut failed = None;
         for (index, line) in plan.script.lines.iter().enumerate() {
             let played = tokio::select! {
-                played = player.play(index, line, plan.script.hold, began_s) => played,
+                played = async {
+                    pacing.pass(line.pause).await?;
+                    player.play(index, line, plan.script.hold, began_s).await
+                } => played,
                 () = self.interrupt.raised() => break,
             };
             match played {
-                Ok(played) => commands.push(played),
+                Ok(played) => {
+                    pacing.record_uses(&played.used());
+                    commands.push(played);
+                }
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
-            progress.done(line.pause + SERVICE);
+            progress.done(line.pause.played + SERVICE);
             progress.show(&what, index + 1, plan.script.lines.len());
         }
         let seconds = clock::seconds() - began_s;
@@ -274,7 +286,17 @@ impl Bench {
         let harm = server.client.status().await.ok();
         let harm = harm.and_then(|s| self::harm(&s.sections, &self.folder.components));
         let tally = follower.seen().tally();
-        Ok(DayPlayed { commands, sampled, processes, tally, harm, n_warm_up_refused, seconds })
+        let n_unloads_refused = pacing.n_refused();
+        Ok(DayPlayed {
+            commands,
+            sampled,
+            processes,
+            tally,
+            harm,
+            n_warm_up_refused,
+            n_unloads_refused,
+            seconds,
+        })
     }
 
     /// Plays the uses before the day, by name, since their texts are unknown. Nothing of them is counted but refusals, so
@@ -283,12 +305,13 @@ impl Bench {
         &self,
         server: &Server,
         plan: Plan<'_>,
+        pacing: &mut Pacing,
         progress: &mut Progress,
     ) -> anyhow::Result<usize> {
         let mut n_refused = 0;
-        for (n, (step, pause)) in plan.warm_up.iter().enumerate() {
-            tokio::time::sleep(*pause).await;
-            let name = &self.folder.components[plan.places[*step]];
+        for (n, step) in plan.warm_up.iter().enumerate() {
+            pacing.pass(step.pause).await?;
+            let name = &self.folder.components[plan.places[step.place]];
             match player::refusal(player::acquire(&server.client, name).await)? {
                 Ok(lease) => {
                     let asked = Asked {
@@ -302,10 +325,11 @@ impl Bench {
                     let _ = ask::ask(&self.folder.questions[name][0], asked).await;
                     tokio::time::sleep(plan.script.hold).await;
                     server.client.release(&lease.id).await?;
+                    pacing.record_uses(&BTreeSet::from([name.clone()]));
                 }
                 Err(_) => n_refused += 1,
             }
-            progress.done(*pause + SERVICE);
+            progress.done(step.pause.played + SERVICE);
             let what = format!("seed {}, {}, before the day", plan.day.seed, plan.policy);
             progress.show(&what, n + 1, plan.warm_up.len());
         }
@@ -324,9 +348,6 @@ async fn named(server: &Server) -> anyhow::Result<Processes> {
     Ok(processes)
 }
 
-/// The planned time of a command beside its pause.
-pub(super) const SERVICE: Duration = Duration::from_millis(700);
-
 struct DayPlayed {
     commands: Vec<Played>,
     sampled: Sampled,
@@ -334,6 +355,7 @@ struct DayPlayed {
     tally: super::record::Tally,
     harm: Option<f64>,
     n_warm_up_refused: usize,
+    n_unloads_refused: usize,
     seconds: f64,
 }
 

@@ -1,8 +1,7 @@
 //! The steps of a day: which component is needed, and after which pause; and the uses before that day.
 //!
 //! From a recorded trace or a generated one. The k-th most used item of a user stands for the k-th component, unless
-//! the item has a component's name; items beyond the number of components are left out. Pauses are divided by the
-//! compression and then cut, so that one beyond the idle timeout stays beyond it.
+//! the item has a component's name; items beyond the number of components are left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,35 +10,14 @@ use anyhow::{bail, ensure};
 use majordomo_sim::Rng;
 use majordomo_sim::replay::UserTrace;
 
-use super::routine::{self, Use};
+use super::pause::{Pause, Pauses};
+use super::routine::{self, TimedUse};
 
-/// The time after which peers unload an idle component.
-const IDLE: Duration = Duration::from_secs(300);
-
-/// How pauses are shortened.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pauses {
-    /// Pauses are divided by this.
-    pub(super) compress: f64,
-    /// Then no pause is longer, beside the idle timeout where the pause was beyond it.
-    pub(super) longest: Duration,
-}
-
-impl Pauses {
-    fn shorten(&self, pause: Duration) -> Duration {
-        let beyond = if is_long(pause) { self.idle_timeout() } else { Duration::ZERO };
-        pause.div_f64(self.compress).min(beyond + self.longest)
-    }
-
-    /// The idle timeout of peers, compressed like the pauses.
-    pub(super) fn idle_timeout(&self) -> Duration {
-        IDLE.div_f64(self.compress).max(Duration::from_millis(1))
-    }
-}
-
-/// Whether an idle timeout of 5 minutes expires in a pause.
-fn is_long(pause: Duration) -> bool {
-    pause > IDLE
+/// One use: the place of a component, and the pause before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UseStep {
+    pub(super) place: usize,
+    pub(super) pause: Pause,
 }
 
 /// A day and the uses before it.
@@ -49,20 +27,20 @@ pub(super) struct Steps {
     pub(super) source: String,
     /// Whether they are generated, not recorded.
     pub(super) is_generated: bool,
-    pub(super) day: Vec<Use>,
+    pub(super) day: Vec<UseStep>,
     /// Uses of the same user before the day, pauses shortened alike.
-    pub(super) history: Vec<Use>,
+    pub(super) history: Vec<UseStep>,
     /// The component of each item of the trace that has another name.
     pub(super) items: BTreeMap<String, String>,
     /// Uses that are of no component.
     pub(super) n_left_out: usize,
-    /// Pauses of the day that were longer than the idle timeout before they were shortened.
+    /// Pauses of the day that are longer than the idle timeout in the trace.
     pub(super) n_long_pauses: usize,
 }
 
 impl Steps {
     /// The uses before the day: those that are only learned from, and at most `n` that are played, the last ones.
-    pub(super) fn before(&self, n: usize) -> (&[Use], &[Use]) {
+    pub(super) fn before(&self, n: usize) -> (&[UseStep], &[UseStep]) {
         self.history.split_at(self.history.len().saturating_sub(n))
     }
 }
@@ -110,7 +88,7 @@ fn stand_ins(user: &UserTrace, components: &[String]) -> BTreeMap<String, String
 }
 
 /// The uses of a recorded user, and how many are of no component.
-fn recorded(user: &UserTrace, components: &[String]) -> (Vec<Use>, usize) {
+fn recorded(user: &UserTrace, components: &[String]) -> (Vec<TimedUse>, usize) {
     let places = places(user, components);
     let mut last = None;
     let mut out = Vec::new();
@@ -123,6 +101,11 @@ fn recorded(user: &UserTrace, components: &[String]) -> (Vec<Use>, usize) {
     }
     let n_left_out = user.events.len() - out.len();
     (out, n_left_out)
+}
+
+/// How many uses of a recorded user are of a component.
+pub(super) fn n_uses(user: &UserTrace, components: &[String]) -> usize {
+    recorded(user, components).0.len()
 }
 
 /// A day of a recorded user: the seed chooses which, in the part of the trace that the turn has for itself.
@@ -175,19 +158,26 @@ pub(super) fn generated(
 
 fn cut(
     source: String,
-    uses: &[Use],
+    uses: &[TimedUse],
     from: usize,
     size: Size,
     pauses: Pauses,
     n_left_out: usize,
 ) -> Steps {
-    let short = |uses: &[Use]| uses.iter().map(|(p, t)| (*p, pauses.shorten(*t))).collect();
+    let short = |uses: &[TimedUse]| -> Vec<UseStep> {
+        let step = |(place, length): &TimedUse| {
+            let pause = pauses.shorten(*length);
+            UseStep { place: *place, pause }
+        };
+        uses.iter().map(step).collect()
+    };
+    let day = short(&uses[from..from + size.n_commands]);
     Steps {
         source,
         is_generated: false,
         items: BTreeMap::new(),
-        n_long_pauses: uses[from..from + size.n_commands].iter().filter(|u| is_long(u.1)).count(),
-        day: short(&uses[from..from + size.n_commands]),
+        n_long_pauses: day.iter().filter(|step| step.pause.is_long()).count(),
+        day,
         history: short(&uses[from.saturating_sub(size.n_history)..from]),
         n_left_out,
     }
@@ -230,29 +220,32 @@ mod tests {
     }
 
     #[test]
-    fn pauses_are_compressed_then_cut() {
+    fn every_pause_of_a_trace_is_shortened() {
         let items: Vec<&str> = ["a", "b"].into_iter().cycle().take(60).collect();
         let size = Size { n_commands: 10, n_history: 20 };
         let steps =
             of_user("t", &user(&items), &names(&["a", "b"]), size, PAUSES, 1, ONLY).unwrap();
         assert_eq!((steps.day.len(), steps.history.len()), (10, 20));
         let all = || steps.history.iter().chain(&steps.day);
-        assert!(all().all(|(_, pause)| *pause <= PAUSES.longest));
-        assert!(all().any(|(_, pause)| *pause == PAUSES.longest));
-        assert!(all().any(|(_, pause)| *pause < PAUSES.longest && !pause.is_zero()));
-        assert_eq!(PAUSES.idle_timeout(), Duration::from_secs(30));
+        assert!(all().all(|step| step.pause == PAUSES.shorten(step.pause.length)));
+        assert!(all().any(|step| step.pause.played == PAUSES.longest));
+        assert!(all().any(|s| s.pause.played < PAUSES.longest && !s.pause.played.is_zero()));
     }
 
     #[test]
-    fn a_pause_beyond_the_timeout_still_expires_it() {
-        let of = |seconds| PAUSES.shorten(Duration::from_secs(seconds));
-        let timeout = PAUSES.idle_timeout();
-        assert_eq!((of(10), of(300)), (Duration::from_secs(1), PAUSES.longest));
-        assert!(of(301) > timeout && of(86_400) == timeout + PAUSES.longest);
-        let size = Size { n_commands: 200, n_history: 10 };
+    fn generated_pauses_are_as_those_of_a_person_at_a_desktop() {
+        let size = Size { n_commands: 2_000, n_history: 10 };
         let steps = generated(6, size, PAUSES, 1).unwrap();
-        let expiring = steps.day.iter().filter(|(_, pause)| *pause > timeout).count();
-        assert!(expiring > 0 && expiring == steps.n_long_pauses, "{expiring}");
+        let mut lengths: Vec<f64> =
+            steps.day.iter().map(|step| step.pause.length.as_secs_f64()).collect();
+        lengths.sort_by(f64::total_cmp);
+        let quantile = |share: f64| lengths[(share * lengths.len() as f64) as usize];
+        // At least half and at most twice what was recorded.
+        for (share, recorded) in [(0.1, 1.0), (0.5, 7.0), (0.75, 40.0), (0.9, 257.0)] {
+            let ratio = quantile(share) / recorded;
+            assert!((0.5..2.0).contains(&ratio), "{share}: {}", quantile(share));
+        }
+        assert!(steps.n_long_pauses > 100 && steps.n_long_pauses < 400, "{}", steps.n_long_pauses);
     }
 
     #[test]
@@ -263,7 +256,8 @@ mod tests {
         let size = Size { n_commands: 12, n_history: 30 };
         for seed in 0..6 {
             let steps = of_user("t", &user(&items), &components, size, PAUSES, seed, ONLY).unwrap();
-            let all: Vec<usize> = steps.history.iter().chain(&steps.day).map(|u| u.0).collect();
+            let all: Vec<usize> =
+                steps.history.iter().chain(&steps.day).map(|step| step.place).collect();
             assert!(all.windows(2).all(|w| (w[0] + 1) % 7 == w[1]), "{all:?}");
             let (learned, played) = steps.before(5);
             assert_eq!((learned.len(), played), (25, &steps.history[25..]));

@@ -146,6 +146,29 @@ fn what_was_used_before_the_day_is_loaded_when_it_begins() {
 }
 
 #[test]
+fn the_idle_timeout_passes_on_the_clock_of_the_trace() {
+    let world = World::new("assistant-idle");
+    let folder = prepare(&world);
+    // Every use comes 200 s after the one before, and 400 s after the last one of the same component.
+    let trace: String = (0..40)
+        .map(|i| format!("me\t{}\t{}\n", 1_000 + 200 * i, ["alpha", "beta"][i % 2]))
+        .collect();
+    let file = world.path("trace.tsv").display().to_string();
+    std::fs::write(&file, trace).unwrap();
+    let out = world.path("results").display().to_string();
+    let more = ["--commands-per-day", "8", "--warm-up", "2", "--budget", "64MiB"];
+    let more = [&more[..], &["--trace", &file, "--policies", "lru,idle"]].concat();
+    let (code, said) = world.start(&day(&folder, &out, &more)).end_within(DEADLINE * 10);
+    assert_eq!(code, Some(0), "{said}");
+    let summary = summary(&world);
+    // Pauses of no length at all: each component is loaded again for each of its uses, and without the timeout for none.
+    for (run, loads) in summary["runs"].as_array().unwrap().iter().zip([0, 8]) {
+        assert_eq!(run["tally"]["loads"], loads, "{run}");
+        assert_eq!(run["n_unloads_refused"], 0, "{run}");
+    }
+}
+
+#[test]
 fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
     let world = World::new("assistant-interrupt");
     let folder = prepare(&world);
@@ -153,7 +176,7 @@ fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
     let more = ["--commands-per-day", "4000", "--policies", "lru", "--budget", "64MiB"];
     let mut running = world.start(&day(&folder, &out, &more));
     let has_played = || world.read("err").contains("lru: 25 of 4000");
-    eventually(DEADLINE * 4, "commands", || has_played() || running.has_ended());
+    eventually(DEADLINE * 10, "commands", || has_played() || running.has_ended());
     assert!(has_played(), "{}", running.end().1);
     running.interrupt();
     let (code, said) = running.end_within(DEADLINE * 2);
