@@ -11,6 +11,7 @@ mod findings;
 mod layers;
 mod manifests;
 mod publishing;
+mod readme;
 mod sources;
 mod texts;
 mod words;
@@ -34,6 +35,7 @@ const RULES: &[Rule] = &[
     texts::check,
     words::check,
     documents::check,
+    readme::check,
 ];
 
 /// Checks every rule, prints the findings, and returns whether there is none that is an error.

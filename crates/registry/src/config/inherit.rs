@@ -11,7 +11,7 @@ use std::ops::{Deref, Range};
 
 use majordomo_core::quoted;
 
-use self::overlay::{REMOVE_LINE, is_removal, overlay, without_removals};
+use self::overlay::{QUOTE, REMOVE_LINE, inner_removals, is_removal, overlay, without_removals};
 use super::fill::{component_id, fill, suggest};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS, LOADERS};
 use super::node::{Member, Node, Value};
@@ -83,6 +83,9 @@ impl<'n> Layers<'n> {
                     report.error("not-a-default", &member.key_span, message, help);
                 } else if is_removal(member) {
                     nothing_to_remove(report, member, REMOVE_LINE);
+                }
+                for inner in inner_removals(member) {
+                    nothing_to_remove(report, inner, QUOTE);
                 }
             }
             check_values(report, "[defaults]", &section.node);
@@ -208,8 +211,10 @@ fn applicable<'n>(defaults: &Node<'n>, kind: Option<&str>) -> Vec<Member<'n>> {
         kind.is_some() && (key == "loader" || LOADER_KEYS.iter().any(is_of))
     };
     let is_refused = |key: &str| NO_DEFAULTS.iter().any(|(name, _)| *name == key);
-    let all = defaults.members().iter();
-    all.filter(|m| !is_foreign(&m.key) && !is_refused(&m.key) && !is_removal(m)).cloned().collect()
+    // Nothing lies below the defaults that they could remove.
+    let kept = without_removals(defaults);
+    let all = kept.members().iter();
+    all.filter(|m| !is_foreign(&m.key) && !is_refused(&m.key)).cloned().collect()
 }
 
 /// Whether a table removes something, which only an inherited value can be.

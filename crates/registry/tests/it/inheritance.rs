@@ -105,6 +105,13 @@ fn false_removes_an_inherited_value_and_nothing_else() {
             "6:17 nothing-inherited DEBUG = false removes an inherited value, and no DEBUG is inherited | remove the line, or put false in quotation marks",
         ],
     );
+    // Nothing lies below [defaults], in an inner table either; that is reported once and not for each heir.
+    check(
+        "[defaults.env]\nDEBUG = false\nKEPT = \"1\"\n[components.a]\ncommand = [\"x\"]\n[components.b]\ncommand = [\"x\"]\n",
+        &[
+            "2:9 nothing-inherited DEBUG = false removes an inherited value, and no DEBUG is inherited | remove the line, or put false in quotation marks",
+        ],
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::super::source::Report;
 use super::nothing_to_remove;
 
 pub(super) const REMOVE_LINE: &str = "remove the line";
+pub(super) const QUOTE: &str = "remove the line, or put false in quotation marks";
 
 /// How a table over an inherited one is read.
 struct Merging {
@@ -36,13 +37,29 @@ pub(super) fn is_removal(member: &Member<'_>) -> bool {
     super::is_false(member) && kind(&member.key).is_some_and(|kind| !matches!(kind, Kind::Bool(_)))
 }
 
+/// Whether a member of a table that is merged removes an inherited value.
+fn is_inner_removal(member: &Member<'_>, truths: &[&str]) -> bool {
+    super::is_false(member) && !truths.contains(&&*member.key)
+}
+
+/// The members of a table that is merged which remove inherited values.
+pub(super) fn inner_removals<'a, 'n>(
+    table: &'a Member<'n>,
+) -> impl Iterator<Item = &'a Member<'n>> {
+    let merging = merging(&table.key).into_iter();
+    merging.flat_map(|merging| {
+        let inner = table.node.members().iter();
+        inner.filter(move |member| is_inner_removal(member, merging.truths))
+    })
+}
+
 /// A table without the members that remove inherited values.
 pub(super) fn without_removals<'n>(table: &Node<'n>) -> Node<'n> {
     let Value::Table(members) = &table.value else { return table.clone() };
     let kept = members.iter().filter(|member| !is_removal(member)).map(|member| {
         let mut kept = member.clone();
         if let (Some(merging), Value::Table(inner)) = (merging(&member.key), &mut kept.node.value) {
-            inner.retain(|m| !super::is_false(m) || merging.truths.contains(&&*m.key));
+            inner.retain(|m| !is_inner_removal(m, merging.truths));
         }
         kept
     });
@@ -107,16 +124,12 @@ fn merge<'n>(
     for member in over.node.members() {
         let below = all.iter().position(|known| known.key == member.key);
         match below {
-            _ if !super::is_false(member) || truths.contains(&&*member.key) => match below {
+            _ if !is_inner_removal(member, truths) => match below {
                 Some(idx) => all[idx] = member.clone(),
                 None => all.push(member.clone()),
             },
             Some(idx) => drop(all.remove(idx)),
-            None => nothing_to_remove(
-                report,
-                member,
-                "remove the line, or put false in quotation marks",
-            ),
+            None => nothing_to_remove(report, member, QUOTE),
         }
     }
     let node = Node { span: over.node.span.clone(), value: Value::Table(all) };
