@@ -1,5 +1,5 @@
 #!/bin/sh
-# browser: Debian's Chromium without a window, spoken to over its debugging protocol. Usage: browser.sh PORT PROFILE_FOLDER
+# browser: Debian's Chromium without a window, asked over its debugging protocol. Usage: browser.sh PORT PROFILE_FOLDER
 set -eu
 # Chromium refuses its sandbox to root.
 [ "$(id -u)" -ne 0 ] || set -- "$@" --no-sandbox

@@ -1,4 +1,4 @@
-"""What every component of this example shares: a port that answers POST /ask with JSON and GET /health, or lines of JSON."""
+"""The part that components share: a port that answers POST /ask with JSON and GET /health, or lines of JSON."""
 import json
 import os
 import sys
@@ -11,7 +11,7 @@ BAD_QUESTION = (KeyError, OSError, TypeError, ValueError)
 
 
 def serve(answer):
-    """Serves `answer(question) -> dict`: on the port that is the program's first argument, without one over standard input."""
+    """Serves `answer(question) -> dict`: on the port that is the first argument, without one over standard input."""
     if len(sys.argv) == 1:
         serve_lines(answer)
     elif len(sys.argv) == 2 and sys.argv[1].isdecimal():
@@ -21,7 +21,7 @@ def serve(answer):
 
 
 def serve_lines(answer):
-    """The manager's lines: a request each, answered in their order. Models that print write to standard error instead."""
+    """The manager's lines: a request each, answered in their order. Models print to standard error instead."""
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     print('{"ready":true}', file=lines)
@@ -44,7 +44,8 @@ def serve_port(answer, port):
         disable_nagle_algorithm = True
 
         def do_GET(self):
-            self.reply(*((200, {"ok": True}) if self.path == "/health" else (404, {"error": "GET /health or POST /ask"})))
+            unknown = (404, {"error": "GET /health or POST /ask"})
+            self.reply(*((200, {"ok": True}) if self.path == "/health" else unknown))
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,4 +1,4 @@
-"""embed: which of some texts is nearest in meaning to a query. MiniLM-L6 (int8) in ONNX Runtime; the store keeps vectors."""
+"""embed: the text that is nearest in meaning to a query. MiniLM-L6 (int8) in ONNX Runtime; the store keeps vectors."""
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,8 +22,8 @@ def embed(text):
     if STORE and (kept := store.ask(STORE, "GET", "vector:" + text)):
         return np.frombuffer(kept, dtype=np.float32)
     ids = np.array([tokenizer.encode(text).ids])
-    words = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0]
-    vector = words.mean(axis=0)
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    vector = session.run(None, inputs)[0][0].mean(axis=0)
     vector = (vector / np.linalg.norm(vector)).astype(np.float32)
     if STORE:
         store.ask(STORE, "SET", "vector:" + text, vector.tobytes())

@@ -7,6 +7,7 @@
 mod args;
 mod ask;
 mod clock;
+mod columns;
 mod commands;
 mod day;
 mod equal;
@@ -31,7 +32,9 @@ mod processes;
 mod progress;
 mod questions;
 mod quiet;
+mod readme;
 mod record;
+mod remarks;
 mod report;
 mod routine;
 mod run;

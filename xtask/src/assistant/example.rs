@@ -8,6 +8,8 @@ use crate::project::Project;
 
 /// The longest program of a component; what they share is in `component.py`.
 const MAX_GLUE_LINES: usize = 40;
+/// So that a line of a program is one.
+const MAX_GLUE_COLUMNS: usize = 120;
 const MIN_QUESTIONS: usize = 5;
 const MIN_TRAIN_ROWS: usize = 25;
 const MIN_TEST_ROWS: usize = 10;
@@ -46,6 +48,11 @@ fn each_component_has_a_short_program_of_its_name() {
             .unwrap_or_else(|| panic!("no program of {name}"));
         let n_lines = program.lines().count();
         assert!((5..=MAX_GLUE_LINES).contains(&n_lines), "{name}: {n_lines} lines");
+        let shared = example.text("component.py");
+        for line in program.lines().chain(shared.lines()) {
+            let n_columns = line.chars().count();
+            assert!(n_columns <= MAX_GLUE_COLUMNS, "{name}: {n_columns} columns: {line}");
+        }
     }
 }
 

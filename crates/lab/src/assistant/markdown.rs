@@ -2,112 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Ratio, Spread, quantile};
+use majordomo_sim::replay::NOTICED;
+
+use super::columns::{COLUMNS, MIB, WORK, table};
+use super::figures::Ratio;
 use super::goals::{self, goals};
 use super::played::Played;
 use super::policy::Policy;
-use super::quiet;
-use super::record::{Run, Summary};
-
-const MIB: f64 = (1 << 20) as f64;
-
-/// A column of the table of policies: its title, the figure of a run, and its decimals.
-struct Column {
-    title: &'static str,
-    of: fn(&Run, f64) -> f64,
-    decimals: usize,
-    /// This quantile of the waits of all days instead of a mean of days, none of which has commands enough for it.
-    quantile: Option<f64>,
-}
-
-const fn column(title: &'static str, of: fn(&Run, f64) -> f64, decimals: usize) -> Column {
-    Column { title, of, decimals, quantile: None }
-}
-
-impl Column {
-    fn cell(&self, runs: &[&Run], all: f64) -> String {
-        let values: Vec<f64> = runs.iter().map(|r| (self.of)(r, all)).collect();
-        let mut spread = Spread::new(&values);
-        if let Some(share) = self.quantile {
-            let served = runs.iter().flat_map(|r| &r.commands).filter(|c| c.is_served);
-            let mut waits: Vec<f64> = served.map(goals::wait).collect();
-            waits.sort_by(f64::total_cmp);
-            spread.mean = quantile(&waits, share);
-        }
-        shown(spread, self.decimals)
-    }
-}
-
-const COLUMNS: &[Column] = &[
-    column("waited %", |r, _| 100.0 * r.figures.share(r.figures.n_waited), 1),
-    column("mean wait ms", |r, _| r.figures.mean_ms, 0),
-    column("p50", |r, _| r.figures.p50_ms, 0),
-    column("p95", |r, _| r.figures.p95_ms, 0),
-    Column { quantile: Some(0.99), ..column("p99", |r, _| r.figures.p99_ms, 0) },
-    column("to the answer ms", |r, _| r.figures.to_answer_ms, 0),
-    column("before load ms", |r, _| r.figures.before_load_ms, 0),
-    column("PSS mean MiB", |r, _| r.mean / MIB, 0),
-    column("mean %", |r, all| 100.0 * r.mean / all, 1),
-    column("PSS peak MiB", |r, _| r.peak as f64 / MIB, 0),
-    column("peak %", |r, all| 100.0 * r.peak as f64 / all, 1),
-    column("served", |r, _| r.figures.n_served as f64, 0),
-    column("refused", |r, _| r.figures.n_refused as f64, 0),
-    column("exact %", |r, _| 100.0 * r.figures.exact_share(), 1),
-    column("real %", |r, _| 100.0 * r.figures.share(r.figures.n_real), 1),
-];
-
-const WORK: &[Column] = &[
-    column("loads", |r, _| r.tally.loads as f64, 0),
-    column("evictions", |r, _| r.tally.evictions as f64, 0),
-    column("preloads", |r, _| r.tally.preloads as f64, 0),
-    column("hit", |r, _| r.tally.hits as f64, 0),
-    column("late", |r, _| r.tally.late as f64, 0),
-    column("wasted", |r, _| r.tally.wasted as f64, 0),
-    column("CPU s of components", |r, _| r.used.components_cpu_s, 1),
-    column("CPU s of the manager", |r, _| r.used.manager_cpu_s, 2),
-    column("read MiB", |r, _| r.used.io.read as f64 / MIB, 0),
-    column("from disk MiB", |r, _| r.used.io.disk_read as f64 / MIB, 1),
-    column("to disk MiB", |r, _| r.used.io.disk_written as f64 / MIB, 1),
-    column("manager PSS mean MiB", |r, _| r.manager_mean / MIB, 1),
-    column("manager PSS peak MiB", |r, _| r.manager_peak as f64 / MIB, 1),
-    column("guard PSS MiB", |r, _| r.guard_mean / MIB, 1),
-    column("answer ms", |r, _| r.figures.answer_ms, 0),
-];
-
-fn shown(spread: Spread, decimals: usize) -> String {
-    let number = |x: f64| format!("{x:.decimals$}");
-    if number(spread.least) == number(spread.most) {
-        return number(spread.mean);
-    }
-    format!("{} ({}–{})", number(spread.mean), number(spread.least), number(spread.most))
-}
-
-fn played(summary: &Summary) -> impl Iterator<Item = (Policy, Vec<&Run>)> {
-    Policy::EVERY
-        .into_iter()
-        .map(|policy| (policy, goals::of(summary, policy).collect::<Vec<_>>()))
-        .filter(|(_, runs)| !runs.is_empty())
-}
-
-fn table(out: &mut String, summary: &Summary, columns: &[Column]) {
-    let all = summary.all_loaded().max(1) as f64;
-    let titles: Vec<_> = columns.iter().map(|c| c.title).collect();
-    let _ = writeln!(out, "| policy | days | budget MiB | {} |", titles.join(" | "));
-    let _ = writeln!(out, "|---|---|---|{}", "---|".repeat(columns.len()));
-    for (policy, runs) in played(summary) {
-        let budgets: Vec<f64> =
-            runs.iter().filter_map(|r| r.budget).map(|b| b as f64 / MIB).collect();
-        let budget = match budgets.is_empty() {
-            true => "–".to_owned(),
-            false => shown(Spread::new(&budgets), 0),
-        };
-        let _ = write!(out, "| {policy} | {} | {budget} |", runs.len());
-        for column in columns {
-            let _ = write!(out, " {} |", column.cell(&runs, all));
-        }
-        out.push('\n');
-    }
-}
+use super::readme::{short_table, source};
+use super::record::Summary;
+use super::remarks::remarks;
 
 fn ratio_table(out: &mut String, summary: &Summary, time: goals::Time) {
     out.push_str("| ratio | days | value | interval |\n|---|---|---|---|\n");
@@ -149,94 +53,6 @@ fn memory_rows(out: &mut String, summary: &Summary) {
     }
 }
 
-/// Options whose value is a folder or a program of this machine; the defaults do elsewhere.
-const OF_THIS_MACHINE: &[&str] = &["--dir", "--out", "--majordomo"];
-/// Options whose value is a file that a reader must have, each with what stands for its folder.
-const FILES: &[(&str, &str)] = &[("--trace", "TRACE"), ("--commands", "COMMANDS")];
-
-/// A command line that can be repeated on another machine.
-fn repeatable(command: &[String]) -> String {
-    let mut words = command.iter().flat_map(|word| match word.split_once('=') {
-        Some((option, value)) if option.starts_with("--") => vec![option, value],
-        _ => vec![word.as_str()],
-    });
-    let mut out = Vec::new();
-    while let Some(word) = words.next() {
-        if OF_THIS_MACHINE.contains(&word) {
-            words.next();
-            continue;
-        }
-        out.push(word.to_owned());
-        if let Some((_, folder)) = FILES.iter().find(|(option, _)| *option == word)
-            && let Some(file) = words.next()
-        {
-            out.push(format!("{folder}/{}", file.rsplit('/').next().unwrap_or(file)));
-        }
-    }
-    out.join(" ")
-}
-
-/// Where the days of a measurement are from, in words.
-fn source(summary: &Summary) -> String {
-    if summary.runs.iter().any(|run| run.day.is_generated) {
-        return "generated days, whose routines a model of sequences can learn".to_owned();
-    }
-    let sources = summary.runs.iter().map(|run| {
-        let source = &run.day.source;
-        source.rsplit_once(", uses").map_or(source.as_str(), |(user, _)| user)
-    });
-    let sources: std::collections::BTreeSet<&str> = sources.collect();
-    format!("days of {}", sources.into_iter().collect::<Vec<_>>().join(" and "))
-}
-
-/// The table that README shows.
-fn short_table(out: &mut String, summary: &Summary) {
-    let all = summary.all_loaded().max(1) as f64;
-    let n_days = summary.runs.iter().map(|r| r.day.seed).collect::<std::collections::BTreeSet<_>>();
-    let _ = writeln!(
-        out,
-        "Measured {} with `cargo xtask {}`: {} components of public packages, {:.0} MiB when all are loaded and used;\n\
-         {} of {} commands each: {} (in {} on {}).\n",
-        summary.date,
-        repeatable(&summary.command),
-        summary.components.len(),
-        all / MIB,
-        majordomo::count(n_days.len(), "day"),
-        summary.commands_per_day,
-        source(summary),
-        summary.took(),
-        summary.machine
-    );
-    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | to the answer ms | refused |\n");
-    out.push_str("|---|---|---|---|---|---|---|---|\n");
-    for (policy, runs) in played(summary) {
-        let of = |figure: fn(&Run) -> f64| {
-            Spread::new(&runs.iter().map(|r| figure(r)).collect::<Vec<_>>())
-        };
-        let name = match policy {
-            Policy::All => "everything loaded",
-            Policy::Lru => "LRU on demand",
-            Policy::Idle => "idle timeout",
-            Policy::Product => "Majordomo",
-            Policy::ProductEqual => "Majordomo with the idle timeout's memory",
-        };
-        let (mean, peak) = (of(|r| r.mean).mean, of(|r| r.peak as f64).most);
-        let waited = of(|r| 100.0 * r.figures.share(r.figures.n_waited)).mean;
-        let refused: usize = runs.iter().map(|r| r.figures.n_refused).sum();
-        let _ = writeln!(
-            out,
-            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {} | {refused} |",
-            mean / MIB,
-            peak / MIB,
-            100.0 * mean / all,
-            100.0 * peak / all,
-            shown(of(|r| r.figures.mean_ms), 0),
-            shown(of(|r| r.figures.p95_ms), 0),
-            shown(of(|r| r.figures.to_answer_ms), 0),
-        );
-    }
-}
-
 fn components(out: &mut String, summary: &Summary) {
     out.push_str(
         "| component | PSS after one answer MiB | load ms | first answer ms |\n|---|---|---|---|\n",
@@ -254,7 +70,7 @@ fn components(out: &mut String, summary: &Summary) {
 }
 
 fn days(out: &mut String, summary: &Summary) {
-    out.push_str("| seed | policy | place | day | earlier uses | played before | pauses over 5 min | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+    out.push_str("| seed | policy | place | day | earlier uses | played before | pauses beyond the idle timeout | load average before, after | mean wait ms | seconds | sampling s |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
     for run in &summary.runs {
         let [before, after] = run.load_average;
         let history = if run.policy.has_history() { run.day.n_history } else { 0 };
@@ -274,125 +90,13 @@ fn days(out: &mut String, summary: &Summary) {
     }
 }
 
-/// Facts about a day that hold for every policy, from one of its runs.
-fn of_a_day(run: &Run) -> Vec<String> {
-    let (mut out, f) = (Vec::new(), &run.figures);
-    let day = format!("Seed {}", run.day.seed);
-    if f.n_new < f.n_commands {
-        out.push(format!(
-            "{day}: {} of {} commands repeat a text of the day, which was learned by then; they do not count for `exact`.",
-            f.n_commands - f.n_new,
-            f.n_commands
-        ));
-    }
-    if !run.day.items.is_empty() {
-        let pairs: Vec<_> = run.day.items.iter().map(|(item, c)| format!("{item} = {c}")).collect();
-        out.push(format!("{day}: items of the trace stand for components: {}.", pairs.join(", ")));
-    }
-    if run.day.n_left_out > 0 {
-        out.push(format!("{day}: {} uses of the user are of no component.", run.day.n_left_out));
-    }
-    out
-}
-
-/// Everything that a reader must know besides: interrupted, unequal, lost, wrong.
-fn remarks(summary: &Summary) -> Vec<String> {
-    let mut out = Vec::new();
-    if summary.was_interrupted {
-        out.push(
-            "The measurement was interrupted; the last day of a policy may be incomplete."
-                .to_owned(),
-        );
-    }
-    if !summary.labels.is_empty() {
-        let pairs: Vec<_> = summary.labels.iter().map(|(l, c)| format!("{l} = {c}")).collect();
-        out.push(format!("Labels of the commands stand for components: {}.", pairs.join(", ")));
-    }
-    if summary.n_rows_left_out > 0 {
-        out.push(format!(
-            "{} of the commands are left out: no single label, or one that stands for no component.",
-            majordomo::count(summary.n_rows_left_out, "row")
-        ));
-    }
-    if !summary.unused.is_empty() {
-        out.push(format!(
-            "Without commands or questions, and so not used by name: {}.",
-            summary.unused.join(", ")
-        ));
-    }
-    let mut seeds = std::collections::BTreeSet::new();
-    out.extend(summary.runs.iter().filter(|r| seeds.insert(r.day.seed)).flat_map(of_a_day));
-    for run in &summary.runs {
-        let name = format!("Seed {}, {}", run.day.seed, run.policy);
-        if let Some(busy) = run.busy_before.filter(|busy| *busy > quiet::QUIET) {
-            out.push(format!("{name}: began while other programs kept {busy:.1} processors busy."));
-        }
-        if !run.tried.is_empty() {
-            let tried: Vec<_> = run
-                .tried
-                .iter()
-                .map(|(budget, mean)| {
-                    format!("{:.0} MiB gave {:.0}", *budget as f64 / MIB, mean / MIB)
-                })
-                .collect();
-            out.push(format!(
-                "{name}: budgets for an equal mean: {}; the closest is shown.",
-                tried.join(", ")
-            ));
-        }
-        if run.tally.missed > 0 {
-            out.push(format!(
-                "{name}: {} events were lost; its counts are too low.",
-                run.tally.missed
-            ));
-        }
-        if !run.orphans.is_empty() {
-            out.push(format!(
-                "{name}: still running after the end of the server: {}.",
-                run.orphans.join(", ")
-            ));
-        }
-        if let Some(harm) = run.harm {
-            out.push(format!(
-                "{name}: the manager counted {harm} harmful preloads, with those before the day."
-            ));
-        }
-        if run.n_unloads_refused > 0 {
-            out.push(format!(
-                "{name}: the server refused {} of the idle timeout.",
-                majordomo::count(run.n_unloads_refused, "unload")
-            ));
-        }
-        if run.n_warm_up_refused > 0 {
-            out.push(format!(
-                "{name}: {} of {} uses before the day were refused.",
-                run.n_warm_up_refused, run.day.n_warm_up
-            ));
-        }
-        let wrong = run.commands.iter().filter(|c| c.refusal.is_some() || !c.is_real);
-        for c in wrong.take(3) {
-            let refusal =
-                c.refusal.as_ref().map(|r| format!("refused ({r}), ")).unwrap_or_default();
-            out.push(format!(
-                "{name}, command {}: {}, {refusal}chosen [{}], left out [{}], answer: {}",
-                c.index + 1,
-                c.component,
-                c.chosen.join(", "),
-                c.left_out.join(", "),
-                c.answer
-            ));
-        }
-    }
-    out
-}
-
 /// Everything of a measurement that is text; `pictures` are files beside it.
 pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "# A real assistant under five policies\n");
     let _ = writeln!(
         out,
-        "{}, in {}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:.0} ms is noticed. Pauses are divided by {} and cut \
+        "{}, in {}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:?} is noticed. Pauses are divided by {} and cut \
          at {} s, in the mean {:.2} s; the idle timeout of {} s passes on the clock of the trace. {} texts were taught before. Figures are means over days, \
          with the least and the most. Of {}.\n",
         summary.date,
@@ -400,7 +104,7 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
         summary.machine,
         summary.command.join(" "),
         summary.folder,
-        super::played::NOTICED_MS,
+        NOTICED,
         summary.compress,
         summary.longest_pause_s,
         summary.mean_pause_s,
@@ -473,7 +177,7 @@ const METHOD: &str = "
   waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files; I/O includes the manager's.
 - Pauses begin after the previous command, and are played for a shorter time, the same under every policy. Loads and answers take their
   real time: compressed pauses make them longer in proportion, which is harder for preloads than life.
-- The idle timeout passes on the clock of the trace: a component without a use for 5 minutes of it, its own or a dependent's, is unloaded
+- The idle timeout passes on the clock of the trace: a component without a use for that long, its own or a dependent's, is unloaded
   at the corresponding point of the played pause, dependents before their providers, CORE and pinned ones never. So at each command the
   same components are loaded as on a real clock, but for the time of waits and answers. The mean memory is over the played time, which
   is busy time: most of a long pause, in which the idle timeout holds nothing, is not in it.
@@ -524,29 +228,5 @@ mod tests {
         has("commands each: generated days");
         has("learn (in 22 minutes on 2 processors).");
         has("the idle timeout of 300 s passes on the clock of the trace");
-    }
-
-    #[test]
-    fn a_printed_command_can_be_repeated_elsewhere() {
-        let of = |words: &str| repeatable(&words.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(
-            of("assistant day --dir /x/y --seeds 5 --trace /a/b.tsv.gz --out=/z --majordomo /m"),
-            "assistant day --seeds 5 --trace TRACE/b.tsv.gz"
-        );
-        assert_eq!(
-            of("assistant day --commands=a/b.tsv"),
-            "assistant day --commands COMMANDS/b.tsv"
-        );
-    }
-
-    #[test]
-    fn a_table_names_the_users_of_its_days() {
-        let mut runs = [1, 2, 3].map(|seed| run(Policy::Lru, seed, &[1.0]));
-        for (run, user) in runs.iter_mut().zip(["b", "a", "b"]) {
-            run.day.is_generated = false;
-            run.day.source = format!("trace, user {user}, uses 5 to 9");
-        }
-        let text = source(&summary(runs.into()));
-        assert_eq!(text, "days of trace, user a and trace, user b");
     }
 }

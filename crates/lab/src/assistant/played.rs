@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use majordomo_sim::replay::NOTICED;
 use serde::{Deserialize, Serialize};
-
-/// A wait of more than this is noticed, in milliseconds.
-pub(super) const NOTICED_MS: f64 = 30.0;
 
 /// One command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +61,6 @@ impl Played {
     }
 
     pub(super) fn waited(&self) -> bool {
-        self.wait_ms > NOTICED_MS
+        self.wait_ms > NOTICED.as_secs_f64() * 1e3
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Policy {
     All,
     /// Least recently used, on demand, within the budget.
     Lru,
-    /// On demand, without a budget that binds; the player unloads what is idle for five minutes of the trace.
+    /// On demand, without a budget that binds; the player unloads what its idle clock says.
     Idle,
     /// The product's defaults, within the budget.
     Product,

@@ -22,7 +22,7 @@ use crate::rng::Rng;
 /// The work of two processors for loads that run side by side, in loads.
 const SHARED_SPEED: f64 = 1.5;
 /// A longer wait counts as waiting: a person notices no shorter one.
-const NOTICED: Duration = Duration::from_millis(30);
+pub const NOTICED: Duration = Duration::from_millis(30);
 
 /// One command of a closed loop.
 #[derive(Clone, Debug)]
