@@ -108,7 +108,8 @@ env = { OMP_NUM_THREADS = false }
   `http` of `probe` is dropped, and the reverse; a plain size of `memory` replaces all of it). Every other table is replaced.
 - **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key then has its default. (Keys that are themselves true or false are set by it.)
 - **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
-  It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`.
+  It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`; in other
+  texts they stay as they are, so `{{name}}` is not filled in there, and keeps both braces.
 - `[defaults]` has neither `template` nor `port`. Its keys for one kind of loader, such as `env`, do not apply to components of
   another kind.
 - A reload that changes a template or a default changes every component that inherits the value. The components of a
