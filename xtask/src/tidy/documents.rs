@@ -8,6 +8,8 @@ use crate::project::Project;
 const README: &str = "README.md";
 const CHANGELOG: &str = "CHANGELOG.md";
 const ARCHITECTURE: &str = "docs/architecture.md";
+/// The map, and the path of a command.
+const WITH_PATHS: &[&str] = &[ARCHITECTURE, "docs/path-of-a-command.md"];
 const MAX_ARCHITECTURE_LINES: usize = 300;
 const INDEX: &str = "docs/README.md";
 const DECISIONS: &str = "docs/adr/";
@@ -64,8 +66,10 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
     for (path, text) in project.files.iter().filter(|(path, _)| path.ends_with(".md")) {
         check_links(project, path, text, findings);
     }
-    if let Some(text) = project.file(ARCHITECTURE) {
-        check_paths(project, text, findings);
+    for path in WITH_PATHS {
+        if let Some(text) = project.file(path) {
+            check_paths(project, path, text, findings);
+        }
     }
     check_index(project, findings);
 }
@@ -115,8 +119,8 @@ fn exists(project: &Project, path: &str) -> bool {
     project.file(path).is_some() || project.files.keys().any(|file| file.starts_with(&folder))
 }
 
-/// The map names files and folders; each of them exists.
-fn check_paths(project: &Project, text: &str, findings: &mut Findings) {
+/// The map and the path of a command name files and folders; each of them exists.
+fn check_paths(project: &Project, page: &str, text: &str, findings: &mut Findings) {
     const FOLDERS: &[&str] = &["crates/", "docs/", "xtask/"];
     for (line_idx, line) in text.lines().enumerate() {
         let words = line.split(|char: char| char.is_whitespace() || "`,;:()|".contains(char));
@@ -128,7 +132,7 @@ fn check_paths(project: &Project, text: &str, findings: &mut Findings) {
                 _ => continue,
             };
             if !exists(project, path.trim_end_matches('.')) {
-                findings.error(ARCHITECTURE, line_idx + 1, format!("`{word}` does not exist"));
+                findings.error(page, line_idx + 1, format!("`{word}` does not exist"));
             }
         }
     }
@@ -242,15 +246,17 @@ mod tests {
                 ),
                 (CHANGELOG, "# Changelog\n## [Unreleased]\n"),
                 (ARCHITECTURE, map),
-                (INDEX, "[map](architecture.md)\n"),
+                (INDEX, "[map](architecture.md)\n[path](path-of-a-command.md)\n"),
                 ("docs/adr/0001-a.md", DECISION),
                 ("docs/demo.md", text),
+                ("docs/path-of-a-command.md", "```text\ncore/left.rs    Engine::handle\n```\n"),
             ],
             &[
                 "docs/demo.md:2: the link to `missing.md` leads nowhere",
                 "docs/demo.md:3: the link to `../../up.md` leads nowhere",
                 "docs/architecture.md:1: `docs/gone.rs` does not exist",
                 "docs/architecture.md:2: `core/lost.rs` does not exist",
+                "docs/path-of-a-command.md:2: `core/left.rs` does not exist",
                 "docs/README.md: has no link to `demo.md`",
             ],
         );
