@@ -109,7 +109,9 @@ pub use majordomo_registry::{
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};
 pub use majordomo_runtime::process::{Endpoint, Exit};
-pub use majordomo_runtime::stdio::{CallAnswer, CallError, CallRequest, Caller, CallsEnded};
+pub use majordomo_runtime::stdio::{
+    CallAnswer, CallError, CallRequest, CallSlot, Caller, CallsEnded,
+};
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
     LoadContext, LoadError, OldLeases, Party, Revocation, Tagged, UsageSummary, usage_trace,

@@ -9,8 +9,8 @@ mod request;
 mod silence;
 mod tap;
 
-pub use calls::Caller;
 pub(crate) use calls::Calls;
+pub use calls::{CallSlot, Caller};
 pub(crate) use error::Instead;
 pub use error::{CallError, CallsEnded};
 pub use request::{CallAnswer, CallRequest};

@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use majordomo::ByteSize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::app::App;
 use crate::framing::{self, Fault, Framing, HeadEnd};
+use crate::large::Room;
 use crate::lock::locked;
 use crate::open_files::Capacity;
+use crate::peer::Via;
 use crate::places::{Occupant, Phase};
 use crate::problem::Problem;
 
@@ -44,6 +46,7 @@ pub(crate) enum Role {
 pub(crate) struct Shared {
     pub(crate) occupant: Arc<Occupant>,
     pub(crate) role: Role,
+    via: Via,
     state: Mutex<State>,
 }
 
@@ -57,13 +60,15 @@ struct State {
     waker: Option<Waker>,
     /// The answer under way is a stream.
     is_stream: bool,
-    /// A large answer that the client has not read yet.
-    large: Option<OwnedSemaphorePermit>,
+    /// The room of the answer that is being made, or handed to the parser.
+    room: Room,
+    /// The room of answers in the parser's buffer, which holds two at most.
+    unsent: Vec<Room>,
 }
 
 impl Shared {
-    pub(crate) fn new(occupant: Arc<Occupant>, role: Role) -> Self {
-        Self { occupant, role, state: Mutex::default() }
+    pub(crate) fn new(occupant: Arc<Occupant>, role: Role, via: Via) -> Self {
+        Self { occupant, role, via, state: Mutex::default() }
     }
 
     /// The problem in the place of a request that was not let through.
@@ -75,9 +80,23 @@ impl Shared {
         locked(&self.state).is_ending = true;
     }
 
-    /// The answer is large; `permit` is held until it was sent.
-    pub(crate) fn is_large(&self, permit: Option<OwnedSemaphorePermit>) {
-        locked(&self.state).large = permit;
+    /// The answer occupies this room until it was sent.
+    pub(crate) fn occupies(&self, room: Room) {
+        locked(&self.state).room = room;
+    }
+
+    /// Waits until the answer of a component has room among those that clients have not read, and occupies it.
+    pub(crate) async fn make_room(&self, app: &App, size: ByteSize) -> Result<(), Problem> {
+        let time = app.limits().request_time;
+        let room = tokio::time::timeout(time, app.large.room(self.via, size)).await;
+        let room = room.map_err(|_| {
+            let detail = format!(
+                "the component has answered, but its answer of {size} found no room within {time:?} (server.request_time) beside answers that clients have not read"
+            );
+            Problem::new("request_timeout", detail)
+        })?;
+        self.occupies(room);
+        Ok(())
     }
 
     /// The answer is a stream, which has no end of its own.
@@ -89,17 +108,20 @@ impl Shared {
         locked(&self.state).is_stream
     }
 
-    /// Everything that was answered is sent.
+    /// Everything that was handed to the parser is sent. Another answer may be made meanwhile, and wait for this room.
     fn sent(&self) {
-        if self.occupant.doing().0 != Phase::Busy {
-            drop(locked(&self.state).large.take());
-        }
+        locked(&self.state).unsent.clear();
     }
 
-    /// The answer is sent: the connection waits for its next request.
+    /// The answer is with the parser: the connection waits for its next request.
     pub(crate) fn answered(&self) {
         self.occupant.enter(Phase::Idle);
-        let waker = locked(&self.state).waker.take();
+        let mut state = locked(&self.state);
+        if let Some(room) = state.room.take() {
+            state.unsent.push(Some(room));
+        }
+        let waker = state.waker.take();
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -86,7 +86,7 @@ pub(crate) async fn serve<S>(
 {
     let _ends = EndLeases { app: Arc::clone(&app), connection: peer.connection };
     let occupant = Arc::clone(&place.occupant);
-    let shared = Arc::new(Shared::new(Arc::clone(&occupant), role));
+    let shared = Arc::new(Shared::new(Arc::clone(&occupant), role, via));
     let io = Bounded::new(stream, Arc::clone(&app), Arc::clone(&shared));
     let idle = idle_for_too_long(Arc::clone(&app), Arc::clone(&occupant));
     let routes = TowerToHyperService::new(routes);
@@ -167,7 +167,7 @@ async fn answer(
     request: Request<Incoming>,
     via: Via,
     peer: Peer,
-    shared: &Shared,
+    shared: &Arc<Shared>,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let request_time = app.limits().request_time;
@@ -192,11 +192,12 @@ async fn answer(
         Ok(()) => {
             shared.occupant.is_known();
             parts.extensions.insert(peer);
+            parts.extensions.insert(Arc::clone(shared));
             let is_large = routes::is_large(&parts);
             let request = Request::from_parts(parts, Body::new(body));
             let called = async {
                 if is_large {
-                    shared.is_large(app.large.permit(via).await);
+                    shared.occupies(app.large.permit(via).await);
                 }
                 routes.call(request).await
             };

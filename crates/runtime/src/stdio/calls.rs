@@ -1,37 +1,46 @@
 //! The calls of one incarnation: slots, open calls, and the task that writes their lines.
 //!
-//! Invariants: at most `concurrent` calls are open, and at most [`MAX_WAITING`] wait for a slot; a call is answered
+//! Invariants: at most `concurrent` calls are open or keep their slot, and a bounded number waits for one; a call is answered
 //! exactly once; a line whose writing has begun is written to its end, which only the end of the program prevents; an open call is gone
 //! at its answer, at its deadline or with the program.
 
+mod one;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Moment};
 use majordomo_registry::StdioSpec;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
+pub use self::one::Caller;
 use super::silence::Silence;
 use super::{CallAnswer, CallError, CallRequest, CallsEnded, codec};
 use crate::log_throttle::LogThrottle;
 use crate::logs::{LogBuffer, LogStream};
 
-/// Calls that may wait for a slot.
-const MAX_WAITING: usize = 256;
 /// A program that closes one of its streams has this long to end, which is the better cause for its callers.
 const EXIT_GRACE: Duration = Duration::from_secs(1);
-/// The longest deadline of a call: 30 days.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 type Outcome = Result<CallAnswer, CallError>;
+type Reply = (Outcome, CallSlot);
+
+/// A place among the calls that may be with a program at a time (`concurrent`). The program is given no call in its place while
+/// this is kept.
+#[derive(Debug)]
+#[must_use = "the place is free once this is dropped"]
+pub struct CallSlot {
+    /// None when the place was given back with the answer.
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// A call whose request is with the program, or is about to be.
 #[derive(Debug)]
@@ -40,9 +49,19 @@ struct Open {
     line: Option<Vec<u8>>,
     /// The program is to read it since then.
     since: Instant,
-    reply: oneshot::Sender<Outcome>,
-    /// Given back with the entry.
-    _slot: OwnedSemaphorePermit,
+    reply: oneshot::Sender<Reply>,
+    slot: OwnedSemaphorePermit,
+    /// The caller gives the slot back. Otherwise it is free with the answer.
+    keeps_slot: bool,
+}
+
+impl Open {
+    /// The caller may have left: the outcome is dropped.
+    fn reply(self, outcome: Outcome) {
+        let keeps = self.keeps_slot && outcome.is_ok();
+        let slot = CallSlot { _permit: keeps.then_some(self.slot) };
+        let _ = self.reply.send((outcome, slot));
+    }
 }
 
 /// Standard input of the program.
@@ -130,42 +149,13 @@ impl Calls {
         CallError::Ended { component: self.component.clone(), source }
     }
 
-    async fn call(self: &Arc<Self>, request: &CallRequest, deadline: Option<Duration>) -> Outcome {
-        let span = deadline.unwrap_or(self.bounds.call_deadline).min(LONGEST);
-        let until = Instant::now() + span;
-        let too_late =
-            |began| CallError::Deadline { component: self.component.clone(), waited: span, began };
-        if span.is_zero() {
-            return Err(too_late(false));
-        }
-        let slot = {
-            let _waiting = Waiting::enter(self)?;
-            match timeout_at(until, Arc::clone(&self.slots).acquire_owned()).await {
-                Ok(Ok(slot)) => slot,
-                // Closed slots are those of a program that has ended.
-                Ok(Err(_)) => return Err(self.ended(self.why_ended())),
-                Err(_) => return Err(too_late(false)),
-            }
-        };
-        let (reply, answer) = oneshot::channel();
-        let id = self.open(request, reply, slot)?;
-        let mut left = Left { calls: self, id, until, answer: Some(answer) };
-        match left.outcome().await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(self.ended(self.why_ended())),
-            Err(_) => {
-                self.expire(id);
-                Err(too_late(true))
-            }
-        }
-    }
-
     /// Adds a call, whose line the writer takes next.
     fn open(
         &self,
         request: &CallRequest,
-        reply: oneshot::Sender<Outcome>,
+        reply: oneshot::Sender<Reply>,
         slot: OwnedSemaphorePermit,
+        keeps_slot: bool,
     ) -> Result<u64, CallError> {
         let id = {
             let mut state = self.state();
@@ -184,7 +174,8 @@ impl Calls {
         if let Some(why) = state.ended {
             return Err(self.ended(why));
         }
-        state.open.insert(id, Open { line: Some(line), since: Instant::now(), reply, _slot: slot });
+        let since = Instant::now();
+        state.open.insert(id, Open { line: Some(line), since, reply, slot, keeps_slot });
         state.to_write.push_back(id);
         drop(state);
         self.to_write.notify_one();
@@ -226,7 +217,7 @@ impl Calls {
     }
 
     /// Passes an answer to its caller.
-    pub(crate) fn answered(&self, id: u64, result: Result<&str, std::borrow::Cow<'_, str>>) {
+    pub(crate) fn answered(&self, id: u64, result: Result<&RawValue, Cow<'_, str>>) {
         let Some(open) = self.take_written(id) else { return };
         let outcome = match result {
             Ok(json) => Ok(CallAnswer::new(json)),
@@ -235,8 +226,7 @@ impl Calls {
                 Err(CallError::Answered { component, message })
             }
         };
-        // The caller may have left: the answer is dropped.
-        let _ = open.reply.send(outcome);
+        open.reply(outcome);
     }
 
     /// Records an answer beyond the bound.
@@ -247,8 +237,7 @@ impl Calls {
         };
         let Some(open) = self.take_written(id) else { return };
         let (component, max) = (self.component.clone(), self.bounds.max_line);
-        let _ =
-            open.reply.send(Err(CallError::AnswerTooLong { component, len: ByteSize(len), max }));
+        open.reply(Err(CallError::AnswerTooLong { component, len: ByteSize(len), max }));
     }
 
     /// The open call of an answer: its request was written.
@@ -296,7 +285,7 @@ impl Calls {
         self.slots.close();
         self.input.send_modify(|input| *input = (*input).max(Input::Closing));
         for open in open {
-            let _ = open.reply.send(Err(self.ended(why)));
+            open.reply(Err(self.ended(why)));
         }
     }
 
@@ -309,9 +298,12 @@ impl Calls {
         let open = std::mem::take(&mut state.open);
         drop(state);
         self.slots.close();
-        self.input.send_replace(Input::Closed);
+        // A program that hangs is killed next. At the end of its input it could end with success before that.
+        if why != CallsEnded::NoAnswer {
+            self.input.send_replace(Input::Closed);
+        }
         for open in open.into_values() {
-            let _ = open.reply.send(Err(self.ended(why)));
+            open.reply(Err(self.ended(why)));
         }
     }
 
@@ -370,87 +362,6 @@ impl Calls {
         let id = state.to_write.pop_front()?;
         // A call that is over has no id there.
         state.open.get_mut(&id)?.line.take()
-    }
-}
-
-/// A call that waits for a slot.
-struct Waiting<'c>(&'c Calls);
-
-impl<'c> Waiting<'c> {
-    fn enter(calls: &'c Calls) -> Result<Self, CallError> {
-        // Relaxed: a bound, which nothing is published with.
-        let waiting = calls.waiting.fetch_add(1, Ordering::Relaxed);
-        let entered = Self(calls);
-        if waiting >= MAX_WAITING {
-            return Err(CallError::QueueFull { component: calls.component.clone(), waiting });
-        }
-        Ok(entered)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Takes a call back whose caller cancels it: at once while its line is not being written, else at its answer, or its deadline,
-/// which is then the component's own at the latest.
-struct Left<'c> {
-    calls: &'c Arc<Calls>,
-    id: u64,
-    until: Instant,
-    /// None once the call is over.
-    answer: Option<oneshot::Receiver<Outcome>>,
-}
-
-impl Left<'_> {
-    /// The answer, or the end of the program without one. An error: the deadline.
-    async fn outcome(&mut self) -> Result<Result<Outcome, RecvError>, Elapsed> {
-        let Some(answer) = &mut self.answer else { return std::future::pending().await };
-        let outcome = timeout_at(self.until, answer).await;
-        self.answer = None;
-        outcome
-    }
-}
-
-impl Drop for Left<'_> {
-    fn drop(&mut self) {
-        let Some(answer) = self.answer.take() else { return };
-        if self.calls.withdraw(self.id) {
-            return;
-        }
-        let (calls, id) = (Arc::clone(self.calls), self.id);
-        let until = self.until.min(Instant::now() + calls.bounds.call_deadline);
-        self.calls.runtime.spawn(async move {
-            if timeout_at(until, answer).await.is_err() {
-                calls.expire(id);
-            }
-        });
-    }
-}
-
-/// The way to a running program that takes calls: the one seam between callers of all kinds and the protocol. It keeps
-/// no lease; when the program ends, its calls fail.
-#[derive(Clone, Debug)]
-pub struct Caller(Arc<Calls>);
-
-impl Caller {
-    pub(crate) fn new(calls: &Arc<Calls>) -> Self {
-        Self(Arc::clone(calls))
-    }
-
-    /// Passes a request to the program and waits for its answer, at most `deadline`; without one, `call_deadline` of the
-    /// component. Cancel safe: dropping the future takes the call back.
-    ///
-    /// # Errors
-    /// A [`CallError`] with the reason.
-    pub async fn call(
-        &self,
-        request: &CallRequest,
-        deadline: Option<Duration>,
-    ) -> Result<CallAnswer, CallError> {
-        self.0.call(request, deadline).await
     }
 }
 

@@ -17,7 +17,7 @@ const KEPT_BUFFER: usize = 64 << 10;
 const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A part of a program's standard output.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Piece<'l> {
     /// Text for the log: a part of a line, with its end.
     Log(&'l [u8]),
@@ -27,8 +27,8 @@ pub enum Piece<'l> {
     Answer {
         /// The id of the request.
         id: u64,
-        /// The answer as JSON text, or the error in words.
-        result: Result<&'l str, Cow<'l, str>>,
+        /// The answer, or the error in words.
+        result: Result<&'l RawValue, Cow<'l, str>>,
     },
     /// A protocol line that was longer than the bound, and was skipped.
     TooLong {
@@ -178,7 +178,7 @@ fn parse(line: &[u8]) -> Option<Piece<'_>> {
     let result = match (error, members.answer) {
         (Some(error), _) => Err(serde_json::from_str::<String>(error.get())
             .map_or(Cow::Borrowed(error.get()), Cow::Owned)),
-        (None, answer) => Ok(answer?.get()),
+        (None, answer) => Ok(answer?),
     };
     Some(Piece::Answer { id, result })
 }

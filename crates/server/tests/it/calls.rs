@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use majordomo::{ByteSize, ComponentSpec, Config, Manager, ProcessSpec, ServerConfig, StdioSpec};
+use majordomo::{
+    AcquireOptions, ByteSize, ComponentSpec, Config, Manager, ProcessSpec, ServerConfig, StdioSpec,
+};
 use majordomo_server::wire::{Call, LeaseCall, LeaseRequest};
 use majordomo_server::{ClientError, ServeOptions};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::described::description;
 use crate::schema::wrong;
@@ -19,12 +22,13 @@ while read -r line; do
     *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
     *exit*) exit 3 ;;
     *long*) printf '{"id":%s,"answer":"%05000d"}\n' "$id" 0 ;;
+    *large*) printf '{"id":%s,"answer":"%01047000d"}\n' "$id" 0; echo >>answers ;;
     *hold*) while [ ! -e go ]; do sleep 0.01; done; echo "{\"id\":$id,\"answer\":\"held\"}" ;;
     *) echo "{\"id\":$id,\"answer\":$line}" ;;
     esac
 done"#;
 
-/// Serves `echo`, which answers lines; `web`, a program with an address; `plain`, one without; and the value `here`.
+/// Serves `echo`, which answers lines; `book`, whose answers may be large; `web`, a program with an address; `plain`, one without; and the value `here`.
 async fn served() -> (Served, PathBuf) {
     let dir = folder();
     std::fs::create_dir_all(&dir).unwrap();
@@ -38,12 +42,17 @@ async fn served() -> (Served, PathBuf) {
         let bounds = StdioSpec { max_line: ByteSize::kib(4), ..StdioSpec::default() };
         *process = process.clone().answers_lines(bounds);
     }
+    let mut book = program("book", &["/bin/sh", "-c", &script(ANSWERER)]);
+    if let majordomo::LoaderSpec::Process(process) = &mut book.loader {
+        *process = process.clone().answers_lines(StdioSpec::default());
+    }
     let config = Config { server: ServerConfig::default(), ..Config::default() };
     let manager = Manager::builder()
         .config(config)
         .budget(ByteSize::mib(100))
         .pressure(None)
         .component(echo)
+        .component(book)
         .component(program("web", &["/bin/sh", "-c", "exec sleep 1000", "sh", "{port}"]))
         .component(program("plain", &["/bin/sh", "-c", "exec sleep 1000"]))
         .builtin(ComponentSpec::builtin("here").unwrap(), |_| Ok(()))
@@ -170,22 +179,77 @@ async fn call_without_an_answer_is_a_problem_with_its_own_code() {
     drop(std::fs::remove_dir_all(dir));
 }
 
+/// A call as it is sent.
+fn request(name: &str, text: &str) -> String {
+    let body = format!("{{\"text\":\"{text}\"}}");
+    let head = format!("POST /v1/components/{name}/call HTTP/1.1\r\nhost: localhost\r\n");
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len())
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn client_that_disconnects_takes_its_call_back() {
-    use tokio::io::AsyncWriteExt;
-
     let (served, dir) = served().await;
     let mut stream = served.connect().await;
-    let body = "{\"text\":\"hold\"}";
-    let head = "POST /v1/components/echo/call HTTP/1.1\r\nhost: localhost\r\n";
-    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request("echo", "hold").as_bytes()).await.unwrap();
     until("the lease of the call", async || leases(&served, "echo").await == 1).await;
     drop(stream);
     until("the end of the lease", async || leases(&served, "echo").await == 0).await;
     std::fs::write(dir.join("go"), "").unwrap();
     let answered = served.client().call_component("echo", &Call::text("next")).await.unwrap();
     assert!(answered.answer.get().contains("next"), "{answered:?}");
+    served.end().await;
+    drop(std::fs::remove_dir_all(dir));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn program_is_given_no_call_while_its_answer_has_no_room_beside_unread_ones() {
+    /// Of about a MiB: there is room for eight.
+    const UNREAD: usize = 9;
+    let (served, dir) = served().await;
+    let client = served.client();
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let mut stream = served.connect().await;
+        stream.write_all(request("book", "large").as_bytes()).await.unwrap();
+        unread.push(stream);
+    }
+    let n_answers = || std::fs::read_to_string(dir.join("answers")).unwrap_or_default().len();
+    until("the answers of the program", async || n_answers() == UNREAD).await;
+    let short = Call { deadline_ms: Some(500), ..Call::text("x") };
+    let outcome = client.call_component("book", &short).await;
+    assert_eq!(code(outcome), (504, "call_deadline_exceeded".to_owned()));
+    for mut stream in unread {
+        let mut part = vec![0; 1_047_000];
+        stream.read_exact(&mut part).await.unwrap();
+        assert!(part.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+    client.call_component("book", &Call::text("x")).await.unwrap();
+    served.end().await;
+    drop(std::fs::remove_dir_all(dir));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn call_beyond_those_that_may_wait_is_a_problem_that_invites_a_repeat() {
+    /// One is with the program, and 256 wait.
+    const TAKEN: usize = 257;
+    let (served, dir) = served().await;
+    let client = served.client();
+    let mut taken = tokio::task::JoinSet::new();
+    for _ in 0..TAKEN {
+        let manager = served.server.manager().clone();
+        taken.spawn(async move {
+            let hold = majordomo::CallRequest::text("hold");
+            manager.call("echo", &hold, AcquireOptions::default()).await.unwrap()
+        });
+    }
+    let short = Call { deadline_ms: Some(1), ..Call::text("x") };
+    until("a full queue", async || {
+        code(client.call_component("echo", &short).await) == (503, "call_queue_full".to_owned())
+    })
+    .await;
+    std::fs::write(dir.join("go"), "").unwrap();
+    taken.join_all().await;
+    client.call_component("echo", &Call::text("x")).await.unwrap();
     served.end().await;
     drop(std::fs::remove_dir_all(dir));
 }

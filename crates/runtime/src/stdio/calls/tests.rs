@@ -2,11 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
+use super::one::{LONGEST, MAX_WAITING};
 use super::*;
 
 fn calls(concurrent: u32) -> (Arc<Calls>, Receiver) {
@@ -32,6 +34,10 @@ async fn line(program: &mut Receiver) -> String {
     String::from_utf8(line).unwrap()
 }
 
+fn answer(calls: &Calls, id: u64, json: &str) {
+    calls.answered(id, Ok(serde_json::from_str(json).unwrap()));
+}
+
 /// Polls a call once: it gets as far as it can without the program.
 async fn begin<F: Future>(call: &mut Pin<&mut F>) -> bool {
     poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await
@@ -50,7 +56,7 @@ async fn ten_thousand_calls_leave_nothing_behind() {
             for n in 1..=10_000 {
                 let request = line(&mut program).await;
                 assert!(request.starts_with(&format!("{{\"id\":{n},")), "{request}");
-                calls.answered(n, Ok(&n.to_string()));
+                answer(&calls, n, &n.to_string());
             }
             program
         }
@@ -89,12 +95,12 @@ async fn slot_of_a_caller_that_left_is_free_at_the_answer_or_the_deadline() {
         assert!(begin(&mut next).await);
         assert_eq!(counts(&calls), (1, 1, 0), "the program still works for the first call");
         if is_answered {
-            calls.answered(id, Ok("1"));
+            answer(&calls, id, "1");
         }
         let (answer, ()) = tokio::join!(next, async {
             assert!(line(&mut program).await.contains(&format!("\"id\":{}", id + 1)));
-            calls.answered(id, Ok("\"late\""));
-            calls.answered(id + 1, Ok("2"));
+            answer(&calls, id, "\"late\"");
+            answer(&calls, id + 1, "2");
         });
         assert_eq!(answer.unwrap().json(), "2");
         assert_eq!(counts(&calls), (0, 0, 0));
@@ -115,7 +121,7 @@ async fn slot_of_a_caller_that_left_is_free_at_the_deadline_of_the_component_at_
     let since = Instant::now();
     let (answer, ()) = tokio::join!(calls.call(&request, Some(LONGEST)), async {
         line(&mut program).await;
-        calls.answered(2, Ok("2"));
+        answer(&calls, 2, "2");
     });
     assert_eq!(answer.unwrap().json(), "2");
     assert!(since.elapsed() <= calls.bounds.call_deadline + Duration::from_secs(1));
@@ -132,7 +138,7 @@ async fn cancelled_call_leaves_nothing_behind_after_its_answer() {
             _ = calls.call(&request, Some(LONGEST)) => panic!("it has no answer yet"),
             _ = line(&mut program) => {}
         }
-        calls.answered(id, Ok("1"));
+        answer(&calls, id, "1");
     }
     // Time passes only when no task can go on.
     sleep(Duration::from_millis(1)).await;
@@ -146,7 +152,7 @@ async fn program_that_answers_nothing_any_more_is_given_up() {
     let late = calls.call(&request, None).await.unwrap_err();
     assert!(matches!(late, CallError::Deadline { began: true, .. }), "{late}");
     line(&mut program).await;
-    calls.answered(1, Ok("\"late\""));
+    answer(&calls, 1, "\"late\"");
     for _ in 0..100 {
         calls.call(&request, Some(Duration::from_millis(1))).await.unwrap_err();
     }
@@ -169,7 +175,7 @@ async fn line_under_way_is_finished_before_the_end_of_standard_input() {
         calls.close_input(CallsEnded::Stopping);
         assert!(line(&mut program).await.len() > 1 << 20);
         assert_eq!(program.read(&mut [0]).await.unwrap(), 0);
-        calls.answered(1, Ok("1"));
+        answer(&calls, 1, "1");
     });
     assert_eq!(answer.unwrap().json(), "1");
 }
@@ -194,8 +200,8 @@ async fn call_that_was_not_written_is_withdrawn_with_its_caller() {
     let (first, third, ()) = tokio::join!(first, third, async {
         assert!(line(&mut program).await.len() > 1 << 20, "a line that was begun is written whole");
         assert_eq!(line(&mut program).await, "{\"id\":3,\"text\":\"y\"}\n");
-        calls.answered(3, Ok("3"));
-        calls.answered(1, Ok("1"));
+        answer(&calls, 3, "3");
+        answer(&calls, 1, "1");
     });
     assert_eq!((first.unwrap().json(), third.unwrap().json()), ("1", "3"));
 }
@@ -241,10 +247,10 @@ async fn answers_that_no_call_waits_for_are_dropped_and_logged_once() {
     let (answer, ()) = tokio::join!(calls.call(&request, None), async {
         line(&mut program).await;
         for id in [2, 0, 3, 2] {
-            calls.answered(id, Ok("0"));
+            answer(&calls, id, "0");
         }
-        calls.answered(1, Ok("1"));
-        calls.answered(1, Ok("2"));
+        answer(&calls, 1, "1");
+        answer(&calls, 1, "2");
         calls.too_long(None, 1);
         calls.too_long(Some(1), 1);
     });
@@ -292,4 +298,29 @@ async fn request_beyond_the_bound_is_refused_and_an_answer_beyond_it_fails_its_c
         "c: the answer has 20 MiB, and its lines may have 16 MiB (max_line of the component)"
     );
     assert_eq!(calls.slots.available_permits(), 1);
+}
+
+#[tokio::test]
+async fn slot_that_a_caller_keeps_is_free_once_it_is_dropped_or_without_an_answer() {
+    let (calls, mut program) = calls(1);
+    let (caller, request) = (Caller::new(&calls), CallRequest::text("x"));
+    let (kept, ()) = tokio::join!(caller.call_with_slot(&request, None), async {
+        line(&mut program).await;
+        answer(&calls, 1, "1");
+    });
+    let (answered, slot) = kept.unwrap();
+    assert_eq!(answered.json(), "1");
+    let mut next = pin!(caller.call_with_slot(&request, None));
+    assert!(begin(&mut next).await);
+    assert_eq!(counts(&calls), (1, 0, 0), "it waits for the slot");
+    drop(slot);
+    let (failed, ()) = tokio::join!(next, async {
+        line(&mut program).await;
+        calls.answered(2, Err("there is no page 3".into()));
+    });
+    assert_eq!(failed.unwrap_err().code(), "call_failed");
+    let mut last = pin!(caller.call(&request, None));
+    assert!(begin(&mut last).await);
+    assert_eq!(counts(&calls).1, 1);
+    calls.end(CallsEnded::Stopping);
 }

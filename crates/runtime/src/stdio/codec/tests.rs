@@ -177,7 +177,7 @@ proptest! {
         for bytes in text.chunks(read) {
             decoder.feed(bytes, |piece| {
                 last = match piece {
-                    Piece::Answer { id, result: Ok(json) } => Some((id, json.to_owned())),
+                    Piece::Answer { id, result: Ok(json) } => Some((id, json.get().to_owned())),
                     _ => None,
                 };
             });
