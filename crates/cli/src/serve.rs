@@ -43,7 +43,8 @@ pub(crate) async fn run(
     let mut builder = Manager::builder()
         .config_file(&args.config)
         .guard(GuardForm::this_program()?)
-        .adopt_strays();
+        .adopt_strays()
+        .release_program();
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }

@@ -37,6 +37,7 @@ pub struct Builder {
     pub(crate) wall_clock: WallClock,
     pub(crate) dormant: bool,
     pub(crate) adopt_strays: bool,
+    pub(crate) releases_program: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -173,6 +174,15 @@ impl Builder {
     #[must_use]
     pub fn adopt_strays(mut self) -> Self {
         self.adopt_strays = true;
+        self
+    }
+
+    /// Unmaps the pages of this program's code ([`release_program`](crate::release_program)) after each retrain and each write of
+    /// what was learned, which touch code that rests between them. Only for programs that are the manager and nothing else: the
+    /// first steps after it map the code that they need again, which takes about a millisecond in all.
+    #[must_use]
+    pub fn release_program(mut self) -> Self {
+        self.releases_program = true;
         self
     }
 

@@ -73,7 +73,8 @@ impl Builder {
             brain
         });
         let brain = brain.await;
-        let intents = IntentService::start(brain.map_err(std::io::Error::other)?)?;
+        let brain = brain.map_err(std::io::Error::other)?;
+        let intents = IntentService::start(brain, self.releases_program)?;
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));

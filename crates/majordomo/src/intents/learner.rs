@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use flume::RecvTimeoutError;
 use majordomo_core::{ComponentId, ComponentKey, Moment};
-use majordomo_memory::trim_allocator;
+use majordomo_memory::{release_program, trim_allocator};
 use majordomo_predictor::{Candidate, IntentScratch, LearnError, TrainError, Verdict};
 use majordomo_runtime::clock::Clock;
 use majordomo_runtime::log_throttle::LogThrottle;
@@ -96,6 +96,8 @@ pub(super) struct Learner {
     failing: LogThrottle,
     /// A retrain or a write has freed its buffers, or a model was replaced.
     has_freed: bool,
+    /// The program's code is unmapped after them, too.
+    pub(super) releases_program: bool,
     scratch: IntentScratch,
 }
 
@@ -123,6 +125,7 @@ impl Learner {
             dirty: None,
             failing: LogThrottle::default(),
             has_freed: false,
+            releases_program: false,
             scratch: IntentScratch::default(),
         };
         out.publish();
@@ -171,6 +174,9 @@ impl Learner {
             // After the view before is gone, since it may hold the last of a model.
             if std::mem::take(&mut self.has_freed) {
                 trim_allocator();
+                if self.releases_program {
+                    release_program();
+                }
             }
         }
     }

@@ -68,13 +68,15 @@ pub(crate) struct IntentService {
 }
 
 impl IntentService {
-    /// Starts the learner.
-    pub(crate) fn start(brain: Brain) -> std::io::Result<Self> {
+    /// Starts the learner. With `releases_program` it unmaps the program's code after a retrain or a write.
+    pub(crate) fn start(brain: Brain, releases_program: bool) -> std::io::Result<Self> {
         let clock = Clock::start();
         let figures = Arc::new(Figures::default());
         let (to, inbox) = flume::unbounded();
         let (ending, ended) = watch::channel(false);
-        let (learner, view) = Learner::new(brain, clock, Arc::clone(&figures), to.clone(), inbox);
+        let (mut learner, view) =
+            Learner::new(brain, clock, Arc::clone(&figures), to.clone(), inbox);
+        learner.releases_program = releases_program;
         learner.start(ending)?;
         Ok(Self { view, figures, clock, to, ended })
     }
