@@ -203,3 +203,19 @@ fn printed_lines_are_compared_in_order_with_gaps() {
     let [example] = &examples(document)[..] else { panic!("one example") };
     assert_eq!((example.name.as_str(), example.needs.len(), example.steps.len()), ("one", 1, 2));
 }
+
+#[test]
+fn every_tool_of_the_guides_is_in_the_list_of_ci() {
+    let ci = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.ci/run");
+    let text = std::fs::read_to_string(ci).unwrap();
+    let (_, list) = text.split_once("<<'TOOLS'\n").unwrap();
+    let (list, _) = list.split_once("\nTOOLS\n").unwrap();
+    let listed: Vec<&str> = list.lines().filter_map(|line| line.split(' ').next()).collect();
+    let examples = [COMPONENT, CLIENT].into_iter().flat_map(guide);
+    let mut needs: Vec<String> = examples.flat_map(|example| example.needs).collect();
+    // `.ci/run` itself needs a shell.
+    needs.retain(|tool| tool != "sh");
+    needs.sort();
+    needs.dedup();
+    assert_eq!(needs, listed);
+}
