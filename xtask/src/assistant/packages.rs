@@ -18,7 +18,7 @@ const RECORD: &str = "packages.txt";
 /// The record while packages are being installed.
 const UNFINISHED: &str = "unfinished\n";
 /// In the prepared folder: the environment.
-const ENVIRONMENT: &str = "venv";
+pub(super) const ENVIRONMENT: &str = "venv";
 
 /// The example's `requirements.txt`.
 pub(super) struct Requirements {

@@ -49,6 +49,7 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
 
     packages::claim(folder)?;
     let was_checked = take(&folder.join(CHECKED))?;
+    let is_new = !folder.join(packages::ENVIRONMENT).exists();
     let needed = requirements.text_for(components);
     let (python, installed) = packages::install(&python, folder, &needed)?;
     let mut changed = installed;
@@ -56,7 +57,8 @@ pub(super) fn run(project: &Project, folder: &Path, flags: &flags::Setup) -> Res
     changed |= write(&folder.join("assistant.toml"), &config.text_for(components))?;
     let commands = config::commands_for(&read("commands.tsv")?, components);
     changed |= write(&folder.join("commands.tsv"), &commands)?;
-    let seconds = installed.then(|| start.elapsed().as_secs());
+    // The rest of an interrupted installation is not the time of one.
+    let seconds = (installed && is_new).then(|| start.elapsed().as_secs());
     changed |= prepare(&python, &source, folder, seconds, &selection)?;
 
     let checked = folder.join(CHECKED);

@@ -24,8 +24,6 @@ pub(super) struct Figures {
     pub(super) n_new: usize,
     /// Those of them for which exactly the needed component was chosen.
     pub(super) n_exact: usize,
-    /// Commands for which the needed component was among the chosen ones.
-    pub(super) n_with_needed: usize,
     /// Commands with a real answer.
     pub(super) n_real: usize,
     /// Commands with a noticed wait.
@@ -34,7 +32,6 @@ pub(super) struct Figures {
     pub(super) p50_ms: f64,
     pub(super) p95_ms: f64,
     pub(super) p99_ms: f64,
-    pub(super) longest_ms: f64,
     /// The mean part of a wait before its first load began.
     pub(super) before_load_ms: f64,
     pub(super) answer_ms: f64,
@@ -57,14 +54,12 @@ impl Figures {
             n_served: count(&|c| c.is_served),
             n_new: count(&|c| !c.is_repeat),
             n_exact: count(&|c| !c.is_repeat && c.is_exact()),
-            n_with_needed: count(&Played::has_needed),
             n_real: count(&|c| c.is_real),
             n_waited: count(&Played::waited),
             mean_ms: mean(&waits),
             p50_ms: quantile(&waits, 0.5),
             p95_ms: quantile(&waits, 0.95),
             p99_ms: quantile(&waits, 0.99),
-            longest_ms: quantile(&waits, 1.0),
             before_load_ms: mean(&times(&|c| c.before_load_ms)),
             answer_ms: mean(&times(&|c| c.answer_ms)),
             to_answer_ms: mean(&times(&Played::to_answer_ms)),
@@ -187,7 +182,7 @@ mod tests {
         ];
         let f = Figures::new(&commands);
         assert_eq!((f.n_commands, f.n_refused, f.n_real, f.n_waited), (4, 1, 3, 2));
-        assert_eq!((f.n_exact, f.n_with_needed, f.mean_ms, f.p50_ms), (1, 2, 40.0, 30.0));
+        assert_eq!((f.n_exact, f.mean_ms, f.p50_ms), (1, 40.0, 30.0));
         assert_eq!(f.share(f.n_waited), 0.5);
         assert_eq!((f.answer_ms, f.to_answer_ms), (10.0, 50.0));
         assert_eq!(f.exact_share(), 0.25);

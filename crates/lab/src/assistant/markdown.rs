@@ -174,7 +174,8 @@ const METHOD: &str = "
 - The page cache is warm. First loads in life read the files of components from a disk.
 - p99 is that of the commands of all days together, with the least and the most of a day; other figures are means of days.
 - CPU time and I/O are those of living processes and those that the system adds to a parent which reaps a child; a process that no parent
-  waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files; I/O includes the manager's.
+  waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files. I/O of the
+  manager is that of its threads at each sample; one that lives between two samples alone counts as a component's.
 - Pauses begin after the previous command, and are played for a shorter time, the same under every policy. Loads and answers take their
   real time: compressed pauses make them longer in proportion, which is harder for preloads than life.
 - The idle timeout passes on the clock of the trace: a component without a use for that long, its own or a dependent's, is unloaded

@@ -44,11 +44,6 @@ impl Played {
         self.chosen.len() == 1 && self.chosen[0] == self.component
     }
 
-    /// Whether the needed component was among the chosen ones.
-    pub(super) fn has_needed(&self) -> bool {
-        self.chosen.contains(&self.component)
-    }
-
     /// The components that were leased for the command.
     pub(super) fn used(&self) -> BTreeSet<String> {
         let needed = self.is_served.then_some(&self.component);

@@ -84,6 +84,32 @@ impl Io {
     }
 }
 
+/// The bytes that the threads of one process moved, without those of the children that it reaped,
+/// which the system adds to the process alone. A thread that begins and ends between two looks is
+/// missed.
+#[derive(Debug, Default)]
+struct Threads {
+    living: BTreeMap<i32, Io>,
+    ended: Io,
+}
+
+impl Threads {
+    /// Takes in the threads that live now.
+    fn take(&mut self, living: BTreeMap<i32, Io>) {
+        for (id, io) in std::mem::replace(&mut self.living, living) {
+            if !self.living.contains_key(&id) {
+                self.ended.add(io);
+            }
+        }
+    }
+
+    fn sum(&self) -> Io {
+        let mut sum = self.ended;
+        self.living.values().for_each(|io| sum.add(*io));
+        sum
+    }
+}
+
 /// Sums since the start of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Used {
@@ -91,8 +117,9 @@ pub(super) struct Used {
     pub(super) components_cpu_s: f64,
     /// CPU seconds of the manager and its guard.
     pub(super) manager_cpu_s: f64,
-    /// Of components and manager.
-    pub(super) io: Io,
+    /// Of components, also of ended ones, and the guard.
+    pub(super) components_io: Io,
+    pub(super) manager_io: Io,
 }
 
 impl Used {
@@ -101,7 +128,8 @@ impl Used {
         Self {
             components_cpu_s: (self.components_cpu_s - earlier.components_cpu_s).max(0.0),
             manager_cpu_s: (self.manager_cpu_s - earlier.manager_cpu_s).max(0.0),
-            io: self.io.since(earlier.io),
+            components_io: self.components_io.since(earlier.components_io),
+            manager_io: self.manager_io.since(earlier.manager_io),
         }
     }
 }
@@ -134,6 +162,8 @@ pub(super) struct Processes {
     owners: BTreeMap<(i32, u64), Option<String>>,
     /// Names from outside, by the first process of a component.
     names: BTreeMap<i32, String>,
+    /// Of the manager.
+    threads: Threads,
 }
 
 impl Processes {
@@ -144,6 +174,7 @@ impl Processes {
             ticks_per_second: rustix::param::clock_ticks_per_second().max(1) as f64,
             owners: BTreeMap::new(),
             names: BTreeMap::new(),
+            threads: Threads::default(),
         }
     }
 
@@ -226,8 +257,19 @@ impl Processes {
         (kib("Pss:") + kib("SwapPss:")) << 10
     }
 
+    fn look_at_threads(&mut self) {
+        let Ok(all) = std::fs::read_dir(self.path(self.server).join("task")) else { return };
+        let living = all.flatten().filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            Some((id, io(&std::fs::read_to_string(entry.path().join("io")).ok()?)))
+        });
+        let living = living.collect();
+        self.threads.take(living);
+    }
+
     /// The memory now.
     pub(super) fn memory(&mut self) -> Memory {
+        self.look_at_threads();
         let mut memory = Memory::default();
         for (row, owner) in self.family() {
             if row.is_zombie {
@@ -248,6 +290,7 @@ impl Processes {
     pub(super) fn used(&mut self) -> Used {
         let (mut components, mut manager) = (0, 0);
         let mut sum = Io::default();
+        self.look_at_threads();
         for (row, owner) in self.family() {
             if owner.is_some() {
                 components += row.own_ticks + row.reaped_ticks;
@@ -262,7 +305,8 @@ impl Processes {
         Used {
             components_cpu_s: components as f64 / self.ticks_per_second,
             manager_cpu_s: manager as f64 / self.ticks_per_second,
-            io: sum,
+            components_io: sum.since(self.threads.sum()),
+            manager_io: self.threads.sum(),
         }
     }
 
@@ -286,6 +330,17 @@ pub(super) fn load_average() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_ended_threads_moved_still_counts() {
+        let io = |disk_written| Io { disk_written, ..Io::default() };
+        let mut threads = Threads::default();
+        threads.take([(1, io(10)), (2, io(5))].into());
+        threads.take([(1, io(30)), (3, io(1))].into());
+        assert_eq!(threads.sum(), io(36));
+        threads.take([(1, io(30))].into());
+        assert_eq!(threads.sum(), io(36));
+    }
 
     #[test]
     fn a_line_of_the_kernel_is_read_whatever_the_name_of_the_program() {
