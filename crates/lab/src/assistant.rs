@@ -1,8 +1,10 @@
-//! `majordomo-lab assistant day|report`: a real assistant of public programs as the yardstick of the product.
+//! `majordomo-lab assistant day|report`: a real assistant of public programs as the yardstick of
+//! the product.
 //!
-//! `day` plays days of commands against servers that differ in their policy alone and measures waits and memory from
-//! outside; `report` writes the comparison as Markdown and pictures. Knows no component: the prepared folder names
-//! them, with commands, questions and the signs of real answers (ADR 0027).
+//! `day` plays days of commands against servers that differ in their policy alone and measures
+//! waits and memory from outside; `report` writes the comparison as Markdown and pictures. Knows no
+//! component: the prepared folder names them, with commands, questions and the signs of real
+//! answers (ADR 0027).
 
 mod args;
 mod ask;

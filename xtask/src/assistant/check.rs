@@ -1,7 +1,8 @@
-//! The closing check of a setup: a server of the prepared folder, and one real question to each of its components.
+//! The closing check of a setup: a server of the prepared folder, and one real question to each of
+//! its components.
 //!
-//! Owns the server that it starts: it has a socket and a state of its own and is stopped in every case. The question, and
-//! whether its answer is right, are `ask.py`'s.
+//! Owns the server that it starts: it has a socket and a state of its own and is stopped in every
+//! case. The question, and whether its answer is right, are `ask.py`'s.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};

@@ -1,7 +1,8 @@
 //! Which components a prepared folder has, and its configuration and commands.
 //!
-//! Owns the selection: all components or those named, with the components that they depend on, without those whose
-//! program is not installed. A component that is left out is left out of every list and every file.
+//! Owns the selection: all components or those named, with the components that they depend on,
+//! without those whose program is not installed. A component that is left out is left out of every
+//! list and every file.
 
 use std::env;
 use std::path::Path;
@@ -31,7 +32,8 @@ pub(super) struct Config {
 pub(super) struct Selection {
     /// In the order of the configuration.
     pub(super) components: Vec<String>,
-    /// Those that were asked for, depended on and left out, with the command that installs their program.
+    /// Those that were asked for, depended on and left out, with the command that installs their
+    /// program.
     pub(super) missing: Vec<(String, &'static str)>,
 }
 
@@ -56,7 +58,8 @@ impl Config {
         texts(list.and_then(Item::as_array))
     }
 
-    /// The components named in `only`, separated by commas, or all; `is_installed` says whether a program is there.
+    /// The components named in `only`, separated by commas, or all; `is_installed` says whether a
+    /// program is there.
     pub(super) fn select(
         &self,
         only: Option<&str>,

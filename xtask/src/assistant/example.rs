@@ -1,4 +1,5 @@
-//! Tests of the example's own files: they agree with each other, so that a prepared folder is complete.
+//! Tests of the example's own files: they agree with each other, so that a prepared folder is
+//! complete.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,10 @@
-//! The pinned packages: which of them a selection needs, and their installation into an environment of its own.
+//! The pinned packages: which of them a selection needs, and their installation into an environment
+//! of its own.
 //!
-//! Owns the form of `requirements.txt`: a head that names the supported systems, and blocks that begin with the components
-//! that need the package. Invariant: a prepared folder has a record of its packages from the first file on; it holds the
-//! requirements only while pip has finished with them, otherwise the environment is made again.
+//! Owns the form of `requirements.txt`: a head that names the supported systems, and blocks that
+//! begin with the components that need the package. Invariant: a prepared folder has a record of
+//! its packages from the first file on; it holds the requirements only while pip has finished with
+//! them, otherwise the environment is made again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -62,7 +64,8 @@ impl Requirements {
     }
 }
 
-/// Makes the folder, or recognises it as one of an earlier setup, so that no file of another origin is replaced.
+/// Makes the folder, or recognises it as one of an earlier setup, so that no file of another origin
+/// is replaced.
 pub(super) fn claim(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     if folder.join(RECORD).is_file() {
@@ -116,7 +119,8 @@ pub(super) fn install(
         let mut pip = Command::new(&program);
         pip.args(["-m", "pip", "install", "--quiet", "--progress-bar", "off", "--no-input"])
             .args(["--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"])
-            // A network that answers nothing ends the setup after half a minute a package, not after minutes.
+            // A network that answers nothing ends the setup after half a minute a package, not
+            // after minutes.
             .args(["--retries", "1", "--timeout", "15"])
             .args(["--require-hashes", "-r"])
             .arg(&list);
@@ -146,7 +150,8 @@ mod tests {
         assert_eq!(text_for("store"), "");
     }
 
-    /// Stands in for Python: makes an environment whose Python fails, or not, when it is asked to install.
+    /// Stands in for Python: makes an environment whose Python fails, or not, when it is asked to
+    /// install.
     fn stand_in(folder: &Path, install: &str) -> Python {
         let program = folder.join("python");
         let made = format!(

@@ -1,13 +1,15 @@
 //! A Python that the pinned wheels are made for.
 //!
-//! Owns which Pythons are tried and what is asked of them. A Python that does not fit is reported with the reason.
+//! Owns which Pythons are tried and what is asked of them. A Python that does not fit is reported
+//! with the reason.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-/// Prints version, implementation, system, machine, C library and its version; then needs what makes environments.
+/// Prints version, implementation, system, machine, C library and its version; then needs what
+/// makes environments.
 const DESCRIBE: &str = "import platform, sys
 print('%d.%d' % sys.version_info[:2], platform.python_implementation(), platform.system(), platform.machine(), *platform.libc_ver())
 sys.stdout.flush()
@@ -61,7 +63,8 @@ impl Supported {
         }
         let Self { pythons, system, machine, glibc: (major, minor) } = self;
         let newest = pythons.last().map_or("3", String::as_str);
-        // Systems have one version of Python each: naming their packages would name one that others lack.
+        // Systems have one version of Python each: naming their packages would name one that others
+        // lack.
         bail!(
             "no Python was found that the pinned packages support: CPython {} on {system} {machine} with glibc {major}.{minor} or \
              newer\n  {}\ninstall one with its module venv, by the system's packages or by `uv python install {newest}`, and name it with --python PATH",

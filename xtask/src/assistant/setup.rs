@@ -1,7 +1,7 @@
 //! `cargo xtask assistant setup`: a folder that has everything and needs no network afterwards.
 //!
-//! Owns the order of the steps. Each step does nothing where its result is there, so that an interrupted setup is
-//! continued by the same command, and a finished one takes seconds.
+//! Owns the order of the steps. Each step does nothing where its result is there, so that an
+//! interrupted setup is continued by the same command, and a finished one takes seconds.
 //!
 //! Invariant: the mark of a check is there only while nothing has changed since that check.
 
@@ -113,7 +113,8 @@ fn write(path: &Path, text: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Questions, media and record, by the environment's own packages. Returns whether anything was made.
+/// Questions, media and record, by the environment's own packages. Returns whether anything was
+/// made.
 fn prepare(
     python: &Path,
     source: &Path,

@@ -1,7 +1,9 @@
-//! The short form of a day, a stage of `cargo xtask test`: three components, few commands, two policies.
+//! The short form of a day, a stage of `cargo xtask test`: three components, few commands, two
+//! policies.
 //!
-//! Checks that nothing is refused though memory is short, that every answer is real, that most choices are right, that no
-//! process is left, and that there is a report; never a time. Where Python or the packages cannot be had it is skipped with the way out.
+//! Checks that nothing is refused though memory is short, that every answer is real, that most
+//! choices are right, that no process is left, and that there is a report; never a time. Where
+//! Python or the packages cannot be had it is skipped with the way out.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -28,8 +30,8 @@ const UNAVAILABLE: &[&str] = &[
     "the package index cannot be reached",
     "the disk is full",
 ];
-/// Arguments of `unshare` before a command that runs in a network of its own: nothing but the loopback address can be reached, so
-/// that a component which downloads anything at run time fails.
+/// Arguments of `unshare` before a command that runs in a network of its own: nothing but the
+/// loopback address can be reached, so that a component which downloads anything at run time fails.
 const APART: &[&str] = &["-rn", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
 const AGAIN: &str = "then: cargo xtask test assistant";
 

@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 /// The end of a failed program's output that is shown; pip repeats itself before it.
 const MAX_LINES: usize = 4;
 
-/// Runs a program to its end and returns its standard output; a failure is reported with the end of both outputs.
+/// Runs a program to its end and returns its standard output; a failure is reported with the end of
+/// both outputs.
 pub(super) fn run(command: &mut Command, failure: &str) -> Result<String> {
     // The user's own Python modules are not the environment's.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").stdin(Stdio::null());
@@ -46,7 +47,8 @@ fn way_out(said: &str) -> &'static str {
         "HTTP error 5",
         "Server Error",
     ];
-    /// pip says so when the index answers, and also, after one of the words above, when it does not.
+    /// pip says so when the index answers, and also, after one of the words above, when it does
+    /// not.
     const NO_FILE: &[&str] = &["(from versions: none)", "No matching distribution found"];
     let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
     if says(&["No space left on device", "Disk quota exceeded"]) {

@@ -1,7 +1,8 @@
-//! README shows what was measured: the table of `cargo xtask assistant report`, with its date and its command.
+//! README shows what was measured: the table of `cargo xtask assistant report`, with its date and
+//! its command.
 //!
-//! The table is copied as `report` prints it under "For README": a line that begins with `Measured 20` and names the command, and
-//! rows for LRU and for Majordomo.
+//! The table is copied as `report` prints it under "For README": a line that begins with `Measured
+//! 20` and names the command, and rows for LRU and for Majordomo.
 
 use super::Findings;
 use crate::project::Project;

@@ -71,7 +71,8 @@ pub(super) struct DayArgs {
     /// The prepared assistant, made by `cargo xtask assistant setup`
     #[arg(long = "dir", default_value = "target/assistant", value_name = "DIR")]
     pub(super) folder: PathBuf,
-    /// Traces: user TAB unix seconds TAB item; gzip allowed; without one, days are generated; may be given several times
+    /// Traces: user TAB unix seconds TAB item; gzip allowed; without one, days are generated; may
+    /// be given several times
     #[arg(long = "trace", value_name = "FILE")]
     pub(super) traces: Vec<PathBuf>,
     /// Only these users of the traces; may be given several times
@@ -92,8 +93,8 @@ pub(super) struct DayArgs {
     /// At most so many uses of the same user before the day, which the product has learned from
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
-    /// So many of these uses, the last ones, are played under every policy before the figures begin (default: a third as many
-    /// as commands and at most 20, with --short 3)
+    /// So many of these uses, the last ones, are played under every policy before the figures begin
+    /// (default: a third as many as commands and at most 20, with --short 3)
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(super) warm_up: Option<u32>,
     /// Pauses are divided by this; the idle timeout of 5 minutes passes on the clock of the trace
@@ -105,14 +106,17 @@ pub(super) struct DayArgs {
     /// How long a lease is kept after the answer, in milliseconds
     #[arg(long, default_value_t = 50)]
     pub(super) hold: u64,
-    /// Policies: all, lru, idle, product, product-equal (default: all of them, with --short lru and product)
+    /// Policies: all, lru, idle, product, product-equal (default: all of them, with --short lru and
+    /// product)
     #[arg(long, value_delimiter = ',')]
     pub(super) policies: Vec<Policy>,
-    /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as 700MiB (default: 40%, with
-    /// --short the largest component beside the smallest, so that others are evicted)
+    /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as
+    /// 700MiB (default: 40%, with --short the largest component beside the smallest, so that others
+    /// are evicted)
     #[arg(long)]
     pub(super) budget: Option<BudgetArg>,
-    /// Before each run, wait at most so many seconds until other programs rest (default: 30, with --short 0)
+    /// Before each run, wait at most so many seconds until other programs rest (default: 30, with
+    /// --short 0)
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(super) quiet_wait: Option<u32>,
     /// Folder for the results
@@ -124,7 +128,8 @@ pub(super) struct DayArgs {
     /// The program to measure (default: `majordomo` beside this program)
     #[arg(long, value_name = "PROGRAM")]
     pub(super) majordomo: Option<PathBuf>,
-    /// A smoke test: few commands, two policies; fails on a refusal, a wrong answer or an orphan, never on a time
+    /// A smoke test: few commands, two policies; fails on a refusal, a wrong answer or an orphan,
+    /// never on a time
     #[arg(long)]
     pub(super) short: bool,
 }

@@ -1,4 +1,5 @@
-//! Asks a leased component a question as a client would: over its own endpoint, or through the server where it has none.
+//! Asks a leased component a question as a client would: over its own endpoint, or through the
+//! server where it has none.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The tables with a row for each policy: their columns, and how a figure of several days is written.
+//! The tables with a row for each policy: their columns, and how a figure of several days is
+//! written.
 
 use std::fmt::Write as _;
 
@@ -15,7 +16,8 @@ pub(super) struct Column {
     title: &'static str,
     of: fn(&Run, f64) -> f64,
     decimals: usize,
-    /// This quantile of the waits of all days instead of a mean of days, none of which has commands enough for it.
+    /// This quantile of the waits of all days instead of a mean of days, none of which has commands
+    /// enough for it.
     quantile: Option<f64>,
 }
 

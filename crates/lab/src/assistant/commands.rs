@@ -1,8 +1,10 @@
-//! The commands of a day: rows of `split TAB label TAB text`, and the component that each label stands for.
+//! The commands of a day: rows of `split TAB label TAB text`, and the component that each label
+//! stands for.
 //!
-//! A label that is the name of a component stands for it. The others stand, in the order of their number of rows, for
-//! the components that no label names, in the order of the configuration. Texts to learn from may have several labels;
-//! a command of a day has one, and other rows are left out and counted.
+//! A label that is the name of a component stands for it. The others stand, in the order of their
+//! number of rows, for the components that no label names, in the order of the configuration. Texts
+//! to learn from may have several labels; a command of a day has one, and other rows are left out
+//! and counted.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,7 +1,9 @@
-//! `assistant day`: days under policies, in an order that rotates with the seed, and the files of their results.
+//! `assistant day`: days under policies, in an order that rotates with the seed, and the files of
+//! their results.
 //!
-//! `all` is played once, since nothing is loaded or unloaded in it. `product-equal` comes last of a seed: its budget is
-//! begun from the product's own run of that seed and corrected at most once until its mean memory is that of `idle`. Results are written after every run, so that an
+//! `all` is played once, since nothing is loaded or unloaded in it. `product-equal` comes last of a
+//! seed: its budget is begun from the product's own run of that seed and corrected at most once
+//! until its mean memory is that of `idle`. Results are written after every run, so that an
 //! interrupt loses the run under way alone.
 
 use std::path::{Path, PathBuf};

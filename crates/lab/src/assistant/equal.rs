@@ -1,5 +1,5 @@
-//! Budgets that follow from what was measured: the one at which a policy has a given mean memory, found by one run or
-//! two from a known one, and the one that is tight for a few components.
+//! Budgets that follow from what was measured: the one at which a policy has a given mean memory,
+//! found by one run or two from a known one, and the one that is tight for a few components.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use super::record::Measured;
 
 /// A mean memory within this share of the target is equal.
 pub(super) const TOLERANCE: f64 = 0.05;
-/// The smallest budget has this much more than the largest set needs, so that estimates fit with their margin.
+/// The smallest budget has this much more than the largest set needs, so that estimates fit with
+/// their margin.
 const SPARE: f64 = 1.3;
 /// The margin of estimates by default, which a component that loads must have.
 const MARGIN: f64 = 1.2;
@@ -30,7 +31,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// From the largest component with everything that it needs beside what is always loaded, to everything.
+    /// From the largest component with everything that it needs beside what is always loaded, to
+    /// everything.
     pub(super) fn new(folder: &Folder, measured: &BTreeMap<String, Measured>) -> Self {
         let need = |name: &String| {
             let declared = folder.specs.iter().find(|s| s.id.as_str() == name.as_str());
@@ -49,8 +51,8 @@ impl Bounds {
     }
 }
 
-/// A budget of the largest component, with everything that it needs, beside the smallest one, with the margin of
-/// estimates: none is refused, and where there are three, one displaces another.
+/// A budget of the largest component, with everything that it needs, beside the smallest one, with
+/// the margin of estimates: none is refused, and where there are three, one displaces another.
 pub(super) fn tight(folder: &Folder, measured: &BTreeMap<String, Measured>) -> u64 {
     let sets = measured.keys().map(|name| folder.closure(name));
     let sets: Vec<u64> =
@@ -67,15 +69,16 @@ fn distance(mean: f64, target: f64) -> f64 {
     (mean / target - 1.0).abs()
 }
 
-/// The run whose mean is the closest to the target: of those with no more memory, if there are such.
+/// The run whose mean is the closest to the target: of those with no more memory, if there are
+/// such.
 pub(super) fn closest(target: f64, tried: &[Tried]) -> Option<usize> {
     let has_more = |i: usize| tried[i].1 > target * (1.0 + TOLERANCE);
     let by = |i: usize| distance(tried[i].1, target);
     (0..tried.len()).min_by(|a, b| has_more(*a).cmp(&has_more(*b)).then(by(*a).total_cmp(&by(*b))))
 }
 
-/// The budget to try next for a target mean; none if the target is met, if enough was tried, or if no other budget would
-/// come closer. `own` is a run of the same day with another budget.
+/// The budget to try next for a target mean; none if the target is met, if enough was tried, or if
+/// no other budget would come closer. `own` is a run of the same day with another budget.
 pub(super) fn next_budget(
     target: f64,
     own: Option<Tried>,

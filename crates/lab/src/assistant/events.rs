@@ -1,4 +1,5 @@
-//! Follows the events of a server while a day is played: counts, and the times at which loads began.
+//! Follows the events of a server while a day is played: counts, and the times at which loads
+//! began.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,8 @@ struct Change {
 pub(super) struct Seen {
     tally: Tally,
     changes: BTreeMap<String, Vec<Change>>,
-    /// This process's clock less the server's, in milliseconds: the smallest difference of all events.
+    /// This process's clock less the server's, in milliseconds: the smallest difference of all
+    /// events.
     offset_ms: Option<f64>,
 }
 
@@ -56,8 +58,9 @@ impl Seen {
         }
     }
 
-    /// The part of a wait before a load for it began, in milliseconds: nothing if one of the components was being loaded
-    /// already, and all of it if none was loaded. Times are of this process's clock.
+    /// The part of a wait before a load for it began, in milliseconds: nothing if one of the
+    /// components was being loaded already, and all of it if none was loaded. Times are of this
+    /// process's clock.
     pub(super) fn before_load(&self, components: &[String], from_ms: f64, to_ms: f64) -> f64 {
         let wait = (to_ms - from_ms).max(0.0);
         let Some(offset) = self.offset_ms else { return wait };

@@ -1,4 +1,5 @@
-//! Figures of waits: means, quantiles and shares of one day, spreads over days, and ratios with their uncertainty.
+//! Figures of waits: means, quantiles and shares of one day, spreads over days, and ratios with
+//! their uncertainty.
 
 use majordomo_sim::Rng;
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,8 @@ use super::played::Played;
 
 /// Samples of a bootstrap.
 const RESAMPLES: usize = 4_000;
-/// Successive commands that a bootstrap draws together, since each begins with what the one before loaded.
+/// Successive commands that a bootstrap draws together, since each begins with what the one before
+/// loaded.
 const BLOCK: usize = 10;
 /// The share of an interval that is left out on each side.
 const TAIL: f64 = 0.05;
@@ -104,8 +106,8 @@ impl Spread {
     }
 }
 
-/// A ratio of two mean times over the same commands, with a 90 % interval: a bootstrap that draws days, and in each
-/// blocks of successive commands.
+/// A ratio of two mean times over the same commands, with a 90 % interval: a bootstrap that draws
+/// days, and in each blocks of successive commands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
     pub(super) value: f64,
@@ -114,7 +116,8 @@ pub(super) struct Ratio {
 }
 
 impl Ratio {
-    /// Of pairs of times for the same commands, by day; none without pairs, or where nothing takes time in the second.
+    /// Of pairs of times for the same commands, by day; none without pairs, or where nothing takes
+    /// time in the second.
     pub(super) fn new(days: &[Vec<(f64, f64)>]) -> Option<Self> {
         let of = |sum: (f64, f64)| (sum.1 > 0.0).then(|| sum.0 / sum.1);
         let add = |sum: (f64, f64), pair: &(f64, f64)| (sum.0 + pair.0, sum.1 + pair.1);
@@ -129,7 +132,8 @@ impl Ratio {
                     let blocks = (0..day.len()).step_by(BLOCK).map(|at| BLOCK.min(day.len() - at));
                     for length in blocks {
                         let from = rng.below(day.len());
-                        // A block at the end continues at the begin, so that each command is drawn alike.
+                        // A block at the end continues at the begin, so that each command is drawn
+                        // alike.
                         sum = day.iter().cycle().skip(from).take(length).fold(sum, add);
                     }
                 }

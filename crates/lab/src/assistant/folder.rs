@@ -1,4 +1,5 @@
-//! The prepared assistant: a folder with its configuration, commands and questions, made by `cargo xtask assistant setup`.
+//! The prepared assistant: a folder with its configuration, commands and questions, made by `cargo
+//! xtask assistant setup`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ pub(super) struct Folder {
     /// The text of the configuration.
     pub(super) configuration: String,
     pub(super) specs: Vec<Arc<ComponentSpec>>,
-    /// The components with a question, in the order of the configuration, CORE ones last: these are always ready, so the
-    /// items that are used most stand for others.
+    /// The components with a question, in the order of the configuration, CORE ones last: these are
+    /// always ready, so the items that are used most stand for others.
     pub(super) components: Vec<String>,
     pub(super) commands: Commands,
     pub(super) questions: Questions,

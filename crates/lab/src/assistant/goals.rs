@@ -34,8 +34,8 @@ pub(super) fn wait(played: &Played) -> f64 {
     played.wait_ms
 }
 
-/// The times of two policies for the same commands, by day, of one seed or of all; commands that one of both did not
-/// serve are left out.
+/// The times of two policies for the same commands, by day, of one seed or of all; commands that
+/// one of both did not serve are left out.
 pub(super) fn pairs(
     summary: &Summary,
     policy: Policy,
@@ -68,7 +68,8 @@ pub(super) fn ratios(
     (each.collect(), ratio(None))
 }
 
-/// The ratios of the means and of the peaks of memory of `product-equal` to those of `idle`, by seed.
+/// The ratios of the means and of the peaks of memory of `product-equal` to those of `idle`, by
+/// seed.
 pub(super) fn memory_ratios(summary: &Summary) -> Vec<(u64, f64, f64)> {
     let both = of(summary, Policy::ProductEqual).filter_map(|run| {
         let idle = of(summary, Policy::Idle).find(|idle| idle.day.seed == run.day.seed)?;

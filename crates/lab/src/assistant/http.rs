@@ -1,6 +1,8 @@
-//! A request to a component and its answer: HTTP/1.1 over a connection of its own, and the protocol of redis.
+//! A request to a component and its answer: HTTP/1.1 over a connection of its own, and the protocol
+//! of redis.
 //!
-//! Knows neither what is asked nor what a good answer is. Answers are bounded, and so is the time for each.
+//! Knows neither what is asked nor what a good answer is. Answers are bounded, and so is the time
+//! for each.
 
 use std::time::Duration;
 

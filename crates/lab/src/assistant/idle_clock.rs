@@ -1,7 +1,8 @@
 //! The idle timeout on the clock of the trace: which components expire in a pause, and when.
 //!
-//! A use of a component is also one of everything that it needs, so a provider never expires before its dependents.
-//! Invariant: the result depends on the uses and on the lengths of pauses in the trace, never on how these are played.
+//! A use of a component is also one of everything that it needs, so a provider never expires before
+//! its dependents. Invariant: the result depends on the uses and on the lengths of pauses in the
+//! trace, never on how these are played.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -30,7 +31,8 @@ pub(super) struct IdleClock {
 }
 
 impl IdleClock {
-    /// Nothing is used yet. Components that are CORE or pinned stay loaded, with everything that they need.
+    /// Nothing is used yet. Components that are CORE or pinned stay loaded, with everything that
+    /// they need.
     pub(super) fn new(folder: &Folder) -> Self {
         let names = folder.specs.iter().map(|spec| spec.id.to_string());
         let closures = names.map(|name| (name.clone(), folder.closure(&name))).collect();
@@ -53,8 +55,8 @@ impl IdleClock {
         }
     }
 
-    /// Lets a pause pass. Returns the components that expire in it: by time, dependents before their providers. One that
-    /// expires with the end of the pause does not, since uses take time.
+    /// Lets a pause pass. Returns the components that expire in it: by time, dependents before
+    /// their providers. One that expires with the end of the pause does not, since uses take time.
     pub(super) fn pass(&mut self, length: Duration) -> Vec<Expiry> {
         let begin = self.now;
         self.now += length;

@@ -1,7 +1,9 @@
-//! The learned store that a server starts with: taught texts for every policy, the user's earlier uses for the product.
+//! The learned store that a server starts with: taught texts for every policy, the user's earlier
+//! uses for the product.
 //!
-//! Both are made by the production crates: texts by the offline predictor, as `majordomo learn` does, uses by the
-//! sequence model, in the form in which a server stores it. Knows nothing of the day itself.
+//! Both are made by the production crates: texts by the offline predictor, as `majordomo learn`
+//! does, uses by the sequence model, in the form in which a server stores it. Knows nothing of the
+//! day itself.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -16,14 +18,16 @@ use majordomo_runtime::state::{RedbStore, SEQUENCE};
 
 use super::routine::TimedUse;
 
-/// The time of a wait, an answer and the use after it, which passes between two commands beside the pause.
+/// The time of a wait, an answer and the use after it, which passes between two commands beside the
+/// pause.
 pub(super) const SERVICE: Duration = Duration::from_millis(500);
 
 fn ids(components: &[String]) -> anyhow::Result<Vec<ComponentId>> {
     components.iter().map(|name| Ok(ComponentId::new(name)?)).collect()
 }
 
-/// Teaches texts to a state directory, which is made. Blocks for seconds where there are thousands of texts.
+/// Teaches texts to a state directory, which is made. Blocks for seconds where there are thousands
+/// of texts.
 pub(super) fn teach(
     state: &Path,
     configuration: &Path,
@@ -86,8 +90,8 @@ fn model(uses: &[TimedUse], now: WallSeconds) -> SequenceModel {
     model
 }
 
-/// Copies a state directory that no server uses, with the folders of components. Links and sockets in these are of
-/// programs that run, and are left out.
+/// Copies a state directory that no server uses, with the folders of components. Links and sockets
+/// in these are of programs that run, and are left out.
 pub(super) fn copy_state(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {

@@ -1,7 +1,7 @@
 //! Plays the pauses of a day, and in them the unloads of the idle timeout.
 //!
-//! A pause takes the same time under every policy, except that it does not end before the unloads that began in it: in the
-//! trace it is longer than they take.
+//! A pause takes the same time under every policy, except that it does not end before the unloads
+//! that began in it: in the trace it is longer than they take.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
 //! Pauses of a day: each has its length in the trace, and a shorter time for which it is played.
 //!
-//! Invariant: what an idle timeout does depends on lengths in the trace alone, so pauses may be shortened freely.
+//! Invariant: what an idle timeout does depends on lengths in the trace alone, so pauses may be
+//! shortened freely.
 
 use std::time::Duration;
 

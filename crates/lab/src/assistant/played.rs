@@ -22,9 +22,11 @@ pub(super) struct Played {
     pub(super) leased: Vec<String>,
     /// Chosen components that were left out of the lease, each with its refusal.
     pub(super) left_out: Vec<String>,
-    /// The first refusal: of the command, of its needed component, or of the exchange after a wrong choice.
+    /// The first refusal: of the command, of its needed component, or of the exchange after a wrong
+    /// choice.
     pub(super) refusal: Option<String>,
-    /// From the command to the lease on the needed component, with an exchange after a wrong choice.
+    /// From the command to the lease on the needed component, with an exchange after a wrong
+    /// choice.
     pub(super) wait_ms: f64,
     /// The part of the wait before the first load for it began.
     pub(super) before_load_ms: f64,

@@ -1,10 +1,10 @@
-//! Plays a day against a server as a client: text in, lease, a question to the component, an answer that is checked, use
-//! confirmed.
+//! Plays a day against a server as a client: text in, lease, a question to the component, an answer
+//! that is checked, use confirmed.
 //!
-//! Closed loop: each pause begins after the previous command, so a wait shortens no pause. If the chosen components lack
-//! the needed one, the lease is exchanged for it, or it is leased by name, and all of that counts as the command's wait.
-//! After a refusal the needed component is leased by name once; if that is refused too, the command stays without an
-//! answer.
+//! Closed loop: each pause begins after the previous command, so a wait shortens no pause. If the
+//! chosen components lack the needed one, the lease is exchanged for it, or it is leased by name,
+//! and all of that counts as the command's wait. After a refusal the needed component is leased by
+//! name once; if that is refused too, the command stays without an answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -219,7 +219,8 @@ impl Player<'_> {
         }
     }
 
-    /// Gives a lease back, so that the server learns: a right choice by the return, a wrong one by feedback.
+    /// Gives a lease back, so that the server learns: a right choice by the return, a wrong one by
+    /// feedback.
     async fn give_back(&self, got: &Got, played: &Played) -> anyhow::Result<()> {
         let used = vec![played.component.clone()];
         if got.is_of_command && !played.is_exact() {

@@ -1,4 +1,5 @@
-//! The pictures of a report: waits as a cumulative distribution, memory over time, mean waits by component.
+//! The pictures of a report: waits as a cumulative distribution, memory over time, mean waits by
+//! component.
 //!
 //! Knows figures and nothing of how they came about.
 

@@ -1,4 +1,5 @@
-//! The policies that are compared, and the configuration of each: the assistant's own, with the settings of the policy.
+//! The policies that are compared, and the configuration of each: the assistant's own, with the
+//! settings of the policy.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! The days of a measurement, each with its steps, texts and questions, before the first server starts.
+//! The days of a measurement, each with its steps, texts and questions, before the first server
+//! starts.
 //!
 //! Traces take turns, then the users of each: as many seeds as traces play one day of each trace.
 
@@ -39,8 +40,8 @@ impl Prepared {
     }
 }
 
-/// The users whose days are played, in turn. A trace's users without uses enough for a day are left out where it has
-/// others, unless they are named.
+/// The users whose days are played, in turn. A trace's users without uses enough for a day are left
+/// out where it has others, unless they are named.
 fn users(args: &DayArgs, components: &[String]) -> anyhow::Result<Vec<NamedUser>> {
     let mut traces = Vec::new();
     let mut known = Vec::new();

@@ -1,17 +1,20 @@
-//! The processes of a server, read from the system: which belong to components, their memory, CPU time and I/O.
+//! The processes of a server, read from the system: which belong to components, their memory, CPU
+//! time and I/O.
 //!
-//! Reads `/proc` alone and asks the server nothing. Every process below the server belongs to a component, but for the
-//! guard and for children that have not become a program yet. The component's name is in the manager's mark in the
-//! environment, unless the program overwrote its environment, as redis does; then it may be named from outside. CPU time and I/O of ended
-//! processes are those that the system adds to the parent that reaps them, so sums over parents miss no ended process
-//! but those that no parent waits for.
+//! Reads `/proc` alone and asks the server nothing. Every process below the server belongs to a
+//! component, but for the guard and for children that have not become a program yet. The
+//! component's name is in the manager's mark in the environment, unless the program overwrote its
+//! environment, as redis does; then it may be named from outside. CPU time and I/O of ended
+//! processes are those that the system adds to the parent that reaps them, so sums over parents
+//! miss no ended process but those that no parent waits for.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The variable in the environment of every process of a component: `SESSION/COMPONENT/LOAD/START/`.
+/// The variable in the environment of every process of a component:
+/// `SESSION/COMPONENT/LOAD/START/`.
 const MARK: &[u8] = b"MAJORDOMO_INCARNATION=";
 /// The argument of the process that ends components when the manager is killed.
 const GUARD: &[u8] = b"__guard";
@@ -233,7 +236,8 @@ impl Processes {
             self.owners.insert(key, None);
             return None;
         }
-        // Between fork and exec a child is the manager once more, without a mark: it is looked at again.
+        // Between fork and exec a child is the manager once more, without a mark: it is looked at
+        // again.
         let is_program = self.read(self.server, "cmdline").is_some_and(|own| own != words);
         (is_program && !words.is_empty()).then(|| UNNAMED.to_owned())
     }

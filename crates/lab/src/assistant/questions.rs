@@ -86,7 +86,8 @@ fn gather(value: &Value, out: &mut Vec<String>) {
     }
 }
 
-/// Whether a text contains a word, as a word of its own; several words, or one with other characters, anywhere.
+/// Whether a text contains a word, as a word of its own; several words, or one with other
+/// characters, anywhere.
 fn contains(text: &str, word: &str) -> bool {
     let word = word.to_lowercase();
     if word.chars().all(char::is_alphanumeric) {

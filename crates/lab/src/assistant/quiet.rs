@@ -1,6 +1,7 @@
 //! Waits until other programs leave the processors alone, so that a run measures none of them.
 //!
-//! Reads how long the processors worked, not the load average: that still holds the run before for a minute.
+//! Reads how long the processors worked, not the load average: that still holds the run before for
+//! a minute.
 
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ struct Ticks {
 /// Reads the text of `/proc/stat`.
 fn ticks(stat: &str) -> Option<Ticks> {
     let words = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
-    // User, nice, system, idle, I/O wait, interrupts, soft interrupts, stolen; guests are among the first two.
+    // User, nice, system, idle, I/O wait, interrupts, soft interrupts, stolen; guests are among the
+    // first two.
     let fields: Vec<u64> = words.take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
     let idle = fields.get(3)? + fields.get(4)?;
     let processors = stat.lines().skip(1).take_while(|l| l.starts_with("cpu")).count() as u64;
@@ -58,8 +60,8 @@ impl Quiet {
     }
 }
 
-/// Waits for a quiet machine, for at most `longest`. Returns the processors that were busy at the end; none where
-/// nothing is to be waited for or the system does not report it. Cancel safe.
+/// Waits for a quiet machine, for at most `longest`. Returns the processors that were busy at the
+/// end; none where nothing is to be waited for or the system does not report it. Cancel safe.
 pub(super) async fn wait(longest: Duration) -> Option<f64> {
     if longest.is_zero() {
         return None;

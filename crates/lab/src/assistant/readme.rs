@@ -1,4 +1,5 @@
-//! The table that README shows: few columns, the date, and a command that can be repeated elsewhere.
+//! The table that README shows: few columns, the date, and a command that can be repeated
+//! elsewhere.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
-//! The results of days, as they are written and read again: one line for each command, one for each sample, a summary.
+//! The results of days, as they are written and read again: one line for each command, one for each
+//! sample, a summary.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,7 +71,8 @@ pub(super) struct Run {
     pub(super) guard_mean: f64,
     pub(super) used: Used,
     pub(super) tally: Tally,
-    /// Preloads whose victim was requested soon, as the manager counts them; none where no preload ended.
+    /// Preloads whose victim was requested soon, as the manager counts them; none where no preload
+    /// ended.
     pub(super) harm: Option<f64>,
     /// Uses before the figures that were refused.
     pub(super) n_warm_up_refused: usize,
@@ -94,8 +96,8 @@ pub(super) struct Run {
 pub(super) struct Measured {
     /// Proportional set size after one answer, in bytes.
     pub(super) pss: u64,
-    /// From the request to the lease, with everything that it needs loaded already; none if it is always loaded or was
-    /// not asked.
+    /// From the request to the lease, with everything that it needs loaded already; none if it is
+    /// always loaded or was not asked.
     pub(super) load_ms: Option<f64>,
     pub(super) first_answer_ms: Option<f64>,
 }

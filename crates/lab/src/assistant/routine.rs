@@ -1,9 +1,11 @@
-//! A generated trace: a person's routines, with noise. The default where no recorded trace is given.
+//! A generated trace: a person's routines, with noise. The default where no recorded trace is
+//! given.
 //!
-//! Invariant: the same seed gives the same uses. Routines are short sequences of components, one tends to follow
-//! another, steps are left out, replaced or repeated, and single uses come in between; so the next component can be
-//! predicted often and never always. Pauses are seconds inside a routine and minutes between two, distributed about as
-//! those of people at a desktop: half are of less than ten seconds, a tenth are of more than four minutes.
+//! Invariant: the same seed gives the same uses. Routines are short sequences of components, one
+//! tends to follow another, steps are left out, replaced or repeated, and single uses come in
+//! between; so the next component can be predicted often and never always. Pauses are seconds
+//! inside a routine and minutes between two, distributed about as those of people at a desktop:
+//! half are of less than ten seconds, a tenth are of more than four minutes.
 
 use std::time::Duration;
 

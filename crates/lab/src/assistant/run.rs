@@ -1,7 +1,8 @@
-//! One run: a server of its own with the configuration of a policy, the day against it, and everything that is measured.
+//! One run: a server of its own with the configuration of a policy, the day against it, and
+//! everything that is measured.
 //!
-//! Invariant: however the day ends, the server is stopped before this returns, and processes that outlive it are
-//! reported.
+//! Invariant: however the day ends, the server is stopped before this returns, and processes that
+//! outlive it are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -104,8 +105,8 @@ impl Bench {
         Server::start(place, self.configuration(policy, budget)?).await
     }
 
-    /// Teaches the texts, loads everything once and asks each component one question. Measures memory and load times,
-    /// which later servers start with, and warms the page cache.
+    /// Teaches the texts, loads everything once and asks each component one question. Measures
+    /// memory and load times, which later servers start with, and warms the page cache.
     pub(super) async fn calibrate(
         &self,
         progress: &Progress,
@@ -299,8 +300,8 @@ impl Bench {
         })
     }
 
-    /// Plays the uses before the day, by name, since their texts are unknown. Nothing of them is counted but refusals, so
-    /// that every policy begins the day with what it would have loaded.
+    /// Plays the uses before the day, by name, since their texts are unknown. Nothing of them is
+    /// counted but refusals, so that every policy begins the day with what it would have loaded.
     async fn warm_up(
         &self,
         server: &Server,
@@ -359,8 +360,8 @@ struct DayPlayed {
     seconds: f64,
 }
 
-/// Harmful preloads of all components; none where no preload ended. The section also has a figure for each tier, which
-/// counts the same preloads.
+/// Harmful preloads of all components; none where no preload ended. The section also has a figure
+/// for each tier, which counts the same preloads.
 fn harm(sections: &BTreeMap<String, Vec<Figure>>, components: &[String]) -> Option<f64> {
     let counted: Vec<f64> = sections
         .get("preloader")?

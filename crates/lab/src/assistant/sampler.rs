@@ -1,4 +1,5 @@
-//! Samples the memory of a server's components while a day is played, on a thread of its own, and measures its own cost.
+//! Samples the memory of a server's components while a day is played, on a thread of its own, and
+//! measures its own cost.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;

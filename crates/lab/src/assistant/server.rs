@@ -1,7 +1,9 @@
-//! A `majordomo serve` of a day's own: started with a configuration and a state directory, stopped at the end.
+//! A `majordomo serve` of a day's own: started with a configuration and a state directory, stopped
+//! at the end.
 //!
-//! Invariant: its process group is its own, so that an interrupt at the terminal reaches this program alone, which then
-//! stops it; a server that is dropped without that is killed, and its guard ends the components.
+//! Invariant: its process group is its own, so that an interrupt at the terminal reaches this
+//! program alone, which then stops it; a server that is dropped without that is killed, and its
+//! guard ends the components.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! Stand-ins for a test of `assistant day` without other programs: a server that is started as `majordomo serve` is, and
-//! a component that answers each request with its own body.
+//! Stand-ins for a test of `assistant day` without other programs: a server that is started as
+//! `majordomo serve` is, and a component that answers each request with its own body.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -1,7 +1,9 @@
-//! The steps of a day: which component is needed, and after which pause; and the uses before that day.
+//! The steps of a day: which component is needed, and after which pause; and the uses before that
+//! day.
 //!
-//! From a recorded trace or a generated one. The k-th most used item of a user stands for the k-th component, unless
-//! the item has a component's name; items beyond the number of components are left out.
+//! From a recorded trace or a generated one. The k-th most used item of a user stands for the k-th
+//! component, unless the item has a component's name; items beyond the number of components are
+//! left out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -39,7 +41,8 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    /// The uses before the day: those that are only learned from, and at most `n` that are played, the last ones.
+    /// The uses before the day: those that are only learned from, and at most `n` that are played,
+    /// the last ones.
     pub(super) fn before(&self, n: usize) -> (&[UseStep], &[UseStep]) {
         self.history.split_at(self.history.len().saturating_sub(n))
     }
@@ -61,7 +64,8 @@ pub(super) struct Turn {
     pub(super) of: usize,
 }
 
-/// The place of the component of each item: items that have the name of a component, then by number of uses.
+/// The place of the component of each item: items that have the name of a component, then by number
+/// of uses.
 pub(super) fn places(user: &UserTrace, components: &[String]) -> Vec<Option<usize>> {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for event in &user.events {
@@ -108,7 +112,8 @@ pub(super) fn n_uses(user: &UserTrace, components: &[String]) -> usize {
     recorded(user, components).0.len()
 }
 
-/// A day of a recorded user: the seed chooses which, in the part of the trace that the turn has for itself.
+/// A day of a recorded user: the seed chooses which, in the part of the trace that the turn has for
+/// itself.
 pub(super) fn of_user(
     trace: &str,
     user: &UserTrace,
