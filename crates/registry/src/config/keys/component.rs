@@ -1,4 +1,6 @@
 //! Rows of `[components.NAME]`.
+//!
+//! Length: one table, in the order of its page in the documentation.
 
 use std::time::Duration;
 

@@ -1,0 +1,74 @@
+//! Requests to a running program: to trim its memory, and to end before TERM.
+
+/// A type of signals that may be declared, with their names in a configuration.
+macro_rules! signals {
+    ($(#[$about:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[cfg_attr(feature = "serde", serde(rename_all = "UPPERCASE"))]
+        pub enum $name {
+            $(
+                #[doc = concat!("`SIG", $word, "`.")]
+                $variant,
+            )+
+        }
+
+        impl $name {
+            /// Every signal that may be declared.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
+            /// Their names in a configuration, in the order of [`Self::ALL`].
+            pub const WORDS: &[&str] = &[$($word),+];
+
+            /// Its name without `SIG`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                Self::WORDS[self as usize]
+            }
+        }
+    };
+}
+
+signals! {
+    /// A signal that programs use for requests of their own. Programs that install no handler end by some of them,
+    /// so a signal is sent only to a process that handles it, where the system shows that.
+    TrimSignal { Hup = "HUP", Usr1 = "USR1", Usr2 = "USR2", Winch = "WINCH" }
+}
+
+/// The request to a process to trim its memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum TrimSpec {
+    /// `POST` of this path on the program's port or socket, which answers 2xx.
+    Http(String),
+    /// This signal, to the first process of the program.
+    Signal(TrimSignal),
+}
+
+signals! {
+    /// A signal by which programs are asked to end in their own way; TERM follows it in any case.
+    StopSignal {
+        Int = "INT",
+        Quit = "QUIT",
+        Hup = "HUP",
+        Usr1 = "USR1",
+        Usr2 = "USR2",
+        Winch = "WINCH",
+    }
+}
+
+/// The request to a process to end, before TERM.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum StopSpec {
+    /// A program and its arguments, run like [`ProcessSpec::command`]: with its environment, place-holders and folder.
+    Command(Vec<String>),
+    /// `POST` of this path on the program's port or socket, which answers 2xx.
+    Http(String),
+    /// This signal, to the first process of the program.
+    Signal(StopSignal),
+}
