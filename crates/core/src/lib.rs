@@ -39,6 +39,7 @@ mod status;
 mod store;
 mod time;
 mod values;
+mod whole;
 mod words;
 
 pub use confidence::{Confidence, ConfidenceError};
@@ -72,4 +73,5 @@ pub use status::{
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};
 pub use values::{Value, Values};
+pub use whole::whole_number;
 pub use words::UnknownWord;

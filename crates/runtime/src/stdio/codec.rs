@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use majordomo_core::whole_number;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -13,8 +14,6 @@ use serde_json::value::RawValue;
 const EDGE: usize = 64;
 /// A buffer larger than this is freed after its line.
 const KEPT_BUFFER: usize = 64 << 10;
-/// Up to here a floating-point number represents every whole number.
-const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A part of a program's standard output.
 #[derive(Debug)]
@@ -185,9 +184,7 @@ fn parse(line: &[u8]) -> Option<Piece<'_>> {
 
 /// A whole number, also written `7.0`, as some languages do.
 fn whole(number: &str) -> Option<u64> {
-    let float =
-        || number.parse::<f64>().ok().filter(|n| n.fract() == 0.0 && (0.0..EXACT).contains(n));
-    number.parse().ok().or_else(|| float().map(|n| n as u64))
+    number.parse().ok().or_else(|| whole_number(number.parse().ok()?))
 }
 
 /// The id of an object whose first member it is.

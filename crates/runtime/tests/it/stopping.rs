@@ -1,5 +1,7 @@
 //! Requests to stop that come before TERM.
 
+use std::process::Command;
+
 use libtest_mimic::Trial;
 use majordomo_registry::{ProcessSpec, ReadySpec, StopSignal, StopSpec};
 use majordomo_runtime::guard::GuardForm;
@@ -28,6 +30,10 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         signal_is_sent_to_the_first_process
         missing_program_of_the_command_is_reported_before_the_start
         load_that_is_cancelled_is_stopped_by_term
+    }
+    // The mark, by which such a process is found, is Linux's.
+    if cfg!(target_os = "linux") && Command::new("setsid").arg("true").status().is_ok() {
+        add!(process_of_a_command_that_leaves_its_process_group_ends_with_the_program);
     }
     if std::net::TcpListener::bind("[::1]:0").is_ok() {
         add!(path_is_posted_only_where_the_program_was_ready);
@@ -91,6 +97,16 @@ async fn term_follows_after_half_of_the_deadline_and_ends_the_command() {
     assert!(log_text(&ctx.logs).iter().any(|l| l == want), "{:?}", log_text(&ctx.logs));
     let pid = read_pid(&dir.path("pid"));
     eventually(DEADLINE, "the end of the command", || !lives(pid));
+}
+
+async fn process_of_a_command_that_leaves_its_process_group_ends_with_the_program() {
+    let dir = Dir::new();
+    let loader = loader(&dir, hidden()).await;
+    let ctx = context(program(&dir, "setsid sleep 1000 & echo $! >pid; : >go"));
+    let process = loader.start(ctx).await.unwrap();
+    assert_eq!(process.stop(DEADLINE * 4).await.unwrap(), Exit::Code(6));
+    let pid = read_pid(&dir.path("pid"));
+    eventually(DEADLINE, "the end of the process", || !lives(pid));
 }
 
 async fn command_may_finish_after_the_program_has_ended() {

@@ -1,11 +1,9 @@
 //! Whole numbers and objects as JSON has them.
 
+use majordomo_core::whole_number;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, Unexpected};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
-
-/// Up to here a floating-point number represents every whole number.
-const EXACT: f64 = (1_u64 << 53) as f64;
 
 /// A whole number or null. JSON has one kind of number (RFC 8259, section 6), so that `60000.0` and `6e4` are the integer
 /// 60000, as JSON schema has it; some languages write integers so.
@@ -34,10 +32,9 @@ fn integer<E: Error>(number: &Number) -> Result<u64, E> {
     if let Some(n) = number.as_u64() {
         return Ok(n);
     }
-    match number.as_f64() {
-        Some(n) if n.fract() == 0.0 && (0.0..=EXACT).contains(&n) => Ok(n as u64),
-        n => Err(E::invalid_value(Unexpected::Float(n.unwrap_or(f64::NAN)), &WHOLE)),
-    }
+    let float = number.as_f64();
+    let other = || E::invalid_value(Unexpected::Float(float.unwrap_or(f64::NAN)), &WHOLE);
+    float.and_then(whole_number).ok_or_else(other)
 }
 
 /// An object or null. Left to itself, a list would be taken for the members in their order.
@@ -85,6 +82,7 @@ mod tests {
             ("-1", None),
             ("-1.0", None),
             ("1e300", None),
+            ("9007199254740992.0", None),
             ("\"60000\"", None),
             ("true", None),
         ] {
