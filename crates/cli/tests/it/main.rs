@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod api;
+mod call;
 mod check;
 mod demo;
 #[allow(dead_code, reason = "these tests have no tasks that must continue")]

@@ -73,48 +73,6 @@ fn without_a_server_every_verb_says_where_it_looked() {
 }
 
 #[test]
-fn call_prints_the_answer_of_a_component() {
-    let world = World::new();
-    world.write(
-        "lines.sh",
-        r#"echo '{"ready":true}'
-        while read -r line; do
-            id=${line#*:} id=${id%%,*}
-            case $line in
-            *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
-            *object*) echo "{\"id\":$id,\"answer\":$line}" ;;
-            *) printf '{"id":%s,"answer":"one\\ntwo"}\n' "$id" ;;
-            esac
-        done"#,
-    );
-    let lines = world.section("lines", "exec /bin/sh lines.sh", "protocol = \"stdio\"");
-    let lines = lines.replace("ready = { stdout = \"up\" }", "ready = \"line\"");
-    world.write("c.toml", format!("{lines}{}", world.section("plain", UP, "")));
-    let _server = world.serve(&["c.toml"]);
-    let check = |words: &[&str], code: i32, out: &[&str], err: &[&str]| {
-        world.run(words).check(code, out, err);
-    };
-    check(&["call", "lines", "what", "is", "it?"], 0, &["one\ntwo\n"], &[]);
-    check(
-        &["call", "lines", "--object", "{\"page\": 3}"],
-        0,
-        &["{\"id\":2,\"object\":{\"page\": 3}}\n"],
-        &[],
-    );
-    let ran = world.run(&["call", "lines", "x", "--json", "--deadline", "1min"]);
-    let answered: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(
-        (&answered["component"], &answered["answer"]),
-        (&"lines".into(), &"one\ntwo".into())
-    );
-    check(&["call", "lines", "fail"], 1, &[], &["there is no page 3"]);
-    check(&["call", "plain", "x"], 3, &[], &["plain takes no calls", "protocol"]);
-    check(&["call", "none", "x"], 6, &[], &["none"]);
-    check(&["call", "lines", "--object", "[]"], 1, &[], &["--object needs a JSON object"]);
-    check(&["call", "lines"], 2, &[], &["TEXT"]);
-}
-
-#[test]
 fn verbs_about_components() {
     let world = configured();
     let server = world.serve(&["c.toml"]);

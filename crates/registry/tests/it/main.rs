@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod addresses;
 mod catalog;
 mod catalog_laws;
 mod code;
