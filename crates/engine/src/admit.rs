@@ -173,6 +173,10 @@ impl Admission<'_> {
         if draft.holders.is_empty() {
             self.find_room(ask, leased, now, &mut draft);
         }
+        if ask.origin.is_speculative() && !draft.victims.is_empty() {
+            let missing = keys_of(&draft.reserve);
+            draft.declined = !self.is_worth(ask, &missing, &draft.victims, now);
+        }
         if !draft.holders.is_empty() || draft.declined {
             let Draft { holders, until, short, .. } = draft;
             return Verdict::Blocked { holders, until, short };

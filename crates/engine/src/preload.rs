@@ -7,7 +7,7 @@ use majordomo_core::{
     ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
     HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
-use majordomo_lifecycle::{Admitted, Origin, Phase, Request, Step, Verdict};
+use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict};
 use majordomo_memory::{Need, Shortage};
 use majordomo_preloader::{Harm, Hint, HintAnswer, Proposal, Tier};
 
@@ -128,20 +128,18 @@ impl Engine {
         (!victims.is_empty() || frees_less).then_some(contention.until)
     }
 
-    /// Whether a preload may run beside the loads under way: every demand has its memory and its lanes.
+    /// Whether a preload may begin beside the loads under way: no demand waits, not even for its own load, which a second
+    /// load would slow down.
     fn has_preload_lane(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
         let loading = |e: &majordomo_lifecycle::Entry| e.state() == ComponentState::Loading;
         let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
         let mut n_preloads = 0;
         for t in self.scheduler.transactions().filter(|t| !t.is_dormant(now)) {
-            if t.origin.is_speculative() {
-                n_preloads += 1;
-            } else if t.phase != Phase::Loading
-                || t.closure.iter().any(|k| self.state(*k) == ComponentState::Queued)
-            {
+            if !t.origin.is_speculative() {
                 return false;
             }
+            n_preloads += 1;
         }
         n_preloads < loads.preload_lanes() && n_loading < loads.lanes()
     }

@@ -167,8 +167,11 @@ impl Engine {
         let fills_free_room = !self.may_trim_idle();
         for key in self.catalog().keys().filter(|k| absent(*k)) {
             let value = forecaster.values().get(key);
-            let stakes = self.policy.stakes(self.scheduler.load_time(key)) as f32;
-            let next = Confidence::saturating(value.next.get() * stakes);
+            let missing = self.catalog().closure(&[key]).into_iter();
+            let missing = missing.filter(|k| !is_present(self.state(*k)));
+            let load_time = missing.map(|k| self.scheduler.load_time(k)).sum();
+            let weight = self.policy.stakes(load_time) * self.pace.share_before_next(load_time);
+            let next = Confidence::saturating(value.next.get() * weight as f32);
             let by_text = forecaster.is_scored_by_text(key);
             let source = if by_text { HintSource::Text } else { HintSource::Sequence };
             if next >= floor {

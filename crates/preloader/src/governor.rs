@@ -55,6 +55,8 @@ pub struct Governor {
     budget: WasteBudget,
     /// Logarithm of the highest floor.
     top: f64,
+    /// Logarithm of the lowest floor.
+    least: f64,
     /// Step of the floor's logarithm for one wasted preload.
     step: f64,
     /// Logarithm of the floor by counts.
@@ -78,24 +80,20 @@ impl Governor {
     }
 
     /// The same for hints whose confidence is a probability weighted by a load time: the floor has further to rise, so
-    /// its steps are twice as long.
+    /// its steps are twice as long, and it may sink to half the setting while there is less waste than allowed.
     #[must_use]
     pub fn for_weighted(budget: WasteBudget) -> Self {
-        Self { step: 2.0 * STEP, ..Self::with_top(budget, 2.0 * STEP) }
+        let least = log(budget.lowest_floor) - std::f64::consts::LN_2;
+        Self { step: 2.0 * STEP, least, by_bytes: least, ..Self::with_top(budget, 2.0 * STEP) }
     }
 
     fn with_top(budget: WasteBudget, top: f64) -> Self {
-        let mut new =
-            Self { budget, top, step: STEP, by_count: 0.0, by_bytes: f64::MIN, last: None };
-        let [low, high] = new.range();
-        new.by_count = log(budget.lowest_floor).clamp(low, high);
-        new.by_bytes = low;
-        new
+        let least = log(budget.lowest_floor);
+        Self { budget, top, least, step: STEP, by_count: least, by_bytes: least, last: None }
     }
 
     fn range(&self) -> [f64; 2] {
-        let low = log(self.budget.lowest_floor);
-        [low, self.top.max(low)]
+        [self.least, self.top.max(self.least)]
     }
 
     fn keep_in_range(&mut self) {
@@ -184,6 +182,18 @@ mod tests {
             }
         }
         assert!((750..=850).contains(&wasted), "{wasted}");
+    }
+
+    #[test]
+    fn floor_of_weighted_confidences_sinks_to_half_the_setting_without_waste() {
+        let budget = WasteBudget::default();
+        let mut governor = Governor::for_weighted(budget);
+        assert_eq!(governor.floor(), budget.lowest_floor);
+        for i in 0..1000 {
+            governor.observed(Moment(i));
+        }
+        let (floor, half) = (governor.floor().get(), budget.lowest_floor.get() / 2.0);
+        assert!((floor - half).abs() < 1e-6, "{floor}");
     }
 
     #[test]

@@ -8,15 +8,15 @@ use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Priority,
 use majordomo_lifecycle::Removal;
 use majordomo_registry::ConflictPolicy;
 
-use super::{Admission, Ask, Bar, Draft, leaving_kind};
+use super::{Admission, Ask, Bar, Draft, is_present, leaving_kind};
 use crate::waiting::LOAD_TIME_MARGIN;
 
 impl Admission<'_> {
     /// Adds the components that conflict with the set to the draft: as victims where they may be
     /// evicted, else as holders that block it, or to await their unload.
     ///
-    /// Refuses a preload, a set whose conflict has the policy to refuse, and a set that conflicts
-    /// with a component that is CORE, pinned or stuck.
+    /// Refuses a set whose conflict has the policy to refuse, a set that conflicts with a component
+    /// that is CORE, pinned or stuck, and a preload that would have to wait.
     pub(super) fn clear_conflicts(
         &self,
         ask: Ask<'_>,
@@ -40,8 +40,11 @@ impl Admission<'_> {
                 };
                 let stays = conflict.policy == ConflictPolicy::Refuse
                     && !self.is_unused_preload(other, leased);
-                if stays || ask.origin.is_speculative() {
+                if stays {
                     return Err(refuse(true));
+                }
+                if ask.origin.is_speculative() && !self.is_evictable_now(other, ask, leased, now) {
+                    return Err(refuse(false));
                 }
                 if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
                     return Err(refuse(false));
@@ -71,6 +74,19 @@ impl Admission<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a component and its live dependents are up or loading, and nothing keeps them: a preload does not wait
+    /// until they may be evicted.
+    fn is_evictable_now(
+        &self,
+        key: ComponentKey,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+    ) -> bool {
+        let group = self.scheduler.live_closure(key);
+        group.iter().all(|k| is_present(self.state(*k)) && self.bar(*k, ask, leased, now).is_none())
     }
 
     /// Whether a component and its live dependents are preloads without a use: a demand for a

@@ -12,6 +12,10 @@ use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
 use super::{Admission, Ask, Draft};
 
+/// So many times as much a victim's loss weighs for each level of priority above the preload's. In the order of victims, too,
+/// priority decides between scores within a factor of two.
+const WEIGHT_OF_PRIORITY: f64 = 2.0;
+
 /// Candidates for eviction, each with its live closure.
 #[derive(Default)]
 pub(crate) struct Candidates {
@@ -27,16 +31,6 @@ impl Candidates {
     fn push(&mut self, row: Candidate, closure: Vec<ComponentKey>) {
         self.rows.push(row);
         self.closures.push(closure);
-    }
-
-    fn retain(self, keep: impl Fn(&Candidate) -> bool) -> Self {
-        let mut kept = Self::default();
-        for (row, closure) in self.rows.into_iter().zip(self.closures) {
-            if keep(&row) {
-                kept.push(row, closure);
-            }
-        }
-        kept
     }
 }
 
@@ -86,12 +80,6 @@ impl Admission<'_> {
                     candidates.push(row, closure);
                 }
             }
-        }
-        if ask.origin.is_speculative() {
-            // A preload takes the place of nothing that has a higher priority.
-            let target = ask.closure.last().copied().unwrap_or_default();
-            let priority = self.catalog().spec(target).map_or(Priority::Low, |s| s.priority);
-            candidates = candidates.retain(|c| c.priority >= priority);
         }
         let order = self.eviction_order(&candidates, now);
         let mut closures = candidates.closures;
@@ -176,14 +164,25 @@ impl Admission<'_> {
             && (!self.policy.judges_unused() || closure.iter().any(runs))
     }
 
-    /// Whether the preload of the missing members of a set gains more than these victims lose.
+    /// Whether the preload of the missing members of a set gains more than these victims lose, those of a higher
+    /// priority weighted.
     pub(super) fn is_worth(
         &self,
         ask: Ask<'_>,
         missing: &[ComponentKey],
         victims: &[ComponentKey],
+        now: Moment,
     ) -> bool {
-        self.policy.pays(self.gain(ask, missing), self.loss(victims))
+        let target = ask.closure.last().and_then(|k| self.catalog().spec(*k));
+        let own = target.map_or(Priority::Low, |s| s.priority);
+        let tiers = self.scheduler.requested_tiers(now);
+        let loss = |key: &ComponentKey| {
+            let group = self.scheduler.live_closure(*key);
+            let priority = self.scheduler.effective_priority(*key, &group, &tiers);
+            let n_above = (own as i32 - priority as i32).max(0);
+            self.loss(&[*key]) * WEIGHT_OF_PRIORITY.powi(n_above)
+        };
+        self.policy.pays(self.gain(ask, missing), victims.iter().map(loss).sum())
     }
 
     /// The wait that these components are expected to save while they are loaded, together.

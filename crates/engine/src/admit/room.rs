@@ -1,4 +1,4 @@
-//! Room for a set: bytes that come free anyway, victims for the rest, and whether the set is worth its victims.
+//! Room for a set: bytes that come free anyway, and victims for the rest.
 //!
 //! Pure, as all of admission. Invariant: bytes that are on their way to another transaction count only as far as
 //! that one does not need them.
@@ -11,7 +11,7 @@ use majordomo_lifecycle::TxnId;
 use majordomo_memory::{Need, Shortage};
 
 use super::ranking::Evictable;
-use super::{Admission, Ask, Draft, keys_of, leaving_kind};
+use super::{Admission, Ask, Draft, leaving_kind};
 
 impl Admission<'_> {
     /// Victims until the reservations fit, in the policy's order.
@@ -74,11 +74,6 @@ impl Admission<'_> {
         if short.is_none() {
             let victims: Vec<_> =
                 self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
-            let missing = keys_of(&draft.reserve);
-            if ask.origin.is_speculative() && !self.is_worth(ask, &missing, &victims) {
-                draft.declined = true;
-                return;
-            }
             draft.victims.extend(victims);
             return;
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, Confidence, EventKind, HintSource, HintTier, PolicyKind,
+    ByteSize, ComponentKey, Confidence, EventKind, HintSource, HintTier, PolicyKind, Priority,
 };
 use majordomo_engine::{Effect, Input};
-use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_registry::{Catalog, ComponentSpec, ConflictPolicy};
 use proptest::prelude::*;
 
 use crate::rig::{Rig, config, id, seconds, spec, with};
@@ -203,6 +203,80 @@ fn preload_that_the_next_command_overtakes_saves_only_a_part() {
     };
     assert_eq!(usual(20.0), "unloading");
     assert_eq!(usual(0.1), "ready");
+}
+
+#[test]
+fn prediction_that_the_next_command_overtakes_is_below_the_floor() {
+    let after = |pause: f64| {
+        let specs = vec![component("used", 10, 0.1), component("slow", 100, 2.0)];
+        let mut rig = Rig::new(specs, 200);
+        load(&mut rig, "used");
+        for n in 0..10 {
+            let (command, uses) = (majordomo_core::CommandId(n), vec![rig.key("used")]);
+            rig.input(Input::Begun { command, uses: uses.clone() });
+            // The pauses are known before anything is predicted.
+            let score = if n < 9 { 0.0 } else { 0.2 };
+            let text_scores = vec![(rig.key("slow"), Confidence::saturating(score))];
+            rig.input(Input::Observed { command: Some(command), used: uses, text_scores });
+            rig.wait(seconds(pause));
+        }
+        rig.engine.preloader().account(rig.key("slow")).started
+    };
+    assert!(after(5.0) > 0);
+    assert_eq!(after(0.1), 0);
+}
+
+#[test]
+fn preload_replaces_a_conflicting_component_that_is_idle_and_saves_less() {
+    let state = |policy: ConflictPolicy, leased: bool, confidence: f32| {
+        let conflicting = with(component("dictate", 100, 1.0), |s| {
+            (s.conflicts, s.conflict_policy) = (vec![id("listen")], policy);
+        });
+        let mut rig = Rig::new(vec![component("listen", 100, 1.0), conflicting], 300);
+        load(&mut rig, "listen");
+        if leased {
+            rig.demand(&["listen"]);
+        }
+        expect(&mut rig, &[("listen", 0.5)]);
+        hint(&mut rig, "dictate", confidence);
+        rig.settle_unloads();
+        rig.states(&["listen", "dictate"])
+    };
+    assert_eq!(state(ConflictPolicy::Replace, false, 0.4), ["ready", "unloaded"]);
+    assert_eq!(state(ConflictPolicy::Replace, false, 0.6), ["unloaded", "loading"]);
+    assert_eq!(state(ConflictPolicy::Replace, true, 0.6), ["ready", "unloaded"]);
+    assert_eq!(state(ConflictPolicy::Refuse, false, 0.6), ["ready", "unloaded"]);
+}
+
+#[test]
+fn victim_of_a_higher_priority_weighs_twice_for_each_level() {
+    let victim = |priority: Priority, confidence: f32| {
+        let specs = vec![
+            with(component("victim", 100, 1.0), |s| s.priority = priority),
+            with(component("new", 100, 1.0), |s| s.priority = Priority::Medium),
+        ];
+        let mut rig = Rig::new(specs, 100);
+        load(&mut rig, "victim");
+        expect(&mut rig, &[("victim", 0.4)]);
+        hint(&mut rig, "new", confidence);
+        rig.state("victim")
+    };
+    assert_eq!(victim(Priority::Medium, 0.5), "unloading");
+    assert_eq!(victim(Priority::High, 0.5), "ready", "0.8 s against 0.5 s");
+    assert_eq!(victim(Priority::High, 0.9), "unloading");
+    assert_eq!(victim(Priority::Low, 0.3), "ready", "a lower priority loses no less");
+}
+
+#[test]
+fn preload_begins_only_when_no_demand_waits_for_its_load() {
+    let specs = vec![component("demanded", 100, 1.0), component("next", 100, 1.0)];
+    let mut rig = Rig::new(specs, 300);
+    rig.demand(&["demanded"]);
+    hint(&mut rig, "next", 0.9);
+    assert_eq!(rig.states(&["demanded", "next"]), ["loading", "unloaded"]);
+    rig.wait(seconds(1.0));
+    rig.loaded("demanded");
+    assert_eq!(rig.states(&["demanded", "next"]), ["ready", "loading"]);
 }
 
 #[test]
