@@ -170,7 +170,8 @@ settings! {
     pub struct SpeculationConfig: speculation in [manager] {
         /// Whether components are preloaded.
         enabled: bool = true, key speculation;
-        /// Predictions below this probability are ignored. Wasted preloads raise the floor.
+        /// Predictions below this probability are ignored. Wasted preloads raise the floor; by `vrank-wait`, which
+        /// weighs predictions by load times, it may sink to half while there are few.
         floor: Confidence = 0.12, key speculation_floor;
         /// The longest queue of predictions, for each tier.
         queue: usize = 64 predictions, range 1 ..= 4096, key speculation_queue, read_at start;
