@@ -1,6 +1,7 @@
-"""Asks a component a question of questions.json and checks the answer.
+"""Asks a component its questions of questions.json and checks the answers.
 
-`majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment.
+`majordomo lease NAME -- venv/bin/python ask.py NAME [NUMBER]`: the lease puts the component's address into the environment. Without
+a number all its questions are asked, and the answer to the first is printed.
 A component that answers over lines is called through the program named by MAJORDOMO, or `majordomo` on PATH.
 `majordomo lease speak listen -- venv/bin/python ask.py --round-trip` has a sentence spoken and the recording heard.
 `ask.py --cases FILE` checks what a real answer is: each case has `expect`, `answer` and `is_real`."""
@@ -126,16 +127,24 @@ def main():
         return round_trip()
     if sys.argv[1] == "--cases":
         return check(json.loads(Path(sys.argv[2]).read_text()))
-    name, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    question = json.loads((HERE / "questions.json").read_text())[name][number]
-    started = time.monotonic()
-    answer = ask(name, question["ask"])
-    text = text_of(answer)
-    took = (time.monotonic() - started) * 1000
-    shown = " ".join(text.split())
-    print(f"{took:6.0f} ms  {shown[:70]}{'...' if len(shown) > 70 else ''}")
-    if not is_met(question["expect"], answer):
-        sys.exit(f"{name} was asked {json.dumps(question['ask'])}; expected {json.dumps(question['expect'])}, answered {text[:500]!r}")
+    name = sys.argv[1]
+    questions = json.loads((HERE / "questions.json").read_text())[name]
+    if len(sys.argv) > 2:
+        questions = [questions[int(sys.argv[2])]]
+    wrong = []
+    for number, question in enumerate(questions):
+        started = time.monotonic()
+        answer = ask(name, question["ask"])
+        text = text_of(answer)
+        took = (time.monotonic() - started) * 1000
+        shown = " ".join(text.split())
+        if number == 0:
+            print(f"{took:6.0f} ms  {shown[:70]}{'...' if len(shown) > 70 else ''}")
+        if not is_met(question["expect"], answer):
+            asked, expected = json.dumps(question["ask"]), json.dumps(question["expect"])
+            wrong.append(f"{name} was asked {asked}; expected {expected}, answered {text[:500]!r}")
+    if wrong:
+        sys.exit("\n".join(wrong))
 
 
 if __name__ == "__main__":

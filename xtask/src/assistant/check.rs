@@ -1,8 +1,8 @@
-//! The closing check of a setup: a server of the prepared folder, and one real question to each of
-//! its components.
+//! The closing check of a setup: a server of the prepared folder, and all questions to each of its
+//! components.
 //!
 //! Owns the server that it starts: it has a socket and a state of its own and is stopped in every
-//! case. The question, and whether its answer is right, are `ask.py`'s.
+//! case. The questions, and whether their answers are right, are `ask.py`'s.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
@@ -95,11 +95,11 @@ impl Drop for Server {
     }
 }
 
-/// Asks each component the first of its questions and prints a table; then speech is spoken and heard, where both
+/// Asks each component all of its questions, prints a table with the answers to the first ones; then speech is spoken and heard, where both
 /// components are there: the length of a recording says nothing of its words.
 ///
 /// # Errors
-/// The components that did not answer, or not right.
+/// The components with a question that they did not answer, or not right.
 pub(super) fn run(program: &Path, folder: &Path, components: &[String]) -> Result<()> {
     let server = Server::start(program, folder)?;
     println!("{:<10}  {:>9}  {:>9}  answer", "component", "in all", "answered");

@@ -22,7 +22,7 @@ use super::overview;
 use super::policy::Policy;
 use super::prepare::{self, Prepared};
 use super::progress::Progress;
-use super::record::{PlayedLine, Run, SampleLine, Summary, write_lines};
+use super::record::{Aside, PlayedLine, Run, SampleLine, Summary, write_lines};
 use super::run::{Bench, Plan};
 use super::verdict::verdict;
 
@@ -111,7 +111,6 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
     let planned = days.iter().enumerate().map(|(n, day)| planned(day, n)).sum();
     let mut measurement = Measurement {
         bench,
-        places,
         out: args.out.clone(),
         progress: Progress::new(planned),
         budget: ByteSize::ZERO,
@@ -147,7 +146,6 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
 /// A measurement under way.
 struct Measurement {
     bench: Bench,
-    places: Vec<usize>,
     out: PathBuf,
     progress: Progress,
     budget: ByteSize,
@@ -199,7 +197,7 @@ impl Measurement {
             day: &day.day,
             learned,
             warm_up,
-            places: &self.places,
+            places: &day.places,
             script: &day.script,
             policy,
             budget,
@@ -253,6 +251,7 @@ impl Measurement {
         let Some(best) = equal::closest(target, &tried) else { return Ok(()) };
         let (mut run, samples) = made.swap_remove(best);
         run.tried = tried;
+        run.aside = made.iter().map(|(run, _)| Aside::of(run)).collect();
         self.record_run(run, samples)
     }
 

@@ -54,7 +54,11 @@ fn date() -> String {
 fn machine() -> String {
     let n = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = majordomo::memory_limit().map_or_else(String::new, |m| format!(", {m} of memory"));
-    format!("{}{memory}", majordomo::count(n, "processor"))
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split_once(": "));
+    let model = model.map_or_else(String::new, |(_, model)| format!(" ({})", model.trim()));
+    format!("{}{model}{memory}", majordomo::count(n, "processor"))
 }
 
 /// Prints what stands for what.

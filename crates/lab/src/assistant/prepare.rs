@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
+use majordomo_sim::Rng;
 use majordomo_sim::replay::{Trace, UserTrace};
 
 use super::args::DayArgs;
@@ -22,6 +23,8 @@ type NamedUser = (String, UserTrace);
 /// A day with everything that its runs need.
 pub(super) struct Prepared {
     pub(super) day: Day,
+    /// The component of each place of the steps, by its number in the folder.
+    pub(super) places: Vec<usize>,
     steps: Steps,
     pub(super) script: Script,
 }
@@ -90,22 +93,43 @@ fn in_turn<T>(lists: Vec<Vec<T>>) -> Vec<T> {
     }
 }
 
+/// The components in an order of the seed's own, CORE ones last: the k-th most used item of a trace stands for the k-th
+/// of them, so that no measurement rests on one order.
+fn in_order(folder: &Folder, usable: &[usize], seed: u64) -> Vec<usize> {
+    let is_core = |place: &usize| folder.is_core(&folder.components[*place]);
+    let (core, mut order): (Vec<usize>, Vec<usize>) = usable.iter().partition(|p| is_core(p));
+    shuffle(&mut order, seed);
+    order.extend(core);
+    order
+}
+
+fn shuffle(order: &mut [usize], seed: u64) {
+    let mut rng = Rng::new(&[seed, 0x0de7]);
+    for i in (1..order.len()).rev() {
+        order.swap(i, rng.below(i + 1));
+    }
+}
+
 /// The days of all seeds.
 pub(super) fn days(
     args: &DayArgs,
     folder: &Folder,
-    places: &[usize],
+    usable: &[usize],
 ) -> anyhow::Result<Vec<Prepared>> {
-    let names: Vec<String> = places.iter().map(|p| folder.components[*p].clone()).collect();
+    let names = |places: &[usize]| -> Vec<String> {
+        places.iter().map(|p| folder.components[*p].clone()).collect()
+    };
     let size = Size { n_commands: args.n_commands(), n_history: args.history as usize };
     let pauses = Pauses { compress: args.compress, longest: args.longest_pause() };
-    let users = users(args, &names)?;
+    let users = users(args, &names(usable))?;
     let n_users = users.len().max(1);
     let n_days = usize::try_from(args.seeds)?;
     let seeds = args.seed..args.seed.saturating_add(args.seeds);
     seeds
         .enumerate()
         .map(|(i, seed)| {
+            let places = in_order(folder, usable, seed);
+            let names = names(&places);
             let steps = match users.get(i % n_users) {
                 Some((trace, user)) => {
                     let of = (n_days - i % n_users).div_ceil(n_users);
@@ -125,8 +149,8 @@ pub(super) fn days(
                 n_long_pauses: steps.n_long_pauses,
             };
             let hold = Duration::from_millis(args.hold);
-            let script = player::script(folder, &steps.day, places, seed, hold);
-            Ok(Prepared { day, steps, script })
+            let script = player::script(folder, &steps.day, &places, seed, hold);
+            Ok(Prepared { day, places, steps, script })
         })
         .collect()
 }
@@ -141,6 +165,20 @@ mod tests {
     fn traces_take_turns_before_their_users() {
         assert_eq!(in_turn(vec![vec![1, 2, 3], vec![4], vec![5, 6]]), [1, 4, 5, 2, 6, 3]);
         assert!(in_turn::<u8>(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn each_seed_has_an_order_of_components() {
+        let of = |seed| {
+            let mut order: Vec<usize> = (0..11).collect();
+            shuffle(&mut order, seed);
+            order
+        };
+        assert_eq!(of(1), of(1));
+        assert!((2..8).all(|seed| of(seed) != of(1)));
+        let mut sorted = of(1);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..11).collect::<Vec<_>>());
     }
 
     #[test]

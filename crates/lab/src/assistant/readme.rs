@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::columns::{MIB, played, shown};
 use super::figures::Spread;
+use super::goals::equal_memory;
 use super::policy::Policy;
 use super::record::{Run, Summary};
 
@@ -73,12 +74,25 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
         let of = |figure: fn(&Run) -> f64| {
             Spread::new(&runs.iter().map(|r| figure(r)).collect::<Vec<_>>())
         };
+        let equal;
         let name = match policy {
+            Policy::All if n_days.len() > 1 => "everything loaded (first day)",
             Policy::All => "everything loaded",
             Policy::Lru => "LRU on demand",
             Policy::Idle => "idle timeout",
             Policy::Product => "Majordomo",
-            Policy::ProductEqual => "Majordomo with the idle timeout's memory",
+            Policy::ProductEqual => {
+                let (days, more) = equal_memory(summary);
+                let n = days.len() + more.len();
+                equal = match more.len() {
+                    0 => "Majordomo with the idle timeout's memory".to_owned(),
+                    _ => format!(
+                        "Majordomo with the idle timeout's memory on {} of {n} days",
+                        days.len()
+                    ),
+                };
+                equal.as_str()
+            }
         };
         let (mean, peak) = (of(|r| r.mean).mean, of(|r| r.peak as f64).most);
         let waited = of(|r| 100.0 * r.figures.share(r.figures.n_waited)).mean;

@@ -49,6 +49,21 @@ pub(super) struct Day {
     pub(super) n_long_pauses: usize,
 }
 
+/// Facts about a run that is not in the figures.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Aside {
+    pub(super) n_commands: usize,
+    pub(super) n_real: usize,
+    pub(super) n_orphans: usize,
+}
+
+impl Aside {
+    pub(super) fn of(run: &Run) -> Self {
+        let Figures { n_commands, n_real, .. } = run.figures;
+        Self { n_commands, n_real, n_orphans: run.orphans.len() }
+    }
+}
+
 /// One policy on one day.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Run {
@@ -85,6 +100,8 @@ pub(super) struct Run {
     pub(super) sampling_s: f64,
     /// Budgets that were tried for an equal mean, each with the mean that it gave.
     pub(super) tried: Vec<(u64, f64)>,
+    /// The runs at those budgets that are not this one.
+    pub(super) aside: Vec<Aside>,
     pub(super) figures: Figures,
     /// In a file of their own.
     #[serde(skip)]

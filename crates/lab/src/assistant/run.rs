@@ -230,6 +230,7 @@ impl Bench {
             n_samples: sampled.samples.len(),
             sampling_s: sampled.cost_s,
             tried: Vec::new(),
+            aside: Vec::new(),
             figures: Figures::new(&day.commands),
             commands: day.commands,
         };

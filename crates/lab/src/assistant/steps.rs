@@ -100,7 +100,8 @@ fn recorded(user: &UserTrace, components: &[String]) -> (Vec<TimedUse>, usize) {
         if let Some(place) = places[event.item.index()] {
             let pause = event.at_us - last.unwrap_or(event.at_us);
             out.push((place, Duration::from_micros(pause)));
-            last = Some(event.at_us);
+            // Repetitions are one use that lasts until the last of them.
+            last = Some(event.until_us);
         }
     }
     let n_left_out = user.events.len() - out.len();
@@ -251,6 +252,20 @@ mod tests {
             assert!((0.5..2.0).contains(&ratio), "{share}: {}", quantile(share));
         }
         assert!(steps.n_long_pauses > 100 && steps.n_long_pauses < 400, "{}", steps.n_long_pauses);
+    }
+
+    #[test]
+    fn a_repeated_use_lasts_until_its_last_repetition() {
+        let mut text = Vec::new();
+        for i in 0..40 {
+            let [a, b] = [1_000 + 1_000 * i, 1_200 + 1_000 * i];
+            writeln!(text, "me\t{a}\tx\nme\t{b}\tx\nme\t{}\ty", b + 60).unwrap();
+        }
+        let user = Trace::read(Path::new("t"), &text[..]).unwrap().users.remove(0);
+        let (uses, n_left_out) = recorded(&user, &names(&["x", "y"]));
+        assert_eq!((uses.len(), n_left_out), (80, 0));
+        let pauses: Vec<u64> = uses.iter().map(|(_, pause)| pause.as_secs()).collect();
+        assert_eq!(pauses[..4], [0, 60, 740, 60]);
     }
 
     #[test]

@@ -34,6 +34,8 @@ const SHOWN_COLUMNS: usize = 3;
 pub struct TraceEvent {
     /// Unix time in microseconds.
     pub at_us: u64,
+    /// The time of its last repetition before another item was used; `at_us` where there was none.
+    pub until_us: u64,
     /// The item's number for this user, in the order of first use.
     pub item: ComponentKey,
 }
@@ -192,8 +194,9 @@ impl Builder {
                 key
             }
         };
-        if user.events.last().is_none_or(|e| e.item != key) {
-            user.events.push(TraceEvent { at_us, item: key });
+        match user.events.last_mut() {
+            Some(last) if last.item == key => last.until_us = at_us,
+            _ => user.events.push(TraceEvent { at_us, until_us: at_us, item: key }),
         }
     }
 }
