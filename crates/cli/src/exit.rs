@@ -69,9 +69,11 @@ impl Exit {
                 "version_mismatch" => Self::Version,
                 "bad_configuration" | "no_file" | "internal" => Self::Failure,
                 // The component had the request: a script that repeats it repeats its effect.
-                "call_failed" | "call_ended" | "answer_too_large" | "call_deadline_exceeded" => {
-                    Self::Failure
-                }
+                "call_failed"
+                | "call_ended"
+                | "answer_too_large"
+                | "answer_dropped"
+                | "call_deadline_exceeded" => Self::Failure,
                 _ => Self::Refused,
             },
             _ => Self::Failure,
@@ -95,6 +97,26 @@ pub(crate) fn help() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn request_that_a_component_may_have_acted_on_is_a_failure_and_no_refusal() {
+        let exit = |code: &str| {
+            let problem = serde_json::json!({
+                "type": "", "title": "", "status": 504, "detail": "", "code": code,
+            });
+            Exit::of(&ClientError::Problem(serde_json::from_value(problem).unwrap()))
+        };
+        for code in [
+            "call_failed",
+            "call_ended",
+            "answer_too_large",
+            "answer_dropped",
+            "call_deadline_exceeded",
+        ] {
+            assert_eq!(exit(code), Exit::Failure, "{code}");
+        }
+        assert_eq!(exit("call_queue_full"), Exit::Refused);
+    }
 
     #[test]
     fn the_document_has_the_same_table() {

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use majordomo::ByteSize;
+use majordomo::{ByteSize, CallSlot};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::app::App;
 use crate::framing::{self, Fault, Framing, HeadEnd};
-use crate::large::Room;
+use crate::large::{Room, WAITING_PER_LISTENER};
 use crate::lock::locked;
 use crate::open_files::Capacity;
 use crate::peer::Via;
@@ -85,17 +85,29 @@ impl Shared {
         locked(&self.state).room = room;
     }
 
-    /// Waits until the answer of a component has room among those that clients have not read, and occupies it.
-    pub(crate) async fn make_room(&self, app: &App, size: ByteSize) -> Result<(), Problem> {
-        let time = app.limits().request_time;
-        let room = tokio::time::timeout(time, app.large.room(self.via, size)).await;
-        let room = room.map_err(|_| {
+    /// Waits until the answer of a component has room among those that clients have not read, and occupies it: at most until the
+    /// deadline of its call, and for `request_time`. The program makes no further answer in the slot of this one before this one
+    /// has room or a place among those that wait.
+    pub(crate) async fn make_room(
+        &self,
+        app: &App,
+        size: ByteSize,
+        slot: CallSlot,
+    ) -> Result<(), Problem> {
+        let dropped = |why: String| {
             let detail = format!(
-                "the component has answered, but its answer of {size} found no room within {time:?} (server.request_time) beside answers that clients have not read"
+                "the component has carried out the request, but its answer of {size} was dropped: {why} beside answers that clients have not read"
             );
-            Problem::new("request_timeout", detail)
-        })?;
-        self.occupies(room);
+            Problem::new("answer_dropped", detail)
+        };
+        let wait = app.large.room(self.via, size);
+        let time = slot.time_left().min(app.limits().request_time);
+        drop(slot);
+        let Some(wait) = wait else {
+            return Err(dropped(format!("{WAITING_PER_LISTENER} others wait for room")));
+        };
+        let room = tokio::time::timeout(time, wait.room()).await;
+        self.occupies(room.map_err(|_| dropped(format!("there was no room within {time:?}")))?);
         Ok(())
     }
 

@@ -69,6 +69,7 @@ pub const TABLE: &[Row] = &[
     row("call_queue_full", 503, "too many calls wait for the component"),
     row("call_too_large", 413, "the request of the call is too large for the component"),
     row("answer_too_large", 502, "the answer to the call is too large"),
+    row("answer_dropped", 504, "the component answered, but there was no room for its answer"),
     row("bad_request", 400, "the request cannot be read"),
     row("bad_json", 400, "the body is not the JSON that this route takes"),
     row("bad_value", 422, "a value in the request is out of its range"),

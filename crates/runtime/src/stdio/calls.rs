@@ -31,7 +31,8 @@ use crate::logs::{LogBuffer, LogStream};
 const EXIT_GRACE: Duration = Duration::from_secs(1);
 
 type Outcome = Result<CallAnswer, CallError>;
-type Reply = (Outcome, CallSlot);
+/// With the slot of the call, where its caller keeps that.
+type Reply = (Outcome, Option<OwnedSemaphorePermit>);
 
 /// A place among the calls that may be with a program at a time (`concurrent`). The program is given no call in its place while
 /// this is kept.
@@ -40,6 +41,15 @@ type Reply = (Outcome, CallSlot);
 pub struct CallSlot {
     /// None when the place was given back with the answer.
     _permit: Option<OwnedSemaphorePermit>,
+    until: Instant,
+}
+
+impl CallSlot {
+    /// The time until the deadline of the call, which its caller stated or the component has; zero when it has passed.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
 }
 
 /// A call whose request is with the program, or is about to be.
@@ -59,8 +69,7 @@ impl Open {
     /// The caller may have left: the outcome is dropped.
     fn reply(self, outcome: Outcome) {
         let keeps = self.keeps_slot && outcome.is_ok();
-        let slot = CallSlot { _permit: keeps.then_some(self.slot) };
-        let _ = self.reply.send((outcome, slot));
+        let _ = self.reply.send((outcome, keeps.then_some(self.slot)));
     }
 }
 

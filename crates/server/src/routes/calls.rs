@@ -57,7 +57,6 @@ pub(crate) async fn lease(
     answered(&app, &shared, component, answer, since).await
 }
 
-/// The program makes no further answer in the slot of this one before this one has room.
 async fn answered(
     app: &App,
     shared: &Shared,
@@ -66,7 +65,6 @@ async fn answered(
     since: Moment,
 ) -> Answer {
     let took_ms = ms(app.manager.now().since(since));
-    shared.make_room(app, answer.size()).await?;
-    drop(slot);
+    shared.make_room(app, answer.size(), slot).await?;
     json(&Answered { component, answer: answer.into(), took_ms })
 }

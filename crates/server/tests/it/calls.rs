@@ -1,14 +1,15 @@
 //! Calls of components over the socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use majordomo::{
     AcquireOptions, ByteSize, ComponentSpec, Config, Manager, ProcessSpec, ServerConfig, StdioSpec,
 };
 use majordomo_server::wire::{Call, LeaseCall, LeaseRequest};
-use majordomo_server::{ClientError, ServeOptions};
+use majordomo_server::{Address, Client, ClientError, ServeOptions, Token};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use crate::described::description;
 use crate::schema::wrong;
@@ -30,6 +31,10 @@ done"#;
 
 /// Serves `echo`, which answers lines; `book`, whose answers may be large; `web`, a program with an address; `plain`, one without; and the value `here`.
 async fn served() -> (Served, PathBuf) {
+    served_at(ServeOptions::default()).await
+}
+
+async fn served_at(options: ServeOptions) -> (Served, PathBuf) {
     let dir = folder();
     std::fs::create_dir_all(&dir).unwrap();
     let script = |text: &str| text.replace('{', "{{").replace('}', "}}");
@@ -59,7 +64,7 @@ async fn served() -> (Served, PathBuf) {
         .start()
         .await
         .unwrap();
-    (Served::over(manager, Gate::default(), ServeOptions::default()).await, dir)
+    (Served::over(manager, Gate::default(), options).await, dir)
 }
 
 async fn leases(served: &Served, name: &str) -> u32 {
@@ -201,29 +206,84 @@ async fn client_that_disconnects_takes_its_call_back() {
     drop(std::fs::remove_dir_all(dir));
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn program_is_given_no_call_while_its_answer_has_no_room_beside_unread_ones() {
-    /// Of about a MiB: there is room for eight.
-    const UNREAD: usize = 9;
-    let (served, dir) = served().await;
-    let client = served.client();
+/// Answers of about a MiB that have room while clients do not read them.
+const ROOM: usize = 8;
+/// Answers that wait for room.
+const WAITING: usize = 16;
+
+/// Clients of the Unix socket that have large answers of `book` and do not read them.
+async fn unread(served: &Served, dir: &Path, n: usize) -> Vec<UnixStream> {
     let mut unread = Vec::new();
-    for _ in 0..UNREAD {
+    for _ in 0..n {
         let mut stream = served.connect().await;
         stream.write_all(request("book", "large").as_bytes()).await.unwrap();
         unread.push(stream);
     }
     let n_answers = || std::fs::read_to_string(dir.join("answers")).unwrap_or_default().len();
-    until("the answers of the program", async || n_answers() == UNREAD).await;
-    let short = Call { deadline_ms: Some(500), ..Call::text("x") };
-    let outcome = client.call_component("book", &short).await;
-    assert_eq!(code(outcome), (504, "call_deadline_exceeded".to_owned()));
+    until("the answers of the program", async || n_answers() == n).await;
+    unread
+}
+
+async fn read(unread: Vec<UnixStream>) {
     for mut stream in unread {
         let mut part = vec![0; 1_047_000];
         stream.read_exact(&mut part).await.unwrap();
         assert!(part.starts_with(b"HTTP/1.1 200 OK\r\n"));
     }
-    client.call_component("book", &Call::text("x")).await.unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn small_answer_waits_for_no_large_one_and_large_ones_wait_for_room() {
+    let (served, dir) = served().await;
+    let unread = unread(&served, &dir, ROOM + 1).await;
+    let client = served.client();
+    let small = Call { deadline_ms: Some(5000), ..Call::text("x") };
+    client.call_component("book", &small).await.unwrap();
+    read(unread).await;
+    client.call_component("book", &Call::text("large")).await.unwrap();
+    served.end().await;
+    drop(std::fs::remove_dir_all(dir));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn answer_without_room_is_dropped_at_the_deadline_of_its_call() {
+    let (served, dir) = served().await;
+    let unread = unread(&served, &dir, ROOM).await;
+    let client = served.client();
+    let large = Call { deadline_ms: Some(1000), ..Call::text("large") };
+    until("an answer that finds no room", async || {
+        let code = code(client.call_component("book", &large).await);
+        assert!(matches!(&*code.1, "answer_dropped" | "call_deadline_exceeded"), "{code:?}");
+        code == (504, "answer_dropped".to_owned())
+    })
+    .await;
+    read(unread).await;
+    client.call_component("book", &Call::text("large")).await.unwrap();
+    served.end().await;
+    drop(std::fs::remove_dir_all(dir));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn slow_readers_of_one_listener_stop_no_call_of_the_other() {
+    let token = Token::new("0123456789abcdef0123").unwrap();
+    let options = ServeOptions {
+        tcp: Some("127.0.0.1:0".parse().unwrap()),
+        token: Some(token.clone()),
+        ..ServeOptions::default()
+    };
+    let (served, dir) = served_at(options).await;
+    let unread = unread(&served, &dir, ROOM + WAITING).await;
+    let large = Call { deadline_ms: Some(20_000), ..Call::text("large") };
+    let problem = match served.client().call_component("book", &large).await {
+        Err(ClientError::Problem(problem)) => problem,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((problem.status, &*problem.code), (504, "answer_dropped"));
+    assert_eq!(problem.retry_after_s(), None, "the component has carried out the request");
+    assert!(problem.detail.contains("16 others wait"), "{problem}");
+    let other = Client::new(Address::Tcp(served.server.tcp().unwrap(), token));
+    other.call_component("book", &large).await.unwrap();
+    read(unread).await;
     served.end().await;
     drop(std::fs::remove_dir_all(dir));
 }

@@ -49,11 +49,17 @@ impl Calls {
                 Err(_) => return Err(too_late(false)),
             }
         };
+        // The call before it may have ended at the same deadline, and its slot with it.
+        if Instant::now() >= until {
+            return Err(too_late(false));
+        }
         let (reply, answer) = oneshot::channel();
         let id = self.open(request, reply, slot, keeps_slot)?;
         let mut left = Left { calls: self, id, until, answer: Some(answer) };
         match left.outcome().await {
-            Ok(Ok((outcome, slot))) => outcome.map(|answer| (answer, slot)),
+            Ok(Ok((outcome, permit))) => {
+                outcome.map(|answer| (answer, CallSlot { _permit: permit, until }))
+            }
             Ok(Err(_)) => Err(self.ended(self.why_ended())),
             Err(_) => {
                 self.expire(id);

@@ -146,6 +146,36 @@ async fn cancelled_call_leaves_nothing_behind_after_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slot_that_a_caller_keeps_has_the_time_left_of_its_call() {
+    let (calls, mut program) = calls(1);
+    let (caller, request) = (Caller::new(&calls), CallRequest::text("x"));
+    for (id, deadline) in [(1, Some(Duration::from_secs(5))), (2, None)] {
+        let (kept, ()) = tokio::join!(caller.call_with_slot(&request, deadline), async {
+            line(&mut program).await;
+            sleep(Duration::from_secs(2)).await;
+            answer(&calls, id, "1");
+        });
+        let (_, slot) = kept.unwrap();
+        let whole = deadline.unwrap_or(calls.bounds.call_deadline);
+        assert_eq!(slot.time_left(), whole.checked_sub(Duration::from_secs(2)).unwrap());
+        sleep(whole).await;
+        assert_eq!(slot.time_left(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_gets_its_slot_at_its_own_deadline_is_not_written() {
+    let (calls, mut program) = calls(1);
+    let (request, second) = (CallRequest::text("x"), Some(Duration::from_secs(1)));
+    let (first, next) =
+        tokio::join!(biased; calls.call(&request, second), calls.call(&request, second));
+    assert!(matches!(first, Err(CallError::Deadline { began: true, .. })), "{first:?}");
+    assert!(matches!(next, Err(CallError::Deadline { began: false, .. })), "{next:?}");
+    line(&mut program).await;
+    assert_eq!((calls.state().last_id, calls.slots.available_permits()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn program_that_answers_nothing_any_more_is_given_up() {
     let (calls, mut program) = calls(1);
     let request = CallRequest::text("x");
