@@ -289,9 +289,13 @@ pub fn replay_closed(
     let catalog = Catalog::build(given.specs.clone(), Vec::new(), None)?;
     let key = |s: &ComponentSpec| catalog.key(s.id.as_str()).unwrap_or_default();
     let keys: Vec<_> = given.specs.iter().map(key).collect();
+    let catalog = Arc::new(catalog);
+    // The history only teaches: its time passes without loads, so that none may begin in it.
+    let mut history = config.clone();
+    history.speculation.enabled = false;
     let mut run = Loop {
         given,
-        engine: Engine::new(Arc::new(catalog), config, budget),
+        engine: Engine::new(Arc::clone(&catalog), history, budget),
         cells: Leases::new(keys.len()),
         keys,
         now: Moment::ZERO,
@@ -306,6 +310,7 @@ pub fn replay_closed(
         let used = vec![run.keys[command.component]];
         run.feed(Input::Observed { command: None, used, text_scores: Vec::new() });
     }
+    run.feed(Input::Configure { catalog, config: Box::new(config), budget });
     run.feed(Input::Start);
     run.tally = ClosedTally::default();
     for (n, command) in given.commands.iter().enumerate() {

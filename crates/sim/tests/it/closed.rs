@@ -97,3 +97,23 @@ fn default_policy_waits_less_than_lru_in_every_order_of_components() {
         assert_eq!(default.refused, 0);
     }
 }
+
+#[test]
+fn history_of_a_closed_loop_begins_no_load() {
+    let command = |i: usize| ClosedCommand { pause: Duration::from_secs(60), component: i % 3 };
+    let given = |n| ClosedLoop {
+        specs: specs(&[(100, 2000), (100, 500), (100, 900)]),
+        usage: Duration::from_millis(100),
+        history: (0..60).map(command).collect(),
+        commands: (0..n).map(command).collect(),
+    };
+    let mut config = Config::default();
+    config.memory.estimate_margin = 1.0;
+    config.speculation.delay = Duration::ZERO;
+    let tally =
+        |n| replay_closed(&given(n), config.clone(), ByteSize::mib(100)).expect("plain components");
+    assert_eq!(tally(0).preloads, 0);
+    let measured = tally(30);
+    assert_eq!(measured.refused, 0);
+    assert!(measured.preloads > 0, "settings hold from the first measured command on");
+}
