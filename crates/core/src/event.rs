@@ -143,7 +143,8 @@ pub enum EventKind {
         /// The component whose load needs the memory.
         needed_by: ComponentKey,
         /// The expected wait that its eviction costs within the horizon, in seconds; in uses for a policy that counts
-        /// uses. A preload gains more than the losses of its victims together.
+        /// uses. For a preload of lower priority it weighs twice as much for each level; a preload gains more than the
+        /// losses of its victims together.
         loss: f64,
         /// The wait that the preload is expected to save, on the same scale; none = evicted for a demand.
         gain: Option<f64>,
@@ -235,7 +236,7 @@ pub enum HintOutcome {
     Present,
     /// No component of lower value may be evicted for it, or there is no room.
     NoRoom,
-    /// The component conflicts with a loaded one.
+    /// The component conflicts with one that may not be evicted now.
     Conflict,
     /// Pressure, overdraft, start or shutdown forbid preloads.
     Forbidden,

@@ -10,6 +10,7 @@ use majordomo_lifecycle::{
 };
 
 use crate::Engine;
+use crate::admit::Ask;
 
 /// When cells change while they are looked at, the engine looks again after this.
 pub(crate) const RECHECK: Duration = Duration::from_millis(1);
@@ -100,12 +101,13 @@ impl Engine {
         }
     }
 
-    /// Records why each victim was chosen, and what the preload gains that they are evicted for.
+    /// Records why each victim was chosen. `preload`: what they are evicted for, if not for a demand, and the members that
+    /// it has to load.
     pub(crate) fn record_victims(
         &self,
         victims: &[ComponentKey],
         needed_by: ComponentKey,
-        gain: Option<f64>,
+        preload: Option<(Ask<'_>, &[ComponentKey])>,
         step: &mut Step<'_>,
     ) {
         if victims.is_empty() {
@@ -113,6 +115,7 @@ impl Engine {
         }
         let admission = self.admission();
         let candidates = admission.candidates(victims, step.now);
+        let gain = preload.map(|(ask, missing)| admission.gain(ask, missing));
         for r in admission.rank(&candidates, step.now) {
             let value = admission.value(r.key);
             step.record(EventKind::Victim {
@@ -122,7 +125,10 @@ impl Engine {
                 next: value.next,
                 reuse: value.reuse,
                 needed_by,
-                loss: admission.loss(&[r.key]),
+                loss: match preload {
+                    Some((ask, _)) => admission.loss_for(ask, &[r.key], step.now),
+                    None => admission.loss(&[r.key]),
+                },
                 gain,
             });
         }

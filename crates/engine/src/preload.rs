@@ -177,8 +177,7 @@ impl Engine {
         let own: Duration = missing.iter().map(|k| load_time(*k).1).sum();
         let request = Request::whole(origin, vec![p.key], priority, deadline);
         let id = self.scheduler.submit(request, step.now);
-        let gain = self.admission().gain(ask, &missing);
-        self.record_victims(&admitted.victims, p.key, Some(gain), step);
+        self.record_victims(&admitted.victims, p.key, Some((ask, &missing)), step);
         for &key in &admitted.victims {
             self.evict_one(key, origin.eviction_cause(), Some(id), step);
         }

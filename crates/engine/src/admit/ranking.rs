@@ -77,6 +77,7 @@ impl Admission<'_> {
                 None => {
                     let mut row = self.candidate(key, &closure, &tiers);
                     row.size = self.freed_where_short(&closure, short);
+                    row.worth = self.loss_for(ask, &closure, now);
                     candidates.push(row, closure);
                 }
             }
@@ -164,8 +165,7 @@ impl Admission<'_> {
             && (!self.policy.judges_unused() || closure.iter().any(runs))
     }
 
-    /// Whether the preload of the missing members of a set gains more than these victims lose, those of a higher
-    /// priority weighted.
+    /// Whether the preload of the missing members of a set gains more than these victims lose.
     pub(super) fn is_worth(
         &self,
         ask: Ask<'_>,
@@ -173,16 +173,29 @@ impl Admission<'_> {
         victims: &[ComponentKey],
         now: Moment,
     ) -> bool {
-        let target = ask.closure.last().and_then(|k| self.catalog().spec(*k));
-        let own = target.map_or(Priority::Low, |s| s.priority);
+        self.policy.pays(self.gain(ask, missing), self.loss_for(ask, victims, now))
+    }
+
+    /// The loss of these components by that set: the order of victims, the judgement of a preload, and the records of
+    /// both compare it.
+    pub(crate) fn loss_for(&self, ask: Ask<'_>, victims: &[ComponentKey], now: Moment) -> f64 {
         let tiers = self.scheduler.requested_tiers(now);
-        let loss = |key: &ComponentKey| {
+        let weighted = |key: &ComponentKey| {
             let group = self.scheduler.live_closure(*key);
             let priority = self.scheduler.effective_priority(*key, &group, &tiers);
-            let n_above = (own as i32 - priority as i32).max(0);
-            self.loss(&[*key]) * WEIGHT_OF_PRIORITY.powi(n_above)
+            self.loss(&[*key]) * self.weight(ask, priority)
         };
-        self.policy.pays(self.gain(ask, missing), victims.iter().map(loss).sum())
+        victims.iter().map(weighted).sum()
+    }
+
+    /// So many times as much the loss of a component of this priority weighs: against a preload of a lower one more than once.
+    fn weight(&self, ask: Ask<'_>, priority: Priority) -> f64 {
+        if !ask.origin.is_speculative() {
+            return 1.0;
+        }
+        let target = ask.closure.last().and_then(|k| self.catalog().spec(*k));
+        let own = target.map_or(Priority::Low, |s| s.priority);
+        WEIGHT_OF_PRIORITY.powi((own as i32 - priority as i32).max(0))
     }
 
     /// The wait that these components are expected to save while they are loaded, together.

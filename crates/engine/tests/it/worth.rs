@@ -268,6 +268,39 @@ fn victim_of_a_higher_priority_weighs_twice_for_each_level() {
 }
 
 #[test]
+fn victims_are_ordered_by_the_losses_by_which_they_are_judged() {
+    let component =
+        |name: &str, priority: Priority| with(component(name, 100, 1.0), |s| s.priority = priority);
+    let specs = vec![
+        component("high", Priority::High),
+        component("low", Priority::Low),
+        component("new", Priority::Low),
+    ];
+    let mut rig = Rig::new(specs, 200);
+    load(&mut rig, "high");
+    load(&mut rig, "low");
+    rig.wait(seconds(100.0));
+    expect(&mut rig, &[("high", 0.1), ("low", 0.3)]);
+    hint(&mut rig, "new", 0.35);
+    // 0.1 s of a component two levels above weigh 0.4 s.
+    assert_eq!(rig.states(&["high", "low"]), ["ready", "unloading"]);
+}
+
+#[test]
+fn record_of_a_victim_states_the_loss_that_was_judged() {
+    let specs = vec![
+        with(component("victim", 100, 1.0), |s| s.priority = Priority::High),
+        with(component("new", 100, 1.0), |s| s.priority = Priority::Medium),
+    ];
+    let mut rig = Rig::new(specs, 100);
+    load(&mut rig, "victim");
+    expect(&mut rig, &[("victim", 0.4)]);
+    hint(&mut rig, "new", 0.9);
+    let [(_, loss, gain)] = victims(&rig)[..] else { panic!("{:?}", rig.effects) };
+    assert!((loss - 0.8).abs() < 1e-3 && (gain - 0.9).abs() < 1e-3, "{loss}, {gain}");
+}
+
+#[test]
 fn preload_begins_only_when_no_demand_waits_for_its_load() {
     let specs = vec![component("demanded", 100, 1.0), component("next", 100, 1.0)];
     let mut rig = Rig::new(specs, 300);
