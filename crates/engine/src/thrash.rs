@@ -4,7 +4,7 @@
 //! the other evicts. Its next incarnation is held for as long as its load takes, so that it serves the demands that
 //! come meanwhile, and the demand behind it waits for at most one load time more (as a skier who rents until the rent
 //! equals the price). It is held against the components that displaced it and those that thrash as well; demands for
-//! others, and those of a higher priority than its own, evict it as any idle component. A lone caller that demands only
+//! others, and those of a higher priority than its own, evict it as any idle component, but no preload does. A lone caller that demands only
 //! after the answer to its last demand never has two demands at once, so that none of its demands waits for an idle
 //! component.
 //!
@@ -52,6 +52,11 @@ impl Thrash {
     ) -> Option<Moment> {
         let Hold { until, rivals } = self.held.get(&key)?;
         missing.any(|k| rivals.contains(&k) || self.thrashing.contains_key(&k)).then_some(*until)
+    }
+
+    /// Until when an incarnation is held against preloads.
+    pub(crate) fn held_at_all(&self, key: ComponentKey) -> Option<Moment> {
+        self.held.get(&key).map(|hold| hold.until)
     }
 
     /// A component was evicted for a demand.

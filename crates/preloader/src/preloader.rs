@@ -343,6 +343,12 @@ impl Preloader {
         self.accounts.displaced(key, Displaced { victims, load_time, command });
     }
 
+    /// Whether a component was preloaded, and that preload is neither used nor over.
+    #[must_use]
+    pub fn is_open(&self, key: ComponentKey) -> bool {
+        self.accounts.is_open(key)
+    }
+
     /// Open preloads whose hint stated its own confidence, within the horizon of that statement: until the preload is
     /// used, or for [`HORIZON`] commands.
     pub fn stated(&self) -> impl Iterator<Item = (ComponentKey, Confidence)> {

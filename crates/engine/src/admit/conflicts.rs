@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Priority, Refusal};
-use majordomo_lifecycle::Removal;
+use majordomo_lifecycle::{Origin, Removal};
 use majordomo_registry::ConflictPolicy;
 
 use super::{Admission, Ask, Bar, Draft, is_present, leaving_kind};
@@ -43,7 +43,7 @@ impl Admission<'_> {
                 if stays {
                     return Err(refuse(true));
                 }
-                if ask.origin.is_speculative() && !self.is_evictable_now(other, ask, leased, now) {
+                if ask.origin.is_speculative() && !self.is_evictable_soon(other, ask, leased, now) {
                     return Err(refuse(false));
                 }
                 if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
@@ -76,9 +76,9 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// Whether a component and its live dependents are up or loading, and nothing keeps them: a preload does not wait
-    /// until they may be evicted.
-    fn is_evictable_now(
+    /// Whether a component and its live dependents are up or loading, and nothing keeps them for an unknown time: a
+    /// preload waits for a known moment alone.
+    fn is_evictable_soon(
         &self,
         key: ComponentKey,
         ask: Ask<'_>,
@@ -86,7 +86,8 @@ impl Admission<'_> {
         now: Moment,
     ) -> bool {
         let group = self.scheduler.live_closure(key);
-        group.iter().all(|k| is_present(self.state(*k)) && self.bar(*k, ask, leased, now).is_none())
+        let stays = |k| self.bar(k, ask, leased, now).is_some_and(|bar| bar.until.is_none());
+        group.iter().all(|k| is_present(self.state(*k)) && !stays(*k))
     }
 
     /// Whether a component and its live dependents are preloads without a use: a demand for a
@@ -112,9 +113,13 @@ impl Admission<'_> {
         self.scheduler.entry(key).ready_at() + self.config().memory.min_residency
     }
 
-    /// Until when a component that thrashes is held against a set, unless that has a higher priority, or might not be
-    /// loaded before its deadline then: an unload may take its grace, and loads take longer than is known of them.
+    /// Until when a component that thrashes is held against a set: against every preload, but not against a demand of
+    /// higher priority, nor one that might not be loaded before its deadline then, since an unload may take its grace, and
+    /// loads take longer than is known of them.
     fn hold_end(&self, key: ComponentKey, ask: Ask<'_>, now: Moment) -> Option<Moment> {
+        if ask.origin.is_speculative() {
+            return self.thrash.held_at_all(key);
+        }
         let is_missing = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
         let missing = || ask.closure.iter().copied().filter(is_missing);
         let held = self.thrash.held_until(key, missing())?;
@@ -158,6 +163,9 @@ impl Admission<'_> {
         if let Some(&leases) = leased.get(&key) {
             return bar(HolderKind::Leased { leases });
         }
+        if ask.origin.is_speculative() && self.is_for_a_demand(key) {
+            return bar(HolderKind::InTransaction);
+        }
         match e.state() {
             // Its cell is closed until it has answered a probe; nothing opens it before.
             ComponentState::Ready if !e.is_open() => bar(HolderKind::Unloading),
@@ -172,5 +180,16 @@ impl Admission<'_> {
             ComponentState::Stuck => bar(HolderKind::Stuck),
             _ => bar(leaving_kind(e)),
         }
+    }
+
+    /// Whether a waiting demand needs the component, if only after another attempt of a member that failed; or whether it
+    /// loads and no preload began that: the refusal of its demand has said when it will be ready.
+    fn is_for_a_demand(&self, key: ComponentKey) -> bool {
+        let is_part_of = |is_one: fn(Origin) -> bool| {
+            self.scheduler.transactions().any(|t| is_one(t.origin) && t.closure.contains(&key))
+        };
+        let is_preload = || self.preloads.is_open(key) || is_part_of(Origin::is_speculative);
+        is_part_of(|origin| origin.waiter().is_some())
+            || (self.state(key) == ComponentState::Loading && !is_preload())
     }
 }

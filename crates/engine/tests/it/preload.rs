@@ -337,6 +337,42 @@ fn preload_waits_for_the_minimum_residency_of_its_victim() {
 }
 
 #[test]
+fn preload_cancels_no_load_that_continues_after_the_deadline_of_its_demand() {
+    let mut rig = rig(&[("slow", 100), ("speculative", 100)], 100);
+    let waiter = rig.demand_with(&["slow"], None, Some(seconds(1.0)));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.answered(waiter), "deadline_exceeded");
+    rig.hint(rig.key("speculative"));
+    assert_eq!(rig.states(&["slow", "speculative"]), ["loading", "unloaded"]);
+    // A load that a preload began may be replaced by a better one.
+    let mut rig = self::rig(&[("early", 100), ("better", 100)], 100);
+    rig.hint(rig.key("early"));
+    assert!(rig.is_loading("early"));
+    // Its hint's confidence counts for eight commands.
+    for _ in 0..8 {
+        let text_scores = vec![(rig.key("early"), majordomo_core::Confidence::ZERO)];
+        rig.input(Input::Observed { command: None, used: Vec::new(), text_scores });
+    }
+    rig.hint(rig.key("better"));
+    assert_eq!(rig.states(&["early", "better"]), ["unloading", "queued"]);
+}
+
+#[test]
+fn preload_evicts_no_component_that_a_waiting_demand_needs() {
+    let mut rig = rig(&[("idle", 100), ("failing", 100), ("speculative", 200)], 200);
+    rig.demand(&["failing"]);
+    rig.load_ends("failing", Err("no"));
+    rig.make_ready("idle");
+    let waiter = rig.demand(&["idle", "failing"]);
+    assert_eq!(rig.answered(waiter), "waits", "for the next attempt");
+    rig.hint(rig.key("speculative"));
+    assert_eq!(rig.states(&["idle", "speculative"]), ["ready", "unloaded"]);
+    rig.input(Input::Abandon { waiter });
+    rig.hint(rig.key("speculative"));
+    assert_eq!(rig.state("idle"), "unloading");
+}
+
+#[test]
 fn demand_does_not_wait_for_the_victims_of_a_preload() {
     let mut rig = rig(&[("slow", 100), ("speculative", 80), ("small", 40)], 150);
     rig.demand(&["slow"]);

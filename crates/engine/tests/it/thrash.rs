@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, Moment, Priority, WaiterId};
 use majordomo_engine::{Effect, Input};
-use majordomo_registry::ComponentSpec;
+use majordomo_registry::{ComponentSpec, PoolSpec};
 
-use crate::rig::{Rig, config, seconds, spec, with};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 /// A caller that demands its components in turn, uses each, and pauses before the next demand.
 #[derive(Debug)]
@@ -265,6 +265,22 @@ fn component_is_held_against_those_alone_that_thrash_with_it() {
     let mut rig = thrashing(alternatives());
     rig.demand(&["c"]);
     assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn component_is_held_against_preloads_of_any_priority_and_component() {
+    let mut specs = ["a", "b"].map(spec).to_vec();
+    // Demands have queued for RAM lately; nothing holds back a preload that needs none of it.
+    specs.push(with(component("c", 60.0), |s| {
+        (s.priority, s.pool, s.conflicts) = (Priority::High, "vram".into(), vec![id("a")]);
+    }));
+    let vram = PoolSpec { name: "vram".into(), budget: Some(ByteSize::mib(100)), declared: true };
+    let mut rig = thrashing(Rig::with_pools(specs, vec![vram], 100, config()));
+    rig.hint(rig.key("c"));
+    rig.wait(LOAD_TIME - Duration::from_millis(1));
+    assert_eq!(rig.state("a"), "ready");
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.states(&["a", "c"]), ["unloading", "queued"]);
 }
 
 #[test]
