@@ -170,8 +170,8 @@ settings! {
     pub struct SpeculationConfig: speculation in [manager] {
         /// Whether components are preloaded.
         enabled: bool = true, key speculation;
-        /// Predictions below this probability are ignored. Wasted preloads raise the floor; by `vrank-wait`, which
-        /// weighs predictions by load times, it may sink to half while there are few.
+        /// Predictions below this probability are ignored; with `vrank-wait` it is weighted by load times. Wasted preloads
+        /// raise the floor; with `vrank-wait` it may sink to half while there are few.
         floor: Confidence = 0.12, key speculation_floor;
         /// The longest queue of predictions, for each tier.
         queue: usize = 64 predictions, range 1 ..= 4096, key speculation_queue, read_at start;
@@ -183,7 +183,7 @@ settings! {
         expiry: Duration = 1 days, range 1 ms ..= 30 days, key speculation_expiry;
         /// Predictions taken from one command, the likeliest first.
         per_command: usize = 3 predictions, range 0 ..= 64, key speculation_per_command;
-        /// Wasted preloads allowed for each command, on average; harm by one counts as up to four.
+        /// Wasted preloads allowed for each command, on average; each harm counts as up to four.
         waste: f64 = 0.08, range 0.0 ..= 1.0, key speculation_waste;
         /// Memory that wasted preloads may hold, averaged over time; without a value there is no bound.
         waste_memory: Option<ByteSize> = none, range 4 KiB ..= 16 TiB, key speculation_waste_memory;

@@ -174,7 +174,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "conflict_policy",
         "\"replace\"",
-        "The action when a conflicting component is loaded: unload that one first, or refuse the demand. A preloaded component that is not used is always unloaded. `refuse` on either side wins.",
+        "The action when a conflicting component is loaded: unload that one first, or refuse the demand. A preload unloads it only where it is idle and the preload saves more waiting. A preloaded component that is not used is always unloaded. `refuse` on either side wins.",
         Kind::Word(&["replace", "refuse"], |c, i| {
             c.spec.conflict_policy = [ConflictPolicy::Replace, ConflictPolicy::Refuse][i];
         })
