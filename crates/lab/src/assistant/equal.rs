@@ -13,8 +13,8 @@ pub(super) const TOLERANCE: f64 = 0.05;
 const SPARE: f64 = 1.3;
 /// The margin of estimates by default, which a component that loads must have.
 const MARGIN: f64 = 1.2;
-/// Runs for a target: the first and a correction.
-const TRIES: usize = 2;
+/// Runs for a target: the first and two corrections.
+const TRIES: usize = 3;
 /// Budget over mean memory where no run is known.
 const RATIO: f64 = 1.2;
 /// Budgets that differ by less are one, in bytes.
@@ -136,9 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn the_search_ends_at_the_target_at_a_bound_and_after_two_runs() {
+    fn the_search_ends_at_the_target_at_a_bound_and_after_three_runs() {
         assert_eq!(next(400, Some((600, 300)), &[(700, 415)]), None);
-        assert_eq!(next(400, None, &[(600, 300), (800, 600)]), None);
+        assert_eq!(next(400, None, &[(600, 300), (800, 600)]), Some(666));
+        assert_eq!(next(400, None, &[(600, 300), (800, 600), (666, 450)]), None);
         // No smaller budget is allowed: the mean stays what it is.
         assert_eq!(next(100, None, &[]), Some(200));
         assert_eq!(next(100, None, &[(200, 180)]), None);
