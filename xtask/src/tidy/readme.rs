@@ -19,10 +19,7 @@ pub(super) fn check(project: &Project, findings: &mut Findings) {
     let measured = text.lines().position(|line| line.starts_with(DATED));
     let Some(idx) = measured else {
         let what = "no line `Measured 20.. with `cargo xtask assistant day`, which `report` prints";
-        match text.contains(DEMO) {
-            true => findings.note(README, format!("{what}; the demo's figure is shown instead")),
-            false => findings.error(README, 0, what),
-        }
+        findings.error(README, 0, what);
         return;
     };
     let below: Vec<&str> = text.lines().skip(idx).collect();
@@ -64,7 +61,7 @@ mod tests {
     #[test]
     fn the_figure_of_the_demo_is_replaced_by_the_table() {
         let demo = "On two cores the demo's commands wait 0.82 times as long.\n";
-        of(demo, &["note: README.md: no line"]);
+        of(demo, &["error: README.md: no line"]);
         of(&format!("{TABLE}\n{demo}"), &["README.md:11: the demo's figure"]);
     }
 }
