@@ -65,7 +65,7 @@ signals! {
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum StopSpec {
-    /// A program and its arguments, run like [`ProcessSpec::command`]: with its environment, place-holders and folder.
+    /// A program and its arguments, run like [`ProcessSpec::command`](super::ProcessSpec::command): with its environment, place-holders and folder.
     Command(Vec<String>),
     /// `POST` of this path on the program's port or socket, which answers 2xx.
     Http(String),
