@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use majordomo_server::Client;
-use majordomo_server::wire::{Endpoint, LeaseCall, Leased};
+use majordomo_server::wire::{Endpoint, Lease, LeaseCall, Leased};
 use serde_json::Value;
 
 use super::http;
@@ -29,7 +29,17 @@ pub(super) struct Asked<'a> {
     pub(super) folder: &'a Path,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// The component `name` of a lease that the server granted.
+    pub(super) fn of(
+        client: &'a Client,
+        lease: &'a Lease,
+        name: &'a str,
+        folder: &'a Path,
+    ) -> Self {
+        Self { client, lease: &lease.id, components: &lease.components, name, folder }
+    }
+
     fn endpoint(&self) -> anyhow::Result<&Endpoint> {
         let leased = self.components.iter().find(|l| l.component.as_str() == self.name);
         let leased = leased.with_context(|| format!("the lease has no {}", self.name))?;

@@ -143,13 +143,7 @@ impl Bench {
                 .with_context(|| format!("{name} cannot be loaded"))?;
             let loaded_s = clock::seconds();
             let question = &self.folder.questions[name][0];
-            let asked = Asked {
-                client: &server.client,
-                lease: &lease.id,
-                components: &lease.components,
-                name,
-                folder: &self.folder.path,
-            };
+            let asked = Asked::of(&server.client, &lease, name, &self.folder.path);
             ask::ask(question, asked)
                 .await
                 .with_context(|| format!("{name} does not answer its first question"))?;
@@ -316,13 +310,7 @@ impl Bench {
             let name = &self.folder.components[plan.places[step.place]];
             match player::refusal(player::acquire(&server.client, name).await)? {
                 Ok(lease) => {
-                    let asked = Asked {
-                        client: &server.client,
-                        lease: &lease.id,
-                        components: &lease.components,
-                        name,
-                        folder: &self.folder.path,
-                    };
+                    let asked = Asked::of(&server.client, &lease, name, &self.folder.path);
                     // The commands of the day judge answers.
                     let _ = ask::ask(&self.folder.questions[name][0], asked).await;
                     tokio::time::sleep(plan.script.hold).await;
