@@ -185,8 +185,9 @@ async fn settle(manager: &Manager, notify: &Notify) -> Option<std::sync::Arc<Sta
     let mut events = manager.events(None);
     loop {
         let status = manager.status().await.ok()?;
-        let on_its_way =
-            |s: ComponentState| matches!(s, ComponentState::Queued | ComponentState::Loading);
+        let on_its_way = |s: ComponentState| {
+            matches!(s, ComponentState::Queued { .. } | ComponentState::Loading { .. })
+        };
         if !status.components.iter().any(|c| c.priority == Priority::Core && on_its_way(c.state)) {
             return Some(status);
         }

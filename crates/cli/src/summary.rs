@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo::{
-    ByteSize, ComponentState, EventKind, EventRecord, Followed, Follower, Manager, Outcome, count,
+    ByteSize, ComponentState, EventKind, EventRecord, Followed, Follower, Manager, Outcome, Rung,
+    count,
 };
 
 /// Memory of all live components as last measured, over time.
@@ -108,11 +109,13 @@ impl Summary {
     fn record(&mut self, record: &EventRecord) {
         if let EventKind::State { from, to, .. } = &record.kind {
             match (from, to) {
-                (ComponentState::Loading, ComponentState::Ready) => self.loads += 1,
+                (ComponentState::Loading { .. }, ComponentState::Ready) => self.loads += 1,
                 (_, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) => {
                     self.failures += 1;
                 }
-                (ComponentState::Unloading, ComponentState::Unloaded) => self.unloads += 1,
+                (ComponentState::Unloading { .. }, ComponentState::Down(Rung::Gone)) => {
+                    self.unloads += 1;
+                }
                 _ => {}
             }
         }

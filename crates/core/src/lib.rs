@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cause;
 mod confidence;
 mod config;
 mod count;
@@ -32,6 +33,7 @@ mod id;
 mod level;
 mod printable;
 mod refusal;
+mod rung;
 mod settings;
 mod size;
 mod state;
@@ -42,6 +44,7 @@ mod values;
 mod whole;
 mod words;
 
+pub use cause::{Cause, CauseClass};
 pub use confidence::{Confidence, ConfidenceError};
 pub use config::{
     BackOffConfig, BudgetSetting, BudgetSettingError, Config, DeadlineConfig, IdleConfig,
@@ -61,11 +64,12 @@ pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
 };
 pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
+pub use rung::Rung;
 pub use settings::{
     Domain, Section, Setting, SettingProblem, SettingType, SettingValue, WithRange, WithoutRange,
 };
 pub use size::{ByteSize, ByteSizeError};
-pub use state::{Cause, CauseClass, ComponentState};
+pub use state::ComponentState;
 pub use status::{
     BoundStatus, ColdStatus, ComponentStatus, DeclaredMemory, MemoryStatus, OverdraftStatus,
     PoolStatus, PressureRecord, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,

@@ -1,29 +1,38 @@
-//! The states of a component and why it changed them.
+//! The states of a component, and which may follow which.
 
 use std::fmt;
 
-use crate::{ByteSize, ComponentId, Moment, PressureLevel, WaiterId, printable};
+use crate::{Moment, Rung};
 
 /// A component's place in its life cycle.
 ///
-/// `Unloaded → Queued → Loading → Ready → Draining → Unloading → Unloaded`, and the faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+/// `Down(rung) → Queued → Loading → Ready → Draining → Unloading → Down(rung)`, and the faults. A component is *parked*
+/// when it is down at another rung than [`Rung::Gone`]: its incarnation still exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(into = "Word"))]
 pub enum ComponentState {
-    /// Not in memory.
-    #[default]
-    Unloaded,
-    /// Waits for evictions, for dependencies or for a load lane.
-    Queued,
-    /// The loader runs.
-    Loading,
+    /// Not usable, at a rung. At [`Rung::Gone`] it is not in memory.
+    Down(Rung),
+    /// Waits for evictions, for dependencies or for a lane.
+    Queued {
+        /// The rung where it is.
+        from: Rung,
+    },
+    /// The loader runs; from another rung than [`Rung::Gone`] the component is woken.
+    Loading {
+        /// The rung where it was.
+        from: Rung,
+    },
     /// Usable.
     Ready,
     /// Refuses new leases and waits for the old ones to end.
     Draining,
-    /// The loader stops the component.
-    Unloading,
+    /// The loader stops the component, or parks it at another rung than [`Rung::Gone`].
+    Unloading {
+        /// The rung where it will be.
+        to: Rung,
+    },
     /// The last load or run failed.
     Failed {
         /// The end of the back-off.
@@ -38,50 +47,154 @@ pub enum ComponentState {
     Stuck,
 }
 
+impl Default for ComponentState {
+    fn default() -> Self {
+        Self::UNLOADED
+    }
+}
+
+/// The serialised form: one word for each state, with the data of a failure.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Unloaded,
+    Asleep,
+    Paged,
+    Queued,
+    Loading,
+    Waking,
+    Ready,
+    Draining,
+    Unloading,
+    Parking,
+    Failed { retry_at: Moment },
+    Quarantined { until: Moment },
+    Stuck,
+}
+
+#[cfg(feature = "serde")]
+impl From<ComponentState> for Word {
+    fn from(state: ComponentState) -> Self {
+        use ComponentState as S;
+        match state {
+            S::Down(Rung::Gone) => Self::Unloaded,
+            S::Down(Rung::Asleep) => Self::Asleep,
+            S::Down(Rung::Paged) => Self::Paged,
+            S::Queued { .. } => Self::Queued,
+            S::Loading { from: Rung::Gone } => Self::Loading,
+            S::Loading { .. } => Self::Waking,
+            S::Ready => Self::Ready,
+            S::Draining => Self::Draining,
+            S::Unloading { to: Rung::Gone } => Self::Unloading,
+            S::Unloading { .. } => Self::Parking,
+            S::Failed { retry_at } => Self::Failed { retry_at },
+            S::Quarantined { until } => Self::Quarantined { until },
+            S::Stuck => Self::Stuck,
+        }
+    }
+}
+
 impl ComponentState {
+    /// Not in memory.
+    pub const UNLOADED: Self = Self::Down(Rung::Gone);
+
     /// The name of the state, without its data.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Unloaded => "unloaded",
-            Self::Queued => "queued",
-            Self::Loading => "loading",
+            Self::Down(Rung::Gone) => "unloaded",
+            Self::Down(rung) => rung.as_str(),
+            Self::Queued { .. } => "queued",
+            Self::Loading { from: Rung::Gone } => "loading",
+            Self::Loading { .. } => "waking",
             Self::Ready => "ready",
             Self::Draining => "draining",
-            Self::Unloading => "unloading",
+            Self::Unloading { to: Rung::Gone } => "unloading",
+            Self::Unloading { .. } => "parking",
             Self::Failed { .. } => "failed",
             Self::Quarantined { .. } => "quarantined",
             Self::Stuck => "stuck",
         }
     }
 
-    /// Whether the component may use memory and counts for conflicts: Loading, Ready, Draining, Unloading, Stuck.
+    /// Whether an incarnation exists, which may use memory and counts for conflicts.
     #[must_use]
     pub const fn is_alive(self) -> bool {
-        matches!(self, Self::Loading | Self::Ready | Self::Draining | Self::Unloading | Self::Stuck)
+        match self {
+            Self::Down(rung) | Self::Queued { from: rung } => rung.is_parked(),
+            Self::Loading { .. }
+            | Self::Ready
+            | Self::Draining
+            | Self::Unloading { .. }
+            | Self::Stuck => true,
+            Self::Failed { .. } | Self::Quarantined { .. } => false,
+        }
+    }
+
+    /// Whether it is parked: down, with an incarnation.
+    #[must_use]
+    pub const fn is_parked(self) -> bool {
+        matches!(self, Self::Down(rung) if rung.is_parked())
+    }
+
+    /// Whether it waits to be loaded or woken.
+    #[must_use]
+    pub const fn is_queued(self) -> bool {
+        matches!(self, Self::Queued { .. })
+    }
+
+    /// Whether it is loaded or woken.
+    #[must_use]
+    pub const fn is_loading(self) -> bool {
+        matches!(self, Self::Loading { .. })
+    }
+
+    /// Whether it is stopped or parked.
+    #[must_use]
+    pub const fn is_unloading(self) -> bool {
+        matches!(self, Self::Unloading { .. })
     }
 
     /// Whether the state machine has an edge from this state to `to`.
     #[must_use]
     pub const fn may_become(self, to: Self) -> bool {
+        const GONE: Rung = Rung::Gone;
         match self {
-            Self::Unloaded => matches!(to, Self::Queued),
-            Self::Queued => matches!(to, Self::Loading | Self::Unloaded),
-            Self::Loading => matches!(
+            // A parked component may end, or be ended, at any time.
+            Self::Down(from) => match to {
+                Self::Queued { from: rung } => rung.is(from),
+                Self::Unloading { to: GONE } => from.is_parked(),
+                _ => false,
+            },
+            Self::Queued { from } => match to {
+                Self::Loading { from: rung } | Self::Down(rung) => rung.is(from),
+                Self::Unloading { to: GONE } => from.is_parked(),
+                _ => false,
+            },
+            // A wake that fails leaves an incarnation to be stopped.
+            Self::Loading { from } => match to {
+                Self::Ready | Self::Unloading { to: GONE } => true,
+                Self::Failed { .. } | Self::Quarantined { .. } => !from.is_parked(),
+                _ => false,
+            },
+            Self::Ready => matches!(to, Self::Draining | Self::Unloading { .. }),
+            Self::Draining => matches!(to, Self::Unloading { .. } | Self::Ready),
+            Self::Unloading { to: GONE } => matches!(
                 to,
-                Self::Ready | Self::Unloading | Self::Failed { .. } | Self::Quarantined { .. }
+                Self::Down(GONE) | Self::Failed { .. } | Self::Quarantined { .. } | Self::Stuck
             ),
-            Self::Ready => matches!(to, Self::Draining | Self::Unloading),
-            Self::Draining => matches!(to, Self::Unloading | Self::Ready),
-            Self::Unloading => matches!(
-                to,
-                Self::Unloaded | Self::Failed { .. } | Self::Quarantined { .. } | Self::Stuck
-            ),
+            // A park that fails ends with the component.
+            Self::Unloading { to: rung } => match to {
+                Self::Down(down) => down.is(rung),
+                Self::Unloading { to: GONE } => true,
+                _ => false,
+            },
             Self::Stuck => {
-                matches!(to, Self::Unloaded | Self::Failed { .. } | Self::Quarantined { .. })
+                matches!(to, Self::Down(GONE) | Self::Failed { .. } | Self::Quarantined { .. })
             }
             Self::Failed { .. } | Self::Quarantined { .. } => {
-                matches!(to, Self::Queued | Self::Unloaded)
+                matches!(to, Self::Queued { from: GONE } | Self::Down(GONE))
             }
         }
     }
@@ -93,243 +206,58 @@ impl fmt::Display for ComponentState {
     }
 }
 
-/// Why a component changed its state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[expect(
-    missing_docs,
-    reason = "fields with the name of their type, and texts of the loader or probe"
-)]
-#[non_exhaustive]
-pub enum Cause {
-    /// A waiter needs the component, itself or through a dependent.
-    Demand {
-        /// The first of these waiters.
-        waiter: WaiterId,
-    },
-    /// A request of an operator.
-    Operator,
-    /// CORE, or `lazy_init = false`, at start.
-    Startup,
-    /// A hint or prediction.
-    Speculation,
-    /// The restart policy, after a failure or a changed configuration.
-    Restart,
-    /// The loader reported that the component is ready.
-    LoadFinished,
-    /// The loader failed.
-    LoadFailed { error: String },
-    /// The load deadline passed.
-    LoadTimedOut,
-    /// The component's process ended, or the component reported its own end.
-    Exited {
-        /// A predicate in the loader's words, such as "ended with code 1".
-        how: String,
-    },
-    /// The component's process ended by itself, with an exit code that is no failure.
-    Ended {
-        /// The exit code.
-        code: i32,
-        /// Time since it became ready, in milliseconds.
-        ran_ms: u64,
-    },
-    /// The kernel killed the component for lack of memory.
-    OutOfMemory {
-        /// A sentence about the component.
-        evidence: String,
-    },
-    /// The component uses more than its own limit, and trimming did not help.
-    OverLimit { measured: ByteSize, limit: ByteSize },
-    /// As many health probes in a row failed as the configuration allows.
-    Unhealthy {
-        /// The last probe's error.
-        error: String,
-    },
-    /// A waiter needs the component's memory.
-    EvictedForDemand { waiter: WaiterId },
-    /// A load without a waiter needs the component's memory: at start, by an operator, or a better preload.
-    EvictedForLoad,
-    /// The component conflicts with a requested one.
-    Replaced,
-    /// Memory pressure.
-    Pressure { level: PressureLevel },
-    /// More memory is booked than the budget has.
-    Overdraft,
-    /// The idle timeout passed.
-    Idle,
-    /// A dependency is not ready any more.
-    DependencyLost {
-        /// The dependency.
-        component: ComponentId,
-        why: String,
-    },
-    /// A dependency could not be loaded.
-    DependencyFailed {
-        /// The dependency.
-        component: ComponentId,
-        error: String,
-    },
-    /// A dependent is unloaded, before the component that it depends on.
-    DependentFirst,
-    /// The load has no waiter any more.
-    Abandoned,
-    /// The load is planned again, because its preconditions changed.
-    Replanned,
-    /// The component's configuration changed or was removed.
-    ConfigChanged,
-    /// Too many failures within the window.
-    TooManyFailures,
-    /// The back-off or the quarantine ended.
-    RetryAllowed,
-    /// The leases ended, or were revoked at the deadline.
-    Drained,
-    /// The loader reported that the component is stopped.
-    UnloadFinished,
-    /// The stop deadline passed.
-    UnloadTimedOut,
-    /// The manager shuts down.
-    Shutdown,
-    /// The machine was suspended and resumed.
-    Resumed,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ComponentState as S;
 
-/// The kind of a cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CauseClass {
-    /// The component is needed, or may be again: a demand, a prediction, a restart.
-    Needed,
-    /// A step is complete: loaded, drained, unloaded.
-    Progress,
-    /// Another component needs the memory.
-    MemoryShort,
-    /// The component is evicted for another reason than memory: idle, replaced, or unloaded with its dependency.
-    MakesWay,
-    /// The load has no waiter, or is planned again.
-    Cancelled,
-    /// A request or event from outside: an operator, the configuration, a shutdown, a suspended machine.
-    External,
-    /// The component failed.
-    Failed,
-    /// The component ended by itself, which is no failure.
-    Ended,
-    /// A dependency failed or is not ready.
-    DependencyLost,
-}
-
-impl CauseClass {
-    /// Whether the manager evicts the component; a leased component is never evicted.
-    #[must_use]
-    pub const fn is_eviction(self) -> bool {
-        matches!(self, Self::MemoryShort | Self::MakesWay)
+    fn all() -> Vec<ComponentState> {
+        let of = |rung: &Rung| {
+            let rung = *rung;
+            [
+                S::Down(rung),
+                S::Queued { from: rung },
+                S::Loading { from: rung },
+                S::Unloading { to: rung },
+            ]
+        };
+        let mut all: Vec<_> = Rung::ALL.iter().flat_map(of).collect();
+        let (retry_at, until) = (Moment::ZERO, Moment::ZERO);
+        all.extend([
+            S::Ready,
+            S::Draining,
+            S::Failed { retry_at },
+            S::Quarantined { until },
+            S::Stuck,
+        ]);
+        all
     }
 
-    /// Whether the component, or a dependency, failed.
-    #[must_use]
-    pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::DependencyLost)
-    }
-}
-
-impl Cause {
-    /// The kind of this cause.
-    #[must_use]
-    pub const fn class(&self) -> CauseClass {
-        match self {
-            Self::Demand { .. }
-            | Self::Startup
-            | Self::Speculation
-            | Self::Restart
-            | Self::RetryAllowed => CauseClass::Needed,
-            Self::LoadFinished | Self::Drained | Self::UnloadFinished => CauseClass::Progress,
-            Self::EvictedForDemand { .. }
-            | Self::EvictedForLoad
-            | Self::Pressure { .. }
-            | Self::Overdraft => CauseClass::MemoryShort,
-            Self::Replaced | Self::Idle | Self::DependentFirst => CauseClass::MakesWay,
-            Self::Abandoned | Self::Replanned => CauseClass::Cancelled,
-            Self::Operator | Self::ConfigChanged | Self::Shutdown | Self::Resumed => {
-                CauseClass::External
-            }
-            Self::LoadFailed { .. }
-            | Self::LoadTimedOut
-            | Self::Exited { .. }
-            | Self::OutOfMemory { .. }
-            | Self::OverLimit { .. }
-            | Self::Unhealthy { .. }
-            | Self::TooManyFailures
-            | Self::UnloadTimedOut => CauseClass::Failed,
-            Self::Ended { .. } => CauseClass::Ended,
-            Self::DependencyLost { .. } | Self::DependencyFailed { .. } => {
-                CauseClass::DependencyLost
-            }
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Demand { waiter } => write!(f, "waiter {waiter} needs it"),
-            Self::Operator => f.write_str("an operator requested it"),
-            Self::Startup => f.write_str("loaded at start"),
-            Self::Speculation => f.write_str("predicted to be needed"),
-            Self::Restart => f.write_str("restart"),
-            Self::LoadFinished => f.write_str("its load finished"),
-            Self::LoadFailed { error } => write!(f, "its load failed: {}", printable(error)),
-            Self::LoadTimedOut => f.write_str(
-                "its load did not finish by the deadline; raise load_deadline if it needs longer",
-            ),
-            Self::Exited { how } => write!(f, "it {}", printable(how)),
-            Self::Ended { code, ran_ms } => {
-                write!(f, "it ended by itself (exit code {code})")?;
-                match ran_ms {
-                    0..1000 => write!(
-                        f,
-                        " {ran_ms} ms after it was ready; a program that is to stay must run in the foreground"
+    #[test]
+    fn incarnation_begins_with_a_cold_load_and_ends_only_in_an_unload_to_gone() {
+        for from in all() {
+            for to in all().into_iter().filter(|to| from.may_become(*to)) {
+                match (from.is_alive(), to.is_alive()) {
+                    (false, true) => assert_eq!(to, S::Loading { from: Rung::Gone }, "{from:?}"),
+                    (true, false) => assert!(
+                        matches!(from, S::Unloading { to: Rung::Gone } | S::Stuck)
+                            || from == S::Loading { from: Rung::Gone },
+                        "{from:?} to {to:?}"
                     ),
-                    _ => Ok(()),
+                    _ => {}
                 }
             }
-            Self::OutOfMemory { evidence } => write!(f, "{}", printable(evidence)),
-            Self::OverLimit { measured, limit } => {
-                write!(f, "it uses {measured}, more than its limit of {limit}")
-            }
-            Self::Unhealthy { error } => {
-                write!(f, "its health probes failed: {}", printable(error))
-            }
-            Self::EvictedForDemand { waiter } => write!(f, "waiter {waiter} needs its memory"),
-            Self::EvictedForLoad => f.write_str("another load needs its memory"),
-            Self::Replaced => f.write_str("it conflicts with a requested component"),
-            Self::Pressure { level } => write!(f, "memory pressure is {level}"),
-            Self::Overdraft => f.write_str("more memory is booked than the budget has"),
-            Self::Idle => f.write_str("its idle timeout passed"),
-            Self::DependencyLost { component, why } => {
-                write!(
-                    f,
-                    "{component}, which it depends on, is not ready any more: {}",
-                    printable(why)
-                )
-            }
-            Self::DependencyFailed { component, error } => {
-                write!(
-                    f,
-                    "{component}, which it depends on, could not be loaded: {}",
-                    printable(error)
-                )
-            }
-            Self::DependentFirst => f.write_str("a component that depends on it stops first"),
-            Self::Abandoned => f.write_str("no caller waits for it any more"),
-            Self::Replanned => f.write_str("its load is planned again"),
-            Self::ConfigChanged => f.write_str("its configuration changed"),
-            Self::TooManyFailures => f.write_str("it failed too often"),
-            Self::RetryAllowed => f.write_str("it may be tried again"),
-            Self::Drained => f.write_str("its leases ended"),
-            Self::UnloadFinished => f.write_str("it is stopped"),
-            Self::UnloadTimedOut => f.write_str("it did not stop by the deadline"),
-            Self::Shutdown => f.write_str("the manager shuts down"),
-            Self::Resumed => f.write_str("the machine was suspended"),
         }
+    }
+
+    #[test]
+    fn parked_component_keeps_its_rung_until_it_is_woken_or_unloaded() {
+        for rung in [Rung::Asleep, Rung::Paged] {
+            let next: Vec<_> =
+                all().into_iter().filter(|to| S::Down(rung).may_become(*to)).collect();
+            assert_eq!(next, [S::Queued { from: rung }, S::Unloading { to: Rung::Gone }]);
+            assert!(S::Queued { from: rung }.is_alive() && S::Down(rung).is_parked());
+        }
+        assert!(!S::UNLOADED.is_alive() && !S::UNLOADED.is_parked());
     }
 }

@@ -185,7 +185,7 @@ impl Admission<'_> {
             return Verdict::Refuse(refusal);
         }
         let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
-        let down = |k: &ComponentKey| self.state(*k) != ComponentState::Queued;
+        let down = |k: &ComponentKey| !self.state(*k).is_queued();
         awaits.extend(victims.iter().copied().filter(down));
         awaits.sort_unstable();
         awaits.dedup();
@@ -203,12 +203,12 @@ impl Admission<'_> {
                     continue;
                 }
                 ComponentState::Ready => continue,
-                ComponentState::Queued | ComponentState::Loading => {}
+                ComponentState::Queued { .. } | ComponentState::Loading { .. } => {}
                 ComponentState::Draining => draft.block(self.holder(key, leaving_kind(e)), None),
                 // Another transaction loads it: its bytes are reserved once.
                 _ if self.scheduler.is_expected(key, ask.id) => {}
                 state => {
-                    if state == ComponentState::Unloading {
+                    if state.is_unloading() {
                         draft.awaits.push(key);
                     }
                     draft.reserve.push(Reservation {
@@ -297,7 +297,7 @@ impl Admission<'_> {
         self.scheduler.live_closure(key).into_iter().find_map(|k| {
             let e = self.scheduler.entry(k);
             // A component that is not to be loaded again is in no set's way.
-            let ends = e.state() == ComponentState::Unloading
+            let ends = e.state().is_unloading()
                 && e.removal().is_some_and(|r| *r.then() == Then::Unloaded);
             if !e.is_fixed() || ends {
                 return None;
@@ -323,7 +323,10 @@ pub(crate) fn keys_of(reserve: &[Reservation]) -> Vec<ComponentKey> {
 
 /// Whether a component has memory, or is about to: it is loaded, loading, or next to load.
 pub(crate) fn is_present(state: ComponentState) -> bool {
-    matches!(state, ComponentState::Ready | ComponentState::Loading | ComponentState::Queued)
+    matches!(
+        state,
+        ComponentState::Ready | ComponentState::Loading { .. } | ComponentState::Queued { .. }
+    )
 }
 
 /// How a component that is being removed is in the way: whether leases keep it.

@@ -157,7 +157,7 @@ impl Engine {
                     format!("{} has {apart:?} booked in other pools", self.name(key)),
                 );
             }
-            let may_book = e.state().is_alive() || e.state() == ComponentState::Queued;
+            let may_book = e.state().is_alive() || e.state().is_queued();
             if booked.0 > 0 && !may_book {
                 return broken(
                     3,
@@ -165,7 +165,7 @@ impl Engine {
                 );
             }
             let should_book = (self.scheduler.budget().reserved_for(key) + e.overload()).0 == 0
-                && e.state() == ComponentState::Queued
+                && e.state().is_queued()
                 && !reserved_by(Phase::Clearing)
                 && self.scheduler.needs(key).load.0 > 0;
             if should_book {
@@ -199,7 +199,7 @@ impl Engine {
                     format!("{} is {} with incarnation {:?}", self.name(key), e.state(), e.op()),
                 );
             }
-            if (e.state() == ComponentState::Loading) != e.load_deadline().is_some() {
+            if e.state().is_loading() != e.load_deadline().is_some() {
                 return broken(
                     4,
                     format!(
@@ -210,12 +210,12 @@ impl Engine {
                     ),
                 );
             }
-            if e.state() == ComponentState::Unloading && e.unload_deadline().is_none() {
+            if e.state().is_unloading() && e.unload_deadline().is_none() {
                 return broken(7, format!("{} unloads without a deadline", self.name(key)));
             }
             let must_leave = matches!(
                 e.state(),
-                ComponentState::Draining | ComponentState::Unloading | ComponentState::Stuck
+                ComponentState::Draining | ComponentState::Unloading { .. } | ComponentState::Stuck
             );
             if e.removal().is_some() != must_leave {
                 return broken(
@@ -231,7 +231,7 @@ impl Engine {
                 format!("{leaving} components leave, {} are counted", self.scheduler.n_removals()),
             );
         }
-        let loading = self.scheduler.keys_where(|e| e.state() == ComponentState::Loading).len();
+        let loading = self.scheduler.keys_where(|e| e.state().is_loading()).len();
         if loading > self.config().loads.lanes() {
             // A smaller limit of a new configuration is reached as loads end.
             if !self.lanes_shrunk {

@@ -135,7 +135,7 @@ impl Engine {
             self.scheduler.restart_later(key, step.now);
         }
         match self.state(key) {
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 if self.scheduler.entry(key).is_required() {
                     self.scheduler.mark_outdated(key);
                 } else {
@@ -146,7 +146,7 @@ impl Engine {
                 self.scheduler.mark_outdated(key);
                 self.remove_with_dependents(key, &Cause::ConfigChanged, then, None, step);
             }
-            ComponentState::Unloading if *then == Then::Unloaded => {
+            ComponentState::Unloading { .. } if *then == Then::Unloaded => {
                 self.scheduler.end_removal_as(key, Then::Unloaded);
             }
             _ => {}

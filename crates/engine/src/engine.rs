@@ -236,7 +236,7 @@ impl Engine {
         self.scheduler.budget()
     }
 
-    /// The state of a component; [`ComponentState::Unloaded`] for a key that is not in the catalog.
+    /// The state of a component; [`ComponentState::UNLOADED`] for a key that is not in the catalog.
     #[must_use]
     pub fn state(&self, key: ComponentKey) -> ComponentState {
         self.scheduler.entry(key).state()
@@ -410,7 +410,7 @@ impl Engine {
         let now = step.now;
         for Transition { key, from, to, cause } in step.take_transitions() {
             match to {
-                ComponentState::Ready if from == ComponentState::Loading => {
+                ComponentState::Ready if from.is_loading() => {
                     let event = PolicyEvent::Loaded {
                         key,
                         at: now,
@@ -428,13 +428,13 @@ impl Engine {
                     );
                     self.idleness.loaded(key);
                 }
-                ComponentState::Unloading => {
+                ComponentState::Unloading { .. } => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
                     self.end_preload_as_unloaded(key, cause.class().is_failure(), step);
                     self.thrash.incarnation_ended(key);
                 }
-                ComponentState::Unloaded if from == ComponentState::Queued => {
+                ComponentState::UNLOADED if from.is_queued() => {
                     self.end_preload_as_unloaded(key, false, step);
                 }
                 ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {

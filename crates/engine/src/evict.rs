@@ -82,11 +82,11 @@ impl Engine {
                 let removal = Removal::at_once(cause, Then::Unloaded).freeing_for(freed_for);
                 self.scheduler.begin_removal(key, removal, step);
             }
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 self.scheduler.cancel_load(key, cause, step);
                 self.scheduler.free_for(key, freed_for);
             }
-            ComponentState::Queued => {
+            ComponentState::Queued { .. } => {
                 let ids: Vec<_> = self
                     .scheduler
                     .transactions()
@@ -185,7 +185,7 @@ impl Engine {
             match self.scheduler.entry(member).state() {
                 ComponentState::Ready => {}
                 // A dependent that was not requested must not come up while what it needs drains.
-                ComponentState::Loading => {
+                ComponentState::Loading { .. } => {
                     self.scheduler.cancel_load(member, cause.clone(), step);
                     continue;
                 }
@@ -249,7 +249,7 @@ impl Engine {
                         .forced_at(force_at);
                     self.scheduler.begin_removal(member, removal, step);
                 }
-                ComponentState::Loading if !own => {
+                ComponentState::Loading { .. } if !own => {
                     self.scheduler.cancel_load(member, lost.clone(), step);
                 }
                 ComponentState::Draining => {

@@ -24,8 +24,9 @@ impl Engine {
     /// Bytes booked for loads and unloads under way, whose footprints cannot be measured.
     #[must_use]
     pub fn booked_in_transition(&self) -> ByteSize {
-        let is_moving =
-            |state| matches!(state, ComponentState::Loading | ComponentState::Unloading);
+        let is_moving = |state| {
+            matches!(state, ComponentState::Loading { .. } | ComponentState::Unloading { .. })
+        };
         let moving = self.scheduler().entries().filter(|(_, e)| is_moving(e.state()));
         moving.map(|(key, _)| self.budget().booked_for(key)).sum()
     }

@@ -117,7 +117,7 @@ impl Engine {
             .map(|(r, (c, _))| (r.key, c.size, r.keep))
             .collect();
         // All other components that have memory and keep it.
-        let stays = |state: ComponentState| state.is_alive() && state != ComponentState::Unloading;
+        let stays = |state: ComponentState| state.is_alive() && !state.is_unloading();
         let in_use = self
             .scheduler
             .entries()

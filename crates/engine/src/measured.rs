@@ -125,7 +125,7 @@ impl Engine {
         if e.restart().is_outdated() {
             return;
         }
-        let loads = e.state() == ComponentState::Loading;
+        let loads = e.state().is_loading();
         let known = if loads {
             e.figures().learned().load_peak()
         } else {
@@ -150,7 +150,7 @@ impl Engine {
         let key = id.key;
         let is_current = self.scheduler.is_current(id);
         let grows = is_current
-            && matches!(self.state(key), ComponentState::Loading | ComponentState::Ready)
+            && matches!(self.state(key), ComponentState::Loading { .. } | ComponentState::Ready)
             && self.scheduler.pressure() < self.config().memory.refuse_loads_at
             && !self.scheduler.budget().is_overdrawn();
         if grows {

@@ -106,7 +106,7 @@ impl Engine {
         }
         for member in &group {
             self.scheduler.cancel_restart(*member);
-            if self.state(*member) == ComponentState::Loading {
+            if self.state(*member).is_loading() {
                 self.scheduler.cancel_load(*member, Cause::Operator, step);
             }
         }

@@ -155,8 +155,10 @@ impl Engine {
             let before = self.catalog().dependencies(key).iter().chain(self.catalog().after(key));
             let wave = before.filter_map(|d| waves.get(d)).max().map_or(0, |w| w + 1);
             waves.insert(key, wave);
-            let under_way =
-                matches!(self.state(key), ComponentState::Loading | ComponentState::Queued);
+            let under_way = matches!(
+                self.state(key),
+                ComponentState::Loading { .. } | ComponentState::Queued { .. }
+            );
             let needs = self.scheduler.needs(key);
             let bytes =
                 if under_way { self.scheduler.budget().booked_for(key) } else { needs.load };

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
-    HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
+    ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind, Moment,
+    Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict};
 use majordomo_memory::{Need, Shortage};
@@ -132,7 +132,7 @@ impl Engine {
     /// load would slow down.
     fn has_preload_lane(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
-        let loading = |e: &majordomo_lifecycle::Entry| e.state() == ComponentState::Loading;
+        let loading = |e: &majordomo_lifecycle::Entry| e.state().is_loading();
         let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
         let mut n_preloads = 0;
         for t in self.scheduler.transactions().filter(|t| !t.is_dormant(now)) {
@@ -148,7 +148,7 @@ impl Engine {
     fn is_idle(&self, now: Moment) -> bool {
         self.idleness.is_calm()
             && self.scheduler.transactions().all(|t| t.is_dormant(now))
-            && self.scheduler.entries().all(|(_, e)| e.state() != ComponentState::Loading)
+            && self.scheduler.entries().all(|(_, e)| !e.state().is_loading())
     }
 
     fn try_preload(&mut self, p: &Proposal, step: &mut Step<'_>) -> Attempt {
@@ -218,8 +218,7 @@ impl Engine {
         }
         // A component that is still unloading is not reloaded speculatively; a preload that runs because the manager is
         // idle evicts nothing.
-        let unloads =
-            admitted.reserve.iter().any(|r| self.state(r.key) == ComponentState::Unloading);
+        let unloads = admitted.reserve.iter().any(|r| self.state(r.key).is_unloading());
         if unloads || (p.tier == Tier::Background && !admitted.victims.is_empty()) {
             return ended(HintOutcome::NoRoom);
         }

@@ -181,7 +181,7 @@ impl Engine {
     /// Unloads victims in the policy's order until their bytes cover the excess.
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
-        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading) {
+        for key in self.scheduler.keys_where(|e| e.state().is_unloading()) {
             let budget = self.scheduler.budget();
             budget.relieve(&mut excess, &budget.bookings(key));
         }
@@ -217,8 +217,7 @@ impl Engine {
     ) -> bool {
         let mut group = self.scheduler.live_closure(key);
         // A dependent that is unloading already does not keep the component loaded.
-        group
-            .retain(|k| *k == key || self.scheduler.entry(*k).state() != ComponentState::Unloading);
+        group.retain(|k| *k == key || !self.scheduler.entry(*k).state().is_unloading());
         let free = group.iter().all(|k| {
             let e = self.scheduler.entry(*k);
             // A running load is cancelled only if no demand asked for it.

@@ -122,9 +122,7 @@ impl Engine {
                 e.loads_ended = true;
             }
         }
-        for key in
-            self.scheduler.keys_where(|e| e.state() == ComponentState::Loading && !e.is_required())
-        {
+        for key in self.scheduler.keys_where(|e| e.state().is_loading() && !e.is_required()) {
             self.scheduler.cancel_load(key, Cause::Shutdown, step);
         }
         let idle = |e: &majordomo_lifecycle::Entry| {
@@ -148,7 +146,7 @@ impl Engine {
         self.scheduler.progress_removals(step);
         if now >= ending.kill_at && !ending.killed {
             self.scheduler.force_removals(step);
-            let late = self.scheduler.keys_where(|e| e.state() == ComponentState::Unloading);
+            let late = self.scheduler.keys_where(|e| e.state().is_unloading());
             if !late.is_empty() {
                 step.record(EventKind::ShutdownKills { components: late.clone() });
             }
@@ -169,11 +167,11 @@ impl Engine {
         let alive = self.scheduler.keys_where(|e| {
             matches!(
                 e.state(),
-                ComponentState::Queued
-                    | ComponentState::Loading
+                ComponentState::Queued { .. }
+                    | ComponentState::Loading { .. }
                     | ComponentState::Ready
                     | ComponentState::Draining
-                    | ComponentState::Unloading
+                    | ComponentState::Unloading { .. }
             )
         });
         if !alive.is_empty() && step.now < ending.end {

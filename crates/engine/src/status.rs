@@ -20,7 +20,7 @@ impl Engine {
         };
         for (key, e) in self.scheduler.entries() {
             let spec = self.catalog().spec(key);
-            if spec.is_none() && e.state() == ComponentState::Unloaded {
+            if spec.is_none() && e.state() == ComponentState::UNLOADED {
                 continue;
             }
             let spec = spec.or(e.spec());

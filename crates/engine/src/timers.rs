@@ -258,7 +258,7 @@ impl Engine {
         let now = step.now;
         for key in self.scheduler.keys_where(|e| e.load_deadline().is_some_and(|t| t <= now)) {
             // The refusal of one load's waiters may have cancelled the other.
-            if self.state(key) != ComponentState::Loading {
+            if !self.state(key).is_loading() {
                 continue;
             }
             let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());

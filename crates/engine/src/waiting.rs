@@ -33,7 +33,7 @@ impl Engine {
             let load_time = self.scheduler.load_time(key);
             let rest = match e.state() {
                 ComponentState::Ready => Duration::ZERO,
-                ComponentState::Loading => {
+                ComponentState::Loading { .. } => {
                     let elapsed = now.since(e.load_started());
                     load_time.checked_sub(elapsed).filter(|rest| *rest > Duration::ZERO)?
                 }
@@ -52,7 +52,7 @@ impl Engine {
         closure: &[ComponentKey],
         now: Moment,
     ) -> Option<LoadUnderWay> {
-        let loading = closure.iter().filter(|k| self.state(**k) == ComponentState::Loading);
+        let loading = closure.iter().filter(|k| self.state(**k).is_loading());
         let given_up = |k: &ComponentKey| self.scheduler.entry(*k).load_deadline().unwrap_or(now);
         let last = loading.max_by_key(|k| (given_up(k), **k))?;
         Some(LoadUnderWay {

@@ -239,7 +239,7 @@ impl Entry {
     /// Whether it is down, so that a restart that is due can begin.
     #[must_use]
     pub fn may_restart(&self) -> bool {
-        matches!(self.state, ComponentState::Unloaded | ComponentState::Failed { .. })
+        matches!(self.state, ComponentState::UNLOADED | ComponentState::Failed { .. })
     }
 
     /// Whether it is CORE or pinned by the specification it runs by.
@@ -252,7 +252,7 @@ impl Entry {
     #[must_use]
     pub fn is_unrequested(&self) -> bool {
         // Whether a load continues that lost its last transaction is settled at the end of the input.
-        !self.is_required() && (self.speculative || self.state == ComponentState::Loading)
+        !self.is_required() && (self.speculative || self.state.is_loading())
     }
 
     /// When it is, or may be, loaded again, if it is down and that is known.
@@ -261,7 +261,7 @@ impl Entry {
         let at = match self.state {
             ComponentState::Failed { retry_at } => self.restart.due().unwrap_or(retry_at),
             ComponentState::Quarantined { until } => until,
-            ComponentState::Unloaded => self.restart.due()?,
+            ComponentState::UNLOADED => self.restart.due()?,
             _ => return None,
         };
         (at != Moment::NEVER).then_some(at)
@@ -350,7 +350,7 @@ impl Entry {
             return false;
         }
         match self.state {
-            ComponentState::Loading => self.figures.measured_loading(bytes),
+            ComponentState::Loading { .. } => self.figures.measured_loading(bytes),
             ComponentState::Ready | ComponentState::Draining => {
                 let in_use_for = self.in_use_for(now);
                 self.figures.measured_up(bytes, in_use_for, now);
@@ -390,7 +390,7 @@ impl Entry {
         self.since = now;
         self.cause = Some(cause);
         // Only an incarnation, or one that is to be loaded, is speculative.
-        self.speculative &= to.is_alive() || to == ComponentState::Queued;
+        self.speculative &= to.is_alive() || to.is_queued();
         std::mem::replace(&mut self.state, to)
     }
 

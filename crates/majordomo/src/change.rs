@@ -160,8 +160,8 @@ fn effect(
         return ChangeEffect::InPlace;
     }
     match now.state {
-        ComponentState::Loading if now.speculative => ChangeEffect::LoadCancelled,
-        ComponentState::Loading => ChangeEffect::AfterLoad,
+        ComponentState::Loading { .. } if now.speculative => ChangeEffect::LoadCancelled,
+        ComponentState::Loading { .. } => ChangeEffect::AfterLoad,
         _ if now.leases > 0 => ChangeEffect::WhenReleased { leases: now.leases },
         // A preloaded component that was never used is expendable.
         _ if now.speculative && !now.pinned && after.priority != Priority::Core => {
@@ -174,10 +174,10 @@ fn effect(
 fn is_loaded(state: ComponentState) -> bool {
     matches!(
         state,
-        ComponentState::Loading
+        ComponentState::Loading { .. }
             | ComponentState::Ready
             | ComponentState::Draining
-            | ComponentState::Unloading
+            | ComponentState::Unloading { .. }
     )
 }
 

@@ -89,7 +89,7 @@ pub use majordomo_core::{
     IdleTrimWhen, IntentConfig, LoadConfig, LoadUnderWay, MeasuredNeed, MemoryConfig, MemoryStatus,
     Moment, NameError, OpId, Opinion, OverdraftStatus, PolicyKind, PoolStatus, PreloadEnd,
     PressureLevel, PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure,
-    QuarantineConfig, QueueConfig, Refusal, Section, ServerConfig, Setting, SettingProblem,
+    QuarantineConfig, QueueConfig, Refusal, Rung, Section, ServerConfig, Setting, SettingProblem,
     SettingValue, SpeculationConfig, StateConfig, StateStore, Status, StatusValue, StoreError,
     StoreOp, TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line,
     decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,

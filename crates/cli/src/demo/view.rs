@@ -78,9 +78,9 @@ impl View {
         for c in &status.components {
             let mark = match c.state {
                 ComponentState::Ready => "*",
-                ComponentState::Loading | ComponentState::Queued => "+",
-                ComponentState::Unloading | ComponentState::Draining => "-",
-                ComponentState::Unloaded => " ",
+                ComponentState::Loading { .. } | ComponentState::Queued { .. } => "+",
+                ComponentState::Unloading { .. } | ComponentState::Draining => "-",
+                ComponentState::Down(_) => " ",
                 _ => "!",
             };
             let size = c

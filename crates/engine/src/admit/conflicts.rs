@@ -30,7 +30,7 @@ impl Admission<'_> {
                 let other = conflict.with;
                 let e = self.scheduler.entry(other);
                 let expected = self.scheduler.is_expected(other, ask.id);
-                if !(e.state().is_alive() || e.state() == ComponentState::Queued || expected) {
+                if !(e.state().is_alive() || e.state().is_queued() || expected) {
                     continue;
                 }
                 let refuse = |refuses: bool| Refusal::Conflict {
@@ -49,18 +49,18 @@ impl Admission<'_> {
                 if self.fixed_by(other).is_some() || e.state() == ComponentState::Stuck {
                     return Err(refuse(false));
                 }
-                if expected && e.state() != ComponentState::Queued {
+                if expected && !e.state().is_queued() {
                     // It is unloading or down, and another transaction is going to load it again.
                     draft.block(self.holder(other, HolderKind::InTransaction), None);
                     continue;
                 }
-                if e.state() == ComponentState::Unloading {
+                if e.state().is_unloading() {
                     draft.awaits.push(other);
                     continue;
                 }
                 for member in self.scheduler.live_closure(other) {
                     match self.bar(member, ask, leased, now) {
-                        _ if self.scheduler.entry(member).state() == ComponentState::Unloading => {
+                        _ if self.scheduler.entry(member).state().is_unloading() => {
                             draft.awaits.push(member);
                         }
                         Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
@@ -97,12 +97,12 @@ impl Admission<'_> {
         self.scheduler.live_closure(key).into_iter().all(|k| {
             let e = self.scheduler.entry(k);
             let is_evictable = match e.state() {
-                S::Queued | S::Loading | S::Ready | S::Unloading => true,
+                S::Queued { .. } | S::Loading { .. } | S::Ready | S::Unloading { .. } => true,
                 S::Draining => e.removal().is_some_and(Removal::is_drained),
                 _ => false,
             };
             // A dependent that is unloading already keeps nothing loaded.
-            let unloads = k != key && e.state() == S::Unloading;
+            let unloads = k != key && e.state().is_unloading();
             unloads
                 || (e.is_unrequested() && is_evictable && !e.is_fixed() && !leased.contains_key(&k))
         })
@@ -176,7 +176,7 @@ impl Admission<'_> {
                 (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }
-            ComponentState::Queued | ComponentState::Loading => None,
+            ComponentState::Queued { .. } | ComponentState::Loading { .. } => None,
             ComponentState::Stuck => bar(HolderKind::Stuck),
             _ => bar(leaving_kind(e)),
         }
@@ -190,6 +190,6 @@ impl Admission<'_> {
         };
         let is_preload = || self.preloads.is_open(key) || is_part_of(Origin::is_speculative);
         is_part_of(|origin| origin.waiter().is_some())
-            || (self.state(key) == ComponentState::Loading && !is_preload())
+            || (self.state(key).is_loading() && !is_preload())
     }
 }

@@ -78,7 +78,7 @@ impl Admission<'_> {
     fn member(&self, key: ComponentKey, now: Moment) -> Member {
         let pool = self.scheduler.pool(key);
         let booked = self.scheduler.budget().booked_for(key);
-        if booked.0 > 0 && self.state(key) != ComponentState::Unloading {
+        if booked.0 > 0 && !self.state(key).is_unloading() {
             let apart = self.scheduler.budget().apart(key);
             return Member { pool, apart, peak: booked, held: booked, unmeasured: booked };
         }
@@ -105,7 +105,7 @@ impl Admission<'_> {
             }
             let kind = match e.state() {
                 ComponentState::Stuck => HolderKind::Stuck,
-                ComponentState::Unloading | ComponentState::Draining => continue,
+                ComponentState::Unloading { .. } | ComponentState::Draining => continue,
                 _ => match self.fixed_by(key) {
                     Some(kind) => kind,
                     None => continue,
@@ -260,8 +260,7 @@ impl Admission<'_> {
         clearing.or_else(|| {
             let loads = |k: ComponentKey, e: &majordomo_lifecycle::Entry| {
                 e.overload().0 > 0
-                    || (e.state() == ComponentState::Loading
-                        && self.scheduler.budget().overload_of(k).0 > 0)
+                    || (e.state().is_loading() && self.scheduler.budget().overload_of(k).0 > 0)
             };
             self.scheduler.entries().find(|(k, e)| loads(*k, e)).map(|(k, _)| k)
         })

@@ -33,8 +33,7 @@ impl Admission<'_> {
         }
         // Bytes that come free anyway and are promised to no transaction.
         for (key, e) in self.scheduler.entries() {
-            let free =
-                e.state() == ComponentState::Unloading && self.promised_to(key, ask).is_none();
+            let free = e.state().is_unloading() && self.promised_to(key, ask).is_none();
             if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
                 self.relieve_by(key, &mut short);
                 draft.awaits.push(key);
@@ -144,12 +143,14 @@ impl Admission<'_> {
             .entries()
             .filter(|(k, e)| {
                 !ask.closure.contains(k)
-                    && (e.state().is_alive() || e.state() == ComponentState::Queued)
+                    && (e.state().is_alive() || e.state().is_queued())
                     && self.helps(*k, short)
             })
             .map(|(k, e)| {
-                let leaving =
-                    matches!(e.state(), ComponentState::Draining | ComponentState::Unloading);
+                let leaving = matches!(
+                    e.state(),
+                    ComponentState::Draining | ComponentState::Unloading { .. }
+                );
                 let kind = if leaving { leaving_kind(e) } else { HolderKind::InTransaction };
                 self.holder_where_short(k, kind, short)
             })

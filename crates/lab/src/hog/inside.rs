@@ -116,7 +116,8 @@ async fn manage(role: Role, args: &Args) -> anyhow::Result<()> {
     tokio::spawn(async move {
         while let Some(followed) = events.next().await {
             let Followed::Record(record) = followed else { continue };
-            if matches!(record.kind, EventKind::State { to: ComponentState::Unloading, .. }) {
+            if matches!(record.kind, EventKind::State { to: ComponentState::Unloading { .. }, .. })
+            {
                 say("unload");
             }
         }

@@ -161,12 +161,12 @@ impl Watch {
             ));
         }
         let entry = self.known.get(&key).cloned().unwrap_or_default();
-        let is_removed = matches!(to, ComponentState::Draining | ComponentState::Unloading);
+        let is_removed = matches!(to, ComponentState::Draining | ComponentState::Unloading { .. });
         if entry.fixed && is_removed && cause.class().is_eviction() {
             broken.push(format!("invariant 5: {name} is CORE or pinned and is unloaded: {cause}"));
         }
         match to {
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 if let Some(op) = op
                     && self.last_op.insert(key, op).is_some_and(|last| last >= op)
                 {
@@ -182,10 +182,10 @@ impl Watch {
                 }
             }
             ComponentState::Ready if entry.is_process => self.counts.loads_of_programs += 1,
-            ComponentState::Ready if from == ComponentState::Loading => {
+            ComponentState::Ready if from.is_loading() => {
                 self.counts.loads_of_builtins += 1;
             }
-            ComponentState::Unloaded if from == ComponentState::Unloading => {
+            ComponentState::UNLOADED if from.is_unloading() => {
                 self.counts.unloads += 1;
             }
             ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {
@@ -241,7 +241,9 @@ impl Watch {
         let moving = |s: ComponentState| {
             matches!(
                 s,
-                ComponentState::Loading | ComponentState::Unloading | ComponentState::Draining
+                ComponentState::Loading { .. }
+                    | ComponentState::Unloading { .. }
+                    | ComponentState::Draining
             )
         };
         let late = self.states.iter().filter(|(_, (s, at))| moving(*s) && now.since(*at) > MOVING);
@@ -256,7 +258,11 @@ impl Watch {
 mod tests {
     use super::*;
     use ComponentState as S;
-    use majordomo_core::{ByteSize, Confidence, OpId, Refusal, WaiterId};
+    use majordomo_core::{ByteSize, Confidence, OpId, Refusal, Rung, WaiterId};
+
+    const QUEUED: S = S::Queued { from: Rung::Gone };
+    const LOADING: S = S::Loading { from: Rung::Gone };
+    const UNLOADING: S = S::Unloading { to: Rung::Gone };
 
     const A: ComponentKey = ComponentKey(0);
     const B: ComponentKey = ComponentKey(1);
@@ -287,7 +293,7 @@ mod tests {
 
     /// Takes a component up, and says what that breaks.
     fn up(watch: &mut Watch, seq: u64, key: ComponentKey, op: u64) -> Vec<String> {
-        let edges = [(S::Unloaded, S::Queued), (S::Queued, S::Loading), (S::Loading, S::Ready)];
+        let edges = [(S::UNLOADED, QUEUED), (QUEUED, LOADING), (LOADING, S::Ready)];
         let mut broken = Vec::new();
         for (i, (from, to)) in edges.into_iter().enumerate() {
             broken.extend(see(watch, seq + i as u64, state(key, from, to, op)));
@@ -312,8 +318,8 @@ mod tests {
         };
         assert!(see(&mut w, 6, granted(1)).is_empty());
         assert!(see(&mut w, 7, granted(2)).is_empty());
-        assert!(see(&mut w, 8, state(B, S::Ready, S::Unloading, 2)).is_empty());
-        assert!(see(&mut w, 9, state(B, S::Unloading, S::Unloaded, 2)).is_empty());
+        assert!(see(&mut w, 8, state(B, S::Ready, UNLOADING, 2)).is_empty());
+        assert!(see(&mut w, 9, state(B, UNLOADING, S::UNLOADED, 2)).is_empty());
         assert!(w.hanging(Moment(9)).is_empty());
         assert_eq!((w.counts.records, w.counts.loads_of_builtins, w.counts.unloads), (10, 2, 1));
     }
@@ -321,12 +327,12 @@ mod tests {
     #[test]
     fn each_broken_invariant_is_reported_with_its_number() {
         let mut w = watch(true);
-        says(&see(&mut w, 0, state(A, S::Unloaded, S::Ready, 1)), "invariant 9");
+        says(&see(&mut w, 0, state(A, S::UNLOADED, S::Ready, 1)), "invariant 9");
         says(&see(&mut w, 5, state(A, S::Ready, S::Draining, 1)), "record 5");
-        says(&see(&mut w, 6, state(A, S::Ready, S::Unloading, 1)), "invariant 9");
+        says(&see(&mut w, 6, state(A, S::Ready, UNLOADING, 1)), "invariant 9");
 
         let mut w = watch(true);
-        assert!(see(&mut w, 0, state(A, S::Unloaded, S::Queued, 1)).is_empty());
+        assert!(see(&mut w, 0, state(A, S::UNLOADED, QUEUED, 1)).is_empty());
         says(&up(&mut w, 1, B, 2), "invariant 1");
         says(
             &see(
@@ -357,12 +363,12 @@ mod tests {
 
         let mut w = watch(false);
         assert!(up(&mut w, 0, A, 5).is_empty());
-        let mut evicted = state(A, S::Ready, S::Unloading, 5);
+        let mut evicted = state(A, S::Ready, UNLOADING, 5);
         if let EventKind::State { cause, .. } = &mut evicted {
             *cause = Cause::Overdraft;
         }
         says(&see(&mut w, 3, evicted), "invariant 5");
-        assert!(see(&mut w, 4, state(A, S::Unloading, S::Unloaded, 5)).is_empty());
+        assert!(see(&mut w, 4, state(A, UNLOADING, S::UNLOADED, 5)).is_empty());
         says(&up(&mut w, 5, A, 5), "invariant 4");
 
         let mut w = watch(true);
@@ -377,17 +383,17 @@ mod tests {
         };
         assert!(see(&mut w, 1, hint(HintOutcome::Forbidden)).is_empty());
         assert!(see(&mut w, 2, hint(HintOutcome::Started)).is_empty());
-        says(&see(&mut w, 3, state(A, S::Unloaded, S::Queued, 1)), "invariant 3");
-        assert!(see(&mut w, 4, state(A, S::Queued, S::Loading, 1)).is_empty());
+        says(&see(&mut w, 3, state(A, S::UNLOADED, QUEUED, 1)), "invariant 3");
+        assert!(see(&mut w, 4, state(A, QUEUED, LOADING, 1)).is_empty());
         says(&w.hanging(Moment(5) + MOVING + MOVING), "loading for");
     }
 
     #[test]
     fn gap_is_counted_and_nothing_is_assumed_after_it() {
         let mut w = watch(true);
-        assert!(see(&mut w, 0, state(A, S::Unloaded, S::Queued, 1)).is_empty());
+        assert!(see(&mut w, 0, state(A, S::UNLOADED, QUEUED, 1)).is_empty());
         assert!(w.see(&Followed::Gap(7)).is_empty());
-        assert!(see(&mut w, 8, state(A, S::Loading, S::Ready, 1)).is_empty());
+        assert!(see(&mut w, 8, state(A, LOADING, S::Ready, 1)).is_empty());
         assert_eq!(w.counts.gaps, 7);
     }
 }

@@ -1,6 +1,6 @@
 //! Admitted transactions: their members wait until victims have freed their bytes, and are reserved in one step.
 
-use majordomo_core::{ComponentKey, ComponentState};
+use majordomo_core::{ComponentKey, ComponentState, Rung};
 use majordomo_memory::Need;
 
 use super::{Admitted, DropReason, Scheduler};
@@ -44,12 +44,17 @@ impl Scheduler {
             let e = &mut self.entries[key.index()];
             if matches!(
                 e.state(),
-                ComponentState::Unloaded
+                ComponentState::UNLOADED
                     | ComponentState::Failed { .. }
                     | ComponentState::Quarantined { .. }
             ) {
                 e.set_speculative(!owned);
-                self.set_state(key, ComponentState::Queued, cause.clone(), step);
+                self.set_state(
+                    key,
+                    ComponentState::Queued { from: Rung::Gone },
+                    cause.clone(),
+                    step,
+                );
             }
         }
         self.clear(id, step);
@@ -79,7 +84,7 @@ impl Scheduler {
         let stuck = txn.awaits.iter().any(|k| self.entry(*k).state() == ComponentState::Stuck);
         let pending = txn.awaits.iter().any(|k| {
             let s = self.entry(*k).state();
-            matches!(s, ComponentState::Draining | ComponentState::Unloading)
+            matches!(s, ComponentState::Draining | ComponentState::Unloading { .. })
         });
         if stuck {
             return Cleared::Replan;
@@ -88,7 +93,10 @@ impl Scheduler {
             return Cleared::NotYet;
         }
         let startable = txn.reserve.iter().all(|r| {
-            matches!(self.entry(r.key).state(), ComponentState::Queued | ComponentState::Unloaded)
+            matches!(
+                self.entry(r.key).state(),
+                ComponentState::Queued { .. } | ComponentState::UNLOADED
+            )
         });
         let reserve = txn.reserve.clone();
         if !complete || !startable || self.budget.settle(id.0, &reserve).is_err() {
@@ -97,9 +105,14 @@ impl Scheduler {
         let cause = self.txns[id].cause.clone();
         let owned = !self.txns[id].origin.is_speculative();
         for key in reserve.iter().map(|r| r.key) {
-            if self.entry(key).state() == ComponentState::Unloaded {
+            if self.entry(key).state() == ComponentState::UNLOADED {
                 self.entry_mut(key).set_speculative(!owned);
-                self.set_state(key, ComponentState::Queued, cause.clone(), step);
+                self.set_state(
+                    key,
+                    ComponentState::Queued { from: Rung::Gone },
+                    cause.clone(),
+                    step,
+                );
             }
         }
         if let Some(txn) = self.txns.get_mut(id) {
@@ -146,7 +159,7 @@ impl Scheduler {
     fn is_coming(&self, key: ComponentKey) -> bool {
         matches!(
             self.entry(key).state(),
-            ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+            ComponentState::Queued { .. } | ComponentState::Loading { .. } | ComponentState::Ready
         ) || self.is_expected(key, None)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Priority,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Priority, Rung,
 };
 use majordomo_registry::OnAbandon;
 
@@ -46,7 +46,7 @@ impl Scheduler {
     fn next_member(&self, id: TxnId) -> Option<ComponentKey> {
         let txn = &self.txns[id];
         txn.closure.iter().copied().find(|&key| {
-            self.entry(key).state() == ComponentState::Queued
+            self.entry(key).state().is_queued()
                 // Another transaction that still clears memory reserves it.
                 && self.is_reserved(key)
                 && self.catalog.dependencies(key).iter().all(|d| {
@@ -57,7 +57,7 @@ impl Scheduler {
                     txn.closure.contains(a)
                         && matches!(
                             self.entry(*a).state(),
-                            ComponentState::Queued | ComponentState::Loading
+                            ComponentState::Queued { .. } | ComponentState::Loading { .. }
                         )
                 })
         })
@@ -71,7 +71,7 @@ impl Scheduler {
 
     /// Whether no load runs once speculative ones are cancelled.
     fn all_lanes(&mut self, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state() == ComponentState::Loading);
+        let loading = self.keys_where(|e| e.state().is_loading());
         if loading.iter().any(|k| !self.entry(*k).is_unrequested() || self.entry(*k).is_fixed()) {
             return false;
         }
@@ -83,7 +83,7 @@ impl Scheduler {
 
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state() == ComponentState::Loading);
+        let loading = self.keys_where(|e| e.state().is_loading());
         if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
         }
@@ -122,7 +122,7 @@ impl Scheduler {
             let peak = self.budget.booked_for(key);
             step.record(EventKind::LoadBeyondBudget { component: key, peak, beyond });
         }
-        self.set_state(key, ComponentState::Loading, cause, step);
+        self.set_state(key, ComponentState::Loading { from: Rung::Gone }, cause, step);
         step.push(Effect::StartLoad { id, deadline });
     }
 
@@ -131,7 +131,7 @@ impl Scheduler {
     pub fn is_loading(&self, id: IncarnationId) -> bool {
         self.entries
             .get(id.key.index())
-            .is_some_and(|e| e.op() == Some(id.op) && e.state() == ComponentState::Loading)
+            .is_some_and(|e| e.op() == Some(id.op) && e.state().is_loading())
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
@@ -177,7 +177,7 @@ impl Scheduler {
         e.begin_unload(step.now + grace + super::KILL_MARGIN);
         e.replace_removal(Removal::at_once(cause.clone(), then));
         self.n_removals += 1;
-        self.set_state(key, ComponentState::Unloading, cause, step);
+        self.set_state(key, ComponentState::Unloading { to: Rung::Gone }, cause, step);
         step.push(Effect::CancelLoad { id, grace });
     }
 

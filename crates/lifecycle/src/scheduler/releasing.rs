@@ -123,15 +123,15 @@ impl Scheduler {
             return;
         }
         match self.entry(key).state() {
-            ComponentState::Queued => {
+            ComponentState::Queued { .. } => {
                 self.budget.release(key);
                 self.entry_mut(key).set_overload(ByteSize::ZERO);
                 let cause = self.cause_of_release(key, why);
-                self.set_state(key, ComponentState::Unloaded, cause, step);
+                self.set_state(key, ComponentState::UNLOADED, cause, step);
             }
             // Another transaction may need it before this input is done: one that returns to the queue is often
             // admitted at once.
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 // A deadline of the caller's own counts as its leaving where a load is never to go on alone.
                 let cancels =
                     self.catalog.spec(key).is_some_and(|s| s.on_abandon == OnAbandon::Cancel);
@@ -171,7 +171,7 @@ impl Scheduler {
         // Dependents first, so that a component is cancelled before what it needs.
         loose.sort_by_key(|(k, _)| std::cmp::Reverse((self.catalog.rank(*k), *k)));
         for (key, expired) in loose {
-            if self.entry(key).state() != ComponentState::Loading || self.is_needed(key) {
+            if !self.entry(key).state().is_loading() || self.is_needed(key) {
                 continue;
             }
             // A demand waits for the next attempt of another member of a set, and then needs this one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Rung};
 
 use super::{KILL_MARGIN, Scheduler};
 use crate::{Cells, CloseAnswer, Effect, Removal, Step, Then, TxnId};
@@ -85,7 +85,7 @@ impl Scheduler {
         let Some(id) = self.incarnation(key) else { return };
         self.entry_mut(key).begin_unload(step.now + grace + KILL_MARGIN);
         let hibernate = self.is_worth_keeping(&cause);
-        self.set_state(key, ComponentState::Unloading, cause, step);
+        self.set_state(key, ComponentState::Unloading { to: Rung::Gone }, cause, step);
         step.push(Effect::StartUnload { id, grace, hibernate });
     }
 
@@ -168,10 +168,10 @@ impl Scheduler {
                 revoke(key, lost, step);
                 self.hasten_removal(key, force_at);
             }
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 self.cancel_load(key, lost.clone(), step);
             }
-            ComponentState::Unloading => {
+            ComponentState::Unloading { .. } => {
                 // Both ended, and the end of the dependent was seen first.
                 if let Some(removal) = self.entry_mut(key).removal_mut() {
                     removal.excuse_exit(lost, then);
@@ -220,7 +220,7 @@ impl Scheduler {
     pub fn unload_finished(&mut self, id: IncarnationId, step: &mut Step<'_>) -> bool {
         let key = id.key;
         let e = self.entry(key);
-        let unloads = matches!(e.state(), ComponentState::Unloading | ComponentState::Stuck);
+        let unloads = matches!(e.state(), ComponentState::Unloading { .. } | ComponentState::Stuck);
         if !self.is_current(id) || !unloads {
             return false;
         }
@@ -239,9 +239,9 @@ impl Scheduler {
             (Then::Failed(cause), _) => self.fail(key, cause, step),
             // It says why the component is down for as long as it is.
             (_, cause @ (Cause::DependencyLost { .. } | Cause::Ended { .. })) => {
-                self.set_state(key, ComponentState::Unloaded, cause, step);
+                self.set_state(key, ComponentState::UNLOADED, cause, step);
             }
-            _ => self.set_state(key, ComponentState::Unloaded, Cause::UnloadFinished, step),
+            _ => self.set_state(key, ComponentState::UNLOADED, Cause::UnloadFinished, step),
         }
         true
     }
@@ -250,9 +250,9 @@ impl Scheduler {
     pub fn expire_unloads(&mut self, step: &mut Step<'_>) {
         let now = step.now;
         let is_late = |t: Moment| t <= now;
-        for key in self.keys_where(|e| {
-            e.state() == ComponentState::Unloading && e.unload_deadline().is_some_and(is_late)
-        }) {
+        for key in self
+            .keys_where(|e| e.state().is_unloading() && e.unload_deadline().is_some_and(is_late))
+        {
             self.give_up_unload(key, step);
         }
     }
@@ -273,7 +273,7 @@ impl Scheduler {
 
     /// Unloads that have not ended are stuck: there is no more time.
     pub fn give_up_unloads(&mut self, step: &mut Step<'_>) {
-        for key in self.keys_where(|e| e.state() == ComponentState::Unloading) {
+        for key in self.keys_where(|e| e.state().is_unloading()) {
             self.give_up_unload(key, step);
         }
     }

@@ -1,6 +1,6 @@
 //! Active transactions that return to the queue: their plan does not hold any more.
 
-use majordomo_core::{ComponentKey, ComponentState, Refusal};
+use majordomo_core::{ComponentKey, Refusal};
 
 use super::Scheduler;
 use super::releasing::Release;
@@ -45,7 +45,7 @@ impl Scheduler {
         txn.is_active()
             && changed.iter().any(|k| {
                 txn.closure.contains(k)
-                    && (self.entry(*k).state() == ComponentState::Queued || unpaid.contains(k))
+                    && (self.entry(*k).state().is_queued() || unpaid.contains(k))
             })
     }
 
@@ -53,14 +53,13 @@ impl Scheduler {
     /// is there or on its way.
     fn meets_a_new_conflict(&self, txn: &Transaction) -> bool {
         let to_come = |k: ComponentKey| {
-            self.entry(k).state() == ComponentState::Queued
-                || txn.reserve.iter().any(|r| r.key == k)
+            self.entry(k).state().is_queued() || txn.reserve.iter().any(|r| r.key == k)
         };
         txn.is_active()
             && txn.closure.iter().filter(|k| to_come(**k)).any(|k| {
                 self.catalog.conflicts(*k).iter().any(|c| {
                     let state = self.entry(c.with).state();
-                    let there = state.is_alive() || state == ComponentState::Queued;
+                    let there = state.is_alive() || state.is_queued();
                     (there && !txn.awaits.contains(&c.with))
                         || self.is_expected(c.with, Some(txn.id))
                 })
@@ -94,7 +93,7 @@ impl Scheduler {
     /// well, or these members would be loaded without bytes.
     pub(super) fn replan_counting_on(&mut self, unpaid: &[ComponentKey], step: &mut Step<'_>) {
         for &key in unpaid {
-            if self.entry(key).state() != ComponentState::Queued || self.is_expected(key, None) {
+            if !self.entry(key).state().is_queued() || self.is_expected(key, None) {
                 continue;
             }
             let counting: Vec<_> = self

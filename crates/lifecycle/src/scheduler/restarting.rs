@@ -60,11 +60,11 @@ impl Scheduler {
     pub fn restart_later(&mut self, key: ComponentKey, at: Moment) {
         let down = matches!(
             self.entry(key).state(),
-            ComponentState::Unloaded
+            ComponentState::UNLOADED
                 // Other transactions may still need it, and give it up as well.
-                | ComponentState::Queued
-                | ComponentState::Loading
-                | ComponentState::Unloading
+                | ComponentState::Queued { .. }
+                | ComponentState::Loading { .. }
+                | ComponentState::Unloading { .. }
                 | ComponentState::Draining
         );
         if down && self.must_run(key) {
@@ -112,7 +112,7 @@ impl Scheduler {
     /// Restarts that wait for a component are due at `at` instead.
     pub(crate) fn move_restarts(&mut self, dependency: ComponentKey, at: Moment) {
         let waiting = self.keys_where(|e| {
-            e.state() == ComponentState::Unloaded && e.restart().due().is_some_and(|t| t != at)
+            e.state() == ComponentState::UNLOADED && e.restart().due().is_some_and(|t| t != at)
         });
         for key in waiting {
             if key != dependency && self.catalog.closure(&[key]).contains(&dependency) {
@@ -157,7 +157,7 @@ impl Scheduler {
         if matches!(e.state(), ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) {
             e.failures_mut().forgive();
             e.restart_mut().cancel();
-            self.set_state(key, ComponentState::Unloaded, cause, step);
+            self.set_state(key, ComponentState::UNLOADED, cause, step);
         }
     }
 

@@ -190,7 +190,7 @@ fn sleep_that_fails_is_logged_and_the_component_is_unloaded() {
         let manager = world.manager(vec![service.spec()]).await;
         drop(lease(&manager, "far").await.unwrap());
         manager.operator().unload("far", false).await.unwrap();
-        assert_eq!(status(&manager, "far").await.state, ComponentState::Unloaded);
+        assert_eq!(status(&manager, "far").await.state, ComponentState::UNLOADED);
         let log = manager.operator().logs("far", 0, 100).unwrap();
         let log: Vec<_> = log.lines.iter().map(|line| line.text.to_string()).collect();
         says(&log.join("\n"), &["POST /sleep failed: it answered 500 instead of 2xx"]);

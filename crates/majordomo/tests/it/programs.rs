@@ -209,7 +209,7 @@ fn core_component_restarts_with_its_failed_dependency() {
         until(|| state(&manager, "top") == "ready").await;
         assert!(signal(world.read("pid").trim().parse().unwrap(), "KILL"));
         until(|| path(&manager, "top").iter().filter(|s| **s == "ready").count() == 2).await;
-        let lost = changes(&manager, "top").into_iter().find(|c| c.0 == ComponentState::Unloaded);
+        let lost = changes(&manager, "top").into_iter().find(|c| c.0 == ComponentState::UNLOADED);
         says(&lost.unwrap().1.to_string(), &["base, which it depends on", "was killed by SIGKILL"]);
         assert_eq!(status(&manager, "top").await.failures, 0);
     });

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use majordomo::{ByteSize, ComponentId, ComponentState, Priority, StatusValue};
+use majordomo::{ByteSize, ComponentId, ComponentState, Priority, Rung, StatusValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,16 +38,24 @@ pub struct Health {
 pub enum State {
     /// Not in memory.
     Unloaded,
+    /// Not usable; its process runs and holds less memory by its own means.
+    Asleep,
+    /// Not usable; its process runs, and its memory was moved to swap.
+    Paged,
     /// Will be loaded.
     Queued,
     /// Its loader runs.
     Loading,
+    /// Returns from `asleep` or `paged`.
+    Waking,
     /// Usable.
     Ready,
     /// Closed to newcomers.
     Draining,
     /// Being taken down.
     Unloading,
+    /// On its way to `asleep` or `paged`.
+    Parking,
     /// Failed; tried again later.
     Failed,
     /// Failed too often.
@@ -62,11 +70,15 @@ impl State {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unloaded => "unloaded",
+            Self::Asleep => "asleep",
+            Self::Paged => "paged",
             Self::Queued => "queued",
             Self::Loading => "loading",
+            Self::Waking => "waking",
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Unloading => "unloading",
+            Self::Parking => "parking",
             Self::Failed => "failed",
             Self::Quarantined => "quarantined",
             Self::Stuck => "stuck",
@@ -77,12 +89,16 @@ impl State {
 impl From<ComponentState> for State {
     fn from(state: ComponentState) -> Self {
         match state {
-            ComponentState::Unloaded => Self::Unloaded,
-            ComponentState::Queued => Self::Queued,
-            ComponentState::Loading => Self::Loading,
+            ComponentState::Down(Rung::Gone) => Self::Unloaded,
+            ComponentState::Down(Rung::Asleep) => Self::Asleep,
+            ComponentState::Down(Rung::Paged) => Self::Paged,
+            ComponentState::Queued { .. } => Self::Queued,
+            ComponentState::Loading { from: Rung::Gone } => Self::Loading,
+            ComponentState::Loading { .. } => Self::Waking,
             ComponentState::Ready => Self::Ready,
             ComponentState::Draining => Self::Draining,
-            ComponentState::Unloading => Self::Unloading,
+            ComponentState::Unloading { to: Rung::Gone } => Self::Unloading,
+            ComponentState::Unloading { .. } => Self::Parking,
             ComponentState::Failed { .. } => Self::Failed,
             ComponentState::Quarantined { .. } => Self::Quarantined,
             ComponentState::Stuck => Self::Stuck,

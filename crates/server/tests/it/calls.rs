@@ -159,7 +159,7 @@ async fn call_without_an_answer_is_a_problem_with_its_own_code() {
         let component = status.components.iter().find(|c| c.id.as_str() == name).unwrap();
         assert_eq!(
             component.state,
-            majordomo::ComponentState::Unloaded,
+            majordomo::ComponentState::UNLOADED,
             "nothing is loaded for it"
         );
     }

@@ -249,7 +249,7 @@ impl<'a> EngineReplay<'a> {
                 }
                 return;
             }
-            ComponentState::Loading => {
+            ComponentState::Loading { .. } => {
                 let end = self.ends.iter().find(|end| end.1.key == x).map(|end| end.0);
                 self.tally.wait_us += end.map_or(0, |end| end.since(self.now).as_micros() as u64);
             }
@@ -267,7 +267,7 @@ impl<'a> EngineReplay<'a> {
             partial: false,
         });
         let held = self.engine.state(x);
-        if matches!(held, ComponentState::Unloaded) {
+        if matches!(held, ComponentState::UNLOADED) {
             self.tally.loaded +=
                 self.budget.figure(self.budget.size_of(&self.user.costs[self.items[x.index()]]).0);
             self.leased = None;

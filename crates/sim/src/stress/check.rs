@@ -79,7 +79,7 @@ impl Checker {
 
     /// Records the meaning of an input, and the state before it.
     pub(crate) fn before(&mut self, engine: &Engine, input: &Input, now: Moment) {
-        self.mirror.resize(engine.scheduler().entries().count(), ComponentState::Unloaded);
+        self.mirror.resize(engine.scheduler().entries().count(), ComponentState::UNLOADED);
         self.record_waiters(engine, input, now);
         self.memory.before(engine, input);
         for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
@@ -178,7 +178,7 @@ impl Checker {
         {
             return broken(7, format!("effects after the end of the shutdown: {effects:?}"));
         }
-        self.mirror.resize(engine.scheduler().entries().count(), ComponentState::Unloaded);
+        self.mirror.resize(engine.scheduler().entries().count(), ComponentState::UNLOADED);
         self.due.clear();
         for effect in effects {
             self.effect(effect, engine, cells, now)?;
@@ -269,9 +269,9 @@ impl Checker {
         if self.is_down || engine.is_shutting_down() {
             return Ok(());
         }
-        let queued = |k: ComponentKey| s.entry(k).state() == ComponentState::Queued;
+        let queued = |k: ComponentKey| s.entry(k).state().is_queued();
         // A load beyond the budget runs alone, and waits for running loads that a demand needs.
-        let running = || s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
+        let running = || s.entries().filter(|(_, e)| e.state().is_loading());
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
         let requested = running().any(|(_, e)| !e.is_unrequested() || e.is_fixed());
         let beyond = s.entries().any(|(_, e)| e.overload() > ByteSize::ZERO);
@@ -293,7 +293,7 @@ impl Checker {
                         t.closure.contains(a)
                             && matches!(
                                 s.entry(*a).state(),
-                                ComponentState::Queued | ComponentState::Loading
+                                ComponentState::Queued { .. } | ComponentState::Loading { .. }
                             )
                     })
             });
@@ -302,7 +302,7 @@ impl Checker {
             }
         }
         let Some(key) = startable else { return Ok(()) };
-        let loading = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
+        let loading = s.entries().filter(|(_, e)| e.state().is_loading());
         let (n, preloads) = loading.fold((0, 0), |(n, a), (_, e)| {
             (n + 1, a + usize::from(e.is_unrequested() && !e.is_fixed()))
         });
@@ -321,10 +321,10 @@ impl Checker {
         for (key, e) in engine.scheduler().entries() {
             let moving = matches!(
                 e.state(),
-                ComponentState::Queued
-                    | ComponentState::Loading
+                ComponentState::Queued { .. }
+                    | ComponentState::Loading { .. }
                     | ComponentState::Draining
-                    | ComponentState::Unloading
+                    | ComponentState::Unloading { .. }
             );
             if moving && now.since(e.since()) > LONG {
                 return broken(

@@ -60,12 +60,12 @@ pub const INPUTS: [&str; 35] = [
 /// The row of a state in [`STATES`].
 pub(crate) fn state_idx(state: ComponentState) -> usize {
     match state {
-        ComponentState::Unloaded => 0,
-        ComponentState::Queued => 1,
-        ComponentState::Loading => 2,
+        ComponentState::Down(_) => 0,
+        ComponentState::Queued { .. } => 1,
+        ComponentState::Loading { .. } => 2,
         ComponentState::Ready => 3,
         ComponentState::Draining => 4,
-        ComponentState::Unloading => 5,
+        ComponentState::Unloading { .. } => 5,
         ComponentState::Failed { .. } => 6,
         ComponentState::Quarantined { .. } => 7,
         ComponentState::Stuck => 8,

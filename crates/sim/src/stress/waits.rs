@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, IncarnationId, Moment, OpId, WaiterId};
+use majordomo_core::{Cause, ComponentKey, IncarnationId, Moment, OpId, WaiterId};
 use majordomo_engine::{Effect, Engine, Input};
 use majordomo_lifecycle::{Entry, Origin, Phase};
 
@@ -138,7 +138,7 @@ impl Watch {
             engine
                 .scheduler()
                 .entries()
-                .filter(|(_, e)| is_preload(e) && e.state() == ComponentState::Loading)
+                .filter(|(_, e)| is_preload(e) && e.state().is_loading())
                 .filter_map(|(key, _)| engine.incarnation(key)),
         );
     }
@@ -155,7 +155,7 @@ impl Watch {
         let s = engine.scheduler();
         self.cancelled.retain(|key, (op, since)| {
             let e = s.entry(*key);
-            let down = e.state() != ComponentState::Unloading || e.op() != Some(*op);
+            let down = !e.state().is_unloading() || e.op() != Some(*op);
             if down {
                 self.took.insert(*op, ran.saturating_sub(*since));
             }

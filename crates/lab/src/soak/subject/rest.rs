@@ -84,7 +84,7 @@ impl Subject {
         for c in &status.components {
             let down = matches!(
                 c.state,
-                ComponentState::Unloaded
+                ComponentState::UNLOADED
                     | ComponentState::Failed { .. }
                     | ComponentState::Quarantined { .. }
             );

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, HintOutcome, LeftOut, Moment, Refusal, WaiterId,
+    Cause, ComponentKey, ComponentState, EventKind, HintOutcome, LeftOut, Moment, Refusal, Rung,
+    WaiterId,
 };
 use majordomo_engine::{Effect, Engine};
 
@@ -130,7 +131,7 @@ impl Checker {
             let listed = stuck.contains(&ComponentKey::from_index(i));
             let down = matches!(
                 s,
-                ComponentState::Unloaded
+                ComponentState::Down(Rung::Gone)
                     | ComponentState::Failed { .. }
                     | ComponentState::Quarantined { .. }
             );
@@ -163,12 +164,12 @@ impl Checker {
                     );
                 }
                 let is_unloaded =
-                    matches!(to, ComponentState::Draining | ComponentState::Unloading)
-                        && matches!(from, ComponentState::Ready | ComponentState::Loading);
+                    matches!(to, ComponentState::Draining | ComponentState::Unloading { .. })
+                        && matches!(from, ComponentState::Ready | ComponentState::Loading { .. });
                 if is_unloaded && cause.class().is_eviction() {
                     self.eviction(*key, cause, engine)?;
                 }
-                if *to == ComponentState::Unloading && cause.class().is_eviction() {
+                if to.is_unloading() && cause.class().is_eviction() {
                     let held = cells.current(*key).is_some_and(|i| {
                         i.cell.leases() > 0
                             && !(i.cell.is_revoked() && *from == ComponentState::Draining)
@@ -177,7 +178,7 @@ impl Checker {
                         return broken(5, format!("{key} is evicted under its leases: {cause}"));
                     }
                 }
-                if *to == ComponentState::Loading && *cause == Cause::Speculation {
+                if to.is_loading() && *cause == Cause::Speculation {
                     self.may_speculate(*key, engine)?;
                 }
                 Ok(())
@@ -209,7 +210,9 @@ impl Checker {
             let e = engine.scheduler().entry(*k);
             let there = matches!(
                 e.state(),
-                ComponentState::Queued | ComponentState::Loading | ComponentState::Ready
+                ComponentState::Queued { .. }
+                    | ComponentState::Loading { .. }
+                    | ComponentState::Ready
             );
             let leases = cells.current(*k).map_or(0, |i| i.cell.leases());
             there && e.is_unrequested() && !e.is_fixed() && leases == 0

@@ -94,7 +94,7 @@ impl Memory {
     /// A load whose peak exceeds the budget runs alone, and is within the budget when it has ended.
     fn peaks(engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
-        let loads = s.entries().filter(|(_, e)| e.state() == ComponentState::Loading);
+        let loads = s.entries().filter(|(_, e)| e.state().is_loading());
         let (mut n_loads, mut alone) = (0, None);
         for (key, _) in loads {
             n_loads += 1;
@@ -106,10 +106,9 @@ impl Memory {
             return broken(3, format!("{key} loads beyond the budget beside another load"));
         }
         let past = s.entries().find(|(key, e)| {
-            let down = matches!(e.state(), ComponentState::Unloading | ComponentState::Stuck);
-            engine.budget().overload_of(*key) > ByteSize::ZERO
-                && !down
-                && e.state() != ComponentState::Loading
+            let down =
+                matches!(e.state(), ComponentState::Unloading { .. } | ComponentState::Stuck);
+            engine.budget().overload_of(*key) > ByteSize::ZERO && !down && !e.state().is_loading()
         });
         match past {
             Some((key, e)) => broken(3, format!("{key} is {} beyond the budget", e.state())),
